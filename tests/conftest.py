@@ -76,13 +76,13 @@ class Valkey:
         wait_for_port(self.port, process=self.process)
         return self
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
 
     def stop(self, number: int = signal.SIGKILL) -> None:
-        self.signal(signal.SIGCONT)
-        self.signal(number)
+        self.send(signal.SIGCONT)
+        self.send(number)
         if self.process is not None:
             self.process.wait(10)
             self.process = None
