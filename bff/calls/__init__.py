@@ -1,0 +1,66 @@
+"""A request as a value: calls, parts, deadlines, the request's scope, errors. Pure: no web framework, no client."""
+
+from .call import Call, Method
+from .deadline import Clock, Deadline
+from .errors import (
+    BffError,
+    CircuitOpen,
+    DeclarationError,
+    Failed,
+    Invalid,
+    NoScope,
+    Overloaded,
+    Reason,
+    Refused,
+    Rejected,
+    Timeout,
+    Unreachable,
+    UpstreamError,
+)
+from .owner import Owner
+from .part import Missing, OwnerInfo, Part, Ready, Stale, optional, together
+from .principal import Principal
+from .saga import ENDED, STATUSES, SagaStatus, Status
+from .scope import Ledger, Runner, Scope, Timing, current, opened, within
+from .upstream import Upstream
+
+__all__ = [
+    "ENDED",
+    "STATUSES",
+    "BffError",
+    "Call",
+    "CircuitOpen",
+    "Clock",
+    "Deadline",
+    "DeclarationError",
+    "Failed",
+    "Invalid",
+    "Ledger",
+    "Method",
+    "Missing",
+    "NoScope",
+    "Overloaded",
+    "Owner",
+    "OwnerInfo",
+    "Part",
+    "Principal",
+    "Ready",
+    "Reason",
+    "Refused",
+    "Rejected",
+    "Runner",
+    "SagaStatus",
+    "Scope",
+    "Stale",
+    "Status",
+    "Timeout",
+    "Timing",
+    "Unreachable",
+    "Upstream",
+    "UpstreamError",
+    "current",
+    "opened",
+    "optional",
+    "together",
+    "within",
+]

@@ -1,0 +1,33 @@
+"""Who is asking. A principal is only ever made from a verified token or session, never from a request's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A verified caller.
+
+    issuer, subject  `iss` and `sub` of the verified token; together the identity
+    token            the access token handed on to services; never in logs (left out of `repr`)
+    expires_at       Unix seconds at which the session or token ends
+    scopes           granted scopes
+    claims           verified claims that a page may see
+    session          hashed id of the browser session, None for a bearer token
+    """
+
+    issuer: str
+    subject: str
+    token: str = field(repr=False, compare=False)
+    expires_at: float
+    scopes: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    session: str | None = None
+
+    @property
+    def id(self) -> str:
+        """`<iss>|<sub>`: the owner of journals, claims and cached parts."""
+        return f"{self.issuer}|{self.subject}"

@@ -1,0 +1,95 @@
+"""The scope of one request: who asks, until when, under which ids, and what runs its calls.
+
+A scope is opened by the edge and found through a context variable, so that `await call` works anywhere below a
+view or a command without handing anything along. Child scopes only shrink the deadline.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .deadline import Deadline
+from .errors import NoScope
+from .principal import Principal
+
+if TYPE_CHECKING:
+    from .call import Call
+
+
+class Runner(Protocol):
+    """What turns a Call into its answer: policies around a transport, or a fake in a user's test."""
+
+    async def run(self, call: Call[Any], scope: Scope) -> Any:
+        """Return the decoded answer or raise an `UpstreamError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One finished upstream call: its name, milliseconds, and the outcome's word ("ok" or a reason)."""
+
+    name: str
+    milliseconds: float
+    outcome: str
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What a request learns on its way, shared by all its child scopes."""
+
+    timings: list[Timing] = field(default_factory=list)
+    missing: int = 0
+    stale: int = 0
+    max_age: float | None = None
+    private: bool = False
+
+    def saw(self, *, fresh: float | None, public: bool) -> None:
+        """Note an answer's freshness: the screen is as fresh as its least fresh part."""
+        age = fresh or 0.0
+        self.max_age = age if self.max_age is None else min(self.max_age, age)
+        if not public:
+            self.private = True
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """correlation_id: a UUID; mutation: the client's Idempotency-Key inside a command, else None."""
+
+    deadline: Deadline
+    runner: Runner
+    correlation_id: str
+    principal: Principal | None = None
+    mutation: str | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+
+
+_current: contextvars.ContextVar[Scope] = contextvars.ContextVar("bff_scope")
+
+
+def current() -> Scope:
+    """The scope of the request being answered; raises NoScope outside one."""
+    try:
+        return _current.get()
+    except LookupError:
+        raise NoScope("a Call can be awaited only inside a view, a command or bff.testing.scope()") from None
+
+
+@contextmanager
+def opened(scope: Scope) -> Iterator[Scope]:
+    """Make `scope` the current one inside the block."""
+    token = _current.set(scope)
+    try:
+        yield scope
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def within(seconds: float | None) -> Iterator[Scope]:
+    """A child of the current scope whose deadline is at most `seconds` away."""
+    parent = current()
+    with opened(replace(parent, deadline=parent.deadline.within(seconds))) as child:
+        yield child

@@ -1,0 +1,123 @@
+"""Declare an upstream: a class with an owner whose methods return Calls.
+
+It holds no address and no connection; those come from settings under the upstream's name. A class without an owner
+is refused when it is declared: an error must always be able to say whom to ask.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any, ClassVar, TypeVar, overload
+from urllib.parse import quote
+
+from pydantic_core import to_json
+
+from .call import Call, Method
+from .errors import DeclarationError
+from .owner import Owner
+
+T = TypeVar("T")
+_PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+class Upstream:
+    """Base of an upstream's client.
+
+    class Catalog(Upstream, team="Catalog", contact="#catalog", docs="https://…"):
+        def product(self, sku: str) -> Call[Product]:
+            return self.get("/products/{sku}", Product, sku=sku).fresh(30).public()
+
+    team, contact  required: who owns it and how to reach them
+    docs           optional URL of its documentation or runbook
+    service        its name in settings; default the class name in lower case
+    """
+
+    owner: ClassVar[Owner]
+
+    def __init_subclass__(
+        cls, *, team: str = "", contact: str = "", docs: str = "", service: str = "", **rest: Any
+    ) -> None:
+        super().__init_subclass__(**rest)
+        if not team or not contact:
+            raise DeclarationError(
+                f"upstream {cls.__name__} names no owner: write class {cls.__name__}(Upstream, "
+                'team="…", contact="#…") so that an error can say whom to ask'
+            )
+        cls.owner = Owner(service or cls.__name__.lower(), team, contact, docs)
+
+    @overload
+    def get(self, template: str, model: type[T], /, **data: Any) -> Call[T]: ...
+    @overload
+    def get(self, template: str, model: Any, /, **data: Any) -> Call[Any]: ...
+    def get(self, template: str, model: Any, /, **data: Any) -> Call[Any]:
+        """A read. Keyword arguments fill the path, the rest is the query; None is left out, a list repeats."""
+        return self._call("GET", template, model, None, data)
+
+    @overload
+    def post(self, template: str, model: type[T], body: Any = None, /, **data: Any) -> Call[T]: ...
+    @overload
+    def post(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]: ...
+    def post(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]:
+        """A write with a JSON body (anything pydantic can serialise)."""
+        return self._call("POST", template, model, body, data)
+
+    @overload
+    def put(self, template: str, model: type[T], body: Any = None, /, **data: Any) -> Call[T]: ...
+    @overload
+    def put(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]: ...
+    def put(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]:
+        """A replacement with a JSON body."""
+        return self._call("PUT", template, model, body, data)
+
+    @overload
+    def patch(self, template: str, model: type[T], body: Any = None, /, **data: Any) -> Call[T]: ...
+    @overload
+    def patch(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]: ...
+    def patch(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]:
+        """A partial change with a JSON body."""
+        return self._call("PATCH", template, model, body, data)
+
+    @overload
+    def delete(self, template: str, model: type[T], /, **data: Any) -> Call[T]: ...
+    @overload
+    def delete(self, template: str, model: Any, /, **data: Any) -> Call[Any]: ...
+    def delete(self, template: str, model: Any, /, **data: Any) -> Call[Any]:
+        """A removal."""
+        return self._call("DELETE", template, model, None, data)
+
+    def _call(self, method: Method, template: str, model: Any, body: Any, data: dict[str, Any]) -> Call[Any]:
+        # The frame two above is the user's method; its name makes logs and timings readable.
+        name = f"{type(self).__name__}.{sys._getframe(2).f_code.co_name}"
+        if not template.startswith("/"):
+            raise DeclarationError(f"{name}: a path begins with /, this is {template!r}")
+        unused = dict(data)
+
+        def fill(match: re.Match[str]) -> str:
+            try:
+                value = unused.pop(match.group(1))
+            except KeyError:
+                raise DeclarationError(f"{name}: {template} needs {match.group(1)}=…") from None
+            text = _text(value)
+            if text in ("", ".", ".."):
+                # An empty or dotted segment would change which resource the path names.
+                raise ValueError(f"{name}: {match.group(1)}={text!r} cannot stand in a path")
+            return quote(text, safe="")
+
+        path = _PARAMETER.sub(fill, template)
+        query: list[tuple[str, str]] = []
+        for key, value in unused.items():
+            if value is None:
+                continue
+            if isinstance(value, list | tuple | set | frozenset):
+                query += [(key, _text(item)) for item in value]
+            else:
+                query.append((key, _text(value)))
+        encoded = None if body is None else to_json(body)
+        return Call(self.owner, name, method, template, path, model, tuple(query), encoded)

@@ -1,0 +1,212 @@
+"""Settings: the only place addresses, secrets and limits come from.
+
+Sources, the later one wins: defaults, a TOML file (named by BFF_SETTINGS), the environment. A variable is
+`BFF_` and the path of the setting, its parts joined by two underscores: `BFF_UPSTREAMS__CATALOG__URL`. A value that
+reads as JSON is taken as JSON. An unknown key, or a value outside its range, stops the start by name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from ..calls import DeclarationError
+
+PREFIX = "BFF_"
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http:// or https:// address")
+    if parts.query or parts.fragment or parts.username:
+        raise ValueError("must be an address without user, query or fragment")
+    return value.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_base_url)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BreakerSettings(_Section):
+    """failures: consecutive failures that open it; open_for: seconds until one probe is let through."""
+
+    failures: int = Field(5, ge=1, le=1000)
+    open_for: float = Field(2.0, gt=0, le=300)
+
+
+class UpstreamSettings(_Section):
+    """url: base address; timeout: seconds for one attempt; connections: open at most; max_body: bytes of an answer."""
+
+    url: Url
+    timeout: float = Field(1.0, gt=0, le=60)
+    connections: int = Field(100, ge=1, le=10_000)
+    max_body: int = Field(2_000_000, ge=1_000, le=100_000_000)
+    breaker: BreakerSettings = BreakerSettings()
+
+
+class RedisSettings(_Section):
+    """url: redis:// or rediss://; timeout: seconds one command may take; connections: open at most."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+    timeout: float = Field(0.5, gt=0, le=10)
+    connections: int = Field(32, ge=1, le=1000)
+
+
+class IssuerSettings(_Section):
+    """A token issuer this gateway trusts.
+
+    issuer      exact `iss`
+    audience    required `aud`
+    algorithms  the only ones accepted from it
+    jwks_uri    where its keys are; None: asked of its discovery document
+    leeway      seconds of clock difference allowed
+    """
+
+    issuer: str = Field(min_length=1)
+    audience: str = Field(min_length=1)
+    algorithms: tuple[str, ...] = ("ES256", "RS256", "EdDSA")
+    jwks_uri: Url | None = None
+    leeway: float = Field(10.0, ge=0, le=30)
+
+
+class OidcSettings(_Section):
+    """Browser sign-in: the provider and this gateway's confidential client there."""
+
+    issuer: Url
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr
+    scopes: tuple[str, ...] = ("openid", "profile", "offline_access")
+
+
+class SessionSettings(_Section):
+    """lifetime: seconds from sign-in to the end; idle: seconds without a request; remembered: seconds a session is
+    kept in-process while Redis is away."""
+
+    lifetime: float = Field(8 * 3600, ge=60, le=30 * 86400)
+    idle: float = Field(3600, ge=60, le=30 * 86400)
+    remembered: float = Field(60, ge=0, le=300)
+
+
+class LimitSettings(_Section):
+    """Rate limits in slowapi's grammar: `default` for every route without its own, `login` for sign-in routes,
+    `replicas` the number of gateways sharing the limits (divides the local share while Redis is away)."""
+
+    default: str = "600/minute"
+    login: str = "30/minute"
+    replicas: int = Field(1, ge=1, le=1000)
+
+
+class IdempotencySettings(_Section):
+    """keep: seconds an outcome can be replayed; lease: seconds a claim holds without a heartbeat; max_body: bytes of a
+    stored answer."""
+
+    keep: float = Field(24 * 3600, ge=60, le=7 * 86400)
+    lease: float = Field(10.0, ge=1, le=300)
+    max_body: int = Field(262_144, ge=1_024, le=4_194_304)
+
+
+class LiveSettings(_Section):
+    """beat: seconds between beats; age: seconds a stream lives at most (ended at a random 80–100 % of it); queue:
+    events a slow stream may have waiting; history: events kept in a journal; keep: seconds an ended saga stays in
+    the snapshot; streams: open per principal and process; values: topics one stream may ask for; stream_keys: where
+    services publish, `{p}` is the partition; partitions: how many of each."""
+
+    beat: float = Field(15.0, ge=0.1, le=15)
+    age: float = Field(600.0, ge=5, le=86400)
+    queue: int = Field(256, ge=8, le=10_000)
+    history: int = Field(500, ge=10, le=10_000)
+    keep: float = Field(86400.0, ge=60, le=30 * 86400)
+    streams: int = Field(16, ge=1, le=1000)
+    values: int = Field(50, ge=0, le=1000)
+    stream_keys: tuple[str, ...] = ()
+    partitions: int = Field(16, ge=1, le=256)
+    drain: float = Field(5.0, ge=0, le=300)
+
+
+class TelemetrySettings(_Section):
+    """otlp: where traces go (OTLP over HTTP), None for nowhere; sample: share of traces begun here that are recorded;
+    log_level: of the JSON log on standard error."""
+
+    otlp: Url | None = None
+    sample: float = Field(1.0, ge=0, le=1)
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+
+class Settings(_Section):
+    """Everything a gateway needs from outside. public_url: how browsers reach it; max_body: bytes of a request."""
+
+    public_url: Url = "http://localhost:8000"
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    admin_port: int = Field(8001, ge=0, le=65535)
+    max_body: int = Field(65_536, ge=1_024, le=10_000_000)
+    redis: RedisSettings = RedisSettings()
+    upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
+    issuers: tuple[IssuerSettings, ...] = ()
+    oidc: OidcSettings | None = None
+    session: SessionSettings = SessionSettings()
+    limits: LimitSettings = LimitSettings()
+    idempotency: IdempotencySettings = IdempotencySettings()
+    live: LiveSettings = LiveSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings; raises DeclarationError that lists every mistake by name."""
+    environ = os.environ if environ is None else environ
+    tree: dict[str, Any] = {}
+    path = environ.get(f"{PREFIX}SETTINGS")
+    if path:
+        try:
+            tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise DeclarationError(f"BFF_SETTINGS={path}: {error.strerror}") from None
+        except tomllib.TOMLDecodeError as error:
+            raise DeclarationError(f"BFF_SETTINGS={path}: not TOML: {error}") from None
+    for name, value in environ.items():
+        if name.startswith(PREFIX) and name != f"{PREFIX}SETTINGS":
+            _put(tree, name, value)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise DeclarationError("settings:\n" + "\n".join(_mistakes(error))) from None
+
+
+def _put(tree: dict[str, Any], name: str, value: str) -> None:
+    *sections, leaf = name.removeprefix(PREFIX).lower().split("__")
+    place = tree
+    for section in sections:
+        inner = place.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise DeclarationError(f"settings:\n  {name}: {section} is a value, not a section")
+        place = inner
+    place[leaf] = _value(value)
+
+
+def _value(text: str) -> Any:
+    if text[:1] in ("[", "{"):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _mistakes(error: ValidationError) -> list[str]:
+    lines = []
+    for one in error.errors(include_input=False, include_url=False):
+        name = PREFIX + "__".join(str(part).upper() for part in one["loc"])
+        why = "is not a known setting" if one["type"] == "extra_forbidden" else one["msg"]
+        lines.append(f"  {name}: {why}")
+    return lines
