@@ -1,0 +1,124 @@
+"""The link to Redis (or Valkey): one bounded pool, one way of failing, scripts by name.
+
+Nothing here retries: a command takes at most `timeout` seconds and then the caller hears `StoreUnavailable`, whatever
+the driver said. Deciding what to do without Redis belongs to the caller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from ..calls import BffError
+
+log = logging.getLogger("bff.stores")
+
+_LUA = Path(__file__).with_name("lua")
+
+
+class StoreUnavailable(BffError):
+    """Redis could not be reached in time or would not carry the command out. Its cause is the driver's error."""
+
+    code = "unavailable"
+
+
+@contextlib.contextmanager
+def reaching(what: str) -> Iterator[None]:
+    """Turn any failure to reach or use Redis inside the block into StoreUnavailable."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
+
+
+class Script:
+    """One atomic step: `await script(keys, args)`. Loads itself again after Redis lost it (restart, failover).
+
+    Raises StoreUnavailable.
+    """
+
+    def __init__(self, client: Redis, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+        self._client: Any = client  # redis-py types evalsha's answer as a union with the synchronous client's
+        self._sha: str | None = None
+
+    async def __call__(
+        self, keys: Sequence[str | bytes], args: Sequence[str | bytes | int | float] = ()
+    ) -> Any:
+        with reaching(f"script {self.name}"):
+            if self._sha is None:
+                self._sha = await self._client.script_load(self.text)
+            try:
+                return await self._client.evalsha(self._sha, len(keys), *keys, *args)
+            except NoScriptError:
+                self._sha = await self._client.script_load(self.text)
+                return await self._client.evalsha(self._sha, len(keys), *keys, *args)
+
+
+class RedisLink:
+    """A pool of at most `connections` connections; a command, a connect and a wait for a free connection each take
+    at most `timeout` seconds (default 0.5). Answers are bytes.
+
+    client   a `redis.asyncio.Redis`; wrap its use in `reaching()`
+    """
+
+    def __init__(self, url: str, *, timeout: float = 0.5, connections: int = 32) -> None:
+        self.url = url
+        self.timeout = timeout
+        self.client: Redis = self._open(timeout=timeout, connections=connections)
+        self._scripts: dict[str, Script] = {}
+
+    def _open(self, *, timeout: float, connections: int) -> Redis:
+        pool = BlockingConnectionPool.from_url(
+            self.url,
+            max_connections=connections,
+            timeout=self.timeout,
+            socket_timeout=timeout,
+            socket_connect_timeout=self.timeout,
+            retry=Retry(NoBackoff(), 0),
+            # RESP2 and no driver info: a new connection is usable after its connect, with no extra round trips.
+            protocol=2,
+            driver_info=None,
+        )
+        return Redis.from_pool(pool)
+
+    def dedicated(self, *, timeout: float) -> Redis:
+        """A client with one connection of its own for blocking reads or pub/sub, `timeout` seconds for a read.
+
+        The caller closes it with `aclose()`.
+        """
+        return self._open(timeout=timeout, connections=1)
+
+    def script(self, name: str) -> Script:
+        """The script `lua/<name>.lua`, read once."""
+        if name not in self._scripts:
+            text = (_LUA / f"{name}.lua").read_text(encoding="utf-8")
+            self._scripts[name] = Script(self.client, name, text)
+        return self._scripts[name]
+
+    async def ping(self) -> None:
+        """Return when Redis answers; raises StoreUnavailable."""
+        with reaching("ping"):
+            await self.client.ping()
+
+    async def close(self) -> None:
+        """Close every connection. Never raises for a connection that is already gone."""
+        try:
+            await self.client.aclose()
+        except (RedisError, OSError) as error:
+            log.debug("closing the link: %s", error)
+
+    async def __aenter__(self) -> RedisLink:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
