@@ -1,0 +1,374 @@
+"""A service out of declarations. Promises that routes, access, idempotency, faults, health and OpenAPI come from one
+list of operations, and that tables, tasks and connections live exactly as long as the application; refuses to know
+any business."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import MetaData
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from upstreams.kit.client import http_client
+from upstreams.kit.database import Database
+from upstreams.kit.envelope import Envelope
+from upstreams.kit.faults import FaultPlan, Faults, FaultState
+from upstreams.kit.idempotency import KeyStore, Stored, fingerprint_of, parse_key
+from upstreams.kit.openapi import document
+from upstreams.kit.operations import (
+    INVALID,
+    Answer,
+    Ask,
+    Handler,
+    Input,
+    Operation,
+    bind_body,
+    bind_query,
+    dump,
+    pointed,
+    read_body,
+)
+from upstreams.kit.problems import Problem, Refusal
+from upstreams.kit.settings import ServiceSettings
+from upstreams.kit.tokens import KeySet, TokenVerifier, unauthorized
+from upstreams.kit.tracing import Hop
+
+_log = logging.getLogger(__name__)
+_CODES = {404: "not-found", 405: "method-not-allowed"}
+
+Check = Callable[[], Awaitable[None]]
+Task = Callable[[], Awaitable[None]]
+
+
+class Service:
+    """One service: declare its operations, then `app()` is the ASGI application.
+
+    `metadata` holds the service's tables; the kit adds its own. `durable` makes SQLite's commits survive a power
+    cut. `routes` are further Starlette routes (pages, for one) beside the declared operations.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        team: str,
+        contact: str,
+        settings: ServiceSettings,
+        metadata: MetaData,
+        summary: str = "",
+        durable: bool = False,
+        routes: Sequence[BaseRoute] = (),
+    ) -> None:
+        self.name = name
+        self.team = team
+        self.contact = contact
+        self.summary = summary or f"The shop's {name} service."
+        self.settings = settings
+        self.keys = KeyStore(metadata)
+        self.database = Database(settings.database_of(name), metadata, durable=durable)
+        self.faults = Faults()
+        self.operations: list[Operation] = []
+        self._routes = list(routes)
+        self._starts: list[Task] = []
+        self._stops: list[Task] = []
+        self._tasks: list[Task] = []
+        self._checks: dict[str, tuple[Check, bool]] = {"database": (self.database.ping, True)}
+        self._identity: httpx.AsyncClient | None = None
+        self._verifier: TokenVerifier | None = None
+
+    # Declarations
+
+    def get(
+        self,
+        path: str,
+        handler: Handler[Input],
+        *,
+        takes: type[Input],
+        answers: type[BaseModel],
+        public: bool = False,
+        scope: str | None = None,
+        or_person: bool = False,
+        refuses: tuple[Refusal, ...] = (),
+        transaction: bool = True,
+        summary: str = "",
+    ) -> None:
+        """Declare a read. `takes` is the model of its query (`Nothing` for none).
+
+        Without `public` or `scope` it is for any person; `scope` needs that scope in the token, and
+        `or_person` lets people in beside it (the handler then looks at whose thing it is).
+        """
+        self.operations.append(
+            Operation(
+                "GET",
+                path,
+                handler,
+                takes,
+                answers,
+                public=public,
+                scope=scope,
+                or_person=or_person,
+                refuses=refuses,
+                transaction=transaction,
+                summary=summary,
+            )
+        )
+
+    def post(
+        self,
+        path: str,
+        handler: Handler[Input],
+        *,
+        takes: type[Input],
+        answers: type[BaseModel],
+        status: int = 200,
+        scope: str | None = None,
+        or_person: bool = False,
+        refuses: tuple[Refusal, ...] = (),
+        transaction: bool = True,
+        summary: str = "",
+    ) -> None:
+        """Declare a mutation. `takes` is the model of its body (`Nothing` for none).
+
+        It needs an `Idempotency-Key`; the effect and the answer are one transaction. With `transaction=False`
+        nothing is stored and no connection is open: the handler itself is idempotent by `ask.key` and
+        `ask.fingerprint`. A planned `refuse` fault raises the first of `refuses`.
+        """
+        self.operations.append(
+            Operation(
+                "POST",
+                path,
+                handler,
+                takes,
+                answers,
+                status=status,
+                scope=scope,
+                or_person=or_person,
+                refuses=refuses,
+                transaction=transaction,
+                summary=summary,
+            )
+        )
+
+    def on_start(self, start: Task) -> None:
+        """Run before the first request, after the tables exist."""
+        self._starts.append(start)
+
+    def on_stop(self, stop: Task) -> None:
+        """Run after the last request, before the database closes; the latest added runs first."""
+        self._stops.append(stop)
+
+    def background(self, task: Task) -> None:
+        """Run beside the requests for the application's life; cancelled at its end."""
+        self._tasks.append(task)
+
+    def needs(self, name: str, check: Check, *, required: bool = True) -> None:
+        """Name a dependency in /readyz; the check raises when it is not there. Unless required it only informs."""
+        self._checks[name] = (check, required)
+
+    # The application
+
+    def app(self) -> ASGIApp:
+        """The ASGI application of what was declared so far."""
+        by_path: dict[str, dict[str, Operation]] = {}
+        for operation in self.operations:
+            by_path.setdefault(operation.path, {})[operation.method] = operation
+        routes: list[BaseRoute] = [
+            Route("/livez", self._livez),
+            Route("/readyz", self._readyz),
+            Route("/openapi.json", self._openapi),
+            *(
+                Route(path, functools.partial(self._serve, declared), methods=list(declared))
+                for path, declared in by_path.items()
+            ),
+            *self._routes,
+        ]
+        if self.settings.faults:
+            routes.append(Route("/faults", self._faults, methods=["GET", "PUT", "DELETE"]))
+            routes.append(Route("/faults/release", self._release, methods=["POST"]))
+        handlers: dict[Any, Any] = {HTTPException: _http_problem, Problem: _problem}  # Starlette's own type
+        return Envelope(Starlette(routes=routes, lifespan=self._lifespan, exception_handlers=handlers))
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.database.close)
+            self._identity = http_client(timeout=2.0, connections=4)
+            stack.push_async_callback(self._identity.aclose)
+            issuer = self.settings.issuer
+            keys = KeySet(self._identity, issuer)
+            self._verifier = TokenVerifier(keys, issuer=issuer, audience=self.settings.audience)
+            await self.database.create_tables()
+            async with self.database.write() as db:
+                await self.keys.forget_old(db)
+            for stop in self._stops:
+                stack.push_async_callback(stop)
+            for start in self._starts:
+                await start()
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(_run(task)) for task in self._tasks]
+                yield
+                for task in tasks:
+                    task.cancel()
+
+    async def _serve(self, declared: dict[str, Operation], request: Request) -> Response:
+        operation = declared["GET" if request.method == "HEAD" else request.method]
+        path = request.scope["path"]
+        plan = self.faults.strike(operation.method, path, operation.path) if self.settings.faults else None
+        if plan is not None:
+            await self.faults.before(plan)
+        response = await self._answer(operation, request, refuse=plan is not None and plan.refuse)
+        if plan is not None:
+            await self.faults.after(plan)
+        return response
+
+    async def _answer(self, operation: Operation, request: Request, *, refuse: bool) -> Response:
+        caller = None
+        if not operation.public:
+            authorization = request.headers.get("authorization", "")
+            if self._verifier is None or not authorization:
+                raise unauthorized("A bearer token is needed.")
+            caller = await self._verifier.caller(authorization)
+            operation.admit(caller)
+        hop: Hop = request.state.hop
+        headers = dict(request.headers)
+        path = {name: str(value) for name, value in request.path_params.items()}
+        if not operation.mutates:
+            query = bind_query(operation.takes, request)
+            ask = Ask(query, path, hop, headers, caller)
+            if refuse and operation.refuses:
+                raise operation.refuses[0].problem()
+            if not operation.transaction:
+                return _response(await operation.handler(ask), operation)
+            async with self.database.read() as db:
+                ask = Ask(query, path, hop, headers, caller, connection=db)
+                return _response(await operation.handler(ask), operation)
+        key = parse_key(request.headers.get("idempotency-key"))
+        body = await read_body(request)
+        given = bind_body(operation.takes, body, request.headers.get("content-type", ""))
+        query_string = request.scope["query_string"].decode("latin-1")
+        target = f"{request.scope['path']}?{query_string}"
+        fingerprint = fingerprint_of(operation.method, target, body)
+        ask = Ask(given, path, hop, headers, caller, key, fingerprint)
+        if operation.transaction:
+            return await self._mutate(operation, ask, refuse=refuse)
+        if refuse and operation.refuses:
+            raise operation.refuses[0].problem()
+        return _response(await operation.handler(ask), operation)
+
+    async def _mutate(self, operation: Operation, ask: Ask[Any], *, refuse: bool) -> Response:
+        owner = ask.caller_or_none.id if ask.caller_or_none else ""
+        async with self.database.write() as db:
+            stored = await self.keys.claim(db, owner, ask.key, ask.fingerprint)
+            if stored is not None:
+                return _replayed(stored)
+            try:
+                # A refusal undoes what the handler wrote, and nothing else: it is stored like any answer.
+                async with db.begin_nested():
+                    if refuse and operation.refuses:
+                        raise operation.refuses[0].problem()
+                    bound = Ask(
+                        ask.input,
+                        ask.path,
+                        ask.hop,
+                        ask.headers,
+                        ask.caller_or_none,
+                        ask.key,
+                        ask.fingerprint,
+                        db,
+                    )
+                    response = _response(await operation.handler(bound), operation)
+            except Problem as problem:
+                if not problem.final:
+                    raise
+                response = problem.response(f"urn:uuid:{ask.hop.correlation_id}")
+            answer = Stored(
+                response.status_code,
+                response.media_type or "application/json",
+                response.headers.get("location"),
+                bytes(response.body),
+            )
+            await self.keys.settle(db, owner, ask.key, answer)
+        return response
+
+    # The routes every service has
+
+    async def _livez(self, _request: Request) -> Response:
+        return JSONResponse({"status": "alive", "service": self.name})
+
+    async def _readyz(self, _request: Request) -> Response:
+        async def one(check: Check) -> bool:
+            try:
+                async with asyncio.timeout(1.5):
+                    await check()
+            except Exception as error:  # whatever a dependency raises, it is not there
+                _log.warning("a dependency is away", extra={"reason": repr(error)})
+                return False
+            return True
+
+        found = await asyncio.gather(*(one(check) for check, _ in self._checks.values()))
+        parts = {
+            name: {"ready": ready, "required": required}
+            for (name, (_, required)), ready in zip(self._checks.items(), found, strict=True)
+        }
+        ready = all(part["ready"] or not part["required"] for part in parts.values())
+        body = {"status": "ready" if ready else "not-ready", "service": self.name, "dependencies": parts}
+        return JSONResponse(body, 200 if ready else 503)
+
+    async def _openapi(self, _request: Request) -> Response:
+        return JSONResponse(document(self.name, self.team, self.contact, self.summary, self.operations))
+
+    async def _faults(self, request: Request) -> Response:
+        if request.method == "PUT":
+            try:
+                plan = FaultPlan.model_validate_json(await read_body(request))
+            except ValidationError as error:
+                raise INVALID.problem(errors=pointed(error)) from None
+            return _fault_state(self.faults.plan(plan))
+        return _fault_state(self.faults.clear() if request.method == "DELETE" else self.faults.state())
+
+    async def _release(self, _request: Request) -> Response:
+        return _fault_state(self.faults.release())
+
+
+async def _run(task: Task) -> None:
+    await task()
+
+
+def _fault_state(state: FaultState) -> Response:
+    return Response(dump(state), media_type="application/json")
+
+
+def _response(result: BaseModel | Answer, operation: Operation) -> Response:
+    answer = result if isinstance(result, Answer) else Answer(result)
+    headers = {"Location": answer.location} if answer.location else None
+    status = answer.status or operation.status
+    return Response(dump(answer.body), status, headers, media_type="application/json")
+
+
+def _replayed(stored: Stored) -> Response:
+    headers = {"Idempotency-Replayed": "true"}
+    if stored.location:
+        headers["Location"] = stored.location
+    return Response(stored.body, stored.status, headers, stored.media_type)
+
+
+async def _problem(request: Request, problem: Problem) -> Response:
+    return problem.response(f"urn:uuid:{request.state.hop.correlation_id}")
+
+
+async def _http_problem(request: Request, error: HTTPException) -> Response:
+    code = _CODES.get(error.status_code, "http-error")
+    problem = Problem(error.status_code, code, error.detail, headers=dict(error.headers or {}))
+    return await _problem(request, problem)

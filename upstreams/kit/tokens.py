@@ -1,0 +1,171 @@
+"""Who calls: access tokens verified against identity's published keys. Promises RFC 9068 tokens only (ES256,
+`typ: at+jwt`, our issuer and audience, not expired, a real subject) and keys that outlive identity's absence;
+refuses every other algorithm and type, and follows no address named in a token."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import jwt
+from jwt.algorithms import ECAlgorithm
+
+from upstreams.kit.problems import Problem
+
+_log = logging.getLogger(__name__)
+_MAX_TOKEN_BYTES = 8192
+_MAX_KEYS = 32
+_LEEWAY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The verified subject of a request; `id` is `<iss>|<sub>`, the principal's id everywhere."""
+
+    sub: str
+    iss: str
+    client_id: str
+    scopes: frozenset[str]
+    name: str | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.iss}|{self.sub}"
+
+    @property
+    def is_person(self) -> bool:
+        """False for a service: by client credentials a client is its own subject (RFC 9068, section 2.2)."""
+        return self.sub != self.client_id
+
+
+def unauthorized(detail: str) -> Problem:
+    """401 with the challenge of RFC 6750."""
+    return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+class KeySet:
+    """Identity's ES256 keys by `kid`.
+
+    One fetch at a time; kept `fresh` seconds (600), then refetched but served stale while identity is away;
+    an unknown `kid` causes a fetch at most every `gap` seconds (5). Raises 503 only while no key was ever seen.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        issuer: str,
+        *,
+        gap: float = 5.0,
+        fresh: float = 600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._issuer = issuer
+        self._gap = gap
+        self._fresh = fresh
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._keys: dict[str, Any] = {}  # PyJWT's key objects
+        self._tried = float("-inf")
+        self._loaded = float("-inf")
+
+    async def key(self, kid: str) -> Any:
+        """The public key of that id, or None when identity does not publish it."""
+        if kid in self._keys and self._clock() - self._loaded < self._fresh:
+            return self._keys[kid]
+        async with self._lock:
+            now = self._clock()
+            wanted = kid not in self._keys or now - self._loaded >= self._fresh
+            # Without any key each request tries, one at a time: a service may be up before identity is.
+            if wanted and (not self._keys or now - self._tried >= self._gap):
+                self._tried = now
+                await self._load()
+        if not self._keys:
+            raise Problem(
+                503,
+                "identity-unavailable",
+                "The identity service does not answer.",
+                headers={"Retry-After": "1"},
+            )
+        return self._keys.get(kid)
+
+    async def _load(self) -> None:
+        try:
+            about = await self._client.get(f"{self._issuer}/.well-known/openid-configuration", timeout=2.0)
+            about.raise_for_status()
+            answer = await self._client.get(str(about.json()["jwks_uri"]), timeout=2.0)
+            answer.raise_for_status()
+            found = [entry for entry in answer.json()["keys"][:_MAX_KEYS] if _usable(entry)]
+            keys = {str(entry["kid"]): ECAlgorithm.from_jwk(entry) for entry in found}
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
+            _log.warning("identity's keys could not be fetched", extra={"reason": repr(error)})
+            return
+        self._keys = keys
+        self._loaded = self._clock()
+
+
+def _usable(entry: dict[str, Any]) -> bool:
+    return (
+        entry.get("kty") == "EC"
+        and entry.get("crv") == "P-256"
+        and entry.get("use", "sig") == "sig"
+        and entry.get("alg", "ES256") == "ES256"
+        and "d" not in entry
+        and isinstance(entry.get("kid"), str)
+    )
+
+
+class TokenVerifier:
+    """Turns a bearer token into a `Caller`, or raises a 401 problem (503 while no key is known)."""
+
+    def __init__(self, keys: KeySet, *, issuer: str, audience: str) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = audience
+
+    async def caller(self, authorization: str) -> Caller:
+        """The caller behind an `Authorization` header's value."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token or len(token) > _MAX_TOKEN_BYTES:
+            raise unauthorized("A bearer token is needed.")
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.PyJWTError:
+            raise unauthorized("The token is malformed.") from None
+        kind = str(header.get("typ", "")).lower().removeprefix("application/")
+        if header.get("alg") != "ES256" or kind != "at+jwt" or not isinstance(header.get("kid"), str):
+            raise unauthorized("The token is not an access token of this shop.")
+        key = await self._keys.key(header["kid"])
+        if key is None:
+            raise unauthorized("The token's key is unknown.")
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=["ES256"],
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=_LEEWAY,
+                options={"require": ["iss", "aud", "exp", "iat", "sub"]},
+            )
+        except (jwt.PyJWTError, ValueError, OverflowError, TypeError):
+            raise unauthorized("The token is expired or not for this service.") from None
+        sub, client = claims["sub"], claims.get("client_id")
+        if not (isinstance(sub, str) and sub and isinstance(client, str) and client):
+            raise unauthorized("The token names no subject or client.")
+        if type(claims["exp"]) not in (int, float):
+            raise unauthorized("The token's times are not numbers.")
+        name = claims.get("name")
+        scope = claims.get("scope", "")
+        return Caller(
+            sub=sub,
+            iss=str(claims["iss"]),
+            client_id=client,
+            scopes=frozenset(scope.split()) if isinstance(scope, str) else frozenset(),
+            name=name if isinstance(name, str) else None,
+        )
