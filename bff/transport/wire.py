@@ -1,0 +1,60 @@
+"""The port to the wire: one request out, one whole answer in, in the gateway's own words.
+
+An adapter sends exactly what it is given and keeps nothing between requests but connections: no cookies, no
+redirects, no proxies from the environment. What goes wrong leaves it as one of three exceptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """target: path and query as they go on the wire; headers: lower-case names."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """status, headers (lower-case names, the last one wins) and the whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class WireError(Exception):
+    """The answer did not arrive whole."""
+
+
+class WireTimeout(WireError):
+    """The wire itself gave up waiting; the caller's own time limit cancels instead."""
+
+
+class WireBroken(WireError):
+    """No connection, or it broke. `dropped`: an open connection closed before a byte of the answer came."""
+
+    def __init__(self, detail: str, *, dropped: bool) -> None:
+        super().__init__(detail)
+        self.dropped = dropped
+
+
+class WireTooLarge(WireError):
+    """The answer's body is larger than the upstream's `max_body`."""
+
+
+class Wire(Protocol):
+    """A pool of connections to one upstream."""
+
+    async def send(self, request: Request) -> Answer:
+        """Raises WireError. Cancelling it frees its connection."""
+
+    async def close(self) -> None:
+        """Close every connection."""
