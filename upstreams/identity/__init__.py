@@ -1,0 +1,6 @@
+"""Identity: the demo's OpenID provider, built on Authlib; three people, two clients, no passwords."""
+
+from .app import Identity
+from .settings import IdentitySettings
+
+__all__ = ["Identity", "IdentitySettings"]
