@@ -1,0 +1,32 @@
+/**
+ * A position in a person's journal, `<epoch>-<offset>`. Offsets of one epoch are contiguous; positions of two epochs
+ * cannot be ordered, and these functions refuse to pretend otherwise.
+ */
+
+/** @typedef {{epoch: string, offset: number}} Cursor */
+
+/**
+ * @param {unknown} text
+ * @returns {Cursor | null} null for anything that is not a position.
+ */
+export function parseCursor(text) {
+  const match = typeof text === 'string' ? /^(.+)-([0-9]{1,15})$/.exec(text) : null;
+  return match ? { epoch: String(match[1]), offset: Number(match[2]) } : null;
+}
+
+/**
+ * @param {Cursor} cursor
+ * @returns {string}
+ */
+export function formatCursor(cursor) {
+  return `${cursor.epoch}-${cursor.offset}`;
+}
+
+/**
+ * Whether a reader at `position` has seen everything up to `target`; false across epochs.
+ * @param {Cursor | null} position
+ * @param {Cursor | null} target
+ */
+export function reached(position, target) {
+  return position !== null && target !== null && position.epoch === target.epoch && position.offset >= target.offset;
+}

@@ -1,0 +1,25 @@
+/**
+ * The browser client of a bff gateway: what the server knows, live, and mutations that show at once and are told the
+ * truth. Only what is exported here is promised.
+ */
+export { createClient } from './client.js';
+export { MOST_PENDING, TooManyPending } from './mutations.js';
+export { ProblemError, networkProblem, readProblem } from './problem.js';
+export { ended } from './store.js';
+export { createStream } from './stream.js';
+
+/** @typedef {import('./client.js').Client} Client */
+/** @typedef {import('./client.js').ClientOptions} ClientOptions */
+/** @typedef {import('./operation.js').Definition} Definition */
+/** @typedef {import('./operation.js').Operation} Operation */
+/** @typedef {import('./operation.js').Outcome} Outcome */
+/** @typedef {import('./operation.js').Acceptance} Acceptance */
+/** @typedef {import('./operation.js').Progress} Progress */
+/** @typedef {import('./problem.js').Problem} Problem */
+/** @typedef {import('./store.js').Saga} Saga */
+/** @typedef {import('./store.js').SagaStatus} SagaStatus */
+/** @typedef {import('./store.js').State} State */
+/** @typedef {import('./store.js').Value} Value */
+/** @typedef {import('./stream.js').Source} Source */
+/** @typedef {import('./stream.js').StreamState} StreamState */
+/** @typedef {import('./view.js').Draft} Draft */

@@ -1,0 +1,147 @@
+/**
+ * What the server said, and nothing else: sagas and values by version, and the position they are true at. State changes
+ * only by a snapshot, a reset, a saga or a value; an event that does not follow the position is refused as a gap and
+ * changes nothing, and a repeat changes nothing either.
+ */
+import { formatCursor, parseCursor } from './cursor.js';
+
+/** @typedef {'PENDING' | 'RUNNING' | 'COMPENSATING' | 'COMPLETED' | 'COMPENSATED' | 'REJECTED' | 'NEEDS_ATTENTION'} SagaStatus */
+
+/**
+ * @typedef {object} Saga
+ * @property {string} id
+ * @property {string} type
+ * @property {SagaStatus} status
+ * @property {string | null} step
+ * @property {number} attempt
+ * @property {number} version  -1 for one that only this browser knows yet.
+ * @property {string | null} reason
+ * @property {string | null} mutation  The Idempotency-Key of the command that started it.
+ * @property {string} at  RFC 3339.
+ * @property {any} data   The domain's own part.
+ * @property {'sending' | 'accepted' | 'unknown'} [pending]  Present while this row is this browser's word, not the server's.
+ */
+
+/** @typedef {{name: string, version: number, data: any, at: string}} Value */
+
+/** @typedef {{sagas: ReadonlyMap<string, Saga>, values: ReadonlyMap<string, Value>}} State */
+
+/**
+ * applied: state or position advanced. repeated: known already. gap: something is missing, join again after `cursor()`.
+ * ignored: not a state event.
+ * @typedef {'applied' | 'repeated' | 'gap' | 'ignored'} Verdict
+ */
+
+const ENDED = new Set(['COMPLETED', 'COMPENSATED', 'REJECTED']);
+
+/** @param {{status: string}} saga  Whether nothing more will happen to it. */
+export function ended(saga) {
+  return ENDED.has(saga.status);
+}
+
+/** @param {any} raw @returns {Saga | null} */
+function readSaga(raw) {
+  const version = Number(raw?.version);
+  if (typeof raw?.id !== 'string' || typeof raw.status !== 'string' || !Number.isInteger(version)) return null;
+  return { type: '', step: null, attempt: 0, reason: null, mutation: null, at: '', data: null, ...raw, version };
+}
+
+/** @param {any} raw @returns {Value | null} */
+function readValue(raw) {
+  const version = Number(raw?.version);
+  if (typeof raw?.name !== 'string' || !Number.isFinite(version)) return null;
+  return { name: raw.name, version, data: raw.data, at: String(raw.at ?? '') };
+}
+
+export function createStore() {
+  /** @type {Map<string, Saga>} */
+  let sagas = new Map();
+  /** @type {Map<string, Value>} */
+  let values = new Map();
+  /** @type {import('./cursor.js').Cursor | null} */
+  let position = null;
+
+  /**
+   * @param {any} data
+   * @param {string} id
+   * @returns {Verdict}
+   */
+  function replace(data, id) {
+    const cursor = parseCursor(data?.cursor ?? id);
+    if (cursor === null || !Array.isArray(data.sagas)) return 'gap';
+    position = cursor;
+    sagas = new Map();
+    for (const raw of data.sagas) {
+      const saga = readSaga(raw);
+      if (saga) sagas.set(saga.id, saga);
+    }
+    // A snapshot is the server starting over: what it lists is taken even if its version went back.
+    for (const raw of Array.isArray(data.values) ? data.values : []) {
+      const value = readValue(raw);
+      if (value) values.set(value.name, value);
+    }
+    return 'applied';
+  }
+
+  /**
+   * @param {any} data
+   * @param {string} id
+   * @returns {Verdict}
+   */
+  function advance(data, id) {
+    const cursor = parseCursor(id);
+    const saga = readSaga(data);
+    if (cursor === null || saga === null || position === null || cursor.epoch !== position.epoch) return 'gap';
+    if (cursor.offset <= position.offset) return 'repeated';
+    if (cursor.offset !== position.offset + 1) return 'gap';
+    position = cursor;
+    const known = sagas.get(saga.id);
+    if (!known || known.version < saga.version) sagas.set(saga.id, saga);
+    return 'applied';
+  }
+
+  /**
+   * Latest wins: a version not newer than the known one changes nothing.
+   * @param {any} raw  `{name, version, data, at}`
+   * @returns {Verdict}
+   */
+  function observe(raw) {
+    const value = readValue(raw);
+    if (value === null) return 'ignored';
+    const known = values.get(value.name);
+    if (known && known.version >= value.version) return 'repeated';
+    values.set(value.name, value);
+    return 'applied';
+  }
+
+  return {
+    /**
+     * @param {import('./stream.js').LiveEvent} event
+     * @returns {Verdict}
+     */
+    apply(event) {
+      if (event.type === 'snapshot' || event.type === 'reset') return replace(event.data, event.id);
+      if (event.type === 'saga') return advance(event.data, event.id);
+      if (event.type === 'value') return observe(event.data);
+      return 'ignored';
+    },
+    observe,
+    /** @returns {State} Live maps: read them, do not keep them. */
+    state: () => ({ sagas, values }),
+    position: () => position,
+    /** The position as the stream's Last-Event-ID, null before the first snapshot. */
+    cursor: () => (position === null ? null : formatCursor(position)),
+    /** Forget the position, not the state: the next join starts with a snapshot. */
+    forget() {
+      position = null;
+    },
+    /** Forget everything: somebody else is here now. */
+    clear() {
+      position = null;
+      sagas = new Map();
+      values = new Map();
+    },
+  };
+}
+
+/** @typedef {ReturnType<typeof createStore>} Store */

@@ -1,0 +1,97 @@
+/**
+ * What the reader sees: `view = fold(pending, base)`. The base is never written; an operation is taken back by leaving it
+ * out and folding again, so nothing that arrived meanwhile is lost. An operation's row gives way once the server's own is
+ * in the base, and its effect on a value gives way once the version that must hold it has arrived.
+ */
+
+/** @typedef {import('./store.js').State} State */
+/** @typedef {import('./store.js').Saga} Saga */
+
+/**
+ * What an `apply` function may do. It is called on every fold, so it must depend on nothing but its input and the draft.
+ * @typedef {object} Draft
+ * @property {string} id  The operation's id.
+ * @property {ReadonlyMap<string, Saga>} sagas
+ * @property {(row: Partial<Saga> & {type: string}) => void} saga  Put a row: a new one, or by `id` changes to one that is there.
+ * @property {(name: string, change: (data: any) => any) => void} value  Change a value's data; nothing if it is not known.
+ */
+
+/**
+ * The part of an operation that the fold reads.
+ * @typedef {object} Layer
+ * @property {string} id
+ * @property {(draft: Draft) => void} apply
+ * @property {boolean} shown  The base has its row.
+ * @property {string | null} sagaId  The server's id for its saga, once known.
+ * @property {'sending' | 'accepted' | 'unknown'} pending
+ * @property {string} at  When it was asked for, RFC 3339.
+ * @property {Map<string, number>} expected  For each value it changes, the first version that holds its effect.
+ * @property {boolean} claiming  Expectations are being noted, at the very first fold.
+ */
+
+/**
+ * @param {State} base
+ * @param {readonly Layer[]} layers  Oldest first.
+ * @returns {State}
+ */
+export function fold(base, layers) {
+  if (layers.length === 0) return base;
+  const sagas = new Map(base.sagas);
+  const values = new Map(base.values);
+  /** @type {Map<string, number>} the first version not spoken for, by value */
+  const next = new Map();
+
+  for (const layer of layers) {
+    const draft = draftFor(layer);
+    try {
+      layer.apply(draft);
+    } catch (error) {
+      if (layer.claiming) throw error; // the caller of mutate is there to hear it
+      queueMicrotask(() => {
+        throw error; // loud, but the other layers and the base are still shown
+      });
+    }
+  }
+  return { sagas, values };
+
+  /** @param {Layer} layer @returns {Draft} */
+  function draftFor(layer) {
+    return {
+      id: layer.id,
+      sagas,
+      saga(row) {
+        if (layer.shown) return;
+        const changes = row.id === undefined ? undefined : sagas.get(row.id);
+        if (row.id !== undefined && changes === undefined) return;
+        const id = row.id ?? layer.sagaId ?? layer.id;
+        sagas.set(id, {
+          status: 'PENDING',
+          step: null,
+          attempt: 0,
+          version: -1,
+          reason: null,
+          mutation: changes ? null : layer.id,
+          at: layer.at,
+          data: null,
+          ...changes,
+          ...row,
+          id,
+          pending: layer.pending,
+        });
+      },
+      value(name, change) {
+        const known = base.values.get(name);
+        const value = values.get(name);
+        if (!known || !value) return;
+        if (layer.claiming) {
+          // Two clicks on one value expect two versions: the first to arrive must not settle both.
+          layer.expected.set(name, Math.max(known.version + 1, next.get(name) ?? 0));
+        }
+        const expected = layer.expected.get(name);
+        if (expected === undefined || known.version >= expected) return;
+        next.set(name, expected + 1);
+        values.set(name, { ...value, data: change(value.data) });
+      },
+    };
+  }
+}
