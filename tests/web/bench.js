@@ -1,0 +1,68 @@
+/**
+ * What the mutation tests play against: a source whose events are pushed by hand, and a fetch that is answered by hand.
+ */
+import { createClient } from '../../web/client/index.js';
+import { createCell } from '../../web/client/observable.js';
+
+export const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+export function memoryStorage(entries = new Map()) {
+  return {
+    entries,
+    getItem: (key) => entries.get(key) ?? null,
+    setItem: (key, text) => void entries.set(key, text),
+    removeItem: (key) => void entries.delete(key),
+  };
+}
+
+export const json = (status, body, headers = {}) =>
+  new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', ...headers } });
+
+export function createBench({ storage = null, ...mutations } = {}) {
+  const requests = [];
+  let push = () => {};
+  const calls = [];
+  const state = createCell('live');
+  const client = createClient({
+    storage,
+    fetch: (url, init) => new Promise((resolve, reject) => requests.push({ url, init, resolve, reject })),
+    source: (options) => {
+      push = options.onEvent;
+      return {
+        state,
+        start: () => calls.push('start'),
+        stop: () => calls.push('stop'),
+        watch: (names) => calls.push(['watch', ...names]),
+        reconnect: (how) => calls.push(['reconnect', how?.backoff ?? false, options.cursor()]),
+      };
+    },
+    mutations: { base: 0.001, ...mutations },
+  });
+  return {
+    client,
+    calls,
+    state,
+    requests,
+    snapshot: (cursor, sagas = [], values = [], type = 'snapshot') => push({ type, id: cursor, data: { cursor, sagas, values } }),
+    saga: (id, data) => push({ type: 'saga', id, data }),
+    value: (name, version, data) => push({ type: 'value', id: '', data: { name, version, data, at: '' } }),
+    /** The n-th request, once it is there. */
+    async request(n = 0) {
+      const deadline = Date.now() + 5000;
+      while (requests.length <= n) {
+        if (Date.now() > deadline) throw new Error(`request ${n} was never sent`);
+        await turn();
+      }
+      return requests[n];
+    },
+  };
+}
+
+/** Every distinct content a readable had, from now on. */
+export function record(readable) {
+  const seen = [readable.get()];
+  readable.subscribe((value) => seen.push(value));
+  return seen;
+}
+
+export const distinct = (list) => list.filter((item, at) => at === 0 || item !== list[at - 1]);

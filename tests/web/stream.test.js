@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { after, test } from 'node:test';
+
+import { createClient, createStream } from '../../web/client/index.js';
+
+const OPEN = [];
+after(() => OPEN.forEach((close) => close()));
+
+/** A real server whose every connection to the stream is handled by the next of `turns` (the last one repeats). */
+async function serve(...turns) {
+  const requests = [];
+  const server = createServer((request, response) => {
+    requests.push({ url: request.url, headers: request.headers, at: Date.now(), request, response });
+    turns[Math.min(requests.length, turns.length) - 1](response, request);
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  OPEN.push(() => (server.close(), server.closeAllConnections()));
+  return { requests, url: `http://127.0.0.1:${server.address().port}/bff/live`, server };
+}
+
+function frame(type, data, id) {
+  return `event: ${type}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`;
+}
+
+const open = (text = '', end = false) => (response) => {
+  response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
+  response.write(text || ': hello\n\n');
+  if (end) response.end();
+};
+const status = (code, headers = {}) => (response) => response.writeHead(code, headers).end();
+const snapshot = (cursor, sagas = []) => frame('snapshot', { cursor, sagas, values: [] }, cursor);
+const row = (version) => ({ id: 'o', type: 'order', status: 'RUNNING', version });
+
+async function until(condition, what) {
+  const deadline = Date.now() + 5000;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`never: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** A stream with everything short, and what it went through. */
+function join(url, options = {}) {
+  const events = [];
+  const states = [];
+  let cursor = null;
+  const stream = createStream({
+    url, base: 0.01, cap: 0.05, heartbeat: 10, cursor: () => cursor,
+    onEvent(event) {
+      events.push(event);
+      if (event.id) cursor = event.id;
+    },
+    ...options,
+  });
+  stream.state.subscribe((state) => states.push(state));
+  stream.start();
+  OPEN.push(() => stream.stop());
+  return { stream, events, states };
+}
+
+test('the first join asks without a position and with the header; the next one resumes after the last id', async () => {
+  const { requests, url } = await serve(open(snapshot('e-7'), true), open());
+  const { events, states } = join(url);
+  await until(() => requests.length === 2 && states.at(-1) === 'live', 'a second join');
+  assert.equal(requests[0].headers['x-bff'], '1');
+  assert.equal(requests[0].headers['last-event-id'], undefined);
+  assert.equal(requests[1].headers['last-event-id'], 'e-7');
+  assert.deepEqual(events, [{ type: 'snapshot', id: 'e-7', data: { cursor: 'e-7', sagas: [], values: [] } }]);
+  assert.deepEqual(states, ['connecting', 'live', 'stale', 'live']);
+});
+
+test('events arrive whole however the wire cuts them', async () => {
+  const { url } = await serve((response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const bytes = Buffer.from(snapshot('e-1') + frame('value', { name: 'é☕' }));
+    let at = 0;
+    const timer = setInterval(() => (at < bytes.length ? response.write(bytes.subarray(at, (at += 7))) : clearInterval(timer)), 1);
+  });
+  const { events } = join(url);
+  await until(() => events.length === 2, 'both events');
+  assert.equal(events[1].data.name, 'é☕');
+});
+
+test('values are asked for by name; one more name joins again without looking away', async () => {
+  const { requests, url } = await serve(open(snapshot('e-1')));
+  const { stream, states, events } = join(url);
+  await until(() => events.length === 1, 'a snapshot');
+  stream.watch(['stock/b', 'stock/a']);
+  await until(() => requests.length === 2, 'a join with values');
+  stream.watch(['stock/a']);
+  assert.equal(requests[1].url, '/bff/live?value=stock%2Fa&value=stock%2Fb');
+  assert.equal(requests[1].headers['last-event-id'], 'e-1');
+  assert.deepEqual(states, ['connecting', 'live']);
+  assert.throws(() => stream.watch(Array.from({ length: 101 }, (_, at) => `v${at}`)), RangeError);
+});
+
+test('silence for two and a half heartbeats ends the attempt; any byte is a sign of life', async () => {
+  let beats;
+  const { requests, url } = await serve(
+    (response) => {
+      open(snapshot('e-1'))(response);
+      let left = 8;
+      beats = setInterval(() => (left-- > 0 ? response.write(':\n') : clearInterval(beats)), 50);
+    },
+    open(),
+  );
+  join(url, { heartbeat: 0.06 }); // patience of 150 ms
+  await until(() => requests.length === 2, 'a second join');
+  const lasted = requests[1].at - requests[0].at;
+  assert.ok(lasted > 400, `comments kept it for ${lasted} ms`);
+});
+
+test('a server that takes the connection and says nothing is left by the same watchdog', async () => {
+  const { requests, url } = await serve(() => {}, open());
+  const { states } = join(url, { heartbeat: 0.05 });
+  await until(() => requests.length >= 2 && states.at(-1) === 'live', 'a second join');
+});
+
+test('bye is obeyed: join again after what it asks, not before', async () => {
+  const { requests, url } = await serve(open(snapshot('e-1') + frame('bye', { reason: 'drain', retry_after: 0.3 })), open());
+  const { events } = join(url);
+  await until(() => requests.length === 2, 'a second join');
+  const waited = requests[1].at - requests[0].at;
+  assert.ok(waited >= 290 && waited < 2000, `${waited} ms`);
+  assert.equal(events.length, 1, 'bye is for the stream, not for its reader');
+});
+
+test('bye for a logout stops; nothing is tried again', async () => {
+  const { requests, url } = await serve(open(frame('bye', { reason: 'logout', retry_after: 0 })));
+  const { stream } = join(url);
+  await until(() => stream.state.get() === 'stopped', 'stopped');
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(requests.length, 1);
+});
+
+test('a server that says bye at once, for ever, is not hammered', async () => {
+  const { requests, url } = await serve(open(frame('bye', { reason: 'age', retry_after: 0 })));
+  join(url, { base: 0.2, cap: 1, random: () => 1 });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.ok(requests.length <= 4, `${requests.length} joins in half a second`);
+});
+
+test('a 401 stops until started again', async () => {
+  const { requests, url } = await serve(status(401), open());
+  const { stream, states } = join(url);
+  await until(() => stream.state.get() === 'stopped', 'stopped');
+  stream.reconnect();
+  assert.equal(requests.length, 1);
+  stream.start();
+  await until(() => stream.state.get() === 'live', 'live');
+  assert.deepEqual(states, ['connecting', 'stopped', 'connecting', 'live']);
+});
+
+test('errors, strange answers and refused connections are tried again, later and later, without end', async () => {
+  const page = (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<p>a proxy</p>');
+  const gone = (response) => response.destroy();
+  const { requests, url } = await serve(status(500), page, gone, status(404), status(503), open());
+  const { states } = join(url, { base: 0.02, cap: 10, random: () => 1 });
+  await until(() => states.at(-1) === 'live', 'live');
+  const gaps = requests.slice(1).map((request, at) => request.at - requests[at].at);
+  for (const [at, gap] of gaps.entries()) assert.ok(gap >= 20 * 2 ** at - 5, `gap ${at} of ${gap} ms`);
+  assert.deepEqual(states, ['connecting', 'live'], 'connecting all the while: there was nothing to be stale');
+});
+
+test('Retry-After counts', async () => {
+  const { requests, url } = await serve(status(503, { 'retry-after': '1' }), open());
+  join(url);
+  await until(() => requests.length === 2, 'a second join');
+  assert.ok(requests[1].at - requests[0].at >= 980);
+});
+
+test('the network coming back, or the tab, ends the wait at once', async () => {
+  const window_ = new EventTarget();
+  const document_ = Object.assign(new EventTarget(), { visibilityState: 'visible' });
+  const navigator_ = { onLine: true };
+  const { requests, url } = await serve(status(500), status(500), status(500), open());
+  const surroundings = { window: window_, document: document_, navigator: navigator_ };
+  const { stream, states } = join(url, { base: 60, cap: 60, random: () => 1, surroundings });
+  await until(() => requests.length === 1, 'one join');
+  navigator_.onLine = false;
+  window_.dispatchEvent(new Event('offline'));
+  await until(() => stream.state.get() === 'offline', 'offline');
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  navigator_.onLine = true;
+  window_.dispatchEvent(new Event('online'));
+  await until(() => requests.length === 2 && stream.state.get() === 'connecting', 'a join when online');
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  document_.dispatchEvent(new Event('visibilitychange'));
+  await until(() => requests.length === 3, 'a join when visible');
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  window_.dispatchEvent(new Event('pageshow'));
+  await until(() => states.at(-1) === 'live', 'live');
+  document_.dispatchEvent(new Event('visibilitychange'));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(requests.length, 4, 'a live stream with fresh bytes is left alone');
+});
+
+test('a hidden page closes its stream, and resumes it when shown', async () => {
+  const window_ = new EventTarget();
+  const { requests, url } = await serve(open(snapshot('e-4')), open());
+  const { events } = join(url, { surroundings: { window: window_ } });
+  await until(() => events.length === 1, 'a snapshot');
+  const closed = new Promise((resolve) => requests[0].response.on('close', resolve));
+  window_.dispatchEvent(new Event('pagehide'));
+  await closed;
+  window_.dispatchEvent(new Event('pageshow'));
+  await until(() => requests.length === 2, 'a second join');
+  assert.equal(requests[1].headers['last-event-id'], 'e-4');
+});
+
+test('stop closes the connection and nothing follows', async () => {
+  const { requests, url } = await serve(open(snapshot('e-4')));
+  const { stream, events } = join(url);
+  await until(() => events.length === 1, 'a snapshot');
+  const closed = new Promise((resolve) => requests[0].response.on('close', resolve));
+  stream.stop();
+  await closed;
+  assert.equal(stream.state.get(), 'stopped');
+  await new Promise((resolve) => setTimeout(resolve, 80));
+  assert.equal(requests.length, 1);
+});
+
+test('a gap makes the client resume after the last position it applied, and what followed the gap is not', async () => {
+  const gap = frame('saga', row(3), 'e-3') + frame('saga', row(4), 'e-4');
+  const { requests, url } = await serve(
+    open(snapshot('e-1', [row(1)]) + gap), open(frame('saga', row(2), 'e-2') + gap));
+  const client = createClient({ url, storage: null, stream: { base: 0.01 } });
+  OPEN.push(() => client.stop());
+  client.start({ owner: 'ada' });
+  await until(() => client.saga('o').get()?.version === 4, 'the newest version');
+  assert.deepEqual(requests.map((request) => request.headers['last-event-id']), [undefined, 'e-1']);
+});
+
+test('a journal that never closes its gap is read anew from a snapshot', async () => {
+  const { requests, url } = await serve(
+    open(snapshot('e-1', [row(1)]) + frame('saga', row(3), 'e-3')), open(frame('saga', row(3), 'e-3')),
+    open(snapshot('e-3', [row(3)])));
+  const client = createClient({ url, storage: null, stream: { base: 0.01 } });
+  OPEN.push(() => client.stop());
+  client.start({ owner: 'ada' });
+  await until(() => client.saga('o').get()?.version === 3, 'the newest version');
+  assert.deepEqual(requests.map((request) => request.headers['last-event-id']), [undefined, 'e-1', undefined]);
+});
