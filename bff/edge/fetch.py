@@ -1,0 +1,61 @@
+"""The gateway's own questions to an identity provider: discovery, keys, codes and refresh tokens.
+
+Promises an answer within 2 seconds and 256 KB or a `FetchFailed`. Follows no redirect, keeps no cookie, goes through
+no proxy of the environment: an answer comes from the address that was configured or discovered, or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import httpx
+
+from ..calls import BffError
+from ..transport.httpx_wire import HttpxWire
+from ..transport.wire import Request, WireError
+
+Answer = tuple[int, Mapping[str, str], bytes]
+"""Status, headers (names in lower case), body."""
+
+
+class FetchFailed(BffError):
+    """No whole answer: not reached, too slow, too large. The message names the host and the kind of failure."""
+
+    code = "unreachable"
+
+
+class Fetch(Protocol):
+    """The port. Raises FetchFailed; every status code is an answer."""
+
+    async def __call__(
+        self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Answer: ...
+
+
+class Fetcher:
+    """timeout: seconds for the whole answer (default 2); max_body: bytes (default 262,144); connections: open at
+    most (default 16)."""
+
+    def __init__(self, *, timeout: float = 2.0, max_body: int = 262_144, connections: int = 16) -> None:
+        self._timeout = timeout
+        self._wire = HttpxWire("", connections=connections, max_body=max_body)
+
+    async def __call__(
+        self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Answer:
+        host = urlsplit(url).netloc
+        request = Request(method, url, {"accept": "application/json", **(headers or {})}, body or None)
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._wire.send(request)
+        except TimeoutError:
+            raise FetchFailed(f"{host} did not answer within {self._timeout} s") from None
+        except (WireError, httpx.InvalidURL, UnicodeError) as error:
+            raise FetchFailed(f"{host}: {type(error).__name__}: {error}") from error
+        return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.body
+
+    async def close(self) -> None:
+        await self._wire.close()

@@ -1,0 +1,234 @@
+"""The signing keys of one issuer: fetched without ever holding up the event loop, and kept through its absences.
+
+Promises at most one fetch at a time and five seconds between two, so that made-up key ids cannot turn the gateway
+against the issuer; keys are served stale up to 24 hours while the issuer is away. Refuses keys that are not for
+signing, share a key id, are symmetric, private, too short, or of a type the issuer's algorithms do not name.
+(PyJWT's own PyJWKClient blocks the loop and takes all of those.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from ..calls import Clock
+from .fetch import Fetch, FetchFailed
+
+log = logging.getLogger("bff.jwks")
+
+PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
+
+GAP = 5.0
+"""Seconds between the starts of two fetches once there are keys."""
+FIRST_GAP = 1.0
+"""Seconds between two fetches while there are none at all."""
+FRESH = 300.0
+"""Seconds after which keys are asked for again, behind the requests' backs: this is how a removed key is noticed."""
+STALE = 24 * 3600.0
+"""Seconds keys may serve after their last good fetch."""
+UNKNOWN_FOR = 30.0
+"""Seconds an unknown key id stays refused without asking again."""
+UNKNOWN_MOST = 1000
+"""Unknown key ids remembered; when full they are all forgotten, and the gap still holds."""
+KEYS_MOST = 100
+
+_CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+_RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+
+
+class KeysUnavailable(Exception):
+    """There are no keys and none can be had now."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """kid: None when the issuer gave none; algorithms: those this key may verify."""
+
+    kid: str | None
+    algorithms: frozenset[str]
+    key: PublicKey
+
+
+def usable_keys(document: object, allowed: frozenset[str]) -> tuple[SigningKey, ...]:
+    """The keys of a JWK set (RFC 7517) that may verify signatures by one of the `allowed` algorithms."""
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise FetchFailed("the answer is not a JWK set")
+    entries = [one for one in entries[:KEYS_MOST] if isinstance(one, dict)]
+    found = [key for key in (_usable(one, allowed) for one in entries) if key is not None]
+    kids = Counter(key.kid for key in found)
+    return tuple(key for key in found if key.kid is None or kids[key.kid] == 1)
+
+
+def _usable(entry: Mapping[str, Any], allowed: frozenset[str]) -> SigningKey | None:
+    kid, kty = entry.get("kid"), entry.get("kty")
+    if kid is not None and (not isinstance(kid, str) or not kid):
+        return None
+    if entry.get("use", "sig") != "sig" or "verify" not in _operations(entry) or "d" in entry:
+        return None
+    if kty == "EC" and entry.get("crv") in _CURVES:
+        fitting = frozenset({_CURVES[entry["crv"]]})
+    elif kty == "RSA":
+        fitting = _RSA
+    elif kty == "OKP" and entry.get("crv") == "Ed25519":
+        fitting = frozenset({"EdDSA"})
+    else:
+        return None
+    fitting &= allowed
+    if "alg" in entry:
+        fitting &= frozenset({str(entry["alg"])})
+    if not fitting:
+        return None
+    try:
+        key = jwt.PyJWK(dict(entry), algorithm=min(fitting)).key
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    if not isinstance(key, PublicKey) or (isinstance(key, RSAPublicKey) and not 2048 <= key.key_size <= 8192):
+        return None
+    return SigningKey(kid, fitting, key)
+
+
+def _operations(entry: Mapping[str, Any]) -> list[Any]:
+    operations = entry.get("key_ops", ["verify"])
+    return operations if isinstance(operations, list) else []
+
+
+class KeySet:
+    """One issuer's keys. `locate` says where they are (it may ask a discovery document; raises FetchFailed).
+
+    generation  goes up whenever the keys changed: what was verified with an older one is no longer known to be good
+    """
+
+    def __init__(
+        self,
+        locate: Callable[[], Awaitable[str]],
+        fetch: Fetch,
+        algorithms: frozenset[str],
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.generation = 0
+        self._locate = locate
+        self._fetch = fetch
+        self._algorithms = algorithms
+        self._clock = clock
+        self._keys: tuple[SigningKey, ...] = ()
+        self._good_at = float("-inf")
+        self._asked_at = float("-inf")
+        self._unknown: dict[tuple[str | None, str], float] = {}
+        self._flight: asyncio.Task[None] | None = None
+
+    async def find(self, kid: str | None, algorithm: str) -> SigningKey | None:
+        """The key for a token's `kid` and `alg`; None when the issuer has no such key.
+
+        A token without `kid` is taken only when exactly one key fits. Raises KeysUnavailable.
+        """
+        self.refresh_when_old()
+        if not self._have():
+            await self._ask()
+            if not self._have():
+                raise KeysUnavailable
+        key = self._match(kid, algorithm)
+        if key is not None or self._clock() < self._unknown.get((kid, algorithm), float("-inf")):
+            return key
+        # Perhaps the issuer has a new key: ask, at most once in the gap, whatever number of tokens want to know.
+        if await self._ask():
+            key = self._match(kid, algorithm)
+            if key is None:
+                if len(self._unknown) >= UNKNOWN_MOST:
+                    self._unknown.clear()
+                self._unknown[kid, algorithm] = self._clock() + UNKNOWN_FOR
+        return key
+
+    def refresh_when_old(self) -> None:
+        """Begin a fetch in the background when the keys are older than five minutes; returns at once."""
+        if self._keys and self._clock() - self._good_at >= FRESH and self._may_ask():
+            self._begin()
+
+    async def close(self) -> None:
+        if self._flight is not None:
+            self._flight.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._flight
+
+    def _have(self) -> bool:
+        return bool(self._keys) and self._clock() - self._good_at < STALE
+
+    def _match(self, kid: str | None, algorithm: str) -> SigningKey | None:
+        fitting = [
+            key for key in self._keys if algorithm in key.algorithms and (kid is None or key.kid == kid)
+        ]
+        return fitting[0] if len(fitting) == 1 else None
+
+    def _may_ask(self) -> bool:
+        return self._flight is None and self._clock() - self._asked_at >= (GAP if self._have() else FIRST_GAP)
+
+    def _begin(self) -> asyncio.Task[None]:
+        self._asked_at = self._clock()
+        self._flight = asyncio.get_running_loop().create_task(self._load(), name="bff-jwks")
+        self._flight.add_done_callback(self._landed)
+        return self._flight
+
+    def _landed(self, flight: asyncio.Task[None]) -> None:
+        self._flight = None
+        if not flight.cancelled() and flight.exception() is not None:
+            log.error("reading the signing keys failed", exc_info=flight.exception())
+
+    async def _ask(self) -> bool:
+        """Wait for the fetch under way, or for a new one if the gap allows; False when neither."""
+        flight = self._flight or (self._begin() if self._may_ask() else None)
+        if flight is None:
+            return False
+        # One caller's disconnect must not cancel the fetch the others wait for.
+        await asyncio.shield(flight)
+        return True
+
+    async def _load(self) -> None:
+        try:
+            url = await self._locate()
+            status, _, body = await self._fetch(url)
+            if status != 200:
+                raise FetchFailed(f"{url} answered {status}")
+            keys = usable_keys(_json(body), self._algorithms)
+        except FetchFailed as error:
+            log.warning("no new signing keys: %s", error)
+            return
+        if not keys and self._keys:
+            # An empty set is far more often a broken deployment than every key withdrawn at once; the old keys
+            # still end after STALE.
+            log.warning("the issuer's key set holds no usable key; keeping the known ones")
+            return
+        self._good_at = self._clock()
+        if _prints(keys) != _prints(self._keys):
+            self._keys = keys
+            self._unknown.clear()
+            self.generation += 1
+
+
+def _json(body: bytes) -> object:
+    try:
+        value: object = json.loads(body)
+    except (ValueError, RecursionError):
+        raise FetchFailed("the answer is not JSON") from None
+    return value
+
+
+def _prints(keys: tuple[SigningKey, ...]) -> set[tuple[str | None, frozenset[str], object]]:
+    return {(key.kid, key.algorithms, _numbers(key.key)) for key in keys}
+
+
+def _numbers(key: PublicKey) -> object:
+    if isinstance(key, Ed25519PublicKey):
+        return key.public_bytes_raw()
+    return key.public_numbers()
