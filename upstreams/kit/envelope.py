@@ -34,13 +34,15 @@ class Envelope:
         scope.setdefault("state", {})["hop"] = hop
         began = time.perf_counter()
         status = 0
+        finished = False
 
         async def tagged(message: Message) -> None:
-            nonlocal status
+            nonlocal status, finished
             if message["type"] == "http.response.start":
                 status = message["status"]
                 MutableHeaders(scope=message)["X-Correlation-ID"] = hop.correlation_id
             await send(message)
+            finished = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         self._running += 1
         try:
@@ -51,10 +53,12 @@ class Envelope:
                 await self._app(scope, receive, tagged)
         except Exception:
             _crash.exception("a request crashed")
-            if status:
+            if status and not finished:
+                # Half an answer cannot be taken back: the server must break the connection.
                 raise
-            broken = Problem(500, "internal-error", "This service failed; its log knows why.")
-            await broken.response(f"urn:uuid:{hop.correlation_id}")(scope, receive, tagged)
+            if not status:
+                broken = Problem(500, "internal-error", "This service failed; its log knows why.")
+                await broken.response(f"urn:uuid:{hop.correlation_id}")(scope, receive, tagged)
         finally:
             self._running -= 1
             _log.info(

@@ -25,7 +25,7 @@ class FaultPlan(BaseModel):
         0.0, ge=0.0, le=1.0, description="share answered with `status`, without an effect"
     )
     status: int = Field(503, ge=400, le=599)
-    refuse: bool = Field(False, description="the operation's own business refusal")
+    refuse: bool = Field(False, description="the mutation's own business refusal")
     hold: Literal["before", "after"] | None = Field(
         None, description="park before the effect, or after its commit and before the answer"
     )
@@ -72,10 +72,13 @@ class Faults:
         self._gate = asyncio.Event()
         return self.state()
 
-    def strike(self, method: str, path: str, template: str) -> FaultPlan | None:
-        """The plan, when it hits this request (and counts it); None when it does not."""
+    def strike(self, method: str, path: str, template: str, *, refusable: bool) -> FaultPlan | None:
+        """The plan, when it hits this request (and counts it); None when it does not.
+
+        A plan that only refuses passes by an operation that has no business refusal.
+        """
         plan = self._plan
-        idle = not (plan.latency_ms or plan.error_rate or plan.refuse or plan.hold)
+        idle = not (plan.latency_ms or plan.error_rate or plan.hold or (plan.refuse and refusable))
         if idle or self._left == 0 or not _matches(plan.match, f"{method} {path}", f"{method} {template}"):
             return None
         if self._left is not None:

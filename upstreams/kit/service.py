@@ -11,7 +11,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-import httpx
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import MetaData
 from starlette.applications import Starlette
@@ -23,27 +22,15 @@ from starlette.types import ASGIApp
 
 from upstreams.kit.client import http_client
 from upstreams.kit.database import Database
+from upstreams.kit.dispatch import Dispatch
 from upstreams.kit.envelope import Envelope
 from upstreams.kit.faults import FaultPlan, Faults, FaultState
-from upstreams.kit.idempotency import KeyStore, Stored, fingerprint_of, parse_key
+from upstreams.kit.idempotency import KeyStore
 from upstreams.kit.openapi import document
-from upstreams.kit.operations import (
-    INVALID,
-    Answer,
-    Ask,
-    Handler,
-    Input,
-    Operation,
-    bind_body,
-    bind_query,
-    dump,
-    pointed,
-    read_body,
-)
+from upstreams.kit.operations import INVALID, Handler, Input, Operation, dump, pointed, read_body
 from upstreams.kit.problems import Problem, Refusal
 from upstreams.kit.settings import ServiceSettings
-from upstreams.kit.tokens import KeySet, TokenVerifier, unauthorized
-from upstreams.kit.tracing import Hop
+from upstreams.kit.tokens import KeySet, TokenVerifier
 
 _log = logging.getLogger(__name__)
 _CODES = {404: "not-found", 405: "method-not-allowed"}
@@ -85,8 +72,8 @@ class Service:
         self._stops: list[Task] = []
         self._tasks: list[Task] = []
         self._checks: dict[str, tuple[Check, bool]] = {"database": (self.database.ping, True)}
-        self._identity: httpx.AsyncClient | None = None
-        self._verifier: TokenVerifier | None = None
+        self._commits: list[Callable[[], None]] = []
+        self._dispatch: Dispatch | None = None
 
     # Declarations
 
@@ -169,6 +156,10 @@ class Service:
         """Run after the last request, before the database closes; the latest added runs first."""
         self._stops.append(stop)
 
+    def after_commit(self, committed: Callable[[], None]) -> None:
+        """Call after each mutation's commit, before its answer; it must not wait or raise."""
+        self._commits.append(committed)
+
     def background(self, task: Task) -> None:
         """Run beside the requests for the application's life; cancelled at its end."""
         self._tasks.append(task)
@@ -197,18 +188,24 @@ class Service:
         if self.settings.faults:
             routes.append(Route("/faults", self._faults, methods=["GET", "PUT", "DELETE"]))
             routes.append(Route("/faults/release", self._release, methods=["POST"]))
-        handlers: dict[Any, Any] = {HTTPException: _http_problem, Problem: _problem}  # Starlette's own type
+        handlers: dict[Any, Any] = {  # Starlette's own type
+            HTTPException: _http_problem,
+            Problem: _problem,
+            # Starlette answers and raises again: the envelope then logs it.
+            Exception: _broken,
+        }
         return Envelope(Starlette(routes=routes, lifespan=self._lifespan, exception_handlers=handlers))
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.database.close)
-            self._identity = http_client(timeout=2.0, connections=4)
-            stack.push_async_callback(self._identity.aclose)
+            identity = http_client(timeout=2.0, connections=4)
+            stack.push_async_callback(identity.aclose)
             issuer = self.settings.issuer
-            keys = KeySet(self._identity, issuer)
-            self._verifier = TokenVerifier(keys, issuer=issuer, audience=self.settings.audience)
+            verifier = TokenVerifier(KeySet(identity, issuer), issuer=issuer, audience=self.settings.audience)
+            faults = self.faults if self.settings.faults else None
+            self._dispatch = Dispatch(self.database, self.keys, verifier, faults, self._commits)
             await self.database.create_tables()
             async with self.database.write() as db:
                 await self.keys.forget_old(db)
@@ -223,84 +220,9 @@ class Service:
                     task.cancel()
 
     async def _serve(self, declared: dict[str, Operation], request: Request) -> Response:
-        operation = declared["GET" if request.method == "HEAD" else request.method]
-        path = request.scope["path"]
-        plan = self.faults.strike(operation.method, path, operation.path) if self.settings.faults else None
-        if plan is not None:
-            await self.faults.before(plan)
-        response = await self._answer(operation, request, refuse=plan is not None and plan.refuse)
-        if plan is not None:
-            await self.faults.after(plan)
-        return response
-
-    async def _answer(self, operation: Operation, request: Request, *, refuse: bool) -> Response:
-        caller = None
-        if not operation.public:
-            authorization = request.headers.get("authorization", "")
-            if self._verifier is None or not authorization:
-                raise unauthorized("A bearer token is needed.")
-            caller = await self._verifier.caller(authorization)
-            operation.admit(caller)
-        hop: Hop = request.state.hop
-        headers = dict(request.headers)
-        path = {name: str(value) for name, value in request.path_params.items()}
-        if not operation.mutates:
-            query = bind_query(operation.takes, request)
-            ask = Ask(query, path, hop, headers, caller)
-            if refuse and operation.refuses:
-                raise operation.refuses[0].problem()
-            if not operation.transaction:
-                return _response(await operation.handler(ask), operation)
-            async with self.database.read() as db:
-                ask = Ask(query, path, hop, headers, caller, connection=db)
-                return _response(await operation.handler(ask), operation)
-        key = parse_key(request.headers.get("idempotency-key"))
-        body = await read_body(request)
-        given = bind_body(operation.takes, body, request.headers.get("content-type", ""))
-        query_string = request.scope["query_string"].decode("latin-1")
-        target = f"{request.scope['path']}?{query_string}"
-        fingerprint = fingerprint_of(operation.method, target, body)
-        ask = Ask(given, path, hop, headers, caller, key, fingerprint)
-        if operation.transaction:
-            return await self._mutate(operation, ask, refuse=refuse)
-        if refuse and operation.refuses:
-            raise operation.refuses[0].problem()
-        return _response(await operation.handler(ask), operation)
-
-    async def _mutate(self, operation: Operation, ask: Ask[Any], *, refuse: bool) -> Response:
-        owner = ask.caller_or_none.id if ask.caller_or_none else ""
-        async with self.database.write() as db:
-            stored = await self.keys.claim(db, owner, ask.key, ask.fingerprint)
-            if stored is not None:
-                return _replayed(stored)
-            try:
-                # A refusal undoes what the handler wrote, and nothing else: it is stored like any answer.
-                async with db.begin_nested():
-                    if refuse and operation.refuses:
-                        raise operation.refuses[0].problem()
-                    bound = Ask(
-                        ask.input,
-                        ask.path,
-                        ask.hop,
-                        ask.headers,
-                        ask.caller_or_none,
-                        ask.key,
-                        ask.fingerprint,
-                        db,
-                    )
-                    response = _response(await operation.handler(bound), operation)
-            except Problem as problem:
-                if not problem.final:
-                    raise
-                response = problem.response(f"urn:uuid:{ask.hop.correlation_id}")
-            answer = Stored(
-                response.status_code,
-                response.media_type or "application/json",
-                response.headers.get("location"),
-                bytes(response.body),
-            )
-            await self.keys.settle(db, owner, ask.key, answer)
-        return response
+        if self._dispatch is None:
+            raise RuntimeError("the application's lifespan has not begun")
+        return await self._dispatch.serve(declared, request)
 
     # The routes every service has
 
@@ -350,20 +272,6 @@ def _fault_state(state: FaultState) -> Response:
     return Response(dump(state), media_type="application/json")
 
 
-def _response(result: BaseModel | Answer, operation: Operation) -> Response:
-    answer = result if isinstance(result, Answer) else Answer(result)
-    headers = {"Location": answer.location} if answer.location else None
-    status = answer.status or operation.status
-    return Response(dump(answer.body), status, headers, media_type="application/json")
-
-
-def _replayed(stored: Stored) -> Response:
-    headers = {"Idempotency-Replayed": "true"}
-    if stored.location:
-        headers["Location"] = stored.location
-    return Response(stored.body, stored.status, headers, stored.media_type)
-
-
 async def _problem(request: Request, problem: Problem) -> Response:
     return problem.response(f"urn:uuid:{request.state.hop.correlation_id}")
 
@@ -372,3 +280,7 @@ async def _http_problem(request: Request, error: HTTPException) -> Response:
     code = _CODES.get(error.status_code, "http-error")
     problem = Problem(error.status_code, code, error.detail, headers=dict(error.headers or {}))
     return await _problem(request, problem)
+
+
+async def _broken(request: Request, _error: Exception) -> Response:
+    return await _problem(request, Problem(500, "internal-error", "This service failed; its log knows why."))

@@ -1,0 +1,130 @@
+"""The way of one request through an operation: fault, caller, input, key, effect, answer. Promises that a mutation's
+effect and its stored answer are one commit, and that callers are admitted before any lookup; refuses no operation
+anything it did not declare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from upstreams.kit.database import Database
+from upstreams.kit.faults import Faults
+from upstreams.kit.idempotency import KeyStore, Stored, fingerprint_of, parse_key
+from upstreams.kit.operations import Answer, Ask, Operation, bind_body, bind_query, dump, read_body
+from upstreams.kit.problems import NOT_FOUND, Problem
+from upstreams.kit.tokens import Caller, TokenVerifier, unauthorized
+from upstreams.kit.tracing import Hop
+
+MAX_PATH_VALUE = 200
+
+
+class Dispatch:
+    """Serves declared operations; without `faults` none are ever planned."""
+
+    def __init__(
+        self,
+        database: Database,
+        keys: KeyStore,
+        verifier: TokenVerifier,
+        faults: Faults | None,
+        commits: Sequence[Callable[[], None]],
+    ) -> None:
+        self._database = database
+        self._keys = keys
+        self._verifier = verifier
+        self._faults = faults
+        self._commits = commits
+
+    async def serve(self, declared: dict[str, Operation], request: Request) -> Response:
+        operation = declared["GET" if request.method == "HEAD" else request.method]
+        path = request.scope["path"]
+        refusable = operation.mutates and bool(operation.refuses)
+        plan = None
+        if self._faults is not None:
+            plan = self._faults.strike(operation.method, path, operation.path, refusable=refusable)
+        if self._faults is None or plan is None:
+            return await self._answer(operation, request, refuse=False)
+        await self._faults.before(plan)
+        response = await self._answer(operation, request, refuse=plan.refuse and refusable)
+        await self._faults.after(plan)
+        return response
+
+    async def _answer(self, operation: Operation, request: Request, *, refuse: bool) -> Response:
+        caller = None
+        if not operation.public:
+            authorization = request.headers.get("authorization", "")
+            if not authorization:
+                raise unauthorized("A bearer token is needed.")
+            caller = await self._verifier.caller(authorization)
+            operation.admit(caller)
+        ask = await self._bind(operation, request, caller)
+        if operation.mutates and operation.transaction:
+            return await self._mutate(operation, ask, refuse=refuse)
+        if refuse:
+            raise operation.refuses[0].problem()
+        if not operation.transaction:
+            return _response(await operation.handler(ask), operation)
+        async with self._database.read() as db:
+            return _response(await operation.handler(replace(ask, connection=db)), operation)
+
+    async def _bind(self, operation: Operation, request: Request, caller: Caller | None) -> Ask[Any]:
+        path = {name: str(value) for name, value in request.path_params.items()}
+        if any(len(value) > MAX_PATH_VALUE or "\0" in value for value in path.values()):
+            raise NOT_FOUND.problem()
+        hop: Hop = request.state.hop
+        headers: Mapping[str, str] = dict(request.headers)
+        if not operation.mutates:
+            return Ask(bind_query(operation.takes, request), path, hop, headers, caller)
+        key = parse_key(request.headers.get("idempotency-key"))
+        body = await read_body(request)
+        given = bind_body(operation.takes, body, request.headers.get("content-type", ""))
+        target = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}"
+        fingerprint = fingerprint_of(operation.method, target, body)
+        return Ask(given, path, hop, headers, caller, key, fingerprint)
+
+    async def _mutate(self, operation: Operation, ask: Ask[Any], *, refuse: bool) -> Response:
+        owner = ask.caller_or_none.id if ask.caller_or_none else ""
+        async with self._database.write() as db:
+            stored = await self._keys.claim(db, owner, ask.key, ask.fingerprint)
+            if stored is not None:
+                return _replayed(stored)
+            try:
+                # A refusal undoes what the handler wrote, and nothing else: it is stored like any answer.
+                async with db.begin_nested():
+                    if refuse:
+                        raise operation.refuses[0].problem()
+                    bound = replace(ask, connection=db)
+                    response = _response(await operation.handler(bound), operation)
+            except Problem as problem:
+                if not problem.final:
+                    raise
+                response = problem.response(f"urn:uuid:{ask.hop.correlation_id}")
+            answer = Stored(
+                response.status_code,
+                response.media_type or "application/json",
+                response.headers.get("location"),
+                bytes(response.body),
+            )
+            await self._keys.settle(db, owner, ask.key, answer)
+        for committed in self._commits:
+            committed()
+        return response
+
+
+def _response(result: BaseModel | Answer, operation: Operation) -> Response:
+    answer = result if isinstance(result, Answer) else Answer(result)
+    headers = {"Location": answer.location} if answer.location else None
+    status = answer.status or operation.status
+    return Response(dump(answer.body), status, headers, media_type="application/json")
+
+
+def _replayed(stored: Stored) -> Response:
+    headers = {"Idempotency-Replayed": "true"}
+    if stored.location:
+        headers["Location"] = stored.location
+    return Response(stored.body, stored.status, headers, stored.media_type)

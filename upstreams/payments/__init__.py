@@ -1,0 +1,1 @@
+"""Payments: charges and refunds, at most one of each for an order."""

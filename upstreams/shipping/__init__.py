@@ -1,0 +1,1 @@
+"""Shipping: what a parcel costs, and the parcels on their way."""
