@@ -22,6 +22,7 @@ from ..calls import BffError
 log = logging.getLogger("bff.stores")
 
 _LUA = Path(__file__).with_name("lua")
+_INCLUDE = "--#include"
 
 
 class StoreUnavailable(BffError):
@@ -64,6 +65,14 @@ class Script:
                 return await self._client.evalsha(self._sha, len(keys), *keys, *args)
 
 
+def _read(name: str) -> str:
+    text = (_LUA / f"{name}.lua").read_text(encoding="utf-8")
+    first, _, rest = text.partition("\n")
+    if first.startswith(_INCLUDE):
+        return _read(first.removeprefix(_INCLUDE).strip()) + rest
+    return text
+
+
 class RedisLink:
     """A pool of at most `connections` connections; a command, a connect and a wait for a free connection each take
     at most `timeout` seconds (default 0.5). Answers are bytes.
@@ -99,10 +108,9 @@ class RedisLink:
         return self._open(timeout=timeout, connections=1)
 
     def script(self, name: str) -> Script:
-        """The script `lua/<name>.lua`, read once."""
+        """The script `lua/<name>.lua`, read once; a first line `--#include other` puts that file before it."""
         if name not in self._scripts:
-            text = (_LUA / f"{name}.lua").read_text(encoding="utf-8")
-            self._scripts[name] = Script(self.client, name, text)
+            self._scripts[name] = Script(self.client, name, _read(name))
         return self._scripts[name]
 
     async def ping(self) -> None:

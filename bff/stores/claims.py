@@ -1,0 +1,184 @@
+"""Claims: each command runs once, and its stored answer is given again byte for byte.
+
+    absent → P, New | other fingerprint → Mismatch | D → Replay
+    P, lease holds → Busy | P, lease over → safe ? New(takeover) : U | U → Unknown
+
+Only the holder may beat, complete or release (fencing): a holder whose claim was taken over is told so. Redis away is
+StoreUnavailable, never a guess.
+
+Key: `bff:{t}:claim:<key hash>`, hash, in the owner's slot: state, fingerprint, holder, lease (ms), and once done
+status, headers, head, cursor, tail. TTL: `ttl` seconds from the claim, and again from its outcome.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..calls import SagaStatus
+from .journal import Entry, Journal, Position, owner_tag
+from .link import RedisLink
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Proof of holding a claim, to be shown with each further step. lease, ttl: seconds."""
+
+    owner: str
+    key: str
+    holder: str
+    lease: float
+    ttl: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """An answer worth repeating: its body is `body_head`, the saga's cursor (if there is one), `body_tail`."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body_head: bytes
+    body_tail: bytes = b""
+
+    def body(self, cursor: str = "") -> bytes:
+        return self.body_head + cursor.encode() + self.body_tail
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """Run it. takeover: an earlier holder went silent, so what it sent may have arrived."""
+
+    ticket: Ticket
+    takeover: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """It was done; this is its answer, byte for byte."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """It is being done right now. retry_after: seconds until its lease is over at the earliest."""
+
+    retry_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The key was used for another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Its holder went silent and it is not safe to run again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Stored. cursor: position of the saga's newest event, None without a saga; body: what every replay will say."""
+
+    cursor: Position | None
+    body: bytes
+
+
+Claimed: TypeAlias = New | Replay | Busy | Mismatch | Unknown
+
+
+class Claims:
+    """clock: Unix seconds, None asks the server. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(
+        self, link: RedisLink, journal: Journal, *, clock: Callable[[], float] | None = None
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._claim = link.script("claim")
+        self._hold = link.script("claim_hold")
+        self._complete = link.script("claim_complete")
+
+    def _key(self, ticket: Ticket) -> str:
+        return f"bff:{{{owner_tag(ticket.owner)}}}:claim:{ticket.key}"
+
+    def _now(self) -> int:
+        return 0 if self._clock is None else int(self._clock() * 1000)
+
+    async def claim(
+        self, owner: str, key: str, fingerprint: str, holder: str, *, lease: float, ttl: float, safe: bool
+    ) -> Claimed:
+        """Claim a command.
+
+        owner   the principal's id;  key, fingerprint  from `policies.idempotency`
+        holder  a fresh random id of this attempt;  lease, ttl  seconds
+        safe    the command may be run again after its holder went silent
+        """
+        ticket = Ticket(owner, key, holder, lease, ttl)
+        answer = await self._claim(
+            [self._key(ticket)],
+            [fingerprint, holder, int(lease * 1000), int(ttl * 1000), "1" if safe else "0", self._now()],
+        )
+        match answer:
+            case [b"new"]:
+                return New(ticket)
+            case [b"takeover"]:
+                return New(ticket, takeover=True)
+            case [b"mismatch"]:
+                return Mismatch()
+            case [b"busy", left]:
+                return Busy(int(left) / 1000)
+            case [b"replay", status, headers, head, cursor, tail]:
+                pairs = tuple((name, value) for name, value in json.loads(headers))
+                return Replay(int(status), pairs, head + cursor + tail)
+        return Unknown()
+
+    async def beat(self, ticket: Ticket) -> bool:
+        """Hold the claim for another lease; False when it is no longer this holder's."""
+        return await self._step(ticket, "beat")
+
+    async def release(self, ticket: Ticket) -> bool:
+        """Nothing was sent anywhere: forget the claim, so that a retry runs. False when it is another's."""
+        return await self._step(ticket, "release")
+
+    async def mark_unknown(self, ticket: Ticket) -> bool:
+        """Something was sent and its outcome is not known: repeats are told so. False when it is another's."""
+        return await self._step(ticket, "unknown")
+
+    async def _step(self, ticket: Ticket, step: str) -> bool:
+        args: Sequence[str | int] = [ticket.holder, step, int(ticket.lease * 1000), self._now()]
+        return bool(await self._hold([self._key(ticket)], args))
+
+    async def complete(
+        self,
+        ticket: Ticket,
+        stored: StoredAnswer,
+        saga: SagaStatus | None = None,
+        traceparent: str | None = None,
+    ) -> Done | None:
+        """Store the outcome; with a saga the owner's journal does not know, also its first word.
+
+        That word is version 0, PENDING. Only when the service says the saga is past version 1 and the journal has
+        lost it, the service's own word is taken. Returns None when the claim is no longer this holder's: it was taken
+        over, and the answer to give is the other's.
+        """
+        args: list[str | bytes | int] = [*self._journal.args(ticket.owner), ticket.holder]
+        args += [int(ticket.ttl * 1000), stored.status, json.dumps(stored.headers)]
+        args += [stored.body_head, stored.body_tail]
+        if saga is None:
+            args += ["", 0, 0, b"", "0"]
+        else:
+            late = saga.version > 1
+            word = saga if late else saga.model_copy(update={"version": 0, "status": "PENDING"})
+            entry = Entry.of(word, traceparent, now_ms=self._journal.now_ms())
+            args += [entry.saga, entry.version, entry.ended_ms, entry.body, "1" if late else "0"]
+        keys = [*self._journal.keys(ticket.owner), self._key(ticket)]
+        mine, cursor = await self._complete(keys, args)
+        if not mine:
+            return None
+        text = cursor.decode()
+        return Done(Position.parse(text), stored.body(text))

@@ -1,0 +1,225 @@
+"""The journal: one ordered, resumable history of saga events for each owner, with the snapshot it leads to.
+
+Promises: offsets of one epoch are contiguous, each saga's events stand in version order, a repeat is dropped, and
+history and snapshot are read at one moment. Refuses to honour a cursor it cannot honour exactly (unknown epoch,
+trimmed, above the top): it says `reset` and hands out the snapshot instead.
+
+Keys, all in the slot of `{t}`, the owner's tag (first 16 hex digits of SHA-256 of the principal's id), all with the
+same TTL, `retain` seconds after the last event:
+
+    bff:{t}:meta      hash    epoch, offset, whole ("1" once restored or known to need no restore)
+    bff:{t}:log       stream  `<offset>-0`, field `e`: the entry; trimmed to exactly `history`
+    bff:{t}:state     hash    `<type>/<id>` → its newest entry: the snapshot, at most 100
+    bff:{t}:order     zset    `<type>/<id>` → offset of its newest event
+    bff:{t}:ended     zset    `<type>/<id>` → ms at which it ended; leaves the snapshot after `keep` seconds
+    bff:{t}:versions  hash    `<type>/<id>` → its last version, so that repeats are dropped; at most 1,000
+    bff:{t}:touched   zset    `<type>/<id>` → ms of its last event
+    bff:{t}:parked    hash    `<type>/<id>|<version>` → an event ahead of its turn; at most 256
+    bff:{t}:waiting   zset    `<type>/<id>|<version>` → ms since which it waits; let through after `gap` seconds
+
+Each event is also published to the channel `bff:{t}:channel` as `<epoch>-<offset> <entry>`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, get_args
+
+from pydantic_core import to_json
+
+from ..calls import ENDED, SagaStatus
+from .link import RedisLink, reaching
+
+Appended = Literal["appended", "repeat", "held"]
+Kind = Literal["history", "snapshot", "reset"]
+
+_POSITION = re.compile(r"([A-Za-z0-9]{1,32})-(0|[1-9][0-9]{0,14})")
+_KEYS = ("meta", "log", "state", "order", "ended", "versions", "touched", "parked", "waiting")
+_FIELDS = ("id", "type", "status", "step", "attempt", "version", "reason", "mutation", "at", "data")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a journal. Its text `<epoch>-<offset>` is the stream's event id and a command's cursor."""
+
+    epoch: str
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position | None:
+        """The position a client sent back, None when it is not one of ours."""
+        found = _POSITION.fullmatch(text)
+        return cls(found[1], int(found[2])) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One saga event as stored and sent: `body` is one line of JSON, the contract's `saga` data."""
+
+    saga: str
+    version: int
+    ended_ms: int
+    body: bytes
+
+    @classmethod
+    def of(cls, saga: SagaStatus, traceparent: str | None = None, *, now_ms: int) -> Entry:
+        """now_ms: stands in for an `at` that cannot be read, and caps one that lies in the future."""
+        fields = saga.model_dump(mode="json", include=set(_FIELDS))
+        body = {name: fields[name] for name in _FIELDS} | {"traceparent": traceparent}
+        ended = min(_ms(saga.at) or now_ms, now_ms) if saga.status in ENDED else 0
+        return cls(f"{saga.type}/{saga.id}", saga.version, max(ended, 0), to_json(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What `open` found, all at one moment.
+
+    position  the journal's top; None when there is no journal
+    whole     False: there may be sagas the journal has never heard of, so restore it
+    kind      history: `entries` follow the cursor one by one up to the top; snapshot and reset: they are the state,
+              newest first
+    """
+
+    position: Position | None
+    whole: bool
+    kind: Kind
+    entries: tuple[bytes, ...]
+
+
+def _ms(at: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        return None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def owner_tag(owner: str) -> str:
+    """The hash tag of everything that belongs to one principal id."""
+    return hashlib.sha256(owner.encode()).hexdigest()[:16]
+
+
+def channel_of(owner: str) -> str:
+    """The pub/sub channel of one owner's events."""
+    return f"bff:{{{owner_tag(owner)}}}:channel"
+
+
+def unpack_frame(frame: bytes) -> tuple[Position, bytes] | None:
+    """Position and entry of a published event, None for anything else."""
+    head, _, entry = frame.partition(b" ")
+    position = Position.parse(head.decode("ascii", "replace"))
+    return (position, entry) if position else None
+
+
+class Journal:
+    """The owners' journals. Every method raises StoreUnavailable when Redis is away.
+
+    history  events kept for resuming (default 500, 10–10,000)
+    keep     seconds an ended saga stays in the snapshot (default 24 h)
+    retain   seconds a journal outlives its last event (default 7 days, never less than `keep`)
+    gap      seconds an event waits for the one before it (default 2)
+    clock    Unix seconds; None asks the server, so that processes agree
+    new_id   makes an epoch: letters and digits, at most 32
+    """
+
+    def __init__(
+        self,
+        link: RedisLink,
+        *,
+        history: int = 500,
+        keep: float = 86_400.0,
+        retain: float = 7 * 86_400.0,
+        gap: float = 2.0,
+        clock: Callable[[], float] | None = None,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(8),
+    ) -> None:
+        self.gap = gap
+        self._link = link
+        self._history = history
+        self._keep_ms = int(keep * 1000)
+        self._retain = int(max(retain, keep))
+        self._clock = clock
+        self._new_id = new_id
+        self._append = link.script("journal_append")
+        self._open = link.script("journal_open")
+        self._seed = link.script("journal_seed")
+        self._settle = link.script("journal_settle")
+
+    def now_ms(self) -> int:
+        """Unix milliseconds by the injected clock, else this machine's."""
+        return int((self._clock or time.time)() * 1000)
+
+    def keys(self, owner: str) -> list[str]:
+        """KEYS 1–9 of every script that includes `_journal`."""
+        tag = owner_tag(owner)
+        return [f"bff:{{{tag}}}:{name}" for name in _KEYS]
+
+    def args(self, owner: str) -> list[str | int]:
+        """ARGV 1–7 of every script that includes `_journal`."""
+        now = 0 if self._clock is None else int(self._clock() * 1000)
+        gap_ms = int(self.gap * 1000)
+        return [channel_of(owner), now, self._new_id(), self._history, self._keep_ms, self._retain, gap_ms]
+
+    async def append(self, owner: str, entry: Entry) -> Appended:
+        """Write an event unless it is a repeat; one ahead of its turn is held, and `settle` lets it through."""
+        answer = await self._append(
+            self.keys(owner), [*self.args(owner), entry.saga, entry.version, entry.ended_ms, entry.body]
+        )
+        word = answer.decode()
+        for outcome in get_args(Appended):
+            if word == outcome:
+                return outcome  # type: ignore[no-any-return]  # get_args is untyped
+        raise ValueError(f"journal_append answered {word!r}")
+
+    async def settle(self, owner: str) -> int:
+        """Let through what has waited longer than `gap`. Returns how many events still wait."""
+        return int(await self._settle(self.keys(owner), self.args(owner)))
+
+    async def open(self, owner: str, after: Position | None, *, make: bool = False) -> Opened:
+        """Top and history after the cursor, or the snapshot, in one round trip.
+
+        make: create an absent journal and call it whole, for owners whose sagas cannot be restored.
+        """
+        epoch, offset = (after.epoch, after.offset) if after else ("", 0)
+        answer = await self._open(self.keys(owner), [*self.args(owner), epoch, offset, "1" if make else "0"])
+        found, top, whole, kind, entries = answer
+        position = Position(found.decode(), int(top)) if found else None
+        return Opened(position, bool(whole), kind.decode(), tuple(entries))
+
+    async def seed(self, owner: str, entries: Sequence[Entry]) -> bool:
+        """Put restored sagas (newest first) into a journal that was never whole; False when another was quicker.
+
+        A saga the journal already knows at that version or a later one is left alone.
+        """
+        args: list[str | bytes | int] = [*self.args(owner)]
+        for entry in reversed(entries[:100]):
+            args += [entry.saga, entry.version, entry.ended_ms, entry.body]
+        return bool(await self._seed(self.keys(owner), args))
+
+    async def tops(self, owners: Iterable[str]) -> dict[str, Position | None]:
+        """Where each journal stands, all in one round trip."""
+        names = list(owners)
+        with reaching("journal tops"):
+            async with self._link.client.pipeline(transaction=False) as pipe:
+                for owner in names:
+                    pipe.hmget(self.keys(owner)[0], ["epoch", "offset"])
+                answers = await pipe.execute()
+        return {
+            owner: Position(epoch.decode(), int(offset)) if epoch else None
+            for owner, (epoch, offset) in zip(names, answers, strict=True)
+        }
+
+    async def saga(self, owner: str, type: str, id: str) -> bytes | None:
+        """The newest entry of one saga of this owner, None when the snapshot has none."""
+        with reaching("journal saga"):
+            entry = await self._link.client.hget(self.keys(owner)[2], f"{type}/{id}")
+        return entry if isinstance(entry, bytes) else None

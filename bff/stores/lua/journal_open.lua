@@ -1,0 +1,39 @@
+--#include _journal
+-- ARGV 8: epoch of the cursor or '', 9: its offset, 10: '1' to make an absent journal
+-- Answers epoch (false: no journal), top, whole, kind, rows. Rows are entries only: a history begins at cursor + 1.
+settle(NOW - GAP)
+if ARGV[10] == '1' then
+  ensure()
+  redis.call('HSET', META, 'whole', '1')
+  touch()
+end
+local meta = redis.call('HMGET', META, 'epoch', 'offset', 'whole')
+if not meta[1] then
+  return {false, 0, 0, ARGV[8] == '' and 'snapshot' or 'reset', {}}
+end
+prune()
+local top = tonumber(meta[2])
+local whole = meta[3] == '1' and 1 or 0
+local kind = 'snapshot'
+if ARGV[8] ~= '' then
+  kind = 'reset'
+  local after = tonumber(ARGV[9])
+  if ARGV[8] == meta[1] and after <= top then
+    local log = {}
+    if after < top then
+      log = redis.call('XRANGE', LOG, digits(after + 1) .. '-0', '+')
+    end
+    if #log == top - after then
+      local entries = {}
+      for i, row in ipairs(log) do
+        entries[i] = row[2][2]
+      end
+      return {meta[1], top, whole, 'history', entries}
+    end
+  end
+end
+local entries = {}
+for _, saga in ipairs(redis.call('ZREVRANGE', ORDER, 0, SNAPSHOT - 1)) do
+  entries[#entries + 1] = redis.call('HGET', STATE, saga) or nil
+end
+return {meta[1], top, whole, kind, entries}

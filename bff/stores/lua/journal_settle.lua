@@ -1,0 +1,4 @@
+--#include _journal
+settle(NOW - GAP)
+prune()
+return redis.call('ZCARD', WAITING)

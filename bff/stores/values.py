@@ -1,0 +1,78 @@
+"""Values: topics whose latest version wins, the same for whoever may see them. No history.
+
+Key: `bff:{value:<name>}`, hash: version, payload; TTL 7 days from the last change. Each change is published to the
+channel `bff:value:<name>` as `<version> <payload>`. The payload is one line of JSON, `{name, version, data, at}`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import to_json
+
+from .link import RedisLink, reaching
+
+TTL = 7 * 86_400
+_NAME = re.compile(r"[A-Za-z0-9._/-]{1,200}")
+_CHANNEL = "bff:value:"
+_HIGHEST = 2**53 - 1  # what Lua's numbers hold exactly
+
+
+def valid_name(name: str) -> bool:
+    """At most 200 of letters, digits and `._/-`."""
+    return _NAME.fullmatch(name) is not None
+
+
+def value_channel(name: str) -> str:
+    """The pub/sub channel of one value."""
+    return _CHANNEL + name
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """version: higher wins; payload: one line of JSON, the contract's `value` data."""
+
+    version: int
+    payload: bytes
+
+
+def unpack_value(frame: bytes) -> Value | None:
+    """A published value, None for anything else."""
+    version, _, payload = frame.partition(b" ")
+    return Value(int(version), payload) if version.isdigit() else None
+
+
+class Values:
+    """Every method raises StoreUnavailable when Redis is away, ValueError for a name or version that cannot be."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._put = link.script("value_put")
+
+    async def put(self, name: str, version: int, data: Any, at: str) -> bool:
+        """Keep and publish this version unless a higher or equal one is known; True when it was news."""
+        if not valid_name(name):
+            raise ValueError("a value's name is at most 200 of letters, digits and ._/-")
+        if not 0 <= version <= _HIGHEST:
+            raise ValueError(f"a value's version is a whole number from 0 to {_HIGHEST}")
+        payload = to_json({"name": name, "version": version, "data": data, "at": at})
+        answer = await self._put([f"bff:{{value:{name}}}"], [version, payload, TTL, value_channel(name)])
+        return bool(answer)
+
+    async def get(self, names: Sequence[str]) -> dict[str, Value]:
+        """Those of the names that have a value, in one round trip."""
+        if not names:
+            return {}
+        with reaching("values"):
+            async with self._link.client.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.hmget(f"bff:{{value:{name}}}", ["version", "payload"])
+                answers = await pipe.execute()
+        return {
+            name: Value(int(version), payload)
+            for name, (version, payload) in zip(names, answers, strict=True)
+            if version is not None
+        }

@@ -1,0 +1,195 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bff.calls import SagaStatus
+from bff.policies.idempotency import fingerprint, key_hash
+from bff.stores.claims import Busy, Claims, Done, Mismatch, New, Replay, StoredAnswer, Ticket, Unknown
+from bff.stores.journal import Entry, Journal, owner_tag
+from bff.stores.link import RedisLink
+
+OWNER = "https://id.example|ada"
+KEY = key_hash(
+    issuer="https://id.example", subject="ada", client="bff", method="POST", route="/api/orders", key="k1"
+)
+PRINT = fingerprint(
+    method="POST", raw_path=b"/api/orders", query=b"", content_type="application/json", body=b"{}"
+)
+ANSWER = StoredAnswer(202, (("location", "/bff/sagas/order/o1"),), b'{"saga":1,"cursor":"', b'"}')
+AT = "2026-03-01T10:00:00Z"
+
+
+class Clock:
+    now = 1_772_359_200.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[RedisLink]:
+    async with RedisLink(redis_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def journal(link: RedisLink) -> Journal:
+    return Journal(link)
+
+
+@pytest.fixture
+def claims(link: RedisLink, journal: Journal, clock: Clock) -> Claims:
+    return Claims(link, journal, clock=clock)
+
+
+async def claim(claims: Claims, holder: str = "h1", *, print: str = PRINT, safe: bool = False) -> object:
+    return await claims.claim(OWNER, KEY, print, holder, lease=10, ttl=3600, safe=safe)
+
+
+async def ticket(claims: Claims, holder: str = "h1", *, safe: bool = False) -> Ticket:
+    answer = await claim(claims, holder, safe=safe)
+    assert isinstance(answer, New)
+    return answer.ticket
+
+
+def saga(version: int = 0, status: str = "PENDING") -> SagaStatus:
+    return SagaStatus(id="o1", type="order", status=status, version=version, mutation="k1", at=AT)
+
+
+async def test_of_a_hundred_at_once_one_is_new(claims: Claims) -> None:
+    answers = await asyncio.gather(*(claim(claims, f"h{number}") for number in range(100)))
+    assert sum(isinstance(answer, New) for answer in answers) == 1
+    assert sum(isinstance(answer, Busy) for answer in answers) == 99
+
+
+async def test_busy_says_how_long_the_lease_still_runs(claims: Claims, clock: Clock) -> None:
+    await ticket(claims)
+    clock.now += 4
+    assert await claim(claims, "h2") == Busy(6.0)
+
+
+async def test_another_payload_under_the_same_key_is_a_mismatch_in_every_state(
+    claims: Claims, clock: Clock
+) -> None:
+    first = await ticket(claims)
+    assert await claim(claims, "h2", print="other") == Mismatch()
+    await claims.mark_unknown(first)
+    assert await claim(claims, "h2", print="other") == Mismatch()
+    await claims.complete(first, ANSWER)
+    assert await claim(claims, "h2", print="other") == Mismatch()
+
+
+async def test_a_replay_is_byte_for_byte_what_was_answered(claims: Claims) -> None:
+    done = await claims.complete(await ticket(claims), ANSWER, saga())
+    assert isinstance(done, Done) and done.cursor is not None
+    assert done.body == b'{"saga":1,"cursor":"' + str(done.cursor).encode() + b'"}'
+    assert await claim(claims, "h2") == Replay(202, ANSWER.headers, done.body)
+    assert await claim(claims, "h3") == Replay(202, ANSWER.headers, done.body)
+
+
+async def test_any_bytes_survive_being_stored(claims: Claims) -> None:
+    body = bytes(range(256))
+    await claims.complete(await ticket(claims), StoredAnswer(200, (), body))
+    assert await claim(claims, "h2") == Replay(200, (), body)
+
+
+async def test_an_expired_lease_is_taken_over_when_that_is_safe_and_the_old_holder_is_fenced(
+    claims: Claims, clock: Clock
+) -> None:
+    old = await ticket(claims)
+    clock.now += 10.1
+    taken = await claim(claims, "h2", safe=True)
+    assert isinstance(taken, New) and taken.takeover
+    assert not await claims.beat(old)
+    assert not await claims.release(old)
+    assert not await claims.mark_unknown(old)
+    assert await claims.complete(old, ANSWER, saga()) is None
+    assert await claims.beat(taken.ticket)
+    assert await claims.complete(taken.ticket, ANSWER) is not None
+
+
+async def test_an_expired_lease_is_unknown_when_running_again_is_not_safe(
+    claims: Claims, clock: Clock
+) -> None:
+    old = await ticket(claims)
+    clock.now += 10.1
+    assert await claim(claims, "h2") == Unknown()
+    assert await claim(claims, "h3", safe=True) == Unknown()
+    # The late holder knows what happened: its word is better than none.
+    assert await claims.complete(old, ANSWER) is not None
+    assert isinstance(await claim(claims, "h4"), Replay)
+
+
+async def test_beats_keep_a_claim(claims: Claims, clock: Clock) -> None:
+    held = await ticket(claims)
+    for _ in range(5):
+        clock.now += 8
+        assert await claims.beat(held)
+        assert isinstance(await claim(claims, "h2", safe=True), Busy)
+
+
+async def test_a_released_claim_can_be_made_again(claims: Claims) -> None:
+    assert await claims.release(await ticket(claims))
+    assert isinstance(await claim(claims, "h2"), New)
+
+
+async def test_completing_writes_the_first_word_of_a_saga_and_points_at_it(
+    claims: Claims, journal: Journal
+) -> None:
+    done = await claims.complete(await ticket(claims), ANSWER, saga(1, "RUNNING"), "00-aa-bb-01")
+    opened = await journal.open(OWNER, None)
+    assert done is not None and done.cursor == opened.position
+    (row,) = map(json.loads, opened.entries)
+    assert (row["status"], row["version"], row["mutation"]) == ("PENDING", 0, "k1")
+    assert row["traceparent"] == "00-aa-bb-01"
+
+
+async def test_completing_after_the_first_events_points_at_the_newest_and_takes_nothing_back(
+    claims: Claims, journal: Journal
+) -> None:
+    held = await ticket(claims)
+    for version in (1, 2):
+        await journal.append(OWNER, Entry.of(saga(version, "RUNNING"), now_ms=0))
+    other = SagaStatus(id="o2", type="order", status="RUNNING", version=1, at=AT)
+    await journal.append(OWNER, Entry.of(other, now_ms=0))
+    done = await claims.complete(held, ANSWER, saga())
+    opened = await journal.open(OWNER, None)
+    assert done is not None and done.cursor is not None and opened.position is not None
+    assert (done.cursor.epoch, done.cursor.offset) == (opened.position.epoch, 2)
+    assert [json.loads(row)["version"] for row in opened.entries] == [1, 2]
+
+
+async def test_a_saga_the_journal_lost_is_taken_at_the_services_word(
+    claims: Claims, journal: Journal
+) -> None:
+    await claims.complete(await ticket(claims), ANSWER, saga(5, "RUNNING"))
+    (row,) = map(json.loads, (await journal.open(OWNER, None)).entries)
+    assert (row["status"], row["version"]) == ("RUNNING", 5)
+    assert await journal.append(OWNER, Entry.of(saga(6, "COMPLETED"), now_ms=0)) == "appended"
+
+
+async def test_a_claim_lies_in_its_owners_slot_and_expires(claims: Claims, link: RedisLink) -> None:
+    held = await ticket(claims)
+    (key,) = [key async for key in link.client.scan_iter()]
+    assert key.startswith(f"bff:{{{owner_tag(OWNER)}}}:claim:".encode())
+    assert 3590 < await link.client.ttl(key) <= 3600
+    await claims.complete(held, ANSWER)
+    assert 3590 < await link.client.ttl(key) <= 3600
+
+
+def test_no_two_different_lists_of_parts_hash_alike() -> None:
+    def of(route: str, key: str) -> str:
+        return key_hash(issuer="i", subject="s", client="c", method="POST", route=route, key=key)
+
+    assert of("/a", "bc") != of("/ab", "c")
+    parts = {"method": "POST", "raw_path": b"/a", "query": b"b", "content_type": "c", "body": b"d"}
+    moved = {**parts, "raw_path": b"/ab", "query": b""}
+    assert fingerprint(**parts) != fingerprint(**moved)  # type: ignore[arg-type]
+    assert len(of("/a", "b")) == 64
