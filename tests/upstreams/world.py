@@ -9,13 +9,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import re
 import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
+from redis import Redis
+
+from tests.conftest import Program, Valkey, free_port, start_program, wait_for_port
 
 CLIENT_ID = "bff"
 CLIENT_SECRET = "demo-only-secret"
@@ -100,3 +108,227 @@ def sign_in(identity: str, person: str) -> dict[str, Any]:
         answer.raise_for_status()
         tokens: dict[str, Any] = answer.json()
         return tokens
+
+
+SERVICES = ("identity", "catalog", "inventory", "payments", "shipping", "orders")
+OPEN_STATUSES = ("PENDING", "RUNNING", "COMPENSATING", "NEEDS_ATTENTION")
+# Sagas in tests try again quickly, and orders notices a parked participant soon.
+QUICK = {
+    "RETRY_FIRST_SECONDS": "0.05",
+    "RETRY_CAP_SECONDS": "0.4",
+    "CALL_SECONDS": "2",
+    "FORWARD_SECONDS": "60",
+}
+
+
+class World:
+    """All services, each a process on a port of its own, and the Valkey they publish to.
+
+    Sync on purpose: tests walk through it step by step, and threads do what has to happen at once.
+    """
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.settings = {**QUICK, **settings}
+        self.ports = {name: free_port() for name in SERVICES}
+        self.valkey = Valkey(folder / "valkey")
+        self.programs: dict[str, Program] = {}
+        self.http = httpx.Client(trust_env=False, timeout=15)
+        self._tokens: dict[str, str] = {}
+
+    def __enter__(self) -> World:
+        self.valkey.folder.mkdir(parents=True, exist_ok=True)
+        self.valkey.start()
+        try:
+            for name in SERVICES:
+                self._launch(name)
+            for name in SERVICES:
+                self.wait_ready(name)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for program in self.programs.values():
+            program.kill()
+        self.valkey.stop()
+        self.http.close()
+
+    # Processes
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def _launch(self, name: str, **settings: str) -> None:
+        data = self.folder / name
+        data.mkdir(exist_ok=True)
+        env = {f"{other.upper()}_URL": self.url(other) for other in SERVICES}
+        env |= {
+            "PORT": str(self.ports[name]),
+            "DATA_DIR": str(data),
+            "REDIS_URL": self.valkey.url,
+            "FAULTS": "1",
+        }
+        command = [sys.executable, "-m", f"upstreams.{name}"]
+        self.programs[name] = start_program(
+            command, log=self.log(name), env={**env, **self.settings, **settings}
+        )
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def start(self, name: str, **settings: str) -> None:
+        """Start a service again on its port and data; `settings` are environment variables for this start."""
+        self._launch(name, **settings)
+        self.wait_ready(name)
+
+    def wait_ready(self, name: str, seconds: float = 20) -> None:
+        wait_for_port(self.ports[name], process=self.programs[name].process, seconds=seconds)
+        eventually(lambda: self.http.get(f"{self.url(name)}/readyz").status_code == 200, seconds)
+
+    def kill(self, name: str) -> None:
+        self.programs[name].kill()
+
+    def stop(self, name: str) -> float:
+        """SIGTERM; answers the seconds it took."""
+        began = time.monotonic()
+        self.programs[name].stop()
+        return time.monotonic() - began
+
+    # Faults
+
+    def faults(self, name: str, **plan: Any) -> None:
+        self.http.put(f"{self.url(name)}/faults", json=plan).raise_for_status()
+
+    def held(self, name: str) -> int:
+        return int(self.http.get(f"{self.url(name)}/faults").json()["held"])
+
+    def wait_held(self, name: str, count: int = 1) -> None:
+        eventually(lambda: self.held(name) >= count)
+
+    def release(self, name: str) -> None:
+        self.http.post(f"{self.url(name)}/faults/release").raise_for_status()
+
+    def calm(self, *names: str) -> None:
+        """No faults any more; what is parked goes on."""
+        for name in names or ("catalog", "inventory", "payments", "shipping"):
+            if self.programs[name].process.poll() is None:
+                self.http.delete(f"{self.url(name)}/faults").raise_for_status()
+
+    # Tokens
+
+    def owner(self, person: str) -> str:
+        return f"{self.url('identity')}|{person}"
+
+    def user_token(self, person: str) -> str:
+        if person not in self._tokens:
+            self._tokens[person] = sign_in(self.url("identity"), person)["access_token"]
+        return self._tokens[person]
+
+    def service_token(self) -> str:
+        if "" not in self._tokens:
+            answer = self.http.post(
+                f"{self.url('identity')}/token",
+                data={"grant_type": "client_credentials", "scope": "saga"},
+                auth=("orders", CLIENT_SECRET),
+            )
+            self._tokens[""] = answer.raise_for_status().json()["access_token"]
+        return self._tokens[""]
+
+    # Orders
+
+    def bearer(self, person: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.user_token(person)}"}
+
+    def place(
+        self,
+        person: str = "ada",
+        lines: Sequence[tuple[str, int]] = (("mug-01", 1),),
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        return self.http.post(
+            f"{self.url('orders')}/orders",
+            json={"lines": [{"sku": sku, "quantity": quantity} for sku, quantity in lines]},
+            headers={
+                **self.bearer(person),
+                "Idempotency-Key": f'"{key or secrets.token_hex(8)}"',
+                **(headers or {}),
+            },
+        )
+
+    def order_id(self, *args: Any, **kwargs: Any) -> str:
+        """Place an order that must be accepted; answers its id."""
+        answer = self.place(*args, **kwargs)
+        if answer.status_code != 202:
+            raise AssertionError(f"not accepted: {answer.status_code} {answer.text}")
+        return str(answer.json()["id"])
+
+    def order(self, order_id: str, person: str = "ada") -> dict[str, Any]:
+        answer = self.http.get(f"{self.url('orders')}/orders/{order_id}", headers=self.bearer(person))
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
+    def cancel(self, order_id: str, person: str = "ada", key: str | None = None) -> httpx.Response:
+        return self.http.post(
+            f"{self.url('orders')}/orders/{order_id}/cancel",
+            headers={**self.bearer(person), "Idempotency-Key": f'"{key or secrets.token_hex(8)}"'},
+        )
+
+    def ended(self, order_id: str, person: str = "ada", seconds: float = 20) -> dict[str, Any]:
+        """The order once it has ended."""
+        eventually(lambda: self.order(order_id, person)["status"] not in OPEN_STATUSES, seconds)
+        return self.order(order_id, person)
+
+    def told(self, order_id: str, step: str, status: str = "RUNNING", attempt: int = 1) -> None:
+        """Wait until this was told of the order."""
+
+        def there() -> bool:
+            return any(
+                (event["data"]["status"], event["data"]["step"]) == (status, step)
+                and event["data"]["attempt"] >= attempt
+                for event in self.events(order_id)
+            )
+
+        eventually(there)
+
+    # What the others know
+
+    def charges(self, order_id: str) -> list[dict[str, Any]]:
+        answer = self._asked("payments", "/charges")
+        return [charge for charge in answer["charges"] if charge["order_id"] == order_id]
+
+    def shipments(self, order_id: str) -> list[dict[str, Any]]:
+        answer = self._asked("shipping", "/shipments")
+        return [one for one in answer["shipments"] if one["order_id"] == order_id]
+
+    def stock(self, sku: str) -> int:
+        return int(self._asked("inventory", f"/stock/{sku}")["available"])
+
+    def _asked(self, name: str, path: str) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.service_token()}"}
+        found: dict[str, Any] = (
+            self.http.get(f"{self.url(name)}{path}", headers=headers).raise_for_status().json()
+        )
+        return found
+
+    def events(self, subject: str | None = None, service: str = "orders") -> list[dict[str, Any]]:
+        """The events of a service's streams in the order of each stream; of one subject if named."""
+        with Redis.from_url(self.valkey.url) as redis:
+            found = [
+                json.loads(fields[b"event"])
+                for partition in range(16)
+                for _, fields in redis.xrange(f"events:{service}:{partition}")
+            ]
+        return [event for event in found if subject in (None, event["subject"])]
+
+
+def eventually(check: Callable[[], bool], seconds: float = 20) -> None:
+    """Return once the check holds; an AssertionError when it does not in time."""
+    end = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s")
+        time.sleep(0.02)

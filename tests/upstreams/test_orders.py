@@ -1,0 +1,293 @@
+"""Orders among all its participants, as real processes: what customers see and what is told of it."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from tests.upstreams.world import World, eventually
+
+MUG = 1890
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with World(tmp_path_factory.mktemp("world")) as world:
+        yield world
+
+
+@pytest.fixture
+def world(started: World) -> Iterator[World]:
+    yield started
+    started.calm()
+
+
+def steps(order: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(entry["status"], entry["step"]) for entry in order["history"]]
+
+
+def told(world: World, order_id: str) -> list[tuple[str, str]]:
+    """What the bus says; checks on the way that it counts from 1 without a gap and names its events so."""
+    events = world.events(order_id)
+    assert [event["sequence"] for event in events] == [str(n) for n in range(1, len(events) + 1)]
+    assert [event["id"] for event in events] == [f"{order_id}:{n}" for n in range(1, len(events) + 1)]
+    return [(event["data"]["status"], event["data"]["step"]) for event in events]
+
+
+def test_an_order_is_reserved_charged_and_shipped_and_each_step_is_told_in_order(world: World) -> None:
+    before = world.stock("mug-01")
+    correlation = str(uuid.uuid4())
+    answer = world.place(
+        lines=[("mug-01", 2), ("pen-01", 1)],
+        headers={
+            "BFF-Mutation": "click-1",
+            "BFF-Owner": world.owner("ada"),
+            "traceparent": f"00-{TRACE}-b7ad6b7169203331-01",
+            "X-Correlation-ID": correlation,
+        },
+    )
+    assert answer.status_code == 202
+    accepted = answer.json()
+    assert answer.headers["Location"] == f"/orders/{accepted['id']}"
+    assert (accepted["status"], accepted["step"], accepted["version"]) == ("PENDING", None, 0)
+    assert (accepted["type"], accepted["mutation"], accepted["reason"]) == ("order", "click-1", None)
+    assert accepted["data"] == {
+        "lines": [
+            {"sku": "mug-01", "name": "Harbour mug", "quantity": 2, "price_cents": MUG},
+            {"sku": "pen-01", "name": "Brass pen", "quantity": 1, "price_cents": 3600},
+        ],
+        "total_cents": 2 * MUG + 3600,
+        "currency": "EUR",
+    }
+
+    order = world.ended(accepted["id"])
+    way = [("RUNNING", "reserve"), ("RUNNING", "charge"), ("RUNNING", "ship"), ("COMPLETED", "ship")]
+    assert steps(order) == way
+    assert (order["status"], order["version"], order["attempt"]) == ("COMPLETED", 4, 1)
+    assert world.stock("mug-01") == before - 2
+    (charge,) = world.charges(order["id"])
+    assert (charge["amount_cents"], charge["currency"]) == (2 * MUG + 3600, "EUR")
+    assert charge["status"] == "captured"
+    assert len(world.shipments(order["id"])) == 1
+
+    assert told(world, order["id"]) == way
+    for event, entry in zip(world.events(order["id"]), order["history"], strict=True):
+        assert event["specversion"] == "1.0"
+        assert event["type"] == "shop.order.status"
+        assert event["source"] == "/services/orders"
+        assert event["traceparent"].split("-")[1] == TRACE
+        data = event["data"]
+        assert (data["owner"], data["mutation"]) == (world.owner("ada"), "click-1")
+        assert data["data"] == accepted["data"]
+        assert data["at"] == entry["at"]
+        datetime.datetime.fromisoformat(data["at"])
+    for name in ("inventory", "payments", "shipping"):
+        log = world.log(name).read_text()
+        assert correlation in log, name
+        assert TRACE in log, name
+
+
+def test_a_declined_card_gives_the_stock_back_and_keeps_the_reason(world: World) -> None:
+    before = world.stock("teapot-01")
+    order_id = world.order_id("bruno", [("teapot-01", 1)])
+    order = world.ended(order_id, "bruno")
+    assert told(world, order_id) == [
+        ("RUNNING", "reserve"),
+        ("RUNNING", "charge"),
+        ("COMPENSATING", "release"),
+        ("COMPENSATED", "release"),
+    ]
+    assert (order["status"], order["reason"]) == ("COMPENSATED", "card-declined")
+    assert [entry["reason"] for entry in order["history"]] == [None, None, "card-declined", "card-declined"]
+    assert world.stock("teapot-01") == before
+    assert world.charges(order_id) == []
+
+
+def test_too_little_stock_rejects_the_order_and_leaves_nothing_to_undo(world: World) -> None:
+    before = world.stock("bike-01")
+    order_id = world.order_id(lines=[("mug-01", 1), ("bike-01", 99)])
+    order = world.ended(order_id)
+    assert told(world, order_id) == [("RUNNING", "reserve"), ("REJECTED", "reserve")]
+    assert order["reason"] == "out-of-stock"
+    assert world.stock("bike-01") == before
+
+
+def test_a_failing_refund_is_tried_again_in_the_open_until_it_needs_attention_and_still_ends(
+    world: World,
+) -> None:
+    world.faults("shipping", status=503, error_rate=1.0)
+    world.faults("payments", match="POST /charges/", status=500, error_rate=1.0, times=12)
+    order_id = world.order_id()
+    world.told(order_id, "ship", attempt=2)
+    assert world.cancel(order_id).status_code == 202
+    world.told(order_id, "cancel-shipment", status="COMPENSATING", attempt=2)
+    world.calm("shipping")
+    order = world.ended(order_id, seconds=30)
+    assert (order["status"], order["reason"]) == ("COMPENSATED", "cancelled")
+    told(world, order_id)
+    refunds = [(e["status"], e["attempt"]) for e in order["history"] if e["step"] == "refund"]
+    assert refunds == [("COMPENSATING", n) for n in range(1, 11)] + [
+        ("NEEDS_ATTENTION", n) for n in (11, 12, 13)
+    ]
+    assert order["history"][-1]["step"] == "release"
+    (charge,) = world.charges(order_id)
+    assert charge["status"] == "refunded"
+    assert [one["status"] for one in world.shipments(order_id)] == []
+
+
+def test_a_cancel_between_the_steps_undoes_what_was_done(world: World) -> None:
+    before = world.stock("mug-01")
+    world.faults("payments", match="POST /charges", hold="after", times=1)
+    order_id = world.order_id()
+    world.wait_held("payments")
+    answer = world.cancel(order_id, key="take-it-back")
+    assert answer.status_code == 202
+    assert answer.json()["id"] == order_id
+    world.release("payments")
+    order = world.ended(order_id)
+    assert told(world, order_id) == [
+        ("RUNNING", "reserve"),
+        ("RUNNING", "charge"),
+        ("COMPENSATING", "refund"),
+        ("COMPENSATING", "release"),
+        ("COMPENSATED", "release"),
+    ]
+    assert order["reason"] == "cancelled"
+    assert world.stock("mug-01") == before
+    assert [charge["status"] for charge in world.charges(order_id)] == ["refunded"]
+    again = world.cancel(order_id, key="take-it-back")
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (202, "true")
+
+
+def test_a_cancel_during_shipping_is_kept_and_one_after_it_is_too_late(world: World) -> None:
+    world.faults("shipping", match="POST /shipments", hold="after", times=1)
+    order_id = world.order_id()
+    world.wait_held("shipping")
+    assert world.cancel(order_id).status_code == 202
+    world.release("shipping")
+    assert world.ended(order_id)["status"] == "COMPENSATED"
+    assert told(world, order_id)[-4:] == [
+        ("COMPENSATING", "cancel-shipment"),
+        ("COMPENSATING", "refund"),
+        ("COMPENSATING", "release"),
+        ("COMPENSATED", "release"),
+    ]
+
+    order_id = world.order_id()
+    assert world.ended(order_id)["status"] == "COMPLETED"
+    late = world.cancel(order_id)
+    assert (late.status_code, late.json()["code"]) == (409, "too-late")
+    assert world.order(order_id)["status"] == "COMPLETED"
+
+
+def test_payments_away_for_a_while_is_waited_for_with_attempts_in_the_open(world: World) -> None:
+    world.kill("payments")
+    order_id = world.order_id()
+    world.told(order_id, "charge", attempt=3)
+    world.start("payments")
+    order = world.ended(order_id)
+    assert order["status"] == "COMPLETED"
+    charges = [entry["attempt"] for entry in order["history"] if entry["step"] == "charge"]
+    assert charges == list(range(1, len(charges) + 1))
+    assert len(charges) >= 3
+    told(world, order_id)
+    assert len(world.charges(order_id)) == 1
+
+
+def test_one_key_is_one_order_however_often_it_comes_at_once(world: World) -> None:
+    world.user_token("grace")
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(
+            pool.map(lambda _: world.place("grace", [("notebook-01", 1)], key="thirty"), range(30))
+        )
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    order_id = answers[0].json()["id"]
+    assert world.ended(order_id, "grace")["status"] == "COMPLETED"
+    assert told(world, order_id)[-1] == ("COMPLETED", "ship")
+    assert len(world.charges(order_id)) == 1
+    assert len(world.shipments(order_id)) == 1
+    listed = world.http.get(f"{world.url('orders')}/orders", headers=world.bearer("grace")).json()["orders"]
+    assert [order["id"] for order in listed].count(order_id) == 1
+
+    other = world.place("grace", [("notebook-01", 2)], key="thirty")
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
+    again = world.place("grace", [("notebook-01", 1)], key="thirty")
+    assert (again.status_code, again.json()["status"]) == (202, "COMPLETED")
+    assert world.place("ada", [("notebook-01", 1)], key="thirty").json()["id"] != order_id
+
+
+def test_nobody_sees_or_cancels_the_order_of_another(world: World) -> None:
+    order_id = world.order_id("ada")
+    url = f"{world.url('orders')}/orders"
+    assert world.http.get(f"{url}/{order_id}", headers=world.bearer("grace")).status_code == 404
+    assert world.cancel(order_id, "grace").status_code == 404
+    mine = world.http.get(url, headers=world.bearer("ada")).json()["orders"]
+    theirs = world.http.get(url, headers=world.bearer("grace")).json()["orders"]
+    assert mine[0]["id"] == order_id
+    assert order_id not in [order["id"] for order in theirs]
+    assert [order["at"] for order in mine]
+    world.ended(order_id)
+    recent = world.http.get(url, params={"since_hours": 0}, headers=world.bearer("ada")).json()["orders"]
+    assert order_id not in [order["id"] for order in recent]
+    recent = world.http.get(url, params={"since_hours": 1}, headers=world.bearer("ada")).json()["orders"]
+    assert order_id in [order["id"] for order in recent]
+
+
+def test_what_cannot_be_an_order_is_refused_with_pointers(world: World) -> None:
+    unknown = world.place(lines=[("mug-01", 1), ("ghost-01", 1)])
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown-product")
+    assert [error["pointer"] for error in unknown.json()["errors"]] == ["/lines/1/sku"]
+    for lines in ([], [("mug-01", 0)], [("mug-01", 100)], [("mug-01", 1)] * 21):
+        refused = world.place(lines=lines)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid-input")
+    wrong = world.place(headers={"BFF-Owner": world.owner("grace")})
+    assert (wrong.status_code, wrong.json()["code"]) == (403, "owner-mismatch")
+    url = f"{world.url('orders')}/orders"
+    body = {"lines": [{"sku": "mug-01", "quantity": 1}]}
+    assert world.http.post(url, json=body, headers=world.bearer("ada")).status_code == 400
+    assert world.http.post(url, json=body, headers={"Idempotency-Key": "k"}).status_code == 401
+    service = {"Authorization": f"Bearer {world.service_token()}", "Idempotency-Key": "k"}
+    assert world.http.post(url, json=body, headers=service).status_code == 403
+    assert world.http.get(f"{url}/{uuid.uuid4()}", headers=world.bearer("ada")).status_code == 404
+
+
+def test_the_catalog_away_is_a_503_that_names_its_owner_and_takes_no_order(world: World) -> None:
+    world.faults("catalog", status=503, error_rate=1.0)
+    away = world.place(key="no-catalog")
+    assert (away.status_code, away.json()["code"]) == (503, "catalog-unavailable")
+    assert away.json()["owner"]["team"] == "Catalog"
+    assert away.headers["Retry-After"]
+    world.calm("catalog")
+    assert world.ended(world.order_id(key="no-catalog"))["status"] == "COMPLETED"
+
+
+def test_readiness_names_the_database_the_engine_and_redis_and_the_openapi_is_valid(world: World) -> None:
+    ready = world.http.get(f"{world.url('orders')}/readyz").json()
+    assert set(ready["dependencies"]) == {"database", "engine", "redis"}
+    assert all(part["ready"] for part in ready["dependencies"].values())
+    validate(world.http.get(f"{world.url('orders')}/openapi.json").json())
+
+
+def test_events_wait_for_a_bus_that_is_away_and_come_without_a_gap(world: World) -> None:
+    world.faults("payments", match="POST /charges", hold="before", times=1)
+    order_id = world.order_id()
+    world.wait_held("payments")
+    world.valkey.send(19)  # SIGSTOP: it accepts and does not answer
+    world.release("payments")
+    eventually(lambda: world.order(order_id)["step"] == "ship")
+    assert world.order(order_id)["status"] == "RUNNING"
+    world.valkey.send(18)  # SIGCONT
+    assert world.ended(order_id)["status"] == "COMPLETED"
+    events = world.events(order_id)
+    distinct = list(dict.fromkeys(event["id"] for event in events))
+    assert distinct == [f"{order_id}:{n}" for n in range(1, 5)]
+    bodies = {event["id"]: event for event in events}
+    assert all(bodies[event["id"]] == event for event in events)

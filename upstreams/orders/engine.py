@@ -1,0 +1,117 @@
+"""DBOS under the saga: the only file that knows it.
+
+Promises that a started saga is finished, by this process or by the next one with the same executor id, and that
+each finished step runs once more at most. Refuses DBOS's cancel and timeouts: they run no compensation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy
+from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetWorkflowID
+from dbos._error import DBOSNonExistentWorkflowError
+
+from upstreams.orders.saga import Order, Saga, Work
+from upstreams.orders.settings import OrdersSettings
+
+# The default hashes this code, and an edit would strand every saga under way. A change of the saga's steps goes
+# behind `DBOS.patch_async` instead.
+APPLICATION_VERSION = "orders-1"
+_WAKE = "wake"
+
+T = TypeVar("T")
+
+
+class _WalConnection(sqlite3.Connection):
+    """Each of the engine's SQLite connections: commits that survive a kill, without a sync for each."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
+class _Durable:
+    """The saga's `Engine`, inside a DBOS workflow."""
+
+    async def step(self, name: str, body: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        return await DBOS.run_step_async({"name": name}, body, *args)
+
+    async def rest(self, seconds: float) -> None:
+        # A durable sleep that a message ends early.
+        await DBOS.recv_async(_WAKE, timeout_seconds=seconds)
+
+
+@DBOS.dbos_class()
+class _Sagas(DBOSConfiguredInstance):
+    """The workflow with what it works on; recovery finds the instance by its name."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__("orders")
+        self._work = work
+
+    # Without a bound on recoveries: a saga killed for the hundredth time is still owed its end.
+    @DBOS.workflow(name="order", max_recovery_attempts=None)
+    async def run(self, order: Order) -> str:
+        return await Saga(_Durable(), self._work, order).run()
+
+
+class SagaEngine:
+    """Starts, finishes and wakes sagas. One for each process; `launch` and `close` belong to the app's lifespan."""
+
+    def __init__(self, settings: OrdersSettings) -> None:
+        self._settings = settings
+        self._sagas: _Sagas | None = None
+
+    async def launch(self, work: Work) -> None:
+        """Open the engine's database and take up every saga this executor left behind."""
+        url = sqlalchemy.make_url(self._settings.engine_url)
+        kwargs: dict[str, Any] = {}
+        if url.get_backend_name() == "sqlite" and url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            kwargs = {"connect_args": {"factory": _WalConnection}}
+        # With a handler there DBOS adds none of its own, and its records reach our JSON lines.
+        logging.getLogger("dbos").addHandler(logging.NullHandler())
+        config = DBOSConfig(
+            name="orders",
+            system_database_url=self._settings.engine_url,
+            application_version=APPLICATION_VERSION,
+            executor_id=self._settings.executor_id,
+            max_executor_threads=self._settings.executor_threads,
+            log_level="WARNING",
+            db_engine_kwargs=kwargs,
+            notification_listener_polling_interval_sec=0.5,
+        )
+        DBOS(config=config)
+        self._sagas = _Sagas(work)
+        # On the loop on purpose: DBOS then runs recovered sagas on this loop, where our clients live.
+        DBOS.launch()
+
+    async def start(self, order: Order) -> None:
+        """Start the order's saga durably; a second start of the same order does nothing."""
+        if self._sagas is None:
+            raise RuntimeError("the engine is not launched")
+        with SetWorkflowID(order["id"]):
+            await DBOS.start_workflow_async(self._sagas.run, order)
+
+    async def wake(self, order_id: str) -> None:
+        """End the saga's rest, if it rests; no matter if it does not exist yet."""
+        try:
+            await DBOS.send_async(order_id, "", _WAKE)
+        except DBOSNonExistentWorkflowError:
+            return
+
+    async def ping(self) -> None:
+        """Raise unless the engine's database answers."""
+        await DBOS.get_workflow_status_async("nobody")
+
+    async def close(self) -> None:
+        """Let go of everything; sagas under way are taken up by the next start."""
+        self._sagas = None
+        await asyncio.to_thread(DBOS.destroy)

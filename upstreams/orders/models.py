@@ -1,0 +1,83 @@
+"""What orders takes and answers. Promises 1 to 20 lines of 1 to 99 pieces, money in integer cents; refuses anything
+else with 422."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+Sku = Annotated[str, Field(min_length=1, max_length=64)]
+Status = Literal[
+    "PENDING", "RUNNING", "COMPENSATING", "COMPLETED", "COMPENSATED", "REJECTED", "NEEDS_ATTENTION"
+]
+Step = Literal["reserve", "charge", "ship", "cancel-shipment", "refund", "release"]
+
+ENDED: frozenset[Status] = frozenset({"COMPLETED", "COMPENSATED", "REJECTED"})
+
+
+class CartLine(BaseModel):
+    sku: Sku
+    quantity: int = Field(ge=1, le=99)
+
+
+class NewOrder(BaseModel):
+    lines: list[CartLine] = Field(min_length=1, max_length=20)
+
+
+class OrderLine(BaseModel):
+    """A line as sold: `price_cents` is the price of one piece."""
+
+    sku: Sku
+    name: str
+    quantity: int
+    price_cents: int
+
+
+class OrderData(BaseModel):
+    lines: list[OrderLine]
+    total_cents: int
+    currency: str
+
+
+class OrderStatus(BaseModel):
+    """Where an order is. `version` counts its events from 1 (0: none yet), `at` is RFC 3339 in UTC."""
+
+    id: str
+    type: Literal["order"] = "order"
+    status: Status
+    step: Step | None
+    attempt: int
+    version: int
+    reason: str | None
+    mutation: str | None
+    at: str
+    data: OrderData
+
+
+class HistoryEntry(BaseModel):
+    version: int
+    status: Status
+    step: Step | None
+    attempt: int
+    reason: str | None
+    at: str
+
+
+class OrderDetail(OrderStatus):
+    """An order with everything that happened to it, oldest first."""
+
+    history: list[HistoryEntry]
+
+
+class OrderList(BaseModel):
+    orders: list[OrderStatus]
+
+
+class OrdersQuery(BaseModel):
+    since_hours: float | None = Field(
+        default=None,
+        ge=0,
+        le=24 * 366,
+        description="open orders and those ended within these hours; none: all",
+    )

@@ -1,0 +1,70 @@
+"""What an order costs, from the catalog, once, before it is accepted. Promises names and prices as sold right now;
+refuses unknown products with pointers, and says whose failure it is when the catalog does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+from pydantic import BaseModel, Field, ValidationError
+
+from upstreams.kit import Problem, Refusal
+from upstreams.orders.models import NewOrder, OrderData, OrderLine
+
+UNKNOWN_PRODUCT = Refusal(422, "unknown-product", "The catalog does not have this product.")
+CATALOG_UNAVAILABLE = Refusal(503, "catalog-unavailable", "The catalog does not answer.")
+
+
+class _Product(BaseModel):
+    """What orders reads of a product; the rest is the catalog's own."""
+
+    sku: str
+    name: str
+    price_cents: int = Field(ge=0)
+    currency: str
+
+
+class _Products(BaseModel):
+    products: list[_Product]
+
+
+async def priced(catalog: httpx.AsyncClient, cart: NewOrder, *, seconds: float) -> OrderData:
+    """The cart with names and prices. Raises `unknown-product` (422) and `catalog-unavailable` (503)."""
+    known = {one.sku: one for one in await _products(catalog, {line.sku for line in cart.lines}, seconds)}
+    missing = [
+        (f"/lines/{index}/sku", f"There is no product {line.sku!r}.")
+        for index, line in enumerate(cart.lines)
+        if line.sku not in known
+    ]
+    if missing:
+        raise UNKNOWN_PRODUCT.problem(errors=missing)
+    lines = [
+        OrderLine(
+            sku=line.sku,
+            name=known[line.sku].name,
+            quantity=line.quantity,
+            price_cents=known[line.sku].price_cents,
+        )
+        for line in cart.lines
+    ]
+    currencies = {known[line.sku].currency for line in lines}
+    if len(currencies) != 1:
+        raise UNKNOWN_PRODUCT.problem("These products are not sold in one currency.", [("/lines", "mixed")])
+    total = sum(line.price_cents * line.quantity for line in lines)
+    return OrderData(lines=lines, total_cents=total, currency=currencies.pop())
+
+
+async def _products(catalog: httpx.AsyncClient, skus: set[str], seconds: float) -> list[_Product]:
+    try:
+        async with asyncio.timeout(seconds):
+            answer = await catalog.get("/products", params=[("sku", sku) for sku in sorted(skus)])
+            answer.raise_for_status()
+        return _Products.model_validate_json(answer.content).products
+    except (httpx.HTTPError, OSError, TimeoutError, ValidationError):
+        raise Problem(
+            CATALOG_UNAVAILABLE.status,
+            CATALOG_UNAVAILABLE.code,
+            CATALOG_UNAVAILABLE.detail,
+            headers={"Retry-After": "1"},
+            owner={"service": "catalog", "team": "Catalog", "contact": "#catalog"},
+        ) from None

@@ -1,0 +1,39 @@
+"""Orders' settings, from the environment. Promises bounded times and a stable name for this process; refuses a
+waiting time that never ends. What a saga needs of them travels in its input, so an edit never changes a running
+one."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from upstreams.kit import ServiceSettings
+
+
+class OrdersSettings(ServiceSettings):
+    """What orders reads beside the settings of every service."""
+
+    orders_client_secret: SecretStr = SecretStr("demo-only-secret")
+    engine_database_url: str | None = Field(
+        None, description="the engine's own database (a synchronous SQLAlchemy URL); None: SQLite in data_dir"
+    )
+    executor_id: str = Field(
+        "orders-0", description="stable and unique for each process: it gets its sagas back"
+    )
+    executor_threads: int = Field(24, ge=4, le=64)
+    step_pause_ms: int = Field(0, ge=0, le=60_000, description="wait before each step, so that people see it")
+    call_seconds: float = Field(5.0, gt=0, le=60, description="the most one call to a participant may take")
+    catalog_seconds: float = Field(2.0, gt=0, le=60, description="the most the prices may take")
+    forward_seconds: float = Field(
+        120.0, ge=0, le=86_400, description="how long a failing step is tried again"
+    )
+    retry_first_seconds: float = Field(
+        0.5, gt=0, le=60, description="before the second attempt; then doubling"
+    )
+    retry_cap_seconds: float = Field(15.0, gt=0, le=3600, description="the longest wait between attempts")
+    attention_attempts: int = Field(10, ge=1, description="an undo failing more often needs attention")
+    attention_seconds: float = Field(900.0, gt=0, description="an undo failing for longer needs attention")
+
+    @property
+    def engine_url(self) -> str:
+        """The database of the saga engine: never the one of the application."""
+        return self.engine_database_url or f"sqlite:///{self.data_dir / 'orders-engine.db'}"
