@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
+from sqlalchemy.exc import IntegrityError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,10 +18,11 @@ from upstreams.kit.faults import Faults
 from upstreams.kit.idempotency import KeyStore, Stored, fingerprint_of, parse_key
 from upstreams.kit.operations import Answer, Ask, Operation, bind_body, bind_query, dump, read_body
 from upstreams.kit.problems import NOT_FOUND, Problem
-from upstreams.kit.tokens import Caller, TokenVerifier, unauthorized
+from upstreams.kit.tokens import Caller, TokenVerifier
 from upstreams.kit.tracing import Hop
 
 MAX_PATH_VALUE = 200
+ATTEMPTS = 3
 
 
 class Dispatch:
@@ -42,29 +44,27 @@ class Dispatch:
 
     async def serve(self, declared: dict[str, Operation], request: Request) -> Response:
         operation = declared["GET" if request.method == "HEAD" else request.method]
-        path = request.scope["path"]
+        caller = None
+        if not operation.public:
+            caller = await self._verifier.caller(request.headers.get("authorization", ""))
+            operation.admit(caller)
+        # The whole request is read before a fault may park it: its effect no longer needs its client.
+        ask = await self._bind(operation, request, caller)
         refusable = operation.mutates and bool(operation.refuses)
         plan = None
         if self._faults is not None:
+            path = request.scope["path"]
             plan = self._faults.strike(operation.method, path, operation.path, refusable=refusable)
         if self._faults is None or plan is None:
-            return await self._answer(operation, request, refuse=False)
+            return await self._answer(operation, ask, refuse=False)
         await self._faults.before(plan)
-        response = await self._answer(operation, request, refuse=plan.refuse and refusable)
+        response = await self._answer(operation, ask, refuse=plan.refuse and refusable)
         await self._faults.after(plan)
         return response
 
-    async def _answer(self, operation: Operation, request: Request, *, refuse: bool) -> Response:
-        caller = None
-        if not operation.public:
-            authorization = request.headers.get("authorization", "")
-            if not authorization:
-                raise unauthorized("A bearer token is needed.")
-            caller = await self._verifier.caller(authorization)
-            operation.admit(caller)
-        ask = await self._bind(operation, request, caller)
+    async def _answer(self, operation: Operation, ask: Ask[Any], *, refuse: bool) -> Response:
         if operation.mutates and operation.transaction:
-            return await self._mutate(operation, ask, refuse=refuse)
+            return await self._once(operation, ask, refuse=refuse)
         if refuse:
             raise operation.refuses[0].problem()
         if not operation.transaction:
@@ -86,6 +86,15 @@ class Dispatch:
         target = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}"
         fingerprint = fingerprint_of(operation.method, target, body)
         return Ask(given, path, hop, headers, caller, key, fingerprint)
+
+    async def _once(self, operation: Operation, ask: Ask[Any], *, refuse: bool) -> Response:
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self._mutate(operation, ask, refuse=refuse)
+            except IntegrityError:
+                # On a server database two first requests for one thing may race: the loser now finds the winner's.
+                continue
+        return await self._mutate(operation, ask, refuse=refuse)
 
     async def _mutate(self, operation: Operation, ask: Ask[Any], *, refuse: bool) -> Response:
         owner = ask.caller_or_none.id if ask.caller_or_none else ""

@@ -73,13 +73,18 @@ class Outbox:
         async with database.read() as db:
             rows = (await db.execute(select(table).order_by(table.c.id).limit(_BATCH))).all()
         done: list[int] = []
-        try:
-            for row in rows:
+        failed: Exception | None = None
+        for row in rows:
+            try:
                 await publisher.append(row.partition_key, row.body)
-                done.append(row.id)
-        finally:
-            # A crash before this line publishes again: consumers know repeats by their id.
-            if done:
-                async with database.write() as db:
-                    await db.execute(delete(table).where(table.c.id.in_(done)))
+            except (RedisError, OSError, TimeoutError) as error:
+                failed = error
+                break
+            done.append(row.id)
+        if done:
+            # A crash before this line publishes them again: consumers know a repeat by its id.
+            async with database.write() as db:
+                await db.execute(delete(table).where(table.c.id.in_(done)))
+        if failed is not None:
+            raise failed
         return len(rows) == _BATCH

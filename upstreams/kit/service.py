@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -161,7 +162,7 @@ class Service:
         self._commits.append(committed)
 
     def background(self, task: Task) -> None:
-        """Run beside the requests for the application's life; cancelled at its end."""
+        """Run beside the requests for the application's life; cancelled at its end. Its bug ends the process."""
         self._tasks.append(task)
 
     def needs(self, name: str, check: Check, *, required: bool = True) -> None:
@@ -265,7 +266,13 @@ class Service:
 
 
 async def _run(task: Task) -> None:
-    await task()
+    try:
+        await task()
+    except Exception:
+        # Half a service is worse than none: end the process, so that its supervisor starts a whole one.
+        _log.exception("a background task crashed")
+        signal.raise_signal(signal.SIGTERM)
+        raise
 
 
 def _fault_state(state: FaultState) -> Response:

@@ -78,6 +78,9 @@ class KeySet:
         """The public key of that id, or None when identity does not publish it."""
         if kid in self._keys and self._clock() - self._loaded < self._fresh:
             return self._keys[kid]
+        if kid in self._keys and self._lock.locked():
+            # Someone is fetching: a stale key now is better than a queue behind a silent identity service.
+            return self._keys[kid]
         async with self._lock:
             now = self._clock()
             wanted = kid not in self._keys or now - self._loaded >= self._fresh
@@ -96,17 +99,32 @@ class KeySet:
 
     async def _load(self) -> None:
         try:
-            about = await self._client.get(f"{self._issuer}/.well-known/openid-configuration", timeout=2.0)
-            about.raise_for_status()
-            answer = await self._client.get(str(about.json()["jwks_uri"]), timeout=2.0)
-            answer.raise_for_status()
-            found = [entry for entry in answer.json()["keys"][:_MAX_KEYS] if _usable(entry)]
-            keys = {str(entry["kid"]): ECAlgorithm.from_jwk(entry) for entry in found}
-        except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
-            _log.warning("identity's keys could not be fetched", extra={"reason": repr(error)})
+            async with asyncio.timeout(2.0):
+                about = await self._json(f"{self._issuer}/.well-known/openid-configuration")
+                if about["issuer"] != self._issuer:
+                    # OpenID Connect Discovery 1.0, section 4.3.
+                    raise ValueError("the discovery document is another issuer's")
+                found = (await self._json(str(about["jwks_uri"])))["keys"]
+            usable = [entry for entry in found[:_MAX_KEYS] if _usable(entry)]
+            keys = {str(entry["kid"]): ECAlgorithm.from_jwk(entry) for entry in usable}
+        except (
+            httpx.HTTPError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            TimeoutError,
+            jwt.PyJWTError,
+        ) as e:
+            _log.warning("identity's keys could not be fetched", extra={"reason": repr(e)})
             return
         self._keys = keys
         self._loaded = self._clock()
+
+    async def _json(self, url: str) -> Any:  # what came over the wire, checked where it is used
+        answer = await self._client.get(url)
+        answer.raise_for_status()
+        return answer.json()
 
 
 def _usable(entry: dict[str, Any]) -> bool:
