@@ -1,3 +1,41 @@
-"""bff: a backend-for-frontend gateway with live updates."""
+"""bff: a backend-for-frontend gateway with live updates.
+
+One call per screen, one click per command, one stream per browser. Write upstreams as classes whose methods return
+Calls, screens and commands as async functions, and serve the Gateway with `bff serve module:gateway`.
+"""
+
+from .calls import (
+    Call,
+    DeclarationError,
+    Missing,
+    Part,
+    Principal,
+    Ready,
+    SagaStatus,
+    Stale,
+    Upstream,
+    UpstreamError,
+    optional,
+    together,
+)
+# from .edge.gateway import Gateway
+from .edge.problem import Problem
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Call",
+    "DeclarationError",
+    "Gateway",
+    "Missing",
+    "Part",
+    "Principal",
+    "Problem",
+    "Ready",
+    "SagaStatus",
+    "Stale",
+    "Upstream",
+    "UpstreamError",
+    "optional",
+    "together",
+]

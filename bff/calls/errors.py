@@ -18,7 +18,9 @@ Nothing here imports a web framework: what an error becomes over HTTP is decided
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextvars
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 from .owner import Owner
@@ -36,6 +38,32 @@ class DeclarationError(BffError):
     """The gateway was declared wrongly. Raised while the module is imported or by `bff check`."""
 
     code = "declaration"
+
+
+_collected: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("bff_mistakes", default=None)
+
+
+@contextmanager
+def collecting() -> Iterator[list[str]]:
+    """Inside the block declarations note their mistakes in the list and go on, so that a check can report them all."""
+    mistakes: list[str] = []
+    token = _collected.set(mistakes)
+    try:
+        yield mistakes
+    finally:
+        _collected.reset(token)
+
+
+@contextmanager
+def declaring() -> Iterator[None]:
+    """A declaration: its mistake is raised, or noted where mistakes are being collected."""
+    try:
+        yield
+    except DeclarationError as error:
+        mistakes = _collected.get()
+        if mistakes is None:
+            raise
+        mistakes.append(str(error))
 
 
 class NoScope(BffError):

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from pydantic_core import to_json
 
 from .call import Call, Method
-from .errors import DeclarationError
+from .errors import DeclarationError, declaring
 from .owner import Owner
 
 T = TypeVar("T")
@@ -45,11 +45,12 @@ class Upstream:
         cls, *, team: str = "", contact: str = "", docs: str = "", service: str = "", **rest: Any
     ) -> None:
         super().__init_subclass__(**rest)
-        if not team or not contact:
-            raise DeclarationError(
-                f"upstream {cls.__name__} names no owner: write class {cls.__name__}(Upstream, "
-                'team="…", contact="#…") so that an error can say whom to ask'
-            )
+        with declaring():
+            if not team or not contact:
+                raise DeclarationError(
+                    f"upstream {cls.__name__} names no owner: write class {cls.__name__}(Upstream, "
+                    'team="…", contact="#…") so that an error can say whom to ask'
+                )
         cls.owner = Owner(service or cls.__name__.lower(), team, contact, docs)
 
     @overload

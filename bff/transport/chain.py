@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from opentelemetry import propagate, trace
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ..calls import (
     Call,
@@ -35,6 +35,8 @@ from .wire import Answer, Request, Wire, WireBroken, WireTimeout, WireTooLarge
 # Below this nothing can come back in time: a loopback round trip alone takes about a millisecond.
 LEAST = 0.002
 
+_TRACE_CONTEXT = TraceContextTextMapPropagator()
+
 
 @dataclass(slots=True)
 class Lane:
@@ -46,12 +48,14 @@ class Lane:
 
 
 class Chain:
-    """lanes: by service name; clock: monotonic seconds."""
+    """lanes: by service name; tracer: begins the span of each hop; clock: monotonic seconds."""
 
-    def __init__(self, lanes: Mapping[str, Lane], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, lanes: Mapping[str, Lane], tracer: Tracer, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.lanes = dict(lanes)
         self._clock = clock
-        self._tracer = trace.get_tracer("bff")
+        self._tracer = tracer
 
     async def run(self, call: Call[Any], scope: Scope) -> Any:
         """The decoded answer; raises an UpstreamError that names the owner."""
@@ -130,7 +134,7 @@ class Chain:
 
     async def _send(self, call: Call[Any], scope: Scope, lane: Lane, seconds: float) -> Answer:
         headers = outbound(call, scope, seconds)
-        propagate.inject(headers)
+        _TRACE_CONTEXT.inject(headers)
         request = Request(call.method, target(call), headers, call.body)
         try:
             return await lane.wire.send(request)

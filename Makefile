@@ -1,0 +1,72 @@
+# Everything a person does here, one word each. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+DEV := $(VENV)/.ready-dev
+NODE_STAMP := web/client/node_modules/.ready
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: browser help demo test test-slow check format bench lock clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: $(STAMP) ## start the whole shop on http://localhost:8000 (Ctrl-C ends it)
+	@$(BIN)/python -m web.shop.demo
+
+test: check browser ## every test that takes no long time (needs Node for the client's)
+	@$(BIN)/python -m pytest -q -m "not slow"
+	@cd web/client && npm test --silent
+
+test-slow: check browser ## the long tests too
+	@$(BIN)/python -m pytest -q
+	@cd web/client && npm test --silent
+
+check: $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the client's types
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/ruff check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.txt || { cat $(VENV)/lint-imports.txt; exit 1; }
+	@cd web/client && npm run --silent check
+
+format: $(DEV) ## rewrite the Python files in the project's format
+	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+bench: $(DEV) ## the benchmarks
+	@$(BIN)/python -m benchmarks
+
+browser: $(DEV)
+	@.ci/browser
+
+lock: $(DEV) ## work the hash-pinned lists of dependencies out again
+	@$(BIN)/python -m pip install -q uv
+	@for set in "demo:--group demo" "dev:--group demo --group dev"; do \
+	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    pyproject.toml $${set#*:} -o .requirements/$${set%%:*}.txt || exit 1; done
+
+clean: ## remove what was set up and the demo's data
+	@rm -rf $(VENV) .bff web/client/node_modules .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=… chooses one)."; exit 1; }
+	@echo "Making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+
+$(STAMP): .requirements/demo.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what the demo needs (about half a minute the first time) …"
+	@$(BIN)/python -m pip install -q --require-hashes -r .requirements/demo.txt
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(DEV): .requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what the tests need …"
+	@$(BIN)/python -m pip install -q --require-hashes -r .requirements/dev.txt
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation --no-index -e .
+	@touch $@ $(STAMP)
+
+$(NODE_STAMP): web/client/package-lock.json
+	@command -v npm >/dev/null || { echo "Node.js with npm is needed for the client's checks and tests."; exit 1; }
+	@cd web/client && npm ci --silent --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,7 @@
+"""`python -m bff` is `bff`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,113 @@
+"""What a person types. Every mistake is told by name on standard error, and the exit code says how it went:
+0 fine, 1 mistakes found, 2 the command line itself was wrong."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import __version__
+from ..calls import DeclarationError
+from ..calls.errors import collecting
+from ..edge import settings as settings_file
+from ..edge.gateway import Gateway
+from ..edge.settings import Settings
+from . import check, routes
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bff", description="A backend-for-frontend gateway with live updates."
+    )
+    parser.add_argument("--version", action="version", version=f"bff {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="serve a gateway")
+    serve.add_argument("--host", help="address to listen on (BFF_HOST)")
+    serve.add_argument("--port", help="port to listen on (BFF_PORT)")
+    checked = commands.add_parser(
+        "check", help="load a gateway and its settings and report every mistake by name"
+    )
+    listed = commands.add_parser("routes", help="list the routes with their calls and limits")
+    for one in (serve, checked, listed):
+        one.add_argument(
+            "target", metavar="module:gateway", help="where the Gateway is, for example web.shop.gateway:shop"
+        )
+    return parser
+
+
+def load(target: str) -> Gateway:
+    """Import the gateway. Raises DeclarationError with what is wrong with the name."""
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise DeclarationError(f"{target!r}: write module:gateway, for example web.shop.gateway:shop")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise DeclarationError(f"{target}: no module named {error.name}") from None
+    found = getattr(module, attribute, None)
+    if not isinstance(found, Gateway):
+        raise DeclarationError(f"{target}: {attribute} in {module_name} is not a Gateway")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    given = _parser().parse_args(arguments)
+    try:
+        if given.command == "check":
+            return _check(given.target)
+        gateway = load(given.target)
+        if given.command == "routes":
+            print(routes.table(gateway))
+            return 0
+        return _serve(gateway, given.host, given.port)
+    except DeclarationError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _check(target: str) -> int:
+    with collecting() as mistakes:
+        gateway = load(target)
+    settings: Settings | None = None
+    try:
+        settings = settings_file.load()
+    except DeclarationError as error:
+        mistakes.append(str(error))
+    if settings is not None:
+        mistakes += check.mistakes(gateway, settings)
+    for mistake in mistakes:
+        print(mistake, file=sys.stderr)
+    if mistakes:
+        print(f"\n{len(mistakes)} to correct.", file=sys.stderr)
+        return 1
+    print(
+        f"{gateway.name}: {len(gateway.views)} views, {len(gateway.commands)} commands, "
+        f"{len(gateway.upstreams())} upstreams, nothing to correct."
+    )
+    return 0
+
+
+def _serve(gateway: Gateway, host: str | None, port: str | None) -> int:
+    from ..edge.server import serve
+
+    if host:
+        os.environ["BFF_HOST"] = host
+    if port:
+        os.environ["BFF_PORT"] = port
+    settings = settings_file.load()
+    found = check.mistakes(gateway, settings)
+    if found:
+        raise DeclarationError("\n".join(found))
+    serve(gateway, settings)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

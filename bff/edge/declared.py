@@ -1,0 +1,105 @@
+"""What a gateway declares, as frozen records: views, commands, sagas, values, pages.
+
+Everything that can be wrong with a declaration is found here or in `bind`, when the module is imported, by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..calls import Call, DeclarationError, SagaStatus
+from .bind import Binding
+
+Function = Callable[..., Awaitable[Any]]
+_SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+RESERVED = ("/bff", "/livez", "/readyz", "/openapi.json", "/docs", "/metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class SagaType:
+    """A kind of saga: its name, the model of its status, and the call that lists an owner's sagas."""
+
+    name: str
+    model: type[SagaStatus]
+    restore: Callable[[str], Call[Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ValueType:
+    """A live value: a template such as ``stock/{sku}``, the model of its data, and a call that fetches one."""
+
+    template: str
+    model: type[Any]
+    public: bool
+    load: Callable[..., Call[Any]] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The first segment: what events call it (`<domain>.<kind>.value`)."""
+        return self.template.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A screen: GET path → one JSON answer made of upstream parts."""
+
+    path: str
+    function: Function
+    binding: Binding
+    public: bool
+    deadline: float
+    limit: str | None
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A guarded write: POST path with an Idempotency-Key. safe: its upstreams honour idempotency keys, so that an
+    unknown outcome may be tried again under the same key."""
+
+    path: str
+    function: Function
+    binding: Binding
+    deadline: float
+    limit: str | None
+    starts: SagaType | None
+    safe: bool
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Static files: `paths` answer with `file`, `folders` map a URL prefix to a folder of assets."""
+
+    file: Path
+    paths: tuple[str, ...]
+    folders: Mapping[str, Path]
+
+
+def check_path(path: str, what: str) -> None:
+    """A canonical path template outside the gateway's own addresses."""
+    if path == "/":
+        return
+    if not path.startswith("/") or path.endswith("/"):
+        raise DeclarationError(f"{what}: a path begins with / and does not end with it, this is {path!r}")
+    if any(path == taken or path.startswith(taken + "/") for taken in RESERVED):
+        raise DeclarationError(f"{what}: {path} is one of the gateway's own addresses")
+    for segment in path[1:].split("/"):
+        if not _SEGMENT.fullmatch(segment):
+            raise DeclarationError(f"{what}: {segment!r} in {path} is neither plain text nor {{a_parameter}}")
+
+
+def check_name(name: str, what: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise DeclarationError(f"{what}: {name!r} must be lower-case letters, digits and dashes")

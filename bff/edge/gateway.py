@@ -1,0 +1,236 @@
+"""The public way in: declare screens, commands, sagas and live values, and serve them as one ASGI application.
+
+Declaring has no side effects beyond remembering; mistakes raise DeclarationError there and then. Settings are read
+and connections opened when the application starts (ASGI lifespan), or with the first request where a host
+application does not pass lifespan events on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
+
+from ..calls import Call, DeclarationError, SagaStatus, Upstream
+from ..calls.errors import declaring
+from . import settings as settings_file
+from .bind import binding
+from .declared import Command, Page, SagaType, ValueType, View, check_name, check_path
+from .limits import check_limit
+from .runtime import Runtime
+from .settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Decorated = Callable[P, Awaitable[R]]
+
+
+class Gateway:
+    """A backend for one frontend.
+
+    name      names the gateway in logs and traces: lower-case letters, digits, dashes
+    deadline  seconds a request may take in all, default 1.5; a view or command may set a nearer one
+    upstreams the ones to check and list; those that views and commands mention by global name are found anyway
+    settings  for tests; default: read from file and environment at start
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        deadline: float = 1.5,
+        upstreams: tuple[Upstream, ...] = (),
+        settings: Settings | None = None,
+    ) -> None:
+        check_name(name, "gateway")
+        if not 0 < deadline <= 60:
+            raise DeclarationError(
+                f"gateway {name}: deadline is seconds above 0 and up to 60, not {deadline}"
+            )
+        self.name = name
+        self.deadline = deadline
+        self.views: dict[str, View] = {}
+        self.commands: dict[str, Command] = {}
+        self.sagas: dict[str, SagaType] = {}
+        self.values: dict[str, ValueType] = {}
+        self.page: Page | None = None
+        self.extra: list[Any] = []
+        self._upstreams = upstreams
+        self._settings = settings
+        self._runtime: Runtime | None = None
+        self._starting = asyncio.Lock()
+
+    # ---- declaring -------------------------------------------------------------------------------------------
+
+    def view(
+        self, path: str, *, public: bool = False, deadline: float | None = None, limit: str | None = None
+    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+        """A screen at GET `path`. Login is required unless `public`; `limit` is in slowapi's grammar."""
+
+        def declare(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+            with declaring():
+                what = f"view {path}"
+                self._check_route(path, what, deadline, limit, self.views)
+                bound = binding(function, path, what, body=False)
+                if bound.who and not bound.who_optional and public:
+                    raise DeclarationError(f"{what}: public, so annotate {bound.who} as `Principal | None`")
+                self.views[path] = View(path, function, bound, public, deadline or self.deadline, limit)
+            return function
+
+        return declare
+
+    def command(
+        self,
+        path: str,
+        *,
+        starts: SagaType | None = None,
+        deadline: float | None = None,
+        limit: str | None = None,
+        safe: bool = True,
+    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+        """A guarded write at POST `path`, carried out once per Idempotency-Key.
+
+        starts  the saga it begins or moves; the answer is then 202 with the saga's place, else 200 with the result
+        safe    its upstreams honour the idempotency keys they are handed (default); False where one does not, so
+                that an unknown outcome is reported instead of tried again
+        """
+
+        def declare(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+            with declaring():
+                what = f"command {path}"
+                self._check_route(path, what, deadline, limit, self.commands)
+                bound = binding(function, path, what, body=True)
+                if starts is not None:
+                    if starts.name not in self.sagas:
+                        raise DeclarationError(f"{what}: saga {starts.name!r} belongs to another gateway")
+                    if not (isinstance(bound.returns, type) and issubclass(bound.returns, SagaStatus)):
+                        raise DeclarationError(
+                            f"{what}: it starts a saga, so it must return a SagaStatus model"
+                        )
+                self.commands[path] = Command(
+                    path, function, bound, deadline or self.deadline, limit, starts, safe
+                )
+            return function
+
+        return declare
+
+    def saga(
+        self,
+        name: str,
+        model: type[SagaStatus],
+        *,
+        restore: Callable[[str], Call[Any]] | None = None,
+    ) -> SagaType:
+        """A kind of saga whose events (`<domain>.<name>.status`) browsers see.
+
+        restore  given the owner's principal id, a Call that lists the owner's sagas (a list of `model`, or a model
+                 whose single field is one); it rebuilds a lost journal
+        """
+        check_name(name, "saga")
+        if name in self.sagas:
+            raise DeclarationError(f"saga {name!r} is declared twice")
+        self.sagas[name] = SagaType(name, model, restore)
+        return self.sagas[name]
+
+    def value(
+        self,
+        template: str,
+        model: type[BaseModel],
+        *,
+        public: bool = False,
+        load: Callable[..., Call[Any]] | None = None,
+    ) -> ValueType:
+        """A live value such as ``stock/{sku}``: latest wins, sent whole.
+
+        load  given the template's parameters, a Call that fetches a value nobody has published yet; its answer
+              carries the value's `version`
+        """
+        kind = template.partition("/")[0]
+        check_name(kind, "value")
+        check_path("/" + template, f"value {template}")
+        if any(known.kind == kind for known in self.values.values()):
+            raise DeclarationError(f"value {template!r}: {kind!r} is declared twice")
+        self.values[template] = ValueType(template, model, public, load)
+        return self.values[template]
+
+    def site(
+        self, file: Path, *, paths: tuple[str, ...] = ("/",), folders: Mapping[str, Path] | None = None
+    ) -> None:
+        """Serve a page: `file` at each of `paths` (templates allowed), and folders of assets under URL prefixes."""
+        for path in paths:
+            check_path(path, f"page {path}")
+        for place in (file, *(folders or {}).values()):
+            if not place.exists():
+                raise DeclarationError(f"page: {place} does not exist")
+        self.page = Page(file, paths, dict(folders or {}))
+
+    def _check_route(
+        self, path: str, what: str, deadline: float | None, limit: str | None, known: Mapping[str, Any]
+    ) -> None:
+        check_path(path, what)
+        if path in known:
+            raise DeclarationError(f"{what}: declared twice")
+        if deadline is not None and not 0 < deadline <= 60:
+            raise DeclarationError(f"{what}: deadline is seconds above 0 and up to 60, not {deadline}")
+        if limit is not None:
+            check_limit(limit, what)
+
+    # ---- asking about it -------------------------------------------------------------------------------------
+
+    def upstreams(self) -> list[Upstream]:
+        """Every upstream this gateway can call: given ones, and those its functions' modules know by name."""
+        found = {id(one): one for one in self._upstreams}
+        functions: list[Callable[..., Any] | None] = [view.function for view in self.views.values()]
+        functions += [command.function for command in self.commands.values()]
+        functions += [saga.restore for saga in self.sagas.values()]
+        functions += [value.load for value in self.values.values()]
+        for function in filter(None, functions):
+            owner = getattr(function, "__self__", None)
+            candidates = [owner, *inspect.unwrap(function).__globals__.values()]
+            candidates += [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+            found |= {id(one): one for one in candidates if isinstance(one, Upstream)}
+        return sorted(found.values(), key=lambda one: one.owner.service)
+
+    # ---- serving ---------------------------------------------------------------------------------------------
+
+    async def start(self) -> Runtime:
+        """Read settings, open connections. Raises DeclarationError that lists every mistake."""
+        async with self._starting:
+            if self._runtime is None:
+                runtime = Runtime(self, self._settings or settings_file.load())
+                await runtime.start()
+                self._runtime = runtime
+            return self._runtime
+
+    async def stop(self) -> None:
+        """End streams, finish claimed commands (bounded), close connections."""
+        runtime, self._runtime = self._runtime, None
+        if runtime is not None:
+            await runtime.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            runtime = self._runtime or await self.start()
+            await runtime.app(scope, receive, send)
+        else:
+            # No WebSockets: refuse the handshake instead of leaving the client waiting.
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
+        except DeclarationError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})

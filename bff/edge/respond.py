@@ -1,0 +1,57 @@
+"""A screen's answer: the declared model as JSON, whether it is complete, how fresh it is, and what each call took."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from pydantic import TypeAdapter
+from starlette.types import Send
+
+from ..calls import Ledger
+
+MAX_TIMINGS = 50
+
+
+@lru_cache(maxsize=1024)
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
+
+
+def to_json(model: Any, result: Any) -> bytes:
+    """The declared fields, their values untouched."""
+    return _adapter(model).dump_json(result)
+
+
+def screen_headers(ledger: Ledger, *, public: bool, personal: bool) -> dict[str, str]:
+    """public: the view is declared so; personal: its function was handed a principal."""
+    complete = ledger.missing == 0
+    headers = {
+        "bff-complete": "true" if complete else "false",
+        "cache-control": _cache_control(ledger, complete, public and not personal),
+    }
+    if ledger.timings:
+        headers["server-timing"] = ", ".join(
+            f"{timing.name};dur={timing.milliseconds:.1f}"
+            + ("" if timing.outcome == "ok" else f';desc="{timing.outcome}"')
+            for timing in ledger.timings[:MAX_TIMINGS]
+        )
+    return headers
+
+
+def _cache_control(ledger: Ledger, complete: bool, public: bool) -> str:
+    if not complete:
+        return "no-store"
+    if not public or ledger.private:
+        return "private, no-cache"
+    return f"public, max-age={int(ledger.max_age or 0)}"
+
+
+async def send_json(
+    send: Send, status: int, body: bytes, headers: dict[str, str], *, head: bool = False
+) -> None:
+    """One JSON answer; without its body for HEAD."""
+    pairs = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    pairs += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": b"" if head else body, "more_body": False})

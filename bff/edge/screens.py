@@ -1,0 +1,69 @@
+"""The way of a GET: session → limits → bind → your function → respond. One class, one walk, read top to bottom."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.types import Receive, Scope, Send
+
+from .. import calls
+from ..calls import Deadline, Ledger, UpstreamError
+from .problem import Problem, problem_of
+from .respond import screen_headers, send_json, to_json
+
+if TYPE_CHECKING:
+    from .declared import View
+    from .runtime import Runtime
+
+# What a function may take beyond its deadline before it is cut: every call inside it is cut at the deadline itself
+# and then still has to be turned into an answer.
+GRACE = 0.05
+
+
+class Screen:
+    """An ASGI endpoint for one view."""
+
+    def __init__(self, view: View, runtime: Runtime) -> None:
+        self._view = view
+        self._runtime = runtime
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        view, runtime = self._view, self._runtime
+        scope["bff.route"] = view.path
+        deadline = Deadline.after(view.deadline)
+        # A public view that takes no principal is the same for everybody: whoever asks stays out of it.
+        anonymous = view.public and view.binding.who is None
+        principal = None if anonymous else await runtime.authenticate(scope)
+        if principal is None and not view.public:
+            raise unauthenticated()
+        limits = await runtime.limits.spend(view.path, view.limit, runtime.who(scope, principal))
+        arguments = view.binding.arguments(scope["path_params"], scope["query_string"], None, principal)
+        request = calls.Scope(deadline, runtime.chain, scope["bff.correlation"], principal, ledger=Ledger())
+        try:
+            with calls.opened(request):
+                async with asyncio.timeout(deadline.left() + GRACE):
+                    result = await view.function(**arguments)
+        except UpstreamError as error:
+            problem = problem_of(error)
+            problem.headers |= {
+                name: value
+                for name, value in screen_headers(request.ledger, public=False, personal=True).items()
+                if name == "server-timing"
+            }
+            raise problem from error
+        except TimeoutError:
+            raise Problem(504, "timeout", f"The screen took longer than its {view.deadline:g} s.") from None
+        body = to_json(view.binding.returns, result)
+        headers = screen_headers(request.ledger, public=view.public, personal=view.binding.who is not None)
+        await send_json(send, 200, body, headers | limits, head=scope["method"] == "HEAD")
+
+
+def unauthenticated() -> Problem:
+    """401 with what to do about it."""
+    return Problem(
+        401,
+        "unauthenticated",
+        "Sign in at /bff/login, or send `Authorization: Bearer` with an access token.",
+        headers={"www-authenticate": 'Bearer realm="bff"'},
+    )

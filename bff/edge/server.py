@@ -1,0 +1,121 @@
+"""`bff serve`: uvicorn with the settings a gateway needs, an admin port, and an orderly end.
+
+On SIGTERM or SIGINT the gateway first becomes unready, then ends its streams spread over the drain window, and only
+then stops taking connections; uvicorn alone would close streams last and all at once. A second signal ends it now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import socket
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from ..calls import DeclarationError
+from . import telemetry
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .gateway import Gateway
+    from .runtime import Runtime
+
+log = logging.getLogger("bff.server")
+
+# Seconds that open requests get after the streams are gone.
+GRACE = 5
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server with a drain before its own end."""
+
+    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
+        super().__init__(config)
+        self._runtime = runtime
+        self._loop = asyncio.get_running_loop()
+        self._drain: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._drain is None:
+            self._loop.call_soon_threadsafe(self._begin)
+        else:
+            super().handle_exit(sig, frame)
+
+    def _begin(self) -> None:
+        self._drain = self._loop.create_task(self._end())
+
+    async def _end(self) -> None:
+        try:
+            await self._runtime.drain()
+        finally:
+            self.should_exit = True
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, or DeclarationError that says what to do about a port in use."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise DeclarationError(
+            f"port {port} on {host} cannot be used ({error.strerror}); end what listens there, "
+            "or choose another with BFF_PORT / BFF_ADMIN_PORT"
+        ) from None
+    return sock
+
+
+def _config(app: ASGIApp, *, lifespan: str) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan=lifespan,  # type: ignore[arg-type]  # a literal, passed through
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE,
+        backlog=2048,
+    )
+
+
+async def run(gateway: Gateway, settings: Settings, app: ASGIApp | None = None) -> None:
+    """Serve on the running loop until a signal. app: stands before the gateway and hands on what is not its own."""
+    public = listen(settings.host, settings.port)
+    admin = listen(settings.host, settings.admin_port)
+    runtime = await gateway.start()
+    server = Server(_config(app or gateway, lifespan="off"), runtime)
+    inside = uvicorn.Server(_config(runtime.admin, lifespan="off"))
+    log.info("serving %s on http://%s:%s", gateway.name, *public.getsockname()[:2])
+    # What is alive now lives as long as the process: keep the collector from walking it again and again.
+    gc.collect()
+    gc.freeze()
+    try:
+        async with asyncio.TaskGroup() as group:
+            second = group.create_task(_quietly(inside, admin))
+            await server.serve(sockets=[public])
+            inside.should_exit = True
+            await second
+    finally:
+        await gateway.stop()
+
+
+async def _quietly(server: uvicorn.Server, sock: socket.socket) -> None:
+    """Serve without taking the process's signals: those belong to the public server."""
+    await server._serve(sockets=[sock])
+
+
+def serve(gateway: Gateway, settings: Settings) -> None:
+    """Serve until a signal. Raises DeclarationError when it cannot start."""
+    telemetry.log_to_stderr(settings.telemetry.log_level)
+    with asyncio.Runner(loop_factory=uvicorn.Config(gateway, loop="uvloop").get_loop_factory()) as runner:
+        runner.run(run(gateway, settings))

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from bff import Call, Missing, Ready, Upstream, optional, together
+from bff.calls import Deadline, Failed, Scope, Timeout, current, opened
+from bff.calls.deadline import Clock
+
+
+class Word(BaseModel):
+    text: str
+
+
+class Words(Upstream, team="Words", contact="#words"):
+    def say(self, text: str) -> Call[Word]:
+        return self.get("/say/{text}", Word, text=text)
+
+
+words = Words()
+
+
+class Fake:
+    """Answers with the path's last segment, or fails as the segment says; notes the deadline it was given."""
+
+    def __init__(self) -> None:
+        self.left: list[float] = []
+
+    async def run(self, call: Call[Any], scope: Scope) -> Any:
+        self.left.append(scope.deadline.left())
+        text = call.path.rpartition("/")[2]
+        await asyncio.sleep(0)
+        if text == "late":
+            raise Timeout(call.owner, call.name, "late", retry_after=2.0)
+        if text == "broken":
+            raise Failed(call.owner, call.name, "broken", status=500)
+        return Word(text=text)
+
+
+def scope(runner: Fake, seconds: float = 1.0, clock: Clock = lambda: 100.0) -> Scope:
+    return Scope(Deadline.after(seconds, clock), runner, "0" * 8)
+
+
+async def test_parts_run_side_by_side_and_keep_their_order_and_types() -> None:
+    with opened(scope(Fake())):
+        a, b = await together(words.say("a"), optional(words.say("b")))
+    assert a == Word(text="a")
+    assert b == Ready[Word](data=Word(text="b"))
+
+
+async def test_an_optional_part_that_fails_says_why_when_and_whose() -> None:
+    with opened(scope(Fake())) as request:
+        part = await optional(words.say("late"))
+    assert isinstance(part, Missing)
+    assert part.model_dump() == {
+        "state": "missing",
+        "reason": "timeout",
+        "retry_after": 2.0,
+        "owner": {"service": "words", "team": "Words", "contact": "#words", "docs": ""},
+    }
+    assert request.ledger.missing == 1
+
+
+async def test_a_bug_inside_an_optional_part_is_not_swallowed() -> None:
+    async def buggy() -> Word:
+        raise ZeroDivisionError
+
+    with opened(scope(Fake())), pytest.raises(ZeroDivisionError):
+        await optional(buggy())
+
+
+async def test_the_first_required_failure_cancels_the_rest_and_comes_out_as_it_is() -> None:
+    cancelled = asyncio.Event()
+
+    async def slow() -> Word:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return Word(text="never")
+
+    with opened(scope(Fake())), pytest.raises(Failed):
+        await together(words.say("broken"), slow())
+    assert cancelled.is_set()
+
+
+async def test_a_part_can_only_bring_the_deadline_nearer() -> None:
+    runner = Fake()
+    with opened(scope(runner, 1.0)):
+        await optional(words.say("a"), within=0.3)
+        await optional(words.say("b"), within=30)
+        await words.say("c")
+    assert runner.left == pytest.approx([0.3, 1.0, 1.0])
+
+
+async def test_nested_parts_shrink_step_by_step_and_the_outer_scope_is_untouched() -> None:
+    runner = Fake()
+
+    async def inner() -> Word:
+        found = await optional(words.say("x"), within=5)
+        assert isinstance(found, Ready)
+        return found.data
+
+    with opened(scope(runner, 2.0)) as request:
+        await optional(inner(), within=0.5)
+        assert current() is request
+    assert runner.left == pytest.approx([0.5])
+
+
+async def test_a_call_can_be_awaited_again_and_runs_again() -> None:
+    runner = Fake()
+    call = words.say("again")
+    with opened(scope(runner)):
+        assert await call == await call
+    assert len(runner.left) == 2

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel, Field
+
+from bff import DeclarationError, Principal, Problem
+from bff.edge.bind import binding
+
+
+class Line(BaseModel):
+    sku: str
+    quantity: int = Field(ge=1)
+
+
+class Cart(BaseModel):
+    lines: list[Line]
+
+
+ADA = Principal("https://issuer", "ada", "token", 0.0)
+
+
+async def everything(id: int, cart: Cart, who: Principal, tag: list[str] = [], page: int = 1) -> None:  # noqa: B006
+    pass
+
+
+def test_each_argument_comes_from_where_the_signature_says() -> None:
+    bound = binding(everything, "/orders/{id}", "test", body=True)
+    given = bound.arguments({"id": "7"}, b"tag=a&tag=b", b'{"lines":[{"sku":"x","quantity":2}]}', ADA)
+    assert given == {
+        "id": 7,
+        "cart": Cart(lines=[Line(sku="x", quantity=2)]),
+        "who": ADA,
+        "tag": ["a", "b"],
+        "page": 1,
+    }
+
+
+def test_every_mistake_is_pointed_at_and_no_value_is_repeated() -> None:
+    bound = binding(everything, "/orders/{id}", "test", body=True)
+    with pytest.raises(Problem) as raised:
+        bound.arguments(
+            {"id": "x"}, b"page=secret", b'{"lines":[{"sku":"x","quantity":0},{"quantity":1}]}', ADA
+        )
+    problem = raised.value
+    assert problem.status == 422
+    assert [(error["in"], error["pointer"]) for error in problem.errors] == [
+        ("path", "/id"),
+        ("query", "/page"),
+        ("body", "/lines/0/quantity"),
+        ("body", "/lines/1/sku"),
+    ]
+    assert "secret" not in str(problem.errors)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"lines": 1}'])
+def test_a_body_that_is_not_the_model_is_422_not_500(body: bytes) -> None:
+    bound = binding(everything, "/orders/{id}", "test", body=True)
+    with pytest.raises(Problem) as raised:
+        bound.arguments({"id": "1"}, b"", body, ADA)
+    assert raised.value.status == 422
+
+
+async def no_return(id: str):  # type: ignore[no-untyped-def]
+    pass
+
+
+async def unannotated(id) -> None:  # type: ignore[no-untyped-def]
+    pass
+
+
+async def two_bodies(a: Cart, b: Line) -> None:
+    pass
+
+
+def not_async(id: str) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("function", "path", "why"),
+    [
+        (no_return, "/x/{id}", "annotate what"),
+        (unannotated, "/x/{id}", "annotate parameter id"),
+        (two_bodies, "/x", "one body only"),
+        (not_async, "/x/{id}", "async def"),
+        (everything, "/x/{id}/{missing}", "takes none"),
+    ],
+)
+def test_mistakes_in_a_signature_are_told_at_declaration(function: object, path: str, why: str) -> None:
+    with pytest.raises(DeclarationError, match=why):
+        binding(function, path, "command /x", body=True)  # type: ignore[arg-type]

@@ -1,0 +1,74 @@
+"""The services this page uses: who owns each, and the calls the page makes."""
+
+from __future__ import annotations
+
+from bff import Call, Upstream
+
+from .models import (
+    Cart,
+    Estimate,
+    OrderDetail,
+    Orders,
+    OrderStatus,
+    Payment,
+    Product,
+    Products,
+    Shipment,
+    Stock,
+    StockLevels,
+)
+
+
+class Catalog(Upstream, team="Catalog", contact="#catalog"):
+    def products(self) -> Call[Products]:
+        return self.get("/products", Products).fresh(30).public()
+
+    def product(self, sku: str) -> Call[Product]:
+        return self.get("/products/{sku}", Product, sku=sku).fresh(30).public()
+
+
+class Inventory(Upstream, team="Inventory", contact="#inventory"):
+    def levels(self) -> Call[StockLevels]:
+        return self.get("/stock", StockLevels).public()
+
+    def stock(self, sku: str) -> Call[Stock]:
+        return self.get("/stock/{sku}", Stock, sku=sku).public()
+
+
+class Shipping(Upstream, team="Shipping", contact="#shipping"):
+    def estimate(self, weight_g: int) -> Call[Estimate]:
+        return self.get("/estimates", Estimate, weight_g=weight_g).fresh(300).public()
+
+    def shipment(self, order_id: str) -> Call[Shipment]:
+        return self.get("/shipments/{order_id}", Shipment, order_id=order_id)
+
+
+class Payments(Upstream, team="Payments", contact="#payments"):
+    def charge(self, order_id: str) -> Call[Payment]:
+        return self.get("/charges/{order_id}", Payment, order_id=order_id)
+
+
+class Ordering(Upstream, team="Orders", contact="#orders", service="orders"):
+    def place(self, cart: Cart) -> Call[OrderStatus]:
+        return self.post("/orders", OrderStatus, cart)
+
+    def cancel(self, order_id: str) -> Call[OrderStatus]:
+        return self.post("/orders/{order_id}/cancel", OrderStatus, order_id=order_id)
+
+    def mine(self) -> Call[Orders]:
+        """The signed-in person's orders, newest first, by the token that is handed on."""
+        return self.get("/orders", Orders)
+
+    def of_owner(self, owner: str) -> Call[Orders]:
+        """Open orders and those that ended within a day: what a lost journal is rebuilt from."""
+        return self.get("/orders", Orders, since_hours=24)
+
+    def order(self, order_id: str) -> Call[OrderDetail]:
+        return self.get("/orders/{order_id}", OrderDetail, order_id=order_id)
+
+
+catalog = Catalog()
+inventory = Inventory()
+shipping = Shipping()
+payments = Payments()
+orders = Ordering()

@@ -1,0 +1,136 @@
+"""`make demo`: the whole system on one machine, on loopback: a Valkey, six services, the gateway with the page.
+
+Prints one address; Ctrl-C ends everything it started. Its data is under `.bff/`; delete that folder to begin anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from bff import DeclarationError
+from bff.edge import settings as settings_file
+from bff.edge import telemetry
+from bff.edge.server import run
+from bff.edge.settings import Settings
+
+from . import embedded
+from .embedded import CannotStart
+from .gateway import shop
+from .panel import Panel
+from .processes import Fleet, Service, check_ports
+
+HOME = Path(".bff")
+PORTS = {
+    "identity": 8101,
+    "catalog": 8102,
+    "inventory": 8103,
+    "payments": 8104,
+    "shipping": 8105,
+    "orders": 8106,
+}
+GATEWAY, ADMIN = 8000, 8001
+PUBLIC = f"http://localhost:{GATEWAY}"
+ISSUER = f"http://localhost:{PORTS['identity']}"
+# For loopback only; a deployment sets its own.
+SECRET = "demo-only-secret"  # noqa: S105 - says itself that it is none
+
+
+def service_environment(redis_url: str, data: Path) -> dict[str, str]:
+    """What every service of the demo is started with."""
+    return {
+        "DATA_DIR": str(data),
+        "REDIS_URL": redis_url,
+        "FAULTS": "1",
+        "IDENTITY_URL": ISSUER,
+        "BFF_CLIENT_SECRET": SECRET,
+        "ORDERS_CLIENT_SECRET": SECRET,
+        "STEP_PAUSE_MS": "700",
+        **{
+            f"{name.upper()}_URL": f"http://127.0.0.1:{port}"
+            for name, port in PORTS.items()
+            if name != "identity"
+        },
+    }
+
+
+def gateway_environment(redis_url: str) -> dict[str, str]:
+    """The gateway's settings in the demo; the person's own BFF_… variables win over them."""
+    upstreams = {
+        f"BFF_UPSTREAMS__{name.upper()}__URL": f"http://127.0.0.1:{port}"
+        for name, port in PORTS.items()
+        if name != "identity"
+    }
+    return {
+        "BFF_PUBLIC_URL": PUBLIC,
+        "BFF_PORT": str(GATEWAY),
+        "BFF_ADMIN_PORT": str(ADMIN),
+        "BFF_REDIS__URL": redis_url,
+        "BFF_ISSUERS": f'[{{"issuer": "{ISSUER}", "audience": "shop"}}]',
+        "BFF_OIDC__ISSUER": ISSUER,
+        "BFF_OIDC__CLIENT_ID": "bff",
+        "BFF_OIDC__CLIENT_SECRET": SECRET,
+        "BFF_LIVE__STREAM_KEYS": '["events:orders:{p}", "events:inventory:{p}"]',
+        "BFF_TELEMETRY__LOG_LEVEL": "WARNING",
+        **upstreams,
+    }
+
+
+async def _serve(fleet: Fleet, settings: Settings) -> None:
+    panel = Panel(fleet, shop)
+    watch = asyncio.create_task(fleet.watch())
+    print(f"\n  Open {PUBLIC}\n  Ctrl-C ends it.\n", flush=True)
+    try:
+        await run(shop, settings, panel)
+    finally:
+        watch.cancel()
+        await panel.close()
+
+
+def main() -> int:
+    """Start everything, serve, end everything; returns the exit code."""
+    # A closed terminal ends the demo like Ctrl-C does, services included.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    store: embedded.Store | None = None
+    fleet: Fleet | None = None
+    try:
+        check_ports(
+            {GATEWAY: "the gateway", ADMIN: "its admin port", **{port: name for name, port in PORTS.items()}}
+        )
+        print("Starting the shop:", flush=True)
+        store = embedded.start(HOME / "valkey", os.environ.get("REDIS_URL"))
+        print(f"  ready  {'valkey':<12} {store.url}", flush=True)
+        services = tuple(Service(name, port) for name, port in PORTS.items())
+        fleet = Fleet(services, service_environment(store.url, HOME / "data"), HOME / "logs")
+        fleet.start()
+        settings = settings_file.load({**gateway_environment(store.url), **os.environ})
+        telemetry.log_to_stderr(settings.telemetry.log_level)
+        loop = uvicorn.Config(shop, loop="uvloop").get_loop_factory()
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(_serve(fleet, settings))
+    except (CannotStart, DeclarationError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if fleet is not None:
+            fleet.stop()
+        if store is not None:
+            store.stop()
+    print("Ended.", flush=True)
+    return 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

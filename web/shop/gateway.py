@@ -1,0 +1,77 @@
+"""The shop's gateway: four screens, two commands, one saga, one live value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bff import Gateway, optional, together
+
+from .clients import catalog, inventory, orders, payments, shipping
+from .models import (
+    Cart,
+    OrderScreen,
+    OrdersScreen,
+    OrderStatus,
+    ProductScreen,
+    ProductsScreen,
+    Sku,
+    Stock,
+)
+
+shop = Gateway("shop", deadline=1.5)
+order_saga = shop.saga("order", OrderStatus, restore=orders.of_owner)
+stock_left = shop.value("stock/{sku}", Stock, public=True, load=inventory.stock)
+
+HERE = Path(__file__).parent
+shop.site(
+    HERE / "page" / "index.html",
+    paths=("/", "/products/{sku}", "/basket", "/orders", "/orders/{id}"),
+    folders={"/assets": HERE / "page", "/client": HERE.parent / "client"},
+)
+
+
+@shop.view("/api/screens/products", public=True)
+async def products_screen() -> ProductsScreen:
+    """All products, with what is left of each."""
+    products, stock = await together(catalog.products(), optional(inventory.levels(), within=0.5))
+    return ProductsScreen(products=products.products, stock=stock)
+
+
+@shop.view("/api/screens/products/{sku}", public=True)
+async def product_screen(sku: Sku) -> ProductScreen:
+    """One product, what is left of it, and when it would arrive."""
+    product = await catalog.product(sku)
+    stock, delivery = await together(
+        optional(inventory.stock(sku), within=0.5),
+        optional(shipping.estimate(product.weight_g), within=0.3),
+    )
+    return ProductScreen(product=product, stock=stock, delivery=delivery)
+
+
+@shop.view("/api/screens/orders")
+async def orders_screen() -> OrdersScreen:
+    """The signed-in person's orders."""
+    return OrdersScreen(orders=(await orders.mine()).orders)
+
+
+@shop.view("/api/screens/orders/{id}")
+async def order_screen(id: str) -> OrderScreen:
+    """One order with its history, its payment and its shipment."""
+    order, payment, shipment = await together(
+        orders.order(id),
+        optional(payments.charge(id), within=0.5),
+        optional(shipping.shipment(id), within=0.5),
+    )
+    return OrderScreen(order=order, payment=payment, shipment=shipment)
+
+
+@shop.command("/api/orders", starts=order_saga, limit="30/minute", deadline=3)
+async def place_order(cart: Cart) -> OrderStatus:
+    """Order what is in the basket."""
+    return await orders.place(cart)
+
+
+@shop.command("/api/orders/{id}/cancel", starts=order_saga, limit="30/minute", deadline=3)
+async def cancel_order(id: str) -> OrderStatus:
+    """Ask for an order to be undone while it is under way."""
+    return await orders.cancel(id)
