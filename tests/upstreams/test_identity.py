@@ -328,6 +328,7 @@ def test_what_is_not_there_or_too_big_is_told_as_a_problem(identity: str, browse
         assert answer.status_code == status
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert {"type", "title", "status", "detail", "code"} <= answer.json().keys()
+        assert answer.headers["X-Correlation-ID"] in answer.json()["instance"]
     twice = "grant_type=client_credentials&grant_type=client_credentials"
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert browser.post(f"{identity}/token", content=twice, headers=form).json()["error"] == "invalid_request"

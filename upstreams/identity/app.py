@@ -17,12 +17,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
+from upstreams.kit.envelope import Envelope
 from upstreams.kit.problems import Problem
 
 from .exchange import Answer, WebRequest
 from .front import Front
-from .http import NO_STORE, bug, http_problem, problem, read_form, sent
+from .http import NO_STORE, http_problem, problem, read_form, sent
 from .keys import ALGORITHM, Keys
 from .people import clients
 from .provider import Provider
@@ -114,7 +116,7 @@ class Identity:
             return JSONResponse({"status": "failed", "checks": {"database": "failed"}}, 503)
         return JSONResponse({"status": "ok", "checks": {"database": "ok"}})
 
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
         """The ASGI application; its lifespan closes the store."""
 
         @contextlib.asynccontextmanager
@@ -122,7 +124,7 @@ class Identity:
             yield
             self.store.close()
 
-        return Starlette(
+        starlette = Starlette(
             routes=[
                 Route("/.well-known/openid-configuration", self.discovery),
                 Route("/.well-known/oauth-authorization-server", self.discovery),
@@ -135,6 +137,7 @@ class Identity:
                 Route("/livez", self.live),
                 Route("/readyz", self.ready),
             ],
-            exception_handlers={HTTPException: http_problem, Problem: problem, Exception: bug},
+            exception_handlers={HTTPException: http_problem, Problem: problem},
             lifespan=lifespan,
         )
+        return Envelope(starlette)

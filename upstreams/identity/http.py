@@ -6,7 +6,6 @@ run no script and cannot be framed. Refuses forms of any other encoding than url
 
 from __future__ import annotations
 
-import logging
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.exceptions import HTTPException
@@ -20,8 +19,6 @@ from .exchange import Answer
 
 MAX_BODY = 16 * 1024
 NO_STORE = {"Cache-Control": "no-store"}
-
-_log = logging.getLogger(__name__)
 
 
 async def read_form(request: HttpRequest) -> list[tuple[str, str]]:
@@ -74,6 +71,10 @@ def sent(answer: Answer) -> Response:
     return Response(answer.body, answer.status, headers)
 
 
+def _instance(request: HttpRequest) -> str:
+    return f"urn:uuid:{request.state.hop.correlation_id}"
+
+
 async def http_problem(request: HttpRequest, error: Exception) -> Response:
     """404, 405 and their like."""
     if not isinstance(error, HTTPException):
@@ -81,16 +82,11 @@ async def http_problem(request: HttpRequest, error: Exception) -> Response:
     codes = {404: "not-found", 405: "method-not-allowed"}
     code = codes.get(error.status_code, "refused")
     headers = dict(error.headers or {})
-    return Problem(error.status_code, code, error.detail, headers=headers).response(request.url.path)
+    return Problem(error.status_code, code, error.detail, headers=headers).response(_instance(request))
 
 
 async def problem(request: HttpRequest, error: Exception) -> Response:
     """A refusal of ours."""
     if not isinstance(error, Problem):
         raise error
-    return error.response(request.url.path)
-
-
-async def bug(request: HttpRequest, error: Exception) -> Response:
-    """What nobody foresaw; the server logs it."""
-    return Problem(500, "internal", "Something went wrong here.").response(request.url.path)
+    return error.response(_instance(request))

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy
-from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetWorkflowID
-from dbos._error import DBOSNonExistentWorkflowError
+from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetWorkflowID, error
 
 from upstreams.orders.saga import Order, Saga, Work
 from upstreams.orders.settings import OrdersSettings
@@ -40,8 +39,18 @@ class _WalConnection(sqlite3.Connection):
 class _Durable:
     """The saga's `Engine`, inside a DBOS workflow."""
 
+    def __init__(self, closing: asyncio.Event) -> None:
+        self._closing = closing
+
     async def step(self, name: str, body: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
-        return await DBOS.run_step_async({"name": name}, body, *args)
+        async def bounded() -> T:
+            answer = await body(*args)
+            if self._closing.is_set():
+                # What comes of a step now is the shutdown's doing: it happens again at the next start.
+                await asyncio.get_running_loop().create_future()
+            return answer
+
+        return await DBOS.run_step_async({"name": name}, bounded)
 
     async def rest(self, seconds: float) -> None:
         # A durable sleep that a message ends early.
@@ -55,11 +64,12 @@ class _Sagas(DBOSConfiguredInstance):
     def __init__(self, work: Work) -> None:
         super().__init__("orders")
         self._work = work
+        self.closing = asyncio.Event()
 
     # Without a bound on recoveries: a saga killed for the hundredth time is still owed its end.
     @DBOS.workflow(name="order", max_recovery_attempts=None)
     async def run(self, order: Order) -> str:
-        return await Saga(_Durable(), self._work, order).run()
+        return await Saga(_Durable(self.closing), self._work, order).run()
 
 
 class SagaEngine:
@@ -104,7 +114,7 @@ class SagaEngine:
         """End the saga's rest, if it rests; no matter if it does not exist yet."""
         try:
             await DBOS.send_async(order_id, "", _WAKE)
-        except DBOSNonExistentWorkflowError:
+        except error.DBOSNonExistentWorkflowError:
             return
 
     async def ping(self) -> None:
@@ -113,5 +123,7 @@ class SagaEngine:
 
     async def close(self) -> None:
         """Let go of everything; sagas under way are taken up by the next start."""
+        if self._sagas is not None:
+            self._sagas.closing.set()
         self._sagas = None
         await asyncio.to_thread(DBOS.destroy)

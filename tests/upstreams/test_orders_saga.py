@@ -1,0 +1,234 @@
+"""The saga's decisions on an engine of a few lines that forgets everything but what its steps answered."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+from upstreams.orders.participants import ACTIONS
+from upstreams.orders.saga import LEGS, Change, Order, Outcome, Policy, Saga, wait_before
+
+T = TypeVar("T")
+POLICY = Policy(
+    forward_seconds=10.0,
+    retry_first_seconds=0.5,
+    retry_cap_seconds=4.0,
+    attention_attempts=3,
+    attention_seconds=900.0,
+)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Memory:
+    """An engine: answers from memory what was run before; dies once, around the step that is told."""
+
+    def __init__(self, die_at: int | None = None, *, after_body: bool = False) -> None:
+        self.answers: dict[str, str] = {}
+        self.names: list[str] = []
+        self.rests: list[float] = []
+        self.die_at = die_at
+        self.after_body = after_body
+
+    async def step(self, name: str, body: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        assert name not in self.names, f"two steps are called {name}"
+        self.names.append(name)
+        if name not in self.answers:
+            dies = self.die_at is not None and len(self.names) == self.die_at
+            if dies and not self.after_body:
+                self.die_at = None
+                raise Killed
+            answer = await body(*copy.deepcopy(args))
+            if dies:
+                self.die_at = None
+                raise Killed
+            self.answers[name] = json.dumps(answer)
+        remembered: T = json.loads(self.answers[name])
+        return remembered
+
+    async def rest(self, seconds: float) -> None:
+        self.rests.append(seconds)
+
+    def again(self) -> None:
+        """A new process with the same memory."""
+        self.names = []
+        self.rests = []
+
+
+class World:
+    """Participants that do what a script says; `now` moves one second with each attempt."""
+
+    def __init__(self, *, cancel_after: str | None = None, **script: list[str]) -> None:
+        self.script = {name.replace("_", "-"): list(kinds) for name, kinds in script.items()}
+        self.cancel_after = cancel_after
+        self.done: list[str] = []
+        self.attempts: list[str] = []
+        self.told: dict[int, Change] = {}
+        self.closed = False
+        self.now = 0.0
+        self.seconds_an_attempt = 1.0
+
+    async def act(self, action: str, order: Order) -> Outcome:
+        began, self.now = self.now, self.now + self.seconds_an_attempt
+        self.attempts.append(action)
+        kinds = self.script.get(action, [])
+        kind = kinds.pop(0) if kinds else "done"
+        if kind == "done" and action not in self.done:
+            self.done.append(action)
+        reason = None if kind == "done" else f"{action}-{kind}"
+        return Outcome(kind=kind, reason=reason, began=began, ended=self.now)
+
+    async def tell(self, order: Order, change: Change) -> None:
+        known = self.told.setdefault(change["version"], change)
+        assert known == change, "the same version was told as something else"
+
+    async def cancelled(self, order_id: str, last_chance: bool) -> bool:
+        asked = self.cancel_after is not None and self.cancel_after in self.attempts
+        self.closed = self.closed or (last_chance and not asked)
+        return asked
+
+    def history(self) -> list[tuple[str, str | None, int]]:
+        assert sorted(self.told) == list(range(1, len(self.told) + 1))
+        changes = [self.told[version] for version in sorted(self.told)]
+        return [(change["status"], change["step"], change["attempt"]) for change in changes]
+
+
+def an_order() -> Order:
+    return Order(
+        id="o",
+        owner="iss|ada",
+        mutation=None,
+        fingerprint="f",
+        created=0.0,
+        data={"lines": [], "total_cents": 1, "currency": "EUR"},
+        traceparent="",
+        correlation_id="",
+        policy=POLICY,
+    )
+
+
+async def run(world: World, engine: Memory | None = None) -> str:
+    return await Saga(engine or Memory(), world, an_order()).run()
+
+
+def test_every_action_and_undo_has_a_participant() -> None:
+    assert {leg.action for leg in LEGS} | {leg.undo for leg in LEGS} == ACTIONS.keys()
+    assert all(ACTIONS[leg.action].service == ACTIONS[leg.undo].service for leg in LEGS)
+
+
+def test_waits_double_up_to_the_cap() -> None:
+    assert [wait_before(attempt, POLICY) for attempt in (1, 2, 3, 4, 5, 1000)] == [0.5, 1, 2, 4, 4, 4]
+
+
+async def test_a_refusal_undoes_only_what_was_done_before_it() -> None:
+    world = World(charge=["refused"])
+    assert await run(world) == "COMPENSATED"
+    assert world.attempts == ["reserve", "charge", "release"]
+    world = World(reserve=["refused"])
+    assert await run(world) == "REJECTED"
+    assert world.attempts == ["reserve"]
+    assert world.history() == [("RUNNING", "reserve", 1), ("REJECTED", "reserve", 1)]
+
+
+async def test_a_step_that_may_have_happened_is_undone_too() -> None:
+    world = World(charge=["failed"] * 50)
+    assert await run(world) == "COMPENSATED"
+    # Ten seconds of patience, one for each attempt.
+    assert world.attempts == ["reserve"] + ["charge"] * 10 + ["refund", "release"]
+    assert {change["reason"] for change in world.told.values()} == {None, "charge-failed"}
+    assert [n for status, step, n in world.history() if (status, step) == ("RUNNING", "charge")] == list(
+        range(1, 11)
+    )
+
+
+async def test_a_refusal_after_failures_is_still_a_refusal() -> None:
+    world = World(reserve=["failed", "refused"])
+    assert await run(world) == "REJECTED"
+    assert world.history()[-1] == ("REJECTED", "reserve", 2)
+
+
+async def test_undos_run_in_reverse_and_are_never_given_up() -> None:
+    world = World(ship=["refused"], refund=["failed", "refused"] * 100)
+    assert await run(world) == "COMPENSATED"
+    assert world.attempts[3:] == ["refund"] * 201 + ["release"]
+    refunds = [(status, n) for status, step, n in world.history() if step == "refund"]
+    assert refunds[:3] == [("COMPENSATING", n) for n in (1, 2, 3)]
+    assert {status for status, n in refunds if n > 3} == {"NEEDS_ATTENTION"}
+    assert world.history()[-2:] == [("COMPENSATING", "release", 1), ("COMPENSATED", "release", 1)]
+
+
+async def test_an_undo_that_fails_for_long_needs_attention_before_its_tenth_attempt() -> None:
+    world = World(ship=["refused"], refund=["failed"] * 2)
+    world.seconds_an_attempt = 901.0
+    assert await run(world) == "COMPENSATED"
+    refunds = [(status, n) for status, step, n in world.history() if step == "refund"]
+    assert refunds == [("COMPENSATING", 1), ("NEEDS_ATTENTION", 2), ("NEEDS_ATTENTION", 3)]
+
+
+@pytest.mark.parametrize(
+    ("after", "undos"),
+    [
+        ("reserve", ["release"]),
+        ("charge", ["refund", "release"]),
+        ("ship", ["cancel-shipment", "refund", "release"]),
+    ],
+)
+async def test_a_cancel_is_heard_after_each_action(after: str, undos: list[str]) -> None:
+    world = World(cancel_after=after)
+    assert await run(world) == "COMPENSATED"
+    assert world.done[-len(undos) :] == undos
+    assert world.told[len(world.told)]["reason"] == "cancelled"
+    assert not world.closed
+
+
+async def test_the_last_chance_to_cancel_ends_only_when_the_order_has_shipped() -> None:
+    world = World(ship=["failed"])
+    assert await run(world) == "COMPLETED"
+    assert world.closed
+    world = World(charge=["refused"])
+    await run(world)
+    assert not world.closed
+
+
+async def test_a_cancel_ends_the_retries_of_a_failing_step() -> None:
+    world = World(cancel_after="charge", charge=["failed"] * 50)
+    assert await run(world) == "COMPENSATED"
+    assert world.attempts == ["reserve", "charge", "refund", "release"]
+
+
+@pytest.mark.parametrize("after_body", [False, True])
+@pytest.mark.parametrize(
+    "script",
+    [
+        {},
+        {"charge": ["refused"]},
+        {"charge": ["failed", "done"], "ship": ["refused"], "refund": ["failed"]},
+        {"cancel_after": "ship"},
+        {"reserve": ["failed"] * 50},
+    ],
+)
+async def test_a_kill_at_any_step_changes_nothing_of_how_it_ends(
+    script: dict[str, Any], after_body: bool
+) -> None:
+    calm = World(**copy.deepcopy(script))
+    quiet = Memory()
+    ended = await run(calm, quiet)
+    for point in range(1, len(quiet.names) + 1):
+        world = World(**copy.deepcopy(script))
+        engine = Memory(point, after_body=after_body)
+        with pytest.raises(Killed):
+            await run(world, engine)
+        engine.again()
+        again = await run(world, engine)
+        if not after_body:
+            assert (again, world.history()) == (ended, calm.history())
+            assert world.done == calm.done
+        # A body that ran twice consumed one more answer of the script; what must hold holds anyway.
+        assert world.history()[-1][0] == again
+        assert len(set(engine.names)) == len(engine.names)
