@@ -1,0 +1,67 @@
+"""A gateway's deadlines are cancellations: thousands of calls cut in the middle must leave nothing held.
+
+Stock httpx 0.28 fails this (encode/httpcore#1093); it is why the wire goes through AiohttpTransport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+from opentelemetry.trace import NoOpTracer
+from pydantic import BaseModel
+
+from bff import Call, Upstream, UpstreamError
+from bff.calls import Deadline, Scope, opened
+from bff.policies.breaker import Breaker
+from bff.transport.chain import Chain, Lane
+from bff.transport.httpx_wire import HttpxWire
+
+from .upstream import http, raw_server
+
+
+class Thing(BaseModel):
+    name: str
+
+
+class Store(Upstream, team="Store", contact="#store"):
+    def thing(self) -> Call[Thing]:
+        return self.get("/thing", Thing).public()
+
+
+store = Store()
+CONNECTIONS = 10
+
+
+async def test_after_150_rounds_of_20_calls_cut_at_random_every_call_works_and_nothing_is_held() -> None:
+    dice = random.Random(7)
+
+    async def sometimes_slow(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(dice.uniform(0.0, 0.05))
+        writer.write(http(200, b'{"name":"x"}'))
+
+    async with raw_server(sometimes_slow) as server:
+        wire = HttpxWire(f"http://127.0.0.1:{server.port}", connections=CONNECTIONS, max_body=10_000)
+        chain = Chain({"store": Lane(wire, Breaker(10**9, 1.0, time.monotonic), 5.0)}, NoOpTracer())
+
+        async def call(seconds: float) -> bool:
+            with opened(Scope(Deadline.after(seconds), chain, "id")):
+                try:
+                    await store.thing()
+                except UpstreamError:
+                    return False
+                return True
+
+        before = len(asyncio.all_tasks())
+        cut = 0
+        for _ in range(150):
+            results = await asyncio.gather(*(call(dice.uniform(0.0005, 0.06)) for _ in range(20)))
+            cut += results.count(False)
+        assert cut > 500, "the rounds must really have cut calls"
+        assert await asyncio.gather(*(call(5.0) for _ in range(50))) == [True] * 50
+        assert server.open <= CONNECTIONS
+        assert len(asyncio.all_tasks()) - before <= CONNECTIONS, (
+            "one serving task for each open connection at most"
+        )
+        await chain.close()

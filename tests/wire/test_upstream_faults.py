@@ -1,0 +1,235 @@
+"""One upstream call against every way an upstream can misbehave on the wire: the error is the contract's word, names
+the owner, comes in time, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from opentelemetry.trace import NoOpTracer
+from pydantic import BaseModel
+
+from bff import Call, Missing, Principal, Upstream, UpstreamError, optional
+from bff.calls import CircuitOpen, Deadline, Refused, Scope, Unreachable, opened
+from bff.policies.breaker import Breaker
+from bff.transport.chain import Chain, Lane
+from bff.transport.httpx_wire import HttpxWire
+
+from ..conftest import free_port
+from .upstream import RawServer, http, raw_server
+
+
+class Thing(BaseModel):
+    name: str
+
+
+class Store(Upstream, team="Store team", contact="#store"):
+    def thing(self, how: str) -> Call[Thing]:
+        return self.get("/{how}", Thing, how=how)
+
+    def make(self, how: str) -> Call[Thing]:
+        return self.post("/{how}", Thing, {"name": "x"}, how=how)
+
+
+store = Store()
+ADA = Principal("https://issuer", "ada", "her-token", 0.0)
+GOOD = b'{"name":"good"}'
+
+FAULTS = {
+    "ok": http(200, GOOD),
+    "cookie": http(200, GOOD, "content-type: application/json\r\nset-cookie: a=b; path=/\r\n"),
+    "garbage": b"\x00\x01\x02 what\r\n\r\n",
+    "half": b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n" + GOOD,
+    "hugehead": b"HTTP/1.1 200 OK\r\nx-big: " + b"a" * 200_000 + b"\r\ncontent-length: 0\r\n\r\n",
+    "toolarge": http(200, b'{"name":"' + b"a" * 50_000 + b'"}'),
+    "html": http(200, b"<html>", "content-type: text/html\r\n"),
+    "notjson": http(200, b"{nope"),
+    "notutf8": http(200, b'{"name":"\xff\xfe"}'),
+    "deep": http(200, b"[" * 5_000),
+    "wrongmodel": http(200, b'{"title":"x"}'),
+    "empty": http(200, b""),
+    "500": http(500, b"{}"),
+    "502": http(502, b"<html>", "content-type: text/html\r\n"),
+    "503": http(503, b"{}", "content-type: application/json\r\nretry-after: 7\r\n"),
+    "429": http(429, b"{}", "content-type: application/json\r\nretry-after: 3\r\n"),
+    "404": http(
+        404, b'{"code":"no-such","detail":"None of that."}', "content-type: application/problem+json\r\n"
+    ),
+    "302": http(302, b"", "location: http://127.0.0.1:1/\r\n"),
+}
+
+
+async def _misbehave(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
+    how = path.strip("/").partition("?")[0]
+    if how == "silent":
+        await asyncio.sleep(30)
+    elif how == "reset":
+        writer.transport.abort()
+    elif how == "close":
+        writer.close()
+    elif how == "drip":
+        for byte in http(200, GOOD):
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.05)
+    else:
+        writer.write(FAULTS[how])
+        if how in ("half", "garbage"):
+            await writer.drain()
+            writer.close()
+
+
+@asynccontextmanager
+async def chain_to(
+    port: int, *, failures: int = 1000, timeout: float = 0.5
+) -> AsyncIterator[tuple[Chain, Lane]]:
+    wire = HttpxWire(f"http://127.0.0.1:{port}", connections=10, max_body=20_000)
+    lane = Lane(wire, Breaker(failures, 60.0, time.monotonic), timeout)
+    chain = Chain({"store": lane}, NoOpTracer())
+    try:
+        yield chain, lane
+    finally:
+        await chain.close()
+
+
+def scope(chain: Chain, seconds: float = 1.0, mutation: str | None = None) -> Scope:
+    return Scope(
+        Deadline.after(seconds), chain, "6f1c1d6e-0000-4000-8000-000000000000", ADA, mutation=mutation
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "reason", "retry_after"),
+    [
+        ("silent", "timeout", None),
+        ("drip", "timeout", None),
+        ("reset", "unreachable", None),
+        ("close", "unreachable", None),
+        ("garbage", "unreachable", None),
+        ("half", "unreachable", None),
+        ("hugehead", "unreachable", None),
+        ("toolarge", "invalid", None),
+        ("html", "invalid", None),
+        ("notjson", "invalid", None),
+        ("notutf8", "invalid", None),
+        ("deep", "invalid", None),
+        ("wrongmodel", "invalid", None),
+        ("empty", "invalid", None),
+        ("500", "failed", None),
+        ("502", "failed", None),
+        ("302", "failed", None),
+        ("503", "overloaded", 7.0),
+        ("429", "overloaded", 3.0),
+        ("404", "refused", None),
+    ],
+)
+async def test_each_fault_becomes_its_word_and_names_the_owner_in_time(
+    how: str, reason: str, retry_after: float | None
+) -> None:
+    async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
+        began = time.monotonic()
+        with opened(scope(chain)):
+            part = await optional(store.thing(how))
+            assert isinstance(part, Missing)
+            assert (part.reason, part.retry_after) == (reason, retry_after)
+            assert part.owner.team == "Store team"
+            assert time.monotonic() - began < 0.9
+            assert (await store.thing("ok")).name == "good", "the next call is unharmed"
+
+
+async def test_a_refused_connection_is_unreachable_at_once() -> None:
+    async with chain_to(free_port()) as (chain, _):
+        with opened(scope(chain)), pytest.raises(Unreachable):
+            await store.thing("ok")
+
+
+async def test_a_refusal_keeps_the_services_own_problem() -> None:
+    async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
+        with opened(scope(chain)), pytest.raises(Refused) as raised:
+            await store.thing("404")
+        assert (raised.value.status, raised.value.problem["code"]) == (404, "no-such")
+
+
+async def test_the_breaker_opens_and_then_nothing_is_sent() -> None:
+    async with raw_server(_misbehave) as server, chain_to(server.port, failures=3) as (chain, lane):
+        with opened(scope(chain)):
+            for _ in range(3):
+                with pytest.raises(UpstreamError):
+                    await store.thing("500")
+            sent = len(server.requests)
+            with pytest.raises(CircuitOpen) as raised:
+                await store.thing("ok")
+            assert len(server.requests) == sent
+            assert raised.value.retry_after is not None and 0 < raised.value.retry_after <= 60
+            assert lane.breaker.state == "open"
+
+
+async def test_a_caller_in_a_hurry_does_not_open_the_breaker() -> None:
+    async with raw_server(_misbehave) as server, chain_to(server.port, failures=1) as (chain, lane):
+        with opened(scope(chain)):
+            part = await optional(store.thing("silent"), within=0.05)
+            assert isinstance(part, Missing) and part.reason == "timeout"
+            assert lane.breaker.state == "closed"
+
+
+async def test_nothing_is_sent_when_the_deadline_has_passed() -> None:
+    async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
+        with opened(scope(chain, seconds=0.0)):
+            part = await optional(store.thing("ok"))
+        assert isinstance(part, Missing) and part.reason == "timeout"
+        assert server.requests == []
+
+
+def header(server: RawServer, name: str) -> str | None:
+    for line in server.requests[-1].decode().split("\r\n"):
+        key, _, value = line.partition(":")
+        if key.lower() == name:
+            return value.strip()
+    return None
+
+
+async def test_headers_are_built_from_the_scope_and_nothing_else() -> None:
+    async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
+        with opened(scope(chain, mutation="click-1")):
+            await store.make("ok")
+            key = header(server, "idempotency-key")
+            assert header(server, "authorization") == "Bearer her-token"
+            assert header(server, "x-correlation-id") == "6f1c1d6e-0000-4000-8000-000000000000"
+            assert header(server, "bff-owner") == "https://issuer|ada"
+            assert header(server, "bff-mutation") == "click-1"
+            left = header(server, "bff-deadline-ms")
+            assert left is not None and 0 < int(left) <= 500
+            await store.make("ok")
+            assert header(server, "idempotency-key") == key, "the same click and place give the same key"
+            await store.make("cookie")
+            assert header(server, "idempotency-key") != key, "another place gives another key"
+            await store.thing("ok")
+            assert header(server, "idempotency-key") is None
+            assert header(server, "bff-mutation") is None
+            assert header(server, "cookie") is None, "an upstream's cookie is not kept"
+            await store.thing("ok").public()
+            assert header(server, "authorization") is None
+
+
+async def test_a_keyed_write_on_a_connection_just_closed_is_sent_once_more() -> None:
+    drops = iter([True, False])
+
+    async def drop_first(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
+        if next(drops):
+            writer.close()
+        else:
+            writer.write(http(200, GOOD))
+
+    async with raw_server(drop_first) as server, chain_to(server.port) as (chain, _):
+        with opened(scope(chain, mutation="click-1")):
+            assert (await store.make("x")).name == "good"
+        assert len(server.requests) == 2
+
+
+async def test_an_unkeyed_write_is_never_sent_twice() -> None:
+    async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
+        with opened(scope(chain)), pytest.raises(Unreachable):
+            await store.make("close")
+        assert len(server.requests) == 1
