@@ -1,0 +1,127 @@
+"""`GET /bff/live` and `GET /bff/live/snapshot`: one stream per browser, and the same state for who would rather poll.
+
+Promises: refusals (unknown value, too many) come before the stream as problems; after that the answer is always 200,
+its first bytes leave at once, and an orderly end says `bye`. A client that stops reading is given up on after
+`STALL` seconds; one that disconnects frees everything at once. Refuses to stream for HEAD.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
+
+from ..calls import Principal
+from ..live import Hub, Stream
+from ..live.frames import retry
+from ..stores.link import StoreUnavailable
+from .problem import Problem
+from .settings import LiveSettings
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+STALL = 20.0
+_RETRY = 1.0
+_HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+async def live(
+    scope: Scope, receive: Receive, send: Send, *, principal: Principal, hub: Hub, settings: LiveSettings
+) -> None:
+    """The stream. Resumes from `Last-Event-ID`, else `?after=`; `?value=` (repeatable) asks for values.
+
+    Raises Problem 400 or 403 before anything is sent.
+    """
+    query = _query(scope, settings)
+    names = _names(query, hub, settings)
+    await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
+    if scope["method"] == "HEAD":
+        await send({"type": "http.response.body", "body": b""})
+        return
+    await send({"type": "http.response.body", "body": retry(_RETRY), "more_body": True})
+    async with hub.subscribe(principal, _after(scope, query), names) as stream:
+        watching = asyncio.create_task(_watch(receive, stream))
+        try:
+            await _pump(stream, send)
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+
+
+async def snapshot(
+    scope: Scope, receive: Receive, send: Send, *, principal: Principal, hub: Hub, settings: LiveSettings
+) -> None:
+    """`{cursor, sagas, values}` once. Raises Problem 400, 403, or 503 while the journal cannot be read."""
+    names = _names(_query(scope, settings), hub, settings)
+    try:
+        body = await hub.snapshot(principal, names)
+    except StoreUnavailable:
+        raise Problem(503, "unavailable", "The journal cannot be read right now.", retry_after=1.0) from None
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+async def _pump(stream: Stream, send: Send) -> None:
+    while True:
+        chunk = await stream.next()
+        if chunk is None:
+            break
+        try:
+            async with asyncio.timeout(STALL):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except TimeoutError:
+            # It has not read for long; it will come back with its cursor. Ending without a last chunk cuts it off.
+            return
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _watch(receive: Receive, stream: Stream) -> None:
+    # After a disconnect send() returns without a word: only receive() tells.
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    stream.close()
+
+
+def _query(scope: Scope, settings: LiveSettings) -> list[tuple[str, str]]:
+    text = scope.get("query_string", b"").decode("latin-1")
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=settings.values + 20)
+    except ValueError:
+        raise Problem(400, "invalid-request", "The query has too many parameters.") from None
+
+
+def _after(scope: Scope, query: list[tuple[str, str]]) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"last-event-id" and value:
+            return str(value.decode("latin-1"))
+    return next((value for name, value in query if name == "after" and value), None)
+
+
+def _names(query: list[tuple[str, str]], hub: Hub, settings: LiveSettings) -> list[str]:
+    names = list(dict.fromkeys(value for name, value in query if name == "value"))
+    if len(names) > settings.values:
+        raise Problem(
+            400, "invalid-request", f"One stream may ask for {settings.values} values, not {len(names)}."
+        )
+    for name in names:
+        topic = hub.topic(name)
+        if topic is None:
+            raise Problem(400, "invalid-request", f"There is no value {name[:200]!r}.")
+        if not topic.public:
+            raise Problem(403, "forbidden", f"The value {name!r} is not open to everybody.")
+    return names

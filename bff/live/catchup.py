@@ -1,0 +1,224 @@
+"""Bringing streams to the journal's top: at their start, across a gap, and after Redis was away.
+
+Promises: a stream that could not be joined is tried again until it is, and every 25–40 s all positions are compared
+with the journals' tops, so that a message lost anywhere is found. At most `_AT_ONCE` journals are read at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from ..calls import Principal
+from ..stores.channels import Channels
+from ..stores.journal import Journal, Opened, Position, channel_of
+from ..stores.link import StoreUnavailable
+from ..stores.values import Value, Values, value_channel
+from . import frames
+from .restore import Restorer
+from .stream import Stream
+from .topics import ValueTopic, topic_of
+
+log = logging.getLogger("bff.live")
+
+_AT_ONCE = 16
+_LOADS = 64
+_BATCH = 500
+_LOAD_WITHIN = 1.0
+
+
+class CatchUp:
+    """Owned by the hub, which runs `run()`."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        values: Values,
+        channels: Channels,
+        topics: Sequence[ValueTopic],
+        restorer: Restorer | None,
+    ) -> None:
+        self._journal = journal
+        self._values = values
+        self._channels = channels
+        self._topics = topics
+        self._restorer = restorer
+        self._group: asyncio.TaskGroup | None = None
+        self._behind: dict[Stream, None] = {}
+        self._check = False
+        self._wake = asyncio.Event()
+        self._loads: dict[str, asyncio.Task[None]] = {}
+
+    def behind(self, stream: Stream) -> None:
+        """This stream wants the journal."""
+        stream.joining = True
+        self._behind[stream] = None
+        self._wake.set()
+
+    def check_soon(self) -> None:
+        """Something may have been missed: compare every stream's position now."""
+        self._check = True
+        self._wake.set()
+
+    async def run(self, group: asyncio.TaskGroup, streams: Callable[[], list[Stream]]) -> None:
+        """Catch up whoever is behind, for ever. `group` owns restores and loads."""
+        self._group = group
+        failures = 0
+        next_check = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout(max(0.0, next_check - loop.time()) if next_check else 0.0):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._check = True
+            self._wake.clear()
+            try:
+                if self._check:
+                    await self._compare(streams())
+                    self._check = False
+                    next_check = loop.time() + random.uniform(25, 40)  # noqa: S311 - jitter
+                await self._join_all()
+                failures = 0
+            except StoreUnavailable as error:
+                failures += 1
+                log.debug("catching up waits for Redis: %s", error)
+                await asyncio.sleep(random.uniform(0.5, 1) * min(2.0, 0.1 * 2**failures))  # noqa: S311 - jitter
+                self._wake.set()
+
+    async def _compare(self, streams: list[Stream]) -> None:
+        by_owner: dict[str, list[Stream]] = {}
+        for stream in streams:
+            if not stream.ended:
+                by_owner.setdefault(stream.owner, []).append(stream)
+        owners = list(by_owner)
+        for start in range(0, len(owners), _BATCH):
+            tops = await self._journal.tops(owners[start : start + _BATCH])
+            for owner, top in tops.items():
+                for stream in by_owner[owner]:
+                    if stream.joining or not stream.whole or stream.position != top:
+                        self.behind(stream)
+        await self._compare_values([stream for stream in streams if stream.names and not stream.ended])
+
+    async def _compare_values(self, streams: list[Stream]) -> None:
+        names = list({name for stream in streams for name in stream.names})
+        for start in range(0, len(names), _BATCH):
+            found = await self._values.get(names[start : start + _BATCH])
+            for stream in streams:
+                for name in stream.names:
+                    if name in found:
+                        stream.offer_value(name, found[name])
+
+    async def _join_all(self) -> None:
+        streams, self._behind = list(self._behind), {}
+        if streams and not self._channels.up:
+            self._behind = dict.fromkeys(streams)
+            raise StoreUnavailable("no pub/sub connection")
+        gate = asyncio.Semaphore(_AT_ONCE)
+        failed: list[StoreUnavailable] = []
+
+        async def one(stream: Stream) -> None:
+            async with gate:
+                try:
+                    await self._join(stream)
+                except StoreUnavailable as error:
+                    self._behind[stream] = None
+                    failed.append(error)
+
+        async with asyncio.TaskGroup() as group:
+            for stream in streams:
+                if not stream.ended:
+                    group.create_task(one(stream))
+        if failed:
+            raise failed[0]
+
+    async def join(self, stream: Stream) -> None:
+        """Join a new stream, or leave it for later when Redis is away."""
+        try:
+            await self._join(stream)
+        except StoreUnavailable as error:
+            log.debug("a stream waits for Redis: %s", error)
+            self.behind(stream)
+
+    async def _join(self, stream: Stream) -> None:
+        if stream.opening:
+            stream.again = True
+            return
+        stream.opening = True
+        try:
+            while not stream.ended:
+                stream.again = False
+                await self._channels.ready(channel_of(stream.owner), *map(value_channel, stream.names))
+                # From here on what is published is held back, so that the position stays where it is read from.
+                stream.joining = True
+                opened, whole = await self._open(stream.principal, stream.position)
+                found = await self._values.get(stream.names)
+                stream.whole = whole
+                # Without a journal there is nothing to resume from: the next event begins one, and resets.
+                position = opened.position or Position(secrets.token_hex(8), 0)
+                if stream.join(opened, position, found) and not stream.again:
+                    break
+            self._load([name for name in stream.names if name not in found])
+        finally:
+            stream.opening = False
+
+    async def _open(self, principal: Principal, after: Position | None) -> tuple[Opened, bool]:
+        """The journal, restored first if it was lost. The second part: no need to ask the services again."""
+        opened = await self._journal.open(principal.id, after, make=self._restorer is None)
+        if opened.whole or self._restorer is None or self._group is None:
+            return opened, True
+        if not await self._restorer.run(principal, self._group):
+            return opened, False
+        return await self._journal.open(principal.id, after), True
+
+    async def snapshot(self, principal: Principal, names: Sequence[str]) -> bytes:
+        """The state as JSON. Values nobody has published yet are waited for, up to a second."""
+        opened, _ = await self._open(principal, None)
+        found = await self._values.get(names)
+        missing = [name for name in names if name not in found]
+        loads = self._load(missing)
+        if loads:
+            await asyncio.wait(loads, timeout=_LOAD_WITHIN)
+            found |= await self._values.get(missing)
+        position = opened.position or Position(secrets.token_hex(8), 0)
+        return frames.state_body(position, opened.entries, _payloads(names, found))
+
+    def _load(self, names: Sequence[str]) -> list[asyncio.Task[None]]:
+        """Begin to load these values, each once at a time; what is loaded is published like any other."""
+        tasks = []
+        for name in names:
+            topic = topic_of(self._topics, name)
+            if topic is None or topic.load is None or self._group is None:
+                continue
+            if name not in self._loads and len(self._loads) < _LOADS:
+                task = self._group.create_task(self._load_one(name, topic))
+                self._loads[name] = task
+                task.add_done_callback(partial(self._loaded, name))
+            if name in self._loads:
+                tasks.append(self._loads[name])
+        return tasks
+
+    def _loaded(self, name: str, _: asyncio.Task[None]) -> None:
+        self._loads.pop(name, None)
+
+    async def _load_one(self, name: str, topic: ValueTopic) -> None:
+        if topic.load is None:
+            return
+        try:
+            async with asyncio.timeout(_LOAD_WITHIN):
+                found = await topic.load(name)
+            if found is not None:
+                at = str(found.get("at") or datetime.now(UTC).isoformat(timespec="milliseconds"))
+                await self._values.put(name, int(found["version"]), found["data"], at)
+        except Exception as error:
+            # A value is an extra: whatever its service or the user's code did wrong stays here.
+            log.info("value %s could not be loaded: %s: %s", name, type(error).__name__, error)
+
+
+def _payloads(names: Sequence[str], found: dict[str, Value]) -> list[bytes]:
+    return [found[name].payload for name in dict.fromkeys(names) if name in found]

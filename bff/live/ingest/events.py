@@ -1,0 +1,141 @@
+"""What an event means, whatever bus carried it: a structured CloudEvent 1.0 in JSON, checked at the door.
+
+`<domain>.<saga>.status` goes into the journal of `data.owner`, `<domain>.<value>.value` becomes the value
+`<value>/<subject>`. Any other type is nobody's business here. An event that claims to be ours and is not whole is a
+BadEvent; nothing of it is used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ...calls import BffError, SagaStatus
+from ...stores.journal import Entry
+from ...stores.values import valid_name
+
+MAX_BODY = 65_536
+_TYPE = re.compile(r"(?:[A-Za-z0-9-]+\.)+([a-z][a-z0-9-]*)\.(status|value)")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class BadEvent(BffError):
+    """An event that cannot be used, and why."""
+
+    code = "bad-event"
+
+
+class _CloudEvent(BaseModel):
+    """CloudEvents 1.0, JSON format, with the `sequence` and distributed-tracing extensions."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    specversion: Literal["1.0"]
+    id: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    type: str = Field(min_length=1)
+    subject: str = Field(min_length=1, max_length=200)
+    sequence: str = Field(pattern="^(0|[1-9][0-9]{0,14})$")
+    traceparent: str | None = None
+    data: dict[str, Any]
+
+
+class _ValueData(BaseModel):
+    version: int = Field(ge=0, le=2**53 - 1)
+    at: str = Field(min_length=1, max_length=64)
+    data: Any
+
+
+class _Owned(BaseModel):
+    owner: str = Field(min_length=1, max_length=512)
+
+
+@dataclass(frozen=True, slots=True)
+class SagaEvent:
+    """For the journal of `owner`."""
+
+    owner: str
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class ValueEvent:
+    """For everybody who may see `name`."""
+
+    name: str
+    version: int
+    data: Any
+    at: str
+
+
+Meaning: TypeAlias = SagaEvent | ValueEvent | None
+
+
+class Registry:
+    """What this gateway declared.
+
+    sagas   name → the model of its status
+    values  name (a template's first segment) → the type of its data
+    """
+
+    def __init__(self, sagas: Mapping[str, type[SagaStatus]], values: Mapping[str, Any]) -> None:
+        self._sagas = dict(sagas)
+        self._values: dict[str, TypeAdapter[Any]] = {
+            name: TypeAdapter(model) for name, model in values.items()
+        }
+
+    def meaning(self, body: bytes | None, *, now_ms: int) -> Meaning:
+        """What to do with an event; None when it is of a type nobody declared. Raises BadEvent."""
+        if body is None:
+            raise BadEvent("the entry has no field `event`")
+        if len(body) > MAX_BODY:
+            raise BadEvent(f"{len(body)} bytes, at most {MAX_BODY} are taken")
+        try:
+            kind = _Type.model_validate_json(body).type
+            route = _TYPE.fullmatch(kind)
+            if route is None:
+                return None
+            name, what = route.groups()
+            if what == "status" and name in self._sagas:
+                return self._saga(_CloudEvent.model_validate_json(body), name, now_ms)
+            if what == "value" and name in self._values:
+                return self._value(_CloudEvent.model_validate_json(body), name)
+        except ValidationError as error:
+            raise BadEvent(_mistakes(error)) from None
+        return None
+
+    def _saga(self, event: _CloudEvent, name: str, now_ms: int) -> SagaEvent:
+        version = int(event.sequence)
+        if version < 1:
+            raise BadEvent("sequence: a saga's events count from 1")
+        fields = {**event.data, "id": event.subject, "type": name, "version": version}
+        saga = self._sagas[name].model_validate(fields)
+        traceparent = event.traceparent
+        if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
+            traceparent = None
+        return SagaEvent(_Owned.model_validate(event.data).owner, Entry.of(saga, traceparent, now_ms=now_ms))
+
+    def _value(self, event: _CloudEvent, name: str) -> ValueEvent:
+        value = _ValueData.model_validate(event.data)
+        full = f"{name}/{event.subject}"
+        if not valid_name(full):
+            raise BadEvent("subject: a value's name is at most 200 of letters, digits and ._/-")
+        adapter = self._values[name]
+        data = adapter.dump_python(adapter.validate_python(value.data), mode="json")
+        return ValueEvent(full, value.version, data, value.at)
+
+
+class _Type(BaseModel):
+    type: str
+
+
+def _mistakes(error: ValidationError) -> str:
+    # Never the input itself: an event may hold what must not be in a log.
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc'])) or 'event'}: {one['msg']}"
+        for one in error.errors(include_input=False, include_url=False)[:5]
+    )

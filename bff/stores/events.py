@@ -1,0 +1,91 @@
+"""Redis Streams as an event bus: read in order from a remembered position, set aside what cannot be used.
+
+Promises at least once: a position is saved after the effects of what lies before it. Keys:
+
+    bff:{ingest:<stream>}:position   string, the id of the last event dealt with; TTL 30 days from the last one
+    bff:dead                         stream of events nobody could use: stream, id, why, body; about 10,000; TTL 30 days
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from .link import RedisLink, reaching
+
+DEAD = "bff:dead"
+_DEAD_LENGTH = 10_000
+_TTL = 30 * 86_400
+_FIELD = b"event"
+
+
+@dataclass(frozen=True, slots=True)
+class BusEvent:
+    """stream, id: where it stood; body: its bytes, None when the entry has no field `event`."""
+
+    stream: str
+    id: str
+    body: bytes | None
+
+
+class EventBus:
+    """A reader of some streams. Every method raises StoreUnavailable when Redis is away. Close it."""
+
+    def __init__(self, link: RedisLink, *, block: float = 1.0) -> None:
+        """block: seconds a read waits for something to come."""
+        self._link = link
+        self._block_ms = math.ceil(block * 1000)
+        # A connection of its own, whose timeout leaves room for the wait.
+        self._reader: Redis = link.dedicated(timeout=block + 2.0)
+
+    async def positions(self, streams: Sequence[str]) -> dict[str, str]:
+        """Where to go on from; a stream never read begins at its start."""
+        with reaching("event positions"):
+            async with self._link.client.pipeline(transaction=False) as pipe:
+                for stream in streams:
+                    pipe.get(_position_key(stream))
+                found = await pipe.execute()
+        return {stream: id.decode() if id else "0-0" for stream, id in zip(streams, found, strict=True)}
+
+    async def read(self, positions: Mapping[str, str], *, count: int) -> dict[str, list[BusEvent]]:
+        """At most `count` events of each stream after its position; empty when none came within the wait."""
+        with reaching("reading events"):
+            reader: Any = self._reader  # redis-py types xread's keys too narrowly
+            answer = await reader.xread(dict(positions), count=count, block=self._block_ms)
+        read: dict[str, list[BusEvent]] = {}
+        for name, rows in answer or ():
+            stream = name.decode()
+            read[stream] = [
+                BusEvent(stream, id.decode(), fields.get(_FIELD)) for id, fields in rows if fields is not None
+            ]
+        return read
+
+    async def save(self, stream: str, id: str) -> None:
+        """Everything up to and including this event has been dealt with."""
+        with reaching("saving a position"):
+            await self._link.client.set(_position_key(stream), id, ex=_TTL)
+
+    async def bury(self, event: BusEvent, why: str) -> None:
+        """Set an event aside for a person to look at. At most 64 KB of its body is kept."""
+        fields: Any = {
+            "stream": event.stream,
+            "id": event.id,
+            "why": why[:500],
+            "body": (event.body or b"")[:65_536],
+        }
+        with reaching("dead letter"):
+            async with self._link.client.pipeline(transaction=True) as pipe:
+                pipe.xadd(DEAD, fields, maxlen=_DEAD_LENGTH, approximate=True)
+                pipe.expire(DEAD, _TTL)
+                await pipe.execute()
+
+    async def close(self) -> None:
+        await self._reader.aclose()
+
+
+def _position_key(stream: str) -> str:
+    return f"bff:{{ingest:{stream}}}:position"
