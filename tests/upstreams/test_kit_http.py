@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from openapi_spec_validator import validate
 from pydantic import BaseModel, Field
@@ -16,9 +17,11 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, s
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from tests.upstreams.conftest import Issuer, Process, Serve, until
 from upstreams.kit import Answer, Ask, Nothing, Refusal, Service, ServiceSettings
+from upstreams.kit.envelope import Envelope
 from upstreams.kit.idempotency import parse_key
 from upstreams.kit.logs import JsonLines
 from upstreams.kit.problems import Problem
@@ -229,6 +232,32 @@ async def test_an_effect_is_made_though_its_client_hung_up(serve: Serve, issuer:
     again = await notes.post("/notes", {"text": "a"}, token=issuer.token(), key="k")
     assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
     assert (await notes.get("/notes")).json() == {"count": 1}
+
+
+async def test_one_request_too_many_is_told_to_come_back() -> None:
+    gate = asyncio.Event()
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        await gate.wait()
+        await PlainTextResponse("done")(scope, receive, send)
+
+    transport = httpx.ASGITransport(Envelope(waiting, limit=2))
+    async with (
+        httpx.AsyncClient(transport=transport, base_url="http://notes") as client,
+        asyncio.TaskGroup() as group,
+    ):
+        admitted = [group.create_task(client.get("/")) for _ in range(2)]
+        await asyncio.sleep(0)
+        refused = await client.get("/")
+        gate.set()
+    assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+    assert refused.headers["retry-after"] == "1"
+    assert [task.result().status_code for task in admitted] == [200, 200]
+
+
+def test_one_address_can_name_every_services_database() -> None:
+    settings = ServiceSettings(database_url="postgresql+asyncpg://host/shop_{service}")
+    assert settings.database_of("orders") == "postgresql+asyncpg://host/shop_orders"
 
 
 async def test_health_names_the_dependencies(serve: Serve) -> None:

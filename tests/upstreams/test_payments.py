@@ -67,6 +67,16 @@ async def test_fifty_keys_at_once_for_one_order_make_one_charge(serve: Serve, is
     assert len(await charges(payments, issuer)) == 1
 
 
+async def test_two_replicas_on_one_file_make_one_charge(serve: Serve, issuer: Issuer) -> None:
+    replicas = [await serve(build), await serve(build)]
+    token = issuer.saga_token()
+    answers = await asyncio.gather(
+        *(replicas[n % 2].post("/charges", charge_of(), token=token) for n in range(30))
+    )
+    assert {(answer.status_code, answer.text) for answer in answers} == {(201, answers[0].text)}
+    assert len(await charges(replicas[0], issuer)) == 1
+
+
 async def test_the_same_order_with_another_amount_is_refused(serve: Serve, issuer: Issuer) -> None:
     payments = await serve(build)
     await payments.post("/charges", charge_of(), token=issuer.saga_token())

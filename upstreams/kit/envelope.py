@@ -18,10 +18,11 @@ MAX_REQUESTS = 500
 
 
 class Envelope:
-    """Wraps a service's routes; at 500 requests in flight the next one gets 503 with Retry-After."""
+    """Wraps a service's routes; with `limit` requests in flight (500) the next one gets 503 with Retry-After."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, limit: int = MAX_REQUESTS) -> None:
         self._app = app
+        self._limit = limit
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +47,7 @@ class Envelope:
 
         self._running += 1
         try:
-            if self._running > MAX_REQUESTS:
+            if self._running > self._limit:
                 busy = Problem(503, "overloaded", "Too many requests at once.", headers={"Retry-After": "1"})
                 await busy.response(f"urn:uuid:{hop.correlation_id}")(scope, receive, tagged)
             else:

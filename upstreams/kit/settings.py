@@ -40,4 +40,6 @@ class ServiceSettings(BaseSettings):
 
     def database_of(self, name: str) -> str:
         """The SQLAlchemy URL of the named service's database."""
-        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / name}.db"
+        if self.database_url is None:
+            return f"sqlite+aiosqlite:///{self.data_dir / name}.db"
+        return self.database_url.replace("{service}", name)
