@@ -252,6 +252,15 @@ test('an answer whose position is passed without the row gives way to the journa
   assert.deepEqual(bench.client.sagas().get(), []);
 });
 
+test('after a reset in another epoch the new state is the newer word, the old position means nothing', async () => {
+  const bench = ready();
+  const operation = place(bench);
+  (await bench.request()).resolve(answer(operation.id, 'e-2'));
+  await operation.accepted;
+  bench.snapshot('f-9', [], [stock(5, 10)], 'reset');
+  assert.deepEqual(bench.client.sagas().get(), []);
+});
+
 test('unknown says so, is asked again under the same key, and keeps asking through 5xx, timeouts and in-flight answers', async () => {
   const bench = ready();
   const operation = place(bench);
@@ -424,8 +433,9 @@ test('an accepted operation whose event never comes gives way once the journal i
   (await bench.request()).resolve(answer(operation.id, 'other-7'));
   await operation.accepted;
   assert.equal(bench.client.sagas().get().length, 1);
-  const gone = new Promise((resolve) => bench.client.sagas().subscribe(resolve));
-  const alive = setInterval(() => {}, 1000);
-  assert.deepEqual(await gone, []);
-  clearInterval(alive);
+  const gone = await new Promise((resolve, reject) => {
+    const deadline = setTimeout(() => reject(new Error('it never gave way')), 5000);
+    bench.client.sagas().subscribe((rows) => (clearTimeout(deadline), resolve(rows)));
+  });
+  assert.deepEqual(gone, []);
 });
