@@ -4,6 +4,7 @@ One call per screen, one click per command, one stream per browser. Write upstre
 Calls, screens and commands as async functions, and serve the Gateway with `bff serve module:gateway`.
 """
 
+from ._version import __version__
 from .calls import (
     Call,
     DeclarationError,
@@ -18,10 +19,8 @@ from .calls import (
     optional,
     together,
 )
-# from .edge.gateway import Gateway
+from .edge.gateway import Gateway
 from .edge.problem import Problem
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Call",
@@ -36,6 +35,7 @@ __all__ = [
     "Stale",
     "Upstream",
     "UpstreamError",
+    "__version__",
     "optional",
     "together",
 ]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
-from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, overload
+from typing import Annotated, Any, Generic, Literal, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 from . import scope as scopes
 from .errors import Reason, UpstreamError
@@ -61,7 +62,10 @@ class Missing(_Part):
     owner: OwnerInfo
 
 
-Part: TypeAlias = Annotated[Ready[T] | Stale[T] | Missing, Field(discriminator="state")]
+Part = TypeAliasType(
+    "Part", Annotated[Ready[T] | Stale[T] | Missing, Field(discriminator="state")], type_params=(T,)
+)
+"""How a screen's model declares a part it can live without: `stock: Part[Stock]`."""
 
 
 async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[T] | Stale[T] | Missing:

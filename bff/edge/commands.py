@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -173,9 +172,7 @@ class CommandRoute:
         if len(answer.body_head) > self._runtime.settings.idempotency.max_body:
             raise Problem(500, "internal", "The command's answer is too large to be kept for a replay.")
         done = await asyncio.shield(
-            self._runtime.claims.complete(
-                ticket, answer, saga, telemetry.traceparent(), now_ms=int(time.time() * 1000)
-            )
+            self._runtime.claims.complete(ticket, answer, saga, telemetry.traceparent())
         )
         if done is None:
             # This holder was too slow and another one carries the command out: its answer is the one to give.

@@ -18,10 +18,10 @@ from starlette.types import Receive, Scope, Send
 
 from ..calls import Call, DeclarationError, SagaStatus, Upstream
 from ..calls.errors import declaring
+from . import limits as rate_limits
 from . import settings as settings_file
 from .bind import binding
 from .declared import Command, Page, SagaType, ValueType, View, check_name, check_path
-from .limits import check_limit
 from .runtime import Runtime
 from .settings import Settings
 
@@ -178,7 +178,7 @@ class Gateway:
         if deadline is not None and not 0 < deadline <= 60:
             raise DeclarationError(f"{what}: deadline is seconds above 0 and up to 60, not {deadline}")
         if limit is not None:
-            check_limit(limit, what)
+            rate_limits.declare(what, limit)
 
     # ---- asking about it -------------------------------------------------------------------------------------
 

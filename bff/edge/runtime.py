@@ -1,0 +1,295 @@
+"""A gateway at run time: what its settings open, put together once, in one place, in the order of their needs.
+
+Nothing here decides anything; it names the parts and hands them to each other. `start` opens, `drain` ends streams
+gently, `stop` finishes claimed commands within a bound and closes everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .. import calls
+from .._version import __version__
+from ..calls import Call, Deadline, Principal, SagaStatus
+from ..live.hub import Hub
+from ..live.ingest.events import Registry
+from ..live.ingest.redis_streams import Ingester, stream_names
+from ..live.topics import ValueTopic
+from ..policies.breaker import Breaker
+from ..stores.claims import Claims
+from ..stores.journal import Journal
+from ..stores.link import RedisLink
+from ..stores.rates import RateStore
+from ..stores.sessions import SessionStore
+from ..stores.values import Values
+from ..transport.chain import Chain, Lane
+from ..transport.httpx_wire import HttpxWire
+from . import docs, openapi, telemetry
+from .authenticate import Authenticator
+from .commands import CommandRoute
+from .declared import SagaType, ValueType
+from .envelope import Envelope
+from .fetch import Fetcher
+from .health import Health
+from .jwt import TokenVerifier
+from .limits import Limits
+from .oidc import SignIn
+from .own import Bytes, Limited, LiveRoute, SagaRoute, SnapshotRoute
+from .page import Html, assets
+from .problem import Problem
+from .provider import Provider
+from .screens import Screen
+from .session import Sessions
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .gateway import Gateway
+
+log = logging.getLogger("bff.edge")
+
+# Seconds a claimed command may still run when the gateway ends.
+FINISH = 5.0
+# Seconds for what runs outside a request: restoring a journal, loading a value.
+ASIDE = 2.0
+
+
+class Runtime:
+    """Everything behind one running gateway. `app` is the public ASGI application, `admin` the private one."""
+
+    def __init__(self, gateway: Gateway, settings: Settings) -> None:
+        self.gateway = gateway
+        self.settings = settings
+        self.draining = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._traces = telemetry.provider(gateway.name, settings.telemetry)
+        tracer = self._traces.get_tracer("bff", __version__)
+        redis = settings.redis
+        self.link = RedisLink(redis.url, timeout=redis.timeout, connections=redis.connections)
+        live = settings.live
+        self.journal = Journal(self.link, history=live.history, keep=live.keep)
+        self.values = Values(self.link)
+        self.claims = Claims(self.link, self.journal)
+        self.chain = Chain(
+            {
+                name: Lane(
+                    HttpxWire(one.url, connections=one.connections, max_body=one.max_body),
+                    Breaker(one.breaker.failures, one.breaker.open_for, time.monotonic),
+                    one.timeout,
+                )
+                for name, one in settings.upstreams.items()
+            },
+            tracer,
+        )
+        self.hub = Hub(
+            self.link,
+            self.journal,
+            self.values,
+            topics=[self._topic(value) for value in gateway.values.values()],
+            restore=self._restore if any(saga.restore for saga in gateway.sagas.values()) else None,
+            beat=live.beat,
+            age=live.age,
+            queue=live.queue,
+            streams=live.streams,
+            drain=live.drain,
+            keep=live.keep,
+        )
+        self.ingester = Ingester(
+            self.link,
+            self.journal,
+            self.values,
+            Registry(
+                sagas={saga.name: saga.model for saga in gateway.sagas.values()},
+                values={value.kind: value.model for value in gateway.values.values()},
+            ),
+            stream_names(live.stream_keys, live.partitions),
+        )
+        self.limits = Limits(settings.limits, RateStore(redis.url))
+        self._fetch = Fetcher()
+        self._verifier = TokenVerifier(settings.issuers, self._fetch)
+        self._sessions, self._sign_in, self._provider = self._browser_sign_in()
+        self.authenticate = Authenticator(self._verifier, self._sessions)
+        self.app: ASGIApp = Envelope(_Routes(self._routes(), self), tracer, settings.public_url)
+        health = Health(self)
+        inside: list[BaseRoute] = [Route("/livez", health.livez), Route("/readyz", health.readyz)]
+        self.admin: ASGIApp = Envelope(_Routes(inside, self), tracer, settings.public_url)
+
+    # ---- putting together ------------------------------------------------------------------------------------
+
+    def _browser_sign_in(self) -> tuple[Sessions | None, SignIn | None, Provider | None]:
+        oidc = self.settings.oidc
+        if oidc is None:
+            return None, None, None
+        issuer = self._verifier.issuer(oidc.issuer)
+        provider = Provider(
+            oidc,
+            self._fetch,
+            redirect_uri=f"{self.settings.public_url}/bff/callback",
+            trusted=issuer.settings if issuer else None,
+            keys=issuer.keys if issuer else None,
+        )
+        store = SessionStore(self.link)
+        sessions = Sessions(store, self.settings.session, renew=provider.renew, on_end=self.hub.end_session)
+        sign_in = SignIn(
+            provider,
+            sessions,
+            store,
+            Authenticator(self._verifier, sessions),
+            client_secret=oidc.client_secret.get_secret_value(),
+            public_url=self.settings.public_url,
+        )
+        return sessions, sign_in, provider
+
+    def _routes(self) -> list[BaseRoute]:
+        gateway, health = self.gateway, Health(self)
+        routes: list[BaseRoute] = [
+            Route(view.path, Screen(view, self), methods=["GET"]) for view in gateway.views.values()
+        ]
+        routes += [
+            Route(one.path, CommandRoute(one, self), methods=["POST"]) for one in gateway.commands.values()
+        ]
+        routes += [
+            Route("/bff/live", LiveRoute(self), methods=["GET"]),
+            Route("/bff/live/snapshot", SnapshotRoute(self), methods=["GET"]),
+            Route("/bff/sagas/{type}/{id}", SagaRoute(self), methods=["GET"]),
+            Route("/livez", health.livez),
+            Route("/readyz", health.readyz),
+        ]
+        document = openapi.document(gateway, __version__)
+        routes += [
+            Route("/openapi.json", Bytes.json(document), methods=["GET"]),
+            Route("/docs", Bytes.html(docs.overview(document)), methods=["GET"]),
+            Route("/docs/problems", Bytes.html(docs.problems()), methods=["GET"]),
+            Route("/docs/style.css", Bytes(docs.STYLE.encode(), "text/css"), methods=["GET"]),
+        ]
+        if self._sign_in is not None:
+            limit = self.settings.limits.login
+            routes += [
+                Route(
+                    route.path,
+                    # Asking who is signed in happens with every page; it is no attempt at anything.
+                    Limited(self, route.path, route.app, None if route.path == "/bff/user" else limit),
+                    methods=sorted(route.methods or ()),
+                )
+                for route in self._sign_in.routes()
+            ]
+        if gateway.page is not None:
+            page = gateway.page
+            routes += [Route(path, Html(page.file), methods=["GET"]) for path in page.paths]
+            routes += [Mount(prefix, assets(folder)) for prefix, folder in page.folders.items()]
+        return routes
+
+    def _topic(self, value: ValueType) -> ValueTopic:
+        load = value.load
+        if load is None:
+            return ValueTopic(value.template, public=value.public)
+
+        async def fetch(name: str) -> Mapping[str, Any] | None:
+            pairs = zip(value.template.split("/"), name.split("/"), strict=True)
+            given = {part[1:-1]: segment for part, segment in pairs if part.startswith("{")}
+            found = await self.aside(load(**given), None)
+            return {"version": found.version, "data": found.model_dump(mode="json")}
+
+        return ValueTopic(value.template, public=value.public, load=fetch)
+
+    async def _restore(self, principal: Principal) -> list[SagaStatus]:
+        found: list[SagaStatus] = []
+        for saga in self.gateway.sagas.values():
+            if saga.restore is not None:
+                found += _sagas_in(await self.aside(saga.restore(principal.id), principal), saga)
+        return sorted(found, key=lambda one: one.at, reverse=True)
+
+    async def aside(self, call: Call[Any], principal: Principal | None) -> Any:
+        """Run a call that belongs to no request of its own."""
+        scope = calls.Scope(Deadline.after(ASIDE), self.chain, str(uuid.uuid4()), principal)
+        with calls.opened(scope):
+            return await call
+
+    # ---- serving ---------------------------------------------------------------------------------------------
+
+    def who(self, scope: Scope, principal: Principal | None) -> str:
+        """Whose limit a request spends: the principal's, else its address's."""
+        if principal is not None:
+            return principal.id
+        client = scope.get("client")
+        return client[0] if client else "unknown"
+
+    def own(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """A task that belongs to the gateway: it goes on when the client that began it has left."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, Problem):
+            # Whoever waited for it has been told as well; when nobody did, this line is all there is.
+            log.error("%s failed", task.get_name(), exc_info=error)
+
+    # ---- life ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open what must be open; Redis and the upstreams may be away."""
+        await self.limits.start()
+        await self.hub.start()
+        await self.ingester.start()
+
+    async def drain(self) -> None:
+        """Become unready and end every stream at a random moment of the drain window."""
+        self.draining = True
+        await self.hub.drain()
+
+    async def stop(self) -> None:
+        """Finish claimed commands (five seconds at most), close everything."""
+        self.draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=FINISH)
+        closing: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
+            self.ingester.stop,
+            self.hub.stop,
+            self.limits.stop,
+            *([self._sessions.close] if self._sessions else []),
+            *([self._provider.close] if self._provider else []),
+            self._verifier.close,
+            self._fetch.close,
+            self.chain.close,
+            self.link.close,
+        )
+        for close in closing:
+            with contextlib.suppress(Exception):
+                await close()
+        await asyncio.to_thread(self._traces.shutdown)
+
+
+def _sagas_in(answer: Any, saga: SagaType) -> list[SagaStatus]:
+    """A list of sagas, or a model whose one list field is it."""
+    if isinstance(answer, list):
+        return [one for one in answer if isinstance(one, SagaStatus)]
+    fields = [getattr(answer, name) for name in type(answer).model_fields]
+    lists = [one for one in fields if isinstance(one, list)]
+    if len(lists) != 1:
+        raise TypeError(
+            f"saga {saga.name}: restore must answer a list of sagas, or a model with one list of them"
+        )
+    return [one for one in lists[0] if isinstance(one, SagaStatus)]
+
+
+class _Routes:
+    """Starlette's router, told to raise for 404 and 405 instead of answering plain text."""
+
+    def __init__(self, routes: list[BaseRoute], owner: Runtime) -> None:
+        self._router = Router(routes, redirect_slashes=False)
+        self._owner = owner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self._owner
+        await self._router(scope, receive, send)
