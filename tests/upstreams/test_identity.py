@@ -194,7 +194,7 @@ def test_an_unknown_client_or_address_gets_a_page_and_no_redirect(
     assert answer.status_code == 400
     assert answer.headers["Content-Type"].startswith("text/html")
     assert "Location" not in answer.headers
-    assert "evil" not in answer.text or "<a " not in answer.text
+    assert "evil" not in answer.text
 
 
 def test_a_form_from_elsewhere_is_refused(identity: str, browser: httpx.Client) -> None:

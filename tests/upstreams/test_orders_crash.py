@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-from tests.upstreams.world import World
+from tests.upstreams.world import World, eventually
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +139,26 @@ def test_sigterm_ends_orders_promptly_and_the_next_start_finishes_what_it_left(w
     world.calm()
     assert len(world.charges(order_id)) == 1
     assert world.order(order_id)["version"] == 4
+
+
+def test_a_cancel_wakes_a_saga_that_rests_between_attempts(world: World) -> None:
+    world.stop("orders")
+    world.start("orders", RETRY_FIRST_SECONDS="30", RETRY_CAP_SECONDS="30")
+    world.faults("payments", match="POST /charges$", status=503, error_rate=1.0)
+    order_id = world.order_id()
+    eventually(lambda: _rests(world, order_id))
+    assert world.cancel(order_id).status_code == 202
+    order = world.ended(order_id, seconds=10)
+    assert (order["status"], order["reason"]) == ("COMPENSATED", "cancelled")
+
+
+def _rests(world: World, order_id: str) -> bool:
+    with contextlib.closing(sqlite3.connect(world.folder / "orders" / "orders-engine.db")) as engine:
+        found = engine.execute(
+            "SELECT 1 FROM operation_outputs WHERE workflow_uuid = ? AND function_name = 'DBOS.sleep'",
+            (order_id,),
+        )
+        return found.fetchone() is not None
 
 
 def test_an_order_entered_but_not_started_before_the_kill_is_started_at_the_next_start(world: World) -> None:

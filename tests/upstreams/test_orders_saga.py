@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from upstreams.orders.participants import ACTIONS
 from upstreams.orders.saga import LEGS, Change, Order, Outcome, Policy, Saga, wait_before
+from upstreams.orders.settings import OrdersSettings
 
 T = TypeVar("T")
 POLICY = Policy(
@@ -124,6 +126,15 @@ def test_every_action_and_undo_has_a_participant() -> None:
 
 def test_waits_double_up_to_the_cap() -> None:
     assert [wait_before(attempt, POLICY) for attempt in (1, 2, 3, 4, 5, 1000)] == [0.5, 1, 2, 4, 4, 4]
+
+
+def test_the_engine_never_shares_a_sqlite_file_and_follows_the_application_to_a_server() -> None:
+    assert OrdersSettings(data_dir=Path("d")).engine_url == "sqlite:///d/orders-engine.db"
+    own_file = OrdersSettings(data_dir=Path("d"), database_url="sqlite+aiosqlite:///elsewhere.db")
+    assert own_file.engine_url == "sqlite:///d/orders-engine.db"
+    server = OrdersSettings(database_url="postgresql+asyncpg://u:secret@db/orders")
+    assert server.engine_url == "postgresql://u:secret@db/orders"
+    assert OrdersSettings(engine_database_url="sqlite:///x.db").engine_url == "sqlite:///x.db"
 
 
 async def test_a_refusal_undoes_only_what_was_done_before_it() -> None:

@@ -105,7 +105,11 @@ class Front:
 
     def _refused(self, error: OAuth2Error) -> Response:
         if not error.redirect_uri:
-            return error_page("This sign-in cannot go on", error.description or "The request is not valid.")
+            # Our words, not the core's: they quote the request, and the page would show any text a link brings.
+            return error_page(
+                "This sign-in cannot go on",
+                "The program that sent you here is unknown, or the address it gave is not registered.",
+            )
         answer: Answer = self.provider.handle_error_response(None, error)
         self.provider.execute_hook("after_create_authorization_response", answer)  # adds `iss`
         return sent(answer)

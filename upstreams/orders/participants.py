@@ -97,10 +97,14 @@ class Participants:
         try:
             async with asyncio.timeout(self._call_seconds):
                 kind, reason = await self._call(action, order)
-        except (httpx.HTTPError, OSError, TimeoutError, ValueError, KeyError) as error:
+        except Exception as error:
+            # All of them: what nobody foresaw must not strand an order half way. It shows as one more attempt.
             kind, reason = "failed", f"{service}-unavailable"
+            foreseen = isinstance(error, httpx.HTTPError | OSError | TimeoutError)
             _log.warning(
-                "a call failed", extra={"action": action, "order": order["id"], "reason": repr(error)}
+                "a call failed",
+                extra={"action": action, "order": order["id"], "reason": repr(error)},
+                exc_info=not foreseen,
             )
         return Outcome(kind=kind, reason=reason, began=began, ended=self._clock())
 

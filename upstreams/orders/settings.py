@@ -5,6 +5,7 @@ one."""
 from __future__ import annotations
 
 from pydantic import Field, SecretStr
+from sqlalchemy import make_url
 
 from upstreams.kit import ServiceSettings
 
@@ -14,7 +15,9 @@ class OrdersSettings(ServiceSettings):
 
     orders_client_secret: SecretStr = SecretStr("demo-only-secret")
     engine_database_url: str | None = Field(
-        None, description="the engine's own database (a synchronous SQLAlchemy URL); None: SQLite in data_dir"
+        None,
+        description="the engine's own database (a synchronous SQLAlchemy URL); None: the one of DATABASE_URL if that "
+        "is a server, else a SQLite file of its own in data_dir",
     )
     executor_id: str = Field(
         "orders-0", description="stable and unique for each process: it gets its sagas back"
@@ -35,5 +38,16 @@ class OrdersSettings(ServiceSettings):
 
     @property
     def engine_url(self) -> str:
-        """The database of the saga engine: never the one of the application."""
-        return self.engine_database_url or f"sqlite:///{self.data_dir / 'orders-engine.db'}"
+        """The database of the saga engine.
+
+        On a server it may be the application's (the engine keeps to a schema of its own); a SQLite file is never
+        shared: two writers of that kind in one file lock each other out.
+        """
+        if self.engine_database_url is not None:
+            return self.engine_database_url
+        if (
+            self.database_url is not None
+            and (url := make_url(self.database_url)).get_backend_name() != "sqlite"
+        ):
+            return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=False)
+        return f"sqlite:///{self.data_dir / 'orders-engine.db'}"
