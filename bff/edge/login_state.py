@@ -1,0 +1,91 @@
+"""What a sign-in under way has to remember, kept by the browser itself: one short-lived sealed cookie for each flow.
+
+Promises that two tabs can sign in at once, that nothing is stored before anyone has proved who they are, and that the
+cookie can be neither read nor made without this gateway's client secret. It is Lax, not Strict: it has to come along
+on the cross-site way back from the provider.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from dataclasses import asdict, dataclass, field
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+PREFIX = "__Host-bff-login-"
+LIFETIME = 600
+"""Seconds a sign-in may take."""
+FLOWS = 5
+"""Sign-ins one browser may have under way; the oldest gives way, so abandoned ones never fill its headers."""
+
+_STATE = re.compile(r"([0-9a-f]{16})\.[A-Za-z0-9_-]{43}", re.ASCII)
+_NONCE = 12
+
+
+@dataclass(frozen=True, slots=True)
+class LoginState:
+    """began: Unix seconds; return_to: a path of this site; verifier: PKCE's secret."""
+
+    state: str
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
+    return_to: str
+    began: float
+
+    @classmethod
+    def new(cls, return_to: str, now: float) -> LoginState:
+        return cls(
+            state=f"{secrets.token_hex(8)}.{secrets.token_urlsafe(32)}",
+            nonce=secrets.token_urlsafe(32),
+            verifier=secrets.token_urlsafe(48),
+            return_to=return_to,
+            began=now,
+        )
+
+
+def cookie_name(state: str) -> str | None:
+    """The cookie of the flow a `state` belongs to; None when it is none of ours."""
+    found = _STATE.fullmatch(state)
+    return PREFIX + found[1] if found else None
+
+
+class LoginStates:
+    """Seals and opens the cookies; `secret` is the client's, the same on every gateway that may get the callback."""
+
+    def __init__(self, secret: str) -> None:
+        self._cipher = AESGCM(hashlib.sha256(b"bff login state:" + secret.encode()).digest())
+
+    def seal(self, login: LoginState) -> str:
+        nonce = secrets.token_bytes(_NONCE)
+        return (nonce + self._cipher.encrypt(nonce, json.dumps(asdict(login)).encode(), None)).hex()
+
+    def open(self, sealed: str | None, state: str, now: float) -> LoginState | None:
+        """None unless this cookie was sealed here, for exactly this `state`, at most `LIFETIME` seconds ago."""
+        if sealed is None or len(sealed) > 8192:
+            return None
+        try:
+            raw = bytes.fromhex(sealed)
+            login = LoginState(**json.loads(self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], None)))
+        except (InvalidTag, ValueError, TypeError):
+            return None
+        same = hmac.compare_digest(login.state.encode(), state.encode())
+        # Another gateway may have begun it, by a clock that is a little ahead.
+        return login if same and -60 <= now - login.began <= LIFETIME else None
+
+
+def safe_return(path: str) -> str | None:
+    """A path of this site to go back to, or None: no other host in any spelling a browser would take for one."""
+    if not path.startswith("/") or path.startswith("//") or "\\" in path or len(path) > 1024:
+        return None
+    # Browsers drop tabs and line ends from addresses: "/\t/evil.example" would become "//evil.example".
+    if any(ord(letter) <= 0x20 or 0x7F <= ord(letter) <= 0x9F for letter in path):
+        return None
+    # Dot segments resolve before the host is looked for by some: "/.//evil.example" is not worth finding out.
+    if any(part in (".", "..") for part in re.split(r"[/?#]", path.lower().replace("%2e", "."))):
+        return None
+    return path

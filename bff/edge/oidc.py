@@ -1,0 +1,267 @@
+"""Signing in and out with a browser: `/bff/login`, `/bff/callback`, `/bff/logout`, `/bff/backchannel-logout`,
+`/bff/user`.
+
+Promises a new session id at every sign-in, return addresses on this site only, and a problem that says what to do when
+a sign-in does not work out. The session cookie is SameSite=Strict, which Chromium does not send on a redirect that
+follows the cross-site callback: the callback therefore answers with a tiny page of this site's own that moves on, and
+that next request is same-site and carries the cookie.
+"""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qs, urlencode
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from ..calls import Clock
+from ..policies.tokens import TokenRefused
+from ..stores.link import StoreUnavailable
+from ..stores.sessions import SessionStore
+from . import csrf
+from .authenticate import Authenticator, cookie, cookies
+from .fetch import FetchFailed
+from .jwks import KeysUnavailable
+from .login_state import FLOWS, LIFETIME, PREFIX, LoginState, LoginStates, cookie_name, safe_return
+from .problem import Problem
+from .provider import Provider, SignInRefused
+from .remembered import away
+from .session import COOKIE, Sessions
+
+NO_STORE = {"cache-control": "no-store"}
+MAX_FORM = 16_384
+"""Bytes of a back-channel logout's body."""
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class SignIn:
+    """The endpoints; `routes()` lists them. They raise Problem for whatever does not work out."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        sessions: Sessions,
+        store: SessionStore,
+        authenticator: Authenticator,
+        *,
+        client_secret: str,
+        public_url: str,
+        clock: Clock = time.time,
+    ) -> None:
+        self._provider = provider
+        self._sessions = sessions
+        self._store = store
+        self._authenticator = authenticator
+        self._states = LoginStates(client_secret)
+        self._public_url = public_url
+        self._clock = clock
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/bff/login", self.login, methods=["GET"]),
+            Route("/bff/callback", self.callback, methods=["GET"]),
+            Route("/bff/logout", self.logout, methods=["POST"]),
+            Route("/bff/backchannel-logout", self.backchannel_logout, methods=["POST"]),
+            Route("/bff/user", self.user, methods=["GET"]),
+        ]
+
+    async def login(self, request: Request) -> Response:
+        """303 to the provider; `?return=` is where to end up afterwards, default `/`."""
+        return_to = safe_return(request.query_params.get("return", "/"))
+        if return_to is None:
+            raise Problem(400, "invalid-request", "`return` must be a path of this site, such as /orders.")
+        login = LoginState.new(return_to, self._clock())
+        try:
+            url = await self._provider.authorize_url(
+                state=login.state, nonce=login.nonce, verifier=login.verifier
+            )
+        except FetchFailed as error:
+            raise _provider_away() from error
+        response = RedirectResponse(url, 303, headers=NO_STORE)
+        under_way = [name for name, _ in cookies(request.scope["headers"]) if name.startswith(PREFIX)]
+        for name in dict.fromkeys(under_way[: max(0, len(under_way) - FLOWS + 1)]):
+            response.headers.append("set-cookie", _cookie(name, "", "Lax", max_age=0))
+        name = cookie_name(login.state) or PREFIX
+        response.headers.append(
+            "set-cookie", _cookie(name, self._states.seal(login), "Lax", max_age=LIFETIME)
+        )
+        return response
+
+    async def callback(self, request: Request) -> Response:
+        """The provider's answer: 200 with the page that moves on, and the session's cookie."""
+        query = request.query_params
+        state = query.get("state", "")
+        name = cookie_name(state)
+        if name is None or len(query.multi_items()) != len(query):
+            raise _failed(400, "the answer does not belong to a sign-in begun here")
+        login = self._states.open(cookie(request.scope["headers"], name), state, self._clock())
+        if login is None:
+            raise _failed(
+                400,
+                "this sign-in was begun in another browser, took longer than ten minutes, or is already over",
+            )
+        over = _cookie(name, "", "Lax", max_age=0)
+        try:
+            await self._judge_answer(request)
+            record = await self._provider.exchange(
+                query.get("code", ""), verifier=login.verifier, nonce=login.nonce
+            )
+        except SignInRefused as refusal:
+            raise _failed(refusal.status, str(refusal), login.return_to, over) from None
+        except FetchFailed as error:
+            raise _provider_away(over) from error
+        value = await self._sessions.start(record)
+        await self._leave_old(request)
+        response = HTMLResponse(_moving_on(login.return_to), headers=_PAGE_HEADERS)
+        response.headers.append("set-cookie", over)
+        response.headers.append("set-cookie", _cookie(COOKIE, value, "Strict"))
+        return response
+
+    async def logout(self, request: Request) -> Response:
+        """200 `{redirect}`: the session here is over; go there to end it at the provider, too."""
+        value = cookie(request.scope["headers"], COOKIE)
+        if value is None:
+            return JSONResponse({"redirect": "/"}, headers=NO_STORE)
+        csrf.check_request(request.scope, self._public_url)
+        record = await self._sessions.end(value)
+        redirect = None
+        if record is not None:
+            try:
+                redirect = await self._provider.end_session_url(
+                    record.tokens.id_token, self._public_url + "/"
+                )
+            except FetchFailed:
+                redirect = None
+        response = JSONResponse({"redirect": redirect or "/"}, headers=NO_STORE)
+        response.headers.append("set-cookie", _cookie(COOKIE, "", "Strict", max_age=0))
+        return response
+
+    async def backchannel_logout(self, request: Request) -> Response:
+        """The provider says that a session or a person is signed out (Back-Channel Logout 1.0 section 2.5)."""
+        form = await _form(request)
+        tokens = form.get("logout_token", [])
+        if len(tokens) != 1:
+            raise _no_logout("there must be exactly one logout_token")
+        try:
+            told = await self._provider.logout_token(tokens[0])
+        except TokenRefused as refusal:
+            raise _no_logout(str(refusal)) from None
+        except KeysUnavailable as error:
+            raise _provider_away() from error
+        if told.sid is None:
+            # By subject alone a token replayed later would end sessions begun since, so each counts once.
+            keep = max(1.0, told.expires_at - self._clock())
+            try:
+                first = await self._store.once(self._provider.issuer, told.token_id, keep=keep)
+            except StoreUnavailable as error:
+                raise away() from error
+            if not first:
+                return Response(status_code=200, headers=NO_STORE)
+        await self._sessions.end_all(self._provider.issuer, sid=told.sid, subject=told.subject)
+        return Response(status_code=200, headers=NO_STORE)
+
+    async def user(self, request: Request) -> Response:
+        """200 with what is known about the person and `expires_in`, seconds; 401 when nobody is signed in."""
+        principal = await self._authenticator(request.scope)
+        if principal is None:
+            raise Problem(401, "unauthenticated", "Nobody is signed in. Go to /bff/login.")
+        left = max(0, int(principal.expires_at - self._clock()))
+        claims = {"iss": principal.issuer, **principal.claims, "sub": principal.subject}
+        return JSONResponse(
+            {**claims, "expires_in": left}, headers={**NO_STORE, "vary": "Cookie, Authorization"}
+        )
+
+    async def _judge_answer(self, request: Request) -> None:
+        query = request.query_params
+        issuer = query.get("iss")
+        # RFC 9207 section 2.4: the answer of one provider must not be taken to another.
+        if issuer is None and await self._provider.names_itself():
+            raise SignInRefused("the answer does not say which identity provider it is from")
+        if issuer is not None and issuer != self._provider.issuer:
+            raise SignInRefused("the answer is from another identity provider")
+        if "error" in query:
+            cancelled = query["error"] == "access_denied"
+            raise SignInRefused(
+                "it was cancelled" if cancelled else "the identity provider reported an error"
+            )
+        if not 0 < len(query.get("code", "")) <= 4096:
+            raise SignInRefused("the answer holds no code")
+
+    async def _leave_old(self, request: Request) -> None:
+        # Whoever signs in again leaves the old session behind; when it cannot be ended now it ends by itself.
+        try:
+            await self._sessions.end(cookie(request.scope["headers"], COOKIE))
+        except Problem:
+            return
+
+
+_PAGE_HEADERS = {
+    **NO_STORE,
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    # The address holds the code; it is of no use any more, and still nobody's business.
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+def _moving_on(path: str) -> str:
+    address = html.escape(path, quote=True)
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Signed in</title>'
+        f'<meta http-equiv="refresh" content="0;url={address}"><p>Signed in. <a href="{address}">Go on</a></p></html>'
+    )
+
+
+def _cookie(name: str, value: str, same_site: str, *, max_age: int | None = None) -> str:
+    age = "" if max_age is None else f"; Max-Age={max_age}"
+    return f"{name}={value}; Path=/; Secure; HttpOnly; SameSite={same_site}{age}"
+
+
+async def _form(request: Request) -> dict[str, list[str]]:
+    if (
+        request.headers.get("content-type", "").partition(";")[0].strip()
+        != "application/x-www-form-urlencoded"
+    ):
+        raise _no_logout("the body must be application/x-www-form-urlencoded")
+    body = b""
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_FORM:
+                raise Problem(413, "body-too-large", f"A logout's body is at most {MAX_FORM} bytes.")
+    except ClientDisconnect:
+        raise _no_logout("the body did not arrive whole") from None
+    try:
+        return parse_qs(body.decode("ascii"), max_num_fields=10)
+    except ValueError:
+        raise _no_logout("the body cannot be read") from None
+
+
+def _failed(status: int, why: str, return_to: str = "/", clear: str | None = None) -> Problem:
+    again = "/bff/login" if return_to == "/" else f"/bff/login?{urlencode({'return': return_to})}"
+    headers = {} if clear is None else {"set-cookie": clear}
+    return Problem(
+        status,
+        "sign-in-failed",
+        f"The sign-in did not work out: {why}. Start again at {again}",
+        headers=headers,
+    )
+
+
+def _no_logout(why: str) -> Problem:
+    return Problem(400, "invalid-request", f"The logout cannot be carried out: {why}.")
+
+
+def _provider_away(clear: str | None = None) -> Problem:
+    return Problem(
+        503,
+        "unavailable",
+        "The identity provider does not answer at the moment. Try to sign in again shortly.",
+        retry_after=2.0,
+        headers={} if clear is None else {"set-cookie": clear},
+    )

@@ -1,0 +1,102 @@
+"""What a browser session holds, and how it lies in Redis: sealed with a key that only the browser's cookie yields.
+
+The cookie's value is 256 random bits. One hash of it is the session's id, by which it is stored and logged; another is
+the key (AES-256-GCM) its tokens are sealed with. Whoever reads Redis learns neither tokens nor claims, and no secret
+has to be configured or rotated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_VALUE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+_NONCE = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What the token endpoint gave. Moments are Unix seconds on this gateway's clock; never in `repr`.
+
+    refresh_token  None after a refresh means: keep the one there was
+    id_token       the one of the sign-in; the provider's logout wants it as a hint
+    """
+
+    access_token: str = field(repr=False)
+    issued_at: float
+    expires_at: float
+    scopes: frozenset[str] = frozenset()
+    refresh_token: str | None = field(default=None, repr=False)
+    id_token: str | None = field(default=None, repr=False)
+
+    def renewed_by(self, newer: Tokens) -> Tokens:
+        """These tokens after a refresh that may have left some of them out."""
+        return Tokens(
+            newer.access_token,
+            newer.issued_at,
+            newer.expires_at,
+            newer.scopes or self.scopes,
+            newer.refresh_token or self.refresh_token,
+            newer.id_token or self.id_token,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """One signed-in browser. sid: the provider's name for its own session, for back-channel logout."""
+
+    issuer: str
+    subject: str
+    sid: str | None
+    claims: Mapping[str, Any]
+    tokens: Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """id: stored and logged; value: what the cookie holds, never either."""
+
+    id: str
+    value: str = field(repr=False)
+
+    @classmethod
+    def new(cls) -> SessionKey:
+        return cls._of(secrets.token_urlsafe(32))
+
+    @classmethod
+    def read(cls, value: str | None) -> SessionKey | None:
+        """None for anything that was never a session cookie of ours."""
+        return cls._of(value) if value is not None and _VALUE.fullmatch(value) else None
+
+    @classmethod
+    def _of(cls, value: str) -> SessionKey:
+        return cls(hashlib.sha256(b"bff session id:" + value.encode()).hexdigest(), value)
+
+    def seal(self, record: SessionRecord) -> bytes:
+        tree = asdict(record)
+        tree["tokens"]["scopes"] = sorted(record.tokens.scopes)
+        nonce = secrets.token_bytes(_NONCE)
+        text = json.dumps(tree, separators=(",", ":")).encode()
+        return nonce + self._cipher().encrypt(nonce, text, self.id.encode())
+
+    def open(self, sealed: bytes) -> SessionRecord | None:
+        """None when it was not sealed with this key or is of another version of this program."""
+        try:
+            text = self._cipher().decrypt(sealed[:_NONCE], sealed[_NONCE:], self.id.encode())
+            tree = json.loads(text)
+            tokens = tree.pop("tokens")
+            scopes = frozenset(tokens.pop("scopes"))
+            return SessionRecord(**tree, tokens=Tokens(**tokens, scopes=scopes))
+        except (InvalidTag, ValueError, KeyError, TypeError):
+            return None
+
+    def _cipher(self) -> AESGCM:
+        return AESGCM(hashlib.sha256(b"bff session key:" + self.value.encode()).digest())

@@ -1,0 +1,87 @@
+"""Which writes count as the own page's."""
+
+from __future__ import annotations
+
+import pytest
+
+from bff.calls import Principal
+from bff.edge import csrf
+from bff.edge.problem import Problem
+
+SITE = "https://shop.test"
+COOKIE_USER = Principal("i", "ada", "t", 0, session="h")
+BEARER_USER = Principal("i", "ada", "t", 0)
+
+OWN = {"x-bff": "1", "sec-fetch-site": "same-origin", "origin": "https://shop.test"}
+
+
+def check(method: str, who: Principal | None, *headers: tuple[str, str], site: str = SITE) -> None:
+    raw = [(name.encode(), value.encode()) for name, value in headers]
+    csrf.check({"method": method, "headers": raw}, who, site)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        OWN,
+        {"x-bff": "1"},
+        {"x-bff": "1", "origin": "https://shop.test"},
+        {"x-bff": "1", "origin": "https://shop.test:443"},
+        {"x-bff": "1", "origin": "https://SHOP.test"},
+        {"x-bff": "1", "sec-fetch-site": "same-origin"},
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_the_own_pages_writes_pass(method: str, headers: dict[str, str]) -> None:
+    check(method, COOKIE_USER, *headers.items())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"x-bff": None},
+        {"x-bff": "0"},
+        {"x-bff": ""},
+        {"x-bff": "1, 1"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "none"},
+        {"sec-fetch-site": ""},
+        {"origin": "https://evil.test"},
+        {"origin": "http://shop.test"},
+        {"origin": "https://shop.test:444"},
+        {"origin": "https://shop.test.evil.test"},
+        {"origin": "https://shop.test@evil.test"},
+        {"origin": "null"},
+        {"origin": ""},
+        {"origin": "https://[::1"},
+        {"origin": "https://shop.test:port"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["POST", "DELETE", "PROPFIND"])
+def test_a_forged_write_is_refused(method: str, changes: dict[str, str | None]) -> None:
+    headers = [(name, value) for name, value in {**OWN, **changes}.items() if value is not None]
+    with pytest.raises(Problem) as caught:
+        check(method, COOKIE_USER, *headers)
+    assert (caught.value.status, caught.value.code) == (403, "csrf")
+
+
+def test_a_second_header_of_a_kind_does_not_slip_by() -> None:
+    for extra in (("origin", "https://evil.test"), ("x-bff", "0"), ("sec-fetch-site", "cross-site")):
+        with pytest.raises(Problem):
+            check("POST", COOKIE_USER, *OWN.items(), extra)
+
+
+def test_reads_bearer_tokens_and_nobody_are_exempt() -> None:
+    check("GET", COOKIE_USER)
+    check("HEAD", COOKIE_USER, ("origin", "https://evil.test"))
+    check("POST", BEARER_USER, ("origin", "https://evil.test"))
+    check("POST", None, ("origin", "https://evil.test"))
+
+
+def test_a_site_on_a_port_is_compared_with_it() -> None:
+    here = "http://localhost:8000"
+    check("POST", COOKIE_USER, ("x-bff", "1"), ("origin", here), site=here)
+    with pytest.raises(Problem):
+        check("POST", COOKIE_USER, ("x-bff", "1"), ("origin", "http://localhost:8101"), site=here)
