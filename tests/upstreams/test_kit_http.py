@@ -1,4 +1,4 @@
-"""What every service does with HTTP: problems, ids, bounds, health, idempotency keys and logs."""
+"""What every service does with HTTP: problems, ids, bounds, health, OpenAPI and logs."""
 
 from __future__ import annotations
 
@@ -12,79 +12,15 @@ from typing import Any
 import httpx
 import pytest
 from openapi_spec_validator import validate
-from pydantic import BaseModel, Field
-from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, select
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from tests.upstreams.conftest import Issuer, Process, Serve, until
-from upstreams.kit import Answer, Ask, Nothing, Refusal, Service, ServiceSettings
+from tests.upstreams.conftest import Issuer, Process, Serve
+from tests.upstreams.notes import build
+from upstreams.kit import Service, ServiceSettings
 from upstreams.kit.envelope import Envelope
-from upstreams.kit.idempotency import parse_key
 from upstreams.kit.logs import JsonLines
-from upstreams.kit.problems import Problem
 from upstreams.kit.tracing import continued, enter_hop
-
-NO = Refusal(409, "no", "Never.", final=True)
-LATER = Refusal(409, "later", "Not now.")
-
-
-class Note(BaseModel):
-    text: str = Field(min_length=1)
-    depth: list[list[int]] = []
-
-
-class Count(BaseModel):
-    count: int
-
-
-def build(settings: ServiceSettings) -> Service:
-    """A service of the tests' own: notes are written down, some texts are refused."""
-    metadata = MetaData()
-    notes = Table("notes", metadata, Column("id", Integer, primary_key=True), Column("text", String(100)))
-
-    async def page(_request: Request) -> Response:
-        return PlainTextResponse("a page")
-
-    service = Service(
-        "notes",
-        team="Notes",
-        contact="#notes",
-        settings=settings,
-        metadata=metadata,
-        routes=[Route("/page", page)],
-    )
-    seen: list[str] = []
-
-    async def write(ask: Ask[Note]) -> Answer:
-        await ask.db.execute(insert(notes).values(text=ask.input.text))
-        seen.append(ask.input.text)
-        if ask.input.text == "never":
-            raise NO.problem()
-        if ask.input.text == "later" and seen.count("later") == 1:
-            raise LATER.problem()
-        if ask.input.text == "race" and seen.count("race") == 1:
-            await ask.db.execute(
-                insert(notes), [{"id": 1000, "text": "mine"}, {"id": 1000, "text": "theirs"}]
-            )
-        if ask.input.text == "crash" and seen.count("crash") == 1:
-            raise ZeroDivisionError("the secret of this crash")
-        return Answer(Count(count=1), location="/notes/1")
-
-    async def count(ask: Ask[Nothing]) -> Count:
-        return Count(count=(await ask.db.execute(select(func.count()).select_from(notes))).scalar_one())
-
-    async def loose(ask: Ask[Nothing]) -> Note:
-        return Note(text=f"{ask.key} {ask.fingerprint[:8]} {ask.hop.trace_id}")
-
-    service.post(
-        "/notes", write, takes=Note, answers=Count, status=201, scope="saga", or_person=True, refuses=(NO,)
-    )
-    service.get("/notes", count, takes=Nothing, answers=Count, public=True)
-    service.post("/loose/{id}", loose, takes=Nothing, answers=Note, scope="saga", transaction=False)
-    return service
 
 
 async def test_unknown_paths_and_methods_are_problems(serve: Serve) -> None:
@@ -149,91 +85,6 @@ async def test_bodies_have_a_bound_a_type_and_a_shape(serve: Serve, issuer: Issu
     assert {error["pointer"] for error in deep.json()["errors"]} == {"/text", "/depth/1/1"}
 
 
-async def test_a_mutation_without_a_key_is_refused(serve: Serve, issuer: Issuer) -> None:
-    notes = await serve(build)
-    for key in (None, '"unclosed'):
-        answer = await notes.post("/notes", {"text": "a"}, token=issuer.token(), key=key)
-        assert answer.status_code == 400
-        assert answer.json()["code"].startswith("idempotency-key-")
-    assert (await notes.get("/notes")).json() == {"count": 0}
-
-
-def test_a_key_is_a_structured_string_or_a_bare_token() -> None:
-    assert parse_key('"a b\\"c"') == 'a b"c'
-    assert parse_key("8e03978e-40d5-43dd-bc93-6894a57f9324") == "8e03978e-40d5-43dd-bc93-6894a57f9324"
-    assert parse_key('"8e03978e"') == parse_key("8e03978e")
-    for wrong in (None, "", '""', '"a', "a b", "ключ", "x" * 256, '"\\a"', '"a", "b"'):
-        with pytest.raises(Problem):
-            parse_key(wrong)
-
-
-async def test_the_same_key_answers_again_and_another_payload_is_refused(
-    serve: Serve, issuer: Issuer
-) -> None:
-    notes = await serve(build)
-    first = await notes.post("/notes", {"text": "a"}, token=issuer.token(), key='"k"')
-    again = await notes.post("/notes", {"text": "a"}, token=issuer.token(), key="k")
-    other = await notes.post("/notes", {"text": "b"}, token=issuer.token(), key="k")
-    assert (again.status_code, again.content) == (201, first.content)
-    assert again.headers["location"] == first.headers["location"] == "/notes/1"
-    assert ("idempotency-replayed" in first.headers, again.headers["idempotency-replayed"]) == (False, "true")
-    assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
-    assert (await notes.get("/notes")).json() == {"count": 1}
-
-
-async def test_two_callers_may_use_the_same_key(serve: Serve, issuer: Issuer) -> None:
-    notes = await serve(build)
-    for person in ("ada", "grace"):
-        answer = await notes.post("/notes", {"text": "a"}, token=issuer.token(person), key="k")
-        assert (answer.status_code, "idempotency-replayed" in answer.headers) == (201, False)
-
-
-async def test_a_final_refusal_is_stored_and_another_may_be_tried_again(serve: Serve, issuer: Issuer) -> None:
-    notes = await serve(build)
-    for replayed in (False, True):
-        answer = await notes.post("/notes", {"text": "never"}, token=issuer.token(), key="k-1")
-        assert (answer.status_code, answer.json()["code"]) == (409, "no")
-        assert ("idempotency-replayed" in answer.headers) is replayed
-    assert (await notes.post("/notes", {"text": "later"}, token=issuer.token(), key="k-2")).status_code == 409
-    assert (await notes.post("/notes", {"text": "later"}, token=issuer.token(), key="k-2")).status_code == 201
-    assert (await notes.get("/notes")).json() == {"count": 1}
-
-
-async def test_fifty_duplicates_at_once_have_one_effect(serve: Serve, issuer: Issuer) -> None:
-    notes = await serve(build)
-    token = issuer.token()
-    answers = await asyncio.gather(
-        *(notes.post("/notes", {"text": "a"}, token=token, key="k") for _ in range(50))
-    )
-    assert {answer.status_code for answer in answers} == {201}
-    assert (await notes.get("/notes")).json() == {"count": 1}
-
-
-async def test_the_loser_of_a_race_for_a_row_tries_again(serve: Serve, issuer: Issuer) -> None:
-    notes = await serve(build)
-    answer = await notes.post("/notes", {"text": "race"}, token=issuer.token())
-    assert answer.status_code == 201
-    assert (await notes.get("/notes")).json() == {"count": 1}
-
-
-async def test_an_effect_is_made_though_its_client_hung_up(serve: Serve, issuer: Issuer) -> None:
-    notes = await serve(build)
-    await notes.faults(hold="before")
-    waiting = asyncio.ensure_future(notes.post("/notes", {"text": "a"}, token=issuer.token(), key="k"))
-    await notes.held()
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    await notes.client.delete("/faults")
-
-    async def made() -> bool:
-        return bool((await notes.get("/notes")).json()["count"] == 1)
-
-    await until(made)
-    again = await notes.post("/notes", {"text": "a"}, token=issuer.token(), key="k")
-    assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
-    assert (await notes.get("/notes")).json() == {"count": 1}
-
-
 async def test_one_request_too_many_is_told_to_come_back() -> None:
     gate = asyncio.Event()
 
@@ -293,55 +144,6 @@ async def test_openapi_tells_access_keys_and_refusals(serve: Serve) -> None:
 
 async def test_a_service_may_serve_pages_of_its_own(serve: Serve) -> None:
     assert (await (await serve(build)).get("/page")).text == "a page"
-
-
-async def test_faults_are_not_there_unless_asked_for(serve: Serve) -> None:
-    notes = await serve(build, faults=False)
-    assert (await notes.client.put("/faults", json={"latency_ms": 1})).status_code == 404
-
-
-async def test_faults_strike_what_matches_as_often_as_asked(serve: Serve, issuer: Issuer) -> None:
-    notes = await serve(build)
-    await notes.faults(error_rate=1, status=500, match="GET /notes", times=2)
-    assert [(await notes.get("/notes")).status_code for _ in range(3)] == [500, 500, 200]
-    await notes.faults(error_rate=1, match="POST /loose/{id}$")
-    assert (await notes.get("/notes")).status_code == 200
-    assert (await notes.post("/loose/7", token=issuer.saga_token())).status_code == 503
-    await notes.faults(error_rate=1)
-    for path in ("/livez", "/readyz", "/openapi.json", "/faults"):
-        assert (await notes.get(path)).status_code == 200
-    assert (await notes.get("/notes")).json()["code"] == "fault-injected"
-    await notes.client.delete("/faults")
-    assert (await notes.get("/notes")).status_code == 200
-
-
-async def test_a_wrong_fault_plan_is_refused_with_a_pointer(serve: Serve) -> None:
-    notes = await serve(build)
-    answer = await notes.client.put("/faults", json={"error_rate": 2, "typo": 1})
-    assert {error["pointer"] for error in answer.json()["errors"]} == {"/error_rate", "/typo"}
-
-
-async def test_held_requests_wait_before_or_after_their_effect_until_released(
-    serve: Serve, issuer: Issuer
-) -> None:
-    notes = await serve(build)
-    for hold, effects in (("before", 0), ("after", 2)):
-        await notes.faults(hold=hold, match="POST /notes")
-        async with asyncio.TaskGroup() as group:
-            parked = group.create_task(notes.post("/notes", {"text": "a"}, token=issuer.token()))
-            await notes.held()
-            assert (await notes.get("/notes")).json() == {"count": effects}
-            await notes.release()
-        assert parked.result().status_code == 201
-
-
-async def test_a_slow_service_is_slow_by_what_was_asked(serve: Serve) -> None:
-    notes = await serve(build)
-    await notes.faults(latency_ms=200)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    await notes.get("/notes")
-    assert loop.time() - began >= 0.2
 
 
 async def test_sigterm_ends_a_service_promptly_even_with_a_held_request(
