@@ -8,7 +8,6 @@ its first bytes leave at once, and an orderly end says `bye`. A client that stop
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -54,8 +53,7 @@ async def live(
             await _pump(stream, send)
         finally:
             watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
+            await asyncio.gather(watching, return_exceptions=True)
 
 
 async def snapshot(

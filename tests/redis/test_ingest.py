@@ -1,0 +1,284 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from bff.calls import SagaStatus
+from bff.live import Ingester, Registry
+from bff.live.ingest.redis_streams import stream_names
+from bff.stores.events import DEAD, EventBus
+from bff.stores.journal import Entry, Journal
+from bff.stores.link import RedisLink, StoreUnavailable, reaching
+from bff.stores.values import Values
+from tests.conftest import Valkey
+
+OWNER = "https://id.example|ada"
+AT = "2026-03-01T10:00:00Z"
+STREAM = "events:orders:0"
+
+
+class Stock(BaseModel):
+    sku: str
+    available: int
+
+
+REGISTRY = Registry({"order": SagaStatus}, {"stock": Stock})
+
+
+def status(saga: str, sequence: int, **changes: Any) -> str:
+    data = {"status": "RUNNING", "step": "reserve", "attempt": 1, "reason": None, "owner": OWNER}
+    data |= {"mutation": "k1", "at": AT, "data": {"total_cents": 5}}
+    event: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": f"{saga}:{sequence}",
+        "source": "/services/orders",
+        "subject": saga,
+    }
+    event |= {"type": "shop.order.status", "sequence": str(sequence), "data": data | changes}
+    event["traceparent"] = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    return json.dumps(event)
+
+
+def stock(sku: str, version: int, available: Any = 7) -> str:
+    event: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": f"{sku}:{version}",
+        "source": "/services/inventory",
+        "subject": sku,
+    }
+    event |= {"type": "shop.stock.value", "sequence": str(version)}
+    event["data"] = {
+        "version": version,
+        "at": AT,
+        "data": {"sku": sku, "available": available, "version": version},
+    }
+    return json.dumps(event)
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[RedisLink]:
+    async with RedisLink(redis_url) as opened:
+        yield opened
+
+
+def ingester(
+    link: RedisLink, journal: Journal | None = None, streams: tuple[str, ...] = (STREAM,), **more: Any
+) -> Ingester:
+    return Ingester(link, journal or Journal(link), Values(link), REGISTRY, streams, block=0.1, **more)
+
+
+async def publish(link: RedisLink, *bodies: str | bytes, stream: str = STREAM) -> None:
+    for body in bodies:
+        await link.client.xadd(stream, {"event": body})
+
+
+async def told(link: RedisLink) -> list[dict[str, Any]]:
+    return [json.loads(entry) for entry in (await Journal(link).open(OWNER, None)).entries]
+
+
+async def until(holds: Callable[[], Any], *, seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                if await holds():
+                    return
+            except StoreUnavailable:
+                pass
+            await asyncio.sleep(0.02)
+
+
+async def position(link: RedisLink, stream: str = STREAM) -> str:
+    bus = EventBus(link)
+    await bus.close()
+    return (await bus.positions([stream]))[stream]
+
+
+async def read_all(link: RedisLink, stream: str = STREAM) -> None:
+    async def caught_up() -> bool:
+        client: Any = link.client
+        last = await client.xrevrange(stream, count=1)
+        return bool(last) and await position(link, stream) == last[0][0].decode()
+
+    await until(caught_up)
+
+
+def test_templates_name_every_partition() -> None:
+    assert stream_names(["events:a:{p}", "events:b"], 3) == [
+        "events:a:0",
+        "events:a:1",
+        "events:a:2",
+        "events:b",
+    ]
+
+
+async def test_a_status_event_becomes_the_contracts_saga_entry(link: RedisLink) -> None:
+    async with ingester(link):
+        await publish(link, status("o1", 1))
+        await read_all(link)
+    assert await told(link) == [
+        {
+            **{
+                "id": "o1",
+                "type": "order",
+                "status": "RUNNING",
+                "step": "reserve",
+                "attempt": 1,
+                "version": 1,
+            },
+            **{"reason": None, "mutation": "k1", "at": AT, "data": {"total_cents": 5}},
+            "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01",
+        }
+    ]
+
+
+async def test_a_value_event_becomes_the_value_with_only_declared_fields(link: RedisLink) -> None:
+    async with ingester(link):
+        await publish(link, stock("mug-01", 4), stock("mug-01", 3, 99))
+        await read_all(link)
+    kept = (await Values(link).get(["stock/mug-01"]))["stock/mug-01"]
+    assert json.loads(kept.payload) == {
+        **{"name": "stock/mug-01", "version": 4, "at": AT},
+        "data": {"sku": "mug-01", "available": 7},
+    }
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"not json",
+        b"[]",
+        b"{}",
+        b"\xff\xfe",
+        status("o9", 1, status="EXPLODED"),
+        status("o9", 1, owner=""),
+        status("o9", 1).replace('"1.0"', '"0.3"'),
+        status("o9", 1).replace('"sequence": "1"', '"sequence": "one"'),
+        status("o9", 0),
+        status("o9", 1).replace('"subject": "o9", ', ""),
+        status("o9", 1, data="x" * 70_000),
+        stock("mug 01", 1),
+        stock("mug-01", 1, "many"),
+    ],
+)
+async def test_a_bad_event_is_set_aside_and_the_next_goes_through(link: RedisLink, bad: str | bytes) -> None:
+    async with ingester(link):
+        await publish(link, bad, status("o1", 1))
+        await read_all(link)
+    assert [row["id"] for row in await told(link)] == ["o1"]
+    client: Any = link.client
+    ((_, dead),) = await client.xrange(DEAD)
+    assert dead[b"stream"] == STREAM.encode()
+    assert dead[b"why"]
+    body = bad if isinstance(bad, bytes) else bad.encode()
+    assert dead[b"body"] == body[:65_536]
+
+
+async def test_events_of_undeclared_types_are_nobodys_business(link: RedisLink) -> None:
+    other = json.dumps({"type": "shop.invoice.sent", "anything": 1})
+    async with ingester(link):
+        await publish(link, other, status("o1", 1).replace("shop.order.", "shop.parcel."), status("o1", 1))
+        await read_all(link)
+    assert len(await told(link)) == 1
+    assert await link.client.exists(DEAD) == 0
+
+
+async def test_an_ingester_stopped_between_effect_and_position_repeats_nothing(link: RedisLink) -> None:
+    class Dying(Journal):
+        """Stops the ingester right after an effect, before its position can be saved."""
+
+        left = 0
+        died: asyncio.Event
+
+        async def append(self, owner: str, entry: Entry) -> Any:
+            outcome = await super().append(owner, entry)
+            self.left -= 1
+            if self.left == 0:
+                self.died.set()
+                await asyncio.Event().wait()
+            return outcome
+
+    await publish(link, *(status(f"o{number % 3}", number // 3 + 1) for number in range(60)))
+    for round in range(5):
+        journal = Dying(link)
+        journal.left, journal.died = 7 + round, asyncio.Event()
+        reader = ingester(link, journal)
+        await reader.start()
+        await asyncio.wait_for(journal.died.wait(), 5)
+        await reader.stop()
+        assert await position(link) == "0-0"
+    async with ingester(link):
+        await read_all(link)
+    opened = await Journal(link).open(OWNER, None)
+    assert opened.position is not None and opened.position.offset == 60
+    history = await Journal(link).open(OWNER, type(opened.position)(opened.position.epoch, 0))
+    rows = [json.loads(entry) for entry in history.entries]
+    for saga in ("o0", "o1", "o2"):
+        assert [row["version"] for row in rows if row["id"] == saga] == list(range(1, 21))
+
+
+async def test_another_process_takes_over_within_three_seconds_of_a_death(link: RedisLink) -> None:
+    dead = ingester(link)
+    await dead.start()
+    await publish(link, status("o1", 1))
+    await read_all(link)
+    # What kill -9 leaves behind: the lease is neither renewed nor released.
+    assert dead._main is not None
+    dead._main.cancel()
+    await asyncio.wait([dead._main])
+    assert await link.client.exists("bff:{lease:ingest}")
+    async with ingester(link):
+        await publish(link, status("o1", 2))
+        await asyncio.wait_for(read_all(link), 3)
+    await dead.stop()
+    assert [row["version"] for row in await told(link)] == [2]
+
+
+async def test_a_stopped_ingester_hands_over_at_once(link: RedisLink) -> None:
+    async with ingester(link, lease=60.0):
+        await publish(link, status("o1", 1))
+        await read_all(link)
+    assert await link.client.exists("bff:{lease:ingest}") == 0
+
+
+async def test_two_ingesters_and_many_partitions_tell_everything_once(link: RedisLink) -> None:
+    names = tuple(stream_names(["events:orders:{p}"], 8))
+    async with ingester(link, streams=names), ingester(link, streams=names):
+        for number in range(120):
+            await publish(link, status(f"o{number % 8}", number // 8 + 1), stream=names[number % 8])
+        for name in names:
+            await read_all(link, name)
+    top = (await Journal(link).open(OWNER, None)).position
+    assert top is not None and top.offset == 120
+
+
+async def test_a_gap_nobody_fills_does_not_hang(link: RedisLink) -> None:
+    async with ingester(link, Journal(link, gap=0.3)):
+        await publish(link, status("o1", 1), status("o1", 3))
+
+        async def let_through() -> bool:
+            return [row["version"] for row in await told(link)] == [3]
+
+        await until(let_through)
+
+
+async def test_redis_away_is_waited_for(own_valkey: Valkey) -> None:
+    own_valkey.stop()
+    async with RedisLink(own_valkey.url, timeout=0.3) as link, ingester(link):
+        await asyncio.sleep(0.2)
+        own_valkey.start()
+        await publish(link, status("o1", 1))
+        await read_all(link)
+        own_valkey.stop()
+        own_valkey.start()
+
+        async def published() -> bool:
+            with reaching("the test's own event"):
+                await publish(link, status("o2", 1))
+            return True
+
+        await until(published)
+        await read_all(link)
+        assert [row["id"] for row in await told(link)] == ["o2"]
