@@ -1,0 +1,376 @@
+"""Browser sessions on a real server: races, ends, refreshes, and absences of Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bff.edge.fetch import FetchFailed
+from bff.edge.problem import Problem
+from bff.edge.record import SessionKey, SessionRecord, Tokens
+from bff.edge.session import RefreshRefused, Sessions
+from bff.edge.settings import SessionSettings
+from bff.stores.link import RedisLink, StoreUnavailable
+from bff.stores.sessions import SessionStore
+from tests.conftest import Valkey
+
+ISSUER = "https://issuer.test"
+SETTINGS = SessionSettings()
+
+
+@dataclass
+class Clock:
+    """Time as it is, and as much later as a test likes."""
+
+    base: Callable[[], float]
+    later: float = 0.0
+
+    def __call__(self) -> float:
+        return self.base() + self.later
+
+
+@dataclass
+class TokenEndpoint:
+    """A provider that rotates refresh tokens and takes each only once, as real ones do."""
+
+    valid: str = "r1"
+    redeemed: list[str] = field(default_factory=list)
+    takes: float = 0.05
+    error: Exception | None = None
+    life: float = 300.0
+
+    async def renew(self, refresh_token: str) -> Tokens:
+        self.redeemed.append(refresh_token)
+        await asyncio.sleep(self.takes)
+        if self.error is not None:
+            raise self.error
+        if refresh_token != self.valid:
+            raise RefreshRefused("invalid_grant")
+        number = int(self.valid[1:]) + 1
+        self.valid = f"r{number}"
+        now = time.time()
+        return Tokens(f"a{number}", now, now + self.life, refresh_token=self.valid)
+
+
+def record(
+    life: float = 300.0, *, subject: str = "ada", sid: str | None = "s1", refresh: str | None = "r1"
+) -> SessionRecord:
+    now = time.time()
+    tokens = Tokens("a1", now - 1000, now + life, frozenset({"shop"}), refresh, "id1")
+    return SessionRecord(ISSUER, subject, sid, {"name": "Ada"}, tokens)
+
+
+Make = Callable[..., Sessions]
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[RedisLink]:
+    async with RedisLink(redis_url) as link:
+        yield link
+
+
+@pytest.fixture
+async def make(link: RedisLink) -> AsyncIterator[Make]:
+    made: list[Sessions] = []
+
+    def sessions(
+        settings: SessionSettings = SETTINGS, *, over: RedisLink | None = None, **options: Any
+    ) -> Sessions:
+        made.append(Sessions(SessionStore(over or link), settings, **options))
+        return made[-1]
+
+    yield sessions
+    for one in made:
+        await one.close()
+
+
+async def test_a_session_begun_on_one_gateway_is_known_on_another(make: Make) -> None:
+    renew = TokenEndpoint().renew
+    cookie = await make(renew=renew).start(record())
+    principal = await make(renew=renew).principal(cookie)
+    assert principal is not None
+    assert principal.id == f"{ISSUER}|ada"
+    assert principal.token == "a1"
+    assert principal.scopes == {"shop"}
+    assert principal.claims == {"name": "Ada"}
+    assert principal.session is not None and principal.session not in cookie
+    assert abs(principal.expires_at - time.time() - SETTINGS.lifetime) < 5
+
+
+async def test_an_unknown_cookie_is_nobody(make: Make) -> None:
+    sessions = make()
+    for cookie in (None, "", "x", SessionKey.new().value, "a" * 43):
+        assert await sessions.principal(cookie) is None
+
+
+async def test_redis_holds_neither_tokens_nor_claims_nor_the_cookie(make: Make, link: RedisLink) -> None:
+    cookie = await make().start(record(refresh="the-refresh-token"))
+    client: Any = link.client
+    everything = b""
+    async for key in client.scan_iter():
+        assert await client.pttl(key) > 0, key
+        kind = await client.type(key)
+        everything += key + (b"".join((await client.hgetall(key)).values()) if kind == b"hash" else b"")
+    assert everything
+    for secret in (cookie.encode(), b"the-refresh-token", b"Ada", b"ada"):
+        assert secret not in everything
+
+
+async def test_each_use_pushes_the_idle_end_away_and_none_the_absolute_one(link: RedisLink) -> None:
+    store = SessionStore(link)
+
+    async def put(id: str, lifetime: float, idle: float) -> None:
+        await store.put(id, b"x", issuer=ISSUER, subject="ada", sid=None, lifetime=lifetime, idle=idle)
+
+    await put("idle", 30, 0.4)
+    await put("ends", 0.8, 30)
+    began = time.monotonic()
+    while time.monotonic() - began < 0.6:
+        assert await store.open("idle", idle=0.4) is not None
+        assert await store.open("ends", idle=30) is not None
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.45)
+    assert await store.open("idle", idle=0.4) is None
+    assert await store.open("ends", idle=30) is None
+
+
+async def test_a_session_without_a_refresh_token_ends_with_its_access_token(make: Make) -> None:
+    sessions = make(renew=TokenEndpoint().renew)
+    cookie = await sessions.start(record(1.0, refresh=None))
+    assert await sessions.principal(cookie) is not None
+    await asyncio.sleep(1.1)
+    assert await sessions.principal(cookie) is None
+
+
+async def test_fifty_requests_at_once_redeem_the_refresh_token_once(make: Make) -> None:
+    endpoint = TokenEndpoint()
+    sessions = make(renew=endpoint.renew)
+    cookie = await sessions.start(record(10.0))
+    found = await asyncio.gather(*(sessions.principal(cookie) for _ in range(50)))
+    assert endpoint.redeemed == ["r1"]
+    assert {principal and principal.token for principal in found} == {"a2"}
+
+
+async def test_five_gateways_at_once_redeem_the_refresh_token_once(make: Make, redis_url: str) -> None:
+    endpoint = TokenEndpoint(takes=0.2)
+    gateways = [make(renew=endpoint.renew) for _ in range(5)]
+    cookie = await gateways[0].start(record(10.0))
+    found = await asyncio.gather(*(one.principal(cookie) for one in gateways for _ in range(10)))
+    assert endpoint.redeemed == ["r1"]
+    assert {principal and principal.token for principal in found} == {"a2"}
+    assert {(await one.principal(cookie)).token for one in gateways} == {"a2"}  # type: ignore[union-attr]
+
+
+async def test_each_refresh_uses_the_newest_refresh_token(make: Make) -> None:
+    endpoint = TokenEndpoint(life=0.3, takes=0.0)
+    sessions = make(renew=endpoint.renew)
+    cookie = await sessions.start(record(10.0))
+    seen = set()
+    end = time.monotonic() + 5
+    while len(seen) < 4 and time.monotonic() < end:
+        principal = await sessions.principal(cookie)
+        assert principal is not None
+        seen.add(principal.token)
+        await asyncio.sleep(0.02)
+    assert seen == {"a2", "a3", "a4", "a5"}
+    assert endpoint.redeemed == ["r1", "r2", "r3", "r4"]
+
+
+async def test_a_browser_that_leaves_does_not_lose_the_new_refresh_token(make: Make) -> None:
+    endpoint = TokenEndpoint(takes=0.2)
+    sessions = make(renew=endpoint.renew)
+    cookie = await sessions.start(record(10.0))
+    leaving = asyncio.ensure_future(sessions.principal(cookie))
+    while not endpoint.redeemed:
+        await asyncio.sleep(0.005)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    principal = await sessions.principal(cookie)
+    assert principal is not None and principal.token == "a2"
+    assert endpoint.redeemed == ["r1"]
+
+
+async def test_a_refused_refresh_ends_the_session_everywhere(make: Make) -> None:
+    ended: list[str] = []
+
+    async def on_end(id: str) -> None:
+        ended.append(id)
+
+    endpoint = TokenEndpoint(valid="r9")
+    here, there = make(renew=endpoint.renew, on_end=on_end), make(renew=endpoint.renew)
+    cookie = await here.start(record(10.0))
+    assert await asyncio.gather(*(here.principal(cookie) for _ in range(5))) == [None] * 5
+    key = SessionKey.read(cookie)
+    assert key is not None and ended == [key.id]
+    assert await there.principal(cookie) is None
+    assert endpoint.redeemed == ["r1"]
+
+
+async def test_a_provider_that_is_away_signs_nobody_out(make: Make) -> None:
+    endpoint = TokenEndpoint(error=FetchFailed("away"))
+    clock = Clock(time.time)
+    sessions = make(renew=endpoint.renew, clock=clock)
+    cookie = await sessions.start(record(20.0))
+    for _ in range(10):
+        principal = await sessions.principal(cookie)
+        assert principal is not None and principal.token == "a1"
+    assert len(endpoint.redeemed) == 1, "a provider that is away is not asked by every request"
+    clock.later = 30
+    with pytest.raises(Problem) as caught:
+        await sessions.principal(cookie)
+    assert (caught.value.status, caught.value.code) == (503, "unavailable")
+
+
+async def test_a_refresh_that_was_given_up_does_not_block_the_next(make: Make, link: RedisLink) -> None:
+    endpoint = TokenEndpoint(error=FetchFailed("away"), takes=0.0)
+    monotonic = Clock(time.monotonic)
+    sessions = make(renew=endpoint.renew, monotonic=monotonic)
+    cookie = await sessions.start(record(20.0))
+    await sessions.principal(cookie)
+    endpoint.error = None
+    monotonic.later = 3
+    principal = await sessions.principal(cookie)
+    assert principal is not None and principal.token == "a2"
+
+
+async def test_a_session_ended_during_its_refresh_stays_ended(make: Make) -> None:
+    endpoint = TokenEndpoint(takes=0.2)
+    here, there = make(renew=endpoint.renew), make(renew=endpoint.renew)
+    cookie = await here.start(record(10.0))
+    refreshing = asyncio.ensure_future(here.principal(cookie))
+    while not endpoint.redeemed:
+        await asyncio.sleep(0.005)
+    await there.end(cookie)
+    assert await refreshing is None
+    assert await here.principal(cookie) is None
+    assert await there.principal(cookie) is None
+
+
+async def test_signing_out_gives_the_record_back_and_ends_it_on_every_gateway(make: Make) -> None:
+    here, there = make(), make()
+    cookie = await here.start(record())
+    assert await there.principal(cookie) is not None
+    left = await here.end(cookie)
+    assert left is not None and left.tokens.id_token == "id1"
+    assert await there.principal(cookie) is None
+    assert await here.end(cookie) is None
+
+
+async def test_the_provider_can_end_sessions_by_its_own_session_or_by_person(make: Make) -> None:
+    ended: list[str] = []
+
+    async def on_end(id: str) -> None:
+        ended.append(id)
+
+    sessions = make(on_end=on_end)
+    first, second = await sessions.start(record(sid="s1")), await sessions.start(record(sid="s2"))
+    other = await sessions.start(record(subject="bruno", sid="s3"))
+    assert await sessions.end_all("https://other.test", sid="s1", subject=None) == 0
+    assert await sessions.end_all(ISSUER, sid="s1", subject="ada") == 1
+    assert await sessions.principal(first) is None
+    assert await sessions.principal(second) is not None
+    assert await sessions.end_all(ISSUER, sid=None, subject="ada") >= 1
+    assert await sessions.principal(second) is None
+    assert await sessions.principal(other) is not None
+    keys = [SessionKey.read(first), SessionKey.read(second)]
+    assert {key.id for key in keys if key} <= set(ended)
+
+
+async def test_the_index_of_a_person_is_bounded(link: RedisLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bff.stores.sessions.INDEXED", 5)
+    store = SessionStore(link)
+    for number in range(20):
+        await store.put(
+            str(number), b"x", issuer=ISSUER, subject="ada", sid=None, lifetime=60 + number, idle=60
+        )
+    assert await store.end_all(ISSUER, subject="ada") == ["15", "16", "17", "18", "19"]
+
+
+async def test_a_logout_token_counts_once(link: RedisLink) -> None:
+    store = SessionStore(link)
+    seen = await asyncio.gather(*(store.once(ISSUER, "jti", keep=60) for _ in range(20)))
+    assert sum(seen) == 1
+
+
+def frozen(server: Valkey) -> Callable[[], None]:
+    server.send(signal.SIGSTOP)
+    return lambda: server.send(signal.SIGCONT)
+
+
+@pytest.fixture
+async def own(own_valkey: Valkey) -> AsyncIterator[RedisLink]:
+    async with RedisLink(own_valkey.url, timeout=0.1) as link:
+        yield link
+
+
+async def test_while_redis_is_away_a_session_seen_lately_goes_on_and_another_gets_503(
+    make: Make, own: RedisLink, own_valkey: Valkey
+) -> None:
+    monotonic = Clock(time.monotonic)
+    sessions, stranger = make(over=own, monotonic=monotonic), make(over=own)
+    cookie = await sessions.start(record(20_000))
+    own_valkey.stop()
+    with pytest.raises(Problem) as caught:
+        await stranger.principal(cookie)
+    assert (caught.value.status, caught.value.code) == (503, "unavailable")
+    assert await sessions.principal(cookie, safe=False) is not None
+    monotonic.later = 61
+    assert await sessions.principal(cookie, safe=True) is not None
+    with pytest.raises(Problem, match="503"):
+        await sessions.principal(cookie, safe=False)
+    monotonic.later = 301
+    with pytest.raises(Problem, match="503"):
+        await sessions.principal(cookie, safe=True)
+    with pytest.raises(Problem, match="503"):
+        await sessions.end(cookie)
+    with pytest.raises(Problem, match="503"):
+        await sessions.start(record())
+
+
+async def test_a_frozen_redis_costs_a_few_requests_their_patience_and_not_every_one(
+    make: Make, own: RedisLink, own_valkey: Valkey
+) -> None:
+    sessions = make(over=own)
+    cookie = await sessions.start(record(20_000))
+    thaw = frozen(own_valkey)
+    try:
+        began = time.monotonic()
+        for _ in range(200):
+            assert await sessions.principal(cookie) is not None
+        assert time.monotonic() - began < 1.5
+    finally:
+        thaw()
+    end = time.monotonic() + 10
+    stranger = make(over=own)
+    while time.monotonic() < end:
+        try:
+            assert await stranger.principal(cookie) is not None
+            break
+        except Problem:
+            await asyncio.sleep(0.05)
+    else:
+        pytest.fail("sessions did not come back")
+
+
+async def test_a_store_without_redis_says_so(own: RedisLink, own_valkey: Valkey) -> None:
+    store = SessionStore(own)
+    own_valkey.stop()
+    attempts: list[Callable[[], Awaitable[Any]]] = [
+        lambda: store.open("x", idle=1),
+        lambda: store.lock("x", "h"),
+        lambda: store.unlock("x", "h"),
+        lambda: store.swap("x", 1, b"", "h"),
+        lambda: store.end("x"),
+        lambda: store.end_all(ISSUER, sid="s"),
+        lambda: store.once(ISSUER, "j", keep=1),
+    ]
+    for attempt in attempts:
+        with pytest.raises(StoreUnavailable):
+            await attempt()

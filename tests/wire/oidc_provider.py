@@ -1,0 +1,144 @@
+"""A small OpenID provider for tests: real keys, real code flow with PKCE, and every way to answer wrongly.
+
+It signs the one person in without asking. `bend` changes an ID token's claims, `answers` the way back to the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from tests.unit.edge.issuing import ec_key, jwk, sign
+
+CLIENT, SECRET = "bff", "se:cret+/%"
+
+
+class OidcProvider:
+    """issuer: set once its address is known; life: seconds an access token lives."""
+
+    def __init__(self, redirect_uri: str) -> None:
+        self.issuer = ""
+        self.redirect_uri = redirect_uri
+        self.key = ec_key()
+        self.signs_with = self.key
+        self.life = 300
+        self.subject = "ada"
+        self.sid = "provider-session-1"
+        self.bend: Callable[[dict[str, Any]], dict[str, Any]] = lambda claims: claims
+        self.answers: Callable[[dict[str, str]], dict[str, str]] = lambda query: query
+        self.codes: dict[str, dict[str, str]] = {}
+        self.refresh: set[str] = set()
+        self.redeemed: list[str] = []
+        self.token_status = 200
+        self.extra: dict[str, Any] = {}
+        self.app = Starlette(
+            routes=[
+                Route("/.well-known/openid-configuration", self.discovery),
+                Route("/keys", self.keys),
+                Route("/authorize", self.authorize),
+                Route("/token", self.token, methods=["POST"]),
+            ]
+        )
+
+    async def discovery(self, request: Request) -> Response:
+        document = {
+            "issuer": self.issuer,
+            "authorization_endpoint": f"{self.issuer}/authorize",
+            "token_endpoint": f"{self.issuer}/token",
+            "jwks_uri": f"{self.issuer}/keys",
+            "end_session_endpoint": f"{self.issuer}/logout",
+            "authorization_response_iss_parameter_supported": True,
+        }
+        return JSONResponse(
+            {name: value for name, value in (document | self.extra).items() if value is not None}
+        )
+
+    async def keys(self, request: Request) -> Response:
+        return JSONResponse({"keys": [jwk(self.key, "p1", use="sig", alg="ES256")]})
+
+    async def authorize(self, request: Request) -> Response:
+        query = dict(request.query_params)
+        good = (
+            query.get("response_type") == "code"
+            and query.get("client_id") == CLIENT
+            and query.get("redirect_uri") == self.redirect_uri
+            and query.get("code_challenge_method") == "S256"
+            and len(query.get("code_challenge", "")) == 43
+            and "openid" in query.get("scope", "").split()
+            and query.get("nonce")
+        )
+        if not good:
+            return JSONResponse({"error": "invalid_request"}, 400)
+        code = secrets.token_urlsafe(16)
+        self.codes[code] = query
+        answer = self.answers({"code": code, "state": query["state"], "iss": self.issuer})
+        return RedirectResponse(f"{self.redirect_uri}?{urlencode(answer)}", 303)
+
+    async def token(self, request: Request) -> Response:
+        form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
+        scheme, _, pair = request.headers.get("authorization", "").partition(" ")
+        # RFC 6749 section 2.3.1: the secret arrives form-encoded inside Basic.
+        expected = f"{CLIENT}:se%3Acret%2B%2F%25"
+        if scheme != "Basic" or base64.b64decode(pair).decode() != expected:
+            return JSONResponse({"error": "invalid_client"}, 401)
+        if self.token_status != 200:
+            return JSONResponse({"error": "server_error"}, self.token_status)
+        if form["grant_type"] == "refresh_token":
+            await asyncio.sleep(0.05)
+            self.redeemed.append(form["refresh_token"])
+            if form["refresh_token"] not in self.refresh:
+                return JSONResponse({"error": "invalid_grant"}, 400)
+            self.refresh.discard(form["refresh_token"])
+            return JSONResponse(self._tokens())
+        begun = self.codes.pop(form["code"], None)
+        challenge = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        if (
+            begun is None
+            or form.get("redirect_uri") != self.redirect_uri
+            or base64.urlsafe_b64encode(challenge).rstrip(b"=").decode() != begun["code_challenge"]
+        ):
+            return JSONResponse({"error": "invalid_grant"}, 400)
+        return JSONResponse(self._tokens() | {"id_token": self.id_token(nonce=begun["nonce"])})
+
+    def id_token(self, **claims: Any) -> str:
+        now = int(time.time())
+        good = {"iss": self.issuer, "sub": self.subject, "aud": CLIENT, "iat": now, "exp": now + 60}
+        good |= {"sid": self.sid, "name": "Ada", "email": "ada@shop.test", **claims}
+        return sign(self.signs_with, self.bend(good), kid="p1", typ="JWT")
+
+    def logout_token(self, *, typ: str | None = "logout+jwt", **changes: Any) -> str:
+        now = int(time.time())
+        good: dict[str, Any] = {"iss": self.issuer, "aud": CLIENT, "iat": now, "exp": now + 60}
+        good |= {"jti": secrets.token_hex(8), "sid": self.sid}
+        good |= {"events": {"http://schemas.openid.net/event/backchannel-logout": {}}, **changes}
+        claims = {name: value for name, value in good.items() if value is not ...}
+        return sign(self.signs_with, claims, kid="p1", typ=typ)
+
+    def _tokens(self) -> dict[str, Any]:
+        refresh = secrets.token_urlsafe(16)
+        self.refresh.add(refresh)
+        return {
+            "access_token": f"access-{len(self.redeemed)}",
+            "token_type": "bearer",
+            "expires_in": self.life,
+            "refresh_token": refresh,
+            "scope": "openid shop",
+        }
+
+
+def readable(token: str) -> dict[str, Any]:
+    body = token.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return claims

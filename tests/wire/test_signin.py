@@ -1,0 +1,492 @@
+"""A whole sign-in over real sockets: a browser, this gateway's endpoints, a provider, Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from bff.edge import csrf
+from bff.edge.authenticate import Authenticator
+from bff.edge.fetch import Fetcher
+from bff.edge.jwt import TokenVerifier
+from bff.edge.oidc import SignIn
+from bff.edge.problem import Problem
+from bff.edge.provider import Provider
+from bff.edge.record import SessionKey
+from bff.edge.session import COOKIE, Sessions
+from bff.edge.settings import IssuerSettings, OidcSettings, SessionSettings
+from bff.stores.link import RedisLink
+from bff.stores.sessions import SessionStore
+from tests.unit.edge.issuing import sign
+
+from .oidc_provider import CLIENT, SECRET, OidcProvider, readable
+from .served import listening, served
+
+
+class Browser:
+    """What of a browser matters here: cookies by the rules of RFC 6265bis for one host, and no redirects followed."""
+
+    def __init__(self, client: httpx.AsyncClient, site: str) -> None:
+        self.client = client
+        self.site = site
+        self.jar: dict[str, str] = {}
+        self.rules: dict[str, str] = {}
+
+    async def ask(self, method: str, url: str, *, cross_site: bool = False, **options: Any) -> httpx.Response:
+        headers = dict(options.pop("headers", {}))
+        jar = {n: v for n, v in self.jar.items() if not (cross_site and "SameSite=Strict" in self.rules[n])}
+        if jar:
+            headers["cookie"] = "; ".join(f"{name}={value}" for name, value in jar.items())
+        answer = await self.client.request(method, url, headers=headers, **options)
+        for line in answer.headers.get_list("set-cookie"):
+            pair, _, rules = line.partition(";")
+            name, _, value = pair.partition("=")
+            if "Max-Age=0" in rules:
+                self.jar.pop(name, None)
+            else:
+                self.jar[name], self.rules[name] = value, rules
+        return answer
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self.ask("GET", self.site + path, **options)
+
+    async def post(self, path: str, **options: Any) -> httpx.Response:
+        return await self.ask("POST", self.site + path, headers={"x-bff": "1"}, **options)
+
+    async def begin(self, path: str = "/bff/login") -> str:
+        """To the provider and back; gives the callback's address, not yet visited."""
+        to_provider = await self.get(path)
+        assert to_provider.status_code == 303
+        back = await self.client.get(to_provider.headers["location"])
+        assert back.status_code == 303, back.text
+        return str(back.headers["location"])
+
+    async def sign_in(self, path: str = "/bff/login") -> httpx.Response:
+        return await self.ask("GET", await self.begin(path), cross_site=True)
+
+
+class House:
+    """One gateway's sign-in endpoints, its provider and what it told the hub."""
+
+    def __init__(self, provider: OidcProvider, site: str, browser: Callable[[], Browser]) -> None:
+        self.provider = provider
+        self.site = site
+        self.browser = browser
+        self.ended: list[str] = []
+
+    async def on_end(self, session: str) -> None:
+        self.ended.append(session)
+
+
+async def plain(_: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)
+    document = problem.document(correlation_id="c", trace_id="t")
+    return JSONResponse(document, problem.status, problem.response_headers())
+
+
+@pytest.fixture
+async def house(redis_url: str) -> AsyncIterator[House]:
+    sock, provider_sock = listening(), listening()
+    site = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    provider = OidcProvider(f"{site}/bff/callback")
+    provider.issuer = f"http://127.0.0.1:{provider_sock.getsockname()[1]}"
+    async with RedisLink(redis_url) as link, httpx.AsyncClient() as client:
+        house = House(provider, site, lambda: Browser(client, site))
+        fetch = Fetcher()
+        trusted = IssuerSettings(issuer=provider.issuer, audience="shop")
+        verifier = TokenVerifier([trusted], fetch)
+        settings = OidcSettings(issuer=provider.issuer, client_id=CLIENT, client_secret=SECRET)  # type: ignore[arg-type]
+        oidc = Provider(settings, fetch, redirect_uri=provider.redirect_uri)
+        store = SessionStore(link)
+        sessions = Sessions(store, SessionSettings(), renew=oidc.renew, on_end=house.on_end)
+        authenticator = Authenticator(verifier, sessions)
+        sign_in = SignIn(oidc, sessions, store, authenticator, client_secret=SECRET, public_url=site)
+
+        async def token(request: Request) -> Response:
+            principal = await authenticator(request.scope)
+            csrf.check(request.scope, principal, site)
+            return JSONResponse(principal and {"token": principal.token, "session": principal.session})
+
+        routes = [*sign_in.routes(), Route("/token", token, methods=["GET", "POST"])]
+        app = Starlette(routes=routes, exception_handlers={Problem: plain})
+        async with served(app, sock), served(provider.app, provider_sock):
+            yield house
+            await sessions.close()
+            await verifier.close()
+            await oidc.close()
+            await fetch.close()
+
+
+def problem_of(answer: httpx.Response, status: int, code: str) -> str:
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert COOKIE not in {line.partition("=")[0] for line in answer.headers.get_list("set-cookie")}
+    return str(answer.json()["detail"])
+
+
+async def test_a_browser_signs_in_is_known_and_signs_out(house: House) -> None:
+    browser = house.browser()
+    problem_of(await browser.get("/bff/user"), 401, "unauthenticated")
+    landed = await browser.sign_in("/bff/login?return=/orders%3Ftab%3D1%26x%3D%22%3E")
+    assert landed.status_code == 200
+    assert 'content="0;url=/orders?tab=1&amp;x=&quot;&gt;"' in landed.text
+    assert landed.headers["cache-control"] == "no-store"
+    assert set(browser.jar) == {COOKIE}
+    rules = browser.rules[COOKIE]
+    assert all(rule in rules for rule in ("Path=/", "Secure", "HttpOnly", "SameSite=Strict"))
+    assert "Domain" not in rules
+
+    user = (await browser.get("/bff/user")).json()
+    assert {key: user[key] for key in ("sub", "name", "email")} == {
+        "sub": "ada",
+        "name": "Ada",
+        "email": "ada@shop.test",
+    }
+    assert 28_000 < user["expires_in"] <= 28_800
+    assert not {"nonce", "sid", "aud", "exp"} & set(user)
+    assert (await browser.get("/token")).json()["token"] == "access-0"
+
+    cookie = browser.jar[COOKIE]
+    left = (await browser.post("/bff/logout")).json()["redirect"]
+    query = {name: values[0] for name, values in parse_qs(urlsplit(left).query).items()}
+    assert left.startswith(f"{house.provider.issuer}/logout?")
+    assert query["post_logout_redirect_uri"] == f"{house.site}/"
+    assert readable(query["id_token_hint"])["sub"] == "ada"
+    assert browser.jar == {}
+    browser.jar, browser.rules = {COOKIE: cookie}, {COOKIE: ""}
+    problem_of(await browser.get("/bff/user"), 401, "unauthenticated")
+    key = SessionKey.read(cookie)
+    assert key is not None and house.ended == [key.id]
+    assert (await browser.post("/bff/logout")).json() == {"redirect": "/"}
+
+
+async def test_the_login_cookie_comes_back_across_sites_and_dies_with_the_flow(house: House) -> None:
+    browser = house.browser()
+    answer = await browser.get("/bff/login")
+    (line,) = answer.headers.get_list("set-cookie")
+    assert re.match(
+        r"__Host-bff-login-[0-9a-f]{16}=[0-9a-f]+; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600$", line
+    )
+    query = parse_qs(urlsplit(answer.headers["location"]).query)
+    assert query["code_challenge_method"] == ["S256"] and "code_verifier" not in query
+    assert query["scope"] == ["openid profile offline_access"]
+
+
+async def test_two_tabs_sign_in_at_once(house: House) -> None:
+    browser = house.browser()
+    first, second = await browser.begin("/bff/login?return=/a"), await browser.begin("/bff/login?return=/b")
+    assert len(browser.jar) == 2
+    assert "url=/b" in (await browser.ask("GET", second, cross_site=True)).text
+    assert "url=/a" in (await browser.ask("GET", first, cross_site=True)).text
+    assert set(browser.jar) == {COOKIE}
+    assert (await browser.get("/bff/user")).status_code == 200
+
+
+async def test_abandoned_sign_ins_do_not_pile_up_in_the_browser(house: House) -> None:
+    browser = house.browser()
+    for _ in range(12):
+        callback = await browser.begin()
+    assert len(browser.jar) == 5
+    assert (await browser.ask("GET", callback)).status_code == 200
+
+
+async def test_every_sign_in_gets_a_new_session_and_leaves_the_old_one(house: House) -> None:
+    browser = house.browser()
+    await browser.sign_in()
+    old = browser.jar[COOKIE]
+    callback = await browser.begin()
+    await browser.ask("GET", callback)
+    assert browser.jar[COOKIE] != old
+    new, browser.jar[COOKIE] = browser.jar[COOKIE], old
+    problem_of(await browser.get("/bff/user"), 401, "unauthenticated")
+    browser.jar[COOKIE] = new
+    assert (await browser.get("/bff/user")).status_code == 200
+
+
+async def test_a_session_cookie_planted_before_sign_in_is_not_the_one_after(house: House) -> None:
+    browser = house.browser()
+    planted = SessionKey.new().value
+    browser.jar, browser.rules = {COOKIE: planted}, {COOKIE: ""}
+    await browser.ask("GET", await browser.begin())
+    assert browser.jar[COOKIE] != planted
+
+
+async def test_a_replayed_callback_is_refused(house: House) -> None:
+    browser = house.browser()
+    callback = await browser.begin()
+    login = dict(browser.jar)
+    assert (await browser.ask("GET", callback)).status_code == 200
+    assert "begun in another browser" in problem_of(await browser.ask("GET", callback), 400, "sign-in-failed")
+    thief = house.browser()
+    thief.jar, thief.rules = login, dict.fromkeys(login, "")
+    assert "invalid_grant" in problem_of(await thief.ask("GET", callback), 400, "sign-in-failed")
+
+
+async def test_a_callback_brought_to_another_browser_is_refused(house: House) -> None:
+    callback = await house.browser().begin()
+    victim = house.browser()
+    problem_of(await victim.ask("GET", callback), 400, "sign-in-failed")
+    await victim.begin()
+    problem_of(await victim.ask("GET", callback), 400, "sign-in-failed")
+    assert house.provider.codes, "the code was not even tried"
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda url: url.replace("state=", "state=0"),
+        lambda url: re.sub(r"state=[^&]+", "state=", url),
+        lambda url: re.sub(r"&state=[^&]+", "", url),
+        lambda url: url + "&state=again",
+        lambda url: url + "&code=second",
+        lambda url: re.sub(r"(state=[0-9a-f]{16}\.)[^&]{43}", r"\g<1>" + "a" * 43, url),
+        lambda url: re.sub(r"code=[^&]+", "code=", url),
+        lambda url: re.sub(r"code=[^&]+", "code=made-up", url),
+        lambda url: re.sub(r"code=[^&]+", "error=access_denied", url),
+        lambda url: re.sub(r"code=[^&]+", "error=<script>", url),
+        lambda url: re.sub(r"&iss=[^&]+", "", url),
+        lambda url: re.sub(r"&iss=[^&]+", "&iss=https://evil.test", url),
+        lambda url: url + "/",
+    ],
+)
+async def test_a_bent_callback_is_refused_and_says_where_to_start_again(
+    house: House, bend: Callable[[str], str]
+) -> None:
+    browser = house.browser()
+    callback = await browser.begin("/bff/login?return=/orders")
+    detail = problem_of(await browser.ask("GET", bend(callback)), 400, "sign-in-failed")
+    assert "Start again at /bff/login" in detail and "script" not in detail
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"nonce": "another"},
+        {"nonce": None},
+        {"nonce": ["x"]},
+        {"aud": "shop"},
+        {"aud": [CLIENT, "other"]},
+        {"azp": "other"},
+        {"iss": "https://evil.test"},
+        {"exp": 1},
+        {"exp": "2099"},
+        {"iat": 1},
+        {"iat": 4_000_000_000},
+        {"sub": ""},
+        {"sub": None},
+    ],
+    ids=str,
+)
+async def test_an_id_token_that_does_not_fit_signs_nobody_in(house: House, changes: dict[str, Any]) -> None:
+    house.provider.bend = lambda claims: claims | changes
+    problem_of(await house.browser().sign_in(), 502, "sign-in-failed")
+
+
+async def test_an_id_token_by_another_key_or_of_another_kind_signs_nobody_in(house: House) -> None:
+    from tests.unit.edge.issuing import ec_key
+
+    browser = house.browser()
+    house.provider.signs_with = ec_key()
+    assert "signature" in problem_of(await browser.sign_in(), 502, "sign-in-failed")
+    house.provider.signs_with = house.provider.key
+    original = house.provider.id_token
+    house.provider.id_token = lambda **claims: sign(  # type: ignore[method-assign]
+        house.provider.key, readable(original(**claims)), kid="p1", typ="at+jwt"
+    )
+    assert "another kind" in problem_of(await browser.sign_in(), 502, "sign-in-failed")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.test",
+        "https://evil.test",
+        "/\\evil.test",
+        "/%09/evil.test",
+        "%0d%0aSet-Cookie:x",
+        "javascript:alert(1)",
+    ],
+)
+async def test_an_open_redirect_is_refused_before_anything_begins(house: House, path: str) -> None:
+    answer = await house.browser().get(f"/bff/login?return={path}")
+    problem_of(answer, 400, "invalid-request")
+    assert not answer.headers.get_list("set-cookie")
+
+
+async def test_a_provider_that_fails_is_said_so_and_not_blamed_on_the_person(house: House) -> None:
+    browser = house.browser()
+    house.provider.token_status = 500
+    answer = await browser.sign_in()
+    problem_of(answer, 503, "unavailable")
+    assert answer.headers["retry-after"]
+    assert not browser.jar, "the flow's cookie is gone, for its code is spent"
+
+
+async def test_a_discovery_document_of_another_issuer_is_not_believed(house: House) -> None:
+    house.provider.extra = {"issuer": "https://evil.test"}
+    problem_of(await house.browser().get("/bff/login"), 503, "unavailable")
+
+
+async def test_a_provider_without_an_end_session_place_still_lets_one_sign_out(house: House) -> None:
+    house.provider.extra = {"end_session_endpoint": None}
+    browser = house.browser()
+    await browser.sign_in()
+    assert (await browser.post("/bff/logout")).json() == {"redirect": "/"}
+    problem_of(await browser.get("/bff/user"), 401, "unauthenticated")
+
+
+async def test_signing_out_takes_the_own_page(house: House) -> None:
+    browser = house.browser()
+    await browser.sign_in()
+    for headers in (
+        {},
+        {"x-bff": "1", "origin": "https://evil.test"},
+        {"x-bff": "1", "sec-fetch-site": "cross-site"},
+    ):
+        answer = await browser.ask("POST", f"{house.site}/bff/logout", headers=headers)
+        problem_of(answer, 403, "csrf")
+    assert (await browser.get("/bff/user")).status_code == 200
+    assert house.ended == []
+
+
+async def test_fifty_requests_with_an_old_token_redeem_one_refresh_token(house: House) -> None:
+    house.provider.life = 1
+    browser = house.browser()
+    await browser.sign_in()
+    house.provider.life = 300
+    await asyncio.sleep(0.7)
+    answers = await asyncio.gather(*(browser.get("/token") for _ in range(50)))
+    assert {answer.json()["token"] for answer in answers} == {"access-1"}
+    assert len(house.provider.redeemed) == 1
+
+
+async def test_a_refused_refresh_signs_the_browser_out(house: House) -> None:
+    house.provider.life = 1
+    browser = house.browser()
+    await browser.sign_in()
+    house.provider.refresh.clear()
+    await asyncio.sleep(0.7)
+    problem_of(await browser.get("/bff/user"), 401, "unauthenticated")
+    assert len(house.ended) == 1
+
+
+Tell = Callable[[str], Awaitable[httpx.Response]]
+
+
+@pytest.fixture
+def tell(house: House) -> Tell:
+    async def tell(token: str) -> httpx.Response:
+        client = house.browser().client
+        return await client.post(f"{house.site}/bff/backchannel-logout", data={"logout_token": token})
+
+    return tell
+
+
+async def test_the_provider_ends_a_session_behind_the_browsers_back(house: House, tell: Tell) -> None:
+    browser, other = house.browser(), house.browser()
+    await browser.sign_in()
+    house.provider.sid = "provider-session-2"
+    await other.sign_in()
+    answer = await tell(house.provider.logout_token(sid="provider-session-1"))
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    problem_of(await browser.get("/bff/user"), 401, "unauthenticated")
+    assert (await other.get("/bff/user")).status_code == 200
+    assert len(house.ended) == 1
+    by_person = house.provider.logout_token(sid=..., sub="ada")
+    assert (await tell(by_person)).status_code == 200
+    problem_of(await other.get("/bff/user"), 401, "unauthenticated")
+    await other.sign_in()
+    assert (await tell(by_person)).status_code == 200
+    assert (await other.get("/bff/user")).status_code == 200, (
+        "a replayed logout ends nothing that began since"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"events": ...},
+        {"events": {}},
+        {"events": ["http://schemas.openid.net/event/backchannel-logout"]},
+        {"nonce": "n"},
+        {"aud": "shop"},
+        {"iss": "https://evil.test"},
+        {"exp": 1},
+        {"exp": ...},
+        {"jti": ...},
+        {"sid": ...},
+        {"sid": 7},
+        {"typ": "at+jwt"},
+    ],
+    ids=str,
+)
+async def test_a_logout_token_that_does_not_fit_ends_nothing(
+    house: House, tell: Tell, changes: dict[str, Any]
+) -> None:
+    browser = house.browser()
+    await browser.sign_in()
+    problem_of(await tell(house.provider.logout_token(**changes)), 400, "invalid-request")
+    assert (await browser.get("/bff/user")).status_code == 200
+
+
+async def test_a_logout_that_is_no_form_or_no_token_is_refused(house: House, tell: Tell) -> None:
+    problem_of(await tell(house.provider.id_token()), 400, "invalid-request")
+    problem_of(await tell(""), 400, "invalid-request")
+    url, client = f"{house.site}/bff/backchannel-logout", house.browser().client
+    problem_of(await client.post(url, json={"logout_token": "x"}), 400, "invalid-request")
+    problem_of(await client.post(url, data={"logout_token": ["x", "y"]}), 400, "invalid-request")
+    problem_of(await client.post(url, data={"logout_token": "x" * 20_000}), 413, "body-too-large")
+
+
+async def test_a_bearer_token_wins_over_the_cookie_and_a_bad_one_is_not_forgiven(house: House) -> None:
+    browser = house.browser()
+    await browser.sign_in()
+    now = readable(house.provider.id_token())["iat"]
+    claims = {"iss": house.provider.issuer, "sub": "api", "aud": "shop", "iat": now, "exp": now + 60}
+    good = sign(house.provider.key, claims, kid="p1")
+
+    async def ask(*authorization: str, method: str = "GET") -> httpx.Response:
+        pairs = [("authorization", value) for value in authorization]
+        pairs.append(("cookie", f"{COOKIE}={browser.jar[COOKIE]}"))
+        return await browser.client.request(method, f"{house.site}/token", headers=pairs)
+
+    assert (await ask()).json()["token"] == "access-0"
+    assert (await ask(f"Bearer {good}")).json() == {"token": good, "session": None}
+    assert (await ask(f"bearer {good}", method="POST")).json()["token"] == good
+    for bad in ([f"Bearer {good}x"], ["Bearer"], ["Basic YTpi"], [good], [f"Bearer {good}"] * 2, [""]):
+        problem_of(await ask(*bad), 401, "invalid-token")
+    problem_of(await ask(method="POST"), 403, "csrf")
+
+
+async def test_two_session_cookies_are_nobody(house: House) -> None:
+    browser = house.browser()
+    await browser.sign_in()
+    value = browser.jar[COOKIE]
+    for headers in (
+        [("cookie", f"{COOKIE}={value}; {COOKIE}={value}")],
+        [("cookie", f"{COOKIE}={value}"), ("cookie", f"{COOKIE}={SessionKey.new().value}")],
+    ):
+        answer = await browser.client.get(f"{house.site}/token", headers=headers)
+        assert answer.json() is None
+    crumbs = [("cookie", f"a=b; {COOKIE}={value}"), ("cookie", "broken; c=d")]
+    assert (await browser.client.get(f"{house.site}/token", headers=crumbs)).json() is not None
+
+
+async def test_no_answer_to_the_page_holds_a_token(house: House) -> None:
+    browser = house.browser()
+    landed = await browser.sign_in()
+    user = await browser.get("/bff/user")
+    secrets = {*house.provider.refresh, "access-0"}
+    for answer in (landed, user):
+        everything = answer.text + json.dumps(answer.headers.multi_items())
+        assert not any(secret in everything for secret in secrets)
