@@ -29,7 +29,11 @@ class Shop:
         self.folder = folder
         self.port = free_port()
         self.admin_port = free_port()
-        self.world = World(folder, BFF_REDIRECT_URIS=f"{self.url}/bff/callback http://localhost:8000/bff/callback", **settings)
+        self.world = World(
+            folder,
+            BFF_REDIRECT_URIS=f"{self.url}/bff/callback http://localhost:8000/bff/callback",
+            **settings,
+        )
         self.extra: dict[str, str] = {}
         self.gateway: Program | None = None
         self._tokens: dict[str, str] = {}
@@ -115,6 +119,12 @@ class BrowserSession:
         self.shop = shop
         self.cookies: dict[str, str] = {}
         self.http = httpx.Client(trust_env=False, timeout=10, follow_redirects=False)
+
+    def __enter__(self) -> BrowserSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
 
     def send(self, method: str, url: str, **options: Any) -> httpx.Response:
         headers = dict(options.pop("headers", {}))

@@ -1,0 +1,105 @@
+"""A dead or slow service: optional parts say so and name their owner, required ones answer the contract's problem."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from .system import Shop
+
+
+async def test_a_dead_optional_service_leaves_a_whole_screen_that_names_its_owner(shop: Shop) -> None:
+    shop.world.kill("inventory")
+    async with shop.api(None) as api:
+        began = time.monotonic()
+        answer = await api.get("/api/screens/products/mug-01")
+        took = time.monotonic() - began
+    assert answer.status_code == 200
+    assert answer.headers["bff-complete"] == "false"
+    assert answer.headers["cache-control"] == "no-store"
+    body = answer.json()
+    assert body["product"]["sku"] == "mug-01"
+    assert body["delivery"]["state"] == "ready"
+    assert body["stock"]["state"] == "missing"
+    assert body["stock"]["reason"] in ("unreachable", "circuit-open")
+    assert body["stock"]["owner"] == {
+        "service": "inventory",
+        "team": "Inventory",
+        "contact": "#inventory",
+        "docs": "",
+    }
+    assert "Catalog.product;dur=" in answer.headers["server-timing"]
+    assert took < 1.0
+
+
+async def test_a_dead_required_service_is_a_problem_that_names_its_owner(shop: Shop) -> None:
+    shop.world.kill("catalog")
+    async with shop.api(None) as api:
+        statuses = []
+        for _ in range(7):
+            began = time.monotonic()
+            answer = await api.get("/api/screens/products/mug-01")
+            assert time.monotonic() - began < 1.6, "inside the deadline"
+            assert answer.headers["content-type"] == "application/problem+json"
+            problem = answer.json()
+            assert problem["owner"]["contact"] == "#catalog"
+            statuses.append((answer.status_code, problem["code"]))
+    assert statuses[0] == (502, "unreachable")
+    assert statuses[-1] == (503, "circuit-open"), "after five failures in a row nobody waits any more"
+    assert answer.headers["retry-after"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        ({"latency_ms": 5000}, 504, "timeout"),
+        ({"error_rate": 1.0, "status": 500}, 502, "failed"),
+        ({"error_rate": 1.0, "status": 503}, 503, "overloaded"),
+    ],
+)
+async def test_each_fault_of_a_required_service_is_told_in_the_contracts_words(
+    shop: Shop, fault: dict[str, object], status: int, code: str
+) -> None:
+    # A fresh breaker for each case: the gateway is the thing under test here, not its memory of the last one.
+    shop.kill_gateway()
+    shop.start_gateway()
+    shop.world.faults("catalog", **fault)
+    async with shop.api(None) as api:
+        began = time.monotonic()
+        answer = await api.get("/api/screens/products")
+        assert time.monotonic() - began < 1.7
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["owner"]["team"] == "Catalog"
+
+
+async def test_a_product_that_is_not_there_is_the_services_own_404(shop: Shop) -> None:
+    async with shop.api(None) as api:
+        answer = await api.get("/api/screens/products/no-such-thing")
+    assert answer.status_code == 404
+    assert answer.json()["owner"]["service"] == "catalog"
+
+
+async def test_the_trace_and_the_correlation_id_reach_the_last_service_of_a_saga(shop: Shop) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    correlation = "3e0f6f3a-7a51-4b5e-9a52-0d2b7a0e8c11"
+    async with shop.api("ada") as api:
+        answer = await api.post(
+            "/api/orders",
+            json={"lines": [{"sku": "mug-01", "quantity": 1}]},
+            headers={
+                "idempotency-key": "trace-me",
+                "traceparent": f"00-{trace}-00f067aa0ba902b7-01",
+                "x-correlation-id": correlation,
+            },
+        )
+    assert answer.headers["x-correlation-id"] == correlation
+    shop.world.ended(answer.json()["saga"]["id"])
+    for service in ("orders", "inventory", "payments", "shipping"):
+        log = shop.world.log(service).read_text()
+        assert trace in log, f"{service} logged the trace"
+        assert correlation in log, f"{service} logged the correlation id"
+    events = shop.world.events(answer.json()["saga"]["id"])
+    assert all(trace in event["traceparent"] for event in events)
+    gateway = (shop.folder / "gateway.log").read_text()
+    assert trace in gateway and correlation in gateway
