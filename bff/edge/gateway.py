@@ -198,11 +198,11 @@ class Gateway:
 
     # ---- serving ---------------------------------------------------------------------------------------------
 
-    async def start(self) -> Runtime:
-        """Read settings, open connections. Raises DeclarationError that lists every mistake."""
+    async def start(self, settings: Settings | None = None) -> Runtime:
+        """Read settings unless given, open connections. Raises DeclarationError that lists every mistake."""
         async with self._starting:
             if self._runtime is None:
-                runtime = Runtime(self, self._settings or settings_file.load())
+                runtime = Runtime(self, settings or self._settings or settings_file.load())
                 await runtime.start()
                 self._runtime = runtime
             return self._runtime

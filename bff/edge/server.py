@@ -10,6 +10,7 @@ import asyncio
 import gc
 import logging
 import socket
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -33,11 +34,17 @@ GRACE = 5
 class Server(uvicorn.Server):
     """Uvicorn's server with a drain before its own end."""
 
-    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
+    def __init__(self, config: uvicorn.Config, runtime: Runtime, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._runtime = runtime
+        self._ready = ready
         self._loop = asyncio.get_running_loop()
         self._drain: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._drain is None:
@@ -79,6 +86,7 @@ def _config(app: ASGIApp, *, lifespan: str) -> uvicorn.Config:
         ws="none",
         lifespan=lifespan,  # type: ignore[arg-type]  # a literal, passed through
         log_config=None,
+        log_level=logging.WARNING,
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -88,12 +96,18 @@ def _config(app: ASGIApp, *, lifespan: str) -> uvicorn.Config:
     )
 
 
-async def run(gateway: Gateway, settings: Settings, app: ASGIApp | None = None) -> None:
-    """Serve on the running loop until a signal. app: stands before the gateway and hands on what is not its own."""
+async def run(
+    gateway: Gateway, settings: Settings, app: ASGIApp | None = None, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Serve on the running loop until a signal.
+
+    app    stands before the gateway and hands on what is not its own
+    ready  called once connections are accepted
+    """
     public = listen(settings.host, settings.port)
     admin = listen(settings.host, settings.admin_port)
-    runtime = await gateway.start()
-    server = Server(_config(app or gateway, lifespan="off"), runtime)
+    runtime = await gateway.start(settings)
+    server = Server(_config(app or gateway, lifespan="off"), runtime, ready)
     inside = uvicorn.Server(_config(runtime.admin, lifespan="off"))
     log.info("serving %s on http://%s:%s", gateway.name, *public.getsockname()[:2])
     # What is alive now lives as long as the process: keep the collector from walking it again and again.

@@ -1,6 +1,7 @@
 """`make demo`: the whole system on one machine, on loopback: a Valkey, six services, the gateway with the page.
 
-Prints one address; Ctrl-C ends everything it started. Its data is under `.bff/`; delete that folder to begin anew.
+Prints one address; Ctrl-C ends everything it started. Its data is under `.bff/` (DEMO_HOME chooses another folder);
+delete it to begin anew. DEMO_OFFSET is added to every port, for a machine where the usual ones are taken.
 """
 
 from __future__ import annotations
@@ -25,16 +26,20 @@ from .gateway import shop
 from .panel import Panel
 from .processes import Fleet, Service, check_ports
 
-HOME = Path(".bff")
+HOME = Path(os.environ.get("DEMO_HOME", ".bff"))
+OFFSET = int(os.environ.get("DEMO_OFFSET", "0"))
 PORTS = {
-    "identity": 8101,
-    "catalog": 8102,
-    "inventory": 8103,
-    "payments": 8104,
-    "shipping": 8105,
-    "orders": 8106,
+    name: OFFSET + port
+    for name, port in {
+        "identity": 8101,
+        "catalog": 8102,
+        "inventory": 8103,
+        "payments": 8104,
+        "shipping": 8105,
+        "orders": 8106,
+    }.items()
 }
-GATEWAY, ADMIN = 8000, 8001
+GATEWAY, ADMIN = OFFSET + 8000, OFFSET + 8001
 PUBLIC = f"http://localhost:{GATEWAY}"
 ISSUER = f"http://localhost:{PORTS['identity']}"
 # For loopback only; a deployment sets its own.
@@ -48,6 +53,8 @@ def service_environment(redis_url: str, data: Path) -> dict[str, str]:
         "REDIS_URL": redis_url,
         "FAULTS": "1",
         "IDENTITY_URL": ISSUER,
+        "BFF_REDIRECT_URIS": f"{PUBLIC}/bff/callback",
+        "BFF_POST_LOGOUT_REDIRECT_URIS": f"{PUBLIC}/",
         "BFF_CLIENT_SECRET": SECRET,
         "ORDERS_CLIENT_SECRET": SECRET,
         "STEP_PAUSE_MS": "700",
@@ -84,12 +91,15 @@ def gateway_environment(redis_url: str) -> dict[str, str]:
 async def _serve(fleet: Fleet, settings: Settings) -> None:
     panel = Panel(fleet, shop)
     watch = asyncio.create_task(fleet.watch())
-    print(f"\n  Open {PUBLIC}\n  Ctrl-C ends it.\n", flush=True)
     try:
-        await run(shop, settings, panel)
+        await run(shop, settings, panel, ready=_say_open)
     finally:
         watch.cancel()
         await panel.close()
+
+
+def _say_open() -> None:
+    print(f"\n  Open {PUBLIC}\n  Ctrl-C ends it.\n", flush=True)
 
 
 def main() -> int:
