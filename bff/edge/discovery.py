@@ -83,5 +83,9 @@ class Discovery:
         return document
 
     def _acceptable(self, url: str) -> bool:
-        scheme = urlsplit(url).scheme
-        return scheme == "https" or (scheme == "http" and urlsplit(self.issuer).scheme == "http")
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return False
+        plain = parts.scheme == "http" and self.issuer.startswith("http:")
+        return bool(parts.hostname) and (parts.scheme == "https" or plain)

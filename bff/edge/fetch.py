@@ -46,7 +46,10 @@ class Fetcher:
     async def __call__(
         self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Answer:
-        host = urlsplit(url).netloc
+        try:
+            host = urlsplit(url).netloc
+        except ValueError:
+            raise FetchFailed("the address cannot be read") from None
         request = Request(method, url, {"accept": "application/json", **(headers or {})}, body or None)
         try:
             async with asyncio.timeout(self._timeout):

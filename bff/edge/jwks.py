@@ -73,16 +73,16 @@ def usable_keys(document: object, allowed: frozenset[str]) -> tuple[SigningKey, 
 
 
 def _usable(entry: Mapping[str, Any], allowed: frozenset[str]) -> SigningKey | None:
-    kid, kty = entry.get("kid"), entry.get("kty")
+    kid, kty, curve = entry.get("kid"), entry.get("kty"), str(entry.get("crv"))
     if kid is not None and (not isinstance(kid, str) or not kid):
         return None
     if entry.get("use", "sig") != "sig" or "verify" not in _operations(entry) or "d" in entry:
         return None
-    if kty == "EC" and entry.get("crv") in _CURVES:
-        fitting = frozenset({_CURVES[entry["crv"]]})
+    if kty == "EC" and curve in _CURVES:
+        fitting = frozenset({_CURVES[curve]})
     elif kty == "RSA":
         fitting = _RSA
-    elif kty == "OKP" and entry.get("crv") == "Ed25519":
+    elif kty == "OKP" and curve == "Ed25519":
         fitting = frozenset({"EdDSA"})
     else:
         return None

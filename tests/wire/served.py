@@ -20,18 +20,17 @@ def listening() -> socket.socket:
 
 @asynccontextmanager
 async def served(app: Any, sock: socket.socket | None = None) -> AsyncIterator[str]:
-    """Serve `app`; gives its address. Ends with everything it started."""
+    """Serve `app`; gives its address. Ends at once, idle connections and all."""
     sock = sock or listening()
-    config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, log_level="critical", lifespan="off")
+    config.load()
     server = uvicorn.Server(config)
-    running = asyncio.ensure_future(server._serve([sock]))  # `serve` would take over the process's signals
+    server.lifespan = config.lifespan_class(config)
+    # Without `serve`, which takes over the process's signals and takes 0.4 s to end.
+    await server.startup([sock])
     try:
-        while not server.started:
-            if running.done():
-                running.result()
-            await asyncio.sleep(0.005)
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     finally:
-        server.should_exit = True
-        await running
-        sock.close()
+        server.force_exit = True
+        await server.shutdown([sock])
+        await asyncio.sleep(0)
