@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -89,16 +90,23 @@ class House:
         self.ended.append(session)
 
 
+@pytest.fixture
+async def house(redis_url: str) -> AsyncIterator[House]:
+    async with house_at(redis_url) as house:
+        yield house
+
+
 async def plain(_: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem)
     document = problem.document(correlation_id="c", trace_id="t")
     return JSONResponse(document, problem.status, problem.response_headers())
 
 
-@pytest.fixture
-async def house(redis_url: str) -> AsyncIterator[House]:
+@asynccontextmanager
+async def house_at(redis_url: str, *, host: str = "127.0.0.1") -> AsyncIterator[House]:
+    """A whole house whose site goes by `host`; its provider is always at 127.0.0.1."""
     sock, provider_sock = listening(), listening()
-    site = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    site = f"http://{host}:{sock.getsockname()[1]}"
     provider = OidcProvider(f"{site}/bff/callback")
     provider.issuer = f"http://127.0.0.1:{provider_sock.getsockname()[1]}"
     async with RedisLink(redis_url) as link, httpx.AsyncClient() as client:
