@@ -19,8 +19,9 @@ def _adapter(model: Any) -> TypeAdapter[Any]:
 
 
 def to_json(model: Any, result: Any) -> bytes:
-    """The declared fields, their values untouched."""
-    return _adapter(model).dump_json(result)
+    """The declared fields, their values untouched. Raises when the result is not what was declared: written out as
+    it happens to be, it could show what nobody meant to."""
+    return _adapter(model).dump_json(result, warnings="error")
 
 
 def screen_headers(ledger: Ledger, *, public: bool, personal: bool) -> dict[str, str]:

@@ -1,0 +1,386 @@
+"""A small gateway of this room's own, served by a real uvicorn before a real upstream that does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import json
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import uvicorn
+from pydantic import BaseModel, Field
+
+from bff import Call, Gateway, Part, Principal, Problem, SagaStatus, Upstream, optional, together
+from bff.edge.settings import Settings
+
+from ..conftest import free_port
+from ..unit.edge.issuing import ISSUER, claims, ec_key, jwk, sign
+from .upstream import http
+
+KEY = ec_key()
+PROBLEM = "content-type: application/problem+json\r\n"
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Thing(BaseModel):
+    name: str
+
+
+class Wish(BaseModel):
+    name: str
+    count: Annotated[int, Field(ge=1)] = 1
+
+
+class Cart(BaseModel):
+    lines: list[Wish]
+
+
+class Job(SagaStatus):
+    data: Thing | None = None
+
+
+class Shelf(Upstream, team="Shelf team", contact="#shelf", docs="https://docs.test/shelf"):
+    def thing(self, how: str) -> Call[Thing]:
+        return self.get("/things/{how}", Thing, how=how)
+
+    def open_thing(self, how: str, seconds: float = 30) -> Call[Thing]:
+        return self.get("/things/{how}", Thing, how=how).fresh(seconds).public()
+
+    def unkept(self, how: str) -> Call[Thing]:
+        return self.get("/things/{how}", Thing, how=how).public()
+
+    def make(self, how: str, wish: Wish) -> Call[Thing]:
+        return self.post("/things/{how}", Thing, wish, how=how)
+
+    def begin(self, cart: Cart) -> Call[Job]:
+        return self.post("/jobs", Job, cart)
+
+
+shelf = Shelf()
+
+
+class Required(BaseModel):
+    thing: Thing
+
+
+class Optional(BaseModel):
+    thing: Thing
+    extra: Part[Thing]
+
+
+class Mixed(BaseModel):
+    a: Thing
+    b: Thing
+
+
+class Who(BaseModel):
+    id: str | None
+    claims: dict[str, Any] = {}
+
+
+class Search(BaseModel):
+    tags: list[str]
+    page: int
+    colour: Colour | None
+
+
+def declare(settings: Settings | None = None) -> Gateway:
+    """Every kind of route once."""
+    gateway = Gateway("wire", deadline=0.6, settings=settings)
+    job = gateway.saga("job", Job)
+    gateway.value("level/{sku}", Thing, public=True)
+    here = Path(__file__).parent
+    gateway.site(here / "upstream.py", paths=("/", "/page/{id}"), folders={"/assets": here})
+
+    @gateway.view("/api/required/{how}")
+    async def required(how: str) -> Required:
+        """A screen that cannot live without its part.
+
+        It says so.
+        """
+        return Required(thing=await shelf.thing(how))
+
+    @gateway.view("/api/optional/{how}")
+    async def with_optional(how: str) -> Optional:
+        thing, extra = await together(shelf.thing("ok"), optional(shelf.thing(how)))
+        return Optional(thing=thing, extra=extra)
+
+    @gateway.view("/api/quick/{how}")
+    async def quick(how: str) -> Optional:
+        thing, extra = await together(shelf.thing("ok"), optional(shelf.thing(how), within=0.06))
+        return Optional(thing=thing, extra=extra)
+
+    @gateway.view("/api/open/{how}", public=True)
+    async def open_screen(how: str) -> Optional:
+        thing, extra = await together(shelf.open_thing("ok"), optional(shelf.open_thing(how, 7)))
+        return Optional(thing=thing, extra=extra)
+
+    @gateway.view("/api/unkept", public=True)
+    async def unkept() -> Mixed:
+        return Mixed(a=await shelf.open_thing("ok"), b=await shelf.unkept("ok"))
+
+    @gateway.view("/api/half-open", public=True)
+    async def half_open() -> Mixed:
+        return Mixed(a=await shelf.open_thing("ok"), b=await shelf.thing("ok"))
+
+    @gateway.view("/api/hello", public=True)
+    async def hello(who: Principal | None) -> Who:
+        return Who(id=who.id if who else None)
+
+    @gateway.view("/api/me")
+    async def me(who: Principal) -> Who:
+        return Who(id=who.id, claims=dict(who.claims))
+
+    @gateway.view("/api/search", public=True, limit="3/minute")
+    async def search(page: int = 1, tag: list[str] = [], colour: Colour | None = None) -> Search:  # noqa: B006
+        return Search(tags=tag, page=page, colour=colour)
+
+    @gateway.view("/api/bug", public=True)
+    async def bug() -> Thing:
+        raise RuntimeError("password=hunter2")
+
+    @gateway.view("/api/wrong", public=True)
+    async def wrong() -> Thing:
+        return {"name": "x", "secret": "hunter2"}  # type: ignore[return-value]
+
+    @gateway.view("/api/sleepy", public=True, deadline=0.1)
+    async def sleepy() -> Thing:
+        await asyncio.sleep(30)
+        return Thing(name="never")
+
+    @gateway.view("/api/both", public=True)
+    async def both() -> Thing:
+        return Thing(name="read")
+
+    @gateway.command("/api/both")
+    async def both_written() -> Thing:
+        return Thing(name="written")
+
+    @gateway.command("/api/things/{how}", deadline=0.3)
+    async def make(how: str, wish: Wish) -> Thing:
+        return await shelf.make(how, wish)
+
+    @gateway.command("/api/unsafe/{how}", deadline=0.3, safe=False)
+    async def make_unsafe(how: str, wish: Wish) -> Thing:
+        return await shelf.make(how, wish)
+
+    @gateway.command("/api/limited", limit="2/minute")
+    async def limited(wish: Wish) -> Thing:
+        return Thing(name=wish.name)
+
+    @gateway.command("/api/own-words")
+    async def own_words() -> Thing:
+        raise Problem(403, "too-young", "Come back in a year.", extra={"years": 1})
+
+    @gateway.command("/api/jobs", starts=job)
+    async def begin(cart: Cart, who: Principal, dry: bool = False) -> Job:
+        """Begin a job."""
+        return await shelf.begin(cart)
+
+    return gateway
+
+
+@dataclass
+class Asked:
+    """One request as the upstream saw it; header names in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+Script = bytes | Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Scripted:
+    """The upstream: answers by path. `asked` is every request it got but those for keys."""
+
+    port: int = 0
+    asked: list[Asked] = field(default_factory=list)
+    answers: dict[str, Script] = field(default_factory=dict)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        keys = {"keys": [jwk(KEY, "k1", use="sig", alg="ES256")]}
+        self.answers |= {
+            "/keys": http(200, json.dumps(keys).encode()),
+            "/things/ok": http(200, b'{"name":"ok","hidden":"inside"}'),
+            "/things/silent": _silent,
+            "/things/cut": _cut,
+            "/things/broken": http(500, b'{"trace":"hunter2"}'),
+            "/things/busy": http(503, b"{}", "content-type: application/json\r\nretry-after: 7\r\n"),
+            "/things/throttled": http(429, b"{}", "content-type: application/json\r\nretry-after: 3\r\n"),
+            "/things/nonsense": http(200, b'{"title":"x"}'),
+            "/jobs": http(
+                202,
+                b'{"id":"j1","type":"job","status":"RUNNING","version":1,"at":"2026-01-01T00:00:00Z"}',
+            ),
+        }
+        for status in (400, 401, 403, 404, 409, 410, 422):
+            problem = {"code": f"no-{status}", "title": "No", "detail": f"It says {status}."}
+            if status == 422:
+                problem["errors"] = [{"pointer": "/name", "detail": "too short"}]  # type: ignore[assignment]
+            self.answers[f"/things/{status}"] = http(status, json.dumps(problem).encode(), PROBLEM)
+
+    @property
+    def last(self) -> Asked:
+        return self.asked[-1]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                line, *rest = head.strip().split("\r\n")
+                method, target, _ = line.split(" ")
+                headers = {
+                    name.lower(): value.strip() for name, _, value in (one.partition(":") for one in rest)
+                }
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                asked = Asked(method, target.partition("?")[0], headers, body)
+                if asked.path != "/keys":
+                    self.asked.append(asked)
+                    self.news.set()
+                answer = self.answers.get(asked.path, http(404, b"{}"))
+                if isinstance(answer, bytes):
+                    writer.write(answer)
+                else:
+                    await answer(asked, writer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+
+async def _silent(asked: Asked, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(30)
+
+
+async def _cut(asked: Asked, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+def token(subject: str = "ada", **changes: Any) -> str:
+    now = int(time.time())
+    good = {"sub": subject, "iat": now, "exp": now + 300, "jti": uuid.uuid4().hex}
+    return sign(KEY, claims(**(good | changes)))
+
+
+def bearer(subject: str = "ada") -> dict[str, str]:
+    return {"authorization": f"Bearer {token(subject)}"}
+
+
+def keyed(key: str | None = None, subject: str = "ada") -> dict[str, str]:
+    """Headers of a command."""
+    return bearer(subject) | {"idempotency-key": f'"{key or uuid.uuid4()}"'}
+
+
+@dataclass
+class World:
+    """A running gateway. client: its address; sends no credentials of its own."""
+
+    client: httpx.AsyncClient
+    upstream: Scripted
+    gateway: Gateway
+    url: str
+
+    async def get(self, path: str, subject: str = "ada", **headers: str) -> httpx.Response:
+        return await self.client.get(path, headers=bearer(subject) | headers)
+
+
+def settings_for(redis_url: str, upstream: int, **changes: Any) -> Settings:
+    base: dict[str, Any] = {
+        "redis": {"url": redis_url, "timeout": 0.3},
+        "upstreams": {
+            "shelf": {
+                "url": f"http://127.0.0.1:{upstream}",
+                "timeout": 0.25,
+                "breaker": {"failures": 1000, "open_for": 60},
+            }
+        },
+        "issuers": [
+            {"issuer": ISSUER, "audience": "shop", "jwks_uri": f"http://127.0.0.1:{upstream}/keys"},
+        ],
+    }
+    return Settings.model_validate(base | changes)
+
+
+@asynccontextmanager
+async def upstream() -> AsyncIterator[Scripted]:
+    scripted = Scripted()
+    listening = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
+    scripted.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield scripted
+    finally:
+        listening.close()
+
+
+@asynccontextmanager
+async def serving(app: Any, sock: socket.socket, *, lifespan: str = "on") -> AsyncIterator[None]:
+    """A real uvicorn in this loop, without the process's signals."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        log_level="critical",
+        lifespan=lifespan,  # type: ignore[arg-type]  # a literal, passed through
+        timeout_graceful_shutdown=1,
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    # Uvicorn's own main loop only ticks; without it a test ends as soon as it is done.
+    await server.startup(sockets=[sock])
+    if server.should_exit:
+        raise RuntimeError("the application did not start")
+    try:
+        yield
+    finally:
+        await asyncio.sleep(0)
+        await server.shutdown(sockets=[sock])
+
+
+@asynccontextmanager
+async def running(
+    redis_url: str,
+    *,
+    mount: Callable[[Gateway], Any] | None = None,
+    lifespan: str = "on",
+    prefix: str = "",
+    **changes: Any,
+) -> AsyncIterator[World]:
+    """The gateway and its upstream. mount: what to serve instead, made of the gateway; changes: settings."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    async with upstream() as scripted:
+        changes = {"public_url": url + prefix} | changes
+        gateway = declare(settings_for(redis_url, scripted.port, **changes))
+        app = mount(gateway) if mount else gateway
+        async with (
+            serving(app, sock, lifespan=lifespan),
+            httpx.AsyncClient(base_url=url + prefix, trust_env=False) as client,
+        ):
+            try:
+                yield World(client, scripted, gateway, url + prefix)
+            finally:
+                await gateway.stop()
+
+
+def nowhere() -> str:
+    """A Redis address that nobody answers at."""
+    return f"redis://127.0.0.1:{free_port()}/0"

@@ -1,0 +1,230 @@
+"""Screens as a browser meets them: shape, missing parts, the table of failures, caching, who is asked."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from bff import Missing
+
+from .gateway import http, nowhere, running, token
+
+OWNER = {
+    "service": "shelf",
+    "team": "Shelf team",
+    "contact": "#shelf",
+    "docs": "https://docs.test/shelf",
+}
+
+# how the upstream behaves → reason, retry_after of the part, status of a required one, its Retry-After
+TABLE = [
+    ("silent", "timeout", None, 504, None),
+    ("cut", "unreachable", None, 502, None),
+    ("broken", "failed", None, 502, None),
+    ("busy", "overloaded", 7.0, 503, "7"),
+    ("throttled", "overloaded", 3.0, 503, "3"),
+    ("nonsense", "invalid", None, 502, None),
+    ("404", "refused", None, 404, None),
+    ("409", "refused", None, 409, None),
+    ("422", "refused", None, 422, None),
+    ("400", "refused", None, 502, None),
+    ("401", "refused", None, 502, None),
+    ("403", "refused", None, 502, None),
+    ("410", "refused", None, 502, None),
+]
+
+
+async def test_a_screen_is_its_declared_model_and_nothing_more(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        answer = await world.get("/api/optional/ok")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json() == {
+            "thing": {"name": "ok"},
+            "extra": {"state": "ready", "data": {"name": "ok"}},
+        }
+        assert answer.headers["bff-complete"] == "true"
+        assert answer.headers["cache-control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize(("how", "reason", "retry_after", "status", "header"), TABLE)
+async def test_each_failure_is_its_word_in_an_optional_part_and_its_status_in_a_required_one(
+    redis_url: str, how: str, reason: str, retry_after: float | None, status: int, header: str | None
+) -> None:
+    async with running(redis_url) as world:
+        began = time.monotonic()
+        part = await world.get(f"/api/optional/{how}")
+        assert part.status_code == 200
+        assert time.monotonic() - began < 0.7
+        assert part.json()["extra"] == {
+            "state": "missing",
+            "reason": reason,
+            "retry_after": retry_after,
+            "owner": OWNER,
+        }
+        assert part.json()["thing"] == {"name": "ok"}
+        assert part.headers["bff-complete"] == "false"
+        assert part.headers["cache-control"] == "no-store"
+
+        whole = await world.get(f"/api/required/{how}")
+        assert whole.status_code == status
+        assert whole.headers["content-type"] == "application/problem+json"
+        assert whole.headers["cache-control"] == "no-store"
+        assert whole.headers.get("retry-after") == header
+        problem = whole.json()
+        assert (problem["status"], problem["owner"]) == (status, OWNER)
+        assert problem["code"] == (f"no-{how}" if how in ("404", "409", "422") else reason)
+        assert whole.headers["link"] == '<https://docs.test/shelf>; rel="help"'
+        assert "hunter2" not in whole.text
+        assert (
+            f"Shelf.thing;dur={whole.headers['server-timing'].partition('dur=')[2]}"
+            == (whole.headers["server-timing"])
+        ), "a failed screen still says what each call took"
+
+
+async def test_a_refusal_passed_on_keeps_the_services_words(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        problem = (await world.get("/api/required/422")).json()
+        assert (problem["title"], problem["detail"]) == ("No", "It says 422.")
+        assert problem["errors"] == [{"pointer": "/name", "detail": "too short"}]
+
+
+async def test_an_open_breaker_says_when_to_come_back_and_sends_nothing(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        lane = (await world.gateway.start()).chain.lanes["shelf"]
+        lane.breaker.failures = 1
+        await world.get("/api/required/broken")
+        sent = len(world.upstream.asked)
+        answer = await world.get("/api/required/ok")
+        assert (answer.status_code, answer.json()["code"]) == (503, "circuit-open")
+        assert 0 < int(answer.headers["retry-after"]) <= 60
+        assert len(world.upstream.asked) == sent
+
+
+async def test_an_optional_part_does_not_take_longer_than_its_within(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        await world.get("/api/quick/ok")
+        began = time.monotonic()
+        answer = await world.get("/api/quick/silent")
+        assert time.monotonic() - began < 0.2, "the attempt's own timeout would be 0.25 s"
+        assert answer.json()["extra"]["reason"] == "timeout"
+
+
+async def test_a_view_that_never_ends_is_cut_at_its_deadline(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        began = time.monotonic()
+        answer = await world.client.get("/api/sleepy")
+        assert (answer.status_code, answer.json()["code"]) == (504, "timeout")
+        assert time.monotonic() - began < 0.5
+
+
+async def test_a_public_screen_is_as_fresh_as_its_least_fresh_part(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        assert (await world.client.get("/api/open/ok")).headers["cache-control"] == "public, max-age=7"
+        assert (await world.client.get("/api/unkept")).headers["cache-control"] == "public, max-age=0"
+        incomplete = await world.client.get("/api/open/broken")
+        assert incomplete.headers["cache-control"] == "no-store"
+        assert incomplete.headers["bff-complete"] == "false"
+
+
+async def test_a_public_view_with_a_private_part_or_a_principal_is_not_cached_for_all(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        assert (await world.client.get("/api/half-open")).headers["cache-control"] == "private, no-cache"
+        assert (await world.client.get("/api/hello")).headers["cache-control"] == "private, no-cache"
+        assert (await world.get("/api/hello")).headers["cache-control"] == "private, no-cache"
+
+
+async def test_server_timing_names_each_call_and_what_went_wrong(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        timing = (await world.get("/api/optional/broken")).headers["server-timing"]
+        entries = sorted(timing.split(", "))
+        assert re.fullmatch(r"Shelf\.thing;dur=\d+\.\d", entries[0]) or re.fullmatch(
+            r"Shelf\.thing;dur=\d+\.\d", entries[1]
+        )
+        assert sum('desc="failed"' in entry for entry in entries) == 1
+        assert len(entries) == 2
+
+
+async def test_login_is_required_unless_the_view_is_public(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        for path in ("/api/me", "/api/required/ok"):
+            answer = await world.client.get(path)
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert world.upstream.asked == []
+        assert (await world.client.get("/api/open/ok")).status_code == 200
+
+
+async def test_a_bad_token_is_401_even_on_a_public_view_that_asks_who(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        expired = {"authorization": f"Bearer {token(exp=1)}"}
+        answer = await world.client.get("/api/hello", headers=expired)
+        assert (answer.status_code, answer.json()["code"]) == (401, "invalid-token")
+
+
+async def test_the_principal_is_handed_in_where_the_signature_asks_for_it(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        assert (await world.get("/api/me")).json()["id"] == "https://issuer.test|ada"
+        assert (await world.get("/api/hello", "bea")).json()["id"] == "https://issuer.test|bea"
+        assert (await world.client.get("/api/hello")).json()["id"] is None
+
+
+async def test_a_public_call_carries_no_token_even_when_somebody_is_signed_in(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        # A view that is the same for everybody does not even look who asks.
+        signed = await world.get("/api/open/ok")
+        assert signed.headers["cache-control"] == "public, max-age=7"
+        assert all("authorization" not in asked.headers for asked in world.upstream.asked)
+        await world.get("/api/half-open")
+        assert all("authorization" not in asked.headers for asked in world.upstream.asked)
+        await world.get("/api/required/ok")
+        assert world.upstream.last.headers["authorization"].startswith("Bearer ey")
+
+
+async def test_head_is_the_get_without_its_body(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        got = await world.client.get("/api/open/ok")
+        head = await world.client.head("/api/open/ok")
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("content-length", "content-type", "cache-control", "bff-complete"):
+            assert head.headers[name] == got.headers[name]
+        missing = await world.client.head("/api/none")
+        assert (missing.status_code, missing.content) == (404, b"")
+        assert missing.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("path", ["/api/bug", "/api/wrong"])
+async def test_a_bug_in_a_view_is_a_500_that_tells_nothing_of_its_inside(redis_url: str, path: str) -> None:
+    async with running(redis_url) as world:
+        answer = await world.client.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+        assert "hunter2" not in answer.text
+        assert "Error" not in answer.text
+
+
+async def test_a_screen_without_redis_still_answers() -> None:
+    async with running(nowhere()) as world:
+        answer = await world.get("/api/optional/ok")
+        assert answer.status_code == 200
+        assert answer.headers["bff-complete"] == "true"
+
+
+async def test_an_upstreams_extra_fields_headers_and_cookies_do_not_reach_the_browser(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        world.upstream.answers["/things/chatty"] = http(
+            200,
+            b'{"name":"x","hidden":"inside"}',
+            "content-type: application/json\r\nset-cookie: a=b\r\nserver: old/1.0\r\nx-internal: yes\r\n",
+        )
+        answer = await world.get("/api/required/chatty")
+        assert answer.json() == {"thing": {"name": "x"}}
+        assert not {"set-cookie", "x-internal"} & set(answer.headers)
+        assert "old/1.0" not in str(answer.headers)
+
+
+def test_the_contracts_words_are_all_in_the_table() -> None:
+    reasons = set(Missing.model_json_schema()["properties"]["reason"]["enum"])
+    assert reasons - {"circuit-open"} == {reason for _, reason, *_ in TABLE}
