@@ -1,0 +1,28 @@
+/** Screens as the gateway composes them: data, or the problem it had. */
+import { ProblemError, networkProblem, readProblem } from '/client/index.js';
+
+const PATIENCE = 10_000; // milliseconds; the gateway's own deadline is far below
+
+/**
+ * @param {string} path
+ * @param {RequestInit} [init]
+ * @returns {Promise<any>} the JSON; rejects with a ProblemError
+ */
+export async function fetchJson(path, init = {}) {
+  let response;
+  try {
+    response = await fetch(path, {
+      credentials: 'same-origin',
+      ...init,
+      headers: { Accept: 'application/json', 'X-BFF': '1', ...init.headers },
+      signal: AbortSignal.timeout(PATIENCE),
+    });
+    if (response.ok) return await response.json();
+  } catch (error) {
+    throw new ProblemError(networkProblem(error));
+  }
+  throw new ProblemError(await readProblem(response));
+}
+
+/** @param {string} name  What follows /api/screens/. */
+export const screen = (name) => fetchJson(`/api/screens/${name}`);

@@ -1,0 +1,62 @@
+/** The page's head: where one can go, who is here, and whether the page is up to date. */
+import { basketCount, onBasket } from './basket.js';
+import { fill, h } from './dom.js';
+import { client } from './live.js';
+import { lose, onPerson, signInAt, signOut, who } from './person.js';
+import { onNavigate } from './router.js';
+import { toast } from './toast.js';
+
+/** @type {Record<string, string>} */
+const STATES = { connecting: 'Connecting', live: 'Live', stale: 'Reconnecting', offline: 'Offline', stopped: 'Paused' };
+const LINKS = /** @type {const} */ ([['/', 'Shop'], ['/orders', 'Orders'], ['/basket', 'Basket']]);
+
+export function startHeader() {
+  const nav = /** @type {Element} */ (document.getElementById('nav'));
+  const person = /** @type {Element} */ (document.getElementById('person'));
+  const connection = /** @type {HTMLElement} */ (document.getElementById('connection'));
+  const count = h('span', { class: 'count', 'data-test': 'basket-count' });
+  const links = LINKS.map(([href, text]) => h('a', { href }, text, href === '/basket' && count));
+  fill(nav, links);
+
+  function drawNav() {
+    for (const link of links) {
+      const here = link.pathname === '/' ? location.pathname === '/' || location.pathname.startsWith('/products') : location.pathname.startsWith(link.pathname);
+      if (here) link.setAttribute('aria-current', 'page');
+      else link.removeAttribute('aria-current');
+    }
+    const items = basketCount();
+    count.textContent = items ? String(items) : '';
+    count.hidden = items === 0;
+    drawPerson();
+  }
+
+  function drawPerson() {
+    const someone = who();
+    const name = someone?.name ?? someone?.sub ?? '';
+    fill(person, someone
+      ? h('div', { class: 'person' }, h('span', { class: 'person-name', 'data-test': 'person', title: name }, name),
+        h('button', { type: 'button', class: 'plain small', 'data-test': 'sign-out', onclick: () => signOut().catch(() => toast('Signing out did not work. Please try again.', { tone: 'bad' })) }, 'Sign out'))
+      : h('a', { class: 'button small', href: signInAt(), 'data-test': 'sign-in' }, 'Sign in'));
+    drawConnection();
+  }
+
+  function drawConnection() {
+    const state = client.connection.get();
+    connection.hidden = !who();
+    connection.setAttribute('data-state', state);
+    if (connection.textContent !== STATES[state]) connection.textContent = STATES[state] ?? state;
+  }
+
+  onBasket(drawNav);
+  onPerson(drawPerson);
+  onNavigate(drawNav);
+  client.connection.subscribe((state) => {
+    drawConnection();
+    // The stream stops by itself only when the gateway knows nobody any more.
+    if (state === 'stopped' && who()) {
+      lose();
+      toast('You have been signed out.', { link: { href: signInAt(), text: 'Sign in' } });
+    }
+  });
+  drawNav();
+}

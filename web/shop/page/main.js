@@ -1,0 +1,33 @@
+/** The page, put together. */
+import { startHeader } from './header.js';
+import { follow, tellOfOrders } from './notices.js';
+import { startPanel } from './panel.js';
+import { recognise } from './person.js';
+import { route, startRouter } from './router.js';
+import { toast } from './toast.js';
+import { basket } from './views/basket.js';
+import { home } from './views/home.js';
+import { lost } from './views/lost.js';
+import { order } from './views/order.js';
+import { orders } from './views/orders.js';
+import { product } from './views/product.js';
+
+route(/^\/$/, home);
+route(/^\/products\/([\w.~-]+)$/, product);
+route(/^\/basket$/, basket);
+route(/^\/orders$/, orders);
+route(/^\/orders\/([\w.~-]+)$/, order);
+route(/./, lost);
+
+startHeader();
+tellOfOrders();
+
+// The person first: a view of their own would otherwise ask a visitor to sign in for a moment.
+const own = /^\/(orders|basket)/.test(location.pathname);
+const recognised = recognise().then(
+  (restored) => restored.forEach((operation) => follow(operation)),
+  () => toast('We could not find out whether you are signed in. Reload to try again.', { tone: 'bad' }),
+);
+if (own) await recognised;
+startRouter();
+void startPanel();

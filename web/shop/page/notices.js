@@ -1,0 +1,72 @@
+/** What became of commands, told where the person is: refusals with the problem and a way back, ends of orders as toasts. */
+import { ended } from '/client/index.js';
+import { addToBasket } from './basket.js';
+import { fill, h } from './dom.js';
+import { keyOf, liveOrders, remember } from './orders.js';
+import { drawProblem } from './parts.js';
+import { go } from './router.js';
+import { announce, toast } from './toast.js';
+import { label, message } from './words.js';
+
+/** @typedef {{id: string, problem: import('/client/index.js').Problem, items: import('./basket.js').Item[]}} Notice */
+
+/** @type {Notice[]} */
+let notices = [];
+const region = h('div', { class: 'notices' });
+
+function draw() {
+  fill(region, notices.map((notice) => h('div', { class: 'notice', 'data-test': 'refusal' },
+    drawProblem(notice.problem, { title: notice.items.length ? 'Your order was not placed' : 'That was not possible' }),
+    h('div', { class: 'actions' },
+      notice.items.length > 0 && h('button', { type: 'button', 'data-test': 'put-back', onclick: () => (drop(notice), putBack(notice.items)) }, 'Put back in basket'),
+      h('button', { type: 'button', class: 'plain', onclick: () => drop(notice) }, 'Dismiss')))));
+}
+
+/** @param {Notice} notice */
+function drop(notice) {
+  notices = notices.filter((other) => other !== notice);
+  draw();
+}
+
+/** @param {import('./basket.js').Item[]} items */
+export function putBack(items) {
+  for (const item of items) addToBasket(item);
+  go('/basket');
+}
+
+/**
+ * Say what becomes of an operation, wherever the reader is by then.
+ * @param {import('/client/index.js').Operation} operation
+ * @param {import('./basket.js').Item[]} [items]  What an order would have bought.
+ */
+export function follow(operation, items = []) {
+  remember(operation);
+  void operation.outcome.then(({ kind, problem }) => {
+    if (kind !== 'rejected' || problem === null) return; // the order's own row says the rest
+    notices = [{ id: operation.id, problem, items }, ...notices].slice(0, 5);
+    draw();
+    toast(items.length ? `Your order was not placed: ${problem.title}.` : `${problem.title}.`, { tone: 'bad', link: { href: '/orders', text: 'Details' } });
+  });
+  return operation;
+}
+
+/** Where refusals are shown. */
+export const noticeRegion = () => region;
+
+/** Tell of orders that move while the page is open; what a snapshot brings is not news. */
+export function tellOfOrders() {
+  /** @type {Map<string, import('/client/index.js').Saga>} */
+  let known = new Map();
+  liveOrders.subscribe((orders) => {
+    for (const order of orders) {
+      const before = known.get(keyOf(order));
+      if (!before || order.pending || (before.status === order.status && before.step === order.step)) continue;
+      announce(`Order: ${label(order)}`);
+      if (!ended(order)) continue;
+      const link = { href: `/orders/${order.id}`, text: 'See order' };
+      if (order.status === 'COMPLETED') toast('Your order is on its way.', { tone: 'good', link });
+      else toast(message(order)?.happened ?? label(order), { tone: order.reason === 'cancelled' ? 'plain' : 'bad', link });
+    }
+    known = new Map(orders.map((order) => [keyOf(order), order]));
+  });
+}

@@ -1,0 +1,60 @@
+/** One list of orders out of two: what the screen listed, and what the client knows live. The newer version wins. */
+import { client } from './live.js';
+
+/** @typedef {import('/client/index.js').Saga} Order */
+
+/** The order's name in this page: its mutation's id, which it has from the click on. @param {Order} order */
+export const keyOf = (order) => order.mutation ?? order.id;
+
+/**
+ * @param {readonly Order[]} listed  Newest first, as the screen has them.
+ * @param {readonly Order[]} live    In the order they became known.
+ * @returns {Order[]} Newest first.
+ */
+export function merge(listed, live) {
+  /** @type {Map<string, Order>} */
+  const known = new Map(live.filter((order) => order.type === 'order').map((order) => [keyOf(order), order]));
+  const old = listed.map((order) => {
+    const newer = known.get(keyOf(order));
+    known.delete(keyOf(order));
+    return newer && newer.version >= order.version ? newer : order;
+  });
+  return [...known.values()].sort(byAge).concat(old);
+}
+
+/** Live orders by the moment they were first seen, newest first: their own times move with each step. @param {Order} a @param {Order} b */
+function byAge(a, b) {
+  return firstSeen(b) - firstSeen(a);
+}
+
+/** @type {Map<string, number>} */
+const seen = new Map();
+
+/** @param {Order} order */
+function firstSeen(order) {
+  const key = keyOf(order);
+  let at = seen.get(key);
+  if (at === undefined) {
+    at = Date.parse(order.at) || Date.now();
+    if (seen.size > 500) seen.clear();
+    seen.set(key, at);
+  }
+  return at;
+}
+
+/** @type {Map<string, import('/client/index.js').Operation>} what was asked for in this page, by id */
+const operations = new Map();
+
+/** @param {import('/client/index.js').Operation} operation */
+export function remember(operation) {
+  operations.set(operation.id, operation);
+  void operation.outcome.then(({ kind }) => {
+    if (kind !== 'unknown') operations.delete(operation.id);
+  });
+  return operation;
+}
+
+/** @param {string} id */
+export const operationOf = (id) => operations.get(id);
+
+export const liveOrders = client.sagas();

@@ -1,0 +1,24 @@
+/** Short messages in the corner, and what a screen reader is told. */
+import { h } from './dom.js';
+
+const MOST = 3;
+
+/** @param {string} text */
+export function announce(text) {
+  const region = document.getElementById('announce');
+  if (region) region.textContent = text;
+}
+
+/**
+ * @param {string} text
+ * @param {{tone?: 'plain' | 'good' | 'bad', link?: {href: string, text: string}}} [options]
+ */
+export function toast(text, { tone = 'plain', link } = {}) {
+  const region = /** @type {Element} */ (document.getElementById('toasts'));
+  const note = h('div', { class: 'toast', 'data-test': 'toast', 'data-tone': tone, role: tone === 'bad' ? 'alert' : 'status' },
+    h('span', {}, text), link && h('a', { href: link.href }, link.text),
+    h('button', { type: 'button', class: 'toast-close', 'aria-label': 'Dismiss', onclick: () => note.remove() }, '×'));
+  region.append(note);
+  while (region.children.length > MOST) region.firstElementChild?.remove();
+  setTimeout(() => note.remove(), tone === 'bad' ? 12_000 : 5_000);
+}

@@ -1,0 +1,54 @@
+/** An order as a line with three stops. Forward the line fills; an undo runs it backwards; a refusal marks its stop. */
+import { h, say } from './dom.js';
+import { mood } from './words.js';
+
+/** @typedef {import('/client/index.js').Saga} Order */
+
+const STOPS = /** @type {const} */ ([['reserve', 'Reserve'], ['charge', 'Charge'], ['ship', 'Ship']]);
+/** @type {Record<string, number>} */
+const FORWARD = { reserve: 0, charge: 1, ship: 2 };
+/** @type {Record<string, number>} */
+const BACKWARD = { release: 0, refund: 1, 'cancel-shipment': 2 };
+/** @type {Record<string, number>} where a refusal with this reason happened */
+const REFUSED_AT = { 'out-of-stock': 0, 'card-declined': 1 };
+/** @type {Record<string, string>} what is said of a stop to those who do not see it */
+const SPOKEN = { todo: 'to come', now: 'in progress', done: 'done', undoing: 'being undone', undone: 'undone', failed: 'refused' };
+
+/** @param {Order} order @returns {string[]} the state of each stop */
+export function stops(order) {
+  const { status, step, reason } = order;
+  const forward = FORWARD[step ?? ''] ?? -1;
+  const backward = BACKWARD[step ?? ''] ?? -1;
+  const refused = REFUSED_AT[reason ?? ''] ?? -1;
+  return STOPS.map((_, at) => {
+    if (status === 'COMPLETED') return 'done';
+    if (status === 'PENDING') return at === 0 ? 'now' : 'todo';
+    if (status === 'RUNNING') return at < forward ? 'done' : at === forward ? 'now' : 'todo';
+    if (at === refused) return 'failed';
+    if (refused >= 0 && at > refused) return 'todo';
+    if (status === 'REJECTED') return at === Math.max(forward, 0) ? 'failed' : 'todo';
+    if (status === 'COMPENSATED') return refused < 0 && at > Math.max(forward, backward) ? 'todo' : 'undone';
+    if (backward >= 0) return at < backward ? 'done' : at === backward ? 'undoing' : refused < 0 ? 'todo' : 'undone';
+    return at < forward ? 'done' : at === forward ? 'failed' : 'todo';
+  });
+}
+
+/** @returns {{element: Element, update: (order: Order) => void}} */
+export function createTrack() {
+  const items = STOPS.map(([, name]) => {
+    const spoken = h('span', { class: 'unseen' });
+    return { item: h('li', {}, h('span', { class: 'stop' }), h('span', { class: 'stop-name' }, name), spoken), spoken };
+  });
+  const element = h('ol', { class: 'track', 'aria-label': 'Progress' }, items.map(({ item }) => item));
+  return {
+    element,
+    update(order) {
+      element.setAttribute('data-mood', mood(order));
+      stops(order).forEach((state, at) => {
+        const { item, spoken } = items[at];
+        item.setAttribute('data-state', state);
+        say(spoken, `: ${SPOKEN[state]}`);
+      });
+    },
+  };
+}

@@ -1,0 +1,77 @@
+/** The shop window: every product, with what is left of it. */
+import { screen } from '../api.js';
+import { drawing } from '../art.js';
+import { addToBasket } from '../basket.js';
+import { fill, h } from '../dom.js';
+import { money } from '../format.js';
+import { learnStock, watchStock } from '../live.js';
+import { createPatience, drawPart, drawProblem, skeleton } from '../parts.js';
+import { stockBadge } from '../stock.js';
+import { toast } from '../toast.js';
+
+/** @param {any} product @param {number} [quantity] */
+export function putInBasket(product, quantity = 1) {
+  const { sku, name, price_cents, currency, art } = product;
+  if (addToBasket({ sku, name, price_cents, currency, art, quantity })) {
+    toast(`${name} is in your basket.`, { link: { href: '/basket', text: 'View basket' } });
+  } else {
+    toast('The basket is full: 20 different things are the most in one order.', { tone: 'bad' });
+  }
+}
+
+/** @param {any} product @param {(leave: () => void) => void} onLeave */
+function card(product, onLeave) {
+  const add = h('button', { type: 'button', class: 'add', 'data-test': 'add-to-basket', 'data-sku': product.sku,
+    'aria-label': `Add ${product.name} to basket`, onclick: () => putInBasket(product) }, 'Add');
+  return h('li', { class: 'product', 'data-test': 'product', 'data-sku': product.sku },
+    h('a', { class: 'tile', href: `/products/${product.sku}`, 'data-art': product.art, tabindex: -1, 'aria-hidden': true }, drawing(product.art)),
+    h('div', { class: 'product-text' },
+      h('h2', {}, h('a', { href: `/products/${product.sku}` }, product.name)),
+      h('span', { class: 'price' }, money(product.price_cents, product.currency)),
+      stockBadge(product.sku, onLeave, (left) => (add.disabled = left === 0)),
+      add));
+}
+
+/** @type {any} the last answer, shown at once on coming back while a new one is fetched */
+let last = null;
+
+/** @type {import('../router.js').View} */
+export function home({ onLeave }) {
+  const note = h('div');
+  const grid = h('ul', { class: 'products', 'aria-label': 'Products' });
+  let gone = false;
+  onLeave(() => (gone = true));
+  const patience = createPatience(load, onLeave);
+
+  /** @param {any} data */
+  function draw(data) {
+    if (data.stock.state !== 'missing') learnStock(data.stock.data.levels);
+    watchStock(data.products.map((/** @type {any} */ product) => product.sku));
+    fill(note, data.stock.state === 'ready' ? null : h('div', { class: 'card slim' }, drawPart('Live stock', data.stock, () => null, load)));
+    fill(grid, data.products.map((/** @type {any} */ product) => card(product, onLeave)));
+  }
+
+  async function load() {
+    try {
+      last = await screen('products');
+      if (gone) return;
+      draw(last);
+      patience(last.stock);
+    } catch (error) {
+      if (!gone) fill(note, drawProblem(/** @type {any} */ (error).problem, { retry: load, title: 'The shelves cannot be shown' }));
+      if (!gone && !last) fill(grid);
+    }
+  }
+
+  if (last) draw(last);
+  else fill(grid, skeleton(8));
+  void load();
+  return {
+    title: 'Waypost',
+    body: h('div', {},
+      h('section', { class: 'hero' },
+        h('h1', {}, 'Good things, and the truth about where they are.'),
+        h('p', {}, 'Stock is live. Every order reports each step as it happens, and says so when one goes wrong.')),
+      note, grid),
+  };
+}

@@ -1,0 +1,110 @@
+/** What an order's state means to the person who placed it: what happened, and what to do next. */
+
+/** @typedef {import('/client/index.js').Saga} Order */
+
+/** @type {Record<string, {happened: string, next: string}>} by the saga's reason */
+const REASONS = {
+  'card-declined': {
+    happened: 'Your card was declined. Nothing was charged and the items are back in stock.',
+    next: 'Try another card, or contact Payments (#payments).',
+  },
+  'out-of-stock': {
+    happened: 'Something in this order sold out before we could set it aside. Nothing was charged.',
+    next: 'Order fewer or something else, or ask Inventory (#inventory) when more will come.',
+  },
+  cancelled: {
+    happened: 'You cancelled this order. Nothing was charged in the end and the items are back in stock.',
+    next: 'Changed your mind again? Put it back in the basket.',
+  },
+};
+const REFUSED = {
+  happened: 'This order could not be completed. Everything done for it was undone.',
+  next: 'Try again, or contact Orders (#orders).',
+};
+
+/** @param {Order} order @returns {'sending' | 'unknown' | 'waiting' | 'moving' | 'undoing' | 'done' | 'undone' | 'refused' | 'attention'} */
+export function mood(order) {
+  if (order.pending === 'unknown') return 'unknown';
+  if (order.pending && order.reason !== 'cancelling') return 'sending';
+  if (order.reason === 'cancelling') return 'undoing';
+  if (order.status === 'RUNNING') return 'moving';
+  if (order.status === 'COMPENSATING') return 'undoing';
+  if (order.status === 'COMPLETED') return 'done';
+  if (order.status === 'COMPENSATED') return 'undone';
+  if (order.status === 'REJECTED') return 'refused';
+  if (order.status === 'NEEDS_ATTENTION') return 'attention';
+  return 'waiting';
+}
+
+/** @type {Record<string, string>} */
+const DOING = { reserve: 'Setting items aside', charge: 'Charging your card', ship: 'Booking the parcel' };
+/** @type {Record<string, string>} */
+const UNDOING = { refund: 'Refunding', release: 'Putting items back', 'cancel-shipment': 'Calling the parcel back' };
+
+/** @param {Order} order  Two or three words for the chip. */
+export function label(order) {
+  switch (mood(order)) {
+    case 'sending': return 'Sending…';
+    case 'unknown': return 'Checking…';
+    case 'moving': return DOING[order.step ?? ''] ?? 'Under way';
+    case 'undoing': return order.reason === 'cancelling' ? 'Cancelling…' : UNDOING[order.step ?? ''] ?? 'Undoing';
+    case 'done': return 'On its way';
+    case 'undone': return order.reason === 'card-declined' ? 'Payment declined' : order.reason === 'cancelled' ? 'Cancelled' : 'Undone';
+    case 'refused': return order.reason === 'out-of-stock' ? 'Sold out' : 'Refused';
+    case 'attention': return 'Being looked into';
+    default: return 'Received';
+  }
+}
+
+/** @param {Order} order @returns {{tone: 'plain' | 'bad' | 'warn', happened: string, next: string} | null} */
+export function message(order) {
+  const said = REASONS[order.reason ?? ''] ?? REFUSED;
+  switch (mood(order)) {
+    case 'unknown':
+      return {
+        tone: 'warn',
+        happened: 'We have not heard whether this order arrived.',
+        next: 'We keep asking with the same order number, so it cannot be placed twice.',
+      };
+    case 'undoing':
+      if (order.reason === 'cancelling') return null;
+      return { tone: 'warn', happened: order.reason === 'card-declined' ? 'Your card was declined.' : order.reason === 'cancelled'
+        ? 'You cancelled this order.' : 'This order could not be completed.', next: 'We are undoing what was done for it.' };
+    case 'undone':
+    case 'refused':
+      return { tone: order.reason === 'cancelled' ? 'plain' : 'bad', ...said };
+    case 'attention':
+      return {
+        tone: 'warn',
+        happened: 'A step of this order keeps failing. We have not given up: it is tried again and again.',
+        next: 'Nothing for you to do. Questions: Orders (#orders).',
+      };
+    default:
+      return null;
+  }
+}
+
+/** @type {Record<string, string>} the names of the steps in a history */
+export const STEPS = {
+  reserve: 'Items set aside', charge: 'Card charged', ship: 'Parcel booked',
+  'cancel-shipment': 'Parcel called back', refund: 'Money returned', release: 'Items put back',
+};
+
+/** @param {{status: string, step: string | null, reason: string | null}} moment  One line of an order's history. */
+export function moment({ status, step, reason }) {
+  if (status === 'PENDING') return 'Order received';
+  if (status === 'RUNNING') return `${DOING[step ?? ''] ?? 'Under way'}…`;
+  if (status === 'COMPENSATING') return `${UNDOING[step ?? ''] ?? 'Undoing'}…`;
+  if (status === 'COMPLETED') return 'Parcel booked, order complete';
+  if (status === 'NEEDS_ATTENTION') return 'Needs attention, still being tried';
+  if (reason === 'card-declined') return 'Card declined, everything undone';
+  if (reason === 'out-of-stock') return 'Sold out, nothing done';
+  if (reason === 'cancelled') return 'Cancelled, everything undone';
+  return status === 'REJECTED' ? 'Refused, nothing done' : 'Everything undone';
+}
+
+/** @type {Record<string, string>} why a part of a screen is missing */
+export const MISSING = {
+  timeout: 'did not answer in time', 'circuit-open': 'is resting after too many failures', overloaded: 'is too busy right now',
+  unreachable: 'cannot be reached', failed: 'had an error', refused: 'would not answer', invalid: 'answered something unreadable',
+};
