@@ -128,15 +128,15 @@ async def test_each_use_pushes_the_idle_end_away_and_none_the_absolute_one(link:
     async def put(id: str, lifetime: float, idle: float) -> None:
         await store.put(id, b"x", issuer=ISSUER, subject="ada", sid=None, lifetime=lifetime, idle=idle)
 
-    await put("idle", 30, 0.4)
-    await put("ends", 0.8, 30)
+    await put("idle", 30, 1.0)
+    await put("ends", 1.6, 30)
     began = time.monotonic()
-    while time.monotonic() - began < 0.6:
-        assert await store.open("idle", idle=0.4) is not None
+    while time.monotonic() - began < 1.3:
+        assert await store.open("idle", idle=1.0) is not None
         assert await store.open("ends", idle=30) is not None
         await asyncio.sleep(0.05)
-    await asyncio.sleep(0.45)
-    assert await store.open("idle", idle=0.4) is None
+    await asyncio.sleep(1.1)
+    assert await store.open("idle", idle=1.0) is None
     assert await store.open("ends", idle=30) is None
 
 
@@ -167,11 +167,40 @@ async def test_five_gateways_at_once_redeem_the_refresh_token_once(make: Make, r
     assert {(await one.principal(cookie)).token for one in gateways} == {"a2"}  # type: ignore[union-attr]
 
 
+class LateToTheLock(SessionStore):
+    """A gateway that is held up between reading a session and locking it."""
+
+    def __init__(self, link: RedisLink) -> None:
+        super().__init__(link)
+        self.there, self.go = asyncio.Event(), asyncio.Event()
+
+    async def lock(self, id: str, holder: str) -> bool:
+        self.there.set()
+        await self.go.wait()
+        return await super().lock(id, holder)
+
+
+async def test_a_gateway_that_comes_late_to_the_lock_uses_the_others_tokens(
+    make: Make, link: RedisLink
+) -> None:
+    endpoint = TokenEndpoint()
+    store = LateToTheLock(link)
+    here, late = make(renew=endpoint.renew), Sessions(store, SETTINGS, renew=endpoint.renew)
+    cookie = await here.start(record(10.0))
+    waiting = asyncio.ensure_future(late.principal(cookie))
+    await store.there.wait()
+    assert (await here.principal(cookie)).token == "a2"  # type: ignore[union-attr]
+    store.go.set()
+    assert (await waiting).token == "a2"  # type: ignore[union-attr]
+    assert endpoint.redeemed == ["r1"]
+    await late.close()
+
+
 async def test_each_refresh_uses_the_newest_refresh_token(make: Make) -> None:
     endpoint = TokenEndpoint(life=0.3, takes=0.0)
     sessions = make(renew=endpoint.renew)
     cookie = await sessions.start(record(10.0))
-    seen = set()
+    seen: set[str] = set()
     end = time.monotonic() + 5
     while len(seen) < 4 and time.monotonic() < end:
         principal = await sessions.principal(cookie)
@@ -344,7 +373,7 @@ async def test_a_frozen_redis_costs_a_few_requests_their_patience_and_not_every_
         began = time.monotonic()
         for _ in range(200):
             assert await sessions.principal(cookie) is not None
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 5
     finally:
         thaw()
     end = time.monotonic() + 10

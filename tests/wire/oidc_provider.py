@@ -1,6 +1,7 @@
 """A small OpenID provider for tests: real keys, real code flow with PKCE, and every way to answer wrongly.
 
-It signs the one person in without asking. `bend` changes an ID token's claims, `answers` the way back to the client.
+It signs the one person in without asking, unless `asks` makes it show a page with a link first. `bend` changes an ID
+token's claims, `answers` the way back to the client.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import html
 import json
 import secrets
 import time
@@ -17,7 +19,7 @@ from urllib.parse import parse_qs, urlencode
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tests.unit.edge.issuing import ec_key, jwk, sign
@@ -42,6 +44,7 @@ class OidcProvider:
         self.refresh: set[str] = set()
         self.redeemed: list[str] = []
         self.token_status = 200
+        self.asks = False
         self.extra: dict[str, Any] = {}
         self.app = Starlette(
             routes=[
@@ -84,7 +87,10 @@ class OidcProvider:
         code = secrets.token_urlsafe(16)
         self.codes[code] = query
         answer = self.answers({"code": code, "state": query["state"], "iss": self.issuer})
-        return RedirectResponse(f"{self.redirect_uri}?{urlencode(answer)}", 303)
+        back = f"{self.redirect_uri}?{urlencode(answer)}"
+        if self.asks:
+            return HTMLResponse(f'<!doctype html><a href="{html.escape(back)}">Sign in as Ada</a>')
+        return RedirectResponse(back, 303)
 
     async def token(self, request: Request) -> Response:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}

@@ -114,7 +114,7 @@ async def house_at(redis_url: str, *, host: str = "127.0.0.1") -> AsyncIterator[
         fetch = Fetcher()
         trusted = IssuerSettings(issuer=provider.issuer, audience="shop")
         verifier = TokenVerifier([trusted], fetch)
-        settings = OidcSettings(issuer=provider.issuer, client_id=CLIENT, client_secret=SECRET)  # type: ignore[arg-type]
+        settings = OidcSettings(issuer=provider.issuer, client_id=CLIENT, client_secret=SECRET)
         oidc = Provider(settings, fetch, redirect_uri=provider.redirect_uri)
         store = SessionStore(link)
         sessions = Sessions(store, SessionSettings(), renew=oidc.renew, on_end=house.on_end)

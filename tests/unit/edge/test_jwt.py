@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from bff.calls import DeclarationError
+from bff.edge.jwks import usable_keys
 from bff.edge.jwt import TokenVerifier
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings
@@ -277,6 +278,12 @@ async def test_a_remembered_token_is_refused_once_its_key_is_withdrawn() -> None
     await issuer.keys.find("k9", "ES256")
     with pytest.raises(Problem, match="no such key"):
         await checks.verify(token)
+
+
+def test_keys_that_share_an_id_are_all_left_aside_whatever_their_kind() -> None:
+    keys = [jwk(KEY, "twice"), jwk(RSA, "twice"), jwk(EDWARDS, "once"), jwk(OTHER, None), jwk(RSA, None)]
+    usable = usable_keys({"keys": keys}, frozenset({"ES256", "RS256", "EdDSA"}))
+    assert [key.kid for key in usable] == ["once", None, None]
 
 
 async def test_no_keys_at_all_is_503_and_not_401() -> None:
