@@ -65,6 +65,8 @@ def test_an_order_is_reserved_charged_and_shipped_and_each_step_is_told_in_order
         ],
         "total_cents": 2 * MUG + 3600,
         "currency": "EUR",
+        "next_try_at": None,
+        "last_error": None,
     }
 
     order = world.ended(accepted["id"])

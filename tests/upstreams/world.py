@@ -125,12 +125,24 @@ class World:
     """All services, each a process on a port of its own, and the Valkey they publish to.
 
     Sync on purpose: tests walk through it step by step, and threads do what has to happen at once.
+
+    `database_url_for` names the database of a service (None: its SQLite file). With `orders` above 1 there are that
+    many orders processes on one database, called `orders`, `orders-1` and so on.
     """
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database_url_for: Callable[[str], str | None] | None = None,
+        orders: int = 1,
+        **settings: str,
+    ) -> None:
         self.folder = folder
         self.settings = {**QUICK, **settings}
-        self.ports = {name: free_port() for name in SERVICES}
+        self.database_url_for = database_url_for
+        self.orders = ["orders", *(f"orders-{n}" for n in range(1, orders))]
+        self.names = [*SERVICES, *self.orders[1:]]
+        self.ports = {name: free_port() for name in self.names}
         self.valkey = Valkey(folder / "valkey")
         self.programs: dict[str, Program] = {}
         self.http = httpx.Client(trust_env=False, timeout=15)
@@ -140,9 +152,9 @@ class World:
         self.valkey.folder.mkdir(parents=True, exist_ok=True)
         self.valkey.start()
         try:
-            for name in SERVICES:
+            for name in self.names:
                 self._launch(name)
-            for name in SERVICES:
+            for name in self.names:
                 self.wait_ready(name)
         except BaseException:
             self.__exit__()
@@ -160,9 +172,15 @@ class World:
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}"
 
+    @property
+    def orders_urls(self) -> list[str]:
+        return [self.url(name) for name in self.orders]
+
     def _launch(self, name: str, **settings: str) -> None:
-        data = self.folder / name
+        service = "orders" if name in self.orders else name
+        data = self.folder / service
         data.mkdir(exist_ok=True)
+        database_url = self.database_url_for(service) if self.database_url_for else None
         env = {f"{other.upper()}_URL": self.url(other) for other in SERVICES}
         env |= {
             "PORT": str(self.ports[name]),
@@ -170,7 +188,11 @@ class World:
             "REDIS_URL": self.valkey.url,
             "FAULTS": "1",
         }
-        command = [sys.executable, "-m", f"upstreams.{name}"]
+        if database_url is not None:
+            env["DATABASE_URL"] = database_url
+        if name in self.orders[1:]:
+            env["EXECUTOR_ID"] = name
+        command = [sys.executable, "-m", f"upstreams.{service}"]
         self.programs[name] = start_program(
             command, log=self.log(name), env={**env, **self.settings, **settings}
         )
@@ -226,15 +248,19 @@ class World:
             self._tokens[person] = sign_in(self.url("identity"), person)["access_token"]
         return self._tokens[person]
 
-    def service_token(self) -> str:
-        if "" not in self._tokens:
+    def service_token(self, client_id: str = "orders", scope: str = "saga") -> str:
+        if f"client:{client_id}" not in self._tokens:
             answer = self.http.post(
                 f"{self.url('identity')}/token",
-                data={"grant_type": "client_credentials", "scope": "saga"},
-                auth=("orders", CLIENT_SECRET),
+                data={"grant_type": "client_credentials", "scope": scope},
+                auth=(client_id, CLIENT_SECRET),
             )
-            self._tokens[""] = answer.raise_for_status().json()["access_token"]
-        return self._tokens[""]
+            self._tokens[f"client:{client_id}"] = answer.raise_for_status().json()["access_token"]
+        return self._tokens[f"client:{client_id}"]
+
+    def operator(self) -> dict[str, str]:
+        """The headers of an operator."""
+        return {"Authorization": f"Bearer {self.service_token('operator', 'operator')}"}
 
     # Orders
 
@@ -248,9 +274,10 @@ class World:
         *,
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
+        at: str = "orders",
     ) -> httpx.Response:
         return self.http.post(
-            f"{self.url('orders')}/orders",
+            f"{self.url(at)}/orders",
             json={"lines": [{"sku": sku, "quantity": quantity} for sku, quantity in lines]},
             headers={
                 **self.bearer(person),
@@ -266,8 +293,8 @@ class World:
             raise AssertionError(f"not accepted: {answer.status_code} {answer.text}")
         return str(answer.json()["id"])
 
-    def order(self, order_id: str, person: str = "ada") -> dict[str, Any]:
-        answer = self.http.get(f"{self.url('orders')}/orders/{order_id}", headers=self.bearer(person))
+    def order(self, order_id: str, person: str = "ada", at: str = "orders") -> dict[str, Any]:
+        answer = self.http.get(f"{self.url(at)}/orders/{order_id}", headers=self.bearer(person))
         found: dict[str, Any] = answer.raise_for_status().json()
         return found
 
@@ -277,10 +304,29 @@ class World:
             headers={**self.bearer(person), "Idempotency-Key": f'"{key or secrets.token_hex(8)}"'},
         )
 
-    def ended(self, order_id: str, person: str = "ada", seconds: float = 20) -> dict[str, Any]:
+    def ended(
+        self, order_id: str, person: str = "ada", seconds: float = 20, at: str = "orders"
+    ) -> dict[str, Any]:
         """The order once it has ended."""
-        eventually(lambda: self.order(order_id, person)["status"] not in OPEN_STATUSES, seconds)
-        return self.order(order_id, person)
+        eventually(lambda: self.order(order_id, person, at)["status"] not in OPEN_STATUSES, seconds)
+        return self.order(order_id, person, at)
+
+    # The operator
+
+    def stuck(self, at: str = "orders") -> list[dict[str, Any]]:
+        answer = self.http.get(f"{self.url(at)}/operations/stuck", headers=self.operator())
+        found: list[dict[str, Any]] = answer.raise_for_status().json()["stuck"]
+        return found
+
+    def operate(
+        self, order_id: str, operation: str, body: Mapping[str, str] | None = None, *, key: str | None = None
+    ) -> httpx.Response:
+        """`retry`, or `give-up` with a reason."""
+        return self.http.post(
+            f"{self.url('orders')}/operations/{order_id}/{operation}",
+            json=dict(body or {}),
+            headers={**self.operator(), "Idempotency-Key": f'"{key or secrets.token_hex(8)}"'},
+        )
 
     def told(self, order_id: str, step: str, status: str = "RUNNING", attempt: int = 1) -> None:
         """Wait until this was told of the order."""

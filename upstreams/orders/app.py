@@ -23,17 +23,22 @@ from upstreams.kit import (
     http_client,
 )
 from upstreams.kit.idempotency import REUSED
+from upstreams.orders import desk
 from upstreams.orders.book import Book, input_of, status_of
 from upstreams.orders.engine import SagaEngine
+from upstreams.orders.leases import Leases
 from upstreams.orders.models import NewOrder, OrderDetail, OrderList, OrdersQuery, OrderStatus
 from upstreams.orders.participants import Participants
 from upstreams.orders.pricing import CATALOG_UNAVAILABLE, UNKNOWN_PRODUCT, priced
 from upstreams.orders.saga import Order, Policy
+from upstreams.orders.schema import add_missing_columns
 from upstreams.orders.settings import OrdersSettings
+from upstreams.orders.watchdog import Watchdog
 from upstreams.orders.work import OrderWork
 
 # Fixed for ever: an order's id follows from its owner and its key alone.
 NAMESPACE: Final = uuid.UUID("5d2f2a52-6a5c-4f0e-9a5d-0b6c3a1e7f42")
+BEGUN_SECONDS: Final = 10.0
 TOO_LATE: Final = Refusal(409, "too-late", "This order is already on its way.", final=True)
 NOT_YOURS: Final = Refusal(403, "owner-mismatch", "BFF-Owner is not who the token says.")
 
@@ -52,6 +57,21 @@ def build(settings: OrdersSettings) -> Service:
     service = Service("orders", team="Orders", contact="#orders", settings=settings, metadata=metadata)
     clients: dict[str, httpx.AsyncClient] = {}
 
+    async def begin(older_than: float = 0.0) -> None:
+        # A crash may fall between an order's entry and its saga's start: both lead to the same order.
+        async with service.database.read() as db:
+            waiting = await book.not_begun(db, older_than)
+        for order in waiting:
+            await engine.start(order)
+
+    watchdog = Watchdog(
+        engine,
+        Leases(settings.redis_url, settings.executor_id, seconds=settings.lease_seconds),
+        # Younger ones are being started by the process that took them.
+        lambda: begin(older_than=BEGUN_SECONDS),
+        lease_seconds=settings.lease_seconds,
+    )
+
     async def open_shop() -> None:
         for name, url, seconds in (
             ("identity", settings.identity_url, settings.call_seconds),
@@ -61,16 +81,18 @@ def build(settings: OrdersSettings) -> Service:
             ("shipping", settings.shipping_url, settings.call_seconds),
         ):
             clients[name] = http_client(url.rstrip("/"), timeout=seconds)
+        async with service.database.write() as db:
+            await add_missing_columns(db, (book.orders, book.history))
+        if settings.watches:
+            await watchdog.announce()
         await engine.launch(OrderWork(_participants(settings, clients), book, service.database, publisher))
-        # A crash may fall between an order's entry and its saga's start: both lead to the same order.
-        async with service.database.read() as db:
-            waiting = await book.not_begun(db)
-        for order in waiting:
-            await engine.start(order)
+        await begin()
 
     async def close_shop() -> None:
         # The engine first: what its sagas meet after that is forgotten, and happens again at the next start.
         await engine.close()
+        if settings.watches:
+            await watchdog.close()
         for client in clients.values():
             await client.aclose()
         await publisher.close()
@@ -124,6 +146,9 @@ def build(settings: OrdersSettings) -> Service:
 
     service.on_start(open_shop)
     service.on_stop(close_shop)
+    if settings.watches:
+        service.background(watchdog.beat)
+        service.background(watchdog.watch)
     service.needs("engine", engine.ping)
     service.needs("redis", publisher.ping, required=False)
     service.post(
@@ -154,6 +179,7 @@ def build(settings: OrdersSettings) -> Service:
         refuses=(TOO_LATE, NOT_FOUND),
         summary="Take an order back, while it is not shipped",
     )
+    desk.declare(service, book, engine, attention_seconds=settings.attention_seconds)
     return service
 
 

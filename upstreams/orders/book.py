@@ -22,6 +22,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
     insert,
     select,
     update,
@@ -30,8 +31,8 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from upstreams.orders.models import ENDED, HistoryEntry, OrderDetail, OrderStatus
-from upstreams.orders.saga import Change, Order
+from upstreams.orders.models import ENDED, HistoryEntry, OrderData, OrderDetail, OrderStatus
+from upstreams.orders.saga import GIVEN_UP, Change, Order
 
 MOST_LISTED = 100
 
@@ -41,12 +42,17 @@ def rfc3339(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def told_time(seconds: float | None) -> str | None:
+    """The same for a time that may not be there."""
+    return None if seconds is None else rfc3339(seconds)
+
+
 class Book:
     """The tables `orders` and `history`; each method runs in the caller's transaction."""
 
     def __init__(self, metadata: MetaData, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._orders = Table(
+        self.orders = Table(
             "orders",
             metadata,
             Column("id", String(64), primary_key=True),
@@ -63,9 +69,12 @@ class Book:
             Column("ended", Boolean, nullable=False),
             Column("cancel_asked", Boolean, nullable=False),
             Column("cancel_closed", Boolean, nullable=False),
+            Column("next_try_at", Float),
+            Column("last_error", String(64)),
+            Column("given_up", Text),
             Index("orders_by_owner", "owner", "created"),
         )
-        self._history = Table(
+        self.history = Table(
             "history",
             metadata,
             Column("order_id", String(64), primary_key=True),
@@ -75,6 +84,9 @@ class Book:
             Column("attempt", Integer, nullable=False),
             Column("reason", String(64)),
             Column("at", Float, nullable=False),
+            Column("next_try_at", Float),
+            Column("last_error", String(64)),
+            Column("note", Text),
         )
 
     async def open(self, db: AsyncConnection, order: Order) -> Row[Any]:
@@ -85,7 +97,7 @@ class Book:
         try:
             async with db.begin_nested():
                 await db.execute(
-                    insert(self._orders).values(
+                    insert(self.orders).values(
                         id=order["id"],
                         owner=order["owner"],
                         fingerprint=order["fingerprint"],
@@ -109,7 +121,7 @@ class Book:
 
     async def write(self, db: AsyncConnection, order: Order, change: Change) -> float:
         """Write a change down once; answers the time it has, which a repeat does not move."""
-        history, orders = self._history, self._orders
+        history, orders = self.history, self.orders
         await self.open(db, order)
         known = select(history.c.at).where(
             history.c.order_id == order["id"], history.c.version == change["version"]
@@ -121,13 +133,17 @@ class Book:
         await db.execute(
             update(orders)
             .where(orders.c.id == order["id"], orders.c.version < change["version"])
-            .values(at=at, ended=change["status"] in ENDED, **change)
+            .values(
+                at=at,
+                ended=change["status"] in ENDED or change["reason"] == GIVEN_UP,
+                **{name: value for name, value in change.items() if name != "note"},
+            )
         )
         return float(at)
 
     async def ask_to_cancel(self, db: AsyncConnection, order_id: str) -> bool:
         """Note the wish; False when it comes too late."""
-        orders = self._orders
+        orders = self.orders
         noted = await db.execute(
             update(orders)
             .where(orders.c.id == order_id, orders.c.cancel_closed.is_(False))
@@ -137,23 +153,45 @@ class Book:
 
     async def cancelled(self, db: AsyncConnection, order_id: str, *, last_chance: bool) -> bool:
         """Whether a wish was noted; with `last_chance` and none there, later ones are refused."""
-        orders = self._orders
+        orders = self.orders
         if last_chance:
             await db.execute(
                 update(orders)
                 .where(orders.c.id == order_id, orders.c.cancel_asked.is_(False))
                 .values(cancel_closed=True)
             )
-        return bool((await db.execute(select(orders.c.cancel_asked).where(orders.c.id == order_id))).scalar())
+        # Locked, so that a wish about to be committed is waited for: its wake comes before its commit.
+        asked = select(orders.c.cancel_asked).where(orders.c.id == order_id).with_for_update()
+        return bool((await db.execute(asked)).scalar())
+
+    async def give_up(self, db: AsyncConnection, order_id: str, words: str) -> bool:
+        """Note that an operator ends the undo; False when none is under way. The first words stay."""
+        orders = self.orders
+        noted = await db.execute(
+            update(orders)
+            .where(
+                orders.c.id == order_id,
+                orders.c.ended.is_(False),
+                orders.c.status.in_(("COMPENSATING", "NEEDS_ATTENTION")),
+            )
+            .values(given_up=func.coalesce(orders.c.given_up, words))
+        )
+        return noted.rowcount == 1
+
+    async def given_up(self, db: AsyncConnection, order_id: str) -> str | None:
+        """The words of the operator who ended the undo."""
+        words = select(self.orders.c.given_up).where(self.orders.c.id == order_id).with_for_update()
+        found: str | None = (await db.execute(words)).scalar()
+        return found
 
     async def row(self, db: AsyncConnection, order_id: str) -> Row[Any] | None:
-        return (await db.execute(select(self._orders).where(self._orders.c.id == order_id))).first()
+        return (await db.execute(select(self.orders).where(self.orders.c.id == order_id))).first()
 
     async def of_owner(
         self, db: AsyncConnection, owner: str, since_hours: float | None = None
     ) -> list[OrderStatus]:
         """An owner's orders, newest first, at most 100; with hours: open ones and those ended within them."""
-        orders = self._orders
+        orders = self.orders
         wanted = select(orders).where(orders.c.owner == owner)
         if since_hours is not None:
             since = self._clock() - since_hours * 3600
@@ -163,7 +201,7 @@ class Book:
 
     async def detail(self, db: AsyncConnection, row: Row[Any]) -> OrderDetail:
         """An order with its history, oldest first."""
-        history = self._history
+        history = self.history
         found = await db.execute(
             select(history).where(history.c.order_id == row.id).order_by(history.c.version)
         )
@@ -175,14 +213,44 @@ class Book:
                 attempt=one.attempt,
                 reason=one.reason,
                 at=rfc3339(one.at),
+                next_try_at=told_time(one.next_try_at),
+                last_error=one.last_error,
+                note=one.note,
             )
             for one in found
         ]
         return OrderDetail(**status_of(row).model_dump(), history=entries)
 
-    async def not_begun(self, db: AsyncConnection) -> list[Order]:
-        """Orders entered whose saga never told anything: it may not have been started."""
-        found = await db.execute(select(self._orders.c.input).where(self._orders.c.version == 0))
+    async def stuck(self, db: AsyncConnection, seconds: float) -> list[tuple[Row[Any], float]]:
+        """Orders that need attention or had no news for so long, and since when they are at their step.
+
+        The longest without news first, at most 100.
+        """
+        orders, history = self.orders, self.history
+        began = (
+            select(func.min(history.c.at))
+            .where(history.c.order_id == orders.c.id, history.c.step == orders.c.step)
+            .scalar_subquery()
+        )
+        found = await db.execute(
+            select(orders, func.coalesce(began, orders.c.at).label("since"))
+            .where(
+                orders.c.ended.is_(False),
+                (orders.c.status == "NEEDS_ATTENTION") | (orders.c.at <= self._clock() - seconds),
+            )
+            .order_by(orders.c.at, orders.c.id)
+            .limit(MOST_LISTED)
+        )
+        return [(row, float(row.since)) for row in found]
+
+    async def not_begun(self, db: AsyncConnection, older_than: float = 0.0) -> list[Order]:
+        """Orders entered so many seconds ago whose saga never told anything: it may not have been started."""
+        before = self._clock() - older_than
+        found = await db.execute(
+            select(self.orders.c.input)
+            .where(self.orders.c.version == 0, self.orders.c.created <= before)
+            .order_by(self.orders.c.created)
+        )
         return [json.loads(text) for text in found.scalars()]
 
 
@@ -204,5 +272,5 @@ def status_of(row: Row[Any]) -> OrderStatus:
         reason=row.reason,
         mutation=order["mutation"],
         at=rfc3339(row.at),
-        data=order["data"],
+        data=OrderData(**order["data"], next_try_at=told_time(row.next_try_at), last_error=row.last_error),
     )

@@ -1,12 +1,14 @@
 """DBOS under the saga: the only file that knows it.
 
-Promises that a started saga is finished, by this process or by the next one with the same executor id, and that
-each finished step runs once more at most. Refuses DBOS's cancel and timeouts: they run no compensation.
+Promises that a started saga is finished, by this process, by the next one with the same executor id or by one that
+adopts it, and that each finished step runs once more at most. Refuses DBOS's cancel and timeouts: they run no
+compensation.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import sqlite3
 from collections.abc import Callable, Coroutine
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy
-from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetWorkflowID, error
+from dbos import DBOS, DBOSConfig, DBOSConfiguredInstance, SetWorkflowID, WorkflowStatus, error
 
 from upstreams.orders.saga import Order, Saga, Work
 from upstreams.orders.settings import OrdersSettings
@@ -23,8 +25,14 @@ from upstreams.orders.settings import OrdersSettings
 # behind `DBOS.patch_async` instead.
 APPLICATION_VERSION = "orders-1"
 _WAKE = "wake"
+_WORKFLOW = "order"
+_PAGE = 1000
 
 T = TypeVar("T")
+
+
+class EngineAway(Exception):
+    """The engine could not be asked just now."""
 
 
 class _WalConnection(sqlite3.Connection):
@@ -67,7 +75,7 @@ class _Sagas(DBOSConfiguredInstance):
         self.closing = asyncio.Event()
 
     # Without a bound on recoveries: a saga killed for the hundredth time is still owed its end.
-    @DBOS.workflow(name="order", max_recovery_attempts=None)
+    @DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=None)
     async def run(self, order: Order) -> str:
         return await Saga(_Durable(self.closing), self._work, order).run()
 
@@ -116,6 +124,45 @@ class SagaEngine:
             await DBOS.send_async(order_id, "", _WAKE)
         except error.DBOSNonExistentWorkflowError:
             return
+
+    async def failed(self, order_id: str) -> bool:
+        """Whether the saga itself ended with an error: it goes on never again, and nothing of it was undone for it."""
+        status = await DBOS.get_workflow_status_async(order_id)
+        return status is not None and status.status == "ERROR"
+
+    async def owed(self) -> dict[str, list[str]]:
+        """The sagas under way at other executors than this one, by executor id; `EngineAway` when it does not say."""
+        found: dict[str, list[str]] = {}
+        for page in itertools.count():
+            sagas = await self._pending(page)
+            for saga in sagas:
+                if saga.executor_id is not None and saga.executor_id != self._settings.executor_id:
+                    found.setdefault(saga.executor_id, []).append(saga.workflow_id)
+            if len(sagas) < _PAGE:
+                break
+        return found
+
+    async def adopt(self, order_ids: list[str]) -> None:
+        """Queue the sagas for whichever process takes them first."""
+        for first in range(0, len(order_ids), _PAGE):
+            try:
+                await DBOS.resume_workflows_async(order_ids[first : first + _PAGE])
+            except error.DBOSException as failed:
+                raise EngineAway("sagas could not be adopted") from failed
+
+    async def _pending(self, page: int) -> list[WorkflowStatus]:
+        try:
+            return await DBOS.list_workflows_async(
+                status="PENDING",
+                name=_WORKFLOW,
+                app_version=APPLICATION_VERSION,
+                load_input=False,
+                load_output=False,
+                limit=_PAGE,
+                offset=page * _PAGE,
+            )
+        except error.DBOSException as failed:
+            raise EngineAway("sagas could not be listed") from failed
 
     async def ping(self) -> None:
         """Raise unless the engine's database answers."""

@@ -34,10 +34,19 @@ class OrderLine(BaseModel):
     price_cents: int
 
 
-class OrderData(BaseModel):
+class OrderContent(BaseModel):
+    """What was sold; it never changes."""
+
     lines: list[OrderLine]
     total_cents: int
     currency: str
+
+
+class OrderData(OrderContent):
+    """The content, and while something is tried again: when (RFC 3339) and why (such as `payments-unavailable`)."""
+
+    next_try_at: str | None = None
+    last_error: str | None = None
 
 
 class OrderStatus(BaseModel):
@@ -62,6 +71,9 @@ class HistoryEntry(BaseModel):
     attempt: int
     reason: str | None
     at: str
+    next_try_at: str | None = None
+    last_error: str | None = None
+    note: str | None = Field(default=None, description="an operator's words")
 
 
 class OrderDetail(OrderStatus):
@@ -81,3 +93,27 @@ class OrdersQuery(BaseModel):
         le=24 * 366,
         description="open orders and those ended within these hours; none: all",
     )
+
+
+class GiveUp(BaseModel):
+    """Why an operator ends an undo that cannot be finished; kept in the order's history."""
+
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class StuckOrder(BaseModel):
+    """An order that needs an operator. `since`: when its present step began; times are RFC 3339 in UTC."""
+
+    id: str
+    owner: str
+    status: Status
+    step: Step | None
+    attempt: int
+    reason: str | None
+    since: str
+    next_try_at: str | None
+    last_error: str | None
+
+
+class StuckOrders(BaseModel):
+    stuck: list[StuckOrder]

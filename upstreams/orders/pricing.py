@@ -9,7 +9,7 @@ import httpx
 from pydantic import BaseModel, Field, ValidationError
 
 from upstreams.kit import Problem, Refusal
-from upstreams.orders.models import NewOrder, OrderData, OrderLine
+from upstreams.orders.models import NewOrder, OrderContent, OrderLine
 
 UNKNOWN_PRODUCT = Refusal(422, "unknown-product", "The catalog does not have this product.")
 CATALOG_UNAVAILABLE = Refusal(503, "catalog-unavailable", "The catalog does not answer.")
@@ -28,7 +28,7 @@ class _Products(BaseModel):
     products: list[_Product]
 
 
-async def priced(catalog: httpx.AsyncClient, cart: NewOrder, *, seconds: float) -> OrderData:
+async def priced(catalog: httpx.AsyncClient, cart: NewOrder, *, seconds: float) -> OrderContent:
     """The cart with names and prices. Raises `unknown-product` (422) and `catalog-unavailable` (503)."""
     known = {one.sku: one for one in await _products(catalog, {line.sku for line in cart.lines}, seconds)}
     missing = [
@@ -51,7 +51,7 @@ async def priced(catalog: httpx.AsyncClient, cart: NewOrder, *, seconds: float) 
     if len(currencies) != 1:
         raise UNKNOWN_PRODUCT.problem("These products are not sold in one currency.", [("/lines", "mixed")])
     total = sum(line.price_cents * line.quantity for line in lines)
-    return OrderData(lines=lines, total_cents=total, currency=currencies.pop())
+    return OrderContent(lines=lines, total_cents=total, currency=currencies.pop())
 
 
 async def _products(catalog: httpx.AsyncClient, skus: set[str], seconds: float) -> list[_Product]:

@@ -1,10 +1,11 @@
 """The order saga: reserve, charge, ship, and back again when one of them cannot be.
 
-Promises that each undo is registered before its action, that undos run in reverse and are tried for ever, and
-that every change is told once, in order, with a version that counts from 1. Refuses to know who makes it durable:
-an `Engine` remembers what each step answered, so after a crash this code runs again from the top and comes to
-the same place. Hence its rules: no clock, no randomness, no settings, no I/O here; all of that is in steps, whose
-answers are plain values. It catches nothing: a refusal is a value, and an engine's own errors must pass.
+Promises that each undo is registered before its action, that undos run in reverse and are tried until they are
+done or an operator gives up, and that every change is told once, in order, with a version that counts from 1.
+Refuses to know who makes it durable: an `Engine` remembers what each step answered, so after a crash this code runs
+again from the top and comes to the same place. Hence its rules: no clock, no randomness, no settings, no I/O here;
+all of that is in steps, whose answers are plain values. It catches nothing: a refusal is a value, and an engine's
+own errors must pass.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict, TypeVar
 
 T = TypeVar("T")
+
+GIVEN_UP = "given-up"
 
 
 class Policy(TypedDict):
@@ -53,13 +56,20 @@ class Outcome(TypedDict):
 
 
 class Change(TypedDict):
-    """One thing to tell."""
+    """One thing to tell.
+
+    After a failed attempt it names the next one: `attempt` is its number, `next_try_at` its time (seconds since the
+    epoch), `last_error` why the one before failed. `note` is an operator's words.
+    """
 
     version: int
     status: str
     step: str | None
     attempt: int
     reason: str | None
+    next_try_at: float | None
+    last_error: str | None
+    note: str | None
 
 
 class Engine(Protocol):
@@ -83,6 +93,9 @@ class Work(Protocol):
 
     async def cancelled(self, order_id: str, last_chance: bool) -> bool:
         """Whether the customer took the order back; with `last_chance` a later wish is refused from now on."""
+
+    async def given_up(self, order_id: str) -> str | None:
+        """The words of an operator who ended the undo; None while nobody did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +140,8 @@ class Saga:
 
     async def _forward(self, leg: Leg) -> tuple[str, str | None, int]:
         attempt, began = 1, None
+        await self._tell("RUNNING", leg.action, attempt)
         while True:
-            await self._tell("RUNNING", leg.action, attempt)
             outcome = await self._attempt(leg.action, attempt)
             began = outcome["began"] if began is None else began
             if outcome["kind"] == "refused":
@@ -140,40 +153,78 @@ class Saga:
                 return "done", None, attempt
             if outcome["ended"] - began >= self._order["policy"]["forward_seconds"]:
                 return "failed", outcome["reason"], attempt
-            await self._engine.rest(wait_before(attempt, self._order["policy"]))
             attempt += 1
+            await self._rest("RUNNING", leg.action, attempt, None, outcome)
 
     async def _backward(self, undos: list[str], action: str, attempt: int, reason: str | None) -> str:
         if not undos:
             await self._tell("REJECTED", action, attempt, reason)
             return "REJECTED"
         for undo in reversed(undos):
-            attempt = await self._undo(undo, reason)
+            done, attempt = await self._undo(undo, reason)
+            if not done:
+                return "NEEDS_ATTENTION"
         await self._tell("COMPENSATED", undos[0], attempt, reason)
         return "COMPENSATED"
 
-    async def _undo(self, undo: str, reason: str | None) -> int:
+    async def _undo(self, undo: str, reason: str | None) -> tuple[bool, int]:
         policy = self._order["policy"]
-        attempt, began, failing = 1, None, 0.0
+        attempt, began = 1, None
+        await self._tell("COMPENSATING", undo, attempt, reason)
         while True:
-            stuck = attempt > policy["attention_attempts"] or failing >= policy["attention_seconds"]
-            await self._tell("NEEDS_ATTENTION" if stuck else "COMPENSATING", undo, attempt, reason)
             outcome = await self._attempt(undo, attempt)
             if outcome["kind"] == "done":
-                return attempt
+                return True, attempt
             began = outcome["began"] if began is None else began
             failing = outcome["ended"] - began
-            await self._engine.rest(wait_before(attempt, policy))
+            stuck = attempt >= policy["attention_attempts"] or failing >= policy["attention_seconds"]
             attempt += 1
+            await self._rest("NEEDS_ATTENTION" if stuck else "COMPENSATING", undo, attempt, reason, outcome)
+            words = await self._given_up(undo, attempt)
+            if words is not None:
+                # Not undone, so never COMPENSATED: it keeps needing attention, only no longer ours.
+                error = outcome["reason"]
+                await self._tell("NEEDS_ATTENTION", undo, attempt - 1, GIVEN_UP, last_error=error, note=words)
+                return False, attempt - 1
 
     async def _attempt(self, action: str, attempt: int) -> Outcome:
         return await self._engine.step(f"{action}-{attempt}", self._work.act, action, self._order)
+
+    async def _rest(self, status: str, step: str, attempt: int, reason: str | None, failed: Outcome) -> None:
+        """Say when the next attempt comes and why there is one, and wait for it."""
+        wait = wait_before(attempt - 1, self._order["policy"])
+        await self._tell(
+            status, step, attempt, reason, next_try_at=failed["ended"] + wait, last_error=failed["reason"]
+        )
+        await self._engine.rest(wait)
 
     async def _cancelled(self, leg: Leg, attempt: int, *, last_chance: bool) -> bool:
         name = f"cancelled-{leg.action}-{attempt}"
         return await self._engine.step(name, self._work.cancelled, self._order["id"], last_chance)
 
-    async def _tell(self, status: str, step: str | None, attempt: int, reason: str | None = None) -> None:
+    async def _given_up(self, undo: str, attempt: int) -> str | None:
+        return await self._engine.step(f"given-up-{undo}-{attempt}", self._work.given_up, self._order["id"])
+
+    async def _tell(
+        self,
+        status: str,
+        step: str | None,
+        attempt: int,
+        reason: str | None = None,
+        *,
+        next_try_at: float | None = None,
+        last_error: str | None = None,
+        note: str | None = None,
+    ) -> None:
         self._version += 1
-        change = Change(version=self._version, status=status, step=step, attempt=attempt, reason=reason)
+        change = Change(
+            version=self._version,
+            status=status,
+            step=step,
+            attempt=attempt,
+            reason=reason,
+            next_try_at=next_try_at,
+            last_error=last_error,
+            note=note,
+        )
         await self._engine.step(f"tell-{self._version}", self._work.tell, self._order, change)

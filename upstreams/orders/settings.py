@@ -34,7 +34,27 @@ class OrdersSettings(ServiceSettings):
     )
     retry_cap_seconds: float = Field(15.0, gt=0, le=3600, description="the longest wait between attempts")
     attention_attempts: int = Field(10, ge=1, description="an undo failing more often needs attention")
-    attention_seconds: float = Field(900.0, gt=0, description="an undo failing for longer needs attention")
+    attention_seconds: float = Field(
+        900.0,
+        gt=0,
+        description="an undo failing for longer, or an order without news for longer, needs attention",
+    )
+    watchdog: bool | None = Field(
+        None,
+        description="look after the sagas of other orders processes; None: when the engine's database is a server",
+    )
+    lease_seconds: float = Field(
+        3.0, ge=0.3, le=60, description="without a sign of life for so long, a process may be dead"
+    )
+
+    @property
+    def watches(self) -> bool:
+        """Whether this process has a watchdog: a SQLite file has one process, nobody could adopt its sagas."""
+        return (
+            make_url(self.engine_url).get_backend_name() != "sqlite"
+            if self.watchdog is None
+            else self.watchdog
+        )
 
     @property
     def engine_url(self) -> str:

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from upstreams.kit import Database, Event, Publisher
-from upstreams.orders.book import Book, rfc3339
+from upstreams.orders.book import Book, rfc3339, told_time
 from upstreams.orders.participants import Participants
 from upstreams.orders.saga import Change, Order, Outcome
 
@@ -58,6 +58,13 @@ class OrderWork:
 
         return await _until_there("the book", looked)
 
+    async def given_up(self, order_id: str) -> str | None:
+        async def looked() -> str | None:
+            async with self._database.write() as db:
+                return await self._book.given_up(db, order_id)
+
+        return await _until_there("the book", looked)
+
 
 def status_event(order: Order, change: Change, at: float) -> Event:
     """A change as the bus carries it; the same change makes the same event, whenever it is told again."""
@@ -75,7 +82,11 @@ def status_event(order: Order, change: Change, at: float) -> Event:
             "owner": order["owner"],
             "mutation": order["mutation"],
             "at": rfc3339(at),
-            "data": order["data"],
+            "data": {
+                **order["data"],
+                "next_try_at": told_time(change["next_try_at"]),
+                "last_error": change["last_error"],
+            },
         },
         at=datetime.fromtimestamp(at, UTC),
         traceparent=order["traceparent"],
