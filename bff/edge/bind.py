@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from ..calls import DeclarationError, Principal
 from .problem import Problem
 
+MAX_QUERY = 100
 _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 
@@ -42,6 +43,9 @@ class Binding:
         """Keyword arguments for the function; raises Problem 422 with pointers."""
         errors: list[dict[str, str]] = []
         values: dict[str, Any] = {}
+        if any(one in (".", "..") for one in path.values()):
+            # As a segment of an upstream's path it would name another resource; here it names none.
+            raise Problem(404, "not-found", "Look at /docs for the addresses there are.")
         if self.path is not None:
             values |= _validate(self.path, dict(path), "path", errors)
         if self.query is not None:
@@ -62,7 +66,13 @@ class Binding:
 
     def _query(self, raw: bytes) -> dict[str, Any]:
         given: dict[str, Any] = {}
-        for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=100):
+        try:
+            pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY)
+        except ValueError:
+            raise Problem(
+                400, "invalid-request", f"The query has more than {MAX_QUERY} parameters."
+            ) from None
+        for name, value in pairs:
             if name in self.lists:
                 given.setdefault(name, []).append(value)
             else:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
+import logging
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
 
 from starlette.types import Receive, Scope, Send
 
@@ -22,6 +23,7 @@ from ..stores.claims import Busy, Claimed, Mismatch, New, Replay, StoredAnswer, 
 from ..stores.link import StoreUnavailable
 from . import csrf, telemetry
 from .body import read_body
+from .idempotent import idempotency_key
 from .problem import Problem, problem_of
 from .respond import to_json
 from .screens import GRACE, unauthenticated
@@ -30,39 +32,10 @@ if TYPE_CHECKING:
     from .declared import Command
     from .runtime import Runtime
 
-MAX_KEY = 255
-_BARE = re.compile(r"[\x21-\x7e]{1,255}")
-_STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+log = logging.getLogger("bff.edge")
+
 # Replays, duplicates and mismatches spend this many times the route's own limit.
 CEILING = 20
-
-
-def idempotency_key(scope: Scope) -> str:
-    """The client's key: a structured-field String (RFC 9651 section 3.3.3), or a bare token. Raises Problem 400."""
-    values = [
-        value.decode("latin-1").strip() for name, value in scope["headers"] if name == b"idempotency-key"
-    ]
-    if not values or values == [""]:
-        raise Problem(
-            400,
-            "idempotency-key-missing",
-            "Send `Idempotency-Key` with a value of your own for each new command (a UUID will do), and the same "
-            "value again when you try the same command again.",
-        )
-    match = _STRING.fullmatch(values[0])
-    key = re.sub(r"\\(.)", r"\1", match.group(1)) if match else values[0]
-    # RFC 9110 section 5.3: a repeated field is one list; a list is not a key.
-    if len(values) > 1 or len(key) > MAX_KEY or not key or not (match or _bare(values[0])):
-        raise Problem(
-            400,
-            "idempotency-key-invalid",
-            f'It is one string of 1 to {MAX_KEY} visible characters: "a-value".',
-        )
-    return key
-
-
-def _bare(value: str) -> bool:
-    return bool(_BARE.fullmatch(value)) and '"' not in value and "," not in value
 
 
 class CommandRoute:
@@ -95,7 +68,7 @@ class CommandRoute:
         try:
             limits = await runtime.limits.spend(command.path, command.limit, who)
         except BaseException:
-            await asyncio.shield(runtime.claims.release(ticket))
+            await self._give_up(ticket, sent=False)
             raise
         request = calls.Scope(
             deadline, runtime.chain, scope["bff.correlation"], principal, mutation=key, ledger=Ledger()
@@ -143,7 +116,7 @@ class CommandRoute:
                     await self._give_up(ticket, sent=True)
                     raise problem from error
                 # The service has said no for good: the same key gets the same no.
-                return await self._store(ticket, _refusal(problem, request), None)
+                return await self._store(ticket, self._refusal(problem, request), None)
             except UpstreamError as error:
                 await self._give_up(ticket, sent=not isinstance(error, CircuitOpen | Overloaded))
                 raise problem_of(error) from error
@@ -162,7 +135,9 @@ class CommandRoute:
                 # A command that moves a saga does not become the one that began it.
                 known = {"type": command.starts.name, "mutation": result.mutation or request.mutation}
                 saga = result.model_copy(update=known)
-                return await self._store(ticket, _started(saga, request.mutation), saga)
+                # The gateway may be mounted below a prefix: its own address knows.
+                prefix = urlsplit(self._runtime.settings.public_url).path
+                return await self._store(ticket, _started(saga, request.mutation, prefix), saga)
             body = to_json(command.binding.returns, result)
             return await self._store(
                 ticket, StoredAnswer(200, (("content-type", "application/json"),), body), None
@@ -171,19 +146,39 @@ class CommandRoute:
     async def _store(self, ticket: Ticket, answer: StoredAnswer, saga: SagaStatus | None) -> Finished:
         if len(answer.body_head) > self._runtime.settings.idempotency.max_body:
             raise Problem(500, "internal", "The command's answer is too large to be kept for a replay.")
-        done = await asyncio.shield(
-            self._runtime.claims.complete(ticket, answer, saga, telemetry.traceparent())
-        )
+        try:
+            done = await asyncio.shield(
+                self._runtime.claims.complete(ticket, answer, saga, telemetry.traceparent())
+            )
+        except StoreUnavailable as error:
+            raise Problem(
+                503,
+                "unavailable",
+                "The command was carried out, but its outcome could not be kept. Send it again with the same key.",
+                retry_after=2,
+            ) from error
         if done is None:
             # This holder was too slow and another one carries the command out: its answer is the one to give.
             raise _in_flight(self._runtime.settings.idempotency.lease)
         return Finished(answer.status, answer.headers, done.body)
 
+    def _refusal(self, problem: Problem, request: calls.Scope) -> StoredAnswer:
+        body = problem.body(
+            correlation_id=request.correlation_id,
+            trace_id=telemetry.trace_id(),
+            base=self._runtime.settings.public_url,
+        )
+        return StoredAnswer(problem.status, tuple(problem.response_headers().items()), body)
+
     async def _give_up(self, ticket: Ticket, *, sent: bool) -> None:
         """Nothing is stored. Where trying again is safe the key is free at once; else its outcome is unknown."""
         claims = self._runtime.claims
         step = claims.release if self._command.safe or not sent else claims.mark_unknown
-        await asyncio.shield(step(ticket))
+        try:
+            await asyncio.shield(step(ticket))
+        except StoreUnavailable as error:
+            # The claim's lease runs out by itself, and what went wrong before is what the client must hear.
+            log.warning("a claim could not be given up: %s", error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,20 +213,19 @@ class _Heart:
                 continue
 
 
-def _started(saga: SagaStatus, mutation: str | None) -> StoredAnswer:
+def _started(saga: SagaStatus, mutation: str | None, prefix: str) -> StoredAnswer:
     seen = {"id": saga.id, "type": saga.type, "status": saga.status, "version": saga.version}
+    place = f"{prefix}/bff/sagas/{saga.type}/{quote(saga.id, safe='')}"
     head = json.dumps({"mutation": mutation, "saga": seen}, separators=(",", ":"))
     return StoredAnswer(
         202,
-        (("content-type", "application/json"), ("location", f"/bff/sagas/{saga.type}/{saga.id}")),
+        (
+            ("content-type", "application/json"),
+            ("location", place),
+        ),
         head[:-1].encode() + b',"cursor":"',
         b'"}',
     )
-
-
-def _refusal(problem: Problem, request: calls.Scope) -> StoredAnswer:
-    body = problem.body(correlation_id=request.correlation_id, trace_id=telemetry.trace_id())
-    return StoredAnswer(problem.status, tuple(problem.response_headers().items()), body)
 
 
 def _known(claimed: Claimed) -> Finished:

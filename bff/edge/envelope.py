@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from urllib.parse import urljoin
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
@@ -106,8 +105,7 @@ class Envelope:
     async def _send_problem(
         self, problem: Problem, scope: Scope, answer: _Answer, correlation: str, trace_id: str
     ) -> None:
-        problem.type = urljoin(self._public_url + "/", problem.type)
-        body = problem.body(correlation_id=correlation, trace_id=trace_id)
+        body = problem.body(correlation_id=correlation, trace_id=trace_id, base=self._public_url)
         headers = problem.response_headers() | {"content-length": str(len(body))}
         await answer.send(
             {

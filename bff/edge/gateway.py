@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -30,6 +31,11 @@ R = TypeVar("R")
 Decorated = Callable[P, Awaitable[R]]
 
 
+def _shape(path: str) -> str:
+    """Templates that differ in their parameters' names only are one address."""
+    return re.sub(r"\{[^}]*\}", "{}", path)
+
+
 class Gateway:
     """A backend for one frontend.
 
@@ -47,11 +53,12 @@ class Gateway:
         upstreams: tuple[Upstream, ...] = (),
         settings: Settings | None = None,
     ) -> None:
-        check_name(name, "gateway")
-        if not 0 < deadline <= 60:
-            raise DeclarationError(
-                f"gateway {name}: deadline is seconds above 0 and up to 60, not {deadline}"
-            )
+        with declaring():
+            check_name(name, "gateway")
+            if not 0 < deadline <= 60:
+                raise DeclarationError(
+                    f"gateway {name}: deadline is seconds above 0 and up to 60, not {deadline}"
+                )
         self.name = name
         self.deadline = deadline
         self.views: dict[str, View] = {}
@@ -131,9 +138,10 @@ class Gateway:
         restore  given the owner's principal id, a Call that lists the owner's sagas (a list of `model`, or a model
                  whose single field is one); it rebuilds a lost journal
         """
-        check_name(name, "saga")
-        if name in self.sagas:
-            raise DeclarationError(f"saga {name!r} is declared twice")
+        with declaring():
+            check_name(name, "saga")
+            if name in self.sagas:
+                raise DeclarationError(f"saga {name!r} is declared twice")
         self.sagas[name] = SagaType(name, model, restore)
         return self.sagas[name]
 
@@ -150,11 +158,12 @@ class Gateway:
         load  given the template's parameters, a Call that fetches a value nobody has published yet; its answer
               carries the value's `version`
         """
-        kind = template.partition("/")[0]
-        check_name(kind, "value")
-        check_path("/" + template, f"value {template}")
-        if any(known.kind == kind for known in self.values.values()):
-            raise DeclarationError(f"value {template!r}: {kind!r} is declared twice")
+        with declaring():
+            kind = template.partition("/")[0]
+            check_name(kind, "value")
+            check_path("/" + template, f"value {template}")
+            if any(known.kind == kind for known in self.values.values()):
+                raise DeclarationError(f"value {template!r}: {kind!r} is declared twice")
         self.values[template] = ValueType(template, model, public, load)
         return self.values[template]
 
@@ -162,19 +171,23 @@ class Gateway:
         self, file: Path, *, paths: tuple[str, ...] = ("/",), folders: Mapping[str, Path] | None = None
     ) -> None:
         """Serve a page: `file` at each of `paths` (templates allowed), and folders of assets under URL prefixes."""
-        for path in paths:
-            check_path(path, f"page {path}")
-        for place in (file, *(folders or {}).values()):
-            if not place.exists():
-                raise DeclarationError(f"page: {place} does not exist")
+        with declaring():
+            for path in paths:
+                check_path(path, f"page {path}")
+            for place in (file, *(folders or {}).values()):
+                if not place.exists():
+                    raise DeclarationError(f"page: {place} does not exist")
         self.page = Page(file, paths, dict(folders or {}))
 
     def _check_route(
         self, path: str, what: str, deadline: float | None, limit: str | None, known: Mapping[str, Any]
     ) -> None:
         check_path(path, what)
-        if path in known:
-            raise DeclarationError(f"{what}: declared twice")
+        for other in known:
+            if _shape(other) == _shape(path):
+                raise DeclarationError(
+                    f"{what}: declared twice" + ("" if other == path else f", the other is {other}")
+                )
         if deadline is not None and not 0 < deadline <= 60:
             raise DeclarationError(f"{what}: deadline is seconds above 0 and up to 60, not {deadline}")
         if limit is not None:

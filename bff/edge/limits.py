@@ -13,6 +13,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from limits import RateLimitItem, parse_many
 from slowapi.errors import RateLimitExceeded
@@ -152,7 +153,7 @@ class Limits:
                 self._failed(error)
             else:
                 self._row = 0
-                return [Spent(quota, *hit) for quota, hit in zip(quotas, hits, strict=True)]
+                return [rate.counted(quota, **asdict(hit)) for quota, hit in zip(quotas, hits, strict=True)]
         shares = [quota.share(self._settings.replicas) for quota in quotas]
         return self._local.spend(f"{place} {caller}", shares, self._clock())
 

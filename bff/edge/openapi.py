@@ -8,60 +8,14 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from .declared import Command, View
-from .problem import MEDIA_TYPE, TITLES
+from .problem import MEDIA_TYPE
+from .schemas import PROBLEM, SAGA_STARTED, Schema
 
 if TYPE_CHECKING:
     from .gateway import Gateway
 
 REF = "#/components/schemas/{model}"
-Schema = dict[str, Any]
 
-_PROBLEM: Schema = {
-    "type": "object",
-    "description": "What went wrong and what to do (RFC 9457).",
-    "required": ["type", "title", "status", "detail", "instance", "code", "correlation_id", "trace_id"],
-    "properties": {
-        "type": {"type": "string", "format": "uri-reference"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "instance": {"type": "string"},
-        "code": {"type": "string", "examples": sorted(TITLES)},
-        "correlation_id": {"type": "string", "format": "uuid"},
-        "trace_id": {"type": "string"},
-        "retry_after": {"type": "number"},
-        "owner": {
-            "type": "object",
-            "required": ["service", "team", "contact", "docs"],
-            "properties": {name: {"type": "string"} for name in ("service", "team", "contact", "docs")},
-        },
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {name: {"type": "string"} for name in ("pointer", "in", "detail")},
-            },
-        },
-    },
-}
-_STARTED: Schema = {
-    "type": "object",
-    "required": ["mutation", "saga", "cursor"],
-    "properties": {
-        "mutation": {"type": "string", "description": "The Idempotency-Key of this command."},
-        "saga": {
-            "type": "object",
-            "required": ["id", "type", "status", "version"],
-            "properties": {
-                "id": {"type": "string"},
-                "type": {"type": "string"},
-                "status": {"type": "string"},
-                "version": {"type": "integer"},
-            },
-        },
-        "cursor": {"type": "string", "description": "Journal position of the saga's newest event."},
-    },
-}
 _OBJECT: Schema = {"application/json": {"schema": {"type": "object"}}}
 _SECURITY: list[Schema] = [{"bearer": []}, {"session": []}]
 
@@ -78,18 +32,30 @@ def document(gateway: Gateway, version: str) -> Schema:
     for command in gateway.commands.values():
         paths.setdefault(command.path, {})["post"] = _command(command, schemas)
     paths |= _own_paths(gateway, schemas)
+    _name_apart(paths)
     return {
         "openapi": "3.1.0",
         "info": {"title": gateway.name, "version": version},
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": schemas.definitions | {"Problem": _PROBLEM, "SagaStarted": _STARTED},
+            "schemas": schemas.definitions | {"Problem": PROBLEM, "SagaStarted": SAGA_STARTED},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "session": {"type": "apiKey", "in": "cookie", "name": "__Host-bff"},
             },
         },
     }
+
+
+def _name_apart(paths: Schema) -> None:
+    """Functions of two modules may have one name; operation ids must differ."""
+    seen: dict[str, int] = {}
+    for path in sorted(paths):
+        for operation in paths[path].values():
+            name = operation["operationId"]
+            seen[name] = seen.get(name, 0) + 1
+            if seen[name] > 1:
+                operation["operationId"] = f"{name}_{seen[name]}"
 
 
 class _Schemas:
@@ -104,7 +70,18 @@ class _Schemas:
             inputs.append((key, mode, TypeAdapter(model)))
         found, extra = TypeAdapter.json_schemas(inputs, ref_template=REF, schema_generator=GenerateJsonSchema)
         self._found = {(str(key), str(mode)): schema for (key, mode), schema in found.items()}
-        self.definitions: Schema = dict(extra.get("$defs", {}))
+        self._defs: Schema = dict(extra.get("$defs", {}))
+        self._unlisted: set[str] = set()
+
+    def inside(self, model: Any) -> Schema:
+        """The schema of a model that exists only to hold parameters: it is no component of its own."""
+        name = self.of(model, "validation")["$ref"].rpartition("/")[2]
+        self._unlisted.add(name)
+        return dict(self._defs[name])
+
+    @property
+    def definitions(self) -> Schema:
+        return {name: schema for name, schema in self._defs.items() if name not in self._unlisted}
 
     def of(self, model: Any, mode: str) -> Schema:
         key, _ = self._keys[(id(model), mode)]
@@ -120,15 +97,16 @@ def _models(route: View | Command) -> list[tuple[Any, str]]:
     models: list[tuple[Any, str]] = [(bound.returns, "serialization")]
     if bound.body is not None:
         models.append((bound.body[1], "validation"))
+    models += [(one, "validation") for one in (bound.path, bound.query) if one is not None]
     return models
 
 
-def _parameters(route: View | Command) -> list[Schema]:
+def _parameters(route: View | Command, schemas: _Schemas) -> list[Schema]:
     found: list[Schema] = []
     for where, model in (("path", route.binding.path), ("query", route.binding.query)):
         if model is None:
             continue
-        schema = model.model_json_schema()
+        schema = schemas.inside(model)
         for name, one in schema.get("properties", {}).items():
             required = where == "path" or name in schema.get("required", ())
             found.append({"name": name, "in": where, "required": required, "schema": one})
@@ -137,7 +115,7 @@ def _parameters(route: View | Command) -> list[Schema]:
 
 def _problems(*statuses: int) -> Schema:
     words = {
-        400: "The Idempotency-Key is missing or unreadable",
+        400: "The request cannot be read, or a command has no Idempotency-Key",
         401: "Nobody is signed in, or the token cannot be accepted",
         403: "Not allowed",
         404: "There is no such thing, or it is somebody else's",
@@ -154,19 +132,19 @@ def _problems(*statuses: int) -> Schema:
     return {str(status): {"description": words[status], "content": content} for status in statuses}
 
 
-def _describe(route: View | Command) -> Schema:
+def _describe(route: View | Command, schemas: _Schemas) -> Schema:
     text = (route.function.__doc__ or "").strip()
     summary, _, rest = text.partition("\n\n")
     described: Schema = {"operationId": route.name, "summary": " ".join(summary.split()) or route.name}
     if rest:
         described["description"] = rest
-    if parameters := _parameters(route):
+    if parameters := _parameters(route, schemas):
         described["parameters"] = parameters
     return described
 
 
 def _view(view: View, schemas: _Schemas) -> Schema:
-    operation = _describe(view)
+    operation = _describe(view, schemas)
     operation["responses"] = {
         "200": {
             "description": "The screen; `BFF-Complete` says whether every part is there.",
@@ -176,7 +154,7 @@ def _view(view: View, schemas: _Schemas) -> Schema:
             },
             "content": {"application/json": {"schema": schemas.of(view.binding.returns, "serialization")}},
         },
-        **_problems(*(() if view.public else (401,)), 404, 422, 429, 502, 503, 504),
+        **_problems(*(() if view.public else (401,)), 400, 404, 422, 429, 502, 503, 504),
     }
     if not view.public:
         operation["security"] = _SECURITY
@@ -184,7 +162,7 @@ def _view(view: View, schemas: _Schemas) -> Schema:
 
 
 def _command(command: Command, schemas: _Schemas) -> Schema:
-    operation = _describe(command)
+    operation = _describe(command, schemas)
     operation["security"] = _SECURITY
     operation.setdefault("parameters", []).append(
         {
@@ -224,6 +202,13 @@ def _command(command: Command, schemas: _Schemas) -> Schema:
 def _own_paths(gateway: Gateway, schemas: _Schemas) -> dict[str, Schema]:
     sagas = [schemas.of(saga.model, "serialization") for saga in gateway.sagas.values()]
     text = {"schema": {"type": "string"}}
+    values = {
+        "name": "value",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "array", "items": {"type": "string"}},
+        "description": "Live values to follow: " + (", ".join(sorted(gateway.values)) or "none are declared"),
+    }
     return {
         "/bff/sagas/{type}/{id}": {
             "get": {
@@ -256,18 +241,11 @@ def _own_paths(gateway: Gateway, schemas: _Schemas) -> dict[str, Schema]:
                         "required": False,
                         "schema": {"type": "string"},
                     },
-                    {
-                        "name": "value",
-                        "in": "query",
-                        "required": False,
-                        "schema": {"type": "array", "items": {"type": "string"}},
-                        "description": "Live values to follow: "
-                        + (", ".join(sorted(gateway.values)) or "none are declared"),
-                    },
+                    values,
                 ],
                 "responses": {
                     "200": {"description": "Events", "content": {"text/event-stream": text}},
-                    **_problems(401),
+                    **_problems(400, 401, 403),
                 },
             }
         },
@@ -276,6 +254,7 @@ def _own_paths(gateway: Gateway, schemas: _Schemas) -> dict[str, Schema]:
                 "operationId": "bff_snapshot",
                 "summary": "The same state once, for those who poll",
                 "security": _SECURITY,
+                "parameters": [values],
                 "responses": {
                     "200": {
                         "description": "The state",

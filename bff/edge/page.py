@@ -35,6 +35,8 @@ def assets(folder: Path) -> ASGIApp:
     files = StaticFiles(directory=folder)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise HTTPException(405, headers={"Allow": "GET, HEAD"})
         # A folder of a page may also be a package or a checkout: only what is plainly meant to be seen is shown.
         if any(part[:1] in (".", "_") or part == "node_modules" for part in scope["path"].split("/")):
             raise HTTPException(404)

@@ -84,13 +84,14 @@ class Problem(Exception):
         self.owner = owner
         self.retry_after = retry_after
         self.headers = dict(headers or {})
-        self.type = type or f"{DOCS}#{code}"
+        # A code of somebody else's has no anchor in our docs: the page itself is its address then.
+        self.type = type or (f"{DOCS}#{code}" if code in TITLES else DOCS)
         self.extra = dict(extra or {})
 
-    def document(self, *, correlation_id: str, trace_id: str) -> dict[str, Any]:
-        """The problem document. `type` is relative to the gateway's own address when it is one of ours."""
+    def document(self, *, correlation_id: str, trace_id: str, base: str = "") -> dict[str, Any]:
+        """The problem document. base: the gateway's own address, put before a `type` that is a path."""
         document: dict[str, Any] = {
-            "type": self.type,
+            "type": base + self.type if self.type.startswith("/") else self.type,
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
@@ -115,8 +116,8 @@ class Problem(Exception):
             headers["link"] = f'<{self.owner.docs}>; rel="help"'
         return headers
 
-    def body(self, *, correlation_id: str, trace_id: str) -> bytes:
-        return to_json(self.document(correlation_id=correlation_id, trace_id=trace_id))
+    def body(self, *, correlation_id: str, trace_id: str, base: str = "") -> bytes:
+        return to_json(self.document(correlation_id=correlation_id, trace_id=trace_id, base=base))
 
 
 # What a required part's failure answers (the contract's table); Refused is decided by its status.
@@ -142,6 +143,7 @@ def problem_of(error: UpstreamError) -> Problem:
                 title=str(error.problem.get("title") or TITLES["refused"]),
                 errors=_pointers(error.problem.get("errors")),
                 owner=error.owner,
+                type=f"{DOCS}#refused",
             )
         return Problem(502, "refused", f"{error.call}: {error.detail}", owner=error.owner)
     retry_after = error.retry_after

@@ -14,8 +14,8 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from starlette.routing import BaseRoute, Mount, Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Scope
 
 from .. import calls
 from .._version import __version__
@@ -47,6 +47,7 @@ from .own import Bytes, Limited, LiveRoute, SagaRoute, SnapshotRoute
 from .page import Html, assets
 from .problem import Problem
 from .provider import Provider
+from .routes import Routes
 from .screens import Screen
 from .session import Sessions
 from .settings import Settings
@@ -117,10 +118,10 @@ class Runtime:
         self._verifier = TokenVerifier(settings.issuers, self._fetch)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
         self.authenticate = Authenticator(self._verifier, self._sessions)
-        self.app: ASGIApp = Envelope(_Routes(self._routes(), self), tracer, settings.public_url)
+        self.app: ASGIApp = Envelope(Routes(self._routes(), self), tracer, settings.public_url)
         health = Health(self)
         inside: list[BaseRoute] = [Route("/livez", health.livez), Route("/readyz", health.readyz)]
-        self.admin: ASGIApp = Envelope(_Routes(inside, self), tracer, settings.public_url)
+        self.admin: ASGIApp = Envelope(Routes(inside, self), tracer, settings.public_url)
 
     # ---- putting together ------------------------------------------------------------------------------------
 
@@ -281,15 +282,3 @@ def _sagas_in(answer: Any, saga: SagaType) -> list[SagaStatus]:
             f"saga {saga.name}: restore must answer a list of sagas, or a model with one list of them"
         )
     return [one for one in lists[0] if isinstance(one, SagaStatus)]
-
-
-class _Routes:
-    """Starlette's router, told to raise for 404 and 405 instead of answering plain text."""
-
-    def __init__(self, routes: list[BaseRoute], owner: Runtime) -> None:
-        self._router = Router(routes, redirect_slashes=False)
-        self._owner = owner
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["app"] = self._owner
-        await self._router(scope, receive, send)

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from ..calls import DeclarationError
 from . import telemetry
+from .protocol import HttpProtocol
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _config(app: ASGIApp, *, lifespan: str) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
         ws="none",
         lifespan=lifespan,  # type: ignore[arg-type]  # a literal, passed through
         log_config=None,

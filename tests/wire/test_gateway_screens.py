@@ -9,7 +9,8 @@ import pytest
 
 from bff import Missing
 
-from .gateway import http, nowhere, running, token
+from .gateway import nowhere, running, token
+from .upstream import http
 
 OWNER = {
     "service": "shelf",

@@ -1,0 +1,30 @@
+"""Which endpoint an address belongs to. Nothing is answered here: 404 and 405 are raised, and written in one place."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Route, Router
+from starlette.types import Receive, Scope, Send
+
+
+class Routes:
+    """Starlette's router, told to raise instead of answering plain text. owner: put into the scope as `app`."""
+
+    def __init__(self, routes: list[BaseRoute], owner: object) -> None:
+        self._router = Router(routes, redirect_slashes=False)
+        self._owner = owner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self._owner
+        asked = dict(scope)
+        try:
+            await self._router(scope, receive, send)
+        except HTTPException as error:
+            if error.status_code != 405:
+                raise
+            # A screen and a command may share an address, and each alone knows only its own method.
+            allowed = {name.strip() for name in (error.headers or {}).get("Allow", "").split(",")} - {""}
+            for route in self._router.routes:
+                if isinstance(route, Route) and route.matches(asked)[0] is not Match.NONE:
+                    allowed |= route.methods or set()
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))}) from None

@@ -1,0 +1,56 @@
+"""The JSON schemas of what every gateway answers: a problem, and a command that began a saga."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .problem import TITLES
+
+Schema = dict[str, Any]
+
+PROBLEM: Schema = {
+    "type": "object",
+    "description": "What went wrong and what to do (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "instance", "code", "correlation_id", "trace_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "code": {"type": "string", "examples": sorted(TITLES)},
+        "correlation_id": {"type": "string", "format": "uuid"},
+        "trace_id": {"type": "string"},
+        "retry_after": {"type": "number"},
+        "owner": {
+            "type": "object",
+            "required": ["service", "team", "contact", "docs"],
+            "properties": {name: {"type": "string"} for name in ("service", "team", "contact", "docs")},
+        },
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {name: {"type": "string"} for name in ("pointer", "in", "detail")},
+            },
+        },
+    },
+}
+SAGA_STARTED: Schema = {
+    "type": "object",
+    "required": ["mutation", "saga", "cursor"],
+    "properties": {
+        "mutation": {"type": "string", "description": "The Idempotency-Key of this command."},
+        "saga": {
+            "type": "object",
+            "required": ["id", "type", "status", "version"],
+            "properties": {
+                "id": {"type": "string"},
+                "type": {"type": "string"},
+                "status": {"type": "string"},
+                "version": {"type": "integer"},
+            },
+        },
+        "cursor": {"type": "string", "description": "Journal position of the saga's newest event."},
+    },
+}
