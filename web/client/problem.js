@@ -67,7 +67,8 @@ export async function readProblem(response) {
     title: text(body.title, response.statusText || `HTTP ${response.status}`),
     detail: text(body.detail, ''),
     correlationId: text(body.correlation_id, response.headers.get('x-correlation-id') ?? '') || null,
-    retryAfter: retryAfterSeconds(response.headers.get('retry-after')),
+    // The header is whole seconds; the body may say it more precisely.
+    retryAfter: typeof body.retry_after === 'number' ? body.retry_after : retryAfterSeconds(response.headers.get('retry-after')),
     owner: body.owner && typeof body.owner === 'object' ? body.owner : null,
     errors: Array.isArray(body.errors) ? body.errors : [],
   };

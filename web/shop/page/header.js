@@ -33,8 +33,9 @@ export function startHeader() {
   function drawPerson() {
     const someone = who();
     const name = someone?.name ?? someone?.sub ?? '';
+    const [first = '', ...rest] = name.split(' ');
     fill(person, someone
-      ? h('div', { class: 'person' }, h('span', { class: 'person-name', 'data-test': 'person', title: name }, name),
+      ? h('div', { class: 'person' }, h('span', { class: 'person-name', 'data-test': 'person', title: name }, first, rest.length > 0 && h('span', { class: 'rest' }, ` ${rest.join(' ')}`)),
         h('button', { type: 'button', class: 'plain small', 'data-test': 'sign-out', onclick: () => signOut().catch(() => toast('Signing out did not work. Please try again.', { tone: 'bad' })) }, 'Sign out'))
       : h('a', { class: 'button small', href: signInAt(), 'data-test': 'sign-in' }, 'Sign in'));
     drawConnection();

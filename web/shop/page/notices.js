@@ -4,6 +4,7 @@ import { addToBasket } from './basket.js';
 import { fill, h } from './dom.js';
 import { keyOf, liveOrders, remember } from './orders.js';
 import { drawProblem } from './parts.js';
+import { signInAt } from './person.js';
 import { go } from './router.js';
 import { announce, toast } from './toast.js';
 import { label, message } from './words.js';
@@ -15,11 +16,11 @@ let notices = [];
 const region = h('div', { class: 'notices' });
 
 function draw() {
-  fill(region, notices.map((notice) => h('div', { class: 'notice', 'data-test': 'refusal' },
-    drawProblem(notice.problem, { title: notice.items.length ? 'Your order was not placed' : 'That was not possible' }),
-    h('div', { class: 'actions' },
+  fill(region, notices.map((notice) => h('div', { 'data-test': 'refusal' },
+    drawProblem(notice.problem, { title: notice.items.length ? 'Your order was not placed' : 'That was not possible', actions: h('div', { class: 'actions' },
+      notice.problem.status === 401 && h('a', { class: 'button primary', href: signInAt() }, 'Sign in'),
       notice.items.length > 0 && h('button', { type: 'button', 'data-test': 'put-back', onclick: () => (drop(notice), putBack(notice.items)) }, 'Put back in basket'),
-      h('button', { type: 'button', class: 'plain', onclick: () => drop(notice) }, 'Dismiss')))));
+      h('button', { type: 'button', class: 'plain', onclick: () => drop(notice) }, 'Dismiss')) }))));
 }
 
 /** @param {Notice} notice */

@@ -51,16 +51,16 @@ export function createPatience(/** @type {() => void} */ retry, /** @type {(leav
   };
 }
 
-/** @param {import('/client/index.js').Problem} problem @param {{retry?: () => void, title?: string}} [options] */
-export function drawProblem(problem, { retry, title } = {}) {
-  if (problem.status === 401) return signInCard();
+/** @param {import('/client/index.js').Problem} problem @param {{retry?: () => void, title?: string, actions?: any}} [options] */
+export function drawProblem(problem, { retry, title, actions } = {}) {
+  if (problem.status === 401 && !actions) return signInCard();
   return h('section', { class: 'card problem', role: 'alert', 'data-test': 'problem', 'data-code': problem.code },
     h('h2', {}, title ?? problem.title),
-    problem.detail && h('p', {}, problem.detail),
+    (title || problem.detail) && h('p', {}, title && h('strong', {}, `${problem.title}. `), problem.detail),
     problem.errors.length > 0 && h('ul', {}, problem.errors.map((error) => h('li', {}, error.detail ?? error.pointer ?? ''))),
     problem.owner && h('p', { class: 'quiet' }, contact(problem.owner)),
     problem.correlationId && h('p', { class: 'quiet' }, 'Reference ', h('code', {}, problem.correlationId)),
-    retry && h('button', { type: 'button', onclick: retry }, 'Try again'));
+    retry && h('button', { type: 'button', onclick: retry }, 'Try again'), actions);
 }
 
 /** @param {string} [why] */

@@ -2,7 +2,9 @@
 import { fetchJson } from './api.js';
 import { client } from './live.js';
 
-/** @type {{sub: string, name?: string} | null} */
+/** @typedef {{sub: string, name?: string}} Person */
+
+/** @type {Person | null} */
 let person = null;
 /** @type {Set<() => void>} */
 const listeners = new Set();
@@ -15,7 +17,7 @@ export function onPerson(listener) {
   return () => void listeners.delete(listener);
 }
 
-/** @param {typeof person} next */
+/** @param {Person | null} next */
 function become(next) {
   person = next;
   for (const listener of listeners) listener();

@@ -44,8 +44,9 @@ export function createTrack() {
     element,
     update(order) {
       element.setAttribute('data-mood', mood(order));
-      stops(order).forEach((state, at) => {
-        const { item, spoken } = items[at];
+      const states = stops(order);
+      items.forEach(({ item, spoken }, at) => {
+        const state = states[at] ?? 'todo';
         item.setAttribute('data-state', state);
         say(spoken, `: ${SPOKEN[state]}`);
       });

@@ -13,7 +13,7 @@ const REASONS = {
     next: 'Order fewer or something else, or ask Inventory (#inventory) when more will come.',
   },
   cancelled: {
-    happened: 'You cancelled this order. Nothing was charged in the end and the items are back in stock.',
+    happened: 'You cancelled this order. Nothing stays charged and the items are back in stock.',
     next: 'Changed your mind again? Put it back in the basket.',
   },
 };
@@ -22,7 +22,7 @@ const REFUSED = {
   next: 'Try again, or contact Orders (#orders).',
 };
 
-/** @param {Order} order @returns {'sending' | 'unknown' | 'waiting' | 'moving' | 'undoing' | 'done' | 'undone' | 'refused' | 'attention'} */
+/** @param {Order} order @returns {'sending' | 'unknown' | 'waiting' | 'moving' | 'undoing' | 'done' | 'undone' | 'cancelled' | 'refused' | 'attention'} */
 export function mood(order) {
   if (order.pending === 'unknown') return 'unknown';
   if (order.pending && order.reason !== 'cancelling') return 'sending';
@@ -30,7 +30,7 @@ export function mood(order) {
   if (order.status === 'RUNNING') return 'moving';
   if (order.status === 'COMPENSATING') return 'undoing';
   if (order.status === 'COMPLETED') return 'done';
-  if (order.status === 'COMPENSATED') return 'undone';
+  if (order.status === 'COMPENSATED') return order.reason === 'cancelled' ? 'cancelled' : 'undone';
   if (order.status === 'REJECTED') return 'refused';
   if (order.status === 'NEEDS_ATTENTION') return 'attention';
   return 'waiting';
@@ -49,7 +49,8 @@ export function label(order) {
     case 'moving': return DOING[order.step ?? ''] ?? 'Under way';
     case 'undoing': return order.reason === 'cancelling' ? 'Cancelling…' : UNDOING[order.step ?? ''] ?? 'Undoing';
     case 'done': return 'On its way';
-    case 'undone': return order.reason === 'card-declined' ? 'Payment declined' : order.reason === 'cancelled' ? 'Cancelled' : 'Undone';
+    case 'undone': return order.reason === 'card-declined' ? 'Payment declined' : 'Undone';
+    case 'cancelled': return 'Cancelled';
     case 'refused': return order.reason === 'out-of-stock' ? 'Sold out' : 'Refused';
     case 'attention': return 'Being looked into';
     default: return 'Received';
@@ -71,6 +72,7 @@ export function message(order) {
       return { tone: 'warn', happened: order.reason === 'card-declined' ? 'Your card was declined.' : order.reason === 'cancelled'
         ? 'You cancelled this order.' : 'This order could not be completed.', next: 'We are undoing what was done for it.' };
     case 'undone':
+    case 'cancelled':
     case 'refused':
       return { tone: order.reason === 'cancelled' ? 'plain' : 'bad', ...said };
     case 'attention':

@@ -8,7 +8,7 @@ import { follow } from '../notices.js';
 import { onPerson, signInAt, who } from '../person.js';
 import { go } from '../router.js';
 import { stockBadge } from '../stock.js';
-import { toast } from '../toast.js';
+import { clearToast, toast } from '../toast.js';
 
 function place() {
   const items = basketItems();
@@ -64,6 +64,7 @@ export function basket({ onLeave }) {
     if (focus) body.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
   }
 
+  clearToast('basket');
   draw();
   onLeave(onBasket(draw));
   onLeave(onPerson(draw));

@@ -13,7 +13,7 @@ import { toast } from '../toast.js';
 export function putInBasket(product, quantity = 1) {
   const { sku, name, price_cents, currency, art } = product;
   if (addToBasket({ sku, name, price_cents, currency, art, quantity })) {
-    toast(`${name} is in your basket.`, { link: { href: '/basket', text: 'View basket' } });
+    toast(`${name} is in your basket.`, { key: 'basket', link: { href: '/basket', text: 'View basket' } });
   } else {
     toast('The basket is full: 20 different things are the most in one order.', { tone: 'bad' });
   }

@@ -30,7 +30,7 @@ function timeline(history) {
   return h('ol', { class: 'timeline' }, lines.toReversed().map((entry) =>
     h('li', { 'data-status': entry.status, 'data-step': entry.step ?? '' },
       h('time', { datetime: entry.at }, seconds(entry.at)),
-      h('span', {}, moment(entry), entry.attempt > 1 && h('em', {}, ` attempt ${entry.attempt}`)))));
+      h('span', {}, moment(entry), entry.attempt > 1 && !ended(entry) && h('em', {}, ` attempt ${entry.attempt}`)))));
 }
 
 /** @type {import('../router.js').View} */

@@ -1,0 +1,57 @@
+/** @param {ClientOptions} [options] */
+export function createClient(options?: ClientOptions): {
+    /** @type {Readable<import('./stream.js').StreamState>} */
+    connection: Readable<import("./stream.js").StreamState>;
+    /**
+     * Follow this person's journal, and take up what a reload interrupted.
+     * @param {{owner: string}} who  Anything that names the person, the token's `sub` for one.
+     * @returns {import('./operation.js').Operation[]} What was taken up.
+     */
+    start(who: {
+        owner: string;
+    }): import("./operation.js").Operation[];
+    /** Leave, and forget all that belongs to the person. */
+    stop: () => void;
+    /** Ask for values, `stock/mug-01` for one; they come at once and whenever they change. @param {Iterable<string>} names */
+    watch: (names: Iterable<string>) => void;
+    /**
+     * A value learned elsewhere, from a screen for one; it counts only if its version is newer.
+     * @param {Iterable<{name: string, version: number, data: any, at?: string}>} values
+     */
+    observe(values: Iterable<{
+        name: string;
+        version: number;
+        data: any;
+        at?: string;
+    }>): void;
+    /** @param {string} id  The saga's id, or the mutation's that started it. @returns {Readable<Saga | undefined>} */
+    saga: (id: string) => Readable<Saga | undefined>;
+    /** All of them, in the order they became known. @returns {Readable<readonly Saga[]>} */
+    sagas: () => Readable<readonly Saga[]>;
+    /** @param {string} name @returns {Readable<Value | undefined>} */
+    value: (name: string) => Readable<Value | undefined>;
+    mutate: (definition: Definition) => Operation;
+    define: <I>(name: string, kind: Kind<I>) => (input: I) => Operation;
+};
+export type Saga = import("./store.js").Saga;
+export type Value = import("./store.js").Value;
+export type Readable<T> = import("./observable.js").Readable<T>;
+export type ClientOptions = {
+    /**
+     * The live stream; default "/bff/live".
+     */
+    url?: string | undefined;
+    fetch?: typeof fetch | undefined;
+    /**
+     * For what must survive a reload; default sessionStorage.
+     */
+    storage?: import("./pending.js").KeyValue | null | undefined;
+    stream?: Omit<Partial<import("./stream.js").StreamOptions>, "cursor" | "onEvent"> | undefined;
+    mutations?: Omit<Partial<import("./mutations.js").Host>, "changed" | "store" | "isLive"> | undefined;
+    /**
+     * Another way to the
+     * events, one shared among tabs, say; default a stream of this page's own.
+     */
+    source?: ((options: import("./stream.js").StreamOptions) => import("./stream.js").Source) | undefined;
+};
+export type Client = ReturnType<typeof createClient>;

@@ -1,0 +1,96 @@
+/** @param {Host} host */
+export function createMutations(host: Host): {
+    view: () => import("./store.js").State;
+    /** The store has changed. @param {boolean} replaced  By a snapshot or reset. */
+    advanced: (replaced?: boolean) => void;
+    /** Ask again now: the network or the journal is back. */
+    wake(): void;
+    /** @param {Definition} definition @returns {Operation} */
+    mutate: (definition: Definition) => Operation;
+    /**
+     * Name a mutation, so that one whose fate is unknown survives a reload.
+     * @template I
+     * @param {string} name
+     * @param {Kind<I>} kind
+     * @returns {(input: I) => Operation}
+     */
+    define<I>(name: string, kind: Kind<I>): (input: I) => Operation;
+    /** Somebody is here: take up what they had under way before a reload. @param {string} owner @returns {Operation[]} */
+    restore(owner: string): Operation[];
+    /** Nobody is here any more. What was kept for a reload stays kept for the same person. */
+    clear(): void;
+};
+/** @typedef {import('./operation.js').Definition} Definition */
+/** @typedef {import('./operation.js').Operation} Operation */
+/** @typedef {import('./operation.js').OperationRecord} OperationRecord */
+/**
+ * A mutation that can be sent again after a reload, because it is made of its input alone.
+ * @template I
+ * @typedef {object} Kind
+ * @property {(input: I) => import('./send.js').RequestData} request
+ * @property {(draft: import('./view.js').Draft, input: I) => void} apply
+ * @property {(state: import('./store.js').State, input: I) => boolean} [until]  See `Definition.until`.
+ */
+/**
+ * @typedef {object} Host
+ * @property {import('./store.js').Store} store
+ * @property {() => void} changed   The view changed: tell its listeners, now.
+ * @property {() => boolean} isLive  Whether the journal is being followed.
+ * @property {typeof fetch} fetch
+ * @property {import('./pending.js').KeyValue | null} storage
+ * @property {number} [timeout]   Seconds for one attempt; default 15.
+ * @property {number} [attempts]  Most attempts before giving up asking; default 8.
+ * @property {number} [base]      Seconds; first backoff between attempts, default 0.5, cap 10.
+ * @property {number} [linger]    Seconds an accepted operation is kept for an event that does not come; default 60.
+ * @property {() => string} [newId]
+ * @property {() => number} [random]
+ */
+export const MOST_PENDING: 50;
+export class TooManyPending extends Error {
+    constructor();
+}
+export type Definition = import("./operation.js").Definition;
+export type Operation = import("./operation.js").Operation;
+export type OperationRecord = import("./operation.js").OperationRecord;
+/**
+ * A mutation that can be sent again after a reload, because it is made of its input alone.
+ */
+export type Kind<I> = {
+    request: (input: I) => import("./send.js").RequestData;
+    apply: (draft: import("./view.js").Draft, input: I) => void;
+    /**
+     * See `Definition.until`.
+     */
+    until?: ((state: import("./store.js").State, input: I) => boolean) | undefined;
+};
+export type Host = {
+    store: import("./store.js").Store;
+    /**
+     * The view changed: tell its listeners, now.
+     */
+    changed: () => void;
+    /**
+     * Whether the journal is being followed.
+     */
+    isLive: () => boolean;
+    fetch: typeof fetch;
+    storage: import("./pending.js").KeyValue | null;
+    /**
+     * Seconds for one attempt; default 15.
+     */
+    timeout?: number | undefined;
+    /**
+     * Most attempts before giving up asking; default 8.
+     */
+    attempts?: number | undefined;
+    /**
+     * Seconds; first backoff between attempts, default 0.5, cap 10.
+     */
+    base?: number | undefined;
+    /**
+     * Seconds an accepted operation is kept for an event that does not come; default 60.
+     */
+    linger?: number | undefined;
+    newId?: (() => string) | undefined;
+    random?: (() => number) | undefined;
+};

@@ -1,0 +1,142 @@
+/**
+ * @param {Definition} definition
+ * @param {{id: string, at: string, restored?: boolean}} facts
+ */
+export function createRecord(definition: Definition, { id, at, restored }: {
+    id: string;
+    at: string;
+    restored?: boolean;
+}): {
+    restored: boolean;
+    shown: boolean;
+    /** @type {string | null} */
+    sagaId: string | null;
+    /** @type {'sending' | 'accepted' | 'unknown'} */
+    pending: "sending" | "accepted" | "unknown";
+    /** @type {Map<string, number>} */
+    expected: Map<string, number>;
+    claiming: boolean;
+    /** @type {SagaRef | null} */
+    answered: SagaRef | null;
+    /** @type {import('./cursor.js').Cursor | null} */
+    cursor: import("./cursor.js").Cursor | null;
+    /** Whether the server is known to have it: nothing that happens to the request matters any more. */
+    known: boolean;
+    /** Whether an event that echoed its id was seen, even if later events of that saga echo another's. */
+    echoed: boolean;
+    /** Whether a reload would find it in the memory. */
+    kept: boolean;
+    over: boolean;
+    progress: import("./observable.js").Readable<Progress> & {
+        set(value: Progress): void;
+    };
+    /** Progress not told yet: listeners must not see it before the view that belongs to it. */
+    next: Progress;
+    /** Say what changed, after the view has. */
+    announce(): void;
+    accepted: Promise<Acceptance>;
+    outcome: Promise<Outcome>;
+    /** @param {Partial<Progress>} change */
+    move(change: Partial<Progress>): void;
+    /** @param {string | null} sagaId */
+    take(sagaId: string | null): void;
+    /**
+     * @param {Outcome['kind']} kind
+     * @param {string | null} reason
+     * @param {Problem | null} [problem]
+     */
+    finish(kind: Outcome["kind"], reason: string | null, problem?: Problem | null): void;
+    /** Nobody could tell; the promises say so. The journal may still settle it. @param {Problem} problem */
+    giveUp(problem: Problem): void;
+    /** @param {import('./send.js').Answer & {kind: 'accepted'}} answer */
+    answer(answer: import("./send.js").Answer & {
+        kind: "accepted";
+    }): void;
+    apply: (draft: import("./view.js").Draft) => void;
+    request: import("./send.js").RequestData | import("./send.js").RequestFunction;
+    /**
+     * Keep the row until this holds of the server's state, for a mutation whose
+     * effect shows only in a later event than the one its answer names.
+     */
+    until?: ((state: State) => boolean) | undefined;
+    id: string;
+    at: string;
+};
+/** @typedef {ReturnType<typeof createRecord>} OperationRecord */
+/**
+ * Let the server's state say what it knows of an operation.
+ * @param {OperationRecord} record
+ * @param {State} base
+ * @param {import('./cursor.js').Cursor | null} position
+ * @param {boolean} replaced  The state was just replaced by a snapshot or reset.
+ */
+export function settle(record: OperationRecord, base: State, position: import("./cursor.js").Cursor | null, replaced: boolean): void;
+export type OperationRecord = ReturnType<typeof createRecord>;
+export type Saga = import("./store.js").Saga;
+export type State = import("./store.js").State;
+export type Problem = import("./problem.js").Problem;
+export type SagaRef = import("./send.js").SagaRef;
+/**
+ * sending: asked, no word yet. unknown: no word came, it is being asked again. accepted: the server has it.
+ * confirmed: completed. compensated: undone after a refusal, see `reason`. rejected: refused, nothing was done.
+ */
+export type Phase = "sending" | "unknown" | "accepted" | "confirmed" | "compensated" | "rejected";
+export type Progress = {
+    phase: Phase;
+    sagaId: string | null;
+    /**
+     * The saga's reason, or the problem's code.
+     */
+    reason: string | null;
+    problem: Problem | null;
+    /**
+     * Unknown, and no longer asked by itself; `retry()` asks again.
+     */
+    gaveUp: boolean;
+};
+export type Acceptance = {
+    kind: "accepted" | "rejected" | "unknown";
+    sagaId: string | null;
+    problem: Problem | null;
+};
+export type Outcome = {
+    kind: "confirmed" | "compensated" | "rejected" | "unknown";
+    sagaId: string | null;
+    reason: string | null;
+    problem: Problem | null;
+};
+/**
+ * What the caller of `mutate` holds.
+ */
+export type Operation = {
+    /**
+     * Also its Idempotency-Key and the `mutation` that events echo.
+     */
+    id: string;
+    progress: import("./observable.js").Readable<Progress>;
+    /**
+     * When the server is known to have it, or to have refused it, or we gave up asking.
+     */
+    accepted: Promise<Acceptance>;
+    /**
+     * When nothing more will happen.
+     */
+    outcome: Promise<Outcome>;
+    /**
+     * Ask again now, with the same key.
+     */
+    retry: () => void;
+    /**
+     * Stop showing it. It is not cancelled: the server may have it.
+     */
+    dismiss: () => void;
+};
+export type Definition = {
+    apply: (draft: import("./view.js").Draft) => void;
+    request: import("./send.js").RequestData | import("./send.js").RequestFunction;
+    /**
+     * Keep the row until this holds of the server's state, for a mutation whose
+     * effect shows only in a later event than the one its answer names.
+     */
+    until?: ((state: State) => boolean) | undefined;
+};

@@ -1,0 +1,73 @@
+/**
+ * Seconds from a Retry-After header (RFC 9110, 10.2.3), which is seconds or a date.
+ * @param {string | null} header
+ * @param {number} [now]  Milliseconds since 1970.
+ * @returns {number | null}
+ */
+export function retryAfterSeconds(header: string | null, now?: number): number | null;
+/**
+ * @param {Response} response  An unsuccessful answer whose body is unread.
+ * @returns {Promise<Problem>}
+ */
+export function readProblem(response: Response): Promise<Problem>;
+/**
+ * @param {unknown} error  What fetch threw.
+ * @returns {Problem}
+ */
+export function networkProblem(error: unknown): Problem;
+/**
+ * What went wrong, as RFC 9457 says it and this gateway extends it. `readProblem` never throws: an answer that is not a
+ * problem document becomes one that says only what is known.
+ */
+/** @typedef {{service: string, team?: string, contact?: string, docs?: string}} Owner  Who to talk to. */
+/**
+ * @typedef {object} Problem
+ * @property {number} status  HTTP status; 0 when no answer came.
+ * @property {string} code    Stable name of the problem; "network" when no answer came.
+ * @property {string} title
+ * @property {string} detail
+ * @property {string | null} correlationId
+ * @property {number | null} retryAfter  Seconds.
+ * @property {Owner | null} owner  The upstream that failed, when one did.
+ * @property {{pointer?: string, detail?: string, code?: string}[]} errors
+ */
+export class ProblemError extends Error {
+    /** @param {Problem} problem */
+    constructor(problem: Problem);
+    problem: Problem;
+}
+/**
+ * Who to talk to.
+ */
+export type Owner = {
+    service: string;
+    team?: string;
+    contact?: string;
+    docs?: string;
+};
+export type Problem = {
+    /**
+     * HTTP status; 0 when no answer came.
+     */
+    status: number;
+    /**
+     * Stable name of the problem; "network" when no answer came.
+     */
+    code: string;
+    title: string;
+    detail: string;
+    correlationId: string | null;
+    /**
+     * Seconds.
+     */
+    retryAfter: number | null;
+    /**
+     * The upstream that failed, when one did.
+     */
+    owner: Owner | null;
+    errors: {
+        pointer?: string;
+        detail?: string;
+        code?: string;
+    }[];
+};

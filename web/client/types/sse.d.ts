@@ -1,0 +1,57 @@
+/**
+ * @param {ParserOptions} options
+ * @returns {{push(chunk: Uint8Array): void}} Feed it the body's chunks; what is unfinished at the end is dropped, as the
+ *   specification says.
+ */
+export function createParser({ onEvent, onRetry, limit }: ParserOptions): {
+    push(chunk: Uint8Array): void;
+};
+/**
+ * An event-stream parser over byte chunks (WHATWG HTML, 9.2.6 "Interpreting an event stream"). It promises the whole
+ * grammar however the bytes are cut: CR, LF and CRLF, a byte order mark, many data lines, comments, ids, retry, half a
+ * character. It refuses to grow without bound: one event larger than `limit` characters throws `EventTooLarge`.
+ */
+/**
+ * @typedef {object} StreamEvent
+ * @property {string} type  The event's name; "message" when the stream gave none.
+ * @property {string} data  The data lines joined by LF.
+ * @property {string} id    The last id seen so far, "" before the first.
+ */
+/**
+ * @typedef {object} ParserOptions
+ * @property {(event: StreamEvent) => void} onEvent  Called for each dispatched event, in order.
+ * @property {(milliseconds: number) => void} [onRetry]  Called for each valid `retry:` line.
+ * @property {number} [limit]  Most characters held for one unfinished event; default 4 Mi.
+ */
+export class EventTooLarge extends Error {
+    /** @param {number} limit */
+    constructor(limit: number);
+}
+export type StreamEvent = {
+    /**
+     * The event's name; "message" when the stream gave none.
+     */
+    type: string;
+    /**
+     * The data lines joined by LF.
+     */
+    data: string;
+    /**
+     * The last id seen so far, "" before the first.
+     */
+    id: string;
+};
+export type ParserOptions = {
+    /**
+     * Called for each dispatched event, in order.
+     */
+    onEvent: (event: StreamEvent) => void;
+    /**
+     * Called for each valid `retry:` line.
+     */
+    onRetry?: ((milliseconds: number) => void) | undefined;
+    /**
+     * Most characters held for one unfinished event; default 4 Mi.
+     */
+    limit?: number | undefined;
+};

@@ -1,0 +1,83 @@
+/**
+ * @param {StreamOptions} options
+ * @returns {Source}
+ */
+export function createStream(options: StreamOptions): Source;
+/**
+ * connecting: not yet joined. live: joined. stale: was live, being joined again. offline: the browser says there is no
+ * network (attempts go on). stopped: nothing is tried until `start()`.
+ */
+export type StreamState = "connecting" | "live" | "stale" | "offline" | "stopped";
+/**
+ * `data` is parsed JSON, undefined if it could not be.
+ */
+export type LiveEvent = {
+    type: string;
+    id: string;
+    data: any;
+};
+export type Source = {
+    state: import("./observable.js").Readable<StreamState>;
+    /**
+     * Join; nothing happens if already started.
+     */
+    start: () => void;
+    /**
+     * Leave, for good until `start()`.
+     */
+    stop: () => void;
+    /**
+     * Ask for these values, too (at most 100 in all).
+     */
+    watch: (names: Iterable<string>) => void;
+    /**
+     * Join again after the cursor; now, or counted as a failure.
+     */
+    reconnect: (options?: {
+        backoff?: boolean;
+    }) => void;
+};
+/**
+ * What the stream listens to besides the network; the browser's own by default.
+ */
+export type Surroundings = {
+    /**
+     * online, offline, pageshow, pagehide
+     */
+    window?: EventTarget | undefined;
+    /**
+     * visibilitychange
+     */
+    document?: (EventTarget & {
+        visibilityState?: string;
+    }) | undefined;
+    navigator?: {
+        onLine?: boolean;
+    } | undefined;
+};
+export type StreamOptions = {
+    onEvent: (event: LiveEvent) => void;
+    /**
+     * The last position applied; asked before every attempt.
+     */
+    cursor: () => string | null;
+    /**
+     * Default "/bff/live".
+     */
+    url?: string | undefined;
+    /**
+     * Seconds between the server's signs of life; default 15. Silence of 2.5 times that ends an attempt.
+     */
+    heartbeat?: number | undefined;
+    /**
+     * Seconds; first backoff, default 1. A `retry:` line replaces it.
+     */
+    base?: number | undefined;
+    /**
+     * Seconds; longest backoff, default 30.
+     */
+    cap?: number | undefined;
+    fetch?: typeof fetch | undefined;
+    random?: (() => number) | undefined;
+    surroundings?: Surroundings | undefined;
+};

@@ -1,0 +1,83 @@
+/**
+ * What the reader sees: `view = fold(pending, base)`. The base is never written; an operation is taken back by leaving it
+ * out and folding again, so nothing that arrived meanwhile is lost. An operation's row gives way once the server's own is
+ * in the base, and its effect on a value gives way once the version that must hold it has arrived.
+ */
+/** @typedef {import('./store.js').State} State */
+/** @typedef {import('./store.js').Saga} Saga */
+/**
+ * What an `apply` function may do. It is called on every fold, so it must depend on nothing but its input and the draft.
+ * @typedef {object} Draft
+ * @property {string} id  The operation's id.
+ * @property {ReadonlyMap<string, Saga>} sagas
+ * @property {(row: Partial<Saga> & {type: string}) => void} saga  Put a row: a new one, or by `id` changes to one that is there.
+ * @property {(name: string, change: (data: any) => any) => void} value  Change a value's data; nothing if it is not known.
+ */
+/**
+ * The part of an operation that the fold reads.
+ * @typedef {object} Layer
+ * @property {string} id
+ * @property {(draft: Draft) => void} apply
+ * @property {boolean} shown  The base has its row.
+ * @property {string | null} sagaId  The server's id for its saga, once known.
+ * @property {'sending' | 'accepted' | 'unknown'} pending
+ * @property {string} at  When it was asked for, RFC 3339.
+ * @property {Map<string, number>} expected  For each value it changes, the first version that holds its effect.
+ * @property {boolean} claiming  Expectations are being noted, at the very first fold.
+ */
+/**
+ * @param {State} base
+ * @param {readonly Layer[]} layers  Oldest first.
+ * @returns {State}
+ */
+export function fold(base: State, layers: readonly Layer[]): State;
+export type State = import("./store.js").State;
+export type Saga = import("./store.js").Saga;
+/**
+ * What an `apply` function may do. It is called on every fold, so it must depend on nothing but its input and the draft.
+ */
+export type Draft = {
+    /**
+     * The operation's id.
+     */
+    id: string;
+    sagas: ReadonlyMap<string, Saga>;
+    /**
+     * Put a row: a new one, or by `id` changes to one that is there.
+     */
+    saga: (row: Partial<Saga> & {
+        type: string;
+    }) => void;
+    /**
+     * Change a value's data; nothing if it is not known.
+     */
+    value: (name: string, change: (data: any) => any) => void;
+};
+/**
+ * The part of an operation that the fold reads.
+ */
+export type Layer = {
+    id: string;
+    apply: (draft: Draft) => void;
+    /**
+     * The base has its row.
+     */
+    shown: boolean;
+    /**
+     * The server's id for its saga, once known.
+     */
+    sagaId: string | null;
+    pending: "sending" | "accepted" | "unknown";
+    /**
+     * When it was asked for, RFC 3339.
+     */
+    at: string;
+    /**
+     * For each value it changes, the first version that holds its effect.
+     */
+    expected: Map<string, number>;
+    /**
+     * Expectations are being noted, at the very first fold.
+     */
+    claiming: boolean;
+};
