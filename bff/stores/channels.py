@@ -156,7 +156,10 @@ class Channels:
 
     async def _read(self, connection: Any) -> None:
         while True:
-            answer = await connection.read_response(timeout=self._dead_after)
+            # Only this class disconnects: the driver doing it under a write would fail in odd ways.
+            answer = await connection.read_response(timeout=self._dead_after, disconnect_on_error=False)
+            if answer is None:
+                raise TimeoutError(f"not a byte for {self._dead_after} s, not even an answer to a ping")
             if not isinstance(answer, list) or len(answer) != 3:
                 continue  # a pong
             kind, name, data = answer

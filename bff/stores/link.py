@@ -6,13 +6,14 @@ the driver said. Deciding what to do without Redis belongs to the caller.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -38,6 +39,29 @@ def reaching(what: str) -> Iterator[None]:
         yield
     except (RedisError, OSError) as error:
         raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
+
+
+class _Cancellable:
+    """The driver sends under `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes just as the send
+    is done: a task told to stop would go on. `asyncio.timeout` does not, and spares a task for each command."""
+
+    socket_timeout: float | None
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        timeout, self.socket_timeout = self.socket_timeout, None
+        try:
+            async with asyncio.timeout(timeout):
+                await super().send_packed_command(command, check_health)  # type: ignore[misc]  # a mixin
+        finally:
+            self.socket_timeout = timeout
+
+
+class _Connection(_Cancellable, Connection):
+    pass
+
+
+class _SSLConnection(_Cancellable, SSLConnection):
+    pass
 
 
 class Script:
@@ -98,6 +122,8 @@ class RedisLink:
             protocol=2,
             driver_info=None,
         )
+        secure = issubclass(pool.connection_class, SSLConnection)
+        pool.connection_class = _SSLConnection if secure else _Connection
         return Redis.from_pool(pool)
 
     def dedicated(self, *, timeout: float) -> Redis:

@@ -1,0 +1,700 @@
+import asyncio
+import contextlib
+import json
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import redis.asyncio as redis
+import uvicorn
+
+from bff.calls import Principal, SagaStatus
+from bff.edge.problem import Problem
+from bff.edge.settings import LiveSettings
+from bff.edge.stream import live, snapshot
+from bff.live import Hub, ValueTopic
+from bff.stores.journal import Entry, Journal, Position
+from bff.stores.link import RedisLink
+from bff.stores.values import Values
+from tests.conftest import Valkey
+
+AT = "2026-03-01T10:00:00Z"
+FAR = 4_000_000_000.0
+
+
+def person(name: str, *, expires_at: float = FAR) -> Principal:
+    return Principal(
+        "https://id.example", name, token="t", expires_at=expires_at, session=f"session-of-{name}"
+    )
+
+
+def entry(id: str, version: int, status: str = "RUNNING") -> Entry:
+    saga = SagaStatus(id=id, type="order", status=status, version=version, at=AT)
+    return Entry.of(saga, now_ms=int(time.time() * 1000))
+
+
+@dataclass
+class World:
+    """A hub behind a real server. `who` says whom the next request comes from: its `x-who` header."""
+
+    link: RedisLink
+    journal: Journal
+    values: Values
+    hub: Hub
+    settings: LiveSettings
+    port: int = 0
+    people: dict[str, Principal] = field(default_factory=dict)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = dict(scope["headers"])
+        name = headers.get(b"x-who", b"ada").decode()
+        principal = self.people.get(name) or person(name)
+        answer = snapshot if scope["path"].endswith("/snapshot") else live
+        try:
+            await answer(scope, receive, send, principal=principal, hub=self.hub, settings=self.settings)
+        except Problem as problem:
+            body = problem.body(correlation_id="c", trace_id="t")
+            await send({"type": "http.response.start", "status": problem.status, "headers": []})
+            await send({"type": "http.response.body", "body": body})
+
+    async def tell(self, id: str, version: int, owner: str = "ada", status: str = "RUNNING") -> None:
+        await self.journal.append(person(owner).id, entry(id, version, status))
+
+    async def settled(self, count: int) -> None:
+        """Wait until so many streams are open."""
+        async with asyncio.timeout(5):
+            while self.hub.count != count:
+                await asyncio.sleep(0.01)
+
+
+class Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def world(
+    url: str, *, timeout: float = 0.5, history: int = 500, gap: float = 2.0, **limits: Any
+) -> AsyncIterator[World]:
+    async with RedisLink(url, timeout=timeout) as link:
+        journal, values = Journal(link, history=history, gap=gap), Values(link)
+        hub = Hub(link, journal, values, **limits)
+        one = World(link, journal, values, hub, LiveSettings(values=5))
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        one.port = sock.getsockname()[1]
+        config = uvicorn.Config(one, lifespan="off", ws="none", http="httptools", log_level="critical")
+        config.timeout_graceful_shutdown = 1
+        server = Server(config)
+        async with hub:
+            serving = asyncio.create_task(server.serve(sockets=[sock]))
+            try:
+                yield one
+            finally:
+                await hub.stop()
+                server.should_exit = True
+                await serving
+                sock.close()
+
+
+@dataclass(frozen=True)
+class Event:
+    name: str
+    id: str | None
+    data: Any
+    retry: int | None = None
+
+
+class Client:
+    """A stream client over a bare socket: it reads when it is asked to, and only then."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.cursor: str | None = None
+        self._rest = b""
+
+    async def head(self) -> None:
+        lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        self.status = int(lines[0].split()[1])
+        self.headers = {
+            name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:] if line)
+        }
+
+    async def _more(self) -> bool:
+        """One HTTP chunk more; False at the end."""
+        size = int(await self.reader.readuntil(b"\r\n"), 16)
+        self._rest += (await self.reader.readexactly(size + 2))[:-2]
+        return size > 0
+
+    async def body(self) -> bytes:
+        if "content-length" in self.headers:
+            return await self.reader.readexactly(int(self.headers["content-length"]))
+        while await self._more():
+            pass
+        return self._rest
+
+    async def next(self, *, beats: bool = False) -> Event | None:
+        """The next event, None at the stream's orderly end."""
+        while True:
+            while b"\n\n" not in self._rest:
+                if not await self._more():
+                    return None
+            block, _, self._rest = self._rest.partition(b"\n\n")
+            fields = dict(line.split(": ", 1) for line in block.decode().split("\n"))
+            if "event" not in fields or (fields["event"] == "beat" and not beats):
+                continue
+            if "id" in fields:
+                self.cursor = fields["id"]
+            retry = int(fields["retry"]) if "retry" in fields else None
+            return Event(fields["event"], fields.get("id"), json.loads(fields["data"]), retry)
+
+    async def until(self, name: str) -> Event:
+        while True:
+            event = await self.next(beats=name == "beat")
+            assert event is not None, f"the stream ended before {name}"
+            if event.name == name:
+                return event
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def client(
+    one: World,
+    path: str = "/bff/live",
+    *,
+    who: str = "ada",
+    after: str | None = None,
+    method: str = "GET",
+    limit: int = 2**16,
+) -> AsyncIterator[Client]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", one.port, limit=limit)
+    resume = f"Last-Event-ID: {after}\r\n" if after is not None else ""
+    writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\nX-Who: {who}\r\n{resume}\r\n".encode())
+    opened = Client(reader, writer)
+    try:
+        async with asyncio.timeout(20):
+            await opened.head()
+            yield opened
+    finally:
+        opened.close()
+
+
+def offsets(events: list[Event]) -> list[int]:
+    return [int(event.id.split("-")[1]) for event in events if event.id]
+
+
+async def test_a_stream_begins_with_the_snapshot_and_goes_on_with_every_event(redis_url: str) -> None:
+    async with world(redis_url) as one:
+        await one.tell("o1", 1)
+        async with client(one) as ada:
+            assert ada.status == 200
+            assert ada.headers["content-type"] == "text/event-stream"
+            assert ada.headers["cache-control"] == "no-store, no-transform"
+            assert ada.headers["x-accel-buffering"] == "no"
+            first = await ada.next()
+            assert first is not None and first.name == "snapshot" and first.id == first.data["cursor"]
+            assert [(row["id"], row["version"]) for row in first.data["sagas"]] == [("o1", 1)]
+            assert first.data["values"] == []
+            await one.tell("o1", 2)
+            event = await ada.next()
+            assert event is not None and event.name == "saga"
+            assert event.data == json.loads(entry("o1", 2).body)
+            assert offsets([event]) == [offsets([first])[0] + 1]
+
+
+async def test_the_first_bytes_leave_before_redis_has_answered(own_valkey: Valkey) -> None:
+    async with world(own_valkey.url) as one:
+        own_valkey.stop()
+        async with client(one) as ada:
+            assert (await ada.reader.readuntil(b"retry: 1000\n\n\r\n")).startswith(b"d\r\n")
+            await one.settled(1)
+            own_valkey.start()
+            assert (await ada.until("snapshot")).data["sagas"] == []
+
+
+async def test_clients_that_come_and_go_at_random_see_every_event_once_and_in_order(redis_url: str) -> None:
+    total, sagas = 300, 5
+    chance = random.Random(11)
+
+    async def follow(one: World) -> list[Event]:
+        """Read on, dropping the connection every now and then, until the last event came."""
+        seen: list[Event] = []
+        cursor: str | None = None
+        while not seen or offsets(seen)[-1] < total:
+            async with client(one, after=cursor) as ada:
+                for _ in range(chance.randint(1, 40)):
+                    event = await ada.next()
+                    assert event is not None
+                    if event.name == "snapshot":
+                        assert cursor is None
+                        start.append(int(event.data["cursor"].split("-")[1]))
+                    else:
+                        assert event.name == "saga"
+                        seen.append(event)
+                    if seen and offsets(seen)[-1] == total:
+                        break
+                cursor = ada.cursor
+        return seen
+
+    start: list[int] = []
+    async with world(redis_url, streams=100) as one:
+        async with asyncio.TaskGroup() as group:
+            followers = [group.create_task(follow(one)) for _ in range(8)]
+            while len(start) < 8:
+                await asyncio.sleep(0.01)
+
+            async def saga(number: int) -> None:
+                for version in range(1, total // sagas + 1):
+                    await one.tell(f"o{number}", version)
+                    await asyncio.sleep(chance.random() * 0.01)
+
+            for number in range(sagas):
+                group.create_task(saga(number))
+        for begun, follower in zip(sorted(start), followers, strict=True):
+            events = follower.result()
+            assert begun == 0
+            assert offsets(events) == list(range(1, total + 1))
+            for number in range(sagas):
+                versions = [event.data["version"] for event in events if event.data["id"] == f"o{number}"]
+                assert versions == list(range(1, total // sagas + 1))
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "-", "ffff-3", "{epoch}-99", "{epoch}-1"])
+async def test_a_cursor_that_cannot_be_honoured_gets_reset_never_silence(redis_url: str, cursor: str) -> None:
+    async with world(redis_url, history=10) as one:
+        for version in range(1, 31):
+            await one.tell("o1", version)
+        top = (await one.journal.open(person("ada").id, None)).position
+        assert top is not None
+        async with client(one, after=cursor.format(epoch=top.epoch)) as ada:
+            event = await ada.next()
+            assert event is not None and (event.name, event.id) == ("reset", str(top))
+            assert [row["version"] for row in event.data["sagas"]] == [30]
+            await one.tell("o1", 31)
+            event = await ada.next()
+            assert event is not None and event.data["version"] == 31
+
+
+async def test_last_event_id_wins_over_the_address(redis_url: str) -> None:
+    async with world(redis_url) as one:
+        for version in range(1, 4):
+            await one.tell("o1", version)
+        top = (await one.journal.open(person("ada").id, None)).position
+        assert top is not None
+        async with client(one, f"/bff/live?after={top.epoch}-0", after=f"{top.epoch}-2") as ada:
+            assert offsets([await ada.until("saga")]) == [3]
+        async with client(one, f"/bff/live?after={top.epoch}-1") as ada:
+            assert offsets([await ada.until("saga")]) == [2]
+
+
+async def test_nobody_sees_what_is_anothers(redis_url: str) -> None:
+    async with world(redis_url) as one, client(one) as ada, client(one, who="bob") as bob:
+        await ada.until("snapshot")
+        bobs = await bob.until("snapshot")
+        for version in range(1, 20):
+            await one.tell("a", version)
+        await one.tell("b", 1, owner="bob")
+        event = await bob.next()
+        assert event is not None and event.data["id"] == "b"
+        assert bobs.data["sagas"] == []
+        async with client(one, who="bob", after=ada.cursor) as thief:
+            event = await thief.next()
+            assert event is not None and event.name == "reset"
+            assert [row["id"] for row in event.data["sagas"]] == ["b"]
+
+
+async def test_a_killed_pubsub_connection_loses_nobody_an_event(redis_url: str) -> None:
+    chance = random.Random(5)
+    async with world(redis_url) as one, client(one) as ada, client(one, who="bob") as bob:
+        await ada.until("snapshot")
+        await bob.until("snapshot")
+
+        async def tell() -> None:
+            for version in range(1, 151):
+                await one.tell("a", version)
+                await one.tell("b", version, owner="bob")
+                await asyncio.sleep(0.005)
+
+        async def kill() -> None:
+            async with redis.from_url(redis_url) as admin:
+                for _ in range(6):
+                    await asyncio.sleep(0.05 + chance.random() * 0.1)
+                    await admin.client_kill_filter(_type="pubsub")
+
+        async def read(who: Client) -> list[Event]:
+            return [await who.until("saga") for _ in range(150)]
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(tell())
+            group.create_task(kill())
+            readings = [group.create_task(read(who)) for who in (ada, bob)]
+        for reading in readings:
+            assert offsets(reading.result()) == list(range(1, 151))
+
+
+class Proxy:
+    """Stands before Redis; `mute()` makes every connection it has swallow what the server says, and stay open."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.muted: set[int] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self.port)
+        number = len(self.writers)
+        self.writers += [writer, back]
+        for pair in ((reader, back, -1), (there, writer, number)):
+            task = asyncio.create_task(self.carry(*pair))
+            self.tasks.add(task)
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        while data := await reader.read(65_536):
+            if number not in self.muted:
+                writer.write(data)
+        writer.close()
+
+    def mute(self) -> None:
+        self.muted = set(range(len(self.writers)))
+
+    async def close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for writer in self.writers:
+            writer.transport.abort()
+
+
+async def test_a_silent_connection_is_noticed_and_replaced_and_what_it_missed_is_told(redis_url: str) -> None:
+    proxy = Proxy(int(redis_url.rpartition(":")[2].partition("/")[0]))
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with (
+        RedisLink(redis_url) as outside,
+        world(f"redis://127.0.0.1:{port}/0") as one,
+        client(one) as ada,
+    ):
+        await ada.until("snapshot")
+        proxy.mute()
+        await Journal(outside).append(person("ada").id, entry("o1", 1))
+        async with asyncio.timeout(8):
+            assert (await ada.until("saga")).data["version"] == 1
+    server.close()
+    await proxy.close()
+
+
+async def test_redis_restarted_and_emptied_keeps_streams_open_and_resets_them(own_valkey: Valkey) -> None:
+    async with world(own_valkey.url) as one, client(one) as ada:
+        await ada.until("snapshot")
+        await one.tell("o1", 1)
+        await ada.until("saga")
+        own_valkey.stop()
+        await asyncio.sleep(0.1)
+        own_valkey.start()
+        assert (await ada.until("reset")).data["sagas"] == []
+        await one.tell("o2", 1)
+        assert (await ada.until("saga")).data["id"] == "o2"
+
+
+async def test_a_lost_journal_is_restored_once_for_all_who_ask(redis_url: str) -> None:
+    asked = 0
+
+    async def restore(principal: Principal) -> list[dict[str, Any]]:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.1)
+        saga = {"type": "order", "status": "RUNNING", "at": AT, "data": {"of": principal.subject}}
+        return [{**saga, "id": "o2", "version": 7}, {**saga, "id": "o1", "version": 3}]
+
+    async with world(redis_url, restore=restore) as one, contextlib.AsyncExitStack() as stack:
+        many = [await stack.enter_async_context(client(one, after="old-12")) for _ in range(5)]
+        for ada in many:
+            event = await ada.until("reset")
+            assert [(row["id"], row["version"]) for row in event.data["sagas"]] == [("o2", 7), ("o1", 3)]
+        assert asked == 1
+        await one.tell("o1", 4)
+        for ada in many:
+            assert (await ada.until("saga")).data["version"] == 4
+
+
+async def test_a_restore_that_fails_costs_nobody_the_stream_and_is_tried_again(redis_url: str) -> None:
+    answers: list[Any] = [
+        RuntimeError("away"),
+        [SagaStatus(id="o1", type="order", status="RUNNING", version=2, at=AT)],
+    ]
+
+    async def restore(principal: Principal) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async with world(redis_url, restore=restore) as one, client(one) as ada:
+        assert (await ada.until("snapshot")).data["sagas"] == []
+        assert (await one.journal.open(person("ada").id, None)).position is None
+        one.hub._catchup._restorer._failed.clear()  # type: ignore[union-attr]  # what its pause does
+        async with client(one, after=ada.cursor) as again:
+            assert [row["id"] for row in (await again.until("reset")).data["sagas"]] == ["o1"]
+
+
+async def test_values_come_whole_at_first_and_then_the_latest(redis_url: str) -> None:
+    topics = [ValueTopic("stock/{sku}", public=True)]
+    async with world(redis_url, topics=topics) as one:
+        await one.values.put("stock/a", 3, {"available": 9}, AT)
+        path = "/bff/live?value=stock/a&value=stock/b"
+        async with client(one, path) as ada, client(one) as bob:
+            first = await ada.until("snapshot")
+            await bob.until("snapshot")
+            assert first.data["values"] == [
+                {"name": "stock/a", "version": 3, "data": {"available": 9}, "at": AT}
+            ]
+            await one.values.put("stock/b", 1, {"available": 1}, AT)
+            await one.values.put("stock/c", 1, {"available": 1}, AT)
+            await one.values.put("stock/a", 4, {"available": 8}, AT)
+            seen = [await ada.until("value"), await ada.until("value")]
+            assert [(event.id, event.data["name"], event.data["version"]) for event in seen] == [
+                (None, "stock/b", 1),
+                (None, "stock/a", 4),
+            ]
+            cursor = ada.cursor
+            async with client(one, path, after=cursor) as again:
+                names = {(await again.until("value")).data["name"] for _ in range(2)}
+                assert names == {"stock/a", "stock/b"}
+            await one.tell("o1", 1)
+            event = await bob.next()
+            assert event is not None and event.name == "saga"
+
+
+async def test_a_value_nobody_published_is_loaded_once(redis_url: str) -> None:
+    loads: list[str] = []
+
+    async def load(name: str) -> Mapping[str, Any] | None:
+        loads.append(name)
+        await asyncio.sleep(0.05)
+        return {"version": 5, "data": {"available": 2}} if name == "stock/a" else None
+
+    topics = [ValueTopic("stock/{sku}", public=True, load=load)]
+    async with world(redis_url, topics=topics) as one:
+        async with (
+            client(one, "/bff/live?value=stock/a") as ada,
+            client(one, "/bff/live?value=stock/a") as bob,
+        ):
+            for who in (ada, bob):
+                assert (await who.until("value")).data["version"] == 5
+        assert loads == ["stock/a"]
+        async with client(one, "/bff/live/snapshot?value=stock/a&value=stock/z") as poll:
+            assert [row["name"] for row in json.loads(await poll.body())["values"]] == ["stock/a"]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("value=other/a", 400, "invalid-request"),
+        ("value=stock/a%20b", 400, "invalid-request"),
+        ("&".join(f"value=stock/{number}" for number in range(6)), 400, "invalid-request"),
+        ("&".join(f"x{number}=1" for number in range(60)), 400, "invalid-request"),
+        ("value=secret/a", 403, "forbidden"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/bff/live", "/bff/live/snapshot"])
+async def test_what_cannot_be_asked_for_is_refused(
+    redis_url: str, path: str, query: str, status: int, code: str
+) -> None:
+    topics = [ValueTopic("stock/{sku}", public=True), ValueTopic("secret/{id}")]
+    async with world(redis_url, topics=topics) as one, client(one, f"{path}?{query}") as ada:
+        assert ada.status == status
+        assert json.loads(await ada.body())["code"] == code
+        assert one.hub.count == 0
+
+
+async def test_the_snapshot_for_pollers_is_what_a_stream_begins_with(redis_url: str) -> None:
+    async with world(redis_url) as one:
+        await one.tell("o1", 1)
+        async with client(one) as ada, client(one, "/bff/live/snapshot") as poll:
+            assert poll.headers["cache-control"] == "no-store"
+            assert json.loads(await poll.body()) == (await ada.until("snapshot")).data
+
+
+async def test_the_snapshot_without_redis_says_so(own_valkey: Valkey) -> None:
+    async with world(own_valkey.url, timeout=0.2) as one:
+        own_valkey.stop()
+        async with client(one, "/bff/live/snapshot") as poll:
+            assert (poll.status, json.loads(await poll.body())["code"]) == (503, "unavailable")
+
+
+async def test_head_does_not_stream(redis_url: str) -> None:
+    async with world(redis_url) as one, client(one, method="HEAD") as ada:
+        assert ada.status == 200
+        assert ada.headers["content-type"] == "text/event-stream"
+        assert one.hub.count == 0
+
+
+async def test_beats_come_in_time(redis_url: str) -> None:
+    async with world(redis_url, beat=0.2) as one, client(one) as ada:
+        await ada.until("snapshot")
+        begun = time.monotonic()
+        beats = [await ada.until("beat") for _ in range(3)]
+        assert time.monotonic() - begun < 1.5
+        assert all(set(event.data) == {"at"} and event.id is None for event in beats)
+
+
+async def test_a_stream_ends_when_its_session_does(redis_url: str) -> None:
+    async with world(redis_url) as one:
+        one.people["ada"] = person("ada", expires_at=time.time() + 1.0)
+        begun = time.monotonic()
+        async with client(one) as ada:
+            bye = await ada.until("bye")
+            assert 0.9 < time.monotonic() - begun < 2.0
+            assert bye.data == {"reason": "expired", "retry_after": None}
+            assert await ada.next() is None
+        async with client(one) as late:
+            assert (await late.until("bye")).data["reason"] == "expired"
+
+
+async def test_a_stream_ends_at_its_age_with_a_time_to_return(redis_url: str) -> None:
+    async with world(redis_url, age=1.0) as one, client(one) as ada:
+        begun = time.monotonic()
+        bye = await ada.until("bye")
+        assert 0.75 < time.monotonic() - begun < 2.0
+        assert bye.data["reason"] == "age"
+        assert 0 <= bye.data["retry_after"] <= 1
+        assert bye.retry == round(bye.data["retry_after"] * 1000)
+
+
+async def test_a_logout_ends_the_sessions_streams_in_every_process(redis_url: str) -> None:
+    async with (
+        world(redis_url) as one,
+        world(redis_url) as other,
+        client(one) as here,
+        client(other) as there,
+        client(one, who="bob") as bob,
+    ):
+        for who in (here, there, bob):
+            await who.until("snapshot")
+        await one.hub.end_session("session-of-ada")
+        for who in (here, there):
+            assert (await who.until("bye")).data["reason"] == "logout"
+        await one.tell("b", 1, owner="bob")
+        event = await bob.next()
+        assert event is not None and event.name == "saga"
+
+
+async def test_over_the_cap_the_oldest_stream_gives_way(redis_url: str) -> None:
+    async with world(redis_url, streams=2) as one, client(one) as first, client(one) as second:
+        await first.until("snapshot")
+        await second.until("snapshot")
+        async with client(one) as third, client(one, who="bob") as bob:
+            bye = await first.until("bye")
+            assert bye.data["reason"] == "limit" and bye.data["retry_after"] > 0
+            for who in (third, bob):
+                await who.until("snapshot")
+            await one.tell("o1", 1)
+            assert (await second.until("saga")).data["id"] == "o1"
+
+
+async def test_a_drain_spreads_the_ends_and_the_returns(redis_url: str) -> None:
+    async with world(redis_url, streams=100) as one, contextlib.AsyncExitStack() as stack:
+        many = [await stack.enter_async_context(client(one)) for _ in range(30)]
+        for who in many:
+            await who.until("snapshot")
+
+        async def end(who: Client) -> tuple[float, float]:
+            bye = await who.until("bye")
+            assert bye.data["reason"] == "drain"
+            ended = time.monotonic()
+            assert await who.next() is None
+            return ended, bye.data["retry_after"]
+
+        async with asyncio.TaskGroup() as group:
+            ends = [group.create_task(end(who)) for who in many]
+            begun = time.monotonic()
+            await one.hub.drain(1.5)
+            assert time.monotonic() - begun < 2.5
+        moments = sorted(one_end.result()[0] - begun for one_end in ends)
+        hints = [one_end.result()[1] for one_end in ends]
+        assert moments[-1] - moments[0] > 0.5
+        assert max(hints) - min(hints) > 0.3
+        async with client(one) as late:
+            assert (await late.until("bye")).data["reason"] == "drain"
+
+
+async def test_a_client_that_does_not_read_is_ended_and_loses_nothing(redis_url: str) -> None:
+    async with world(redis_url, queue=16, history=2000) as one:
+        async with client(one, limit=1024) as slow, client(one) as quick:
+            first = await slow.until("snapshot")
+            await quick.until("snapshot")
+            data = {"text": "x" * 20_000}
+            for version in range(1, 301):
+                saga = SagaStatus(id="o1", type="order", status="RUNNING", version=version, at=AT, data=data)
+                await one.journal.append(person("ada").id, Entry.of(saga, now_ms=0))
+                assert (await quick.until("saga")).data["version"] == version
+            (held,) = [stream for stream in one.hub._all() if stream.ended]
+            assert sum(map(len, held._waiting)) == 0
+            seen = []
+            while (event := await slow.next()) is not None and event.name == "saga":
+                seen.append(event)
+            assert event is not None and event.data["reason"] == "limit"
+            assert 0 < len(seen) < 300
+            cursor = slow.cursor
+        async with client(one, after=cursor) as again:
+            seen += [await again.until("saga") for _ in range(300 - len(seen))]
+        assert first.id is not None
+        assert offsets(seen) == list(range(1, 301))
+
+
+async def test_a_disconnect_frees_everything_at_once(redis_url: str) -> None:
+    topics = [ValueTopic("stock/{sku}", public=True)]
+    async with world(redis_url, topics=topics) as one:
+        async with client(one, "/bff/live?value=stock/a") as ada:
+            await ada.until("snapshot")
+            assert one.hub.count == 1
+        await one.settled(0)
+
+        async def unsubscribed() -> bool:
+            client: Any = one.link.client
+            return [name async for name in _channels(client)] == [b"bff:control"]
+
+        await _until(unsubscribed)
+
+
+async def _channels(client: Any) -> AsyncIterator[bytes]:
+    for name in await client.pubsub_channels():
+        yield name
+
+
+async def _until(holds: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await holds():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_message_lost_without_a_trace_is_found_by_the_next_one(redis_url: str) -> None:
+    async with world(redis_url) as one, client(one) as ada:
+        await ada.until("snapshot")
+        owner = person("ada").id
+        await one.tell("o1", 1)
+        await ada.until("saga")
+        # An event that reached the journal and whose message did not arrive.
+        top = (await one.journal.open(owner, None)).position
+        assert top is not None
+        heard = one.hub._heard
+        one.hub._channels._on_message = lambda channel, data: None
+        await one.tell("o1", 2)
+        await asyncio.sleep(0.1)
+        one.hub._channels._on_message = heard
+        await one.tell("o1", 3)
+        events = [await ada.until("saga"), await ada.until("saga")]
+        assert offsets(events) == [top.offset + 1, top.offset + 2]
+        assert Position.parse(ada.cursor or "") == Position(top.epoch, top.offset + 2)
