@@ -52,6 +52,25 @@ def retry_after(spent: Sequence[Spent]) -> float:
     return float(max([1, *(_whole(one.reset) for one in spent if not one.allowed)]))
 
 
+def counted(
+    quota: Quota, allowed: bool, *, previous: int, previous_left: float, current: int, current_left: float
+) -> Spent:
+    """What a sliding window counter's two windows mean.
+
+    previous_left  seconds until the previous window is out of view
+    current_left   seconds until the current window becomes the previous one
+    """
+    weight = math.floor(previous * previous_left / quota.seconds) + current
+    resets = []
+    if current:
+        resets.append(current_left)
+    if previous and previous_left > 0 and current < quota.amount:
+        # The moment at which the previous window's weight falls by one more.
+        step = quota.seconds / previous
+        resets.append(previous_left % step or step)
+    return Spent(quota, allowed, max(0, quota.amount - weight), min(resets, default=0.0))
+
+
 def _whole(seconds: float) -> int:
     return max(0, math.ceil(seconds))
 
@@ -80,15 +99,12 @@ class LocalRates:
     def spend(self, who: str, quotas: Sequence[Quota], now: float) -> list[Spent]:
         """Count one request at `now` (monotonic seconds) if every window allows it."""
         counts = [self._count(who, quota, now) for quota in quotas]
-        fits = [
-            _weight(count, quota, now) < quota.amount for count, quota in zip(counts, quotas, strict=True)
-        ]
+        fits = [_fits(count, quota, now) for count, quota in zip(counts, quotas, strict=True)]
         if all(fits):
             for count in counts:
                 count.current += 1
         return [
-            Spent(quota, fit, max(0, quota.amount - _weight(count, quota, now)), _reset(count, quota, now))
-            for count, quota, fit in zip(counts, quotas, fits, strict=True)
+            _spent(count, quota, fit, now) for count, quota, fit in zip(counts, quotas, fits, strict=True)
         ]
 
     def clear(self) -> None:
@@ -107,16 +123,17 @@ class LocalRates:
         return count
 
 
-def _weight(count: _Count, quota: Quota, now: float) -> int:
-    left = 1 - (now % quota.seconds) / quota.seconds
-    return math.floor(count.previous * left) + count.current
+def _spent(count: _Count, quota: Quota, allowed: bool, now: float) -> Spent:
+    left = quota.seconds - now % quota.seconds
+    return counted(
+        quota,
+        allowed,
+        previous=count.previous,
+        previous_left=left,
+        current=count.current,
+        current_left=left,
+    )
 
 
-def _reset(count: _Count, quota: Quota, now: float) -> float:
-    into = now % quota.seconds
-    end = quota.seconds - into
-    if count.current >= quota.amount or not count.previous:
-        return end if count.current or count.previous else 0.0
-    # The moment at which the previous window's weight falls by one more.
-    step = quota.seconds / count.previous
-    return min(end, end % step or step)
+def _fits(count: _Count, quota: Quota, now: float) -> bool:
+    return _spent(count, quota, True, now).remaining > 0

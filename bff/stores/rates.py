@@ -8,8 +8,8 @@ slowapi's own storage is synchronous and stopped the whole event loop for 5 s wh
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from limits import RateLimitItem
@@ -21,8 +21,16 @@ from redis.backoff import NoBackoff
 
 from .link import StoreUnavailable, reaching
 
-Hit = tuple[bool, int, float]
-"""Allowed, remaining, seconds until more is allowed."""
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """allowed, and the two windows behind it: their counts, and for how many seconds each stays what it is."""
+
+    allowed: bool
+    previous: int
+    previous_left: float
+    current: int
+    current_left: float
 
 
 class RateStore:
@@ -85,5 +93,9 @@ class RateStore:
         return spent
 
     async def _state(self, item: RateLimitItem, who: tuple[str, ...], ok: bool) -> Hit:
-        stats = await self._limiter.get_window_stats(item, *who)
-        return ok, stats.remaining, max(0.0, stats.reset_time - time.time())
+        # Not `get_window_stats`: within a window's first millisecond it says that the window is over.
+        window = item.get_expiry()
+        previous, previous_left, current, lifetime = await self._storage.get_sliding_window(
+            item.key_for(*who), window
+        )
+        return Hit(ok, previous, previous_left, current, max(0.0, lifetime - window))

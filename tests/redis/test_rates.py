@@ -41,7 +41,7 @@ async def test_a_refusal_says_what_when_and_by_which_rule(redis_url: str) -> Non
     async with Limits(LimitSettings(), RateStore(redis_url, timeout=PATIENT)) as limits:
         told = await limits.spend("/api/orders/{id}", "2/minute", "ada")
         assert told["ratelimit-policy"] == '"minute";q=2;w=60'
-        assert told["ratelimit"].startswith('"minute";r=1;t=')
+        assert told["ratelimit"] == '"minute";r=1;t=60'
         await limits.spend("/api/orders/{id}", "2/minute", "ada")
         with pytest.raises(Problem) as caught:
             await limits.spend("/api/orders/{id}", "2/minute", "ada")
@@ -49,7 +49,7 @@ async def test_a_refusal_says_what_when_and_by_which_rule(redis_url: str) -> Non
         assert (problem.status, problem.code, problem.type) == (429, "rate-limited", QUOTA_TYPE)
         assert problem.headers["ratelimit"].startswith('"minute";r=0;t=')
         seconds = int(problem.headers["ratelimit"].rpartition("=")[2])
-        assert int(problem.response_headers()["retry-after"]) >= seconds > 0
+        assert int(problem.response_headers()["retry-after"]) >= seconds >= 58
         assert problem.extra["violated-policies"] == ["minute"]
         assert type(problem.__cause__).__name__ == "RateLimitExceeded"
 

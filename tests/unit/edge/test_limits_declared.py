@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bff.calls import DeclarationError
 from bff.edge.limits import declare
-from bff.policies.rate import LocalRates, Quota, Spent, headers, retry_after
+from bff.policies.rate import LocalRates, Quota, Spent, counted, headers, retry_after
 
 
 @pytest.mark.parametrize("text", ["10/minute", "5/second;100/hour", "3 per 2 minute", "1/day, 2/month"])
@@ -88,3 +88,14 @@ def test_who_comes_back_after_the_reset_is_let_in(amount: int, start: float, tri
     told = rates.spend("ada", [quota], start + 13.0)[0]
     if not told.allowed:
         assert rates.spend("ada", [quota], start + 13.0 + told.reset + 0.01)[0].allowed
+
+
+def test_a_window_that_has_just_begun_lasts_its_whole_length() -> None:
+    quota = Quota("minute", 2, 60)
+    told = counted(quota, True, previous=0, previous_left=0, current=1, current_left=60.0)
+    assert (told.remaining, told.reset) == (1, 60.0)
+    told = counted(quota, False, previous=4, previous_left=30.0, current=0, current_left=30.0)
+    assert (told.remaining, told.reset) == (0, 15.0)
+    told = counted(quota, False, previous=4, previous_left=20.0, current=2, current_left=20.0)
+    assert (told.remaining, told.reset) == (0, 20.0)
+    assert counted(quota, True, previous=0, previous_left=0, current=0, current_left=0).reset == 0
