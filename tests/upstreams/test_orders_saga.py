@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from upstreams.orders.participants import ACTIONS
-from upstreams.orders.saga import LEGS, Change, Order, Outcome, Policy, Saga, wait_before
+from upstreams.orders.saga import BACKWARD, FORWARD, LEGS, Change, Order, Outcome, Policy, Saga, wait_before
 from upstreams.orders.settings import OrdersSettings
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Memory:
     def __init__(self, die_at: int | None = None, *, after_body: bool = False) -> None:
         self.answers: dict[str, str] = {}
         self.names: list[str] = []
-        self.rests: list[float] = []
+        self.rests: list[tuple[float, str]] = []
         self.die_at = die_at
         self.after_body = after_body
 
@@ -54,8 +54,8 @@ class Memory:
         remembered: T = json.loads(self.answers[name])
         return remembered
 
-    async def rest(self, seconds: float) -> None:
-        self.rests.append(seconds)
+    async def rest(self, seconds: float, waker: str) -> None:
+        self.rests.append((seconds, waker))
 
     def again(self) -> None:
         """A new process with the same memory."""
@@ -66,7 +66,7 @@ class Memory:
 class World:
     """Participants that do what a script says; `now` moves one second with each attempt."""
 
-    def __init__(self, *, cancel_after: str | None = None, **script: list[str]) -> None:
+    def __init__(self, *, cancel_after: str | None = None, gives_up: str = "", **script: list[str]) -> None:
         self.script = {name.replace("_", "-"): list(kinds) for name, kinds in script.items()}
         self.cancel_after = cancel_after
         self.done: list[str] = []
@@ -75,7 +75,7 @@ class World:
         self.closed = False
         self.now = 0.0
         self.seconds_an_attempt = 1.0
-        self.gives_up_on = ""
+        self.gives_up_on = gives_up
         self.gives_up_after = 1
         self.words = "settled by hand"
 
@@ -189,6 +189,88 @@ async def test_an_undo_that_fails_for_long_needs_attention_before_its_tenth_atte
     assert refunds == [("COMPENSATING", 1), ("NEEDS_ATTENTION", 2), ("NEEDS_ATTENTION", 3)]
 
 
+async def test_a_rest_is_told_with_the_next_attempts_number_and_time_and_the_last_error() -> None:
+    world = World(ship=["refused"], refund=["failed", "failed"])
+    await run(world)
+    refunds = [change for change in world.told.values() if change["step"] == "refund"]
+    # An attempt takes a second here; reserve, charge and ship took three.
+    assert [(one["attempt"], one["next_try_at"], one["last_error"]) for one in refunds] == [
+        (1, None, None),
+        (2, 4.0 + 0.5, "refund-failed"),
+        (3, 5.0 + 1.0, "refund-failed"),
+    ]
+    assert {one["reason"] for one in refunds} == {"ship-refused"}
+    last = world.told[len(world.told)]
+    assert (last["status"], last["next_try_at"], last["last_error"]) == ("COMPENSATED", None, None)
+
+    world = World(charge=["failed"])
+    await run(world)
+    charges = [change for change in world.told.values() if change["step"] == "charge"]
+    assert [(one["attempt"], one["next_try_at"]) for one in charges] == [(1, None), (2, 2.0 + 0.5)]
+
+
+async def test_a_cancel_that_no_rest_took_up_does_not_cut_a_rest_of_the_undo_short() -> None:
+    engine = Memory()
+    await run(World(charge=["failed"], ship=["refused"], refund=["failed", "failed"]), engine)
+    assert engine.rests == [(0.5, FORWARD), (0.5, BACKWARD), (1.0, BACKWARD)]
+
+
+async def test_a_give_up_ends_the_undo_and_never_says_that_it_was_done() -> None:
+    world = World(ship=["refused"], refund=["failed"] * 100)
+    world.gives_up_on, world.gives_up_after = "refund", 5
+    assert await run(world) == "NEEDS_ATTENTION"
+    assert world.attempts == ["reserve", "charge", "ship"] + ["refund"] * 5
+    last = world.told[len(world.told)]
+    assert (last["status"], last["step"], last["attempt"]) == ("NEEDS_ATTENTION", "refund", 5)
+    assert (last["reason"], last["note"], last["last_error"]) == (
+        "given-up",
+        "settled by hand",
+        "refund-failed",
+    )
+    assert {change["note"] for version, change in world.told.items() if version < len(world.told)} == {None}
+
+
+async def test_a_give_up_that_comes_while_the_undo_succeeds_changes_nothing() -> None:
+    world = World(ship=["refused"], refund=["failed"])
+    world.gives_up_on, world.gives_up_after = "refund", 2
+    assert await run(world) == "COMPENSATED"
+
+
+class Broken(Exception):
+    """What an engine raises when a saga does not fit its records."""
+
+
+class Poisoned(Memory):
+    """An engine that refuses one step by an error of its own."""
+
+    def __init__(self, name: str, error: BaseException) -> None:
+        super().__init__()
+        self.poison = name
+        self.error = error
+
+    async def step(self, name: str, body: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        if name == self.poison:
+            raise self.error
+        return await super().step(name, body, *args)
+
+
+@pytest.mark.parametrize("error", [Broken(), KeyError("state"), Killed()])
+@pytest.mark.parametrize("name", ["tell-2", "charge-1", "cancelled-charge-1", "ship-1", "tell-4"])
+async def test_an_impossible_state_stops_the_saga_and_undoes_nothing(name: str, error: BaseException) -> None:
+    world = World()
+    with pytest.raises(type(error)):
+        await run(world, Poisoned(name, error))
+    assert not {leg.undo for leg in LEGS} & set(world.attempts)
+    assert "COMPENSATING" not in {status for status, _, _ in world.history()}
+
+
+async def test_an_impossible_state_in_an_undo_stops_it_and_never_says_compensated() -> None:
+    world = World(ship=["refused"])
+    with pytest.raises(Broken):
+        await run(world, Poisoned("refund-1", Broken()))
+    assert world.history()[-1] == ("COMPENSATING", "refund", 1)
+
+
 @pytest.mark.parametrize(
     ("after", "undos"),
     [
@@ -229,6 +311,7 @@ async def test_a_cancel_ends_the_retries_of_a_failing_step() -> None:
         {"charge": ["failed", "done"], "ship": ["refused"], "refund": ["failed"]},
         {"cancel_after": "ship"},
         {"reserve": ["failed"] * 50},
+        {"ship": ["refused"], "refund": ["failed"] * 5, "gives_up": "refund"},
     ],
 )
 async def test_a_kill_at_any_step_changes_nothing_of_how_it_ends(

@@ -30,7 +30,7 @@ from upstreams.orders.leases import Leases
 from upstreams.orders.models import NewOrder, OrderDetail, OrderList, OrdersQuery, OrderStatus
 from upstreams.orders.participants import Participants
 from upstreams.orders.pricing import CATALOG_UNAVAILABLE, UNKNOWN_PRODUCT, priced
-from upstreams.orders.saga import Order, Policy
+from upstreams.orders.saga import FORWARD, Order, Policy
 from upstreams.orders.schema import add_missing_columns
 from upstreams.orders.settings import OrdersSettings
 from upstreams.orders.watchdog import Watchdog
@@ -141,7 +141,7 @@ def build(settings: OrdersSettings) -> Service:
             raise NOT_FOUND.problem("There is no such order.")
         if not await book.ask_to_cancel(ask.db, order_id):
             raise TOO_LATE.problem()
-        await engine.wake(order_id)
+        await engine.wake(order_id, FORWARD)
         return status_of(row)
 
     service.on_start(open_shop)

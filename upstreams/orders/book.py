@@ -31,7 +31,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from upstreams.orders.models import ENDED, HistoryEntry, OrderData, OrderDetail, OrderStatus
+from upstreams.orders.models import ENDED, UNDOING, HistoryEntry, OrderData, OrderDetail, OrderStatus
 from upstreams.orders.saga import GIVEN_UP, Change, Order
 
 MOST_LISTED = 100
@@ -172,7 +172,7 @@ class Book:
             .where(
                 orders.c.id == order_id,
                 orders.c.ended.is_(False),
-                orders.c.status.in_(("COMPENSATING", "NEEDS_ATTENTION")),
+                orders.c.status.in_(UNDOING),
             )
             .values(given_up=func.coalesce(orders.c.given_up, words))
         )

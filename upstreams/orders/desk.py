@@ -13,7 +13,8 @@ from sqlalchemy.engine import Row
 from upstreams.kit import NOT_FOUND, Ask, Nothing, Refusal, Service
 from upstreams.orders.book import Book, input_of, rfc3339, status_of, told_time
 from upstreams.orders.engine import SagaEngine
-from upstreams.orders.models import GiveUp, OrderStatus, StuckOrder, StuckOrders
+from upstreams.orders.models import UNDOING, GiveUp, OrderStatus, StuckOrder, StuckOrders
+from upstreams.orders.saga import BACKWARD, FORWARD
 
 ENDED = Refusal(409, "already-ended", "This order has ended.")
 NOT_UNDOING = Refusal(
@@ -35,14 +36,14 @@ def declare(service: Service, book: Book, engine: SagaEngine, *, attention_secon
             raise BROKEN.problem()
         if row.version == 0:
             await engine.start(input_of(row))
-        await engine.wake(row.id)
+        await engine.wake(row.id, BACKWARD if row.status in UNDOING else FORWARD)
         return status_of(row)
 
     async def give_up(ask: Ask[GiveUp]) -> OrderStatus:
         row = await under_way(ask)
         if not await book.give_up(ask.db, row.id, ask.input.reason):
             raise NOT_UNDOING.problem()
-        await engine.wake(row.id)
+        await engine.wake(row.id, BACKWARD)
         return status_of(row)
 
     async def under_way(ask: Ask[Any]) -> Row[Any]:  # whatever the operation takes

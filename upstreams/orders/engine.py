@@ -24,7 +24,6 @@ from upstreams.orders.settings import OrdersSettings
 # The default hashes this code, and an edit would strand every saga under way. A change of the saga's steps goes
 # behind `DBOS.patch_async` instead.
 APPLICATION_VERSION = "orders-1"
-_WAKE = "wake"
 _WORKFLOW = "order"
 _PAGE = 1000
 
@@ -60,9 +59,9 @@ class _Durable:
 
         return await DBOS.run_step_async({"name": name}, bounded)
 
-    async def rest(self, seconds: float) -> None:
+    async def rest(self, seconds: float, waker: str) -> None:
         # A durable sleep that a message ends early.
-        await DBOS.recv_async(_WAKE, timeout_seconds=seconds)
+        await DBOS.recv_async(waker, timeout_seconds=seconds)
 
 
 @DBOS.dbos_class()
@@ -118,10 +117,10 @@ class SagaEngine:
         with SetWorkflowID(order["id"]):
             await DBOS.start_workflow_async(self._sagas.run, order)
 
-    async def wake(self, order_id: str) -> None:
-        """End the saga's rest, if it rests; no matter if it does not exist yet."""
+    async def wake(self, order_id: str, waker: str) -> None:
+        """End the saga's rest under this waker, now or the next one; no matter if the saga does not exist yet."""
         try:
-            await DBOS.send_async(order_id, "", _WAKE)
+            await DBOS.send_async(order_id, "", waker)
         except error.DBOSNonExistentWorkflowError:
             return
 

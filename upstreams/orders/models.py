@@ -14,6 +14,7 @@ Status = Literal[
 Step = Literal["reserve", "charge", "ship", "cancel-shipment", "refund", "release"]
 
 ENDED: frozenset[Status] = frozenset({"COMPLETED", "COMPENSATED", "REJECTED"})
+UNDOING: frozenset[Status] = frozenset({"COMPENSATING", "NEEDS_ATTENTION"})
 
 
 class CartLine(BaseModel):

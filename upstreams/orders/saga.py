@@ -18,6 +18,11 @@ T = TypeVar("T")
 
 GIVEN_UP = "given-up"
 
+# What a resting saga is woken by: on its way forward (a cancel, an operator), on its way back (an operator). Two, or
+# a cancel that no rest took up would cut the first rest of an undo short.
+FORWARD = "wake"
+BACKWARD = "wake-undo"
+
 
 class Policy(TypedDict):
     """How patient this saga is; seconds. Part of its input, so that a new setting cannot change a running one."""
@@ -78,8 +83,8 @@ class Engine(Protocol):
     async def step(self, name: str, body: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Run the body and remember its answer; after a crash answer from memory. Names are unique in a saga."""
 
-    async def rest(self, seconds: float) -> None:
-        """Wait, durably; may end early when the saga is woken."""
+    async def rest(self, seconds: float, waker: str) -> None:
+        """Wait, durably; ends early when this waker calls or has called."""
 
 
 class Work(Protocol):
@@ -196,7 +201,7 @@ class Saga:
         await self._tell(
             status, step, attempt, reason, next_try_at=failed["ended"] + wait, last_error=failed["reason"]
         )
-        await self._engine.rest(wait)
+        await self._engine.rest(wait, FORWARD if status == "RUNNING" else BACKWARD)
 
     async def _cancelled(self, leg: Leg, attempt: int, *, last_chance: bool) -> bool:
         name = f"cancelled-{leg.action}-{attempt}"

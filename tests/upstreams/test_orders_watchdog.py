@@ -1,0 +1,163 @@
+"""Leases and the watchdog, with a real Redis and an engine of a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from tests.conftest import Valkey
+from upstreams.orders.leases import Leases
+from upstreams.orders.settings import OrdersSettings
+from upstreams.orders.watchdog import Absences, Watchdog
+
+LEASE = 3.0
+
+
+class Sagas:
+    def __init__(self, **owed: list[str]) -> None:
+        self.by_executor = owed
+        self.adopted: list[str] = []
+
+    async def owed(self) -> dict[str, list[str]]:
+        return {name: list(ids) for name, ids in self.by_executor.items()}
+
+    async def adopt(self, order_ids: list[str]) -> None:
+        self.adopted += order_ids
+        self.by_executor = {}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def lease_of(redis_url: str) -> AsyncIterator[Callable[[str], Leases]]:
+    made: list[Leases] = []
+
+    def make(name: str) -> Leases:
+        made.append(Leases(redis_url, name, seconds=LEASE))
+        return made[-1]
+
+    yield make
+    for leases in made:
+        await leases.close()
+
+
+def a_watchdog(sagas: Sagas, leases: Leases, clock: Clock, begun: list[float] | None = None) -> Watchdog:
+    async def begin() -> None:
+        if begun is not None:
+            begun.append(clock())
+
+    return Watchdog(sagas, leases, begin, lease_seconds=LEASE, clock=clock)
+
+
+def test_an_executor_is_dead_only_after_it_was_missing_for_the_grace() -> None:
+    absences = Absences(grace=2.0)
+    assert absences.dead({"a", "b"}, {"b"}, 10.0) == set()
+    assert absences.dead({"a", "b"}, {"b"}, 11.9) == set()
+    assert absences.dead({"a", "b"}, {"b"}, 12.0) == {"a"}
+    # Back for one look: the count starts anew.
+    assert absences.dead({"a"}, {"a"}, 12.5) == set()
+    assert absences.dead({"a"}, set(), 13.0) == set()
+    absences.forget()
+    assert absences.dead({"a"}, set(), 20.0) == set()
+
+
+async def test_one_process_watches_and_the_next_one_takes_over_when_its_lease_is_gone(
+    redis_url: str, lease_of: Callable[[str], Leases]
+) -> None:
+    first, second = lease_of("one"), lease_of("two")
+    assert await first.watches()
+    assert not await second.watches()
+    assert await first.watches()
+    async with Redis.from_url(redis_url) as redis:
+        assert 0 < await redis.pttl("orders:watchdog") <= LEASE * 1000
+        await redis.delete("orders:watchdog")
+    assert await second.watches()
+    assert not await first.watches()
+
+
+async def test_leases_live_as_long_as_they_are_renewed(
+    redis_url: str, lease_of: Callable[[str], Leases]
+) -> None:
+    one, two = lease_of("one"), lease_of("two")
+    await one.renew()
+    async with Redis.from_url(redis_url) as redis:
+        assert await redis.get("orders:exec:one") == b"1"
+        assert 0 < await redis.pttl("orders:exec:one") <= LEASE * 1000
+    assert await two.living(["one", "two", "three"]) == {"one"}
+    assert await two.living([]) == set()
+    await one.let_go()
+    assert await two.living(["one"]) == set()
+
+
+async def test_only_the_sagas_of_the_dead_are_adopted_and_only_by_the_holder(
+    lease_of: Callable[[str], Leases],
+) -> None:
+    clock, sagas, begun = Clock(), Sagas(dead=["d1", "d2"], alive=["a1"]), list[float]()
+    holder, other, alive = lease_of("holder"), lease_of("other"), lease_of("alive")
+    watchdog = a_watchdog(sagas, holder, clock, begun)
+    idle = a_watchdog(sagas, other, clock)
+    await alive.renew()
+    assert await watchdog.look() == []
+    for _ in range(3):
+        clock.now += 1.0
+        assert await idle.look() == []
+        if clock.now < 102.0:
+            assert await watchdog.look() == []
+    assert await watchdog.look() == ["d1", "d2"]
+    assert sagas.adopted == ["d1", "d2"]
+    assert await watchdog.look() == []
+    assert begun == [100.0, 101.0, 103.0, 103.0]
+
+
+async def test_after_an_outage_of_redis_nobody_is_taken_for_dead(own_valkey: Valkey) -> None:
+    clock, sagas = Clock(), Sagas(dead=["d1"])
+    leases = Leases(own_valkey.url, "holder", seconds=0.3)
+    watchdog = Watchdog(sagas, leases, _nothing, lease_seconds=0.3, clock=clock)
+    try:
+        assert await watchdog.look() == []
+        own_valkey.stop()
+        with pytest.raises((RedisError, OSError)):
+            await watchdog.look()
+        async with asyncio.timeout(5):
+            async with asyncio.TaskGroup() as group:
+                loops = [group.create_task(watchdog.beat()), group.create_task(watchdog.watch())]
+                await asyncio.sleep(0.3)  # both loops turn and see nothing; neither ends
+                assert not any(loop.done() for loop in loops)
+                for loop in loops:
+                    loop.cancel()
+        clock.now += 60.0
+        own_valkey.start()
+        assert await watchdog.look() == []
+        clock.now += 0.25
+        assert await watchdog.look() == ["d1"]
+    finally:
+        await watchdog.close()
+
+
+async def _nothing() -> None:
+    return
+
+
+@pytest.mark.parametrize(
+    ("given", "watches"),
+    [
+        ({}, False),
+        ({"watchdog": True}, True),
+        ({"database_url": "postgresql+asyncpg://u:p@db/orders"}, True),
+        ({"database_url": "postgresql+asyncpg://u:p@db/orders", "watchdog": False}, False),
+    ],
+)
+def test_the_watchdog_is_for_processes_on_one_database_server(given: dict[str, Any], watches: bool) -> None:
+    assert OrdersSettings(data_dir=Path("d"), **given).watches is watches
