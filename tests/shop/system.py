@@ -29,11 +29,12 @@ class Shop:
         self.folder = folder
         self.port = free_port()
         self.admin_port = free_port()
-        self.world = World(
-            folder,
-            BFF_REDIRECT_URIS=f"{self.url}/bff/callback http://localhost:8000/bff/callback",
-            **settings,
-        )
+        # The gateway's own callback, and the one that World's sign-in without a gateway names.
+        registered = {
+            "BFF_REDIRECT_URIS": f"{self.url}/bff/callback http://localhost:8000/bff/callback",
+            "BFF_POST_LOGOUT_REDIRECT_URIS": f"{self.url}/",
+        }
+        self.world = World(folder, **registered, **settings)
         self.extra: dict[str, str] = {}
         self.gateway: Program | None = None
         self._tokens: dict[str, str] = {}

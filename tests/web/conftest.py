@@ -1,0 +1,124 @@
+"""A real Chromium before the whole shop. Steps are slowed to a pace at which a person could see each."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from tests.shop.system import Shop, running
+
+PACE_MS = "120"
+
+
+@pytest.fixture(scope="session")
+def paced_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with running(tmp_path_factory.mktemp("paced"), STEP_PAUSE_MS=PACE_MS) as shop:
+        yield shop
+
+
+@pytest.fixture
+def shop(paced_shop: Shop) -> Iterator[Shop]:
+    yield paced_shop
+    paced_shop.world.calm()
+    if paced_shop.gateway is None or paced_shop.gateway.process.poll() is not None:
+        paced_shop.start_gateway()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        raise RuntimeError("no Chromium: run `make test`, which installs one where it can")
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(
+            executable_path=program,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--disable-component-update",
+            ],
+        )
+        yield chromium
+        await chromium.close()
+
+
+# Notes when the person pressed, and every state an order's row is painted in: what they saw, when.
+WATCH = """
+window.seen = [];
+window.clicked = null;
+addEventListener('click', () => { window.clicked = performance.now(); }, true);
+const look = () => {
+  for (const row of document.querySelectorAll('[data-test="order-row"], [data-test="order"]')) {
+    const state = [row.dataset.order, row.dataset.status, row.dataset.step, row.dataset.mood].join(' ');
+    if (row.dataset.last === state) continue;
+    row.dataset.last = state;
+    window.seen.push({ order: row.dataset.order, status: row.dataset.status, step: row.dataset.step,
+      mood: row.dataset.mood, at: performance.now(), after: window.clicked && performance.now() - window.clicked });
+  }
+};
+new MutationObserver(look).observe(document, { subtree: true, childList: true, attributes: true });
+"""
+
+
+class Person:
+    """Somebody at the page."""
+
+    def __init__(self, shop: Shop, context: BrowserContext, page: Page) -> None:
+        self.shop = shop
+        self.context = context
+        self.page = page
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    async def open(self, path: str = "/") -> None:
+        await self.page.goto(f"{self.shop.url}{path}")
+
+    async def sign_in(self, name: str) -> None:
+        await self.open("/")
+        await self.page.get_by_test_id("sign-in").first.click()
+        await self.page.locator(f'button[value="{name}"]').click()
+        await self.page.wait_for_url(f"{self.shop.url}/**")
+        await self.live()
+
+    async def live(self) -> None:
+        await self.page.locator('[data-test="connection"][data-state="live"]').wait_for(state="attached")
+
+    async def put_in_basket(self, sku: str) -> None:
+        await self.page.locator(f'[data-test="add-to-basket"][data-sku="{sku}"]').first.click()
+
+    async def place_order(self) -> None:
+        await self.page.locator('a[href="/basket"]').first.click()
+        await self.page.get_by_test_id("place-order").click()
+
+    async def stock(self, sku: str) -> str:
+        return await self.page.locator(f'[data-test="stock"][data-sku="{sku}"]').first.inner_text()
+
+    async def row(self, status: str) -> None:
+        await self.page.locator(f'[data-test="order-row"][data-status="{status}"]').first.wait_for(
+            timeout=15_000
+        )
+
+    async def seen(self) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = await self.page.evaluate("window.seen")
+        return found
+
+
+@pytest.fixture
+async def person(shop: Shop, browser: Browser) -> AsyncIterator[Person]:
+    browser_context = await browser.new_context(viewport={"width": 1280, "height": 900})
+    await browser_context.add_init_script(WATCH)
+    one = Person(shop, browser_context, await browser_context.new_page())
+    yield one
+    assert one.errors == []
+    await browser_context.close()
+
+
+@pytest.fixture(autouse=True)
+async def _test_ids(browser: Browser) -> None:
+    """The page marks what tests look for with `data-test`."""
+    async with async_playwright() as playwright:
+        playwright.selectors.set_test_id_attribute("data-test")

@@ -1,0 +1,176 @@
+"""What a person at the page goes through, in a real browser before the real system."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from .conftest import Person
+
+
+async def test_an_order_is_on_the_screen_at_once_and_every_step_arrives(person: Person) -> None:
+    await person.sign_in("ada")
+    before = person.shop.world.stock("lamp-01")
+    await person.put_in_basket("lamp-01")
+    await person.place_order()
+    await person.row("COMPLETED")
+    seen = [one for one in await person.seen() if one["status"]]
+    first = seen[0]
+    assert first["mood"] == "sending"
+    assert isinstance(first["after"], float) and first["after"] <= 50, (
+        "the row is there within 50 ms of the click"
+    )
+    newest = seen[-1]["order"]
+    steps = [one["step"] for one in seen if one["status"] == "RUNNING" and one["order"] == newest]
+    assert steps == ["reserve", "charge", "ship"]
+    assert seen[-1]["status"] == "COMPLETED"
+    await person.open("/")
+    await person.page.locator('[data-test="stock"][data-sku="lamp-01"]').wait_for()
+    assert str(before - 1) in await person.stock("lamp-01")
+
+
+async def test_a_refused_payment_takes_the_order_back_and_says_what_to_do(person: Person) -> None:
+    await person.sign_in("bruno")
+    before = person.shop.world.stock("pen-01")
+    await person.put_in_basket("pen-01")
+    await person.place_order()
+    await person.row("COMPENSATED")
+    verdict = person.page.get_by_test_id("verdict").first
+    text = await verdict.inner_text()
+    assert "card was declined" in text and "Nothing was charged" in text
+    assert "another card" in text and "#payments" in text
+    assert person.shop.world.stock("pen-01") == before
+    await verdict.get_by_test_id("put-back").click()
+    await person.page.locator('[data-test="basket-line"][data-sku="pen-01"]').wait_for()
+    await person.page.locator('a[href="/"]').first.click()
+    await person.page.locator('[data-test="stock"][data-sku="pen-01"]').wait_for()
+    assert str(before) in await person.stock("pen-01"), "what the page shows is back, too"
+
+
+async def test_stock_is_live_in_another_persons_page(person: Person) -> None:
+    await person.sign_in("grace")
+    before = person.shop.world.stock("plant-01")
+    badge = person.page.locator('[data-test="stock"][data-sku="plant-01"]').first
+    assert str(before) in await badge.inner_text()
+    person.shop.world.order_id("ada", [("plant-01", 3)])
+    await badge.filter(has_text=re.compile(rf"\b{before - 3}\b")).wait_for(timeout=5000)
+
+
+async def test_a_reload_in_the_middle_shows_the_truth_and_goes_on(person: Person) -> None:
+    await person.sign_in("ada")
+    person.shop.world.faults("payments", hold="before", match="POST /charges$")
+    await person.put_in_basket("mug-01")
+    await person.place_order()
+    await person.page.locator('[data-test="order-row"][data-step="charge"]').first.wait_for()
+    await person.page.reload()
+    row = person.page.locator('[data-test="order-row"]').first
+    await row.wait_for()
+    assert await row.get_attribute("data-status") == "RUNNING"
+    assert await row.get_attribute("data-step") == "charge"
+    person.shop.world.calm("payments")
+    order = await row.get_attribute("data-order")
+    await person.page.locator(
+        f'[data-test="order-row"][data-order="{order}"][data-status="COMPLETED"]'
+    ).wait_for()
+
+
+async def test_the_gateway_dies_in_the_middle_and_the_page_ends_right_without_a_reload(
+    person: Person,
+) -> None:
+    await person.sign_in("ada")
+    person.shop.world.faults("payments", hold="before", match="POST /charges$")
+    await person.put_in_basket("mug-01")
+    await person.place_order()
+    row = person.page.locator('[data-test="order-row"][data-step="charge"]').first
+    await row.wait_for()
+    order = await row.get_attribute("data-order")
+    person.shop.kill_gateway()
+    await person.page.locator('[data-test="connection"]:not([data-state="live"])').wait_for(state="attached")
+    person.shop.world.calm("payments")
+    await asyncio.to_thread(person.shop.world.ended, str(order))
+    await asyncio.to_thread(person.shop.start_gateway)
+    await person.page.locator(
+        f'[data-test="order-row"][data-order="{order}"][data-status="COMPLETED"]'
+    ).wait_for(timeout=20_000)
+    await person.live()
+
+
+async def test_the_order_page_shows_its_steps_payment_and_parcel(person: Person) -> None:
+    await person.sign_in("grace")
+    await person.put_in_basket("notebook-01")
+    await person.place_order()
+    await person.row("COMPLETED")
+    await person.page.locator('[data-test="order-row"] h2 a').first.click()
+    page = person.page.get_by_test_id("order")
+    await page.wait_for()
+    steps = person.page.locator(".timeline li")
+    await steps.first.wait_for()
+    told = [
+        (await step.get_attribute("data-status"), await step.get_attribute("data-step"))
+        for step in await steps.all()
+    ]
+    assert told[-4:] == [
+        ("COMPLETED", "ship"),
+        ("RUNNING", "ship"),
+        ("RUNNING", "charge"),
+        ("RUNNING", "reserve"),
+    ]
+    assert await person.page.get_by_test_id("payment").is_visible()
+    assert await person.page.get_by_test_id("shipment").is_visible()
+
+
+async def test_a_dead_service_is_named_with_its_owner_and_the_rest_of_the_page_works(person: Person) -> None:
+    person.shop.world.kill("shipping")
+    try:
+        await person.open("/products/mug-01")
+        missing = person.page.get_by_test_id("missing").first
+        await missing.wait_for()
+        text = await missing.inner_text()
+        assert "Shipping" in text and "#shipping" in text
+        assert await person.page.get_by_test_id("add-to-basket").first.is_enabled()
+    finally:
+        person.shop.world.start("shipping")
+
+
+async def test_the_whole_order_can_be_placed_with_the_keyboard_alone(person: Person) -> None:
+    await person.sign_in("ada")
+    page = person.page
+
+    async def tab_to(selector: str) -> None:
+        for _ in range(60):
+            await page.keyboard.press("Tab")
+            if await page.evaluate("s => document.activeElement?.matches(s)", selector):
+                return
+        raise AssertionError(f"{selector} cannot be reached with the Tab key")
+
+    await tab_to('[data-test="add-to-basket"][data-sku="mug-01"]')
+    await page.keyboard.press("Enter")
+    await page.evaluate("document.activeElement.blur(); document.body.focus()")
+    await page.keyboard.press("Control+Home")
+    await tab_to('a[href="/basket"]')
+    await page.keyboard.press("Enter")
+    await page.get_by_test_id("place-order").wait_for()
+    await tab_to('[data-test="place-order"]')
+    await page.keyboard.press("Enter")
+    await person.row("COMPLETED")
+
+
+async def test_no_token_is_anywhere_in_the_page(person: Person) -> None:
+    await person.sign_in("ada")
+    kept = await person.page.evaluate(
+        "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
+    )
+    assert "eyJ" not in kept and "__Host-bff" not in kept
+    cookies = {cookie["name"]: cookie for cookie in await person.context.cookies()}
+    session = cookies["__Host-bff"]
+    assert session["httpOnly"] and session["secure"] and session["sameSite"] == "Strict"
+    assert session["value"].count(".") < 2, "an id, not a token"
+
+
+async def test_signing_out_ends_the_stream_and_shows_nothing_of_the_person(person: Person) -> None:
+    await person.sign_in("ada")
+    await person.page.get_by_test_id("sign-out").click()
+    await person.page.get_by_test_id("sign-in").first.wait_for()
+    await person.open("/orders")
+    await person.page.get_by_test_id("sign-in-card").wait_for()
+    assert await person.page.get_by_test_id("order-row").count() == 0
