@@ -350,7 +350,11 @@ async def serving(app: Any, sock: socket.socket, *, lifespan: str = "on") -> Asy
     try:
         yield
     finally:
-        await asyncio.sleep(0)
+        # Uvicorn looks only every 100 ms whether connections that their client has closed are gone.
+        for _ in range(20):
+            if not server.server_state.connections:
+                break
+            await asyncio.sleep(0.001)
         await server.shutdown(sockets=[sock])
 
 
@@ -364,7 +368,9 @@ async def running(
     **changes: Any,
 ) -> AsyncIterator[World]:
     """The gateway and its upstream. mount: what to serve instead, made of the gateway; changes: settings."""
-    sock = socket.socket()
+    sock = socket.socket(
+        socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )  # without the protocol named, asyncio leaves Nagle on
     sock.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     async with upstream() as scripted:
