@@ -292,6 +292,17 @@ def test_a_service_gets_a_token_of_its_own_with_the_saga_scope_only(
         assert browser.post(f"{identity}/token", data=form, auth=auth).status_code == 400
 
 
+def test_the_operator_gets_a_token_with_the_operator_scope_only(identity: str, browser: httpx.Client) -> None:
+    form = {"grant_type": "client_credentials", "scope": "operator"}
+    tokens = browser.post(f"{identity}/token", data=form, auth=("operator", CLIENT_SECRET)).json()
+    claims = verified(identity, tokens["access_token"], "shop")
+    assert (claims["sub"], claims["client_id"], claims["scope"]) == ("operator", "operator", "operator")
+    for client, scope in (("operator", "saga"), ("operator", "shop"), ("orders", "operator")):
+        form = {"grant_type": "client_credentials", "scope": scope}
+        answer = browser.post(f"{identity}/token", data=form, auth=(client, CLIENT_SECRET))
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")
+
+
 def test_there_is_no_password_grant(identity: str, browser: httpx.Client) -> None:
     form = {"grant_type": "password", "username": "ada", "password": "x"}
     answer = browser.post(f"{identity}/token", data=form, auth=(CLIENT_ID, CLIENT_SECRET))

@@ -1,4 +1,4 @@
-"""Identity: the demo's OpenID provider, built on Authlib; three people, two clients, no passwords."""
+"""Identity: the demo's OpenID provider, built on Authlib; three people, three clients, no passwords."""
 
 from .app import Identity
 from .settings import IdentitySettings

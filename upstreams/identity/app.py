@@ -52,7 +52,7 @@ class Identity:
                 "userinfo_endpoint": f"{issuer}/userinfo",
                 "end_session_endpoint": f"{issuer}/logout",
                 "jwks_uri": f"{issuer}/jwks.json",
-                "scopes_supported": ["openid", "profile", "offline_access", "shop", "saga"],
+                "scopes_supported": ["openid", "profile", "offline_access", "shop", "saga", "operator"],
                 "response_types_supported": ["code"],
                 "response_modes_supported": ["query"],
                 "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],

@@ -1,6 +1,6 @@
 """Who can sign in to the demo, and which programs may ask for it.
 
-Promises a fixed, small world: three people and two clients. Refuses to grow: there is no registration.
+Promises a fixed, small world: three people and three clients. Refuses to grow: there is no registration.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
 
 
 def clients(settings: IdentitySettings) -> dict[str, Client]:
-    """The two clients: the gateway (people sign in through it) and orders (acts for itself)."""
+    """The gateway (people sign in through it), orders and the operator's tools (each acts for itself)."""
     known = (
         Client(
             client_id="bff",
@@ -103,6 +103,13 @@ def clients(settings: IdentitySettings) -> dict[str, Client]:
             secret=settings.orders_client_secret.get_secret_value(),
             grant_types=frozenset({"client_credentials"}),
             scopes=("saga",),
+        ),
+        Client(
+            client_id="operator",
+            name="operator",
+            secret=settings.operator_client_secret.get_secret_value(),
+            grant_types=frozenset({"client_credentials"}),
+            scopes=("operator",),
         ),
     )
     return {client.client_id: client for client in known}

@@ -37,6 +37,7 @@ class IdentitySettings(ServiceSettings):
     bff_redirect_uris: Addresses = ("http://localhost:8000/bff/callback",)
     bff_post_logout_redirect_uris: Addresses = ("http://localhost:8000/",)
     orders_client_secret: SecretStr = Field(SecretStr(DEMO_SECRET), min_length=8)
+    operator_client_secret: SecretStr = Field(SecretStr(DEMO_SECRET), min_length=8)
 
     @field_validator("bff_redirect_uris", "bff_post_logout_redirect_uris", mode="before")
     @classmethod

@@ -1,0 +1,1 @@
+"""Notifications: what a person is told of their orders, by choreography: it listens, and nobody calls it."""

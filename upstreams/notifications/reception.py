@@ -1,0 +1,118 @@
+"""One event in, at most one notification out. Promises that handling is one transaction with the bell's event and
+may be repeated at any point; refuses an event it cannot understand as poison, for trying again would not help."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from pydantic import ValidationError
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from upstreams.kit import Database, Outbox, continued, enter_hop, is_away
+from upstreams.kit.faults import FaultPlan, Faults
+from upstreams.kit.operations import pointed
+from upstreams.notifications.inbox import Inbox, bell_event
+from upstreams.notifications.models import ORDER_STATUS, AnyEvent, StatusEvent
+from upstreams.notifications.texts import wording_of
+
+_log = logging.getLogger(__name__)
+_ATTEMPTS = 3
+_LONGEST = 2.0
+
+
+class PoisonError(Exception):
+    """The event can never be handled; the text says why."""
+
+
+class RefusedError(Exception):
+    """The planned fault: handling fails as it may fail for any reason that passes."""
+
+
+def understood(body: bytes) -> StatusEvent | None:
+    """The event in these bytes; None for an event of another type, PoisonError for what is no such event."""
+    try:
+        if AnyEvent.model_validate_json(body).type != ORDER_STATUS:
+            return None
+        return StatusEvent.model_validate_json(body)
+    except ValidationError as error:
+        wrong = "; ".join(f"{pointer or '/'} {detail}" for pointer, detail in pointed(error)[:5])
+        raise PoisonError(f"not an event of an order: {wrong}"[:500]) from None
+
+
+class Reception:
+    """Handles events. `faults` (None: there are none) may strike them as `EVENT <type>`."""
+
+    def __init__(self, database: Database, inbox: Inbox, outbox: Outbox, faults: Faults | None) -> None:
+        self._database = database
+        self._inbox = inbox
+        self._outbox = outbox
+        self._faults = faults
+
+    async def handle(self, body: bytes) -> None:
+        """Handle the event in a transaction of its own; waits, at most 2 s between tries, for a database away.
+
+        Raises PoisonError, or whatever else handling failed of; nothing is written then.
+        """
+        # The logs of one event must not carry the trace of the one before.
+        enter_hop(continued({}))
+        event = understood(body)
+        if event is None:
+            return
+        enter_hop(continued({"traceparent": event.traceparent or ""}))
+        plan = await self._before(event)
+        await self._until_there(lambda: self._taken(event))
+        self._outbox.wake()
+        if self._faults is not None and plan is not None:
+            await self._faults.after(plan)
+
+    async def handle_in(self, db: AsyncConnection, body: bytes) -> None:
+        """Handle the event in the caller's transaction, who wakes the outbox after the commit."""
+        event = understood(body)
+        if event is not None:
+            await self._before(event)
+            await self._take(db, event)
+
+    async def _before(self, event: StatusEvent) -> FaultPlan | None:
+        if self._faults is None:
+            return None
+        plan = self._faults.strike("EVENT", event.type, event.type, refusable=True)
+        if plan is not None:
+            await self._faults.before(plan)
+            if plan.refuse:
+                raise RefusedError("this failure was asked for at /faults")
+        return plan
+
+    async def _taken(self, event: StatusEvent) -> None:
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                async with self._database.write() as db:
+                    return await self._take(db, event)
+            except IntegrityError:
+                # Another process wrote the same row at once: now it is there to be found.
+                continue
+        async with self._database.write() as db:
+            await self._take(db, event)
+
+    async def _take(self, db: AsyncConnection, event: StatusEvent) -> None:
+        wording = wording_of(event)
+        if wording is None:
+            return
+        bell = await self._inbox.take(db, event, wording)
+        if bell is not None:
+            await self._outbox.add(db, bell_event(bell, event.traceparent))
+
+    async def _until_there(self, body: Callable[[], Awaitable[None]]) -> None:
+        wait = 0.05
+        while True:
+            try:
+                return await body()
+            except Exception as error:
+                # A database away is not the event's failure: it spends no delivery.
+                if not is_away(error):
+                    raise
+                _log.warning("waiting for the database", extra={"reason": repr(error)})
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST)
