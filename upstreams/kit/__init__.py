@@ -2,7 +2,7 @@
 of them; refuses any business word, and imports nothing of the gateway."""
 
 from upstreams.kit.client import ServiceToken, http_client
-from upstreams.kit.database import Database
+from upstreams.kit.database import Database, is_away
 from upstreams.kit.events import Event, Publisher, stream_of
 from upstreams.kit.operations import Answer, Ask, Nothing
 from upstreams.kit.outbox import Outbox
@@ -35,6 +35,7 @@ __all__ = [
     "current_hop",
     "enter_hop",
     "http_client",
+    "is_away",
     "run",
     "stream_of",
 ]

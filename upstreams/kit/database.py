@@ -1,5 +1,6 @@
 """A service's own database. Promises short read and write transactions on any SQLAlchemy async URL, with SQLite
-made safe (WAL, foreign keys, writers in one orderly queue); refuses migrations: tables are created at start."""
+made safe (WAL, foreign keys, writers in one orderly queue) and a server's restart survived; refuses migrations:
+tables are created at start."""
 
 from __future__ import annotations
 
@@ -11,9 +12,26 @@ from typing import Any
 
 from sqlalchemy import MetaData, event, text
 from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 _IMMEDIATE = "immediate"
+# Any number will do, if it is the same in every replica: "shop" in ASCII.
+_START_LOCK = 0x73686F70
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database could not be asked or asks to try again, rather than refused what it was told.
+
+    SQLSTATE classes 22, 23 and 42 (data, constraint, syntax) are the statement's own fault; asyncpg's first
+    one arrives without a class of its own.
+    """
+    if isinstance(error, OSError | TimeoutError | PoolTimeoutError):
+        return True
+    if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError | DataError | ProgrammingError):
+        return False
+    return str(getattr(error.orig, "sqlstate", None) or "")[:2] not in ("22", "23", "42")
 
 
 class Database:
@@ -32,7 +50,10 @@ class Database:
         )
         if self._sqlite and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        self.engine = create_async_engine(parsed, pool_size=8, max_overflow=8, pool_timeout=10)
+        # A server that restarted leaves dead connections in the pool: each is tried before it is used.
+        self.engine = create_async_engine(
+            parsed, pool_size=8, max_overflow=8, pool_timeout=10, pool_pre_ping=not self._sqlite
+        )
         if self._sqlite:
             self._prepare_sqlite("FULL" if durable else "NORMAL")
 
@@ -65,8 +86,12 @@ class Database:
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that only reads; it sees one state of the database."""
-        async with self.engine.connect() as db, db.begin():
-            yield db
+        async with self.engine.connect() as db:
+            if not self._sqlite:
+                # A server's default shows each statement a newer state; SQLite's snapshot is always one.
+                await db.execution_options(isolation_level="REPEATABLE READ")
+            async with db.begin():
+                yield db
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -75,6 +100,22 @@ class Database:
             db = await link.execution_options(**{_IMMEDIATE: True})
             async with db.begin():
                 yield db
+
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """While inside, no other process on this database is inside: replicas create and seed one by one.
+
+        On SQLite nothing is needed: a write transaction there holds the whole file. On another server than
+        PostgreSQL nothing is done.
+        """
+        if self.engine.dialect.name != "postgresql":
+            yield
+            return
+        async with self.engine.connect() as link:
+            # The transaction's end frees the lock, whatever happens to this process.
+            await link.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _START_LOCK})
+            yield
+            await link.rollback()
 
     async def ping(self) -> None:
         """Raise unless the database answers."""

@@ -207,13 +207,14 @@ class Service:
             verifier = TokenVerifier(KeySet(identity, issuer), issuer=issuer, audience=self.settings.audience)
             faults = self.faults if self.settings.faults else None
             self._dispatch = Dispatch(self.database, self.keys, verifier, faults, self._commits)
-            await self.database.create_tables()
-            async with self.database.write() as db:
-                await self.keys.forget_old(db)
-            for stop in self._stops:
-                stack.push_async_callback(stop)
-            for start in self._starts:
-                await start()
+            async with self.database.alone():
+                await self.database.create_tables()
+                async with self.database.write() as db:
+                    await self.keys.forget_old(db)
+                for stop in self._stops:
+                    stack.push_async_callback(stop)
+                for start in self._starts:
+                    await start()
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(_run(task)) for task in self._tasks]
                 yield
