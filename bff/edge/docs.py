@@ -35,11 +35,12 @@ _PROBLEM_NOTES = {
 }
 
 
-def _page(title: str, body: str) -> bytes:
+def _page(title: str, body: str, here: str) -> bytes:
+    """here: what leads from the page's own address to /docs/; links are relative, the gateway may be mounted."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="stylesheet" href="/docs/style.css"></head><body>{body}</body></html>'
+        f'<link rel="stylesheet" href="{here}style.css"></head><body>{body}</body></html>'
     ).encode()
 
 
@@ -48,13 +49,13 @@ def overview(document: dict[str, Any]) -> bytes:
     title = document["info"]["title"]
     parts = [
         f"<h1>{escape(title)}</h1>",
-        '<p class="muted">The contract as a document: <a href="/openapi.json">/openapi.json</a>. '
-        'What can go wrong: <a href="/docs/problems">problems</a>.</p>',
+        '<p class="muted">The contract as a document: <a href="openapi.json">/openapi.json</a>. '
+        'What can go wrong: <a href="docs/problems">problems</a>.</p>',
     ]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             parts.append(_operation(path, method, operation))
-    return _page(f"{title} – docs", "".join(parts))
+    return _page(f"{title} – docs", "".join(parts), "docs/")
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
@@ -94,4 +95,5 @@ def problems() -> bytes:
         "<h1>Problems</h1><p>Every refusal and failure is <code>application/problem+json</code> with one of these "
         "codes, a correlation id to quote, and the owner where a service failed.</p>"
         f"<dl>{rows}</dl>",
+        "",
     )

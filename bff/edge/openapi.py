@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 REF = "#/components/schemas/{model}"
 
-_OBJECT: Schema = {"application/json": {"schema": {"type": "object"}}}
 _SECURITY: list[Schema] = [{"bearer": []}, {"session": []}]
 
 
@@ -133,7 +133,7 @@ def _problems(*statuses: int) -> Schema:
 
 
 def _describe(route: View | Command, schemas: _Schemas) -> Schema:
-    text = (route.function.__doc__ or "").strip()
+    text = inspect.getdoc(route.function) or ""
     summary, _, rest = text.partition("\n\n")
     described: Schema = {"operationId": route.name, "summary": " ".join(summary.split()) or route.name}
     if rest:

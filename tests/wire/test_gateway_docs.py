@@ -1,0 +1,174 @@
+"""What the gateway says of itself: its contract as a document, its pages, its health, and where it can be mounted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from bff import Gateway
+
+from .gateway import declare, keyed, nowhere, running
+
+
+async def test_the_openapi_document_is_valid_and_has_every_route_as_annotated(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        answer = await world.client.get("/openapi.json")
+        assert answer.headers["content-type"] == "application/json"
+        document: dict[str, Any] = answer.json()
+        validate(document, cls=OpenAPIV31SpecValidator)
+        paths = document["paths"]
+        assert {path for path in paths if path.startswith("/api")} == {
+            *world.gateway.views,
+            *world.gateway.commands,
+        }
+        assert set(paths["/api/both"]) == {"get", "post"}
+        assert {"/bff/live", "/bff/live/snapshot", "/bff/sagas/{type}/{id}", "/bff/user"} <= set(paths)
+
+
+async def test_parameters_bodies_and_answers_are_those_of_the_signatures(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        document = (await world.client.get("/openapi.json")).json()
+        paths, schemas = document["paths"], document["components"]["schemas"]
+        found = {one["name"]: one for one in paths["/api/search"]["get"]["parameters"]}
+        assert {name: (one["in"], one["required"]) for name, one in found.items()} == {
+            "page": ("query", False),
+            "tag": ("query", False),
+            "colour": ("query", False),
+        }
+        assert found["page"]["schema"]["default"] == 1
+        assert {"$ref": "#/components/schemas/Colour"} in found["colour"]["schema"]["anyOf"]
+        assert schemas["Colour"]["enum"] == ["red", "blue"]
+        assert not any("_query" in name or "_path" in name for name in schemas), "holders are no components"
+
+        begin = paths["/api/jobs"]["post"]
+        assert begin["summary"] == "Begin a job."
+        assert [(one["name"], one["in"], one["required"]) for one in begin["parameters"]] == [
+            ("dry", "query", False),
+            ("Idempotency-Key", "header", True),
+        ], "the principal is no parameter"
+        body = begin["requestBody"]["content"]["application/json"]["schema"]
+        assert body == {"$ref": "#/components/schemas/Cart"}
+        assert set(begin["responses"]) >= {"202", "400", "401", "409", "415", "422", "429", "503"}
+        assert begin["security"]
+        required = paths["/api/required/{how}"]["get"]
+        assert required["description"] == "It says so."
+        assert required["responses"]["200"]["content"]["application/json"]["schema"] == {
+            "$ref": "#/components/schemas/Required"
+        }
+        assert "security" not in paths["/api/search"]["get"]
+        assert "401" not in paths["/api/search"]["get"]["responses"]
+
+
+async def test_the_document_says_what_a_part_can_be(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        schemas = (await world.client.get("/openapi.json")).json()["components"]["schemas"]
+        text = str(schemas["Optional"]["properties"]["extra"]) + str(schemas)
+        for state in ("ready", "stale", "missing"):
+            assert f"'const': '{state}'" in text
+
+
+async def test_the_docs_are_plain_html_without_a_script(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        for path in ("/docs", "/docs/problems"):
+            page = await world.client.get(path)
+            assert page.headers["content-type"] == "text/html; charset=utf-8"
+            assert "default-src 'none'" in page.headers["content-security-policy"]
+            assert "<script" not in page.text and "http://" not in page.text
+            style = httpx.URL(world.url + path).join(
+                page.text.partition('rel="stylesheet" href="')[2].partition('"')[0]
+            )
+            assert (await world.client.get(style)).headers["content-type"] == "text/css"
+        overview = (await world.client.get("/docs")).text
+        assert "/api/required/{how}" in overview and "Begin a job." in overview
+
+
+async def test_livez_says_alive_and_readyz_names_each_dependency(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        assert (await world.client.get("/livez")).json() == {"status": "alive"}
+        ready = await world.client.get("/readyz")
+        assert ready.status_code == 200
+        assert ready.json() == {
+            "status": "ready",
+            "dependencies": {
+                "redis": {"state": "up"},
+                "upstreams": {"shelf": {"circuit": "closed"}},
+            },
+        }
+        assert ready.headers["cache-control"] == "no-store"
+
+
+async def test_without_redis_it_is_ready_and_says_that_redis_is_away() -> None:
+    async with running(nowhere()) as world:
+        ready = await world.client.get("/readyz")
+        assert (ready.status_code, ready.json()["dependencies"]["redis"]["state"]) == (200, "away")
+
+
+async def test_the_page_has_a_strict_policy_and_its_paths_all_give_it(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        page = await world.client.get("/")
+        other = await world.client.get("/page/7")
+        assert page.content == other.content
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+        assert "unsafe" not in page.headers["content-security-policy"]
+        assert page.headers["cache-control"] == "no-cache"
+        asset = await world.client.get("/assets/upstream.py")
+        again = await world.client.get(
+            "/assets/upstream.py", headers={"if-none-match": asset.headers["etag"]}
+        )
+        assert (asset.status_code, again.status_code) == (200, 304)
+
+
+def _beside(gateway: Gateway) -> Starlette:
+    async def theirs(request: object) -> PlainTextResponse:
+        return PlainTextResponse("theirs")
+
+    return Starlette(routes=[Route("/theirs", theirs), Mount("/shop", gateway)])
+
+
+async def test_it_can_be_mounted_below_a_prefix_of_another_application(redis_url: str) -> None:
+    async with running(redis_url, mount=_beside, prefix="/shop") as world:
+        origin = world.url.removesuffix("/shop")
+        assert (await world.client.get(f"{origin}/theirs")).text == "theirs"
+        assert (await world.get("/api/optional/ok")).status_code == 200
+        missing = await world.client.get("/nothing")
+        assert missing.json()["code"] == "not-found"
+        assert missing.json()["type"].startswith(f"{world.url}/docs/problems#")
+        assert (await world.client.get(missing.json()["type"].partition("#")[0])).status_code == 200
+        assert (await world.client.put("/api/both")).headers["allow"] == "GET, HEAD, POST"
+        begun = await world.client.post("/api/jobs", headers=keyed(), json={"lines": []})
+        assert begun.headers["location"] == "/shop/bff/sagas/job/j1"
+        assert (await world.get(f"{origin}{begun.headers['location']}")).status_code == 200
+        for path in ("/docs", "/docs/problems"):
+            page = await world.client.get(path)
+            style = httpx.URL(world.url + path).join(
+                page.text.partition('rel="stylesheet" href="')[2].partition('"')[0]
+            )
+            assert (await world.client.get(style)).status_code == 200
+
+
+async def test_a_server_without_lifespan_starts_it_with_the_first_request(redis_url: str) -> None:
+    async with running(redis_url, lifespan="off") as world:
+        assert (await world.get("/api/optional/ok")).status_code == 200
+        answer = await world.client.post("/api/things/ok", headers=keyed(), json={"name": "x"})
+        assert answer.status_code == 200
+
+
+async def test_settings_that_are_wrong_fail_the_lifespan_with_their_names(monkeypatch: Any) -> None:
+    monkeypatch.setenv("BFF_NO_SUCH", "1")
+    gateway = declare()
+    said: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    await gateway({"type": "lifespan"}, receive, send)
+    assert said[0]["type"] == "lifespan.startup.failed"
+    assert "BFF_NO_SUCH" in said[0]["message"]
