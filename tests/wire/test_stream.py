@@ -654,6 +654,19 @@ async def test_a_client_that_does_not_read_is_ended_and_loses_nothing(redis_url:
         assert offsets(seen) == list(range(1, 301))
 
 
+async def test_a_client_that_never_reads_again_is_given_up_on(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.edge.stream.STALL", 0.5)
+    async with world(redis_url, queue=16) as one, client(one, limit=1024) as frozen:
+        await frozen.until("snapshot")
+        data = {"text": "x" * 50_000}
+        for version in range(1, 400):
+            saga = SagaStatus(id="o1", type="order", status="RUNNING", version=version, at=AT, data=data)
+            await one.journal.append(person("ada").id, Entry.of(saga, now_ms=0))
+        await one.settled(0)
+
+
 async def test_a_disconnect_frees_everything_at_once(redis_url: str) -> None:
     topics = [ValueTopic("stock/{sku}", public=True)]
     async with world(redis_url, topics=topics) as one:

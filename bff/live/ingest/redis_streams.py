@@ -152,7 +152,7 @@ class Ingester:
             meaning = self._registry.meaning(event.body, now_ms=self._journal.now_ms())
         except Exception as error:
             # BadEvent, or a model of the user's that stumbled over it: one event must not stop everybody's.
-            why = str(error) if isinstance(error, BadEvent) else f"{type(error).__name__}: {error}"
+            why = str(error) if isinstance(error, BadEvent) else f"its model raised {type(error).__name__}"
             log.warning("event %s of %s is set aside: %s", event.id, event.stream, why)
             await self._bus.bury(event, why)
             return
