@@ -223,6 +223,18 @@ test('two quick clicks expect two versions: the first to arrive does not settle 
   assert.deepEqual(distinct(left.map((value) => value.data.left)), [10, 9, 8]);
 });
 
+test('a version that a refused click was to make is not waited for by the click after it', async () => {
+  const bench = ready();
+  place(bench, 1);
+  const second = place(bench, 1);
+  (await bench.request(0)).resolve(problem(422, 'no'));
+  await turn();
+  await turn();
+  bench.saga('e-1', event(second.id, 1, 'RUNNING', 'reserve'));
+  bench.value(KEY, 6, { left: 9 });
+  assert.equal(bench.client.value(KEY).get().data.left, 9);
+});
+
 test('after the event a network error or a refusal of the request means nothing', async () => {
   for (const end of [(request) => request.reject(new TypeError('network')), (request) => request.resolve(problem(500, 'oops')),
     (request) => request.resolve(problem(409, 'late'))]) {

@@ -32,7 +32,8 @@ import { fold } from './view.js';
  * @property {number} [timeout]   Seconds for one attempt; default 15.
  * @property {number} [attempts]  Most attempts before giving up asking; default 8.
  * @property {number} [base]      Seconds; first backoff between attempts, default 0.5, cap 10.
- * @property {number} [linger]    Seconds an accepted operation is kept for an event that does not come; default 60.
+ * @property {number} [linger]    Seconds an accepted operation is kept for an event that does not come; default 60. A completed
+ *   one waits a thirtieth of it for its values.
  * @property {() => string} [newId]
  * @property {() => number} [random]
  */
@@ -76,7 +77,18 @@ export function createMutations(host) {
         record.kept = false;
         memory.drop(record.id);
       }
-      if (record.over && !wasOver && record.expected.size > 0) later(linger / 6, () => release(record));
+      if (record.over && !wasOver && record.expected.size > 0) later(linger / 30, () => release(record));
+    }
+    for (const [at, record] of records.entries()) {
+      for (const [name, version] of record.freed ?? []) {
+        // A version that is there already was somebody else's, and theirs came on top.
+        if ((state.values.get(name)?.version ?? 0) >= version) continue;
+        for (const later_ of records.slice(at + 1)) {
+          const expected = later_.expected.get(name);
+          if (expected !== undefined && expected > version) later_.expected.set(name, expected - 1);
+        }
+      }
+      record.freed = null;
     }
     const told = records;
     records = records.filter((record) => !record.over || holdsValue(record, state));

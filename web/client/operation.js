@@ -82,6 +82,8 @@ export function createRecord(definition, { id, at, restored = false }) {
     /** @type {Map<string, number>} */
     expected: new Map(),
     claiming: false,
+    /** @type {Map<string, number> | null} versions it will not make after all */
+    freed: null,
     /** @type {SagaRef | null} */
     answered: null,
     /** @type {import('./cursor.js').Cursor | null} */
@@ -131,6 +133,8 @@ export function createRecord(definition, { id, at, restored = false }) {
       const acceptance = record.known ? 'accepted' : kind === 'rejected' ? 'rejected' : 'unknown';
       accept({ kind: acceptance, sagaId: record.sagaId, problem });
       conclude({ kind, sagaId: record.sagaId, reason, problem });
+      // What was refused never makes the versions it was expected to: they are free for the operations after it.
+      if (kind === 'rejected') record.freed = new Map(record.expected);
       // A completed saga's effect on a value may still be on its way; an undone one's must not linger.
       if (kind !== 'confirmed') record.expected.clear();
       if (kind !== 'unknown') record.shown = true;

@@ -41,7 +41,8 @@ export function createMutations(host: Host): {
  * @property {number} [timeout]   Seconds for one attempt; default 15.
  * @property {number} [attempts]  Most attempts before giving up asking; default 8.
  * @property {number} [base]      Seconds; first backoff between attempts, default 0.5, cap 10.
- * @property {number} [linger]    Seconds an accepted operation is kept for an event that does not come; default 60.
+ * @property {number} [linger]    Seconds an accepted operation is kept for an event that does not come; default 60. A completed
+ *   one waits a thirtieth of it for its values.
  * @property {() => string} [newId]
  * @property {() => number} [random]
  */
@@ -88,7 +89,8 @@ export type Host = {
      */
     base?: number | undefined;
     /**
-     * Seconds an accepted operation is kept for an event that does not come; default 60.
+     * Seconds an accepted operation is kept for an event that does not come; default 60. A completed
+     * one waits a thirtieth of it for its values.
      */
     linger?: number | undefined;
     newId?: (() => string) | undefined;

@@ -16,6 +16,8 @@ export function createRecord(definition: Definition, { id, at, restored }: {
     /** @type {Map<string, number>} */
     expected: Map<string, number>;
     claiming: boolean;
+    /** @type {Map<string, number> | null} versions it will not make after all */
+    freed: Map<string, number> | null;
     /** @type {SagaRef | null} */
     answered: SagaRef | null;
     /** @type {import('./cursor.js').Cursor | null} */

@@ -40,8 +40,9 @@ export async function recognise() {
 
 /** The session is over, whoever ended it. */
 export function lose() {
+  if (person === null) return; // an anonymous visitor's stock is not to be forgotten
   client.stop();
-  if (person !== null) become(null);
+  become(null);
 }
 
 /** Where signing in starts, and returns to. */

@@ -5,6 +5,7 @@ import { addToBasket } from '../basket.js';
 import { fill, h } from '../dom.js';
 import { money } from '../format.js';
 import { learnStock, watchStock } from '../live.js';
+import { onPerson, who } from '../person.js';
 import { createPatience, drawPart, drawProblem, skeleton } from '../parts.js';
 import { stockBadge } from '../stock.js';
 import { toast } from '../toast.js';
@@ -42,6 +43,8 @@ export function home({ onLeave }) {
   let gone = false;
   onLeave(() => (gone = true));
   const patience = createPatience(load, onLeave);
+  // Leaving forgets what the stream told, the stock with it.
+  onLeave(onPerson(() => who() === null && load()));
 
   /** @param {any} data */
   function draw(data) {

@@ -4,6 +4,7 @@ import { drawing } from '../art.js';
 import { fill, h } from '../dom.js';
 import { money, plural } from '../format.js';
 import { learnStock, watchStock } from '../live.js';
+import { onPerson, who } from '../person.js';
 import { createPatience, drawPart, drawProblem } from '../parts.js';
 import { stockBadge } from '../stock.js';
 import { putInBasket } from './home.js';
@@ -14,6 +15,7 @@ export function product({ id = '', onLeave }) {
   let gone = false;
   onLeave(() => (gone = true));
   const patience = createPatience(load, onLeave);
+  onLeave(onPerson(() => who() === null && load()));
   watchStock([id]);
   let quantity = 1;
 
