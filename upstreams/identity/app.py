@@ -7,10 +7,10 @@ Promises OpenID Connect discovery that tells the truth about what is here, and O
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -37,7 +37,7 @@ class Identity:
 
     def __init__(self, settings: IdentitySettings) -> None:
         self.settings = settings
-        self.store = Store(settings.data_dir / "identity.db")
+        self.store = Store(settings.database_of("identity"))
         self.keys = Keys(self.store)
         self.provider = Provider(settings, self.store, self.keys, clients(settings))
         self.front = Front(self.provider)
@@ -112,7 +112,7 @@ class Identity:
     async def ready(self, request: HttpRequest) -> Response:
         try:
             await run_in_threadpool(self.store.ping)
-        except sqlite3.Error:
+        except SQLAlchemyError:
             return JSONResponse({"status": "failed", "checks": {"database": "failed"}}, 503)
         return JSONResponse({"status": "ok", "checks": {"database": "ok"}})
 

@@ -22,8 +22,8 @@ Addresses = Annotated[tuple[str, ...], NoDecode]
 class IdentitySettings(ServiceSettings):
     """What identity reads from its environment; lists are separated by commas or blanks.
 
-    `identity_url` is the issuer, as browsers and services reach it; `data_dir` the folder of `identity.db`
-    (signing key, sign-ins, codes and refresh tokens).
+    `identity_url` is the issuer, as browsers and services reach it; the database (without `database_url` the file
+    `identity.db` in `data_dir`) has the signing key, sign-ins, codes and refresh tokens.
     """
 
     access_token_seconds: int = Field(600, ge=1, le=86_400)
