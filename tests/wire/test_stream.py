@@ -654,6 +654,17 @@ async def test_a_client_that_does_not_read_is_ended_and_loses_nothing(redis_url:
         assert offsets(seen) == list(range(1, 301))
 
 
+async def test_a_gap_whose_ingester_died_is_let_through_by_the_next_comparison(redis_url: str) -> None:
+    async with world(redis_url, gap=0.2) as one, client(one) as ada:
+        await ada.until("snapshot")
+        await one.tell("o1", 1)
+        await one.tell("o1", 3)
+        assert (await ada.until("saga")).data["version"] == 1
+        await asyncio.sleep(0.25)
+        one.hub._catchup.check_soon()
+        assert (await ada.until("saga")).data["version"] == 3
+
+
 async def test_a_client_that_never_reads_again_is_given_up_on(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
