@@ -1,0 +1,176 @@
+"""For tests of your gateway: screens and commands run with answers of your own, without a server, a socket or Redis.
+
+    async def test_a_product_is_shown_without_its_stock() -> None:
+        with scope({"Catalog.product": MUG, "Inventory.stock": fails("timeout")}) as kit:
+            screen = await product_screen("mug-01")
+        assert screen.stock.state == "missing"
+        assert kit.waves == [["Catalog.product"], ["Inventory.stock", "Shipping.estimate"]]
+
+Decorators return your function unchanged, so a test calls it. Answers go through the call's model as real ones do; a
+call nobody gave an answer for raises NoAnswer, which `optional` does not swallow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from . import calls
+from .calls import (
+    BffError,
+    Call,
+    CircuitOpen,
+    Deadline,
+    Failed,
+    Invalid,
+    Overloaded,
+    Principal,
+    Reason,
+    Refused,
+    Scope,
+    Timeout,
+    Unreachable,
+    UpstreamError,
+)
+
+__all__ = ["Kit", "NoAnswer", "fails", "scope"]
+
+# Turns of the event loop without another call after which a wave is whole. Nested `together`s need a few; a turn in
+# which nothing happens costs microseconds.
+QUIET = 20
+
+
+class NoAnswer(BffError):
+    """The test gave no answer for this call."""
+
+    code = "no-answer"
+
+
+@dataclass(frozen=True, slots=True)
+class fails:
+    """An answer that is a failure of the contract's kind: `fails("timeout")`, `fails("refused", status=409)`.
+
+    status       of `failed` (default 500) and `refused` (default 404)
+    problem      the service's own problem document, for `refused`
+    retry_after  seconds, for `circuit-open` and `overloaded`
+    """
+
+    reason: Reason
+    status: int | None = None
+    problem: Mapping[str, Any] | None = None
+    retry_after: float | None = None
+
+    def error(self, call: Call[Any]) -> UpstreamError:
+        """What the call raises."""
+        owner, name, detail = call.owner, call.name, "failed because the test says so."
+        match self.reason:
+            case "failed":
+                return Failed(owner, name, detail, status=self.status or 500)
+            case "refused":
+                return Refused(owner, name, detail, status=self.status or 404, problem=self.problem)
+            case "timeout":
+                return Timeout(owner, name, detail)
+            case "circuit-open":
+                return CircuitOpen(owner, name, detail, retry_after=self.retry_after)
+            case "overloaded":
+                return Overloaded(owner, name, detail, retry_after=self.retry_after)
+            case "unreachable":
+                return Unreachable(owner, name, detail)
+            case "invalid":
+                return Invalid(owner, name, detail)
+
+
+@dataclass(slots=True)
+class _Wave:
+    names: list[str] = field(default_factory=list)
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    quiet: int = 0
+
+
+class Kit:
+    """What a block of `scope()` saw.
+
+    waves  the calls' names, those that ran side by side together: each needless sequence shows as a wave of its own.
+           Within a wave they stand in the order in which they were asked.
+    calls  every Call in order, with its path, query, body and key
+    scope  the open scope; `scope.ledger.missing` counts the optional parts that did not come
+    """
+
+    def __init__(
+        self,
+        answers: Mapping[str | Call[Any], Any],
+        principal: Principal | None,
+        mutation: str | None,
+        deadline: float,
+    ) -> None:
+        self.waves: list[list[str]] = []
+        self.calls: list[Call[Any]] = []
+        self._answers = dict(answers)
+        self._open: _Wave | None = None
+        self.scope = Scope(Deadline.after(deadline), self, str(uuid.uuid4()), principal, mutation)
+
+    async def run(self, call: Call[Any], scope: Scope) -> Any:
+        """The scope's runner: waits until the call's wave is whole, then answers."""
+        answer = self._answer(call)
+        self.calls.append(call)
+        wave = self._open
+        if wave is None:
+            wave = self._open = _Wave()
+            self.waves.append(wave.names)
+            asyncio.get_running_loop().call_soon(self._turn, wave)
+        wave.names.append(call.name)
+        wave.quiet = 0
+        await wave.answered.wait()
+        if callable(answer):
+            answer = answer(call)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        if isinstance(answer, fails):
+            raise answer.error(call)
+        if isinstance(answer, BaseException):
+            raise answer
+        scope.ledger.saw(fresh=call.freshness, public=call.shared)
+        return None if call.model is None else TypeAdapter(call.model).validate_python(answer)
+
+    def _answer(self, call: Call[Any]) -> Any:
+        for key in (call, call.name):
+            if key in self._answers:
+                return self._answers[key]
+        known = ", ".join(sorted({key if isinstance(key, str) else key.name for key in self._answers}))
+        raise NoAnswer(f"no answer for {call.name} ({call.method} {call.path}); there are: {known or 'none'}")
+
+    def _turn(self, wave: _Wave) -> None:
+        wave.quiet += 1
+        if wave.quiet < QUIET:
+            asyncio.get_running_loop().call_soon(self._turn, wave)
+        else:
+            self._open = None
+            wave.answered.set()
+
+
+@contextmanager
+def scope(
+    answers: Mapping[str | Call[Any], Any] | None = None,
+    *,
+    principal: Principal | None = None,
+    mutation: str | None = None,
+    deadline: float = 30.0,
+) -> Iterator[Kit]:
+    """Open a scope in which calls are answered by the test.
+
+    answers    by a call's name (`"Catalog.product"`) or by the Call itself, which wins: a value (a model, or what the
+               service would send), an exception, `fails(…)`, or a function of the Call that gives one, async or not
+    principal  whose scope it is; default nobody
+    mutation   the client's Idempotency-Key, for commands
+    deadline   seconds for everything in the block, default 30
+    """
+    kit = Kit(answers or {}, principal, mutation, deadline)
+    with calls.opened(kit.scope):
+        yield kit
