@@ -172,12 +172,18 @@ class Runtime:
             Route("/docs/style.css", Bytes(docs.STYLE.encode(), "text/css"), methods=["GET"]),
         ]
         if self._sign_in is not None:
-            limit = self.settings.limits.login
+            attempts = {"/bff/login", "/bff/callback"}
             routes += [
                 Route(
                     route.path,
-                    # Asking who is signed in happens with every page; it is no attempt at anything.
-                    Limited(self, route.path, route.app, None if route.path == "/bff/user" else limit),
+                    # Only these are somebody's attempts: every page asks who is signed in, and a provider sends
+                    # the logouts of many people from one address.
+                    Limited(
+                        self,
+                        route.path,
+                        route.app,
+                        self.settings.limits.login if route.path in attempts else None,
+                    ),
                     methods=sorted(route.methods or ()),
                 )
                 for route in self._sign_in.routes()

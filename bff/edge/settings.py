@@ -22,16 +22,24 @@ from ..calls import DeclarationError
 PREFIX = "BFF_"
 
 
-def _base_url(value: str) -> str:
+def _address(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http:// or https:// address")
-    if parts.query or parts.fragment or parts.username:
-        raise ValueError("must be an address without user, query or fragment")
+    if parts.fragment or parts.username:
+        raise ValueError("must be an address without user or fragment")
+    return value
+
+
+def _base_url(value: str) -> str:
+    if urlsplit(_address(value)).query:
+        raise ValueError("must be an address without query")
     return value.rstrip("/")
 
 
 Url = Annotated[str, AfterValidator(_base_url)]
+ExactUrl = Annotated[str, AfterValidator(_address)]
+"""Kept to the letter: issuers are compared as strings, and some end in a slash."""
 
 
 class _Section(BaseModel):
@@ -76,14 +84,14 @@ class IssuerSettings(_Section):
     issuer: str = Field(min_length=1)
     audience: str = Field(min_length=1)
     algorithms: tuple[str, ...] = ("ES256", "RS256", "EdDSA")
-    jwks_uri: Url | None = None
+    jwks_uri: ExactUrl | None = None
     leeway: float = Field(10.0, ge=0, le=30)
 
 
 class OidcSettings(_Section):
     """Browser sign-in: the provider and this gateway's confidential client there."""
 
-    issuer: Url
+    issuer: ExactUrl
     client_id: str = Field(min_length=1)
     client_secret: SecretStr
     scopes: tuple[str, ...] = ("openid", "profile", "offline_access")
