@@ -102,6 +102,7 @@ class Runtime:
             streams=live.streams,
             drain=live.drain,
             keep=live.keep,
+            ended=self._forget,
         )
         self.ingester = Ingester(
             self.link,
@@ -193,6 +194,11 @@ class Runtime:
             routes += [Route(path, Html(page.file), methods=["GET"]) for path in page.paths]
             routes += [Mount(prefix, assets(folder)) for prefix, folder in page.folders.items()]
         return routes
+
+    def _forget(self, session: str) -> None:
+        # Another gateway ended it: what this process remembers for the time Redis is away must go, too.
+        if self._sessions is not None:
+            self._sessions.forget(session)
 
     def _topic(self, value: ValueType) -> ValueTopic:
         load = value.load

@@ -30,6 +30,9 @@ log = logging.getLogger("bff.server")
 
 # Seconds that open requests get after the streams are gone.
 GRACE = 5
+# Bytes the kernel may hold for a client that does not read, and milliseconds until unacknowledged ones mean it is gone.
+SEND_BUFFER = 65_536
+GONE_AFTER_MS = 20_000
 
 
 class Server(uvicorn.Server):
@@ -66,8 +69,15 @@ class Server(uvicorn.Server):
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket, or DeclarationError that says what to do about a port in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named so that the event loop recognises TCP and turns Nagle's algorithm off.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Accepted sockets inherit these. A client that stopped reading must not hide megabytes in the kernel, and one
+    # that vanished must not be kept for a quarter of an hour.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_MS)
     try:
         sock.bind((host, port))
     except OSError as error:

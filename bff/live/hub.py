@@ -39,6 +39,7 @@ class Hub:
     restore  a principal's sagas from the services, newest first; None when there is nowhere to ask
     beat     seconds between beats (default 15);  age  seconds a stream lives at most, ended at 80–100 % of it (600)
     queue    events a slow stream may have waiting (256);  streams  open per principal (16)
+    ended    told the hashed id of every browser session that ends, here or in another process
     drain    seconds over which `drain()` spreads the ends (5);  keep  seconds ended sagas are restored for (24 h)
     wall     Unix seconds, for what principals expire by;  clock  monotonic seconds
     """
@@ -57,6 +58,7 @@ class Hub:
         streams: int = 16,
         drain: float = 5.0,
         keep: float = 86_400.0,
+        ended: Callable[[str], None] = lambda session: None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -67,6 +69,7 @@ class Hub:
         self._queue = queue
         self._cap = streams
         self._window = drain
+        self._told_ended = ended
         self._wall = wall
         self._clock = clock
         self._tick = min(0.25, beat / 4)
@@ -257,8 +260,11 @@ class Hub:
             self._end_session(message.get("session"))
 
     def _end_session(self, session: object) -> None:
+        if not isinstance(session, str):
+            return
+        self._told_ended(session)
         for stream in self._all():
-            if session is not None and stream.principal.session == session:
+            if stream.principal.session == session:
                 stream.end("logout", None)
 
     async def _timer(self) -> None:
