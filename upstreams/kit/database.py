@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 _IMMEDIATE = "immediate"
 # Any number will do, if it is the same in every replica: "shop" in ASCII.
 _START_LOCK = 0x73686F70
+_START_PAUSE = 0.05
 
 
 def is_away(error: BaseException) -> bool:
@@ -112,10 +113,18 @@ class Database:
             yield
             return
         async with self.engine.connect() as link:
-            # The transaction's end frees the lock, whatever happens to this process.
-            await link.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _START_LOCK})
-            yield
-            await link.rollback()
+            # No transaction may be open meanwhile, neither the holder's nor that of one waiting: an index built
+            # concurrently by a start (the saga engine's) waits for all of them. So the session holds the lock,
+            # whose end frees it whatever happens to this process, and the others ask again.
+            await link.execution_options(isolation_level="AUTOCOMMIT")
+            lock = {"lock": _START_LOCK}
+            ask = text("SELECT pg_try_advisory_lock(:lock)")
+            while not (await link.execute(ask, lock)).scalar():  # noqa: ASYNC110 - a server has no event for it
+                await asyncio.sleep(_START_PAUSE)
+            try:
+                yield
+            finally:
+                await link.execute(text("SELECT pg_advisory_unlock(:lock)"), lock)
 
     async def ping(self) -> None:
         """Raise unless the database answers."""

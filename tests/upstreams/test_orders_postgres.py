@@ -1,0 +1,232 @@
+"""Orders on a PostgreSQL server: killed around every effect, and several processes that finish each other's sagas."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from redis import Redis
+
+from tests.conftest import free_port, wait_for_port
+from tests.upstreams.test_orders_crash import (  # the same promises, on the other database
+    test_a_kill_around_each_actions_effect_still_completes_with_one_effect_each,
+    test_a_kill_around_each_undos_effect_still_compensates,
+    test_many_sagas_killed_at_random_moments_all_end_right,
+    test_sigterm_ends_orders_promptly_and_the_next_start_finishes_what_it_left,
+    told_once,
+)
+from tests.upstreams.world import World, eventually
+
+__all__ = [
+    "test_a_kill_around_each_actions_effect_still_completes_with_one_effect_each",
+    "test_a_kill_around_each_undos_effect_still_compensates",
+    "test_many_sagas_killed_at_random_moments_all_end_right",
+    "test_sigterm_ends_orders_promptly_and_the_next_start_finishes_what_it_left",
+]
+
+pytestmark = pytest.mark.slow
+
+
+class Cluster:
+    """A throwaway PostgreSQL server on loopback; `url` makes a database and names it for orders."""
+
+    def __init__(self) -> None:
+        found = shutil.which("initdb") or next(
+            (str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)),
+            None,
+        )
+        if found is None:
+            raise RuntimeError("these tests need PostgreSQL: install Debian's package `postgresql`")
+        self.programs = Path(found).resolve().parent
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="cluster-"))
+        self.process: subprocess.Popen[bytes] | None = None
+        self.made: set[str] = set()
+
+    def __enter__(self) -> Cluster:
+        # The server refuses to run as root; its folder must be its user's own.
+        self.user = "postgres" if os.geteuid() == 0 else None
+        if self.user:
+            shutil.chown(self.folder, self.user)
+        data = self.folder / "data"
+        subprocess.run(
+            [*self._as(), self.programs / "initdb", "-D", data, "-U", "tests", "-A", "trust", "-N"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=self.folder,
+        )
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "max_connections": "200",
+        }
+        settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [*self._as(), self.programs / "postgres", "-D", data, *settings],
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+            )
+        wait_for_port(self.port, process=self.process)
+        eventually(self._answers)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None:
+            subprocess.run(
+                [
+                    *self._as(),
+                    self.programs / "pg_ctl",
+                    "-D",
+                    self.folder / "data",
+                    "-m",
+                    "immediate",
+                    "stop",
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                cwd=self.folder,
+            )
+            self.process.wait(10)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _as(self) -> list[str]:
+        return ["runuser", "-u", self.user, "--"] if self.user else []
+
+    def _address(self, database: str) -> str:
+        return f"postgresql://tests@127.0.0.1:{self.port}/{database}"
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self._address("postgres")):
+            return True
+        return False
+
+    def url(self, database: str) -> str:
+        if database not in self.made:
+            with psycopg.connect(self._address("postgres"), autocommit=True) as link:
+                link.execute(f'CREATE DATABASE "{database}"')
+            self.made.add(database)
+        return self._address(database).replace("postgresql:", "postgresql+asyncpg:")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster() as started:
+        yield started
+
+
+def orders_on(cluster: Cluster, database: str) -> Callable[[str], str | None]:
+    return lambda service: cluster.url(database) if service == "orders" else None
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[World]:
+    where = orders_on(cluster, "one")
+    with World(tmp_path_factory.mktemp("world"), where) as world:
+        yield world
+
+
+@pytest.fixture
+def world(started: World) -> Iterator[World]:
+    yield started
+    started.calm()
+
+
+@pytest.fixture
+def three(tmp_path: Path, cluster: Cluster) -> Iterator[World]:
+    where = orders_on(cluster, f"three-{time.monotonic_ns()}")
+    with World(tmp_path, where, orders=3, STEP_PAUSE_MS="300") as world:
+        yield world
+
+
+def test_two_of_three_processes_killed_leave_nothing_undone(three: World) -> None:
+    world = three
+    before = world.stock("mug-01") + world.stock("notebook-01")
+    for person in ("ada", "grace", "bruno"):
+        world.user_token(person)
+
+    def place(n: int) -> tuple[str, str]:
+        person = ("ada", "grace", "bruno")[n % 3]
+        sku = "mug-01" if n % 2 else "notebook-01"
+        answer = world.place(person, [(sku, 1)], at=world.orders[n // 3 % 3])
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"]), person
+
+    with ThreadPoolExecutor(8) as pool:
+        placed = list(pool.map(place, range(36)))
+    world.kill("orders")
+    world.kill("orders-1")
+    began = time.monotonic()
+    for order_id, person in placed:
+        order = world.ended(order_id, person, seconds=40, at="orders-2")
+        expected = ("COMPENSATED", "card-declined") if person == "bruno" else ("COMPLETED", None)
+        assert (order["status"], order["reason"]) == expected
+        assert [charge["status"] for charge in world.charges(order_id)] == ["captured"] * (person != "bruno")
+        told_once(world, order_id)
+    print(f"all {len(placed)} ended {time.monotonic() - began:.1f} s after the kills")
+    sold = sum(person != "bruno" for _, person in placed)
+    assert world.stock("mug-01") + world.stock("notebook-01") == before - sold
+    # The killed come back, find nothing to do, and one of the three watches.
+    world.start("orders")
+    world.start("orders-1")
+    with Redis.from_url(world.valkey.url) as redis:
+        eventually(lambda: len(redis.keys("orders:exec:*")) == 3)
+        assert redis.get("orders:watchdog") is not None
+
+
+def test_one_key_at_three_processes_at_once_is_one_order(three: World) -> None:
+    world = three
+    world.user_token("ada")
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda n: world.place(key="same", at=world.orders[n % 3]), range(12)))
+    assert {answer.status_code for answer in answers} == {202}
+    (order_id,) = {answer.json()["id"] for answer in answers}
+    assert world.ended(order_id)["version"] == 4
+    assert len(world.charges(order_id)) == 1
+    told_once(world, order_id)
+    assert len(world.events(order_id)) == 4
+
+
+def test_a_cancel_at_one_process_reaches_a_saga_that_rests_at_another(three: World) -> None:
+    world = three
+    for name in world.orders:
+        world.kill(name)
+        world.start(name, RETRY_FIRST_SECONDS="60", RETRY_CAP_SECONDS="60", STEP_PAUSE_MS="0")
+    world.faults("payments", match="POST /charges$", status=503, error_rate=1.0)
+    answer = world.place(at="orders-2")
+    order_id = answer.json()["id"]
+    world.told(order_id, "charge", attempt=2)
+    assert world.cancel(order_id).status_code == 202
+    order = world.ended(order_id, seconds=10)
+    assert (order["status"], order["reason"]) == ("COMPENSATED", "cancelled")
+
+
+def test_redis_away_means_no_adoption_and_everyone_goes_on(three: World) -> None:
+    world = three
+    world.faults("payments", match="POST /charges$", hold="before", times=1)
+    order_id = str(world.place(at="orders-1").json()["id"])
+    world.wait_held("payments")
+    world.valkey.stop()
+    world.kill("orders-1")
+    # Nobody adopts, and the living answer as before.
+    end = time.monotonic() + 7  # longer than a lease and the watchdog's grace
+    while time.monotonic() < end:
+        assert world.order(order_id)["status"] == "RUNNING"
+        assert world.http.get(f"{world.url('orders')}/livez").status_code == 200
+        time.sleep(0.2)
+    world.valkey.start()
+    assert world.ended(order_id, seconds=30)["status"] == "COMPLETED"
+    world.calm()
+    assert len(world.charges(order_id)) == 1
