@@ -54,7 +54,8 @@ class Server(uvicorn.Server):
         if self._drain is None:
             self._loop.call_soon_threadsafe(self._begin)
         else:
-            super().handle_exit(sig, frame)
+            # Uvicorn would still wait for open connections, and then raise the signal again.
+            self.should_exit = self.force_exit = True
 
     def _begin(self) -> None:
         self._drain = self._loop.create_task(self._end())
@@ -142,5 +143,5 @@ async def _quietly(server: uvicorn.Server, sock: socket.socket) -> None:
 def serve(gateway: Gateway, settings: Settings) -> None:
     """Serve until a signal. Raises DeclarationError when it cannot start."""
     telemetry.log_to_stderr(settings.telemetry.log_level)
-    with asyncio.Runner(loop_factory=uvicorn.Config(gateway, loop="uvloop").get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=_config(gateway, lifespan="off").get_loop_factory()) as runner:
         runner.run(run(gateway, settings))

@@ -390,3 +390,7 @@ async def running(
 def nowhere() -> str:
     """A Redis address that nobody answers at."""
     return f"redis://127.0.0.1:{free_port()}/0"
+
+
+served = declare()
+"""For `bff serve tests.wire.gateway:served`."""

@@ -1,0 +1,177 @@
+"""`bff serve` as a process: its two ports, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ..conftest import Program, free_port, start_program, wait_for_port
+from ..unit.edge.issuing import ISSUER
+from .gateway import Asked, Scripted, bearer, keyed, upstream
+from .upstream import http
+
+
+@dataclass
+class Served:
+    program: Program
+    client: httpx.AsyncClient
+    admin: str
+    upstream: Scripted
+    port: int
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.program.process.send_signal(number)
+
+    async def ended(self, seconds: float) -> int:
+        return await asyncio.to_thread(self.program.process.wait, seconds)
+
+    def said(self) -> str:
+        return self.program.log.read_text()
+
+
+@asynccontextmanager
+async def serve(redis_url: str, folder: Path, **env: str) -> AsyncIterator[Served]:
+    port, admin = free_port(), free_port()
+    async with upstream() as scripted:
+        issuer = {"issuer": ISSUER, "audience": "shop", "jwks_uri": f"http://127.0.0.1:{scripted.port}/keys"}
+        program = start_program(
+            [sys.executable, "-m", "bff", "serve", "tests.wire.gateway:served"],
+            log=folder / "log",
+            env={
+                "BFF_PORT": str(port),
+                "BFF_ADMIN_PORT": str(admin),
+                "BFF_PUBLIC_URL": f"http://127.0.0.1:{port}",
+                "BFF_REDIS__URL": redis_url,
+                "BFF_ISSUERS": json.dumps([issuer]),
+                "BFF_UPSTREAMS__SHELF__URL": f"http://127.0.0.1:{scripted.port}",
+                "BFF_LIVE__STREAM_KEYS": '["events:jobs:{p}"]',
+                **env,
+            },
+        )
+        try:
+            await asyncio.to_thread(wait_for_port, port, process=program.process)
+            async with httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10
+            ) as client:
+                yield Served(program, client, f"http://127.0.0.1:{admin}", scripted, port)
+        finally:
+            program.kill()
+
+
+async def events(response: httpx.Response, into: list[str], first: asyncio.Event) -> None:
+    """Collect `event data` lines until the stream ends."""
+    name = ""
+    async for line in response.aiter_lines():
+        if line.startswith("event:"):
+            name = line[6:].strip()
+        elif line.startswith("data:"):
+            into.append(f"{name} {line[5:].strip()}")
+            first.set()
+
+
+async def open_stream(served: Served, into: list[str]) -> asyncio.Task[None]:
+    """Follow /bff/live in the background; returns once its first event is there."""
+    first = asyncio.Event()
+
+    async def follow() -> None:
+        async with served.client.stream("GET", "/bff/live", headers=bearer()) as response:
+            assert response.status_code == 200
+            await events(response, into, first)
+
+    task = asyncio.create_task(follow(), name="stream")
+    async with asyncio.timeout(5):
+        await first.wait()
+    return task
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_drains_it_streams_say_bye_commands_finish_and_it_ends_with_0(
+    redis_url: str, tmp_path: Path, number: int
+) -> None:
+    async with serve(redis_url, tmp_path, BFF_LIVE__DRAIN="1", BFF_UPSTREAMS__SHELF__TIMEOUT="5") as served:
+        heard: list[str] = []
+        stream = await open_stream(served, heard)
+
+        async def after_a_while(asked: Asked, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(0.15)
+            writer.write(http(200, b'{"name":"late"}'))
+
+        served.upstream.answers["/things/late"] = after_a_while
+        command = asyncio.create_task(
+            served.client.post("/api/things/late", headers=keyed("k"), json={"name": "x"}), name="command"
+        )
+        await asyncio.wait_for(served.upstream.news.wait(), 5)
+        served.signal(number)
+        assert (await command).json() == {"name": "late"}
+        try:
+            ready = await served.client.get("/readyz")
+            assert (ready.status_code, ready.json()["status"]) == (503, "draining")
+        except httpx.TransportError:
+            pass  # the listening socket may be closed already
+        await asyncio.wait_for(stream, 5)
+        assert heard[-1].startswith("bye ")
+        bye = json.loads(heard[-1].removeprefix("bye "))
+        assert bye["reason"] == "drain"
+        assert 0 <= bye["retry_after"] <= 1
+        assert await served.ended(4) == 0
+        assert "Traceback" not in served.said()
+
+
+async def test_it_becomes_unready_before_it_stops_listening(redis_url: str, tmp_path: Path) -> None:
+    async with serve(redis_url, tmp_path, BFF_LIVE__DRAIN="30") as served:
+        stream = await open_stream(served, [])
+        assert (await served.client.get("/readyz")).status_code == 200
+        served.signal()
+        async with asyncio.timeout(3):
+            while (await served.client.get("/readyz")).status_code == 200:
+                await asyncio.sleep(0.01)
+            ready = await served.client.get(f"{served.admin}/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "draining")
+        assert (await served.client.get("/api/open/ok")).status_code == 200, "it still serves meanwhile"
+
+        began = time.monotonic()
+        served.signal()
+        assert await served.ended(3) == 0, "a second signal ends it now"
+        assert time.monotonic() - began < 2.5
+        await asyncio.gather(stream, return_exceptions=True)
+        assert "Traceback" not in served.said()
+
+
+async def test_the_admin_port_has_health_and_nothing_of_the_public_one(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with serve(redis_url, tmp_path) as served:
+        get = served.client.get
+        assert (await get(f"{served.admin}/livez")).json() == {"status": "alive"}
+        assert (await get(f"{served.admin}/readyz")).status_code == 200
+        for path in ("/api/open/ok", "/docs", "/bff/live"):
+            answer = await get(f"{served.admin}{path}")
+            assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+        public = await get("/metrics")
+        assert (public.status_code, public.json()["code"]) == (404, "not-found")
+        assert "server" not in public.headers
+
+        for nonsense in (b"BREW /pot HTTP/1.1\r\nhost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            writer.write(nonsense)
+            head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+            writer.close()
+            assert head.startswith(b"HTTP/1.1 400 ") and b"application/problem+json" in head
+            problem = json.loads(body)
+            assert problem["code"] == "invalid-request"
+            assert f"x-correlation-id: {problem['correlation_id']}" in head.decode()
+        lines = [json.loads(line) for line in served.said().splitlines()]
+        assert {"at", "level", "logger", "message"} <= set(lines[0])
+        metrics = next(line for line in lines if line.get("path") == "/metrics")
+        assert metrics["correlation_id"] == public.headers["x-correlation-id"]
+        assert metrics["status"] == 404
