@@ -31,8 +31,9 @@ check: $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the client's types
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.txt || { cat $(VENV)/lint-imports.txt; exit 1; }
 	@cd web/client && npm run --silent check
 
-format: $(DEV) ## rewrite the Python files in the project's format
+format: $(DEV) $(NODE_STAMP) ## rewrite the files in the project's format
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+	@cd web/client && npm run --silent format -- --write
 
 bench: $(DEV) ## the benchmarks
 	@$(BIN)/python -m benchmarks

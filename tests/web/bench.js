@@ -43,7 +43,8 @@ export function createBench({ storage = null, ...mutations } = {}) {
     calls,
     state,
     requests,
-    snapshot: (cursor, sagas = [], values = [], type = 'snapshot') => push({ type, id: cursor, data: { cursor, sagas, values } }),
+    snapshot: (cursor, sagas = [], values = [], type = 'snapshot') =>
+      push({ type, id: cursor, data: { cursor, sagas, values } }),
     saga: (id, data) => push({ type: 'saga', id, data }),
     value: (name, version, data) => push({ type: 'value', id: '', data: { name, version, data, at: '' } }),
     /** The n-th request, once it is there. */

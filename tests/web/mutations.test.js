@@ -20,9 +20,19 @@ function place(bench, quantity = 1, more = {}) {
 
 const answer = (mutation, cursor, id = ORDER, version = 0) =>
   json(202, { mutation, saga: { id, type: 'order', status: 'PENDING', version }, cursor });
-const problem = (status, code, headers = {}) => json(status, { title: code, detail: `because ${code}`, status, code }, headers);
+const problem = (status, code, headers = {}) =>
+  json(status, { title: code, detail: `because ${code}`, status, code }, headers);
 const event = (mutation, version, status, step = null, reason = null, id = ORDER) => ({
-  id, type: 'order', status, step, attempt: 1, version, reason, mutation, at: '', data: { quantity: 1 },
+  id,
+  type: 'order',
+  status,
+  step,
+  attempt: 1,
+  version,
+  reason,
+  mutation,
+  at: '',
+  data: { quantity: 1 },
 });
 const stock = (version, left) => ({ name: KEY, version, data: { left }, at: '' });
 
@@ -66,7 +76,8 @@ function* interleavings(events) {
       for (const twice of [false, true]) {
         yield { order: withAnswer, twice };
         for (let resetAt = 0; resetAt <= withAnswer.length; resetAt += 1) {
-          for (const reset of ['same epoch', 'new epoch']) yield { order: withAnswer.toSpliced(resetAt, 0, reset), twice };
+          for (const reset of ['same epoch', 'new epoch'])
+            yield { order: withAnswer.toSpliced(resetAt, 0, reset), twice };
         }
       }
     }
@@ -131,8 +142,12 @@ async function play({ order, twice }, events, lost) {
   return { bench, operation, rows, left: distinct(left.map((value) => value.data.left)) };
 }
 
-const COMPLETES = [[0, 'PENDING', null, null], [1, 'RUNNING', 'reserve', null], [2, 'RUNNING', 'charge', null],
-  [3, 'COMPLETED', 'ship', null]];
+const COMPLETES = [
+  [0, 'PENDING', null, null],
+  [1, 'RUNNING', 'reserve', null],
+  [2, 'RUNNING', 'charge', null],
+  [3, 'COMPLETED', 'ship', null],
+];
 
 for (const lost of [false, true]) {
   test(`whatever arrives first, nothing flickers, doubles or hangs (${lost ? 'first answer lost' : 'answered'})`, async () => {
@@ -142,14 +157,22 @@ for (const lost of [false, true]) {
       const { bench, operation, rows, left } = await play(schedule, COMPLETES, lost);
       for (const seen of rows) assert.equal(seen.length, 1, `one row at every moment: ${name}`);
       const versions = rows.map(([row]) => row.version);
-      assert.deepEqual(versions, versions.toSorted((a, b) => a - b), `never backwards: ${name}`);
+      assert.deepEqual(
+        versions,
+        versions.toSorted((a, b) => a - b),
+        `never backwards: ${name}`,
+      );
       assert.deepEqual(left, [9], `the count never moves: ${name}`);
       assert.equal(bench.client.sagas().get()[0].status, 'COMPLETED', name);
       assert.equal(bench.client.sagas().get()[0].pending, undefined, name);
       assert.deepEqual(await operation.accepted, { kind: 'accepted', sagaId: ORDER, problem: null }, name);
       assert.equal((await operation.outcome).kind, 'confirmed', name);
       assert.equal(operation.progress.get().phase, 'confirmed', name);
-      assert.deepEqual(bench.calls.filter(([call]) => call === 'reconnect'), [], name);
+      assert.deepEqual(
+        bench.calls.filter(([call]) => call === 'reconnect'),
+        [],
+        name,
+      );
       played += 1;
     }
     assert.ok(played > 500, `${played} interleavings`);
@@ -157,7 +180,12 @@ for (const lost of [false, true]) {
 }
 
 test('a compensation gives the count back once, and is not a rejection', async () => {
-  const steps = [[0, 'PENDING', null], [1, 'RUNNING', 'reserve'], [2, 'COMPENSATING', 'release'], [3, 'COMPENSATED', 'release']];
+  const steps = [
+    [0, 'PENDING', null],
+    [1, 'RUNNING', 'reserve'],
+    [2, 'COMPENSATING', 'release'],
+    [3, 'COMPENSATED', 'release'],
+  ];
   for (let answerAt = 0; answerAt <= 7; answerAt += 1) {
     const bench = ready();
     const operation = place(bench);
@@ -169,11 +197,20 @@ test('a compensation gives the count back once, and is not a rejection', async (
       if (arrival === 'answer') request.resolve(answer(operation.id, 'e-1'));
       else if (arrival === 'taken') bench.value(KEY, 6, { left: 9 });
       else if (arrival === 'given') bench.value(KEY, 7, { left: 10 });
-      else bench.saga(`e-${(offset += 1)}`, event(operation.id, steps[arrival][0], steps[arrival][1], steps[arrival][2], 'card-declined'));
+      else
+        bench.saga(
+          `e-${(offset += 1)}`,
+          event(operation.id, steps[arrival][0], steps[arrival][1], steps[arrival][2], 'card-declined'),
+        );
       await turn();
     }
     assert.deepEqual(distinct(left.map((value) => value.data.left)), [9, 10]);
-    assert.deepEqual(await operation.outcome, { kind: 'compensated', sagaId: ORDER, reason: 'card-declined', problem: null });
+    assert.deepEqual(await operation.outcome, {
+      kind: 'compensated',
+      sagaId: ORDER,
+      reason: 'card-declined',
+      problem: null,
+    });
   }
 });
 
@@ -181,10 +218,17 @@ test('a saga refused at its first step is a rejection with its reason, and the c
   const bench = ready();
   const operation = place(bench);
   const seen = [];
-  bench.client.sagas().subscribe((rows) => seen.push([rows[0]?.status, bench.client.value(KEY).get().data.left]));
+  bench.client
+    .sagas()
+    .subscribe((rows) => seen.push([rows[0]?.status, bench.client.value(KEY).get().data.left]));
   bench.saga('e-1', event(operation.id, 1, 'REJECTED', 'reserve', 'out-of-stock'));
   assert.deepEqual(seen, [['REJECTED', 10]]);
-  assert.deepEqual(await operation.outcome, { kind: 'rejected', sagaId: ORDER, reason: 'out-of-stock', problem: null });
+  assert.deepEqual(await operation.outcome, {
+    kind: 'rejected',
+    sagaId: ORDER,
+    reason: 'out-of-stock',
+    problem: null,
+  });
 });
 
 test('a 4xx takes back row and count in one step, and hands over the problem', async () => {
@@ -236,8 +280,11 @@ test('a version that a refused click was to make is not waited for by the click 
 });
 
 test('after the event a network error or a refusal of the request means nothing', async () => {
-  for (const end of [(request) => request.reject(new TypeError('network')), (request) => request.resolve(problem(500, 'oops')),
-    (request) => request.resolve(problem(409, 'late'))]) {
+  for (const end of [
+    (request) => request.reject(new TypeError('network')),
+    (request) => request.resolve(problem(500, 'oops')),
+    (request) => request.resolve(problem(409, 'late')),
+  ]) {
     const bench = ready();
     const operation = place(bench);
     const request = await bench.request();
@@ -276,9 +323,14 @@ test('after a reset in another epoch the new state is the newer word, the old po
 test('unknown says so, is asked again under the same key, and keeps asking through 5xx, timeouts and in-flight answers', async () => {
   const bench = ready();
   const operation = place(bench);
-  const replies = [(r) => r.reject(new TypeError('network')), (r) => r.resolve(problem(503, 'unavailable')),
-    (r) => r.resolve(problem(409, 'in-flight', { 'retry-after': '0' })), (r) => r.resolve(new Response('{"cut', { status: 202 })),
-    (r) => r.resolve(problem(429, 'rate-limited')), (r) => r.resolve(answer(operation.id, 'e-1'))];
+  const replies = [
+    (r) => r.reject(new TypeError('network')),
+    (r) => r.resolve(problem(503, 'unavailable')),
+    (r) => r.resolve(problem(409, 'in-flight', { 'retry-after': '0' })),
+    (r) => r.resolve(new Response('{"cut', { status: 202 })),
+    (r) => r.resolve(problem(429, 'rate-limited')),
+    (r) => r.resolve(answer(operation.id, 'e-1')),
+  ];
   for (const [at, reply] of replies.entries()) {
     const request = await bench.request(at);
     if (at > 0) assert.equal(operation.progress.get().phase, 'unknown');
@@ -374,7 +426,10 @@ test('a gap joins again after the last position, and a position that does not he
   const bench = ready();
   bench.saga('e-2', event('m', 1, 'RUNNING'));
   bench.saga('e-3', event('m', 1, 'RUNNING'));
-  assert.deepEqual(bench.calls, [['reconnect', false, 'e-0'], ['reconnect', true, null]]);
+  assert.deepEqual(bench.calls, [
+    ['reconnect', false, 'e-0'],
+    ['reconnect', true, null],
+  ]);
   bench.snapshot('e-3', [event('m', 1, 'RUNNING')]);
   assert.equal(bench.client.sagas().get().length, 1);
 });

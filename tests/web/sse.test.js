@@ -9,7 +9,9 @@ function parse(chunks, options = {}) {
   const events = [];
   const retries = [];
   const parser = createParser({
-    onEvent: (event) => events.push(event), onRetry: (milliseconds) => retries.push(milliseconds), ...options,
+    onEvent: (event) => events.push(event),
+    onRetry: (milliseconds) => retries.push(milliseconds),
+    ...options,
   });
   for (const chunk of chunks) parser.push(chunk);
   return { events, retries };
@@ -65,7 +67,11 @@ test('one byte at a time changes nothing, whatever ends the lines', () => {
   for (const end of ['\n', '\r', '\r\n']) {
     const text = ['event: saga', 'data: 1', 'data: ü', '', ': beat', 'data: 2', '', ''].join(end);
     const chunks = [...bytes(text)].map((byte) => Uint8Array.of(byte));
-    assert.deepEqual(parse(chunks).events.map((event) => event.data), ['1\nü', '2'], JSON.stringify(end));
+    assert.deepEqual(
+      parse(chunks).events.map((event) => event.data),
+      ['1\nü', '2'],
+      JSON.stringify(end),
+    );
   }
 });
 
@@ -78,5 +84,8 @@ test('an event without an end is refused before it fills the memory', () => {
   assert.throws(() => parse(Array(20).fill(chunk), { limit: 10_000 }), EventTooLarge);
   const lines = bytes('data: ' + 'x'.repeat(1000) + '\n');
   assert.throws(() => parse(Array(20).fill(lines), { limit: 10_000 }), EventTooLarge);
-  assert.equal(parse(Array(20).fill(bytes('data: ' + 'x'.repeat(1000) + '\n\n')), { limit: 10_000 }).events.length, 20);
+  assert.equal(
+    parse(Array(20).fill(bytes('data: ' + 'x'.repeat(1000) + '\n\n')), { limit: 10_000 }).events.length,
+    20,
+  );
 });

@@ -5,15 +5,31 @@ import { parseCursor } from '../../web/client/cursor.js';
 import { derive, same } from '../../web/client/observable.js';
 import { createStore } from '../../web/client/store.js';
 
-const row = (id, version, status = 'RUNNING', extra = {}) => ({ id, type: 'order', status, version, ...extra });
-const snapshot = (cursor, sagas = [], values = [], type = 'snapshot') => ({ type, id: cursor, data: { cursor, sagas, values } });
+const row = (id, version, status = 'RUNNING', extra = {}) => ({
+  id,
+  type: 'order',
+  status,
+  version,
+  ...extra,
+});
+const snapshot = (cursor, sagas = [], values = [], type = 'snapshot') => ({
+  type,
+  id: cursor,
+  data: { cursor, sagas, values },
+});
 const saga = (id, data) => ({ type: 'saga', id, data });
-const value = (name, version, left) => ({ type: 'value', id: '', data: { name, version, data: { left }, at: '' } });
-const versions = (store) => Object.fromEntries([...store.state().sagas].map(([id, entry]) => [id, entry.version]));
+const value = (name, version, left) => ({
+  type: 'value',
+  id: '',
+  data: { name, version, data: { left }, at: '' },
+});
+const versions = (store) =>
+  Object.fromEntries([...store.state().sagas].map(([id, entry]) => [id, entry.version]));
 
 test('a cursor is an epoch, which may hold dashes, and an offset', () => {
   assert.deepEqual(parseCursor('a-b.c_1-42'), { epoch: 'a-b.c_1', offset: 42 });
-  for (const bad of ['', '42', '-42', 'a-', 'a-x', 'a-1.5', null, undefined, 7]) assert.equal(parseCursor(bad), null);
+  for (const bad of ['', '42', '-42', 'a-', 'a-x', 'a-1.5', null, undefined, 7])
+    assert.equal(parseCursor(bad), null);
 });
 
 test('events before the first snapshot are a gap and change nothing', () => {
@@ -51,8 +67,14 @@ test('an older version of a saga moves the position only', () => {
 test('a missing offset, another epoch or an unreadable saga is a gap and changes nothing', () => {
   const store = createStore();
   store.apply(snapshot('e-3', [row('a', 1)]));
-  for (const event of [saga('e-5', row('a', 2)), saga('f-4', row('a', 2)), saga('', row('a', 2)), saga('e-4', undefined),
-    saga('e-4', { id: 'a' }), { type: 'snapshot', id: '', data: undefined }]) {
+  for (const event of [
+    saga('e-5', row('a', 2)),
+    saga('f-4', row('a', 2)),
+    saga('', row('a', 2)),
+    saga('e-4', undefined),
+    saga('e-4', { id: 'a' }),
+    { type: 'snapshot', id: '', data: undefined },
+  ]) {
     assert.equal(store.apply(event), 'gap');
   }
   assert.deepEqual(versions(store), { a: 1 });
@@ -61,7 +83,9 @@ test('a missing offset, another epoch or an unreadable saga is a gap and changes
 
 test('a reset replaces everything, in a new epoch and with lower versions too', () => {
   const store = createStore();
-  store.apply(snapshot('e-9', [row('a', 7), row('b', 2)], [{ name: 'stock/x', version: 9, data: { left: 1 } }]));
+  store.apply(
+    snapshot('e-9', [row('a', 7), row('b', 2)], [{ name: 'stock/x', version: 9, data: { left: 1 } }]),
+  );
   store.apply(snapshot('f-1', [row('a', 3)], [{ name: 'stock/x', version: 2, data: { left: 8 } }], 'reset'));
   assert.deepEqual(versions(store), { a: 3 });
   assert.equal(store.state().values.get('stock/x').data.left, 8);
@@ -87,7 +111,10 @@ test('beats and unknown events are ignored', () => {
 test('a derived readable keeps its object and its peace while the content is the same', () => {
   let source = { a: [1, { b: 2 }] };
   const listeners = new Set();
-  const readable = derive(() => structuredClone(source), (listener) => (listeners.add(listener), () => listeners.delete(listener)));
+  const readable = derive(
+    () => structuredClone(source),
+    (listener) => (listeners.add(listener), () => listeners.delete(listener)),
+  );
   const heard = [];
   const leave = readable.subscribe((value_) => heard.push(value_));
   const first = readable.get();

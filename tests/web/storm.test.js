@@ -22,10 +22,24 @@ function dice(seed) {
   };
 }
 
-const FATES = { // what the server makes of an order it has taken
-  confirmed: [['PENDING', 0], ['RUNNING', 1], ['RUNNING', 0], ['COMPLETED', 0]],
-  compensated: [['PENDING', 0], ['RUNNING', 1], ['COMPENSATING', -1], ['COMPENSATED', 0]],
-  rejected: [['PENDING', 0], ['REJECTED', 0]],
+const FATES = {
+  // what the server makes of an order it has taken
+  confirmed: [
+    ['PENDING', 0],
+    ['RUNNING', 1],
+    ['RUNNING', 0],
+    ['COMPLETED', 0],
+  ],
+  compensated: [
+    ['PENDING', 0],
+    ['RUNNING', 1],
+    ['COMPENSATING', -1],
+    ['COMPENSATED', 0],
+  ],
+  rejected: [
+    ['PENDING', 0],
+    ['REJECTED', 0],
+  ],
 };
 
 async function storm(seed) {
@@ -48,12 +62,25 @@ async function storm(seed) {
       step(server.plans.at(-1));
     }
     const { status, version } = server.sagas.get(id);
-    return json(202, { saga: { id, type: 'order', status, version }, cursor: `${server.epoch}-${server.journal.length}` });
+    return json(202, {
+      saga: { id, type: 'order', status, version },
+      cursor: `${server.epoch}-${server.journal.length}`,
+    });
   }
   function step(plan) {
     const [status, taken] = plan.steps.shift();
-    const saga = { id: plan.id, type: 'order', status, step: null, attempt: 1, version: (plan.version += 1), reason: null,
-      mutation: plan.mutation, at: '', data: {} };
+    const saga = {
+      id: plan.id,
+      type: 'order',
+      status,
+      step: null,
+      attempt: 1,
+      version: (plan.version += 1),
+      reason: null,
+      mutation: plan.mutation,
+      at: '',
+      data: {},
+    };
     server.sagas.set(plan.id, saga);
     server.journal.push(saga);
     if (taken !== 0) {
@@ -83,7 +110,10 @@ async function storm(seed) {
       assert.ok(mutations.includes(operation.id) || refused.has(operation.id), 'no order vanishes');
     }
     const { left } = bench.client.value(KEY).get().data;
-    assert.ok(left >= START - asked && left <= START, `${left} of ${START} with ${asked} asked for: nothing counts twice`);
+    assert.ok(
+      left >= START - asked && left <= START,
+      `${left} of ${START} with ${asked} asked for: nothing counts twice`,
+    );
   }
   rows.subscribe(look);
   bench.client.value(KEY).subscribe(look);
@@ -152,8 +182,14 @@ async function storm(seed) {
     deliver();
     await turn();
     collect();
-    if (waiting.length === 0 && reader.offset >= server.journal.length && operations.every((operation) =>
-      !['sending', 'unknown', 'accepted'].includes(operation.progress.get().phase))) break;
+    if (
+      waiting.length === 0 &&
+      reader.offset >= server.journal.length &&
+      operations.every(
+        (operation) => !['sending', 'unknown', 'accepted'].includes(operation.progress.get().phase),
+      )
+    )
+      break;
     if (settle > 300) await new Promise((resolve) => setTimeout(resolve, 1));
   }
   for (const operation of operations) {
@@ -162,10 +198,15 @@ async function storm(seed) {
     assert.equal((await operation.accepted).kind, operation.refuse ? 'rejected' : 'accepted');
   }
   const byId = (list) => Object.fromEntries(list.map((row) => [row.id, row]));
-  assert.deepEqual(byId(rows.get()), byId([...server.sagas.values()]), 'in the end the page shows what the server has');
+  assert.deepEqual(
+    byId(rows.get()),
+    byId([...server.sagas.values()]),
+    'in the end the page shows what the server has',
+  );
   // Where versions were made in another order than the clicks, a completed order waits a moment for its own.
   const deadline = Date.now() + 2000;
-  while (bench.client.value(KEY).get().data.left !== server.left && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 1));
+  while (bench.client.value(KEY).get().data.left !== server.left && Date.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, 1));
   assert.equal(bench.client.value(KEY).get().data.left, server.left);
   assert.deepEqual(bench.calls, [], 'never asked to join again');
 }
@@ -180,6 +221,14 @@ test('a storm of mutations never shows an order twice, loses one or hangs, and e
 });
 
 test('what the package promises is exactly this', () => {
-  assert.deepEqual(Object.keys(bff).sort(), ['MOST_PENDING', 'ProblemError', 'TooManyPending', 'createClient', 'createStream',
-    'ended', 'networkProblem', 'readProblem']);
+  assert.deepEqual(Object.keys(bff).sort(), [
+    'MOST_PENDING',
+    'ProblemError',
+    'TooManyPending',
+    'createClient',
+    'createStream',
+    'ended',
+    'networkProblem',
+    'readProblem',
+  ]);
 });

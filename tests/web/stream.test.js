@@ -23,12 +23,17 @@ function frame(type, data, id) {
   return `event: ${type}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`;
 }
 
-const open = (text = '', end = false) => (response) => {
-  response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
-  response.write(text || ': hello\n\n');
-  if (end) response.end();
-};
-const status = (code, headers = {}) => (response) => response.writeHead(code, headers).end();
+const open =
+  (text = '', end = false) =>
+  (response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
+    response.write(text || ': hello\n\n');
+    if (end) response.end();
+  };
+const status =
+  (code, headers = {}) =>
+  (response) =>
+    response.writeHead(code, headers).end();
 const snapshot = (cursor, sagas = []) => frame('snapshot', { cursor, sagas, values: [] }, cursor);
 const row = (version) => ({ id: 'o', type: 'order', status: 'RUNNING', version });
 
@@ -46,7 +51,11 @@ function join(url, options = {}) {
   const states = [];
   let cursor = null;
   const stream = createStream({
-    url, base: 0.01, cap: 0.05, heartbeat: 10, cursor: () => cursor,
+    url,
+    base: 0.01,
+    cap: 0.05,
+    heartbeat: 10,
+    cursor: () => cursor,
     onEvent(event) {
       events.push(event);
       if (event.id) cursor = event.id;
@@ -75,7 +84,10 @@ test('events arrive whole however the wire cuts them', async () => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     const bytes = Buffer.from(snapshot('e-1') + frame('value', { name: 'é☕' }));
     let at = 0;
-    const timer = setInterval(() => (at < bytes.length ? response.write(bytes.subarray(at, (at += 7))) : clearInterval(timer)), 1);
+    const timer = setInterval(
+      () => (at < bytes.length ? response.write(bytes.subarray(at, (at += 7))) : clearInterval(timer)),
+      1,
+    );
   });
   const { events } = join(url);
   await until(() => events.length === 2, 'both events');
@@ -97,14 +109,11 @@ test('values are asked for by name; one more name joins again without looking aw
 
 test('silence for two and a half heartbeats ends the attempt; any byte is a sign of life', async () => {
   let beats;
-  const { requests, url } = await serve(
-    (response) => {
-      open(snapshot('e-1'))(response);
-      let left = 8;
-      beats = setInterval(() => (left-- > 0 ? response.write(':\n') : clearInterval(beats)), 50);
-    },
-    open(),
-  );
+  const { requests, url } = await serve((response) => {
+    open(snapshot('e-1'))(response);
+    let left = 8;
+    beats = setInterval(() => (left-- > 0 ? response.write(':\n') : clearInterval(beats)), 50);
+  }, open());
   join(url, { heartbeat: 0.06 }); // patience of 150 ms
   await until(() => requests.length === 2, 'a second join');
   const lasted = requests[1].at - requests[0].at;
@@ -118,7 +127,10 @@ test('a server that takes the connection and says nothing is left by the same wa
 });
 
 test('bye is obeyed: join again after what it asks, not before', async () => {
-  const { requests, url } = await serve(open(snapshot('e-1') + frame('bye', { reason: 'drain', retry_after: 0.3 })), open());
+  const { requests, url } = await serve(
+    open(snapshot('e-1') + frame('bye', { reason: 'drain', retry_after: 0.3 })),
+    open(),
+  );
   const { events } = join(url);
   await until(() => requests.length === 2, 'a second join');
   const waited = requests[1].at - requests[0].at;
@@ -224,21 +236,31 @@ test('stop closes the connection and nothing follows', async () => {
 test('a gap makes the client resume after the last position it applied, and what followed the gap is not', async () => {
   const gap = frame('saga', row(3), 'e-3') + frame('saga', row(4), 'e-4');
   const { requests, url } = await serve(
-    open(snapshot('e-1', [row(1)]) + gap), open(frame('saga', row(2), 'e-2') + gap));
+    open(snapshot('e-1', [row(1)]) + gap),
+    open(frame('saga', row(2), 'e-2') + gap),
+  );
   const client = createClient({ url, storage: null, stream: { base: 0.01 } });
   OPEN.push(() => client.stop());
   client.start({ owner: 'ada' });
   await until(() => client.saga('o').get()?.version === 4, 'the newest version');
-  assert.deepEqual(requests.map((request) => request.headers['last-event-id']), [undefined, 'e-1']);
+  assert.deepEqual(
+    requests.map((request) => request.headers['last-event-id']),
+    [undefined, 'e-1'],
+  );
 });
 
 test('a journal that never closes its gap is read anew from a snapshot', async () => {
   const { requests, url } = await serve(
-    open(snapshot('e-1', [row(1)]) + frame('saga', row(3), 'e-3')), open(frame('saga', row(3), 'e-3')),
-    open(snapshot('e-3', [row(3)])));
+    open(snapshot('e-1', [row(1)]) + frame('saga', row(3), 'e-3')),
+    open(frame('saga', row(3), 'e-3')),
+    open(snapshot('e-3', [row(3)])),
+  );
   const client = createClient({ url, storage: null, stream: { base: 0.01 } });
   OPEN.push(() => client.stop());
   client.start({ owner: 'ada' });
   await until(() => client.saga('o').get()?.version === 3, 'the newest version');
-  assert.deepEqual(requests.map((request) => request.headers['last-event-id']), [undefined, 'e-1', undefined]);
+  assert.deepEqual(
+    requests.map((request) => request.headers['last-event-id']),
+    [undefined, 'e-1', undefined],
+  );
 });

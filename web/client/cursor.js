@@ -28,5 +28,10 @@ export function formatCursor(cursor) {
  * @param {Cursor | null} target
  */
 export function reached(position, target) {
-  return position !== null && target !== null && position.epoch === target.epoch && position.offset >= target.offset;
+  return (
+    position !== null &&
+    target !== null &&
+    position.epoch === target.epoch &&
+    position.offset >= target.offset
+  );
 }

@@ -99,7 +99,8 @@ export function createMutations(host) {
 
   /** @param {OperationRecord} record @param {import('./store.js').State} state */
   function holdsValue(record, state) {
-    for (const [name, version] of record.expected) if ((state.values.get(name)?.version ?? 0) < version) return true;
+    for (const [name, version] of record.expected)
+      if ((state.values.get(name)?.version ?? 0) < version) return true;
     return false;
   }
 
@@ -126,7 +127,11 @@ export function createMutations(host) {
     try {
       for (let attempt = 0; ; attempt += 1) {
         const answer = await attemptOnce({
-          key: record.id, request: record.request, first: first && attempt === 0, timeout, fetch: host.fetch,
+          key: record.id,
+          request: record.request,
+          first: first && attempt === 0,
+          timeout,
+          fetch: host.fetch,
         });
         if (!records.includes(record)) return;
         if (answer.kind === 'accepted') {
@@ -145,7 +150,12 @@ export function createMutations(host) {
         }
         record.move({ phase: 'unknown', problem: answer.problem });
         commit();
-        await alarm.wait(Math.max(Math.min(answer.problem.retryAfter ?? 0, 60), fullJitter(attempt, { base, cap: 10, random })));
+        await alarm.wait(
+          Math.max(
+            Math.min(answer.problem.retryAfter ?? 0, 60),
+            fullJitter(attempt, { base, cap: 10, random }),
+          ),
+        );
         if (record.known || record.over || !records.includes(record)) return;
       }
     } finally {
@@ -200,7 +210,8 @@ export function createMutations(host) {
       for (const alarm of asking.values()) alarm.ring();
     },
     /** @param {Definition} definition @returns {Operation} */
-    mutate: (definition) => begin(createRecord(definition, { id: newId(), at: new Date().toISOString() }), true),
+    mutate: (definition) =>
+      begin(createRecord(definition, { id: newId(), at: new Date().toISOString() }), true),
     /**
      * Name a mutation, so that one whose fate is unknown survives a reload.
      * @template I

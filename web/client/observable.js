@@ -24,7 +24,10 @@ export function same(left, right) {
   const a = /** @type {Record<string, unknown>} */ (left);
   const b = /** @type {Record<string, unknown>} */ (right);
   const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && same(a[key], b[key]));
+  return (
+    keys.length === Object.keys(b).length &&
+    keys.every((key) => Object.hasOwn(b, key) && same(a[key], b[key]))
+  );
 }
 
 /**

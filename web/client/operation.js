@@ -48,7 +48,11 @@ import { ended } from './store.js';
  *   effect shows only in a later event than the one its answer names.
  */
 
-const OUTCOMES = /** @type {const} */ ({ COMPLETED: 'confirmed', COMPENSATED: 'compensated', REJECTED: 'rejected' });
+const OUTCOMES = /** @type {const} */ ({
+  COMPLETED: 'confirmed',
+  COMPENSATED: 'compensated',
+  REJECTED: 'rejected',
+});
 
 /**
  * @param {Definition} definition
@@ -65,7 +69,11 @@ export function createRecord(definition, { id, at, restored = false }) {
   const outcome = new Promise((resolve) => (conclude = resolve));
   /** @type {Progress} */
   const initial = {
-    phase: restored ? 'unknown' : 'sending', sagaId: null, reason: null, problem: null, gaveUp: false,
+    phase: restored ? 'unknown' : 'sending',
+    sagaId: null,
+    reason: null,
+    problem: null,
+    gaveUp: false,
   };
   const progress = createCell(initial);
 
@@ -178,7 +186,8 @@ export function settle(record, base, position, replaced) {
 
   const current = saga !== undefined && record.answered !== null && saga.version >= record.answered.version;
   // After a reset in another epoch the answer's position means nothing; the new state is the newer word.
-  const superseded = replaced && record.cursor !== null && position !== null && record.cursor.epoch !== position.epoch;
+  const superseded =
+    replaced && record.cursor !== null && position !== null && record.cursor.epoch !== position.epoch;
   let arrived = own || current || superseded || reached(position, record.cursor);
   if (arrived && record.until && saga && !ended(saga)) arrived = record.until(base);
   if (arrived) record.shown = true;

@@ -68,7 +68,10 @@ export async function readProblem(response) {
     detail: text(body.detail, ''),
     correlationId: text(body.correlation_id, response.headers.get('x-correlation-id') ?? '') || null,
     // The header is whole seconds; the body may say it more precisely.
-    retryAfter: typeof body.retry_after === 'number' ? body.retry_after : retryAfterSeconds(response.headers.get('retry-after')),
+    retryAfter:
+      typeof body.retry_after === 'number'
+        ? body.retry_after
+        : retryAfterSeconds(response.headers.get('retry-after')),
     owner: body.owner && typeof body.owner === 'object' ? body.owner : null,
     errors: Array.isArray(body.errors) ? body.errors : [],
   };

@@ -77,7 +77,8 @@ export async function attemptOnce({ key, request, first, timeout, fetch }) {
     if (!response.ok) return classify(await readProblem(response), first);
     const text = await response.text(); // a body cut short throws here, and the outcome is unknown
     const body = text === '' ? null : JSON.parse(text);
-    const saga = typeof body?.saga?.id === 'string' ? { ...body.saga, version: Number(body.saga.version) } : null;
+    const saga =
+      typeof body?.saga?.id === 'string' ? { ...body.saga, version: Number(body.saga.version) } : null;
     return { kind: 'accepted', saga, cursor: body?.cursor ?? null, body };
   } catch (error) {
     const problem = error instanceof ProblemError ? error.problem : networkProblem(error);

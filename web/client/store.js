@@ -42,8 +42,19 @@ export function ended(saga) {
 /** @param {any} raw @returns {Saga | null} */
 function readSaga(raw) {
   const version = Number(raw?.version);
-  if (typeof raw?.id !== 'string' || typeof raw.status !== 'string' || !Number.isInteger(version)) return null;
-  return { type: '', step: null, attempt: 0, reason: null, mutation: null, at: '', data: null, ...raw, version };
+  if (typeof raw?.id !== 'string' || typeof raw.status !== 'string' || !Number.isInteger(version))
+    return null;
+  return {
+    type: '',
+    step: null,
+    attempt: 0,
+    reason: null,
+    mutation: null,
+    at: '',
+    data: null,
+    ...raw,
+    version,
+  };
 }
 
 /** @param {any} raw @returns {Value | null} */
@@ -91,7 +102,8 @@ export function createStore() {
   function advance(data, id) {
     const cursor = parseCursor(id);
     const saga = readSaga(data);
-    if (cursor === null || saga === null || position === null || cursor.epoch !== position.epoch) return 'gap';
+    if (cursor === null || saga === null || position === null || cursor.epoch !== position.epoch)
+      return 'gap';
     if (cursor.offset <= position.offset) return 'repeated';
     if (cursor.offset !== position.offset + 1) return 'gap';
     position = cursor;

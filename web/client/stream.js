@@ -101,7 +101,10 @@ export function createStream(options) {
 
     try {
       alive();
-      const query = [...names].sort().map((name) => `value=${encodeURIComponent(name)}`).join('&');
+      const query = [...names]
+        .sort()
+        .map((name) => `value=${encodeURIComponent(name)}`)
+        .join('&');
       /** @type {Record<string, string>} */
       const headers = { Accept: 'text/event-stream', 'X-BFF': '1' };
       const after = cursor();
@@ -174,7 +177,8 @@ export function createStream(options) {
       lost(everLive ? 'stale' : 'connecting');
       const jitter = fullJitter(failures, { base, cap, random });
       // The server's word counts, unless it keeps sending us away at once or for longer than anyone would wait.
-      const delay = asked === null ? jitter : Math.min(failures === 0 ? asked : Math.max(asked, jitter), LONGEST_WAIT);
+      const delay =
+        asked === null ? jitter : Math.min(failures === 0 ? asked : Math.max(asked, jitter), LONGEST_WAIT);
       failures += 1;
       await alarm.wait(delay);
       skipWait = false;
@@ -245,7 +249,8 @@ export function createStream(options) {
     watch(wanted) {
       const before = names.size;
       for (const name of wanted) {
-        if (!names.has(name) && names.size >= MOST_VALUES) throw new RangeError(`more than ${MOST_VALUES} values watched`);
+        if (!names.has(name) && names.size >= MOST_VALUES)
+          throw new RangeError(`more than ${MOST_VALUES} values watched`);
         names.add(name);
       }
       if (names.size > before) reconnect();

@@ -35,5 +35,7 @@ const DRAWINGS = {
 /** @param {string} key */
 export function drawing(key) {
   const shapes = Object.hasOwn(DRAWINGS, key) ? DRAWINGS[key] : DRAWINGS.parcel;
-  return svg(`<svg class="drawing" viewBox="0 0 160 160" aria-hidden="true" focusable="false"><ellipse cx="80" cy="134" rx="54" ry="5" ${SHADE}/>${shapes}</svg>`);
+  return svg(
+    `<svg class="drawing" viewBox="0 0 160 160" aria-hidden="true" focusable="false"><ellipse cx="80" cy="134" rx="54" ry="5" ${SHADE}/>${shapes}</svg>`,
+  );
 }

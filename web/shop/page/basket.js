@@ -14,7 +14,9 @@ let items = load();
 function load() {
   try {
     const kept = JSON.parse(localStorage.getItem(NAME) ?? '[]');
-    return Array.isArray(kept) ? kept.filter((item) => typeof item?.sku === 'string' && item.quantity > 0) : [];
+    return Array.isArray(kept)
+      ? kept.filter((item) => typeof item?.sku === 'string' && item.quantity > 0)
+      : [];
   } catch {
     return [];
   }
@@ -59,8 +61,11 @@ export function addToBasket(item) {
 /** @param {string} sku @param {number} quantity  0 takes it out. */
 export function setQuantity(sku, quantity) {
   const bounded = Math.min(MOST_OF_ONE, quantity);
-  become(bounded < 1 ? items.filter((item) => item.sku !== sku)
-    : items.map((item) => (item.sku === sku ? { ...item, quantity: bounded } : item)));
+  become(
+    bounded < 1
+      ? items.filter((item) => item.sku !== sku)
+      : items.map((item) => (item.sku === sku ? { ...item, quantity: bounded } : item)),
+  );
 }
 
 export const emptyBasket = () => become([]);

@@ -22,7 +22,9 @@ export function h(tag, props = {}, ...children) {
  * @param {...any} children
  */
 export function fill(element, ...children) {
-  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.replaceChildren(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
 }
 
 /** @param {string} markup  A constant of this page, never data. @returns {Element} */

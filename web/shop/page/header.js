@@ -7,8 +7,18 @@ import { onNavigate } from './router.js';
 import { toast } from './toast.js';
 
 /** @type {Record<string, string>} */
-const STATES = { connecting: 'Connecting', live: 'Live', stale: 'Reconnecting', offline: 'Offline', stopped: 'Paused' };
-const LINKS = /** @type {const} */ ([['/', 'Shop'], ['/orders', 'Orders'], ['/basket', 'Basket']]);
+const STATES = {
+  connecting: 'Connecting',
+  live: 'Live',
+  stale: 'Reconnecting',
+  offline: 'Offline',
+  stopped: 'Paused',
+};
+const LINKS = /** @type {const} */ ([
+  ['/', 'Shop'],
+  ['/orders', 'Orders'],
+  ['/basket', 'Basket'],
+]);
 
 export function startHeader() {
   const nav = /** @type {Element} */ (document.getElementById('nav'));
@@ -20,7 +30,10 @@ export function startHeader() {
 
   function drawNav() {
     for (const link of links) {
-      const here = link.pathname === '/' ? location.pathname === '/' || location.pathname.startsWith('/products') : location.pathname.startsWith(link.pathname);
+      const here =
+        link.pathname === '/'
+          ? location.pathname === '/' || location.pathname.startsWith('/products')
+          : location.pathname.startsWith(link.pathname);
       if (here) link.setAttribute('aria-current', 'page');
       else link.removeAttribute('aria-current');
     }
@@ -34,10 +47,34 @@ export function startHeader() {
     const someone = who();
     const name = someone?.name ?? someone?.sub ?? '';
     const [first = '', ...rest] = name.split(' ');
-    fill(person, someone
-      ? h('div', { class: 'person' }, h('span', { class: 'person-name', 'data-test': 'person', title: name }, first, rest.length > 0 && h('span', { class: 'rest' }, ` ${rest.join(' ')}`)),
-        h('button', { type: 'button', class: 'plain small', 'data-test': 'sign-out', onclick: () => signOut().catch(() => toast('Signing out did not work. Please try again.', { tone: 'bad' })) }, 'Sign out'))
-      : h('a', { class: 'button small', href: signInAt(), 'data-test': 'sign-in' }, 'Sign in'));
+    fill(
+      person,
+      someone
+        ? h(
+            'div',
+            { class: 'person' },
+            h(
+              'span',
+              { class: 'person-name', 'data-test': 'person', title: name },
+              first,
+              rest.length > 0 && h('span', { class: 'rest' }, ` ${rest.join(' ')}`),
+            ),
+            h(
+              'button',
+              {
+                type: 'button',
+                class: 'plain small',
+                'data-test': 'sign-out',
+                onclick: () =>
+                  signOut().catch(() =>
+                    toast('Signing out did not work. Please try again.', { tone: 'bad' }),
+                  ),
+              },
+              'Sign out',
+            ),
+          )
+        : h('a', { class: 'button small', href: signInAt(), 'data-test': 'sign-in' }, 'Sign in'),
+    );
     drawConnection();
   }
 

@@ -18,14 +18,19 @@ export const placeOrder = client.define('place-order', {
     const total = lines.reduce((sum, line) => sum + line.quantity * line.price_cents, 0);
     draft.saga({ type: 'order', data: { lines, total_cents: total, currency } });
     for (const { sku, quantity } of lines) {
-      draft.value(`stock/${sku}`, (stock) => ({ ...stock, available: Math.max(0, stock.available - quantity) }));
+      draft.value(`stock/${sku}`, (stock) => ({
+        ...stock,
+        available: Math.max(0, stock.available - quantity),
+      }));
     }
   },
 });
 
 /** The order says that it is being cancelled until the server's next word on it. */
 export const cancelOrder = client.define('cancel-order', {
-  request: (/** @type {{id: string, version: number}} */ { id }) => ({ url: `/api/orders/${encodeURIComponent(id)}/cancel` }),
+  request: (/** @type {{id: string, version: number}} */ { id }) => ({
+    url: `/api/orders/${encodeURIComponent(id)}/cancel`,
+  }),
   apply(draft, { id, version }) {
     const order = draft.sagas.get(id);
     if (order && order.version <= version) draft.saga({ ...order, reason: 'cancelling' });
@@ -35,7 +40,9 @@ export const cancelOrder = client.define('cancel-order', {
 
 /** What a screen knows of the shelf joins what the stream knows: the newer version wins. @param {{sku: string, available: number, version: number}[]} levels */
 export function learnStock(levels) {
-  client.observe(levels.map((level) => ({ name: `stock/${level.sku}`, version: level.version, data: level })));
+  client.observe(
+    levels.map((level) => ({ name: `stock/${level.sku}`, version: level.version, data: level })),
+  );
 }
 
 /** @param {string} sku */

@@ -16,11 +16,34 @@ let notices = [];
 const region = h('div', { class: 'notices' });
 
 function draw() {
-  fill(region, notices.map((notice) => h('div', { 'data-test': 'refusal' },
-    drawProblem(notice.problem, { title: notice.items.length ? 'Your order was not placed' : 'That was not possible', actions: h('div', { class: 'actions' },
-      notice.problem.status === 401 && h('a', { class: 'button primary', href: signInAt() }, 'Sign in'),
-      notice.items.length > 0 && h('button', { type: 'button', 'data-test': 'put-back', onclick: () => (drop(notice), putBack(notice.items)) }, 'Put back in basket'),
-      h('button', { type: 'button', class: 'plain', onclick: () => drop(notice) }, 'Dismiss')) }))));
+  fill(
+    region,
+    notices.map((notice) =>
+      h(
+        'div',
+        { 'data-test': 'refusal' },
+        drawProblem(notice.problem, {
+          title: notice.items.length ? 'Your order was not placed' : 'That was not possible',
+          actions: h(
+            'div',
+            { class: 'actions' },
+            notice.problem.status === 401 && h('a', { class: 'button primary', href: signInAt() }, 'Sign in'),
+            notice.items.length > 0 &&
+              h(
+                'button',
+                {
+                  type: 'button',
+                  'data-test': 'put-back',
+                  onclick: () => (drop(notice), putBack(notice.items)),
+                },
+                'Put back in basket',
+              ),
+            h('button', { type: 'button', class: 'plain', onclick: () => drop(notice) }, 'Dismiss'),
+          ),
+        }),
+      ),
+    ),
+  );
 }
 
 /** @param {Notice} notice */
@@ -46,7 +69,10 @@ export function follow(operation, items = []) {
     if (kind !== 'rejected' || problem === null) return; // the order's own row says the rest
     notices = [{ id: operation.id, problem, items }, ...notices].slice(0, 5);
     draw();
-    toast(items.length ? `Your order was not placed: ${problem.title}.` : `${problem.title}.`, { tone: 'bad', link: { href: '/orders', text: 'Details' } });
+    toast(items.length ? `Your order was not placed: ${problem.title}.` : `${problem.title}.`, {
+      tone: 'bad',
+      link: { href: '/orders', text: 'Details' },
+    });
   });
   return operation;
 }
@@ -61,12 +87,17 @@ export function tellOfOrders() {
   liveOrders.subscribe((orders) => {
     for (const order of orders) {
       const before = known.get(keyOf(order));
-      if (!before || order.pending || (before.status === order.status && before.step === order.step)) continue;
+      if (!before || order.pending || (before.status === order.status && before.step === order.step))
+        continue;
       announce(`Order: ${label(order)}`);
       if (!ended(order)) continue;
       const link = { href: `/orders/${order.id}`, text: 'See order' };
       if (order.status === 'COMPLETED') toast('Your order is on its way.', { tone: 'good', link });
-      else toast(message(order)?.happened ?? label(order), { tone: order.reason === 'cancelled' ? 'plain' : 'bad', link });
+      else
+        toast(message(order)?.happened ?? label(order), {
+          tone: order.reason === 'cancelled' ? 'plain' : 'bad',
+          link,
+        });
     }
     known = new Map(orders.map((order) => [keyOf(order), order]));
   });

@@ -14,7 +14,11 @@ export const artOf = (sku) => sku.replace(/-[^-]*$/, '');
 
 /** @param {Order} order */
 export function itemsOf(order) {
-  return (order.data?.lines ?? []).map((/** @type {any} */ line) => ({ ...line, currency: order.data.currency, art: artOf(line.sku) }));
+  return (order.data?.lines ?? []).map((/** @type {any} */ line) => ({
+    ...line,
+    currency: order.data.currency,
+    art: artOf(line.sku),
+  }));
 }
 
 /** @param {Order} order  What to say and offer beyond the line with its stops. */
@@ -23,13 +27,30 @@ export function verdict(order) {
   if (!said) return null;
   const operation = operationOf(keyOf(order));
   const over = order.status === 'COMPENSATED' || order.status === 'REJECTED';
-  return h('div', { class: 'verdict', 'data-tone': said.tone, 'data-test': 'verdict' },
+  return h(
+    'div',
+    { class: 'verdict', 'data-tone': said.tone, 'data-test': 'verdict' },
     h('p', {}, h('strong', {}, said.happened), ' ', said.next),
-    h('div', { class: 'actions' },
-      over && h('button', { type: 'button', class: 'small', 'data-test': 'put-back', onclick: () => putBack(itemsOf(order)) }, 'Put back in basket'),
-      order.pending === 'unknown' && operation && [
-        h('button', { type: 'button', class: 'small', 'data-test': 'ask-again', onclick: () => operation.retry() }, 'Ask again now'),
-        h('button', { type: 'button', class: 'small plain', onclick: () => operation.dismiss() }, 'Hide')]));
+    h(
+      'div',
+      { class: 'actions' },
+      over &&
+        h(
+          'button',
+          { type: 'button', class: 'small', 'data-test': 'put-back', onclick: () => putBack(itemsOf(order)) },
+          'Put back in basket',
+        ),
+      order.pending === 'unknown' &&
+        operation && [
+          h(
+            'button',
+            { type: 'button', class: 'small', 'data-test': 'ask-again', onclick: () => operation.retry() },
+            'Ask again now',
+          ),
+          h('button', { type: 'button', class: 'small plain', onclick: () => operation.dismiss() }, 'Hide'),
+        ],
+    ),
+  );
 }
 
 /** @param {Order} first */
@@ -42,8 +63,16 @@ export function createOrderRow(first) {
   const art = h('div', { class: 'row-art', 'aria-hidden': true });
   const below = h('div');
   const track = createTrack();
-  const element = h('li', { class: 'card order', 'data-test': 'order-row' },
-    art, h('div', { class: 'order-head' }, title, chip), h('div', { class: 'order-side' }, total, when), what, track.element, below);
+  const element = h(
+    'li',
+    { class: 'card order', 'data-test': 'order-row' },
+    art,
+    h('div', { class: 'order-head' }, title, chip),
+    h('div', { class: 'order-side' }, total, when),
+    what,
+    track.element,
+    below,
+  );
   let drawn = '';
 
   /** @param {Order} order */
@@ -63,9 +92,24 @@ export function createOrderRow(first) {
     say(chip, label(order));
     say(when, time(order.at));
     say(total, order.data ? money(order.data.total_cents, order.data.currency) : '');
-    say(what, lines.map((/** @type {any} */ line) => `${line.quantity > 1 ? `${line.quantity} × ` : ''}${line.name ?? line.sku}`).join(', '));
+    say(
+      what,
+      lines
+        .map(
+          (/** @type {any} */ line) =>
+            `${line.quantity > 1 ? `${line.quantity} × ` : ''}${line.name ?? line.sku}`,
+        )
+        .join(', '),
+    );
     if (art.childElementCount === 0) {
-      fill(art, lines.slice(0, 1).map((/** @type {any} */ line) => h('span', { class: 'tile tiny', 'data-art': artOf(line.sku) }, drawing(artOf(line.sku)))));
+      fill(
+        art,
+        lines
+          .slice(0, 1)
+          .map((/** @type {any} */ line) =>
+            h('span', { class: 'tile tiny', 'data-art': artOf(line.sku) }, drawing(artOf(line.sku))),
+          ),
+      );
     }
     track.update(order);
     const next = JSON.stringify([message(order), order.status, order.pending]);

@@ -15,7 +15,12 @@ export function contact(owner) {
   const name = owner.team || owner.service;
   const reach = owner.contact ? ` (${owner.contact})` : '';
   const safe = owner.docs && /^https?:\/\//.test(owner.docs) ? owner.docs : null;
-  return h('span', { class: 'contact' }, `Looked after by ${name}${reach}`, safe && [' · ', h('a', { href: safe, target: '_blank', rel: 'noreferrer' }, 'docs')]);
+  return h(
+    'span',
+    { class: 'contact' },
+    `Looked after by ${name}${reach}`,
+    safe && [' · ', h('a', { href: safe, target: '_blank', rel: 'noreferrer' }, 'docs')],
+  );
 }
 
 /**
@@ -28,17 +33,34 @@ export function contact(owner) {
 export function drawPart(what, part, draw, retry) {
   if (part.state === 'missing') {
     const service = part.owner?.team || part.owner?.service || 'The service';
-    return h('div', { class: 'missing', 'data-test': 'missing', 'data-reason': part.reason },
-      h('p', {}, h('strong', {}, `${what} is missing. `), `${service} ${MISSING[part.reason] ?? 'did not answer'}.`),
+    return h(
+      'div',
+      { class: 'missing', 'data-test': 'missing', 'data-reason': part.reason },
+      h(
+        'p',
+        {},
+        h('strong', {}, `${what} is missing. `),
+        `${service} ${MISSING[part.reason] ?? 'did not answer'}.`,
+      ),
       h('p', { class: 'quiet' }, contact(part.owner)),
-      h('button', { type: 'button', class: 'small', onclick: retry }, 'Try again'));
+      h('button', { type: 'button', class: 'small', onclick: retry }, 'Try again'),
+    );
   }
-  const old = part.state === 'stale' && h('p', { class: 'quiet', 'data-test': 'stale' }, `From ${Math.round(part.age)} s ago: the newest could not be had.`);
+  const old =
+    part.state === 'stale' &&
+    h(
+      'p',
+      { class: 'quiet', 'data-test': 'stale' },
+      `From ${Math.round(part.age)} s ago: the newest could not be had.`,
+    );
   return [draw(part.data), old];
 }
 
 /** Ask again by itself when a missing part says when; a handful of times, and only while somebody looks. */
-export function createPatience(/** @type {() => void} */ retry, /** @type {(leave: () => void) => void} */ onLeave) {
+export function createPatience(
+  /** @type {() => void} */ retry,
+  /** @type {(leave: () => void) => void} */ onLeave,
+) {
   let left = 5;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -47,27 +69,44 @@ export function createPatience(/** @type {() => void} */ retry, /** @type {(leav
     clearTimeout(timer);
     const waits = parts.flatMap((part) => (part.state === 'missing' ? [part.retry_after ?? 5] : []));
     if (waits.length === 0) left = 5;
-    else if (left > 0) timer = setTimeout(() => ((left -= 1), document.hidden || retry()), Math.max(2, Math.min(...waits)) * 1000);
+    else if (left > 0)
+      timer = setTimeout(
+        () => ((left -= 1), document.hidden || retry()),
+        Math.max(2, Math.min(...waits)) * 1000,
+      );
   };
 }
 
 /** @param {import('/client/index.js').Problem} problem @param {{retry?: () => void, title?: string, actions?: any}} [options] */
 export function drawProblem(problem, { retry, title, actions } = {}) {
   if (problem.status === 401 && !actions) return signInCard();
-  return h('section', { class: 'card problem', role: 'alert', 'data-test': 'problem', 'data-code': problem.code },
+  return h(
+    'section',
+    { class: 'card problem', role: 'alert', 'data-test': 'problem', 'data-code': problem.code },
     h('h2', {}, title ?? problem.title),
     (title || problem.detail) && h('p', {}, title && h('strong', {}, `${problem.title}. `), problem.detail),
-    problem.errors.length > 0 && h('ul', {}, problem.errors.map((error) => h('li', {}, error.detail ?? error.pointer ?? ''))),
+    problem.errors.length > 0 &&
+      h(
+        'ul',
+        {},
+        problem.errors.map((error) => h('li', {}, error.detail ?? error.pointer ?? '')),
+      ),
     problem.owner && h('p', { class: 'quiet' }, contact(problem.owner)),
     problem.correlationId && h('p', { class: 'quiet' }, 'Reference ', h('code', {}, problem.correlationId)),
-    retry && h('button', { type: 'button', onclick: retry }, 'Try again'), actions);
+    retry && h('button', { type: 'button', onclick: retry }, 'Try again'),
+    actions,
+  );
 }
 
 /** @param {string} [why] */
 export function signInCard(why = 'Sign in to see your orders and to place new ones.') {
-  return h('section', { class: 'card centred', 'data-test': 'sign-in-card' },
-    h('h2', {}, 'Please sign in'), h('p', {}, why),
-    h('a', { class: 'button primary', href: signInAt() }, 'Sign in'));
+  return h(
+    'section',
+    { class: 'card centred', 'data-test': 'sign-in-card' },
+    h('h2', {}, 'Please sign in'),
+    h('p', {}, why),
+    h('a', { class: 'button primary', href: signInAt() }, 'Sign in'),
+  );
 }
 
 /** @param {number} count  Grey blocks where something will be. */

@@ -11,7 +11,8 @@ export function announce(text) {
 
 /** @param {string} key */
 export function clearToast(key) {
-  for (const note of document.querySelectorAll('.toast')) if (note.getAttribute('data-key') === key) note.remove();
+  for (const note of document.querySelectorAll('.toast'))
+    if (note.getAttribute('data-key') === key) note.remove();
 }
 
 /**
@@ -20,9 +21,23 @@ export function clearToast(key) {
  */
 export function toast(text, { tone = 'plain', link, key } = {}) {
   const region = /** @type {Element} */ (document.getElementById('toasts'));
-  const note = h('div', { class: 'toast', 'data-test': 'toast', 'data-tone': tone, 'data-key': key, role: tone === 'bad' ? 'alert' : 'status' },
-    h('span', {}, text), link && h('a', { href: link.href }, link.text),
-    h('button', { type: 'button', class: 'toast-close', 'aria-label': 'Dismiss', onclick: () => note.remove() }, '×'));
+  const note = h(
+    'div',
+    {
+      class: 'toast',
+      'data-test': 'toast',
+      'data-tone': tone,
+      'data-key': key,
+      role: tone === 'bad' ? 'alert' : 'status',
+    },
+    h('span', {}, text),
+    link && h('a', { href: link.href }, link.text),
+    h(
+      'button',
+      { type: 'button', class: 'toast-close', 'aria-label': 'Dismiss', onclick: () => note.remove() },
+      '×',
+    ),
+  );
   if (key) clearToast(key);
   region.append(note);
   while (region.children.length > MOST) region.firstElementChild?.remove();

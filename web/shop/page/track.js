@@ -4,7 +4,11 @@ import { mood } from './words.js';
 
 /** @typedef {import('/client/index.js').Saga} Order */
 
-const STOPS = /** @type {const} */ ([['reserve', 'Reserve'], ['charge', 'Charge'], ['ship', 'Ship']]);
+const STOPS = /** @type {const} */ ([
+  ['reserve', 'Reserve'],
+  ['charge', 'Charge'],
+  ['ship', 'Ship'],
+]);
 /** @type {Record<string, number>} */
 const FORWARD = { reserve: 0, charge: 1, ship: 2 };
 /** @type {Record<string, number>} */
@@ -12,7 +16,14 @@ const BACKWARD = { release: 0, refund: 1, 'cancel-shipment': 2 };
 /** @type {Record<string, number>} where a refusal with this reason happened */
 const REFUSED_AT = { 'out-of-stock': 0, 'card-declined': 1 };
 /** @type {Record<string, string>} what is said of a stop to those who do not see it */
-const SPOKEN = { todo: 'to come', now: 'in progress', done: 'done', undoing: 'being undone', undone: 'undone', failed: 'refused' };
+const SPOKEN = {
+  todo: 'to come',
+  now: 'in progress',
+  done: 'done',
+  undoing: 'being undone',
+  undone: 'undone',
+  failed: 'refused',
+};
 
 /** @param {Order} order @returns {string[]} the state of each stop */
 export function stops(order) {
@@ -28,7 +39,8 @@ export function stops(order) {
     if (refused >= 0 && at > refused) return 'todo';
     if (status === 'REJECTED') return at === Math.max(forward, 0) ? 'failed' : 'todo';
     if (status === 'COMPENSATED') return refused < 0 && at > Math.max(forward, backward) ? 'todo' : 'undone';
-    if (backward >= 0) return at < backward ? 'done' : at === backward ? 'undoing' : refused < 0 ? 'todo' : 'undone';
+    if (backward >= 0)
+      return at < backward ? 'done' : at === backward ? 'undoing' : refused < 0 ? 'todo' : 'undone';
     return at < forward ? 'done' : at === forward ? 'failed' : 'todo';
   });
 }
@@ -37,9 +49,16 @@ export function stops(order) {
 export function createTrack() {
   const items = STOPS.map(([, name]) => {
     const spoken = h('span', { class: 'unseen' });
-    return { item: h('li', {}, h('span', { class: 'stop' }), h('span', { class: 'stop-name' }, name), spoken), spoken };
+    return {
+      item: h('li', {}, h('span', { class: 'stop' }), h('span', { class: 'stop-name' }, name), spoken),
+      spoken,
+    };
   });
-  const element = h('ol', { class: 'track', 'aria-label': 'Progress' }, items.map(({ item }) => item));
+  const element = h(
+    'ol',
+    { class: 'track', 'aria-label': 'Progress' },
+    items.map(({ item }) => item),
+  );
   return {
     element,
     update(order) {

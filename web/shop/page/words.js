@@ -39,21 +39,35 @@ export function mood(order) {
 /** @type {Record<string, string>} */
 const DOING = { reserve: 'Setting items aside', charge: 'Charging your card', ship: 'Booking the parcel' };
 /** @type {Record<string, string>} */
-const UNDOING = { refund: 'Refunding', release: 'Putting items back', 'cancel-shipment': 'Calling the parcel back' };
+const UNDOING = {
+  refund: 'Refunding',
+  release: 'Putting items back',
+  'cancel-shipment': 'Calling the parcel back',
+};
 
 /** @param {Order} order  Two or three words for the chip. */
 export function label(order) {
   switch (mood(order)) {
-    case 'sending': return 'Sending…';
-    case 'unknown': return 'Checking…';
-    case 'moving': return DOING[order.step ?? ''] ?? 'Under way';
-    case 'undoing': return order.reason === 'cancelling' ? 'Cancelling…' : UNDOING[order.step ?? ''] ?? 'Undoing';
-    case 'done': return 'On its way';
-    case 'undone': return order.reason === 'card-declined' ? 'Payment declined' : 'Undone';
-    case 'cancelled': return 'Cancelled';
-    case 'refused': return order.reason === 'out-of-stock' ? 'Sold out' : 'Refused';
-    case 'attention': return 'Being looked into';
-    default: return 'Received';
+    case 'sending':
+      return 'Sending…';
+    case 'unknown':
+      return 'Checking…';
+    case 'moving':
+      return DOING[order.step ?? ''] ?? 'Under way';
+    case 'undoing':
+      return order.reason === 'cancelling' ? 'Cancelling…' : (UNDOING[order.step ?? ''] ?? 'Undoing');
+    case 'done':
+      return 'On its way';
+    case 'undone':
+      return order.reason === 'card-declined' ? 'Payment declined' : 'Undone';
+    case 'cancelled':
+      return 'Cancelled';
+    case 'refused':
+      return order.reason === 'out-of-stock' ? 'Sold out' : 'Refused';
+    case 'attention':
+      return 'Being looked into';
+    default:
+      return 'Received';
   }
 }
 
@@ -69,8 +83,16 @@ export function message(order) {
       };
     case 'undoing':
       if (order.reason === 'cancelling') return null;
-      return { tone: 'warn', happened: order.reason === 'card-declined' ? 'Your card was declined.' : order.reason === 'cancelled'
-        ? 'You cancelled this order.' : 'This order could not be completed.', next: 'We are undoing what was done for it.' };
+      return {
+        tone: 'warn',
+        happened:
+          order.reason === 'card-declined'
+            ? 'Your card was declined.'
+            : order.reason === 'cancelled'
+              ? 'You cancelled this order.'
+              : 'This order could not be completed.',
+        next: 'We are undoing what was done for it.',
+      };
     case 'undone':
     case 'cancelled':
     case 'refused':
@@ -88,8 +110,12 @@ export function message(order) {
 
 /** @type {Record<string, string>} the names of the steps in a history */
 export const STEPS = {
-  reserve: 'Items set aside', charge: 'Card charged', ship: 'Parcel booked',
-  'cancel-shipment': 'Parcel called back', refund: 'Money returned', release: 'Items put back',
+  reserve: 'Items set aside',
+  charge: 'Card charged',
+  ship: 'Parcel booked',
+  'cancel-shipment': 'Parcel called back',
+  refund: 'Money returned',
+  release: 'Items put back',
 };
 
 /** @param {{status: string, step: string | null, reason: string | null}} moment  One line of an order's history. */
@@ -107,6 +133,11 @@ export function moment({ status, step, reason }) {
 
 /** @type {Record<string, string>} why a part of a screen is missing */
 export const MISSING = {
-  timeout: 'did not answer in time', 'circuit-open': 'is resting after too many failures', overloaded: 'is too busy right now',
-  unreachable: 'cannot be reached', failed: 'had an error', refused: 'would not answer', invalid: 'answered something unreadable',
+  timeout: 'did not answer in time',
+  'circuit-open': 'is resting after too many failures',
+  overloaded: 'is too busy right now',
+  unreachable: 'cannot be reached',
+  failed: 'had an error',
+  refused: 'would not answer',
+  invalid: 'answered something unreadable',
 };

@@ -22,15 +22,41 @@ export function putInBasket(product, quantity = 1) {
 
 /** @param {any} product @param {(leave: () => void) => void} onLeave */
 function card(product, onLeave) {
-  const add = h('button', { type: 'button', class: 'add', 'data-test': 'add-to-basket', 'data-sku': product.sku,
-    'aria-label': `Add ${product.name} to basket`, onclick: () => putInBasket(product) }, 'Add');
-  return h('li', { class: 'product', 'data-test': 'product', 'data-sku': product.sku },
-    h('a', { class: 'tile', href: `/products/${product.sku}`, 'data-art': product.art, tabindex: -1, 'aria-hidden': true }, drawing(product.art)),
-    h('div', { class: 'product-text' },
+  const add = h(
+    'button',
+    {
+      type: 'button',
+      class: 'add',
+      'data-test': 'add-to-basket',
+      'data-sku': product.sku,
+      'aria-label': `Add ${product.name} to basket`,
+      onclick: () => putInBasket(product),
+    },
+    'Add',
+  );
+  return h(
+    'li',
+    { class: 'product', 'data-test': 'product', 'data-sku': product.sku },
+    h(
+      'a',
+      {
+        class: 'tile',
+        href: `/products/${product.sku}`,
+        'data-art': product.art,
+        tabindex: -1,
+        'aria-hidden': true,
+      },
+      drawing(product.art),
+    ),
+    h(
+      'div',
+      { class: 'product-text' },
       h('h2', {}, h('a', { href: `/products/${product.sku}` }, product.name)),
       h('span', { class: 'price' }, money(product.price_cents, product.currency)),
       stockBadge(product.sku, onLeave, (left) => (add.disabled = left === 0)),
-      add));
+      add,
+    ),
+  );
 }
 
 /** @type {any} the last answer, shown at once on coming back while a new one is fetched */
@@ -50,8 +76,20 @@ export function home({ onLeave }) {
   function draw(data) {
     if (data.stock.state !== 'missing') learnStock(data.stock.data.levels);
     watchStock(data.products.map((/** @type {any} */ product) => product.sku));
-    fill(note, data.stock.state === 'ready' ? null : h('div', { class: 'card slim' }, drawPart('Live stock', data.stock, () => null, load)));
-    fill(grid, data.products.map((/** @type {any} */ product) => card(product, onLeave)));
+    fill(
+      note,
+      data.stock.state === 'ready'
+        ? null
+        : h(
+            'div',
+            { class: 'card slim' },
+            drawPart('Live stock', data.stock, () => null, load),
+          ),
+    );
+    fill(
+      grid,
+      data.products.map((/** @type {any} */ product) => card(product, onLeave)),
+    );
   }
 
   async function load() {
@@ -61,7 +99,14 @@ export function home({ onLeave }) {
       draw(last);
       patience(last.stock);
     } catch (error) {
-      if (!gone) fill(note, drawProblem(/** @type {any} */ (error).problem, { retry: load, title: 'The shelves cannot be shown' }));
+      if (!gone)
+        fill(
+          note,
+          drawProblem(/** @type {any} */ (error).problem, {
+            retry: load,
+            title: 'The shelves cannot be shown',
+          }),
+        );
       if (!gone && !last) fill(grid);
     }
   }
@@ -71,10 +116,21 @@ export function home({ onLeave }) {
   void load();
   return {
     title: 'Waypost',
-    body: h('div', {},
-      h('section', { class: 'hero' },
+    body: h(
+      'div',
+      {},
+      h(
+        'section',
+        { class: 'hero' },
         h('h1', {}, 'Good things, and the truth about where they are.'),
-        h('p', {}, 'Stock is live. Every order reports each step as it happens, and says so when one goes wrong.')),
-      note, grid),
+        h(
+          'p',
+          {},
+          'Stock is live. Every order reports each step as it happens, and says so when one goes wrong.',
+        ),
+      ),
+      note,
+      grid,
+    ),
   };
 }

@@ -27,10 +27,25 @@ function timeline(history) {
     const next = history[at + 1];
     return !next || next.status !== entry.status || next.step !== entry.step;
   });
-  return h('ol', { class: 'timeline' }, lines.toReversed().map((entry) =>
-    h('li', { 'data-status': entry.status, 'data-step': entry.step ?? '' },
-      h('time', { datetime: entry.at }, seconds(entry.at)),
-      h('span', {}, moment(entry), entry.attempt > 1 && !ended(entry) && h('em', {}, ` attempt ${entry.attempt}`)))));
+  return h(
+    'ol',
+    { class: 'timeline' },
+    lines
+      .toReversed()
+      .map((entry) =>
+        h(
+          'li',
+          { 'data-status': entry.status, 'data-step': entry.step ?? '' },
+          h('time', { datetime: entry.at }, seconds(entry.at)),
+          h(
+            'span',
+            {},
+            moment(entry),
+            entry.attempt > 1 && !ended(entry) && h('em', {}, ` attempt ${entry.attempt}`),
+          ),
+        ),
+      ),
+  );
 }
 
 /** @type {import('../router.js').View} */
@@ -58,30 +73,150 @@ export function order({ id = '', onLeave }) {
   function draw() {
     if (!who()) return fill(body, signInCard('Sign in to see this order.'));
     const now = newest();
-    if (!now) return fill(body, problem ? drawProblem(problem, { retry: load, title: problem.status === 404 ? 'No such order' : 'This order cannot be shown' }) : skeleton(2));
+    if (!now)
+      return fill(
+        body,
+        problem
+          ? drawProblem(problem, {
+              retry: load,
+              title: problem.status === 404 ? 'No such order' : 'This order cannot be shown',
+            })
+          : skeleton(2),
+      );
     const history = [...(data?.order.history ?? [])];
-    for (const entry of heard) if (!history.some((other) => other.version === entry.version)) history.push(entry);
+    for (const entry of heard)
+      if (!history.some((other) => other.version === entry.version)) history.push(entry);
     history.sort((a, b) => a.version - b.version);
     const lines = now.data?.lines ?? [];
     const cancellable = !now.pending && (now.status === 'PENDING' || now.status === 'RUNNING');
     track.update(now);
-    fill(body,
-      h('nav', { class: 'crumbs', 'aria-label': 'You are here' }, h('a', { href: '/orders' }, 'Your orders'), h('span', {}, shortId(now.id))),
+    fill(
+      body,
+      h(
+        'nav',
+        { class: 'crumbs', 'aria-label': 'You are here' },
+        h('a', { href: '/orders' }, 'Your orders'),
+        h('span', {}, shortId(now.id)),
+      ),
       noticeRegion(),
-      h('article', { class: 'card order-page', 'data-test': 'order', 'data-order': now.id, 'data-status': now.status, 'data-step': now.step ?? '', 'data-mood': mood(now) },
-        h('header', {}, h('div', {}, h('h1', {}, `Order ${shortId(now.id)}`), h('p', { class: 'quiet' }, time(history[0]?.at ?? now.at))), h('span', { class: 'chip' }, label(now))),
-        track.element, verdict(now),
-        cancellable && h('button', { type: 'button', 'data-test': 'cancel', onclick: () => follow(cancelOrder({ id: now.id, version: now.version })) }, 'Cancel order')),
-      h('div', { class: 'order-grid' },
-        h('section', { class: 'card', 'aria-label': 'Steps' }, h('h2', {}, 'Steps'), history.length ? timeline(history) : problem ? h('p', { class: 'quiet' }, 'The history cannot be had right now.') : skeleton(1)),
-        h('div', { class: 'stack' },
-          h('section', { class: 'card' }, h('h2', {}, 'Items'), h('ul', { class: 'lines' }, lines.map((/** @type {any} */ line) =>
-            h('li', { class: 'line' }, h('span', { class: 'tile tiny', 'data-art': artOf(line.sku) }, drawing(artOf(line.sku))), h('div', { class: 'line-text' }, h('a', { href: `/products/${line.sku}` }, line.name), h('span', { class: 'quiet' }, `${line.quantity} × ${money(line.price_cents, now.data.currency)}`)), h('span', { class: 'price' }, money(line.quantity * line.price_cents, now.data.currency))))),
-            h('p', { class: 'sum' }, h('span', {}, 'Total'), h('span', { class: 'price' }, money(now.data?.total_cents ?? 0, now.data?.currency ?? 'EUR')))),
-          data && h('section', { class: 'card', 'data-test': 'payment' }, h('h2', {}, 'Payment'), draft(data.payment, 'Nothing was charged.', 'The payment', (/** @type {any} */ charge) =>
-            h('p', {}, h('strong', {}, PAYMENT[charge.status] ?? charge.status), ` ${money(charge.amount_cents, charge.currency)}`, h('br'), h('code', {}, charge.charge_id)))),
-          data && h('section', { class: 'card', 'data-test': 'shipment' }, h('h2', {}, 'Parcel'), draft(data.shipment, 'No parcel yet.', 'The parcel', (/** @type {any} */ parcel) =>
-            h('p', {}, h('strong', {}, SHIPMENT[parcel.status] ?? parcel.status), h('br'), 'Tracking ', h('code', {}, parcel.tracking)))))));
+      h(
+        'article',
+        {
+          class: 'card order-page',
+          'data-test': 'order',
+          'data-order': now.id,
+          'data-status': now.status,
+          'data-step': now.step ?? '',
+          'data-mood': mood(now),
+        },
+        h(
+          'header',
+          {},
+          h(
+            'div',
+            {},
+            h('h1', {}, `Order ${shortId(now.id)}`),
+            h('p', { class: 'quiet' }, time(history[0]?.at ?? now.at)),
+          ),
+          h('span', { class: 'chip' }, label(now)),
+        ),
+        track.element,
+        verdict(now),
+        cancellable &&
+          h(
+            'button',
+            {
+              type: 'button',
+              'data-test': 'cancel',
+              onclick: () => follow(cancelOrder({ id: now.id, version: now.version })),
+            },
+            'Cancel order',
+          ),
+      ),
+      h(
+        'div',
+        { class: 'order-grid' },
+        h(
+          'section',
+          { class: 'card', 'aria-label': 'Steps' },
+          h('h2', {}, 'Steps'),
+          history.length
+            ? timeline(history)
+            : problem
+              ? h('p', { class: 'quiet' }, 'The history cannot be had right now.')
+              : skeleton(1),
+        ),
+        h(
+          'div',
+          { class: 'stack' },
+          h(
+            'section',
+            { class: 'card' },
+            h('h2', {}, 'Items'),
+            h(
+              'ul',
+              { class: 'lines' },
+              lines.map((/** @type {any} */ line) =>
+                h(
+                  'li',
+                  { class: 'line' },
+                  h('span', { class: 'tile tiny', 'data-art': artOf(line.sku) }, drawing(artOf(line.sku))),
+                  h(
+                    'div',
+                    { class: 'line-text' },
+                    h('a', { href: `/products/${line.sku}` }, line.name),
+                    h(
+                      'span',
+                      { class: 'quiet' },
+                      `${line.quantity} × ${money(line.price_cents, now.data.currency)}`,
+                    ),
+                  ),
+                  h('span', { class: 'price' }, money(line.quantity * line.price_cents, now.data.currency)),
+                ),
+              ),
+            ),
+            h(
+              'p',
+              { class: 'sum' },
+              h('span', {}, 'Total'),
+              h('span', { class: 'price' }, money(now.data?.total_cents ?? 0, now.data?.currency ?? 'EUR')),
+            ),
+          ),
+          data &&
+            h(
+              'section',
+              { class: 'card', 'data-test': 'payment' },
+              h('h2', {}, 'Payment'),
+              draft(data.payment, 'Nothing was charged.', 'The payment', (/** @type {any} */ charge) =>
+                h(
+                  'p',
+                  {},
+                  h('strong', {}, PAYMENT[charge.status] ?? charge.status),
+                  ` ${money(charge.amount_cents, charge.currency)}`,
+                  h('br'),
+                  h('code', {}, charge.charge_id),
+                ),
+              ),
+            ),
+          data &&
+            h(
+              'section',
+              { class: 'card', 'data-test': 'shipment' },
+              h('h2', {}, 'Parcel'),
+              draft(data.shipment, 'No parcel yet.', 'The parcel', (/** @type {any} */ parcel) =>
+                h(
+                  'p',
+                  {},
+                  h('strong', {}, SHIPMENT[parcel.status] ?? parcel.status),
+                  h('br'),
+                  'Tracking ',
+                  h('code', {}, parcel.tracking),
+                ),
+              ),
+            ),
+        ),
+      ),
+    );
   }
 
   /** A service that refuses knows of nothing: that is an answer, not a failure. @param {any} part @param {string} none @param {string} what @param {(data: any) => any} show */
@@ -112,14 +247,16 @@ export function order({ id = '', onLeave }) {
     timer = setTimeout(load, SETTLE);
   }
 
-  onLeave(live.subscribe((now) => {
-    if (now && !now.pending) {
-      const { version, status, step, attempt, reason, at } = now;
-      heard = [...heard, { version, status, step, attempt, reason, at }].slice(-100);
-      later();
-    }
-    draw();
-  }));
+  onLeave(
+    live.subscribe((now) => {
+      if (now && !now.pending) {
+        const { version, status, step, attempt, reason, at } = now;
+        heard = [...heard, { version, status, step, attempt, reason, at }].slice(-100);
+        later();
+      }
+      draw();
+    }),
+  );
   onLeave(onPerson(load));
   draw();
   void load();

@@ -32,9 +32,24 @@ export function orders({ onLeave }) {
     const elements = now.map((order) => /** @type {any} */ (rows.get(keyOf(order))).element);
     for (const key of rows.keys()) if (!now.some((order) => keyOf(order) === key)) rows.delete(key);
     if (elements.length === 0) {
-      fill(list, !who() ? null : loaded ? h('li', { class: 'card centred' }, h('h2', {}, 'No orders yet'), h('p', {}, 'Your first one will show every step here, as it happens.'), h('a', { class: 'button primary', href: '/' }, 'Go shopping'))
-        : note.childElementCount === 0 && skeleton(2));
-    } else if (elements.length !== list.children.length || elements.some((element, at) => element !== list.children[at])) {
+      fill(
+        list,
+        !who()
+          ? null
+          : loaded
+            ? h(
+                'li',
+                { class: 'card centred' },
+                h('h2', {}, 'No orders yet'),
+                h('p', {}, 'Your first one will show every step here, as it happens.'),
+                h('a', { class: 'button primary', href: '/' }, 'Go shopping'),
+              )
+            : note.childElementCount === 0 && skeleton(2),
+      );
+    } else if (
+      elements.length !== list.children.length ||
+      elements.some((element, at) => element !== list.children[at])
+    ) {
       fill(list, elements);
     }
   }

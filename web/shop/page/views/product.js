@@ -11,7 +11,11 @@ import { putInBasket } from './home.js';
 
 /** @type {import('../router.js').View} */
 export function product({ id = '', onLeave }) {
-  const body = h('div', {}, h('div', { class: 'product-page' }, h('div', { class: 'tile skeleton' }), h('div')));
+  const body = h(
+    'div',
+    {},
+    h('div', { class: 'product-page' }, h('div', { class: 'tile skeleton' }), h('div')),
+  );
   let gone = false;
   onLeave(() => (gone = true));
   const patience = createPatience(load, onLeave);
@@ -23,25 +27,93 @@ export function product({ id = '', onLeave }) {
   function draw({ product: item, stock, delivery }) {
     if (stock.state !== 'missing') learnStock([stock.data]);
     document.title = `${item.name} · Waypost`;
-    const count = h('input', { type: 'number', min: 1, max: 99, value: quantity, inputmode: 'numeric', id: 'quantity', 'data-test': 'quantity',
-      onchange: () => (count.value = quantity = Math.min(99, Math.max(1, Math.round(Number(count.value)) || 1))) });
-    const add = h('button', { type: 'button', class: 'primary', 'data-test': 'add-to-basket', 'data-sku': item.sku, onclick: () => putInBasket(item, quantity) }, 'Add to basket');
-    fill(body,
-      h('nav', { class: 'crumbs', 'aria-label': 'You are here' }, h('a', { href: '/' }, 'Shop'), h('span', {}, item.category)),
-      h('div', { class: 'product-page' },
+    const count = h('input', {
+      type: 'number',
+      min: 1,
+      max: 99,
+      value: quantity,
+      inputmode: 'numeric',
+      id: 'quantity',
+      'data-test': 'quantity',
+      onchange: () =>
+        (count.value = quantity = Math.min(99, Math.max(1, Math.round(Number(count.value)) || 1))),
+    });
+    const add = h(
+      'button',
+      {
+        type: 'button',
+        class: 'primary',
+        'data-test': 'add-to-basket',
+        'data-sku': item.sku,
+        onclick: () => putInBasket(item, quantity),
+      },
+      'Add to basket',
+    );
+    fill(
+      body,
+      h(
+        'nav',
+        { class: 'crumbs', 'aria-label': 'You are here' },
+        h('a', { href: '/' }, 'Shop'),
+        h('span', {}, item.category),
+      ),
+      h(
+        'div',
+        { class: 'product-page' },
         h('div', { class: 'tile', 'data-art': item.art }, drawing(item.art)),
-        h('div', { class: 'product-side' },
+        h(
+          'div',
+          { class: 'product-side' },
           h('h1', {}, item.name),
           h('p', { class: 'price big' }, money(item.price_cents, item.currency)),
           h('p', { class: 'lead' }, item.description),
-          h('div', { class: 'buy' }, h('label', { class: 'unseen', for: 'quantity' }, 'Quantity'), count, add,
-            stockBadge(item.sku, onLeave, (left) => (add.disabled = left === 0))),
+          h(
+            'div',
+            { class: 'buy' },
+            h('label', { class: 'unseen', for: 'quantity' }, 'Quantity'),
+            count,
+            add,
+            stockBadge(item.sku, onLeave, (left) => (add.disabled = left === 0)),
+          ),
           stock.state === 'missing' && drawPart('Stock', stock, () => null, load),
-          h('dl', { class: 'facts' },
-            h('div', {}, h('dt', {}, 'Delivery'), h('dd', { 'data-test': 'delivery' }, drawPart('The delivery estimate', delivery, (/** @type {any} */ estimate) =>
-              h('p', {}, `${estimate.days_min === estimate.days_max ? plural(estimate.days_min, 'day') : `${estimate.days_min} to ${estimate.days_max} days`}, `, h('span', {}, money(estimate.price_cents, estimate.currency)))
-            , load))),
-            h('div', {}, h('dt', {}, 'Weight'), h('dd', {}, item.weight_g >= 1000 ? `${(item.weight_g / 1000).toFixed(1)} kg` : `${item.weight_g} g`))))));
+          h(
+            'dl',
+            { class: 'facts' },
+            h(
+              'div',
+              {},
+              h('dt', {}, 'Delivery'),
+              h(
+                'dd',
+                { 'data-test': 'delivery' },
+                drawPart(
+                  'The delivery estimate',
+                  delivery,
+                  (/** @type {any} */ estimate) =>
+                    h(
+                      'p',
+                      {},
+                      `${estimate.days_min === estimate.days_max ? plural(estimate.days_min, 'day') : `${estimate.days_min} to ${estimate.days_max} days`}, `,
+                      h('span', {}, money(estimate.price_cents, estimate.currency)),
+                    ),
+                  load,
+                ),
+              ),
+            ),
+            h(
+              'div',
+              {},
+              h('dt', {}, 'Weight'),
+              h(
+                'dd',
+                {},
+                item.weight_g >= 1000 ? `${(item.weight_g / 1000).toFixed(1)} kg` : `${item.weight_g} g`,
+              ),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 
   async function load() {
@@ -54,7 +126,16 @@ export function product({ id = '', onLeave }) {
       const { problem } = /** @type {any} */ (error);
       if (gone) return;
       if (problem.status === 404 || problem.status === 422) {
-        fill(body, h('section', { class: 'card centred' }, h('h1', {}, 'No such product'), h('p', {}, 'It may have been taken off the shelves.'), h('a', { class: 'button primary', href: '/' }, 'See what there is')));
+        fill(
+          body,
+          h(
+            'section',
+            { class: 'card centred' },
+            h('h1', {}, 'No such product'),
+            h('p', {}, 'It may have been taken off the shelves.'),
+            h('a', { class: 'button primary', href: '/' }, 'See what there is'),
+          ),
+        );
       } else fill(body, drawProblem(problem, { retry: load, title: 'This product cannot be shown' }));
     }
   }
