@@ -342,13 +342,19 @@ class World:
 
     # What the others know
 
-    def charges(self, order_id: str) -> list[dict[str, Any]]:
-        answer = self._asked("payments", "/charges")
-        return [charge for charge in answer["charges"] if charge["order_id"] == order_id]
+    def charges(self, order_id: str | None = None) -> list[dict[str, Any]]:
+        """Every charge, or those of an order."""
+        found = self._asked("payments", "/charges")["charges"]
+        return [charge for charge in found if order_id in (None, charge["order_id"])]
 
-    def shipments(self, order_id: str) -> list[dict[str, Any]]:
-        answer = self._asked("shipping", "/shipments")
-        return [one for one in answer["shipments"] if one["order_id"] == order_id]
+    def shipments(self, order_id: str | None = None) -> list[dict[str, Any]]:
+        """Every shipment, or those of an order."""
+        found = self._asked("shipping", "/shipments")["shipments"]
+        return [one for one in found if order_id in (None, one["order_id"])]
+
+    def levels(self) -> dict[str, int]:
+        """What is available of each product."""
+        return {level["sku"]: level["available"] for level in self._asked("inventory", "/stock")["levels"]}
 
     def stock(self, sku: str) -> int:
         return int(self._asked("inventory", f"/stock/{sku}")["available"])
