@@ -1,0 +1,50 @@
+"""`python -m benchmarks`: the fan-out comparison, or with `profile` where one contender spends its time.
+
+Everything it starts is its own, on free loopback ports, and ends with it. Nothing is written into the project unless
+`--write` says so. Exit code 1 when a contender answered wrongly, so that a figure never stands for a broken screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .fanout import profile, report, run
+from .fanout.contenders import ALL
+from .fanout.run import Plan
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one benchmark; returns the exit code."""
+    given = _parser().parse_args(arguments)
+    contenders = [one for one in ALL if not given.only or one.name in given.only]
+    if given.benchmark == "profile":
+        chosen = next(one for one in ALL if one.name == (given.only or ["bff, login"])[0])
+        print(profile.profile(chosen, seconds=given.seconds or 5.0, connections=given.connections))
+        return 0
+    plan = Plan(connections=given.connections, seconds=given.seconds or 2.0)
+    if given.quick:
+        plan = Plan(connections=16, seconds=given.seconds or 0.3, warm_up=0.2, rounds=1)
+    results = run.compare(contenders, plan)
+    text = report.markdown(results, plan)
+    print(text)
+    if given.write:
+        report.RESULTS.write_text(text, encoding="utf-8")
+    return 1 if any(one.wrong for one in results) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("benchmark", nargs="?", default="fanout", choices=("fanout", "profile"))
+    parser.add_argument("--quick", action="store_true", help="one short round: does it work at all?")
+    parser.add_argument("--write", action="store_true", help=f"write the table to {report.RESULTS.name}")
+    parser.add_argument("--connections", type=int, default=64, help="open at once (default 64)")
+    parser.add_argument("--seconds", type=float, help="of one run (default 2; profile 5)")
+    names = [one.name for one in ALL]
+    parser.add_argument("--only", action="append", choices=names, help="this contender (repeatable)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

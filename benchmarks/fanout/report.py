@@ -1,0 +1,73 @@
+"""The Markdown table: medians with their spread, what each contender does for it, and what it was measured with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from . import load
+from .process import AROUND, CONTENDER, PINNED
+from .run import Plan, Result, Spread
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+_INTRO = """# One screen over three services
+
+Bodies of 0.9, 1.8 and 2.6 KB, {connections} connections, {rounds} interleaved runs of {seconds:g} s after a warm-up
+of {warm_up:g} s; median (least–most).
+Trust the CPU time for a request and the ratios between rows of one run; requests a second and latencies hold for a
+quiet machine only.
+"""
+_COLUMNS = ("CPU µs/request", "× the first", "requests/s", "p50 ms", "p99 ms", "RSS MB", "wrong")
+
+
+def markdown(results: Sequence[Result], plan: Plan) -> str:
+    """The whole report."""
+    base = results[0].spread("cpu").median
+    lines = [
+        _INTRO.format(**vars(plan)),
+        f"| contender | {' | '.join(_COLUMNS)} |",
+        "|---" * (len(_COLUMNS) + 1) + "|",
+    ]
+    for one in results:
+        cells = [
+            one.contender.name,
+            _cell(one.spread("cpu")),
+            f"{one.spread('cpu').median / base:.2f}",
+            _cell(one.spread("rate")),
+            _cell(one.spread("p50"), 1),
+            _cell(one.spread("p99"), 1),
+            f"{one.memory:.0f}",
+            str(one.wrong),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "What each does for a request:", ""]
+    lines += [f"- **{one.contender.name}**: {one.contender.does}." for one in results]
+    lines += ["", *_conditions(results, plan), ""]
+    return "\n".join(lines)
+
+
+def _cell(spread: Spread, digits: int = 0) -> str:
+    return f"{spread.median:,.{digits}f} ({spread.least:,.{digits}f}–{spread.most:,.{digits}f})"
+
+
+def _conditions(results: Sequence[Result], plan: Plan) -> list[str]:
+    packages = sorted({name for one in results for name in one.contender.packages} | {"uvicorn", "uvloop"})
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    pinned = (
+        f"contender on CPU {CONTENDER}, load, services and Valkey on CPU {AROUND}"
+        if PINNED
+        else "nothing pinned: contenders share their CPU with the load, take only ratios"
+    )
+    one_minute = os.getloadavg()[0]
+    cpus = os.cpu_count() or 1
+    busy = " (busy: others were at work)" if one_minute > cpus else ""
+    return [
+        f"Python {platform.python_version()}, Linux {platform.release()}, {cpus} CPUs, {pinned}; "
+        f"load average {one_minute:.1f}{busy}; {load.name(plan.seconds)}.",
+        "",
+        f"{versions}.",
+    ]

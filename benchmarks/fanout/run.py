@@ -1,0 +1,143 @@
+"""The comparison: all contenders up at once, checked, warmed, then measured in turn, round after round.
+
+CPU for a request is the contender's user and system time from before the load until it is idle again, over the screens
+the services saw: exact even for a contender that still worked when the load had left.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from . import bodies, load, place
+from .contenders import Contender
+from .load import Load
+from .place import Place
+from .process import Program, free_port
+
+
+@dataclass(frozen=True)
+class Plan:
+    """connections: open at once; seconds: of one run and of the warm-up; rounds: runs of each contender."""
+
+    connections: int = 64
+    seconds: float = 2.0
+    warm_up: float = 1.0
+    rounds: int = 3
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, least and most of several runs."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's figures; cpu: microseconds a request."""
+
+    cpu: float
+    rate: float
+    p50: float
+    p99: float
+    wrong: int
+
+
+@dataclass
+class Result:
+    """One contender's runs. memory: resident megabytes after the last."""
+
+    contender: Contender
+    runs: list[Run] = field(default_factory=list)
+    memory: float = 0.0
+
+    def spread(self, figure: str) -> Spread:
+        return Spread.of([getattr(run, figure) for run in self.runs])
+
+    @property
+    def wrong(self) -> int:
+        return sum(run.wrong for run in self.runs)
+
+
+class Entry:
+    """A contender that is up. length: bytes of its checked answer."""
+
+    def __init__(
+        self, where: Place, contender: Contender, command: list[str], env: dict[str, str], port: int
+    ) -> None:
+        self.contender = contender
+        self.program: Program = where.start(contender.name, command, env)
+        self.port = port
+        self.tokens = where.issuer.tokens if contender.token else ()
+        self.length = 0
+        self._where = where
+        self._asked = 0
+
+    def check(self) -> None:
+        """Wait until it serves, compare its answer key by key. Raises ValueError, RuntimeError."""
+        self.program.ready(self.port)
+        sku = bodies.sku(0)
+        address = f"http://127.0.0.1:{self.port}{self.contender.path.replace('{sku}', sku)}"
+        request = urllib.request.Request(address)
+        if self.tokens:
+            request.add_header("Authorization", f"Bearer {self.tokens[0]}")
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                body = answer.read()
+            bodies.check(sku, json.loads(body))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{self.contender.name}: {error}; {self.program.last_words()}") from error
+        self.length = len(body)
+
+    def run(self, connections: int, seconds: float) -> Run:
+        """One run of the load."""
+        self.program.idle()
+        before, seen = self.program.cpu(), self._where.answered()
+        self._asked += 1
+        found = load.apply(
+            Load(
+                self.port,
+                self.contender.path,
+                self._asked * 1_000_000,
+                connections,
+                seconds,
+                self.length,
+                self.tokens,
+            ),
+            self._where.folder,
+        )
+        self.program.idle()
+        screens = (self._where.answered() - seen) / len(bodies.KINDS)
+        cpu = (self.program.cpu() - before) / max(screens, 1) * 1e6
+        return Run(cpu, found.rate, found.p50, found.p99, found.wrong)
+
+
+def compare(contenders: Sequence[Contender], plan: Plan) -> list[Result]:
+    """Measure them all. Raises ValueError when one answers something else than it should."""
+    with place.opened() as where:
+        entries = []
+        for contender in contenders:
+            port = free_port()
+            command, env = contender.start(where, port)
+            entries.append(Entry(where, contender, command, env, port))
+        for entry in entries:
+            entry.check()
+        for entry in entries:
+            entry.run(plan.connections, plan.warm_up)
+        results = [Result(contender) for contender in contenders]
+        for _ in range(plan.rounds):
+            for entry, result in zip(entries, results, strict=True):
+                result.runs.append(entry.run(plan.connections, plan.seconds))
+        for entry, result in zip(entries, results, strict=True):
+            result.memory = entry.program.memory()
+        return results

@@ -1,0 +1,55 @@
+"""`bff`'s command line with a sampler inside: `python -m benchmarks.fanout.sampled serve …`.
+
+SIGUSR2 begins: from then on the kernel's profiling timer (process CPU time, some 250 times a second) notes the stack
+that is running; the end of the process writes them to the file BENCH_SAMPLES, one JSON list of frames a line, the
+innermost first. Time in C counts for the Python function that called it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+from types import CodeType, FrameType
+
+EVERY = 0.001
+"""Seconds of CPU time asked for between samples; the kernel's tick makes it 1 to 10 ms."""
+DEEP = 60
+
+_stacks: Counter[tuple[CodeType, ...]] = Counter()
+
+
+def _sample(number: int, frame: FrameType | None) -> None:
+    stack: list[CodeType] = []
+    while frame is not None and len(stack) < DEEP:
+        stack.append(frame.f_code)
+        frame = frame.f_back
+    _stacks[tuple(stack)] += 1
+
+
+def _begin(number: int, frame: FrameType | None) -> None:
+    signal.setitimer(signal.ITIMER_PROF, EVERY, EVERY)
+
+
+def _write(path: Path) -> None:
+    import json
+
+    with path.open("w") as out:
+        for stack, count in _stacks.items():
+            frames = [f"{code.co_filename}:{code.co_qualname}" for code in stack]
+            print(json.dumps([count, frames]), file=out)
+
+
+if __name__ == "__main__":
+    from bff.cli import main
+
+    signal.signal(signal.SIGPROF, _sample)
+    signal.signal(signal.SIGUSR2, _begin)
+    try:
+        code = main(sys.argv[1:])
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        _write(Path(os.environ["BENCH_SAMPLES"]))
+    sys.exit(code)
