@@ -1,4 +1,4 @@
-"""/livez: the process answers. /readyz: whether to send it traffic, and how each dependency is.
+"""/livez: the process answers and its own work goes on. /readyz: whether to send it traffic, each dependency named.
 
 Redis being away does not make the gateway unready: every replica would leave at once, and screens are served without
 it. It is named as away. Draining makes it unready.
@@ -26,6 +26,12 @@ class Health:
         self._runtime = runtime
 
     async def livez(self, request: Request) -> Response:
+        runtime = self._runtime
+        parts = {"hub": runtime.hub.alive, "ingest": runtime.ingester.alive}
+        dead = [name for name, alive in parts.items() if not alive]
+        if dead:
+            # A bug ended it: streams would hang for ever. Whoever watches this page starts the process anew.
+            return JSONResponse({"status": "dead", "parts": dead}, status_code=503, headers=NO_STORE)
         return JSONResponse({"status": "alive"}, headers=NO_STORE)
 
     async def readyz(self, request: Request) -> Response:

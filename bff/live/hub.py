@@ -94,6 +94,11 @@ class Hub:
             self._main.add_done_callback(_ended)
             await started.wait()
 
+    @property
+    def alive(self) -> bool:
+        """False when its work ended though nobody stopped it: such a process can only be replaced."""
+        return self._main is not None and not self._main.done()
+
     async def stop(self) -> None:
         """End what is left at once. Call `drain()` first to do it gently."""
         for stream in self._all():

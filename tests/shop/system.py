@@ -25,7 +25,7 @@ from tests.upstreams.world import CLIENT_ID, CLIENT_SECRET, World, eventually, f
 class Shop:
     """world: the services; gateways: running `bff serve` processes by port."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, valkey_args: tuple[str, ...] | None = None, **settings: str) -> None:
         self.folder = folder
         self.port = free_port()
         self.admin_port = free_port()
@@ -35,6 +35,8 @@ class Shop:
             "BFF_POST_LOGOUT_REDIRECT_URIS": f"{self.url}/",
         }
         self.world = World(folder, **registered, **settings)
+        if valkey_args is not None:
+            self.world.valkey.args = valkey_args
         self.extra: dict[str, str] = {}
         self.gateway: Program | None = None
         self._tokens: dict[str, str] = {}
@@ -100,8 +102,8 @@ class Shop:
 
 
 @contextmanager
-def running(folder: Path, **settings: str) -> Iterator[Shop]:
-    with Shop(folder, **settings) as shop:
+def running(folder: Path, *, valkey_args: tuple[str, ...] | None = None, **settings: str) -> Iterator[Shop]:
+    with Shop(folder, valkey_args=valkey_args, **settings) as shop:
         yield shop
 
 

@@ -74,6 +74,11 @@ class Ingester:
             self._main = asyncio.create_task(self._run())
             self._main.add_done_callback(_ended)
 
+    @property
+    def alive(self) -> bool:
+        """False when its work ended though nobody stopped it."""
+        return not self._streams or (self._main is not None and not self._main.done())
+
     async def stop(self) -> None:
         """Stop and give the lease back."""
         main, self._main = self._main, None

@@ -1,0 +1,153 @@
+"""Redis frozen for ten seconds, killed and restarted, and emptied: what was said in advance, with figures."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from .system import BrowserSession, Follower, Shop, basket, following, key, running
+
+FROZEN = 10.0
+
+
+@pytest.fixture(scope="module")
+def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A shop of its own whose Redis keeps a log, as a deployment's would."""
+    folder = tmp_path_factory.mktemp("durable")
+    with running(folder, valkey_args=("--appendonly", "yes", "--appendfsync", "everysec")) as shop:
+        yield shop
+
+
+async def _until_ended(streams: list[Follower], id: str, seconds: float) -> None:
+    for stream in streams:
+        await stream.until(lambda one: one.ended(id), seconds)
+
+
+def _contiguous(stream: Follower) -> None:
+    ids = [event.id for event in stream.events if event.name == "saga" and event.id]
+    if ids:
+        epoch, start = ids[0].rsplit("-", 1)
+        assert ids == [f"{epoch}-{int(start) + number}" for number in range(len(ids))]
+
+
+async def test_frozen_for_ten_seconds_reads_go_on_commands_say_so_and_streams_catch_up(durable: Shop) -> None:
+    shop = durable
+    figures: list[str] = []
+    with BrowserSession(shop) as browser:
+        await asyncio.to_thread(browser.sign_in, "ada")
+        async with shop.api("ada") as api, following(shop, "ada", 10) as streams:
+            placed = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+            before = placed.json()["saga"]["id"]
+            await _until_ended(streams, before, 15)
+            connects = [stream.connects for stream in streams]
+
+            shop.world.valkey.send(signal.SIGSTOP)
+            try:
+                began = time.monotonic()
+                slowest = 0.0
+                while time.monotonic() - began < FROZEN:
+                    asked = time.monotonic()
+                    screen = await api.get("/api/screens/products")
+                    assert screen.status_code == 200
+                    slowest = max(slowest, time.monotonic() - asked)
+                    mine = await asyncio.to_thread(browser.send, "GET", f"{shop.url}/api/screens/orders")
+                    assert mine.status_code == 200, "a session seen lately is remembered"
+                    await asyncio.sleep(0.2)
+                figures.append(f"slowest screen while frozen {slowest * 1000:.0f} ms")
+                command = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+                assert (command.status_code, command.json()["code"]) == (503, "unavailable")
+                assert command.headers["retry-after"]
+                stranger = httpx.get(
+                    f"{shop.url}/bff/user", headers={"cookie": "__Host-bff=" + "A" * 43}, trust_env=False
+                )
+                assert stranger.status_code == 503, "an unknown session is not known to be wrong"
+            finally:
+                shop.world.valkey.send(signal.SIGCONT)
+            back = time.monotonic()
+            while True:
+                answer = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+                if answer.status_code == 202:
+                    break
+                assert time.monotonic() - back < 5, "commands work again soon after"
+                await asyncio.sleep(0.05)
+            figures.append(f"commands again after {(time.monotonic() - back) * 1000:.0f} ms")
+            await _until_ended(streams, answer.json()["saga"]["id"], 15)
+            assert [stream.connects for stream in streams] == connects, "no stream was closed"
+            for stream in streams:
+                _contiguous(stream)
+                assert [event.name for event in stream.events].count("reset") == 0
+    print("; ".join(figures))
+
+
+async def test_killed_and_restarted_streams_stay_open_and_nothing_is_lost(durable: Shop) -> None:
+    shop = durable
+    async with shop.api("grace") as api, following(shop, "grace", 10) as streams:
+        shop.world.faults("payments", latency_ms=300)
+        ids = []
+        for number in range(4):
+            answer = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+            ids.append(answer.json()["saga"]["id"])
+            if number == 2:
+                shop.world.valkey.stop(signal.SIGKILL)
+                await asyncio.sleep(1.0)
+                await asyncio.to_thread(shop.world.valkey.start)
+                back = time.monotonic()
+                await _commands_work(api, back)
+        for id in ids:
+            await _until_ended(streams, id, 30)
+        for stream in streams:
+            assert stream.connects == 1, "no stream was closed"
+            _contiguous(stream)
+        assert len({tuple(event.id for event in one.events if event.name == "saga") for one in streams}) == 1
+        for id in ids:
+            assert len(shop.world.charges(id)) == 1
+    shop.world.calm()
+
+
+async def _commands_work(api: httpx.AsyncClient, since: float) -> None:
+    while True:
+        answer = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+        if answer.status_code == 202:
+            return
+        assert time.monotonic() - since < 10
+        await asyncio.sleep(0.1)
+
+
+async def test_emptied_journals_are_rebuilt_from_the_services_and_everyone_is_reset(durable: Shop) -> None:
+    shop = durable
+    async with shop.api("ada") as api, following(shop, "ada", 5) as streams:
+        done = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+        done_id = done.json()["saga"]["id"]
+        await _until_ended(streams, done_id, 15)
+        shop.world.faults("payments", hold="before", match="POST /charges$")
+        placed = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+        id = placed.json()["saga"]["id"]
+        await asyncio.to_thread(shop.world.wait_held, "payments")
+        await asyncio.to_thread(_empty, shop)
+        shop.world.calm("payments")
+        await _until_ended(streams, id, 30)
+        for stream in streams:
+            assert stream.connects == 1
+            resets = [event for event in stream.events if event.name == "reset"]
+            assert resets, "told that its cursor is worth nothing any more"
+            assert {saga["id"] for saga in resets[-1].data["sagas"]} >= {done_id, id}, "restored from orders"
+            newest, known = stream.newest(id), stream.newest(done_id)
+            assert newest is not None and newest["status"] == "COMPLETED"
+            assert known is not None and known["status"] == "COMPLETED"
+        # An old cursor is answered with a reset, never with silence.
+        async with following(shop, "ada", query=f"?after={placed.json()['cursor']}") as [late]:
+            assert late.events[0].name == "reset"
+        where = await api.get(f"/bff/sagas/order/{done_id}")
+        assert where.status_code == 200
+
+
+def _empty(shop: Shop) -> None:
+    with socket.create_connection(("127.0.0.1", shop.world.valkey.port), timeout=5) as link:
+        link.sendall(b"FLUSHALL\r\n")
+        assert link.recv(16).startswith(b"+OK")
