@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, ClassVar, TypeVar, overload
+from types import UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
 from urllib.parse import quote
 
 from pydantic_core import to_json
@@ -18,6 +19,12 @@ from .errors import DeclarationError, declaring
 from .owner import Owner
 
 T = TypeVar("T")
+if TYPE_CHECKING:
+    from typing import _SpecialForm
+
+    # What a type checker sees in `A | B` and in `Optional[A]`. A class goes through `type[T]`, so that a wrong one is
+    # told where it stands.
+    Form: TypeAlias = UnionType | _SpecialForm
 _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 
@@ -56,7 +63,9 @@ class Upstream:
     @overload
     def get(self, template: str, model: type[T], /, **data: Any) -> Call[T]: ...
     @overload
-    def get(self, template: str, model: Any, /, **data: Any) -> Call[Any]: ...
+    def get(self, template: str, model: None, /, **data: Any) -> Call[None]: ...
+    @overload
+    def get(self, template: str, model: Form, /, **data: Any) -> Call[Any]: ...
     def get(self, template: str, model: Any, /, **data: Any) -> Call[Any]:
         """A read. Keyword arguments fill the path, the rest is the query; None is left out, a list repeats."""
         return self._call("GET", template, model, None, data)
@@ -64,7 +73,9 @@ class Upstream:
     @overload
     def post(self, template: str, model: type[T], body: Any = None, /, **data: Any) -> Call[T]: ...
     @overload
-    def post(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]: ...
+    def post(self, template: str, model: None, body: Any = None, /, **data: Any) -> Call[None]: ...
+    @overload
+    def post(self, template: str, model: Form, body: Any = None, /, **data: Any) -> Call[Any]: ...
     def post(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]:
         """A write with a JSON body (anything pydantic can serialise)."""
         return self._call("POST", template, model, body, data)
@@ -72,7 +83,9 @@ class Upstream:
     @overload
     def put(self, template: str, model: type[T], body: Any = None, /, **data: Any) -> Call[T]: ...
     @overload
-    def put(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]: ...
+    def put(self, template: str, model: None, body: Any = None, /, **data: Any) -> Call[None]: ...
+    @overload
+    def put(self, template: str, model: Form, body: Any = None, /, **data: Any) -> Call[Any]: ...
     def put(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]:
         """A replacement with a JSON body."""
         return self._call("PUT", template, model, body, data)
@@ -80,7 +93,9 @@ class Upstream:
     @overload
     def patch(self, template: str, model: type[T], body: Any = None, /, **data: Any) -> Call[T]: ...
     @overload
-    def patch(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]: ...
+    def patch(self, template: str, model: None, body: Any = None, /, **data: Any) -> Call[None]: ...
+    @overload
+    def patch(self, template: str, model: Form, body: Any = None, /, **data: Any) -> Call[Any]: ...
     def patch(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]:
         """A partial change with a JSON body."""
         return self._call("PATCH", template, model, body, data)
@@ -88,7 +103,9 @@ class Upstream:
     @overload
     def delete(self, template: str, model: type[T], /, **data: Any) -> Call[T]: ...
     @overload
-    def delete(self, template: str, model: Any, /, **data: Any) -> Call[Any]: ...
+    def delete(self, template: str, model: None, /, **data: Any) -> Call[None]: ...
+    @overload
+    def delete(self, template: str, model: Form, /, **data: Any) -> Call[Any]: ...
     def delete(self, template: str, model: Any, /, **data: Any) -> Call[Any]:
         """A removal."""
         return self._call("DELETE", template, model, None, data)

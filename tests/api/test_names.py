@@ -1,0 +1,37 @@
+"""What users import, pinned: a change here is a change of the public surface and belongs in a release note."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+PUBLIC = {
+    "bff": [
+        "Call",
+        "DeclarationError",
+        "Gateway",
+        "Missing",
+        "Part",
+        "Principal",
+        "Problem",
+        "Ready",
+        "SagaStatus",
+        "Stale",
+        "Upstream",
+        "UpstreamError",
+        "__version__",
+        "optional",
+        "together",
+    ],
+    "bff.testing": ["Kit", "NoAnswer", "fails", "scope"],
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_exported_names_are_these_and_each_is_there_and_explained(module: str) -> None:
+    found = importlib.import_module(module)
+    assert sorted(found.__all__) == sorted(PUBLIC[module])
+    for name in found.__all__:
+        one = getattr(found, name)
+        assert name == "__version__" or name == "Part" or one.__doc__, f"{module}.{name} has no docstring"
