@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from bff import Problem
+from bff.calls import CircuitOpen, Failed, Invalid, Overloaded, Owner, Refused, Timeout, Unreachable
+from bff.edge.docs import problems
+from bff.edge.envelope import as_problem
+from bff.edge.problem import TITLES, problem_of
+from bff.stores.link import StoreUnavailable
+
+OWNER = Owner("shelf", "Shelf team", "#shelf", "https://docs.test/shelf")
+CORRELATION, TRACE = "6f1c1d6e-0000-4000-8000-000000000000", "a" * 32
+
+
+def document(problem: Problem, base: str = "") -> dict[str, object]:
+    found: dict[str, object] = json.loads(problem.body(correlation_id=CORRELATION, trace_id=TRACE, base=base))
+    return found
+
+
+def test_the_document_has_every_member_of_the_contract_and_no_empty_one() -> None:
+    assert document(Problem(404, "not-found", "Nothing here.")) == {
+        "type": "/docs/problems#not-found",
+        "title": TITLES["not-found"],
+        "status": 404,
+        "detail": "Nothing here.",
+        "instance": f"urn:uuid:{CORRELATION}",
+        "code": "not-found",
+        "correlation_id": CORRELATION,
+        "trace_id": TRACE,
+    }
+
+
+def test_type_is_an_address_below_the_gateways_own_prefix_and_foreign_types_stay() -> None:
+    base = "https://shop.test/prefix"
+    assert document(Problem(404, "not-found", "x"), base)["type"] == f"{base}/docs/problems#not-found"
+    assert document(Problem(403, "too-young", "x"), base)["type"] == f"{base}/docs/problems"
+    assert document(Problem(429, "x", "x", type="https://else.test/t"), base)["type"] == "https://else.test/t"
+
+
+def test_every_code_has_an_anchor_in_the_docs() -> None:
+    page = problems().decode()
+    for code in TITLES:
+        assert f'id="{code}"' in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "header"), [(0.0, "1"), (0.2, "1"), (1.0, "1"), (1.01, "2"), (7.0, "7"), (None, None)]
+)
+def test_retry_after_is_rounded_up_to_a_whole_second(seconds: float | None, header: str | None) -> None:
+    assert (
+        Problem(503, "unavailable", "x", retry_after=seconds).response_headers().get("retry-after") == header
+    )
+
+
+def test_the_owner_is_named_with_a_link_to_its_docs() -> None:
+    problem = Problem(502, "failed", "x", owner=OWNER)
+    assert document(problem)["owner"] == OWNER.as_dict()
+    assert problem.response_headers()["link"] == '<https://docs.test/shelf>; rel="help"'
+    bare = Problem(502, "failed", "x", owner=Owner("a", "b", "c"))
+    assert "link" not in bare.response_headers()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "retry_after"),
+    [
+        (Timeout(OWNER, "Shelf.x", "late"), 504, "timeout", None),
+        (CircuitOpen(OWNER, "Shelf.x", "open", retry_after=4), 503, "circuit-open", 4),
+        (CircuitOpen(OWNER, "Shelf.x", "open"), 503, "circuit-open", 1),
+        (Overloaded(OWNER, "Shelf.x", "full", retry_after=7), 503, "overloaded", 7),
+        (Overloaded(OWNER, "Shelf.x", "full"), 503, "overloaded", 1),
+        (Unreachable(OWNER, "Shelf.x", "gone"), 502, "unreachable", None),
+        (Failed(OWNER, "Shelf.x", "500", status=500), 502, "failed", None),
+        (Invalid(OWNER, "Shelf.x", "html"), 502, "invalid", None),
+        *[
+            (Refused(OWNER, "Shelf.x", "no", status=status), 502, "refused", None)
+            for status in (400, 401, 403, 410)
+        ],
+        *[
+            (Refused(OWNER, "Shelf.x", "no", status=status, problem={"code": "mine"}), status, "mine", None)
+            for status in (404, 409, 422)
+        ],
+        (Refused(OWNER, "Shelf.x", "no", status=404), 404, "refused", None),
+    ],
+)
+def test_a_required_calls_failure_becomes_what_the_contract_says(
+    error: Refused, status: int, code: str, retry_after: float | None
+) -> None:
+    problem = problem_of(error)
+    assert (problem.status, problem.code, problem.retry_after) == (status, code, retry_after)
+    assert problem.owner is OWNER
+    assert problem.title
+
+
+@pytest.mark.parametrize("errors", ["x", [1, None, "x"], {"pointer": "/a"}, [{}] * 1000])
+def test_a_services_strange_problem_document_does_no_harm(errors: object) -> None:
+    strange = {"code": 7, "title": None, "detail": ["x"], "errors": errors, "status": "teapot"}
+    problem = problem_of(Refused(OWNER, "Shelf.x", "no", status=422, problem=strange))
+    found = document(problem)
+    assert (found["status"], found["code"]) == (422, "7")
+    assert len(problem.errors) <= 100
+    assert all(set(one) == {"pointer", "detail"} for one in problem.errors)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (HTTPException(404), 404, "not-found"),
+        (HTTPException(405, headers={"Allow": "GET"}), 405, "method-not-allowed"),
+        (HTTPException(400, "odd"), 400, "invalid-request"),
+        (StoreUnavailable("password=hunter2"), 503, "unavailable"),
+        (RuntimeError("password=hunter2"), 500, "internal"),
+        (Problem(418, "tea", "x"), 418, "tea"),
+    ],
+)
+def test_any_exception_is_told_without_its_inside(error: Exception, status: int, code: str) -> None:
+    problem = as_problem(error)
+    assert (problem.status, problem.code) == (status, code)
+    assert "hunter2" not in str(document(problem))
+    if status == 405:
+        assert problem.response_headers()["Allow"] == "GET"

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import warnings
+
+import pytest
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
+
+from bff import Missing, Part, Ready, Stale
+from bff.calls import Ledger, OwnerInfo, Timing
+from bff.edge.respond import MAX_TIMINGS, screen_headers, to_json
+
+
+class Thing(BaseModel):
+    name: str
+
+
+class Detailed(Thing):
+    secret: str = "hunter2"
+
+
+class Screen(BaseModel):
+    thing: Thing
+    extra: Part[Thing]
+
+
+def ledger(*seen: tuple[float | None, bool], missing: int = 0) -> Ledger:
+    made = Ledger(missing=missing)
+    for fresh, public in seen:
+        made.saw(fresh=fresh, public=public)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("book", "public", "personal", "header"),
+    [
+        (ledger((30, True), (5, True)), True, False, "public, max-age=5"),
+        (ledger((30, True), (0.9, True)), True, False, "public, max-age=0"),
+        (ledger((30, True), (None, True)), True, False, "public, max-age=0"),
+        (ledger(), True, False, "public, max-age=0"),
+        (ledger((30, True), (30, False)), True, False, "private, no-cache"),
+        (ledger((30, True)), True, True, "private, no-cache"),
+        (ledger((30, True)), False, False, "private, no-cache"),
+        (ledger((30, True), missing=1), True, False, "no-store"),
+        (ledger((30, False), missing=1), False, True, "no-store"),
+    ],
+)
+def test_a_screen_is_cached_no_longer_and_by_no_more_than_its_parts_allow(
+    book: Ledger, public: bool, personal: bool, header: str
+) -> None:
+    headers = screen_headers(book, public=public, personal=personal)
+    assert headers["cache-control"] == header
+    assert headers["bff-complete"] == ("false" if book.missing else "true")
+
+
+def test_server_timing_names_calls_with_their_outcome_and_is_bounded() -> None:
+    book = Ledger(timings=[Timing("A.x", 1.25, "ok"), Timing("B.y", 300.0, "timeout")])
+    timing = screen_headers(book, public=False, personal=False)["server-timing"]
+    assert timing == 'A.x;dur=1.2, B.y;dur=300.0;desc="timeout"'
+    book.timings = [Timing("A.x", 1.0, "ok")] * 500
+    assert screen_headers(book, public=False, personal=False)["server-timing"].count("A.x") == MAX_TIMINGS
+    assert "server-timing" not in screen_headers(Ledger(), public=False, personal=False)
+
+
+def test_each_state_of_a_part_is_written_as_the_contract_says() -> None:
+    thing = Thing(name="x")
+    owner = OwnerInfo(service="s", team="t", contact="c")
+    for part, written in (
+        (Ready(data=thing), b'{"state":"ready","data":{"name":"x"}}'),
+        (Stale(data=thing, age=2.5), b'{"state":"stale","data":{"name":"x"},"age":2.5}'),
+        (
+            Missing(reason="timeout", owner=owner),
+            b'{"state":"missing","reason":"timeout","retry_after":null,'
+            b'"owner":{"service":"s","team":"t","contact":"c","docs":""}}',
+        ),
+    ):
+        screen = Screen(thing=thing, extra=part)
+        assert to_json(Screen, screen) == b'{"thing":{"name":"x"},"extra":' + written + b"}"
+
+
+def test_a_subclass_shows_only_the_declared_fields() -> None:
+    assert to_json(Thing, Detailed(name="x")) == b'{"name":"x"}'
+    assert b"hunter2" not in to_json(list[Thing], [Detailed(name="x")])
+
+
+@pytest.mark.parametrize("wrong", [{"name": "x", "secret": "hunter2"}, "x", [Thing(name="x")]])
+def test_a_result_that_is_not_what_was_declared_is_not_written_at_all(wrong: object) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(PydanticSerializationError):
+            to_json(Thing, wrong)
