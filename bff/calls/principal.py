@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,3 +32,8 @@ class Principal:
     def id(self) -> str:
         """`<iss>|<sub>`: the owner of journals, claims and cached parts."""
         return f"{self.issuer}|{self.subject}"
+
+    @property
+    def pseudonym(self) -> str:
+        """The first 32 hex digits of SHA-256 of `id`: stands for it where others may read, as in a value's name."""
+        return hashlib.sha256(self.id.encode()).hexdigest()[:32]

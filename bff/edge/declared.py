@@ -31,7 +31,11 @@ class SagaType:
 
 @dataclass(frozen=True, slots=True)
 class ValueType:
-    """A live value: a template such as ``stock/{sku}``, the model of its data, and a call that fetches one."""
+    """A live value: a template such as ``stock/{sku}``, the model of its data, and a call that fetches one.
+
+    One that is not public has `{owner}` in its template: a principal may ask only for the name with their own
+    `Principal.pseudonym` there.
+    """
 
     template: str
     model: type[Any]

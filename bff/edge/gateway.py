@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..calls import Call, DeclarationError, SagaStatus, Upstream
 from ..calls.errors import declaring
+from ..live.topics import OWNER
 from . import limits as rate_limits
 from . import settings as settings_file
 from .bind import binding
@@ -155,8 +156,10 @@ class Gateway:
     ) -> ValueType:
         """A live value such as ``stock/{sku}``: latest wins, sent whole.
 
-        load  given the template's parameters, a Call that fetches a value nobody has published yet; its answer
-              carries the value's `version`
+        public  whoever is signed in may ask for it; without it the template has one `{owner}`, as in
+                ``bell/{owner}``, and is open only to the principal whose `pseudonym` stands there
+        load    given the template's parameters, a Call that fetches a value nobody has published yet, in nobody's
+                name; its answer carries the value's `version`
         """
         with declaring():
             kind = template.partition("/")[0]
@@ -164,6 +167,10 @@ class Gateway:
             check_path("/" + template, f"value {template}")
             if any(known.kind == kind for known in self.values.values()):
                 raise DeclarationError(f"value {template!r}: {kind!r} is declared twice")
+            if not public and template.split("/").count(OWNER) != 1:
+                raise DeclarationError(
+                    f"value {template!r}: public=True, or one {OWNER} in it: nobody could ask for it otherwise"
+                )
         self.values[template] = ValueType(template, model, public, load)
         return self.values[template]
 
@@ -210,6 +217,11 @@ class Gateway:
         return sorted(found.values(), key=lambda one: one.owner.service)
 
     # ---- serving ---------------------------------------------------------------------------------------------
+
+    @property
+    def runtime(self) -> Runtime | None:
+        """What is open while it serves, to be looked at; None before the start and after the end."""
+        return self._runtime
 
     async def start(self, settings: Settings | None = None) -> Runtime:
         """Read settings unless given, open connections. Raises DeclarationError that lists every mistake."""

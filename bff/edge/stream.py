@@ -41,7 +41,7 @@ async def live(
     Raises Problem 400 or 403 before anything is sent.
     """
     query = _query(scope, settings)
-    names = _names(query, hub, settings)
+    names = _names(query, principal, hub, settings)
     await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
     if scope["method"] == "HEAD":
         await send({"type": "http.response.body", "body": b""})
@@ -60,7 +60,7 @@ async def snapshot(
     scope: Scope, receive: Receive, send: Send, *, principal: Principal, hub: Hub, settings: LiveSettings
 ) -> None:
     """`{cursor, sagas, values}` once. Raises Problem 400, 403, or 503 while the journal cannot be read."""
-    names = _names(_query(scope, settings), hub, settings)
+    names = _names(_query(scope, settings), principal, hub, settings)
     try:
         body = await hub.snapshot(principal, names)
     except StoreUnavailable:
@@ -110,7 +110,7 @@ def _after(scope: Scope, query: list[tuple[str, str]]) -> str | None:
     return next((value for name, value in query if name == "after" and value), None)
 
 
-def _names(query: list[tuple[str, str]], hub: Hub, settings: LiveSettings) -> list[str]:
+def _names(query: list[tuple[str, str]], principal: Principal, hub: Hub, settings: LiveSettings) -> list[str]:
     names = list(dict.fromkeys(value for name, value in query if name == "value"))
     if len(names) > settings.values:
         raise Problem(
@@ -120,6 +120,6 @@ def _names(query: list[tuple[str, str]], hub: Hub, settings: LiveSettings) -> li
         topic = hub.topic(name)
         if topic is None:
             raise Problem(400, "invalid-request", f"There is no value {name[:200]!r}.")
-        if not topic.public:
-            raise Problem(403, "forbidden", f"The value {name!r} is not open to everybody.")
+        if not topic.open_to(principal, name):
+            raise Problem(403, "forbidden", f"The value {name!r} is somebody else's.")
     return names

@@ -6,7 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..calls import Principal
 from ..stores.values import valid_name
+
+# The parameter of a private value's template: whose it is, as `Principal.pseudonym`.
+OWNER = "{owner}"
 
 Load = Callable[[str], Awaitable[Mapping[str, Any] | None]]
 
@@ -16,7 +20,7 @@ class ValueTopic:
     """A kind of value.
 
     template  such as ``stock/{sku}``: one `{parameter}` stands for one segment
-    public    whoever is signed in may see it
+    public    whoever is signed in may see it; otherwise only the principal whose pseudonym stands at `{owner}`
     load      given a name, `{version, data, at?}` or None; called when nobody has published that name yet, and given
               up on after one second
     """
@@ -32,6 +36,17 @@ class ValueTopic:
             bool(segment) if part.startswith("{") else segment == part
             for part, segment in zip(ours, asked, strict=True)
         )
+
+    def open_to(self, principal: Principal, name: str) -> bool:
+        """Whether this principal may see the value of that name, which is one of this kind."""
+        if self.public:
+            return True
+        owners = [
+            segment
+            for part, segment in zip(self.template.split("/"), name.split("/"), strict=True)
+            if part == OWNER
+        ]
+        return owners == [principal.pseudonym]
 
 
 def topic_of(topics: Sequence[ValueTopic], name: str) -> ValueTopic | None:
