@@ -198,6 +198,7 @@ async def test_a_repeated_event_is_told_once(start: Start, issuer: Issuer, redis
         return found if len(found) >= 2 else None
 
     assert [bell["sequence"] for bell in await until(two)] == ["1", "2"]
+    assert await dead(redis_url) == []
 
 
 async def test_what_was_published_before_the_first_start_is_told_too(

@@ -45,6 +45,9 @@ class Front:
         try:
             pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=50, errors="strict")
         except ValueError:
+            pairs = None
+        if pairs is None or any("\0" in name + value for name, value in pairs):
+            # PostgreSQL keeps no U+0000, and no honest client sends one.
             return error_page("This link does not work", "The address is malformed.")
         if request.method == "POST":
             return await self._chosen(request, query, pairs)

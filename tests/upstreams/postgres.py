@@ -1,0 +1,154 @@
+"""A real, throwaway PostgreSQL cluster for tests: made in a folder of its own, on a port of its own, gone at the end.
+
+The server refuses to run as root, so there it runs as `postgres`. Where the package is missing, root installs it
+with apt, as on a build machine; anyone else is told what to install.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import psycopg.sql
+import pytest
+
+from tests.conftest import free_port
+
+SERVICES = ("identity", "catalog", "inventory", "payments", "shipping", "notifications")
+# Nothing here must survive a power cut; a commit must survive the server's own end, so it stays synchronous.
+_FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
+
+
+def programs() -> Path:
+    """The folder of `initdb` and `postgres`, installed when root may; RuntimeError when there is none."""
+    for attempt in range(2):
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: path.parts[-3])
+        if found:
+            return found[-1].parent
+        on_path = shutil.which("initdb")
+        if on_path is not None:
+            return Path(on_path).resolve().parent
+        if attempt or os.geteuid() != 0 or shutil.which("apt-get") is None:
+            break
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "update", "-q"], env=quiet, check=False, timeout=300)
+        subprocess.run(
+            ["apt-get", "install", "-y", "-q", "--no-install-recommends", "postgresql"],
+            env=quiet,
+            check=False,
+            timeout=600,
+        )
+    raise RuntimeError("these tests need PostgreSQL's server: install the package `postgresql`")
+
+
+@dataclass
+class Postgres:
+    """A cluster whose server a test may stop and start again."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    def make(self) -> Postgres:
+        """Create the cluster and start it."""
+        if self._as:
+            who = pwd.getpwnam("postgres")
+            os.chown(self.folder, who.pw_uid, who.pw_gid)
+        self.folder.chmod(0o700)
+        subprocess.run(
+            [str(programs() / "initdb"), "-D", str(self.folder / "data"), "-U", "shop", "-A", "trust"]
+            + ["--no-sync", "-E", "UTF8", "--locale", "C.UTF-8"],
+            check=True,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+            **self._as,
+        )
+        return self.start()
+
+    @property
+    def _as(self) -> dict[str, Any]:  # keywords of subprocess
+        return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+
+    def start(self) -> Postgres:
+        settings = [f"-c{name}={value}" for name, value in _FAST.items()]
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            [str(programs() / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
+            + ["-h", "127.0.0.1", "-k", str(self.folder), *settings],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **self._as,
+        )
+        self.process = process
+        end = time.monotonic() + 30
+        while True:
+            try:
+                psycopg.connect(self.address("postgres"), connect_timeout=2).close()
+                return self
+            except psycopg.OperationalError:
+                if process.poll() is not None or time.monotonic() > end:
+                    raise
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End the server at once, with every connection to it."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(20)
+            self.process = None
+
+    def address(self, database: str) -> str:
+        return f"postgresql://shop@127.0.0.1:{self.port}/{database}"
+
+    def url(self, database: str = "{service}") -> str:
+        """The services' DATABASE_URL; as it stands each service finds its own database."""
+        return f"postgresql+asyncpg://shop@127.0.0.1:{self.port}/{database}"
+
+    def empty(self) -> None:
+        """Empty databases, one for each service; whoever is still connected is not any more."""
+        with psycopg.connect(self.address("postgres"), autocommit=True) as link:
+            there = {str(row[0]) for row in link.execute("SELECT datname FROM pg_database")}
+            for name in SERVICES:
+                if name not in there:
+                    link.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
+            link.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = ANY(%s) AND pid <> pg_backend_pid()",
+                [list(SERVICES)],
+            )
+        for name in SERVICES:
+            # Several times faster than a new database.
+            with psycopg.connect(self.address(name), autocommit=True) as link:
+                link.execute("DROP SCHEMA public CASCADE")
+                link.execute("CREATE SCHEMA public")
+
+
+@pytest.fixture(scope="session")
+def postgres_session() -> Iterator[Postgres]:
+    folder = Path(tempfile.mkdtemp(prefix="shop-pg-"))
+    server = Postgres(folder)
+    try:
+        yield server.make()
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres(postgres_session: Postgres) -> Postgres:
+    """The session's shared server with empty databases."""
+    if postgres_session.process is None:
+        postgres_session.start()
+    postgres_session.empty()
+    return postgres_session
