@@ -73,7 +73,7 @@ def _retry_after(value: str | None) -> float | None:
     """Seconds from a Retry-After header: a number or an HTTP date (RFC 9110 section 10.2.3)."""
     if not value:
         return None
-    if value.strip().isdigit():
+    if value.isascii() and value.strip().isdigit():
         return min(float(value), 3600.0)
     try:
         return min(max(0.0, parsedate_to_datetime(value).timestamp() - time()), 3600.0)
