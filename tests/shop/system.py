@@ -30,11 +30,16 @@ class Shop:
         self.port = free_port()
         self.admin_port = free_port()
         # The gateway's own callback, and the one that World's sign-in without a gateway names.
-        registered = {
+        environment: dict[str, Any] = {
             "BFF_REDIRECT_URIS": f"{self.url}/bff/callback http://localhost:8000/bff/callback",
             "BFF_POST_LOGOUT_REDIRECT_URIS": f"{self.url}/",
+            **settings,
         }
-        self.world = World(folder, **registered, **settings)
+        self.world = World(folder, **environment)
+        # The page's bell; World itself, which is about orders, does without.
+        if "notifications" not in self.world.ports:
+            self.world.names.append("notifications")
+            self.world.ports["notifications"] = free_port()
         if valkey_args is not None:
             self.world.valkey.args = valkey_args
         self.extra: dict[str, str] = {}
@@ -63,7 +68,7 @@ class Shop:
         identity = self.world.url("identity")
         upstreams = {
             f"BFF_UPSTREAMS__{name.upper()}__URL": self.world.url(name)
-            for name in ("catalog", "inventory", "payments", "shipping", "orders")
+            for name in ("catalog", "inventory", "payments", "shipping", "orders", "notifications")
         }
         return {
             "BFF_PUBLIC_URL": self.url,
@@ -74,7 +79,7 @@ class Shop:
             "BFF_OIDC__ISSUER": identity,
             "BFF_OIDC__CLIENT_ID": CLIENT_ID,
             "BFF_OIDC__CLIENT_SECRET": CLIENT_SECRET,
-            "BFF_LIVE__STREAM_KEYS": '["events:orders:{p}", "events:inventory:{p}"]',
+            "BFF_LIVE__STREAM_KEYS": '["events:orders:{p}", "events:inventory:{p}", "events:notifications:{p}"]',
             "BFF_LIVE__STREAMS": "100",
             "BFF_LIMITS__DEFAULT": "100000/minute",
             "BFF_LIMITS__LOGIN": "100000/minute",

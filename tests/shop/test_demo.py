@@ -16,7 +16,7 @@ import httpx
 
 from tests.conftest import ROOT, free_port
 
-PORTS = (8000, 8001, 8101, 8102, 8103, 8104, 8105, 8106)
+PORTS = (8000, 8001, 8101, 8102, 8103, 8104, 8105, 8106, 8107)
 
 
 def free_offset() -> int:
@@ -86,7 +86,7 @@ def test_it_starts_with_progress_serves_the_page_and_ctrl_c_leaves_no_process_be
     offset = free_offset()
     with demo(tmp_path / "home", offset) as process:
         lines = until_open(process)
-        assert sum("ready" in line for line in lines) == 7
+        assert sum("ready" in line for line in lines) == 8
         url = f"http://localhost:{offset + 8000}"
         with httpx.Client(base_url=url, trust_env=False) as client:
             page = client.get("/")
@@ -112,7 +112,7 @@ def test_it_starts_with_progress_serves_the_page_and_ctrl_c_leaves_no_process_be
             slow = client.post("/demo/faults/catalog", json={"latency_ms": 30}, headers={"x-bff": "1"})
             assert slow.status_code == 200
         started = children(process.pid)
-        assert len(started) == 7
+        assert len(started) == 8
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert not [pid for pid in started if alive(pid)]

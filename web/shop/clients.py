@@ -7,6 +7,7 @@ from bff import Call, Upstream
 from .models import (
     Cart,
     Estimate,
+    Notifications,
     OrderDetail,
     Orders,
     OrderStatus,
@@ -16,6 +17,7 @@ from .models import (
     Shipment,
     Stock,
     StockLevels,
+    Unread,
 )
 
 
@@ -67,8 +69,17 @@ class Ordering(Upstream, team="Orders", contact="#orders", service="orders"):
         return self.get("/orders/{order_id}", OrderDetail, order_id=order_id)
 
 
+class Notices(Upstream, team="Notifications", contact="#notifications", service="notifications"):
+    def mine(self) -> Call[Notifications]:
+        return self.get("/notifications", Notifications)
+
+    def read_all(self) -> Call[Unread]:
+        return self.post("/notifications/read", Unread, {})
+
+
 catalog = Catalog()
 inventory = Inventory()
 shipping = Shipping()
 payments = Payments()
 orders = Ordering()
+notices = Notices()

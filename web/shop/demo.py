@@ -1,4 +1,4 @@
-"""`make demo`: the whole system on one machine, on loopback: a Valkey, six services, the gateway with the page.
+"""`make demo`: the whole system on one machine, on loopback: a Valkey, seven services, the gateway with the page.
 
 Prints one address; Ctrl-C ends everything it started. Its data is under `.bff/` (DEMO_HOME chooses another folder);
 delete it to begin anew. DEMO_OFFSET is added to every port, for a machine where the usual ones are taken.
@@ -37,6 +37,7 @@ PORTS = {
         "payments": 8104,
         "shipping": 8105,
         "orders": 8106,
+        "notifications": 8107,
     }.items()
 }
 GATEWAY, ADMIN = OFFSET + 8000, OFFSET + 8001
@@ -57,7 +58,11 @@ def service_environment(redis_url: str, data: Path) -> dict[str, str]:
         "BFF_POST_LOGOUT_REDIRECT_URIS": f"{PUBLIC}/",
         "BFF_CLIENT_SECRET": SECRET,
         "ORDERS_CLIENT_SECRET": SECRET,
+        "OPERATOR_CLIENT_SECRET": SECRET,
         "STEP_PAUSE_MS": "700",
+        # Nobody at a demonstration waits for ten attempts a quarter of a minute apart.
+        "RETRY_CAP_SECONDS": "8",
+        "ATTENTION_ATTEMPTS": "5",
         **{
             f"{name.upper()}_URL": f"http://127.0.0.1:{port}"
             for name, port in PORTS.items()
@@ -82,7 +87,7 @@ def gateway_environment(redis_url: str) -> dict[str, str]:
         "BFF_OIDC__ISSUER": ISSUER,
         "BFF_OIDC__CLIENT_ID": "bff",
         "BFF_OIDC__CLIENT_SECRET": SECRET,
-        "BFF_LIVE__STREAM_KEYS": '["events:orders:{p}", "events:inventory:{p}"]',
+        "BFF_LIVE__STREAM_KEYS": '["events:orders:{p}", "events:inventory:{p}", "events:notifications:{p}"]',
         "BFF_TELEMETRY__LOG_LEVEL": "WARNING",
         **upstreams,
     }

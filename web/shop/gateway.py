@@ -1,14 +1,16 @@
-"""The shop's gateway: four screens, two commands, one saga, one live value."""
+"""The shop's gateway: five screens, three commands, one saga, two live values."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from bff import Gateway, optional, together
+from bff import Gateway, Principal, optional, together
 
-from .clients import catalog, inventory, orders, payments, shipping
+from .clients import catalog, inventory, notices, orders, payments, shipping
 from .models import (
+    Bell,
     Cart,
+    NotificationsScreen,
     OrderScreen,
     OrdersScreen,
     OrderStatus,
@@ -16,11 +18,13 @@ from .models import (
     ProductsScreen,
     Sku,
     Stock,
+    Unread,
 )
 
 shop = Gateway("shop", deadline=1.5)
 order_saga = shop.saga("order", OrderStatus, restore=orders.of_owner)
 stock_left = shop.value("stock/{sku}", Stock, public=True, load=inventory.stock)
+bell = shop.value("bell/{owner}", Bell)
 
 HERE = Path(__file__).parent
 shop.site(
@@ -65,6 +69,15 @@ async def order_screen(id: str) -> OrderScreen:
     return OrderScreen(order=order, payment=payment, shipment=shipment)
 
 
+@shop.view("/api/screens/notifications")
+async def notifications_screen(who: Principal) -> NotificationsScreen:
+    """What the signed-in person has been told, and the name under which their bell rings."""
+    told = await notices.mine()
+    return NotificationsScreen(
+        notifications=told.notifications, unread=told.unread, topic=f"bell/{who.pseudonym}"
+    )
+
+
 @shop.command("/api/orders", starts=order_saga, limit="30/minute", deadline=3)
 async def place_order(cart: Cart) -> OrderStatus:
     """Order what is in the basket."""
@@ -75,3 +88,9 @@ async def place_order(cart: Cart) -> OrderStatus:
 async def cancel_order(id: str) -> OrderStatus:
     """Ask for an order to be undone while it is under way."""
     return await orders.cancel(id)
+
+
+@shop.command("/api/notifications/read", limit="60/minute")
+async def read_notifications() -> Unread:
+    """Mark all notifications as read."""
+    return await notices.read_all()

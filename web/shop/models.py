@@ -62,9 +62,13 @@ class OrderLine(BaseModel):
 
 
 class OrderData(BaseModel):
+    """next_try_at (RFC 3339), last_error: while a step is tried again, when and why."""
+
     lines: list[OrderLine]
     total_cents: int
     currency: str
+    next_try_at: str | None = None
+    last_error: str | None = None
 
 
 class OrderStatus(SagaStatus):
@@ -74,7 +78,7 @@ class OrderStatus(SagaStatus):
 
 
 class Moment(BaseModel):
-    """One entry of an order's history."""
+    """One entry of an order's history. note: an operator's words."""
 
     version: int
     status: str
@@ -82,6 +86,9 @@ class Moment(BaseModel):
     attempt: int
     reason: str | None
     at: str
+    next_try_at: str | None = None
+    last_error: str | None = None
+    note: str | None = None
 
 
 class OrderDetail(OrderStatus):
@@ -105,6 +112,34 @@ class Shipment(BaseModel):
     status: str
 
 
+class Notification(BaseModel):
+    id: str
+    kind: str
+    title: str
+    text: str
+    order_id: str
+    at: str
+    read: bool
+
+
+class Notifications(BaseModel):
+    """The newest fifty; `unread` counts all there are."""
+
+    notifications: list[Notification]
+    unread: int
+
+
+class Bell(BaseModel):
+    """How many a person has not read, live; version: counts up with every change."""
+
+    unread: int
+    version: int
+
+
+class Unread(BaseModel):
+    unread: int
+
+
 class ProductsScreen(BaseModel):
     products: list[Product]
     stock: Part[StockLevels]
@@ -124,3 +159,9 @@ class OrderScreen(BaseModel):
     order: OrderDetail
     payment: Part[Payment]
     shipment: Part[Shipment]
+
+
+class NotificationsScreen(Notifications):
+    """topic: the name of the person's own live value, a Bell."""
+
+    topic: str
