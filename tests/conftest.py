@@ -26,7 +26,9 @@ def free_port() -> int:
         return port
 
 
-def wait_for_port(port: int, *, seconds: float = 20.0, process: subprocess.Popen[bytes] | None = None) -> None:
+def wait_for_port(
+    port: int, *, seconds: float = 20.0, process: subprocess.Popen[bytes] | None = None
+) -> None:
     """Return once something accepts on the port; raise when it does not in time or the process ended."""
     end = time.monotonic() + seconds
     while True:

@@ -78,13 +78,13 @@ async def notifications_screen(who: Principal) -> NotificationsScreen:
     )
 
 
-@shop.command("/api/orders", starts=order_saga, limit="30/minute", deadline=3)
+@shop.command("/api/orders", starts=order_saga, limit="60/minute", deadline=3)
 async def place_order(cart: Cart) -> OrderStatus:
     """Order what is in the basket."""
     return await orders.place(cart)
 
 
-@shop.command("/api/orders/{id}/cancel", starts=order_saga, limit="30/minute", deadline=3)
+@shop.command("/api/orders/{id}/cancel", starts=order_saga, limit="60/minute", deadline=3)
 async def cancel_order(id: str) -> OrderStatus:
     """Ask for an order to be undone while it is under way."""
     return await orders.cancel(id)
