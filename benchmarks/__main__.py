@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     plan = Plan(connections=given.connections, seconds=given.seconds or 2.0)
     if given.quick:
-        plan = Plan(connections=16, seconds=given.seconds or 0.3, warm_up=0.2, rounds=1)
+        plan = Plan(connections=given.connections, seconds=given.seconds or 0.3, warm_up=0.2, rounds=1)
     results = run.compare(contenders, plan)
     text = report.markdown(results, plan)
     print(text)
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("benchmark", nargs="?", default="fanout", choices=("fanout", "profile"))
     parser.add_argument("--quick", action="store_true", help="one short round: does it work at all?")
     parser.add_argument("--write", action="store_true", help=f"write the table to {report.RESULTS.name}")
-    parser.add_argument("--connections", type=int, default=64, help="open at once (default 64)")
+    parser.add_argument("--connections", type=int, default=16, help="open at once (default 16)")
     parser.add_argument("--seconds", type=float, help="of one run (default 2; profile 5)")
     names = [one.name for one in ALL]
     parser.add_argument("--only", action="append", choices=names, help="this contender (repeatable)")

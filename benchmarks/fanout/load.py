@@ -1,8 +1,8 @@
 """The load: so many connections, each asking again as soon as it is answered, for so many seconds.
 
-`wrk` where it is on PATH (and the seconds are whole, it knows no others), else a small one of our own; both on the CPU beside the contender's. Every request names
-another sku, so that nothing is answered from a cache or together with its neighbour, and every answer's status and
-length are looked at: a shortened screen is counted as wrong.
+`wrk` where it is on PATH and the seconds are whole (it knows no others), else a small one of our own; both on the CPU
+beside the contender's. Every request names another sku, so that nothing is answered from a cache or together with its
+neighbour, and every answer's status and length are looked at: a shortened screen is counted as wrong.
 """
 
 from __future__ import annotations

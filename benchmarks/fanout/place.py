@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import socket
 import sys
 import tempfile
 import urllib.request
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .bodies import KINDS
 from .issuer import Issuer
@@ -34,6 +36,16 @@ class Place:
         program = Program(command, log=log, cpu=CONTENDER, env=env)
         self._stack.callback(program.stop)
         return program
+
+    def stored(self) -> int:
+        """How many commands Valkey has carried out so far, those inside scripts included."""
+        parts = urlsplit(self.redis)
+        with socket.create_connection((parts.hostname, parts.port), timeout=10) as link:
+            link.sendall(b"INFO stats\r\n")
+            said = b""
+            while b"total_commands_processed:" not in said or not said.endswith(b"\r\n"):
+                said += link.recv(65536)
+        return int(said.partition(b"total_commands_processed:")[2].split(b"\r\n")[0])
 
     def answered(self) -> int:
         """How many calls the services have answered so far."""

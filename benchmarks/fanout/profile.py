@@ -32,9 +32,10 @@ def profile(contender: Contender, *, seconds: float, connections: int) -> str:
         entry.program.signal(signal.SIGUSR2)
         run = entry.run(connections, seconds)
         entry.program.stop()
-        stacks = [json.loads(line) for line in samples.read_text().splitlines()]
+        *stacks, collected = [json.loads(line) for line in samples.read_text().splitlines()]
     title = f"{contender.name}: {run.cpu:.0f} µs of CPU a request with the sampler, {run.rate:.0f} requests/s"
-    return "\n\n".join([title, *_tables(stacks, run.cpu)])
+    share = f"Collecting garbage took {collected:.2f} s of some {run.cpu * run.rate * seconds / 1e6:.2f} s of CPU."
+    return "\n\n".join([title, share, *_tables(stacks, run.cpu)])
 
 
 def _tables(stacks: list[tuple[int, list[str]]], cpu: float) -> list[str]:

@@ -21,7 +21,16 @@ of {warm_up:g} s; median (least–most).
 Trust the CPU time for a request and the ratios between rows of one run; requests a second and latencies hold for a
 quiet machine only.
 """
-_COLUMNS = ("CPU µs/request", "× the first", "requests/s", "p50 ms", "p99 ms", "RSS MB", "wrong")
+_COLUMNS = (
+    "CPU µs/request",
+    "× the first",
+    "requests/s",
+    "p50 ms",
+    "p99 ms",
+    "Redis commands/request",
+    "RSS MB",
+    "wrong",
+)
 
 
 def markdown(results: Sequence[Result], plan: Plan) -> str:
@@ -40,6 +49,7 @@ def markdown(results: Sequence[Result], plan: Plan) -> str:
             _cell(one.spread("rate")),
             _cell(one.spread("p50"), 1),
             _cell(one.spread("p99"), 1),
+            _cell(one.spread("stored"), 1),
             f"{one.memory:.0f}",
             str(one.wrong),
         ]

@@ -23,7 +23,7 @@ from .process import Program, free_port
 class Plan:
     """connections: open at once; seconds: of one run and of the warm-up; rounds: runs of each contender."""
 
-    connections: int = 64
+    connections: int = 16
     seconds: float = 2.0
     warm_up: float = 1.0
     rounds: int = 3
@@ -44,12 +44,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class Run:
-    """One run's figures; cpu: microseconds a request."""
+    """One run's figures; cpu: microseconds a request; stored: Redis commands a request, those in scripts
+    included."""
 
     cpu: float
     rate: float
     p50: float
     p99: float
+    stored: float
     wrong: int
 
 
@@ -102,7 +104,8 @@ class Entry:
     def run(self, connections: int, seconds: float) -> Run:
         """One run of the load."""
         self.program.idle()
-        before, seen = self.program.cpu(), self._where.answered()
+        stored, seen = self._where.stored(), self._where.answered()
+        before = self.program.cpu()
         self._asked += 1
         found = load.apply(
             Load(
@@ -117,9 +120,10 @@ class Entry:
             self._where.folder,
         )
         self.program.idle()
-        screens = (self._where.answered() - seen) / len(bodies.KINDS)
-        cpu = (self.program.cpu() - before) / max(screens, 1) * 1e6
-        return Run(cpu, found.rate, found.p50, found.p99, found.wrong)
+        screens = max(1, (self._where.answered() - seen) / len(bodies.KINDS))
+        cpu = (self.program.cpu() - before) / screens * 1e6
+        commands = (self._where.stored() - stored) / screens
+        return Run(cpu, found.rate, found.p50, found.p99, commands, found.wrong)
 
 
 def compare(contenders: Sequence[Contender], plan: Plan) -> list[Result]:

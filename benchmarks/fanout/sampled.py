@@ -1,15 +1,18 @@
 """`bff`'s command line with a sampler inside: `python -m benchmarks.fanout.sampled serve …`.
 
 SIGUSR2 begins: from then on the kernel's profiling timer (process CPU time, some 250 times a second) notes the stack
-that is running; the end of the process writes them to the file BENCH_SAMPLES, one JSON list of frames a line, the
-innermost first. Time in C counts for the Python function that called it.
+that is running, and the collector is timed; the end of the process writes it all to the file BENCH_SAMPLES: one JSON
+line a stack, the innermost frame first, and a last one with the collector's seconds. Time in C counts for the Python
+function that called it, time in the event loop itself (the kernel's reads among it) for the callback it ran next.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from types import CodeType, FrameType
@@ -19,6 +22,7 @@ EVERY = 0.001
 DEEP = 60
 
 _stacks: Counter[tuple[CodeType, ...]] = Counter()
+_collected = 0.0
 
 
 def _sample(number: int, frame: FrameType | None) -> None:
@@ -29,7 +33,13 @@ def _sample(number: int, frame: FrameType | None) -> None:
     _stacks[tuple(stack)] += 1
 
 
+def _collecting(phase: str, info: dict[str, int]) -> None:
+    global _collected
+    _collected += time.perf_counter() * (1 if phase == "stop" else -1)
+
+
 def _begin(number: int, frame: FrameType | None) -> None:
+    gc.callbacks.append(_collecting)
     signal.setitimer(signal.ITIMER_PROF, EVERY, EVERY)
 
 
@@ -40,6 +50,7 @@ def _write(path: Path) -> None:
         for stack, count in _stacks.items():
             frames = [f"{code.co_filename}:{code.co_qualname}" for code in stack]
             print(json.dumps([count, frames]), file=out)
+        print(json.dumps(_collected), file=out)
 
 
 if __name__ == "__main__":

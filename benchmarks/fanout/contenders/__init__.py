@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from . import bff_login, bff_public, starlette_aiohttp, starlette_httpx
+from . import bff_login, bff_public, starlette_aiohttp, starlette_guarded, starlette_httpx
 from .contender import Contender
 
 ALL: tuple[Contender, ...] = (
     bff_public.CONTENDER,
     bff_login.CONTENDER,
     starlette_aiohttp.CONTENDER,
+    starlette_guarded.CONTENDER,
     starlette_httpx.CONTENDER,
 )
 

@@ -6,7 +6,7 @@ from .contender import Contender, served_by_bff
 
 CONTENDER = Contender(
     "bff, login",
-    "the same, ES256 bearer token verified (remembered for a minute), limit per person, token passed on",
+    "as public, and ES256 bearer token verified (remembered for a minute), limit per person, token passed on",
     "/own/{sku}",
     token=True,
     start=served_by_bff,

@@ -1,0 +1,36 @@
+"""`make bench` works: a short round of every contender, and the profile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.fanout.contenders import ALL
+
+from ..conftest import ROOT
+
+
+def run(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_every_contender_answers_the_same_screen_and_has_a_row() -> None:
+    rows = [line.split(" | ") for line in run("--quick").splitlines() if line.startswith("| ")]
+    assert [row[0].removeprefix("| ") for row in rows] == ["contender", *(one.name for one in ALL)]
+    assert all(row[-1] == "0 |" for row in rows[1:])
+
+
+@pytest.mark.slow
+def test_the_profile_names_where_time_goes() -> None:
+    assert "bff/edge/screens.py:Screen.__call__" in run("profile", "--seconds", "1")
