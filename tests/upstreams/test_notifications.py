@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from openapi_spec_validator import validate
@@ -22,7 +22,10 @@ from upstreams.notifications.models import StatusEvent
 from upstreams.notifications.reception import PoisonError, understood
 from upstreams.notifications.settings import NotificationsSettings
 from upstreams.notifications.texts import wording_of
+from upstreams.orders.saga import Change, Order
+from upstreams.orders.work import status_event
 
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 GROUP = "notifications"
 DEAD = "events:notifications:dead"
 # What a crashed consumer left is taken over soon; three deliveries are the most.
@@ -32,24 +35,18 @@ QUICK = {"claim_idle_ms": 150, "max_deliveries": 3}
 def event_of(
     order: str, owner: str, status: str = "COMPLETED", *, sequence: int = 5, reason: str | None = None
 ) -> Event:
-    """The event as orders publishes it."""
-    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    """The event as orders itself writes it."""
     line = {"sku": "mug-01", "name": "Mug", "quantity": 2, "price_cents": 1890}
-    data = {
-        "status": status,
-        "step": "ship",
-        "attempt": 1,
-        "reason": reason,
+    asked = {
+        "id": order,
         "owner": owner,
         "mutation": "k-1",
-        "at": "2026-01-02T03:04:05.000Z",
         "data": {"lines": [line], "total_cents": 3780, "currency": "EUR"},
+        "traceparent": f"00-{'a' * 32}-{'b' * 16}-01",
     }
-    trace = f"00-{'a' * 32}-{'b' * 16}-01"
-    return Event("shop.order.status", "/services/orders", order, sequence, owner, data, at, trace)
-
-
-Publish = Callable[[str, bytes], Awaitable[None]]
+    told = {"version": sequence, "status": status, "step": "ship", "attempt": 1, "reason": reason}
+    told |= {"next_try_at": None, "last_error": None, "note": None}
+    return status_event(cast(Order, asked), cast(Change, told), AT)
 
 
 async def publish(redis_url: str, *events: Event, service: str = "orders") -> None:
