@@ -350,12 +350,13 @@ async def serving(app: Any, sock: socket.socket, *, lifespan: str = "on") -> Asy
     try:
         yield
     finally:
-        # Uvicorn looks only every 100 ms whether connections that their client has closed are gone.
-        for _ in range(20):
-            if not server.server_state.connections:
-                break
-            await asyncio.sleep(0.001)
-        await server.shutdown(sockets=[sock])
+        # What `server.shutdown()` does, without its 100 ms of waiting.
+        for listening in server.servers:
+            listening.close()
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        await server.lifespan.shutdown()
+        sock.close()
 
 
 @asynccontextmanager

@@ -119,9 +119,9 @@ def test_names_are_checked_and_unique() -> None:
     made.saga("order", SagaStatus)
     with pytest.raises(DeclarationError, match="twice"):
         made.saga("order", SagaStatus)
-    made.value("stock/{sku}", Thing)
+    made.value("stock/{sku}", Thing, public=True)
     with pytest.raises(DeclarationError, match="twice"):
-        made.value("stock/{id}", Thing)
+        made.value("stock/{id}", Thing, public=True)
 
 
 def test_a_page_that_is_not_there_is_refused(tmp_path: Path) -> None:

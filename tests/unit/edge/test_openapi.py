@@ -47,7 +47,7 @@ def made() -> Gateway:
         raise NotImplementedError
 
     gateway.saga("job", SagaStatus)
-    gateway.value("level/{sku}", Thing)
+    gateway.value("level/{sku}", Thing, public=True)
     return gateway
 
 
