@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     plan = Plan(connections=given.connections, seconds=given.seconds or 2.0)
     if given.quick:
-        plan = Plan(connections=given.connections, seconds=given.seconds or 0.3, warm_up=0.2, rounds=1)
+        plan = Plan(connections=given.connections, seconds=given.seconds or 0.3, warm_up=0, rounds=1)
     results = run.compare(contenders, plan)
     text = report.markdown(results, plan)
     print(text)

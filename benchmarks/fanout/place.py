@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from .bodies import KINDS
 from .issuer import Issuer
-from .process import AROUND, CONTENDER, Program, free_port
+from .process import AROUND, Program, free_port
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Place:
     _stack: ExitStack = field(repr=False)
 
     def start(self, name: str, command: list[str], env: dict[str, str]) -> Program:
-        """Start a contender on its CPU."""
+        """Start a contender; it is pinned once it serves: starting has all CPUs."""
         log = self.folder / f"{''.join(c if c.isalnum() else '-' for c in name)}.log"
-        program = Program(command, log=log, cpu=CONTENDER, env=env)
+        program = Program(command, log=log, cpu=None, env=env)
         self._stack.callback(program.stop)
         return program
 

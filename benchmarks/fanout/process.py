@@ -99,6 +99,12 @@ class Program:
                 return int(line.split()[1]) / 1024
         return 0.0
 
+    def pin(self, cpu: int | None) -> None:
+        """Move all its threads to one CPU."""
+        if cpu is not None:
+            for thread in Path(f"/proc/{self.pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), {cpu})
+
     def idle(self, seconds: float = 5.0) -> None:
         """Return once it has stopped working, or after so many seconds."""
         end = time.monotonic() + seconds

@@ -42,9 +42,11 @@ def _tables(stacks: list[tuple[int, list[str]]], cpu: float) -> list[str]:
     own: Counter[str] = Counter()
     below: Counter[str] = Counter()
     packages: Counter[str] = Counter()
+    paid: Counter[str] = Counter()
     for count, frames in stacks:
         own[frames[0]] += count
         packages[_package(frames[0])] += count
+        paid[_boundary(frames)] += count
         for name in set(frames):
             below[name] += count
     total = sum(own.values())
@@ -52,6 +54,8 @@ def _tables(stacks: list[tuple[int, list[str]]], cpu: float) -> list[str]:
         f"{total} samples. Own time by package:\n" + _table(packages, total, cpu),
         f"The {TOP} functions with the most time of their own (C they call included):\n"
         + _table(_short(own), total, cpu),
+        "Whom bff pays (each sample once: the last function of bff → whom it called; `loop`: a callback without "
+        "any of bff in it):\n" + _table(paid, total, cpu),
         f"The {TOP} functions of bff with the most time in and below them:\n"
         + _table(_short(_of_bff(below)), total, cpu),
     ]
@@ -66,8 +70,13 @@ def _table(counts: Counter[str], total: int, cpu: float) -> str:
 
 
 def _of_bff(counts: Counter[str]) -> Counter[str]:
+    return Counter({name: count for name, count in counts.items() if _at_work(name)})
+
+
+def _at_work(name: str) -> bool:
+    """A function of bff, without those the whole process stands in."""
     mine = f"{ROOT / 'bff'}/"
-    return Counter({name: count for name, count in counts.items() if name.startswith(mine)})
+    return name.startswith(mine) and not name.startswith((f"{mine}cli/", f"{mine}edge/server.py"))
 
 
 def _short(counts: Counter[str]) -> Counter[str]:
@@ -84,6 +93,16 @@ def _relative(name: str) -> str:
     return name
 
 
+def _boundary(frames: list[str]) -> str:
+    """The innermost function of bff and what it called; a callback of the loop with nothing of bff in it by name."""
+    place = next((at for at, name in enumerate(frames) if _at_work(name)), None)
+    if place is None:
+        runner = next((at for at, name in enumerate(frames) if name.endswith(":Runner.run")), len(frames))
+        return f"loop → {_relative(frames[max(0, runner - 1)])}"
+    inner = f" → {_relative(frames[place - 1])}" if place else ""
+    return _relative(frames[place]) + inner
+
+
 def _package(name: str) -> str:
     """A library's name, `python` for the standard library, a room for bff's own."""
     path = name.rpartition(":")[0]
@@ -95,4 +114,6 @@ def _package(name: str) -> str:
         return short.partition("/")[0]
     if path.startswith("<"):
         return path
+    if path.startswith(f"{ROOT}/"):
+        return short.partition("/")[0]
     return f"python {Path(short).parts[0].removesuffix('.py')}"

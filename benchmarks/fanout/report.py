@@ -38,6 +38,11 @@ def markdown(results: Sequence[Result], plan: Plan) -> str:
     base = results[0].spread("cpu").median
     lines = [
         _INTRO.format(**vars(plan)),
+        *(
+            ["One cold round: it shows that everything works, its figures mean little.\n"]
+            if plan.warm_up == 0
+            else []
+        ),
         f"| contender | {' | '.join(_COLUMNS)} |",
         "|---" * (len(_COLUMNS) + 1) + "|",
     ]

@@ -16,12 +16,12 @@ from . import bodies, load, place
 from .contenders import Contender
 from .load import Load
 from .place import Place
-from .process import Program, free_port
+from .process import CONTENDER, Program, free_port
 
 
 @dataclass(frozen=True)
 class Plan:
-    """connections: open at once; seconds: of one run and of the warm-up; rounds: runs of each contender."""
+    """connections: open at once; seconds: of one run; warm_up: seconds, 0 for none; rounds: runs of each contender."""
 
     connections: int = 16
     seconds: float = 2.0
@@ -100,6 +100,7 @@ class Entry:
         except (OSError, ValueError) as error:
             raise ValueError(f"{self.contender.name}: {error}; {self.program.last_words()}") from error
         self.length = len(body)
+        self.program.pin(CONTENDER)
 
     def run(self, connections: int, seconds: float) -> Run:
         """One run of the load."""
@@ -136,7 +137,7 @@ def compare(contenders: Sequence[Contender], plan: Plan) -> list[Result]:
             entries.append(Entry(where, contender, command, env, port))
         for entry in entries:
             entry.check()
-        for entry in entries:
+        for entry in entries if plan.warm_up else []:
             entry.run(plan.connections, plan.warm_up)
         results = [Result(contender) for contender in contenders]
         for _ in range(plan.rounds):
