@@ -380,7 +380,7 @@ async def running(
         app = mount(gateway) if mount else gateway
         async with (
             serving(app, sock, lifespan=lifespan),
-            httpx.AsyncClient(base_url=url + prefix, trust_env=False) as client,
+            httpx.AsyncClient(base_url=url + prefix, trust_env=False, verify=False) as client,
         ):
             try:
                 yield World(client, scripted, gateway, url + prefix)
