@@ -17,7 +17,8 @@ import pytest
 
 from ..conftest import Program, free_port, start_program, wait_for_port
 from ..unit.edge.issuing import ISSUER
-from .gateway import Asked, Scripted, bearer, keyed, upstream
+from .gateway import bearer, keyed
+from .scripted import Asked, Scripted, upstream
 from .upstream import http
 
 
