@@ -94,7 +94,7 @@ class Search(BaseModel):
 
 def declare(settings: Settings | None = None) -> Gateway:
     """Every kind of route once."""
-    gateway = Gateway("wire", deadline=0.6, settings=settings)
+    gateway = Gateway("wire", deadline=1.2, settings=settings)
     job = gateway.saga("job", Job)
     gateway.value("level/{sku}", Thing, public=True)
     here = Path(__file__).parent
@@ -164,11 +164,11 @@ def declare(settings: Settings | None = None) -> Gateway:
     async def both_written() -> Thing:
         return Thing(name="written")
 
-    @gateway.command("/api/things/{how}", deadline=0.3)
+    @gateway.command("/api/things/{how}", deadline=3)
     async def make(how: str, wish: Wish) -> Thing:
         return await shelf.make(how, wish)
 
-    @gateway.command("/api/unsafe/{how}", deadline=0.3, safe=False)
+    @gateway.command("/api/unsafe/{how}", deadline=3, safe=False)
     async def make_unsafe(how: str, wish: Wish) -> Thing:
         return await shelf.make(how, wish)
 
@@ -216,13 +216,13 @@ class World:
         return await self.client.get(path, headers=bearer(subject) | headers)
 
 
-def settings_for(redis_url: str, upstream: int, **changes: Any) -> Settings:
+def settings_for(redis_url: str, upstream: int, patience: float, **changes: Any) -> Settings:
     base: dict[str, Any] = {
         "redis": {"url": redis_url, "timeout": 0.3},
         "upstreams": {
             "shelf": {
                 "url": f"http://127.0.0.1:{upstream}",
-                "timeout": 0.25,
+                "timeout": patience,
                 "breaker": {"failures": 1000, "open_for": 60},
             }
         },
@@ -269,9 +269,11 @@ async def running(
     mount: Callable[[Gateway], Any] | None = None,
     lifespan: str = "on",
     prefix: str = "",
+    patience: float = 0.4,
     **changes: Any,
 ) -> AsyncIterator[World]:
-    """The gateway and its upstream. mount: what to serve instead, made of the gateway; changes: settings."""
+    """The gateway and its upstream. mount: what to serve instead, made of the gateway; patience: seconds it gives the
+    upstream; changes: settings."""
     sock = socket.socket(
         socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
     )  # without the protocol named, asyncio leaves Nagle on
@@ -279,7 +281,7 @@ async def running(
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     async with upstream() as scripted:
         changes = {"public_url": url + prefix} | changes
-        gateway = declare(settings_for(redis_url, scripted.port, **changes))
+        gateway = declare(settings_for(redis_url, scripted.port, patience, **changes))
         app = mount(gateway) if mount else gateway
         async with (
             serving(app, sock, lifespan=lifespan),

@@ -95,7 +95,7 @@ async def test_another_payload_under_the_same_key_is_422(redis_url: str) -> None
 
 
 async def test_the_same_command_in_flight_is_409_with_retry_after(redis_url: str) -> None:
-    async with running(redis_url) as world:
+    async with running(redis_url, patience=3) as world:
         gate = world.upstream.answers["/things/gate"] = Gate()
         first = asyncio.create_task(
             world.client.post("/api/things/gate", headers=keyed("k"), json=WISH), name="first"
@@ -173,7 +173,7 @@ async def test_where_repeating_is_not_safe_an_unknown_outcome_is_said_and_not_re
 
 
 async def test_a_command_whose_client_left_is_carried_out_once_and_its_outcome_kept(redis_url: str) -> None:
-    async with running(redis_url) as world:
+    async with running(redis_url, patience=3) as world:
         gate = world.upstream.answers["/things/gate"] = Gate()
         body = json.dumps(WISH).encode()
         lines = ["POST /api/things/gate HTTP/1.1", "host: x", "content-type: application/json"]

@@ -58,7 +58,7 @@ async def test_each_failure_is_its_word_in_an_optional_part_and_its_status_in_a_
         began = time.monotonic()
         part = await world.get(f"/api/optional/{how}")
         assert part.status_code == 200
-        assert time.monotonic() - began < 0.7
+        assert time.monotonic() - began < 1.2
         assert part.json()["extra"] == {
             "state": "missing",
             "reason": reason,
@@ -109,7 +109,7 @@ async def test_an_optional_part_does_not_take_longer_than_its_within(redis_url: 
         await world.get("/api/quick/ok")
         began = time.monotonic()
         answer = await world.get("/api/quick/silent")
-        assert time.monotonic() - began < 0.2, "the attempt's own timeout would be 0.25 s"
+        assert time.monotonic() - began < 0.35, "the attempt's own timeout would be 0.4 s"
         assert answer.json()["extra"]["reason"] == "timeout"
 
 
@@ -118,7 +118,7 @@ async def test_a_view_that_never_ends_is_cut_at_its_deadline(redis_url: str) -> 
         began = time.monotonic()
         answer = await world.client.get("/api/sleepy")
         assert (answer.status_code, answer.json()["code"]) == (504, "timeout")
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 1
 
 
 async def test_a_public_screen_is_as_fresh_as_its_least_fresh_part(redis_url: str) -> None:
