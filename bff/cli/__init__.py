@@ -1,4 +1,4 @@
-"""The command line: `bff serve | check | routes module:gateway`."""
+"""The command line: `bff serve | check | routes module:gateway`, `bff events dead | replay`."""
 
 from .main import main
 

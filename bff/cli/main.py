@@ -16,7 +16,7 @@ from ..calls.errors import collecting
 from ..edge import settings as settings_file
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings
-from . import check, routes
+from . import check, events, routes
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,6 +36,12 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument(
             "target", metavar="module:gateway", help="where the Gateway is, for example web.shop.gateway:shop"
         )
+    events_parser = commands.add_parser("events", help="events that could not be used")
+    what = events_parser.add_subparsers(dest="events", required=True)
+    dead = what.add_parser("dead", help="list them, oldest first, as JSON lines")
+    dead.add_argument("--count", type=int, default=100, help="at most so many (100)")
+    again = what.add_parser("replay", help="put them back into their streams")
+    again.add_argument("id", nargs="+", help="ids from `bff events dead`, or all")
     return parser
 
 
@@ -60,6 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     given = _parser().parse_args(arguments)
     try:
+        if given.command == "events":
+            settings = settings_file.load()
+            if given.events == "dead":
+                return events.dead(settings, given.count)
+            return events.replay(settings, given.id)
         if given.command == "check":
             return _check(given.target)
         gateway = load(given.target)

@@ -87,5 +87,49 @@ class EventBus:
         await self._reader.aclose()
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """id: its place among the dead letters; event: as it was read; why: what was wrong with it."""
+
+    id: str
+    event: BusEvent
+    why: str
+
+
+class DeadLetters:
+    """What was set aside, oldest first. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    async def listed(self, count: int, *, after: str = "-") -> list[DeadLetter]:
+        """At most `count`, beginning behind `after` (an id, or "-" for the oldest)."""
+        with reaching("dead letters"):
+            client: Any = self._link.client
+            rows = await client.xrange(DEAD, "-" if after == "-" else f"({after}", "+", count=count)
+        return [_dead(id, fields) for id, fields in rows]
+
+    async def replay(self, id: str) -> bool:
+        """Put one back at the end of its stream; False when there is none of that id.
+
+        Its stream comes first, its place here is cleared after: a crash between repeats the event, which the journal
+        drops.
+        """
+        with reaching("replaying a dead letter"):
+            client: Any = self._link.client
+            rows = await client.xrange(DEAD, id, id)
+            if not rows:
+                return False
+            letter = _dead(*rows[0])
+            await client.xadd(letter.event.stream, {_FIELD: letter.event.body or b""})
+            await client.xdel(DEAD, id)
+        return True
+
+
+def _dead(id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
+    event = BusEvent(fields[b"stream"].decode(), fields[b"id"].decode(), fields[b"body"])
+    return DeadLetter(id.decode(), event, fields[b"why"].decode())
+
+
 def _position_key(stream: str) -> str:
     return f"bff:{{ingest:{stream}}}:position"

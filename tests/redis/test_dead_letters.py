@@ -1,0 +1,110 @@
+"""A poison event as an operator meets it: it stops nobody, is listed, and is replayed and told once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+from redis.asyncio import Redis
+
+from bff.calls import SagaStatus
+from bff.live import Ingester, Registry
+from bff.stores.journal import Journal
+from bff.stores.link import RedisLink
+from bff.stores.values import Values
+from tests.conftest import ROOT
+
+OWNER = "https://issuer|ada"
+STREAM = "events:orders:0"
+
+
+class Strict(SagaStatus):
+    """A model that does not know what services already say: the mistake to mend."""
+
+    data: int
+
+
+def event(saga: str, version: int, data: object, status: str = "COMPLETED") -> bytes:
+    at = datetime.now(UTC).isoformat()
+    return json.dumps(
+        {
+            "specversion": "1.0",
+            "id": f"{saga}:{version}",
+            "source": "/services/orders",
+            "type": "shop.order.status",
+            "subject": saga,
+            "sequence": str(version),
+            "data": {"status": status, "step": "ship", "owner": OWNER, "at": at, "data": data},
+        }
+    ).encode()
+
+
+def bff(redis_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bff", "events", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "BFF_REDIS__URL": redis_url},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+async def ingest(link: RedisLink, model: type[SagaStatus], saga: str) -> None:
+    """Run an ingester with this model until the journal knows the saga."""
+    journal = Journal(link)
+    async with (
+        asyncio.timeout(10),
+        Ingester(link, journal, Values(link), Registry({"order": model}, {}), [STREAM], block=0.1),
+    ):
+        while await journal.saga(OWNER, "order", saga) is None:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_poison_event_is_listed_and_replayed_after_the_mend_and_told_once(redis_url: str) -> None:
+    async with RedisLink(redis_url) as link, Redis.from_url(redis_url) as redis:
+        await redis.xadd(STREAM, {"event": event("poisoned", 1, {"lines": []})})
+        await redis.xadd(STREAM, {"event": event("healthy", 1, 7)})
+        await ingest(link, Strict, "healthy")
+        assert await Journal(link).saga(OWNER, "order", "poisoned") is None
+
+        listed = bff(redis_url, "dead")
+        assert listed.returncode == 0, listed.stderr
+        [letter] = [json.loads(line) for line in listed.stdout.splitlines()]
+        assert letter["stream"] == STREAM and "data" in letter["why"] and "poisoned" in letter["body"]
+
+        unknown = bff(redis_url, "replay", "1-1")
+        assert unknown.returncode == 1 and "not among the dead letters" in unknown.stdout
+        assert "replayed" in bff(redis_url, "replay", letter["id"]).stdout
+        assert bff(redis_url, "dead").stdout == ""
+
+        await ingest(link, SagaStatus, "poisoned")
+        # Sent in once more by a careless hand: the journal has it already.
+        await redis.xadd(STREAM, {"event": event("poisoned", 1, {"lines": []})})
+        await redis.xadd(STREAM, {"event": event("last", 1, 1)})
+        await ingest(link, SagaStatus, "last")
+        opened = await Journal(link).open(OWNER, None)
+        assert sum(b"poisoned" in entry for entry in opened.entries) == 1
+        assert opened.position is not None and opened.position.offset == 3
+
+
+async def test_replaying_all_takes_each_once_and_what_is_still_wrong_comes_back(redis_url: str) -> None:
+    async with RedisLink(redis_url) as link, Redis.from_url(redis_url) as redis:
+        for number in range(3):
+            await redis.xadd(STREAM, {"event": event(f"bad-{number}", 1, "text")})
+        await redis.xadd(STREAM, {"event": event("good", 1, 1)})
+        await ingest(link, Strict, "good")
+        assert bff(redis_url, "replay", "all").stdout.count("replayed") == 3
+        await redis.xadd(STREAM, {"event": event("after", 1, 1)})
+        await ingest(link, Strict, "after")
+        assert len(bff(redis_url, "dead").stdout.splitlines()) == 3
+
+
+def test_redis_away_is_said_by_name() -> None:
+    away = bff("redis://127.0.0.1:1/0", "dead")
+    assert away.returncode == 1 and "BFF_REDIS__URL" in away.stderr
