@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import Receive, Scope, Send
+
+
+def in_order(paths: Iterable[str]) -> list[str]:
+    """Plain segments before parameters, so that /orders/new is not taken for the order called new."""
+    return sorted(paths, key=lambda path: [segment.startswith("{") for segment in path.split("/")])
 
 
 class Routes:

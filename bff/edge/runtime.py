@@ -47,7 +47,7 @@ from .own import Bytes, Limited, LiveRoute, SagaRoute, SnapshotRoute
 from .page import Html, assets
 from .problem import Problem
 from .provider import Provider
-from .routes import Routes
+from .routes import Routes, in_order
 from .screens import Screen
 from .session import Sessions
 from .settings import Settings
@@ -153,10 +153,12 @@ class Runtime:
     def _routes(self) -> list[BaseRoute]:
         gateway, health = self.gateway, Health(self)
         routes: list[BaseRoute] = [
-            Route(view.path, Screen(view, self), methods=["GET"]) for view in gateway.views.values()
+            Route(path, Screen(gateway.views[path], self), methods=["GET"])
+            for path in in_order(gateway.views)
         ]
         routes += [
-            Route(one.path, CommandRoute(one, self), methods=["POST"]) for one in gateway.commands.values()
+            Route(path, CommandRoute(gateway.commands[path], self), methods=["POST"])
+            for path in in_order(gateway.commands)
         ]
         routes += [
             Route("/bff/live", LiveRoute(self), methods=["GET"]),

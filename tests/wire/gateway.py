@@ -113,6 +113,10 @@ def declare(settings: Settings | None = None) -> Gateway:
         thing, extra = await together(shelf.thing("ok"), optional(shelf.thing(how)))
         return Optional(thing=thing, extra=extra)
 
+    @gateway.view("/api/required/plain")
+    async def plain() -> Thing:
+        return Thing(name="plain")
+
     @gateway.view("/api/quick/{how}")
     async def quick(how: str) -> Optional:
         thing, extra = await together(shelf.thing("ok"), optional(shelf.thing(how), within=0.06))

@@ -184,6 +184,12 @@ async def test_a_public_call_carries_no_token_even_when_somebody_is_signed_in(re
         assert world.upstream.last.headers["authorization"].startswith("Bearer ey")
 
 
+async def test_a_plain_address_wins_over_one_with_a_parameter_that_was_declared_first(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        assert (await world.get("/api/required/plain")).json() == {"name": "plain"}
+        assert world.upstream.asked == []
+
+
 async def test_head_is_the_get_without_its_body(redis_url: str) -> None:
     async with running(redis_url) as world:
         got = await world.client.get("/api/open/ok")

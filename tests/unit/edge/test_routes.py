@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from bff.edge.routes import in_order
+
+
+def test_a_plain_segment_is_looked_at_before_a_parameter_wherever_it_was_declared() -> None:
+    declared = ["/a/{id}", "/{x}", "/a/{id}/b", "/a/new", "/a/{id}/{b}", "/a", "/{x}/b"]
+    ordered = in_order(declared)
+    for plain, parameter in [
+        ("/a/new", "/a/{id}"),
+        ("/a", "/{x}"),
+        ("/a/{id}/b", "/a/{id}/{b}"),
+        ("/a/new", "/{x}/b"),
+    ]:
+        assert ordered.index(plain) < ordered.index(parameter)
+    assert sorted(ordered) == sorted(declared)
