@@ -15,7 +15,7 @@ from urllib.parse import quote
 from pydantic_core import to_json
 
 from .call import Call, Method
-from .errors import DeclarationError, declaring
+from .errors import DeclarationError, Refused, declaring
 from .owner import Owner
 
 T = TypeVar("T")
@@ -124,8 +124,9 @@ class Upstream:
                 raise DeclarationError(f"{name}: {template} needs {match.group(1)}=…") from None
             text = _text(value)
             if text in ("", ".", ".."):
-                # An empty or dotted segment would change which resource the path names.
-                raise ValueError(f"{name}: {match.group(1)}={text!r} cannot stand in a path")
+                # An empty or dotted segment would change which resource the path names. The value is often a
+                # client's own, so it is refused as the service would refuse a name it does not know.
+                raise Refused(self.owner, name, f"{match.group(1)}={text!r} names nothing.", status=404)
             return quote(text, safe="")
 
         path = _PARAMETER.sub(fill, template)

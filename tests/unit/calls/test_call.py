@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Upstream
-from bff.calls import NoScope
+from bff.calls import NoScope, Refused
 
 
 class Thing(BaseModel):
@@ -52,8 +52,9 @@ def test_path_parameters_are_percent_encoded_whole() -> None:
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
 def test_a_segment_that_would_change_the_path_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="cannot stand in a path"):
+    with pytest.raises(Refused, match="names nothing") as raised:
         store.thing(name)
+    assert (raised.value.status, raised.value.owner.team) == (404, "Store")
 
 
 def test_the_rest_becomes_the_query_in_order_with_lists_repeated_and_none_left_out() -> None:
