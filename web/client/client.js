@@ -41,6 +41,8 @@ export function createClient(options = {}) {
   /** @type {Set<() => void>} */
   const listeners = new Set();
   let gaps = 0;
+  /** @type {number | null} */
+  let heardAt = null;
   /** @type {string | null} */
   let owner = null;
 
@@ -67,6 +69,7 @@ export function createClient(options = {}) {
 
   /** @param {import('./stream.js').LiveEvent} event */
   function onEvent(event) {
+    heardAt = Date.now();
     const verdict = store.apply(event);
     if (verdict === 'gap') {
       gaps += 1;
@@ -95,6 +98,12 @@ export function createClient(options = {}) {
   return {
     /** @type {Readable<import('./stream.js').StreamState>} */
     connection: source.state,
+
+    /**
+     * How far the journal has been followed, and when the stream last said anything, a beat included (milliseconds since
+     * 1970; null before the first word). Asked for, not told: it changes without anything else changing.
+     */
+    pulse: () => ({ position: store.cursor(), heardAt }),
 
     /**
      * Follow this person's journal, and take up what a reload interrupted.

@@ -93,8 +93,8 @@ def gateway_environment(redis_url: str) -> dict[str, str]:
     }
 
 
-async def _serve(fleet: Fleet, settings: Settings) -> None:
-    panel = Panel(fleet, shop)
+async def _serve(fleet: Fleet, settings: Settings, store: embedded.Store) -> None:
+    panel = Panel(fleet, shop, store, ISSUER, SECRET)
     watch = asyncio.create_task(fleet.watch())
     try:
         await run(shop, settings, panel, ready=_say_open)
@@ -120,7 +120,7 @@ def main() -> int:
         )
         print("Starting the shop:", flush=True)
         store = embedded.start(HOME / "valkey", os.environ.get("REDIS_URL"))
-        print(f"  ready  {'valkey':<12} {store.url}", flush=True)
+        print(f"  ready  {'valkey':<13} {store.url}", flush=True)
         services = tuple(Service(name, port) for name, port in PORTS.items())
         fleet = Fleet(services, service_environment(store.url, HOME / "data"), HOME / "logs")
         fleet.start()
@@ -128,7 +128,7 @@ def main() -> int:
         telemetry.log_to_stderr(settings.telemetry.log_level)
         loop = uvicorn.Config(shop, loop="uvloop").get_loop_factory()
         with asyncio.Runner(loop_factory=loop) as runner:
-            runner.run(_serve(fleet, settings))
+            runner.run(_serve(fleet, settings, store))
     except (CannotStart, DeclarationError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,8 +1,14 @@
-"""The demo's switches under /demo: break the services and see what the page makes of it. Served only by demo.py."""
+"""The demo's switches under /demo: break the system and see what the page makes of it. Served only by demo.py.
+
+Promises that every switch can be put back, and that what it shows is how things are: faults are asked of the
+services, breakers and streams of the running gateway. Refuses writes without the header `X-BFF: 1`.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -11,25 +17,39 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from .processes import Fleet
+from bff import Gateway
+
+from .desk import Desk
+from .embedded import Store
+from .processes import Fleet, Service
+from .scenes import CannotPlay, Stage
 
 SWITCHES = ("latency_ms", "error_rate", "refuse", "hold", "match", "times")
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Panel:
-    """An ASGI application in front of the gateway: /demo is its own, everything else goes through."""
+    """An ASGI application in front of the gateway: /demo is its own, everything else goes through.
 
-    def __init__(self, fleet: Fleet, gateway: ASGIApp) -> None:
+    issuer, secret  for the operator's token
+    """
+
+    def __init__(self, fleet: Fleet, gateway: Gateway, store: Store, issuer: str, secret: str) -> None:
         self._fleet = fleet
         self._gateway = gateway
         self._client = httpx.AsyncClient(transport=AiohttpTransport(), timeout=2.0, trust_env=False)
+        self._stage = Stage(fleet, store, self._client)
+        self._desk = Desk(self._client, issuer, secret, fleet.named("orders").url)
         self._own = Starlette(
             routes=[
                 Route("/demo/state", self._state),
-                Route("/demo/faults/{service}", self._faults, methods=["POST"]),
-                Route("/demo/kill/{service}", self._kill, methods=["POST"]),
+                Route("/demo/faults/{service}", _guarded(self._faults), methods=["POST"]),
+                Route("/demo/kill/{service}", _guarded(self._kill), methods=["POST"]),
+                Route("/demo/scenes", _guarded(self._lift_all), methods=["DELETE"]),
+                Route("/demo/scenes/{name}", _guarded(self._play), methods=["POST", "DELETE"]),
+                Route("/demo/orders/{id}/{operation}", _guarded(self._operate), methods=["POST"]),
             ]
         )
 
@@ -38,27 +58,69 @@ class Panel:
         await (self._own if own else self._gateway)(scope, receive, send)
 
     async def close(self) -> None:
+        """Let everything go that a scene holds or has stopped."""
+        await self._stage.close()
         await self._client.aclose()
 
+    # ---- looking ---------------------------------------------------------------------------------------------
+
     async def _state(self, request: Request) -> Response:
-        services = []
-        for service in self._fleet.services:
-            faults: dict[str, Any] = {}
-            with contextlib.suppress(httpx.HTTPError, ValueError):
-                faults = (await self._client.get(f"{service.url}/faults")).json()
-            services.append(
-                {
-                    "name": service.name,
-                    "pid": service.process.pid if service.process else None,
-                    "up": service.up,
-                    "faults": {name: faults.get(name) for name in (*SWITCHES, "held")},
-                }
-            )
-        return JSONResponse({"services": services}, headers={"cache-control": "no-store"})
+        services, stuck = await asyncio.gather(
+            asyncio.gather(*(self._service(service) for service in self._fleet.services)), self._stuck()
+        )
+        runtime = self._gateway.runtime
+        state = {
+            "services": services,
+            "scenes": self._stage.state({one["name"]: one["faults"] for one in services}),
+            "gateway": {
+                "breakers": {name: lane.breaker.state for name, lane in runtime.chain.lanes.items()},
+                "streams": runtime.hub.count,
+            }
+            if runtime
+            else {"breakers": {}, "streams": 0},
+            "redis": self._stage.store_state(),
+            "stuck": stuck,
+        }
+        return JSONResponse(state, headers={"cache-control": "no-store"})
+
+    async def _service(self, service: Service) -> dict[str, Any]:
+        faults: dict[str, Any] = {}
+        with contextlib.suppress(httpx.HTTPError, ValueError):
+            faults = (await self._client.get(f"{service.url}/faults")).json()
+        return {
+            "name": service.name,
+            "pid": service.process.pid if service.process else None,
+            "up": service.up,
+            "faults": {name: faults.get(name) for name in (*SWITCHES, "held")},
+        }
+
+    async def _stuck(self) -> list[dict[str, Any]]:
+        with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+            return await self._desk.stuck()
+        return []
+
+    # ---- pressing --------------------------------------------------------------------------------------------
+
+    async def _play(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        try:
+            if request.method == "DELETE":
+                await self._stage.lift(name)
+            else:
+                await self._stage.play(name)
+        except KeyError:
+            return _problem(404, "There is no such scene.")
+        except CannotPlay as error:
+            return _problem(409, str(error))
+        except httpx.HTTPError:
+            return _problem(503, "A service of this scene is not up.")
+        return JSONResponse({"scene": name, "active": request.method == "POST"})
+
+    async def _lift_all(self, request: Request) -> Response:
+        await self._stage.lift_all()
+        return JSONResponse({"scenes": "lifted"})
 
     async def _faults(self, request: Request) -> Response:
-        if (refusal := _foreign(request)) is not None:
-            return refusal
         try:
             service = self._fleet.named(request.path_params["service"])
             body = await request.json()
@@ -73,20 +135,33 @@ class Panel:
         return JSONResponse(answer.json(), status_code=answer.status_code)
 
     async def _kill(self, request: Request) -> Response:
-        if (refusal := _foreign(request)) is not None:
-            return refusal
         try:
             pid = self._fleet.kill(request.path_params["service"])
         except KeyError:
             return _problem(404, "There is no such service, or it is down already.")
         return JSONResponse({"killed": pid})
 
+    async def _operate(self, request: Request) -> Response:
+        try:
+            answer = await self._desk.operate(request.path_params["id"], request.path_params["operation"])
+        except KeyError:
+            return _problem(404, "There is no such operation.")
+        except httpx.HTTPError:
+            return _problem(503, "Orders or identity is not up.")
+        if not answer.is_success:
+            return _problem(409, f"Orders refused with {answer.status_code}.")
+        return JSONResponse({"done": request.path_params["operation"]}, status_code=202)
 
-def _foreign(request: Request) -> Response | None:
+
+def _guarded(endpoint: Endpoint) -> Endpoint:
     """Another site's page must not be able to press these switches."""
-    if request.headers.get("x-bff") != "1":
-        return _problem(403, "Send the header X-BFF: 1.")
-    return None
+
+    async def guarded(request: Request) -> Response:
+        if request.headers.get("x-bff") != "1":
+            return _problem(403, "Send the header X-BFF: 1.")
+        return await endpoint(request)
+
+    return guarded
 
 
 def _problem(status: int, detail: str) -> Response:

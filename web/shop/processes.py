@@ -61,7 +61,7 @@ class Fleet:
                         f"{service.name} did not start; its log is {self.logs / service.name}.log"
                     )
                 time.sleep(0.05)
-            print(f"  ready  {service.name:<12} {service.url}", flush=True)
+            print(f"  ready  {service.name:<13} {service.url}", flush=True)
 
     def _spawn(self, service: Service) -> None:
         with (self.logs / f"{service.name}.log").open("ab") as log:

@@ -3,6 +3,14 @@ export function createClient(options?: ClientOptions): {
     /** @type {Readable<import('./stream.js').StreamState>} */
     connection: Readable<import("./stream.js").StreamState>;
     /**
+     * How far the journal has been followed, and when the stream last said anything, a beat included (milliseconds since
+     * 1970; null before the first word). Asked for, not told: it changes without anything else changing.
+     */
+    pulse: () => {
+        position: string | null;
+        heardAt: number | null;
+    };
+    /**
      * Follow this person's journal, and take up what a reload interrupted.
      * @param {{owner: string}} who  Anything that names the person, the token's `sub` for one.
      * @returns {import('./operation.js').Operation[]} What was taken up.

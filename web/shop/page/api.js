@@ -1,5 +1,6 @@
 /** Screens as the gateway composes them: data, or the problem it had. */
 import { ProblemError, networkProblem, readProblem } from '/client/index.js';
+import { note } from './timings.js';
 
 const PATIENCE = 10_000; // milliseconds; the gateway's own deadline is far below
 
@@ -10,6 +11,7 @@ const PATIENCE = 10_000; // milliseconds; the gateway's own deadline is far belo
  */
 export async function fetchJson(path, init = {}) {
   let response;
+  const began = performance.now();
   try {
     response = await fetch(path, {
       credentials: 'same-origin',
@@ -17,6 +19,7 @@ export async function fetchJson(path, init = {}) {
       headers: { Accept: 'application/json', 'X-BFF': '1', ...init.headers },
       signal: AbortSignal.timeout(PATIENCE),
     });
+    if (path.startsWith('/api/screens/')) note(path, began, response);
     if (response.ok) return await response.json();
   } catch (error) {
     throw new ProblemError(networkProblem(error));

@@ -38,6 +38,14 @@ export const cancelOrder = client.define('cancel-order', {
   until: (state, { id, version }) => (state.sagas.get(id)?.version ?? Infinity) > version,
 });
 
+/** The bell is silent at once; it rings again with the server's next word if there is more. */
+export const readAll = client.define('read-notifications', {
+  request: () => ({ url: '/api/notifications/read' }),
+  apply(draft, /** @type {{topic: string}} */ { topic }) {
+    draft.value(topic, (bell) => ({ ...bell, unread: 0 }));
+  },
+});
+
 /** What a screen knows of the shelf joins what the stream knows: the newer version wins. @param {{sku: string, available: number, version: number}[]} levels */
 export function learnStock(levels) {
   client.observe(

@@ -1,7 +1,8 @@
 /** The page, put together. */
+import { startBell } from './bell.js';
 import { startHeader } from './header.js';
 import { follow, tellOfOrders } from './notices.js';
-import { startPanel } from './panel.js';
+import { startPanel } from './panel/panel.js';
 import { recognise } from './person.js';
 import { route, startRouter } from './router.js';
 import { toast } from './toast.js';
@@ -20,6 +21,7 @@ route(/^\/orders\/([\w.~-]+)$/, order);
 route(/./, lost);
 
 startHeader();
+startBell();
 tellOfOrders();
 
 // The person first: a view of their own would otherwise ask a visitor to sign in for a moment.

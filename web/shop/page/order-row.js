@@ -1,11 +1,12 @@
 /** One order in the list, updated in place as it moves. */
 import { drawing } from './art.js';
+import { countdown } from './countdown.js';
 import { fill, h, say } from './dom.js';
 import { money, shortId, time } from './format.js';
 import { putBack } from './notices.js';
 import { keyOf, operationOf } from './orders.js';
 import { createTrack } from './track.js';
-import { label, message, mood } from './words.js';
+import { label, message, mood, trying } from './words.js';
 
 /** @typedef {import('/client/index.js').Saga} Order */
 
@@ -24,13 +25,21 @@ export function itemsOf(order) {
 /** @param {Order} order  What to say and offer beyond the line with its stops. */
 export function verdict(order) {
   const said = message(order);
-  if (!said) return null;
+  const again = trying(order);
+  if (!said && !again) return null;
   const operation = operationOf(keyOf(order));
   const over = order.status === 'COMPENSATED' || order.status === 'REJECTED';
   return h(
     'div',
-    { class: 'verdict', 'data-tone': said.tone, 'data-test': 'verdict' },
-    h('p', {}, h('strong', {}, said.happened), ' ', said.next),
+    { class: 'verdict', 'data-tone': said?.tone ?? 'warn', 'data-test': 'verdict' },
+    said && h('p', {}, h('strong', {}, said.happened), ' ', said.next),
+    again &&
+      h(
+        'p',
+        { class: 'trying', 'data-test': 'trying', 'data-attempt': again.attempt },
+        h('b', {}, `${again.what}: attempt ${again.attempt}, `, countdown(again.at)),
+        again.why && `. ${again.why}.`,
+      ),
     h(
       'div',
       { class: 'actions' },
@@ -112,7 +121,7 @@ export function createOrderRow(first) {
       );
     }
     track.update(order);
-    const next = JSON.stringify([message(order), order.status, order.pending]);
+    const next = JSON.stringify([message(order), trying(order), order.status, order.pending]);
     if (next !== drawn) fill(below, verdict(order));
     drawn = next;
   }

@@ -12,10 +12,46 @@ const REASONS = {
     happened: 'Something in this order sold out before we could set it aside. Nothing was charged.',
     next: 'Order fewer or something else, or ask Inventory (#inventory) when more will come.',
   },
+  'payments-unavailable': {
+    happened: 'Your payment could not be made. Nothing stays charged and the items are back in stock.',
+    next: 'Try again later, or contact Payments (#payments).',
+  },
+  'shipping-unavailable': {
+    happened: 'No parcel could be booked. Nothing stays charged and the items are back in stock.',
+    next: 'Try again later, or contact Shipping (#shipping).',
+  },
+  'inventory-unavailable': {
+    happened: 'The warehouse could not be reached. Nothing was charged.',
+    next: 'Try again later, or contact Inventory (#inventory).',
+  },
   cancelled: {
     happened: 'You cancelled this order. Nothing stays charged and the items are back in stock.',
     next: 'Changed your mind again? Put it back in the basket.',
   },
+};
+/** @type {Record<string, {team: string, failed: string}>} by the service that is being asked again */
+const SERVICES = {
+  inventory: { team: 'Inventory (#inventory)', failed: 'The warehouse did not answer' },
+  payments: { team: 'Payments (#payments)', failed: 'Payments did not answer' },
+  shipping: { team: 'Shipping (#shipping)', failed: 'Shipping did not answer' },
+};
+/** @type {Record<string, string>} whose work a step is */
+const SERVICE_OF = {
+  reserve: 'inventory',
+  charge: 'payments',
+  ship: 'shipping',
+  'cancel-shipment': 'shipping',
+  refund: 'payments',
+  release: 'inventory',
+};
+/** @type {Record<string, string>} a step as a thing that is tried */
+const TRIED = {
+  reserve: 'Setting items aside',
+  charge: 'Charge',
+  ship: 'Booking the parcel',
+  'cancel-shipment': 'Calling the parcel back',
+  refund: 'Refund',
+  release: 'Putting items back',
 };
 const REFUSED = {
   happened: 'This order could not be completed. Everything done for it was undone.',
@@ -44,6 +80,28 @@ const UNDOING = {
   release: 'Putting items back',
   'cancel-shipment': 'Calling the parcel back',
 };
+
+/**
+ * A step that failed and will be tried again.
+ * @param {Order} order
+ * @returns {{what: string, attempt: number, at: string, why: string} | null} `at`: when, RFC 3339.
+ */
+export function trying(order) {
+  const at = order.data?.next_try_at;
+  if (!at || order.pending || !['RUNNING', 'COMPENSATING', 'NEEDS_ATTENTION'].includes(order.status))
+    return null;
+  return {
+    what: TRIED[order.step ?? ''] ?? 'This step',
+    attempt: order.attempt,
+    at,
+    why: why(order.data.last_error),
+  };
+}
+
+/** Why an attempt failed. @param {string | null | undefined} error  Such as `payments-unavailable`. */
+export function why(error) {
+  return SERVICES[(error ?? '').replace(/-unavailable$/, '')]?.failed ?? (error ? 'It did not work' : '');
+}
 
 /** @param {Order} order  Two or three words for the chip. */
 export function label(order) {
@@ -98,10 +156,16 @@ export function message(order) {
     case 'refused':
       return { tone: order.reason === 'cancelled' ? 'plain' : 'bad', ...said };
     case 'attention':
+      if (order.reason === 'given-up')
+        return {
+          tone: 'bad',
+          happened: 'We could not undo everything by ourselves, so people do it by hand.',
+          next: 'They will be in touch. Questions: Orders (#orders).',
+        };
       return {
         tone: 'warn',
         happened: 'A step of this order keeps failing. We have not given up: it is tried again and again.',
-        next: 'Nothing for you to do. Questions: Orders (#orders).',
+        next: `${SERVICES[SERVICE_OF[order.step ?? ''] ?? '']?.team ?? 'Orders (#orders)'} and Orders (#orders) look into it; there is nothing for you to do.`,
       };
     default:
       return null;
@@ -124,7 +188,10 @@ export function moment({ status, step, reason }) {
   if (status === 'RUNNING') return `${DOING[step ?? ''] ?? 'Under way'}…`;
   if (status === 'COMPENSATING') return `${UNDOING[step ?? ''] ?? 'Undoing'}…`;
   if (status === 'COMPLETED') return 'Parcel booked, order complete';
-  if (status === 'NEEDS_ATTENTION') return 'Needs attention, still being tried';
+  if (status === 'NEEDS_ATTENTION')
+    return reason === 'given-up'
+      ? 'Ended by a person'
+      : `${UNDOING[step ?? ''] ?? 'Undoing'}: needs attention, still being tried`;
   if (reason === 'card-declined') return 'Card declined, everything undone';
   if (reason === 'out-of-stock') return 'Sold out, nothing done';
   if (reason === 'cancelled') return 'Cancelled, everything undone';

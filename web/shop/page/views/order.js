@@ -10,7 +10,7 @@ import { artOf, verdict } from '../order-row.js';
 import { drawPart, drawProblem, signInCard, skeleton } from '../parts.js';
 import { lose, onPerson, who } from '../person.js';
 import { createTrack } from '../track.js';
-import { label, moment, mood } from '../words.js';
+import { label, moment, mood, why } from '../words.js';
 
 /** @typedef {import('/client/index.js').Saga} Order */
 
@@ -20,6 +20,8 @@ const SETTLE = 250; // milliseconds after an event before the parts are fetched 
 const PAYMENT = { captured: 'Charged', refunded: 'Refunded' };
 /** @type {Record<string, string>} */
 const SHIPMENT = { booked: 'Booked', cancelled: 'Called back' };
+
+const lower = (/** @type {string} */ text) => text.charAt(0).toLowerCase() + text.slice(1);
 
 /** @param {any[]} history  Newest first, with the attempts of one step as one line. */
 function timeline(history) {
@@ -41,7 +43,15 @@ function timeline(history) {
             'span',
             {},
             moment(entry),
-            entry.attempt > 1 && !ended(entry) && h('em', {}, ` attempt ${entry.attempt}`),
+            entry.attempt > 1 &&
+              !ended(entry) &&
+              h(
+                'em',
+                { 'data-test': 'attempts' },
+                ` attempt ${entry.attempt}`,
+                entry.last_error && `, ${lower(why(entry.last_error))} before`,
+              ),
+            entry.note && h('q', {}, entry.note),
           ),
         ),
       ),
@@ -251,7 +261,8 @@ export function order({ id = '', onLeave }) {
     live.subscribe((now) => {
       if (now && !now.pending) {
         const { version, status, step, attempt, reason, at } = now;
-        heard = [...heard, { version, status, step, attempt, reason, at }].slice(-100);
+        const last_error = now.data?.last_error;
+        heard = [...heard, { version, status, step, attempt, reason, at, last_error }].slice(-100);
         later();
       }
       draw();

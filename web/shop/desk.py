@@ -1,0 +1,61 @@
+"""The operator's desk in the demo: the orders that need somebody, and what that somebody can do about them.
+
+Promises to act with an operator's own token, each press under a key of its own; refuses anything but the two
+operations orders offers. Served only under /demo.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+import httpx
+
+OPERATIONS = ("retry", "give-up")
+# Seconds by which a token is renewed before it ends.
+EARLY = 30.0
+
+
+class Desk:
+    """issuer: where tokens come from; secret: of the client `operator`; orders: the service's URL."""
+
+    def __init__(self, client: httpx.AsyncClient, issuer: str, secret: str, orders: str) -> None:
+        self._client = client
+        self._issuer = issuer
+        self._secret = secret
+        self._orders = orders
+        self._token = ""
+        self._ends_at = 0.0
+
+    async def stuck(self) -> list[dict[str, Any]]:
+        """Orders that need attention, without their owners. Raises httpx.HTTPError."""
+        answer = await self._client.get(f"{self._orders}/operations/stuck", headers=await self._headers())
+        answer.raise_for_status()
+        shown = ("id", "status", "step", "attempt", "reason", "next_try_at", "last_error")
+        return [{name: one[name] for name in shown} for one in answer.json()["stuck"]]
+
+    async def operate(self, order_id: str, operation: str) -> httpx.Response:
+        """Orders' own answer. Raises KeyError for another operation, httpx.HTTPError."""
+        if operation not in OPERATIONS:
+            raise KeyError(operation)
+        body = {"reason": "Given up at the demo's desk."} if operation == "give-up" else {}
+        key = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+        return await self._client.post(
+            f"{self._orders}/operations/{order_id}/{operation}",
+            json=body,
+            headers=await self._headers() | key,
+        )
+
+    async def _headers(self) -> dict[str, str]:
+        if time.monotonic() >= self._ends_at:
+            answer = await self._client.post(
+                f"{self._issuer}/token",
+                data={"grant_type": "client_credentials", "scope": "operator"},
+                auth=("operator", self._secret),
+            )
+            answer.raise_for_status()
+            granted = answer.json()
+            self._token = granted["access_token"]
+            self._ends_at = time.monotonic() + float(granted.get("expires_in", 0)) - EARLY
+        return {"Authorization": f"Bearer {self._token}"}

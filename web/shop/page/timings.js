@@ -1,0 +1,44 @@
+/** How long the last screens took, the newest of each, and each service's share of it as the gateway's Server-Timing tells. */
+
+const KEPT = 5;
+
+/** @typedef {{name: string, milliseconds: number, outcome: string}} Share  outcome: "ok" or the reason it was not. */
+/** @typedef {{path: string, status: number, complete: boolean, milliseconds: number, shares: Share[]}} Taken */
+
+/** @type {Taken[]} */
+let taken = [];
+
+/** Newest first, at most five. */
+export const timings = () => taken;
+
+/**
+ * @param {string} path
+ * @param {number} began  performance.now() before it was asked for.
+ * @param {Response} response
+ */
+export function note(path, began, response) {
+  const one = {
+    path,
+    status: response.status,
+    complete: response.headers.get('bff-complete') !== 'false',
+    milliseconds: performance.now() - began,
+    shares: readShares(response.headers.get('server-timing') ?? ''),
+  };
+  taken = [one, ...taken.filter((other) => other.path !== path)].slice(0, KEPT);
+}
+
+/** @param {string} header  Server-Timing: names, each with `dur` and, where it was not well, a `desc`. @returns {Share[]} */
+export function readShares(header) {
+  return header
+    .split(',')
+    .map((part) => part.split(';').map((word) => word.trim()))
+    .filter(([name]) => name)
+    .map(([name = '', ...words]) => {
+      const said = Object.fromEntries(words.map((word) => word.split('=')));
+      return {
+        name,
+        milliseconds: Number(said.dur) || 0,
+        outcome: said.desc?.replaceAll('"', '') ?? 'ok',
+      };
+    });
+}
