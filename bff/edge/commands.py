@@ -21,7 +21,8 @@ from ..calls import CircuitOpen, Deadline, Ledger, Overloaded, Refused, SagaStat
 from ..policies.idempotency import fingerprint, key_hash
 from ..stores.claims import Busy, Claimed, Mismatch, New, Replay, StoredAnswer, Ticket
 from ..stores.link import StoreUnavailable
-from . import csrf, telemetry
+from . import telemetry
+from .access import csrf
 from .body import read_body
 from .idempotent import idempotency_key
 from .problem import Problem, problem_of

@@ -34,22 +34,22 @@ from ..stores.values import Values
 from ..transport.chain import Chain, Lane
 from ..transport.httpx_wire import HttpxWire
 from . import docs, openapi, telemetry
-from .authenticate import Authenticator
+from .access.authenticate import Authenticator
+from .access.fetch import Fetcher
+from .access.jwt import TokenVerifier
+from .access.oidc import SignIn
+from .access.provider import Provider
+from .access.session import Sessions
 from .commands import CommandRoute
 from .declared import SagaType, ValueType
 from .envelope import Envelope
-from .fetch import Fetcher
 from .health import Health
-from .jwt import TokenVerifier
 from .limits import Limits
-from .oidc import SignIn
 from .own import Bytes, Limited, LiveRoute, SagaRoute, SnapshotRoute
 from .page import Html, assets
 from .problem import Problem
-from .provider import Provider
 from .routes import Routes, in_order
 from .screens import Screen
-from .session import Sessions
 from .settings import Settings
 
 if TYPE_CHECKING:

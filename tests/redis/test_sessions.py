@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bff.edge.fetch import FetchFailed
+from bff.edge.access.fetch import FetchFailed
+from bff.edge.access.record import SessionKey, SessionRecord, Tokens
+from bff.edge.access.session import RefreshRefused, Sessions
 from bff.edge.problem import Problem
-from bff.edge.record import SessionKey, SessionRecord, Tokens
-from bff.edge.session import RefreshRefused, Sessions
 from bff.edge.settings import SessionSettings
 from bff.stores.link import RedisLink, StoreUnavailable
 from bff.stores.sessions import SessionStore

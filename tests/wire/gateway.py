@@ -21,7 +21,7 @@ from bff import Call, Gateway, Part, Principal, Problem, SagaStatus, Upstream, o
 from bff.edge.settings import Settings
 
 from ..conftest import free_port
-from ..unit.edge.issuing import ISSUER, claims, sign
+from ..unit.edge.access.issuing import ISSUER, claims, sign
 from .scripted import KEY, Scripted, upstream
 
 

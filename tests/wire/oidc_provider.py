@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from tests.unit.edge.issuing import ec_key, jwk, sign
+from tests.unit.edge.access.issuing import ec_key, jwk, sign
 
 CLIENT, SECRET = "bff", "se:cret+/%"
 

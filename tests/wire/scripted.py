@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from ..unit.edge.issuing import ec_key, jwk
+from ..unit.edge.access.issuing import ec_key, jwk
 from .upstream import http
 
 KEY = ec_key()

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from ..conftest import Program, free_port, start_program, wait_for_port
-from ..unit.edge.issuing import ISSUER
+from ..unit.edge.access.issuing import ISSUER
 from .gateway import bearer, keyed
 from .scripted import Asked, Scripted, upstream
 from .upstream import http

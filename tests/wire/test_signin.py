@@ -17,19 +17,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bff.edge import csrf
-from bff.edge.authenticate import Authenticator
-from bff.edge.fetch import Fetcher
-from bff.edge.jwt import TokenVerifier
-from bff.edge.oidc import SignIn
+from bff.edge.access import csrf
+from bff.edge.access.authenticate import Authenticator
+from bff.edge.access.fetch import Fetcher
+from bff.edge.access.jwt import TokenVerifier
+from bff.edge.access.oidc import SignIn
+from bff.edge.access.provider import Provider
+from bff.edge.access.record import SessionKey
+from bff.edge.access.session import COOKIE, Sessions
 from bff.edge.problem import Problem
-from bff.edge.provider import Provider
-from bff.edge.record import SessionKey
-from bff.edge.session import COOKIE, Sessions
 from bff.edge.settings import IssuerSettings, OidcSettings, SessionSettings
 from bff.stores.link import RedisLink
 from bff.stores.sessions import SessionStore
-from tests.unit.edge.issuing import sign
+from tests.unit.edge.access.issuing import sign
 
 from .oidc_provider import CLIENT, SECRET, OidcProvider, readable
 from .served import listening, served
@@ -301,7 +301,7 @@ async def test_an_id_token_that_does_not_fit_signs_nobody_in(house: House, chang
 
 
 async def test_an_id_token_by_another_key_or_of_another_kind_signs_nobody_in(house: House) -> None:
-    from tests.unit.edge.issuing import ec_key
+    from tests.unit.edge.access.issuing import ec_key
 
     browser = house.browser()
     house.provider.signs_with = ec_key()

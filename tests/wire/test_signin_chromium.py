@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import BrowserContext, async_playwright
 
-from bff.edge.session import COOKIE
+from bff.edge.access.session import COOKIE
 
 from .test_signin import House, house_at
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from bff.edge.fetch import Fetcher, FetchFailed
-from bff.edge.jwks import FRESH, GAP, STALE
-from bff.edge.jwt import TokenVerifier
+from bff.edge.access.fetch import Fetcher, FetchFailed
+from bff.edge.access.jwks import FRESH, GAP, STALE
+from bff.edge.access.jwt import TokenVerifier
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings
-from tests.unit.edge.issuing import ISSUER, NOW, Clocks, claims, ec_key, jwk, sign
+from tests.unit.edge.access.issuing import ISSUER, NOW, Clocks, claims, ec_key, jwk, sign
 
 from .upstream import RawServer, http, raw_server
 
@@ -233,8 +233,8 @@ async def test_a_caller_that_leaves_does_not_take_the_others_keys_away(bench: Be
 
 
 async def test_an_https_issuer_cannot_send_the_gateway_to_a_plain_address() -> None:
-    from bff.edge.discovery import Discovery
-    from tests.unit.edge.issuing import Served
+    from bff.edge.access.discovery import Discovery
+    from tests.unit.edge.access.issuing import Served
 
     document = {
         "issuer": ISSUER,

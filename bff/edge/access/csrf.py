@@ -11,8 +11,8 @@ from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..calls import Principal
-from .problem import Problem
+from ...calls import Principal
+from ..problem import Problem
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PORTS = {"http": 80, "https": 443}

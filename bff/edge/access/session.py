@@ -14,15 +14,15 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from ..calls import Clock, Principal
-from ..policies.breaker import Breaker
-from ..stores.link import StoreUnavailable
-from ..stores.sessions import SessionStore
+from ...calls import Clock, Principal
+from ...policies.breaker import Breaker
+from ...stores.link import StoreUnavailable
+from ...stores.sessions import SessionStore
+from ..problem import Problem
+from ..settings import SessionSettings
 from .fetch import FetchFailed
-from .problem import Problem
 from .record import SessionKey, SessionRecord, Tokens
 from .remembered import KNOWN, Known, Memory, away
-from .settings import SessionSettings
 
 log = logging.getLogger("bff.session")
 

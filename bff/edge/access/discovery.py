@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..calls import Clock
+from ...calls import Clock
 from .fetch import Fetch, FetchFailed
 
 FRESH = 3600.0

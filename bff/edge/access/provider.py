@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
-from ..calls import Clock
-from ..policies import tokens
-from ..policies.tokens import TokenRefused
+from ...calls import Clock
+from ...policies import tokens
+from ...policies.tokens import TokenRefused
+from ..settings import IssuerSettings, OidcSettings
 from .discovery import Discovery
 from .fetch import Fetch, FetchFailed
 from .jwks import KeySet, KeysUnavailable
 from .jwt import verified
 from .record import SessionRecord, Tokens
 from .session import RefreshRefused
-from .settings import IssuerSettings, OidcSettings
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LEEWAY = 10.0

@@ -16,14 +16,14 @@ from typing import Any
 
 import jwt
 
-from ..calls import Clock, DeclarationError, Principal
-from ..policies import tokens
-from ..policies.tokens import TokenRefused
+from ...calls import Clock, DeclarationError, Principal
+from ...policies import tokens
+from ...policies.tokens import TokenRefused
+from ..problem import Problem
+from ..settings import IssuerSettings
 from .discovery import Discovery
 from .fetch import Fetch
 from .jwks import KeySet, KeysUnavailable
-from .problem import Problem
-from .settings import IssuerSettings
 
 REMEMBERED = 10_000
 """Verified tokens remembered; the least recently used one gives way."""

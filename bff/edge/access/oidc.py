@@ -18,16 +18,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from ..calls import Clock
-from ..policies.tokens import TokenRefused
-from ..stores.link import StoreUnavailable
-from ..stores.sessions import SessionStore
+from ...calls import Clock
+from ...policies.tokens import TokenRefused
+from ...stores.link import StoreUnavailable
+from ...stores.sessions import SessionStore
+from ..problem import Problem
 from . import csrf
 from .authenticate import Authenticator, cookie, cookies
 from .fetch import FetchFailed
 from .jwks import KeysUnavailable
 from .login_state import FLOWS, LIFETIME, PREFIX, LoginState, LoginStates, cookie_name, safe_return
-from .problem import Problem
 from .provider import Provider, SignInRefused
 from .remembered import away
 from .session import COOKIE, Sessions

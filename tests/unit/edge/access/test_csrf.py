@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bff.calls import Principal
-from bff.edge import csrf
+from bff.edge.access import csrf
 from bff.edge.problem import Problem
 
 SITE = "https://shop.test"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.edge.login_state import LIFETIME, LoginState, LoginStates, cookie_name, safe_return
-from bff.edge.record import SessionKey, SessionRecord, Tokens
+from bff.edge.access.login_state import LIFETIME, LoginState, LoginStates, cookie_name, safe_return
+from bff.edge.access.record import SessionKey, SessionRecord, Tokens
 
 STATES = LoginStates("secret")
 

@@ -11,7 +11,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from bff.edge.fetch import Answer, FetchFailed
+from bff.edge.access.fetch import Answer, FetchFailed
 
 ISSUER = "https://issuer.test"
 NOW = 1_800_000_000.0

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.edge.fetch import FetchFailed
-from bff.edge.jwks import usable_keys
+from bff.edge.access.fetch import FetchFailed
+from bff.edge.access.jwks import usable_keys
 from bff.policies import tokens
 from bff.policies.tokens import TokenRefused
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from ..calls import Clock
+from ...calls import Clock
 from .fetch import Fetch, FetchFailed
 
 log = logging.getLogger("bff.jwks")

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ..calls import BffError
-from ..transport.httpx_wire import HttpxWire
-from ..transport.wire import Request, WireError
+from ...calls import BffError
+from ...transport.httpx_wire import HttpxWire
+from ...transport.wire import Request, WireError
 
 Answer = tuple[int, Mapping[str, str], bytes]
 """Status, headers (names in lower case), body."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from ..calls import Clock
-from .problem import Problem
+from ...calls import Clock
+from ..problem import Problem
+from ..settings import SessionSettings
 from .record import SessionRecord
-from .settings import SessionSettings
 
 KNOWN = 5000
 """Sessions remembered in a process; the least recently used one gives way and is read from Redis next time."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
-from ..calls import Principal
+from ...calls import Principal
 from .jwt import TokenVerifier, invalid_token
 from .session import COOKIE, Sessions
 

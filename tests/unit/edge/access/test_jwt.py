@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from bff.calls import DeclarationError
-from bff.edge.jwks import usable_keys
-from bff.edge.jwt import TokenVerifier
+from bff.edge.access.jwks import usable_keys
+from bff.edge.access.jwt import TokenVerifier
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings
 
@@ -304,7 +304,7 @@ def test_an_issuer_configured_twice_stops_the_start() -> None:
 
 
 async def test_the_memory_of_verified_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bff.edge.jwt.REMEMBERED", 3)
+    monkeypatch.setattr("bff.edge.access.jwt.REMEMBERED", 3)
     checks = verifier()
     first = sign(KEY, claims(jti="first"))
     kept = await checks.verify(first)
