@@ -1,0 +1,125 @@
+"""What a policy did, as frozen facts that metrics and logs observe. A fact changes nothing and is never awaited.
+
+Every shell takes `observe: Observer = ignore`. An observer must be quick and must not raise: it runs inside the call.
+All durations are seconds unless the field says milliseconds. `service` is the upstream, `call` the call's name
+(``Catalog.product``), `address` where it went (scheme, host and port).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Side = Literal["local", "client", "origin"]
+"""Who ended an attempt: we did before sending, the browser's hurry did, or the upstream failed or answered."""
+
+State = Literal["closed", "open", "half-open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """One attempt is over. outcome: ``ok``, a contract reason, or ``cancelled``; address: empty if none was chosen."""
+
+    service: str
+    call: str
+    address: str
+    milliseconds: float
+    outcome: str
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """Attempt number `attempt` (2 is the first retry) begins after waiting `delay`. why: the contract's reason."""
+
+    service: str
+    call: str
+    attempt: int
+    delay: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Not sent, or not sent again. why: ``deadline``, ``circuit-open``, ``bulkhead`` or ``retry-budget``."""
+
+    service: str
+    call: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerMoved:
+    """A breaker changed its state. group: the call's name; open_for: seconds, 0 unless it opened."""
+
+    service: str
+    group: str
+    address: str
+    state: State
+    open_for: float
+
+
+@dataclass(frozen=True, slots=True)
+class BulkheadFull:
+    """No permit came free. waited: seconds spent in the queue, 0 when the queue itself was full."""
+
+    service: str
+    call: str
+    waited: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hedged:
+    """A second copy of a read was sent. won: it answered first."""
+
+    service: str
+    call: str
+    won: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ejected:
+    """An address is left out of the balance. until: moment on the monotonic clock."""
+
+    service: str
+    address: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """An ejected address takes part again."""
+
+    service: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A read's answer as the cache or the coalescer gave it. age: seconds since it left the upstream, 0 if it just did."""
+
+    service: str
+    call: str
+    how: Literal["hit", "stale", "revalidated", "miss", "coalesced"]
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shed:
+    """Admission refused work. where: ``request`` or ``optional``; lag: the loop's, seconds; in_flight: requests."""
+
+    where: Literal["request", "optional"]
+    lag: float
+    in_flight: int
+
+
+Fact: TypeAlias = (
+    Attempted | Retried | Rejected | BreakerMoved | BulkheadFull | Hedged | Ejected | Returned | Served | Shed
+)
+
+Observer: TypeAlias = Callable[[Fact], None]
+
+
+def ignore(fact: Fact) -> None:
+    """The observer that observes nothing."""
