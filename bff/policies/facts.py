@@ -97,7 +97,7 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A read's answer as the cache or the coalescer gave it. age: seconds since it left the upstream, 0 if it just did."""
+    """A read's answer as the cache or the coalescer gave it. age: seconds since it left the upstream, 0 if just now."""
 
     service: str
     call: str
