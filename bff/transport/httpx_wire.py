@@ -6,36 +6,25 @@ cancellations; over `AiohttpTransport` nothing is held. tests/wire/test_cancella
 
 from __future__ import annotations
 
-import ssl
-from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from . import connections as links
 from .wire import Answer, Request, WireBroken, WireTimeout, WireTooLarge
-
-# Shorter than the five seconds after which common servers (uvicorn) close an idle connection, so that a write is not
-# sent into one that is just being closed.
-KEEP_ALIVE = 4.0
-
-
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
-    """One for all: reading the certificate authorities takes 30 ms, which a gateway would pay for each upstream."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 class HttpxWire:
-    """base_url: scheme, host, port and an optional path in front; connections: open at most; max_body: bytes."""
+    """base_url: scheme, host, port and an optional path in front; connections: open at most; max_body: bytes of an
+    answer after decoding; at: connect to this IP address instead of asking DNS for the host."""
 
-    def __init__(self, base_url: str, *, connections: int, max_body: int) -> None:
+    def __init__(self, base_url: str, *, connections: int, max_body: int, at: str | None = None) -> None:
         self._max_body = max_body
         self._base = base_url
-        self._connections = connections
         self._client = httpx.AsyncClient(
-            transport=AiohttpTransport(client=self._session, verify=_tls()),
+            transport=AiohttpTransport(client=lambda: links.session(connections, at), verify=links.tls()),
             timeout=None,  # noqa: S113 - every call is cut by its own time limit, see chain.py
             trust_env=False,
             follow_redirects=False,
@@ -44,23 +33,18 @@ class HttpxWire:
         self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._client.headers.clear()
 
-    def _session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
-        )
-
     async def send(self, request: Request) -> Answer:
         outgoing = httpx.Request(
             request.method, self._base + request.target, headers=dict(request.headers), content=request.body
         )
         answered = False
+        links.opened.set(False)
         try:
             response = await self._client.send(outgoing, stream=True)
             answered = True
             try:
+                if response.status_code == 101:
+                    raise WireBroken("it switched protocols", dropped=False)
                 body = await self._read(response)
             finally:
                 await response.aclose()
@@ -85,9 +69,4 @@ class HttpxWire:
 def _wire_error(error: Exception, answered: bool) -> WireBroken | WireTimeout:
     # The transport maps every lost connection to httpx.ConnectTimeout; only aiohttp's own exception tells the two
     # apart.
-    cause = error.__cause__ or error
-    if isinstance(cause, TimeoutError | aiohttp.ServerTimeoutError):
-        return WireTimeout(type(cause).__name__)
-    connecting = isinstance(cause, aiohttp.ClientConnectorError)
-    lost = isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError) and not connecting
-    return WireBroken(type(cause).__name__, dropped=lost and not answered)
+    return links.wire_error(error.__cause__ or error, answered=answered)

@@ -23,7 +23,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """status, headers (lower-case names, the last one wins) and the whole body."""
+    """status, headers (lower-case names, repeated ones joined by commas, RFC 9110 section 5.3) and the whole body."""
 
     status: int
     headers: Mapping[str, str]
@@ -39,7 +39,8 @@ class WireTimeout(WireError):
 
 
 class WireBroken(WireError):
-    """No connection, or it broke. `dropped`: an open connection closed before a byte of the answer came."""
+    """No connection, or it broke. `dropped`: an idle connection, used before, turned out to be closed and no byte of an
+    answer came; a connection just opened never counts as dropped, it says that the service is down."""
 
     def __init__(self, detail: str, *, dropped: bool) -> None:
         super().__init__(detail)

@@ -1,6 +1,6 @@
 """A gateway's deadlines are cancellations: thousands of calls cut in the middle must leave nothing held.
 
-Stock httpx 0.28 fails this (encode/httpcore#1093); it is why the wire goes through AiohttpTransport.
+Stock httpx 0.28 fails this (encode/httpcore#1093); it is why both wires go over aiohttp's connections.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import asyncio
 import random
 import time
 
+import pytest
 from opentelemetry.trace import NoOpTracer
 from pydantic import BaseModel
 
 from bff import Call, Upstream, UpstreamError
 from bff.calls import Deadline, Scope, opened
 from bff.policies.breaker import Breaker
+from bff.transport.aiohttp_wire import AiohttpWire
 from bff.transport.chain import Chain, Lane
 from bff.transport.httpx_wire import HttpxWire
 
@@ -34,7 +36,10 @@ store = Store()
 CONNECTIONS = 10
 
 
-async def test_after_150_rounds_of_20_calls_cut_at_random_every_call_works_and_nothing_is_held() -> None:
+@pytest.mark.parametrize("kind", [AiohttpWire, HttpxWire])
+async def test_after_150_rounds_of_20_calls_cut_at_random_every_call_works_and_nothing_is_held(
+    kind: type[AiohttpWire | HttpxWire],
+) -> None:
     dice = random.Random(7)
 
     async def sometimes_slow(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -42,7 +47,7 @@ async def test_after_150_rounds_of_20_calls_cut_at_random_every_call_works_and_n
         writer.write(http(200, b'{"name":"x"}'))
 
     async with raw_server(sometimes_slow) as server:
-        wire = HttpxWire(f"http://127.0.0.1:{server.port}", connections=CONNECTIONS, max_body=10_000)
+        wire = kind(f"http://127.0.0.1:{server.port}", connections=CONNECTIONS, max_body=10_000)
         chain = Chain({"store": Lane(wire, Breaker(10**9, 1.0, time.monotonic), 5.0)}, NoOpTracer())
 
         async def call(seconds: float) -> bool:

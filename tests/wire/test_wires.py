@@ -1,0 +1,150 @@
+"""Both wires keep the port's promises: the same answers, the same three errors, no cookies, nothing sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bff.transport.aiohttp_wire import AiohttpWire
+from bff.transport.httpx_wire import HttpxWire
+from bff.transport.wire import Request, Wire, WireBroken, WireTooLarge
+
+from ..conftest import free_port
+from .upstream import RawServer, http, raw_server
+
+GOOD = b'{"name":"good"}'
+JSON = "content-type: application/json\r\n"
+BYTES = {
+    "/ok": http(200, GOOD, JSON + "x-twice: a\r\nX-Twice: b\r\nset-cookie: a=b; path=/\r\n"),
+    "/early-hints": b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + http(200, GOOD),
+    "/zipped": http(200, gzip.compress(GOOD), JSON + "content-encoding: gzip\r\n"),
+    "/chunked": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"nam\r\na\r\ne\":\"good\"}\r\n0\r\n\r\n",
+    "/none": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "/elsewhere": http(302, b"", "location: /ok\r\n"),
+    "/large": http(200, b"a" * 50_000),
+    "/bomb": http(200, gzip.compress(b"a" * 5_000_000), JSON + "content-encoding: gzip\r\n"),
+    "/endless": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + 6 * (b"1000\r\n" + b"a" * 4096 + b"\r\n"),
+    "/half": b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n" + GOOD,
+    "/half-chunk": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n50\r\n" + GOOD,
+    "/garbage": b"\x00\x01\x02 what\r\n\r\n",
+    "/hugehead": b"HTTP/1.1 200 OK\r\nx-big: " + b"a" * 200_000 + b"\r\ncontent-length: 0\r\n\r\n",
+    "/switch": b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+    "/two-lengths": b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\ncontent-length: 3\r\n\r\n" + GOOD,
+}  # fmt: skip
+CUT = {"/half", "/half-chunk", "/garbage"}
+
+
+async def answer(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
+    if path == "/reset":
+        writer.transport.abort()
+    elif path == "/close":
+        writer.close()
+    elif path == "/silent":
+        await asyncio.sleep(30)
+    else:
+        writer.write(BYTES.get(path, http(200, GOOD)))
+        if path in CUT:
+            await writer.drain()
+            writer.close()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RawServer]:
+    async with raw_server(answer) as running:
+        yield running
+
+
+@pytest.fixture(params=[AiohttpWire, HttpxWire])
+async def wire(request: pytest.FixtureRequest, server: RawServer) -> AsyncIterator[Wire]:
+    made: Wire = request.param(f"http://127.0.0.1:{server.port}", connections=4, max_body=20_000)
+    yield made
+    await made.close()
+
+
+def get(target: str) -> Request:
+    return Request("GET", target, {"accept": "application/json", "user-agent": "bff"})
+
+
+@pytest.mark.parametrize("path", ["/ok", "/early-hints", "/zipped", "/chunked"])
+async def test_a_good_answer_comes_whole(wire: Wire, path: str) -> None:
+    found = await wire.send(get(path))
+    assert (found.status, found.body) == (200, GOOD)
+
+
+async def test_headers_have_lower_case_names_and_repeated_ones_are_joined(wire: Wire) -> None:
+    assert (await wire.send(get("/ok"))).headers["x-twice"] == "a, b"
+
+
+async def test_an_empty_answer_and_a_redirection_are_answers_like_others(wire: Wire) -> None:
+    assert (await wire.send(get("/none"))).body == b""
+    assert (await wire.send(get("/elsewhere"))).status == 302
+
+
+async def test_only_what_is_given_is_sent(wire: Wire, server: RawServer) -> None:
+    await wire.send(get("/ok"))
+    await wire.send(Request("POST", "/a%2Fb/%C3%A9?x=1&x=a+b", {"accept": "*/*"}, b"{}"))
+    line, *rest = server.requests[-1].decode().strip().split("\r\n")
+    assert line == "POST /a%2Fb/%C3%A9?x=1&x=a+b HTTP/1.1"
+    names = {one.partition(":")[0].lower() for one in rest}
+    assert names == {"host", "accept", "content-length"}, "no cookie, no agent, no encoding of its own"
+
+
+@pytest.mark.parametrize("path", ["/large", "/bomb", "/endless"])
+async def test_a_body_over_the_limit_is_not_read_to_its_end(wire: Wire, server: RawServer, path: str) -> None:
+    with pytest.raises(WireTooLarge):
+        await wire.send(get(path))
+    assert (await wire.send(get("/ok"))).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/half", "/half-chunk", "/garbage", "/hugehead", "/switch", "/two-lengths", "/reset", "/close"]
+)
+async def test_what_is_not_a_whole_answer_is_broken_and_the_next_call_unharmed(wire: Wire, path: str) -> None:
+    with pytest.raises(WireBroken) as raised:
+        await wire.send(get(path))
+    assert not raised.value.dropped, "the connection had just been opened"
+    assert (await wire.send(get("/ok"))).body == GOOD
+
+
+async def test_nobody_listening_is_broken(wire: Wire) -> None:
+    nobody = type(wire)(f"http://127.0.0.1:{free_port()}", connections=4, max_body=20_000)  # type: ignore[call-arg]
+    with pytest.raises(WireBroken) as raised:
+        await nobody.send(get("/ok"))
+    assert not raised.value.dropped
+    await nobody.close()
+
+
+async def test_a_kept_connection_that_was_closed_is_told_apart_from_a_service_that_is_down(
+    wire: Wire,
+) -> None:
+    await wire.send(get("/ok"))
+    with pytest.raises(WireBroken) as raised:
+        await wire.send(get("/close"))
+    assert raised.value.dropped
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+async def test_the_wire_itself_never_sends_twice(wire: Wire, server: RawServer, method: str) -> None:
+    await wire.send(get("/ok"))
+    with pytest.raises(WireBroken):
+        await wire.send(Request(method, "/close", {}, None if method == "GET" else b"{}"))
+    assert len(server.requests) == 2
+
+
+async def test_a_cancelled_call_frees_its_connection(wire: Wire, server: RawServer) -> None:
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await wire.send(get("/silent"))
+    assert (await wire.send(get("/ok"))).body == GOOD
+
+
+async def test_a_name_can_be_pinned_to_an_address(server: RawServer) -> None:
+    for kind in (AiohttpWire, HttpxWire):
+        wire = kind(f"http://stock.invalid:{server.port}", connections=4, max_body=20_000, at="127.0.0.1")
+        assert (await wire.send(get("/ok"))).status == 200
+        assert b"stock.invalid" in server.requests[-1]
+        await wire.close()
