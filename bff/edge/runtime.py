@@ -31,8 +31,8 @@ from ..stores.link import RedisLink
 from ..stores.rates import RateStore
 from ..stores.sessions import SessionStore
 from ..stores.values import Values
+from ..transport.addresses import open_wire
 from ..transport.chain import Chain, Lane
-from ..transport.httpx_wire import HttpxWire
 from . import docs, openapi, telemetry
 from .access.authenticate import Authenticator
 from .access.fetch import Fetcher
@@ -82,7 +82,7 @@ class Runtime:
         self.chain = Chain(
             {
                 name: Lane(
-                    HttpxWire(one.url, connections=one.connections, max_body=one.max_body),
+                    open_wire(one.wire, connections=one.connections, max_body=one.max_body)(one.url, None),
                     Breaker(one.breaker.failures, one.breaker.open_for, time.monotonic),
                     one.timeout,
                 )

@@ -12,7 +12,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -53,14 +53,41 @@ class BreakerSettings(_Section):
     open_for: float = Field(2.0, gt=0, le=300)
 
 
+class BalanceSettings(_Section):
+    """Several addresses of one upstream.
+
+    urls       more base addresses beside `url`
+    resolve    seconds after which the host of `url` is looked up in DNS again, each of its addresses being one here;
+               0: not at all, a connection that is opened asks by itself
+    file       a file with one base address a line, which wins over `url` and `urls` once it can be read
+    look       seconds between two looks at the file
+    how        `least-pending` (of two at random) or `round-robin`
+    failures   in a row until an address is left out (never more than half of them are)
+    eject_for  seconds it is left out the first time, the n-th time n times as long
+    at_most    seconds it is left out at most
+    """
+
+    urls: tuple[Url, ...] = ()
+    resolve: float = Field(0.0, ge=0, le=3600)
+    file: Path | None = None
+    look: float = Field(1.0, ge=0.05, le=3600)
+    how: Literal["least-pending", "round-robin"] = "least-pending"
+    failures: int = Field(5, ge=1, le=1000)
+    eject_for: float = Field(10.0, gt=0, le=3600)
+    at_most: float = Field(300.0, gt=0, le=86400)
+
+
 class UpstreamSettings(_Section):
-    """url: base address; timeout: seconds for one attempt; connections: open at most; max_body: bytes of an answer."""
+    """url: base address; timeout: seconds for one attempt; connections: open at most, to each of its addresses;
+    max_body: bytes of an answer; wire: `aiohttp`, or `httpx` which costs three times the CPU time."""
 
     url: Url
     timeout: float = Field(1.0, gt=0, le=60)
     connections: int = Field(100, ge=1, le=10_000)
     max_body: int = Field(2_000_000, ge=1_000, le=100_000_000)
+    wire: Literal["aiohttp", "httpx"] = "aiohttp"
     breaker: BreakerSettings = BreakerSettings()
+    balance: BalanceSettings = BalanceSettings()
 
 
 class RedisSettings(_Section):

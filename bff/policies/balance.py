@@ -1,0 +1,162 @@
+"""Which of an upstream's addresses a call goes to, and which are left out for a while because they fail.
+
+`round-robin` takes them in turn; `least-pending` looks at two chosen at random and takes the one with fewer calls under
+way (Mitzenmacher's power of two choices: nearly as good as looking at all, and no herd runs to the newest). An address
+that fails several times in a row is ejected, each time for longer (Envoy's outlier detection); never more than half of
+them are, because then it is not the address that is broken. Pure: clock and randomness are injected, nothing waits.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+from .facts import Ejected, Observer, Returned, ignore
+
+W = TypeVar("W")
+How = Literal["round-robin", "least-pending"]
+
+# An address that serves this many times its ejection time without another one is forgiven one of them.
+FORGIVEN_AFTER = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Address(Generic[W]):
+    """One place an upstream answers at.
+
+    name     scheme, host and port: what facts and breakers call it
+    wire     what sends to it; opaque here
+    pending  calls under way: whoever sends adds one before and takes it off after
+    out      moment on the clock until which it is ejected, None while it takes part
+    """
+
+    name: str
+    wire: W
+    pending: int = 0
+    out: float | None = None
+    _row: int = field(default=0, init=False, repr=False)
+    _times: int = field(default=0, init=False, repr=False)
+    _since: float = field(default=0.0, init=False, repr=False)
+
+
+class Balance(Generic[W]):
+    """The addresses of one upstream.
+
+    service    for the facts
+    addresses  at least one
+    how        default `least-pending`
+    failures   in a row until an address is ejected, default 5
+    eject_for  seconds of the first ejection, default 10; the n-th lasts n times as long
+    at_most    seconds of the longest, default 300
+    """
+
+    def __init__(
+        self,
+        service: str,
+        addresses: Sequence[Address[W]],
+        *,
+        how: How = "least-pending",
+        failures: int = 5,
+        eject_for: float = 10.0,
+        at_most: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+        below: Callable[[int], int] = random.randrange,
+        observe: Observer = ignore,
+    ) -> None:
+        if not addresses:
+            raise ValueError(f"{service}: no address")
+        self.addresses: list[Address[W]] = list(addresses)
+        self._service = service
+        self._in_turn = how == "round-robin"
+        self._failures = failures
+        self._eject_for = eject_for
+        self._at_most = at_most
+        self._clock = clock
+        self._below = below
+        self._observe = observe
+        self._next = 0
+        self._ejected = 0
+
+    @property
+    def ejected(self) -> int:
+        """How many are out now, as far as anyone has looked."""
+        return self._ejected
+
+    def pick(self, avoid: Address[W] | None = None) -> Address[W]:
+        """Where to send. avoid: the one that a retry or a hedge has just tried; taken only where there is no other."""
+        if len(self.addresses) == 1:
+            return self.addresses[0]
+        if self._ejected:
+            self._return_those_whose_time_is_over()
+        if self._ejected or avoid is not None:
+            choice = [one for one in self.addresses if one.out is None and one is not avoid]
+            if not choice:
+                choice = [one for one in self.addresses if one.out is None]
+        else:
+            choice = self.addresses
+        if len(choice) == 1:
+            return choice[0]
+        if self._in_turn:
+            self._next = (self._next + 1) % len(self.addresses)
+            # Counted over all of them, so that an ejection does not shift everybody's turn.
+            for step in range(len(self.addresses)):
+                one = self.addresses[(self._next + step) % len(self.addresses)]
+                if one in choice:
+                    self._next = (self._next + step) % len(self.addresses)
+                    return one
+        first = self._below(len(choice))
+        second = self._below(len(choice) - 1)
+        second += second >= first
+        one, other = choice[first], choice[second]
+        return other if other.pending < one.pending else one
+
+    def succeeded(self, address: Address[W]) -> None:
+        """It answered, whatever it said."""
+        address._row = 0
+
+    def failed(self, address: Address[W]) -> None:
+        """It did not answer, or answered that it is broken."""
+        address._row += 1
+        if address._row < self._failures or address.out is not None or address not in self.addresses:
+            return
+        self._return_those_whose_time_is_over()
+        if (self._ejected + 1) * 2 > len(self.addresses):
+            return
+        now = self._clock()
+        if address._times:
+            served = now - address._since
+            address._times -= min(address._times, int(served / (self._eject_for * FORGIVEN_AFTER)))
+        address._times += 1
+        address.out = now + min(self._eject_for * address._times, self._at_most)
+        self._ejected += 1
+        self._observe(Ejected(self._service, address.name, address.out))
+
+    def replace(self, addresses: Sequence[Address[W]]) -> list[Address[W]]:
+        """Use these from now on, the ones kept with their standing; returns those that are gone."""
+        if not addresses:
+            raise ValueError(f"{self._service}: no address")
+        gone = [one for one in self.addresses if one not in addresses]
+        self.addresses = list(addresses)
+        out = sorted((one for one in self.addresses if one.out is not None), key=lambda one: one.out or 0.0)
+        self._ejected = len(out)
+        # Fewer addresses bear fewer ejections: those nearest to their end come back first.
+        while self._ejected * 2 > len(self.addresses):
+            self._bring_back(out.pop(0))
+        return gone
+
+    def _return_those_whose_time_is_over(self) -> None:
+        now = self._clock()
+        for one in self.addresses:
+            if one.out is not None and one.out <= now:
+                self._bring_back(one)
+
+    def _bring_back(self, address: Address[W]) -> None:
+        address.out = None
+        address._since = self._clock()
+        # On probation: one more failure and it is out again.
+        address._row = self._failures - 1
+        self._ejected -= 1
+        self._observe(Returned(self._service, address.name))
