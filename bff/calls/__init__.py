@@ -1,6 +1,6 @@
 """A request as a value: calls, parts, deadlines, the request's scope, errors. Pure: no web framework, no client."""
 
-from .call import Call, Method
+from .call import LONGEST, Call, Method, tag_of
 from .deadline import Clock, Deadline
 from .errors import (
     BffError,
@@ -26,6 +26,7 @@ from .upstream import Upstream
 
 __all__ = [
     "ENDED",
+    "LONGEST",
     "STATUSES",
     "BffError",
     "Call",
@@ -61,6 +62,7 @@ __all__ = [
     "current",
     "opened",
     "optional",
+    "tag_of",
     "together",
     "within",
 ]

@@ -6,6 +6,7 @@ options are methods that return a changed copy.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
@@ -16,6 +17,19 @@ from .owner import Owner
 
 T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+LONGEST = 86_400.0
+"""Seconds: nothing is kept for longer than a day, however it was declared."""
+MAX_TAGS = 16
+_TAG_LENGTH = 200
+
+
+def tag_of(text: str) -> str:
+    """The tag as it is compared everywhere. Often part of it is a client's own word: any text will do, a long one is
+    hashed."""
+    if len(text) <= _TAG_LENGTH:
+        return text
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,9 @@ class Call(Generic[T]):
     body      JSON bytes of a write, None otherwise
     model     any type pydantic can validate: a model, a list, a union
     freshness seconds for which the answer may be kept, None for not at all
+    swr       seconds beyond those in which it is still served while a new one is fetched; None: as the upstream says
+    sie       seconds beyond those in which it stands in for a failure; None: as the upstream says
+    tags      what it shows, for invalidation: ``orders``, ``product/mug-01``
     shared    True when the answer is the same for everybody: it may be cached publicly and carries no token
     key       the write's own idempotency key; inside a command one is derived when this is None
     timeout   seconds for one attempt, None for the upstream's setting
@@ -43,17 +60,50 @@ class Call(Generic[T]):
     query: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     freshness: float | None = None
+    swr: float | None = None
+    sie: float | None = None
+    tags: tuple[str, ...] = ()
     shared: bool = False
     key: str | None = None
     timeout: float | None = None
 
-    def fresh(self, seconds: float) -> Call[T]:
-        """The answer may be served again for this many seconds. Reads only."""
+    def fresh(
+        self,
+        seconds: float,
+        *,
+        stale_while_revalidate: float | None = None,
+        stale_if_error: float | None = None,
+    ) -> Call[T]:
+        """The answer may be served again for this many seconds (above 0, at most a day). Reads only.
+
+        The two others begin when it is no longer fresh (RFC 5861): the old answer is served while a new one is
+        fetched, and it stands in for a failure (an optional part then says `stale` and its age). Seconds from 0 to a
+        day; default None: what the upstream's Cache-Control grants, else nothing. What the upstream forbids or
+        shortens there holds for all three.
+        """
         if self.method != "GET":
             raise DeclarationError(f"{self.name}: only a GET can be kept fresh, this is a {self.method}")
-        if seconds <= 0:
-            raise DeclarationError(f"{self.name}: fresh() takes seconds above 0, not {seconds}")
-        return replace(self, freshness=seconds)
+        if not 0 < seconds <= LONGEST:
+            raise DeclarationError(
+                f"{self.name}: fresh() takes seconds above 0 and at most {LONGEST:g}, not {seconds}"
+            )
+        for name, value in (
+            ("stale_while_revalidate", stale_while_revalidate),
+            ("stale_if_error", stale_if_error),
+        ):
+            if value is not None and not 0 <= value <= LONGEST:
+                raise DeclarationError(f"{self.name}: {name} is seconds from 0 to {LONGEST:g}, not {value}")
+        return replace(self, freshness=seconds, swr=stale_while_revalidate, sie=stale_if_error)
+
+    def tagged(self, *tags: str) -> Call[T]:
+        """What the answer shows, at most 16 names in all. A kept answer is dropped when one of them is told to have
+        changed, and is not served to whoever has just changed one by a command (`changes=`). Reads only."""
+        if self.method != "GET":
+            raise DeclarationError(f"{self.name}: only a GET can be tagged, this is a {self.method}")
+        together = tuple(dict.fromkeys((*self.tags, *map(tag_of, tags))))
+        if len(together) > MAX_TAGS:
+            raise DeclarationError(f"{self.name}: at most {MAX_TAGS} tags, not {len(together)}")
+        return replace(self, tags=together)
 
     def public(self) -> Call[T]:
         """The answer is the same for everybody; the caller's token is not sent with it."""
