@@ -1,0 +1,209 @@
+"""What a screen must answer when its services misbehave, said once more and apart from the gateway's code.
+
+It knows the contract's table and nothing else: given which parts a screen asks for and what each service does, it says
+which answers are right. It imports nothing of the package under test.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+TIMEOUT, UNREACHABLE, INVALID = "timeout", "unreachable", "invalid"
+FAILED, OVERLOADED, REFUSED, READY = "failed", "overloaded", "refused", "ready"
+
+# What the gateway may make of each fault. More than one where the wire itself leaves it open.
+OUTCOMES: dict[str, frozenset[str]] = {
+    **{how: frozenset({READY}) for how in ("ok", "chunks", "until-close", "1xx", "second-answer", "slow-0.01")},
+    **{how: frozenset({TIMEOUT}) for how in ("silent", "drip", "stall")},
+    **{
+        how: frozenset({UNREACHABLE})
+        for how in (
+            ["down", "reset", "close", "half", "half-head", "two-lengths", "bad-chunks", "101"]
+            + ["huge-head", "garbage"]
+        )
+    },
+    **{
+        how: frozenset({INVALID})
+        for how in (
+            ["huge-body", "html", "no-type", "not-json", "not-utf8", "deep", "deep-balanced", "wrong-model"]
+            + ["empty", "no-content"]
+        )
+    },
+    **{how: frozenset({FAILED}) for how in ("500", "502", "504", "302")},
+    **{how: frozenset({REFUSED}) for how in ("400", "401", "403", "404", "409", "410", "422")},
+    **{how: frozenset({OVERLOADED}) for how in ("429", "503")},
+    # Cut short by its own length; what follows cannot be an answer's head.
+    "short-length": frozenset({INVALID, UNREACHABLE}),
+    # Resets the first time only: a read may be sent again, but need not be.
+    "flaps": frozenset({READY, UNREACHABLE}),
+}  # fmt: skip
+
+STATUS = {TIMEOUT: 504, UNREACHABLE: 502, INVALID: 502, FAILED: 502, OVERLOADED: 503}
+PASSED_ON = {"404", "409", "422"}
+# Whoever reads a body whole does not look inside: what fits no model fits here.
+WHOLE = {"wrong-model": frozenset({READY})}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One part of a screen: what its service does, and how the screen asks for it."""
+
+    name: str
+    fault: str
+    required: bool
+    public: bool
+    fresh: float | None
+    whole: bool = False
+
+    @property
+    def outcomes(self) -> frozenset[str]:
+        return WHOLE.get(self.fault, OUTCOMES[self.fault]) if self.whole else OUTCOMES[self.fault]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A screen: its parts, and whether they run side by side or one after another."""
+
+    plans: tuple[Plan, ...]
+    side_by_side: bool
+
+
+def draw(dice: random.Random, number: int, *, whole: bool = False) -> Case:
+    """A random screen of 1 to 6 parts; about every third one has nothing wrong."""
+    clean = dice.random() < 0.3
+    plans = []
+    for place in range(dice.randint(1, 6)):
+        fault = dice.choice(["ok", "chunks"]) if clean else dice.choice(sorted(OUTCOMES))
+        plans.append(
+            Plan(
+                f"c{number}p{place}",
+                fault,
+                required=dice.random() < 0.25,
+                public=dice.random() < 0.7,
+                fresh=dice.choice([None, 5.0, 30.0, 300.0]),
+                whole=whole and dice.random() < 0.3,
+            )
+        )
+    return Case(tuple(plans), dice.random() < 0.6)
+
+
+@dataclass
+class Seen:
+    """One answer as a client saw it."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+    seconds: float
+    mistakes: list[str] = field(default_factory=list)
+
+
+def judge(case: Case, seen: Seen, *, owner: dict[str, str], longest: float) -> list[str]:
+    """Everything that is wrong with the answer; nothing when it is right."""
+    wrong: list[str] = []
+    if seen.seconds > longest:
+        wrong.append(f"took {seen.seconds:.2f} s of {longest:.2f}")
+    required = [plan for plan in case.plans if plan.required]
+    must_fail = [plan for plan in required if READY not in plan.outcomes]
+    may_fail = [plan for plan in required if plan.outcomes != {READY}]
+    if seen.status == 200:
+        if must_fail:
+            wrong.append(f"is 200 although {must_fail[0].name} ({must_fail[0].fault}) is required")
+        else:
+            wrong += _screen(case, seen, owner)
+    elif not may_fail:
+        wrong.append(f"is {seen.status} although every required part was there: {seen.body}")
+    else:
+        if not case.side_by_side and must_fail:
+            # One after another: nothing behind the first that must fail can be the reason.
+            may_fail = may_fail[: may_fail.index(must_fail[0]) + 1]
+        wrong += _problem(may_fail, seen, owner)
+    return wrong
+
+
+def _screen(case: Case, seen: Seen, owner: dict[str, str]) -> list[str]:
+    wrong = []
+    complete = True
+    parts = iter(seen.body["parts"])
+    required = iter(seen.body["required"])
+    for plan in case.plans:
+        if plan.required:
+            wrong += _data(plan, next(required))
+            continue
+        part = next(parts)
+        if part["state"] == "ready":
+            if READY not in plan.outcomes:
+                wrong.append(f"{plan.name} ({plan.fault}) is ready")
+            else:
+                wrong += _data(plan, part["data"])
+            continue
+        complete = False
+        if part["state"] != "missing" or part["reason"] not in plan.outcomes:
+            wrong.append(f"{plan.name} ({plan.fault}) is {part}")
+        if part["owner"] != owner | {"service": service(plan)}:
+            wrong.append(f"{plan.name}: owner {part['owner']}")
+        if part["retry_after"] != (9.0 if plan.fault in ("429", "503") else None):
+            wrong.append(f"{plan.name} ({plan.fault}): retry_after {part['retry_after']}")
+    if seen.headers.get("bff-complete") != str(complete).lower():
+        wrong.append(f"BFF-Complete {seen.headers.get('bff-complete')}, but complete is {complete}")
+    expected = _cache_control(case, complete)
+    if seen.headers.get("cache-control") != expected:
+        wrong.append(f"Cache-Control {seen.headers.get('cache-control')!r} is not {expected!r}")
+    if seen.headers.get("server-timing", "").count("dur=") < len(case.plans):
+        wrong.append(f"Server-Timing does not name every call: {seen.headers.get('server-timing')}")
+    return wrong
+
+
+def service(plan: Plan) -> str:
+    return "down" if plan.fault == "down" else "rig"
+
+
+def _data(plan: Plan, data: Any) -> list[str]:
+    if not plan.whole:
+        right = data == {"name": plan.name}
+    elif plan.fault == "wrong-model":
+        right = data == {"title": "x"}
+    else:
+        right = data == {"name": plan.name, "hidden": "inside"}
+    return [] if right else [f"{plan.name} ({plan.fault}) holds {str(data)[:100]}"]
+
+
+def _cache_control(case: Case, complete: bool) -> str:
+    if not complete:
+        return "no-store"
+    if not all(plan.public for plan in case.plans):
+        return "private, no-cache"
+    return f"public, max-age={int(min(plan.fresh or 0.0 for plan in case.plans))}"
+
+
+def _problem(suspects: list[Plan], seen: Seen, owner: dict[str, str]) -> list[str]:
+    """The problem must be exactly that of one of the parts that may have failed."""
+    why: list[str] = []
+    for plan in suspects:
+        for outcome in sorted(plan.outcomes - {READY}):
+            off = _problem_of(plan, outcome, seen, owner)
+            if not off:
+                return []
+            why.append(f"not {plan.name} ({plan.fault}): {', '.join(off)}")
+    return [f"{seen.status} {seen.body} is no part's failure", *why]
+
+
+def _problem_of(plan: Plan, outcome: str, seen: Seen, owner: dict[str, str]) -> list[str]:
+    body = seen.body if isinstance(seen.body, dict) else {}
+    status, code = STATUS.get(outcome, 502), outcome
+    if outcome == REFUSED and plan.fault in PASSED_ON:
+        status, code = int(plan.fault), f"no-{plan.fault}"
+    off = [] if seen.status == status else [f"status {status}"]
+    expected = {"status": status, "code": code, "owner": owner | {"service": service(plan)}}
+    off += [f"{key} {value}" for key, value in expected.items() if body.get(key) != value]
+    if seen.headers.get("content-type") != "application/problem+json":
+        off.append("content type")
+    if outcome == OVERLOADED and seen.headers.get("retry-after") != "9":
+        off.append(f"Retry-After 9, not {seen.headers.get('retry-after')}")
+    if "secret" in str(body):
+        off.append("the service's inside is shown")
+    if not body.get("correlation_id") or not body.get("type") or not body.get("title"):
+        off.append("a member is missing")
+    return off
