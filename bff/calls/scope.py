@@ -56,7 +56,13 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """correlation_id: a UUID; mutation: the client's Idempotency-Key inside a command, else None."""
+    """The request a Call runs in.
+
+    correlation_id  a UUID
+    mutation        the client's Idempotency-Key inside a command, else None
+    safe            False where a service does not honour the keys derived from `mutation`: nothing is sent twice
+    lean            True while the gateway has too much to do: optional parts are left out without being asked for
+    """
 
     deadline: Deadline
     runner: Runner
@@ -64,6 +70,8 @@ class Scope:
     principal: Principal | None = None
     mutation: str | None = None
     ledger: Ledger = field(default_factory=Ledger)
+    safe: bool = True
+    lean: bool = False
 
 
 _current: contextvars.ContextVar[Scope] = contextvars.ContextVar("bff_scope")

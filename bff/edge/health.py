@@ -41,9 +41,7 @@ class Health:
             redis = "up"
         except StoreUnavailable:
             redis = "away"
-        upstreams = {
-            name: {"circuit": lane.breaker.state} for name, lane in sorted(runtime.chain.lanes.items())
-        }
+        upstreams = {name: {"circuit": lane.circuit} for name, lane in sorted(runtime.chain.lanes.items())}
         status = "draining" if runtime.draining else "ready"
         return JSONResponse(
             {"status": status, "dependencies": {"redis": {"state": redis}, "upstreams": upstreams}},

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,15 +23,14 @@ from ..live.hub import Hub
 from ..live.ingest.events import Registry
 from ..live.ingest.redis_streams import Ingester, stream_names
 from ..live.topics import ValueTopic
-from ..policies.breaker import Breaker
+from ..policies.facts import Observer, ignore
 from ..stores.claims import Claims
 from ..stores.journal import Journal
 from ..stores.link import RedisLink
 from ..stores.rates import RateStore
 from ..stores.sessions import SessionStore
 from ..stores.values import Values
-from ..transport.addresses import open_wire
-from ..transport.chain import Chain, Lane
+from ..transport.chain import Chain
 from . import docs, openapi, telemetry
 from .access.authenticate import Authenticator
 from .access.fetch import Fetcher
@@ -44,6 +42,7 @@ from .commands import CommandRoute
 from .declared import SagaType, ValueType
 from .envelope import Envelope
 from .health import Health
+from .lanes import lane
 from .limits import Limits
 from .own import Bytes, Limited, LiveRoute, SagaRoute, SnapshotRoute
 from .page import Html, assets
@@ -71,6 +70,7 @@ class Runtime:
         self.settings = settings
         self.draining = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._observe: Observer = ignore
         self._traces = telemetry.provider(gateway.name, settings.telemetry)
         tracer = self._traces.get_tracer("bff", __version__)
         redis = settings.redis
@@ -80,15 +80,9 @@ class Runtime:
         self.values = Values(self.link)
         self.claims = Claims(self.link, self.journal)
         self.chain = Chain(
-            {
-                name: Lane(
-                    open_wire(one.wire, connections=one.connections, max_body=one.max_body)(one.url, None),
-                    Breaker(one.breaker.failures, one.breaker.open_for, time.monotonic),
-                    one.timeout,
-                )
-                for name, one in settings.upstreams.items()
-            },
+            {name: lane(name, one, self._observe) for name, one in settings.upstreams.items()},
             tracer,
+            observe=self._observe,
         )
         self.hub = Hub(
             self.link,

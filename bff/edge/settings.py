@@ -47,10 +47,55 @@ class _Section(BaseModel):
 
 
 class BreakerSettings(_Section):
-    """failures: consecutive failures that open it; open_for: seconds until one probe is let through."""
+    """A circuit breaker for each call and address.
+
+    failures      consecutive failures that open it, whatever the rate
+    error_rate    share of failed calls in the window that opens it
+    slow          seconds from which an answered call is slow; None: nine tenths of the upstream's timeout
+    slow_rate     share of slow calls in the window that opens it
+    minimum       calls in the window before its rates mean anything
+    window        seconds looked back
+    open_for      seconds until the first probe is let through
+    open_at_most  seconds until a probe after it has opened again and again, each time for twice as long; not below
+                  open_for
+    probes        calls at once while it is probed, and good ones needed to close it
+    """
 
     failures: int = Field(5, ge=1, le=1000)
+    error_rate: float = Field(0.5, gt=0, le=1)
+    slow: float | None = Field(None, gt=0, le=60)
+    slow_rate: float = Field(0.9, gt=0, le=1)
+    minimum: int = Field(10, ge=1, le=100_000)
+    window: float = Field(10.0, ge=0.1, le=600)
     open_for: float = Field(2.0, gt=0, le=300)
+    open_at_most: float = Field(4.0, gt=0, le=3600)
+    probes: int = Field(1, ge=1, le=100)
+
+
+class RetrySettings(_Section):
+    """Attempts after a failure that may pass: of reads and of writes under an idempotency key, never of others.
+
+    attempts  of one call in all; 1: no retry
+    base      seconds the first retry waits at most; the bound doubles with each, a random part of it is waited
+    cap       that bound at most
+    share     of the calls active now that may be retries (hedges count, too)
+    least     retries at once that are always allowed
+    """
+
+    attempts: int = Field(3, ge=1, le=10)
+    base: float = Field(0.025, gt=0, le=10)
+    cap: float = Field(0.25, gt=0, le=60)
+    share: float = Field(0.2, ge=0, le=1)
+    least: int = Field(3, ge=0, le=1000)
+
+
+class BulkheadSettings(_Section):
+    """permits: calls at once to this upstream; queue: callers waiting for one at most; wait: seconds one of them
+    waits at most."""
+
+    permits: int = Field(100, ge=1, le=10_000)
+    queue: int = Field(100, ge=0, le=10_000)
+    wait: float = Field(0.1, ge=0, le=10)
 
 
 class BalanceSettings(_Section):
@@ -87,6 +132,8 @@ class UpstreamSettings(_Section):
     max_body: int = Field(2_000_000, ge=1_000, le=100_000_000)
     wire: Literal["aiohttp", "httpx"] = "aiohttp"
     breaker: BreakerSettings = BreakerSettings()
+    retry: RetrySettings = RetrySettings()
+    bulkhead: BulkheadSettings = BulkheadSettings()
     balance: BalanceSettings = BalanceSettings()
 
 
@@ -169,6 +216,21 @@ class LiveSettings(_Section):
     drain: float = Field(5.0, ge=0, le=300)
 
 
+class AdmissionSettings(_Section):
+    """What is refused at the door, health pages and open streams apart.
+
+    in_flight    requests at once
+    lag          seconds the event loop may be late
+    lean         share of either from which screens are answered without their optional parts
+    retry_after  seconds told to those refused
+    """
+
+    in_flight: int = Field(1000, ge=1, le=1_000_000)
+    lag: float = Field(0.05, gt=0, le=10)
+    lean: float = Field(0.6, gt=0, le=1)
+    retry_after: float = Field(1.0, ge=0, le=300)
+
+
 class TelemetrySettings(_Section):
     """otlp: where traces go (OTLP over HTTP), None for nowhere; sample: share of traces begun here that are recorded;
     log_level: of the JSON log on standard error."""
@@ -194,6 +256,7 @@ class Settings(_Section):
     limits: LimitSettings = LimitSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     live: LiveSettings = LiveSettings()
+    admission: AdmissionSettings = AdmissionSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
 

@@ -41,7 +41,7 @@ def decode(call: Call[Any], answer: Answer) -> Any:
             call.owner,
             call.name,
             f"answered {status}.",
-            retry_after=_retry_after(answer.headers.get("retry-after")),
+            retry_after=retry_after(answer),
         )
     if status >= 500 or status < 400:
         raise Failed(call.owner, call.name, f"answered {status}.", status=status)
@@ -69,8 +69,9 @@ def _problem(answer: Answer) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _retry_after(value: str | None) -> float | None:
+def retry_after(answer: Answer) -> float | None:
     """Seconds from a Retry-After header: a number or an HTTP date (RFC 9110 section 10.2.3)."""
+    value = answer.headers.get("retry-after")
     if not value:
         return None
     if value.isascii() and value.strip().isdigit():

@@ -34,6 +34,11 @@ def outbound(call: Call[Any], scope: Scope, seconds: float) -> dict[str, str]:
     return headers
 
 
+def repeatable(call: Call[Any], scope: Scope) -> bool:
+    """Whether sending it twice does what sending it once does: a read, or a write under a key its service honours."""
+    return call.method == "GET" or call.key is not None or (scope.mutation is not None and scope.safe)
+
+
 def idempotency_key(call: Call[Any], scope: Scope) -> str | None:
     """The key a service sees: the call's own, else one derived from the client's key and where the call goes."""
     if call.method == "GET":

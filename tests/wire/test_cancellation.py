@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 
 import pytest
 from opentelemetry.trace import NoOpTracer
@@ -15,11 +14,11 @@ from pydantic import BaseModel
 
 from bff import Call, Upstream, UpstreamError
 from bff.calls import Deadline, Scope, opened
-from bff.policies.breaker import Breaker
 from bff.transport.aiohttp_wire import AiohttpWire
-from bff.transport.chain import Chain, Lane
+from bff.transport.chain import Chain
 from bff.transport.httpx_wire import HttpxWire
 
+from ..lanes import lane
 from .upstream import http, raw_server
 
 
@@ -48,7 +47,7 @@ async def test_after_150_rounds_of_20_calls_cut_at_random_every_call_works_and_n
 
     async with raw_server(sometimes_slow) as server:
         wire = kind(f"http://127.0.0.1:{server.port}", connections=CONNECTIONS, max_body=10_000)
-        chain = Chain({"store": Lane(wire, Breaker(10**9, 1.0, time.monotonic), 5.0)}, NoOpTracer())
+        chain = Chain({"store": lane(wire)}, NoOpTracer())
 
         async def call(seconds: float) -> bool:
             with opened(Scope(Deadline.after(seconds), chain, "id")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -95,7 +96,7 @@ async def test_a_refusal_passed_on_keeps_the_services_words(redis_url: str) -> N
 async def test_an_open_breaker_says_when_to_come_back_and_sends_nothing(redis_url: str) -> None:
     async with running(redis_url) as world:
         lane = (await world.gateway.start()).chain.lanes["shelf"]
-        lane.breaker.failures = 1
+        lane.breakers.rule = replace(lane.breakers.rule, failures=1)
         await world.get("/api/required/broken")
         sent = len(world.upstream.asked)
         answer = await world.get("/api/required/ok")

@@ -14,11 +14,12 @@ from pydantic import BaseModel
 
 from bff import Call, Missing, Principal, Upstream, UpstreamError, optional
 from bff.calls import CircuitOpen, Deadline, Refused, Scope, Unreachable, opened
-from bff.policies.breaker import Breaker
-from bff.transport.chain import Chain, Lane
+from bff.transport.chain import Chain
 from bff.transport.httpx_wire import HttpxWire
+from bff.transport.lane import Lane
 
 from ..conftest import free_port
+from ..lanes import lane
 from .upstream import RawServer, http, raw_server
 
 
@@ -86,10 +87,10 @@ async def chain_to(
     port: int, *, failures: int = 1000, timeout: float = 0.5
 ) -> AsyncIterator[tuple[Chain, Lane]]:
     wire = HttpxWire(f"http://127.0.0.1:{port}", connections=10, max_body=20_000)
-    lane = Lane(wire, Breaker(failures, 60.0, time.monotonic), timeout)
-    chain = Chain({"store": lane}, NoOpTracer())
+    one = lane(wire, failures=failures, open_for=60.0, timeout=timeout)
+    chain = Chain({"store": one}, NoOpTracer())
     try:
-        yield chain, lane
+        yield chain, one
     finally:
         await chain.close()
 
@@ -153,7 +154,7 @@ async def test_a_refusal_keeps_the_services_own_problem() -> None:
 
 
 async def test_the_breaker_opens_and_then_nothing_is_sent() -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port, failures=3) as (chain, lane):
+    async with raw_server(_misbehave) as server, chain_to(server.port, failures=3) as (chain, upstream):
         with opened(scope(chain)):
             for _ in range(3):
                 with pytest.raises(UpstreamError):
@@ -163,15 +164,15 @@ async def test_the_breaker_opens_and_then_nothing_is_sent() -> None:
                 await store.thing("ok")
             assert len(server.requests) == sent
             assert raised.value.retry_after is not None and 0 < raised.value.retry_after <= 60
-            assert lane.breaker.state == "open"
+            assert upstream.circuit == "open"
 
 
 async def test_a_caller_in_a_hurry_does_not_open_the_breaker() -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port, failures=1) as (chain, lane):
+    async with raw_server(_misbehave) as server, chain_to(server.port, failures=1) as (chain, upstream):
         with opened(scope(chain)):
             part = await optional(store.thing("silent"), within=0.05)
             assert isinstance(part, Missing) and part.reason == "timeout"
-            assert lane.breaker.state == "closed"
+            assert upstream.circuit == "closed"
 
 
 async def test_nothing_is_sent_when_the_deadline_has_passed() -> None:

@@ -73,7 +73,7 @@ class Panel:
             "services": services,
             "scenes": self._stage.state({one["name"]: one["faults"] for one in services}),
             "gateway": {
-                "breakers": {name: lane.breaker.state for name, lane in runtime.chain.lanes.items()},
+                "breakers": {name: lane.circuit for name, lane in runtime.chain.lanes.items()},
                 "streams": runtime.hub.count,
             }
             if runtime

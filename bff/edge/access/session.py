@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from ...calls import Clock, Principal
-from ...policies.breaker import Breaker
+from ...policies.breaker import Breaker, BreakerRule
 from ...stores.link import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..problem import Problem
@@ -70,7 +70,7 @@ class Sessions:
         self._paused: dict[str, float] = {}
         self._flights: dict[str, asyncio.Task[Known | None]] = {}
         # A frozen Redis would otherwise cost every request its whole timeout.
-        self._breaker = Breaker(3, 1.0, monotonic)
+        self._breaker = Breaker(BreakerRule(failures=3, open_for=1.0, open_at_most=1.0), monotonic)
 
     async def start(self, record: SessionRecord) -> str:
         """Begin a session, always under a new id; returns the cookie's value. Raises Problem 503."""
@@ -158,16 +158,17 @@ class Sessions:
         known = self._memory.get(key.id)
         if self._breaker.admit() is not None:
             return self._memory.recall(key.id, safe)
+        era = self._breaker.era
         try:
             found = await self._read(key, known)
         except StoreUnavailable as error:
-            self._breaker.failed()
+            self._breaker.failed(era)
             log.warning("sessions cannot be read: %s", error)
             return self._memory.recall(key.id, safe)
         except BaseException:
-            self._breaker.abandoned()
+            self._breaker.abandoned(era)
             raise
-        self._breaker.succeeded()
+        self._breaker.succeeded(era)
         return found
 
     async def _read(self, key: SessionKey, known: Known | None) -> Known | None:

@@ -12,10 +12,14 @@ from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Principal, Upstream, UpstreamError
 from bff.calls import CircuitOpen, Deadline, Invalid, Scope, Timeout, Unreachable, opened
-from bff.policies.breaker import Breaker
-from bff.transport.chain import Chain, Lane, target
+from bff.policies.bulkhead import BulkheadRule
+from bff.policies.facts import Fact
+from bff.policies.retry import Budget
+from bff.transport.chain import Chain, target
 from bff.transport.headers import idempotency_key, outbound
 from bff.transport.wire import Answer, Request, WireBroken, WireTimeout, WireTooLarge
+
+from ...lanes import lane
 
 
 class Thing(BaseModel):
@@ -67,11 +71,29 @@ def forever() -> Step:
 class House:
     """One upstream behind a chain with a breaker that opens after two failures."""
 
-    def __init__(self, *steps: Step | Callable[[], Step], failures: int = 2, timeout: float = 0.05) -> None:
+    def __init__(
+        self,
+        *steps: Step | Callable[[], Step],
+        failures: int = 2,
+        timeout: float = 0.05,
+        attempts: int = 1,
+        permits: BulkheadRule | None = None,
+        budget: Budget | None = None,
+    ) -> None:
         self.wire = Wire(*steps)
         self.now = 0.0
-        self.breaker = Breaker(failures, 10.0, lambda: self.now)
-        self.chain = Chain({"shelf": Lane(self.wire, self.breaker, timeout)}, NoOpTracer())
+        self.facts: list[Fact] = []
+        self.lane = lane(
+            self.wire,
+            failures=failures,
+            timeout=timeout,
+            attempts=attempts,
+            permits=permits,
+            budget=budget,
+            clock=lambda: self.now,
+            observe=self.facts.append,
+        )
+        self.chain = Chain({"shelf": self.lane}, NoOpTracer(), chance=lambda: 0.0, observe=self.facts.append)
         self.scope = Scope(Deadline.after(1.0), self.chain, "id", ADA)
 
     async def ask(self, call: Call[Thing], scope: Scope | None = None) -> Thing | UpstreamError:
@@ -101,7 +123,7 @@ async def test_only_an_upstream_that_does_not_do_its_work_opens_its_breaker(
     house = House(step)
     for _ in range(2):
         assert isinstance(await house.ask(shelf.thing()), kind)
-    assert house.breaker.state == ("open" if counts else "closed")
+    assert house.lane.circuit == ("open" if counts else "closed")
 
 
 async def test_an_open_breaker_lets_one_probe_through_after_its_time() -> None:
@@ -112,7 +134,7 @@ async def test_an_open_breaker_lets_one_probe_through_after_its_time() -> None:
     assert isinstance(refused, CircuitOpen) and refused.retry_after == 10.0
     house.now = 10.0
     assert await house.ask(shelf.thing()) == Thing(name="good")
-    assert house.breaker.state == "closed"
+    assert house.lane.circuit == "closed"
     assert len(house.wire.sent) == 3
 
 
@@ -135,7 +157,7 @@ async def test_an_attempt_ends_at_the_nearest_of_its_limits() -> None:
     hurried = replace(house.scope, deadline=Deadline.after(0.02))
     assert isinstance(await house.ask(shelf.thing(), hurried), Timeout)
     assert isinstance(await house.ask(shelf.thing().within(0.02)), Timeout)
-    assert house.breaker.state == "closed", "a caller in a hurry is not the upstream's failure"
+    assert house.lane.circuit == "closed", "a caller in a hurry is not the upstream's failure"
 
 
 async def test_nothing_is_sent_after_the_deadline() -> None:

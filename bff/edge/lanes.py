@@ -1,0 +1,62 @@
+"""From an upstream's settings to its lane: the one place where numbers become policies."""
+
+from __future__ import annotations
+
+import time
+
+from ..policies.breaker import BreakerRule
+from ..policies.bulkhead import BulkheadRule
+from ..policies.facts import Observer
+from ..policies.retry import Budget, RetryRule
+from ..transport.addresses import Addresses, open_wire
+from ..transport.lane import Breakers, Lane
+from ..transport.permits import Permits
+from .settings import UpstreamSettings
+
+# An answer that takes this share of the attempt's time is slow: the next one may well not come in time.
+SLOW = 0.9
+
+
+def lane(service: str, settings: UpstreamSettings, observe: Observer) -> Lane:
+    """Opens nothing: connections are made with the first call."""
+    breaker, retry, bulkhead, balance = (
+        settings.breaker,
+        settings.retry,
+        settings.bulkhead,
+        settings.balance,
+    )
+    return Lane(
+        Addresses(
+            service,
+            [settings.url, *balance.urls],
+            open_wire(settings.wire, connections=settings.connections, max_body=settings.max_body),
+            resolve=balance.resolve,
+            file=balance.file,
+            look=balance.look,
+            how=balance.how,
+            failures=balance.failures,
+            eject_for=balance.eject_for,
+            at_most=balance.at_most,
+            observe=observe,
+        ),
+        Breakers(
+            service,
+            BreakerRule(
+                failures=breaker.failures,
+                error_rate=breaker.error_rate,
+                slow_rate=breaker.slow_rate,
+                slow=settings.timeout * SLOW if breaker.slow is None else breaker.slow,
+                minimum=breaker.minimum,
+                window=breaker.window,
+                open_for=breaker.open_for,
+                open_at_most=breaker.open_at_most,
+                probes=breaker.probes,
+            ),
+            time.monotonic,
+            observe,
+        ),
+        settings.timeout,
+        RetryRule(retry.attempts, retry.base, retry.cap),
+        Permits(BulkheadRule(bulkhead.permits, bulkhead.queue, bulkhead.wait)),
+        Budget(retry.share, retry.least),
+    )

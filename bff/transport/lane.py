@@ -1,0 +1,120 @@
+"""One upstream at run time: where it is, and what protects it and us from each other.
+
+A lane holds state and decides nothing: breakers for each endpoint group and address, permits, the retry budget.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..policies.balance import Address
+from ..policies.breaker import Breaker, BreakerRule
+from ..policies.bulkhead import BulkheadRule
+from ..policies.facts import BreakerMoved, Observer, State, ignore
+from ..policies.retry import Budget, RetryRule
+from .permits import Permits
+from .wire import Wire
+
+# Groups are a gateway's methods and addresses come and go with DNS: beyond this the oldest closed ones are forgotten.
+MOST_BREAKERS = 2048
+
+
+class Places(Protocol):
+    """Where an upstream is: `Addresses`, or one place that never changes."""
+
+    def pick(self, avoid: Address[Wire] | None = None) -> Address[Wire]:
+        """Where to send; `avoid` only where there is no other."""
+
+    def succeeded(self, address: Address[Wire]) -> None:
+        """It answered, whatever it said."""
+
+    def failed(self, address: Address[Wire]) -> None:
+        """It did not answer, or answered that it is broken."""
+
+    def __iter__(self) -> Iterator[Address[Wire]]:
+        """Every address there is now."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+
+
+class OnePlace:
+    """A single address that is never left out."""
+
+    def __init__(self, wire: Wire, name: str = "") -> None:
+        self._address = Address(name, wire)
+
+    def pick(self, avoid: Address[Wire] | None = None) -> Address[Wire]:
+        return self._address
+
+    def succeeded(self, address: Address[Wire]) -> None:
+        pass
+
+    def failed(self, address: Address[Wire]) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Address[Wire]]:
+        yield self._address
+
+    async def close(self) -> None:
+        await self._address.wire.close()
+
+
+class Breakers:
+    """One for each (group, address), made when it is first asked for. The group is the call's name, so that one bad
+    endpoint does not close the others."""
+
+    def __init__(
+        self,
+        service: str,
+        rule: BreakerRule,
+        clock: Callable[[], float] = time.monotonic,
+        observe: Observer = ignore,
+    ) -> None:
+        self.rule = rule
+        self._service = service
+        self._clock = clock
+        self._observe = observe
+        self._all: dict[tuple[str, str], Breaker] = {}
+
+    def of(self, group: str, address: str) -> Breaker:
+        """The breaker of this group at this address."""
+        key = (group, address)
+        found = self._all.get(key)
+        return found if found is not None else self._new(key)
+
+    def _new(self, key: tuple[str, str]) -> Breaker:
+        if len(self._all) >= MOST_BREAKERS:
+            forgotten = next((one for one, breaker in self._all.items() if breaker.state == "closed"), None)
+            del self._all[forgotten or next(iter(self._all))]
+
+        def moved(state: State, open_for: float) -> None:
+            self._observe(BreakerMoved(self._service, *key, state, open_for))
+
+        made = self._all[key] = Breaker(self.rule, self._clock, moved)
+        return made
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, str], Breaker]]:
+        return iter(list(self._all.items()))
+
+
+@dataclass(slots=True)
+class Lane:
+    """places: its addresses; breakers, permits, budget: its protection; retry: how often; timeout: seconds for one
+    attempt."""
+
+    places: Places
+    breakers: Breakers
+    timeout: float = 1.0
+    retry: RetryRule = field(default_factory=RetryRule)
+    permits: Permits = field(default_factory=lambda: Permits(BulkheadRule()))
+    budget: Budget = field(default_factory=Budget)
+
+    @property
+    def circuit(self) -> State:
+        """The worst state of its breakers: what a page shows for the whole upstream."""
+        states = {breaker.state for _, breaker in self.breakers}
+        return "open" if "open" in states else "half-open" if "half-open" in states else "closed"

@@ -1,0 +1,43 @@
+"""A lane to one wire, with the policies a test asks for and nothing else in its way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from bff.policies.breaker import BreakerRule
+from bff.policies.bulkhead import BulkheadRule
+from bff.policies.facts import Observer, ignore
+from bff.policies.retry import Budget, RetryRule
+from bff.transport.lane import Breakers, Lane, OnePlace
+from bff.transport.permits import Permits
+from bff.transport.wire import Wire
+
+
+def lane(
+    wire: Wire,
+    *,
+    failures: int = 10**9,
+    open_for: float = 10.0,
+    timeout: float = 5.0,
+    attempts: int = 1,
+    permits: BulkheadRule | None = None,
+    budget: Budget | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    observe: Observer = ignore,
+) -> Lane:
+    """One attempt and a breaker that counts failures in a row only, unless told otherwise."""
+    rule = BreakerRule(
+        failures=failures,
+        minimum=10**9,
+        open_for=open_for,
+        open_at_most=max(4.0, open_for),
+    )
+    return Lane(
+        OnePlace(wire, "http://one"),
+        Breakers("shelf", rule, clock, observe),
+        timeout,
+        RetryRule(attempts),
+        Permits(permits or BulkheadRule()),
+        budget or Budget(),
+    )
