@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
-from typing import Annotated, Any, Generic, Literal, TypeVar, overload
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from . import scope as scopes
-from .errors import Reason, UpstreamError
+from .errors import Overloaded, Reason, UpstreamError
+from .scope import Note, Scope
+
+if TYPE_CHECKING:
+    from .call import Call
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -23,6 +28,10 @@ C = TypeVar("C")
 D = TypeVar("D")
 E = TypeVar("E")
 F = TypeVar("F")
+
+
+# Seconds told for a part that was left out under load: admission looks at the load anew with every request.
+LEFT_OUT_FOR = 1.0
 
 
 class _Part(BaseModel):
@@ -71,18 +80,38 @@ Part = TypeAliasType(
 async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[T] | Stale[T] | Missing:
     """Await a call (or a coroutine of several) and turn an upstream's failure into a Missing part.
 
-    within: seconds this part may take; the request's own deadline still holds.
+    within: seconds this part may take; the request's own deadline still holds. While the gateway has too much to do the
+    part is `overloaded` without its service being asked.
     """
-    with scopes.within(within) as scope:
+    parent = scopes.current()
+    note = Note()
+    runner = _LEFT_OUT if parent.lean else parent.runner
+    with scopes.opened(replace(parent, deadline=parent.deadline.within(within), part=note, runner=runner)):
         try:
-            return Ready(data=await part)
+            data = await part
         except UpstreamError as error:
-            scope.ledger.missing += 1
+            parent.ledger.missing += 1
             return Missing(
                 reason=error.reason,
                 retry_after=error.retry_after,
                 owner=OwnerInfo(**error.owner.as_dict()),
             )
+    return Ready(data=data) if note.age is None else Stale(data=data, age=note.age)
+
+
+class _LeftOut:
+    """Runs no call at all."""
+
+    async def run(self, call: Call[Any], scope: Scope) -> Any:
+        raise Overloaded(
+            call.owner,
+            call.name,
+            "was not asked: the gateway itself has too much to do.",
+            retry_after=LEFT_OUT_FOR,
+        )
+
+
+_LEFT_OUT = _LeftOut()
 
 
 async def _finish(part: Awaitable[T]) -> T:
@@ -108,12 +137,26 @@ async def together(
 @overload
 async def together(*parts: Awaitable[T]) -> tuple[T, ...]: ...
 async def together(*parts: Awaitable[Any]) -> tuple[Any, ...]:
-    """Run parts side by side; the first failure of a required one cancels the rest and is raised as it is."""
+    """Run parts side by side; the first failure of a required one cancels the rest and is raised as it is.
+
+    The first part runs in the caller's own task, so that n parts cost n - 1 tasks.
+    """
+    if not parts:
+        return ()
+    first, *rest = parts
+    if not rest:
+        return (await first,)
+    own: Exception | None = None
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(part if isinstance(part, Coroutine) else _finish(part)) for part in parts
+                group.create_task(part if isinstance(part, Coroutine) else _finish(part)) for part in rest
             ]
+            try:
+                found = await first
+            except Exception as error:
+                own = error
+                raise
     except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return tuple(task.result() for task in tasks)
+        raise own or failures.exceptions[0] from None
+    return (found, *(task.result() for task in tasks))

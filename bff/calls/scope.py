@@ -37,14 +37,24 @@ class Timing:
 
 
 @dataclass(slots=True)
+class Note:
+    """What an optional part learns of itself. age: seconds of the oldest answer it had to make do with, None when all
+    are what was asked for."""
+
+    age: float | None = None
+
+
+@dataclass(slots=True)
 class Ledger:
-    """What a request learns on its way, shared by all its child scopes."""
+    """What a request learns on its way, shared by all its child scopes. own: what its caller changed lately, tag →
+    stamp, as far as it was looked up."""
 
     timings: list[Timing] = field(default_factory=list)
     missing: int = 0
     stale: int = 0
     max_age: float | None = None
     private: bool = False
+    own: dict[str, int] = field(default_factory=dict)
 
     def saw(self, *, fresh: float | None, public: bool) -> None:
         """Note an answer's freshness: the screen is as fresh as its least fresh part."""
@@ -52,6 +62,12 @@ class Ledger:
         self.max_age = age if self.max_age is None else min(self.max_age, age)
         if not public:
             self.private = True
+
+    def was_stale(self, part: Note | None, age: float) -> None:
+        """An answer `age` seconds old stood in for a failure, in this part or in a required one (None)."""
+        self.stale += 1
+        if part is not None:
+            part.age = age if part.age is None else max(part.age, age)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +86,7 @@ class Scope:
     principal: Principal | None = None
     mutation: str | None = None
     ledger: Ledger = field(default_factory=Ledger)
+    part: Note | None = None
     safe: bool = True
     lean: bool = False
 
