@@ -18,6 +18,9 @@ class Stamps:
         self._most = most
         self._known: OrderedDict[str, int] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def newest(self, names: Iterable[str]) -> int | None:
         """The newest stamp of these names; None when one of them is not known."""
         newest = 0

@@ -1,0 +1,164 @@
+"""The cache's second level, and when what it shows last changed.
+
+Keys:
+
+    bff:{part:<digest>}         string, one kept answer (see `pack`); TTL as long as it is of use, at most a day
+    bff:{tag:<sha256>}          hash `*` → stamp: when what this tag stands for last changed; TTL 2 days
+    bff:{<owner>}:changed       hash tag → stamp: what this principal's commands changed; TTL 2 days
+    bff:{hook:<sha256>}         string, a webhook's delivery that was carried out; TTL twice the replay window
+
+A stamp is microseconds of this server's clock. Each change is published on `bff:cache` as `<stamp> <JSON>`, the JSON
+being `["tag", <tag>]` or `["owner", <owner>]`. A stamp outlives every answer it could forbid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..calls import LONGEST
+from ..policies.cache import Entry, Key
+from .journal import owner_tag
+from .link import RedisLink, reaching
+
+CHANNEL = "bff:cache"
+_TTL = int(2 * LONGEST)
+_WHOLE = "*"
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """packed: the kept answer or None; seen: the server's clock, before anything was asked for; tags, own: stamps of
+    the tags asked about, 0 for none."""
+
+    packed: bytes | None
+    seen: int
+    tags: dict[str, int] = field(default_factory=dict)
+    own: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A published change: of a tag for everybody, or of something of one owner's (its `owner_tag`)."""
+
+    stamp: int
+    tag: str | None = None
+    owner: str | None = None
+
+
+def digest(key: Key) -> str:
+    """A kept answer's name in the store (64 hex digits); says nothing of whose it is."""
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()
+
+
+def pack(entry: Entry) -> bytes:
+    """An entry as bytes: one line of JSON, then the body."""
+    head = {name: value for name, value in asdict(entry).items() if name != "body"}
+    return json.dumps([_VERSION, head]).encode() + b"\n" + entry.body
+
+
+def unpack(packed: bytes) -> Entry | None:
+    """The entry, None for what another version of this program wrote."""
+    head, _, body = packed.partition(b"\n")
+    try:
+        version, fields = json.loads(head)
+        return Entry(body=body, **fields) if version == _VERSION else None
+    except (ValueError, TypeError):
+        return None
+
+
+def unpack_change(message: bytes) -> Change | None:
+    """A published change, None for anything else."""
+    stamp, _, rest = message.partition(b" ")
+    try:
+        kind, name = json.loads(rest)
+        return Change(int(stamp), **{kind: name})
+    except (ValueError, TypeError):
+        return None
+
+
+def _tag_key(tag: str) -> str:
+    return f"bff:{{tag:{hashlib.sha256(tag.encode('utf-8', 'surrogatepass')).hexdigest()}}}"
+
+
+def _own_key(owner: str) -> str:
+    return f"bff:{{{owner_tag(owner)}}}:changed"
+
+
+class CacheStore:
+    """Every method raises StoreUnavailable when Redis is away, or slower than `wait` seconds (default 0.05): a cache
+    that is slow to ask is worse than none."""
+
+    def __init__(self, link: RedisLink, *, wait: float = 0.05) -> None:
+        self._link = link
+        self._wait = wait
+        self._change = link.script("cache_change")
+
+    async def look(self, name: str | None, tags: Sequence[str], owner: str | None) -> Found:
+        """One round trip for all that decides about one read. name: a `digest`, None when only the stamps matter;
+        owner: a principal id, whose own changes of these tags are asked for."""
+        client: Any = self._link.client
+        with reaching("the cache"):
+            async with asyncio.timeout(self._wait), client.pipeline(transaction=False) as pipe:
+                pipe.time()
+                for tag in tags:
+                    pipe.hget(_tag_key(tag), _WHOLE)
+                if owner is not None and tags:
+                    pipe.hmget(_own_key(owner), tags)
+                if name is not None:
+                    pipe.get(f"bff:{{part:{name}}}")
+                answers = iter(await pipe.execute())
+        seconds, micros = next(answers)
+        stamps = {tag: int(next(answers) or 0) for tag in tags}
+        own: dict[str, int] = {}
+        if owner is not None and tags:
+            own = {tag: int(stamp or 0) for tag, stamp in zip(tags, next(answers), strict=True)}
+        packed = next(answers) if name is not None else None
+        return Found(packed, seconds * 1_000_000 + micros, stamps, own)
+
+    async def put(self, name: str, packed: bytes, seconds: float) -> None:
+        """Keep it for this long."""
+        with reaching("the cache"):
+            async with asyncio.timeout(self._wait):
+                await self._link.client.set(f"bff:{{part:{name}}}", packed, px=max(1, int(seconds * 1000)))
+
+    async def drop(self, name: str) -> None:
+        """Keep it no longer."""
+        with reaching("the cache"):
+            async with asyncio.timeout(self._wait):
+                await self._link.client.delete(f"bff:{{part:{name}}}")
+
+    async def changed(self, tags: Sequence[str]) -> dict[str, int]:
+        """What these tags stand for has changed: every answer asked for before this moment is void, everywhere.
+        Answers their stamps. Takes as long as the link allows: an invalidation is not given up for speed."""
+        stamps = {}
+        for tag in tags:
+            message = json.dumps(["tag", tag])
+            stamps[tag] = int(await self._change([_tag_key(tag)], [_TTL, CHANNEL, message, _WHOLE]))
+        return stamps
+
+    async def changed_by(self, owner: str, tags: Sequence[str]) -> int:
+        """A principal (its id) changed what these tags stand for: to it, earlier answers are void. Answers the
+        stamp."""
+        message = json.dumps(["owner", owner_tag(owner)])
+        answer = await self._change([_own_key(owner)], [_TTL, CHANNEL, message, *tags])
+        return int(answer)
+
+    async def told(self, source: str, id: str) -> bool:
+        """Whether this delivery of a webhook was carried out before."""
+        with reaching("deliveries"):
+            return bool(await self._link.client.exists(_delivery(source, id)))
+
+    async def tell(self, source: str, id: str, seconds: float) -> None:
+        """It was carried out; remember that for so long."""
+        with reaching("deliveries"):
+            await self._link.client.set(_delivery(source, id), b"1", px=int(seconds * 1000))
+
+
+def _delivery(source: str, id: str) -> str:
+    return f"bff:{{hook:{hashlib.sha256(f'{source} {id}'.encode()).hexdigest()}}}"
