@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from ..calls import Call, DeclarationError, SagaStatus
@@ -67,7 +68,7 @@ class View:
 @dataclass(frozen=True, slots=True)
 class Command:
     """A guarded write: POST path with an Idempotency-Key. safe: its upstreams honour idempotency keys, so that an
-    unknown outcome may be tried again under the same key."""
+    unknown outcome may be tried again under the same key. changes: tags of what its caller sees that it changes."""
 
     path: str
     function: Function
@@ -76,6 +77,7 @@ class Command:
     limit: str | None
     starts: SagaType | None
     safe: bool
+    changes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -102,6 +104,18 @@ def check_path(path: str, what: str) -> None:
     for segment in path[1:].split("/"):
         if not _SEGMENT.fullmatch(segment):
             raise DeclarationError(f"{what}: {segment!r} in {path} is neither plain text nor {{a_parameter}}")
+
+
+def check_tags(tags: tuple[str, ...], path: str, what: str) -> None:
+    """Tags whose parameters are the path's own."""
+    segments = set(path.split("/"))
+    for tag in tags:
+        try:
+            named = [name for _, name, _, _ in Formatter().parse(tag) if name is not None]
+        except ValueError as error:
+            raise DeclarationError(f"{what}: changes={tag!r}: {error}") from None
+        if not tag or any(f"{{{name}}}" not in segments for name in named):
+            raise DeclarationError(f"{what}: changes={tag!r} needs text, and no parameter but its path's")
 
 
 def check_name(name: str, what: str) -> None:

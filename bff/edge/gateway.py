@@ -23,7 +23,7 @@ from ..live.topics import OWNER
 from . import limits as rate_limits
 from . import settings as settings_file
 from .bind import binding
-from .declared import Command, Page, SagaType, ValueType, View, check_name, check_path
+from .declared import Command, Page, SagaType, ValueType, View, check_name, check_path, check_tags
 from .runtime import Runtime
 from .settings import Settings
 
@@ -100,12 +100,15 @@ class Gateway:
         deadline: float | None = None,
         limit: str | None = None,
         safe: bool = True,
+        changes: tuple[str, ...] = (),
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
         """A guarded write at POST `path`, carried out once per Idempotency-Key.
 
         starts  the saga it begins or moves; the answer is then 202 with the saga's place, else 200 with the result
         safe    its upstreams honour the idempotency keys they are handed (default); False where one does not, so
                 that an unknown outcome is reported instead of tried again
+        changes tags (`Call.tagged`) of what it changes, such as ``orders`` or ``order/{id}`` with a parameter of the
+                path: kept answers that show it are not served to its caller any more, on any gateway
         """
 
         def declare(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
@@ -113,6 +116,7 @@ class Gateway:
                 what = f"command {path}"
                 self._check_route(path, what, deadline, limit, self.commands)
                 bound = binding(function, path, what, body=True)
+                check_tags(changes, path, what)
                 if starts is not None:
                     if starts.name not in self.sagas:
                         raise DeclarationError(f"{what}: saga {starts.name!r} belongs to another gateway")
@@ -121,7 +125,7 @@ class Gateway:
                             f"{what}: it starts a saga, so it must return a SagaStatus model"
                         )
                 self.commands[path] = Command(
-                    path, function, bound, deadline or self.deadline, limit, starts, safe
+                    path, function, bound, deadline or self.deadline, limit, starts, safe, changes
                 )
             return function
 

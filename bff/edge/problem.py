@@ -24,6 +24,7 @@ TITLES: dict[str, str] = {
     "unsupported-media-type": "This route takes application/json",
     "unauthenticated": "Sign in first",
     "invalid-token": "The token cannot be accepted",
+    "invalid-signature": "The message is not signed as it should be",
     "forbidden": "This is not allowed",
     "csrf": "The request did not come from this site's own page",
     "rate-limited": "Too many requests",

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from ..calls import DeclarationError
+from .settings_cache import CacheSettings, WebhookSettings
 
 PREFIX = "BFF_"
 
@@ -258,6 +259,8 @@ class Settings(_Section):
     live: LiveSettings = LiveSettings()
     admission: AdmissionSettings = AdmissionSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    cache: CacheSettings = CacheSettings()
+    webhooks: dict[str, WebhookSettings] = Field(default_factory=dict)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

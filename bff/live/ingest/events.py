@@ -1,8 +1,9 @@
 """What an event means, whatever bus carried it: a structured CloudEvent 1.0 in JSON, checked at the door.
 
 `<domain>.<saga>.status` goes into the journal of `data.owner`, `<domain>.<value>.value` becomes the value
-`<value>/<subject>`. Any other type is nobody's business here. An event that claims to be ours and is not whole is a
-BadEvent; nothing of it is used.
+`<value>/<subject>`, `<domain>.<tag>.changed` makes void what is kept of the tags `<tag>` and `<tag>/<subject>`, for
+`data.owner` alone where there is one. Any other type is nobody's business here. An event that claims to be ours and is
+not whole is a BadEvent; nothing of it is used.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ...stores.journal import Entry
 from ...stores.values import valid_name
 
 MAX_BODY = 65_536
-_TYPE = re.compile(r"(?:[A-Za-z0-9-]+\.)+([a-z][a-z0-9-]*)\.(status|value)")
+_TYPE = re.compile(r"(?:[A-Za-z0-9-]+\.)+([a-z][a-z0-9-]*)\.(status|value|changed)")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -72,7 +73,15 @@ class ValueEvent:
     at: str
 
 
-Meaning: TypeAlias = SagaEvent | ValueEvent | None
+@dataclass(frozen=True, slots=True)
+class ChangedEvent:
+    """What these tags stand for is no longer what it was; owner: only what this principal (its id) sees of it."""
+
+    tags: tuple[str, ...]
+    owner: str | None
+
+
+Meaning: TypeAlias = SagaEvent | ValueEvent | ChangedEvent | None
 
 
 class Registry:
@@ -104,6 +113,8 @@ class Registry:
                 return self._saga(_CloudEvent.model_validate_json(body), name, now_ms)
             if what == "value" and name in self._values:
                 return self._value(_CloudEvent.model_validate_json(body), name)
+            if what == "changed":
+                return self._changed(_Changed.model_validate_json(body), name)
         except ValidationError as error:
             raise BadEvent(_mistakes(error)) from None
         return None
@@ -119,6 +130,10 @@ class Registry:
             traceparent = None
         return SagaEvent(_Owned.model_validate(event.data).owner, Entry.of(saga, traceparent, now_ms=now_ms))
 
+    def _changed(self, event: _Changed, name: str) -> ChangedEvent:
+        tags = (name,) if event.subject is None else (name, f"{name}/{event.subject}")
+        return ChangedEvent(tags, event.data.owner if event.data else None)
+
     def _value(self, event: _CloudEvent, name: str) -> ValueEvent:
         value = _ValueData.model_validate(event.data)
         full = f"{name}/{event.subject}"
@@ -127,6 +142,20 @@ class Registry:
         adapter = self._values[name]
         data = adapter.dump_python(adapter.validate_python(value.data), mode="json")
         return ValueEvent(full, value.version, data, value.at)
+
+
+class _ChangedData(BaseModel):
+    owner: str | None = Field(None, min_length=1, max_length=512)
+
+
+class _Changed(BaseModel):
+    """No sequence and no data are needed: to drop something twice, or late, does no harm."""
+
+    specversion: Literal["1.0"]
+    id: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    subject: str | None = Field(None, min_length=1, max_length=200)
+    data: _ChangedData | None = None
 
 
 class _Type(BaseModel):

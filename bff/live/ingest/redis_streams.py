@@ -11,14 +11,14 @@ import contextlib
 import logging
 import random
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from ...stores.events import BusEvent, EventBus
 from ...stores.journal import Journal
 from ...stores.leases import Leases
 from ...stores.link import RedisLink, StoreUnavailable
 from ...stores.values import Values
-from .events import BadEvent, Registry, SagaEvent, ValueEvent
+from .events import BadEvent, ChangedEvent, Registry, SagaEvent, ValueEvent
 
 log = logging.getLogger("bff.live")
 
@@ -39,6 +39,7 @@ class Ingester:
     """`async with ingester:`, or `start()` and `stop()`.
 
     streams  names to read, see `stream_names`
+    changed  told what events say has changed, and whose it is (None: everybody's); may raise StoreUnavailable
     lease    seconds after which another process takes over from one that died (default 2)
     block    seconds a read waits (default 1, at most half the lease)
     """
@@ -51,6 +52,7 @@ class Ingester:
         registry: Registry,
         streams: Sequence[str],
         *,
+        changed: Callable[[Sequence[str], str | None], Awaitable[None]] | None = None,
         name: str = "ingest",
         lease: float = 2.0,
         block: float = 1.0,
@@ -59,6 +61,7 @@ class Ingester:
         self._journal = journal
         self._values = values
         self._registry = registry
+        self._changed = changed
         self._streams = list(streams)
         self._name = name
         self._lease = lease
@@ -168,6 +171,9 @@ class Ingester:
                     self._held.setdefault(owner, due)
             case ValueEvent(name, version, data, at):
                 await self._values.put(name, version, data, at)
+            case ChangedEvent(tags, owner):
+                if self._changed is not None:
+                    await self._changed(tags, owner)
             case None:
                 log.debug("event %s of %s is of no declared type", event.id, event.stream)
 

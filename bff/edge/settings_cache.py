@@ -1,0 +1,64 @@
+"""Settings of what is kept: how much of it, and who outside may say that it has changed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+_PREFIX = "whsec_"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    key_of(value.get_secret_value())
+    return value
+
+
+def key_of(secret: str) -> bytes:
+    """The key a webhook's secret stands for. Raises ValueError when what follows `whsec_` is not Base64."""
+    if not secret.startswith(_PREFIX):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except binascii.Error:
+        raise ValueError("what follows whsec_ is not Base64") from None
+
+
+class CacheSettings(_Section):
+    """Answers of calls declared `fresh`.
+
+    max_bytes  of all answers kept in one process; the least recently used go first. 0: none are
+    max_entry  bytes of one answer; a larger one is not kept
+    redis      whether answers are kept in Redis, too, for every gateway (their changes are told through it anyway)
+    wait       seconds Redis may take to be asked; slower counts as away
+    aside      fetches and writes at once that nobody waits for
+    followers  requests that may wait for one identical call under way; the next one sends another
+    """
+
+    max_bytes: int = Field(64_000_000, ge=0, le=10_000_000_000)
+    max_entry: int = Field(1_000_000, ge=1_000, le=100_000_000)
+    redis: bool = True
+    wait: float = Field(0.05, gt=0, le=1)
+    aside: int = Field(64, ge=0, le=10_000)
+    followers: int = Field(1_000, ge=0, le=100_000)
+
+
+class WebhookSettings(_Section):
+    """A source, such as a headless CMS, that tells at `/bff/changes/<its name>` what has changed.
+
+    secret   shared with it, at least 24 characters; one that begins with `whsec_` is Base64 after that
+    tag      where in its JSON body the tag is, steps parted by dots: Strapi says `model`
+    subject  where the changed one's own name is, which gives a second tag `<tag>/<subject>`; None: nowhere
+    window   seconds a message's time may differ from ours; it is taken once within them
+    """
+
+    secret: Annotated[SecretStr, AfterValidator(_secret)] = Field(min_length=24)
+    tag: str = Field("model", min_length=1)
+    subject: str | None = "entry.documentId"
+    window: float = Field(300.0, ge=1, le=3600)

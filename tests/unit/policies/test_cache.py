@@ -1,0 +1,246 @@
+"""What an answer may be kept for, judged against the declarations and headers alone; and the bound of the memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from bff import Call, Principal, Upstream
+from bff.policies.cache import Entry, Key, Lru, directives, entry_of, key_of, public_by, renewed
+
+NOW = 1_700_000_000.0
+
+
+class Shelf(Upstream, team="Shelf", contact="#shelf"):
+    def thing(self, **query: object) -> Call[None]:
+        return self.get("/thing", None, **query)
+
+
+CALL = Shelf().thing().fresh(30)
+
+
+def kept(call: Call[None] = CALL, **headers: str) -> Entry | None:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return entry_of(call, named, b"{}", asked_at=NOW, seen=1)
+
+
+def lives(call: Call[None] = CALL, **headers: str) -> tuple[float, float, float]:
+    """Seconds fresh, then for revalidation, then for failures; (-1, -1, -1) when not kept."""
+    entry = kept(call, **headers)
+    return (entry.fresh, entry.swr, entry.sie) if entry else (-1, -1, -1)
+
+
+NOT = (-1.0, -1.0, -1.0)
+PUBLIC = CALL.public()
+STALE = Shelf().thing().fresh(30, stale_while_revalidate=20, stale_if_error=600)
+
+
+@pytest.mark.parametrize(
+    ("call", "headers", "expected"),
+    [
+        (CALL, {}, (30, 0, 0)),
+        (CALL, {"cache_control": "max-age=10"}, (10, 0, 0)),
+        (CALL, {"cache_control": "max-age=1000"}, (30, 0, 0)),
+        (CALL, {"cache_control": 'Max-Age="10"'}, (10, 0, 0)),
+        (CALL, {"cache_control": "max-age=10, max-age=20"}, (10, 0, 0)),
+        (CALL, {"cache_control": "max-age=ten", "etag": '"a"'}, (0, 0, 0)),
+        (CALL, {"cache_control": "max-age=ten"}, NOT),
+        (CALL, {"cache_control": "max-age=-1"}, NOT),
+        (CALL, {"cache_control": "no-store"}, NOT),
+        (CALL, {"cache_control": "NO-STORE, max-age=10"}, NOT),
+        (CALL, {"cache_control": "private, max-age=10"}, (10, 0, 0)),
+        (PUBLIC, {"cache_control": "private, max-age=10"}, NOT),
+        (PUBLIC, {"cache_control": 'private="x-a, x-b", max-age=10'}, NOT),
+        (CALL, {"cache_control": "s-maxage=5, max-age=10"}, (10, 0, 0)),
+        (PUBLIC, {"cache_control": "s-maxage=5, max-age=10"}, (5, 0, 0)),
+        (CALL, {"cache_control": "no-cache"}, NOT),
+        (STALE, {"cache_control": "no-cache", "etag": '"a"'}, (0, 0, 0)),
+        (STALE, {}, (30, 20, 600)),
+        (STALE, {"cache_control": "max-age=10, stale-while-revalidate=5"}, (10, 5, 600)),
+        (STALE, {"cache_control": "stale-if-error=7"}, (30, 20, 7)),
+        (CALL, {"cache_control": "stale-while-revalidate=5, stale-if-error=7"}, (30, 5, 7)),
+        (STALE, {"cache_control": "must-revalidate"}, (30, 0, 0)),
+        (STALE, {"cache_control": "proxy-revalidate"}, (30, 20, 600)),
+        (STALE.public(), {"cache_control": "proxy-revalidate"}, (30, 0, 0)),
+        (STALE.public(), {"cache_control": "s-maxage=9"}, (9, 0, 0)),
+        (CALL, {"vary": "*"}, NOT),
+        (CALL, {"vary": "Accept, Authorization"}, (30, 0, 0)),
+        (CALL, {"vary": "accept, X-Correlation-ID"}, NOT),
+        (CALL, {"expires": formatdate(NOW + 9, usegmt=True), "date": formatdate(NOW, usegmt=True)}, (9, 0, 0)),
+        (CALL, {"expires": "0", "date": formatdate(NOW, usegmt=True)}, NOT),
+        (CALL, {"expires": "0", "cache_control": "max-age=4"}, (4, 0, 0)),
+        (Shelf().thing(), {"cache_control": "max-age=10"}, NOT),
+    ],
+)
+def test_the_upstream_can_only_shorten_or_forbid_what_was_declared(
+    call: Call[None], headers: dict[str, str], expected: tuple[float, float, float]
+) -> None:
+    assert lives(call, **headers) == expected
+
+
+@given(st.text(max_size=60), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
+def test_whatever_the_headers_say_nothing_is_kept_longer_than_declared(
+    control: str, age: str, expires: str, vary: str
+) -> None:
+    entry = kept(STALE, cache_control=control, age=age, expires=expires, vary=vary)
+    if entry is not None:
+        assert 0 <= entry.fresh <= 30
+        assert entry.swr <= 20
+        assert entry.sie <= 600
+        assert entry.since <= NOW
+        assert entry.keep <= 630
+
+
+def test_an_answer_ages_from_when_it_was_asked_for_less_the_age_it_came_with() -> None:
+    entry = kept(STALE, age="12")
+    assert entry is not None
+    assert entry.age(NOW) == 12
+    assert [entry.standing(NOW + after) for after in (0, 17.9, 18, 37.9, 38, 617.9, 618)] == [
+        "fresh",
+        "fresh",
+        "revalidate",
+        "revalidate",
+        "error",
+        "error",
+        "expired",
+    ]
+    assert entry.left(NOW + 10) == 8
+    assert entry.left(NOW + 20) == 0
+    assert entry.instead_of_failure(NOW + 617.9)
+    assert not entry.instead_of_failure(NOW + 618)
+
+
+def test_a_clock_set_back_makes_an_answer_young_but_not_younger_than_new() -> None:
+    entry = kept()
+    assert entry is not None
+    assert entry.age(NOW - 100) == 0
+    assert entry.left(NOW - 100) == 30
+
+
+def test_an_etag_is_asked_about_and_only_without_one_the_date() -> None:
+    both = kept(etag='W/"a"', last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
+    dated = kept(last_modified="Mon, 01 Jan 2024 00:00:00 GMT")
+    plain = kept()
+    assert both is not None and dated is not None and plain is not None
+    assert both.conditions() == {"if-none-match": 'W/"a"'}
+    assert dated.conditions() == {"if-modified-since": "Mon, 01 Jan 2024 00:00:00 GMT"}
+    assert plain.conditions() == {}
+    # It is kept beyond its freshness only when it can be confirmed.
+    assert both.keep == dated.keep == 60
+    assert plain.keep == 30
+
+
+def test_a_304_renews_with_its_own_headers_and_keeps_the_body_and_its_type() -> None:
+    call = Shelf().thing().fresh(300)
+    first = entry_of(
+        call,
+        {"content-type": "application/json", "etag": '"a"', "cache-control": "max-age=10"},
+        b"[1]",
+        asked_at=NOW,
+        seen=1,
+    )
+    assert first is not None
+    again = renewed(
+        call,
+        first,
+        {"cache-control": "max-age=60", "content-type": "text/html", "age": "5"},
+        asked_at=NOW + 50,
+        seen=9,
+    )
+    assert again is not None
+    assert (again.fresh, again.since, again.seen, again.body) == (60, NOW + 45, 9, b"[1]")
+    assert again.headers["content-type"] == "application/json"
+    assert again.headers["etag"] == '"a"'
+    assert renewed(call, first, {"cache-control": "no-store"}, asked_at=NOW, seen=2) is None
+
+
+def test_an_old_expiry_does_not_outlive_the_304_that_came_without_one() -> None:
+    call = Shelf().thing().fresh(300)
+    date = formatdate(NOW, usegmt=True)
+    first = entry_of(
+        call,
+        {"etag": '"a"', "date": date, "expires": formatdate(NOW + 20, usegmt=True)},
+        b"1",
+        asked_at=NOW,
+        seen=1,
+    )
+    assert first is not None and first.fresh == 20
+    again = renewed(call, first, {"date": formatdate(NOW + 60, usegmt=True)}, asked_at=NOW + 60, seen=2)
+    assert again is not None and again.fresh == 300
+
+
+def test_the_key_holds_the_asker_with_scope_and_client_unless_the_call_is_public() -> None:
+    ada = Principal("https://i", "ada", "t1", 0.0)
+    narrow = Principal("https://i", "ada", "t2", 0.0, frozenset({"read"}))
+    other = Principal("https://i", "ada", "t3", 0.0, claims={"client_id": "robot"})
+    bob = Principal("https://i", "bob", "t4", 0.0)
+    keys = {key_of(CALL, who) for who in (ada, narrow, other, bob, None)}
+    assert len(keys) == 5
+    assert len({key_of(PUBLIC, who) for who in (ada, narrow, other, bob, None)}) == 1
+    assert key_of(CALL, ada) == key_of(CALL, Principal("https://i", "ada", "renewed", 9.0))
+    assert key_of(Shelf().thing(a=1), None) != key_of(Shelf().thing(a=2), None)
+
+
+def test_an_upstreams_private_outvotes_our_public() -> None:
+    assert public_by({})
+    assert public_by({"cache-control": "max-age=3"})
+    assert not public_by({"cache-control": "private"})
+    assert not public_by({"cache-control": "no-store"})
+
+
+def test_directives_are_read_as_a_list_with_quotes() -> None:
+    assert directives('no-cache="a, b" , max-age = 5, X') == {"no-cache": "a, b", "max-age": "5", "x": ""}
+
+
+MAX = 10_000
+KEYS: list[Key] = [("s", f"/{n}", (), None) for n in range(6)]
+
+
+class Memory(RuleBasedStateMachine):
+    """The memory beside a model that keeps everything in order of use and drops from the old end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = Lru(MAX, 6_000)
+        self.model: OrderedDict[Key, Entry] = OrderedDict()
+
+    @rule(key=st.sampled_from(KEYS), size=st.integers(0, 7_000))
+    def put(self, key: Key, size: int) -> None:
+        entry = Entry({}, b"x" * size, 0, 1, 0, 0, 1, 0)
+        self.model.pop(key, None)
+        taken = self.memory.put(key, entry)
+        assert taken == (entry.cost <= 6_000)
+        if taken:
+            self.model[key] = entry
+            while sum(one.cost for one in self.model.values()) > MAX:
+                self.model.popitem(last=False)
+
+    @rule(key=st.sampled_from(KEYS))
+    def get(self, key: Key) -> None:
+        assert self.memory.get(key) is self.model.get(key)
+        if key in self.model:
+            self.model.move_to_end(key)
+
+    @rule(key=st.sampled_from(KEYS))
+    def discard(self, key: Key) -> None:
+        self.memory.discard(key)
+        self.model.pop(key, None)
+
+    @rule()
+    def clear(self) -> None:
+        self.memory.clear()
+        self.model.clear()
+
+    @invariant()
+    def the_bound_holds_and_the_count_is_right(self) -> None:
+        assert self.memory.bytes == sum(one.cost for one in self.model.values()) <= MAX
+        assert len(self.memory) == len(self.model)
+
+
+Memory.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMemory = Memory.TestCase

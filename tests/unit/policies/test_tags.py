@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bff.policies.tags import Stamps
+
+
+def test_a_tag_nobody_spoke_of_is_unknown_and_one_without_a_change_is_zero() -> None:
+    stamps = Stamps()
+    assert stamps.newest(["a"]) is None
+    assert stamps.newest([]) == 0
+    stamps.learn({"a": 0})
+    assert stamps.newest(["a"]) == 0
+    assert stamps.newest(["a", "b"]) is None
+    stamps.forget()
+    assert stamps.newest(["a"]) is None
+    assert len(stamps) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=30))
+def test_an_older_word_never_wins(words: list[tuple[str, int]]) -> None:
+    stamps = Stamps()
+    for name, stamp in words:
+        stamps.learn({name: stamp})
+    for name in {name for name, _ in words}:
+        assert stamps.newest([name]) == stamps.of(name) == max(s for n, s in words if n == name)
+
+
+def test_when_full_the_least_recently_used_becomes_unknown_not_unchanged() -> None:
+    stamps = Stamps(2)
+    stamps.learn({"a": 5, "b": 6})
+    assert stamps.newest(["a"]) == 5
+    stamps.learn({"c": 7})
+    assert stamps.newest(["b"]) is None
+    assert stamps.newest(["a", "c"]) == 7
