@@ -1,0 +1,194 @@
+"""Calls are spread over an upstream's addresses; those that fail are left out for a while, never more than half."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bff.policies.balance import Address, Balance
+from bff.policies.facts import Ejected, Fact, Returned
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def places(count: int) -> list[Address[str]]:
+    return [Address(f"http://{number}", f"wire {number}") for number in range(count)]
+
+
+def names(found: list[Address[str]]) -> list[str]:
+    return [one.wire.removeprefix("wire ") for one in found]
+
+
+def test_round_robin_takes_them_in_turn() -> None:
+    balance = Balance("s", places(3), how="round-robin")
+    assert names([balance.pick() for _ in range(6)]) == ["1", "2", "0", "1", "2", "0"]
+
+
+def test_of_two_at_random_the_one_with_fewer_calls_is_taken() -> None:
+    made = places(3)
+    made[0].pending, made[1].pending, made[2].pending = 5, 1, 3
+    balance = Balance("s", made, below=random.Random(1).randrange)
+    found = names([balance.pick() for _ in range(300)])
+    assert set(found) == {"1", "2"}, "the busiest loses against each of the others"
+    assert found.count("1") > found.count("2")
+
+
+def test_equal_ones_are_all_used() -> None:
+    balance = Balance("s", places(4), below=random.Random(1).randrange)
+    found = names([balance.pick() for _ in range(400)])
+    assert min(found.count(one) for one in "0123") > 60
+
+
+@pytest.mark.parametrize("how", ["round-robin", "least-pending"])
+def test_a_retry_goes_elsewhere_where_there_is_an_elsewhere(how: str) -> None:
+    made = places(2)
+    balance = Balance("s", made, how=how)  # type: ignore[arg-type]
+    assert all(balance.pick(avoid=made[0]) is made[1] for _ in range(20))
+    one = places(1)
+    assert Balance("s", one).pick(avoid=one[0]) is one[0]
+
+
+def fail(balance: Balance[str], address: Address[str], times: int) -> None:
+    for _ in range(times):
+        balance.failed(address)
+
+
+def test_one_that_fails_in_a_row_is_left_out_and_comes_back_for_longer_each_time() -> None:
+    clock, seen = Clock(), list[Fact]()
+    made = places(2)
+    balance = Balance("s", made, failures=3, eject_for=10, at_most=25, clock=clock, observe=seen.append)
+    fail(balance, made[0], 2)
+    balance.succeeded(made[0])
+    fail(balance, made[0], 2)
+    assert seen == [], "not in a row"
+    balance.failed(made[0])
+    assert seen == [Ejected("s", "http://0", clock.now + 10)]
+    assert all(balance.pick() is made[1] for _ in range(20))
+    clock.now += 10
+    assert made[0] in [balance.pick() for _ in range(20)]
+    assert seen[-1] == Returned("s", "http://0")
+    balance.failed(made[0])
+    assert seen[-1] == Ejected("s", "http://0", clock.now + 20), "on probation one failure is enough"
+    clock.now += 20
+    balance.pick()
+    balance.failed(made[0])
+    assert seen[-1] == Ejected("s", "http://0", clock.now + 25), "no longer than the longest"
+
+
+def test_one_that_served_well_for_long_is_forgiven() -> None:
+    clock, seen = Clock(), list[Fact]()
+    made = places(2)
+    balance = Balance("s", made, failures=1, eject_for=10, clock=clock, observe=seen.append)
+    for _ in range(3):
+        balance.failed(made[0])
+        clock.now += 100
+        balance.pick()
+    balance.succeeded(made[0])
+    clock.now += 1000
+    balance.failed(made[0])
+    assert seen[-1] == Ejected("s", "http://0", clock.now + 10)
+
+
+@pytest.mark.parametrize(("count", "most"), [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)])
+def test_never_more_than_half_are_left_out(count: int, most: int) -> None:
+    made = places(count)
+    balance = Balance("s", made, failures=1)
+    for one in made:
+        balance.failed(one)
+    assert sum(one.out is not None for one in made) == most == balance.ejected
+
+
+def test_when_addresses_go_the_ejected_ones_come_back_rather_than_be_too_many() -> None:
+    made = places(4)
+    balance = Balance("s", made, failures=1)
+    balance.failed(made[0])
+    balance.failed(made[1])
+    assert balance.replace(made[:3]) == [made[3]]
+    assert balance.ejected == 1 and made[0].out is None
+
+
+class Machine(RuleBasedStateMachine):
+    """Whatever happens in whatever order: somebody is always there, and the ejected are counted right."""
+
+    @initialize(
+        count=st.integers(1, 7),
+        how=st.sampled_from(["round-robin", "least-pending"]),
+        seed=st.integers(0, 99),
+    )
+    def begin(self, count: int, how: str, seed: int) -> None:
+        self.clock = Clock()
+        self.facts: list[Fact] = []
+        self.made = places(count)
+        self.serial = count
+        self.balance = Balance(
+            "s",
+            self.made,
+            how=how,  # type: ignore[arg-type]
+            failures=2,
+            eject_for=10,
+            at_most=30,
+            clock=self.clock,
+            below=random.Random(seed).randrange,
+            observe=self.facts.append,
+        )
+
+    @rule(avoid=st.integers(0, 6), use=st.booleans())
+    def picks(self, avoid: int, use: bool) -> None:
+        now = self.balance.addresses
+        other = now[avoid % len(now)] if use else None
+        found = self.balance.pick(other)
+        assert found in now
+        assert found.out is None, "an ejected one is never chosen: half of them are always in"
+        if found is other:
+            assert all(one is other or one.out is not None for one in now)
+
+    @rule(which=st.integers(0, 6), times=st.integers(1, 3))
+    def fails(self, which: int, times: int) -> None:
+        now = self.balance.addresses
+        fail(self.balance, now[which % len(now)], times)  # type: ignore[arg-type]
+
+    @rule(which=st.integers(0, 6))
+    def succeeds(self, which: int) -> None:
+        now = self.balance.addresses
+        one = now[which % len(now)]
+        self.balance.succeeded(one)
+
+    @rule(seconds=st.sampled_from([0.5, 10.0, 31.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @rule(keep=st.integers(0, 7), new=st.integers(0, 3))
+    def addresses_change(self, keep: int, new: int) -> None:
+        now = self.balance.addresses[:keep]
+        fresh = [Address(f"http://{self.serial + i}", "w") for i in range(new)]
+        self.serial += new
+        if now + fresh:
+            gone = self.balance.replace(now + fresh)
+            assert not set(map(id, gone)) & set(map(id, now))
+
+    @precondition(lambda self: hasattr(self, "balance"))
+    @invariant()
+    def at_most_half_are_out_and_none_for_too_long(self) -> None:
+        out = [one for one in self.balance.addresses if one.out is not None]
+        assert len(out) == self.balance.ejected
+        assert 2 * len(out) <= len(self.balance.addresses)
+        assert all(one.out is not None and one.out <= self.clock.now + 30 for one in out)
+
+    @precondition(lambda self: hasattr(self, "balance"))
+    @invariant()
+    def every_return_was_an_ejection(self) -> None:
+        kinds = [type(fact) for fact in self.facts]
+        assert kinds.count(Returned) <= kinds.count(Ejected)
+
+
+Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestBalanceMachine = Machine.TestCase
