@@ -1,0 +1,448 @@
+"""Kept answers over a real Redis: two gateways, changes told across, own changes never denied, Redis away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from bff import Call, Principal, Upstream
+from bff.calls import Deadline, Failed, Ledger, Refused, Scope, UpstreamError
+from bff.calls.scope import Note
+from bff.policies.cache import Entry, Lru, key_of
+from bff.policies.facts import Fact, Served
+from bff.stores.cache import CacheStore, digest, pack, unpack, unpack_change
+from bff.stores.link import RedisLink, StoreUnavailable
+from bff.transport.cached import Cached
+from bff.transport.changes import Changes
+from bff.transport.coalesced import Coalesced
+from bff.transport.exchange import NO_CONDITIONS, Exchanged
+from bff.transport.wire import Answer
+
+from ..conftest import Valkey
+
+
+class Thing(BaseModel):
+    name: str
+
+
+class Shelf(Upstream, team="Shelf", contact="#shelf"):
+    def thing(self, id: str = "1") -> Call[Thing]:
+        return self.get("/things/{id}", Thing, id=id).fresh(30, stale_while_revalidate=30, stale_if_error=600)
+
+    def make(self) -> Call[Thing]:
+        return self.post("/things", Thing, {})
+
+
+shelf = Shelf()
+ADA = Principal("https://i", "ada", "t", 0.0)
+BOB = Principal("https://i", "bob", "t", 0.0)
+
+
+class Origin:
+    """The upstream: says `name`, with `headers`; counts and remembers the conditions it was asked under."""
+
+    def __init__(self) -> None:
+        self.name = "one"
+        self.headers: dict[str, str] = {}
+        self.failure: UpstreamError | None = None
+        self.asked: list[Mapping[str, str]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def exchange(
+        self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
+    ) -> Exchanged:
+        self.asked.append(dict(conditions))
+        name = self.name
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        etag = self.headers.get("etag")
+        if etag and conditions.get("if-none-match") == etag:
+            return Exchanged(Answer(304, self.headers, b""), None)
+        body = b'{"name":"%s"}' % name.encode()
+        headers = {"content-type": "application/json", **self.headers}
+        return Exchanged(Answer(200, headers, body), Thing(name=name))
+
+    async def run(self, call: Call[Any], scope: Scope) -> Any:
+        return (await self.exchange(call, scope)).value
+
+
+class Replica:
+    """One gateway's reads before a shared origin."""
+
+    def __init__(self, link: RedisLink, origin: Origin, **options: Any) -> None:
+        self.facts: list[Fact] = []
+        self.ahead = 0.0
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.store = CacheStore(link, wait=options.pop("wait", 2.0))
+        self.changes = Changes(link, self.store)
+        self.memory = Lru(1_000_000, 100_000)
+        self.coalesced = Coalesced(origin, changed=self.changes.last_of)
+        self.runner = Cached(
+            self.coalesced,
+            self.memory,
+            self.changes,
+            self.store,
+            spawn=self.spawn,
+            clock=lambda: time.time() + self.ahead,
+            observe=self.facts.append,
+            **options,
+        )
+
+    def spawn(self, work: Any, name: str) -> asyncio.Task[Any]:
+        self.tasks.append(asyncio.ensure_future(work))
+        return self.tasks[-1]
+
+    async def settled(self) -> None:
+        """What runs beside requests is done."""
+        while self.tasks:
+            await self.tasks.pop()
+
+    def scope(self, who: Principal | None = ADA) -> Scope:
+        return Scope(Deadline.after(5), self.runner, "id", who, ledger=Ledger(), part=Note())
+
+    async def read(
+        self, call: Call[Thing] | None = None, who: Principal | None = ADA, scope: Scope | None = None
+    ) -> str:
+        answer = await self.runner.run(call or shelf.thing(), scope or self.scope(who))
+        name: str = answer.name
+        # The next reader must not see what this one does to its copy.
+        answer.name = "spoiled"
+        return name
+
+    @property
+    def how(self) -> list[str]:
+        return [fact.how for fact in self.facts if isinstance(fact, Served)]
+
+
+@asynccontextmanager
+async def replica(url: str, origin: Origin, **options: Any) -> AsyncIterator[Replica]:
+    async with RedisLink(url, timeout=options.pop("timeout", 0.5)) as link:
+        one = Replica(link, origin, **options)
+        await one.changes.start()
+        await one.changes.listening(5)
+        try:
+            yield one
+        finally:
+            await one.settled()
+            await one.changes.stop()
+
+
+@asynccontextmanager
+async def two(url: str) -> AsyncIterator[tuple[Replica, Replica, Origin]]:
+    origin = Origin()
+    async with replica(url, origin) as a, replica(url, origin) as b:
+        yield a, b, origin
+
+
+TAGGED = shelf.thing().tagged("things", "thing/1")
+PUBLIC = TAGGED.public()
+
+
+async def test_an_answer_is_asked_for_once_by_all_gateways(redis_url: str) -> None:
+    async with two(redis_url) as (a, b, origin):
+        assert await a.read() == "one"
+        await a.settled()
+        origin.name = "two"
+        assert [await a.read(), await b.read(), await b.read()] == ["one"] * 3
+        assert len(origin.asked) == 1
+        assert (a.how, b.how) == (["miss", "hit"], ["hit", "hit"])
+        assert await a.read(who=BOB) == "two"
+        assert await a.read(shelf.thing().public(), who=BOB) == "two"
+        assert len(origin.asked) == 3
+
+
+async def test_the_key_in_redis_lives_no_longer_than_the_answer_is_of_use(redis_url: str) -> None:
+    async with two(redis_url) as (a, _, _):
+        await a.read()
+        await a.settled()
+        async with RedisLink(redis_url) as link:
+            left = await link.client.pttl(f"bff:{{part:{digest(key_of(shelf.thing(), ADA))}}}")
+        assert 620_000 < left <= 630_000
+
+
+async def test_an_old_answer_is_served_while_one_new_one_is_fetched(redis_url: str) -> None:
+    async with two(redis_url) as (a, _, origin):
+        await a.read()
+        origin.name = "two"
+        a.ahead = 31
+        origin.gate.clear()
+        scopes = [a.scope() for _ in range(5)]
+        assert [await a.read(scope=one) for one in scopes] == ["one"] * 5
+        # Good enough by declaration: the part is ready, but what holds the screen must not keep it.
+        assert [one.part.age for one in scopes if one.part] == [None] * 5
+        assert scopes[0].ledger.max_age == 0
+        origin.gate.set()
+        await a.settled()
+        assert await a.read() == "two"
+        assert len(origin.asked) == 2
+        assert a.how == ["miss"] + ["stale"] * 5 + ["miss", "hit"]
+
+
+@pytest.mark.parametrize("ahead", [31, 61, 629])
+async def test_an_old_answer_stands_in_for_a_failure_and_says_its_age(redis_url: str, ahead: float) -> None:
+    async with two(redis_url) as (a, _, origin):
+        await a.read()
+        origin.failure = Failed(shelf.owner, "Shelf.thing", "answered 500.", status=500)
+        a.ahead = ahead
+        scope = a.scope()
+        assert await a.read(scope=scope) == "one"
+        if ahead > 60:
+            assert scope.part is not None and scope.part.age is not None
+            assert ahead <= scope.part.age < ahead + 5
+            assert scope.ledger.stale == 1
+        await a.settled()
+
+
+async def test_a_failure_is_a_failure_when_the_answer_is_too_old_or_the_service_says_no(
+    redis_url: str,
+) -> None:
+    async with two(redis_url) as (a, _, origin):
+        await a.read()
+        origin.failure = Failed(shelf.owner, "Shelf.thing", "answered 500.", status=500)
+        a.ahead = 631
+        with pytest.raises(Failed):
+            await a.read()
+        a.ahead = 100
+        assert await a.read() == "one"
+        origin.failure = Refused(shelf.owner, "Shelf.thing", "is gone.", status=404)
+        with pytest.raises(Refused):
+            await a.read()
+        await a.settled()
+        # What is gone does not come back when the service then fails.
+        origin.failure = Failed(shelf.owner, "Shelf.thing", "answered 500.", status=500)
+        with pytest.raises(Failed):
+            await a.read()
+
+
+async def test_a_304_renews_what_is_kept_for_everybody(redis_url: str) -> None:
+    async with two(redis_url) as (a, b, origin):
+        origin.headers = {"etag": '"v1"', "cache-control": "max-age=10, stale-while-revalidate=0"}
+        await a.read()
+        a.ahead = b.ahead = 11
+        scope = a.scope()
+        assert await a.read(scope=scope) == "one"
+        assert scope.ledger.max_age is not None and 9 < scope.ledger.max_age <= 10
+        await a.settled()
+        assert await b.read() == "one"
+        assert origin.asked == [{}, {"if-none-match": '"v1"'}]
+        assert (a.how, b.how) == (["miss", "revalidated"], ["hit"])
+        a.ahead = 22
+        origin.headers, origin.name = {"etag": '"v2"'}, "two"
+        assert await a.read() == "two"
+        assert origin.asked[-1] == {"if-none-match": '"v1"'}
+
+
+async def test_what_the_upstream_forbids_is_not_kept(redis_url: str) -> None:
+    async with two(redis_url) as (a, b, origin):
+        origin.headers = {"cache-control": "no-store"}
+        scope = a.scope(None)
+        await a.read(shelf.thing().public(), scope=scope)
+        assert scope.ledger.private
+        assert scope.ledger.max_age == 0
+        await a.read(shelf.thing().public(), None)
+        await b.read(shelf.thing().public(), None)
+        assert len(origin.asked) == 3
+        assert len(a.memory) == 0
+
+
+async def eventually(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize("tag", ["things", "thing/1"])
+async def test_a_change_told_to_one_gateway_makes_the_answer_void_on_all(redis_url: str, tag: str) -> None:
+    async with two(redis_url) as (a, b, origin):
+        for one in (a, b):
+            assert await one.read(PUBLIC, None) == "one"
+            await one.settled()
+        origin.name = "two"
+        before = b.changes.tags.of(tag)
+        await a.changes.changed([tag])
+        # Here at once, elsewhere when the message is there.
+        assert await a.read(PUBLIC, None) == "two"
+        await eventually(lambda: b.changes.tags.of(tag) > before)
+        assert await b.read(PUBLIC, None) == "two"
+        assert await b.read(PUBLIC, BOB) == "two"
+        await a.changes.changed(["another"])
+        count = len(origin.asked)
+        assert await a.read(PUBLIC, None) == "two"
+        assert len(origin.asked) == count
+
+
+async def test_an_answer_under_way_during_the_change_is_not_kept_as_new(redis_url: str) -> None:
+    async with two(redis_url) as (a, b, origin):
+        origin.gate.clear()
+        slow = asyncio.ensure_future(a.read(PUBLIC, None))
+        await eventually(lambda: origin.asked)
+        origin.name = "two"
+        await b.changes.changed(["things"])
+        await eventually(lambda: a.changes.tags.of("things") > 0)
+        # It does not join the one under way, either.
+        fresh = asyncio.ensure_future(a.read(PUBLIC, None))
+        await eventually(lambda: len(origin.asked) == 2)
+        origin.gate.set()
+        assert await fresh == "two"
+        assert await slow == "one"
+        await a.settled()
+        assert await a.read(PUBLIC, None) == "two"
+        assert await b.read(PUBLIC, None) == "two"
+
+
+@pytest.mark.parametrize("call", [TAGGED, PUBLIC])
+async def test_what_a_principal_changed_is_not_denied_to_it_on_any_gateway(
+    redis_url: str, call: Call[Thing]
+) -> None:
+    async with two(redis_url) as (a, b, origin):
+        for one in (a, b):
+            for who in (ADA, BOB):
+                assert await one.read(call, who) == "one"
+            await one.settled()
+        asked = len(origin.asked)
+        origin.name = "two"
+        await a.changes.changed_by(ADA.id, ["things"])
+        # No waiting for a message: whoever changed it may come to the other gateway at once.
+        assert await b.read(call, ADA) == "two"
+        assert await a.read(call, ADA) == "two"
+        await b.settled()
+        if call is TAGGED:
+            assert await b.read(call, BOB) == "one"
+            assert len(origin.asked) == asked + 2
+        assert await b.read(call, ADA) == "two"
+
+
+async def test_a_change_of_something_else_costs_its_principal_nothing(redis_url: str) -> None:
+    async with two(redis_url) as (a, _, origin):
+        await a.read(TAGGED)
+        await a.changes.changed_by(ADA.id, ["else"])
+        await a.read(TAGGED)
+        assert len(origin.asked) == 1
+
+
+async def test_one_request_asks_once_what_its_caller_changed(redis_url: str) -> None:
+    async with two(redis_url) as (a, _, _):
+        await a.read(TAGGED)
+        scope = a.scope()
+        await a.read(TAGGED, scope=scope)
+        assert scope.ledger.own == {"things": 0, "thing/1": 0}
+        await a.changes.changed_by(ADA.id, ["things"])
+        # The same request has made up its mind.
+        assert await a.read(TAGGED, scope=scope) == "one"
+        assert a.how == ["miss", "hit", "hit"]
+
+
+async def test_after_a_lost_connection_nothing_kept_here_is_trusted(own_valkey: Valkey) -> None:
+    origin = Origin()
+    async with replica(own_valkey.url, origin) as a:
+        assert await a.read(PUBLIC, None) == "one"
+        await a.settled()
+        own_valkey.stop()
+        origin.name = "two"
+        # Redis away: what is here lives on.
+        assert await a.read(PUBLIC, None) == "one"
+        own_valkey.start()
+        await eventually(lambda: len(a.memory) == 0)
+        assert await a.read(PUBLIC, None) == "two"
+
+
+async def test_while_redis_is_away_public_answers_are_kept_here_and_private_tagged_ones_are_not(
+    own_valkey: Valkey,
+) -> None:
+    origin = Origin()
+    async with replica(own_valkey.url, origin, timeout=0.2) as a:
+        own_valkey.stop()
+        for _ in range(3):
+            await a.read(PUBLIC, None)
+        assert len(origin.asked) == 1
+        for _ in range(3):
+            await a.read(PUBLIC, ADA)
+        assert len(origin.asked) == 1
+        for _ in range(3):
+            await a.read(TAGGED, ADA)
+        assert len(origin.asked) == 4
+        for _ in range(3):
+            await a.read(shelf.thing(), ADA)
+        assert len(origin.asked) == 5
+        await a.changes.changed_by(ADA.id, ["things"])
+        with pytest.raises(StoreUnavailable):
+            await a.changes.changed(["things"])
+
+
+async def test_a_frozen_redis_costs_a_read_the_wait_once_not_each_time(own_valkey: Valkey) -> None:
+    import signal
+
+    origin = Origin()
+    async with replica(own_valkey.url, origin, wait=0.05, timeout=1.0) as a:
+        own_valkey.send(signal.SIGSTOP)
+        began = time.monotonic()
+        for number in range(10):
+            await a.read(shelf.thing(str(number)))
+        assert time.monotonic() - began < 0.4
+        own_valkey.send(signal.SIGCONT)
+
+
+async def test_an_answer_kept_for_another_model_is_asked_for_anew(redis_url: str) -> None:
+    class Wide(BaseModel):
+        name: str
+        size: int
+
+    async with two(redis_url) as (a, b, origin):
+        await a.read()
+        await a.settled()
+        origin.headers = {"content-type": "application/json"}
+        wide = Call(shelf.owner, "Shelf.wide", "GET", "/things/{id}", "/things/1", Wide).fresh(30)
+        await b.runner.run(wide, b.scope())
+        assert len(origin.asked) == 2
+
+
+async def test_only_reads_that_are_declared_fresh_are_kept(redis_url: str) -> None:
+    async with two(redis_url) as (a, _, origin):
+        plain = Call(shelf.owner, "Shelf.plain", "GET", "/p", "/p", Thing)
+        for call in (plain, plain, shelf.make(), shelf.make()):
+            await a.runner.run(call, a.scope())
+        assert len(origin.asked) == 4
+        assert len(a.memory) == 0
+
+
+async def test_what_runs_beside_requests_is_bounded(redis_url: str) -> None:
+    origin = Origin()
+    async with replica(redis_url, origin, aside=0) as a:
+        await a.read()
+        a.ahead = 31
+        assert await a.read() == "one"
+        assert len(origin.asked) == 1
+        assert a.tasks == []
+
+
+def test_what_is_kept_reads_back_and_strange_bytes_are_nothing() -> None:
+    entry = Entry({"etag": '"ü"'}, b"\n{}\n", 1.5, 2, 3, 4, 5, 6)
+    assert unpack(pack(entry)) == entry
+    for strange in (b"", b"[]\n", b"[2, {}]\nx", b"[1, {}]\nx", b'[1, {"a": 1}]\nx', b"\xff\n", b"7\n"):
+        assert unpack(strange) is None
+    assert unpack_change(b'5 ["tag", "a b"]') is not None
+    for strange in (b"", b"5", b'x ["tag", "a"]', b'5 ["no", "a"]', b"5 7", b"5 [1, 2]"):
+        assert unpack_change(strange) is None
+
+
+async def test_stamps_grow_even_when_the_clock_does_not(redis_url: str) -> None:
+    async with RedisLink(redis_url) as link:
+        store = CacheStore(link, wait=2.0)
+        stamps = [(await store.changed(["a"]))["a"] for _ in range(50)]
+        assert stamps == sorted(set(stamps))
+        own = [await store.changed_by("ada", ["a", "b"]) for _ in range(50)]
+        assert own == sorted(set(own))
+        found = await store.look(None, ["a", "c"], "ada")
+        assert found.tags == {"a": stamps[-1], "c": 0}
+        assert found.own == {"a": own[-1], "c": 0}
+        assert found.seen >= stamps[-1]
+        for key in await link.client.keys("bff:*"):
+            assert 0 < await link.client.ttl(key) <= 2 * 86_400

@@ -1,0 +1,245 @@
+"""Identical reads under way, on a real loop: one is sent, everybody is told, nobody is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from bff import Call, Principal, Upstream
+from bff.calls import Deadline, Failed, Ledger, Scope, Timeout
+from bff.transport.coalesced import Coalesced
+from bff.transport.exchange import NO_CONDITIONS, Exchanged
+from bff.transport.wire import Answer
+
+
+class Thing(BaseModel):
+    name: str
+
+
+class Shelf(Upstream, team="Shelf", contact="#shelf"):
+    def thing(self, id: int = 1) -> Call[Thing]:
+        return self.get("/things/{id}", Thing, id=id)
+
+    def make(self) -> Call[Thing]:
+        return self.post("/things", Thing, {})
+
+
+shelf = Shelf()
+ADA = Principal("https://i", "ada", "t", 0.0)
+BOB = Principal("https://i", "bob", "t", 0.0)
+GOOD = Answer(200, {"content-type": "application/json"}, b'{"name":"good"}')
+
+
+class Inner:
+    """Runs calls when the test opens the gate; counts them."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.asked = 0
+        self.under_way = 0
+        self.outcome: Answer | Exception = GOOD
+
+    async def exchange(
+        self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
+    ) -> Exchanged:
+        self.asked += 1
+        self.under_way += 1
+        try:
+            async with asyncio.timeout(scope.deadline.left()):
+                await self.gate.wait()
+        except TimeoutError:
+            raise Timeout(call.owner, call.name, "late") from None
+        finally:
+            self.under_way -= 1
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return Exchanged(self.outcome, Thing(name="the leader's own"))
+
+    async def run(self, call: Call[Any], scope: Scope) -> Any:
+        return (await self.exchange(call, scope)).value
+
+
+def scope(principal: Principal | None = ADA, seconds: float = 5.0) -> Scope:
+    return Scope(Deadline.after(seconds), None, "id", principal, ledger=Ledger())  # type: ignore[arg-type]  # runs nothing by itself
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_identical_reads_are_sent_once_and_each_reader_has_its_own_copy() -> None:
+    inner = Inner()
+    coalesced = Coalesced(inner)
+    scopes = [scope() for _ in range(10)]
+    tasks = [asyncio.ensure_future(coalesced.run(shelf.thing(), one)) for one in scopes]
+    await turns()
+    inner.gate.set()
+    answers = await asyncio.gather(*tasks)
+    assert inner.asked == 1
+    assert [one.name for one in answers] == ["the leader's own"] + ["good"] * 9
+    assert len({id(one) for one in answers}) == 10
+    assert [one.ledger.timings[0].outcome for one in scopes[1:]] == ["ok"] * 9
+    assert len(coalesced.flights) == 0
+
+
+async def test_other_askers_other_paths_and_writes_are_sent_by_themselves() -> None:
+    inner = Inner()
+    coalesced = Coalesced(inner)
+    runs = [
+        coalesced.run(shelf.thing(), scope(ADA)),
+        coalesced.run(shelf.thing(), scope(BOB)),
+        coalesced.run(shelf.thing(2), scope(ADA)),
+        coalesced.run(shelf.thing().public(), scope(ADA)),
+        coalesced.run(shelf.thing().public(), scope(BOB)),
+        coalesced.run(shelf.make(), scope(ADA)),
+        coalesced.run(shelf.make(), scope(ADA)),
+    ]
+    tasks = [asyncio.ensure_future(run) for run in runs]
+    await turns()
+    inner.gate.set()
+    await asyncio.gather(*tasks)
+    assert inner.asked == 6
+
+
+async def test_a_failure_is_everybodys_and_each_raises_its_own() -> None:
+    inner = Inner()
+    inner.outcome = Failed(shelf.owner, "Shelf.thing", "answered 500.", status=500)
+    coalesced = Coalesced(inner)
+    tasks = [asyncio.ensure_future(coalesced.run(shelf.thing(), scope())) for _ in range(3)]
+    await turns()
+    inner.gate.set()
+    errors = await asyncio.gather(*tasks, return_exceptions=True)
+    assert inner.asked == 1
+    assert [(type(e), str(e), getattr(e, "status", 0)) for e in errors] == [
+        (Failed, "Shelf.thing: answered 500.", 500)
+    ] * 3
+    assert len({id(error) for error in errors}) == 3
+
+
+async def test_a_cancelled_leader_hands_over_to_the_follower_that_waited_longest() -> None:
+    inner = Inner()
+    coalesced = Coalesced(inner)
+    tasks = [asyncio.ensure_future(coalesced.run(shelf.thing(), scope())) for _ in range(4)]
+    await turns()
+    tasks[0].cancel()
+    # The heir goes, too, in the very moment in which it has been promoted and does not know it yet.
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    await turns()
+    assert inner.under_way == 1
+    inner.gate.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(answer, asyncio.CancelledError) for answer in answers] == [True, True, False, False]
+    assert answers[2].name == "the leader's own"  # type: ignore[union-attr]
+    assert answers[3].name == "good"  # type: ignore[union-attr]
+    assert len(coalesced.flights) == 0
+
+
+async def test_a_leader_in_a_hurry_does_not_make_others_fail() -> None:
+    inner = Inner()
+    coalesced = Coalesced(inner)
+    hasty = asyncio.ensure_future(coalesced.run(shelf.thing(), scope(seconds=0.02)))
+    await turns()
+    patient = asyncio.ensure_future(coalesced.run(shelf.thing(), scope(seconds=5)))
+    with pytest.raises(Timeout):
+        await hasty
+    await turns()
+    assert inner.asked == 2
+    inner.gate.set()
+    assert (await patient).name == "the leader's own"
+
+
+async def test_a_follower_waits_until_its_own_deadline_and_the_leader_goes_on() -> None:
+    inner = Inner()
+    coalesced = Coalesced(inner)
+    leader = asyncio.ensure_future(coalesced.run(shelf.thing(), scope(seconds=5)))
+    await turns()
+    hasty = scope(seconds=0.02)
+    with pytest.raises(Timeout, match=r"Shelf\.thing: did not answer another request"):
+        await coalesced.run(shelf.thing(), hasty)
+    assert hasty.ledger.timings[0].outcome == "timeout"
+    inner.gate.set()
+    assert (await leader).name == "the leader's own"
+    assert inner.asked == 1
+
+
+async def test_a_read_after_a_change_does_not_join_one_from_before() -> None:
+    inner = Inner()
+    now = 10.0
+    changed = {ADA.id: 0.0}
+    coalesced = Coalesced(inner, changed=lambda who: changed.get(who, 0.0), clock=lambda: now)
+    before = asyncio.ensure_future(coalesced.run(shelf.thing().public(), scope(ADA)))
+    await turns()
+    changed[ADA.id] = 10.0
+    now = 11.0
+    after = asyncio.ensure_future(coalesced.run(shelf.thing().public(), scope(ADA)))
+    bob = asyncio.ensure_future(coalesced.run(shelf.thing().public(), scope(BOB)))
+    await turns()
+    assert inner.asked == 2
+    inner.gate.set()
+    await asyncio.gather(before, after, bob)
+    assert len(coalesced.flights) == 0
+
+
+async def test_a_bug_is_not_shared() -> None:
+    inner = Inner()
+    inner.outcome = RuntimeError("a bug")
+    coalesced = Coalesced(inner)
+    tasks = [asyncio.ensure_future(coalesced.run(shelf.thing(), scope())) for _ in range(3)]
+    await turns()
+    inner.gate.set()
+    errors = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(error) for error in errors] == [RuntimeError] * 3
+    assert len(coalesced.flights) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_in_a_storm_of_cancellations_and_deadlines_nobody_hangs(seed: int) -> None:
+    dice = random.Random(seed)
+    inner = Inner()
+    coalesced = Coalesced(inner, most=dice.choice([0, 2, 1000]))
+    tasks: list[asyncio.Task[Any]] = []
+    for _ in range(200):
+        kind = dice.random()
+        if kind < 0.5 or not tasks:
+            seconds = dice.choice([0.0, 0.001, 0.004, 5.0])
+            call = shelf.thing(dice.randrange(2))
+            tasks.append(asyncio.ensure_future(coalesced.run(call, scope(seconds=seconds))))
+        elif kind < 0.85:
+            dice.choice(tasks).cancel()
+        elif kind < 0.9:
+            inner.gate.set()
+        else:
+            inner.gate.clear()
+        if dice.random() < 0.5:
+            await asyncio.sleep(dice.choice([0, 0, 0.001]))
+    inner.gate.set()
+    async with asyncio.timeout(4):
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(one, Thing | Timeout | asyncio.CancelledError) for one in outcomes)
+    assert len(coalesced.flights) == 0
+    assert inner.under_way == 0
+
+
+async def test_a_conditional_read_is_not_joined_by_one_that_could_not_use_a_304() -> None:
+    inner = Inner()
+    inner.outcome = Answer(304, {}, b"")
+    coalesced = Coalesced(inner)
+    asked = {"if-none-match": '"a"'}
+    first = asyncio.ensure_future(coalesced.exchange(shelf.thing(), scope(), asked))
+    same = asyncio.ensure_future(coalesced.exchange(shelf.thing(), scope(), asked))
+    await turns()
+    plain = asyncio.ensure_future(coalesced.exchange(shelf.thing(), replace(scope()), NO_CONDITIONS))
+    await turns()
+    inner.gate.set()
+    assert (await first).answer.status == 304
+    assert (await same).joined
+    assert not (await plain).joined
+    assert inner.asked == 2
