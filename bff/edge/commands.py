@@ -72,7 +72,13 @@ class CommandRoute:
             await self._give_up(ticket, sent=False)
             raise
         request = calls.Scope(
-            deadline, runtime.chain, scope["bff.correlation"], principal, mutation=key, ledger=Ledger()
+            deadline,
+            runtime.reads.runner,
+            scope["bff.correlation"],
+            principal,
+            mutation=key,
+            ledger=Ledger(),
+            safe=command.safe,
         )
         work = runtime.own(self._carry_out(ticket, request, arguments), f"command {command.path}")
         await _send(send, await asyncio.shield(work), limits)
@@ -108,9 +114,7 @@ class CommandRoute:
         command = self._command
         async with _Heart(self._runtime, ticket):
             try:
-                with calls.opened(request):
-                    async with asyncio.timeout(request.deadline.left() + GRACE):
-                        result = await command.function(**arguments)
+                result = await self._run(request, arguments)
             except Refused as error:
                 problem = problem_of(error)
                 if problem.status >= 500:
@@ -143,6 +147,17 @@ class CommandRoute:
             return await self._store(
                 ticket, StoredAnswer(200, (("content-type", "application/json"),), body), None
             )
+
+    async def _run(self, request: calls.Scope, arguments: dict[str, Any]) -> Any:
+        try:
+            with calls.opened(request):
+                async with asyncio.timeout(request.deadline.left() + GRACE):
+                    return await self._command.function(**arguments)
+        finally:
+            # Before anybody hears of it, and whatever came of it: a failure may have changed something, too.
+            if request.principal is not None:
+                tags = [tag.format_map(arguments) for tag in self._command.changes]
+                await self._runtime.reads.changes.changed_by(request.principal.id, tags)
 
     async def _store(self, ticket: Ticket, answer: StoredAnswer, saga: SagaStatus | None) -> Finished:
         if len(answer.body_head) > self._runtime.settings.idempotency.max_body:

@@ -67,7 +67,7 @@ class Envelope:
                 await self._app(scope, receive, answer.send)
             except ClientDisconnect:
                 # Nobody is there to be told.
-                log.info("the client left before its request was whole")
+                log.info("the client left before it was answered")
             except Exception as error:
                 if answer.status is not None:
                     # The head is out: all that is left is to cut the connection so that nobody takes half for whole.

@@ -1,7 +1,8 @@
-"""The last refusal that would not be in the contract's words: bytes that are no HTTP request.
+"""What only the connection itself can do: tell a request that its client has left, and refuse bytes that are no HTTP.
 
-No application sees such a request, so the protocol itself answers it with a 400 problem, with a correlation id of its
-own, and closes the connection. Everything else is uvicorn's.
+Each request's scope holds a list, ``bff.lost``; what is in it is called when the connection is lost before the answer
+is whole. No application sees bytes that are no request, so the protocol answers them itself with a 400 problem, with a
+correlation id of its own, and closes the connection. Everything else is uvicorn's.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 import uuid
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -19,6 +21,17 @@ log = logging.getLogger("bff.edge")
 
 class HttpProtocol(HttpToolsProtocol):
     """Uvicorn's protocol on httptools."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        cast(dict[str, Any], self.scope)["bff.lost"] = []
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            for tell in cast(dict[str, Any], cycle.scope)["bff.lost"]:
+                tell()
 
     def send_400_response(self, msg: str) -> None:
         correlation = str(uuid.uuid4())

@@ -38,15 +38,19 @@ from .access.jwt import TokenVerifier
 from .access.oidc import SignIn
 from .access.provider import Provider
 from .access.session import Sessions
+from .admission import Admission
 from .commands import CommandRoute
 from .declared import SagaType, ValueType
 from .envelope import Envelope
 from .health import Health
+from .invalidate import ROUTE as CHANGES
+from .invalidate import ChangesRoute
 from .lanes import lane
 from .limits import Limits
 from .own import Bytes, Limited, LiveRoute, SagaRoute, SnapshotRoute
 from .page import Html, assets
 from .problem import Problem
+from .reads import Reads
 from .routes import Routes, in_order
 from .screens import Screen
 from .settings import Settings
@@ -84,6 +88,7 @@ class Runtime:
             tracer,
             observe=self._observe,
         )
+        self.reads = Reads(self.chain, self.link, settings.cache, spawn=self.own, observe=self._observe)
         self.hub = Hub(
             self.link,
             self.journal,
@@ -107,13 +112,16 @@ class Runtime:
                 values={value.kind: value.model for value in gateway.values.values()},
             ),
             stream_names(live.stream_keys, live.partitions),
+            changed=self.reads.changes.changed,
         )
         self.limits = Limits(settings.limits, RateStore(redis.url))
         self._fetch = Fetcher()
         self._verifier = TokenVerifier(settings.issuers, self._fetch)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
         self.authenticate = Authenticator(self._verifier, self._sessions)
-        self.app: ASGIApp = Envelope(Routes(self._routes(), self), tracer, settings.public_url)
+        inner = Envelope(Routes(self._routes(), self), tracer, settings.public_url)
+        self.admission = Admission(inner, settings.admission, settings.public_url, self._observe)
+        self.app: ASGIApp = self.admission
         health = Health(self)
         inside: list[BaseRoute] = [Route("/livez", health.livez), Route("/readyz", health.readyz)]
         self.admin: ASGIApp = Envelope(Routes(inside, self), tracer, settings.public_url)
@@ -185,6 +193,9 @@ class Runtime:
                 )
                 for route in self._sign_in.routes()
             ]
+        if self.settings.webhooks:
+            tell = Limited(self, CHANGES, ChangesRoute(self), None)
+            routes.append(Route(CHANGES, tell, methods=["POST"]))
         if gateway.page is not None:
             page = gateway.page
             routes += [Route(path, Html(page.file), methods=["GET"]) for path in page.paths]
@@ -249,6 +260,7 @@ class Runtime:
     async def start(self) -> None:
         """Open what must be open; Redis and the upstreams may be away."""
         await self.limits.start()
+        await self.reads.changes.start()
         await self.hub.start()
         await self.ingester.start()
 
@@ -264,6 +276,7 @@ class Runtime:
             await asyncio.wait(self._tasks, timeout=FINISH)
         closing: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
             self.ingester.stop,
+            self.reads.changes.stop,
             self.hub.stop,
             self.limits.stop,
             *([self._sessions.close] if self._sessions else []),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from .. import calls
@@ -39,11 +41,23 @@ class Screen:
             raise unauthenticated()
         limits = await runtime.limits.spend(view.path, view.limit, runtime.who(scope, principal))
         arguments = view.binding.arguments(scope["path_params"], scope["query_string"], None, principal)
-        request = calls.Scope(deadline, runtime.chain, scope["bff.correlation"], principal, ledger=Ledger())
+        request = calls.Scope(
+            deadline,
+            runtime.reads.runner,
+            scope["bff.correlation"],
+            principal,
+            ledger=Ledger(),
+            lean=scope.get("bff.lean", False),
+        )
+        leaving = Leaving(scope)
         try:
             with calls.opened(request):
                 async with asyncio.timeout(deadline.left() + GRACE):
                     result = await view.function(**arguments)
+        except asyncio.CancelledError:
+            if leaving.left:
+                raise ClientDisconnect from None
+            raise
         except UpstreamError as error:
             problem = problem_of(error)
             problem.headers |= {
@@ -54,9 +68,38 @@ class Screen:
             raise problem from error
         except TimeoutError:
             raise Problem(504, "timeout", f"The screen took longer than its {view.deadline:g} s.") from None
+        finally:
+            leaving.over()
         body = to_json(view.binding.returns, result)
         headers = screen_headers(request.ledger, public=view.public, personal=view.binding.who is not None)
         await send_json(send, 200, body, headers | limits, head=scope["method"] == "HEAD")
+
+
+class Leaving:
+    """Cancels the current task when its client's connection is lost: what is read for nobody need not be read.
+
+    The connection tells it, no task watches: `bff serve` puts the list ``bff.lost`` into the scope and calls what is in
+    it. Under another server nothing tells, and the request runs on to its deadline at most.
+    """
+
+    __slots__ = ("_lost", "_task", "left")
+
+    def __init__(self, scope: Scope) -> None:
+        self.left = False
+        self._lost: list[Callable[[], None]] | None = scope.get("bff.lost")
+        if self._lost is not None:
+            self._task = asyncio.current_task()
+            self._lost.append(self._leave)
+
+    def _leave(self) -> None:
+        self.left = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def over(self) -> None:
+        """From here on the answer is being sent."""
+        if self._lost is not None:
+            self._lost.clear()
 
 
 def unauthenticated() -> Problem:

@@ -227,7 +227,7 @@ class AdmissionSettings(_Section):
     """
 
     in_flight: int = Field(1000, ge=1, le=1_000_000)
-    lag: float = Field(0.05, gt=0, le=10)
+    lag: float = Field(0.025, gt=0, le=10)
     lean: float = Field(0.6, gt=0, le=1)
     retry_after: float = Field(1.0, ge=0, le=300)
 

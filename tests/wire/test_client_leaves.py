@@ -1,0 +1,121 @@
+"""A client that leaves: what was being read for it is given up at once; a claimed command is carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+
+from bff.edge.protocol import HttpProtocol
+from bff.policies.facts import Attempted, Fact
+
+from .gateway import World, bearer, running
+from .scripted import Gate
+
+
+@asynccontextmanager
+async def served_by_ours(redis_url: str) -> AsyncIterator[tuple[World, int]]:
+    """The gateway behind the protocol `bff serve` uses; yields the port, too."""
+    async with running(redis_url, patience=5.0) as world:
+        config = uvicorn.Config(
+            world.gateway,
+            http=HttpProtocol,
+            lifespan="off",
+            log_level="critical",
+            timeout_graceful_shutdown=1,
+        )
+        config.load()
+        server = uvicorn.Server(config)
+        server.lifespan = config.lifespan_class(config)
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        sock.bind(("127.0.0.1", 0))
+        await server.startup(sockets=[sock])
+        try:
+            yield world, sock.getsockname()[1]
+        finally:
+            for listening in server.servers:
+                listening.close()
+            for connection in list(server.server_state.connections):
+                connection.shutdown()
+
+
+async def until(what: object, within: float = 5.0) -> None:
+    """Poll a condition; fails when it does not hold in time."""
+    end = time.monotonic() + within
+    while not what():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not come to pass"
+        await asyncio.sleep(0.005)
+
+
+async def ask(
+    port: int, method: str, path: str, headers: dict[str, str], body: bytes = b""
+) -> asyncio.StreamWriter:
+    """Send a request and return the connection without waiting for an answer."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [f"{method} {path} HTTP/1.1", "host: x", f"content-length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+    await writer.drain()
+    return writer
+
+
+async def test_what_is_read_for_a_client_that_leaves_is_given_up_at_once(redis_url: str) -> None:
+    async with served_by_ours(redis_url) as (world, port):
+        runtime = await world.gateway.start()
+        seen: list[Fact] = []
+        runtime.chain._observe, runtime.chain._observed = seen.append, True
+        gate = Gate()
+        world.upstream.answers["/things/late"] = gate
+        lane = runtime.chain.lanes["shelf"]
+        client = await ask(port, "GET", "/api/required/late", bearer())
+        await until(lambda: any(one.path == "/things/late" for one in world.upstream.asked))
+        assert lane.permits.bulkhead.used == 1
+        client.transport.abort()
+        await until(lambda: lane.permits.bulkhead.used == 0, within=1.0)
+        assert runtime.admission.in_flight == 0
+        cut = [fact for fact in seen if isinstance(fact, Attempted)]
+        assert [(fact.outcome, fact.side) for fact in cut] == [("cancelled", "client")]
+        assert lane.circuit == "closed" and lane.budget.active == 0
+
+
+async def test_a_client_that_leaves_after_its_answer_disturbs_nothing(redis_url: str) -> None:
+    async with served_by_ours(redis_url) as (world, port):
+        for _ in range(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            head = "".join(f"{name}: {value}\r\n" for name, value in bearer().items())
+            writer.write(f"GET /api/required/ok HTTP/1.1\r\nhost: x\r\n{head}\r\n".encode() * 2)
+            for _ in range(2):
+                assert b" 200 " in (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0]
+                await reader.readexactly(len(b'{"thing":{"name":"ok"}}'))
+            writer.transport.abort()
+        answer = await world.get("/api/required/ok")
+        assert answer.status_code == 200
+
+
+async def test_a_claimed_command_is_carried_out_though_its_client_left(redis_url: str) -> None:
+    async with served_by_ours(redis_url) as (world, port):
+        gate = Gate(b'{"name":"made"}')
+        world.upstream.answers["/things/made"] = gate
+        key = str(uuid.uuid4())
+        headers = bearer() | {"idempotency-key": f'"{key}"', "content-type": "application/json"}
+        client = await ask(port, "POST", "/api/things/made", headers, b'{"name":"x"}')
+        await until(lambda: any(one.path == "/things/made" for one in world.upstream.asked))
+        client.transport.abort()
+        await asyncio.sleep(0.05)
+        gate.open.set()
+
+        async def again() -> tuple[int, str | None]:
+            answer = await world.client.post("/api/things/made", headers=headers, content=b'{"name":"x"}')
+            return answer.status_code, answer.headers.get("idempotency-replayed")
+
+        end = time.monotonic() + 5
+        while (found := await again())[0] == 409:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.02)
+        assert found == (200, "true")
+        assert len([one for one in world.upstream.asked if one.path == "/things/made"]) == 1
