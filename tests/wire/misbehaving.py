@@ -115,12 +115,16 @@ class Misbehaving(asyncio.Protocol):
         elif fault == "stall":
             transport.write(answer(200, b'{"name":', length=100))
         elif fault.startswith("slow-"):
-            asyncio.get_running_loop().call_later(float(fault[5:]), transport.write, written("ok", name)[0])
+            asyncio.get_running_loop().call_later(float(fault[5:]), self._late, written("ok", name)[0])
         elif fault != "silent":
             data, over = written(fault, name)
             transport.write(data)
             if over:
                 transport.close()
+
+    def _late(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def _drip(self, left: bytes) -> None:
         if not self._transport.is_closing():

@@ -26,8 +26,12 @@ from .gateway import serving
 from .misbehaving import misbehaving
 from .oracle import Case, Plan, Seen, draw, judge
 
-DEADLINE = 4.0
-ATTEMPT = 0.2
+# Seconds.
+DEADLINE = 8.0
+ATTEMPT = 0.8
+# A loop that stood still for so long makes a timeout of a good answer: what was asked meanwhile is asked again.
+STALL = 0.2
+WORKERS = 32
 OWNER = {"team": "Rig team", "contact": "#rig", "docs": "https://docs.test/rig"}
 
 
@@ -86,12 +90,23 @@ def settings(redis_url: str, port: int, **changes: Any) -> Settings:
         "timeout": ATTEMPT,
         "max_body": 50_000,
         "connections": 200,
-        "breaker": {"failures": 1000, "open_for": 0.001},
+        # Judged here is what one call becomes; breaker, budget and bulkhead, whose answers hang on all calls before,
+        # have tests of their own and stand open.
+        "breaker": {
+            "failures": 1000,
+            "minimum": 100_000,
+            "open_for": 1e-9,
+            "open_at_most": 1e-9,
+            "probes": 100,
+        },
+        "retry": {"least": 1000},
+        "bulkhead": {"permits": 1000, "queue": 1000, "wait": 5},
     } | changes
     return Settings.model_validate(
         {
             "redis": {"url": redis_url, "timeout": 2.0},
             "limits": {"default": "1000000000/minute"},
+            "admission": {"in_flight": 100_000, "lag": 10.0},
             "upstreams": {
                 "rig": upstream | {"url": f"http://127.0.0.1:{port}"},
                 "down": upstream | {"url": f"http://127.0.0.1:{free_port()}"},
@@ -137,18 +152,50 @@ async def judged(redis_url: str, count: int, seed: int) -> list[str]:
         async def worker() -> None:
             for number, case in left:
                 seen = await ask(client, number)
-                wrong.extend(
-                    f"case {number}: {what}"
-                    for what in judge(case, seen, owner=OWNER, longest=DEADLINE + 0.5)
-                )
+                found = judge(case, seen, owner=OWNER, longest=DEADLINE + 0.5)
+                for _ in range(5):
+                    if not found or not stalls.during(seen.seconds):
+                        break
+                    stalls.excused += 1
+                    seen = await ask(client, number)
+                    found = judge(case, seen, owner=OWNER, longest=DEADLINE + 0.5)
+                wrong.extend(f"case {number}: {what}" for what in found)
 
-        tasks_before = len(asyncio.all_tasks())
-        async with asyncio.TaskGroup() as group:
-            for _ in range(12):
-                group.create_task(worker())
-        if len(asyncio.all_tasks()) > tasks_before + 13:
-            wrong.append(f"tasks are left: {asyncio.all_tasks()}")
+        async with Stalls() as stalls:
+            tasks_before = len(asyncio.all_tasks())
+            async with asyncio.TaskGroup() as group:
+                for _ in range(WORKERS):
+                    group.create_task(worker())
+            if len(asyncio.all_tasks()) > tasks_before + WORKERS:
+                wrong.append(f"tasks are left: {asyncio.all_tasks()}")
+        if stalls.excused > max(2, count // 200):
+            wrong.append(f"{stalls.excused} cases fell into a stall of the event loop")
     return wrong
+
+
+class Stalls:
+    """Notes when the event loop stood still: the machine was busy with something else."""
+
+    def __init__(self) -> None:
+        self.excused = 0
+        self._last = -1e9
+
+    async def __aenter__(self) -> Stalls:
+        self._task = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._task.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            if time.monotonic() - before > STALL:
+                self._last = time.monotonic()
+
+    def during(self, seconds: float) -> bool:
+        return time.monotonic() - self._last < seconds + STALL
 
 
 async def test_400_random_screens_are_answered_as_the_contract_says(redis_url: str) -> None:
@@ -215,6 +262,10 @@ async def _nothing_is_held_after(redis_url: str, count: int) -> None:
         while time.monotonic() < end and (len(asyncio.all_tasks()) > tasks or _held()[0] > files + 20):
             await asyncio.sleep(0.05)
         assert len(asyncio.all_tasks()) <= tasks
+        for lane in gateway.runtime.chain.lanes.values() if gateway.runtime else ():
+            assert (lane.budget.active, lane.budget.spent) == (0, 0)
+            assert [place.pending for place in lane.places] == [0]
+            assert (lane.permits.bulkhead.used, lane.permits.bulkhead.waiting) == (0, 0)
         files_after, memory_after = _held()
         # Connections kept alive come and go; one left for each thousandth call would be a hundred.
         assert files_after <= files + 20
