@@ -1,77 +1,328 @@
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+import math
+from collections import deque
 
-from bff.policies.breaker import Breaker
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bff.policies.breaker import BUCKETS, Breaker, BreakerRule, Window
+from bff.policies.facts import State
 
 
 class Clock:
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = 1000.0
 
     def __call__(self) -> float:
         return self.now
 
 
-def test_it_opens_after_failures_in_a_row_and_tells_how_long() -> None:
-    clock = Clock()
-    breaker = Breaker(3, 2.0, clock)
-    for _ in range(2):
-        assert breaker.admit() is None
-        breaker.failed()
-    breaker.succeeded()
-    for _ in range(3):
-        assert breaker.admit() is None
-        breaker.failed()
-    assert breaker.state == "open"
-    clock.now = 0.5
-    assert breaker.admit() == 1.5
+class Told:
+    def __init__(self, **changes: float) -> None:
+        self.clock = Clock()
+        self.moves: list[tuple[State, float]] = []
+        self.breaker = Breaker(
+            BreakerRule(**changes),  # type: ignore[arg-type]  # whole numbers where they belong
+            self.clock,
+            lambda state, open_for: self.moves.append((state, open_for)),
+        )
+
+    def call(self, how: str, seconds: float = 0.0) -> bool:
+        """One call; False when it was not let in."""
+        breaker = self.breaker
+        if breaker.admit() is not None:
+            return False
+        era = breaker.era
+        if how == "ok":
+            breaker.succeeded(era, seconds)
+        elif how == "fail":
+            breaker.failed(era)
+        else:
+            breaker.abandoned(era)
+        return True
+
+
+def test_failures_in_a_row_open_it_and_it_tells_for_how_long() -> None:
+    told = Told(failures=3, open_for=2.0)
+    for how in ("fail", "fail", "ok", "fail", "fail"):
+        told.call(how)
+    assert told.breaker.state == "closed", "a good answer begins the row anew"
+    told.call("fail")
+    assert told.breaker.state == "open"
+    told.clock.now += 0.5
+    assert told.breaker.admit() == 1.5
+    assert told.moves == [("open", 2.0)]
+
+
+def test_a_share_of_failures_opens_it_once_there_are_enough_calls() -> None:
+    told = Told(failures=100, error_rate=0.5, minimum=10)
+    for how in ["fail", "ok"] * 4:
+        told.call(how)
+    told.call("fail")
+    assert told.breaker.state == "closed", "nine calls say nothing yet"
+    told.call("fail")
+    assert told.breaker.state == "open"
+
+
+def test_a_share_below_the_rate_leaves_it_closed() -> None:
+    told = Told(failures=100, error_rate=0.5, minimum=10)
+    for how in ["ok", "ok", "fail"] * 30:
+        told.call(how)
+    assert told.breaker.state == "closed"
+
+
+def test_calls_beyond_the_window_are_forgotten() -> None:
+    told = Told(failures=100, error_rate=0.5, minimum=10, window=10.0)
+    for _ in range(9):
+        told.call("fail")
+    told.clock.now += 11.0
+    for how in ["ok"] * 5 + ["fail"] * 4:
+        told.call(how)
+    assert told.breaker.state == "closed"
+    told.call("fail")
+    assert told.breaker.state == "open"
+
+
+def test_slow_answers_open_it_and_quick_ones_do_not() -> None:
+    told = Told(slow=0.9, slow_rate=0.9, minimum=10)
+    for _ in range(9):
+        told.call("ok", 0.9)
+    assert told.breaker.state == "closed"
+    told.call("ok", 0.95)
+    assert told.breaker.state == "open"
+    quick = Told(slow=0.9, slow_rate=0.9, minimum=10)
+    for _ in range(100):
+        quick.call("ok", 0.899)
+    assert quick.breaker.state == "closed"
+
+
+def test_one_slow_answer_in_five_is_no_reason() -> None:
+    told = Told(slow=0.9, slow_rate=0.9, minimum=10)
+    for turn in range(50):
+        told.call("ok", 1.0 if turn % 5 == 0 else 0.1)
+    assert told.breaker.state == "closed"
 
 
 def test_one_probe_passes_and_its_success_closes() -> None:
-    clock = Clock()
-    breaker = Breaker(1, 2.0, clock)
-    breaker.failed()
-    clock.now = 2.0
-    assert breaker.admit() is None
-    assert breaker.admit() == 2.0, "a second one must wait while the probe is out"
-    breaker.succeeded()
-    assert breaker.state == "closed"
-    assert breaker.admit() is None
+    told = Told(failures=1, open_for=2.0)
+    told.call("fail")
+    told.clock.now += 2.0
+    assert told.breaker.admit() is None
+    assert told.breaker.admit() == 2.0, "a second one must wait while the probe is out"
+    told.breaker.succeeded(told.breaker.era)
+    assert told.breaker.state == "closed"
+    assert told.breaker.admit() is None
+    assert told.moves == [("open", 2.0), ("half-open", 0.0), ("closed", 0.0)]
 
 
-def test_a_failed_probe_opens_again_for_the_whole_time() -> None:
-    clock = Clock()
-    breaker = Breaker(5, 2.0, clock)
-    for _ in range(5):
-        breaker.failed()
-    clock.now = 2.0
-    assert breaker.admit() is None
-    breaker.failed()
-    assert breaker.admit() == 2.0
+def test_as_many_good_probes_close_it_as_the_rule_says() -> None:
+    told = Told(failures=1, open_for=2.0, probes=3)
+    told.call("fail")
+    told.clock.now += 2.0
+    assert [told.breaker.admit() for _ in range(4)] == [None, None, None, 2.0]
+    era = told.breaker.era
+    told.breaker.succeeded(era)
+    told.breaker.succeeded(era)
+    assert told.breaker.state == "half-open"
+    assert told.breaker.admit() == 2.0, "a good one keeps its place"
+    told.breaker.succeeded(era)
+    assert told.breaker.state == "closed"
+
+
+def test_a_slow_probe_is_a_bad_one() -> None:
+    told = Told(failures=1, open_for=2.0, slow=0.5)
+    told.call("fail")
+    told.clock.now += 2.0
+    told.call("ok", 0.5)
+    assert told.breaker.state == "open"
+
+
+def test_it_stays_open_for_longer_each_time_and_never_longer_than_its_most() -> None:
+    told = Told(failures=1, open_for=1.0, open_at_most=5.0)
+    told.call("fail")
+    for _ in range(40):
+        told.clock.now += 5.0
+        told.call("fail")
+    opened = [seconds for state, seconds in told.moves if state == "open"]
+    assert opened[:4] == [1.0, 2.0, 4.0, 5.0]
+    assert set(opened[4:]) == {5.0}
+
+
+def test_the_most_does_not_shorten_the_first() -> None:
+    told = Told(failures=1, open_for=60.0, open_at_most=4.0)
+    told.call("fail")
+    assert told.moves == [("open", 60.0)]
+
+
+def test_opening_soon_after_closing_grows_the_time_and_later_starts_anew() -> None:
+    told = Told(failures=1, open_for=1.0, open_at_most=8.0, window=10.0)
+    told.call("fail")
+    told.clock.now += 1.0
+    told.call("ok")
+    told.clock.now += 9.9
+    told.call("fail")
+    assert told.moves[-1] == ("open", 2.0)
+    told.clock.now += 2.0
+    told.call("ok")
+    told.clock.now += 10.0
+    told.call("fail")
+    assert told.moves[-1] == ("open", 1.0)
 
 
 def test_a_cancelled_probe_gives_its_place_back() -> None:
-    clock = Clock()
-    breaker = Breaker(1, 1.0, clock)
-    breaker.failed()
-    clock.now = 1.0
-    assert breaker.admit() is None
-    breaker.abandoned()
-    assert breaker.admit() is None
+    told = Told(failures=1, open_for=1.0)
+    told.call("fail")
+    told.clock.now += 1.0
+    assert told.call("cancel")
+    assert told.breaker.admit() is None
 
 
-@given(st.lists(st.sampled_from(["ok", "fail", "cancel", "wait"]), max_size=200))
-def test_whatever_happens_it_never_stays_shut_once_its_time_is_over(steps: list[str]) -> None:
-    clock = Clock()
-    breaker = Breaker(3, 1.0, clock)
+def test_what_was_sent_before_the_last_change_says_nothing_of_now() -> None:
+    told = Told(failures=1, open_for=1.0)
+    for _ in range(3):
+        assert told.breaker.admit() is None
+    before = told.breaker.era
+    told.breaker.failed(before)
+    told.breaker.succeeded(before)
+    assert told.breaker.state == "open"
+    told.clock.now += 1.0
+    assert told.breaker.admit() is None
+    told.breaker.abandoned(before)
+    told.breaker.failed(before)
+    assert told.breaker.state == "half-open"
+    assert told.breaker.admit() == 1.0, "the late cancellation freed nobody's place"
+
+
+def test_closing_forgets_what_opened_it() -> None:
+    told = Told(failures=100, error_rate=0.5, minimum=10, open_for=1.0)
+    for _ in range(10):
+        told.call("fail")
+    told.clock.now += 1.0
+    told.call("ok")
+    for how in ["ok"] * 3 + ["fail"] * 3:
+        told.call(how)
+    assert told.breaker.state == "closed"
+    row = Told(failures=3, open_for=1.0)
+    for _ in range(3):
+        row.call("fail")
+    row.clock.now += 1.0
+    row.call("ok")
+    row.call("fail")
+    row.call("fail")
+    assert row.breaker.state == "closed"
+
+
+@given(st.lists(st.tuples(st.floats(0, 4), st.booleans(), st.booleans()), max_size=80))
+def test_the_window_counts_what_is_in_it_and_nothing_else(steps: list[tuple[float, bool, bool]]) -> None:
+    window = Window(10.0)
+    now = 500.0
+    seen: list[tuple[int, bool, bool]] = []
+    for wait, failed, slow in steps:
+        now += wait
+        window.add(now, failed=failed, slow=slow)
+        at = int(now // 1.0)
+        seen.append((at, failed, slow))
+        inside = [one for one in seen if one[0] > at - BUCKETS]
+        assert window.calls == len(inside)
+        assert window.failed == sum(one[1] for one in inside)
+        assert window.slow == sum(one[2] for one in inside)
+
+
+class BreakerMachine(RuleBasedStateMachine):
+    """Calls come, go and overlap while time passes; what the breaker promises is checked at each step."""
+
+    @initialize(
+        failures=st.integers(1, 6),
+        minimum=st.integers(1, 8),
+        probes=st.integers(1, 3),
+        error_rate=st.sampled_from([0.3, 0.5, 1.0]),
+        slow=st.sampled_from([0.5, math.inf]),
+    )
+    def begin(self, failures: int, minimum: int, probes: int, error_rate: float, slow: float) -> None:
+        self.told = Told(
+            failures=failures, minimum=minimum, probes=probes, error_rate=error_rate, slow=slow, open_for=2.0
+        )
+        self.breaker = self.told.breaker
+        self.out: deque[int] = deque()
+        self.row = 0
+        self.opened_at: float | None = None
+
+    @rule()
+    def ask(self) -> None:
+        now, state = self.told.clock.now, self.breaker.state
+        wait = self.breaker.admit()
+        if state == "closed":
+            assert wait is None
+        if wait is not None:
+            assert 0 < wait <= 4.0
+            return
+        if self.opened_at is not None:
+            assert now >= self.opened_at + 2.0, "nothing passes before the shortest time is over"
+        self.out.append(self.breaker.era)
+
+    @precondition(lambda self: self.out)
+    @rule(how=st.sampled_from(["ok", "slow", "fail", "cancel"]), newest=st.booleans())
+    def answer(self, how: str, newest: bool) -> None:
+        era = self.out.pop() if newest else self.out.popleft()
+        current = era == self.breaker.era
+        state, window = self.breaker.state, self.breaker._window
+        calls_before = window.calls
+        if how == "fail":
+            self.breaker.failed(era)
+        elif how == "cancel":
+            self.breaker.abandoned(era)
+        else:
+            self.breaker.succeeded(era, 1.0 if how == "slow" else 0.1)
+        after = self.breaker.state
+        if not current or how == "cancel":
+            assert after == state, "late results and cancellations move nothing"
+            assert window.calls == calls_before
+            return
+        slow = how == "slow" and self.breaker.rule.slow < math.inf
+        if state == "half-open":
+            assert (after == "open") == (how == "fail" or slow)
+        elif state == "closed":
+            self.row = self.row + 1 if how == "fail" else 0
+            if self.row >= self.breaker.rule.failures:
+                assert after == "open"
+            if after == "open":
+                assert how == "fail" or slow, "a good answer opens nothing"
+        if after == "open":
+            self.opened_at = self.told.clock.now
+            self.row = 0
+        if after == "closed" and state != "closed":
+            self.opened_at = None
+            self.row = 0
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 2.0, 4.0, 11.0]))
+    def wait(self, seconds: float) -> None:
+        self.told.clock.now += seconds
+
+    @invariant()
+    def never_more_probes_than_allowed(self) -> None:
+        if hasattr(self, "breaker") and self.breaker.state == "half-open":
+            assert self.out.count(self.breaker.era) <= self.breaker.rule.probes
+
+    @invariant()
+    def never_shut_for_ever(self) -> None:
+        if hasattr(self, "breaker") and self.breaker.state == "open":
+            assert self.breaker._until - self.told.clock.now <= 4.0
+
+
+TestBreakerMachine = BreakerMachine.TestCase
+TestBreakerMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("steps", [["fail"] * 5 + ["wait"], ["fail", "cancel"] * 8])
+def test_once_its_time_is_over_somebody_gets_in(steps: list[str]) -> None:
+    told = Told(failures=3, open_for=1.0)
     for step in steps:
         if step == "wait":
-            clock.now += 0.4
-            continue
-        if breaker.admit() is not None:
-            continue
-        {"ok": breaker.succeeded, "fail": breaker.failed, "cancel": breaker.abandoned}[step]()
-    clock.now += 1.0
-    assert breaker.admit() is None
+            told.clock.now += 0.4
+        else:
+            told.call(step)
+    told.clock.now += 4.0
+    assert told.breaker.admit() is None

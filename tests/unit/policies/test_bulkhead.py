@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bff.policies.bulkhead import Bulkhead, BulkheadRule
+
+
+def test_permits_then_a_queue_then_nothing() -> None:
+    bulkhead = Bulkhead(BulkheadRule(permits=2, queue=1))
+    assert [bulkhead.enter() for _ in range(4)] == ["in", "in", "wait", "full"]
+    assert bulkhead.leave() is True, "it goes to the one who waits"
+    assert (bulkhead.used, bulkhead.waiting) == (2, 0)
+    assert bulkhead.leave() is False
+    assert (bulkhead.used, bulkhead.waiting) == (1, 0)
+
+
+def test_who_gives_up_leaves_the_queue_only() -> None:
+    bulkhead = Bulkhead(BulkheadRule(permits=1, queue=1))
+    bulkhead.enter()
+    assert bulkhead.enter() == "wait"
+    bulkhead.give_up()
+    assert (bulkhead.used, bulkhead.waiting) == (1, 0)
+    assert bulkhead.leave() is False
+    assert bulkhead.enter() == "in"
+
+
+class BulkheadMachine(RuleBasedStateMachine):
+    @initialize(permits=st.integers(1, 4), queue=st.integers(0, 3))
+    def begin(self, permits: int, queue: int) -> None:
+        self.bulkhead = Bulkhead(BulkheadRule(permits, queue))
+        self.holders = self.waiters = 0
+
+    @rule()
+    def come(self) -> None:
+        entry = self.bulkhead.enter()
+        policy = self.bulkhead.rule
+        if self.holders < policy.permits:
+            assert entry == "in"
+            self.holders += 1
+        elif self.waiters < policy.queue:
+            assert entry == "wait"
+            self.waiters += 1
+        else:
+            assert entry == "full"
+
+    @precondition(lambda self: self.holders)
+    @rule()
+    def done(self) -> None:
+        handed_on = self.bulkhead.leave()
+        assert handed_on is (self.waiters > 0)
+        if handed_on:
+            self.waiters -= 1
+        else:
+            self.holders -= 1
+
+    @precondition(lambda self: self.waiters)
+    @rule()
+    def impatient(self) -> None:
+        self.bulkhead.give_up()
+        self.waiters -= 1
+
+    @invariant()
+    def nothing_is_lost_and_nobody_waits_beside_a_free_permit(self) -> None:
+        if hasattr(self, "bulkhead"):
+            assert (self.bulkhead.used, self.bulkhead.waiting) == (self.holders, self.waiters)
+            assert not (self.waiters and self.holders < self.bulkhead.rule.permits)
+
+
+TestBulkheadMachine = BulkheadMachine.TestCase
+TestBulkheadMachine.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
