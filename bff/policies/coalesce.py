@@ -11,7 +11,7 @@ it noticed calls `left` as any leader does. A reader that must not be told what 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -39,6 +39,9 @@ class Flights(Generic[K, W]):
 
     def __len__(self) -> int:
         return len(self._newest)
+
+    def __iter__(self) -> Iterator[Flight[K, W]]:
+        return iter(self._newest.values())
 
     def join(self, key: K, who: W, *, now: float, after: float = 0.0) -> Flight[K, W]:
         """The flight `who` takes part in: it leads it when it is its `leader`. after: what began at or before this

@@ -399,14 +399,14 @@ async def test_an_answer_kept_for_another_model_is_asked_for_anew(redis_url: str
         await a.read()
         await a.settled()
         origin.headers = {"content-type": "application/json"}
-        wide = Call(shelf.owner, "Shelf.wide", "GET", "/things/{id}", "/things/1", Wide).fresh(30)
+        wide: Call[Wide] = Call(shelf.owner, "Shelf.wide", "GET", "/things/{id}", "/things/1", Wide).fresh(30)
         await b.runner.run(wide, b.scope())
         assert len(origin.asked) == 2
 
 
 async def test_only_reads_that_are_declared_fresh_are_kept(redis_url: str) -> None:
     async with two(redis_url) as (a, _, origin):
-        plain = Call(shelf.owner, "Shelf.plain", "GET", "/p", "/p", Thing)
+        plain: Call[Thing] = Call(shelf.owner, "Shelf.plain", "GET", "/p", "/p", Thing)
         for call in (plain, plain, shelf.make(), shelf.make()):
             await a.runner.run(call, a.scope())
         assert len(origin.asked) == 4

@@ -223,6 +223,8 @@ class World:
 def settings_for(redis_url: str, upstream: int, patience: float, **changes: Any) -> Settings:
     base: dict[str, Any] = {
         "redis": {"url": redis_url, "timeout": 0.3},
+        # Server, client and upstream share one loop here, and a busy machine makes it late.
+        "admission": {"lag": 5},
         "upstreams": {
             "shelf": {
                 "url": f"http://127.0.0.1:{upstream}",
