@@ -68,7 +68,8 @@ async def test_what_is_read_for_a_client_that_leaves_is_given_up_at_once(redis_u
     async with served_by_ours(redis_url) as (world, port):
         runtime = await world.gateway.start()
         seen: list[Fact] = []
-        runtime.chain._observe, runtime.chain._observed = seen.append, True
+        attempts = runtime.chain._attempts
+        attempts._observe, attempts._observed = seen.append, True
         gate = Gate()
         world.upstream.answers["/things/late"] = gate
         lane = runtime.chain.lanes["shelf"]

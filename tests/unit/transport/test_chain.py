@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,13 +12,28 @@ from opentelemetry.trace import NoOpTracer
 from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Principal, Upstream, UpstreamError
-from bff.calls import CircuitOpen, Deadline, Invalid, Scope, Timeout, Unreachable, opened
+from bff.calls import (
+    CircuitOpen,
+    Deadline,
+    Failed,
+    Invalid,
+    Overloaded,
+    Scope,
+    Timeout,
+    Unreachable,
+    opened,
+)
+from bff.policies.balance import Address
 from bff.policies.bulkhead import BulkheadRule
-from bff.policies.facts import Fact
+from bff.policies.facts import Attempted, BreakerMoved, BulkheadFull, Fact, Rejected, Retried
 from bff.policies.retry import Budget
-from bff.transport.chain import Chain, target
+from bff.transport.attempt import target
+from bff.transport.chain import Chain
 from bff.transport.headers import idempotency_key, outbound
+from bff.transport.lane import OnePlace
+from bff.transport.permits import Permits
 from bff.transport.wire import Answer, Request, WireBroken, WireTimeout, WireTooLarge
+from bff.transport.wire import Wire as AnyWire
 
 from ...lanes import lane
 
@@ -66,6 +82,29 @@ class Wire:
 
 def forever() -> Step:
     raise NotImplementedError
+
+
+class TwoPlaces:
+    """Always the first, unless it is to be avoided; notes what it was told."""
+
+    def __init__(self, one: AnyWire, two: AnyWire) -> None:
+        self._all = [Address("one", one), Address("two", two)]
+        self.told: list[str] = []
+
+    def pick(self, avoid: Address[AnyWire] | None = None) -> Address[AnyWire]:
+        return self._all[1] if avoid is self._all[0] else self._all[0]
+
+    def succeeded(self, address: Address[AnyWire]) -> None:
+        self.told.append(f"ok {address.name}")
+
+    def failed(self, address: Address[AnyWire]) -> None:
+        self.told.append(f"failed {address.name}")
+
+    def __iter__(self) -> Iterator[Address[AnyWire]]:
+        return iter(self._all)
+
+    async def close(self) -> None:
+        pass
 
 
 class House:
@@ -239,3 +278,255 @@ def test_derived_keys_differ_whenever_the_click_or_the_place_does(one: str, othe
     assert idempotency_key(shelf.make("2"), scope) != key
     assert idempotency_key(shelf.thing(), scope) is None
     assert idempotency_key(shelf.make().keyed("mine"), scope) == "mine"
+
+
+# ---- retries -----------------------------------------------------------------------------------------------------
+
+BROKEN = Answer(500, {}, b"")
+DOWN = WireBroken("refused", dropped=False)
+
+
+async def test_a_failed_read_is_tried_again_and_its_answer_is_all_anybody_sees() -> None:
+    house = House(BROKEN, DOWN, GOOD, failures=9, attempts=3)
+    assert await house.ask(shelf.thing()) == Thing(name="good")
+    assert len(house.wire.sent) == 3
+    assert [(fact.attempt, fact.why) for fact in house.facts if isinstance(fact, Retried)] == [
+        (2, "500"),
+        (3, "unreachable"),
+    ]
+    assert [one.outcome for one in house.scope.ledger.timings] == ["ok"], "one timing a call"
+    assert (house.lane.budget.spent, house.lane.budget.active) == (0, 0)
+    assert house.lane.permits.bulkhead.used == 0
+
+
+async def test_the_last_attempts_failure_is_the_calls() -> None:
+    house = House(BROKEN, BROKEN, Answer(502, {}, b""), failures=9, attempts=3)
+    failure = await house.ask(shelf.thing())
+    assert isinstance(failure, Failed) and failure.status == 502
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Answer(404, {}, b""),
+        Answer(501, {}, b""),
+        Answer(429, {}, b""),
+        Answer(302, {}, b""),
+        Answer(200, {}, b"html"),
+        WireTooLarge("big"),
+    ],
+)
+async def test_what_will_not_pass_is_not_asked_again(step: Step) -> None:
+    house = House(step, failures=9, attempts=3)
+    assert isinstance(await house.ask(shelf.thing()), UpstreamError)
+    assert len(house.wire.sent) == 1
+
+
+async def test_a_timeout_is_tried_again_only_where_there_is_another_place() -> None:
+    house = House(forever, GOOD, attempts=3, failures=9)
+    assert isinstance(await house.ask(shelf.thing()), Timeout)
+    assert len(house.wire.sent) == 1
+    slow, quick = Wire(forever), Wire(GOOD)
+    two = House(GOOD, attempts=3, failures=9)
+    two.lane.places = TwoPlaces(slow, quick)
+    assert await two.ask(shelf.thing()) == Thing(name="good")
+    assert (len(slow.sent), len(quick.sent)) == (1, 1)
+
+
+async def test_a_retry_goes_to_another_place_and_an_open_breaker_sends_there_at_once() -> None:
+    bad, good = Wire(BROKEN), Wire(GOOD)
+    house = House(GOOD, attempts=2, failures=2)
+    house.lane.places = places = TwoPlaces(bad, good)
+    for _ in range(5):
+        assert await house.ask(shelf.thing()) == Thing(name="good")
+    assert (len(bad.sent), len(good.sent)) == (2, 5), "after two failures in a row the bad one rests"
+    assert places.told == ["failed one", "ok two", "failed one", "ok two", "ok two", "ok two", "ok two"]
+    assert all(one.pending == 0 for one in places)
+
+
+async def test_a_write_is_repeated_only_under_a_key_its_service_honours() -> None:
+    for call, scope_of, sent in [
+        (shelf.make(), {}, 1),
+        (shelf.make().keyed("mine"), {}, 2),
+        (shelf.make(), {"mutation": "click"}, 2),
+        (shelf.make(), {"mutation": "click", "safe": False}, 1),
+        (shelf.make().keyed("mine"), {"mutation": "click", "safe": False}, 2),
+    ]:
+        house = House(BROKEN, attempts=2, failures=9)
+        await house.ask(call, replace(house.scope, **scope_of))  # type: ignore[arg-type]  # a scope's own fields
+        assert len(house.wire.sent) == sent, (call.key, scope_of)
+        keys = {request.headers.get("idempotency-key") for request in house.wire.sent}
+        assert len(keys) == 1, "the same key each time"
+
+
+async def test_a_write_that_may_have_been_done_is_not_reported_as_one_that_was_not() -> None:
+    busy = Answer(503, {}, b"")
+    house = House(DOWN, busy, failures=9, attempts=2)
+    assert isinstance(await house.ask(shelf.make().keyed("mine")), Unreachable)
+    read = House(DOWN, busy, failures=9, attempts=2)
+    assert isinstance(await read.ask(shelf.thing()), Overloaded)
+    opened_meanwhile = House(DOWN, GOOD, failures=1, attempts=2)
+    assert isinstance(await opened_meanwhile.ask(shelf.make().keyed("mine")), Unreachable)
+    assert len(opened_meanwhile.wire.sent) == 1, "its own failure opened the breaker"
+
+
+async def test_an_upstreams_retry_after_is_waited_for_when_the_deadline_allows_it() -> None:
+    soon = Answer(503, {"retry-after": "0"}, b"")
+    house = House(soon, GOOD, failures=9, attempts=2)
+    assert await house.ask(shelf.thing()) == Thing(name="good")
+    later = House(Answer(503, {"retry-after": "7"}, b""), failures=9, attempts=2)
+    failure = await later.ask(shelf.thing())
+    assert isinstance(failure, Overloaded) and failure.retry_after == 7.0
+    assert len(later.wire.sent) == 1
+
+
+async def test_without_budget_there_is_no_retry() -> None:
+    house = House(BROKEN, attempts=3, failures=9, budget=Budget(share=0.0, least=0))
+    assert isinstance(await house.ask(shelf.thing()), Failed)
+    assert len(house.wire.sent) == 1
+    assert [fact.why for fact in house.facts if isinstance(fact, Rejected)] == ["retry-budget"]
+
+
+async def test_each_attempt_is_told_what_is_left() -> None:
+    house = House(BROKEN, GOOD, attempts=2, failures=9, timeout=5.0)
+    await house.ask(shelf.thing())
+    left = [int(request.headers["bff-deadline-ms"]) for request in house.wire.sent]
+    assert 0 < left[1] <= left[0] <= 1000
+
+
+# ---- the bulkhead ------------------------------------------------------------------------------------------------
+
+
+class Held:
+    """A wire whose answers wait to be let out."""
+
+    def __init__(self) -> None:
+        self.out = asyncio.Event()
+        self.sent = 0
+
+    async def send(self, request: Request) -> Answer:
+        self.sent += 1
+        await self.out.wait()
+        return GOOD
+
+    async def close(self) -> None:
+        pass
+
+
+async def turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_beyond_its_permits_a_call_waits_and_beyond_its_queue_it_is_refused_at_once() -> None:
+    house = House(GOOD, permits=BulkheadRule(permits=1, queue=1, wait=5.0), timeout=5.0)
+    held = Held()
+    house.lane.places = OnePlace(held)
+    first, second = (asyncio.create_task(house.ask(shelf.thing())) for _ in range(2))
+    await turns()
+    third = await house.ask(shelf.thing())
+    assert isinstance(third, Overloaded) and third.retry_after is not None
+    assert held.sent == 1
+    held.out.set()
+    assert [await first, await second] == [Thing(name="good")] * 2
+    assert (house.lane.permits.bulkhead.used, house.lane.permits.bulkhead.waiting) == (0, 0)
+    assert house.lane.circuit == "closed"
+    assert [fact.waited for fact in house.facts if isinstance(fact, BulkheadFull)] == [0.0]
+
+
+async def test_the_wait_for_a_permit_is_bounded_and_a_refusal_is_not_the_upstreams_failure() -> None:
+    house = House(GOOD, permits=BulkheadRule(permits=1, queue=9, wait=0.02), failures=1, timeout=5.0)
+    held = Held()
+    house.lane.places = OnePlace(held)
+    first = asyncio.create_task(house.ask(shelf.thing()))
+    await turns()
+    assert isinstance(await house.ask(shelf.thing()), Overloaded)
+    assert house.lane.circuit == "closed"
+    sides = [(fact.outcome, fact.side) for fact in house.facts if isinstance(fact, Attempted)]
+    assert sides == [("overloaded", "local")]
+    held.out.set()
+    await first
+    assert house.lane.permits.bulkhead.waiting == 0
+
+
+async def test_no_permit_is_lost_whoever_is_cancelled_whenever() -> None:
+    permits = Permits(BulkheadRule(permits=2, queue=50, wait=1.0))
+    dice = random.Random(5)
+    inside = 0
+    most = 0
+
+    async def visit() -> None:
+        nonlocal inside, most
+        entry = permits.bulkhead.enter()
+        if entry == "full" or (entry == "wait" and not await permits.wait(dice.random() * 0.003)):
+            return
+        try:
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(dice.random() * 0.001)
+        finally:
+            inside -= 1
+            permits.leave()
+
+    for _ in range(30):
+        visits = [asyncio.create_task(visit()) for _ in range(40)]
+        for _ in range(10):
+            await asyncio.sleep(dice.random() * 0.0004)
+            for one in dice.sample(visits, 4):
+                one.cancel()
+        await asyncio.gather(*visits, return_exceptions=True)
+        assert (permits.bulkhead.used, permits.bulkhead.waiting, len(permits._queue)) == (0, 0, 0)
+    assert most == 2
+
+
+async def test_a_permit_handed_to_a_caller_being_cancelled_goes_to_the_next() -> None:
+    permits = Permits(BulkheadRule(permits=1, queue=9, wait=1.0))
+    assert permits.bulkhead.enter() == "in"
+    waiting = []
+    for _ in range(2):
+        assert permits.bulkhead.enter() == "wait"
+        waiting.append(asyncio.create_task(permits.wait(1.0)))
+        await turns(2)
+    permits.leave()
+    waiting[0].cancel()
+    assert await waiting[1] is True
+    permits.leave()
+    cancelled_first = asyncio.create_task(permits.wait(1.0))
+    assert permits.bulkhead.enter() == "in"
+    assert permits.bulkhead.enter() == "wait"
+    await turns(2)
+    cancelled_first.cancel()
+    permits.leave()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled_first
+    assert (permits.bulkhead.used, permits.bulkhead.waiting) == (0, 0)
+
+
+# ---- sides and groups --------------------------------------------------------------------------------------------
+
+
+async def test_local_client_and_origin_failures_are_told_apart() -> None:
+    house = House(GOOD, DOWN, forever, failures=1, timeout=5.0)
+    await house.ask(shelf.thing())
+    await house.ask(shelf.thing())
+    await house.ask(shelf.thing())
+    house.now += 60.0
+    await house.ask(shelf.thing().within(0.01))
+    await house.ask(shelf.thing(), replace(house.scope, deadline=Deadline.after(0.0)))
+    told = [(fact.outcome, fact.side) for fact in house.facts if isinstance(fact, Attempted)]
+    assert told == [
+        ("ok", "origin"),
+        ("unreachable", "origin"),
+        ("circuit-open", "local"),
+        ("timeout", "client"),
+        ("timeout", "local"),
+    ]
+
+
+async def test_one_bad_endpoint_does_not_close_the_others() -> None:
+    house = House(BROKEN, GOOD, failures=1)
+    await house.ask(shelf.thing())
+    assert isinstance(await house.ask(shelf.thing()), CircuitOpen)
+    assert await house.ask(shelf.make()) == Thing(name="good")
+    moved = [(fact.group, fact.state) for fact in house.facts if isinstance(fact, BreakerMoved)]
+    assert moved == [("Shelf.thing", "open")]
