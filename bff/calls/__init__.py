@@ -20,6 +20,7 @@ from .errors import (
 from .owner import Owner
 from .part import Missing, OwnerInfo, Part, Ready, Stale, optional, together
 from .principal import Principal
+from .raw import Raw, Splices
 from .saga import ENDED, STATUSES, SagaStatus, Status
 from .scope import Ledger, Runner, Scope, Timing, current, opened, within
 from .upstream import Upstream
@@ -45,6 +46,7 @@ __all__ = [
     "OwnerInfo",
     "Part",
     "Principal",
+    "Raw",
     "Ready",
     "Reason",
     "Refused",
@@ -52,6 +54,7 @@ __all__ = [
     "Runner",
     "SagaStatus",
     "Scope",
+    "Splices",
     "Stale",
     "Status",
     "Timeout",

@@ -6,9 +6,9 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
-from ..calls import Upstream
+from ..calls import Raw, Upstream
 from ..edge.gateway import Gateway
 
 
@@ -52,11 +52,22 @@ def _calls(function: Any) -> list[str]:
             target = node.func.value
             if isinstance(target, ast.Name) and target.id in known:
                 kind = "optional" if id(node) in inside else "required"
-                owner = known[target.id].owner
+                upstream = known[target.id]
+                owner = upstream.owner
+                whole = "  RAW: passed on whole" if passes_whole(upstream, node.func.attr) else ""
                 lines.append(
-                    f"        {kind}  {owner.service}.{node.func.attr}  ({owner.team} {owner.contact})"
+                    f"        {kind}  {owner.service}.{node.func.attr}  ({owner.team} {owner.contact}){whole}"
                 )
     return lines
+
+
+def passes_whole(upstream: Upstream, method: str) -> bool:
+    """Whether the method says `Call[Raw]`: what its service answers reaches the browser unseen."""
+    try:
+        returns = get_type_hints(getattr(type(upstream), method)).get("return")
+    except (AttributeError, NameError, TypeError):
+        return False
+    return get_args(returns) == (Raw,)
 
 
 def _optional(tree: ast.AST) -> Iterator[ast.AST]:

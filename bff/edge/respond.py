@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from starlette.types import Send
 
-from ..calls import Ledger
+from ..calls import Ledger, Splices
 
 MAX_TIMINGS = 50
 
@@ -21,7 +21,8 @@ def _adapter(model: Any) -> TypeAdapter[Any]:
 def to_json(model: Any, result: Any) -> bytes:
     """The declared fields, their values untouched. Raises when the result is not what was declared: written out as
     it happens to be, it could show what nobody meant to."""
-    return _adapter(model).dump_json(result, warnings="error")
+    splices = Splices()
+    return splices.fill(_adapter(model).dump_json(result, warnings="error", context=splices))
 
 
 def screen_headers(ledger: Ledger, *, public: bool, personal: bool) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..calls import Call, Failed, Invalid, Overloaded, Refused
+from ..calls import Call, Failed, Invalid, Overloaded, Raw, Refused
 from .wire import Answer
 
 MAX_PROBLEM = 16_384
@@ -30,6 +30,11 @@ def decode(call: Call[Any], answer: Answer) -> Any:
         media = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json" and not media.endswith("+json"):
             raise Invalid(call.owner, call.name, f"answered {media or 'no content type'} instead of JSON.")
+        if call.model is Raw:
+            try:
+                return Raw(answer.body)
+            except ValueError as error:
+                raise Invalid(call.owner, call.name, f"answered what is not JSON: {error}.") from None
         try:
             return _adapter(call.model).validate_json(answer.body)
         except (ValidationError, ValueError, RecursionError) as error:

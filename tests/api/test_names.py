@@ -15,6 +15,7 @@ PUBLIC = {
         "Part",
         "Principal",
         "Problem",
+        "Raw",
         "Ready",
         "SagaStatus",
         "Stale",

@@ -70,7 +70,7 @@ class Case:
     side_by_side: bool
 
 
-def draw(dice: random.Random, number: int, *, whole: bool = False) -> Case:
+def draw(dice: random.Random, number: int) -> Case:
     """A random screen of 1 to 6 parts; about every third one has nothing wrong."""
     clean = dice.random() < 0.3
     plans = []
@@ -83,7 +83,7 @@ def draw(dice: random.Random, number: int, *, whole: bool = False) -> Case:
                 required=dice.random() < 0.25,
                 public=dice.random() < 0.7,
                 fresh=dice.choice([None, 5.0, 30.0, 300.0]),
-                whole=whole and dice.random() < 0.3,
+                whole=dice.random() < 0.3,
             )
         )
     return Case(tuple(plans), dice.random() < 0.6)
@@ -126,13 +126,13 @@ def judge(case: Case, seen: Seen, *, owner: dict[str, str], longest: float) -> l
 def _screen(case: Case, seen: Seen, owner: dict[str, str]) -> list[str]:
     wrong = []
     complete = True
-    parts = iter(seen.body["parts"])
-    required = iter(seen.body["required"])
+    parts = seen.body["parts"] | seen.body["parts_whole"]
+    required = seen.body["required"] | seen.body["required_whole"]
     for plan in case.plans:
         if plan.required:
-            wrong += _data(plan, next(required))
+            wrong += _data(plan, required[plan.name])
             continue
-        part = next(parts)
+        part = parts[plan.name]
         if part["state"] == "ready":
             if READY not in plan.outcomes:
                 wrong.append(f"{plan.name} ({plan.fault}) is ready")

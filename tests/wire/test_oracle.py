@@ -17,7 +17,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from bff import Call, Gateway, Part, Upstream, UpstreamError, optional, together
+from bff import Call, Gateway, Part, Raw, Upstream, UpstreamError, optional, together
 from bff.calls import Deadline, Scope, opened
 from bff.edge.settings import Settings
 
@@ -43,22 +43,34 @@ class Rig(Upstream, team="Rig team", contact="#rig", docs="https://docs.test/rig
     def thing(self, fault: str, name: str) -> Call[Thing]:
         return self.get("/{fault}/{name}", Thing, fault=fault, name=name)
 
+    def whole(self, fault: str, name: str) -> Call[Raw]:
+        return self.get("/{fault}/{name}", Raw, fault=fault, name=name)
+
 
 class Down(Upstream, team="Rig team", contact="#rig", docs="https://docs.test/rig"):
     def thing(self, name: str) -> Call[Thing]:
         return self.get("/ok/{name}", Thing, name=name)
+
+    def whole(self, name: str) -> Call[Raw]:
+        return self.get("/ok/{name}", Raw, name=name)
 
 
 rig, down = Rig(), Down()
 
 
 class Screen(BaseModel):
-    required: list[Thing]
-    parts: list[Part[Thing]]
+    required: dict[str, Thing]
+    parts: dict[str, Part[Thing]]
+    required_whole: dict[str, Raw]
+    parts_whole: dict[str, Part[Raw]]
 
 
-def call_of(plan: Plan) -> Call[Thing]:
-    call = down.thing(plan.name) if plan.fault == "down" else rig.thing(plan.fault, plan.name)
+def call_of(plan: Plan) -> Call[Any]:
+    call: Call[Any]
+    if plan.fault == "down":
+        call = down.whole(plan.name) if plan.whole else down.thing(plan.name)
+    else:
+        call = rig.whole(plan.fault, plan.name) if plan.whole else rig.thing(plan.fault, plan.name)
     call = call.public() if plan.public else call
     return call.fresh(plan.fresh) if plan.fresh else call
 
@@ -77,9 +89,16 @@ def declare(cases: dict[int, Case]) -> Gateway:
             found = await together(*(one(plan) for plan in case.plans))
         else:
             found = tuple([await one(plan) for plan in case.plans])
+
+        def those(required: bool, whole: bool) -> dict[str, Any]:
+            pairs = zip(case.plans, found, strict=True)
+            return {plan.name: one for plan, one in pairs if (plan.required, plan.whole) == (required, whole)}
+
         return Screen(
-            required=[data for plan, data in zip(case.plans, found, strict=True) if plan.required],
-            parts=[part for plan, part in zip(case.plans, found, strict=True) if not plan.required],
+            required=those(True, False),
+            parts=those(False, False),
+            required_whole=those(True, True),
+            parts_whole=those(False, True),
         )
 
     return gateway
