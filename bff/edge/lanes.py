@@ -11,7 +11,7 @@ from ..policies.retry import Budget, RetryRule
 from ..transport.addresses import Addresses, open_wire
 from ..transport.lane import Breakers, Lane
 from ..transport.permits import Permits
-from .settings import UpstreamSettings
+from .settings_upstream import UpstreamSettings
 
 # An answer that takes this share of the attempt's time is slow: the next one may well not come in time.
 SLOW = 0.9
