@@ -71,8 +71,8 @@ class Entry:
         return max(0.0, now - self.since)
 
     def left(self, now: float) -> float:
-        """Seconds it stays fresh."""
-        return max(0.0, self.fresh - self.age(now))
+        """Seconds it stays fresh; its age counts in whole ones, as in HTTP (RFC 9111 section 1.2.2)."""
+        return max(0.0, self.fresh - int(self.age(now)))
 
     def standing(self, now: float) -> Standing:
         """What it may be used for."""

@@ -161,8 +161,8 @@ async def test_a_public_screen_may_be_kept_as_long_as_its_answer_has_left(redis_
         first = await it.clients[0].get("/api/articles/a")
         again = await it.clients[0].get("/api/articles/a")
         assert first.json() == again.json() == {"name": "one"}
-        assert first.headers["cache-control"] in ("public, max-age=14", "public, max-age=15")
-        assert again.headers["cache-control"] in ("public, max-age=13", "public, max-age=14")
+        for answer in (first, again):
+            assert answer.headers["cache-control"] in ("public, max-age=14", "public, max-age=15")
         assert 'Shelf.article;dur=0.0;desc="hit"' in again.headers["server-timing"]
         assert it.count("/articles/a") == 1
 

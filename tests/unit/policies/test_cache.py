@@ -71,7 +71,11 @@ STALE = Shelf().thing().fresh(30, stale_while_revalidate=20, stale_if_error=600)
         (CALL, {"vary": "*"}, NOT),
         (CALL, {"vary": "Accept, Authorization"}, (30, 0, 0)),
         (CALL, {"vary": "accept, X-Correlation-ID"}, NOT),
-        (CALL, {"expires": formatdate(NOW + 9, usegmt=True), "date": formatdate(NOW, usegmt=True)}, (9, 0, 0)),
+        (
+            CALL,
+            {"expires": formatdate(NOW + 9, usegmt=True), "date": formatdate(NOW, usegmt=True)},
+            (9, 0, 0),
+        ),
         (CALL, {"expires": "0", "date": formatdate(NOW, usegmt=True)}, NOT),
         (CALL, {"expires": "0", "cache_control": "max-age=4"}, (4, 0, 0)),
         (Shelf().thing(), {"cache_control": "max-age=10"}, NOT),
