@@ -1,0 +1,272 @@
+"""Too much to do: the door refuses at once and screens go lean before; an outage is not made worse by trying again, and
+its end is noticed soon."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel
+
+from bff import Call, Gateway, Part, Upstream, optional
+from bff.edge.settings import Settings
+
+from . import crowd
+from .gateway import serving
+from .upstream import RawServer, http, raw_server
+
+
+class Thing(BaseModel):
+    name: str
+
+
+class Shelf(Upstream, team="Shelf", contact="#shelf"):
+    def thing(self, name: str) -> Call[Thing]:
+        return self.get("/{name}", Thing, name=name).public()
+
+
+class Screen(BaseModel):
+    one: Thing
+    two: Part[Thing]
+
+
+class Lean(BaseModel):
+    part: Part[Thing]
+
+
+shelf = Shelf()
+
+
+def declare() -> Gateway:
+    gateway = Gateway("overload", deadline=1.5)
+
+    @gateway.view("/api/screen/{name}", public=True)
+    async def screen(name: str) -> Screen:
+        return Screen(one=await shelf.thing(name), two=await optional(shelf.thing("two")))
+
+    @gateway.view("/api/part/{name}", public=True)
+    async def part(name: str) -> Lean:
+        return Lean(part=await optional(shelf.thing(name)))
+
+    @gateway.view("/api/heavy", public=True)
+    async def heavy() -> Thing:
+        time.sleep(0.15)
+        return Thing(name="heavy")
+
+    return gateway
+
+
+class Upper:
+    """An upstream that can be held or broken. how: `ok`, `held`, `500`, `reset`, `silent`."""
+
+    def __init__(self) -> None:
+        self.how = "ok"
+        self.free = asyncio.Event()
+
+    async def __call__(self, path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
+        how = self.how
+        if how == "held" and path.startswith("/held"):
+            await self.free.wait()
+        elif how == "silent":
+            await asyncio.sleep(30)
+        if how == "reset":
+            writer.transport.abort()
+        else:
+            writer.write(http(500, b"{}") if how == "500" else http(200, b'{"name":"good"}'))
+
+
+@asynccontextmanager
+async def running(
+    redis_url: str, admission: dict[str, Any] | None = None, **upstream: Any
+) -> AsyncIterator[tuple[httpx.AsyncClient, Upper, RawServer, Gateway]]:
+    upper = Upper()
+    async with raw_server(upper) as server:
+        gateway = declare()
+        settings = Settings.model_validate(
+            {
+                "redis": {"url": redis_url, "timeout": 2.0},
+                "limits": {"default": "1000000000/minute"},
+                # Another program on the machine may hold this one up: only the tests of lag look at it.
+                "admission": {"lag": 10.0, **(admission or {})},
+                "upstreams": {"shelf": {"url": f"http://127.0.0.1:{server.port}", **upstream}},
+            }
+        )
+        await gateway.start(settings)
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        sock.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        limits = httpx.Limits(max_connections=400, max_keepalive_connections=400)
+        async with (
+            serving(gateway, sock),
+            httpx.AsyncClient(base_url=url, trust_env=False, timeout=20, limits=limits) as client,
+        ):
+            try:
+                yield client, upper, server, gateway
+            finally:
+                await gateway.stop()
+
+
+async def until(what: Any) -> None:
+    end = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < end, "it did not come to pass"
+        await asyncio.sleep(0.005)
+
+
+async def test_beyond_what_may_be_in_flight_a_request_is_refused_in_the_contracts_words(
+    redis_url: str,
+) -> None:
+    async with running(redis_url, {"in_flight": 2, "lean": 1.0, "retry_after": 3}) as (
+        client,
+        upper,
+        server,
+        _,
+    ):
+        upper.how = "held"
+        held = [asyncio.create_task(client.get(f"/api/screen/held-{number}")) for number in range(2)]
+        await until(lambda: len(server.requests) == 2)
+        correlation = str(uuid.uuid4())
+        began = time.monotonic()
+        refused = await client.get("/api/part/x", headers={"x-correlation-id": correlation})
+        assert time.monotonic() - began < 1.0
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "3"
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.headers["x-correlation-id"] == correlation
+        assert refused.headers["cache-control"] == "no-store"
+        problem = refused.json()
+        assert (problem["code"], problem["status"], problem["retry_after"]) == ("unavailable", 503, 3.0)
+        assert problem["correlation_id"] == correlation and problem["instance"].endswith(correlation)
+        assert len(problem["trace_id"]) == 32
+        assert (await client.head("/api/part/x")).status_code == 503
+        assert (await client.get("/livez")).status_code == 200, "busy is not dead"
+        assert (await client.get("/readyz")).status_code == 200
+        assert len(server.requests) == 2, "nothing was done for those refused"
+        upper.free.set()
+        assert [(await one).status_code for one in held] == [200, 200]
+        assert (await client.get("/api/part/x")).status_code == 200
+
+
+async def test_before_anybody_is_refused_screens_go_without_their_optional_parts(redis_url: str) -> None:
+    async with running(redis_url, {"in_flight": 10, "lean": 0.2}) as (client, upper, server, _):
+        upper.how = "held"
+        held = [asyncio.create_task(client.get(f"/api/screen/held-{number}")) for number in range(2)]
+        await until(lambda: len(server.requests) == 2)
+        lean = await client.get("/api/screen/one")
+        assert lean.status_code == 200
+        assert lean.json()["one"] == {"name": "good"}
+        assert (lean.json()["two"]["state"], lean.json()["two"]["reason"]) == ("missing", "overloaded")
+        assert lean.json()["two"]["owner"]["service"] == "shelf"
+        assert lean.json()["two"]["retry_after"] is not None
+        assert (lean.headers["bff-complete"], lean.headers["cache-control"]) == ("false", "no-store")
+        assert len(server.requests) == 3, "the service was not asked for it"
+        upper.free.set()
+        assert {(await one).json()["two"]["state"] for one in held} == {"ready"}, "who came before gets all"
+        assert (await client.get("/api/screen/one")).headers["bff-complete"] == "true"
+
+
+async def test_while_the_loop_is_late_requests_are_refused_and_soon_after_they_are_not(
+    redis_url: str,
+) -> None:
+    async with running(redis_url, {"lag": 0.1}) as (client, _, _, gateway):
+        await asyncio.gather(*(client.get("/api/part/x") for _ in range(20)))
+        answers = await asyncio.gather(*(client.get("/api/heavy") for _ in range(20)))
+        statuses = [answer.status_code for answer in answers]
+        assert statuses.count(503) >= 10 and 200 in statuses
+
+        end = time.monotonic() + 5
+        while (await client.get("/api/part/x")).status_code == 503:
+            assert time.monotonic() < end
+        runtime = await gateway.start()
+        assert runtime.admission.in_flight == 0
+
+
+async def _outage(
+    redis_url: str, how: str, *, lasts: float, rate: float = 100.0
+) -> tuple[float, float, float]:
+    """Attempts for each request during an outage, seconds until everything is well after it, and the longest answer."""
+    async with running(redis_url, timeout=0.5) as (client, upper, server, _):
+        asked = 0
+        took: list[float] = []
+        well_since: float | None = None
+
+        async def ask() -> None:
+            nonlocal well_since
+            began = time.monotonic()
+            # Each asks for something else: coalescing must not hide the attempts.
+            answer = await client.get(f"/api/part/{uuid.uuid4()}")
+            took.append(time.monotonic() - began)
+            if answer.headers.get("bff-complete") != "true":
+                well_since = None
+            elif well_since is None:
+                well_since = time.monotonic()
+
+        async def load(seconds: float) -> None:
+            nonlocal asked
+            began = time.monotonic()
+            sent = 0
+            async with asyncio.TaskGroup() as group:
+                while (now := time.monotonic() - began) < seconds:
+                    while sent < now * rate:
+                        group.create_task(ask())
+                        sent += 1
+                    await asyncio.sleep(0.005)
+            asked += sent
+
+        await load(0.5)
+        asked, before = 0, len(server.requests)
+        upper.how = how
+        await load(lasts)
+        attempts = len(server.requests) - before
+        upper.how = "ok"
+        over = time.monotonic()
+        during, well_since = asked, None
+        while time.monotonic() - over < 8 and (well_since is None or time.monotonic() - well_since < 0.5):
+            await load(0.25)
+        assert well_since is not None, "it never got well"
+        return attempts / during, well_since - over, max(took)
+
+
+@pytest.mark.parametrize(
+    ("how", "lasts"),
+    [
+        ("500", 1.0),
+        *(pytest.param(how, 8.0, marks=pytest.mark.slow) for how in ("500", "reset", "silent")),
+    ],
+)
+async def test_an_outage_is_not_made_worse_and_its_end_is_noticed_within_5_seconds(
+    redis_url: str, how: str, lasts: float
+) -> None:
+    attempts, recovery, longest = await _outage(redis_url, how, lasts=lasts)
+    print(
+        f"{how}, {lasts:g} s: {attempts:.3f} attempts a request; well after {recovery:.2f} s, longest {longest:.2f}"
+    )
+    assert attempts <= 1.2
+    assert recovery <= 5.0
+
+
+@pytest.mark.slow
+async def test_at_twice_the_load_that_saturates_whoever_is_let_in_is_answered_in_time(redis_url: str) -> None:
+    open_door = {"admission__in_flight": 1_000_000, "admission__lag": 10}
+    async with crowd.upstream(20) as upstream:
+        async with crowd.gateway(redis_url, upstream, **open_door) as port:
+            await crowd.saturated(port, seconds=1)
+            rate = await crowd.saturated(port)
+            without = await crowd.crowd(port, rate=2 * rate, seconds=4)
+        async with crowd.gateway(redis_url, upstream) as port:
+            await crowd.saturated(port, seconds=1)
+            found = await crowd.crowd(port, rate=2 * rate, seconds=4)
+    print(
+        f"saturated at {rate:.0f} screens/s, asked for {2 * rate:.0f}/s\nwithout: {without}\nwith:    {found}"
+    )
+    assert without.later_than(crowd.BUDGET + 0.025) > 0.3, "the control run must show what admission is for"
+    assert found.later_than(crowd.BUDGET + 0.025) <= 0.01
+    assert found.refused and found.broken == 0
+    assert len(found.admitted) - found.timeouts > len(without.admitted) - without.timeouts
