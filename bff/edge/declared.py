@@ -121,3 +121,16 @@ def check_tags(tags: tuple[str, ...], path: str, what: str) -> None:
 def check_name(name: str, what: str) -> None:
     if not _NAME.fullmatch(name):
         raise DeclarationError(f"{what}: {name!r} must be lower-case letters, digits and dashes")
+
+
+def sagas_in(answer: Any, saga: SagaType) -> list[SagaStatus]:
+    """A list of sagas, or a model whose one list field is it."""
+    if isinstance(answer, list):
+        return [one for one in answer if isinstance(one, SagaStatus)]
+    fields = [getattr(answer, name) for name in type(answer).model_fields]
+    lists = [one for one in fields if isinstance(one, list)]
+    if len(lists) != 1:
+        raise TypeError(
+            f"saga {saga.name}: restore must answer a list of sagas, or a model with one list of them"
+        )
+    return [one for one in lists[0] if isinstance(one, SagaStatus)]

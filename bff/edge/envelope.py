@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
@@ -31,10 +32,17 @@ SECURITY: list[tuple[bytes, bytes]] = [
 ]
 
 
-class Envelope:
-    """app: everything else; public_url: makes a problem's `type` an address that can be opened."""
+Answered = Callable[[str, str | None, int, float], None]
 
-    def __init__(self, app: ASGIApp, tracer: Tracer, public_url: str) -> None:
+
+class Envelope:
+    """app: everything else; public_url: makes a problem's `type` an address that can be opened; answered: told method,
+    route as declared, status (499: the client left before there was one) and seconds of each request."""
+
+    def __init__(
+        self, app: ASGIApp, tracer: Tracer, public_url: str, answered: Answered | None = None
+    ) -> None:
+        self._answered = answered
         self._app = app
         self._tracer = tracer
         self._public_url = public_url
@@ -86,6 +94,9 @@ class Envelope:
                     span.set_attribute("http.response.status_code", answer.status)
                     if answer.status >= 500:
                         span.set_status(StatusCode.ERROR)
+                seconds = time.monotonic() - began
+                if self._answered is not None:
+                    self._answered(scope["method"], route, answer.status or 499, seconds)
                 access.info(
                     "%s %s %s",
                     scope["method"],
@@ -97,7 +108,7 @@ class Envelope:
                             "path": scope["path"],
                             "route": route,
                             "status": answer.status,
-                            "ms": round((time.monotonic() - began) * 1000, 1),
+                            "ms": round(seconds * 1000, 1),
                         }
                     },
                 )

@@ -23,7 +23,6 @@ from ..live.hub import Hub
 from ..live.ingest.events import Registry
 from ..live.ingest.redis_streams import Ingester, stream_names
 from ..live.topics import ValueTopic
-from ..policies.facts import Observer, ignore
 from ..stores.claims import Claims
 from ..stores.journal import Journal
 from ..stores.link import RedisLink
@@ -40,13 +39,14 @@ from .access.provider import Provider
 from .access.session import Sessions
 from .admission import Admission
 from .commands import CommandRoute
-from .declared import SagaType, ValueType
+from .declared import ValueType, sagas_in
 from .envelope import Envelope
 from .health import Health
 from .invalidate import ROUTE as CHANGES
 from .invalidate import ChangesRoute
 from .lanes import lane
 from .limits import Limits
+from .metrics import Metrics, MetricsRoute
 from .own import Bytes, Limited, LiveRoute, SagaRoute, SnapshotRoute
 from .page import Html, assets
 from .problem import Problem
@@ -54,6 +54,7 @@ from .reads import Reads
 from .routes import Routes, in_order
 from .screens import Screen
 from .settings import Settings
+from .watch import with_log
 
 if TYPE_CHECKING:
     from .gateway import Gateway
@@ -74,7 +75,8 @@ class Runtime:
         self.settings = settings
         self.draining = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._observe: Observer = ignore
+        self.metrics = Metrics(gateway)
+        observe = with_log(self.metrics.observe)
         self._traces = telemetry.provider(gateway.name, settings.telemetry)
         tracer = self._traces.get_tracer("bff", __version__)
         redis = settings.redis
@@ -84,11 +86,11 @@ class Runtime:
         self.values = Values(self.link)
         self.claims = Claims(self.link, self.journal)
         self.chain = Chain(
-            {name: lane(name, one, self._observe) for name, one in settings.upstreams.items()},
+            {name: lane(name, one, observe) for name, one in settings.upstreams.items()},
             tracer,
-            observe=self._observe,
+            observe=observe,
         )
-        self.reads = Reads(self.chain, self.link, settings.cache, spawn=self.own, observe=self._observe)
+        self.reads = Reads(self.chain, self.link, settings.cache, spawn=self.own, observe=observe)
         self.hub = Hub(
             self.link,
             self.journal,
@@ -119,11 +121,13 @@ class Runtime:
         self._verifier = TokenVerifier(settings.issuers, self._fetch)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
         self.authenticate = Authenticator(self._verifier, self._sessions)
-        inner = Envelope(Routes(self._routes(), self), tracer, settings.public_url)
-        self.admission = Admission(inner, settings.admission, settings.public_url, self._observe)
+        inner = Envelope(Routes(self._routes(), self), tracer, settings.public_url, self.metrics.answered)
+        self.admission = Admission(inner, settings.admission, settings.public_url, observe)
         self.app: ASGIApp = self.admission
+        self.metrics.watch(self.chain.lanes, self.admission, self.hub)
         health = Health(self)
         inside: list[BaseRoute] = [Route("/livez", health.livez), Route("/readyz", health.readyz)]
+        inside.append(Route("/metrics", MetricsRoute(self.metrics), methods=["GET"]))
         self.admin: ASGIApp = Envelope(Routes(inside, self), tracer, settings.public_url)
 
     # ---- putting together ------------------------------------------------------------------------------------
@@ -224,7 +228,7 @@ class Runtime:
         found: list[SagaStatus] = []
         for saga in self.gateway.sagas.values():
             if saga.restore is not None:
-                found += _sagas_in(await self.aside(saga.restore(principal.id), principal), saga)
+                found += sagas_in(await self.aside(saga.restore(principal.id), principal), saga)
         return sorted(found, key=lambda one: one.at, reverse=True)
 
     async def aside(self, call: Call[Any], principal: Principal | None) -> Any:
@@ -259,6 +263,8 @@ class Runtime:
 
     async def start(self) -> None:
         """Open what must be open; Redis and the upstreams may be away."""
+        for one in self.chain.lanes.values():
+            one.places.start()
         await self.limits.start()
         await self.reads.changes.start()
         await self.hub.start()
@@ -290,16 +296,3 @@ class Runtime:
             with contextlib.suppress(Exception):
                 await close()
         await asyncio.to_thread(self._traces.shutdown)
-
-
-def _sagas_in(answer: Any, saga: SagaType) -> list[SagaStatus]:
-    """A list of sagas, or a model whose one list field is it."""
-    if isinstance(answer, list):
-        return [one for one in answer if isinstance(one, SagaStatus)]
-    fields = [getattr(answer, name) for name in type(answer).model_fields]
-    lists = [one for one in fields if isinstance(one, list)]
-    if len(lists) != 1:
-        raise TypeError(
-            f"saga {saga.name}: restore must answer a list of sagas, or a model with one list of them"
-        )
-    return [one for one in lists[0] if isinstance(one, SagaStatus)]

@@ -70,6 +70,8 @@ class Screen:
             raise Problem(504, "timeout", f"The screen took longer than its {view.deadline:g} s.") from None
         finally:
             leaving.over()
+        if request.ledger.missing:
+            runtime.metrics.incomplete(view.path, request.ledger.missing)
         body = to_json(view.binding.returns, result)
         headers = screen_headers(request.ledger, public=view.public, personal=view.binding.who is not None)
         await send_json(send, 200, body, headers | limits, head=scope["method"] == "HEAD")

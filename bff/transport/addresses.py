@@ -98,6 +98,7 @@ class Addresses:
         self._seen: tuple[int, int] | None = None
         self._known: dict[Place, Address[Wire]] = {}
         self._leaving: list[tuple[float, Address[Wire]]] = []
+        self._watching: asyncio.Task[None] | None = None
         places = self._in_file() or [Place(url) for url in urls]
         self.balance: Balance[Wire] = Balance(
             service,
@@ -117,16 +118,26 @@ class Addresses:
 
     @property
     def watched(self) -> bool:
-        """Whether the addresses can change: then somebody must run `watch`."""
+        """Whether the addresses can change."""
         return self._every > 0
 
     def __iter__(self) -> Iterator[Address[Wire]]:
         return iter(self.balance.addresses)
 
-    async def watch(self) -> None:
-        """Keep them up to date, for ever; belongs to whoever runs the gateway."""
+    def start(self) -> None:
+        """Keep them up to date until `close`."""
+        if self.watched and self._watching is None:
+            self._watching = asyncio.create_task(self._watch(), name=f"addresses of {self._service}")
+
+    async def _watch(self) -> None:
         while True:
-            await self.refresh()
+            try:
+                await self.refresh()
+            except Exception:
+                # Whatever it is, calls go on to the addresses last known, and the next look may do.
+                log.exception(
+                    "addresses could not be looked up", extra={"fields": {"upstream": self._service}}
+                )
             await asyncio.sleep(self._every)
 
     async def refresh(self) -> None:
@@ -206,7 +217,11 @@ class Addresses:
             await one.wire.close()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Look no more and close every connection."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+            self._watching = None
         for one in [*self.balance.addresses, *(left for _, left in self._leaving)]:
             await one.wire.close()
         self._leaving = []

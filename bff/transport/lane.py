@@ -37,6 +37,9 @@ class Places(Protocol):
     def __iter__(self) -> Iterator[Address[Wire]]:
         """Every address there is now."""
 
+    def start(self) -> None:
+        """Keep them up to date until `close`."""
+
     async def close(self) -> None:
         """Close every connection."""
 
@@ -58,6 +61,9 @@ class OnePlace:
 
     def __iter__(self) -> Iterator[Address[Wire]]:
         yield self._address
+
+    def start(self) -> None:
+        pass
 
     async def close(self) -> None:
         await self._address.wire.close()

@@ -72,7 +72,7 @@ async def test_a_watched_file_changes_the_addresses_and_a_broken_one_changes_not
         file.write_text(f"# first\n{url(one.port)}/ # here\n\n")
         places = addresses(url(free_port()), file=file, look=0.02)
         assert await ask(places, 3) == {str(one.port): 3}
-        watching = asyncio.create_task(places.watch())
+        places.start()
         for text, expected in [
             (f"{url(two.port)}\n", {str(two.port): 3}),
             ("ftp://nowhere\n", {str(two.port): 3}),
@@ -88,7 +88,6 @@ async def test_a_watched_file_changes_the_addresses_and_a_broken_one_changes_not
         file.unlink()
         await asyncio.sleep(0.06)
         assert await ask(places, 1) == {str(one.port): 1}
-        watching.cancel()
         await places.close()
 
 
