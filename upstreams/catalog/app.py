@@ -1,15 +1,22 @@
-"""The catalog's API. Promises the products as sold, each price in integer cents; refuses writes: the seed is the
-assortment."""
+"""The catalog's API. Promises the products as sold, each price in integer cents, with how long a copy may be kept and
+an ETag to confirm it by; refuses writes but on its edit page, whose changes are told to the gateway."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
+from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
 
+from upstreams.catalog.editor import Edit, routes
 from upstreams.catalog.seed import PRODUCTS
+from upstreams.catalog.settings import CatalogSettings
+from upstreams.catalog.webhook import Webhook
 from upstreams.kit import NOT_FOUND, Ask, Nothing, Service, ServiceSettings
+
+# Seconds a copy may be kept without asking; a change is told at once all the same.
+KEPT = 30
 
 Sku = Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -54,10 +61,39 @@ def _tables(metadata: MetaData) -> Table:
 
 
 def build(settings: ServiceSettings) -> Service:
-    """The catalog service on its own database, seeded once."""
+    """The catalog service on its own database, seeded once; edited and told of where its own settings say so."""
     metadata = MetaData()
     table = _tables(metadata)
-    service = Service("catalog", team="Catalog", contact="#catalog", settings=settings, metadata=metadata)
+    own = settings if isinstance(settings, CatalogSettings) else CatalogSettings(**settings.model_dump())
+    webhook: Webhook | None = None
+    if own.webhook_url is not None and own.webhook_secret is not None:
+        webhook = Webhook(metadata, own.webhook_url, own.webhook_secret.get_secret_value())
+
+    async def listed() -> Sequence[Mapping[str, Any]]:
+        async with service.database.read() as db:
+            rows = (await db.execute(select(table).order_by(table.c.rank))).mappings()
+            return [dict(row) for row in rows]
+
+    async def save(sku: str, change: Edit) -> bool:
+        async with service.database.write() as db:
+            done = await db.execute(update(table).where(table.c.sku == sku).values(change.model_dump()))
+            if done.rowcount == 0:
+                return False
+            if webhook is not None:
+                row = (await db.execute(select(table).where(table.c.sku == sku))).mappings().one()
+                await webhook.add(db, "product", Product.model_validate(dict(row)).model_dump())
+        if webhook is not None:
+            webhook.wake()
+        return True
+
+    service = Service(
+        "catalog",
+        team="Catalog",
+        contact="#catalog",
+        settings=settings,
+        metadata=metadata,
+        routes=routes(listed, save) if own.editing else (),
+    )
 
     async def products(ask: Ask[ProductQuery]) -> Products:
         wanted = select(table).order_by(table.c.rank)
@@ -79,13 +115,19 @@ def build(settings: ServiceSettings) -> Service:
             if fresh:
                 await db.execute(insert(table), fresh)
 
+    async def tell() -> None:
+        if webhook is not None:
+            await webhook.tell_forever(service.database)
+
     service.on_start(seed)
+    service.background(tell)
     service.get(
         "/products",
         products,
         takes=ProductQuery,
         answers=Products,
         public=True,
+        kept=KEPT,
         summary="What the shop sells",
     )
     service.get(
@@ -94,6 +136,7 @@ def build(settings: ServiceSettings) -> Service:
         takes=Nothing,
         answers=Product,
         public=True,
+        kept=KEPT,
         refuses=(NOT_FOUND,),
         summary="One product",
     )

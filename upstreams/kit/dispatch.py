@@ -4,6 +4,7 @@ anything it did not declare."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -68,9 +69,10 @@ class Dispatch:
         if refuse:
             raise operation.refuses[0].problem()
         if not operation.transaction:
-            return _response(await operation.handler(ask), operation)
+            return _kept(_response(await operation.handler(ask), operation), operation, ask)
         async with self._database.read() as db:
-            return _response(await operation.handler(replace(ask, connection=db)), operation)
+            result = await operation.handler(replace(ask, connection=db))
+        return _kept(_response(result, operation), operation, ask)
 
     async def _bind(self, operation: Operation, request: Request, caller: Caller | None) -> Ask[Any]:
         path = {name: str(value) for name, value in request.path_params.items()}
@@ -130,6 +132,20 @@ def _response(result: BaseModel | Answer, operation: Operation) -> Response:
     headers = {"Location": answer.location} if answer.location else None
     status = answer.status or operation.status
     return Response(dump(answer.body), status, headers, media_type="application/json")
+
+
+def _kept(response: Response, operation: Operation, ask: Ask[Any]) -> Response:
+    """A read's answer with how long a copy may be kept; 304 for whoever has this very one (RFC 9110, section 13)."""
+    if operation.kept is None or operation.mutates or response.status_code != 200:
+        return response
+    tag = f'"{hashlib.sha256(bytes(response.body)).hexdigest()[:32]}"'
+    who = "public" if operation.public else "private"
+    headers = {"ETag": tag, "Cache-Control": f"{who}, max-age={operation.kept}"}
+    known = {one.strip().removeprefix("W/") for one in ask.headers.get("if-none-match", "").split(",")}
+    if known & {tag, "*"}:
+        return Response(status_code=304, headers=headers)
+    response.headers.update(headers)
+    return response
 
 
 def _replayed(stored: Stored) -> Response:

@@ -74,7 +74,8 @@ Handler = Callable[[Ask[Input]], Awaitable[BaseModel | Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A declared operation; the routes and the OpenAPI document both come from it."""
+    """A declared operation; the routes and the OpenAPI document both come from it. kept: seconds a copy of a read's
+    answer may be kept, with an ETag to confirm it by; None: nothing is said of it."""
 
     method: str
     path: str
@@ -88,6 +89,7 @@ class Operation:
     refuses: tuple[Refusal, ...] = ()
     transaction: bool = True
     summary: str = ""
+    kept: int | None = None
 
     @property
     def mutates(self) -> bool:

@@ -90,12 +90,14 @@ class Service:
         or_person: bool = False,
         refuses: tuple[Refusal, ...] = (),
         transaction: bool = True,
+        kept: int | None = None,
         summary: str = "",
     ) -> None:
         """Declare a read. `takes` is the model of its query (`Nothing` for none).
 
         Without `public` or `scope` it is for any person; `scope` needs that scope in the token, and
-        `or_person` lets people in beside it (the handler then looks at whose thing it is).
+        `or_person` lets people in beside it (the handler then looks at whose thing it is). `kept` is the seconds
+        a copy may be kept.
         """
         self.operations.append(
             Operation(
@@ -109,6 +111,7 @@ class Service:
                 or_person=or_person,
                 refuses=refuses,
                 transaction=transaction,
+                kept=kept,
                 summary=summary,
             )
         )

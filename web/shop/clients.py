@@ -22,11 +22,23 @@ from .models import (
 
 
 class Catalog(Upstream, team="Catalog", contact="#catalog"):
+    """A content source: what it says is kept, and dropped at once when it tells that it has changed."""
+
     def products(self) -> Call[Products]:
-        return self.get("/products", Products).fresh(30).public()
+        return (
+            self.get("/products", Products)
+            .fresh(30, stale_while_revalidate=60, stale_if_error=3600)
+            .public()
+            .tagged("product")
+        )
 
     def product(self, sku: str) -> Call[Product]:
-        return self.get("/products/{sku}", Product, sku=sku).fresh(30).public()
+        return (
+            self.get("/products/{sku}", Product, sku=sku)
+            .fresh(30, stale_while_revalidate=60, stale_if_error=3600)
+            .public()
+            .tagged(f"product/{sku}")
+        )
 
 
 class Inventory(Upstream, team="Inventory", contact="#inventory"):

@@ -45,6 +45,7 @@ PUBLIC = f"http://localhost:{GATEWAY}"
 ISSUER = f"http://localhost:{PORTS['identity']}"
 # For loopback only; a deployment sets its own.
 SECRET = "demo-only-secret"  # noqa: S105 - says itself that it is none
+HOOK_SECRET = "demo-only-secret-of-the-catalog"  # noqa: S105 - the same
 
 
 def service_environment(redis_url: str, data: Path) -> dict[str, str]:
@@ -60,6 +61,9 @@ def service_environment(redis_url: str, data: Path) -> dict[str, str]:
         "ORDERS_CLIENT_SECRET": SECRET,
         "OPERATOR_CLIENT_SECRET": SECRET,
         "STEP_PAUSE_MS": "700",
+        "EDITING": "1",
+        "WEBHOOK_URL": f"http://127.0.0.1:{GATEWAY}/bff/changes/catalog",
+        "WEBHOOK_SECRET": HOOK_SECRET,
         # Nobody at a demonstration waits for ten attempts a quarter of a minute apart.
         "RETRY_CAP_SECONDS": "8",
         "ATTENTION_ATTEMPTS": "5",
@@ -88,6 +92,8 @@ def gateway_environment(redis_url: str) -> dict[str, str]:
         "BFF_OIDC__CLIENT_ID": "bff",
         "BFF_OIDC__CLIENT_SECRET": SECRET,
         "BFF_LIVE__STREAM_KEYS": '["events:orders:{p}", "events:inventory:{p}", "events:notifications:{p}"]',
+        "BFF_WEBHOOKS__CATALOG__SECRET": HOOK_SECRET,
+        "BFF_WEBHOOKS__CATALOG__SUBJECT": "entry.sku",
         "BFF_TELEMETRY__LOG_LEVEL": "WARNING",
         **upstreams,
     }
