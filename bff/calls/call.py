@@ -49,6 +49,7 @@ class Call(Generic[T]):
     shared    True when the answer is the same for everybody: it may be cached publicly and carries no token
     key       the write's own idempotency key; inside a command one is derived when this is None
     timeout   seconds for one attempt, None for the upstream's setting
+    attempts  of this call in all, None for the upstream's setting
     """
 
     owner: Owner
@@ -66,6 +67,7 @@ class Call(Generic[T]):
     shared: bool = False
     key: str | None = None
     timeout: float | None = None
+    attempts: int | None = None
 
     def fresh(
         self,
@@ -124,6 +126,13 @@ class Call(Generic[T]):
         if seconds <= 0:
             raise DeclarationError(f"{self.name}: within() takes seconds above 0, not {seconds}")
         return replace(self, timeout=seconds)
+
+    def tries(self, times: int) -> Call[T]:
+        """Make at most so many attempts in all, from 1 (no retry) to 10. A write is repeated only under an idempotency
+        key: its own (`keyed`), or the one derived in a command that is `safe`."""
+        if not 1 <= times <= 10:
+            raise DeclarationError(f"{self.name}: tries() takes 1 to 10, not {times}")
+        return replace(self, attempts=times)
 
     def __await__(self) -> Generator[Any, None, T]:
         scope = scopes.current()

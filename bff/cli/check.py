@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
+
+from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings
+from ..edge.settings_upstream import UpstreamSettings
+from .reading import Step, steps
 
 
 def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
@@ -11,6 +17,10 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found: list[str] = []
     known = {upstream.owner.service: upstream for upstream in gateway.upstreams()}
     for service, upstream in known.items():
+        if not upstream.owner.team or not upstream.owner.contact:
+            found.append(
+                f"upstream {type(upstream).__name__} names no owner: an error could not say whom to ask"
+            )
         if service not in settings.upstreams:
             found.append(
                 f"upstream {type(upstream).__name__} ({upstream.owner.team}) has no address: "
@@ -22,6 +32,9 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
                 f"BFF_UPSTREAMS__{service.upper()}: this gateway has no such upstream; it has "
                 + (", ".join(sorted(known)) or "none")
             )
+    found += _calls(gateway)
+    for service, one in settings.upstreams.items():
+        found += _limits(service, one, _longest(gateway, service))
     private = [view.path for view in gateway.views.values() if not view.public] + list(gateway.commands)
     if private and not settings.issuers and settings.oidc is None:
         found.append(
@@ -34,3 +47,62 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
             '["events:orders:{p}"]'
         )
     return found
+
+
+def _calls(gateway: Gateway) -> Iterator[str]:
+    """What the functions' own text asks for that could not be, or must not be."""
+    routes: list[View | Command] = [*gateway.views.values(), *gateway.commands.values()]
+    for route in routes:
+        what = f"{'command' if isinstance(route, Command) else 'view'} {route.path}"
+        # A write is repeated under the key derived from the client's, which a view has not, and which the services of
+        # a command that is not safe do not honour.
+        derived = isinstance(route, Command) and route.safe
+        for step in steps(route.function):
+            name = f"{step.upstream.owner.service}.{step.name}"
+            limits = [("the deadline", route.deadline)]
+            limits += [(f"optional(within={seconds:g})", seconds) for seconds in step.within]
+            own = step.number("within")
+            if own is not None:
+                limits.append((f"within({own:g})", own))
+            for (outer, longest), (inner, seconds) in pairwise(limits):
+                if seconds > longest:
+                    yield f"{what}: {name} may take {inner} inside {outer} of {longest:g} s; a part ends with its whole"
+            if step.writes and not derived and "keyed" not in step.options and _retried(step):
+                yield (
+                    f"{what}: {name} is a {step.verb} that is tried again without an idempotency key: "
+                    "give it one with keyed(…), or leave tries(…) out"
+                )
+
+
+def _retried(step: Step) -> bool:
+    times = step.number("tries")
+    return "tries" in step.options and (times is None or times > 1)
+
+
+def _longest(gateway: Gateway, service: str) -> float:
+    """The longest deadline under which this upstream is called, as far as the text says."""
+    routes: list[View | Command] = [*gateway.views.values(), *gateway.commands.values()]
+    named = [
+        route.deadline
+        for route in routes
+        if any(step.upstream.owner.service == service for step in steps(route.function))
+    ]
+    return max(named or [route.deadline for route in routes] or [gateway.deadline])
+
+
+def _limits(service: str, upstream: UpstreamSettings, deadline: float) -> Iterator[str]:
+    """Times that stand inside each other. Only what somebody has set is held against them: a default that is longer
+    than a short deadline is simply cut by it."""
+    name = f"BFF_UPSTREAMS__{service.upper()}"
+    if "timeout" in upstream.model_fields_set and upstream.timeout > deadline:
+        yield (
+            f"{name}__TIMEOUT: one attempt may take {upstream.timeout:g} s, "
+            f"but no request that calls it may take more than {deadline:g} s"
+        )
+    breaker, bulkhead = upstream.breaker, upstream.bulkhead
+    if breaker.slow is not None and breaker.slow > upstream.timeout:
+        yield f"{name}__BREAKER__SLOW: an attempt ends after {upstream.timeout:g} s and cannot take {breaker.slow:g} s"
+    if "open_at_most" in breaker.model_fields_set and breaker.open_at_most < breaker.open_for:
+        yield f"{name}__BREAKER__OPEN_AT_MOST: {breaker.open_at_most:g} s is less than open_for, {breaker.open_for:g}"
+    if "wait" in bulkhead.model_fields_set and bulkhead.wait > deadline:
+        yield f"{name}__BULKHEAD__WAIT: {bulkhead.wait:g} s is longer than any request that calls it, {deadline:g} s"

@@ -16,6 +16,7 @@ from ..calls.errors import collecting
 from ..edge import settings as settings_file
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings
+from ..edge.settings_upstream import UpstreamSettings
 from . import check, events, routes
 
 
@@ -31,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     checked = commands.add_parser(
         "check", help="load a gateway and its settings and report every mistake by name"
     )
-    listed = commands.add_parser("routes", help="list the routes with their calls and limits")
+    listed = commands.add_parser("routes", help="list the routes with their calls, budgets and policies")
     for one in (serve, checked, listed):
         one.add_argument(
             "target", metavar="module:gateway", help="where the Gateway is, for example web.shop.gateway:shop"
@@ -75,12 +76,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _check(given.target)
         gateway = load(given.target)
         if given.command == "routes":
-            print(routes.table(gateway))
+            print(routes.table(gateway, _upstreams()))
             return 0
         return _serve(gateway, given.host, given.port)
     except DeclarationError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _upstreams() -> dict[str, UpstreamSettings]:
+    """What is set for each upstream; nothing where the settings cannot be read: the routes can be listed all the same,
+    and `bff check` says what is wrong."""
+    try:
+        return settings_file.load().upstreams
+    except DeclarationError as error:
+        print(f"{error}\nThe defaults are shown.", file=sys.stderr)
+        return {}
 
 
 def _check(target: str) -> int:

@@ -1,33 +1,36 @@
-"""`bff routes`: every route, who may use it, its deadline and limit, and the upstream calls it makes."""
+"""`bff routes`: every route with who may use it and its deadline, each upstream call with its budget and policies."""
 
 from __future__ import annotations
 
-import ast
-import inspect
-import textwrap
-from collections.abc import Iterator
-from typing import Any, get_args, get_type_hints
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from ..calls import Raw, Upstream
 from ..edge.gateway import Gateway
+from ..edge.settings_upstream import UpstreamSettings
+from .reading import Step, passes_whole, steps
+
+# For an upstream without settings yet: its defaults. The address is never asked.
+_DEFAULTS = UpstreamSettings(url="http://localhost")
 
 
-def table(gateway: Gateway) -> str:
-    """Aligned text, a block for each route."""
+def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = None) -> str:
+    """Aligned text, a block for each route. upstreams: their settings; the defaults where they have none."""
+    known = upstreams or {}
     lines: list[str] = []
     for view in gateway.views.values():
         lines.append(_head("GET", view.path, "public" if view.public else "login", view.deadline, view.limit))
-        lines += _calls(view.function)
+        lines += _calls(view.function, view.deadline, known, derived=False)
     for command in gateway.commands.values():
         lines.append(_head("POST", command.path, "login", command.deadline, command.limit))
         if command.starts is not None:
             lines.append(f"        saga      {command.starts.name}")
-        lines += _calls(command.function)
+        lines += _calls(command.function, command.deadline, known, derived=command.safe)
     for value in gateway.values.values():
         lines.append(f"VALUE {value.template:<42} {'public' if value.public else 'login'}")
     for upstream in gateway.upstreams():
         owner = upstream.owner
         lines.append(f"FROM  {owner.service:<42} {owner.team} {owner.contact}")
+        lines += [f"        {line}" for line in _policies(known.get(owner.service, _DEFAULTS))]
     return "\n".join(lines)
 
 
@@ -35,43 +38,49 @@ def _head(method: str, path: str, who: str, deadline: float, limit: str | None) 
     return f"{method:<5} {path:<42} {who:<7} deadline {deadline:g} s  limit {limit or 'default'}"
 
 
-def _calls(function: Any) -> list[str]:
-    """The calls that the function's own text names, optional ones marked. What it reaches through other functions is
-    not followed."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, SyntaxError):
-        return []
-    known = {
-        name: one for name, one in inspect.unwrap(function).__globals__.items() if isinstance(one, Upstream)
-    }
-    inside = {id(call) for call in _optional(tree)}
+def _calls(
+    function: Callable[..., Any], deadline: float, known: Mapping[str, UpstreamSettings], *, derived: bool
+) -> list[str]:
+    """derived: a write is sent under a key derived from the client's."""
     lines = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            target = node.func.value
-            if isinstance(target, ast.Name) and target.id in known:
-                kind = "optional" if id(node) in inside else "required"
-                upstream = known[target.id]
-                owner = upstream.owner
-                whole = "  RAW: passed on whole" if passes_whole(upstream, node.func.attr) else ""
-                lines.append(
-                    f"        {kind}  {owner.service}.{node.func.attr}  ({owner.team} {owner.contact}){whole}"
-                )
+    for step in steps(function):
+        owner = step.upstream.owner
+        settings = known.get(owner.service, _DEFAULTS)
+        kind = "optional" if step.optional else "required"
+        words = [
+            f"        {kind}  {owner.service}.{step.name}",
+            f"({owner.team} {owner.contact})",
+            *([step.verb] if step.verb else []),
+            f"at most {min([deadline, *step.within]):g} s",
+            _attempts(step, settings, derived=derived),
+        ]
+        if (seconds := step.number("fresh")) is not None:
+            words.append(f"fresh {seconds:g} s")
+        if "public" in step.options:
+            words.append("public")
+        if passes_whole(step.upstream, step.name):
+            words.append("RAW: passed on whole")
+        lines.append("  ".join(words))
     return lines
 
 
-def passes_whole(upstream: Upstream, method: str) -> bool:
-    """Whether the method says `Call[Raw]`: what its service answers reaches the browser unseen."""
-    try:
-        returns = get_type_hints(getattr(type(upstream), method)).get("return")
-    except (AttributeError, NameError, TypeError):
-        return False
-    return get_args(returns) == (Raw,)
+def _attempts(step: Step, settings: UpstreamSettings, *, derived: bool) -> str:
+    """How often and for how long: `3 tries of 1 s`."""
+    seconds = step.number("within") or settings.timeout
+    if step.writes and not derived and "keyed" not in step.options:
+        return f"1 try of {seconds:g} s, no key"
+    times = int(step.number("tries") or settings.retry.attempts)
+    return f"{times} {'try' if times == 1 else 'tries'} of {seconds:g} s"
 
 
-def _optional(tree: ast.AST) -> Iterator[ast.AST]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "optional":
-            for argument in node.args:
-                yield from ast.walk(argument)
+def _policies(settings: UpstreamSettings) -> list[str]:
+    breaker, retry, bulkhead = settings.breaker, settings.retry, settings.bulkhead
+    slow = settings.timeout * 0.9 if breaker.slow is None else breaker.slow
+    return [
+        f"breaker   {breaker.failures} failures in a row; of {breaker.minimum} in {breaker.window:g} s "
+        f"{breaker.error_rate:.0%} failed or {breaker.slow_rate:.0%} slower than {slow:g} s; "
+        f"open {breaker.open_for:g} to {max(breaker.open_for, breaker.open_at_most):g} s",
+        f"bulkhead  {bulkhead.permits} at once, {bulkhead.queue} waiting at most {bulkhead.wait:g} s",
+        f"retries   {retry.share:.0%} of the active calls, at least {retry.least}; "
+        f"after up to {retry.base:g} s, doubling to {retry.cap:g} s",
+    ]

@@ -30,15 +30,23 @@ class RetryRule:
     cap: float = 0.25
     least: float = 0.002
 
-    def delay(self, made: int, left: float, chance: float, retry_after: float | None = None) -> float | None:
+    def delay(
+        self,
+        made: int,
+        left: float,
+        chance: float,
+        retry_after: float | None = None,
+        attempts: int | None = None,
+    ) -> float | None:
         """Seconds to wait before the next attempt, None for no further one.
 
         made         attempts made so far, from 1
         left         seconds until the request's deadline
         chance       uniform in [0, 1)
         retry_after  the upstream's own word, seconds
+        attempts     in place of the rule's
         """
-        if made >= self.attempts:
+        if made >= (attempts or self.attempts):
             return None
         # Spread after the upstream's moment, too: everybody was told the same one.
         seconds = (retry_after or 0.0) + chance * min(self.cap, self.base * 2 ** (made - 1))

@@ -161,7 +161,8 @@ class Chain:
         self, walk: Walk, made: int, found: Found, after: float | None, place: Place | None
     ) -> float | None:
         """Seconds until the next attempt, None for no further one."""
-        if walk.lane.retry.attempts <= made or not repeatable(walk.call, walk.scope):
+        call = walk.call
+        if made >= (call.attempts or walk.lane.retry.attempts) or not repeatable(call, walk.scope):
             return None
         if isinstance(found, Timeout) and all(other is place for other in walk.lane.places):
             # It has just been given its whole time. Asking the same place again would double the wait of a screen and
@@ -169,7 +170,8 @@ class Chain:
             return None
         if isinstance(found, Answer) and not passing(found.status, after):
             return None
-        return walk.lane.retry.delay(made, walk.scope.deadline.left(), self._chance(), after)
+        left = walk.scope.deadline.left()
+        return walk.lane.retry.delay(made, left, self._chance(), after, call.attempts)
 
     async def close(self) -> None:
         for lane in self.lanes.values():

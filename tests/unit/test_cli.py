@@ -39,7 +39,7 @@ good.value("level/{sku}", Thing, public=True)
 
 @good.view("/api/thing", public=True, deadline=0.8)
 async def thing_screen() -> Screen:
-    thing, extra = await together(shelf.thing(), optional(shelf.extra()))
+    thing, extra = await together(shelf.thing(), optional(shelf.extra().within(0.2).tries(1), within=0.3))
     return Screen(thing=thing, extra=extra)
 
 @good.command("/api/jobs", starts=job, limit="10/minute")
@@ -163,14 +163,117 @@ def test_routes_lists_each_route_with_its_calls_their_owners_and_its_limit(
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         "GET /api/thing public deadline 0.8 s limit default",
-        "required shelf.thing (Shelf team #shelf)",
-        "optional shelf.extra (Shelf team #shelf)",
+        "required shelf.thing (Shelf team #shelf) GET at most 0.8 s 3 tries of 1 s fresh 5 s public",
+        "optional shelf.extra (Shelf team #shelf) GET at most 0.3 s 1 try of 0.2 s public",
         "POST /api/jobs login deadline 1.5 s limit 10/minute",
         "saga job",
-        "required shelf.make (Shelf team #shelf)",
+        "required shelf.make (Shelf team #shelf) POST at most 1.5 s 3 tries of 1 s",
         "VALUE level/{sku} public",
         "FROM shelf Shelf team #shelf",
+        "breaker 5 failures in a row; of 10 in 10 s 50% failed or 90% slower than 0.9 s; open 2 to 4 s",
+        "bulkhead 100 at once, 100 waiting at most 0.1 s",
+        "retries 20% of the active calls, at least 3; after up to 0.025 s, doubling to 0.25 s",
     ]
+
+
+def test_routes_shows_what_is_set_and_the_defaults_where_settings_cannot_be_read(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__TIMEOUT", "0.7")
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__RETRY__ATTEMPTS", "2")
+    assert main(["routes", f"{module}:good"]) == 0
+    assert "2 tries of 0.7 s" in capsys.readouterr().out
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__TIMEOUT", "soon")
+    assert main(["routes", f"{module}:good"]) == 0
+    said = capsys.readouterr()
+    assert "3 tries of 1 s" in said.out
+    assert "BFF_UPSTREAMS__SHELF__TIMEOUT" in said.err and "The defaults are shown." in said.err
+
+
+RECKLESS = """
+from pydantic import BaseModel
+from bff import Call, Gateway, Part, Upstream, optional, together
+
+class Thing(BaseModel):
+    name: str
+
+class Screen(BaseModel):
+    thing: Thing
+    extra: Part[Thing]
+
+class Shelf(Upstream, team="Shelf team", contact="#shelf"):
+    def slow(self) -> Call[Thing]:
+        return self.get("/slow", Thing).within(2)
+    def quick(self) -> Call[Thing]:
+        return self.get("/quick", Thing)
+    def make(self) -> Call[Thing]:
+        return self.post("/make", Thing).tries(3)
+    def sure(self, key: str) -> Call[Thing]:
+        return self.post("/make", Thing).keyed(key).tries(3)
+
+shelf = Shelf()
+bad = Gateway("reckless", deadline=1.0)
+
+@bad.view("/api/slow", public=True)
+async def slow() -> Thing:
+    return await shelf.slow()
+
+@bad.view("/api/part", public=True)
+async def part() -> Screen:
+    one, two = await together(shelf.quick(), optional(shelf.quick(), within=3.0))
+    return Screen(thing=one, extra=two)
+
+@bad.view("/api/inside", public=True)
+async def inside() -> Screen:
+    one, two = await together(shelf.quick(), optional(shelf.quick().within(0.5), within=0.2))
+    return Screen(thing=one, extra=two)
+
+@bad.view("/api/writes", public=True)
+async def writes() -> Thing:
+    return await shelf.make()
+
+@bad.view("/api/keyed", public=True)
+async def keyed() -> Thing:
+    return await shelf.sure("mine")
+
+@bad.command("/api/safe")
+async def safe() -> Thing:
+    return await shelf.make()
+
+@bad.command("/api/unsafe", safe=False)
+async def unsafe() -> Thing:
+    return await shelf.make()
+
+@bad.command("/api/once", safe=False)
+async def once() -> Thing:
+    return await shelf.make().tries(1)
+"""
+
+
+def test_check_refuses_a_part_longer_than_its_whole_and_a_retry_without_a_key(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / f"{module}_reckless.py").write_text(RECKLESS)
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__TIMEOUT", "1.2")
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__BREAKER__SLOW", "1.3")
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__BREAKER__OPEN_AT_MOST", "1")
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__BULKHEAD__WAIT", "5")
+    assert main(["check", f"{module}_reckless:bad"]) == 1
+    said = [line for line in capsys.readouterr().err.splitlines() if line]
+    expected = [
+        "view /api/slow: shelf.slow may take within(2) inside the deadline of 1 s",
+        "view /api/part: shelf.quick may take optional(within=3) inside the deadline of 1 s",
+        "view /api/inside: shelf.quick may take within(0.5) inside optional(within=0.2) of 0.2 s",
+        "view /api/writes: shelf.make is a POST that is tried again without an idempotency key",
+        "command /api/unsafe: shelf.make is a POST that is tried again without an idempotency key",
+        "BFF_UPSTREAMS__SHELF__TIMEOUT: one attempt may take 1.2 s, but no request",
+        "BFF_UPSTREAMS__SHELF__BREAKER__SLOW: an attempt ends after 1.2 s and cannot take 1.3",
+        "BFF_UPSTREAMS__SHELF__BREAKER__OPEN_AT_MOST: 1 s is less than open_for, 2",
+        "BFF_UPSTREAMS__SHELF__BULKHEAD__WAIT: 5 s is longer than any request that calls it, 1 s",
+    ]
+    for line, begins in zip(said, expected, strict=False):
+        assert line.startswith(begins)
+    assert said[-1] == "9 to correct."
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ async def running(
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        limits = httpx.Limits(max_connections=400, max_keepalive_connections=400)
+        limits = httpx.Limits(max_connections=400, max_keepalive_connections=400, keepalive_expiry=1.0)
         async with (
             serving(gateway, sock),
             httpx.AsyncClient(base_url=url, trust_env=False, timeout=20, limits=limits) as client,

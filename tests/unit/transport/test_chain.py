@@ -380,6 +380,15 @@ async def test_an_upstreams_retry_after_is_waited_for_when_the_deadline_allows_i
     assert len(later.wire.sent) == 1
 
 
+async def test_a_call_may_say_how_often_it_is_tried() -> None:
+    house = House(BROKEN, BROKEN, BROKEN, GOOD, attempts=2, failures=9)
+    assert await house.ask(shelf.thing().tries(4)) == Thing(name="good")
+    once = House(BROKEN, GOOD, attempts=2, failures=9)
+    assert isinstance(await once.ask(shelf.thing().tries(1)), Failed)
+    with pytest.raises(DeclarationError, match="1 to 10"):
+        shelf.thing().tries(0)
+
+
 async def test_without_budget_there_is_no_retry() -> None:
     house = House(BROKEN, attempts=3, failures=9, budget=Budget(share=0.0, least=0))
     assert isinstance(await house.ask(shelf.thing()), Failed)

@@ -1,0 +1,124 @@
+"""What a view's or command's own text says of its upstream calls, and what an upstream's method says of itself.
+
+Read from the source, nothing is called. What is reached through other functions is not followed, and a number that is
+not written as a number is not known: both are said by silence, never guessed.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, get_args, get_type_hints
+
+from ..calls import Raw, Upstream
+
+VERBS = ("get", "post", "put", "patch", "delete")
+OPTIONS = ("fresh", "public", "keyed", "within", "tries", "tagged")
+Options = dict[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One upstream call in a function's text.
+
+    upstream  whose it is
+    name      the method's name
+    verb      ``GET`` …, empty where the method's text does not say
+    optional  it stands inside `optional`
+    within    seconds of each `optional(…, within=…)` around it, outermost first
+    options   option → its arguments as far as they are constants, the method's own and those written on the spot
+    """
+
+    upstream: Upstream
+    name: str
+    verb: str
+    optional: bool
+    within: tuple[float, ...]
+    options: Options
+
+    @property
+    def writes(self) -> bool:
+        return self.verb not in ("", "GET")
+
+    def number(self, option: str) -> float | None:
+        """The option's first argument where it is a number."""
+        value = next(iter(self.options.get(option, ())), None)
+        return value if isinstance(value, int | float) else None
+
+
+def passes_whole(upstream: Upstream, method: str) -> bool:
+    """Whether the method says `Call[Raw]`: what its service answers reaches the browser unseen."""
+    try:
+        returns = get_type_hints(getattr(type(upstream), method)).get("return")
+    except (AttributeError, NameError, TypeError):
+        return False
+    return get_args(returns) == (Raw,)
+
+
+def steps(function: Callable[..., Any]) -> list[Step]:
+    """In the order in which they are written."""
+    tree = _tree(function)
+    if tree is None:
+        return []
+    known = {
+        name: one for name, one in inspect.unwrap(function).__globals__.items() if isinstance(one, Upstream)
+    }
+    return list(_steps(tree, known, (), False, {}))
+
+
+def _steps(
+    node: ast.AST, known: dict[str, Upstream], within: tuple[float, ...], optional: bool, options: Options
+) -> Iterator[Step]:
+    if isinstance(node, ast.Call):
+        called = node.func
+        if (
+            isinstance(called, ast.Attribute)
+            and isinstance(called.value, ast.Name)
+            and called.value.id in known
+        ):
+            upstream = known[called.value.id]
+            verb, own = _declared(upstream, called.attr)
+            yield Step(upstream, called.attr, verb, optional, within, own | options)
+            options = {}
+        elif isinstance(called, ast.Attribute) and called.attr in OPTIONS:
+            options = {called.attr: _constants(node)} | options
+        elif isinstance(called, ast.Name) and called.id == "optional":
+            optional = True
+            seconds = [_constant(one.value) for one in node.keywords if one.arg == "within"]
+            within += tuple(value for value in seconds if isinstance(value, int | float))
+    for child in ast.iter_child_nodes(node):
+        # Options belong to the call they are written behind, not to what stands in its arguments.
+        mine = options if isinstance(node, ast.Attribute) or child is getattr(node, "func", None) else {}
+        yield from _steps(child, known, within, optional, mine)
+
+
+def _declared(upstream: Upstream, name: str) -> tuple[str, Options]:
+    method = getattr(type(upstream), name, None)
+    tree = _tree(method) if method is not None else None
+    verb, options = "", Options()
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            called = node.func
+            if called.attr in VERBS and isinstance(called.value, ast.Name) and called.value.id == "self":
+                verb = called.attr.upper()
+            elif called.attr in OPTIONS:
+                options[called.attr] = _constants(node)
+    return verb, options
+
+
+def _constants(call: ast.Call) -> tuple[Any, ...]:
+    return tuple(_constant(one) for one in call.args)
+
+
+def _constant(node: ast.AST) -> Any:
+    return node.value if isinstance(node, ast.Constant) else None
+
+
+def _tree(function: Callable[..., Any]) -> ast.AST | None:
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, SyntaxError, TypeError):
+        return None
