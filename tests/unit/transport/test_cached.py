@@ -1,0 +1,353 @@
+"""Nothing void is served, whatever order reads, edits, commands, messages and broken links come in: a state machine.
+
+Two gateways over one store in memory, whose messages arrive when the machine says so, on clocks that disagree. The
+model knows only versions: which one each reader must at least see, and when each stopped being the newest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from pydantic import BaseModel
+
+from bff import Call, Principal, Upstream
+from bff.calls import Deadline, Failed, Ledger, Scope, UpstreamError
+from bff.policies.cache import Lru
+from bff.stores.cache import Found
+from bff.stores.journal import owner_tag
+from bff.stores.link import StoreUnavailable
+from bff.transport.cached import PAUSE, Cached
+from bff.transport.changes import Changes
+from bff.transport.coalesced import Coalesced
+from bff.transport.exchange import NO_CONDITIONS, Exchanged
+from bff.transport.wire import Answer
+
+FRESH, SWR, SIE = 30.0, 20.0, 100.0
+
+
+class Version(BaseModel):
+    number: int
+
+
+class Shelf(Upstream, team="Shelf", contact="#shelf"):
+    def thing(self) -> Call[Version]:
+        return (
+            self.get("/thing", Version)
+            .fresh(FRESH, stale_while_revalidate=SWR, stale_if_error=SIE)
+            .tagged("t")
+        )
+
+
+shelf = Shelf()
+ADA = Principal("https://i", "ada", "t", 0.0)
+BOB = Principal("https://i", "bob", "t", 0.0)
+CALLS = {"public": shelf.thing().public(), "private": shelf.thing()}
+
+
+@dataclass
+class World:
+    """Seconds, the origin's newest version, and what became of it when."""
+
+    now: float = 1_000_000.0
+    number: int = 0
+    ended: list[float] = field(default_factory=list)
+    failing: bool = False
+    etags: bool = False
+
+
+class Store:
+    """Redis as the cache uses it, its clock 7 s behind; messages lie in `posts` until they are delivered."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.parts: dict[str, tuple[bytes, float]] = {}
+        self.tags: dict[str, int] = {}
+        self.own: dict[tuple[str, str], int] = {}
+        self.posts: dict[Any, list[bytes]] = {}
+        self.away = False
+
+    def _stamp(self, before: int) -> int:
+        return max(before + 1, self._now())
+
+    def _now(self) -> int:
+        return int((self.world.now - 7) * 1_000_000)
+
+    def _reach(self) -> None:
+        if self.away:
+            raise StoreUnavailable("away")
+
+    async def look(self, name: str | None, tags: Sequence[str], owner: str | None) -> Found:
+        self._reach()
+        packed, until = self.parts.get(name or "", (None, 0.0))
+        own = {tag: self.own.get((owner, tag), 0) for tag in tags} if owner else {}
+        return Found(
+            packed if until > self.world.now else None,
+            self._now(),
+            {tag: self.tags.get(tag, 0) for tag in tags},
+            own,
+        )
+
+    async def put(self, name: str, packed: bytes, seconds: float) -> None:
+        self._reach()
+        self.parts[name] = (packed, self.world.now + seconds)
+
+    async def drop(self, name: str) -> None:
+        self._reach()
+        self.parts.pop(name, None)
+
+    async def changed(self, tags: Sequence[str]) -> dict[str, int]:
+        self._reach()
+        for tag in tags:
+            self.tags[tag] = self._stamp(self.tags.get(tag, 0))
+            self._post(f'{self.tags[tag]} ["tag", "{tag}"]')
+        return {tag: self.tags[tag] for tag in tags}
+
+    async def changed_by(self, owner: str, tags: Sequence[str]) -> int:
+        self._reach()
+        for tag in tags:
+            self.own[owner, tag] = self._stamp(self.own.get((owner, tag), 0))
+        self._post(f'{self._now()} ["owner", "{owner_tag(owner)}"]')
+        return self._now()
+
+    def _post(self, message: str) -> None:
+        for waiting in self.posts.values():
+            waiting.append(message.encode())
+
+
+class Origin:
+    """The upstream: its answer is the version when it was asked, given when `gate` opens."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def exchange(
+        self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
+    ) -> Exchanged:
+        number, failing = self.world.number, self.world.failing
+        headers = {"content-type": "application/json"}
+        await self.gate.wait()
+        if failing:
+            raise Failed(call.owner, call.name, "answered 500.", status=500)
+        if self.world.etags:
+            headers["etag"] = f'"{number}"'
+            if conditions.get("if-none-match") == headers["etag"]:
+                return Exchanged(Answer(304, headers, b""), None)
+        return Exchanged(Answer(200, headers, b'{"number":%d}' % number), Version(number=number))
+
+    async def run(self, call: Call[Any], scope: Scope) -> Any:
+        return (await self.exchange(call, scope)).value
+
+
+class Gateway:
+    def __init__(self, world: World, store: Store, origin: Origin, ahead: float) -> None:
+        def clock() -> float:
+            return world.now + ahead
+
+        self.changes = Changes(None, store, clock=clock)  # type: ignore[arg-type]  # no link: the machine delivers
+        self.memory = Lru(100_000, 10_000)
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.runner = Cached(
+            Coalesced(origin, changed=self.changes.last_of, clock=clock),
+            self.memory,
+            self.changes,
+            store,  # type: ignore[arg-type]  # the same methods
+            spawn=self._spawn,
+            clock=clock,
+        )
+        store.posts[self] = []
+
+    def _spawn(self, work: Any, name: str) -> asyncio.Task[Any]:
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+
+class Machine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.world = World()
+        self.store = Store(self.world)
+        self.origin = self._run(self._origin())
+        self.gateways = [Gateway(self.world, self.store, self.origin, ahead) for ahead in (3.0, -2.0)]
+        # What each gateway must at least show: to everybody, and to each principal.
+        self.least = [0, 0]
+        self.told: list[list[int]] = [[], []]
+        self.own = {ADA: 0, BOB: 0, None: 0}
+        self.slow: list[tuple[asyncio.Task[Any], int]] = []
+
+    async def _origin(self) -> Origin:
+        return Origin(self.world)
+
+    def _run(self, work: Any) -> Any:
+        return self.loop.run_until_complete(work)
+
+    def teardown(self) -> None:
+        self.origin.gate.set()
+        self._run(self._rest())
+        for task, least in self.slow:
+            if task.exception() is None:
+                assert task.result().number >= least
+        assert all(len(one.runner._inner.flights) == 0 for one in self.gateways)
+        self.loop.close()
+
+    async def _rest(self) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                left = {task for task, _ in self.slow if not task.done()}
+                left |= {task for one in self.gateways for task in one.tasks}
+                if not left:
+                    return
+                await asyncio.wait(left)
+
+    def _edited(self) -> None:
+        self.world.ended.append(self.world.now)
+        self.world.number += 1
+
+    def _scope(self, gateway: Gateway, who: Principal | None) -> Scope:
+        return Scope(Deadline.after(5), gateway.runner, "id", who, ledger=Ledger())
+
+    # ---- what happens ----------------------------------------------------------------------------------------
+
+    @rule(at=st.integers(0, 1), who=st.sampled_from([ADA, BOB, None]), kind=st.sampled_from(sorted(CALLS)))
+    def read(self, at: int, who: Principal | None, kind: str) -> None:
+        gateway = self.gateways[at]
+        if not self.origin.gate.is_set():
+            self._begin(gateway, at, who, kind)
+            return
+        try:
+            number = self._run(gateway.runner.run(CALLS[kind], self._scope(gateway, who))).number
+        except UpstreamError:
+            assert self.world.failing
+            return
+        assert self._least(at, who, kind) <= number <= self.world.number
+        # No version is shown that was replaced longer ago than the declaration allows.
+        if number < self.world.number:
+            age = self.world.now - self.world.ended[number]
+            assert age <= FRESH + (SIE if self.world.failing else SWR) + 0.01
+
+    def _least(self, at: int, who: Principal | None, kind: str) -> int:
+        # While the store is away nobody can tell of a public answer what its reader changed.
+        own = 0 if self.store.away and kind == "public" else self.own[who]
+        return max(self.least[at], own)
+
+    def _begin(self, gateway: Gateway, at: int, who: Principal | None, kind: str) -> None:
+        least = self._least(at, who, kind)
+
+        async def begin() -> asyncio.Task[Any]:
+            task = asyncio.ensure_future(gateway.runner.run(CALLS[kind], self._scope(gateway, who)))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            return task
+
+        if len(self.slow) < 20:
+            self.slow.append((self._run(begin()), least))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.slow)
+    def leave(self, data: st.DataObject) -> None:
+        task, _ = data.draw(st.sampled_from(self.slow))
+        self.slow = [one for one in self.slow if one[0] is not task]
+
+        async def cancelled() -> None:
+            task.cancel()
+            await asyncio.wait([task])
+
+        self._run(cancelled())
+
+    @rule()
+    def edit(self) -> None:
+        """Nobody is told."""
+        self._edited()
+
+    @rule(at=st.integers(0, 1))
+    @precondition(lambda self: not self.store.away)
+    def tell(self, at: int) -> None:
+        self._edited()
+        self._run(self.gateways[at].changes.changed(["t"]))
+        for other in (0, 1):
+            if other == at:
+                self.least[at] = self.world.number
+            self.told[other].append(self.world.number)
+
+    @rule(at=st.integers(0, 1), who=st.sampled_from([ADA, BOB]))
+    @precondition(lambda self: not self.store.away)
+    def command(self, at: int, who: Principal) -> None:
+        self._edited()
+        self._run(self.gateways[at].changes.changed_by(who.id, ["t"]))
+        self.own[who] = self.world.number
+
+    @rule(at=st.integers(0, 1))
+    @precondition(lambda self: not self.store.away)
+    def deliver(self, at: int) -> None:
+        waiting = self.store.posts[self.gateways[at]]
+        for message in waiting:
+            self.gateways[at].changes._heard("", message)
+        waiting.clear()
+        self.least[at] = max([self.least[at], *self.told[at]])
+        self.told[at].clear()
+
+    @rule(at=st.integers(0, 1))
+    @precondition(lambda self: not self.store.away)
+    def reconnect(self, at: int) -> None:
+        """What was on its way is lost."""
+        self.store.posts[self.gateways[at]].clear()
+        self.gateways[at].changes._up()
+        self.least[at] = max([self.least[at], *self.told[at]])
+        self.told[at].clear()
+
+    @rule(seconds=st.sampled_from([0.2, 1.0, 5.0, 25.0, 31.0, 52.0, 131.0]))
+    def wait(self, seconds: float) -> None:
+        self.world.now += seconds
+
+    @rule()
+    def fail_or_recover(self) -> None:
+        self.world.failing = not self.world.failing
+
+    @rule()
+    def etags(self) -> None:
+        self.world.etags = not self.world.etags
+
+    @rule()
+    def hold_or_let_go(self) -> None:
+        if self.origin.gate.is_set():
+            self.origin.gate.clear()
+        else:
+            self.origin.gate.set()
+            self._run(self._rest())
+            for task, least in self.slow:
+                if task.exception() is None:
+                    assert least <= task.result().number <= self.world.number
+            self.slow.clear()
+
+    @rule()
+    def store_leaves_or_returns(self) -> None:
+        self.store.away = not self.store.away
+        if not self.store.away:
+            for at, gateway in enumerate(self.gateways):
+                gateway.runner._paused = 0.0
+                self.reconnect(at)
+
+    @invariant()
+    def time_passes_and_what_runs_aside_ends(self) -> None:
+        # Two things never happen in the same microsecond, nor within what the clocks are allowed to differ by.
+        self.world.now += 0.12
+        if self.origin.gate.is_set():
+            self._run(self._rest())
+
+
+Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestCached = Machine.TestCase
+
+
+def test_a_store_that_failed_is_left_alone_for_a_second() -> None:
+    assert PAUSE == 1.0
