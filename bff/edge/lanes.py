@@ -7,8 +7,10 @@ import time
 from ..policies.breaker import BreakerRule
 from ..policies.bulkhead import BulkheadRule
 from ..policies.facts import Observer
+from ..policies.hedge import HedgeRule
 from ..policies.retry import Budget, RetryRule
 from ..transport.addresses import Addresses, open_wire
+from ..transport.hedging import Hedging
 from ..transport.lane import Breakers, Lane
 from ..transport.permits import Permits
 from .settings_upstream import UpstreamSettings
@@ -25,6 +27,7 @@ def lane(service: str, settings: UpstreamSettings, observe: Observer) -> Lane:
         settings.bulkhead,
         settings.balance,
     )
+    hedge = settings.hedge
     return Lane(
         Addresses(
             service,
@@ -59,4 +62,5 @@ def lane(service: str, settings: UpstreamSettings, observe: Observer) -> Lane:
         RetryRule(retry.attempts, retry.base, retry.cap),
         Permits(BulkheadRule(bulkhead.permits, bulkhead.queue, bulkhead.wait)),
         Budget(retry.share, retry.least),
+        Hedging(HedgeRule(hedge.quantile, hedge.least, hedge.minimum), observe=observe) if hedge.on else None,
     )

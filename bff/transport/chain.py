@@ -126,7 +126,11 @@ class Chain:
             while True:
                 try:
                     place, breaker = self._attempts.choose(walk, tried)
-                    found = answer = await self._attempts.make(walk, place, breaker)
+                    if lane.hedge is not None and not made and call.method == "GET":
+                        answer = await lane.hedge.make(self._attempts, walk, place, breaker)
+                    else:
+                        answer = await self._attempts.make(walk, place, breaker)
+                    found = answer
                 except Rejected as error:
                     return _told(earlier or error)
                 except (Timeout, Unreachable) as error:

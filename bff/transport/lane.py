@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..policies.balance import Address
 from ..policies.breaker import Breaker, BreakerRule
@@ -17,6 +17,9 @@ from ..policies.facts import BreakerMoved, Observer, State, ignore
 from ..policies.retry import Budget, RetryRule
 from .permits import Permits
 from .wire import Wire
+
+if TYPE_CHECKING:
+    from .hedging import Hedging
 
 # Groups are a gateway's methods and addresses come and go with DNS: beyond this the oldest closed ones are forgotten.
 MOST_BREAKERS = 2048
@@ -110,7 +113,7 @@ class Breakers:
 @dataclass(slots=True)
 class Lane:
     """places: its addresses; breakers, permits, budget: its protection; retry: how often; timeout: seconds for one
-    attempt."""
+    attempt; hedge: sends a second copy of slow reads, None: nothing does."""
 
     places: Places
     breakers: Breakers
@@ -118,6 +121,7 @@ class Lane:
     retry: RetryRule = field(default_factory=RetryRule)
     permits: Permits = field(default_factory=lambda: Permits(BulkheadRule()))
     budget: Budget = field(default_factory=Budget)
+    hedge: Hedging | None = None
 
     @property
     def circuit(self) -> State:

@@ -1,0 +1,218 @@
+"""A second copy of a slow read, on real sockets: it wins or is given up, keeps to its budget and leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from opentelemetry.trace import NoOpTracer
+from pydantic import BaseModel
+
+from bff import Call, Upstream, UpstreamError
+from bff.calls import Deadline, Failed, Scope, opened
+from bff.policies.facts import Fact, Hedged
+from bff.policies.hedge import HedgeRule
+from bff.policies.retry import Budget
+from bff.transport.addresses import Addresses, open_wire
+from bff.transport.aiohttp_wire import AiohttpWire
+from bff.transport.chain import Chain
+from bff.transport.hedging import Hedging
+from bff.transport.lane import Lane
+
+from ..lanes import lane
+from .upstream import RawServer, http, raw_server
+
+Doing = Callable[[asyncio.StreamWriter, str], Awaitable[None]]
+
+
+class Thing(BaseModel):
+    name: str
+
+
+class Store(Upstream, team="Store", contact="#store"):
+    def thing(self, name: str = "x") -> Call[Thing]:
+        return self.get("/{name}", Thing, name=name).public()
+
+    def make(self) -> Call[Thing]:
+        return self.post("/x", Thing, {"name": "x"})
+
+
+store = Store()
+
+
+async def good(writer: asyncio.StreamWriter, name: str) -> None:
+    writer.write(http(200, b'{"name":"%s"}' % name.encode()))
+
+
+async def silent(writer: asyncio.StreamWriter, name: str) -> None:
+    await asyncio.sleep(30)
+
+
+async def broken(writer: asyncio.StreamWriter, name: str) -> None:
+    writer.write(http(500, b"{}"))
+
+
+def late(seconds: float, then: Doing = good) -> Doing:
+    async def do(writer: asyncio.StreamWriter, name: str) -> None:
+        await asyncio.sleep(seconds)
+        await then(writer, name)
+
+    return do
+
+
+@dataclass
+class Rig:
+    """doing: what each server does with its next requests, `good` when there is nothing left."""
+
+    chain: Chain
+    lane: Lane
+    servers: list[RawServer]
+    doing: dict[str, list[Doing]] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+
+    async def ask(self, call: Call[Thing] | None = None, seconds: float = 3.0) -> str:
+        with opened(Scope(Deadline.after(seconds), self.chain, "id")):
+            return (await (call or store.thing())).name
+
+    @property
+    def hedged(self) -> list[bool]:
+        return [fact.won for fact in self.facts if isinstance(fact, Hedged)]
+
+    def held(self) -> tuple[int, int, int, int]:
+        pending = sum(place.pending for place in self.lane.places)
+        return self.lane.budget.active, self.lane.budget.spent, self.lane.permits.bulkhead.used, pending
+
+
+@asynccontextmanager
+async def rig(*, known: bool = True, budget: Budget | None = None) -> AsyncIterator[Rig]:
+    """Two addresses, asked in turn, the first one first; a second copy goes out after 20 ms."""
+    made: Rig
+
+    def server(name: str) -> Callable[[str, bytes, asyncio.StreamWriter], Awaitable[None]]:
+        async def answer(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
+            plans = made.doing.get(name)
+            await (plans.pop(0) if plans else good)(writer, name)
+
+        return answer
+
+    async with raw_server(server("a")) as a, raw_server(server("b")) as b:
+        one = lane(AiohttpWire("http://unused", connections=1, max_body=1), timeout=2.0, budget=budget)
+        urls = [f"http://127.0.0.1:{b.port}", f"http://127.0.0.1:{a.port}"]
+        opener = open_wire("aiohttp", connections=20, max_body=1000)
+        one.places = Addresses("store", urls, opener, how="round-robin", failures=1000)
+        seen: list[Fact] = []
+        one.hedge = Hedging(HedgeRule(least=0.02, minimum=10), observe=seen.append)
+        made = Rig(Chain({"store": one}, NoOpTracer()), one, [a, b], facts=seen)
+        for _ in range(10 if known else 0):
+            await made.ask()
+        for listening in made.servers:
+            listening.requests.clear()
+        yield made
+        await made.chain.close()
+
+
+async def test_a_slow_read_is_answered_by_a_second_copy_at_another_address() -> None:
+    async with rig() as one:
+        one.doing = {"a": [silent]}
+        began = time.monotonic()
+        assert await one.ask() == "b"
+        assert time.monotonic() - began < 1.0
+        assert [len(server.requests) for server in one.servers] == [1, 1]
+        assert (one.hedged, one.held()) == ([True], (0, 0, 0, 0))
+
+
+async def test_the_second_copy_is_given_up_when_the_first_answers_after_all() -> None:
+    async with rig() as one:
+        one.doing = {"a": [late(0.1)], "b": [silent]}
+        assert await one.ask() == "a"
+        assert (one.hedged, one.held()) == ([False], (0, 0, 0, 0))
+
+
+async def test_nothing_is_sent_twice_while_answers_come_as_usual_or_little_is_known() -> None:
+    async with rig() as one:
+        for _ in range(20):
+            await one.ask()
+        assert one.hedged == []
+    async with rig(known=False) as one:
+        one.doing = {"a": [late(0.1)]}
+        assert await one.ask() == "a"
+        assert one.hedged == []
+
+
+async def test_a_write_is_never_hedged() -> None:
+    async with rig() as one:
+        one.doing = {"a": [late(0.1)], "b": [late(0.1)]}
+        await one.ask(store.make())
+        assert sum(len(server.requests) for server in one.servers) == 1
+
+
+async def test_without_budget_there_is_no_second_copy() -> None:
+    async with rig(budget=Budget(0.0, 0)) as one:
+        one.doing = {"a": [late(0.1)]}
+        assert await one.ask() == "a"
+        assert one.hedged == []
+
+
+@pytest.mark.parametrize("fails", [broken, late(0.02, broken)])
+async def test_a_second_copy_that_fails_is_forgotten(fails: Doing) -> None:
+    async with rig() as one:
+        one.doing = {"a": [late(0.15)], "b": [fails]}
+        assert await one.ask() == "a"
+        assert one.hedged == [False]
+
+
+async def test_a_first_one_that_fails_late_waits_for_its_second_copy() -> None:
+    async with rig() as one:
+        one.doing = {"a": [late(0.06, broken)], "b": [late(0.15)]}
+        assert await one.ask() == "b"
+        assert (one.hedged, one.held()) == ([True], (0, 0, 0, 0))
+
+
+async def test_when_both_fail_the_first_ones_failure_is_told() -> None:
+    async with rig() as one:
+        one.doing = {"a": [late(0.06, broken)], "b": [late(0.1, broken)]}
+        with pytest.raises(Failed):
+            await one.ask()
+        assert one.held() == (0, 0, 0, 0)
+
+
+async def test_a_deadline_and_a_cancellation_end_both() -> None:
+    async with rig() as one:
+        one.doing = {"a": [silent, silent], "b": [silent, silent]}
+        with pytest.raises(UpstreamError):
+            await one.ask(seconds=0.2)
+        one.doing = {"a": [silent, silent], "b": [silent, silent]}
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await one.ask()
+        assert one.held() == (0, 0, 0, 0)
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("hedge")]
+
+
+async def test_nothing_is_held_after_a_storm_of_slow_and_cancelled_reads() -> None:
+    dice = random.Random(5)
+
+    async def chance(writer: asyncio.StreamWriter, name: str) -> None:
+        await asyncio.sleep(dice.choice([0.0, 0.0, 0.01, 0.03, 0.06]))
+        await (broken if dice.random() < 0.1 else good)(writer, name)
+
+    async with rig(budget=Budget(1.0, 100)) as one:
+        one.doing = {name: [chance] * 5000 for name in "ab"}
+
+        async def call() -> None:
+            try:
+                async with asyncio.timeout(dice.uniform(0.001, 0.1)):
+                    await one.ask(seconds=dice.uniform(0.01, 0.2))
+            except (UpstreamError, TimeoutError):
+                pass
+
+        for _ in range(40):
+            await asyncio.gather(*(call() for _ in range(20)))
+        assert one.hedged.count(True) > 5 and one.hedged.count(False) > 5, "both must really have happened"
+        assert one.held() == (0, 0, 0, 0)
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("hedge")]
