@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from bff import Call, Missing, Ready, Upstream, optional, together
+from bff import Call, Missing, Ready, Stale, Upstream, optional, together
 from bff.calls import Deadline, Failed, Scope, Timeout, current, opened
 from bff.calls.deadline import Clock
 
@@ -117,3 +118,78 @@ async def test_a_call_can_be_awaited_again_and_runs_again() -> None:
     with opened(scope(runner)):
         assert await call == await call
     assert len(runner.left) == 2
+
+
+async def test_while_the_gateway_has_too_much_to_do_optional_parts_are_left_out_unasked() -> None:
+    runner = Fake()
+
+    async def several() -> Word:
+        await words.say("a")
+        return await words.say("b")
+
+    with opened(replace(scope(runner), lean=True)) as request:
+        required = await words.say("needed")
+        one, two = await together(optional(words.say("x")), optional(several()))
+    assert required == Word(text="needed")
+    for part in (one, two):
+        assert isinstance(part, Missing)
+        assert (part.reason, part.owner.service) == ("overloaded", "words")
+        assert part.retry_after is not None
+    assert len(runner.left) == 1, "only the required one was asked"
+    assert request.ledger.missing == 2
+
+
+async def test_a_part_that_had_to_make_do_with_an_old_answer_says_how_old() -> None:
+    class Old(Fake):
+        async def run(self, call: Call[Any], scope: Scope) -> Any:
+            ages = {"old": 12.5, "older": 40.0}
+            text = call.path.rpartition("/")[2]
+            if text in ages:
+                scope.ledger.was_stale(scope.part, ages[text])
+            return await super().run(call, scope)
+
+    async def both() -> Word:
+        await words.say("older")
+        return await words.say("old")
+
+    with opened(scope(Old())):
+        one, two, fresh = await together(
+            optional(words.say("old")), optional(both()), optional(words.say("new"))
+        )
+    assert one == Stale[Word](data=Word(text="old"), age=12.5)
+    assert isinstance(two, Stale) and two.age == 40.0, "as old as the oldest of its answers"
+    assert isinstance(fresh, Ready)
+
+
+async def test_n_parts_side_by_side_cost_one_task_less_than_n() -> None:
+    tasks: set[object] = set()
+
+    class Noting(Fake):
+        async def run(self, call: Call[Any], scope: Scope) -> Any:
+            tasks.add(asyncio.current_task())
+            return await super().run(call, scope)
+
+    with opened(scope(Noting())):
+        await together(words.say("a"), words.say("b"), words.say("c"))
+        assert len(tasks) == 3 and asyncio.current_task() in tasks
+        tasks.clear()
+        assert await together(words.say("alone")) == (Word(text="alone"),)
+        assert tasks == {asyncio.current_task()}
+        assert await together() == ()
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+async def test_whichever_part_fails_the_others_are_cancelled_and_its_error_comes_out(broken: int) -> None:
+    ended: list[int] = []
+
+    async def slow(number: int) -> Word:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.append(number)
+        return Word(text="never")
+
+    parts = [words.say("broken") if number == broken else slow(number) for number in range(3)]
+    with opened(scope(Fake())), pytest.raises(Failed):
+        await together(*parts)
+    assert sorted(ended) == [number for number in range(3) if number != broken]
