@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from ..calls import LONGEST, Call, Principal
@@ -23,6 +25,9 @@ Standing = Literal["fresh", "revalidate", "error", "expired"]
 
 # What a request header of ours that differs each time would make of Vary: an answer for that one request alone.
 _EACH_TIME = frozenset({"*", "x-correlation-id", "bff-deadline-ms", "traceparent", "tracestate"})
+# Directives that forbid serving what is no longer fresh; in a shared cache more of them do.
+_NEVER_STALE = frozenset({"must-revalidate", "no-cache"})
+_SHARED_NEVER_STALE = _NEVER_STALE | {"proxy-revalidate", "s-maxage"}
 _DIRECTIVE = re.compile(r'([a-z-]+)\s*(?:=\s*(?:"([^"]*)"|([^\s,"]+)))?')
 _KEPT_HEADERS = ("content-type", "etag", "last-modified", "cache-control", "expires", "date", "vary")
 # What an entry takes beside its bytes, roughly: two tuples, a dict of headers, a place in the order.
@@ -95,14 +100,15 @@ class Entry:
         return {"if-modified-since": modified} if modified else {}
 
 
-def directives(header: str) -> dict[str, str]:
+@lru_cache(maxsize=1024)
+def directives(header: str) -> Mapping[str, str]:
     """A Cache-Control header as names and arguments. Of a name said twice the first counts (RFC 9111 section 4.2.1);
     a qualified `private="x"` or `no-cache="x"` counts as the unqualified one, which is stricter."""
     found: dict[str, str] = {}
     for match in _DIRECTIVE.finditer(header.lower()):
         name, quoted, plain = match.groups()
         found.setdefault(name, quoted if quoted is not None else plain or "")
-    return found
+    return MappingProxyType(found)
 
 
 def _seconds(said: Mapping[str, str], name: str) -> float | None:
@@ -140,6 +146,11 @@ def _granted(declared: float | None, said: float | None) -> float:
     return declared if said is None else min(declared, said)
 
 
+@lru_cache(maxsize=1024)
+def _each_time(vary: str) -> bool:
+    return bool({name.strip().lower() for name in vary.split(",")} & _EACH_TIME)
+
+
 def public_by(headers: Mapping[str, str]) -> bool:
     """Whether the upstream lets everybody see the same answer: a declaration of ours does not outvote its `private`."""
     said = directives(headers.get("cache-control", ""))
@@ -155,8 +166,7 @@ def entry_of(
     asked_at  Unix seconds before the request was sent; as of then the answer ages (it may have been made at once)
     """
     said = directives(headers.get("cache-control", ""))
-    vary = {name.strip().lower() for name in headers.get("vary", "").split(",")}
-    if call.freshness is None or "no-store" in said or vary & _EACH_TIME:
+    if call.freshness is None or "no-store" in said or ("vary" in headers and _each_time(headers["vary"])):
         return None
     if call.shared and "private" in said:
         return None
@@ -164,15 +174,14 @@ def entry_of(
     fresh = call.freshness if granted is None else min(call.freshness, granted)
     swr = _granted(call.swr, _seconds(said, "stale-while-revalidate"))
     sie = _granted(call.sie, _seconds(said, "stale-if-error"))
-    never_stale = {"must-revalidate", "no-cache"}
-    if call.shared:
-        never_stale |= {"proxy-revalidate", "s-maxage"}
-    if said.keys() & never_stale:
+    never_stale = _SHARED_NEVER_STALE if call.shared else _NEVER_STALE
+    if not never_stale.isdisjoint(said):
         swr = sie = 0.0
     if "no-cache" in said:
         fresh = 0.0
-    age = headers.get("age", "0").strip()
-    since = asked_at - (min(float(age), LONGEST) if age.isascii() and age.isdigit() else 0.0)
+    since = asked_at
+    if "age" in headers and (age := headers["age"].strip()).isascii() and age.isdigit():
+        since -= min(float(age), LONGEST)
     # With a validator even an old one saves the upstream's work.
     confirmed = call.freshness if headers.get("etag") or headers.get("last-modified") else 0.0
     keep = fresh + max(swr, sie, confirmed)

@@ -12,8 +12,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
 
 from ..calls import Call, Deadline, Invalid, Ledger, Refused, Scope, Timing, UpstreamError
 from ..policies.cache import Entry, Key, Lru, entry_of, key_of, public_by, renewed
@@ -39,8 +39,7 @@ How = Literal["hit", "stale", "revalidated", "miss"]
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[Any]"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Looked:
+class _Looked(NamedTuple):
     """entry: one this caller may be served; seen: before anything was asked; after: the newest change; keep: where a
     new answer may lie."""
 
@@ -80,6 +79,7 @@ class Cached:
         self._aside = 0
         self._clock = clock
         self._observe = observe
+        self._observed = observe is not ignore
         self._revalidating: set[Key] = set()
         self._paused = 0.0
         self._offset = 0
@@ -97,7 +97,7 @@ class Cached:
                     value = decode(call, _answer(entry))
                 except Invalid:
                     # Another model than it was kept for; the upstream is asked what it says today.
-                    looked = replace(looked, entry=None)
+                    looked = looked._replace(entry=None)
                 else:
                     if standing == "revalidate":
                         self._revalidate(call, scope, looked)
@@ -177,7 +177,7 @@ class Cached:
                 value = decode(call, _answer(entry))
             except Invalid:
                 self._drop(looked.key)
-                return await self._fetch(call, scope, replace(looked, entry=None))
+                return await self._fetch(call, scope, looked._replace(entry=None))
             kept = renewed(call, entry, exchanged.answer.headers, asked_at=asked_at, seen=looked.seen)
             how: How = "revalidated"
         else:
@@ -190,7 +190,7 @@ class Cached:
         self._keep(looked, kept, exchanged)
         fresh = kept.left(self._clock()) if kept is not None else 0.0
         scope.ledger.saw(fresh=fresh, public=call.shared and public_by(exchanged.answer.headers))
-        if not exchanged.joined:
+        if self._observed and not exchanged.joined:
             self._observe(Served(call.owner.service, call.name, how, 0.0))
         return value
 
@@ -262,7 +262,7 @@ class Cached:
 
     async def _again(self, call: Call[Any], scope: Scope, looked: _Looked) -> None:
         try:
-            await self._fetch(call, scope, replace(looked, seen=self._now()))
+            await self._fetch(call, scope, looked._replace(seen=self._now()))
         except UpstreamError as error:
             log.info("%s could not be fetched anew: %s", call.name, error)
 
@@ -287,7 +287,8 @@ class Cached:
         ledger = scope.ledger
         ledger.timings.append(Timing(call.name, 0.0, how))
         ledger.saw(fresh=entry.left(now), public=call.shared and public_by(entry.headers))
-        self._observe(Served(call.owner.service, call.name, how, entry.age(now)))
+        if self._observed:
+            self._observe(Served(call.owner.service, call.name, how, entry.age(now)))
 
 
 def _answer(entry: Entry) -> Answer:
