@@ -298,6 +298,20 @@ async def test_an_answer_under_way_during_the_change_is_not_kept_as_new(redis_ur
         assert await b.read(PUBLIC, None) == "two"
 
 
+async def test_an_answer_that_comes_late_does_not_replace_one_asked_for_after_it(redis_url: str) -> None:
+    async with two(redis_url) as (a, _, origin):
+        late = origin.gate = asyncio.Event()
+        slow = asyncio.ensure_future(a.read())
+        await eventually(lambda: origin.asked)
+        await a.changes.changed_by(ADA.id, [])
+        origin.gate, origin.name = asyncio.Event(), "two"
+        origin.gate.set()
+        assert await a.read() == "two"
+        late.set()
+        assert await slow == "one"
+        assert await a.read() == "two"
+
+
 @pytest.mark.parametrize("call", [TAGGED, PUBLIC])
 async def test_what_a_principal_changed_is_not_denied_to_it_on_any_gateway(
     redis_url: str, call: Call[Thing]

@@ -1,0 +1,57 @@
+"""The catalog as the shop's content source: an edit is in the shop at once, and its absence is bridged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.upstreams.world import eventually
+
+from .system import Shop
+
+SECRET = "the-secret-of-this-test-alone"
+FORM = {"name": "Harbour mug, large", "description": "Holds half a litre.", "price_cents": "2390"}
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> Iterator[Shop]:
+    shop = Shop(tmp_path, EDITING="1", WEBHOOK_SECRET=SECRET)
+    shop.world.settings["WEBHOOK_URL"] = f"{shop.url}/bff/changes/catalog"
+    shop.extra = {
+        "BFF_WEBHOOKS__CATALOG__SECRET": SECRET,
+        "BFF_WEBHOOKS__CATALOG__SUBJECT": "entry.sku",
+    }
+    with shop:
+        yield shop
+
+
+def test_an_edit_is_in_the_shop_at_once_and_what_is_kept_bridges_an_outage(content: Shop) -> None:
+    with httpx.Client(base_url=content.url, trust_env=False, timeout=10) as browser:
+
+        def product() -> httpx.Response:
+            return browser.get("/api/screens/products/mug-01")
+
+        def listed() -> list[str]:
+            products = browser.get("/api/screens/products").json()["products"]
+            return [one["name"] for one in products if one["sku"] == "mug-01"]
+
+        assert product().json()["product"]["name"] == "Harbour mug"
+        assert listed() == ["Harbour mug"]
+        assert 'Catalog.product;dur=0.0;desc="hit"' in product().headers["server-timing"]
+
+        edit = content.world.url("catalog")
+        began = time.monotonic()
+        saved = browser.post(f"{edit}/edit/mug-01", data=FORM, headers={"origin": edit})
+        assert saved.status_code == 303
+        eventually(lambda: product().json()["product"]["name"] == FORM["name"])
+        assert listed() == [FORM["name"]]
+        # Far sooner than the half minute for which it is kept.
+        assert time.monotonic() - began < 5
+
+        content.world.programs["catalog"].kill()
+        assert product().json()["product"]["price_cents"] == 2390
+        assert listed() == [FORM["name"]]
