@@ -18,16 +18,19 @@ from .fanout.run import Plan
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one benchmark; returns the exit code."""
     given = _parser().parse_args(arguments)
-    contenders = [one for one in ALL if not given.only or one.name in given.only]
+    chosen = [one for one in ALL if not given.only or one.name in given.only]
+    contenders = [one for one in chosen if one.missing() is None]
+    absent = [one for one in chosen if one not in contenders]
     if given.benchmark == "profile":
-        chosen = next(one for one in ALL if one.name == (given.only or ["bff, login"])[0])
-        print(profile.profile(chosen, seconds=given.seconds or 5.0, connections=given.connections))
+        one = next(one for one in ALL if one.name == (given.only or ["bff, login"])[0])
+        print(profile.profile(one, seconds=given.seconds or 5.0, connections=(given.connections or [16])[0]))
         return 0
-    plan = Plan(connections=given.connections, seconds=given.seconds or 2.0)
+    connections = tuple(given.connections or (8, 64))
+    plan = Plan(connections, given.seconds or 2.0)
     if given.quick:
-        plan = Plan(connections=given.connections, seconds=given.seconds or 0.3, warm_up=0, rounds=1)
+        plan = Plan(connections[-1:], given.seconds or 0.3, warm_up=0, rounds=1)
     results = run.compare(contenders, plan)
-    text = report.markdown(results, plan)
+    text = report.markdown(results, plan, absent)
     print(text)
     if given.write:
         report.RESULTS.write_text(text, encoding="utf-8")
@@ -39,7 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("benchmark", nargs="?", default="fanout", choices=("fanout", "profile"))
     parser.add_argument("--quick", action="store_true", help="one short round: does it work at all?")
     parser.add_argument("--write", action="store_true", help=f"write the table to {report.RESULTS.name}")
-    parser.add_argument("--connections", type=int, default=16, help="open at once (default 16)")
+    parser.add_argument(
+        "--connections",
+        type=int,
+        action="append",
+        help="open at once (repeatable; default 8 and 64; profile 16)",
+    )
     parser.add_argument("--seconds", type=float, help="of one run (default 2; profile 5)")
     names = [one.name for one in ALL]
     parser.add_argument("--only", action="append", choices=names, help="this contender (repeatable)")

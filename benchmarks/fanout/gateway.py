@@ -4,79 +4,33 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from bff import Call, Gateway, Part, Upstream, optional, together
+from bff import Call, Gateway, Part, Raw, Upstream, optional, together
 
-
-class Dimensions(BaseModel):
-    height_mm: int
-    width_mm: int
-    depth_mm: int
-
-
-class Supplier(BaseModel):
-    name: str
-    city: str
-    since: str
-
-
-class ProductInfo(BaseModel):
-    sku: str
-    name: str
-    description: str
-    category: str
-    price_cents: int
-    currency: str
-    weight_g: float
-    tags: list[str]
-    dimensions: Dimensions
-    available: bool
-    supplier: Supplier
-    rating: float
-
-
-class Level(BaseModel):
-    place: str
-    available: int
-    reserved: int
-    next_delivery: str
-
-
-class Levels(BaseModel):
-    sku: str
-    version: int
-    places: list[Level]
-
-
-class Option(BaseModel):
-    carrier: str
-    service: str
-    days_min: int
-    days_max: int
-    price_cents: int
-    currency: str
-    tracked: bool
-    countries: list[str]
-    co2_g: float
-
-
-class Options(BaseModel):
-    sku: str
-    options: list[Option]
+from .models import Levels, Options, ProductInfo
 
 
 class Product(Upstream, team="Bench", contact="#bench"):
     def of(self, sku: str) -> Call[ProductInfo]:
         return self.get("/product/{sku}", ProductInfo, sku=sku)
 
+    def whole(self, sku: str) -> Call[Raw]:
+        return self.get("/product/{sku}", Raw, sku=sku).public()
+
 
 class Stock(Upstream, team="Bench", contact="#bench"):
     def of(self, sku: str) -> Call[Levels]:
         return self.get("/stock/{sku}", Levels, sku=sku)
 
+    def whole(self, sku: str) -> Call[Raw]:
+        return self.get("/stock/{sku}", Raw, sku=sku).public()
+
 
 class Delivery(Upstream, team="Bench", contact="#bench"):
     def of(self, sku: str) -> Call[Options]:
         return self.get("/delivery/{sku}", Options, sku=sku)
+
+    def whole(self, sku: str) -> Call[Raw]:
+        return self.get("/delivery/{sku}", Raw, sku=sku).public()
 
 
 product, stock, delivery = Product(), Stock(), Delivery()
@@ -97,6 +51,21 @@ async def open_screen(sku: str) -> Screen:
         product.of(sku).public(), optional(stock.of(sku).public()), optional(delivery.of(sku).public())
     )
     return Screen(product=one, stock=two, delivery=three)
+
+
+class RawScreen(BaseModel):
+    product: Raw
+    stock: Part[Raw]
+    delivery: Part[Raw]
+
+
+@bench.view("/raw/{sku}", public=True)
+async def raw_screen(sku: str) -> RawScreen:
+    """The same with bodies passed on whole."""
+    one, two, three = await together(
+        product.whole(sku), optional(stock.whole(sku)), optional(delivery.whole(sku))
+    )
+    return RawScreen(product=one, stock=two, delivery=three)
 
 
 @bench.view("/own/{sku}")

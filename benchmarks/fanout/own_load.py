@@ -50,8 +50,15 @@ async def _connection(load: Load, numbers: itertools.count[int], end: float, cou
 
 async def _answer(reader: asyncio.StreamReader, length: int) -> bool:
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    size = int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0])
-    await reader.readexactly(size)
+    if b"transfer-encoding: chunked" in head:
+        size = 0
+        while chunk := int(await reader.readuntil(b"\r\n"), 16):
+            size += chunk
+            await reader.readexactly(chunk + 2)
+        await reader.readexactly(2)
+    else:
+        size = int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+        await reader.readexactly(size)
     return b" 200 " in head[:16] and size == length
 
 

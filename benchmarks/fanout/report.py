@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from . import load
+from .contenders import Contender
 from .process import AROUND, CONTENDER, PINNED
 from .run import Plan, Result, Spread
 
@@ -16,7 +17,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 _INTRO = """# One screen over three services
 
-Bodies of 0.9, 1.8 and 2.6 KB, {connections} connections, {rounds} interleaved runs of {seconds:g} s after a warm-up
+Bodies of 0.9, 1.8 and 2.6 KB, {rounds} interleaved runs of {seconds:g} s after a warm-up
 of {warm_up:g} s; median (least–most).
 Trust the CPU time for a request and the ratios between rows of one run; requests a second and latencies hold for a
 quiet machine only.
@@ -33,9 +34,8 @@ _COLUMNS = (
 )
 
 
-def markdown(results: Sequence[Result], plan: Plan) -> str:
-    """The whole report."""
-    base = results[0].spread("cpu").median
+def markdown(results: Sequence[Result], plan: Plan, absent: Sequence[Contender] = ()) -> str:
+    """The whole report. absent: contenders that could not run here."""
     lines = [
         _INTRO.format(**vars(plan)),
         *(
@@ -43,9 +43,21 @@ def markdown(results: Sequence[Result], plan: Plan) -> str:
             if plan.warm_up == 0
             else []
         ),
-        f"| contender | {' | '.join(_COLUMNS)} |",
-        "|---" * (len(_COLUMNS) + 1) + "|",
     ]
+    for connections in plan.connections:
+        some = [one for one in results if one.connections == connections]
+        lines += [f"## {connections} connections", "", *_rows(some), ""]
+    first = [one for one in results if one.connections == plan.connections[0]]
+    lines += ["What each does for a request:", ""]
+    lines += [f"- **{one.contender.name}**: {one.contender.does}." for one in first]
+    lines += [f"- Not measured: **{one.name}** ({one.missing()})." for one in absent]
+    lines += ["", *_conditions(first, plan), ""]
+    return "\n".join(lines)
+
+
+def _rows(results: Sequence[Result]) -> list[str]:
+    base = results[0].spread("cpu").median
+    lines = [f"| contender | {' | '.join(_COLUMNS)} |", "|---" * (len(_COLUMNS) + 1) + "|"]
     for one in results:
         cells = [
             one.contender.name,
@@ -59,10 +71,7 @@ def markdown(results: Sequence[Result], plan: Plan) -> str:
             str(one.wrong),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "What each does for a request:", ""]
-    lines += [f"- **{one.contender.name}**: {one.contender.does}." for one in results]
-    lines += ["", *_conditions(results, plan), ""]
-    return "\n".join(lines)
+    return lines
 
 
 def _cell(spread: Spread, digits: int = 0) -> str:
@@ -71,7 +80,10 @@ def _cell(spread: Spread, digits: int = 0) -> str:
 
 def _conditions(results: Sequence[Result], plan: Plan) -> list[str]:
     packages = sorted({name for one in results for name in one.contender.packages} | {"uvicorn", "uvloop"})
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    known = {name: version(name) for name in packages}
+    for one in results:
+        known |= one.contender.versions()
+    versions = ", ".join(f"{name} {known[name]}" for name in sorted(known))
     pinned = (
         f"contender on CPU {CONTENDER}, load, services and Valkey on CPU {AROUND}"
         if PINNED

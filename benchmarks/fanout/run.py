@@ -21,9 +21,10 @@ from .process import CONTENDER, Program, free_port
 
 @dataclass(frozen=True)
 class Plan:
-    """connections: open at once; seconds: of one run; warm_up: seconds, 0 for none; rounds: runs of each contender."""
+    """connections: open at once, each number a table of its own; seconds: of one run; warm_up: seconds, 0
+    for none; rounds: runs of each contender."""
 
-    connections: int = 16
+    connections: tuple[int, ...] = (8, 64)
     seconds: float = 2.0
     warm_up: float = 1.0
     rounds: int = 3
@@ -57,9 +58,10 @@ class Run:
 
 @dataclass
 class Result:
-    """One contender's runs. memory: resident megabytes after the last."""
+    """One contender's runs with so many connections. memory: resident megabytes after the last."""
 
     contender: Contender
+    connections: int
     runs: list[Run] = field(default_factory=list)
     memory: float = 0.0
 
@@ -138,11 +140,14 @@ def compare(contenders: Sequence[Contender], plan: Plan) -> list[Result]:
         for entry in entries:
             entry.check()
         for entry in entries if plan.warm_up else []:
-            entry.run(plan.connections, plan.warm_up)
-        results = [Result(contender) for contender in contenders]
-        for _ in range(plan.rounds):
-            for entry, result in zip(entries, results, strict=True):
-                result.runs.append(entry.run(plan.connections, plan.seconds))
-        for entry, result in zip(entries, results, strict=True):
-            result.memory = entry.program.memory()
+            entry.run(plan.connections[-1], plan.warm_up)
+        results: list[Result] = []
+        for connections in plan.connections:
+            some = [Result(contender, connections) for contender in contenders]
+            for _ in range(plan.rounds):
+                for entry, result in zip(entries, some, strict=True):
+                    result.runs.append(entry.run(connections, plan.seconds))
+            for entry, result in zip(entries, some, strict=True):
+                result.memory = entry.program.memory()
+            results += some
         return results

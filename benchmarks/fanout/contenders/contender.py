@@ -18,7 +18,8 @@ Start = Callable[[Place, int], tuple[list[str], dict[str, str]]]
 @dataclass(frozen=True)
 class Contender:
     """name: short and unique; does: what a request gets; path: template with `{sku}`; token: callers bring one;
-    start: (place, port) → command and environment; packages: whose versions belong beside its figures."""
+    start: (place, port) → command and environment; packages: whose versions belong beside its figures; versions: of
+    what is no Python package; missing: why it cannot run here, None when it can."""
 
     name: str
     does: str
@@ -26,6 +27,8 @@ class Contender:
     token: bool
     start: Start
     packages: tuple[str, ...]
+    missing: Callable[[], str | None] = lambda: None
+    versions: Callable[[], dict[str, str]] = dict
 
 
 def served_by_bff(place: Place, port: int) -> tuple[list[str], dict[str, str]]:
@@ -46,6 +49,8 @@ def bff_environ(place: Place) -> dict[str, str]:
         "BFF_REDIS__URL": place.redis,
         "BFF_LIMITS__DEFAULT": "1000000000/minute",
         "BFF_ISSUERS": trusted,
+        # A saturated run is what is measured: nothing is to be refused or left out.
+        "BFF_ADMISSION__LAG": "10",
     }
     for kind in KINDS:
         env[f"BFF_UPSTREAMS__{kind.upper()}__URL"] = place.services[kind]
