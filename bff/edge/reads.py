@@ -7,10 +7,11 @@ from ..policies.cache import Lru
 from ..policies.facts import Observer, ignore
 from ..stores.cache import CacheStore
 from ..stores.link import RedisLink
-from ..transport.cached import Cached, Spawn
+from ..transport.cached import Cached
 from ..transport.changes import Changes
 from ..transport.coalesced import Coalesced
 from ..transport.exchange import Exchange
+from ..transport.kept import Spawn
 from .settings_cache import CacheSettings
 
 
