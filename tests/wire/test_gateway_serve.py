@@ -99,7 +99,7 @@ async def open_stream(served: Served, into: list[str]) -> asyncio.Task[None]:
 async def test_a_signal_drains_it_streams_say_bye_commands_finish_and_it_ends_with_0(
     redis_url: str, tmp_path: Path, number: int
 ) -> None:
-    async with serve(redis_url, tmp_path, BFF_LIVE__DRAIN="1", BFF_UPSTREAMS__SHELF__TIMEOUT="5") as served:
+    async with serve(redis_url, tmp_path, BFF_LIVE__DRAIN="1", BFF_UPSTREAMS__SHELF__TIMEOUT="3") as served:
         heard: list[str] = []
         stream = await open_stream(served, heard)
 

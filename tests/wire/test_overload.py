@@ -179,7 +179,7 @@ async def test_while_the_loop_is_late_requests_are_refused_and_soon_after_they_a
         await asyncio.gather(*(client.get("/api/part/x") for _ in range(20)))
         answers = await asyncio.gather(*(client.get("/api/heavy") for _ in range(20)))
         statuses = [answer.status_code for answer in answers]
-        assert statuses.count(503) >= 10 and 200 in statuses
+        assert set(statuses) == {200, 503}, "some came while it was late, and whoever was let in was answered"
 
         end = time.monotonic() + 5
         while (await client.get("/api/part/x")).status_code == 503:
