@@ -1,4 +1,5 @@
-"""`python -m benchmarks`: the fan-out comparison, or with `profile` where one contender spends its time.
+"""`python -m benchmarks`: the fan-out comparison, with `profile` where one contender spends its time, with `chain`
+what the walk of one call costs.
 
 Everything it starts is its own, on free loopback ports, and ends with it. Nothing is written into the project unless
 `--write` says so. Exit code 1 when a contender answered wrongly, so that a figure never stands for a broken screen.
@@ -10,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from . import chain
 from .fanout import profile, report, run
 from .fanout.contenders import ALL
 from .fanout.run import Plan
@@ -21,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [one for one in ALL if not given.only or one.name in given.only]
     contenders = [one for one in chosen if one.missing() is None]
     absent = [one for one in chosen if one not in contenders]
+    if given.benchmark == "chain":
+        print(chain.table())
+        return 0
     if given.benchmark == "profile":
         one = next(one for one in ALL if one.name == (given.only or ["bff, login"])[0])
         print(profile.profile(one, seconds=given.seconds or 5.0, connections=(given.connections or [16])[0]))
@@ -39,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("benchmark", nargs="?", default="fanout", choices=("fanout", "profile"))
+    parser.add_argument("benchmark", nargs="?", default="fanout", choices=("fanout", "profile", "chain"))
     parser.add_argument("--quick", action="store_true", help="one short round: does it work at all?")
     parser.add_argument("--write", action="store_true", help=f"write the table to {report.RESULTS.name}")
     parser.add_argument(

@@ -1,0 +1,163 @@
+"""What the gateway's own walk of one upstream call costs when nothing fails: the chain over a wire that answers at
+once, and each policy alone. CPU time of one thread, the least of many rounds: the figure least moved by neighbours."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import uvloop
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from pydantic import BaseModel
+
+from bff import Call, Gateway, Raw, Upstream
+from bff.calls import Deadline, Ledger, Scope, opened
+from bff.edge.lanes import lane
+from bff.edge.metrics import Metrics
+from bff.edge.settings_upstream import UpstreamSettings
+from bff.edge.watch import with_log
+from bff.policies.balance import Address, Balance
+from bff.policies.facts import Attempted, Observer, ignore
+from bff.policies.hedge import HedgeRule, Latencies
+from bff.transport.answers import decode
+from bff.transport.chain import Chain
+from bff.transport.headers import outbound
+from bff.transport.wire import Answer, Request
+
+ROUNDS, TIMES = 60, 300
+
+
+class Thing(BaseModel):
+    name: str
+
+
+class Store(Upstream, team="Bench", contact="#bench"):
+    def thing(self) -> Call[Thing]:
+        return self.get("/thing", Thing).public()
+
+
+class AtOnce:
+    """A wire without a network."""
+
+    def __init__(self) -> None:
+        self._answer = Answer(200, {"content-type": "application/json"}, b'{"name":"x"}')
+
+    async def send(self, request: Request) -> Answer:
+        return self._answer
+
+    async def close(self) -> None:
+        pass
+
+
+def _chain(observe: Observer, **changes: object) -> Chain:
+    settings = UpstreamSettings.model_validate({"url": "http://127.0.0.1:1"} | changes)
+    made = lane("store", settings, observe)
+    for place in made.places:
+        place.wire = AtOnce()
+    tracer = TracerProvider(sampler=ALWAYS_OFF).get_tracer("bench")
+    return Chain({"store": made}, tracer, observe=observe)
+
+
+async def _least(work: Callable[[], Awaitable[object]]) -> float:
+    best = 1.0
+    for _ in range(ROUNDS):
+        began = time.thread_time()
+        for _ in range(TIMES):
+            await work()
+        best = min(best, (time.thread_time() - began) / TIMES)
+    return best * 1e6
+
+
+def _least_sync(work: Callable[[], object]) -> float:
+    best = 1.0
+    for _ in range(ROUNDS):
+        began = time.thread_time()
+        for _ in range(TIMES):
+            work()
+        best = min(best, (time.thread_time() - began) / TIMES)
+    return best * 1e6
+
+
+async def _measure() -> list[tuple[str, float]]:
+    call = Store().thing()
+    found: list[tuple[str, float]] = []
+    observe = with_log(Metrics(Gateway("bench")).observe)
+    provider = TracerProvider(sampler=ALWAYS_OFF)
+
+    async def walk(name: str, chain: Chain) -> None:
+        scope = Scope(Deadline.after(3600), chain, "6f1c1d6e-0000-4000-8000-000000000000", ledger=Ledger())
+
+        async def once() -> None:
+            scope.ledger.timings.clear()
+            await chain.run(call, scope)
+
+        # As below a request: its span is there and not sampled.
+        with opened(scope), provider.get_tracer("bench").start_as_current_span("GET /"):
+            found.append((name, await _least(once)))
+
+    async def bare() -> None:
+        scope = Scope(Deadline.after(3600), chain, "id")
+        wire = AtOnce()
+
+        async def once() -> None:
+            headers = outbound(call, scope, 1.0)
+            decode(call, await wire.send(Request("GET", call.path, headers, None)))
+
+        found.append(("headers, request, decode alone (not the chain's)", await _least(once)))
+
+    chain = _chain(ignore)
+    await bare()
+    await walk("the chain, nobody observing", chain)
+    await walk("the chain with metrics and log", _chain(observe))
+    hedged = {"on": True, "minimum": 10}
+    await walk("the chain with metrics, hedging on", _chain(observe, hedge=hedged))
+    several = {"urls": ["http://127.0.0.1:2", "http://127.0.0.1:3"]}
+    await walk("the chain with metrics, three addresses", _chain(observe, balance=several))
+
+    one = chain.lanes["store"]
+    breaker = one.breakers.of("g", "a")
+    balance = Balance("s", [Address(f"http://{number}", None) for number in range(3)])
+    latencies = Latencies(HedgeRule())
+    fact = Attempted("s", "c", "http://a", 1.0, "ok", "origin")
+
+    def through_breaker() -> None:
+        one.breakers.of("g", "a").admit()
+        breaker.succeeded(breaker.era, 0.001)
+
+    def through_bulkhead() -> None:
+        one.permits.bulkhead.enter()
+        one.permits.leave()
+
+    def through_budget() -> None:
+        one.budget.take()
+        one.budget.give()
+
+    def through_balance() -> None:
+        balance.succeeded(balance.pick())
+
+    async def through_limit() -> None:
+        async with asyncio.timeout(1.0):  # noqa: ASYNC100 - what it costs to set one
+            pass
+
+    found += [
+        ("breaker: admit and report", _least_sync(through_breaker)),
+        ("bulkhead: enter and leave", _least_sync(through_bulkhead)),
+        ("retry budget: take and give (retries only)", _least_sync(through_budget)),
+        ("balance: pick of three and report", _least_sync(through_balance)),
+        ("hedging: learning one answer", _least_sync(lambda: latencies.saw(0.001))),
+        ("metrics: one attempt counted", _least_sync(lambda: observe(fact))),
+        ("attempt's time limit", await _least(through_limit)),
+    ]
+    body = b'{"a":[' + b",".join([b'{"name":"thing","price":1.5}'] * 60) + b"]}"
+    found.append((f"Raw: checking {len(body)} bytes", _least_sync(lambda: Raw(body))))
+    return found
+
+
+def table() -> str:
+    """The report as Markdown."""
+    rows = uvloop.run(_measure())
+    width = max(len(name) for name, _ in rows)
+    lines = [f"| {'one upstream call':<{width}} | CPU µs |", f"|{'-' * (width + 2)}|-------:|"]
+    return "\n".join(lines + [f"| {name:<{width}} | {cost:6.2f} |" for name, cost in rows])
