@@ -37,14 +37,14 @@ class CacheSettings(_Section):
     max_entry  bytes of one answer; a larger one is not kept
     redis      whether answers are kept in Redis, too, for every gateway (their changes are told through it anyway)
     wait       seconds Redis may take to be asked; slower counts as away
-    aside      fetches and writes at once that nobody waits for
+    aside      fetches at once that nobody waits for, and a quarter as many writes to Redis
     followers  requests that may wait for one identical call under way; the next one sends another
     """
 
     max_bytes: int = Field(64_000_000, ge=0, le=10_000_000_000)
     max_entry: int = Field(1_000_000, ge=1_000, le=100_000_000)
     redis: bool = True
-    wait: float = Field(0.05, gt=0, le=1)
+    wait: float = Field(0.1, gt=0, le=1)
     aside: int = Field(64, ge=0, le=10_000)
     followers: int = Field(1_000, ge=0, le=100_000)
 

@@ -18,8 +18,8 @@ from typing import Any, Literal, TypeAlias
 
 from ..calls import LONGEST, Call, Principal
 
-Key: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], str | None]
-"""Service, path, query, and whose it is (None: everybody's)."""
+Key: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], tuple[str, ...], str | None]
+"""Service, path, query, tags, and whose it is (None: everybody's)."""
 
 Standing = Literal["fresh", "revalidate", "error", "expired"]
 
@@ -36,12 +36,12 @@ _OVERHEAD = 1_000
 
 def key_of(call: Call[Any], principal: Principal | None) -> Key:
     """What must be equal for an answer to be the same. A token of narrower scope, or of another client, is another
-    asker though the person is the same."""
+    asker though the person is the same; and what was kept without a tag knows nothing of that tag's changes."""
     whose = None
     if principal is not None and not call.shared:
         client = principal.claims.get("client_id", "")
         whose = "\n".join((principal.id, str(client), *sorted(principal.scopes)))
-    return call.owner.service, call.path, call.query, whose
+    return call.owner.service, call.path, call.query, call.tags, whose
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,15 +29,15 @@ log = logging.getLogger("bff.transport")
 # Seconds a fetch may take that nobody waits for.
 ASIDE = 5.0
 # Seconds by which Redis' clock, as reckoned here, may be wrong: a look takes this long at most.
-SKEW = 0.05
+SKEW = 0.1
 
 How = Literal["hit", "stale", "revalidated", "miss"]
 
 
 class Cached:
     """inner: runs what is not served from here; memory: this process's level; store: Redis, for what changed and (when
-    `second`) for answers; spawn: starts a task the gateway owns; aside: of them at most at a time (default 64), beyond
-    which an old answer is served without fetching a new one, and an answer is not written to Redis; clock: Unix
+    `second`) for answers; spawn: starts a task the gateway owns; aside: fetches at once that nobody waits for (default
+    64), beyond which an old answer is served without one, and a quarter as many writes to Redis; clock: Unix
     seconds."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Cached:
     ) -> None:
         self._inner = inner
         self._aside = Aside(spawn, aside)
-        self._kept = Kept(memory, changes, store, self._aside, second=second, clock=clock)
+        self._kept = Kept(memory, changes, store, Aside(spawn, aside // 4), second=second, clock=clock)
         self._clock = clock
         self._observe = observe
         self._observed = observe is not ignore

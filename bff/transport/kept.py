@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from ..calls import Call, Ledger, Scope
@@ -99,6 +100,8 @@ class Kept:
         useful = entry is not None and entry.standing(self._clock()) in ("fresh", "revalidate")
         if entry is not None and newest is not None and _valid(entry, newest, tags) is None:
             useful = False
+        if useful and newest is not None and own is None and owner is not None:
+            own = await self._ask_own(scope.ledger, owner, tags)
         if not useful or newest is None or own is None:
             # The second level is asked only when the first has nothing to serve.
             name = digest(key) if self._second and not useful else None
@@ -126,17 +129,33 @@ class Kept:
         """One round trip; None while Redis does not answer in time."""
         if name is None and not tags:
             return Found(None, self.now())
-        now = time.monotonic()
-        if now < self._paused:
+        if time.monotonic() < self._paused:
             return None
+        asked = self.now()
         try:
             found = await self._store.look(name, tags, owner)
         except StoreUnavailable as error:
-            log.warning("the cache's second level is left alone for %g s: %s", PAUSE, error)
-            self._paused = time.monotonic() + PAUSE
+            self._pause(error)
             return None
+        if not found.seen:
+            return replace(found, seen=asked)
         self._offset = found.seen - int(self._clock() * 1_000_000)
         return found
+
+    async def _ask_own(self, ledger: Ledger, owner: str, tags: tuple[str, ...]) -> int | None:
+        """The newest of this principal's own changes; None while Redis does not answer in time."""
+        if time.monotonic() < self._paused:
+            return None
+        try:
+            ledger.own.update(await self._store.own(owner, tags))
+        except StoreUnavailable as error:
+            self._pause(error)
+            return None
+        return _own(ledger, tags)
+
+    def _pause(self, error: StoreUnavailable) -> None:
+        log.warning("the cache's second level is left alone for %g s: %s", PAUSE, error)
+        self._paused = time.monotonic() + PAUSE
 
     def _assume_changed(self, tags: tuple[str, ...]) -> None:
         """Of a tag not known here and not to be asked about: what is kept of it may be void, what comes is not."""

@@ -202,7 +202,7 @@ def test_directives_are_read_as_a_list_with_quotes() -> None:
 
 
 MAX = 10_000
-KEYS: list[Key] = [("s", f"/{n}", (), None) for n in range(6)]
+KEYS: list[Key] = [("s", f"/{n}", (), (), None) for n in range(6)]
 
 
 class Memory(RuleBasedStateMachine):

@@ -68,7 +68,7 @@ class Store:
         self.world = world
         self.parts: dict[str, tuple[bytes, float]] = {}
         self.tags: dict[str, int] = {}
-        self.own: dict[tuple[str, str], int] = {}
+        self.mine: dict[tuple[str, str], int] = {}
         self.posts: dict[Any, list[bytes]] = {}
         self.away = False
 
@@ -85,13 +85,17 @@ class Store:
     async def look(self, name: str | None, tags: Sequence[str], owner: str | None) -> Found:
         self._reach()
         packed, until = self.parts.get(name or "", (None, 0.0))
-        own = {tag: self.own.get((owner, tag), 0) for tag in tags} if owner else {}
+        own = {tag: self.mine.get((owner, tag), 0) for tag in tags} if owner else {}
         return Found(
             packed if until > self.world.now else None,
             self._now(),
             {tag: self.tags.get(tag, 0) for tag in tags},
             own,
         )
+
+    async def own(self, owner: str, tags: Sequence[str]) -> dict[str, int]:
+        self._reach()
+        return {tag: self.mine.get((owner, tag), 0) for tag in tags}
 
     async def put(self, name: str, packed: bytes, seconds: float) -> None:
         self._reach()
@@ -111,7 +115,7 @@ class Store:
     async def changed_by(self, owner: str, tags: Sequence[str]) -> int:
         self._reach()
         for tag in tags:
-            self.own[owner, tag] = self._stamp(self.own.get((owner, tag), 0))
+            self.mine[owner, tag] = self._stamp(self.mine.get((owner, tag), 0))
         self._post(f'{self._now()} ["owner", "{owner_tag(owner)}"]')
         return self._now()
 
@@ -165,7 +169,7 @@ class Gateway:
         store.posts[self] = []
 
     def _spawn(self, work: Any, name: str) -> asyncio.Task[Any]:
-        task = asyncio.ensure_future(work)
+        task: asyncio.Task[Any] = asyncio.ensure_future(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
