@@ -7,6 +7,7 @@ was whole, and nothing else: tests/wire/test_cancellation.py keeps the measureme
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
@@ -20,7 +21,8 @@ class AiohttpWire:
     answer after decoding; at: connect to this IP address instead of asking DNS for the host."""
 
     def __init__(self, base_url: str, *, connections: int, max_body: int, at: str | None = None) -> None:
-        self._base = base_url
+        parts = urlsplit(base_url)
+        self._scheme, self._authority, self._prefix = parts.scheme, parts.netloc, parts.path
         self._connections = connections
         self._max_body = max_body
         self._at = at
@@ -36,8 +38,7 @@ class AiohttpWire:
         try:
             response = await session.request(
                 request.method,
-                # Already encoded: an escaped slash in a segment must reach the service as it is.
-                URL(self._base + request.target, encoded=True),
+                self._url(request.target),
                 headers=request.headers,
                 data=request.body,
                 allow_redirects=False,
@@ -54,6 +55,18 @@ class AiohttpWire:
             name = name.lower()
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return Answer(response.status, headers, body)
+
+    def _url(self, target: str) -> URL:
+        path, _, query = target.partition("?")
+        # Already encoded: an escaped slash in a segment must reach the service as it is. Built of its parts it costs
+        # a third of what the whole one costs to be taken apart.
+        return URL.build(
+            scheme=self._scheme,
+            authority=self._authority,
+            path=self._prefix + path,
+            query_string=query,
+            encoded=True,
+        )
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         if response.status == 101:

@@ -142,6 +142,15 @@ async def test_a_cancelled_call_frees_its_connection(wire: Wire, server: RawServ
     assert (await wire.send(get("/ok"))).body == GOOD
 
 
+async def test_a_base_address_may_have_a_path_in_front(server: RawServer) -> None:
+    for kind in (AiohttpWire, HttpxWire):
+        wire = kind(f"http://127.0.0.1:{server.port}/v1", connections=4, max_body=20_000)
+        for target in ("/a%2Fb?q=%C3%A9", "/a"):
+            assert (await wire.send(get(target))).status == 200
+            assert server.requests[-1].split(b" ")[1] == f"/v1{target}".encode()
+        await wire.close()
+
+
 async def test_a_name_can_be_pinned_to_an_address(server: RawServer) -> None:
     for kind in (AiohttpWire, HttpxWire):
         wire = kind(f"http://stock.invalid:{server.port}", connections=4, max_body=20_000, at="127.0.0.1")
