@@ -226,6 +226,7 @@ async def test_a_304_renews_what_is_kept_for_everybody(redis_url: str) -> None:
     async with two(redis_url) as (a, b, origin):
         origin.headers = {"etag": '"v1"', "cache-control": "max-age=10, stale-while-revalidate=0"}
         await a.read()
+        await a.settled()
         a.ahead = b.ahead = 11
         scope = a.scope()
         assert await a.read(scope=scope) == "one"
@@ -332,6 +333,19 @@ async def test_what_a_principal_changed_is_not_denied_to_it_on_any_gateway(
             assert await b.read(call, BOB) == "one"
             assert len(origin.asked) == asked + 2
         assert await b.read(call, ADA) == "two"
+
+
+async def test_every_part_of_a_request_knows_what_its_caller_changed(redis_url: str) -> None:
+    async with two(redis_url) as (a, _, origin):
+        other = shelf.thing("2").tagged("things")
+        await a.read(TAGGED.public(), BOB)
+        await a.read(other.public(), BOB)
+        origin.name = "two"
+        await a.changes.changed_by(ADA.id, ["things"])
+        scope = a.scope()
+        assert await a.read(TAGGED.public(), scope=scope) == "two"
+        assert await a.read(other.public(), scope=scope) == "two"
+        assert await a.read(other.public(), BOB) == "two"
 
 
 async def test_a_change_of_something_else_costs_its_principal_nothing(redis_url: str) -> None:
