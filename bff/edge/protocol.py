@@ -10,17 +10,35 @@ from __future__ import annotations
 import logging
 import secrets
 import uuid
+from collections.abc import Callable
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from .problem import Problem
 
 log = logging.getLogger("bff.edge")
 
+Door = Callable[[dict[str, Any]], bytes | None]
+
 
 class HttpProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol on httptools."""
+    """Uvicorn's protocol on httptools. door: asked before a request becomes a task; bytes it gives are the answer."""
+
+    def __init__(self, *args: Any, door: Door | None = None, **rest: Any) -> None:
+        super().__init__(*args, **rest)
+        self._door = door
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        refusal = None if self._door is None else self._door(cast(dict[str, Any], cycle.scope))
+        if refusal is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(refusal)
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

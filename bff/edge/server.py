@@ -11,6 +11,7 @@ import gc
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp
 
 from ..calls import DeclarationError
 from . import telemetry
-from .protocol import HttpProtocol
+from .protocol import Door, HttpProtocol
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -90,11 +91,11 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _config(app: ASGIApp, *, lifespan: str) -> uvicorn.Config:
+def _config(app: ASGIApp, *, lifespan: str, door: Door | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=HttpProtocol,
+        http=partial(HttpProtocol, door=door),  # type: ignore[arg-type]  # it is called like the class it makes
         ws="none",
         lifespan=lifespan,  # type: ignore[arg-type]  # a literal, passed through
         log_config=None,
@@ -119,7 +120,7 @@ async def run(
     public = listen(settings.host, settings.port)
     admin = listen(settings.host, settings.admin_port)
     runtime = await gateway.start(settings)
-    server = Server(_config(app or gateway, lifespan="off"), runtime, ready)
+    server = Server(_config(app or gateway, lifespan="off", door=runtime.admission.refusal), runtime, ready)
     inside = uvicorn.Server(_config(runtime.admin, lifespan="off"))
     log.info("serving %s on http://%s:%s", gateway.name, *public.getsockname()[:2])
     # What is alive now lives as long as the process: keep the collector from walking it again and again.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import uvicorn
 
@@ -21,10 +23,12 @@ from .scripted import Gate
 @asynccontextmanager
 async def served_by_ours(redis_url: str) -> AsyncIterator[tuple[World, int]]:
     """The gateway behind the protocol `bff serve` uses; yields the port, too."""
-    async with running(redis_url, patience=5.0) as world:
+    # Another program on the machine may make the loop late: these tests are not about that.
+    async with running(redis_url, patience=5.0, admission={"lag": 10.0}) as world:
+        runtime = await world.gateway.start()
         config = uvicorn.Config(
             world.gateway,
-            http=HttpProtocol,
+            http=partial(HttpProtocol, door=runtime.admission.refusal),  # type: ignore[arg-type]
             lifespan="off",
             log_level="critical",
             timeout_graceful_shutdown=1,
@@ -120,3 +124,28 @@ async def test_a_claimed_command_is_carried_out_though_its_client_left(redis_url
             await asyncio.sleep(0.02)
         assert found == (200, "true")
         assert len([one for one in world.upstream.asked if one.path == "/things/made"]) == 1
+
+
+async def test_the_connection_itself_refuses_what_the_door_does_not_let_in(redis_url: str) -> None:
+    async with served_by_ours(redis_url) as (world, port):
+        runtime = await world.gateway.start()
+        runtime.admission.in_flight = 1000
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        post = b"POST /api/things/ok HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbody"
+        get = b"GET /api/required/ok HTTP/1.1\r\nhost: x\r\n\r\n"
+        for request, body in ((get, True), (post, True), (get.replace(b"GET", b"HEAD"), False), (get, True)):
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            headers = dict(line.split(": ", 1) for line in head.decode().lower().split("\r\n")[1:-2])
+            assert headers["content-type"] == "application/problem+json"
+            assert headers["retry-after"] == "1" and headers["x-content-type-options"] == "nosniff"
+            if body:
+                problem = json.loads(await reader.readexactly(int(headers["content-length"])))
+                assert problem["code"] == "unavailable"
+                assert problem["correlation_id"] == headers["x-correlation-id"]
+        writer.write(get.replace(b"/api/required/ok", b"/livez"))
+        assert b" 200 " in (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0]
+        writer.close()
+        runtime.admission.in_flight = 0
+        assert world.upstream.asked == []
