@@ -9,6 +9,7 @@ Keys:
 
 A stamp is microseconds of this server's clock. Each change is published on `bff:cache` as `<stamp> <JSON>`, the JSON
 being `["tag", <tag>]` or `["owner", <owner>]`. A stamp outlives every answer it could forbid.
+Ages count on the gateways' own clocks: by as much as these differ, one takes another's answer for younger or older.
 """
 
 from __future__ import annotations

@@ -86,6 +86,8 @@ class Kept:
         self._clock = clock
         self._paused = 0.0
         self._offset = 0
+        # Whether the offset to the store's clock was ever measured.
+        self._reckoned = False
         changes.forget = memory.clear
 
     # ---- looking ---------------------------------------------------------------------------------------------
@@ -108,10 +110,11 @@ class Kept:
             found = await self._ask(name, tags, owner)
             if found is None:
                 self._assume_changed(tags)
-                if owner is not None and not call.shared:
-                    # What this caller has changed is not known: a kept answer could deny it.
-                    return Looked(key, None, self.now(), 0, "nowhere")
                 newest = self._changes.tags.newest(tags) or 0
+                if tags and ((owner is not None and not call.shared) or not self._reckoned):
+                    # What this caller has changed is not known, or when: a kept answer could deny it.
+                    # Before the store's clock is known no stamp can be set against ours: nothing from before counts.
+                    return Looked(key, None, self.now(), newest if self._reckoned else self.now(), "nowhere")
                 return Looked(key, _valid(entry, newest, tags), self.now(), newest, "here")
             scope.ledger.own.update(found.own)
             self._changes.tags.learn(found.tags)
@@ -140,6 +143,7 @@ class Kept:
         if not found.seen:
             return replace(found, seen=asked)
         self._offset = found.seen - int(self._clock() * 1_000_000)
+        self._reckoned = True
         return found
 
     async def _ask_own(self, ledger: Ledger, owner: str, tags: tuple[str, ...]) -> int | None:
