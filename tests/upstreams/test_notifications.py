@@ -198,6 +198,22 @@ async def test_a_repeated_event_is_told_once(start: Start, issuer: Issuer, redis
     assert await dead(redis_url) == []
 
 
+async def test_an_order_that_keeps_failing_is_told_of_once(
+    start: Start, issuer: Issuer, redis_url: str
+) -> None:
+    ada = f"{issuer.url}|ada"
+    notifications = await start()
+    attempts = [event_of("order-1", ada, "NEEDS_ATTENTION", sequence=number) for number in range(7, 11)]
+    await publish(redis_url, *attempts, event_of("order-2", ada, "NEEDS_ATTENTION", sequence=7))
+    await publish(redis_url, event_of("order-1", ada, "COMPENSATED", sequence=11, reason="cancelled"))
+    found = await shown_once(notifications, issuer, 3)
+    assert [(one["order_id"], one["kind"]) for one in found["notifications"]] == [
+        ("order-1", "order-compensated"),
+        ("order-2", "order-needs-attention"),
+        ("order-1", "order-needs-attention"),
+    ]
+
+
 async def test_what_was_published_before_the_first_start_is_told_too(
     start: Start, issuer: Issuer, redis_url: str
 ) -> None:
