@@ -20,7 +20,7 @@ demo: $(STAMP) ## start the whole shop on http://localhost:8000 (Ctrl-C ends it)
 
 up: ## start the whole shop in containers, two gateways behind a proxy (needs Docker with compose)
 	@$(COMPOSE) --env-file $(SHOP_ENV) up --build --detach
-	@. ./$(SHOP_ENV) && echo "Open https://localhost:$$SHOP_PORT (the certificate is made here: the browser asks once)."
+	@echo "Open https://localhost:$$(sed -n 's/^SHOP_PORT=//p' $(SHOP_ENV)) (the certificate is made here: the browser asks once)."
 
 down: ## end the containers and remove them with their data
 	@$(COMPOSE) --env-file $(SHOP_ENV) down --volumes --remove-orphans
