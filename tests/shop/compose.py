@@ -62,6 +62,9 @@ def build_steps(root: Path, given: Mapping[str, str]) -> str:
             case "COPY":
                 source, target = rest.split()
                 lines.append(f"mkdir -p $(dirname {root}{target}); cp -r {source} {root}{target}")
+                # As .dockerignore has it.
+                ignored = "'(' -name __pycache__ -o -name node_modules ')'"
+                lines.append(f"find {root}{target} {ignored} -prune -exec rm -rf '{{}}' +")
             case "RUN":
                 lines.append(re.sub(r"(?<![\w.])/(build|opt|app)\b", rf"{root}/\1", rest))
             case "" | "#":

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from playwright.sync_api import sync_playwright
 
 from tests.conftest import ROOT
 from tests.upstreams.world import Flow, eventually
@@ -124,6 +126,23 @@ def check_held_tight() -> None:
     assert "demo-only" not in baked
 
 
+def check_a_browser_signs_in() -> None:
+    """Cookies, redirects between the two origins and the page's policies are the browser's own rules."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        # It is the certificate's authority that a person is asked about.
+        page = chromium.new_context(ignore_https_errors=True).new_page()
+        page.goto(SHOP)
+        page.get_by_test_id("sign-in").first.click()
+        page.locator('button[value="grace"]').click()
+        page.wait_for_url(f"{SHOP}/**")
+        page.locator('[data-test="connection"][data-state="live"]').wait_for(state="attached")
+        hops = page.evaluate("performance.getEntries().map((one) => one.nextHopProtocol).filter(Boolean)")
+        assert set(hops) == {"h2"}, hops
+        chromium.close()
+
+
 def walk(folder: Path) -> dict[str, Any]:
     began = time.monotonic()
     said("make", "up")
@@ -131,6 +150,7 @@ def walk(folder: Path) -> dict[str, Any]:
     megabytes = int(inspected("bff-shop", "{{.Size}}")) / 1e6
     eventually(lambda: inspected(container("proxy"), "{{.State.Health.Status}}") == "healthy", 30)
     check_held_tight()
+    check_a_browser_signs_in()
 
     authority = folder / "root.crt"
     authority.write_text(
