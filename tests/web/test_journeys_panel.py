@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.conftest import ROOT
@@ -23,6 +24,9 @@ from tests.shop.test_demo import free_offset
 from tests.upstreams.world import eventually
 
 from .conftest import WATCH, Person
+
+# The browser lives on the session's loop, and so does whoever uses it.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SLOWLY = 30_000
 
@@ -129,7 +133,7 @@ async def visiting(browser: Browser, demo: Demo, name: str) -> AsyncIterator[Vis
     await context.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def ada(browser: Browser, demo: Demo) -> AsyncIterator[Visitor]:
     async with visiting(browser, demo, "ada") as one:
         yield one
@@ -147,6 +151,7 @@ async def test_slow_payments_make_an_order_wait_and_a_screen_not(ada: Visitor) -
     await expect(ada.at("order")).to_have_attribute("data-status", "COMPLETED", timeout=SLOWLY)
 
 
+@pytest.mark.slow
 async def test_failing_payments_are_seen_as_attempts_and_the_breaker_opens(ada: Visitor, demo: Demo) -> None:
     await ada.press("failing-payments")
     await ada.order("mug-01")
@@ -175,6 +180,7 @@ async def test_refused_payments_turn_the_order_back(ada: Visitor) -> None:
     await expect(ada.first('[data-test="verdict"]')).to_contain_text("contact Payments (#payments)")
 
 
+@pytest.mark.slow
 async def test_a_failing_refund_counts_its_attempts_needs_attention_and_finishes_when_put_right(
     ada: Visitor,
 ) -> None:
@@ -250,6 +256,7 @@ async def test_orders_killed_in_mid_charge_comes_back_and_charges_once(ada: Visi
     await expect(ada.at("scene-kill-orders-mid-charge")).to_have_attribute("aria-pressed", "false")
 
 
+@pytest.mark.slow
 async def test_redis_stopped_for_ten_seconds_costs_nobody_a_session_or_an_order(ada: Visitor) -> None:
     await ada.put_in_basket("mug-01")
     await ada.press("stop-redis")
