@@ -134,7 +134,7 @@ def check_a_browser_signs_in() -> None:
         # It is the certificate's authority that a person is asked about.
         page = chromium.new_context(ignore_https_errors=True).new_page()
         page.goto(SHOP)
-        page.get_by_test_id("sign-in").first.click()
+        page.locator('[data-test="sign-in"]').first.click()
         page.locator('button[value="grace"]').click()
         page.wait_for_url(f"{SHOP}/**")
         page.locator('[data-test="connection"][data-state="live"]').wait_for(state="attached")
