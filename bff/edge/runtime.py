@@ -41,7 +41,7 @@ from .access.oidc import SignIn
 from .access.provider import Provider
 from .access.session import Sessions
 from .commands import CommandRoute
-from .declared import SagaType, ValueType
+from .declared import ValueType
 from .envelope import Envelope
 from .health import Health
 from .limits import Limits
@@ -219,7 +219,7 @@ class Runtime:
         found: list[SagaStatus] = []
         for saga in self.gateway.sagas.values():
             if saga.restore is not None:
-                found += _sagas_in(await self.aside(saga.restore(principal.id), principal), saga)
+                found += saga.listed(await self.aside(saga.restore(principal.id), principal))
         return sorted(found, key=lambda one: one.at, reverse=True)
 
     async def aside(self, call: Call[Any], principal: Principal | None) -> Any:
@@ -249,6 +249,11 @@ class Runtime:
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, Problem):
             # Whoever waited for it has been told as well; when nobody did, this line is all there is.
             log.error("%s failed", task.get_name(), exc_info=error)
+
+    @property
+    def dead(self) -> list[str]:
+        """What a bug has ended: streams would hang for ever, so the process is to be replaced."""
+        return [name for name in ("hub", "ingester") if not getattr(self, name).alive]
 
     # ---- life ------------------------------------------------------------------------------------------------
 
@@ -283,16 +288,3 @@ class Runtime:
             with contextlib.suppress(Exception):
                 await close()
         await asyncio.to_thread(self._traces.shutdown)
-
-
-def _sagas_in(answer: Any, saga: SagaType) -> list[SagaStatus]:
-    """A list of sagas, or a model whose one list field is it."""
-    if isinstance(answer, list):
-        return [one for one in answer if isinstance(one, SagaStatus)]
-    fields = [getattr(answer, name) for name in type(answer).model_fields]
-    lists = [one for one in fields if isinstance(one, list)]
-    if len(lists) != 1:
-        raise TypeError(
-            f"saga {saga.name}: restore must answer a list of sagas, or a model with one list of them"
-        )
-    return [one for one in lists[0] if isinstance(one, SagaStatus)]
