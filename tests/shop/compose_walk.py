@@ -1,5 +1,5 @@
 """`.ci/engine python -m tests.shop.compose_walk`: the whole compose file, run. An order is placed through the proxy
-over HTTP/2 and watched on two streams while one gateway dies; its last line is what was measured, as JSON.
+over HTTP/2 and watched on six streams while one gateway dies; its last line is what was measured, as JSON.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ ENV = demo_env()
 PROJECT = ENV["COMPOSE_PROJECT_NAME"]
 SHOP = f"https://localhost:{ENV['SHOP_PORT']}"
 IDENTITY = "http://127.0.0.1:8101"
+STREAMS = 6
 COMPOSE = [*os.environ["COMPOSE"].split(), "--env-file", ".docker/demo.env"]
 
 
@@ -148,7 +151,9 @@ def walk(folder: Path) -> dict[str, Any]:
     said("make", "up")
     up_seconds = time.monotonic() - began
     megabytes = int(inspected("bff-shop", "{{.Size}}")) / 1e6
-    eventually(lambda: inspected(container("proxy"), "{{.State.Health.Status}}") == "healthy", 30)
+    for name in ("proxy", "gateway-1", "gateway-2"):
+        healthy = partial(inspected, container(name), "{{.State.Health.Status}}")
+        eventually(lambda ask=healthy: ask() == "healthy", 60)  # type: ignore[misc]
     check_held_tight()
     check_a_browser_signs_in()
 
@@ -165,10 +170,10 @@ def walk(folder: Path) -> dict[str, Any]:
         "-H",
         f"Authorization: Bearer {token('ada')}",
     ]
-    followers = [Follower(curl), Follower(curl)]
+    followers = [Follower(curl) for _ in range(STREAMS)]
     for follower in followers:
         threading.Thread(target=follower.run, daemon=True).start()
-        # One after the other, so that the proxy gives each a replica of its own.
+        # One after the other, so that the proxy spreads them: whichever replica has fewer takes the next.
         eventually(lambda one=follower: bool(one.events))  # type: ignore[misc]
 
     placed = said(
@@ -190,8 +195,8 @@ def walk(folder: Path) -> dict[str, Any]:
         assert [version for version in versions if version] == wanted, f"lost or twice: {versions}"
         assert all(name != "reset" for name, _ in follower.events)
         assert set(follower.protocols) == {"HTTP/2 200"}, follower.protocols
-    connects = sorted(len(follower.protocols) for follower in followers)
-    assert connects == [1, 2], f"one stream was to be cut, and to resume at once: {connects}"
+    connects = Counter(len(follower.protocols) for follower in followers)
+    assert set(connects) == {1, 2}, f"some streams were to be cut and to resume at once, some not: {connects}"
     eventually(lambda: inspected(victim, "{{.State.Health.Status}}") == "healthy", 60)
     assert inspected(victim, "{{.RestartCount}}") == "1"
     for follower in followers:
