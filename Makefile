@@ -5,16 +5,25 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 NODE_STAMP := web/client/node_modules/.ready
+COMPOSE ?= docker compose
+SHOP_ENV ?= .docker/demo.env
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: browser help demo test test-slow check format bench lock clean
+.PHONY: browser help demo up down test test-slow check format bench lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: $(STAMP) ## start the whole shop on http://localhost:8000 (Ctrl-C ends it)
 	@$(BIN)/python -m web.shop.demo
+
+up: ## start the whole shop in containers, two gateways behind a proxy (needs Docker with compose)
+	@$(COMPOSE) --env-file $(SHOP_ENV) up --build --detach
+	@echo "Open https://localhost:$$(sed -n 's/^SHOP_PORT=//p' $(SHOP_ENV)) (the certificate is made here: the browser asks once)."
+
+down: ## end the containers and remove them with their data
+	@$(COMPOSE) --env-file $(SHOP_ENV) down --volumes --remove-orphans
 
 test: check browser ## every test that takes no long time (needs Node for the client's)
 	@$(BIN)/python -m pytest -q -m "not slow"

@@ -29,6 +29,18 @@ class SagaType:
     model: type[SagaStatus]
     restore: Callable[[str], Call[Any]] | None = None
 
+    def listed(self, answer: Any) -> list[SagaStatus]:
+        """The sagas in `restore`'s answer: a list, or a model whose one list field is it. Raises TypeError."""
+        if isinstance(answer, list):
+            return [one for one in answer if isinstance(one, SagaStatus)]
+        fields = [getattr(answer, name) for name in type(answer).model_fields]
+        lists = [one for one in fields if isinstance(one, list)]
+        if len(lists) != 1:
+            raise TypeError(
+                f"saga {self.name}: restore must answer a list of sagas, or a model with one list of them"
+            )
+        return [one for one in lists[0] if isinstance(one, SagaStatus)]
+
 
 @dataclass(frozen=True, slots=True)
 class ValueType:
@@ -121,16 +133,3 @@ def check_tags(tags: tuple[str, ...], path: str, what: str) -> None:
 def check_name(name: str, what: str) -> None:
     if not _NAME.fullmatch(name):
         raise DeclarationError(f"{what}: {name!r} must be lower-case letters, digits and dashes")
-
-
-def sagas_in(answer: Any, saga: SagaType) -> list[SagaStatus]:
-    """A list of sagas, or a model whose one list field is it."""
-    if isinstance(answer, list):
-        return [one for one in answer if isinstance(one, SagaStatus)]
-    fields = [getattr(answer, name) for name in type(answer).model_fields]
-    lists = [one for one in fields if isinstance(one, list)]
-    if len(lists) != 1:
-        raise TypeError(
-            f"saga {saga.name}: restore must answer a list of sagas, or a model with one list of them"
-        )
-    return [one for one in lists[0] if isinstance(one, SagaStatus)]

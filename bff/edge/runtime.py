@@ -39,7 +39,7 @@ from .access.provider import Provider
 from .access.session import Sessions
 from .admission import Admission
 from .commands import CommandRoute
-from .declared import ValueType, sagas_in
+from .declared import ValueType
 from .envelope import Envelope
 from .health import Health
 from .invalidate import ROUTE as CHANGES
@@ -228,7 +228,7 @@ class Runtime:
         found: list[SagaStatus] = []
         for saga in self.gateway.sagas.values():
             if saga.restore is not None:
-                found += sagas_in(await self.aside(saga.restore(principal.id), principal), saga)
+                found += saga.listed(await self.aside(saga.restore(principal.id), principal))
         return sorted(found, key=lambda one: one.at, reverse=True)
 
     async def aside(self, call: Call[Any], principal: Principal | None) -> Any:
@@ -258,6 +258,11 @@ class Runtime:
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, Problem):
             # Whoever waited for it has been told as well; when nobody did, this line is all there is.
             log.error("%s failed", task.get_name(), exc_info=error)
+
+    @property
+    def dead(self) -> list[str]:
+        """What a bug has ended: streams would hang for ever, so the process is to be replaced."""
+        return [name for name in ("hub", "ingester") if not getattr(self, name).alive]
 
     # ---- life ------------------------------------------------------------------------------------------------
 

@@ -129,11 +129,25 @@ async def run(
     try:
         async with asyncio.TaskGroup() as group:
             second = group.create_task(_quietly(inside, admin))
+            mind = group.create_task(_mind(runtime, server))
             await server.serve(sockets=[public])
+            mind.cancel()
             inside.should_exit = True
             await second
+        dead = runtime.dead
     finally:
         await gateway.stop()
+    if dead:
+        # Not every supervisor looks at /livez; all of them look at this.
+        raise SystemExit(1)
+
+
+async def _mind(runtime: Runtime, server: Server) -> None:
+    """End the server when a part of the gateway has died under it."""
+    while not runtime.dead:  # noqa: ASYNC110 - two tasks' ends, neither of which tells anybody
+        await asyncio.sleep(1.0)
+    log.critical("%s ended by a fault: this process ends, too", ", ".join(runtime.dead))
+    server.should_exit = True
 
 
 async def _quietly(server: uvicorn.Server, sock: socket.socket) -> None:

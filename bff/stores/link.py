@@ -16,6 +16,7 @@ from typing import Any
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import NoScriptError, RedisError
 
 from ..calls import BffError
@@ -41,9 +42,14 @@ def reaching(what: str) -> Iterator[None]:
         raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
 
 
-class _Cancellable:
-    """The driver sends under `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes just as the send
-    is done: a task told to stop would go on. `asyncio.timeout` does not, and spares a task for each command."""
+class _Sturdy:
+    """Two faults of sending mended.
+
+    The driver sends under `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes just as the send is
+    done: a task told to stop would go on. `asyncio.timeout` does not, and spares a task for each command. And writing
+    to a connection that the server has just closed is a RuntimeError in uvloop, after which the driver would hand the
+    dead connection to the next one.
+    """
 
     socket_timeout: float | None
 
@@ -52,16 +58,40 @@ class _Cancellable:
         try:
             async with asyncio.timeout(timeout):
                 await super().send_packed_command(command, check_health)  # type: ignore[misc]  # a mixin
+        except RuntimeError as error:
+            await self.disconnect(nowait=True)  # type: ignore[attr-defined]  # a mixin
+            raise ConnectionLost(f"the connection was closed: {error}") from error
         finally:
             self.socket_timeout = timeout
 
 
-class _Connection(_Cancellable, Connection):
+class _Connection(_Sturdy, Connection):
     pass
 
 
-class _SSLConnection(_Cancellable, SSLConnection):
+class _SSLConnection(_Sturdy, SSLConnection):
     pass
+
+
+def pool_of(
+    url: str, *, connections: int, timeout: float, wait: float | None = None
+) -> BlockingConnectionPool:
+    """A bounded pool without retries. timeout: seconds for a command; wait: for connecting or a free one."""
+    wait = timeout if wait is None else wait
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=wait,
+        socket_timeout=timeout,
+        socket_connect_timeout=wait,
+        retry=Retry(NoBackoff(), 0),
+        # RESP2 and no driver info: a new connection is usable after its connect, with no extra round trips.
+        protocol=2,
+        driver_info=None,
+    )
+    secure = issubclass(pool.connection_class, SSLConnection)
+    pool.connection_class = _SSLConnection if secure else _Connection
+    return pool
 
 
 class Script:
@@ -111,19 +141,7 @@ class RedisLink:
         self._scripts: dict[str, Script] = {}
 
     def _open(self, *, timeout: float, connections: int) -> Redis:
-        pool = BlockingConnectionPool.from_url(
-            self.url,
-            max_connections=connections,
-            timeout=self.timeout,
-            socket_timeout=timeout,
-            socket_connect_timeout=self.timeout,
-            retry=Retry(NoBackoff(), 0),
-            # RESP2 and no driver info: a new connection is usable after its connect, with no extra round trips.
-            protocol=2,
-            driver_info=None,
-        )
-        secure = issubclass(pool.connection_class, SSLConnection)
-        pool.connection_class = _SSLConnection if secure else _Connection
+        pool = pool_of(self.url, connections=connections, timeout=timeout, wait=self.timeout)
         return Redis.from_pool(pool)
 
     def dedicated(self, *, timeout: float) -> Redis:

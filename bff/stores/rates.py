@@ -15,11 +15,9 @@ from typing import Any
 from limits import RateLimitItem
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 
-from .link import StoreUnavailable, reaching
+from .link import StoreUnavailable, pool_of, reaching
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +37,7 @@ class RateStore:
     def __init__(self, url: str, *, timeout: float = 0.05, connections: int = 8) -> None:
         self._timeout = timeout
         self._connections = connections
-        self._pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=timeout,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            driver_info=None,
-        )
+        self._pool = pool_of(url, connections=connections, timeout=timeout)
         self._client: Any = Redis(connection_pool=self._pool)  # redis-py types answers for both its clients
         options: dict[str, Any] = {"connection_pool": self._pool}  # limits types its options as plain values
         self._storage = RedisStorage(

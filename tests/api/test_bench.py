@@ -27,7 +27,10 @@ def run(*arguments: str) -> str:
 @pytest.mark.slow
 def test_every_contender_answers_the_same_screen_and_has_a_row() -> None:
     rows = [line.split(" | ") for line in run("--quick").splitlines() if line.startswith("| ")]
-    assert [row[0].removeprefix("| ") for row in rows] == ["contender", *(one.name for one in ALL if one.missing() is None)]
+    assert [row[0].removeprefix("| ") for row in rows] == [
+        "contender",
+        *(one.name for one in ALL if one.missing() is None),
+    ]
     assert all(row[-1] == "0 |" for row in rows[1:])
 
 

@@ -2,8 +2,12 @@ import asyncio
 import time
 
 import pytest
+import uvloop
+from limits import parse
 
+from bff.stores.events import EventBus
 from bff.stores.link import RedisLink, Script, StoreUnavailable
+from bff.stores.rates import RateStore
 from tests.conftest import Valkey
 
 
@@ -51,3 +55,34 @@ async def test_a_task_cancelled_in_the_middle_of_a_command_stops(redis_url: str)
             task.cancel()
             _, going_on = await asyncio.wait([task], timeout=1)
             assert not going_on, f"cancelled after {turns % 12} turns of the loop, it went on"
+
+
+def test_a_server_that_refuses_and_closes_is_away_and_nothing_worse() -> None:
+    """On uvloop, where writing to a connection just closed is a RuntimeError that the driver does not expect."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"-DENIED Redis is running in protected mode\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def play() -> None:
+        server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        async with RedisLink(url) as link:
+            bus = EventBus(link, block=0.05)
+            rates = RateStore(url)
+            for _ in range(100):
+                for ask in (
+                    link.ping,
+                    lambda: bus.read({"events:orders:0": "0-0"}, count=1),
+                    lambda: bus.positions(["events:orders:0", "events:orders:1"]),
+                    lambda: link.script("lease")(["lease"], ["me", 1000]),
+                    lambda: rates.spend([parse("5/minute")], "somebody"),
+                ):
+                    with pytest.raises(StoreUnavailable):
+                        await ask()
+            await bus.close()
+            await rates.close()
+        server.close()
+
+    uvloop.run(play())

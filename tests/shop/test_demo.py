@@ -111,6 +111,9 @@ def test_it_starts_with_progress_serves_the_page_and_ctrl_c_leaves_no_process_be
                 time.sleep(0.1)
             slow = client.post("/demo/faults/catalog", json={"latency_ms": 30}, headers={"x-bff": "1"})
             assert slow.status_code == 200
+            # Ctrl-C comes while the store is frozen: what a scene has stopped is let go, and ends like the rest.
+            assert client.post("/demo/scenes/stop-redis", headers={"x-bff": "1"}).status_code == 200
+            assert client.get("/demo/state").json()["redis"]["state"] == "stopped"
         started = children(process.pid)
         assert len(started) == 8
         process.send_signal(signal.SIGINT)

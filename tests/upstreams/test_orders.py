@@ -293,3 +293,13 @@ def test_events_wait_for_a_bus_that_is_away_and_come_without_a_gap(world: World)
     assert distinct == [f"{order_id}:{n}" for n in range(1, 5)]
     bodies = {event["id"]: event for event in events}
     assert all(bodies[event["id"]] == event for event in events)
+
+
+def test_a_refused_parcel_is_no_failure_to_wait_out_and_the_money_goes_back(world: World) -> None:
+    world.faults("shipping", refuse=True, match="POST /shipments$")
+    before = world.stock("mug-01")
+    order_id = world.order_id("ada", [("mug-01", 1)])
+    order = world.ended(order_id)
+    assert (order["status"], order["reason"]) == ("COMPENSATED", "no-carrier")
+    assert [charge["status"] for charge in world.charges(order_id)] == ["refunded"]
+    assert world.stock("mug-01") == before

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.shop.system import Shop, running
@@ -27,12 +28,15 @@ def shop(paced_shop: Shop) -> Iterator[Shop]:
         paced_shop.start_gateway()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
+    """One Chromium for all journeys; each person has a context of their own, which shares nothing."""
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         raise RuntimeError("no Chromium: run `make test`, which installs one where it can")
     async with async_playwright() as playwright:
+        # The page marks what tests look for with `data-test`.
+        playwright.selectors.set_test_id_attribute("data-test")
         chromium = await playwright.chromium.launch(
             executable_path=program,
             args=[
@@ -107,7 +111,7 @@ class Person:
         return found
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def person(shop: Shop, browser: Browser) -> AsyncIterator[Person]:
     browser_context = await browser.new_context(viewport={"width": 1280, "height": 900})
     await browser_context.add_init_script(WATCH)
@@ -115,10 +119,3 @@ async def person(shop: Shop, browser: Browser) -> AsyncIterator[Person]:
     yield one
     assert one.errors == []
     await browser_context.close()
-
-
-@pytest.fixture(autouse=True)
-async def _test_ids(browser: Browser) -> None:
-    """The page marks what tests look for with `data-test`."""
-    async with async_playwright() as playwright:
-        playwright.selectors.set_test_id_attribute("data-test")

@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 
+import pytest
+
 from .conftest import Person
+
+# The browser lives on the session's loop, and so does whoever uses it.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_an_order_is_on_the_screen_at_once_and_every_step_arrives(person: Person) -> None:

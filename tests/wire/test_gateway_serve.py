@@ -176,3 +176,49 @@ async def test_the_admin_port_has_health_and_nothing_of_the_public_one(
         metrics = next(line for line in lines if line.get("path") == "/metrics")
         assert metrics["correlation_id"] == public.headers["x-correlation-id"]
         assert metrics["status"] == 404
+
+
+DYING = """
+from bff import Gateway
+from pydantic import BaseModel
+
+app = Gateway("dying")
+
+
+class Done(BaseModel):
+    done: bool
+
+
+@app.view("/die", public=True)
+async def die() -> Done:
+    app.runtime.hub._main.cancel()  # as a fault inside would end it
+    return Done(done=True)
+"""
+
+
+async def test_a_process_whose_hub_has_died_ends_with_an_error_instead_of_streams_that_hang(
+    redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "dying.py").write_text(DYING)
+    port = free_port()
+    program = start_program(
+        [sys.executable, "-m", "bff", "serve", "dying:app"],
+        log=tmp_path / "log",
+        env={
+            "PYTHONPATH": str(tmp_path),
+            "BFF_PORT": str(port),
+            "BFF_ADMIN_PORT": str(free_port()),
+            "BFF_REDIS__URL": redis_url,
+        },
+    )
+    try:
+        await asyncio.to_thread(wait_for_port, port, process=program.process)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            assert (await client.get("/livez")).status_code == 200
+            assert (await client.get("/die")).status_code == 200
+            gone = await client.get("/livez")
+            assert (gone.status_code, gone.json()["parts"]) == (503, ["hub"])
+        assert await asyncio.to_thread(program.process.wait, 15) == 1
+        assert "ended by a fault" in program.log.read_text()
+    finally:
+        program.kill()

@@ -55,7 +55,7 @@ def connect(redis_url: str, *, timeout: float) -> Redis:
 class Consumer:
     """Reads, claims, handles and acknowledges, all in one task: it never claims what it is itself handling.
 
-    `handle` gets an event's bytes. `new_bus` is called when Redis had no group (a first start, or an emptied
+    `handle` gets an event's bytes. `new_bus` is called when Redis lacked a group (a first start, or an emptied
     Redis), `tidy` before each look for abandoned entries, which happens every half of `claim_idle_ms`.
     """
 
@@ -76,6 +76,7 @@ class Consumer:
         self._handle = handle
         self._new_bus = new_bus
         self._tidy = tidy
+        self._emptied = False
         self._block_ms = min(_LONGEST_BLOCK_MS, max(claim_idle_ms // 2, 20))
         self._redis = connect(redis_url, timeout=self._block_ms / 1000 + 1.0)
         self._bury = self._redis.register_script(_BURY)
@@ -103,17 +104,20 @@ class Consumer:
         await self._redis.aclose()
 
     async def _open(self) -> None:
-        made = 0
         for stream in STREAMS:
             try:
                 # From the first event on: what was published before the group existed counts, too.
                 await self._redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
-                made += 1
-            except ResponseError as error:
-                if not str(error).startswith("BUSYGROUP"):
+                # Kept until it is told: making the groups, or telling, may break off half way.
+                self._emptied = True
+            except RedisError as error:
+                if not (isinstance(error, ResponseError) and str(error).startswith("BUSYGROUP")):
+                    # It may have been made, and only its answer lost.
+                    self._emptied = True
                     raise
-        if made == len(STREAMS):
+        if self._emptied:
             await self._new_bus()
+            self._emptied = False
 
     async def _consume(self) -> None:
         streams: dict[Any, Any] = dict.fromkeys(STREAMS, ">")  # redis-py's own key types are invariant

@@ -99,12 +99,20 @@ class Inbox:
         )
 
     async def take(self, db: AsyncConnection, event: StatusEvent, wording: Wording) -> Bell | None:
-        """Write the event's notification; the changed bell, None when the event came before.
+        """Write the event's notification; the changed bell, None when this was told before.
+
+        That is when the event came before, and when it says again what the order's owner knows: an order that needs
+        attention says so with every attempt.
 
         Two writers of one event at once: the later one gets an IntegrityError and, tried again, None.
         """
         table = self._notifications
-        known = select(table.c.number).where(table.c.id == event.id)
+        again = (
+            (table.c.owner == event.data.owner)
+            & (table.c.order_id == event.subject)
+            & (table.c.kind == wording.kind)
+        )
+        known = select(table.c.number).where((table.c.id == event.id) | again).limit(1)
         if (await db.execute(known)).first() is not None:
             return None
         await db.execute(

@@ -18,7 +18,7 @@ from upstreams.orders.saga import Order, Outcome
 _log = logging.getLogger(__name__)
 
 # Refused for good, and nothing done: these answers are stored under the action's key by the participant.
-_FINAL = frozenset({"out-of-stock", "card-declined", "cancelled", "order-differs"})
+_FINAL = frozenset({"out-of-stock", "card-declined", "no-carrier", "cancelled", "order-differs"})
 
 
 @dataclass(frozen=True, slots=True)

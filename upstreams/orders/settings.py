@@ -67,7 +67,7 @@ class OrdersSettings(ServiceSettings):
             return self.engine_database_url
         if (
             self.database_url is not None
-            and (url := make_url(self.database_url)).get_backend_name() != "sqlite"
+            and (url := make_url(self.database_of("orders"))).get_backend_name() != "sqlite"
         ):
             return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=False)
         return f"sqlite:///{self.data_dir / 'orders-engine.db'}"

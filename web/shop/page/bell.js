@@ -8,7 +8,7 @@ import { plural, time } from './format.js';
 import { client, readAll } from './live.js';
 import { follow } from './notices.js';
 import { drawProblem } from './parts.js';
-import { onPerson, who } from './person.js';
+import { lose, onPerson, who } from './person.js';
 import { onNavigate } from './router.js';
 
 const SETTLE = 150; // milliseconds after the bell rang before the list is fetched again
@@ -40,7 +40,7 @@ export function startBell() {
       class: 'small plain',
       'data-test': 'read-all',
       onclick() {
-        if (told) follow(readAll({ topic: told.topic }));
+        if (told && unread() > 0) follow(readAll({ topic: told.topic }));
       },
     },
     'Mark all as read',
@@ -56,6 +56,7 @@ export function startBell() {
 
   /** @type {{topic: string, unread: number, notifications: any[]} | null} */
   let told = null;
+  let drawn = '';
   let heard = -1; // the newest version of the bell that the list was fetched for
   /** @type {() => void} */
   let leave = () => {};
@@ -76,8 +77,18 @@ export function startBell() {
       'aria-label',
       left ? `Notifications, ${plural(left, 'unread one', 'unread')}` : 'Notifications, none unread',
     );
-    all.disabled = left === 0;
-    const shown = told?.notifications ?? [];
+    // Not `disabled`: that would take the keyboard's place away from whoever has just pressed it.
+    all.setAttribute('aria-disabled', String(left === 0));
+    const next = JSON.stringify([told?.notifications, left === 0]);
+    if (next === drawn) return;
+    drawn = next;
+    const at = [...list.querySelectorAll('a')].indexOf(/** @type {any} */ (document.activeElement));
+    drawList(told?.notifications ?? [], left);
+    list.querySelectorAll('a')[at]?.focus();
+  }
+
+  /** @param {any[]} shown @param {number} left */
+  function drawList(shown, left) {
     fill(
       list,
       shown.length
@@ -113,11 +124,12 @@ export function startBell() {
     try {
       const fresh = await screen('notifications');
       if (who() !== person) return;
-      if (told?.topic !== fresh.topic) follow_(fresh.topic);
+      if (told?.topic !== fresh.topic) listen(fresh.topic);
       told = fresh;
       fill(note);
     } catch (error) {
       if (who() !== person) return;
+      if (/** @type {any} */ (error).problem.status === 401) return lose();
       fill(
         note,
         drawProblem(/** @type {any} */ (error).problem, {
@@ -130,7 +142,7 @@ export function startBell() {
   }
 
   /** @param {string} topic */
-  function follow_(topic) {
+  function listen(topic) {
     const bell = client.value(topic);
     leave();
     leave = bell.subscribe((value) => {
@@ -159,7 +171,7 @@ export function startBell() {
     if (focus) button.focus();
   }
 
-  place.addEventListener('keydown', (event) => {
+  document.addEventListener('keydown', (event) => {
     if (event.key === 'Escape') close({ focus: true });
   });
   place.addEventListener('focusout', (event) => {

@@ -56,6 +56,16 @@ export function drawPart(what, part, draw, retry) {
   return [draw(part.data), old];
 }
 
+/**
+ * What a failed screen is to the patience: something that may be there in a moment, or not (a refusal stays one).
+ * @param {import('/client/index.js').Problem} problem
+ * @returns {Part<never>[]}
+ */
+export const lacking = (problem) =>
+  problem.status >= 500 || problem.status === 429
+    ? [{ state: 'missing', reason: 'failed', retry_after: problem.retryAfter, owner: problem.owner }]
+    : [];
+
 /** Ask again by itself when a missing part says when; a handful of times, and only while somebody looks. */
 export function createPatience(
   /** @type {() => void} */ retry,

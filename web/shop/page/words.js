@@ -8,6 +8,10 @@ const REASONS = {
     happened: 'Your card was declined. Nothing was charged and the items are back in stock.',
     next: 'Try another card, or contact Payments (#payments).',
   },
+  'no-carrier': {
+    happened: 'No carrier takes this parcel. Your money is on its way back and the items are back in stock.',
+    next: 'Ask Shipping (#shipping) about your address, or order again later.',
+  },
   'out-of-stock': {
     happened: 'Something in this order sold out before we could set it aside. Nothing was charged.',
     next: 'Order fewer or something else, or ask Inventory (#inventory) when more will come.',

@@ -51,7 +51,7 @@ const SCENES = /** @type {const} */ ([
     'stop-redis',
     'Stop Redis for 10 s',
     'The store freezes: nobody gets an answer from it.',
-    'You stay signed in and products can be looked at; ordering asks you to wait; then the stream catches up without a reload.',
+    'You stay signed in and products can be looked at. An order is asked for again under its own number until it is known, and is placed once; the stream catches up without a reload.',
   ],
 ]);
 

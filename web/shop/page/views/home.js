@@ -6,7 +6,7 @@ import { fill, h } from '../dom.js';
 import { money } from '../format.js';
 import { learnStock, watchStock } from '../live.js';
 import { onPerson, who } from '../person.js';
-import { createPatience, drawPart, drawProblem, skeleton } from '../parts.js';
+import { createPatience, drawPart, drawProblem, lacking, skeleton } from '../parts.js';
 import { stockBadge } from '../stock.js';
 import { toast } from '../toast.js';
 
@@ -99,15 +99,11 @@ export function home({ onLeave }) {
       draw(last);
       patience(last.stock);
     } catch (error) {
-      if (!gone)
-        fill(
-          note,
-          drawProblem(/** @type {any} */ (error).problem, {
-            retry: load,
-            title: 'The shelves cannot be shown',
-          }),
-        );
-      if (!gone && !last) fill(grid);
+      const { problem } = /** @type {any} */ (error);
+      if (gone) return;
+      fill(note, drawProblem(problem, { retry: load, title: 'The shelves cannot be shown' }));
+      if (!last) fill(grid);
+      patience(...lacking(problem));
     }
   }
 

@@ -44,6 +44,7 @@ function timeline(history) {
             {},
             moment(entry),
             entry.attempt > 1 &&
+              entry.reason !== 'given-up' &&
               !ended(entry) &&
               h(
                 'em',

@@ -5,7 +5,7 @@ import { fill, h } from '../dom.js';
 import { money, plural } from '../format.js';
 import { learnStock, watchStock } from '../live.js';
 import { onPerson, who } from '../person.js';
-import { createPatience, drawPart, drawProblem } from '../parts.js';
+import { createPatience, drawPart, drawProblem, lacking } from '../parts.js';
 import { stockBadge } from '../stock.js';
 import { putInBasket } from './home.js';
 
@@ -136,7 +136,10 @@ export function product({ id = '', onLeave }) {
             h('a', { class: 'button primary', href: '/' }, 'See what there is'),
           ),
         );
-      } else fill(body, drawProblem(problem, { retry: load, title: 'This product cannot be shown' }));
+      } else {
+        fill(body, drawProblem(problem, { retry: load, title: 'This product cannot be shown' }));
+        patience(...lacking(problem));
+      }
     }
   }
 

@@ -1,0 +1,233 @@
+"""`.ci/engine python -m tests.shop.compose_walk`: the whole compose file, run. An order is placed through the proxy
+over HTTP/2 and watched on six streams while one gateway dies; its last line is what was measured, as JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import sync_playwright
+
+from tests.conftest import ROOT
+from tests.upstreams.world import Flow, eventually
+
+from .compose import demo_env
+
+ENV = demo_env()
+PROJECT = ENV["COMPOSE_PROJECT_NAME"]
+SHOP = f"https://localhost:{ENV['SHOP_PORT']}"
+IDENTITY = "http://127.0.0.1:8101"
+STREAMS = 6
+COMPOSE = [*os.environ["COMPOSE"].split(), "--env-file", ".docker/demo.env"]
+
+
+def said(*command: str) -> str:
+    """What a command printed; its errors go where ours go."""
+    return subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=600
+    ).stdout
+
+
+def container(service: str) -> str:
+    return said(*COMPOSE, "ps", "-q", service).strip()
+
+
+def inspected(id: str, what: str) -> str:
+    return said("docker", "inspect", "-f", what, id).strip()
+
+
+def token(person: str) -> str:
+    with httpx.Client(trust_env=False, timeout=10) as browser:
+        flow = Flow.start(IDENTITY, redirect_uri=f"{SHOP}/bff/callback")
+        answer = flow.redeem(browser, flow.code(browser, person)).raise_for_status()
+        return str(answer.json()["access_token"])
+
+
+@dataclass
+class Follower:
+    """A stream over HTTP/2 that resumes by its last id when its connection ends."""
+
+    curl: list[str]
+    events: list[tuple[str, Any]] = field(default_factory=list)
+    protocols: list[str] = field(default_factory=list)
+    last_id: str = ""
+    ended: bool = False
+    process: subprocess.Popen[str] | None = None
+
+    def run(self) -> None:
+        while not self.ended:
+            resume = ["-H", f"Last-Event-ID: {self.last_id}"] if self.last_id else []
+            self.process = subprocess.Popen(
+                [*self.curl, "-N", "-i", *resume, f"{SHOP}/bff/live"], stdout=subprocess.PIPE, text=True
+            )
+            name = ""
+            for line in self.process.stdout or ():
+                word, _, value = line.strip().partition(": ")
+                if line.startswith("HTTP/"):
+                    self.protocols.append(line.strip())
+                elif word == "event":
+                    name = value
+                elif word == "id":
+                    self.last_id = value
+                elif word == "data":
+                    self.events.append((name, json.loads(value)))
+            self.process.wait()
+
+    def stop(self) -> None:
+        self.ended = True
+        if self.process is not None:
+            self.process.kill()
+
+    def steps(self, order: str) -> list[tuple[int, str]]:
+        return [
+            (one["version"], one["status"])
+            for name, one in self.events
+            if name == "saga" and one["id"] == order
+        ]
+
+    def seen(self, order: str, status: str) -> Callable[[], bool]:
+        return lambda: any(found == status for _, found in self.steps(order))
+
+
+def check_held_tight() -> None:
+    """What the file says is what the engine does."""
+    for id in said(*COMPOSE, "ps", "-q").split():
+        name = inspected(id, "{{.Name}}")
+        assert inspected(id, "{{.HostConfig.ReadonlyRootfs}}") == "true", name
+        assert said("docker", "exec", id, "id", "-u").strip() != "0", name
+        wrote = subprocess.run(
+            ["docker", "exec", id, "sh", "-c", "echo x > /x || echo x > /usr/x || echo x > /app/x"],
+            capture_output=True,
+        )
+        assert wrote.returncode != 0, f"{name} wrote to its own file system"
+    python = container("gateway-1")
+    tools = said("docker", "exec", python, "sh", "-c", "command -v gcc cc ld strip make pip || true")
+    assert tools == "", f"the image has {tools}"
+    out = "import socket; socket.create_connection(('1.1.1.1', 80), 2)"
+    assert (
+        subprocess.run(["docker", "exec", python, "python", "-c", out], capture_output=True).returncode != 0
+    )
+    baked = said("docker", "image", "inspect", "bff-shop") + said(
+        "docker", "history", "--no-trunc", "bff-shop"
+    )
+    assert "demo-only" not in baked
+
+
+def check_a_browser_signs_in() -> None:
+    """Cookies, redirects between the two origins and the page's policies are the browser's own rules."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        # It is the certificate's authority that a person is asked about.
+        page = chromium.new_context(ignore_https_errors=True).new_page()
+        page.goto(SHOP)
+        page.locator('[data-test="sign-in"]').first.click()
+        page.locator('button[value="grace"]').click()
+        page.wait_for_url(f"{SHOP}/**")
+        page.locator('[data-test="connection"][data-state="live"]').wait_for(state="attached")
+        hops = page.evaluate("performance.getEntries().map((one) => one.nextHopProtocol).filter(Boolean)")
+        assert set(hops) == {"h2"}, hops
+        chromium.close()
+
+
+def walk(folder: Path) -> dict[str, Any]:
+    began = time.monotonic()
+    said("make", "up")
+    up_seconds = time.monotonic() - began
+    megabytes = int(inspected("bff-shop", "{{.Size}}")) / 1e6
+    for name in ("proxy", "gateway-1", "gateway-2"):
+        healthy = partial(inspected, container(name), "{{.State.Health.Status}}")
+        eventually(lambda ask=healthy: ask() == "healthy", 60)  # type: ignore[misc]
+    check_held_tight()
+    check_a_browser_signs_in()
+
+    authority = folder / "root.crt"
+    authority.write_text(
+        said("docker", "exec", container("proxy"), "cat", "/tmp/data/caddy/pki/authorities/local/root.crt")
+    )
+    curl = [
+        "curl",
+        "-sS",
+        "--http2",
+        "--cacert",
+        str(authority),
+        "-H",
+        f"Authorization: Bearer {token('ada')}",
+    ]
+    followers = [Follower(curl) for _ in range(STREAMS)]
+    for follower in followers:
+        threading.Thread(target=follower.run, daemon=True).start()
+        # One after the other, so that the proxy spreads them: whichever replica has fewer takes the next.
+        eventually(lambda one=follower: bool(one.events))  # type: ignore[misc]
+
+    placed = said(
+        *[*curl, "-i", "-X", "POST", f"{SHOP}/api/orders", "-H", f'Idempotency-Key: "{uuid.uuid4()}"'],
+        *["--json", '{"lines":[{"sku":"mug-01","quantity":1}]}'],
+    )
+    assert placed.startswith("HTTP/2 202"), placed
+    order = json.loads(placed.splitlines()[-1])["saga"]["id"]
+    for follower in followers:
+        eventually(follower.seen(order, "RUNNING"))
+    victim = container("gateway-1")
+    os.kill(int(inspected(victim, "{{.State.Pid}}")), signal.SIGKILL)
+    for follower in followers:
+        eventually(follower.seen(order, "COMPLETED"), 30)
+    for follower in followers:
+        versions = [version for version, _ in follower.steps(order)]
+        # Version 0 is there only where the gateway's word came before the first event.
+        wanted = list(range(1, max(versions) + 1))
+        assert [version for version in versions if version] == wanted, f"lost or twice: {versions}"
+        assert all(name != "reset" for name, _ in follower.events)
+        assert set(follower.protocols) == {"HTTP/2 200"}, follower.protocols
+    connects = Counter(len(follower.protocols) for follower in followers)
+    assert set(connects) == {1, 2}, f"some streams were to be cut and to resume at once, some not: {connects}"
+    eventually(lambda: inspected(victim, "{{.State.Health.Status}}") == "healthy", 60)
+    assert inspected(victim, "{{.RestartCount}}") == "1"
+    for follower in followers:
+        follower.stop()
+    return {
+        "megabytes": round(megabytes),
+        "up_seconds": round(up_seconds),
+        "order": followers[0].steps(order),
+    }
+
+
+def check_nothing_left() -> None:
+    mine = f"label=com.docker.compose.project={PROJECT}"
+    for listed in (("ps", "-a"), ("volume", "ls"), ("network", "ls")):
+        left = said("docker", *listed, "-q", "--filter", mine)
+        assert left == "", f"{' '.join(listed)}: {left}"
+
+
+def main() -> None:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            told = walk(Path(folder))
+    except BaseException:
+        with contextlib.suppress(subprocess.SubprocessError):
+            print(said(*COMPOSE, "logs", "--no-color", "--tail", "30"))
+        raise
+    finally:
+        said("make", "down")
+    check_nothing_left()
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

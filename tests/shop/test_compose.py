@@ -1,0 +1,239 @@
+"""The containers: what their files name exists in the code, the image's steps work, and the whole of it runs."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.routing import Route
+
+from bff import DeclarationError
+from bff.cli import check
+from bff.edge import settings as gateway_settings
+from bff.edge.declared import RESERVED
+from tests.conftest import ROOT
+from upstreams.kit import ServiceSettings
+from web.shop.gateway import shop
+
+from . import compose
+
+DOCUMENT = compose.loaded()
+SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
+MODULES = {
+    name: one["command"][2] for name, one in SERVICES.items() if one.get("command", [""])[0] == "python"
+}
+GATEWAYS = [name for name in SERVICES if name.startswith("gateway-")]
+STORES = {"valkey": 6379, "postgres": 5432}
+# Read by the program itself, not by the service's settings.
+PARTS_OF_IMAGES = {
+    "proxy": {"XDG_DATA_HOME", "XDG_CONFIG_HOME"},
+    "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD"},
+}
+
+
+def settings_of(module: str) -> type[ServiceSettings]:
+    """The settings class a service reads: its own, or the one all have."""
+    try:
+        own = vars(importlib.import_module(f"{module}.settings"))
+    except ModuleNotFoundError:
+        return ServiceSettings
+    found = [one for one in own.values() if isinstance(one, type) and issubclass(one, ServiceSettings)]
+    return next((one for one in found if one is not ServiceSettings), ServiceSettings)
+
+
+def unknown_to(module: str, names: set[str]) -> list[str]:
+    """One line for each variable that the service would never read."""
+    known = {name.upper() for name in settings_of(module).model_fields}
+    return [f"{module}: {name} is not a setting" for name in sorted(names - known)]
+
+
+def port_of(name: str) -> int:
+    if name in STORES:
+        return STORES[name]
+    found = compose.environment(SERVICES[name])
+    return int(found.get("PORT") or found["BFF_PORT"])
+
+
+def test_every_part_of_the_shop_has_a_container() -> None:
+    there = {path.parent.name for path in (ROOT / "upstreams").glob("*/__main__.py")}
+    assert set(MODULES) == there
+    assert {name: f"upstreams.{name}" for name in there} == MODULES
+    assert set(SERVICES) == there | set(GATEWAYS) | set(STORES) | {"proxy"}
+    assert len(GATEWAYS) == 2
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_service_knows_every_variable_it_is_given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = compose.environment(SERVICES[name])
+    assert unknown_to(MODULES[name], set(given)) == []
+    for variable, value in given.items():
+        monkeypatch.setenv(variable, value)
+    read = settings_of(MODULES[name])()
+    assert read.host == "0.0.0.0" and read.port == port_of(name)
+    assert read.database_of(name) == f"postgresql+asyncpg://{name}:demo-only-password@postgres:5432/{name}"
+    main = (ROOT / MODULES[name].replace(".", "/") / "__main__.py").read_text(encoding="utf-8")
+    assert str(read.port) in main, f"{name} listens on another port when nobody says which"
+
+
+def test_an_unknown_variable_is_told_by_name() -> None:
+    assert unknown_to("upstreams.orders", {"STEP_PAUSE", "REDIS_URL"}) == [
+        "upstreams.orders: STEP_PAUSE is not a setting"
+    ]
+    bent = compose.environment(SERVICES["gateway-1"]) | {"BFF_REDIS__ADDRESS": "x"}
+    with pytest.raises(DeclarationError, match="BFF_REDIS__ADDRESS: is not a known setting"):
+        gateway_settings.load(bent)
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
+def test_a_gateway_starts_with_what_it_is_given(name: str) -> None:
+    read = gateway_settings.load(compose.environment(SERVICES[name]))
+    assert check.mistakes(shop, read) == []
+    assert read.host == "0.0.0.0" and read.limits.replicas == len(GATEWAYS)
+    assert read.oidc is not None and read.issuers[0].issuer == read.oidc.issuer
+    assert read.public_url == f"https://localhost:{compose.demo_env()['SHOP_PORT']}"
+    publishers = {re.match(r"events:(\w+):\{p\}$", key)[1] for key in read.live.stream_keys}  # type: ignore[index]
+    assert publishers <= set(MODULES)
+    identity = compose.environment(SERVICES["identity"])
+    assert identity["BFF_REDIRECT_URIS"] == f"{read.public_url}/bff/callback"
+    assert identity["IDENTITY_URL"] == read.oidc.issuer
+
+
+def test_every_address_names_a_container_and_its_port() -> None:
+    aliases = dict.fromkeys(SERVICES["identity"]["networks"]["inside"]["aliases"], "identity")
+    for name, one in SERVICES.items():
+        for variable, value in compose.environment(one).items():
+            for host, port in re.findall(r"(?://|@)([\w.-]+):(\d+)", value):
+                if host != "localhost":
+                    target = aliases.get(host, host)
+                    assert target in SERVICES and int(port) == port_of(target), f"{name}: {variable}={value}"
+
+
+def test_every_health_path_is_served(tmp_path: Path) -> None:
+    for name, module in MODULES.items():
+        _, _, _, script, port, path = SERVICES[name]["healthcheck"]["test"]
+        assert (script, int(port), path) == ("/app/probe.py", port_of(name), "/readyz")
+        built = importlib.import_module(f"{module}.app")
+        settings = settings_of(module)(data_dir=tmp_path)
+        app = built.Identity(settings).app() if name == "identity" else built.build(settings).app()
+        assert path in {route.path for route in app._app.routes if isinstance(route, Route)}
+    for name in GATEWAYS:
+        assert SERVICES[name]["healthcheck"]["test"][3:] == ["/app/probe.py", "8000", "/livez"]
+    assert "/livez" in RESERVED and "/readyz" in RESERVED
+
+
+def test_the_proxy_names_what_exists() -> None:
+    text = (ROOT / ".docker" / "Caddyfile").read_text(encoding="utf-8")
+    targets = re.findall(r"([a-z][\w-]*):(\d+)", " ".join(re.findall(r"reverse_proxy (.*?)(?: \{)?\n", text)))
+    assert {host for host, _ in targets} == {*GATEWAYS, "identity"}
+    assert all(int(port) == port_of(host) for host, port in targets)
+    inside = [published.rsplit(":", 1)[1] for published in SERVICES["proxy"]["ports"]]
+    assert inside == ["8443", "8101"] and all(f":{port} {{" in text for port in inside)
+    assert "health_uri /readyz" in text and "flush_interval -1" in text
+
+
+def test_only_the_proxy_is_published_and_everything_is_held_tight() -> None:
+    assert DOCUMENT["networks"]["inside"] == {"internal": True}
+    for name, one in SERVICES.items():
+        assert ("ports" in one) == (name == "proxy")
+        assert all(port.startswith("127.0.0.1:") for port in one.get("ports", ()))
+        assert set(one["networks"]) == {"inside", *(["outside"] if name == "proxy" else [])}
+        assert one["read_only"] and one["cap_drop"] == ["ALL"] and "privileged" not in one
+        assert one["security_opt"] == ["no-new-privileges:true"]
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", one["user"]), f"{name} would run as root"
+        assert {"mem_limit", "cpus", "pids_limit", "healthcheck", "init"} <= set(one)
+        assert one["restart"] == "unless-stopped"
+        assert set(one.get("depends_on", {})) <= set(SERVICES)
+        for volume in one.get("volumes", ()):
+            source = volume.split(":")[0]
+            assert source in DOCUMENT["volumes"] or (ROOT / source).exists(), volume
+
+
+def test_every_value_has_a_source_and_no_secret_is_written_down_elsewhere() -> None:
+    text = compose.FILE.read_text(encoding="utf-8")
+    asked, given = compose.variables(text), compose.demo_env()
+    assert {name for name, has_default in asked.items() if not has_default} <= set(given)
+    assert set(given) - {"COMPOSE_PROJECT_NAME"} <= set(asked)
+    for name, value in given.items():
+        if "SECRET" in name or "PASSWORD" in name:
+            assert value.startswith("demo-only-")
+    assert "demo-only" not in text + (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    readers = {name for name, one in SERVICES.items() if "BFF_CLIENT_SECRET" in str(compose.environment(one))}
+    assert readers == {"identity"}
+    assert {name for name, one in SERVICES.items() if "ORDERS_CLIENT_SECRET" in compose.environment(one)} == {
+        "identity",
+        "orders",
+    }
+    for name, one in SERVICES.items():
+        strangers = set(compose.environment(one)) - PARTS_OF_IMAGES.get(name, set())
+        assert name in MODULES or all(variable.startswith("BFF_") for variable in strangers)
+
+
+def test_each_service_gets_a_database() -> None:
+    script = (ROOT / ".docker" / "postgres" / "databases.sh").read_text(encoding="utf-8")
+    made = re.search(r"for service in (.*); do", script)
+    assert made is not None and set(made[1].split()) == set(MODULES)
+
+
+def test_what_the_image_copies_is_sent_to_the_engine() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = re.findall(r"^COPY (?!--from)(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert set(copied) == allowed
+    assert all((ROOT / source).exists() for source in copied)
+
+
+def test_a_probe_says_whether_the_container_answers(unused_tcp_port: int) -> None:
+    probe = [sys.executable, "-I", str(ROOT / ".docker" / "probe.py")]
+    away = subprocess.run(
+        [*probe, str(unused_tcp_port), "/livez"], capture_output=True, text=True, timeout=10
+    )
+    assert away.returncode == 1 and str(unused_tcp_port) in away.stdout
+
+
+@pytest.mark.slow
+def test_the_steps_of_the_image_make_a_whole_gateway(tmp_path: Path) -> None:
+    if shutil.which("strip") is None:
+        pytest.skip("the steps need binutils, as the build image has them")
+    script = compose.build_steps(tmp_path, compose.pip_settings())
+    subprocess.run(["sh", "-c", script], check=True, timeout=300, stdout=subprocess.DEVNULL)
+    python = tmp_path / "opt" / "venv" / "bin" / "python"
+    gateway = {**compose.environment(SERVICES["gateway-1"]), "PATH": os.environ["PATH"]}
+    checked = subprocess.run(
+        [python, "-m", "bff", "check", "web.shop.gateway:shop"],
+        cwd=tmp_path / "app",
+        env=gateway,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    services = "; ".join(f"import {module}.app" for module in MODULES.values())
+    subprocess.run([python, "-c", services], cwd=tmp_path / "app", check=True, timeout=60)
+    assert not (tmp_path / "opt/venv/bin/pip").exists()
+    made = (path for top in ("opt", "app") for path in (tmp_path / top).rglob("*"))
+    size = sum(path.lstat().st_size for path in made if not path.is_dir())
+    # The base image has some 125 MB.
+    assert size < 120e6, f"{size / 1e6:.0f} MB"
+
+
+@pytest.mark.slow
+def test_the_containers_take_an_order_through_the_death_of_a_gateway() -> None:
+    run = subprocess.run(
+        [ROOT / ".ci" / "engine", sys.executable, "-m", "tests.shop.compose_walk"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    if run.returncode == 75:
+        pytest.skip(run.stderr)
+    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-8000:]
+    told = json.loads(run.stdout.splitlines()[-1])
+    assert told["megabytes"] < 250

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { note, readShares, timings } from '../../web/shop/page/timings.js';
+import { createBench } from './bench.js';
+
+test('the pulse tells the position followed and when the stream last spoke, a beat included', () => {
+  const bench = createBench();
+  assert.deepEqual(bench.client.pulse(), { position: null, heardAt: null });
+  bench.snapshot('e-4', [], []);
+  const { position, heardAt } = bench.client.pulse();
+  assert.equal(position, 'e-4');
+  assert.ok(heardAt !== null && Math.abs(Date.now() - heardAt) < 1000);
+});
+
+test("each service's share is read with its outcome, and words it does not know do no harm", () => {
+  assert.deepEqual(
+    readShares('Catalog.product;dur=3.5, Payments.charge;dur=500.0;desc="timeout", odd;x=1;dur=2'),
+    [
+      { name: 'Catalog.product', milliseconds: 3.5, outcome: 'ok' },
+      { name: 'Payments.charge', milliseconds: 500, outcome: 'timeout' },
+      { name: 'odd', milliseconds: 2, outcome: 'ok' },
+    ],
+  );
+  assert.deepEqual(readShares(''), []);
+});
+
+test('the newest of each screen is kept, at most five', () => {
+  const answer = new Response('', { headers: { 'bff-complete': 'false', 'server-timing': 'a;dur=1' } });
+  for (const name of ['one', 'two', 'one', 'three', 'four', 'five', 'six'])
+    note(`/api/screens/${name}`, performance.now(), answer);
+  assert.deepEqual(
+    timings().map(({ path }) => path.split('/').at(-1)),
+    ['six', 'five', 'four', 'three', 'one'],
+  );
+  assert.equal(timings()[0]?.complete, false);
+});

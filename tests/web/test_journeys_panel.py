@@ -1,0 +1,351 @@
+"""The demo as `make demo` starts it, in a real browser: each scene of the panel keeps what its card promises, the bell
+rings, and two tabs of one person agree."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Locator, Page, expect
+
+from tests.conftest import ROOT
+from tests.shop.test_demo import free_offset
+from tests.upstreams.world import eventually
+
+from .conftest import WATCH, Person
+
+# The browser lives on the session's loop, and so does whoever uses it.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SLOWLY = 30_000
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A running `make demo`."""
+
+    url: str
+
+    def _send(self, method: str, path: str) -> Any:
+        headers = {"x-bff": "1"}
+        answer = httpx.request(method, f"{self.url}{path}", headers=headers, trust_env=False, timeout=10)
+        return answer.raise_for_status().json()
+
+    def state(self) -> Any:
+        return self._send("GET", "/demo/state")
+
+    def put_right(self) -> None:
+        self._send("DELETE", "/demo/scenes")
+        eventually(lambda: all(service["up"] for service in self.state()["services"]))
+        eventually(lambda: httpx.get(f"{self.url}/readyz", trust_env=False).status_code == 200)
+
+
+@pytest.fixture(scope="module")
+def running_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    home, offset = tmp_path_factory.mktemp("demo"), free_offset()
+    env = {**os.environ, "DEMO_HOME": str(home / "home"), "DEMO_OFFSET": str(offset)}
+    env |= {"BFF_LIMITS__LOGIN": "1000/minute"}
+    env.pop("REDIS_URL", None)
+    url = f"http://localhost:{offset + 8000}"
+    with (home / "demo.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "web.shop.demo"],
+            cwd=ROOT,
+            env=env,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def ready() -> bool:
+        if process.poll() is not None:
+            raise AssertionError("the demo ended instead: " + (home / "demo.log").read_text())
+        try:
+            return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        eventually(ready, 60)
+        yield Demo(url)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+
+
+@pytest.fixture
+def demo(running_demo: Demo) -> Iterator[Demo]:
+    yield running_demo
+    running_demo.put_right()
+
+
+class Visitor(Person):
+    """A person before the demo, with its panel open."""
+
+    def at(self, name: str) -> Locator:
+        return self.page.get_by_test_id(name)
+
+    async def open_panel(self) -> None:
+        await self.page.locator("#panel summary").first.click()
+        await self.at("scene-slow-payments").wait_for()
+
+    async def press(self, scene: str) -> None:
+        await self.at(f"scene-{scene}").click()
+        await expect(self.at(f"scene-{scene}")).to_have_attribute("aria-pressed", "true")
+
+    async def order(self, sku: str) -> None:
+        """Put it in the basket and order it; the page is then at the orders, the new one on top."""
+        await self.page.locator('#nav a[href="/"]').click()
+        await self.put_in_basket(sku)
+        await self.place_order()
+
+    def first(self, part: str = "") -> Locator:
+        return self.at("order-row").first.locator(part) if part else self.at("order-row").first
+
+    async def unread(self) -> int:
+        asked = (
+            "fetch('/api/screens/notifications').then((answer) => answer.json()).then((told) => told.unread)"
+        )
+        return int(await self.page.evaluate(asked))
+
+
+@asynccontextmanager
+async def visiting(browser: Browser, demo: Demo, name: str) -> AsyncIterator[Visitor]:
+    context = await browser.new_context(viewport={"width": 1280, "height": 900})
+    await context.add_init_script(WATCH)
+    world: Any = demo  # all that a Person needs of a shop is its address
+    one = Visitor(world, context, await context.new_page())
+    await one.sign_in(name)
+    await one.open_panel()
+    yield one
+    assert one.errors == []
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def ada(browser: Browser, demo: Demo) -> AsyncIterator[Visitor]:
+    async with visiting(browser, demo, "ada") as one:
+        yield one
+
+
+async def test_slow_payments_make_an_order_wait_and_a_screen_not(ada: Visitor) -> None:
+    await ada.press("slow-payments")
+    await ada.order("mug-01")
+    await expect(ada.first()).to_have_attribute("data-step", "charge")
+    await ada.first("h2 a").click()
+    payment = ada.at("payment").get_by_test_id("missing")
+    await expect(payment).to_have_attribute("data-reason", "timeout", timeout=SLOWLY)
+    share = ada.page.locator('[data-test="share"][data-outcome="timeout"]').first
+    await expect(share).to_contain_text("Payments")
+    await expect(ada.at("order")).to_have_attribute("data-status", "COMPLETED", timeout=SLOWLY)
+
+
+@pytest.mark.slow
+async def test_failing_payments_are_seen_as_attempts_and_the_breaker_opens(ada: Visitor, demo: Demo) -> None:
+    await ada.press("failing-payments")
+    await ada.order("mug-01")
+    again = ada.first('[data-test="trying"]')
+    await expect(again).to_contain_text(re.compile(r"Charge: attempt \d+, next try in \d+ s"))
+    await expect(again).to_contain_text("Payments did not answer")
+    await ada.first("h2 a").click()
+    lamp = ada.page.locator('[data-test="breaker"][data-service="payments"]')
+    for _ in range(12):
+        if await lamp.get_attribute("data-state") == "open":
+            break
+        await ada.page.reload()
+        await ada.open_panel()
+        await ada.at("payment").wait_for()
+        await expect(lamp).to_be_visible()
+    await expect(lamp).to_have_attribute("data-state", "open")
+    await ada.at("scene-failing-payments").click()
+    await expect(ada.at("order")).to_have_attribute("data-status", "COMPLETED", timeout=SLOWLY)
+    await expect(ada.at("attempts").first).to_contain_text("payments did not answer before")
+
+
+async def test_refused_payments_turn_the_order_back(ada: Visitor) -> None:
+    await ada.press("declined-payments")
+    await ada.order("pen-01")
+    await expect(ada.first()).to_have_attribute("data-status", "COMPENSATED", timeout=SLOWLY)
+    await expect(ada.first('[data-test="verdict"]')).to_contain_text("contact Payments (#payments)")
+
+
+@pytest.mark.slow
+async def test_a_failing_refund_counts_its_attempts_needs_attention_and_finishes_when_put_right(
+    ada: Visitor,
+) -> None:
+    await ada.press("failing-refunds")
+    await cancelled_at_shipping(ada)
+    again = ada.first('[data-test="trying"]')
+    await expect(again).to_contain_text(re.compile(r"Refund: attempt \d, next try in \d+ s"), timeout=SLOWLY)
+    assert int(await again.get_attribute("data-attempt") or 9) < 5
+    await expect(again).to_contain_text("Refund: attempt 5, next try in", timeout=SLOWLY)
+    await expect(ada.first()).to_have_attribute("data-status", "NEEDS_ATTENTION", timeout=SLOWLY)
+    await expect(ada.first('[data-test="verdict"]')).to_contain_text(
+        "Payments (#payments) and Orders (#orders) look into it"
+    )
+    await ada.at("scene-failing-refunds").click()
+    await expect(ada.first()).to_have_attribute("data-status", "COMPENSATED", timeout=SLOWLY)
+    await ada.first("h2 a").click()
+    await expect(ada.at("payment")).to_contain_text("Refunded")
+    attempts = ada.page.locator('.timeline [data-step="refund"] [data-test="attempts"]').first
+    await expect(attempts).to_contain_text("payments did not answer before")
+
+
+@pytest.mark.slow
+async def test_an_operator_ends_a_refund_that_cannot_be_made(ada: Visitor) -> None:
+    await ada.press("failing-refunds")
+    await cancelled_at_shipping(ada)
+    await expect(ada.first()).to_have_attribute("data-status", "NEEDS_ATTENTION", timeout=SLOWLY)
+    stuck = ada.at("stuck").first
+    attempt = int(await ada.first('[data-test="trying"]').get_attribute("data-attempt") or 0)
+    await stuck.get_by_test_id("retry").click()
+    await expect(ada.first('[data-test="trying"]')).not_to_have_attribute(
+        "data-attempt", str(attempt), timeout=5000
+    )
+    await stuck.get_by_test_id("give-up").click()
+    await expect(ada.first('[data-test="verdict"]')).to_contain_text("people do it by hand", timeout=SLOWLY)
+    await expect(ada.at("stuck")).to_have_count(0)
+
+
+async def cancelled_at_shipping(visitor: Visitor) -> None:
+    await visitor.order("pen-01")
+    await expect(visitor.first()).to_have_attribute("data-step", "ship", timeout=SLOWLY)
+    await visitor.first("h2 a").click()
+    await visitor.at("cancel").click()
+    await visitor.page.locator('#nav a[href="/orders"]').click()
+
+
+async def test_no_stock_refuses_with_nothing_to_undo(ada: Visitor) -> None:
+    await ada.press("no-stock")
+    await ada.order("pen-01")
+    await expect(ada.first()).to_have_attribute("data-status", "REJECTED", timeout=SLOWLY)
+    await expect(ada.first('[data-test="verdict"]')).to_contain_text("sold out before")
+
+
+async def test_a_slow_catalog_is_an_honest_problem_in_time_and_then_at_once(ada: Visitor) -> None:
+    await ada.press("slow-catalog")
+    await ada.open("/products/plant-01")
+    problem = ada.at("problem")
+    await expect(problem).to_contain_text("#catalog")
+    for _ in range(12):
+        if await problem.get_attribute("data-code") == "circuit-open":
+            break
+        await ada.page.reload()
+        await problem.wait_for()
+    await expect(problem).to_have_attribute("data-code", "circuit-open")
+
+
+async def test_orders_killed_in_mid_charge_comes_back_and_charges_once(ada: Visitor) -> None:
+    await ada.press("kill-orders-mid-charge")
+    await expect(ada.at("scene-note").filter(has_text="Place an order now")).to_be_visible()
+    await ada.order("mug-01")
+    note = ada.at("scene-note").filter(has_text="One order, one charge")
+    await expect(note).to_be_visible(timeout=SLOWLY)
+    await expect(ada.first()).to_have_attribute("data-status", "COMPLETED", timeout=SLOWLY)
+    await expect(ada.at("scene-kill-orders-mid-charge")).to_have_attribute("aria-pressed", "false")
+
+
+@pytest.mark.slow
+async def test_redis_stopped_for_ten_seconds_costs_nobody_a_session_or_an_order(ada: Visitor) -> None:
+    await ada.put_in_basket("mug-01")
+    await ada.press("stop-redis")
+    await expect(ada.at("scene-note").filter(has_text="Stopped for another")).to_be_visible()
+    await ada.place_order()
+    await expect(ada.first()).to_have_attribute("data-mood", "unknown", timeout=10_000)
+    await ada.page.locator('#nav a[href="/"]').click()
+    await expect(ada.at("product").first).to_be_visible()
+    await expect(ada.at("person")).to_have_text("Ada Lovelace")
+    await ada.page.locator('#nav a[href="/orders"]').click()
+    await expect(ada.first()).to_have_attribute("data-status", "COMPLETED", timeout=60_000)
+    await ada.live()
+
+
+async def test_two_tabs_of_one_person_agree_during_an_order_and_about_the_bell(ada: Visitor) -> None:
+    other = await ada.context.new_page()
+    tab = Visitor(ada.shop, ada.context, other)
+    await tab.open("/orders")
+    await tab.live()
+    before = await ada.unread()  # what the gateway says: the badge may not be drawn yet
+    await ada.order("notebook-01")
+    for one in (ada, tab):
+        await expect(one.first()).to_have_attribute("data-status", "COMPLETED", timeout=SLOWLY)
+    told = [await steps(one.page) for one in (ada, tab)]
+    assert told[0] == told[1] == ["reserve", "charge", "ship"]
+    for one in (ada, tab):
+        await expect(one.at("unread")).to_have_text(str(before + 1))
+    await tab.at("bell").click()
+    await tab.at("read-all").click()
+    for one in (ada, tab):
+        await expect(one.at("unread")).to_be_hidden()
+    assert tab.errors == []
+
+
+async def steps(page: Page) -> list[str]:
+    """The steps in which the newest order was seen under way."""
+    seen = await page.evaluate("window.seen")
+    newest = seen[-1]["order"]
+    return [one["step"] for one in seen if one["status"] == "RUNNING" and one["order"] == newest]
+
+
+@pytest.mark.parametrize(
+    ("name", "sku", "kind"),
+    [("grace", "lamp-01", "order-completed"), ("bruno", "teapot-01", "order-compensated")],
+)
+async def test_the_bell_rings_for_an_order_and_its_list_is_used_with_the_keyboard(
+    browser: Browser, demo: Demo, name: str, sku: str, kind: str
+) -> None:
+    async with visiting(browser, demo, name) as one:
+        await expect(one.at("bell")).to_have_attribute("aria-label", "Notifications, none unread")
+        await one.order(sku)
+        await expect(one.at("unread")).to_have_text("1", timeout=SLOWLY)
+        await one.at("bell").focus()
+        await one.page.keyboard.press("Enter")
+        newest = one.at("notification").first
+        await expect(newest).to_have_attribute("data-kind", kind)
+        await expect(newest).to_have_attribute("data-read", "false")
+        await one.page.keyboard.press("Tab")
+        assert await one.page.evaluate("document.activeElement.dataset.test") == "read-all"
+        await one.page.keyboard.press("Enter")
+        await expect(one.at("unread")).to_be_hidden()
+        await expect(newest).to_have_attribute("data-read", "true")
+        await one.page.keyboard.press("Escape")
+        await expect(one.page.locator("#notifications")).to_be_hidden()
+        assert await one.page.evaluate("document.activeElement.dataset.test") == "bell"
+        await one.page.reload()
+        await one.live()
+        await expect(one.at("bell")).to_have_attribute("aria-label", "Notifications, none unread")
+
+
+async def test_the_panel_puts_everything_right_and_tells_the_stream(ada: Visitor, demo: Demo) -> None:
+    for scene in ("no-stock", "slow-payments", "stop-redis"):
+        await ada.press(scene)
+    await ada.at("reset").click()
+    for scene in ("no-stock", "slow-payments", "stop-redis"):
+        await expect(ada.at(f"scene-{scene}")).to_have_attribute("aria-pressed", "false")
+    assert not any(scene["active"] for scene in demo.state()["scenes"].values())
+    await ada.live()
+    await expect(ada.at("stream-state")).to_have_text("live")
+    await expect(ada.at("stream-heard")).to_contain_text("s ago")
+    await ada.page.set_viewport_size({"width": 360, "height": 740})
+    assert await ada.page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+async def test_nobody_elses_page_can_press_a_switch(demo: Demo) -> None:
+    async with httpx.AsyncClient(base_url=demo.url, trust_env=False) as stranger:
+        asked = [("POST", "scenes/no-stock"), ("DELETE", "scenes/no-stock"), ("DELETE", "scenes")]
+        asked += [("POST", "kill/orders"), ("POST", "faults/payments"), ("POST", "orders/x/give-up")]
+        answers = await asyncio.gather(*(stranger.request(how, f"/demo/{path}") for how, path in asked))
+        assert {answer.status_code for answer in answers} == {403}
+        known = await stranger.post("/demo/scenes/nothing", headers={"x-bff": "1"})
+        assert known.status_code == 404
