@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Scope
 
 from .. import calls
@@ -30,29 +29,23 @@ from ..stores.rates import RateStore
 from ..stores.sessions import SessionStore
 from ..stores.values import Values
 from ..transport.chain import Chain
-from . import docs, openapi, telemetry
+from . import telemetry
 from .access.authenticate import Authenticator
 from .access.fetch import Fetcher
 from .access.jwt import TokenVerifier
 from .access.oidc import SignIn
 from .access.provider import Provider
 from .access.session import Sessions
+from .addresses import addresses, inside
 from .admission import Admission
-from .commands import CommandRoute
 from .declared import ValueType
 from .envelope import Envelope
-from .health import Health
-from .invalidate import ROUTE as CHANGES
-from .invalidate import ChangesRoute
 from .lanes import lane
 from .limits import Limits
-from .metrics import Metrics, MetricsRoute
-from .own import Bytes, Limited, LiveRoute, SagaRoute, SnapshotRoute
-from .page import Html, assets
+from .metrics import Metrics
 from .problem import Problem
 from .reads import Reads
-from .routes import Routes, in_order
-from .screens import Screen
+from .routes import Routes
 from .settings import Settings
 from .watch import with_log
 
@@ -121,14 +114,13 @@ class Runtime:
         self._verifier = TokenVerifier(settings.issuers, self._fetch)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
         self.authenticate = Authenticator(self._verifier, self._sessions)
-        inner = Envelope(Routes(self._routes(), self), tracer, settings.public_url, self.metrics.answered)
+        inner = Envelope(
+            Routes(addresses(self, self._sign_in), self), tracer, settings.public_url, self.metrics.answered
+        )
         self.admission = Admission(inner, settings.admission, settings.public_url, observe)
         self.app: ASGIApp = self.admission
         self.metrics.watch(self.chain.lanes, self.admission, self.hub)
-        health = Health(self)
-        inside: list[BaseRoute] = [Route("/livez", health.livez), Route("/readyz", health.readyz)]
-        inside.append(Route("/metrics", MetricsRoute(self.metrics), methods=["GET"]))
-        self.admin: ASGIApp = Envelope(Routes(inside, self), tracer, settings.public_url)
+        self.admin: ASGIApp = Envelope(Routes(inside(self), self), tracer, settings.public_url)
 
     # ---- putting together ------------------------------------------------------------------------------------
 
@@ -155,56 +147,6 @@ class Runtime:
             public_url=self.settings.public_url,
         )
         return sessions, sign_in, provider
-
-    def _routes(self) -> list[BaseRoute]:
-        gateway, health = self.gateway, Health(self)
-        routes: list[BaseRoute] = [
-            Route(path, Screen(gateway.views[path], self), methods=["GET"])
-            for path in in_order(gateway.views)
-        ]
-        routes += [
-            Route(path, CommandRoute(gateway.commands[path], self), methods=["POST"])
-            for path in in_order(gateway.commands)
-        ]
-        routes += [
-            Route("/bff/live", LiveRoute(self), methods=["GET"]),
-            Route("/bff/live/snapshot", SnapshotRoute(self), methods=["GET"]),
-            Route("/bff/sagas/{type}/{id}", SagaRoute(self), methods=["GET"]),
-            Route("/livez", health.livez),
-            Route("/readyz", health.readyz),
-        ]
-        document = openapi.document(gateway, __version__)
-        routes += [
-            Route("/openapi.json", Bytes.json(document), methods=["GET"]),
-            Route("/docs", Bytes.html(docs.overview(document)), methods=["GET"]),
-            Route("/docs/problems", Bytes.html(docs.problems()), methods=["GET"]),
-            Route("/docs/style.css", Bytes(docs.STYLE.encode(), "text/css"), methods=["GET"]),
-        ]
-        if self._sign_in is not None:
-            attempts = {"/bff/login", "/bff/callback"}
-            routes += [
-                Route(
-                    route.path,
-                    # Only these are somebody's attempts: every page asks who is signed in, and a provider sends
-                    # the logouts of many people from one address.
-                    Limited(
-                        self,
-                        route.path,
-                        route.app,
-                        self.settings.limits.login if route.path in attempts else None,
-                    ),
-                    methods=sorted(route.methods or ()),
-                )
-                for route in self._sign_in.routes()
-            ]
-        if self.settings.webhooks:
-            tell = Limited(self, CHANGES, ChangesRoute(self), None)
-            routes.append(Route(CHANGES, tell, methods=["POST"]))
-        if gateway.page is not None:
-            page = gateway.page
-            routes += [Route(path, Html(page.file), methods=["GET"]) for path in page.paths]
-            routes += [Mount(prefix, assets(folder)) for prefix, folder in page.folders.items()]
-        return routes
 
     def _forget(self, session: str) -> None:
         # Another gateway ended it: what this process remembers for the time Redis is away must go, too.
