@@ -18,8 +18,9 @@ from typing import Any, Literal, TypeAlias
 
 from ..calls import LONGEST, Call, Principal
 
-Key: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], tuple[str, ...], str | None]
-"""Service, path, query, tags, and whose it is (None: everybody's)."""
+Lifetimes: TypeAlias = tuple[float | None, float | None, float | None]
+Key: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], tuple[str, ...], Lifetimes, str | None]
+"""Service, path, query, tags, how long the call lets it be kept, and whose it is (None: everybody's)."""
 
 Standing = Literal["fresh", "revalidate", "error", "expired"]
 
@@ -36,12 +37,13 @@ _OVERHEAD = 1_000
 
 def key_of(call: Call[Any], principal: Principal | None) -> Key:
     """What must be equal for an answer to be the same. A token of narrower scope, or of another client, is another
-    asker though the person is the same; and what was kept without a tag knows nothing of that tag's changes."""
+    asker though the person is the same; what was kept without a tag knows nothing of that tag's changes; and what one
+    call lets be kept for long another may want newer."""
     whose = None
     if principal is not None and not call.shared:
         client = principal.claims.get("client_id", "")
         whose = "\n".join((principal.id, str(client), *sorted(principal.scopes)))
-    return call.owner.service, call.path, call.query, call.tags, whose
+    return call.owner.service, call.path, call.query, call.tags, (call.freshness, call.swr, call.sie), whose
 
 
 @dataclass(frozen=True, slots=True)

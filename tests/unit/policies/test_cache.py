@@ -188,6 +188,7 @@ def test_the_key_holds_the_asker_with_scope_and_client_unless_the_call_is_public
     assert len({key_of(PUBLIC, who) for who in (ada, narrow, other, bob, None)}) == 1
     assert key_of(CALL, ada) == key_of(CALL, Principal("https://i", "ada", "renewed", 9.0))
     assert key_of(Shelf().thing(a=1), None) != key_of(Shelf().thing(a=2), None)
+    assert key_of(PUBLIC.fresh(7), None) != key_of(PUBLIC.fresh(30), None)
 
 
 def test_an_upstreams_private_outvotes_our_public() -> None:
