@@ -11,10 +11,9 @@ from typing import Any
 
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from upstreams.kit.bus import redis_client
 
 PARTITIONS = 16
 MAX_EVENTS = 100_000
@@ -64,13 +63,7 @@ class Publisher:
 
     def __init__(self, redis_url: str, service: str) -> None:
         self._service = service
-        self._redis: Redis = Redis.from_url(
-            redis_url,
-            socket_timeout=1.0,
-            socket_connect_timeout=1.0,
-            retry=Retry(NoBackoff(), 0),
-            max_connections=16,
-        )
+        self._redis = redis_client(redis_url)
 
     async def publish(self, event: Event) -> None:
         """Append the event; `redis.exceptions.RedisError` or `OSError` when Redis does not take it within 1 s."""

@@ -11,12 +11,10 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from upstreams.kit import is_away
+from upstreams.kit.bus import redis_client
 from upstreams.kit.events import PARTITIONS
 from upstreams.notifications.inbox import rfc3339
 from upstreams.notifications.reception import PoisonError
@@ -39,17 +37,6 @@ return 1
 """
 
 Fields = dict[bytes, bytes]
-
-
-def connect(redis_url: str, *, timeout: float) -> Redis:
-    """A client that waits `timeout` seconds for an answer and never tries again by itself."""
-    return Redis.from_url(
-        redis_url,
-        socket_timeout=timeout,
-        socket_connect_timeout=1.0,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=4,
-    )
 
 
 class Consumer:
@@ -78,7 +65,7 @@ class Consumer:
         self._tidy = tidy
         self._emptied = False
         self._block_ms = min(_LONGEST_BLOCK_MS, max(claim_idle_ms // 2, 20))
-        self._redis = connect(redis_url, timeout=self._block_ms / 1000 + 1.0)
+        self._redis = redis_client(redis_url, timeout=self._block_ms / 1000 + 1.0, connections=4)
         self._bury = self._redis.register_script(_BURY)
 
     async def run(self) -> None:

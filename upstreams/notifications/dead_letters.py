@@ -7,13 +7,13 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Boolean, Column, DateTime, MetaData, String, Table, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from upstreams.kit import Database, Problem
-from upstreams.notifications.consumer import DEAD, connect
+from upstreams.kit.bus import redis_client
+from upstreams.notifications.consumer import DEAD
 from upstreams.notifications.models import DeadLetter
 
 PAGE = 100
@@ -31,7 +31,7 @@ class DeadLetterOffice:
     """The stream of dead letters with the table `replays`; at most 1 s for each question to Redis."""
 
     def __init__(self, metadata: MetaData, redis_url: str) -> None:
-        self._redis: Redis = connect(redis_url, timeout=1.0)
+        self._redis = redis_client(redis_url, connections=4)
         self._replays = Table(
             "replays",
             metadata,

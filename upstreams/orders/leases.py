@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from upstreams.kit.bus import redis_client
 
 WATCHDOG = "orders:watchdog"
 
@@ -28,13 +26,7 @@ class Leases:
     """This process's leases. Every method raises `RedisError` or `OSError` when Redis does not answer within 1 s."""
 
     def __init__(self, redis_url: str, executor_id: str, *, seconds: float) -> None:
-        self._redis: Redis = Redis.from_url(
-            redis_url,
-            socket_timeout=1.0,
-            socket_connect_timeout=1.0,
-            retry=Retry(NoBackoff(), 0),
-            max_connections=4,
-        )
+        self._redis = redis_client(redis_url, connections=4)
         self._executor_id = executor_id
         self._milliseconds = int(seconds * 1000)
         self._take = self._redis.register_script(_TAKE)
