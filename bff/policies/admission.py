@@ -20,12 +20,12 @@ class AdmissionRule:
     """The thresholds.
 
     in_flight  requests at once; default 1000
-    lag        seconds the event loop may be late before requests are refused; default 0.025
+    lag        seconds the event loop may be late before requests are refused; default 0.5
     lean       share of either threshold from which screens go without their optional parts; default 0.6
     """
 
     in_flight: int = 1000
-    lag: float = 0.025
+    lag: float = 0.5
     lean: float = 0.6
 
 
