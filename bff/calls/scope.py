@@ -60,6 +60,11 @@ class Ledger:
     private: bool = False
     own: dict[str, int] = field(default_factory=dict)
 
+    def took(self, name: str, seconds: float, outcome: str) -> None:
+        """Note a call that has just ended, after this many seconds."""
+        start = max(0.0, time.monotonic() - seconds - self.began)
+        self.timings.append(Timing(name, seconds * 1000, outcome, start * 1000))
+
     def saw(self, *, fresh: float | None, public: bool) -> None:
         """Note an answer's freshness: the screen is as fresh as its least fresh part."""
         age = fresh or 0.0

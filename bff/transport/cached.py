@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
-from ..calls import Call, Deadline, Invalid, Ledger, Refused, Scope, Timing, UpstreamError
+from ..calls import Call, Deadline, Invalid, Ledger, Refused, Scope, UpstreamError
 from ..policies.cache import Entry, Key, Lru, entry_of, key_of, public_by, renewed
 from ..policies.facts import Observer, Served, ignore
 from ..stores.cache import CacheStore
@@ -167,7 +167,7 @@ class Cached:
     def _note(self, call: Call[Any], scope: Scope, entry: Entry, how: How) -> None:
         now = self._clock()
         ledger = scope.ledger
-        ledger.timings.append(Timing(call.name, 0.0, how))
+        ledger.took(call.name, 0.0, how)
         ledger.saw(fresh=entry.left(now), public=call.shared and public_by(entry.headers))
         if self._observed:
             self._observe(Served(call.owner.service, call.name, how, entry.age(now)))

@@ -21,7 +21,6 @@ from ..calls import (
     Rejected,
     Scope,
     Timeout,
-    Timing,
     Unreachable,
     UpstreamError,
 )
@@ -109,8 +108,7 @@ class Chain:
             outcome = "cancelled"
             raise
         finally:
-            took, start = self._clock() - began, max(0.0, began - scope.ledger.began)
-            scope.ledger.timings.append(Timing(call.name, took * 1000, outcome, start * 1000))
+            scope.ledger.took(call.name, self._clock() - began, outcome)
 
     # ---- the attempts ----------------------------------------------------------------------------------------
 

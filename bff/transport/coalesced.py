@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ..calls import Call, Scope, Timeout, Timing, UpstreamError
+from ..calls import Call, Scope, Timeout, UpstreamError
 from ..policies.cache import Key, key_of
 from ..policies.coalesce import Flight, Flights
 from ..policies.facts import Observer, Served, ignore
@@ -72,7 +72,7 @@ class Coalesced:
         key = (key_of(call, principal), tuple(conditions.values()))
         flight = self.flights.join(key, me, now=began, after=after)
         if flight.leader is not me:
-            told = await self._wait(flight, me, call, scope)
+            told = await self._wait(flight, me, call, scope, began)
             if told is not None:
                 return self._shared(call, scope, told, conditions, began)
         return await self._lead(flight, me, call, scope, conditions)
@@ -98,7 +98,7 @@ class Coalesced:
         return exchanged
 
     async def _wait(
-        self, flight: _Flight, me: _Told, call: Call[Any], scope: Scope
+        self, flight: _Flight, me: _Told, call: Call[Any], scope: Scope, began: float
     ) -> Answer | UpstreamError | None:
         """The outcome, or None when the leader left and it is up to us."""
         try:
@@ -106,7 +106,7 @@ class Coalesced:
                 return await me
         except TimeoutError:
             self._hand_over(flight, me)
-            scope.ledger.timings.append(Timing(call.name, 0.0, "timeout"))
+            scope.ledger.took(call.name, self._clock() - began, "timeout")
             raise Timeout(
                 call.owner, call.name, "did not answer another request for the same in time."
             ) from None
@@ -130,12 +130,12 @@ class Coalesced:
         conditions: Mapping[str, str],
         began: float,
     ) -> Exchanged:
-        waited = (self._clock() - began) * 1000
+        waited = self._clock() - began
         if isinstance(told, UpstreamError):
-            scope.ledger.timings.append(Timing(call.name, waited, told.reason))
+            scope.ledger.took(call.name, waited, told.reason)
             raise _copy(told)
         value = None if conditions and told.status == 304 else decode(call, told)
-        scope.ledger.timings.append(Timing(call.name, waited, "ok"))
+        scope.ledger.took(call.name, waited, "ok")
         self._observe(Served(call.owner.service, call.name, "coalesced", 0.0))
         return Exchanged(told, value, joined=True)
 

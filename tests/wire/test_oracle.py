@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import aiohttp
 import pytest
 from pydantic import BaseModel
 
@@ -137,7 +137,7 @@ def settings(redis_url: str, port: int, **changes: Any) -> Settings:
 @asynccontextmanager
 async def running(
     redis_url: str, cases: dict[int, Case], **changes: Any
-) -> AsyncIterator[tuple[Gateway, httpx.AsyncClient]]:
+) -> AsyncIterator[tuple[Gateway, aiohttp.ClientSession]]:
     with misbehaving() as port:
         gateway = declare(cases)
         await gateway.start(settings(redis_url, port, **changes))
@@ -146,7 +146,7 @@ async def running(
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         async with (
             serving(gateway, sock),
-            httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE + 10) as client,
+            aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(DEADLINE + 10)) as client,
         ):
             try:
                 yield gateway, client
@@ -154,10 +154,11 @@ async def running(
                 await gateway.stop()
 
 
-async def ask(client: httpx.AsyncClient, number: int) -> Seen:
+async def ask(client: aiohttp.ClientSession, number: int) -> Seen:
     began = time.monotonic()
-    answer = await client.get(f"/screens/{number}")
-    return Seen(answer.status_code, dict(answer.headers), answer.json(), time.monotonic() - began)
+    async with client.get(f"/screens/{number}") as answer:
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Seen(answer.status, headers, await answer.json(content_type=None), time.monotonic() - began)
 
 
 async def judged(redis_url: str, count: int, seed: int) -> list[str]:
