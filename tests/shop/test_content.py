@@ -42,7 +42,9 @@ def test_an_edit_is_in_the_shop_at_once_and_what_is_kept_bridges_an_outage(conte
 
         assert product().json()["product"]["name"] == "Harbour mug"
         assert listed() == ["Harbour mug"]
-        assert re.search(r'Catalog\.product;dur=0\.0;start=[\d.]+;desc="hit"', product().headers["server-timing"])
+        assert re.search(
+            r'Catalog\.product;dur=0\.0;start=[\d.]+;desc="hit"', product().headers["server-timing"]
+        )
 
         edit = content.world.url("catalog")
         began = time.monotonic()
