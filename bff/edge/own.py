@@ -4,6 +4,7 @@ of their own."""
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .runtime import Runtime
 
 
-class _Private:
+class _Private(ABC):
     """An endpoint for whoever is signed in."""
 
     route = ""
@@ -36,10 +37,11 @@ class _Private:
         limits = await self._runtime.limits.spend(self.route, None, principal.id, times=self.times)
         await self.answer(scope, receive, send, principal, limits)
 
+    @abstractmethod
     async def answer(
         self, scope: Scope, receive: Receive, send: Send, principal: Principal, limits: dict[str, str]
     ) -> None:
-        raise NotImplementedError
+        """Answer this principal. limits: the RateLimit headers of having asked."""
 
 
 class LiveRoute(_Private):

@@ -168,6 +168,8 @@ class Channels:
                 try:
                     self._on_message(channel, data)
                 except Exception:
+                    # One message that cannot be taken must not deafen every stream of the process; what it said is in
+                    # the journal, and the next comparison of positions finds it.
                     log.exception("a message on %s could not be taken", channel)
             elif kind == b"subscribe":
                 self._acknowledge(channel)
