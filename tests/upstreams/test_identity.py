@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -39,8 +40,9 @@ class Running:
             "ACCESS_TOKEN_SECONDS": str(self.access_token_seconds),
             "CODE_SECONDS": str(self.code_seconds),
         }
-        python = str(Path(".venv/bin/python").absolute())
-        self.program = start_program([python, "-m", "upstreams.identity"], log=self.folder / "log", env=env)
+        self.program = start_program(
+            [sys.executable, "-m", "upstreams.identity"], log=self.folder / "log", env=env
+        )
         wait_for_port(self.port, process=self.program.process)
         return self
 

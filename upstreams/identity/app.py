@@ -20,12 +20,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from upstreams.kit.envelope import Envelope
+from upstreams.kit.faults import Faults
 from upstreams.kit.problems import Problem
+from upstreams.kit.switches import Faulty, fault_routes
 
 from .exchange import Answer, WebRequest
 from .front import Front
 from .http import NO_STORE, http_problem, problem, read_form, sent
 from .keys import ALGORITHM, Keys
+from .openapi import document
 from .people import clients
 from .provider import Provider
 from .settings import IdentitySettings
@@ -41,6 +44,7 @@ class Identity:
         self.keys = Keys(self.store)
         self.provider = Provider(settings, self.store, self.keys, clients(settings))
         self.front = Front(self.provider)
+        self.faults = Faults()
 
     async def discovery(self, request: HttpRequest) -> Response:
         issuer = self.settings.issuer
@@ -106,6 +110,9 @@ class Identity:
         alive = sign_in is not None and not sign_in.ended and claims["exp"] > self.store.now()
         return claims if alive and "openid" in claims["scope"].split() else None
 
+    async def openapi(self, request: HttpRequest) -> Response:
+        return JSONResponse(document(self.settings.issuer))
+
     async def live(self, request: HttpRequest) -> Response:
         return JSONResponse({"status": "ok"})
 
@@ -116,6 +123,23 @@ class Identity:
             return JSONResponse({"status": "failed", "checks": {"database": "failed"}}, 503)
         return JSONResponse({"status": "ok", "checks": {"database": "ok"}})
 
+    def routes(self) -> list[Route]:
+        """Every address there is."""
+        return [
+            Route("/.well-known/openid-configuration", self.discovery),
+            Route("/.well-known/oauth-authorization-server", self.discovery),
+            Route("/jwks.json", self.jwks),
+            Route("/authorize", self.front.authorize, methods=["GET", "POST"]),
+            Route("/token", self.token, methods=["POST"]),
+            Route("/userinfo", self.userinfo, methods=["GET", "POST"]),
+            Route("/logout", self.front.logout, methods=["GET", "POST"]),
+            Route("/page.css", self.front.css),
+            Route("/livez", self.live),
+            Route("/readyz", self.ready),
+            Route("/openapi.json", self.openapi),
+            *(fault_routes(self.faults) if self.settings.faults else ()),
+        ]
+
     def app(self) -> ASGIApp:
         """The ASGI application; its lifespan closes the store."""
 
@@ -125,19 +149,8 @@ class Identity:
             self.store.close()
 
         starlette = Starlette(
-            routes=[
-                Route("/.well-known/openid-configuration", self.discovery),
-                Route("/.well-known/oauth-authorization-server", self.discovery),
-                Route("/jwks.json", self.jwks),
-                Route("/authorize", self.front.authorize, methods=["GET", "POST"]),
-                Route("/token", self.token, methods=["POST"]),
-                Route("/userinfo", self.userinfo, methods=["GET", "POST"]),
-                Route("/logout", self.front.logout, methods=["GET", "POST"]),
-                Route("/page.css", self.front.css),
-                Route("/livez", self.live),
-                Route("/readyz", self.ready),
-            ],
+            routes=self.routes(),
             exception_handlers={HTTPException: http_problem, Problem: problem},
             lifespan=lifespan,
         )
-        return Envelope(starlette)
+        return Envelope(Faulty(starlette, self.faults) if self.settings.faults else starlette)

@@ -12,7 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sqlalchemy import MetaData
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,12 +25,13 @@ from upstreams.kit.client import http_client
 from upstreams.kit.database import Database
 from upstreams.kit.dispatch import Dispatch
 from upstreams.kit.envelope import Envelope
-from upstreams.kit.faults import FaultPlan, Faults, FaultState
+from upstreams.kit.faults import Faults
 from upstreams.kit.idempotency import KeyStore
 from upstreams.kit.openapi import document
-from upstreams.kit.operations import INVALID, Handler, Input, Operation, dump, pointed, read_body
+from upstreams.kit.operations import Handler, Input, Operation
 from upstreams.kit.problems import Problem, Refusal
 from upstreams.kit.settings import ServiceSettings
+from upstreams.kit.switches import fault_routes
 from upstreams.kit.tokens import KeySet, TokenVerifier
 
 _log = logging.getLogger(__name__)
@@ -187,8 +188,7 @@ class Service:
             *self._routes,
         ]
         if self.settings.faults:
-            routes.append(Route("/faults", self._faults, methods=["GET", "PUT", "DELETE"]))
-            routes.append(Route("/faults/release", self._release, methods=["POST"]))
+            routes += fault_routes(self.faults)
         handlers: dict[Any, Any] = {  # Starlette's own type
             HTTPException: _http_problem,
             Problem: _problem,
@@ -253,18 +253,6 @@ class Service:
     async def _openapi(self, _request: Request) -> Response:
         return JSONResponse(document(self.name, self.team, self.contact, self.summary, self.operations))
 
-    async def _faults(self, request: Request) -> Response:
-        if request.method == "PUT":
-            try:
-                plan = FaultPlan.model_validate_json(await read_body(request))
-            except ValidationError as error:
-                raise INVALID.problem(errors=pointed(error)) from None
-            return _fault_state(self.faults.plan(plan))
-        return _fault_state(self.faults.clear() if request.method == "DELETE" else self.faults.state())
-
-    async def _release(self, _request: Request) -> Response:
-        return _fault_state(self.faults.release())
-
 
 async def _run(task: Task) -> None:
     try:
@@ -274,10 +262,6 @@ async def _run(task: Task) -> None:
         _log.exception("a background task crashed")
         signal.raise_signal(signal.SIGTERM)
         raise
-
-
-def _fault_state(state: FaultState) -> Response:
-    return Response(dump(state), media_type="application/json")
 
 
 async def _problem(request: Request, problem: Problem) -> Response:

@@ -1,0 +1,70 @@
+"""The switches of a service's faults over HTTP, and faults before an application that declares no operations. Served
+only where `FAULTS=1`; the health, fault and OpenAPI routes are spared."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from upstreams.kit.faults import FaultPlan, Faults, FaultState
+from upstreams.kit.operations import INVALID, dump, pointed, read_body
+from upstreams.kit.problems import Problem
+
+SPARED = ("/livez", "/readyz", "/openapi.json", "/faults", "/faults/release")
+
+
+def fault_routes(faults: Faults) -> list[Route]:
+    """`GET`, `PUT` and `DELETE /faults`, and `POST /faults/release`."""
+
+    async def plan(request: Request) -> Response:
+        if request.method == "PUT":
+            try:
+                wanted = FaultPlan.model_validate_json(await read_body(request))
+            except ValidationError as error:
+                raise INVALID.problem(errors=pointed(error)) from None
+            return _state(faults.plan(wanted))
+        return _state(faults.clear() if request.method == "DELETE" else faults.state())
+
+    async def release(request: Request) -> Response:
+        return _state(faults.release())
+
+    return [
+        Route("/faults", plan, methods=["GET", "PUT", "DELETE"]),
+        Route("/faults/release", release, methods=["POST"]),
+    ]
+
+
+def _state(state: FaultState) -> Response:
+    return Response(dump(state), media_type="application/json")
+
+
+class Faulty:
+    """`app` behind a plan of faults: it is struck before it is asked, or when its effect is done and its answer is
+    about to leave. It has no business refusal, so a plan that only refuses passes it by."""
+
+    def __init__(self, app: ASGIApp, faults: Faults) -> None:
+        self._app = app
+        self._faults = faults
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        spared = scope["type"] != "http" or scope["path"] in SPARED
+        path = "" if spared else scope["path"]
+        plan = None if spared else self._faults.strike(scope["method"], path, path, refusable=False)
+        if plan is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._faults.before(plan)
+        except Problem as problem:
+            await problem.response()(scope, receive, send)
+            return
+
+        async def held(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await self._faults.after(plan)
+            await send(message)
+
+        await self._app(scope, receive, held)
