@@ -7,6 +7,7 @@ view or a command without handing anything along. Child scopes only shrink the d
 from __future__ import annotations
 
 import contextvars
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,17 +30,20 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One finished upstream call: its name, milliseconds, and the outcome's word ("ok" or a reason)."""
+    """One finished upstream call: its name, milliseconds, the outcome's word ("ok" or a reason), and how many
+    milliseconds after the request's beginning it was begun."""
 
     name: str
     milliseconds: float
     outcome: str
+    start: float = 0.0
 
 
 @dataclass(slots=True)
 class Ledger:
-    """What a request learns on its way, shared by all its child scopes."""
+    """What a request learns on its way, shared by all its child scopes. began: monotonic seconds."""
 
+    began: float = field(default_factory=time.monotonic)
     timings: list[Timing] = field(default_factory=list)
     missing: int = 0
     stale: int = 0

@@ -33,7 +33,7 @@ def screen_headers(ledger: Ledger, *, public: bool, personal: bool) -> dict[str,
     }
     if ledger.timings:
         headers["server-timing"] = ", ".join(
-            f"{timing.name};dur={timing.milliseconds:.1f}"
+            f"{timing.name};dur={timing.milliseconds:.1f};start={timing.start:.1f}"
             + ("" if timing.outcome == "ok" else f';desc="{timing.outcome}"')
             for timing in ledger.timings[:MAX_TIMINGS]
         )

@@ -86,7 +86,8 @@ class Chain:
                 outcome = "cancelled"
                 raise
             finally:
-                scope.ledger.timings.append(Timing(call.name, (self._clock() - began) * 1000, outcome))
+                took, start = self._clock() - began, max(0.0, began - scope.ledger.began)
+                scope.ledger.timings.append(Timing(call.name, took * 1000, outcome, start * 1000))
         scope.ledger.saw(fresh=call.freshness, public=call.shared)
         return result
 

@@ -15,11 +15,11 @@ test('the pulse tells the position followed and when the stream last spoke, a be
 
 test("each service's share is read with its outcome, and words it does not know do no harm", () => {
   assert.deepEqual(
-    readShares('Catalog.product;dur=3.5, Payments.charge;dur=500.0;desc="timeout", odd;x=1;dur=2'),
+    readShares('Catalog.product;dur=3.5;start=1.5, Payments.charge;dur=500.0;desc="timeout", odd;x=1;dur=2'),
     [
-      { name: 'Catalog.product', milliseconds: 3.5, outcome: 'ok' },
-      { name: 'Payments.charge', milliseconds: 500, outcome: 'timeout' },
-      { name: 'odd', milliseconds: 2, outcome: 'ok' },
+      { name: 'Catalog.product', start: 1.5, milliseconds: 3.5, outcome: 'ok' },
+      { name: 'Payments.charge', start: 0, milliseconds: 500, outcome: 'timeout' },
+      { name: 'odd', start: 0, milliseconds: 2, outcome: 'ok' },
     ],
   );
   assert.deepEqual(readShares(''), []);

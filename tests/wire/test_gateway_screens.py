@@ -141,8 +141,8 @@ async def test_server_timing_names_each_call_and_what_went_wrong(redis_url: str)
     async with running(redis_url) as world:
         timing = (await world.get("/api/optional/broken")).headers["server-timing"]
         entries = sorted(timing.split(", "))
-        assert re.fullmatch(r"Shelf\.thing;dur=\d+\.\d", entries[0]) or re.fullmatch(
-            r"Shelf\.thing;dur=\d+\.\d", entries[1]
+        assert re.fullmatch(r"Shelf\.thing;dur=\d+\.\d;start=\d+\.\d", entries[0]) or re.fullmatch(
+            r"Shelf\.thing;dur=\d+\.\d;start=\d+\.\d", entries[1]
         )
         assert sum('desc="failed"' in entry for entry in entries) == 1
         assert len(entries) == 2

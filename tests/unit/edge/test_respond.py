@@ -54,9 +54,9 @@ def test_a_screen_is_cached_no_longer_and_by_no_more_than_its_parts_allow(
 
 
 def test_server_timing_names_calls_with_their_outcome_and_is_bounded() -> None:
-    book = Ledger(timings=[Timing("A.x", 1.25, "ok"), Timing("B.y", 300.0, "timeout")])
+    book = Ledger(timings=[Timing("A.x", 1.25, "ok"), Timing("B.y", 300.0, "timeout", 1.25)])
     timing = screen_headers(book, public=False, personal=False)["server-timing"]
-    assert timing == 'A.x;dur=1.2, B.y;dur=300.0;desc="timeout"'
+    assert timing == 'A.x;dur=1.2;start=0.0, B.y;dur=300.0;start=1.2;desc="timeout"'
     book.timings = [Timing("A.x", 1.0, "ok")] * 500
     assert screen_headers(book, public=False, personal=False)["server-timing"].count("A.x") == MAX_TIMINGS
     assert "server-timing" not in screen_headers(Ledger(), public=False, personal=False)

@@ -2,7 +2,7 @@
 
 const KEPT = 5;
 
-/** @typedef {{name: string, milliseconds: number, outcome: string}} Share  outcome: "ok" or the reason it was not. */
+/** @typedef {{name: string, start: number, milliseconds: number, outcome: string}} Share  start: milliseconds after the request began; outcome: "ok" or the reason it was not. */
 /** @typedef {{path: string, status: number, complete: boolean, milliseconds: number, shares: Share[]}} Taken */
 
 /** @type {Taken[]} */
@@ -27,7 +27,7 @@ export function note(path, began, response) {
   taken = [one, ...taken.filter((other) => other.path !== path)].slice(0, KEPT);
 }
 
-/** @param {string} header  Server-Timing: names, each with `dur` and, where it was not well, a `desc`. @returns {Share[]} */
+/** @param {string} header  Server-Timing: names, each with `dur`, `start` and, where it was not well, a `desc`. @returns {Share[]} */
 export function readShares(header) {
   return header
     .split(',')
@@ -37,6 +37,7 @@ export function readShares(header) {
       const said = Object.fromEntries(words.map((word) => word.split('=')));
       return {
         name,
+        start: Number(said.start) || 0,
         milliseconds: Number(said.dur) || 0,
         outcome: said.desc?.replaceAll('"', '') ?? 'ok',
       };

@@ -72,8 +72,9 @@ export function createStreamGauge() {
 }
 
 /** @param {import('../timings.js').Share} share @param {number} longest */
-function bar({ name, milliseconds, outcome }, longest) {
+function bar({ name, start, milliseconds, outcome }, longest) {
   const line = h('i', { 'aria-hidden': true });
+  line.style.marginInlineStart = `${(start / longest) * 100}%`;
   line.style.width = `${Math.max(1, (milliseconds / longest) * 100)}%`;
   return h(
     'li',
@@ -102,7 +103,11 @@ export function createWaterfall() {
       fill(
         element,
         taken.map(({ path, status, complete, milliseconds, shares }) => {
-          const longest = Math.max(milliseconds, 1, ...shares.map((share) => share.milliseconds));
+          const longest = Math.max(
+            milliseconds,
+            1,
+            ...shares.map((share) => share.start + share.milliseconds),
+          );
           return h(
             'li',
             {},
