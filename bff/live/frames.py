@@ -1,7 +1,7 @@
 """What stands on the wire of a stream: server-sent events, each encoded once and shared by all who get it.
 
-Only `snapshot`, `reset` and `saga` carry an id: it is what a client resumes from (WHATWG HTML, 9.2). Bodies are JSON
-on one line, spliced as they were stored.
+Only `snapshot`, `reset` and `saga` carry an id: it is what a client resumes from (WHATWG HTML, 9.2). The small frames
+are sse-starlette's; those that carry what was stored as JSON on one line splice its bytes, which it would take apart.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from pydantic_core import to_json
+from sse_starlette import ServerSentEvent
 
 from ..stores.journal import Position
 
@@ -18,7 +19,7 @@ Bye = Literal["expired", "logout", "age", "drain", "limit"]
 
 def retry(seconds: float) -> bytes:
     """Tells a client how long to wait before it connects again; dispatches nothing."""
-    return b"retry: %d\n\n" % round(seconds * 1000)
+    return ServerSentEvent(retry=round(seconds * 1000), sep="\n").encode()
 
 
 def state_body(position: Position, sagas: Iterable[bytes], values: Iterable[bytes]) -> bytes:
@@ -46,10 +47,11 @@ def value(payload: bytes) -> bytes:
 
 
 def beat(at: str) -> bytes:
-    return b"event: beat\ndata: %s\n\n" % to_json({"at": at})
+    return ServerSentEvent(data=to_json({"at": at}).decode(), event="beat", sep="\n").encode()
 
 
 def bye(reason: Bye, retry_after: float | None) -> bytes:
     """The last event. `retry:` says the same to a plain EventSource, which does not read `data`."""
-    hint = b"" if retry_after is None else b"retry: %d\n" % round(retry_after * 1000)
-    return b"event: bye\n%sdata: %s\n\n" % (hint, to_json({"reason": reason, "retry_after": retry_after}))
+    data = to_json({"reason": reason, "retry_after": retry_after}).decode()
+    hint = None if retry_after is None else round(retry_after * 1000)
+    return ServerSentEvent(data=data, event="bye", retry=hint, sep="\n").encode()

@@ -1,0 +1,65 @@
+"""Traces leave over OTLP when a collector is named, each hop below the request it was made for; else nothing leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from .gateway import running
+from .served import served
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+
+
+class Collector:
+    """What an OpenTelemetry collector takes at /v1/traces: its spans by name."""
+
+    def __init__(self) -> None:
+        self.spans: dict[str, Any] = {}
+        self.services: set[str] = set()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        if dict(scope["headers"]).get(b"content-encoding") == b"gzip":
+            body = gzip.decompress(body)
+        if scope["path"] == "/v1/traces":
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                for attribute in resource.resource.attributes:
+                    if attribute.key == "service.name":
+                        self.services.add(attribute.value.string_value)
+                for inner in resource.scope_spans:
+                    self.spans |= {span.name: span for span in inner.spans}
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def test_spans_leave_for_the_collector_and_hang_together(redis_url: str) -> None:
+    collector = Collector()
+    async with served(collector) as otlp:
+        async with running(redis_url, telemetry={"otlp": otlp}) as world:
+            assert (await world.client.get("/api/open/ok", headers=PARENT)).status_code == 200
+        # The gateway has ended: what it still held has left by then.
+        async with asyncio.timeout(10):
+            while "Shelf.open_thing" not in collector.spans:
+                await asyncio.sleep(0.05)
+    server = next(span for name, span in collector.spans.items() if name.startswith("GET /api/open"))
+    hop = collector.spans["Shelf.open_thing"]
+    assert server.trace_id.hex() == hop.trace_id.hex() == TRACE
+    assert server.parent_span_id.hex() == "00f067aa0ba902b7"
+    assert hop.parent_span_id == server.span_id
+    assert len(collector.services) == 1
+
+
+async def test_without_a_collector_nothing_leaves_and_ids_are_made_all_the_same(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        problem = (await world.client.get("/api/nowhere")).json()
+        assert int(problem["trace_id"], 16) != 0
+        assert world.gateway.runtime is not None
+        assert not world.gateway.runtime._traces._active_span_processor._span_processors
