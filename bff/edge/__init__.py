@@ -1,1 +1,1 @@
-"""The HTTP side: the gateway people declare, the ways of a GET, a POST and a stream, problems, documents, the server."""
+"""The HTTP side: the gateway people declare, the ways of a GET, a POST and a stream, problems, the server."""
