@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from ..calls import DeclarationError
 from .settings_cache import CacheSettings, WebhookSettings
+from .settings_events import NatsSettings, RabbitMqSettings, SignedSettings
 from .settings_upstream import ExactUrl, UpstreamSettings, Url
 
 PREFIX = "BFF_"
@@ -92,7 +93,8 @@ class LiveSettings(_Section):
     """beat: seconds between beats; age: seconds a stream lives at most (ended at a random 80–100 % of it); queue:
     events a slow stream may have waiting; history: events kept in a journal; keep: seconds an ended saga stays in
     the snapshot; streams: open per principal and process; values: topics one stream may ask for; stream_keys: where
-    services publish, `{p}` is the partition; partitions: how many of each."""
+    services publish, `{p}` is the partition; partitions: how many of each;
+    nats, rabbitmq: further buses with events."""
 
     beat: float = Field(15.0, ge=0.1, le=15)
     age: float = Field(600.0, ge=5, le=86400)
@@ -104,6 +106,8 @@ class LiveSettings(_Section):
     stream_keys: tuple[str, ...] = ()
     partitions: int = Field(16, ge=1, le=256)
     drain: float = Field(5.0, ge=0, le=300)
+    nats: NatsSettings | None = None
+    rabbitmq: RabbitMqSettings | None = None
 
 
 class AdmissionSettings(_Section):
@@ -134,7 +138,8 @@ class TelemetrySettings(_Section):
 
 
 class Settings(_Section):
-    """Everything a gateway needs from outside. public_url: how browsers reach it; max_body: bytes of a request."""
+    """Everything a gateway needs from outside. public_url: how browsers reach it; max_body: bytes of a request;
+    events: who may send CloudEvents to `/bff/events/<name>`."""
 
     public_url: Url = "http://localhost:8000"
     host: str = "127.0.0.1"
@@ -153,6 +158,7 @@ class Settings(_Section):
     telemetry: TelemetrySettings = TelemetrySettings()
     cache: CacheSettings = CacheSettings()
     webhooks: dict[str, WebhookSettings] = Field(default_factory=dict)
+    events: dict[str, SignedSettings] = Field(default_factory=dict)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
