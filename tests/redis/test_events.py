@@ -18,7 +18,9 @@ async def test_a_bus_goes_on_from_the_saved_position(redis_url: str) -> None:
         }
         await kept.save("events:a:0", "5-0")
         assert await kept.of(["events:a:0"]) == {"events:a:0": "5-0"}
-        assert await reader.read({"events:a:0": "5-0"}, count=10) == {"events:a:0": [BusEvent("events:a:0", "9-0", None)]}
+        assert await reader.read({"events:a:0": "5-0"}, count=10) == {
+            "events:a:0": [BusEvent("events:a:0", "9-0", None)]
+        }
         assert await reader.read({"events:a:0": "9-0"}, count=10) == {}
         assert await link.client.ttl("bff:{ingest:events:a:0}:position") > 0
         await reader.close()
