@@ -41,7 +41,9 @@ class Mutant:
     now: str
 
     def __str__(self) -> str:
-        lines = [f"- {line}" for line in self.was.splitlines()] + [f"+ {line}" for line in self.now.splitlines()]
+        lines = [f"- {line}" for line in self.was.splitlines()] + [
+            f"+ {line}" for line in self.now.splitlines()
+        ]
         return "\n    ".join([f"{self.module}.{self.function}", *lines])
 
 
@@ -103,7 +105,9 @@ def run(
     found = folder / "report.json"
     if ended.returncode or not found.exists():
         raise TrialFailed(log.read_text(encoding="utf-8", errors="replace")[-4000:])
-    return [Outcome(Mutant(**one), word) for one in json.loads(found.read_text()) for word in [one.pop("outcome")]]
+    return [
+        Outcome(Mutant(**one), word) for one in json.loads(found.read_text()) for word in [one.pop("outcome")]
+    ]
 
 
 def explained(path: Path) -> dict[Mutant, str]:
