@@ -117,7 +117,9 @@ class Runtime:
         inner = Envelope(
             Routes(addresses(self, self._sign_in), self), tracer, settings.public_url, self.metrics.answered
         )
-        self.admission = Admission(inner, settings.admission, settings.public_url, observe)
+        page = gateway.page
+        files = tuple(f"{prefix}/" for prefix in page.folders) if page is not None else ()
+        self.admission = Admission(inner, settings.admission, settings.public_url, files, observe)
         self.app: ASGIApp = self.admission
         self.metrics.watch(self.chain.lanes, self.admission, self.hub)
         self.admin: ASGIApp = Envelope(Routes(inside(self), self), tracer, settings.public_url)

@@ -110,15 +110,16 @@ class AdmissionSettings(_Section):
     """What is refused at the door, health pages and open streams apart.
 
     in_flight    requests at once
-    lag          seconds the event loop may be late; default 0.5, which only a standing overload reaches: a burst of a
-                 page's files held the loop for 30–60 ms on a busy two-core machine, and a script that is refused leaves
-                 the page blank. A gateway that serves screens alone keeps its promises at twice its load with 0.025
-    lean         share of either from which screens are answered without their optional parts
+    lag          seconds the event loop may be late; the page's files are let in all the same: a script that is refused
+                 leaves the page blank
+    standing     seconds for which it may be later than that: one late turn is no overload
+    lean         share of each from which screens are answered without their optional parts
     retry_after  seconds told to those refused
     """
 
     in_flight: int = Field(1000, ge=1, le=1_000_000)
-    lag: float = Field(0.5, gt=0, le=10)
+    lag: float = Field(0.025, gt=0, le=10)
+    standing: float = Field(0.25, ge=0, le=10)
     lean: float = Field(0.6, gt=0, le=1)
     retry_after: float = Field(1.0, ge=0, le=300)
 
