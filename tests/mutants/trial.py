@@ -22,6 +22,7 @@ _SETTINGS = """
 [tool.mutmut]
 source_paths = ["{source}"]
 only_mutate = ["{mutate}"]
+do_not_mutate = {leave}
 pytest_add_cli_args_test_selection = ["{tests}"]
 # The program chooses hypothesis' profile before pytest comes.
 pytest_add_cli_args = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
@@ -69,6 +70,7 @@ def run(
     source: str,
     mutate: str,
     tests: str,
+    leave: Sequence[str] = (),
     only: Sequence[str] = (),
     seconds: float,
 ) -> list[Outcome]:
@@ -77,6 +79,7 @@ def run(
     copies   what is taken along, as patterns; `pyproject.toml` always
     source   the package's folder; mutate: pattern of the files in it that are mutated
     tests    folder of the tests
+    leave    patterns of files that are not mutated all the same
     only     patterns of mutants, all when empty
     seconds  for everything
     """
@@ -87,7 +90,7 @@ def run(
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, place)
     project = (root / "pyproject.toml").read_text(encoding="utf-8")
-    settings = _SETTINGS.format(source=source, mutate=mutate, tests=tests)
+    settings = _SETTINGS.format(source=source, mutate=mutate, leave=json.dumps(list(leave)), tests=tests)
     (folder / "pyproject.toml").write_text(project + settings, encoding="utf-8")
     # Nothing may lead to the checkout's own code: it would be tested in place of the mutants.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
