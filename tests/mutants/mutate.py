@@ -82,5 +82,5 @@ if __name__ == "__main__":
         mutation_operators.append((kind, deleted))
     mutation_operators.append((cst.Return, empty_handed))
     mutation_operators.append((cst.If, turned_round))
-    cli(["run", "--max-children", *sys.argv[1:]], standalone_mode=False)
+    cli(["run", "--max-children", sys.argv[1]], standalone_mode=False)
     Path("report.json").write_text(json.dumps(list(report())), encoding="utf-8")

@@ -6,13 +6,15 @@ counts as found. An explanation holds for every mutant that makes the same chang
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,6 @@ _SETTINGS = """
 [tool.mutmut]
 source_paths = ["{source}"]
 only_mutate = ["{mutate}"]
-do_not_mutate = {leave}
 pytest_add_cli_args_test_selection = ["{tests}"]
 # The program chooses hypothesis' profile before pytest comes.
 pytest_add_cli_args = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
@@ -70,17 +71,13 @@ def run(
     source: str,
     mutate: str,
     tests: str,
-    leave: Sequence[str] = (),
-    only: Sequence[str] = (),
     seconds: float,
 ) -> list[Outcome]:
     """Mutate a copy of some of `root` in `folder`.
 
     copies   what is taken along, as patterns; `pyproject.toml` always
     source   the package's folder; mutate: pattern of the files in it that are mutated
-    tests    folder of the tests
-    leave    patterns of files that are not mutated all the same
-    only     patterns of mutants, all when empty
+    tests    file or folder of the tests
     seconds  for everything
     """
     for pattern in copies:
@@ -90,23 +87,29 @@ def run(
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, place)
     project = (root / "pyproject.toml").read_text(encoding="utf-8")
-    settings = _SETTINGS.format(source=source, mutate=mutate, leave=json.dumps(list(leave)), tests=tests)
+    settings = _SETTINGS.format(source=source, mutate=mutate, tests=tests)
     (folder / "pyproject.toml").write_text(project + settings, encoding="utf-8")
     # Nothing may lead to the checkout's own code: it would be tested in place of the mutants.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     log = folder / "log.txt"
     with log.open("wb") as out:
-        ended = subprocess.run(
-            [sys.executable, "-P", str(_PROGRAM), str(PROCESSES), *only],
+        program = subprocess.Popen(
+            [sys.executable, "-P", str(_PROGRAM), str(PROCESSES)],
             cwd=folder,
             env=environment,
             stdout=out,
             stderr=subprocess.STDOUT,
-            timeout=seconds,
-            check=False,
+            start_new_session=True,
         )
+    try:
+        code = program.wait(seconds)
+    finally:
+        # Nothing of it may go on after this, whatever ended it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
     found = folder / "report.json"
-    if ended.returncode or not found.exists():
+    if code or not found.exists():
         raise TrialFailed(log.read_text(encoding="utf-8", errors="replace")[-4000:])
     return [
         Outcome(Mutant(**one), word) for one in json.loads(found.read_text()) for word in [one.pop("outcome")]
