@@ -113,6 +113,28 @@ def test_after_a_standing_delay_the_next_late_turn_is_believed_at_once_for_a_whi
     assert policy.decide(0, 0.05, 10.5 + WARY) == "in"
 
 
+def test_where_all_places_are_taken_a_somewhat_late_loop_is_no_way_in() -> None:
+    assert Admission(AT_ONCE).decide(100, 0.03, 10.0) == "refused"
+
+
+# Of halves and quarters, so that the bounds themselves can be met.
+EXACT = AdmissionRule(in_flight=1000, lag=0.25, standing=0.5, lean=0.5)
+
+
+def test_each_bound_belongs_to_what_lies_beyond_it() -> None:
+    assert Admission(EXACT).decide(1, 0.25, 10.0) == "lean", "late for just half of the standing time"
+    policy = Admission(EXACT)
+    policy.looked(200, 0.125, 10.0)
+    assert policy.decide(1, 0.25, 10.5) == "refused", "just half of the lateness begins the standing time"
+    policy = Admission(EXACT)
+    policy.looked(200, 0.5, 10.0)
+    assert policy.limit == 160, "late for just the standing time"
+    policy.looked(0, 0.0, 10.5)
+    grown = policy.limit
+    policy.looked(100, 0.25, 10.0 + WARY)
+    assert policy.limit == grown > 160, "not wary any more; and who is late does not grow"
+
+
 # ---- how many are too many -----------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -40,6 +41,57 @@ def test_of_two_at_random_the_one_with_fewer_calls_is_taken() -> None:
     found = names([balance.pick() for _ in range(300)])
     assert set(found) == {"1", "2"}, "the busiest loses against each of the others"
     assert found.count("1") > found.count("2")
+
+
+def test_each_pair_of_two_different_ones_can_be_drawn() -> None:
+    made = places(3)
+    for draws, found in [([0, 1], 2), ([1, 1], 2), ([1, 0], 0), ([2, 0], 0), ([2, 1], 1)]:
+        for one in made:
+            one.pending = 9
+        made[found].pending = 0
+        drawn = iter(draws)
+        balance = Balance("s", made, below=lambda most, drawn=drawn: next(drawn))  # type: ignore[misc]
+        assert balance.pick() is made[found], draws
+
+
+def test_a_turn_skips_those_that_are_out_and_goes_on_after_the_one_taken() -> None:
+    made = places(5)
+    balance = Balance("s", made, how="round-robin", failures=1)
+    balance.failed(made[1])
+    balance.failed(made[2])
+    assert names([balance.pick() for _ in range(6)]) == ["3", "4", "0", "3", "4", "0"]
+    balance = Balance("s", made, how="round-robin")
+    assert names([balance.pick(avoid=made[4]) for _ in range(3)]) == ["3", "0", "3"]
+
+
+def test_the_only_one_left_is_taken_again_by_a_retry() -> None:
+    made = places(2)
+    balance = Balance("s", made, failures=1)
+    balance.failed(made[0])
+    assert balance.pick(avoid=made[1]) is made[1]
+
+
+def test_no_address_is_a_mistake_that_names_the_service() -> None:
+    with pytest.raises(ValueError, match=r"^shelf: no address$"):
+        Balance[str]("shelf", [])
+    with pytest.raises(ValueError, match=r"^shelf: no address$"):
+        Balance("shelf", places(1)).replace([])
+
+
+def test_by_default_five_in_a_row_eject_for_ten_seconds_and_never_for_more_than_five_minutes() -> None:
+    clock, seen = Clock(), list[Fact]()
+    made = places(2)
+    balance = Balance("s", made, clock=clock, observe=seen.append)
+    fail(balance, made[0], 4)
+    assert seen == []
+    for _ in range(40):
+        balance.failed(made[0])
+        assert made[0].out is not None
+        clock.now = made[0].out
+        balance.pick()
+    ends = [1000.0, *(fact.until for fact in seen if isinstance(fact, Ejected))]
+    lasted = [end - begun for begun, end in itertools.pairwise(ends)]
+    assert lasted == [min(10.0 * number, 300.0) for number in range(1, 41)]
 
 
 def test_equal_ones_are_all_used() -> None:
@@ -84,6 +136,29 @@ def test_one_that_fails_in_a_row_is_left_out_and_comes_back_for_longer_each_time
     assert seen[-1] == Ejected("s", "http://0", clock.now + 25), "no longer than the longest"
 
 
+def test_one_whose_time_is_over_makes_room_for_another_before_anybody_picks() -> None:
+    clock = Clock()
+    made = places(2)
+    balance = Balance("s", made, failures=1, clock=clock)
+    balance.failed(made[0])
+    clock.now += 10
+    balance.failed(made[1])
+    assert made[0].out is None and made[1].out is not None
+
+
+def test_forgiveness_is_earned_one_by_one() -> None:
+    clock, seen = Clock(), list[Fact]()
+    made = places(2)
+    balance = Balance("s", made, failures=1, eject_for=10, clock=clock, observe=seen.append)
+    # Ejections so far, seconds it served after the last one, and how long the next lasts.
+    for served, lasts in [(0.0, 10), (9.9, 20), (0.0, 30), (10.0, 30), (29.9, 20), (500.0, 10)]:
+        clock.now += served
+        balance.failed(made[0])
+        assert seen[-1] == Ejected("s", "http://0", clock.now + lasts)
+        clock.now += lasts
+        balance.pick()
+
+
 def test_one_that_served_well_for_long_is_forgiven() -> None:
     clock, seen = Clock(), list[Fact]()
     made = places(2)
@@ -114,6 +189,42 @@ def test_when_addresses_go_the_ejected_ones_come_back_rather_than_be_too_many() 
     balance.failed(made[1])
     assert balance.replace(made[:3]) == [made[3]]
     assert balance.ejected == 1 and made[0].out is None
+
+
+def test_a_change_that_leaves_them_few_enough_brings_nobody_back() -> None:
+    made = places(4)
+    balance = Balance("s", made, failures=1)
+    balance.failed(made[0])
+    balance.failed(made[1])
+    assert balance.replace(made) == []
+    assert balance.ejected == 2
+    assert balance.replace([*made, *places(1)]) == []
+    assert balance.ejected == 2
+
+
+def test_those_nearest_to_their_end_come_back_first_and_it_is_told() -> None:
+    clock, seen = Clock(), list[Fact]()
+    made = places(4)
+    balance = Balance("s", made, failures=1, clock=clock, observe=seen.append)
+    balance.failed(made[1])
+    clock.now += 3
+    balance.failed(made[0])
+    balance.replace(made[:3])
+    assert (made[0].out, made[1].out) == (clock.now + 10, None)
+    assert seen[-1] == Returned("s", "http://1")
+    balance.failed(made[2])
+    assert balance.ejected == 1, "one of three is as many as half of them bear"
+
+
+def test_one_that_is_gone_or_out_already_is_not_ejected() -> None:
+    seen = list[Fact]()
+    made = places(4)
+    balance = Balance("s", made, failures=1, observe=seen.append)
+    balance.replace(made[:3])
+    balance.failed(made[3])
+    assert seen == []
+    fail(balance, made[0], 3)
+    assert len(seen) == 1
 
 
 class Machine(RuleBasedStateMachine):

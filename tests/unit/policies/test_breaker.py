@@ -54,6 +54,8 @@ def test_failures_in_a_row_open_it_and_it_tells_for_how_long() -> None:
     assert told.breaker.state == "open"
     told.clock.now += 0.5
     assert told.breaker.admit() == 1.5
+    told.clock.now += 1.0
+    assert told.breaker.admit() == 0.5
     assert told.moves == [("open", 2.0)]
 
 
@@ -99,6 +101,24 @@ def test_slow_answers_open_it_and_quick_ones_do_not() -> None:
     assert quick.breaker.state == "closed"
 
 
+def test_just_the_share_of_slow_answers_opens_it() -> None:
+    told = Told(slow=0.9, slow_rate=0.5, minimum=10)
+    for how in [0.1] * 5 + [1.0] * 4:
+        told.call("ok", how)
+    assert told.breaker.state == "closed"
+    told.call("ok", 1.0)
+    assert told.breaker.state == "open"
+
+
+def test_a_failure_is_no_slow_answer_and_an_answer_without_a_time_is_not_either() -> None:
+    told = Told(failures=100, error_rate=1.0, slow=0.5, slow_rate=0.5, minimum=10)
+    for how in ["ok", "fail"] * 10:
+        told.call(how)
+    told.breaker.succeeded(told.breaker.era)
+    assert told.breaker._window.slow == 0
+    assert told.breaker.state == "closed"
+
+
 def test_one_slow_answer_in_five_is_no_reason() -> None:
     told = Told(slow=0.9, slow_rate=0.9, minimum=10)
     for turn in range(50):
@@ -132,6 +152,42 @@ def test_as_many_good_probes_close_it_as_the_rule_says() -> None:
     assert told.breaker.state == "closed"
 
 
+def test_probes_may_come_one_after_the_other() -> None:
+    told = Told(failures=1, open_for=2.0, probes=3)
+    told.call("fail")
+    told.clock.now += 2.0
+    for _ in range(2):
+        assert told.call("ok")
+        assert told.breaker.state == "half-open"
+    assert told.call("ok")
+    assert told.breaker.state == "closed"
+
+
+def test_a_probe_of_an_earlier_try_says_nothing_of_a_later_one() -> None:
+    told = Told(failures=1, open_for=1.0, probes=2)
+    told.call("fail")
+    told.clock.now += 1.0
+    assert told.breaker.admit() is None
+    late = told.breaker.era
+    told.call("fail")
+    told.clock.now += 4.0
+    assert told.breaker.admit() is None
+    told.breaker.succeeded(late)
+    told.breaker.succeeded(late)
+    assert told.breaker.state == "half-open"
+    told.breaker.failed(late)
+    assert told.breaker.state == "half-open"
+
+
+def test_one_bad_probe_opens_it_though_the_window_has_forgotten_the_others() -> None:
+    told = Told(failures=100, minimum=10, window=1.0, open_for=2.0)
+    for _ in range(10):
+        told.call("fail")
+    told.clock.now += 2.0
+    told.call("fail")
+    assert told.breaker.state == "open"
+
+
 def test_a_slow_probe_is_a_bad_one() -> None:
     told = Told(failures=1, open_for=2.0, slow=0.5)
     told.call("fail")
@@ -141,14 +197,14 @@ def test_a_slow_probe_is_a_bad_one() -> None:
 
 
 def test_it_stays_open_for_longer_each_time_and_never_longer_than_its_most() -> None:
-    told = Told(failures=1, open_for=1.0, open_at_most=5.0)
+    told = Told(failures=1, open_for=1.0, open_at_most=20.0)
     told.call("fail")
     for _ in range(40):
-        told.clock.now += 5.0
+        told.clock.now += 20.0
         told.call("fail")
     opened = [seconds for state, seconds in told.moves if state == "open"]
-    assert opened[:4] == [1.0, 2.0, 4.0, 5.0]
-    assert set(opened[4:]) == {5.0}
+    assert opened[:6] == [1.0, 2.0, 4.0, 8.0, 16.0, 20.0]
+    assert set(opened[6:]) == {20.0}
 
 
 def test_the_most_does_not_shorten_the_first() -> None:
@@ -178,6 +234,7 @@ def test_a_cancelled_probe_gives_its_place_back() -> None:
     told.clock.now += 1.0
     assert told.call("cancel")
     assert told.breaker.admit() is None
+    assert told.breaker.admit() == 1.0, "one place, not two"
 
 
 def test_what_was_sent_before_the_last_change_says_nothing_of_now() -> None:
@@ -213,6 +270,15 @@ def test_closing_forgets_what_opened_it() -> None:
     row.call("fail")
     row.call("fail")
     assert row.breaker.state == "closed"
+
+
+@pytest.mark.parametrize("gap", range(10, 25))
+def test_a_long_silence_empties_the_window_whole(gap: int) -> None:
+    window = Window(10.0)
+    for second in range(BUCKETS):
+        window.add(500.0 + second, failed=True, slow=True)
+    window.add(500.0 + BUCKETS - 1 + gap, failed=False, slow=False)
+    assert (window.calls, window.failed, window.slow) == (1, 0, 0)
 
 
 @given(st.lists(st.tuples(st.floats(0, 4), st.booleans(), st.booleans()), max_size=80))

@@ -77,6 +77,12 @@ STALE = Shelf().thing().fresh(30, stale_while_revalidate=20, stale_if_error=600)
             (9, 0, 0),
         ),
         (CALL, {"expires": "0", "date": formatdate(NOW, usegmt=True)}, NOT),
+        (
+            CALL,
+            {"expires": formatdate(NOW - 9, usegmt=True), "date": formatdate(NOW, usegmt=True)},
+            NOT,
+        ),
+        (CALL, {"cache_control": "max-age=1"}, (1, 0, 0)),
         (CALL, {"expires": "0", "cache_control": "max-age=4"}, (4, 0, 0)),
         (Shelf().thing(), {"cache_control": "max-age=10"}, NOT),
     ],
@@ -139,6 +145,14 @@ def test_an_etag_is_asked_about_and_only_without_one_the_date() -> None:
     assert plain.keep == 30
 
 
+def test_it_is_kept_as_long_as_anything_may_be_done_with_it() -> None:
+    late = kept(Shelf().thing().fresh(30, stale_while_revalidate=500))
+    failing = kept(Shelf().thing().fresh(30, stale_if_error=500))
+    assert late is not None and failing is not None
+    assert late.keep == failing.keep == 530
+    assert late.instead_of_failure(NOW + 529), "what may be served late may stand in for a failure"
+
+
 def test_a_304_renews_with_its_own_headers_and_keeps_the_body_and_its_type() -> None:
     call = Shelf().thing().fresh(300)
     first = entry_of(
@@ -176,6 +190,36 @@ def test_an_old_expiry_does_not_outlive_the_304_that_came_without_one() -> None:
     assert first is not None and first.fresh == 20
     again = renewed(call, first, {"date": formatdate(NOW + 60, usegmt=True)}, asked_at=NOW + 60, seen=2)
     assert again is not None and again.fresh == 300
+
+
+def test_a_304_that_says_nothing_of_time_leaves_the_old_word_and_a_new_expiry_replaces_it() -> None:
+    call = Shelf().thing().fresh(300)
+    date = formatdate(NOW, usegmt=True)
+    first = entry_of(
+        call,
+        {"etag": '"a"', "date": date, "expires": formatdate(NOW + 20, usegmt=True)},
+        b"1",
+        asked_at=NOW,
+        seen=1,
+    )
+    undated = kept(call, etag='"a"')
+    assert first is not None and undated is not None
+    silent = renewed(call, first, {}, asked_at=NOW + 60, seen=2)
+    assert silent is not None and silent.fresh == 20
+    later = {"date": formatdate(NOW + 60, usegmt=True), "expires": formatdate(NOW + 67, usegmt=True)}
+    again = renewed(call, first, later, asked_at=NOW + 60, seen=2)
+    assert again is not None and again.fresh == 7
+    dated = renewed(call, undated, {"date": date}, asked_at=NOW + 60, seen=2)
+    assert dated is not None and dated.fresh == 300
+
+
+def test_whose_an_entry_is_can_be_read_in_its_key() -> None:
+    narrow = Principal("https://i", "ada", "t", 0.0, frozenset({"write", "read"}))
+    robot = Principal("https://i", "ada", "t", 0.0, claims={"client_id": "robot"})
+    assert (key_of(CALL, narrow)[-1] or "").startswith("https://i|ada\n\nread\nwrite")
+    assert (key_of(CALL, robot)[-1] or "").startswith("https://i|ada\nrobot")
+    assert key_of(CALL, None)[-1] is None
+    assert key_of(PUBLIC, narrow)[-1] is None
 
 
 def test_the_key_holds_the_asker_with_scope_and_client_unless_the_call_is_public() -> None:
@@ -245,6 +289,18 @@ class Memory(RuleBasedStateMachine):
     def the_bound_holds_and_the_count_is_right(self) -> None:
         assert self.memory.bytes == sum(one.cost for one in self.model.values()) <= MAX
         assert len(self.memory) == len(self.model)
+
+
+def test_the_bounds_are_reached_and_not_passed() -> None:
+    memory = Lru(4_000, 2_000)
+    whole = Entry({}, b"x" * 1_000, 0, 1, 0, 0, 1, 0)
+    assert whole.cost == 2_000
+    assert memory.put(KEYS[0], whole) and memory.put(KEYS[1], whole)
+    assert (len(memory), memory.bytes) == (2, 4_000)
+    assert memory.put(KEYS[2], Entry({}, b"", 0, 1, 0, 0, 1, 0))
+    assert memory.get(KEYS[0]) is None and memory.get(KEYS[1]) is whole
+    assert not memory.put(KEYS[1], Entry({"n": "v"}, b"x" * 999, 0, 1, 0, 0, 1, 0))
+    assert Lru(10, 20).max_entry == 10
 
 
 Memory.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

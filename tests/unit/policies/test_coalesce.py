@@ -86,6 +86,19 @@ def test_a_full_flight_is_followed_by_another_that_can_be_joined() -> None:
     assert len(flights) == 0
 
 
+def test_by_default_a_thousand_wait_for_one() -> None:
+    flights: Flights[str, int] = Flights()
+    first = flights.join("a", 0, now=1)
+    assert all(flights.join("a", number, now=2) is first for number in range(1, 1_001))
+    assert flights.join("a", 1_001, now=2) is not first
+
+
+def test_the_newest_flights_can_be_looked_through() -> None:
+    flights: Flights[str, int] = Flights()
+    first, other = flights.join("a", 1, now=1), flights.join("b", 2, now=1)
+    assert list(flights) == [first, other]
+
+
 def test_a_reader_who_changed_something_does_not_join_what_began_before() -> None:
     flights: Flights[str, int] = Flights()
     first = flights.join("a", 1, now=5)

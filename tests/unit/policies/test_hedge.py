@@ -37,6 +37,35 @@ def test_what_is_usual_changes_with_the_last_answers() -> None:
     assert learnt([0.3] * 500 + [0.01] * (REMEMBERED + RENEWED)) == 0.01
 
 
+def test_the_oldest_answers_are_forgotten_first() -> None:
+    slowest = {"quantile": 0.999, "least": 0.0}
+    assert learnt([5.0] * RENEWED + [0.1] * (REMEMBERED + 10), **slowest) == 0.1
+    assert learnt([0.1] * REMEMBERED + [5.0] + [0.1] * (REMEMBERED + RENEWED), **slowest) == 0.1
+    assert learnt([0.1] * REMEMBERED + [5.0] + [0.1] * (REMEMBERED - 1), **slowest) == 5.0
+
+
+def test_it_is_worked_out_anew_with_every_twentieth_answer_and_no_sooner() -> None:
+    slowest = {"quantile": 0.999, "least": 0.0}
+    seen = [0.1] * 50 + [5.0]
+    assert learnt(seen + [0.1] * (RENEWED - 2), **slowest) == 0.1
+    assert learnt(seen + [0.1] * (RENEWED - 1), **slowest) == 5.0
+    again = seen + [0.1] * (RENEWED - 1) + [7.0]
+    assert learnt(again + [0.1] * (RENEWED - 2), **slowest) == 5.0
+    assert learnt(again + [0.1] * (RENEWED - 1), **slowest) == 7.0
+
+
+def test_the_quantile_is_taken_of_what_there_is() -> None:
+    seconds = [number / 100 for number in range(1, 51)]
+    assert learnt(seconds, quantile=1.0) == 0.5
+    assert learnt(seconds, quantile=0.999) == 0.5
+    assert learnt(seconds, quantile=0.5) == 0.26
+
+
+def test_more_than_are_remembered_cannot_be_asked_for() -> None:
+    assert learnt([0.1] * (REMEMBERED - 1), minimum=1000) is None
+    assert learnt([0.1] * REMEMBERED, minimum=1000) == 0.1
+
+
 @given(
     st.lists(st.floats(0.0, 10.0), min_size=50, max_size=600),
     st.floats(0.5, 0.999),

@@ -86,6 +86,14 @@ def test_the_budget_is_a_share_of_the_active_calls_and_never_below_its_least() -
     assert [budget.take(), budget.take()] == [True, False]
 
 
+def test_a_new_budget_counts_nobody() -> None:
+    budget = Budget(share=1.0, least=0)
+    assert (budget.active, budget.spent) == (0, 0)
+    assert not budget.take()
+    budget.active = 1
+    assert budget.take() and not budget.take()
+
+
 class BudgetMachine(RuleBasedStateMachine):
     @initialize(share=st.sampled_from([0.0, 0.2, 1.0]), least=st.integers(0, 4))
     def begin(self, share: float, least: int) -> None:

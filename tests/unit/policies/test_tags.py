@@ -34,3 +34,28 @@ def test_when_full_the_least_recently_used_becomes_unknown_not_unchanged() -> No
     stamps.learn({"c": 7})
     assert stamps.newest(["b"]) is None
     assert stamps.newest(["a", "c"]) == 7
+
+
+def test_what_a_name_stands_at_is_zero_while_nothing_is_known_of_it() -> None:
+    stamps = Stamps()
+    stamps.learn({"a": 5})
+    assert (stamps.of("a"), stamps.of("b")) == (5, 0)
+    assert stamps.newest(["b"]) is None, "to have asked is not to know"
+
+
+def test_by_default_ten_thousand_names_are_known() -> None:
+    stamps = Stamps()
+    stamps.learn({str(number): number for number in range(10_000)})
+    assert stamps.newest(["0"]) == 0
+    stamps.learn({"more": 1})
+    assert len(stamps) == 10_000
+    assert stamps.newest(["1"]) is None and stamps.newest(["0"]) == 0
+
+
+def test_a_name_spoken_of_again_is_kept_for_longer() -> None:
+    stamps = Stamps(2)
+    stamps.learn({"a": 1})
+    stamps.learn({"b": 1})
+    stamps.learn({"a": 2})
+    stamps.learn({"c": 1})
+    assert (stamps.newest(["a"]), stamps.newest(["b"])) == (2, None)

@@ -1,0 +1,142 @@
+"""Tests of the tests: a change to a policy is noticed by its unit tests, or somebody has said why it does no harm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from . import policies, trial
+from .trial import Mutant, Outcome
+
+ONE = Mutant("clock", "Clock.tick", "self.now += 1", "self.now -= 1")
+OTHER = Mutant("clock", "Clock.tick", "self.now += 1", "self.now = 1")
+LOST = Mutant("clock", "Clock.gone", "return 1", "return None")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", policies.MODULES)
+def test_every_mutant_of_a_policy_is_found_or_explained(
+    module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reasons = [one for one in trial.explained(policies.SURVIVORS) if one.module == module]
+    outcomes = policies.run(module, tmp_path)
+    head, *rows = trial.table(outcomes, reasons).splitlines()
+    with capsys.disabled():
+        print("", *([head] if module == policies.MODULES[0] else []), *rows[:-1], sep="\n")
+    verdict = trial.judge(outcomes, reasons)
+    told = [f"lives and nobody says why: {one}" for one in verdict.unexplained]
+    told += [f"is found, its explanation is not true any more: {one}" for one in verdict.untrue]
+    told += [f"is explained and not made any more: {one}" for one in verdict.gone]
+    assert not told, "\n".join(
+        [f"`python -m tests.mutants.policies {module}` prints entries for the list", *told]
+    )
+
+
+@pytest.mark.slow
+def test_a_test_that_looks_at_little_lets_mutants_live(tmp_path: Path) -> None:
+    root, folder = tmp_path / "root", tmp_path / "copy"
+    for path, text in {
+        "pyproject.toml": '[project]\nname = "small"\n',
+        "small/__init__.py": "",
+        "small/sum.py": """
+def add(one, other, told):
+    if other is None:
+        raise ValueError("nothing to add")
+    told.append(one)
+    return one + other
+
+
+def never(one):
+    return one
+""",
+        "tests/test_sum.py": """
+from small.sum import add
+
+
+def test_it_adds():
+    assert add(1, 0, []) == 1
+""",
+    }.items():
+        place = root / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    found = trial.run(
+        root,
+        folder,
+        copies=["small/*", "tests/*"],
+        source="small",
+        mutate="small/*.py",
+        tests="tests",
+        seconds=300,
+    )
+    words = {(one.mutant.function, one.mutant.was, one.mutant.now): one.word for one in found}
+    assert words["add", "return one + other", "return None"] == "killed"
+    assert words["add", "if other is None:", "if not (other is None):"] == "killed"
+    assert words["add", "return one + other", "return one - other"] == "survived"
+    assert words["add", "told.append(one)", "pass"] == "survived"
+    assert words["add", 'raise ValueError("nothing to add")', "pass"] == "survived"
+    assert words["never", "return one", "return None"] == "no tests"
+
+
+def test_tests_that_fail_without_a_mutant_are_no_trial(tmp_path: Path) -> None:
+    root, folder = tmp_path / "root", tmp_path / "copy"
+    (root / "small").mkdir(parents=True)
+    (root / "pyproject.toml").write_text("")
+    (root / "small" / "sum.py").write_text("def add(one):\n    return one + 1\n")
+    (root / "test_sum.py").write_text("from small.sum import add\n\ndef test_it():\n    assert add(1) == 3\n")
+    with pytest.raises(trial.TrialFailed, match="assert 2 == 3"):
+        trial.run(
+            root,
+            folder,
+            copies=["small/*", "test_*.py"],
+            source="small",
+            mutate="small/*.py",
+            tests="test_sum.py",
+            seconds=300,
+        )
+
+
+def test_who_lives_without_a_reason_and_who_is_found_in_spite_of_one_are_told() -> None:
+    verdict = trial.judge([Outcome(ONE, "survived"), Outcome(OTHER, "killed")], [OTHER, LOST])
+    assert verdict == trial.Verdict(unexplained=[ONE], untrue=[OTHER], gone=[LOST])
+    assert trial.judge([Outcome(ONE, "no tests")], []).unexplained == [ONE]
+    assert trial.judge([Outcome(ONE, "suspicious")], []).unexplained == [ONE]
+    assert trial.judge([Outcome(ONE, "survived")], [ONE]) == trial.Verdict([], [], [])
+
+
+def test_running_out_of_time_finds_a_mutant_and_disproves_no_reason() -> None:
+    late = [Outcome(ONE, "timeout"), Outcome(OTHER, "timeout")]
+    assert trial.judge(late, [OTHER]) == trial.Verdict([], [], [])
+
+
+def test_a_reason_holds_for_each_like_change_and_is_true_while_one_of_them_lives() -> None:
+    twice = [Outcome(ONE, "survived"), Outcome(ONE, "killed")]
+    assert trial.judge(twice, [ONE]) == trial.Verdict([], [], [])
+    assert trial.judge(reversed(twice), []).unexplained == [ONE]
+
+
+def test_the_table_counts_by_module_and_in_all() -> None:
+    outcomes = [Outcome(ONE, "survived"), Outcome(OTHER, "killed"), Outcome(LOST, "timeout")]
+    lines = [line.split() for line in trial.table(outcomes, [ONE]).splitlines()[1:]]
+    assert lines == [["clock", "3", "2", "1", "1", "66.7%"], ["all", "3", "2", "1", "1", "66.7%"]]
+
+
+@pytest.mark.parametrize("why", ["", "equivalent", "does no harm"])
+def test_a_reason_is_a_sentence(tmp_path: Path, why: str) -> None:
+    place = tmp_path / "list.toml"
+    entry = (
+        '[[survivor]]\nwhere = "clock.Clock.tick"\nwas = "self.now += 1"\nnow = "self.now -= 1"\nwhy = "{}"\n'
+    )
+    place.write_text(entry.format("Nobody reads it before it is set."))
+    assert trial.explained(place) == {ONE: "Nobody reads it before it is set."}
+    place.write_text(entry.format(why))
+    with pytest.raises(ValueError, match=r"clock\.Clock\.tick"):
+        trial.explained(place)
+    place.write_text(entry.format("Nobody reads it before it is set.") * 2)
+    with pytest.raises(ValueError, match=r"clock\.Clock\.tick"):
+        trial.explained(place)
+
+
+def test_the_list_of_the_policies_can_be_read() -> None:
+    assert {mutant.module for mutant in trial.explained(policies.SURVIVORS)} <= set(policies.MODULES)

@@ -1,0 +1,42 @@
+"""What is the same command: the stored key and the fingerprint, against digests worked out apart."""
+
+from __future__ import annotations
+
+import hashlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bff.policies.idempotency import fingerprint, key_hash
+
+
+def digest(*parts: bytes) -> str:
+    whole = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    return hashlib.sha256(whole).hexdigest()
+
+
+@given(st.tuples(*[st.text(max_size=5)] * 6))
+def test_a_key_is_one_persons_on_one_route(parts: tuple[str, ...]) -> None:
+    issuer, subject, client, method, route, key = parts
+    found = key_hash(issuer=issuer, subject=subject, client=client, method=method, route=route, key=key)
+    assert found == digest(*(part.encode() for part in parts))
+
+
+@given(
+    st.text(max_size=5),
+    st.binary(max_size=5),
+    st.binary(max_size=5),
+    st.text(max_size=5),
+    st.binary(max_size=5),
+)
+def test_a_fingerprint_is_made_of_all_that_was_sent(
+    method: str, path: bytes, query: bytes, kind: str, body: bytes
+) -> None:
+    found = fingerprint(method=method, raw_path=path, query=query, content_type=kind, body=body)
+    assert found == digest(method.encode(), path, query, kind.encode(), body)
+
+
+def test_what_moves_from_one_part_to_the_next_makes_another_command() -> None:
+    one = fingerprint(method="POST", raw_path=b"/a", query=b"bc", content_type="t", body=b"")
+    other = fingerprint(method="POST", raw_path=b"/ab", query=b"c", content_type="t", body=b"")
+    assert one != other and len(one) == 64

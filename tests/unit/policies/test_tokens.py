@@ -1,0 +1,232 @@
+"""What a JWT must be, judged without a key: each refusal for its own reason, each bound on both of its sides."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bff.policies import tokens
+from bff.policies.tokens import MAX_TOKEN, Parsed, TokenRefused, parse
+
+NOW = 1_800_000_000.0
+LEEWAY = 10.0
+
+
+def b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def token(header: Any = None, claims: Any = None, signature: bytes = b"signed") -> str:
+    parts = [
+        part if isinstance(part, bytes) else json.dumps(part).encode()
+        for part in (
+            {"alg": "ES256"} if header is None else header,
+            {"sub": "ada"} if claims is None else claims,
+        )
+    ]
+    return ".".join(b64(part) for part in [*parts, signature])
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    all_of_them = {"aud": "shop", "exp": NOW + 300, "iat": NOW - 5, "sub": "ada", **changes}
+    return {name: value for name, value in all_of_them.items() if value is not ...}
+
+
+def judge(subject: bool = True, **changes: Any) -> None:
+    tokens.judge_claims(claims(**changes), audience="shop", now=NOW, leeway=LEEWAY, subject=subject)
+
+
+def why(judged: Any, *arguments: Any, **named: Any) -> str:
+    with pytest.raises(TokenRefused) as refused:
+        judged(*arguments, **named)
+    return str(refused.value)
+
+
+NOT_ONE = "it is not a signed JWT"
+NOT_JSON = "it does not hold JSON"
+ALGORITHM = "its algorithm is not one that can be accepted"
+EXTENSION = "it asks for an extension that is not understood"
+KEY_ID = "its key id cannot be read"
+
+
+def test_a_token_is_taken_apart() -> None:
+    text = token({"alg": "RS256", "kid": "k1"}, {"iss": "https://i", "name": "é"}, b"\xff\xfe\x00\x01")
+    parsed = parse(text)
+    assert parsed.header == {"alg": "RS256", "kid": "k1"}
+    assert parsed.claims == {"iss": "https://i", "name": "é"}
+    assert parsed.signature == b"\xff\xfe\x00\x01"
+    assert parsed.signed == text.rpartition(".")[0].encode()
+    assert (parsed.algorithm, parsed.key_id) == ("RS256", "k1")
+    assert parse(token()).key_id is None
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_whatever_the_signature_is_it_comes_out_as_it_went_in(signature: bytes) -> None:
+    assert parse(token(signature=signature)).signature == signature
+
+
+def test_no_letter_at_the_end_of_a_part_is_taken_for_padding() -> None:
+    for last in range(0, 256, 4):
+        assert parse(token(signature=bytes([last, last, last]))).signature[2] == last
+    assert token(signature=b"\0\0\x17").endswith("AAAX")
+    assert parse(token(signature=b"\0\0\x17"))
+
+
+GOOD = token()
+HEAD, BODY, SIGNATURE = GOOD.split(".")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", NOT_ONE),
+        (f"{HEAD}.{BODY}", NOT_ONE),
+        (f"{GOOD}.x", NOT_ONE),
+        (f"{HEAD}.{BODY}.", NOT_ONE),
+        (f"{HEAD}=.{BODY}.{SIGNATURE}", NOT_ONE),
+        (f"{HEAD}.{BODY}.{SIGNATURE}\n", NOT_ONE),
+        (f"{HEAD}.{BODY}.{SIGNATURE}é", NOT_ONE),
+        (f"{HEAD}.{BODY}.+/aa", NOT_ONE),
+        (f"{HEAD}.{BODY}.a", NOT_ONE),
+        (f"{HEAD}.{BODY}.AB", NOT_ONE),
+        (token(header=b"{"), NOT_JSON),
+        (token(claims=b"\xff{}"), NOT_JSON),
+        (token(claims=b"[" * 5000), NOT_JSON),
+        (token(claims=b'{"exp": ' + b"9" * 5000 + b"}"), NOT_JSON),
+        (token(header=[]), "it does not hold a JSON object"),
+        (token(claims="text"), "it does not hold a JSON object"),
+        (token(claims=b'{"a": 1, "a": 1}'), "it names a member twice"),
+        (token(claims=b'{"a": {"b": 1, "b": 2}}'), "it names a member twice"),
+        (token(claims=b'{"exp": NaN}'), "it holds NaN, which is not JSON"),
+        (token(claims=b'{"exp": -Infinity}'), "it holds -Infinity, which is not JSON"),
+        (token(header={}), ALGORITHM),
+        (token(header={"alg": ["ES256"]}), ALGORITHM),
+        (token(header={"alg": "none"}), ALGORITHM),
+        (token(header={"alg": "HS256"}), ALGORITHM),
+        (token(header={"alg": "ES256", "crit": []}), EXTENSION),
+        (token(header={"alg": "ES256", "b64": True}), EXTENSION),
+        (token(header={"alg": "ES256", "kid": 1}), KEY_ID),
+        (token(header={"alg": "ES256", "kid": ""}), KEY_ID),
+        (token(header={"alg": "ES256", "kid": "k" * 257}), KEY_ID),
+    ],
+)
+def test_what_is_no_token_is_refused_for_its_own_reason(text: str, reason: str) -> None:
+    assert why(parse, text) == reason
+
+
+def test_a_key_id_of_256_characters_and_none_at_all_can_be_read() -> None:
+    assert parse(token(header={"alg": "ES256", "kid": "k" * 256})).key_id == "k" * 256
+    assert parse(token(header={"alg": "ES256", "kid": None})).key_id is None
+
+
+def test_a_token_of_just_eight_kilobytes_is_read_and_one_character_more_is_not() -> None:
+    # A body of a length at which both, the longest and the one beyond it, are whole base64.
+    body = next(body for body in (b64(b'{"a":"%s"}' % (b"x" * n)) for n in range(4)) if len(body) % 4 == 0)
+    longest = f"{HEAD}.{body}.".ljust(MAX_TOKEN, "A")
+    assert parse(longest)
+    assert why(parse, longest + "A") == "it is longer than 8 KB"
+
+
+def test_every_algorithm_with_two_keys_is_taken_and_no_other() -> None:
+    for name in tokens.ASYMMETRIC:
+        assert parse(token(header={"alg": name})).algorithm == name
+    assert not {"none", "HS256", "HS384", "HS512"} & tokens.ASYMMETRIC
+
+
+def parsed(header: dict[str, Any], said: dict[str, Any]) -> Parsed:
+    return Parsed(header, said, b"", b"")
+
+
+def test_the_issuer_is_a_text_that_says_something() -> None:
+    assert tokens.issuer_of(parsed({}, {"iss": "https://i"})) == "https://i"
+    for said in ({}, {"iss": ""}, {"iss": None}, {"iss": ["https://i"]}):
+        assert why(tokens.issuer_of, parsed({}, said)) == "it names no issuer"
+
+
+def test_one_kind_of_token_does_not_pass_for_another() -> None:
+    kinds = {
+        "at+jwt": tokens.ACCESS_TOKEN_TYPES,
+        "application/AT+JWT": tokens.ACCESS_TOKEN_TYPES,
+        "JWT": tokens.ID_TOKEN_TYPES,
+        "logout+jwt": tokens.LOGOUT_TOKEN_TYPES,
+    }
+    for typ, types in kinds.items():
+        tokens.judge_type(parsed({"typ": typ}, {}), types)
+    tokens.judge_type(parsed({}, {}), tokens.ID_TOKEN_TYPES)
+    for header in ({}, {"typ": "JWT"}, {"typ": "logout+jwt"}, {"typ": ["at+jwt"]}, {"typ": None}):
+        refused = why(tokens.judge_type, parsed(header, {}), tokens.ACCESS_TOKEN_TYPES)
+        assert refused == "it is another kind of token"
+    assert "at+jwt" not in tokens.ID_TOKEN_TYPES | tokens.LOGOUT_TOKEN_TYPES
+
+
+@pytest.mark.parametrize("said", [..., None, "", [], ["shop", 1], ["shop", ""], {"shop": True}, 7])
+def test_an_audience_that_cannot_be_read_is_refused(said: Any) -> None:
+    assert why(judge, aud=said) == "its audience cannot be read"
+
+
+def test_the_audience_is_ours_alone_or_among_others() -> None:
+    judge(aud="shop")
+    judge(aud=["bank", "shop"])
+    for said in ("bank", "shopping", ["bank"]):
+        assert why(judge, aud=said) == "it is for another audience"
+
+
+def test_the_clocks_may_differ_by_the_leeway_and_no_more() -> None:
+    judge(exp=NOW - LEEWAY + 0.5, iat=NOW + LEEWAY, nbf=NOW + LEEWAY)
+    assert why(judge, exp=NOW - LEEWAY) == "it has expired"
+    assert why(judge, iat=NOW + LEEWAY + 0.5) == "it was issued in the future"
+    assert why(judge, nbf=NOW + LEEWAY + 0.5) == "it is not valid yet"
+
+
+@pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
+@pytest.mark.parametrize("said", [None, "1800000300", True, 0, -1, 1e11, float("inf"), float("nan"), [1]])
+def test_a_moment_is_a_number_within_reason(name: str, said: Any) -> None:
+    assert why(judge, **{name: said}) == f"its {name} is missing or no moment in time"
+
+
+def test_expiry_and_issue_must_be_there_and_a_start_need_not() -> None:
+    judge()
+    assert why(judge, exp=...) == "its exp is missing or no moment in time"
+    assert why(judge, iat=...) == "its iat is missing or no moment in time"
+    assert tokens.expiry_of({"exp": 1}) == 1.0
+    assert tokens.expiry_of({"exp": 0.5}) == 0.5
+    assert tokens.expiry_of({"exp": 99_999_999_999}) == 99_999_999_999.0
+    assert isinstance(tokens.expiry_of({"exp": 7}), float)
+
+
+def test_a_subject_is_255_printable_ascii_characters_at_most() -> None:
+    judge(sub="a" * 255)
+    judge(sub="auth0|a b")
+    for said in (..., None, "", "  ", 7, "a" * 256):
+        assert why(judge, sub=said) == "it names no subject"
+    for said in ("ada\r\nX: y", "аda", "a\x7f", "a\x00"):
+        assert why(judge, sub=said) == "its subject holds characters that are not allowed"
+
+
+def test_where_no_subject_is_asked_for_one_that_is_there_is_judged_all_the_same() -> None:
+    judge(subject=False, sub=...)
+    judge(subject=False)
+    assert why(judge, subject=False, sub="") == "it names no subject"
+
+
+def test_by_default_a_subject_is_asked_for() -> None:
+    reason = why(tokens.judge_claims, claims(sub=...), audience="shop", now=NOW, leeway=LEEWAY)
+    assert reason == "it names no subject"
+
+
+def test_scopes_are_words_in_one_text() -> None:
+    assert tokens.scopes_of({"scope": "read  write read"}) == {"read", "write"}
+    assert tokens.scopes_of({}) == tokens.scopes_of({"scope": ""}) == frozenset()
+    for said in (["read"], None, 1):
+        assert why(tokens.scopes_of, {"scope": said}) == "its scope cannot be read"
+
+
+def test_a_page_sees_what_is_about_the_person_only() -> None:
+    protocol = "iss aud exp iat nbf jti nonce at_hash c_hash azp acr amr auth_time sid scope typ events cnf"
+    said = dict.fromkeys(protocol.split(), 1)
+    assert tokens.visible({**said, "sub": "ada", "name": "Ada"}) == {"sub": "ada", "name": "Ada"}
