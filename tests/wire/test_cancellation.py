@@ -1,6 +1,6 @@
 """A gateway's deadlines are cancellations: thousands of calls cut in the middle must leave nothing held.
 
-Stock httpx 0.28 fails this (encode/httpcore#1093); it is why both wires go over aiohttp's connections.
+Stock httpx 0.28 fails this (encode/httpcore#1093); it is why no wire goes over its connections.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bff import Call, Upstream, UpstreamError
 from bff.calls import Deadline, Scope, opened
 from bff.transport.aiohttp_wire import AiohttpWire
 from bff.transport.chain import Chain
+from bff.transport.h1_wire import H1Wire
 from bff.transport.httpx_wire import HttpxWire
 
 from ..lanes import lane
@@ -35,9 +36,9 @@ store = Store()
 CONNECTIONS = 10
 
 
-@pytest.mark.parametrize("kind", [AiohttpWire, HttpxWire])
+@pytest.mark.parametrize("kind", [H1Wire, AiohttpWire, HttpxWire])
 async def test_after_150_rounds_of_20_calls_cut_at_random_every_call_works_and_nothing_is_held(
-    kind: type[AiohttpWire | HttpxWire],
+    kind: type[H1Wire | AiohttpWire | HttpxWire],
 ) -> None:
     dice = random.Random(7)
 
