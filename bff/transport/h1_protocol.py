@@ -208,11 +208,9 @@ class Connection(asyncio.Protocol):
         if coding is not None and coding.lower() != "chunked":
             raise WireBroken("its transfer coding is unknown", dropped=False)
         if status == 204 or status == 304 or self._no_body:
-            # llhttp knows that 204 and 304 end here, but not that HEAD was asked. A 204 that speaks of a body may be
-            # followed by one.
-            self._keep = (
-                keep and not self._no_body and (status == 304 or (not coding and length in (None, "0")))
-            )
+            # llhttp knows that 204 and 304 end here, but not that HEAD was asked: it waits for the body it was told of.
+            # And a 204 that speaks of one may be followed by it.
+            self._keep = keep and (status == 304 or (coding is None and length in (None, "0")))
             self._until_close = False
             self._stage = _WHOLE if self._no_body else _BODY
         else:
