@@ -199,12 +199,14 @@ class Connection(asyncio.Protocol):
                 raise WireBroken("its interim answers are not to be trusted", dropped=False)
             return
         keep = parser.should_keep_alive()
-        version = parser.get_http_version()
-        if version != "1.1":
+        # Asking for the version costs as much as reading two fields; what llhttp keeps open without having been asked to
+        # is HTTP/1.1.
+        if not keep or coding is not None or "connection" in headers:
+            version = parser.get_http_version()
             # RFC 9112 section 6.1: a transfer coding in HTTP/1.0 is a fault in the framing.
-            if version != "1.0" or coding is not None:
+            if version not in ("1.0", "1.1") or (version == "1.0" and coding is not None):
                 raise WireBroken(f"HTTP/{version} or its framing is not spoken here", dropped=False)
-            keep = False
+            keep = keep and version == "1.1"
         if coding is not None and coding.lower() != "chunked":
             raise WireBroken("its transfer coding is unknown", dropped=False)
         if status == 204 or status == 304 or self._no_body:

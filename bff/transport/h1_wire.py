@@ -50,7 +50,7 @@ class H1Wire:
 
     async def send(self, request: Request) -> Answer:
         data = written(request, self._prefix, self._host)
-        connection = await self._take()
+        connection = self._idle_one() or await self._take()
         waiting = connection.ask(data, no_body=request.method == "HEAD")
         try:
             answer = await waiting
@@ -61,24 +61,27 @@ class H1Wire:
             return Answer(answer.status, answer.headers, decoded(answer.body, coding, self._max_body))
         return answer
 
+    def _idle_one(self) -> Connection | None:
+        while self._idle:
+            found, _ = self._idle.popitem()
+            # The sweep may be late.
+            if found.usable and asyncio.get_running_loop().time() - found.since < KEEP_ALIVE:
+                return found
+            found.abort()
+        return None
+
     async def _take(self) -> Connection:
-        """A usable connection, idle or new. Raises WireBroken, WireTimeout."""
-        loop = asyncio.get_running_loop()
+        """A usable connection: idle, new, or left by another call. Raises WireBroken, WireTimeout."""
         while not self._closed:
-            found: Connection | None = None
-            if self._idle:
-                found, _ = self._idle.popitem()
-                # The sweep may be late.
-                if loop.time() - found.since >= KEEP_ALIVE:
-                    found.abort()
-                    continue
-            elif self._taken < self._limit:
+            found = self._idle_one()
+            if found is not None:
+                return found
+            if self._taken < self._limit:
                 self._taken += 1
                 return await self._new()
-            else:
-                found = await self._turn(loop.create_future())
-                if found is None:
-                    return await self._new()
+            found = await self._turn(asyncio.get_running_loop().create_future())
+            if found is None:
+                return await self._new()
             if found.usable:
                 return found
         raise _closed()
