@@ -199,8 +199,7 @@ class Connection(asyncio.Protocol):
                 raise WireBroken("its interim answers are not to be trusted", dropped=False)
             return
         keep = parser.should_keep_alive()
-        # Asking for the version costs as much as reading two fields; what llhttp keeps open without having been asked to
-        # is HTTP/1.1.
+        # Asking for the version costs as much as reading two fields, and what llhttp keeps open of itself is 1.1.
         if not keep or coding is not None or "connection" in headers:
             version = parser.get_http_version()
             # RFC 9112 section 6.1: a transfer coding in HTTP/1.0 is a fault in the framing.
