@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from urllib.parse import urlsplit
 
 from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
@@ -91,14 +92,19 @@ def _longest(gateway: Gateway, service: str) -> float:
 
 
 def _limits(service: str, upstream: UpstreamSettings, deadline: float) -> Iterator[str]:
-    """Times that stand inside each other. Only what somebody has set is held against them: a default that is longer
-    than a short deadline is simply cut by it."""
+    """Times that stand inside each other, and a wire that cannot be. Only what somebody has set is held against them:
+    a default that is longer than a short deadline is simply cut by it."""
     name = f"BFF_UPSTREAMS__{service.upper()}"
     if "timeout" in upstream.model_fields_set and upstream.timeout > deadline:
         yield (
             f"{name}__TIMEOUT: one attempt may take {upstream.timeout:g} s, "
             f"but no request that calls it may take more than {deadline:g} s"
         )
+    tls = next(
+        (url for url in (upstream.url, *upstream.balance.urls) if urlsplit(url).scheme == "https"), None
+    )
+    if tls is not None and "wire" in upstream.model_fields_set and upstream.wire == "h1":
+        yield f"{name}__WIRE: h1 speaks no TLS and is not what calls {tls}; leave it out, or say aiohttp or httpx"
     breaker, bulkhead = upstream.breaker, upstream.bulkhead
     if breaker.slow is not None and breaker.slow > upstream.timeout:
         yield f"{name}__BREAKER__SLOW: an attempt ends after {upstream.timeout:g} s and cannot take {breaker.slow:g} s"

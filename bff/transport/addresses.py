@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from ..policies.balance import Address, Balance, How
 from ..policies.facts import Observer, ignore
 from .aiohttp_wire import AiohttpWire
+from .h1_wire import H1Wire
 from .httpx_wire import HttpxWire
 from .wire import Wire
 
@@ -31,14 +32,24 @@ LINGER = 60.0
 # A file or an answer of DNS with more addresses than this is a mistake.
 MOST = 256
 
-WireName = Literal["aiohttp", "httpx"]
+WireName = Literal["h1", "aiohttp", "httpx"]
 OpenWire = Callable[[str, str | None], Wire]
+_KINDS: dict[WireName, type[H1Wire | AiohttpWire | HttpxWire]] = {
+    "h1": H1Wire,
+    "aiohttp": AiohttpWire,
+    "httpx": HttpxWire,
+}
 
 
 def open_wire(name: WireName, *, connections: int, max_body: int) -> OpenWire:
-    """Makes a wire for (base address, IP address to connect to or None)."""
-    kind = AiohttpWire if name == "aiohttp" else HttpxWire
-    return lambda url, at: kind(url, connections=connections, max_body=max_body, at=at)
+    """Makes a wire for (base address, IP address to connect to or None). `h1` speaks no TLS: an https:// address gets
+    aiohttp's wire in its place."""
+
+    def opened(url: str, at: str | None) -> Wire:
+        kind = _KINDS["aiohttp" if name == "h1" and urlsplit(url).scheme == "https" else name]
+        return kind(url, connections=connections, max_body=max_body, at=at)
+
+    return opened
 
 
 @dataclass(frozen=True, slots=True)

@@ -325,6 +325,30 @@ def test_check_refuses_a_part_longer_than_its_whole_and_a_retry_without_a_key(
 
 
 @pytest.mark.parametrize(
+    ("url", "wire", "wrong"),
+    [
+        ("https://shelf.test", "h1", True),
+        ("https://shelf.test", None, False),
+        ("https://shelf.test", "aiohttp", False),
+        ("http://shelf.test", "h1", False),
+    ],
+)
+def test_check_names_a_wire_that_cannot_speak_to_its_address(
+    module: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    url: str,
+    wire: str | None,
+    wrong: bool,
+) -> None:
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__URL", url)
+    if wire is not None:
+        monkeypatch.setenv("BFF_UPSTREAMS__SHELF__WIRE", wire)
+    assert main(["check", f"{module}:good"]) == int(wrong)
+    assert ("BFF_UPSTREAMS__SHELF__WIRE: h1 speaks no TLS" in capsys.readouterr().err) == wrong
+
+
+@pytest.mark.parametrize(
     ("target", "why"),
     [
         ("no-colon", "write module:gateway"),

@@ -1,14 +1,17 @@
 """A gateway's deadlines are cancellations: thousands of calls cut in the middle must leave nothing held.
 
-Stock httpx 0.28 fails this (encode/httpcore#1093); it is why both wires go over aiohttp's connections.
+Stock httpx 0.28 fails this (encode/httpcore#1093); it is why no wire goes over its connections.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
+import uvloop
 from opentelemetry.trace import NoOpTracer
 from pydantic import BaseModel
 
@@ -16,6 +19,7 @@ from bff import Call, Upstream, UpstreamError
 from bff.calls import Deadline, Scope, opened
 from bff.transport.aiohttp_wire import AiohttpWire
 from bff.transport.chain import Chain
+from bff.transport.h1_wire import H1Wire
 from bff.transport.httpx_wire import HttpxWire
 
 from ..lanes import lane
@@ -35,10 +39,22 @@ store = Store()
 CONNECTIONS = 10
 
 
-@pytest.mark.parametrize("kind", [AiohttpWire, HttpxWire])
-async def test_after_150_rounds_of_20_calls_cut_at_random_every_call_works_and_nothing_is_held(
-    kind: type[AiohttpWire | HttpxWire],
+@pytest.mark.parametrize(
+    ("kind", "run"),
+    [
+        pytest.param(H1Wire, uvloop.run, id="h1-uvloop"),
+        pytest.param(H1Wire, asyncio.run, id="h1-asyncio", marks=pytest.mark.slow),
+        pytest.param(AiohttpWire, asyncio.run, id="aiohttp-asyncio"),
+        pytest.param(HttpxWire, asyncio.run, id="httpx-asyncio"),
+    ],
+)
+def test_after_150_rounds_of_20_calls_cut_at_random_every_call_works_and_nothing_is_held(
+    kind: type[H1Wire | AiohttpWire | HttpxWire], run: Callable[[Coroutine[Any, Any, None]], None]
 ) -> None:
+    run(rounds(kind))
+
+
+async def rounds(kind: type[H1Wire | AiohttpWire | HttpxWire]) -> None:
     dice = random.Random(7)
 
     async def sometimes_slow(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:

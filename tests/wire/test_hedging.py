@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pytest
 from opentelemetry.trace import NoOpTracer
@@ -18,9 +20,9 @@ from bff.calls import Deadline, Failed, Scope, opened
 from bff.policies.facts import Fact, Hedged
 from bff.policies.hedge import HedgeRule
 from bff.policies.retry import Budget
-from bff.transport.addresses import Addresses, open_wire
-from bff.transport.aiohttp_wire import AiohttpWire
+from bff.transport.addresses import Addresses, WireName, open_wire
 from bff.transport.chain import Chain
+from bff.transport.h1_wire import H1Wire
 from bff.transport.hedging import Hedging
 from bff.transport.lane import Lane
 
@@ -88,8 +90,21 @@ class Rig:
         return self.lane.budget.active, self.lane.budget.spent, self.lane.permits.bulkhead.used, pending
 
 
+class OpenRig(Protocol):
+    def __call__(
+        self, *, known: bool = True, budget: Budget | None = None
+    ) -> AbstractAsyncContextManager[Rig]: ...
+
+
+@pytest.fixture(params=["h1", "aiohttp"])
+def rig(request: pytest.FixtureRequest) -> OpenRig:
+    return functools.partial(_rig, request.param)
+
+
 @asynccontextmanager
-async def rig(*, known: bool = True, budget: Budget | None = None) -> AsyncIterator[Rig]:
+async def _rig(
+    wire_name: WireName, *, known: bool = True, budget: Budget | None = None
+) -> AsyncIterator[Rig]:
     """Two addresses, asked in turn, the first one first; a second copy goes out after 20 ms, whatever one slow
     answer of the ten learnt from took."""
     made: Rig
@@ -102,9 +117,9 @@ async def rig(*, known: bool = True, budget: Budget | None = None) -> AsyncItera
         return answer
 
     async with raw_server(server("a")) as a, raw_server(server("b")) as b:
-        one = lane(AiohttpWire("http://unused", connections=1, max_body=1), timeout=2.0, budget=budget)
+        one = lane(H1Wire("http://unused", connections=1, max_body=1), timeout=2.0, budget=budget)
         urls = [f"http://127.0.0.1:{b.port}", f"http://127.0.0.1:{a.port}"]
-        opener = open_wire("aiohttp", connections=20, max_body=1000)
+        opener = open_wire(wire_name, connections=20, max_body=1000)
         one.places = Addresses("store", urls, opener, how="round-robin", failures=1000)
         seen: list[Fact] = []
         one.hedge = Hedging(HedgeRule(quantile=0.5, least=0.02, minimum=10), observe=seen.append)
@@ -117,7 +132,7 @@ async def rig(*, known: bool = True, budget: Budget | None = None) -> AsyncItera
         await made.chain.close()
 
 
-async def test_a_slow_read_is_answered_by_a_second_copy_at_another_address() -> None:
+async def test_a_slow_read_is_answered_by_a_second_copy_at_another_address(rig: OpenRig) -> None:
     async with rig() as one:
         one.doing = {"a": [silent]}
         began = time.monotonic()
@@ -127,14 +142,14 @@ async def test_a_slow_read_is_answered_by_a_second_copy_at_another_address() -> 
         assert (one.hedged, one.held()) == ([True], (0, 0, 0, 0))
 
 
-async def test_the_second_copy_is_given_up_when_the_first_answers_after_all() -> None:
+async def test_the_second_copy_is_given_up_when_the_first_answers_after_all(rig: OpenRig) -> None:
     async with rig() as one:
         one.doing = {"a": [late(0.1)], "b": [silent]}
         assert await one.ask() == "a"
         assert (one.hedged, one.held()) == ([False], (0, 0, 0, 0))
 
 
-async def test_nothing_is_sent_twice_while_answers_come_as_usual_or_little_is_known() -> None:
+async def test_nothing_is_sent_twice_while_answers_come_as_usual_or_little_is_known(rig: OpenRig) -> None:
     async with rig() as one:
         for _ in range(20):
             await one.ask()
@@ -145,14 +160,14 @@ async def test_nothing_is_sent_twice_while_answers_come_as_usual_or_little_is_kn
         assert one.hedged == []
 
 
-async def test_a_write_is_never_hedged() -> None:
+async def test_a_write_is_never_hedged(rig: OpenRig) -> None:
     async with rig() as one:
         one.doing = {"a": [late(0.1)], "b": [late(0.1)]}
         await one.ask(store.make())
         assert sum(len(server.requests) for server in one.servers) == 1
 
 
-async def test_without_budget_there_is_no_second_copy() -> None:
+async def test_without_budget_there_is_no_second_copy(rig: OpenRig) -> None:
     async with rig(budget=Budget(0.0, 0)) as one:
         one.doing = {"a": [late(0.1)]}
         assert await one.ask() == "a"
@@ -160,21 +175,21 @@ async def test_without_budget_there_is_no_second_copy() -> None:
 
 
 @pytest.mark.parametrize("fails", [broken, late(0.02, broken)])
-async def test_a_second_copy_that_fails_is_forgotten(fails: Doing) -> None:
+async def test_a_second_copy_that_fails_is_forgotten(rig: OpenRig, fails: Doing) -> None:
     async with rig() as one:
         one.doing = {"a": [late(0.15)], "b": [fails]}
         assert await one.ask() == "a"
         assert one.hedged == [False]
 
 
-async def test_a_first_one_that_fails_late_waits_for_its_second_copy() -> None:
+async def test_a_first_one_that_fails_late_waits_for_its_second_copy(rig: OpenRig) -> None:
     async with rig() as one:
         one.doing = {"a": [late(0.06, broken)], "b": [late(0.15)]}
         assert await one.ask() == "b"
         assert (one.hedged, one.held()) == ([True], (0, 0, 0, 0))
 
 
-async def test_when_both_fail_the_first_ones_failure_is_told() -> None:
+async def test_when_both_fail_the_first_ones_failure_is_told(rig: OpenRig) -> None:
     async with rig() as one:
         one.doing = {"a": [late(0.06, broken)], "b": [late(0.1, broken)]}
         with pytest.raises(Failed):
@@ -182,7 +197,7 @@ async def test_when_both_fail_the_first_ones_failure_is_told() -> None:
         assert one.held() == (0, 0, 0, 0)
 
 
-async def test_a_deadline_and_a_cancellation_end_both() -> None:
+async def test_a_deadline_and_a_cancellation_end_both(rig: OpenRig) -> None:
     async with rig() as one:
         one.doing = {"a": [silent, silent], "b": [silent, silent]}
         with pytest.raises(UpstreamError):
@@ -195,7 +210,7 @@ async def test_a_deadline_and_a_cancellation_end_both() -> None:
         assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("hedge")]
 
 
-async def test_nothing_is_held_after_a_storm_of_slow_and_cancelled_reads() -> None:
+async def test_nothing_is_held_after_a_storm_of_slow_and_cancelled_reads(rig: OpenRig) -> None:
     dice = random.Random(5)
 
     async def chance(writer: asyncio.StreamWriter, name: str) -> None:

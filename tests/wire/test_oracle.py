@@ -161,13 +161,13 @@ async def ask(client: aiohttp.ClientSession, number: int) -> Seen:
         return Seen(answer.status, headers, await answer.json(content_type=None), time.monotonic() - began)
 
 
-async def judged(redis_url: str, count: int, seed: int) -> list[str]:
+async def judged(redis_url: str, count: int, seed: int, wire: str = "h1") -> list[str]:
     """Everything wrong in `count` random cases."""
     dice = random.Random(seed)
     cases = {number: draw(dice, number) for number in range(count)}
     wrong: list[str] = []
     left = iter(cases.items())
-    async with running(redis_url, cases) as (_, client):
+    async with running(redis_url, cases, wire=wire) as (_, client):
 
         async def worker() -> None:
             for number, case in left:
@@ -218,8 +218,9 @@ class Stalls:
         return time.monotonic() - self._last < seconds + STALL
 
 
-async def test_400_random_screens_are_answered_as_the_contract_says(redis_url: str) -> None:
-    wrong = await judged(redis_url, 400, seed=1)
+@pytest.mark.parametrize("wire", ["h1", "aiohttp", "httpx"])
+async def test_400_random_screens_are_answered_as_the_contract_says(redis_url: str, wire: str) -> None:
+    wrong = await judged(redis_url, 400, seed=1, wire=wire)
     assert wrong == []
 
 
@@ -268,9 +269,10 @@ async def cancelled_at_random(gateway: Gateway, count: int, dice: random.Random)
     return cut
 
 
-async def _nothing_is_held_after(redis_url: str, count: int) -> None:
+async def _nothing_is_held_after(redis_url: str, count: int, wire: str = "h1") -> None:
     dice = random.Random(3)
-    async with running(redis_url, {0: Case((Plan("p", "ok", True, True, None),), True)}) as (gateway, client):
+    cases = {0: Case((Plan("p", "ok", True, True, None),), True)}
+    async with running(redis_url, cases, wire=wire) as (gateway, client):
         await ask(client, 0)
         await cancelled_at_random(gateway, min(2_000, count // 2), dice)
         await asyncio.sleep(0.3)
@@ -296,8 +298,9 @@ async def _nothing_is_held_after(redis_url: str, count: int) -> None:
         assert {one.status for one in results} == {200}, "every permit and connection is free again"
 
 
-async def test_nothing_is_held_after_4_000_cancelled_calls(redis_url: str) -> None:
-    await _nothing_is_held_after(redis_url, 4_000)
+@pytest.mark.parametrize("wire", ["h1", "aiohttp"])
+async def test_nothing_is_held_after_4_000_cancelled_calls(redis_url: str, wire: str) -> None:
+    await _nothing_is_held_after(redis_url, 4_000, wire)
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
 
 import pytest
 from opentelemetry.trace import NoOpTracer
@@ -14,8 +15,8 @@ from pydantic import BaseModel
 
 from bff import Call, Missing, Principal, Upstream, UpstreamError, optional
 from bff.calls import CircuitOpen, Deadline, Refused, Scope, Unreachable, opened
+from bff.transport.addresses import WireName, open_wire
 from bff.transport.chain import Chain
-from bff.transport.httpx_wire import HttpxWire
 from bff.transport.lane import Lane
 
 from ..conftest import free_port
@@ -82,17 +83,30 @@ async def _misbehave(path: str, head: bytes, writer: asyncio.StreamWriter) -> No
             writer.close()
 
 
-@asynccontextmanager
-async def chain_to(
-    port: int, *, failures: int = 1000, timeout: float = 0.5
-) -> AsyncIterator[tuple[Chain, Lane]]:
-    wire = HttpxWire(f"http://127.0.0.1:{port}", connections=10, max_body=20_000)
-    one = lane(wire, failures=failures, open_for=60.0, timeout=timeout)
-    chain = Chain({"store": one}, NoOpTracer())
-    try:
-        yield chain, one
-    finally:
-        await chain.close()
+class ChainTo(Protocol):
+    def __call__(
+        self, port: int, *, failures: int = 1000, timeout: float = 0.5
+    ) -> AbstractAsyncContextManager[tuple[Chain, Lane]]:
+        """A chain whose only upstream is at this port, over the wire the test runs with."""
+
+
+@pytest.fixture(params=["h1", "aiohttp", "httpx"])
+def chain_to(request: pytest.FixtureRequest) -> ChainTo:
+    wire_name: WireName = request.param
+
+    @asynccontextmanager
+    async def made(
+        port: int, *, failures: int = 1000, timeout: float = 0.5
+    ) -> AsyncIterator[tuple[Chain, Lane]]:
+        wire = open_wire(wire_name, connections=10, max_body=20_000)(f"http://127.0.0.1:{port}", None)
+        one = lane(wire, failures=failures, open_for=60.0, timeout=timeout)
+        chain = Chain({"store": one}, NoOpTracer())
+        try:
+            yield chain, one
+        finally:
+            await chain.close()
+
+    return made
 
 
 def scope(chain: Chain, seconds: float = 1.0, mutation: str | None = None) -> Scope:
@@ -127,7 +141,7 @@ def scope(chain: Chain, seconds: float = 1.0, mutation: str | None = None) -> Sc
     ],
 )
 async def test_each_fault_becomes_its_word_and_names_the_owner_in_time(
-    how: str, reason: str, retry_after: float | None
+    chain_to: ChainTo, how: str, reason: str, retry_after: float | None
 ) -> None:
     async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
         began = time.monotonic()
@@ -140,20 +154,20 @@ async def test_each_fault_becomes_its_word_and_names_the_owner_in_time(
             assert (await store.thing("ok")).name == "good", "the next call is unharmed"
 
 
-async def test_a_refused_connection_is_unreachable_at_once() -> None:
+async def test_a_refused_connection_is_unreachable_at_once(chain_to: ChainTo) -> None:
     async with chain_to(free_port()) as (chain, _):
         with opened(scope(chain)), pytest.raises(Unreachable):
             await store.thing("ok")
 
 
-async def test_a_refusal_keeps_the_services_own_problem() -> None:
+async def test_a_refusal_keeps_the_services_own_problem(chain_to: ChainTo) -> None:
     async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
         with opened(scope(chain)), pytest.raises(Refused) as raised:
             await store.thing("404")
         assert (raised.value.status, raised.value.problem["code"]) == (404, "no-such")
 
 
-async def test_the_breaker_opens_and_then_nothing_is_sent() -> None:
+async def test_the_breaker_opens_and_then_nothing_is_sent(chain_to: ChainTo) -> None:
     async with raw_server(_misbehave) as server, chain_to(server.port, failures=3) as (chain, upstream):
         with opened(scope(chain)):
             for _ in range(3):
@@ -167,7 +181,7 @@ async def test_the_breaker_opens_and_then_nothing_is_sent() -> None:
             assert upstream.circuit == "open"
 
 
-async def test_a_caller_in_a_hurry_does_not_open_the_breaker() -> None:
+async def test_a_caller_in_a_hurry_does_not_open_the_breaker(chain_to: ChainTo) -> None:
     async with raw_server(_misbehave) as server, chain_to(server.port, failures=1) as (chain, upstream):
         with opened(scope(chain)):
             part = await optional(store.thing("silent"), within=0.05)
@@ -175,7 +189,7 @@ async def test_a_caller_in_a_hurry_does_not_open_the_breaker() -> None:
             assert upstream.circuit == "closed"
 
 
-async def test_nothing_is_sent_when_the_deadline_has_passed() -> None:
+async def test_nothing_is_sent_when_the_deadline_has_passed(chain_to: ChainTo) -> None:
     async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
         with opened(scope(chain, seconds=0.0)):
             part = await optional(store.thing("ok"))
@@ -191,7 +205,7 @@ def header(server: RawServer, name: str) -> str | None:
     return None
 
 
-async def test_headers_are_built_from_the_scope_and_nothing_else() -> None:
+async def test_headers_are_built_from_the_scope_and_nothing_else(chain_to: ChainTo) -> None:
     async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
         with opened(scope(chain, mutation="click-1")):
             await store.make("ok")
@@ -214,7 +228,7 @@ async def test_headers_are_built_from_the_scope_and_nothing_else() -> None:
             assert header(server, "authorization") is None
 
 
-async def test_a_keyed_write_on_a_connection_just_closed_is_sent_once_more() -> None:
+async def test_a_keyed_write_on_a_connection_just_closed_is_sent_once_more(chain_to: ChainTo) -> None:
     drops = iter([False, True, False])
 
     async def drop_second(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -230,7 +244,7 @@ async def test_a_keyed_write_on_a_connection_just_closed_is_sent_once_more() -> 
         assert len(server.requests) == 3
 
 
-async def test_an_unkeyed_write_is_never_sent_twice() -> None:
+async def test_an_unkeyed_write_is_never_sent_twice(chain_to: ChainTo) -> None:
     async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
         with opened(scope(chain)), pytest.raises(Unreachable):
             await store.make("close")

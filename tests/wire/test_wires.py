@@ -1,4 +1,4 @@
-"""Both wires keep the port's promises: the same answers, the same three errors, no cookies, nothing sent twice."""
+"""All wires keep the port's promises: the same answers, the same three errors, no cookies, nothing sent twice."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bff.transport.aiohttp_wire import AiohttpWire
+from bff.transport.h1_wire import H1Wire
 from bff.transport.httpx_wire import HttpxWire
 from bff.transport.wire import Request, Wire, WireBroken, WireTooLarge
 
 from ..conftest import free_port
 from .upstream import RawServer, http, raw_server
 
+KINDS = (H1Wire, AiohttpWire, HttpxWire)
 GOOD = b'{"name":"good"}'
 JSON = "content-type: application/json\r\n"
 BYTES = {
@@ -57,7 +59,7 @@ async def server() -> AsyncIterator[RawServer]:
         yield running
 
 
-@pytest.fixture(params=[AiohttpWire, HttpxWire])
+@pytest.fixture(params=KINDS)
 async def wire(request: pytest.FixtureRequest, server: RawServer) -> AsyncIterator[Wire]:
     made: Wire = request.param(f"http://127.0.0.1:{server.port}", connections=4, max_body=20_000)
     yield made
@@ -143,7 +145,7 @@ async def test_a_cancelled_call_frees_its_connection(wire: Wire, server: RawServ
 
 
 async def test_a_base_address_may_have_a_path_in_front(server: RawServer) -> None:
-    for kind in (AiohttpWire, HttpxWire):
+    for kind in KINDS:
         wire = kind(f"http://127.0.0.1:{server.port}/v1", connections=4, max_body=20_000)
         for target in ("/a%2Fb?q=%C3%A9", "/a"):
             assert (await wire.send(get(target))).status == 200
@@ -152,7 +154,7 @@ async def test_a_base_address_may_have_a_path_in_front(server: RawServer) -> Non
 
 
 async def test_a_name_can_be_pinned_to_an_address(server: RawServer) -> None:
-    for kind in (AiohttpWire, HttpxWire):
+    for kind in KINDS:
         wire = kind(f"http://stock.invalid:{server.port}", connections=4, max_body=20_000, at="127.0.0.1")
         assert (await wire.send(get("/ok"))).status == 200
         assert b"stock.invalid" in server.requests[-1]

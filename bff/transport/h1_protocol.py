@@ -1,0 +1,279 @@
+"""One plain HTTP/1.1 connection: one request out, one whole answer in, then the next.
+
+httptools (llhttp in its strict form) takes the answer apart; here stands what it leaves open: how large head and body
+may be, which framing is believed (RFC 9112 section 6.3), and when a connection may be used again. Whatever is ambiguous
+is refused and closes the connection. An answer is whole or an error; never more, never a part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from httptools import HttpParserError, HttpResponseParser
+
+from .wire import Answer, WireBroken, WireError, WireTooLarge
+
+# Bytes of an answer's head, interim answers before it included; and the bytes in a row of a body's framing (chunk
+# extensions, trailers) that bring nothing of the body.
+MAX_HEAD = 65_536
+MAX_FIELDS = 256
+MAX_INTERIM = 16
+
+# Names of fields as they came, and in lower case: a service sends the same few again and again.
+_NAMES: dict[bytes, str] = {}
+_NAMES_AT_MOST = 1024
+_NAME_AT_MOST = 64
+
+_IDLE, _HEAD, _BODY, _WHOLE = range(4)
+
+
+class Pool(Protocol):
+    """Where a connection belongs."""
+
+    def give(self, connection: Connection) -> None:
+        """Its answer is whole and it may be used again."""
+
+    def lost(self, connection: Connection) -> None:
+        """Its socket is closed; told once of each connection that joined."""
+
+
+class Connection(asyncio.Protocol):
+    """max_body: bytes of an answer's body, its framing taken off. `since`: loop time at which it became idle."""
+
+    __slots__ = (
+        "_answered", "_body", "_closed", "_fields", "_headers", "_interim", "_keep", "_left", "_loop", "_max_body",
+        "_more", "_no_body", "_parser", "_pool", "_size", "_stage", "_status", "_transport", "_until_close", "_used",
+        "_waiting", "since",
+    )  # fmt: skip
+
+    def __init__(self, max_body: int) -> None:
+        self._pool: Pool | None = None
+        self._max_body = max_body
+        self._loop = asyncio.get_running_loop()
+        self._parser = HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._waiting: asyncio.Future[Answer] | None = None
+        self._used = False
+        self._closed = False
+        self._stage = _IDLE
+        self.since = 0.0
+
+    @property
+    def usable(self) -> bool:
+        """Open, and nothing is asked on it."""
+        return self._transport is not None and self._waiting is None
+
+    def ask(self, request: bytes, *, no_body: bool) -> asyncio.Future[Answer]:
+        """Send it; only on a usable connection. no_body: the method is HEAD.
+
+        The future gets the answer, or WireBroken or WireTooLarge. Whoever stops waiting calls `give_up`.
+        """
+        transport = self._transport
+        if transport is None or self._waiting is not None:
+            raise RuntimeError("the connection is not usable")
+        self._no_body = no_body
+        self._stage = _HEAD
+        self._answered = False
+        self._left = MAX_HEAD
+        self._interim = 0
+        self._size = 0
+        self._body = b""
+        self._more: bytearray | None = None
+        self._waiting = waiting = self._loop.create_future()
+        transport.write(request)
+        return waiting
+
+    def give_up(self, waiting: asyncio.Future[Answer]) -> None:
+        """Nobody wants this answer any more: close the connection, unless the answer is already whole."""
+        if self._waiting is waiting:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close it at once, or as soon as it opens. A caller that still waits is told that it broke."""
+        self._closed = True
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+
+    def join(self, pool: Pool) -> None:
+        """It is open and the pool's from now on: `pool` is told when its socket is closed."""
+        self._pool = pool
+
+    # What the transport says.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # a TCP transport both reads and writes
+        if self._closed:
+            self.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiting is None:
+            # Nobody asked: whatever it is, it must not become the next one's answer.
+            self.abort()
+            return
+        self._answered = True
+        try:
+            if self._stage == _HEAD:
+                self._feed_head(data)
+            else:
+                size = self._size
+                self._parser.feed_data(data)
+                self._left = MAX_HEAD if self._size > size else self._left - len(data)
+                if self._left < 0 and self._stage == _BODY:
+                    raise WireBroken("the framing of its answer is too large", dropped=False)
+        except HttpParserError as error:
+            # What follows a whole answer does not make it less so; it only ends the connection.
+            self._keep = False
+            if self._stage != _WHOLE:
+                why = error.__context__
+                if not isinstance(why, WireError):
+                    why = WireBroken(f"no valid HTTP answer: {error}", dropped=False)
+                self._fail(why)
+        except WireError as error:
+            self._fail(error)
+        if self._stage == _WHOLE:
+            self._finish()
+
+    def _feed_head(self, data: bytes) -> None:
+        """Where a head ends may not depend on how it was cut into pieces."""
+        left = self._left
+        if len(data) <= left:
+            self._parser.feed_data(data)
+            self._left = left - len(data) if self._stage == _HEAD else MAX_HEAD
+            return
+        self._parser.feed_data(data[:left])
+        if self._stage == _HEAD:
+            raise WireBroken(f"the head of its answer has more than {MAX_HEAD} bytes", dropped=False)
+        self._left = MAX_HEAD
+        self._parser.feed_data(data[left:])
+
+    def eof_received(self) -> None:
+        if self._waiting is not None and self._stage == _BODY and self._until_close:
+            self._stage = _WHOLE
+            self._finish()
+        # Half-open connections are of no use, and closing gently would wait for what is still to be written.
+        self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        detail = "it closed the connection" if exc is None else type(exc).__name__
+        self._fail(WireBroken(detail, dropped=self._used and not self._answered) if self._waiting else None)
+        # The parser holds this object's own methods.
+        del self._parser
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.lost(self)
+
+    # What the parser says.
+
+    def on_message_begin(self) -> None:
+        if self._stage == _WHOLE:
+            raise WireBroken("something follows the answer", dropped=False)
+        self._headers: dict[str, str] = {}
+        self._fields = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        if self._fields > MAX_FIELDS:
+            raise WireBroken(f"its answer has more than {MAX_FIELDS} header fields", dropped=False)
+        if self._stage != _HEAD:
+            # A trailer: read over, never merged into the head (RFC 9110 section 6.5.1).
+            return
+        key = _NAMES.get(name) or _name(name)
+        text = value.strip(b" \t").decode("latin-1")
+        headers = self._headers
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+
+    def on_headers_complete(self) -> None:
+        parser, headers = self._parser, self._headers
+        status = parser.get_status_code()
+        length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+        if status < 200:
+            self._interim += 1
+            if status < 100 or status == 101:
+                raise WireBroken(
+                    "it switched protocols" if status == 101 else "no such status", dropped=False
+                )
+            if length is not None or coding is not None or self._interim > MAX_INTERIM:
+                raise WireBroken("its interim answers are not to be trusted", dropped=False)
+            return
+        keep = parser.should_keep_alive()
+        # Asking for the version costs as much as reading two fields, and what llhttp keeps open of itself is 1.1.
+        if not keep or coding is not None or "connection" in headers:
+            version = parser.get_http_version()
+            # RFC 9112 section 6.1: a transfer coding in HTTP/1.0 is a fault in the framing.
+            if version not in ("1.0", "1.1") or (version == "1.0" and coding is not None):
+                raise WireBroken(f"HTTP/{version} or its framing is not spoken here", dropped=False)
+            keep = keep and version == "1.1"
+        if coding is not None and coding.lower() != "chunked":
+            raise WireBroken("its transfer coding is unknown", dropped=False)
+        if status == 204 or status == 304 or self._no_body:
+            # llhttp knows that 204 and 304 end here, but not that HEAD was asked: it waits for the body it was told of.
+            # And a 204 that speaks of one may be followed by it.
+            self._keep = keep and (status == 304 or (coding is None and length in (None, "0")))
+            self._until_close = False
+            self._stage = _WHOLE if self._no_body else _BODY
+        else:
+            if length is not None and int(length) > self._max_body:
+                raise WireTooLarge(f"more than {self._max_body} bytes")
+            self._keep = keep
+            self._until_close = length is None and coding is None
+            self._stage = _BODY
+        self._status = status
+
+    def on_body(self, data: bytes) -> None:
+        if self._stage != _BODY:
+            raise WireBroken("something follows the answer", dropped=False)
+        self._size += len(data)
+        if self._size > self._max_body:
+            raise WireTooLarge(f"more than {self._max_body} bytes")
+        if not self._body:
+            self._body = data
+        elif self._more is None:
+            # One buffer, so that a body in pieces of a byte takes no more room than its bytes.
+            self._more = bytearray(self._body)
+            self._more += data
+        else:
+            self._more += data
+
+    def on_message_complete(self) -> None:
+        if self._stage == _BODY:
+            self._stage = _WHOLE
+
+    # How an exchange ends.
+
+    def _finish(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        self._stage = _IDLE
+        self._used = True
+        if waiting is not None and not waiting.done():
+            body = self._body if self._more is None else bytes(self._more)
+            waiting.set_result(Answer(self._status, self._headers, body))
+        self._body, self._more = b"", None
+        transport, pool = self._transport, self._pool
+        # A service that answers before it has read the whole request leaves the rest of it in our buffer.
+        if (
+            self._keep
+            and transport is not None
+            and pool is not None
+            and not transport.is_closing()
+            and not transport.get_write_buffer_size()
+        ):
+            pool.give(self)
+        else:
+            self.abort()
+
+    def _fail(self, why: WireError | None) -> None:
+        waiting, self._waiting = self._waiting, None
+        self._stage = _IDLE
+        if waiting is not None and why is not None and not waiting.done():
+            waiting.set_exception(why)
+        self.abort()
+
+
+def _name(name: bytes) -> str:
+    text = name.decode("latin-1").lower()
+    if len(_NAMES) < _NAMES_AT_MOST and len(name) <= _NAME_AT_MOST:
+        _NAMES[name] = text
+    return text

@@ -1,0 +1,69 @@
+"""A request as bytes of HTTP/1.1, or a refusal: nothing in it can end a line, begin a header or frame a body.
+
+What cannot be written raises ValueError. It is the caller's mistake and says nothing about the service.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .wire import Request
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# The wire frames the body and keeps the connection; a second opinion would be the services' to choose from.
+_OURS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# Names found good before.
+_GOOD: set[str] = set()
+_GOOD_AT_MOST = 256
+# RFC 9110 section 8.6: where a body has a meaning, its absence is said.
+_BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
+
+
+def written(request: Request, prefix: str, host: str) -> bytes:
+    """Head and body in one piece. prefix: path in front of the target; host: the Host header's value.
+
+    Raises ValueError for a target, name or value that does not fit into its line.
+    """
+    method, body = request.method, request.body
+    target = prefix + request.target
+    if not (target.isascii() and target.isprintable() and target[:1] == "/" and " " not in target):
+        raise ValueError("the target is no escaped path and query")
+    if not (method.isascii() and method.isalpha()):
+        raise ValueError("the method is no token")
+    lines = [f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n"]
+    for name, value in request.headers.items():
+        if name not in _GOOD:
+            _check(name)
+        lines.append(f"{name}: {value}\r\n")
+    if body is not None:
+        lines.append(f"content-length: {len(body)}\r\n")
+    elif method in _BODY_EXPECTED:
+        lines.append("content-length: 0\r\n")
+        body = b""
+    ends = len(lines) + 1
+    text = "".join(lines)
+    if text.count("\r") != ends or text.count("\n") != ends or "\0" in text:
+        raise ValueError("a header's value has a line's end or a zero byte in it")
+    head = text.encode("latin-1")
+    return b"%b\r\n%b" % (head, body) if body else head + b"\r\n"
+
+
+def _check(name: str) -> None:
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is no header's name")
+    if name.lower() in _OURS:
+        raise ValueError(f"{name!r} is the wire's own header")
+    if len(_GOOD) < _GOOD_AT_MOST:
+        _GOOD.add(name)
