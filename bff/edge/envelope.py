@@ -70,6 +70,7 @@ class Envelope:
                 log.warning(
                     "a correlation id that is not a UUID was replaced", extra={"fields": {"was": inbound}}
                 )
+            scope["bff.send"] = send
             answer = _Answer(send, correlation)
             try:
                 await self._app(scope, receive, answer.send)

@@ -97,6 +97,7 @@ class Runtime:
             drain=live.drain,
             keep=live.keep,
             ended=self._forget,
+            living=SessionStore(self.link).living,
         )
         self.ingester = Ingester(
             self.link,
