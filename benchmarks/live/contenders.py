@@ -97,7 +97,11 @@ http {{
 
 
 def _nchan_missing() -> str | None:
-    return None if NGINX and NCHAN.exists() else "nginx with nchan is not here: apt-get install libnginx-mod-nchan"
+    return (
+        None
+        if NGINX and NCHAN.exists()
+        else "nginx with nchan is not here: apt-get install libnginx-mod-nchan"
+    )
 
 
 def _nchan_version() -> str:
@@ -111,7 +115,10 @@ def _nchan_version() -> str:
 def _better_sse(around: Surroundings, port: int) -> Command:
     if not (HERE / "node" / "node_modules").exists():
         subprocess.run(
-            [str(NPM), "ci", "--silent", "--no-audit", "--no-fund"], cwd=HERE / "node", check=True, timeout=300
+            [str(NPM), "ci", "--silent", "--no-audit", "--no-fund"],
+            cwd=HERE / "node",
+            check=True,
+            timeout=300,
         )
     return [str(NODE), str(HERE / "node" / "server.js"), str(port)], {"NODE_ENV": "production"}
 
@@ -124,7 +131,18 @@ def _better_sse_version() -> str:
 
 def _handwritten(around: Surroundings, port: int) -> Command:
     command = [sys.executable, "-m", "uvicorn", "benchmarks.live.handwritten:app", "--port", str(port)]
-    return [*command, "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--backlog", "4096", "--timeout-keep-alive", "600"], {}
+    return [
+        *command,
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+        "--no-access-log",
+        "--backlog",
+        "4096",
+        "--timeout-keep-alive",
+        "600",
+    ], {}
 
 
 ALL = (
@@ -137,7 +155,9 @@ ALL = (
         everybody="/bff/live?value=tick/all",
         ready="event: snapshot",
         publisher=lambda around, port: ThroughRedis(around.redis),
-        versions=lambda: f"uvicorn {version('uvicorn')}, uvloop {version('uvloop')}, hiredis {version('hiredis')}",
+        versions=lambda: (
+            f"uvicorn {version('uvicorn')}, uvloop {version('uvloop')}, hiredis {version('hiredis')}"
+        ),
         tokens=True,
         tasks="/tasks",
     ),

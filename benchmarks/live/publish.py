@@ -95,7 +95,14 @@ class OverHttp:
         self._n += 1
         data = {"n": self._n, "t": time.monotonic_ns(), "kind": "own", "pad": _PAD}
         # As long as what the gateway sends.
-        saga = {"id": "o1", "type": "order", "status": "RUNNING", "step": None, "attempt": 1, "version": self._n}
+        saga = {
+            "id": "o1",
+            "type": "order",
+            "status": "RUNNING",
+            "step": None,
+            "attempt": 1,
+            "version": self._n,
+        }
         saga |= {"reason": None, "mutation": None, "at": AT, "data": data, "traceparent": None}
         body = json.dumps(saga, separators=(",", ":")).encode()
         path = self._path.format(u=user)
@@ -112,7 +119,11 @@ class OverHttp:
         if head[9:10] != b"2":
             raise RuntimeError(f"not published: {head.decode()}")
         length = next(
-            (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")),
+            (
+                int(line.split(b":")[1])
+                for line in head.lower().split(b"\r\n")
+                if line.startswith(b"content-length")
+            ),
             0,
         )
         await reader.readexactly(length)

@@ -48,6 +48,13 @@ class Envelope:
         self._public_url = public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answered_by(scope, receive, send)
+        # A stream stays for minutes: by now its request is told and measured, and what that took is let go.
+        stay = scope.pop("bff.stay", None)
+        if stay is not None:
+            await stay()
+
+    async def _answered_by(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.monotonic()
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         inbound = next(

@@ -22,14 +22,13 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 class Inline:
     """Under uvicorn. cycle: the request whose `send` it is."""
 
-    __slots__ = ("_cycle", "_send")
+    __slots__ = ("_cycle",)
 
     def __init__(self, cycle: Any) -> None:  # uvicorn's two cycles share no type
         self._cycle = cycle
-        self._send = cycle.send
 
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
-        step = self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
+        step = self._cycle.send({"type": "http.response.body", "body": chunk, "more_body": not last})
         try:
             step.send(None)
         except StopIteration:
@@ -41,7 +40,7 @@ class Inline:
         return False
 
     async def send(self, chunk: bytes, *, last: bool = False) -> None:
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
+        await self._cycle.send({"type": "http.response.body", "body": chunk, "more_body": not last})
 
     def abort(self) -> None:
         self._cycle.transport.abort()

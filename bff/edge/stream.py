@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qsl
 
@@ -47,16 +48,31 @@ async def live(
         await send({"type": "http.response.body", "body": b""})
         return
     await send({"type": "http.response.body", "body": _FIRST, "more_body": True})
-    # Every layer has seen the head; what follows may pass them by, down to the first that is not ours.
-    out = outlet(scope.get("bff.send", send))
+    after = _after(scope, query)
+    if "bff.send" in scope:
+        # Every layer has seen the head. What follows passes them by, and stays when they have returned.
+        scope["bff.stay"] = partial(_stay, receive, scope["bff.send"], principal, after, names, hub)
+        # Minutes of somebody's cookies and tokens, times thousands of streams.
+        scope["headers"].clear()
+    else:
+        await _stay(receive, send, principal, after, names, hub)
+
+
+async def _stay(
+    receive: Receive, send: Send, principal: Principal, after: str | None, names: list[str], hub: Hub
+) -> None:
+    out = outlet(send)
+    stream = hub.admit(principal, after, names, out)
     try:
-        async with hub.subscribe(principal, _after(scope, query), names, out):
-            while (await receive())["type"] != "http.disconnect":
-                pass
+        await hub.join(stream)
+        while (await receive())["type"] != "http.disconnect":
+            pass
     except asyncio.CancelledError:
         if not (isinstance(out, Queued) and out.released):
             raise
         cast("asyncio.Task[Any]", asyncio.current_task()).uncancel()
+    finally:
+        hub.leave(stream)
 
 
 async def snapshot(

@@ -46,14 +46,14 @@ class Feeds:
         self._channels = channels
         self._behind = behind
         self._evicted = evicted
-        self._owners: dict[str, dict[Stream, None]] = {}
+        self._owners: dict[str, list[Stream]] = {}
         self._values: dict[str, _ValueFeed] = {}
         self.era = 0
 
     def add(self, stream: Stream) -> None:
         """From now on it hears of its owner's events and its values."""
         channel = channel_of(stream.owner)
-        self._owners.setdefault(channel, {})[stream] = None
+        self._owners.setdefault(channel, []).append(stream)
         self._channels.add(channel)
         for name in stream.names:
             channel = value_channel(name)
@@ -66,7 +66,7 @@ class Feeds:
     def remove(self, stream: Stream) -> None:
         channel = channel_of(stream.owner)
         mine = self._owners[channel]
-        del mine[stream]
+        mine.remove(stream)
         if not mine:
             del self._owners[channel]
         self._channels.discard(channel)

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from ..calls import Principal
 from ..stores.channels import Channels
@@ -165,15 +165,9 @@ class Hub:
         """The kind of value a name belongs to, None for one nobody declared."""
         return topic_of(self.topics, name)
 
-    @contextlib.asynccontextmanager
-    async def subscribe(
-        self, principal: Principal, after: str | None, values: Sequence[str], outlet: Outlet
-    ) -> AsyncIterator[Stream]:
+    def admit(self, principal: Principal, after: str | None, values: Sequence[str], outlet: Outlet) -> Stream:
         """A stream of everything this principal may see, from the cursor the client sent (None for a snapshot), into
-        the outlet. Whoever opens it waits for the client's leaving; all else happens without it.
-
-        Redis away raises nothing: the stream is open, and gets its snapshot once Redis is back.
-        """
+        the outlet. Whoever opens it awaits `join`, then the client's leaving, and calls `leave` whatever happens."""
         now, wall = self._clock(), self._wall()
         ends_at = now + self._age * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
         left = principal.expires_at - wall
@@ -184,23 +178,6 @@ class Hub:
             why="expired" if now + left < ends_at else "age",
             seat=seat(wall),
         )
-        self._register(stream)
-        try:
-            if self._draining:
-                stream.end("drain", back())
-            elif left <= 0:
-                stream.end("expired", None)
-            else:
-                await self._catchup.join(stream)
-            yield stream
-        finally:
-            self._unregister(stream)
-
-    async def snapshot(self, principal: Principal, values: Sequence[str] = ()) -> bytes:
-        """`{cursor, sagas, values}` as JSON, the state a stream would begin with. Raises StoreUnavailable."""
-        return await self._catchup.snapshot(principal, values)
-
-    def _register(self, stream: Stream) -> None:
         # Over all processes the seats decide; this holds while Redis is away, too.
         open_ones = [one for one in self._feeds.of(channel_of(stream.owner)) if not one.ended]
         for oldest in open_ones[: max(0, len(open_ones) + 1 - self._cap)]:
@@ -208,8 +185,20 @@ class Hub:
         self._streams[stream] = None
         self._feeds.add(stream)
         self._timer.add(stream)
+        if self._draining:
+            stream.end("drain", back())
+        elif left <= 0:
+            stream.end("expired", None)
+        return stream
 
-    def _unregister(self, stream: Stream) -> None:
+    async def join(self, stream: Stream) -> None:
+        """Give it what it begins with. Redis away raises nothing: the stream is open, and is given it once Redis is
+        back."""
+        if not stream.ended:
+            await self._catchup.join(stream)
+
+    def leave(self, stream: Stream) -> None:
+        """Its client is gone: forget it."""
         stream.close()
         del self._streams[stream]
         self._feeds.remove(stream)
@@ -219,6 +208,10 @@ class Hub:
             self._leaving.set()
         if not self._streams:
             self._gone.set()
+
+    async def snapshot(self, principal: Principal, values: Sequence[str] = ()) -> bytes:
+        """`{cursor, sagas, values}` as JSON, the state a stream would begin with. Raises StoreUnavailable."""
+        return await self._catchup.snapshot(principal, values)
 
     async def _leave(self) -> None:
         """Free the seats of those who left: all of them that leave while the last ones are on their way together."""
