@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bff.calls import SagaStatus
-from bff.edge.outlet import Inline, Queued, outlet
+from bff.edge.outlet import Direct, Inline, Queued, outlet
 from bff.stores.journal import Entry
 
 from .test_stream import AT, Client, World, client, offsets, person, world
@@ -55,13 +55,14 @@ async def test_events_are_contiguous_across_a_connection_that_stops_taking_them(
             assert await read(ada, 99) == list(range(first, first + 99))
 
 
-async def test_a_step_that_does_not_finish_has_written_nothing(redis_url: str) -> None:
-    """What `Inline` rests on, of this uvicorn."""
-    async with world(redis_url) as one, client(one, limit=1024) as ada:
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+async def test_what_is_refused_has_not_been_written_in_part(redis_url: str, http: str) -> None:
+    """What `Inline` and `Direct` rest on, of this uvicorn."""
+    async with world(redis_url, http=http) as one, client(one, limit=1024) as ada:
         await ada.until("snapshot")
         (stream,) = one.hub._streams
         out = stream._outlet
-        assert isinstance(out, Inline)
+        assert type(out) is (Direct if http == "httptools" else Inline)
         taken = 0
         while out.write(b"x" * 10_000):
             taken += 1
@@ -70,6 +71,19 @@ async def test_a_step_that_does_not_finish_has_written_nothing(redis_url: str) -
         for _ in range(5):
             assert not out.write(b"y" * 10_000)
         assert out._cycle.transport.get_write_buffer_size() == held
+
+
+async def test_what_is_written_directly_is_what_send_would_have_written(redis_url: str) -> None:
+    async with world(redis_url) as one, client(one) as ada:
+        await ada.until("snapshot")
+        (stream,) = one.hub._streams
+        out = stream._outlet
+        assert isinstance(out, Direct)
+        for size in (1, 15, 16, 4_096):
+            for write in (out.write, super(Direct, out).write):
+                frame = b"event: mark\ndata: %b\n\n" % (b"x" * size)
+                assert write(frame)
+                assert await ada.reader.readuntil(b"\n\n\r\n") == b"%x\r\n%b\r\n" % (len(frame), frame)
 
 
 def test_a_send_that_is_not_uvicorns_own_is_never_stepped() -> None:
