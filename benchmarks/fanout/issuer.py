@@ -16,9 +16,9 @@ PEOPLE = 64
 
 
 class Issuer:
-    """jwks: the public key as JSON; tokens: one for each of PEOPLE, good for an hour."""
+    """jwks: the public key as JSON; tokens: one for each of so many people, good for an hour."""
 
-    def __init__(self) -> None:
+    def __init__(self, people: int = PEOPLE) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         public = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
         self.jwks = json.dumps({"keys": [{**public, "kid": "1", "use": "sig", "alg": "ES256"}]})
@@ -39,5 +39,5 @@ class Issuer:
                 algorithm="ES256",
                 headers={"typ": "at+jwt", "kid": "1"},
             )
-            for number in range(PEOPLE)
+            for number in range(people)
         )

@@ -67,19 +67,25 @@ def opened() -> Iterator[Place]:
             env={"BENCH_JWKS": issuer.jwks},
         )
         stack.callback(services.stop)
-        port = free_port()
-        valkey = Program(
-            [_valkey(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
-            log=folder / "valkey.log",
-            cpu=AROUND,
-        )
+        valkey, redis = valkey_program(folder)
         stack.callback(valkey.stop)
         for one in ports:
             services.ready(one)
-        valkey.ready(port)
         urls = {kind: f"http://127.0.0.1:{one}" for kind, one in zip(KINDS, ports, strict=True)}
         keys = f"{urls[KINDS[0]]}/keys"
-        yield Place(folder, urls, f"redis://127.0.0.1:{port}/0", keys, issuer, stack)
+        yield Place(folder, urls, redis, keys, issuer, stack)
+
+
+def valkey_program(folder: Path) -> tuple[Program, str]:
+    """A Valkey beside the contenders, serving; and its address."""
+    port = free_port()
+    valkey = Program(
+        [_valkey(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
+        log=folder / "valkey.log",
+        cpu=AROUND,
+    )
+    valkey.ready(port)
+    return valkey, f"redis://127.0.0.1:{port}/0"
 
 
 def _valkey() -> str:

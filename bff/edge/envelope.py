@@ -48,6 +48,13 @@ class Envelope:
         self._public_url = public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answered_by(scope, receive, send)
+        # A stream stays for minutes: by now its request is told and measured, and what that took is let go.
+        stay = scope.pop("bff.stay", None)
+        if stay is not None:
+            await stay()
+
+    async def _answered_by(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.monotonic()
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         inbound = next(
@@ -70,6 +77,7 @@ class Envelope:
                 log.warning(
                     "a correlation id that is not a UUID was replaced", extra={"fields": {"was": inbound}}
                 )
+            scope["bff.send"] = send
             answer = _Answer(send, correlation)
             try:
                 await self._app(scope, receive, answer.send)

@@ -98,6 +98,7 @@ class Runtime:
             drain=live.drain,
             keep=live.keep,
             ended=self._forget,
+            living=SessionStore(self.link).living,
         )
         self.intake = Intake(
             self.journal,

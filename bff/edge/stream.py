@@ -1,21 +1,23 @@
 """`GET /bff/live` and `GET /bff/live/snapshot`: one stream per browser, and the same state for who would rather poll.
 
 Promises: refusals (unknown value, too many) come before the stream as problems; after that the answer is always 200,
-its first bytes leave at once, and an orderly end says `bye`. A client that stops reading is given up on after
-`STALL` seconds; one that disconnects frees everything at once. Refuses to stream for HEAD.
+its first bytes leave at once, and an orderly end says `bye`. The request's task only waits for the client to leave,
+which frees everything at once; the hub does the writing. Refuses to stream for HEAD.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qsl
 
 from ..calls import Principal
-from ..live import Hub, Stream
+from ..live import Hub
 from ..live.frames import retry
 from ..stores.link import StoreUnavailable
+from .outlet import Queued, outlet
 from .problem import Problem
 from .settings import LiveSettings
 
@@ -24,8 +26,9 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
-STALL = 20.0
-_RETRY = 1.0
+_FIRST = retry(1.0)
+# What the layers inside have put into the scope and nobody reads any more.
+_DONE = {"bff.send", "bff.correlation", "bff.trace_id", "bff.route", "endpoint", "path_params", "router"}
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store, no-transform"),
@@ -46,14 +49,43 @@ async def live(
     if scope["method"] == "HEAD":
         await send({"type": "http.response.body", "body": b""})
         return
-    await send({"type": "http.response.body", "body": retry(_RETRY), "more_body": True})
-    async with hub.subscribe(principal, _after(scope, query), names) as stream:
-        watching = asyncio.create_task(_watch(receive, stream))
-        try:
-            await _pump(stream, send)
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+    await send({"type": "http.response.body", "body": _FIRST, "more_body": True})
+    after = _after(scope, query)
+    if "bff.send" in scope:
+        # Every layer has seen the head. What follows passes them by, and stays when they have returned.
+        scope["bff.stay"] = partial(_stay_on, scope, receive, principal, after, names, hub)
+    else:
+        await _stay(receive, send, principal, after, names, hub)
+
+
+def _stay_on(
+    scope: Scope, receive: Receive, principal: Principal, after: str | None, names: list[str], hub: Hub
+) -> Awaitable[None]:
+    """`_stay`, keeping little of the request: its cookies and tokens, times thousands of streams, times minutes."""
+    send = scope["bff.send"]
+    kept = {name: value for name, value in scope.items() if name not in _DONE}
+    scope["headers"].clear()
+    # Only a cleared dictionary gets smaller.
+    scope.clear()
+    scope.update(kept)
+    return _stay(receive, send, principal, after, names, hub)
+
+
+async def _stay(
+    receive: Receive, send: Send, principal: Principal, after: str | None, names: list[str], hub: Hub
+) -> None:
+    out = outlet(send)
+    stream = hub.admit(principal, after, names, out)
+    try:
+        await hub.join(stream)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    except asyncio.CancelledError:
+        if not (isinstance(out, Queued) and out.released):
+            raise
+        cast("asyncio.Task[Any]", asyncio.current_task()).uncancel()
+    finally:
+        hub.leave(stream)
 
 
 async def snapshot(
@@ -72,27 +104,6 @@ async def snapshot(
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-
-async def _pump(stream: Stream, send: Send) -> None:
-    while True:
-        chunk = await stream.next()
-        if chunk is None:
-            break
-        try:
-            async with asyncio.timeout(STALL):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except TimeoutError:
-            # It has not read for long; it will come back with its cursor. Ending without a last chunk cuts it off.
-            return
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _watch(receive: Receive, stream: Stream) -> None:
-    # After a disconnect send() returns without a word: only receive() tells.
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    stream.close()
 
 
 def _query(scope: Scope, settings: LiveSettings) -> list[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """Bringing streams to the journal's top: at their start, across a gap, and after Redis was away.
 
 Promises: a stream that could not be joined is tried again until it is, and every 25–40 s all positions are compared
-with the journals' tops, so that a message lost anywhere is found. At most `_AT_ONCE` journals are read at a time.
+with the journals' tops, all values with Redis, and all seats renewed, so that a message lost anywhere is found. At
+most `_AT_ONCE` streams are joined at a time.
 """
 
 from __future__ import annotations
@@ -18,37 +19,49 @@ from ..calls import Principal
 from ..stores.channels import Channels
 from ..stores.journal import Journal, Opened, Position, channel_of
 from ..stores.link import StoreUnavailable
-from ..stores.values import Value, Values, value_channel
+from ..stores.seats import Seats
+from ..stores.values import Values, value_channel
 from . import frames
+from .feeds import Feeds
 from .restore import Restorer
 from .stream import Stream
 from .topics import ValueTopic, topic_of
 
 log = logging.getLogger("bff.live")
 
-_AT_ONCE = 16
+_AT_ONCE = 24
 _LOADS = 64
 _BATCH = 500
 _LOAD_WITHIN = 1.0
 
 
 class CatchUp:
-    """Owned by the hub, which runs `run()`."""
+    """Owned by the hub, which runs `run()`. cap: seats per owner; evicted: told each seat that gave way."""
 
     def __init__(
         self,
         journal: Journal,
         values: Values,
+        seats: Seats,
         channels: Channels,
+        feeds: Feeds,
         topics: Sequence[ValueTopic],
         restorer: Restorer | None,
+        *,
+        cap: int,
+        evicted: Callable[[str, str], None],
     ) -> None:
         self._journal = journal
         self._values = values
+        self._seats = seats
         self._channels = channels
+        self._feeds = feeds
         self._topics = topics
         self._restorer = restorer
+        self._cap = cap
+        self._evicted = evicted
         self._group: asyncio.TaskGroup | None = None
+        self._gate = asyncio.Semaphore(_AT_ONCE)
         self._behind: dict[Stream, None] = {}
         self._check = False
         self._wake = asyncio.Event()
@@ -56,7 +69,7 @@ class CatchUp:
 
     def behind(self, stream: Stream) -> None:
         """This stream wants the journal."""
-        stream.joining = True
+        stream.live, stream.joining = False, True
         self._behind[stream] = None
         self._wake.set()
 
@@ -80,7 +93,7 @@ class CatchUp:
             self._wake.clear()
             try:
                 if self._check:
-                    await self._compare(streams())
+                    await self._compare([stream for stream in streams() if not stream.ended])
                     self._check = False
                     next_check = loop.time() + random.uniform(25, 40)  # noqa: S311 - jitter
                 await self._join_all()
@@ -88,47 +101,51 @@ class CatchUp:
             except StoreUnavailable as error:
                 failures += 1
                 log.debug("catching up waits for Redis: %s", error)
-                await asyncio.sleep(random.uniform(0.5, 1) * min(2.0, 0.1 * 2**failures))  # noqa: S311 - jitter
+                await asyncio.sleep(random.uniform(0.5, 1) * min(1.0, 0.05 * 2**failures))  # noqa: S311 - jitter
                 self._wake.set()
 
     async def _compare(self, streams: list[Stream]) -> None:
         by_owner: dict[str, list[Stream]] = {}
         for stream in streams:
-            if not stream.ended:
-                by_owner.setdefault(stream.owner, []).append(stream)
+            by_owner.setdefault(stream.owner, []).append(stream)
         owners = list(by_owner)
         for start in range(0, len(owners), _BATCH):
-            tops = await self._journal.tops(owners[start : start + _BATCH])
+            batch = owners[start : start + _BATCH]
+            tops = await self._journal.tops(batch)
             for owner, top in tops.items():
                 for stream in by_owner[owner]:
-                    if stream.joining or not stream.whole or stream.position != top:
+                    if not stream.lost and (stream.joining or not stream.whole or not stream.at(top)):
                         self.behind(stream)
-        await self._compare_values([stream for stream in streams if stream.names and not stream.ended])
-
-    async def _compare_values(self, streams: list[Stream]) -> None:
-        names = list({name for stream in streams for name in stream.names})
+            seated = {owner: [one.seat for one in by_owner[owner] if one.seated] for owner in batch}
+            for owner, taken in await self._seats.renew(
+                {owner: held for owner, held in seated.items() if held}
+            ):
+                if taken > self._cap:
+                    await self._sit(owner, seated[owner])
+        feeds = self._feeds
+        names, era = feeds.names(), feeds.era
         for start in range(0, len(names), _BATCH):
-            found = await self._values.get(names[start : start + _BATCH])
-            for stream in streams:
-                for name in stream.names:
-                    if name in found:
-                        stream.offer_value(name, found[name])
+            batch = names[start : start + _BATCH]
+            feeds.learn(batch, await self._values.get(batch), era)
+
+    async def _sit(self, owner: str, seats: Sequence[str]) -> None:
+        channel = channel_of(owner)
+        for gone in await self._seats.hold(owner, self._cap, seats):
+            self._evicted(channel, gone)
 
     async def _join_all(self) -> None:
         streams, self._behind = list(self._behind), {}
         if streams and not self._channels.up:
             self._behind = dict.fromkeys(streams)
             raise StoreUnavailable("no pub/sub connection")
-        gate = asyncio.Semaphore(_AT_ONCE)
         failed: list[StoreUnavailable] = []
 
         async def one(stream: Stream) -> None:
-            async with gate:
-                try:
-                    await self._join(stream)
-                except StoreUnavailable as error:
-                    self._behind[stream] = None
-                    failed.append(error)
+            try:
+                await self._join(stream)
+            except StoreUnavailable as error:
+                self._behind[stream] = None
+                failed.append(error)
 
         async with asyncio.TaskGroup() as group:
             for stream in streams:
@@ -139,42 +156,54 @@ class CatchUp:
 
     async def join(self, stream: Stream) -> None:
         """Join a new stream, or leave it for later when Redis is away."""
-        try:
-            await self._join(stream)
-        except StoreUnavailable as error:
-            log.debug("a stream waits for Redis: %s", error)
-            self.behind(stream)
+        if self._channels.up:
+            try:
+                await self._join(stream)
+                return
+            except StoreUnavailable as error:
+                log.debug("a stream waits for Redis: %s", error)
+        self.behind(stream)
 
     async def _join(self, stream: Stream) -> None:
         if stream.opening:
             stream.again = True
             return
         stream.opening = True
+        feeds = self._feeds
         try:
             while not stream.ended:
                 stream.again = False
-                await self._channels.ready(channel_of(stream.owner), *map(value_channel, stream.names))
+                era = feeds.era
+                async with self._gate:
+                    await self._channels.ready(channel_of(stream.owner), *map(value_channel, stream.names))
+                    if not stream.seated:
+                        # Not before its channel is confirmed: whoever takes the seat later says so there.
+                        await self._sit(stream.owner, [stream.seat])
+                        stream.seated = True
+                    unknown = feeds.unknown(stream.names)
+                    feeds.learn(unknown, await self._values.get(unknown), era)
                 # From here on what is published is held back, so that the position stays where it is read from.
-                stream.joining = True
-                opened, whole = await self._open(stream.principal, stream.position)
-                found = await self._values.get(stream.names)
-                stream.whole = whole
+                stream.live, stream.joining = False, True
+                opened, stream.whole = await self._open(stream.principal, stream.position)
                 # Without a journal there is nothing to resume from: the next event begins one, and resets.
                 position = opened.position or Position(secrets.token_hex(8), 0)
-                if stream.join(opened, position, found) and not stream.again:
+                newest = feeds.payloads(stream.names)
+                if stream.join(opened, position, list(newest.values())) and not stream.again:
+                    self._load([name for name in stream.names if name not in newest])
                     break
-            self._load([name for name in stream.names if name not in found])
         finally:
             stream.opening = False
 
     async def _open(self, principal: Principal, after: Position | None) -> tuple[Opened, bool]:
         """The journal, restored first if it was lost. The second part: no need to ask the services again."""
-        opened = await self._journal.open(principal.id, after, make=self._restorer is None)
+        async with self._gate:
+            opened = await self._journal.open(principal.id, after, make=self._restorer is None)
         if opened.whole or self._restorer is None or self._group is None:
             return opened, True
         if not await self._restorer.run(principal, self._group):
             return opened, False
-        return await self._journal.open(principal.id, after), True
+        async with self._gate:
+            return await self._journal.open(principal.id, after), True
 
     async def snapshot(self, principal: Principal, names: Sequence[str]) -> bytes:
         """The state as JSON. Values nobody has published yet are waited for, up to a second."""
@@ -186,7 +215,8 @@ class CatchUp:
             await asyncio.wait(loads, timeout=_LOAD_WITHIN)
             found |= await self._values.get(missing)
         position = opened.position or Position(secrets.token_hex(8), 0)
-        return frames.state_body(position, opened.entries, _payloads(names, found))
+        newest = [found[name].payload for name in dict.fromkeys(names) if name in found]
+        return frames.state_body(position, opened.entries, newest)
 
     def _load(self, names: Sequence[str]) -> list[asyncio.Task[None]]:
         """Begin to load these values, each once at a time; what is loaded is published like any other."""
@@ -218,7 +248,3 @@ class CatchUp:
         except Exception as error:
             # A value is an extra: whatever its service or the user's code did wrong stays here.
             log.info("value %s could not be loaded: %s: %s", name, type(error).__name__, error)
-
-
-def _payloads(names: Sequence[str], found: dict[str, Value]) -> list[bytes]:
-    return [found[name].payload for name in dict.fromkeys(names) if name in found]

@@ -38,16 +38,23 @@ def state(
     return b"event: %s\nid: %s\ndata: %s\n\n" % (event.encode(), str(position).encode(), body)
 
 
-def saga(position: Position, entry: bytes) -> bytes:
-    return b"event: saga\nid: %s\ndata: %s\n\n" % (str(position).encode(), entry)
+def saga(position: bytes, entry: bytes) -> bytes:
+    """position: `<epoch>-<offset>`, as it was published."""
+    return b"event: saga\nid: %b\ndata: %b\n\n" % (position, entry)
 
 
 def value(payload: bytes) -> bytes:
-    return b"event: value\ndata: %s\n\n" % payload
+    return b"event: value\ndata: %b\n\n" % payload
 
 
 def beat(at: str) -> bytes:
     return ServerSentEvent(data=to_json({"at": at}).decode(), event="beat", sep="\n").encode()
+
+
+def expiring(at: str, seconds: float) -> bytes:
+    """Some time before `bye` `expired`: time to sign in again without an interruption."""
+    data = to_json({"at": at, "seconds": round(seconds, 1)}).decode()
+    return ServerSentEvent(data=data, event="expiring", sep="\n").encode()
 
 
 def bye(reason: Bye, retry_after: float | None) -> bytes:

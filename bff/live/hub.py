@@ -2,34 +2,34 @@
 
 Promises: a stream is registered, and its channel confirmed, before the journal is read, so nothing falls between
 snapshot and tail; after any loss of Redis each stream is caught up from its own position while it stays open; a stream
-ends when its session does. Refuses to hold more than `streams` streams of one principal: the oldest is ended.
+ends when its session does. Refuses to hold more than `streams` streams of one principal in all processes together: the
+oldest is ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 
 from ..calls import Principal
 from ..stores.channels import Channels
-from ..stores.journal import Journal, Position, channel_of, unpack_frame
-from ..stores.link import RedisLink, StoreUnavailable, reaching
-from ..stores.values import Values, unpack_value, value_channel
-from . import frames
+from ..stores.journal import Journal, channel_of
+from ..stores.link import RedisLink, StoreUnavailable
+from ..stores.seats import Seats, seat
+from ..stores.values import Values
 from .catchup import CatchUp
+from .control import CONTROL, Control, Living
+from .feeds import Feeds
 from .restore import Restore, Restorer
-from .stream import Stream
+from .stream import Outlet, Stream
+from .timer import Timer, back
 from .topics import ValueTopic, topic_of
 
 log = logging.getLogger("bff.live")
-
-CONTROL = "bff:control"
 
 
 class Hub:
@@ -40,6 +40,7 @@ class Hub:
     beat     seconds between beats (default 15);  age  seconds a stream lives at most, ended at 80–100 % of it (600)
     queue    events a slow stream may have waiting (256);  streams  open per principal (16)
     ended    told the hashed id of every browser session that ends, here or in another process
+    living   which of these session ids are still alive; asked after a logout may have gone unheard
     drain    seconds over which `drain()` spreads the ends (5);  keep  seconds ended sagas are restored for (24 h)
     wall     Unix seconds, for what principals expire by;  clock  monotonic seconds
     """
@@ -59,27 +60,39 @@ class Hub:
         drain: float = 5.0,
         keep: float = 86_400.0,
         ended: Callable[[str], None] = lambda session: None,
+        living: Living | None = None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._link = link
         self.topics = tuple(topics)
-        self._beat = beat
         self._age = age
         self._queue = queue
         self._cap = streams
         self._window = drain
         self._told_ended = ended
+        self._control = Control(link, self._end_session, living)
         self._wall = wall
         self._clock = clock
-        self._tick = min(0.25, beat / 4)
-        self._owners: dict[str, list[Stream]] = {}
-        self._by_channel: dict[str, list[Stream]] = {}
-        self._by_value: dict[str, list[Stream]] = {}
-        self._channels = Channels(link, self._heard, self._reconnected)
+        self._timer = Timer(beat, wall, clock)
+        self._streams: dict[Stream, None] = {}
+        self._left: dict[str, list[str]] = {}
+        self._leaving = asyncio.Event()
+        self._seats = Seats(link)
+        self._channels = Channels(link, self._heard, self._reconnected, self._disconnected)
         self._channels.add(CONTROL)
-        restorer = Restorer(journal, restore, keep=keep) if restore is not None else None
-        self._catchup = CatchUp(journal, values, self._channels, self.topics, restorer)
+        self._feeds = Feeds(self._channels, self._behind, self._evicted)
+        self._catchup = CatchUp(
+            journal,
+            values,
+            self._seats,
+            self._channels,
+            self._feeds,
+            self.topics,
+            Restorer(journal, restore, keep=keep) if restore is not None else None,
+            cap=streams,
+            evicted=self._evicted,
+        )
+        self._group: asyncio.TaskGroup | None = None
         self._main: asyncio.Task[None] | None = None
         self._draining = False
         self._gone = asyncio.Event()
@@ -101,8 +114,9 @@ class Hub:
 
     async def stop(self) -> None:
         """End what is left at once. Call `drain()` first to do it gently."""
-        for stream in self._all():
-            stream.end("drain", random.uniform(0, max(1.0, self._window)))  # noqa: S311 - jitter
+        self._group = None
+        for stream in list(self._streams):
+            stream.end("drain", back())
         main, self._main = self._main, None
         if main is not None:
             main.cancel()
@@ -118,36 +132,32 @@ class Hub:
 
     async def _run(self, started: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
+            self._group = group
             group.create_task(self._channels.run())
-            group.create_task(self._catchup.run(group, self._all))
-            group.create_task(self._timer())
+            group.create_task(self._catchup.run(group, self._open_ones))
+            group.create_task(self._timer.run())
+            group.create_task(self._leave())
             started.set()
 
     async def drain(self, window: float | None = None) -> None:
-        """End every stream at a random moment of the window (seconds), and new ones at once; return when all are gone
+        """End every stream within the window (seconds), spread evenly, and new ones at once; return when all are gone
         or shortly after the window."""
         self._draining = True
         window = self._window if window is None else window
-        now = self._clock()
-        for stream in self._all():
-            moment = now + random.uniform(0, window)  # noqa: S311 - jitter
-            if moment < stream.ends_at:
-                stream.ends_at, stream.why = moment, "drain"
-                # Spread the returns, too: whoever takes over must not meet everybody at once.
-                stream.hint = random.uniform(0, max(1.0, window))  # noqa: S311 - jitter
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(window + 1.0):
-                while self._owners:
+                await self._timer.drain(self._open_ones(), window)
+                while self._streams:
                     self._gone.clear()
                     await self._gone.wait()
 
     @property
     def count(self) -> int:
         """Streams open now."""
-        return sum(map(len, self._owners.values()))
+        return len(self._streams)
 
-    def _all(self) -> list[Stream]:
-        return [stream for streams in self._owners.values() for stream in streams]
+    def _open_ones(self) -> list[Stream]:
+        return [stream for stream in self._streams if not stream.ended]
 
     # ---- streams -------------------------------------------------------------------------------------------------
 
@@ -155,136 +165,118 @@ class Hub:
         """The kind of value a name belongs to, None for one nobody declared."""
         return topic_of(self.topics, name)
 
-    @contextlib.asynccontextmanager
-    async def subscribe(
-        self, principal: Principal, after: str | None = None, values: Sequence[str] = ()
-    ) -> AsyncIterator[Stream]:
-        """A stream of everything this principal may see, from the cursor the client sent (None for a snapshot).
-
-        Redis away raises nothing: the stream is open, and gets its snapshot once Redis is back.
-        """
-        now = self._clock()
+    def admit(self, principal: Principal, after: str | None, values: Sequence[str], outlet: Outlet) -> Stream:
+        """A stream of everything this principal may see, from the cursor the client sent (None for a snapshot), into
+        the outlet. Whoever opens it awaits `join`, then the client's leaving, and calls `leave` whatever happens."""
+        now, wall = self._clock(), self._wall()
         ends_at = now + self._age * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
-        left = principal.expires_at - self._wall()
+        left = principal.expires_at - wall
         stream = Stream(
-            *(principal, after, values),
+            *(principal, after, values, outlet, self._spilled),
             queue=self._queue,
             ends_at=min(ends_at, now + left),
             why="expired" if now + left < ends_at else "age",
+            seat=seat(wall),
         )
-        stream.beat_at = now + self._beat - self._tick
-        self._register(stream)
-        try:
-            if self._draining:
-                stream.end("drain", random.uniform(0, max(1.0, self._window)))  # noqa: S311 - jitter
-            elif left <= 0:
-                stream.end("expired", None)
-            else:
-                await self._catchup.join(stream)
-            yield stream
-        finally:
-            self._unregister(stream)
+        # Over all processes the seats decide; this holds while Redis is away, too.
+        open_ones = [one for one in self._feeds.of(channel_of(stream.owner)) if not one.ended]
+        for oldest in open_ones[: max(0, len(open_ones) + 1 - self._cap)]:
+            oldest.end("limit", 30.0)
+        self._streams[stream] = None
+        self._feeds.add(stream)
+        self._timer.add(stream)
+        if self._draining:
+            stream.end("drain", back())
+        elif left <= 0:
+            stream.end("expired", None)
+        return stream
+
+    async def join(self, stream: Stream) -> None:
+        """Give it what it begins with. Redis away raises nothing: the stream is open, and is given it once Redis is
+        back."""
+        if not stream.ended:
+            await self._catchup.join(stream)
+
+    def leave(self, stream: Stream) -> None:
+        """Its client is gone: forget it."""
+        stream.close()
+        del self._streams[stream]
+        self._feeds.remove(stream)
+        self._timer.drop(stream)
+        if stream.seated:
+            self._left.setdefault(stream.owner, []).append(stream.seat)
+            self._leaving.set()
+        if not self._streams:
+            self._gone.set()
 
     async def snapshot(self, principal: Principal, values: Sequence[str] = ()) -> bytes:
         """`{cursor, sagas, values}` as JSON, the state a stream would begin with. Raises StoreUnavailable."""
         return await self._catchup.snapshot(principal, values)
 
-    def _register(self, stream: Stream) -> None:
-        mine = self._owners.setdefault(stream.owner, [])
-        open_ones = [one for one in mine if not one.ended]
-        for oldest in open_ones[: max(0, len(open_ones) + 1 - self._cap)]:
-            oldest.end("limit", 30.0)
-        mine.append(stream)
-        channel = channel_of(stream.owner)
-        self._by_channel.setdefault(channel, []).append(stream)
-        self._channels.add(channel)
-        for name in stream.names:
-            channel = value_channel(name)
-            self._by_value.setdefault(channel, []).append(stream)
-            self._channels.add(channel)
+    async def _leave(self) -> None:
+        """Free the seats of those who left: all of them that leave while the last ones are on their way together."""
+        while True:
+            await self._leaving.wait()
+            self._leaving.clear()
+            left, self._left = self._left, {}
+            try:
+                await self._seats.leave(left)
+            except StoreUnavailable as error:
+                log.debug("seats are left to their lease: %s", error)
 
-    def _unregister(self, stream: Stream) -> None:
-        stream.close()
-        channel = channel_of(stream.owner)
-        places = [(self._owners, stream.owner), (self._by_channel, channel)]
-        places += [(self._by_value, value_channel(name)) for name in stream.names]
-        for place, key in places:
-            place[key].remove(stream)
-            if not place[key]:
-                del place[key]
-        self._channels.discard(channel)
-        for name in stream.names:
-            self._channels.discard(value_channel(name))
-        if not self._owners:
-            self._gone.set()
+    def _spilled(self, stream: Stream) -> None:
+        stream.since = self._clock()
+        if self._group is None:
+            stream.abort()
+        else:
+            self._group.create_task(self._pump(stream))
+
+    async def _pump(self, stream: Stream) -> None:
+        try:
+            if await self._timer.pump(stream):
+                self._catchup.behind(stream)
+        except Exception:
+            # One connection's fault must not end everybody's.
+            log.exception("a stream's backlog could not be sent")
+            stream.abort()
 
     # ---- news ----------------------------------------------------------------------------------------------------
 
     def _heard(self, channel: str, data: bytes) -> None:
-        if channel in self._by_channel:
-            event = unpack_frame(data)
-            if event is not None:
-                self._saga(channel, *event)
-        elif channel in self._by_value:
-            value = unpack_value(data)
-            if value is not None:
-                name = channel.removeprefix(value_channel(""))
-                for stream in self._by_value[channel]:
-                    stream.offer_value(name, value)
-        elif channel == CONTROL:
-            self._controlled(data)
+        if channel == CONTROL:
+            self._control.heard(data)
+        else:
+            self._feeds.heard(channel, data)
 
-    def _saga(self, channel: str, position: Position, entry: bytes) -> None:
-        frame = frames.saga(position, entry)
-        for stream in self._by_channel[channel]:
-            if not stream.offer(position, frame):
-                self._catchup.behind(stream)
+    def _behind(self, stream: Stream) -> None:
+        self._catchup.behind(stream)
+
+    def _disconnected(self) -> None:
+        self._feeds.doubt()
 
     def _reconnected(self) -> None:
         self._catchup.check_soon()
+        if self._group is not None:
+            sessions = [one.principal.session for one in self._open_ones() if one.principal.session]
+            self._group.create_task(self._control.ask(sessions))
 
     # ---- ends ----------------------------------------------------------------------------------------------------
 
+    def _evicted(self, channel: str, seat: str) -> None:
+        for stream in self._feeds.of(channel):
+            if stream.seat == seat:
+                stream.seated = False
+                stream.end("limit", 30.0)
+
     async def end_session(self, session: str) -> None:
-        """End the streams of one browser session here and in every process. Never raises: with Redis away the others
-        end theirs at the session's expiry or their age."""
-        self._end_session(session)
-        message = json.dumps({"end": "session", "session": session})
-        try:
-            with reaching("control"):
-                await self._link.client.publish(CONTROL, message)
-        except StoreUnavailable as error:
-            log.warning("other processes were not told of a logout: %s", error)
+        """End the streams of one browser session here and in every process. Never raises."""
+        await self._control.end(session)
 
-    def _controlled(self, data: bytes) -> None:
-        try:
-            message = json.loads(data)
-        except ValueError:
-            return
-        if isinstance(message, dict) and message.get("end") == "session":
-            self._end_session(message.get("session"))
-
-    def _end_session(self, session: object) -> None:
-        if not isinstance(session, str):
-            return
+    def _end_session(self, session: str) -> None:
         self._told_ended(session)
-        for stream in self._all():
+        for stream in self._open_ones():
             if stream.principal.session == session:
                 stream.end("logout", None)
-
-    async def _timer(self) -> None:
-        """One timer for all: beats, and the moments at which streams end."""
-        while True:
-            await asyncio.sleep(self._tick)
-            now = self._clock()
-            beat = frames.beat(datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds"))
-            for stream in self._all():
-                if now >= stream.ends_at:
-                    hint = random.uniform(0, 1) if stream.why == "age" else stream.hint  # noqa: S311 - jitter
-                    stream.end(stream.why, hint)
-                elif now >= stream.beat_at:
-                    stream.beat_at = now + self._beat - self._tick
-                    stream.beat(beat)
 
 
 def _ended(main: asyncio.Task[None]) -> None:

@@ -1,198 +1,289 @@
-"""One browser's stream: what it has been sent, what waits to be sent, and when it must end.
+"""One browser's stream: where it stands in its owner's journal, what waits to be sent, and when it must end.
 
-Promises: saga events leave in offset order, each once, and a gap is never passed over: the stream then counts as
-joining again until the journal has filled it. Refuses to grow: more than `queue` events or `_BYTES` waiting, and it is
-ended with `bye` `limit`; the client resumes by its cursor. Does no I/O and asks no clock.
+Promises: a frame is written where the news is heard, without a task or a queue between, as long as the connection
+takes it; saga events leave in offset order, each once; a gap is never passed over: the stream then counts as joining
+again until the journal has filled it. Refuses to grow: a client that does not read has at most `queue` events or
+`BYTES` waiting; beyond that all of it is forgotten, and once it reads again it gets `reset` with the latest status of
+each saga. Does no I/O of its own and asks no clock.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from ..calls import Principal
 from ..stores.journal import Opened, Position
-from ..stores.values import Value
 from . import frames
 
-_BYTES = 1_048_576
+BYTES = 131_072
+
+
+class Outlet(Protocol):
+    """Where a stream's bytes go. After `last` nothing follows."""
+
+    def write(self, chunk: bytes, *, last: bool = False) -> bool:
+        """Write it whole, now; False: not a byte was written, and `send` is the way. Never raises."""
+
+    async def send(self, chunk: bytes, *, last: bool = False) -> None:
+        """Write it as soon as the connection takes it. Raises OSError or RuntimeError when it never will."""
+
+    def abort(self) -> None:
+        """Cut the connection off; what was not sent is lost."""
 
 
 class Stream:
-    """after: the cursor the client came with as it wrote it, None for none. names: the values it asked for."""
+    """after: the cursor the client came with as it wrote it, None for none. names: the values it asked for. seat: its
+    name among its owner's seats. spilled: called when the connection takes no more; whoever is called runs `pump`."""
+
+    __slots__ = (
+        "_bye",
+        "_bytes",
+        "_dirty",
+        "_epoch",
+        "_held",
+        "_missed",
+        "_offset",
+        "_outlet",
+        "_queue",
+        "_reset",
+        "_spilled",
+        "_told",
+        "_waiting",
+        "again",
+        "closed",
+        "ended",
+        "ends_at",
+        "hint",
+        "joining",
+        "live",
+        "lost",
+        "names",
+        "opening",
+        "owner",
+        "principal",
+        "seat",
+        "seated",
+        "since",
+        "slot",
+        "warned",
+        "whole",
+        "why",
+    )
 
     def __init__(
         self,
         principal: Principal,
         after: str | None,
         names: Sequence[str],
+        outlet: Outlet,
+        spilled: Callable[[Stream], None],
         *,
         queue: int,
         ends_at: float,
         why: frames.Bye,
+        seat: str = "",
     ) -> None:
         self.principal = principal
         self.owner = principal.id
+        self.seat = seat
         self.names = tuple(dict.fromkeys(names))
-        self.position = None if after is None else Position.parse(after)
+        position = None if after is None else Position.parse(after)
+        self._epoch = position.epoch.encode() if position else b""
+        self._offset = position.offset if position else 0
         # A cursor that is none of ours cannot be honoured, and silence would leave the client where it is.
-        self._unreadable = after is not None and self.position is None
+        self._reset = after is not None and position is None
         self.ends_at = ends_at
         self.why = why
         self.hint: float | None = None
-        self.beat_at = 0.0
+        self.seated = False
+        self.warned = False
+        self.slot = -1
+        self.since = 0.0
         self.joining = True
         self.opening = False
         self.again = False
         self.whole = True
+        # Joined and neither ended nor behind: what is offered next may be written.
+        self.live = False
+        self.ended = False
+        self.closed = False
+        self.lost = False
         self._told = False
+        self._outlet = outlet
+        self._spilled = spilled
         self._queue = queue
-        self._held: list[tuple[Position, bytes]] = []
+        self._held: list[tuple[bytes, int, bytes]] | None = None
         self._missed = False
-        self._waiting: list[bytes] = []
+        self._dirty: dict[str, bytes] | None = None
+        # None while the connection takes what it is given: then there is no pump either.
+        self._waiting: list[bytes] | None = None
         self._bytes = 0
-        self._values: dict[str, Value] = {}
-        self._versions: dict[str, int] = {}
         self._bye: bytes | None = None
-        self._closed = False
-        self._wake = asyncio.Event()
+
+    @property
+    def position(self) -> Position | None:
+        """Where the client will stand once it has read what was written. None: it gets the state."""
+        return Position(self._epoch.decode(), self._offset) if self._epoch and not self._reset else None
+
+    def at(self, top: Position | None) -> bool:
+        """Whether this is where it stands."""
+        return top is not None and self._offset == top.offset and self._epoch == top.epoch.encode()
 
     # ---- what comes in -------------------------------------------------------------------------------------------
 
-    def offer(self, position: Position, frame: bytes) -> bool:
+    def offer(self, epoch: bytes, offset: int, frame: bytes) -> bool:
         """A published event. False: it does not follow on, so the stream is joining again and wants the journal."""
-        if self.ended:
-            return True
-        if self.joining:
-            self._hold(position, frame)
-            return True
-        if self._take(position, frame):
-            return True
-        self.joining = True
-        self._hold(position, frame)
-        return False
+        if self.live:
+            if offset == self._offset + 1 and epoch == self._epoch:
+                self._offset = offset
+                self._write(frame)
+                return True
+            if epoch == self._epoch and offset <= self._offset:
+                return True
+            self.live, self.joining = False, True
+            self._hold(epoch, offset, frame)
+            return False
+        if self.joining and not self.ended:
+            self._hold(epoch, offset, frame)
+        return True
 
-    def _hold(self, position: Position, frame: bytes) -> None:
+    def _hold(self, epoch: bytes, offset: int, frame: bytes) -> None:
+        if self._held is None:
+            self._held = []
         if len(self._held) >= self._queue:
             # The journal has all of it: forget, and read once more.
             self._held.clear()
             self._missed = True
-        self._held.append((position, frame))
+        self._held.append((epoch, offset, frame))
 
-    def _take(self, position: Position, frame: bytes) -> bool:
-        last = self.position
-        if last is None or position.epoch != last.epoch or position.offset > last.offset + 1:
-            return False
-        if position.offset == last.offset + 1:
-            self.position = position
-            self._push(frame)
-        return True
+    def join(self, opened: Opened, position: Position, values: Sequence[bytes]) -> bool:
+        """Take what the journal says, then what was published meanwhile. False: read the journal once more.
 
-    def join(self, opened: Opened, position: Position, values: Mapping[str, Value]) -> bool:
-        """Take what the journal says, then what was published meanwhile. False: read the journal once more."""
+        values: the newest payload of each of its names that has one
+        """
         if self.ended:
             return True
         first, self._told = not self._told, True
-        if opened.kind == "history" and self.position is not None and not self._unreadable:
-            chunk = [
-                frames.saga(Position(position.epoch, self.position.offset + number), entry)
+        after = self.position
+        if opened.kind == "history" and after is not None:
+            epoch = after.epoch
+            chunk = b"".join(
+                frames.saga(b"%s-%d" % (epoch.encode(), after.offset + number), entry)
                 for number, entry in enumerate(opened.entries, 1)
-            ]
-            self._start(b"".join(chunk))
-            for name, value in values.items():
-                self.offer_value(name, value)
+            )
+            if first:
+                chunk += b"".join(map(frames.value, values))
+                self._dirty = None
         else:
-            fresh = first and self.position is None and not self._unreadable
-            # A value may have been published after it was read: the snapshot tells the newer of the two.
-            newest = {**values}
-            for name, value in self._values.items():
-                if name not in newest or value.version > newest[name].version:
-                    newest[name] = value
-            self._values.clear()
-            self._versions = {name: value.version for name, value in newest.items()}
-            payloads = [value.payload for value in newest.values()]
-            self._start(frames.state("snapshot" if fresh else "reset", position, opened.entries, payloads))
-        self._unreadable = False
-        self.position = position
-        held, self._held = self._held, []
+            fresh = first and not self._epoch and not self._reset
+            chunk = frames.state("snapshot" if fresh else "reset", position, opened.entries, values)
+            self._dirty = None
+        self._reset = False
+        self._epoch, self._offset = position.epoch.encode(), position.offset
+        # Bounded by the journal itself, and read in one piece: it does not count against the queue.
+        if chunk and not (self._waiting is None and self._outlet.write(chunk)):
+            self._spill().append(chunk)
+        held, self._held = self._held, None
         missed, self._missed = self._missed, False
-        if missed or not all(self._take(at, frame) for at, frame in held):
-            return False
+        if missed or self.lost:
+            return self.lost
+        self.live = True
+        if not all(self.offer(*one) for one in held or ()) or self.lost:
+            return self.lost
         self.joining = False
+        if self._dirty is not None and self._waiting is None:
+            dirty, self._dirty = self._dirty, None
+            self._write(b"".join(dirty.values()))
         return True
 
-    def offer_value(self, name: str, value: Value) -> None:
-        """A value's new version; an older one that comes late is dropped, an unsent one replaced."""
-        if self.ended or name not in self.names or value.version <= self._versions.get(name, -1):
+    def offer_value(self, name: str, frame: bytes) -> None:
+        """A value's newest version; one that could not be sent yet is replaced."""
+        if self.live and self._waiting is None:
+            self._write(frame)
+        elif self._told and not self.lost and not self.ended:
+            if self._dirty is None:
+                self._dirty = {}
+            self._dirty[name] = frame
+
+    def say(self, frame: bytes) -> None:
+        """A sign of life or a word of warning, unless something is on its way anyhow."""
+        if self._waiting is None and not self.ended and not self._outlet.write(frame):
+            self._spill().append(frame)
+
+    def _write(self, frame: bytes) -> None:
+        if self._waiting is None and self._outlet.write(frame):
             return
-        self._versions[name] = value.version
-        self._values[name] = value
-        self._wake.set()
-
-    def beat(self, frame: bytes) -> None:
-        """A sign of life, unless something is on its way anyhow."""
-        if not self.ended and not self._waiting:
-            self._waiting.append(frame)
-            self._wake.set()
-
-    def _start(self, chunk: bytes) -> None:
-        # Bounded by the journal itself, and read in one piece: it does not count against the queue.
-        if chunk:
-            self._waiting.append(chunk)
-            self._wake.set()
-
-    def _push(self, frame: bytes) -> None:
-        if len(self._waiting) >= self._queue or self._bytes + len(frame) > _BYTES:
-            self._waiting.clear()
-            self._values.clear()
-            self.end("limit", 1.0)
+        waiting = self._spill()
+        if len(waiting) >= self._queue or self._bytes + len(frame) > BYTES:
+            # Neither more memory nor a backlog nobody wants: the state as it is then, when it reads again.
+            waiting.clear()
+            self._dirty = None
+            self.live = self.joining = False
+            self._bytes, self.lost, self._reset = 0, True, True
             return
+        waiting.append(frame)
         self._bytes += len(frame)
-        self._waiting.append(frame)
-        self._wake.set()
+
+    def _spill(self) -> list[bytes]:
+        if self._waiting is None:
+            self._waiting = []
+            self._spilled(self)
+        return self._waiting
 
     # ---- how it ends ---------------------------------------------------------------------------------------------
 
-    @property
-    def ended(self) -> bool:
-        return self._bye is not None or self._closed
-
     def end(self, reason: frames.Bye, retry_after: float | None) -> None:
         """Send what waits, then `bye`; a second end changes nothing."""
-        if not self.ended:
-            self._bye = frames.bye(reason, retry_after)
-            self._held.clear()
-            self._wake.set()
+        if self.ended:
+            return
+        self.ended, self.live, self._held = True, False, None
+        bye = frames.bye(reason, retry_after)
+        if self._waiting is None and self._outlet.write(bye, last=True):
+            return
+        self._spill()
+        self._bye = bye
 
     def close(self) -> None:
         """The client is gone: nothing more is kept for it."""
-        self._closed = True
-        self._held.clear()
-        self._waiting.clear()
-        self._values.clear()
-        self._wake.set()
+        self.ended = self.closed = True
+        self.live = False
+        self._held = self._dirty = self._bye = None
+        if self._waiting is not None:
+            self._waiting.clear()
 
-    # ---- what goes out -------------------------------------------------------------------------------------------
+    def abort(self) -> None:
+        """Cut off a client that does not read."""
+        self.close()
+        self._outlet.abort()
 
-    async def next(self) -> bytes | None:
-        """Everything that waits, in one piece; None once `bye` has been handed out or the client is gone."""
-        while True:
-            chunk = self._pull()
-            if chunk:
-                return chunk
-            if self._closed:
-                return None
-            self._wake.clear()
-            await self._wake.wait()
+    # ---- what waits ----------------------------------------------------------------------------------------------
 
-    def _pull(self) -> bytes:
-        chunk = b"".join(self._waiting)
-        self._waiting.clear()
+    async def pump(self, clock: Callable[[], float]) -> bool:
+        """Send what waits until nothing does. True: the client fell so far behind that it wants the journal.
+
+        `since` is the moment it last took something.
+        """
+        while not self.closed:
+            chunk, last = self._pull()
+            if not chunk:
+                break
+            self.since = clock()
+            try:
+                await self._outlet.send(chunk, last=last)
+            except (OSError, RuntimeError):
+                self.close()
+        self._waiting = None
+        lost, self.lost = self.lost, False
+        return lost and not self.ended
+
+    def _pull(self) -> tuple[bytes, bool]:
+        chunk = b"".join(self._waiting or ())
+        if self._waiting:
+            self._waiting.clear()
         self._bytes = 0
-        if self._values and self._told:
-            chunk += b"".join(frames.value(value.payload) for value in self._values.values())
-            self._values.clear()
-        if self._bye is not None and not self._closed:
-            chunk += self._bye
-            self._closed = True
-        return chunk
+        if self._dirty is not None and not self.joining:
+            chunk += b"".join(self._dirty.values())
+            self._dirty = None
+        bye, self._bye = self._bye, None
+        return chunk + (bye or b""), bye is not None

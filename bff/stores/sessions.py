@@ -15,6 +15,7 @@ StoreUnavailable when Redis is away.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +89,15 @@ class SessionStore:
             return None
         version, ends, sealed = row
         return StoredSession(int(version), int(ends) / 1000, sealed or None)
+
+    async def living(self, ids: Sequence[str]) -> set[str]:
+        """Those of the sessions that have not ended, in one round trip."""
+        with reaching("sessions living"):
+            async with self._link.client.pipeline(transaction=False) as pipe:
+                for id in ids:
+                    pipe.exists(_record(id))
+                found = await pipe.execute()
+        return {id for id, there in zip(ids, found, strict=True) if there}
 
     async def lock(self, id: str, holder: str) -> bool:
         """Try to become the one who refreshes this session's tokens."""

@@ -79,7 +79,14 @@ class Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def world(
-    url: str, *, timeout: float = 0.5, history: int = 500, gap: float = 2.0, **limits: Any
+    url: str,
+    *,
+    timeout: float = 0.5,
+    history: int = 500,
+    gap: float = 2.0,
+    http: str = "httptools",
+    wrap: Callable[[Any], Any] = lambda app: app,
+    **limits: Any,
 ) -> AsyncIterator[World]:
     async with RedisLink(url, timeout=timeout) as link:
         journal, values = Journal(link, history=history, gap=gap), Values(link)
@@ -90,7 +97,13 @@ async def world(
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         one.port = sock.getsockname()[1]
-        config = uvicorn.Config(one, lifespan="off", ws="none", http="httptools", log_level="critical")
+        config = uvicorn.Config(
+            wrap(one),
+            lifespan="off",
+            ws="none",
+            http=http,
+            log_level="critical",
+        )
         config.timeout_graceful_shutdown = 1
         server = Server(config)
         async with hub:
@@ -630,28 +643,31 @@ async def test_a_drain_spreads_the_ends_and_the_returns(redis_url: str) -> None:
             assert (await late.until("bye")).data["reason"] == "drain"
 
 
-async def test_a_client_that_does_not_read_is_ended_and_loses_nothing(redis_url: str) -> None:
-    async with world(redis_url, queue=16, history=2000) as one:
-        async with client(one, limit=1024) as slow, client(one) as quick:
-            first = await slow.until("snapshot")
-            await quick.until("snapshot")
-            data = {"text": "x" * 20_000}
-            for version in range(1, 301):
-                saga = SagaStatus(id="o1", type="order", status="RUNNING", version=version, at=AT, data=data)
-                await one.journal.append(person("ada").id, Entry.of(saga, now_ms=0))
-                assert (await quick.until("saga")).data["version"] == version
-            (held,) = [stream for stream in one.hub._all() if stream.ended]
-            assert sum(map(len, held._waiting)) == 0
-            seen = []
-            while (event := await slow.next()) is not None and event.name == "saga":
-                seen.append(event)
-            assert event is not None and event.data["reason"] == "limit"
-            assert 0 < len(seen) < 300
-            cursor = slow.cursor
-        async with client(one, after=cursor) as again:
-            seen += [await again.until("saga") for _ in range(300 - len(seen))]
-        assert first.id is not None
-        assert offsets(seen) == list(range(1, 301))
+async def test_a_client_that_reads_too_slowly_gets_the_latest_status_and_keeps_its_stream(
+    redis_url: str,
+) -> None:
+    async with (
+        world(redis_url, queue=16, history=2000) as one,
+        client(one, limit=1024) as slow,
+        client(one) as quick,
+    ):
+        await slow.until("snapshot")
+        await quick.until("snapshot")
+        data = {"text": "x" * 20_000}
+        for version in range(1, 301):
+            saga = SagaStatus(id="o1", type="order", status="RUNNING", version=version, at=AT, data=data)
+            await one.journal.append(person("ada").id, Entry.of(saga, now_ms=0))
+            assert (await quick.until("saga")).data["version"] == version
+        (held,) = [stream for stream in one.hub._streams if stream.lost]
+        assert not held._waiting
+        seen = []
+        while (event := await slow.next()) is not None and event.name == "saga":
+            seen.append(event)
+        assert event is not None and event.name == "reset"
+        assert offsets(seen) == list(range(1, len(seen) + 1)) and len(seen) < 300
+        assert [row["version"] for row in event.data["sagas"]] == [300]
+        await one.tell("o1", 301)
+        assert offsets([await slow.until("saga")]) == [301]
 
 
 async def test_a_gap_whose_ingester_died_is_let_through_by_the_next_comparison(redis_url: str) -> None:
@@ -668,7 +684,7 @@ async def test_a_gap_whose_ingester_died_is_let_through_by_the_next_comparison(r
 async def test_a_client_that_never_reads_again_is_given_up_on(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bff.edge.stream.STALL", 0.5)
+    monkeypatch.setattr("bff.live.timer.STALL", 0.5)
     async with world(redis_url, queue=16) as one, client(one, limit=1024) as frozen:
         await frozen.until("snapshot")
         data = {"text": "x" * 50_000}

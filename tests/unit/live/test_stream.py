@@ -1,136 +1,238 @@
 import asyncio
 import json
 
+import pytest
+
 from bff.calls import Principal
 from bff.live import ValueTopic, frames
 from bff.live.stream import Stream
 from bff.live.topics import topic_of
+from bff.live.wheel import Wheel
 from bff.stores.journal import Opened, Position
-from bff.stores.values import Value
 
 ADA = Principal("https://id.example", "ada", token="t", expires_at=0)
 
 
+class Socket:
+    """An outlet that takes everything while it is `open`."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.chunks: list[bytes] = []
+        self.ended = self.cut = False
+
+    def write(self, chunk: bytes, *, last: bool = False) -> bool:
+        if self.open:
+            self.chunks.append(chunk)
+            self.ended = self.ended or last
+        return self.open
+
+    async def send(self, chunk: bytes, *, last: bool = False) -> None:
+        while not self.open:
+            await asyncio.sleep(0)
+        self.write(chunk, last=last)
+
+    def abort(self) -> None:
+        self.cut = True
+
+
+SOCKETS: dict[Stream, Socket] = {}
+SPILLED: list[Stream] = []
+
+
 def stream(after: str | None = None, *, queue: int = 8, names: tuple[str, ...] = ()) -> Stream:
-    return Stream(ADA, after, names, queue=queue, ends_at=0, why="age")
+    socket = Socket()
+    one = Stream(ADA, after, names, socket, SPILLED.append, queue=queue, ends_at=0, why="age")
+    SOCKETS[one] = socket
+    return one
 
 
 def opened(offset: int, kind: str = "snapshot", *entries: bytes) -> Opened:
     return Opened(Position("e", offset), True, kind, entries)  # type: ignore[arg-type]
 
 
-def event(offset: int, epoch: str = "e") -> tuple[Position, bytes]:
-    position = Position(epoch, offset)
-    return position, frames.saga(position, b"{}")
+def event(offset: int, epoch: bytes = b"e", entry: bytes = b"{}") -> tuple[bytes, int, bytes]:
+    return epoch, offset, frames.saga(b"%s-%d" % (epoch, offset), entry)
 
 
-def join(one: Stream, found: Opened, values: dict[str, Value] | None = None) -> bool:
+def join(one: Stream, found: Opened, *values: bytes) -> bool:
     assert found.position is not None
-    return one.join(found, found.position, values or {})
+    return one.join(found, found.position, values)
 
 
-async def sent(one: Stream) -> list[tuple[str, str]]:
-    """(event, id) of all that waits."""
-    one.beat(b"event: mark\n\n")
+def sent(one: Stream) -> list[tuple[str, str]]:
+    """(event, id) of all that was written since."""
+    chunks, SOCKETS[one].chunks = SOCKETS[one].chunks, []
     told = []
-    for block in ((await one.next()) or b"").decode().split("\n\n"):
+    for block in b"".join(chunks).decode().split("\n\n")[:-1]:
         lines = dict(line.split(": ", 1) for line in block.splitlines())
-        if lines and lines["event"] != "mark":
-            told.append((lines["event"], lines.get("id", "")))
+        told.append((lines["event"], lines.get("id", "")))
     return told
 
 
-async def test_what_was_published_while_joining_follows_the_snapshot_without_repeats() -> None:
+def test_what_was_published_while_joining_follows_the_snapshot_without_repeats() -> None:
     one = stream()
     for offset in (4, 5, 6):
         assert one.offer(*event(offset))
     assert join(one, opened(5))
-    assert await sent(one) == [("snapshot", "e-5"), ("saga", "e-6")]
-    assert not one.joining
+    assert sent(one) == [("snapshot", "e-5"), ("saga", "e-6")]
+    assert one.live and not one.joining
+    assert one.offer(*event(6))
+    assert sent(one) == []
 
 
-async def test_a_history_is_numbered_from_the_cursor() -> None:
+def test_a_history_is_numbered_from_the_cursor() -> None:
     one = stream("e-3")
     assert join(one, opened(5, "history", b"{}", b"{}"))
     assert one.offer(*event(5))
     assert one.offer(*event(6))
-    assert await sent(one) == [("saga", "e-4"), ("saga", "e-5"), ("saga", "e-6")]
+    assert sent(one) == [("saga", "e-4"), ("saga", "e-5"), ("saga", "e-6")]
 
 
-async def test_a_gap_sends_nothing_until_the_journal_has_filled_it() -> None:
+def test_a_gap_sends_nothing_until_the_journal_has_filled_it() -> None:
     one = stream()
     join(one, opened(5))
-    await sent(one)
+    sent(one)
     assert not one.offer(*event(8))
     assert one.joining
     assert one.offer(*event(9))
-    assert await sent(one) == []
+    assert sent(one) == []
     assert join(one, opened(8, "history", b"{}", b"{}", b"{}"))
-    assert await sent(one) == [("saga", f"e-{offset}") for offset in (6, 7, 8, 9)]
+    assert sent(one) == [("saga", f"e-{offset}") for offset in (6, 7, 8, 9)]
 
 
-async def test_another_epoch_is_a_gap_that_ends_in_a_reset() -> None:
+def test_another_epoch_is_a_gap_that_ends_in_a_reset() -> None:
     one = stream()
     join(one, opened(5))
-    await sent(one)
-    assert not one.offer(*event(1, "f"))
-    assert one.join(Opened(Position("f", 1), True, "reset", ()), Position("f", 1), {})
-    assert await sent(one) == [("reset", "f-1")]
+    sent(one)
+    assert not one.offer(*event(1, b"f"))
+    assert one.join(Opened(Position("f", 1), True, "reset", ()), Position("f", 1), ())
+    assert sent(one) == [("reset", "f-1")]
 
 
-async def test_a_cursor_that_cannot_be_read_gets_a_reset() -> None:
+def test_a_cursor_that_cannot_be_read_gets_a_reset() -> None:
     one = stream("not ours")
+    assert one.position is None
     join(one, opened(5))
-    assert await sent(one) == [("reset", "e-5")]
+    assert sent(one) == [("reset", "e-5")]
 
 
-async def test_too_much_held_while_joining_is_read_from_the_journal_instead() -> None:
+def test_too_much_held_while_joining_is_read_from_the_journal_instead() -> None:
     one = stream(queue=8)
     for offset in range(1, 30):
         one.offer(*event(offset))
     assert not join(one, opened(2))
     assert join(one, opened(29, "history", *[b"{}"] * 27))
-    assert [id for _, id in await sent(one)] == [f"e-{offset}" for offset in range(2, 30)]
+    assert [id for _, id in sent(one)] == [f"e-{offset}" for offset in range(2, 30)]
 
 
-async def test_a_stream_nobody_reads_is_ended_and_keeps_nothing() -> None:
-    one = stream(queue=8)
+async def test_what_a_paused_connection_does_not_take_follows_in_order() -> None:
+    one = stream(queue=100, names=("stock/a",))
     join(one, opened(0))
-    for offset in range(1, 20):
+    socket = SOCKETS[one]
+    one.offer(*event(1))
+    socket.open = False
+    for offset in range(2, 50):
         one.offer(*event(offset))
-    assert one.ended
-    assert one.position is not None and one.position.offset < 12
-    assert await sent(one) == [("bye", "")]
-    assert await one.next() is None
-
-
-async def test_large_events_count_by_their_bytes() -> None:
-    one = stream(queue=1000)
-    join(one, opened(0))
-    for offset in range(1, 40):
-        position = Position("e", offset)
-        one.offer(position, frames.saga(position, b"x" * 60_000))
-    assert one.ended
-
-
-async def test_values_keep_only_the_newest_and_wait_for_the_snapshot() -> None:
-    one = stream(names=("stock/a",))
-    one.offer_value("stock/a", Value(3, b'{"version":3}'))
-    one.offer_value("stock/b", Value(9, b"{}"))
-    join(one, opened(0), {"stock/a": Value(2, b'{"version":2}')})
-    chunk = await one.next()
-    assert chunk is not None and chunk.endswith(b'"values":[{"version":3}]}\n\n')
-    for version in (4, 3, 6, 5):
-        one.offer_value("stock/a", Value(version, b"%d" % version))
-    assert await one.next() == b"event: value\ndata: 6\n\n"
-
-
-async def test_a_closed_stream_wakes_its_reader() -> None:
-    one = stream()
-    reading = asyncio.ensure_future(one.next())
+        one.offer_value("stock/a", frames.value(b"%d" % offset))
+    assert SPILLED[-1] is one and SPILLED.count(one) == 1
+    pumping = asyncio.ensure_future(one.pump(lambda: 0.0))
     await asyncio.sleep(0)
-    one.close()
-    assert await asyncio.wait_for(reading, 1) is None
+    for offset in range(50, 80):
+        one.offer(*event(offset))
+    socket.open = True
+    assert await pumping is False
+    one.offer(*event(80))
+    told = b"".join(socket.chunks)
+    assert [id for _, id in sent(one) if id] == ["e-0", *(f"e-{offset}" for offset in range(1, 81))]
+    assert told.count(b"event: value") == 1 and b"data: 49\n" in told
+
+
+@pytest.mark.parametrize("size", [2, 60_000])
+async def test_a_client_that_does_not_read_costs_no_more_than_its_queue_and_then_gets_the_state(
+    size: int,
+) -> None:
+    one = stream(queue=16)
+    join(one, opened(0))
+    sent(one)
+    SOCKETS[one].open = False
+    pumping = asyncio.ensure_future(one.pump(lambda: 0.0))
+    one._spill()
+    most = 0
+    for offset in range(1, 100):
+        one.offer(*event(offset, entry=b"x" * size))
+        most = max(most, sum(map(len, one._waiting or ())))
+    assert most <= 131_072
+    assert one.lost and not one.live and one.position is None and not one._waiting
+    SOCKETS[one].open = True
+    assert await pumping, "it wants the journal"
+    assert join(one, opened(99, "snapshot", b"{}"))
+    assert sent(one) == [("reset", "e-99")]
+    one.offer(*event(100))
+    assert sent(one) == [("saga", "e-100")]
+
+
+def test_values_wait_for_the_snapshot() -> None:
+    one = stream(names=("stock/a",))
+    one.offer_value("stock/a", frames.value(b"3"))
+    join(one, opened(0), b'{"version":3}')
+    assert SOCKETS[one].chunks[0].endswith(b'"values":[{"version":3}]}\n\n')
+    one.offer_value("stock/a", frames.value(b"4"))
+    assert SOCKETS[one].chunks[1:] == [b"event: value\ndata: 4\n\n"]
+
+
+def test_values_come_whole_after_a_resume_and_not_again_after_a_gap() -> None:
+    one = stream("e-3", names=("stock/a",))
+    join(one, opened(4, "history", b"{}"), b"7")
+    assert sent(one) == [("saga", "e-4"), ("value", "")]
+    one.offer(*event(6))
+    one.offer_value("stock/a", frames.value(b"8"))
+    join(one, opened(6, "history", b"{}", b"{}"), b"8")
+    assert sent(one) == [("saga", "e-5"), ("saga", "e-6"), ("value", "")]
+
+
+def test_a_stream_says_bye_once_and_nothing_after_it() -> None:
+    one = stream(names=("stock/a",))
+    join(one, opened(0))
+    one.end("age", 1.0)
+    one.end("drain", 1.0)
+    one.offer(*event(1))
+    one.offer_value("stock/a", frames.value(b"8"))
+    one.say(frames.beat("now"))
+    assert sent(one) == [("snapshot", "e-0"), ("bye", "")]
+    assert SOCKETS[one].ended
+
+
+async def test_an_end_waits_for_what_stands_before_it() -> None:
+    one = stream()
+    join(one, opened(0))
+    SOCKETS[one].open = False
+    one.offer(*event(1))
+    one.end("drain", 1.0)
+    SOCKETS[one].open = True
+    await one.pump(lambda: 0.0)
+    assert sent(one) == [("snapshot", "e-0"), ("saga", "e-1"), ("bye", "")]
+    assert SOCKETS[one].ended
+
+
+def test_a_turn_of_the_wheel_finds_what_is_due_and_nothing_else() -> None:
+    wheel = Wheel(0.25, 15.0, now=100.0)
+    streams = [stream() for _ in range(40)]
+    for number, one in enumerate(streams):
+        wheel.put(one, 100.0 + number * 0.5)
+    wheel.put(streams[3], 130.0)
+    wheel.drop(streams[5])
+    met: dict[Stream, float] = {}
+    for turn in range(80):
+        now = 100.0 + turn * 0.25
+        for one in wheel.due(now):
+            met[one] = now
+    for number, one in enumerate(streams[:30]):
+        at = {3: 115.25}.get(number, 100.0 + number * 0.5)
+        assert number == 5 or at <= met[one] <= at + 0.25, number
+    assert streams[5] not in met
+    wheel.put(streams[0], 121.0)
+    assert wheel.due(10_000.0) != []
 
 
 def test_bye_says_when_to_return_in_both_languages() -> None:

@@ -1,0 +1,107 @@
+"""When streams beat and when they end: one timer for all of a process.
+
+Promises a beat at least every `beat` seconds; a warning `WARN` seconds before a session or token ends, and the end
+within a quarter of a second of it; that a client which takes nothing for `STALL` seconds is cut off, and one that does
+not even take its `bye` after `GRACE`. A drain spreads the ends evenly over its window, in random order, so that whoever
+takes over meets the same rate from the first to the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from . import frames
+from .stream import Stream
+from .wheel import Wheel
+
+STALL = 12.0
+GRACE = 0.5
+WARN = 30.0
+RETURN = 1.0
+"""Seconds over which clients that were sent away come back."""
+
+
+def back() -> float:
+    """Seconds until one client comes back: a random moment, so that not all come at once."""
+    return random.uniform(0, RETURN)  # noqa: S311 - jitter
+
+
+class Timer:
+    """beat: seconds; wall: Unix seconds; clock: monotonic seconds. The hub runs `run()`."""
+
+    def __init__(self, beat: float, wall: Callable[[], float], clock: Callable[[], float]) -> None:
+        self._beat = beat
+        self._wall = wall
+        self._clock = clock
+        self._wheel = Wheel(min(0.25, beat / 4), beat, clock())
+        self._slow: dict[Stream, None] = {}
+
+    def add(self, stream: Stream) -> None:
+        """Begin to mind it. First beats are spread: everybody may have come at the same moment."""
+        now = self._clock()
+        self._set(stream, now, random.uniform(0.3, 1) * self._beat)  # noqa: S311 - jitter
+
+    def drop(self, stream: Stream) -> None:
+        """Mind it no more."""
+        self._wheel.drop(stream)
+
+    def _set(self, stream: Stream, now: float, beat: float) -> None:
+        at = min(now + beat - 2 * self._wheel.tick, stream.ends_at)
+        if stream.why == "expired" and not stream.warned:
+            at = min(at, stream.ends_at - WARN)
+        self._wheel.put(stream, at)
+
+    async def pump(self, stream: Stream) -> bool:
+        """See a stream's backlog out, and mind how long that takes. True: it wants the journal."""
+        self._slow[stream] = None
+        try:
+            return await stream.pump(self._clock)
+        finally:
+            self._slow.pop(stream, None)
+
+    async def run(self) -> None:
+        """Turn for ever."""
+        while True:
+            await asyncio.sleep(self._wheel.tick)
+            now = self._clock()
+            due = self._wheel.due(now)
+            if due:
+                self._meet(due, now)
+            for stream in list(self._slow):
+                if now - stream.since > (GRACE if stream.ended else STALL):
+                    stream.abort()
+
+    def _meet(self, due: Iterable[Stream], now: float) -> None:
+        beat = frames.beat(self._text(self._wall()))
+        for stream in due:
+            if stream.ended:
+                continue
+            left = stream.ends_at - now
+            if left <= 0:
+                stream.end(stream.why, back() if stream.why == "age" else None)
+                continue
+            if stream.why == "expired" and left <= WARN and not stream.warned:
+                stream.warned = True
+                stream.say(frames.expiring(self._text(self._wall() + left), left))
+            stream.say(beat)
+            self._set(stream, now, self._beat)
+
+    @staticmethod
+    def _text(at: float) -> str:
+        return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+    async def drain(self, streams: list[Stream], window: float) -> None:
+        """End them all within the window (seconds), those that do not read included."""
+        random.shuffle(streams)
+        began = self._clock()
+        # What is left is for those who do not take their `bye`.
+        spread = max(0.8 * window, window - GRACE - 3 * self._wheel.tick)
+        for number, stream in enumerate(streams):
+            moment = began + (number + random.random()) / len(streams) * spread  # noqa: S311 - jitter
+            if (left := moment - self._clock()) > 0:
+                # Some at a time: a timer for each would wake the loop a thousand times a second.
+                await asyncio.sleep(max(left, 0.01))
+            stream.end("drain", back())

@@ -1,0 +1,65 @@
+"""Seats: how many streams one owner has open, counted exactly over all processes.
+
+Promises that at no moment more than the cap hold a seat: whoever comes when all are taken gets the one held longest,
+in one step, and its stream is told to end on the owner's channel (`end <seat>`). A process that died keeps its seats
+for `LEASE` seconds at most. Refuses nobody.
+
+Key: `bff:{t}:seats`, `{t}` as in the journal: sorted set of `<opened>-<id>` (`opened` in Unix milliseconds, 13 digits)
+by the millisecond at which the seat is free again; TTL `LEASE` from the last renewal.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+
+from .journal import channel_of, owner_tag
+from .link import RedisLink, reaching
+
+LEASE = 90.0
+"""Seconds; renewed at least every 40."""
+
+
+def seat(opened: float) -> str:
+    """A new seat's name. opened: Unix seconds; whoever opened first gives way first."""
+    return f"{int(opened * 1000):013d}-{secrets.token_hex(6)}"
+
+
+class Seats:
+    """Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._hold = link.script("seats_hold")
+
+    async def hold(self, owner: str, cap: int, seats: Sequence[str]) -> list[str]:
+        """Take or renew these seats of `cap`; the seats that gave way, of this process or of another."""
+        answer = await self._hold([_key(owner)], [cap, int(LEASE * 1000), channel_of(owner), *seats])
+        return [one.decode() for one in answer]
+
+    async def renew(self, held: Mapping[str, Sequence[str]]) -> list[tuple[str, int]]:
+        """Renew these seats by owner, taking those again that were lost, in one round trip. The owners, and how many
+        seats each has taken in all: for more than there are, `hold` decides who gives way."""
+        until = int((time.time() + LEASE) * 1000)
+        with reaching("seats"):
+            async with self._link.client.pipeline(transaction=False) as pipe:
+                for owner, seats in held.items():
+                    key = _key(owner)
+                    pipe.zadd(key, dict.fromkeys(seats, until))
+                    pipe.pexpire(key, int(LEASE * 1000))
+                    pipe.zcard(key)
+                answers = await pipe.execute()
+        return list(zip(held, answers[2::3], strict=True))
+
+    async def leave(self, left: Mapping[str, Sequence[str]]) -> None:
+        """Free these seats by owner, in one round trip."""
+        with reaching("seats"):
+            async with self._link.client.pipeline(transaction=False) as pipe:
+                for owner, seats in left.items():
+                    pipe.zrem(_key(owner), *seats)
+                await pipe.execute()
+
+
+def _key(owner: str) -> str:
+    return f"bff:{{{owner_tag(owner)}}}:seats"

@@ -1,0 +1,120 @@
+"""How a stream's bytes leave: in one step under uvicorn, by way of a queue anywhere else, in order either way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bff.calls import SagaStatus
+from bff.edge.outlet import Direct, Inline, Queued, outlet
+from bff.stores.journal import Entry
+
+from .test_stream import AT, Client, World, client, offsets, person, world
+
+
+def wrapped(app: Any) -> Any:
+    """Middleware of somebody's that wraps `send`: what one step of it does cannot be known."""
+
+    async def middleware(scope: Any, receive: Any, send: Any) -> None:
+        async def sending(message: Any) -> None:
+            await asyncio.sleep(0)
+            await send(message)
+
+        await app(scope, receive, sending)
+
+    return middleware
+
+
+async def tell(one: World, versions: range, size: int) -> None:
+    for version in versions:
+        saga = SagaStatus(
+            id="o1", type="order", status="RUNNING", version=version, at=AT, data={"text": "x" * size}
+        )
+        await one.journal.append(person("ada").id, Entry.of(saga, now_ms=0))
+
+
+async def read(who: Client, events: int) -> list[int]:
+    return offsets([await who.until("saga") for _ in range(events)])
+
+
+@pytest.mark.parametrize("server", ["httptools", "h11", "wrapped"])
+async def test_events_are_contiguous_across_a_connection_that_stops_taking_them(
+    redis_url: str, server: str
+) -> None:
+    http, wrap = ("httptools", wrapped) if server == "wrapped" else (server, lambda app: app)
+    async with (
+        world(redis_url, http=http, wrap=wrap, queue=1000) as one,
+        client(one, limit=1024) as ada,
+    ):
+        await ada.until("snapshot")
+        for first in (1, 100, 199):
+            # More than the connection takes, less than the stream may keep beyond it.
+            await tell(one, range(first, first + 99), 2_000)
+            assert await read(ada, 99) == list(range(first, first + 99))
+
+
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+async def test_what_is_refused_has_not_been_written_in_part(redis_url: str, http: str) -> None:
+    """What `Inline` and `Direct` rest on, of this uvicorn."""
+    async with world(redis_url, http=http) as one, client(one, limit=1024) as ada:
+        await ada.until("snapshot")
+        (stream,) = one.hub._streams
+        out = stream._outlet
+        assert type(out) is (Direct if http == "httptools" else Inline)
+        taken = 0
+        while out.write(b"x" * 10_000):
+            taken += 1
+        held = out._cycle.transport.get_write_buffer_size()
+        assert taken > 0 and held > 0
+        for _ in range(5):
+            assert not out.write(b"y" * 10_000)
+        assert out._cycle.transport.get_write_buffer_size() == held
+
+
+async def test_what_is_written_directly_is_what_send_would_have_written(redis_url: str) -> None:
+    async with world(redis_url) as one, client(one) as ada:
+        await ada.until("snapshot")
+        (stream,) = one.hub._streams
+        out = stream._outlet
+        assert isinstance(out, Direct)
+        for size in (1, 15, 16, 4_096):
+            for write in (out.write, super(Direct, out).write):
+                frame = b"event: mark\ndata: %b\n\n" % (b"x" * size)
+                assert write(frame)
+                assert await ada.reader.readuntil(b"\n\n\r\n") == b"%x\r\n%b\r\n" % (len(frame), frame)
+
+
+def test_a_send_that_is_not_uvicorns_own_is_never_stepped() -> None:
+    async def send(message: Any) -> None: ...
+
+    async def ask() -> object:
+        return outlet(send)
+
+    assert isinstance(asyncio.run(ask()), Queued)
+
+
+@pytest.mark.parametrize("server", ["httptools", "wrapped"])
+async def test_an_end_on_any_server_ends_the_request_and_the_connection_serves_the_next(
+    redis_url: str, server: str
+) -> None:
+    wrap = wrapped if server == "wrapped" else lambda app: app
+    async with world(redis_url, wrap=wrap) as one, client(one) as ada:
+        await ada.until("snapshot")
+        await one.hub.end_session("session-of-ada")
+        assert (await ada.until("bye")).data["reason"] == "logout"
+        assert await ada.next() is None
+        await one.settled(0)
+        ada.writer.write(b"GET /bff/live/snapshot HTTP/1.1\r\nHost: x\r\n\r\n")
+        await ada.head()
+        assert ada.status == 200
+
+
+async def test_an_open_stream_is_one_task(redis_url: str) -> None:
+    async with world(redis_url) as one, client(one) as first:
+        await first.until("snapshot")
+        before = len(asyncio.all_tasks())
+        async with client(one, who="bob") as second:
+            await second.until("snapshot")
+            assert len(asyncio.all_tasks()) == before + 1
