@@ -226,7 +226,7 @@ test('what the package promises is exactly this', () => {
     'ProblemError',
     'TooManyPending',
     'createClient',
-    'createStream',
+    'createSharedStream',
     'ended',
     'networkProblem',
     'readProblem',

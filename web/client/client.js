@@ -2,10 +2,11 @@
  * The parts put together: a stream feeding a store, mutations folded over it, and readables of what there is to see. One
  * client per page; it does nothing until `start`, and it refuses to mix two people's state.
  */
+import { createFollower } from './gaps.js';
 import { createMutations } from './mutations.js';
 import { derive } from './observable.js';
 import { createStore } from './store.js';
-import { createStream } from './stream.js';
+import { createSharedStream } from './tabs.js';
 
 /** @typedef {import('./store.js').Saga} Saga */
 /** @typedef {import('./store.js').Value} Value */
@@ -20,15 +21,22 @@ import { createStream } from './stream.js';
  * @property {string} [url]     The live stream; default "/bff/live".
  * @property {typeof fetch} [fetch]
  * @property {import('./pending.js').KeyValue | null} [storage]  For what must survive a reload; default sessionStorage.
- * @property {Omit<Partial<import('./stream.js').StreamOptions>, 'onEvent' | 'cursor'>} [stream]
+ * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor' | 'snapshot'>} [stream]
  * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'changed' | 'isLive'>} [mutations]
- * @property {(options: import('./stream.js').StreamOptions) => import('./stream.js').Source} [source]  Another way to the
- *   events, one shared among tabs, say; default a stream of this page's own.
+ * @property {(options: import('./tabs.js').SharedOptions) => import('./stream.js').Source} [source]  Another way to the
+ *   events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
  */
 
-function sessionStorageIfAllowed() {
+/** Most values one client may watch. */
+export const MOST_VALUES = 100;
+
+/** Where the tabs tell each other who is here. */
+const HERE = 'bff:here';
+
+/** @param {'sessionStorage' | 'localStorage'} name */
+function storageIfAllowed(name) {
   try {
-    return globalThis.sessionStorage ?? null;
+    return globalThis[name] ?? null;
   } catch {
     return null; // blocked by the reader's settings
   }
@@ -40,22 +48,27 @@ export function createClient(options = {}) {
   const store = createStore();
   /** @type {Set<() => void>} */
   const listeners = new Set();
-  let gaps = 0;
+  /** @type {Map<string, number>} how often each value is asked for */
+  const watched = new Map();
+  let asking = false;
   /** @type {number | null} */
   let heardAt = null;
   /** @type {string | null} */
   let owner = null;
 
-  const source = (options.source ?? createStream)({
-    fetch,
-    ...(options.url === undefined ? {} : { url: options.url }),
+  const shared = storageIfAllowed('localStorage');
+  const source = (options.source ?? createSharedStream)({
+    ...(options.fetch && { fetch }),
+    ...(options.url && { url: options.url }),
     ...options.stream,
     cursor: store.cursor,
+    snapshot: store.snapshot,
     onEvent,
   });
+  const follow = createFollower(store, source.reconnect);
   const mutations = createMutations({
     fetch,
-    storage: options.storage === undefined ? sessionStorageIfAllowed() : options.storage,
+    storage: options.storage === undefined ? storageIfAllowed('sessionStorage') : options.storage,
     ...options.mutations,
     store,
     isLive: () => source.state.get() === 'live',
@@ -65,21 +78,33 @@ export function createClient(options = {}) {
   });
   source.state.subscribe((state) => {
     if (state === 'live') mutations.wake();
+    if (state === 'stopped') tellTabs(null);
   });
+
+  /** @param {string | null} person */
+  function tellTabs(person) {
+    try {
+      if (person === null) shared?.removeItem(HERE);
+      else shared?.setItem(HERE, person);
+    } catch {
+      // Full or forbidden: the other tabs find out by themselves.
+    }
+  }
 
   /** @param {import('./stream.js').LiveEvent} event */
   function onEvent(event) {
     heardAt = Date.now();
-    const verdict = store.apply(event);
-    if (verdict === 'gap') {
-      gaps += 1;
-      // Resuming did not help: the position itself is not worth keeping.
-      if (gaps > 1) store.forget();
-      source.reconnect({ backoff: gaps > 1 });
-    } else if (verdict === 'applied') {
-      if (event.type !== 'value') gaps = 0;
-      mutations.advanced(event.type === 'snapshot' || event.type === 'reset');
-    }
+    if (follow(event) === 'applied') mutations.advanced(event.type === 'snapshot' || event.type === 'reset');
+  }
+
+  /** One request for all that is asked for in one go. */
+  function ask() {
+    if (asking) return;
+    asking = true;
+    queueMicrotask(() => {
+      asking = false;
+      source.watch(watched.keys());
+    });
   }
 
   /** @param {() => void} listener */
@@ -114,15 +139,49 @@ export function createClient(options = {}) {
       if (owner !== null && owner !== who.owner) stop();
       owner = who.owner;
       const restored = mutations.restore(owner);
-      source.start();
+      source.start(owner);
+      tellTabs(owner);
       return restored;
     },
 
     /** Leave, and forget all that belongs to the person. */
     stop,
 
-    /** Ask for values, `stock/mug-01` for one; they come at once and whenever they change. @param {Iterable<string>} names */
-    watch: source.watch,
+    /**
+     * Hear of another person, or the same one again, beginning in another tab: time to ask who is here.
+     * @param {() => void} listener
+     * @returns {() => void} The way out.
+     */
+    onSignIn(listener) {
+      const hear = (/** @type {any} a StorageEvent */ { key, newValue }) => {
+        if (key === HERE && newValue !== null && (newValue !== owner || source.state.get() === 'stopped'))
+          listener();
+      };
+      globalThis.addEventListener?.('storage', hear);
+      return () => globalThis.removeEventListener?.('storage', hear);
+    },
+
+    /**
+     * Ask for values, `stock/mug-01` for one; they come at once and whenever they change.
+     * @param {Iterable<string>} names
+     * @returns {() => void} No longer. A value stays while anybody else on the page asks for it.
+     */
+    watch(names) {
+      const mine = new Set(names);
+      if (new Set([...watched.keys(), ...mine]).size > MOST_VALUES)
+        throw new RangeError(`more than ${MOST_VALUES} values watched`);
+      for (const name of mine) watched.set(name, (watched.get(name) ?? 0) + 1);
+      ask();
+      return () => {
+        for (const name of mine) {
+          const left = (watched.get(name) ?? 1) - 1;
+          if (left) watched.set(name, left);
+          else watched.delete(name);
+        }
+        mine.clear();
+        ask();
+      };
+    },
 
     /**
      * A value learned elsewhere, from a screen for one; it counts only if its version is newer.

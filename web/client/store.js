@@ -32,6 +32,9 @@ import { formatCursor, parseCursor } from './cursor.js';
  * @typedef {'applied' | 'repeated' | 'gap' | 'ignored'} Verdict
  */
 
+/** More are never kept: the one that ended longest ago gives way. */
+const MOST_SAGAS = 1000;
+
 const ENDED = new Set(['COMPLETED', 'COMPENSATED', 'REJECTED']);
 
 /** @param {{status: string}} saga  Whether nothing more will happen to it. */
@@ -109,6 +112,12 @@ export function createStore() {
     position = cursor;
     const known = sagas.get(saga.id);
     if (!known || known.version < saga.version) sagas.set(saga.id, saga);
+    if (sagas.size > MOST_SAGAS)
+      for (const [old, { status }] of sagas) {
+        if (!ended({ status })) continue;
+        sagas.delete(old);
+        break;
+      }
     return 'applied';
   }
 
@@ -141,6 +150,12 @@ export function createStore() {
     /** @returns {State} Live maps: read them, do not keep them. */
     state: () => ({ sagas, values }),
     position: () => position,
+    /** All of it as a snapshot tells it. */
+    snapshot: () => ({
+      cursor: position && formatCursor(position),
+      sagas: [...sagas.values()],
+      values: [...values.values()],
+    }),
     /** The position as the stream's Last-Event-ID, null before the first snapshot. */
     cursor: () => (position === null ? null : formatCursor(position)),
     /** Forget the position, not the state: the next join starts with a snapshot. */

@@ -21,9 +21,9 @@ import { createParser } from './sse.js';
 /**
  * @typedef {object} Source
  * @property {import('./observable.js').Readable<StreamState>} state
- * @property {() => void} start  Join; nothing happens if already started.
+ * @property {(owner?: string) => void} start  Join as this person; nothing happens if already started.
  * @property {() => void} stop   Leave, for good until `start()`.
- * @property {(names: Iterable<string>) => void} watch  Ask for these values, too (at most 100 in all).
+ * @property {(names: Iterable<string>) => void} watch  From now on these values are asked for (at most 100).
  * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor; now, or counted as a failure.
  */
 
@@ -48,7 +48,6 @@ import { createParser } from './sse.js';
  * @property {Surroundings} [surroundings]
  */
 
-const MOST_VALUES = 100;
 const LONGEST_WAIT = 300; // seconds
 
 /**
@@ -63,7 +62,7 @@ export function createStream(options) {
   const state = createCell(/** @type {StreamState} */ ('stopped'));
   const alarm = createAlarm();
   /** @type {Set<string>} */
-  const names = new Set();
+  let names = new Set();
   let base = options.base ?? 1;
   let run = 0; // which loop is the current one; 0 while stopped
   let runs = 0;
@@ -72,6 +71,8 @@ export function createStream(options) {
   let lastBytes = 0;
   let skipWait = false;
   let paused = false;
+  /** @type {string | null} whose journal it is, as the server names them */
+  let user = null;
   /** @type {AbortController | null} */
   let attempt = null;
 
@@ -88,19 +89,16 @@ export function createStream(options) {
   async function join(mine) {
     const controller = new AbortController();
     attempt = controller;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let watchdog;
-    function alive() {
-      clearTimeout(watchdog);
-      lastBytes = Date.now();
-      watchdog = setTimeout(() => controller.abort(), heartbeat * 2500);
-    }
+    lastBytes = Date.now();
+    // By the clock on the wall: a timer's own clock stands still while the machine sleeps.
+    const watchdog = setInterval(() => {
+      if (Math.abs(Date.now() - lastBytes) >= heartbeat * 2500) controller.abort();
+    }, heartbeat * 100);
     /** @type {number | null} */
     let farewell = null;
     let over = false;
 
     try {
-      alive();
       const query = [...names]
         .sort()
         .map((name) => `value=${encodeURIComponent(name)}`)
@@ -122,6 +120,9 @@ export function createStream(options) {
         return retryAfterSeconds(response.headers.get('retry-after'));
       }
       if (mine !== run) return null;
+      // Somebody else has signed in meanwhile: theirs is not to be mixed with what is here.
+      const owner = response.headers.get('bff-user');
+      if (owner !== (user ??= owner)) return -1;
       everLive = true;
       state.set('live');
       const parser = createParser({
@@ -150,7 +151,7 @@ export function createStream(options) {
       for (;;) {
         const { done, value } = await reader.read();
         if (done || mine !== run) return farewell;
-        alive();
+        lastBytes = Date.now();
         if (state.get() === 'offline') state.set('live');
         parser.push(value);
         if (over) return farewell;
@@ -158,7 +159,7 @@ export function createStream(options) {
     } catch {
       return farewell; // network, abort, watchdog or an event too large: all of them mean "join again"
     } finally {
-      clearTimeout(watchdog);
+      clearInterval(watchdog);
       controller.abort();
       if (attempt === controller) attempt = null;
     }
@@ -238,6 +239,7 @@ export function createStream(options) {
     for (const [target, name, listener] of wakings) target?.removeEventListener(name, listener);
     leave();
     everLive = false;
+    user = null;
     state.set('stopped');
   }
 
@@ -247,13 +249,9 @@ export function createStream(options) {
     stop,
     reconnect,
     watch(wanted) {
-      const before = names.size;
-      for (const name of wanted) {
-        if (!names.has(name) && names.size >= MOST_VALUES)
-          throw new RangeError(`more than ${MOST_VALUES} values watched`);
-        names.add(name);
-      }
-      if (names.size > before) reconnect();
+      const before = names;
+      names = new Set(wanted);
+      for (const name of names) if (!before.has(name)) return reconnect();
     },
   };
 }

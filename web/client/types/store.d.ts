@@ -12,6 +12,12 @@ export function createStore(): {
     /** @returns {State} Live maps: read them, do not keep them. */
     state: () => State;
     position: () => import("./cursor.js").Cursor | null;
+    /** All of it as a snapshot tells it. */
+    snapshot: () => {
+        cursor: string | null;
+        sagas: Saga[];
+        values: Value[];
+    };
     /** The position as the stream's Last-Event-ID, null before the first snapshot. */
     cursor: () => string | null;
     /** Forget the position, not the state: the next join starts with a snapshot. */

@@ -1,0 +1,199 @@
+/**
+ * One live stream for all tabs of a browser: in a shared worker, else in the tab that holds a Web Lock, which speaks to the
+ * others over a BroadcastChannel, else in this page alone. Each means gives way to the next when it fails or falls silent.
+ * The holder's end loses nothing: whoever comes after it resumes where a tab stands.
+ */
+import { createCell } from './observable.js';
+
+/** @typedef {import('./hub.js').Said} Said */
+/** @typedef {import('./hub.js').Told} Told */
+
+/**
+ * @typedef {object} Link  A way to a hub.
+ * @property {(said: Said) => void} post
+ * @property {() => void} close
+ */
+
+/**
+ * @typedef {import('./stream.js').StreamOptions & {
+ *   share?: 'worker' | 'lock' | 'none',
+ *   snapshot?: () => any,
+ * }} SharedOptions  share: the best means to try; default "worker". snapshot: where this tab stands, for a hub to go on from.
+ */
+
+/** Both ends must speak alike: tabs that loaded another version share another stream. */
+const PROTOCOL = 'bff-live-1';
+const PATIENCE = 5; // seconds for a hub to say that it is there
+
+/**
+ * @param {SharedOptions} options
+ * @returns {import('./stream.js').Source}
+ */
+export function createSharedStream(options) {
+  const { onEvent, cursor, heartbeat = 15, base, cap, fetch, share = 'worker' } = options;
+  const state = createCell(/** @type {import('./stream.js').StreamState} */ ('stopped'));
+  const around = /** @type {import('./stream.js').Surroundings} */ (options.surroundings ?? globalThis);
+  const page = around.window ?? /** @type {any} */ (globalThis);
+  const url = String(new URL(options.url ?? '/bff/live', globalThis.location?.href ?? 'http://localhost'));
+  const name = `${PROTOCOL} ${url}`;
+  // A worker cannot be given functions.
+  const means = [
+    ...(share === 'worker' && !fetch && globalThis.SharedWorker ? [openWorker] : []),
+    ...(share !== 'none' && globalThis.navigator?.locks ? [() => openHere('holdForAll')] : []),
+    () => openHere('holdAlone'),
+  ];
+  /** @type {string[]} */
+  let names = [];
+  /** @type {string | null} null while stopped */
+  let owner = null;
+  /** @type {Link | null} */
+  let link = null;
+  let heard = 0;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  let pulse;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let doubt;
+
+  function join() {
+    if (owner === null) return;
+    const settings = JSON.parse(JSON.stringify({ url, heartbeat, base, cap }));
+    link?.post({ kind: 'join', owner, cursor: cursor(), names, settings });
+  }
+
+  /** The next means, if this one is the one in use. @param {Link | null} failed */
+  function next(failed) {
+    if (failed !== link || owner === null) return;
+    if (means.length > 1) means.shift();
+    close();
+    open();
+  }
+
+  function ask() {
+    const asked = link;
+    clearTimeout(doubt);
+    doubt = setTimeout(() => next(asked), PATIENCE * 1000);
+    asked?.post({ kind: 'ping' });
+  }
+
+  function open() {
+    heard = Date.now();
+    pulse = setInterval(() => {
+      if (Date.now() - heard > heartbeat * 3000) ask();
+    }, heartbeat * 1000);
+    try {
+      link = /** @type {() => Link} */ (means[0])();
+      join();
+      ask();
+    } catch {
+      next(link);
+    }
+  }
+
+  function close() {
+    clearInterval(pulse);
+    clearTimeout(doubt);
+    link?.post({ kind: 'leave' });
+    link?.close();
+    link = null;
+  }
+
+  /** @param {Told} told */
+  function hear(told) {
+    heard = Date.now();
+    clearTimeout(doubt);
+    if (owner === null || (told.owner ?? owner) !== owner) return;
+    if (told.kind === 'event') onEvent(told.event);
+    else if (told.kind === 'hello') join();
+    else if (told.kind === 'full') {
+      means.splice(0, means.length - 2);
+      next(link);
+    } else if (told.kind === 'state') {
+      if (told.state === 'stopped') stop();
+      else state.set(told.state);
+    }
+  }
+
+  /** @returns {Link} */
+  function openWorker() {
+    const worker = new SharedWorker(new URL('./worker.js', import.meta.url), { type: 'module', name });
+    /** @type {Link} */
+    const mine = {
+      post: (said) => worker.port.postMessage(said),
+      close: () => worker.port.close(),
+    };
+    worker.onerror = () => next(mine);
+    worker.port.onmessage = ({ data }) => mine === link && hear(data);
+    return mine;
+  }
+
+  /** @param {'holdForAll' | 'holdAlone'} how @returns {Link} */
+  function openHere(how) {
+    /** @type {Said[]} */
+    let waiting = [];
+    /** @type {Link | undefined} */
+    let inner;
+    const mine = {
+      post: (/** @type {Said} */ said) => (inner ? inner.post(said) : waiting.push(said)),
+      close: () => inner?.close(),
+    };
+    import('./holder.js').then(
+      (holder) => {
+        if (mine !== link) return;
+        inner = holder[how]({
+          name,
+          hear: (told) => mine === link && hear(told),
+          failed: () => next(mine),
+          seed: () => (owner === null ? undefined : { owner, state: options.snapshot?.() }),
+          ...(fetch && { fetch }),
+        });
+        waiting.forEach(inner.post);
+      },
+      () => next(mine),
+    );
+    return mine;
+  }
+
+  /** @param {Event} event */
+  function wake({ type }) {
+    if (type === 'pagehide') return close(); // what is open keeps a page out of the back-forward cache
+    if (!link) {
+      // Back from that cache: what is on the page is as old as its leaving.
+      state.set('stale');
+      return open();
+    }
+    if (around.document?.visibilityState !== 'hidden')
+      link?.post({ kind: 'wake', type, onLine: around.navigator?.onLine !== false });
+  }
+  /** @type {[any, string][]} */
+  const wakings = [
+    [page, 'online'],
+    [page, 'offline'],
+    [page, 'pageshow'],
+    [page, 'pagehide'],
+    [around.document, 'visibilitychange'],
+  ];
+
+  function stop() {
+    for (const [target, type] of wakings) target?.removeEventListener?.(type, wake);
+    owner = null;
+    close();
+    state.set('stopped');
+  }
+
+  return {
+    state,
+    start(person = '') {
+      if (owner !== null) return;
+      owner = person;
+      for (const [target, type] of wakings) target?.addEventListener?.(type, wake);
+      state.set(around.navigator?.onLine === false ? 'offline' : 'connecting');
+      open();
+    },
+    stop,
+    reconnect: join,
+    watch(wanted) {
+      names = [...wanted];
+      link?.post({ kind: 'watch', names });
+    },
+  };
+}
