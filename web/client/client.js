@@ -28,7 +28,7 @@ import { createSharedStream } from './tabs.js';
  */
 
 /** Most values one client may watch. */
-export const MOST_VALUES = 100;
+export const MOST_VALUES = 50;
 
 /** Where the tabs tell each other who is here. */
 const HERE = 'bff:here';
@@ -63,6 +63,7 @@ export function createClient(options = {}) {
     ...options.stream,
     cursor: store.cursor,
     snapshot: store.snapshot,
+    still: () => [null, owner].includes(readHere(owner)),
     onEvent,
   });
   const follow = createFollower(store, source.reconnect);
@@ -81,11 +82,20 @@ export function createClient(options = {}) {
     if (state === 'stopped') tellTabs(null);
   });
 
+  /** Who was the last to begin in any tab. @param {string | null} otherwise */
+  function readHere(otherwise) {
+    try {
+      return shared ? shared.getItem(HERE) : otherwise;
+    } catch {
+      return otherwise;
+    }
+  }
+
   /** @param {string | null} person */
   function tellTabs(person) {
     try {
-      if (person === null) shared?.removeItem(HERE);
-      else shared?.setItem(HERE, person);
+      if (person !== null) shared?.setItem(HERE, person);
+      else if (readHere(null) === owner) shared?.removeItem(HERE);
     } catch {
       // Full or forbidden: the other tabs find out by themselves.
     }
@@ -139,8 +149,8 @@ export function createClient(options = {}) {
       if (owner !== null && owner !== who.owner) stop();
       owner = who.owner;
       const restored = mutations.restore(owner);
-      source.start(owner);
       tellTabs(owner);
+      source.start(owner);
       return restored;
     },
 

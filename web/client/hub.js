@@ -24,7 +24,7 @@ import { createStream } from './stream.js';
 
 /** @typedef {{url: string, heartbeat?: number, base?: number, cap?: number}} StreamSettings */
 
-const MOST_VALUES = 100;
+const MOST_VALUES = 50;
 
 /**
  * @param {object} options

@@ -23,7 +23,7 @@ import { createParser } from './sse.js';
  * @property {import('./observable.js').Readable<StreamState>} state
  * @property {(owner?: string) => void} start  Join as this person; nothing happens if already started.
  * @property {() => void} stop   Leave, for good until `start()`.
- * @property {(names: Iterable<string>) => void} watch  From now on these values are asked for (at most 100).
+ * @property {(names: Iterable<string>) => void} watch  From now on these values are asked for (at most 50).
  * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor; now, or counted as a failure.
  */
 

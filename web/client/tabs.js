@@ -18,7 +18,9 @@ import { createCell } from './observable.js';
  * @typedef {import('./stream.js').StreamOptions & {
  *   share?: 'worker' | 'lock' | 'none',
  *   snapshot?: () => any,
+ *   still?: () => boolean,
  * }} SharedOptions  share: the best means to try; default "worker". snapshot: where this tab stands, for a hub to go on from.
+ *   still: whether it is still this person's browser; asked before joining, so that nobody follows another's journal.
  */
 
 /** Both ends must speak alike: tabs that loaded another version share another stream. */
@@ -56,6 +58,7 @@ export function createSharedStream(options) {
 
   function join() {
     if (owner === null) return;
+    if (options.still?.() === false) return stop();
     const settings = JSON.parse(JSON.stringify({ url, heartbeat, base, cap }));
     link?.post({ kind: 'join', owner, cursor: cursor(), names, settings });
   }
@@ -157,7 +160,7 @@ export function createSharedStream(options) {
   function wake({ type }) {
     if (type === 'pagehide') return close(); // what is open keeps a page out of the back-forward cache
     if (!link) {
-      // Back from that cache: what is on the page is as old as its leaving.
+      if (type !== 'pageshow') return; // in that cache, or on the way there
       state.set('stale');
       return open();
     }
