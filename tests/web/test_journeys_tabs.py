@@ -242,7 +242,7 @@ async def test_a_page_from_the_back_forward_cache_catches_up(lab: Lab) -> None:
                 placed = await order(lab)
                 await asyncio.to_thread(lab.shop.world.ended, placed)
                 await tab.evaluate("history.back()")
-                await tab.wait_for_url(f"{lab.url}{BARE}")
+                await tab.wait_for_url(f"{lab.url}{BARE}", wait_until="commit")
                 assert await tab.evaluate("window.persisted"), "the client keeps no page out of the cache"
                 await until(lambda tab=tab, placed=placed: status(tab, placed), "COMPLETED")
                 await live(tab)

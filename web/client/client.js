@@ -33,12 +33,16 @@ export const MOST_VALUES = 50;
 /** Where the tabs tell each other who is here. */
 const HERE = 'bff:here';
 
-/** @param {'sessionStorage' | 'localStorage'} name */
-function storageIfAllowed(name) {
+/**
+ * @template T
+ * @param {() => T} use  Of a storage that may be full, or blocked by the reader's settings.
+ * @returns {T | null}
+ */
+function ifAllowed(use) {
   try {
-    return globalThis[name] ?? null;
+    return use();
   } catch {
-    return null; // blocked by the reader's settings
+    return null;
   }
 }
 
@@ -48,58 +52,38 @@ export function createClient(options = {}) {
   const store = createStore();
   /** @type {Set<() => void>} */
   const listeners = new Set();
-  /** @type {Map<string, number>} how often each value is asked for */
-  const watched = new Map();
+  /** @type {Set<string[]>} the values asked for, by who asks */
+  const watched = new Set();
   let asking = false;
   /** @type {number | null} */
   let heardAt = null;
   /** @type {string | null} */
   let owner = null;
 
-  const shared = storageIfAllowed('localStorage');
+  /** Who was the last to begin in any tab. */
+  const here = () => ifAllowed(() => localStorage.getItem(HERE));
   const source = (options.source ?? createSharedStream)({
-    ...(options.fetch && { fetch }),
-    ...(options.url && { url: options.url }),
+    fetch: options.fetch,
+    url: options.url,
     ...options.stream,
     cursor: store.cursor,
     snapshot: store.snapshot,
-    still: () => [null, owner].includes(readHere(owner)),
+    still: () => (here() ?? owner) === owner,
     onEvent,
   });
   const follow = createFollower(store, source.reconnect);
   const mutations = createMutations({
     fetch,
-    storage: options.storage === undefined ? storageIfAllowed('sessionStorage') : options.storage,
+    storage: options.storage === undefined ? ifAllowed(() => sessionStorage) : options.storage,
     ...options.mutations,
     store,
     isLive: () => source.state.get() === 'live',
-    changed() {
-      for (const listener of [...listeners]) listener();
-    },
+    changed: () => [...listeners].forEach((listener) => listener()),
   });
   source.state.subscribe((state) => {
     if (state === 'live') mutations.wake();
-    if (state === 'stopped') tellTabs(null);
+    if (state === 'stopped' && here() === owner) ifAllowed(() => localStorage.removeItem(HERE));
   });
-
-  /** Who was the last to begin in any tab. @param {string | null} otherwise */
-  function readHere(otherwise) {
-    try {
-      return shared ? shared.getItem(HERE) : otherwise;
-    } catch {
-      return otherwise;
-    }
-  }
-
-  /** @param {string | null} person */
-  function tellTabs(person) {
-    try {
-      if (person !== null) shared?.setItem(HERE, person);
-      else if (readHere(null) === owner) shared?.removeItem(HERE);
-    } catch {
-      // Full or forbidden: the other tabs find out by themselves.
-    }
-  }
 
   /** @param {import('./stream.js').LiveEvent} event */
   function onEvent(event) {
@@ -113,9 +97,11 @@ export function createClient(options = {}) {
     asking = true;
     queueMicrotask(() => {
       asking = false;
-      source.watch(watched.keys());
+      source.watch(wanted());
     });
   }
+
+  const wanted = () => new Set([...watched].flat());
 
   /** @param {() => void} listener */
   function onChange(listener) {
@@ -149,7 +135,7 @@ export function createClient(options = {}) {
       if (owner !== null && owner !== who.owner) stop();
       owner = who.owner;
       const restored = mutations.restore(owner);
-      tellTabs(owner);
+      ifAllowed(() => localStorage.setItem(HERE, who.owner));
       source.start(owner);
       return restored;
     },
@@ -177,18 +163,15 @@ export function createClient(options = {}) {
      * @returns {() => void} No longer. A value stays while anybody else on the page asks for it.
      */
     watch(names) {
-      const mine = new Set(names);
-      if (new Set([...watched.keys(), ...mine]).size > MOST_VALUES)
-        throw new RangeError(`more than ${MOST_VALUES} values watched`);
-      for (const name of mine) watched.set(name, (watched.get(name) ?? 0) + 1);
+      const mine = [...names];
+      watched.add(mine);
+      if (wanted().size > MOST_VALUES) {
+        watched.delete(mine);
+        throw new RangeError(`more than ${MOST_VALUES} values`);
+      }
       ask();
       return () => {
-        for (const name of mine) {
-          const left = (watched.get(name) ?? 1) - 1;
-          if (left) watched.set(name, left);
-          else watched.delete(name);
-        }
-        mine.clear();
+        watched.delete(mine);
         ask();
       };
     },

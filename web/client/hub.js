@@ -22,7 +22,7 @@ import { createStream } from './stream.js';
  *   | {kind: 'state', state: import('./stream.js').StreamState} | {kind: 'hello' | 'pong' | 'full'})} Told
  */
 
-/** @typedef {{url: string, heartbeat?: number, base?: number, cap?: number}} StreamSettings */
+/** @typedef {{url: string, heartbeat?: number | undefined, base?: number | undefined, cap?: number | undefined}} StreamSettings */
 
 const MOST_VALUES = 50;
 

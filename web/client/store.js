@@ -35,36 +35,40 @@ import { formatCursor, parseCursor } from './cursor.js';
 /** More are never kept: the one that ended longest ago gives way. */
 const MOST_SAGAS = 1000;
 
-const ENDED = new Set(['COMPLETED', 'COMPENSATED', 'REJECTED']);
+/** How an ended saga ended for who asked for it. */
+export const OUTCOMES = /** @type {const} */ ({
+  COMPLETED: 'confirmed',
+  COMPENSATED: 'compensated',
+  REJECTED: 'rejected',
+});
 
 /** @param {{status: string}} saga  Whether nothing more will happen to it. */
-export function ended(saga) {
-  return ENDED.has(saga.status);
-}
+export const ended = ({ status }) => status in OUTCOMES;
+
+/** What a saga is unless it says otherwise. */
+export const BLANK = {
+  type: '',
+  step: null,
+  attempt: 0,
+  reason: null,
+  mutation: null,
+  at: '',
+  data: null,
+};
 
 /** @param {any} raw @returns {Saga | null} */
 function readSaga(raw) {
   const version = Number(raw?.version);
   if (typeof raw?.id !== 'string' || typeof raw.status !== 'string' || !Number.isInteger(version))
     return null;
-  return {
-    type: '',
-    step: null,
-    attempt: 0,
-    reason: null,
-    mutation: null,
-    at: '',
-    data: null,
-    ...raw,
-    version,
-  };
+  return { ...BLANK, ...raw, version };
 }
 
 /** @param {any} raw @returns {Value | null} */
 function readValue(raw) {
   const version = Number(raw?.version);
   if (typeof raw?.name !== 'string' || !Number.isFinite(version)) return null;
-  return { name: raw.name, version, data: raw.data, at: String(raw.at ?? '') };
+  return { ...raw, version };
 }
 
 export function createStore() {
@@ -113,11 +117,11 @@ export function createStore() {
     const known = sagas.get(saga.id);
     if (!known || known.version < saga.version) sagas.set(saga.id, saga);
     if (sagas.size > MOST_SAGAS)
-      for (const [old, { status }] of sagas) {
-        if (!ended({ status })) continue;
-        sagas.delete(old);
-        break;
-      }
+      for (const old of sagas.values())
+        if (ended(old)) {
+          sagas.delete(old.id);
+          break;
+        }
     return 'applied';
   }
 

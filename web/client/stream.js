@@ -39,11 +39,11 @@ import { createParser } from './sse.js';
  * @typedef {object} StreamOptions
  * @property {(event: LiveEvent) => void} onEvent
  * @property {() => string | null} cursor  The last position applied; asked before every attempt.
- * @property {string} [url]        Default "/bff/live".
+ * @property {string | undefined} [url]        Default "/bff/live".
  * @property {number} [heartbeat]  Seconds between the server's signs of life; default 15. Silence of 2.5 times that ends an attempt.
  * @property {number} [base]       Seconds; first backoff, default 1. A `retry:` line replaces it.
  * @property {number} [cap]        Seconds; longest backoff, default 30.
- * @property {typeof fetch} [fetch]
+ * @property {typeof fetch | undefined} [fetch]
  * @property {() => number} [random]
  * @property {Surroundings} [surroundings]
  */
@@ -63,6 +63,8 @@ export function createStream(options) {
   const alarm = createAlarm();
   /** @type {Set<string>} */
   let names = new Set();
+  /** @type {Set<string>} what the current attempt asked for */
+  let asked = names;
   let base = options.base ?? 1;
   let run = 0; // which loop is the current one; 0 while stopped
   let runs = 0;
@@ -99,6 +101,7 @@ export function createStream(options) {
     let over = false;
 
     try {
+      asked = names;
       const query = [...names]
         .sort()
         .map((name) => `value=${encodeURIComponent(name)}`)
@@ -176,7 +179,7 @@ export function createStream(options) {
         continue; // on purpose and expected to succeed: not worth telling the reader
       }
       lost(everLive ? 'stale' : 'connecting');
-      const jitter = fullJitter(failures, { base, cap, random });
+      const jitter = fullJitter(failures, base, cap, random);
       // The server's word counts, unless it keeps sending us away at once or for longer than anyone would wait.
       const delay =
         asked === null ? jitter : Math.min(failures === 0 ? asked : Math.max(asked, jitter), LONGEST_WAIT);
@@ -249,9 +252,8 @@ export function createStream(options) {
     stop,
     reconnect,
     watch(wanted) {
-      const before = names;
       names = new Set(wanted);
-      for (const name of names) if (!before.has(name)) return reconnect();
+      for (const name of names) if (!asked.has(name)) return reconnect();
     },
   };
 }

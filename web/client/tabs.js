@@ -10,8 +10,8 @@ import { createCell } from './observable.js';
 
 /**
  * @typedef {object} Link  A way to a hub.
- * @property {(said: Said) => void} post
- * @property {() => void} close
+ * @property {(said: Said) => unknown} post
+ * @property {() => unknown} close
  */
 
 /**
@@ -25,7 +25,7 @@ import { createCell } from './observable.js';
 
 /** Both ends must speak alike: tabs that loaded another version share another stream. */
 const PROTOCOL = 'bff-live-1';
-const PATIENCE = 5; // seconds for a hub to say that it is there
+const PATIENCE = 5000; // milliseconds for a hub to say that it is there
 
 /**
  * @param {SharedOptions} options
@@ -34,14 +34,14 @@ const PATIENCE = 5; // seconds for a hub to say that it is there
 export function createSharedStream(options) {
   const { onEvent, cursor, heartbeat = 15, base, cap, fetch, share = 'worker' } = options;
   const state = createCell(/** @type {import('./stream.js').StreamState} */ ('stopped'));
-  const around = /** @type {import('./stream.js').Surroundings} */ (options.surroundings ?? globalThis);
-  const page = around.window ?? /** @type {any} */ (globalThis);
-  const url = String(new URL(options.url ?? '/bff/live', globalThis.location?.href ?? 'http://localhost'));
+  const around = /** @type {any} where there is no page there is less of it */ (globalThis);
+  // A worker has an address of its own: what is relative is relative to the page.
+  const url = String(new URL(options.url ?? '/bff/live', around.location?.href ?? 'http://localhost'));
   const name = `${PROTOCOL} ${url}`;
   // A worker cannot be given functions.
-  const means = [
-    ...(share === 'worker' && !fetch && globalThis.SharedWorker ? [openWorker] : []),
-    ...(share !== 'none' && globalThis.navigator?.locks ? [() => openHere('holdForAll')] : []),
+  let means = [
+    ...(share === 'worker' && !fetch && around.SharedWorker ? [openWorker] : []),
+    ...(share !== 'none' && around.navigator?.locks ? [() => openHere('holdForAll')] : []),
     () => openHere('holdAlone'),
   ];
   /** @type {string[]} */
@@ -59,14 +59,13 @@ export function createSharedStream(options) {
   function join() {
     if (owner === null) return;
     if (options.still?.() === false) return stop();
-    const settings = JSON.parse(JSON.stringify({ url, heartbeat, base, cap }));
-    link?.post({ kind: 'join', owner, cursor: cursor(), names, settings });
+    link?.post({ kind: 'join', owner, cursor: cursor(), names, settings: { url, heartbeat, base, cap } });
   }
 
   /** The next means, if this one is the one in use. @param {Link | null} failed */
   function next(failed) {
     if (failed !== link || owner === null) return;
-    if (means.length > 1) means.shift();
+    if (means[1]) means.shift();
     close();
     open();
   }
@@ -74,7 +73,7 @@ export function createSharedStream(options) {
   function ask() {
     const asked = link;
     clearTimeout(doubt);
-    doubt = setTimeout(() => next(asked), PATIENCE * 1000);
+    doubt = setTimeout(() => next(asked), PATIENCE);
     asked?.post({ kind: 'ping' });
   }
 
@@ -108,7 +107,7 @@ export function createSharedStream(options) {
     if (told.kind === 'event') onEvent(told.event);
     else if (told.kind === 'hello') join();
     else if (told.kind === 'full') {
-      means.splice(0, means.length - 2);
+      means = means.slice(-2);
       next(link);
     } else if (told.kind === 'state') {
       if (told.state === 'stopped') stop();
@@ -131,28 +130,22 @@ export function createSharedStream(options) {
 
   /** @param {'holdForAll' | 'holdAlone'} how @returns {Link} */
   function openHere(how) {
-    /** @type {Said[]} */
-    let waiting = [];
-    /** @type {Link | undefined} */
-    let inner;
-    const mine = {
-      post: (/** @type {Said} */ said) => (inner ? inner.post(said) : waiting.push(said)),
-      close: () => inner?.close(),
-    };
-    import('./holder.js').then(
-      (holder) => {
-        if (mine !== link) return;
-        inner = holder[how]({
+    const inner = import('./holder.js').then(
+      (holder) =>
+        holder[how]({
           name,
           hear: (told) => mine === link && hear(told),
           failed: () => next(mine),
           seed: () => (owner === null ? undefined : { owner, state: options.snapshot?.() }),
-          ...(fetch && { fetch }),
-        });
-        waiting.forEach(inner.post);
-      },
+          fetch,
+        }),
       () => next(mine),
     );
+    /** @type {Link} */
+    const mine = {
+      post: (said) => inner.then((holder) => holder?.post(said)),
+      close: () => inner.then((holder) => holder?.close()),
+    };
     return mine;
   }
 
@@ -167,17 +160,14 @@ export function createSharedStream(options) {
     if (around.document?.visibilityState !== 'hidden')
       link?.post({ kind: 'wake', type, onLine: around.navigator?.onLine !== false });
   }
-  /** @type {[any, string][]} */
-  const wakings = [
-    [page, 'online'],
-    [page, 'offline'],
-    [page, 'pageshow'],
-    [page, 'pagehide'],
-    [around.document, 'visibilitychange'],
-  ];
+  /** @param {'addEventListener' | 'removeEventListener'} how */
+  function listen(how) {
+    for (const type of ['online', 'offline', 'pageshow', 'pagehide']) around[how]?.(type, wake);
+    around.document?.[how]('visibilitychange', wake);
+  }
 
   function stop() {
-    for (const [target, type] of wakings) target?.removeEventListener?.(type, wake);
+    listen('removeEventListener');
     owner = null;
     close();
     state.set('stopped');
@@ -188,7 +178,7 @@ export function createSharedStream(options) {
     start(person = '') {
       if (owner !== null) return;
       owner = person;
-      for (const [target, type] of wakings) target?.addEventListener?.(type, wake);
+      listen('addEventListener');
       state.set(around.navigator?.onLine === false ? 'offline' : 'connecting');
       open();
     },
