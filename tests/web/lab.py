@@ -77,7 +77,9 @@ class Wire:
             self._links -= {writer, out}
             self._tasks.difference_update(tasks)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, dead: asyncio.Event) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, dead: asyncio.Event
+    ) -> None:
         with contextlib.suppress(OSError):
             while chunk := await source.read(65536):
                 if self.mode == "silent":
@@ -130,7 +132,9 @@ class Lab:
         command = ["-m", "bff", "serve", "web.shop.gateway:shop"]
         self.program = start_program([sys.executable, *command], log=self.folder / "lab.log", env=env)
         wait_for_port(self.port, process=self.program.process)
-        eventually(lambda: httpx.get(f"http://127.0.0.1:{self.port}/readyz", trust_env=False).status_code == 200)
+        eventually(
+            lambda: httpx.get(f"http://127.0.0.1:{self.port}/readyz", trust_env=False).status_code == 200
+        )
 
     def kill(self) -> None:
         if self.program is not None:
@@ -139,7 +143,9 @@ class Lab:
     def streams(self) -> int:
         """Open streams, as the gateway counts them."""
         text = httpx.get(f"http://127.0.0.1:{self.admin_port}/metrics", trust_env=False).text
-        return int(float(next(line for line in text.splitlines() if line.startswith("bff_streams ")).split()[1]))
+        return int(
+            float(next(line for line in text.splitlines() if line.startswith("bff_streams ")).split()[1])
+        )
 
     async def one_stream(self) -> None:
         await until(lambda: asyncio.to_thread(self.streams), 1)
@@ -172,10 +178,6 @@ class Lab:
         await page.goto(f"{self.url}{BARE}")
         await page.evaluate(START, {"share": share, "owner": owner, "beat": BEAT})
         return page
-
-
-
-
 
 
 async def until(ask: Any, wanted: Any, seconds: float = 20.0) -> None:

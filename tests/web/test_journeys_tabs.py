@@ -1,4 +1,4 @@
-"""Many tabs of one person: one stream, and nothing lost when its holder, the network, the gateway or the machine goes."""
+"""Many tabs of one person: one stream, and nothing lost when its holder, network, gateway or machine goes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ async def test_twenty_tabs_share_one_stream_and_closing_any_of_them_costs_the_ot
     await until(lambda: asyncio.to_thread(lab.streams), 0)
 
 
-@pytest.mark.parametrize("crash", [False, True], ids=["closed", "crashed"])
+@pytest.mark.parametrize(
+    "crash", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["closed", "crashed"]
+)
 async def test_without_a_shared_worker_the_tab_that_holds_the_stream_goes_and_the_others_go_on_within_a_second(
     lab: Lab, browser: Browser, crash: bool
 ) -> None:
@@ -97,12 +99,12 @@ async def test_without_a_shared_worker_the_tab_that_holds_the_stream_goes_and_th
         for tab in others:
             await until(lambda tab=tab: status(tab, second), "RUNNING", 5)
         took = asyncio.get_running_loop().time() - gone
-        print(f"the others went on after {took:.2f} s")
         for tab in others:
             await saw_it_whole(tab, placed)
             await saw_it_whole(tab, second)
         await lab.one_stream()
-    assert took <= 1.0 or os.getloadavg()[0] > 2
+    # Measured 0.1 to 0.3 s at a load of 14; the gateway's own answers may take longer there.
+    assert took <= 1.0 + os.getloadavg()[0] / 4
 
 
 async def test_the_network_is_cut_and_comes_back(lab: Lab, browser: Browser) -> None:
@@ -139,6 +141,7 @@ async def test_the_browser_says_it_is_offline_and_every_tab_says_so(lab: Lab, br
             await live(tab)
 
 
+@pytest.mark.slow
 async def test_the_gateway_is_killed_and_started_again(lab: Lab, browser: Browser) -> None:
     async with lab.visit(browser) as context:
         tabs = [await lab.tab(context) for _ in range(2)]
@@ -172,6 +175,7 @@ def family(mark: str) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 async def test_the_machine_sleeps_and_wakes_with_a_connection_that_only_looks_alive(lab: Lab) -> None:
     mark = f"--lab={uuid.uuid4()}"
     async with async_playwright() as playwright:
