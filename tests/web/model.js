@@ -53,7 +53,15 @@ function fail(what) {
 export async function run(scenario, choose, time) {
   time.reset();
   const trace = [];
-  const server = { epoch: 1, journal: [], sagas: new Map(), version: 5, left: FULL, steps: null, mutation: '' };
+  const server = {
+    epoch: 1,
+    journal: [],
+    sagas: new Map(),
+    version: 5,
+    left: FULL,
+    steps: null,
+    mutation: '',
+  };
   const stock = () => ({ name: KEY, version: server.version, data: { left: server.left }, at: '' });
   const wire = []; // from the server to the hub
   let toHub = () => {};
@@ -171,7 +179,15 @@ export async function run(scenario, choose, time) {
 
   function step() {
     const [status, taken = 0] = server.steps.shift();
-    const saga = { id: 'o', type: 'order', status, step: null, attempt: 1, version: server.next, reason: null };
+    const saga = {
+      id: 'o',
+      type: 'order',
+      status,
+      step: null,
+      attempt: 1,
+      version: server.next,
+      reason: null,
+    };
     Object.assign(saga, { mutation: server.mutation, at: '', data: null });
     server.next += 1;
     server.sagas.set('o', saga);
@@ -288,7 +304,8 @@ export async function run(scenario, choose, time) {
     const seen = tab.left.join();
     const may = tab.id === 'B' || tab.reloaded ? /^(10)?,?(9)?(,?10)?$/ : /^10,9(,10)?$/;
     if (!may.test(seen)) fail(`${tab.id} saw ${seen} left`);
-    if (server.left === FULL - 1 && tab.left.lastIndexOf(FULL) > 0) fail(`${tab.id}: the count went back: ${seen}`);
+    if (server.left === FULL - 1 && tab.left.lastIndexOf(FULL) > 0)
+      fail(`${tab.id}: the count went back: ${seen}`);
   }
   for (const operation of promises) {
     const outcome = await Promise.race([operation.outcome, Promise.resolve(null)]);
@@ -302,8 +319,14 @@ export async function run(scenario, choose, time) {
 
 export const SCENARIOS = Object.keys(FATES).flatMap((fate) =>
   ['ok', '4xx', 'timeout', 'lost'].flatMap((answer) =>
-    [[], ['duplicate'], ['reset'], ['new epoch'], ['reload'], ['duplicate', 'reload'], ['reset', 'reload']].map(
-      (seldom) => ({ fate, answer, seldom }),
-    ),
+    [
+      [],
+      ['duplicate'],
+      ['reset'],
+      ['new epoch'],
+      ['reload'],
+      ['duplicate', 'reload'],
+      ['reset', 'reload'],
+    ].map((seldom) => ({ fate, answer, seldom })),
   ),
 );

@@ -11,6 +11,8 @@ const WANTED = Number(process.env.INTERLEAVINGS ?? 6000);
 test(`in ${WANTED} different interleavings nothing flickers, doubles, is lost or hangs`, async () => {
   const worker = new Worker(new URL('./model-run.js', import.meta.url), { workerData: { wanted: WANTED } });
   const [{ played, runs, seconds }] = await once(worker, 'message');
-  console.log(`${played} interleavings of ${SCENARIOS.length} scenarios, ${runs} runs, ${seconds.toFixed(1)} s`);
+  console.log(
+    `${played} interleavings of ${SCENARIOS.length} scenarios, ${runs} runs, ${seconds.toFixed(1)} s`,
+  );
   assert.equal(played, WANTED);
 });

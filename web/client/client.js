@@ -10,6 +10,13 @@ import { createSharedStream } from './tabs.js';
 
 /** @typedef {import('./store.js').Saga} Saga */
 /** @typedef {import('./store.js').Value} Value */
+/** @typedef {import('./operation.js').Definition} Definition */
+/** @typedef {import('./operation.js').Operation} Operation */
+
+/**
+ * @template I
+ * @typedef {import('./mutations.js').Kind<I>} Kind
+ */
 
 /**
  * @template T

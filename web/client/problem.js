@@ -73,9 +73,7 @@ export async function readProblem(response) {
     correlationId: text(body.correlation_id, '') || headers.get('x-correlation-id'),
     // The header is whole seconds; the body may say it more precisely.
     retryAfter:
-      typeof body.retry_after === 'number'
-        ? body.retry_after
-        : retryAfterSeconds(headers.get('retry-after')),
+      typeof body.retry_after === 'number' ? body.retry_after : retryAfterSeconds(headers.get('retry-after')),
     ...(typeof body.owner === 'object' && { owner: body.owner }),
     ...(Array.isArray(body.errors) && { errors: body.errors }),
   });

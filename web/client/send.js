@@ -77,7 +77,8 @@ export async function attemptOnce({ key, request, first, timeout, fetch }) {
       typeof body?.saga?.id === 'string' ? { ...body.saga, version: Number(body.saga.version) } : null;
     return { kind: 'accepted', saga, cursor: body?.cursor ?? null, body };
   } catch (error) {
-    const problem = /** @type {any} a ProblemError of the caller's own request */ (error)?.problem ?? networkProblem(error);
+    const problem =
+      /** @type {any} a ProblemError of the caller's own request */ (error)?.problem ?? networkProblem(error);
     return { kind: 'unknown', problem, again: true };
   }
 }

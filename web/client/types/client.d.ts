@@ -48,11 +48,17 @@ export function createClient(options?: ClientOptions): {
     sagas: () => Readable<readonly Saga[]>;
     /** @param {string} name @returns {Readable<Value | undefined>} */
     value: (name: string) => Readable<Value | undefined>;
-    mutate: (definition: Definition) => Operation;
-    define: <I>(name: string, kind: Kind<I>) => (input: I) => Operation;
+    mutate: (definition: import("./mutations.js").Definition) => import("./mutations.js").Operation;
+    define: <I>(name: string, kind: import("./mutations.js").Kind<I>) => (input: I) => import("./mutations.js").Operation;
 };
 /** @typedef {import('./store.js').Saga} Saga */
 /** @typedef {import('./store.js').Value} Value */
+/** @typedef {import('./operation.js').Definition} Definition */
+/** @typedef {import('./operation.js').Operation} Operation */
+/**
+ * @template I
+ * @typedef {import('./mutations.js').Kind<I>} Kind
+ */
 /**
  * @template T
  * @typedef {import('./observable.js').Readable<T>} Readable
@@ -68,9 +74,12 @@ export function createClient(options?: ClientOptions): {
  *   events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
  */
 /** Most values one client may watch. */
-export const MOST_VALUES: 100;
+export const MOST_VALUES: 50;
 export type Saga = import("./store.js").Saga;
 export type Value = import("./store.js").Value;
+export type Definition = import("./operation.js").Definition;
+export type Operation = import("./operation.js").Operation;
+export type Kind<I> = import("./mutations.js").Kind<I>;
 export type Readable<T> = import("./observable.js").Readable<T>;
 export type ClientOptions = {
     /**

@@ -55,7 +55,7 @@ export type Told = {
 });
 export type StreamSettings = {
     url: string;
-    heartbeat?: number;
-    base?: number;
-    cap?: number;
+    heartbeat?: number | undefined;
+    base?: number | undefined;
+    cap?: number | undefined;
 };

@@ -1,7 +1,3 @@
-/** @param {{status: string}} saga  Whether nothing more will happen to it. */
-export function ended(saga: {
-    status: string;
-}): boolean;
 export function createStore(): {
     /**
      * @param {import('./stream.js').LiveEvent} event
@@ -25,6 +21,23 @@ export function createStore(): {
     /** Forget everything: somebody else is here now. */
     clear(): void;
 };
+export namespace OUTCOMES {
+    let COMPLETED: "confirmed";
+    let COMPENSATED: "compensated";
+    let REJECTED: "rejected";
+}
+export function ended({ status }: {
+    status: string;
+}): boolean;
+export namespace BLANK {
+    let type: string;
+    let step: null;
+    let attempt: number;
+    let reason: null;
+    let mutation: null;
+    let at: string;
+    let data: null;
+}
 export type SagaStatus = "PENDING" | "RUNNING" | "COMPENSATING" | "COMPLETED" | "COMPENSATED" | "REJECTED" | "NEEDS_ATTENTION";
 export type Saga = {
     id: string;

@@ -27,7 +27,7 @@ export type Source = {
      */
     stop: () => void;
     /**
-     * From now on these values are asked for (at most 100).
+     * From now on these values are asked for (at most 50).
      */
     watch: (names: Iterable<string>) => void;
     /**

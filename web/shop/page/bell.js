@@ -122,7 +122,7 @@ export function startBell() {
     const person = who();
     if (person === null) return;
     try {
-      const fresh = await screen('notifications');
+      const fresh = await screen('/api/screens/notifications');
       if (who() !== person) return;
       if (told?.topic !== fresh.topic) listen(fresh.topic);
       told = fresh;

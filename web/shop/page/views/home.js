@@ -95,7 +95,7 @@ export function home({ onLeave }) {
 
   async function load() {
     try {
-      last = await screen('products');
+      last = await screen('/api/screens/products');
       if (gone) return;
       draw(last);
       patience(last.stock);

@@ -118,7 +118,7 @@ export function product({ id = '', onLeave }) {
 
   async function load() {
     try {
-      const data = await screen(`products/${encodeURIComponent(id)}`);
+      const data = await screen('/api/screens/products/{sku}', { sku: id });
       if (gone) return;
       draw(data);
       patience(data.stock, data.delivery);
