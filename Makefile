@@ -10,7 +10,7 @@ SHOP_ENV ?= .docker/demo.env
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: browser help demo up down test test-slow check format bench lock clean
+.PHONY: browser openapi help demo up down test test-slow check format bench lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,7 +40,14 @@ check: $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the client's types
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.txt || { cat $(VENV)/lint-imports.txt; exit 1; }
+	@$(BIN)/python -m web.shop.describe > web/client/node_modules/.openapi.json
+	@cd web/client && OUT=node_modules/.gateway.d.ts npm run --silent openapi
+	@diff web/shop/page/gateway.d.ts web/client/node_modules/.gateway.d.ts || { echo "Run make openapi."; exit 1; }
 	@cd web/client && npm run --silent check
+
+openapi: $(DEV) $(NODE_STAMP) ## the page's types of screens, commands and sagas anew, from the gateway's description
+	@$(BIN)/python -m web.shop.describe > web/client/node_modules/.openapi.json
+	@cd web/client && npm run --silent openapi
 
 format: $(DEV) $(NODE_STAMP) ## rewrite the files in the project's format
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .

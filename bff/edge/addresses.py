@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import BaseRoute, Mount, Route
 
 from .._version import __version__
-from . import docs, openapi
+from . import asyncapi, docs, openapi
 from .commands import CommandRoute
 from .events import LIMIT as EVENTS_LIMIT
 from .events import ROUTE as EVENTS
@@ -56,6 +56,7 @@ def addresses(runtime: Runtime, sign_in: SignIn | None) -> list[BaseRoute]:
     document = openapi.document(gateway, __version__)
     routes += [
         Route("/openapi.json", Bytes.json(document), methods=["GET"]),
+        Route("/asyncapi.json", Bytes.json(asyncapi.document(gateway, __version__)), methods=["GET"]),
         Route("/docs", Bytes.html(docs.overview(document)), methods=["GET"]),
         Route("/docs/problems", Bytes.html(docs.problems()), methods=["GET"]),
         Route("/docs/style.css", Bytes(docs.STYLE.encode(), "text/css"), methods=["GET"]),

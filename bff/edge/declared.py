@@ -18,7 +18,7 @@ from .bind import Binding
 Function = Callable[..., Awaitable[Any]]
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
-RESERVED = ("/bff", "/livez", "/readyz", "/openapi.json", "/docs", "/metrics")
+RESERVED = ("/bff", "/livez", "/readyz", "/openapi.json", "/asyncapi.json", "/docs", "/metrics")
 
 
 @dataclass(frozen=True, slots=True)

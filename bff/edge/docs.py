@@ -49,7 +49,8 @@ def overview(document: dict[str, Any]) -> bytes:
     title = document["info"]["title"]
     parts = [
         f"<h1>{escape(title)}</h1>",
-        '<p class="muted">The contract as a document: <a href="openapi.json">/openapi.json</a>. '
+        '<p class="muted">The contract as a document: <a href="openapi.json">/openapi.json</a>, and what the '
+        'live stream carries: <a href="asyncapi.json">/asyncapi.json</a>. '
         'What can go wrong: <a href="docs/problems">problems</a>.</p>',
     ]
     for path, methods in document["paths"].items():

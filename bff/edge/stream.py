@@ -45,7 +45,9 @@ async def live(
     """
     query = _query(scope, settings)
     names = _names(query, principal, hub, settings)
-    await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
+    # Whose journal this is: a browser that resumes under another session must not mix two people's.
+    headers = [*_HEADERS, (b"bff-user", principal.pseudonym.encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     if scope["method"] == "HEAD":
         await send({"type": "http.response.body", "body": b""})
         return

@@ -67,3 +67,14 @@ export function record(readable) {
 }
 
 export const distinct = (list) => list.filter((item, at) => at === 0 || item !== list[at - 1]);
+
+/** A small generator with a seed (mulberry32): a failing storm can be played again. @param {number} seed */
+export function dice(seed) {
+  let state = seed;
+  return (sides) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % sides;
+  };
+}

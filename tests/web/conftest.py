@@ -28,24 +28,23 @@ def shop(paced_shop: Shop) -> Iterator[Shop]:
         paced_shop.start_gateway()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """One Chromium for all journeys; each person has a context of their own, which shares nothing."""
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+def chromium_program() -> str:
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         raise RuntimeError("no Chromium: run `make test`, which installs one where it can")
+    return program
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One Chromium for all journeys; each person has a context of their own, which shares nothing."""
     async with async_playwright() as playwright:
         # The page marks what tests look for with `data-test`.
         playwright.selectors.set_test_id_attribute("data-test")
-        chromium = await playwright.chromium.launch(
-            executable_path=program,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--disable-component-update",
-            ],
-        )
+        chromium = await playwright.chromium.launch(executable_path=chromium_program(), args=ARGS)
         yield chromium
         await chromium.close()
 

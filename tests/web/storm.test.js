@@ -6,21 +6,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import * as bff from '../../web/client/index.js';
-import { createBench, json, turn } from './bench.js';
+import { createBench, dice, json, turn } from './bench.js';
 
 const KEY = 'stock/mug';
 const START = 20;
-
-/** A small generator with a seed (mulberry32): a failing storm can be played again. @param {number} seed */
-function dice(seed) {
-  let state = seed;
-  return (sides) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % sides;
-  };
-}
 
 const FATES = {
   // what the server makes of an order it has taken
@@ -226,7 +215,7 @@ test('what the package promises is exactly this', () => {
     'ProblemError',
     'TooManyPending',
     'createClient',
-    'createStream',
+    'createSharedStream',
     'ended',
     'networkProblem',
     'readProblem',

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { after, test } from 'node:test';
 
-import { createClient, createStream } from '../../web/client/index.js';
+import { createClient } from '../../web/client/index.js';
+import { createStream } from '../../web/client/stream.js';
 
 const OPEN = [];
 after(() => OPEN.forEach((close) => close()));
@@ -100,11 +101,12 @@ test('values are asked for by name; one more name joins again without looking aw
   await until(() => events.length === 1, 'a snapshot');
   stream.watch(['stock/b', 'stock/a']);
   await until(() => requests.length === 2, 'a join with values');
-  stream.watch(['stock/a']);
+  stream.watch(['stock/a']); // fewer are not worth joining again for
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assert.equal(requests.length, 2);
   assert.equal(requests[1].url, '/bff/live?value=stock%2Fa&value=stock%2Fb');
   assert.equal(requests[1].headers['last-event-id'], 'e-1');
   assert.deepEqual(states, ['connecting', 'live']);
-  assert.throws(() => stream.watch(Array.from({ length: 101 }, (_, at) => `v${at}`)), RangeError);
 });
 
 test('silence for two and a half heartbeats ends the attempt; any byte is a sign of life', async () => {

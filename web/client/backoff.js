@@ -6,12 +6,13 @@
 
 /**
  * @param {number} attempt  Failures in a row so far, from 0.
- * @param {{base?: number, cap?: number, random?: () => number}} [options]  Seconds; default base 1, cap 30.
+ * @param {number} base  Seconds; the first wait is shorter than that.
+ * @param {number} cap   Seconds; and every wait than this.
+ * @param {() => number} random
  * @returns {number} Seconds.
  */
-export function fullJitter(attempt, { base = 1, cap = 30, random = Math.random } = {}) {
-  return random() * Math.min(cap, base * 2 ** Math.min(attempt, 30));
-}
+export const fullJitter = (attempt, base, cap, random) =>
+  random() * Math.min(cap, base * 2 ** Math.min(attempt, 30));
 
 /**
  * A timer that can be rung early.
@@ -23,7 +24,7 @@ export function createAlarm() {
   return {
     wait(seconds) {
       return new Promise((resolve) => {
-        const timer = setTimeout(finish, Math.min(seconds * 1000, 2 ** 31 - 1));
+        const timer = setTimeout(finish, seconds * 1000);
         function finish() {
           clearTimeout(timer);
           ring = null;

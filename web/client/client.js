@@ -2,13 +2,21 @@
  * The parts put together: a stream feeding a store, mutations folded over it, and readables of what there is to see. One
  * client per page; it does nothing until `start`, and it refuses to mix two people's state.
  */
+import { createFollower } from './gaps.js';
 import { createMutations } from './mutations.js';
 import { derive } from './observable.js';
 import { createStore } from './store.js';
-import { createStream } from './stream.js';
+import { createSharedStream } from './tabs.js';
 
 /** @typedef {import('./store.js').Saga} Saga */
 /** @typedef {import('./store.js').Value} Value */
+/** @typedef {import('./operation.js').Definition} Definition */
+/** @typedef {import('./operation.js').Operation} Operation */
+
+/**
+ * @template I
+ * @typedef {import('./mutations.js').Kind<I>} Kind
+ */
 
 /**
  * @template T
@@ -20,17 +28,28 @@ import { createStream } from './stream.js';
  * @property {string} [url]     The live stream; default "/bff/live".
  * @property {typeof fetch} [fetch]
  * @property {import('./pending.js').KeyValue | null} [storage]  For what must survive a reload; default sessionStorage.
- * @property {Omit<Partial<import('./stream.js').StreamOptions>, 'onEvent' | 'cursor'>} [stream]
+ * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor' | 'snapshot'>} [stream]
  * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'changed' | 'isLive'>} [mutations]
- * @property {(options: import('./stream.js').StreamOptions) => import('./stream.js').Source} [source]  Another way to the
- *   events, one shared among tabs, say; default a stream of this page's own.
+ * @property {(options: import('./tabs.js').SharedOptions) => import('./stream.js').Source} [source]  Another way to the
+ *   events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
  */
 
-function sessionStorageIfAllowed() {
+/** Most values one client may watch. */
+export const MOST_VALUES = 50;
+
+/** Where the tabs tell each other who is here. */
+const HERE = 'bff:here';
+
+/**
+ * @template T
+ * @param {() => T} use  Of a storage that may be full, or blocked by the reader's settings.
+ * @returns {T | null}
+ */
+function ifAllowed(use) {
   try {
-    return globalThis.sessionStorage ?? null;
+    return use();
   } catch {
-    return null; // blocked by the reader's settings
+    return null;
   }
 }
 
@@ -40,47 +59,56 @@ export function createClient(options = {}) {
   const store = createStore();
   /** @type {Set<() => void>} */
   const listeners = new Set();
-  let gaps = 0;
+  /** @type {Set<string[]>} the values asked for, by who asks */
+  const watched = new Set();
+  let asking = false;
   /** @type {number | null} */
   let heardAt = null;
   /** @type {string | null} */
   let owner = null;
 
-  const source = (options.source ?? createStream)({
-    fetch,
-    ...(options.url === undefined ? {} : { url: options.url }),
+  /** Who was the last to begin in any tab. */
+  const here = () => ifAllowed(() => localStorage.getItem(HERE));
+  const source = (options.source ?? createSharedStream)({
+    fetch: options.fetch,
+    url: options.url,
     ...options.stream,
     cursor: store.cursor,
+    snapshot: store.snapshot,
+    still: () => (here() ?? owner) === owner,
     onEvent,
   });
+  const follow = createFollower(store, source.reconnect);
   const mutations = createMutations({
     fetch,
-    storage: options.storage === undefined ? sessionStorageIfAllowed() : options.storage,
+    storage: options.storage === undefined ? ifAllowed(() => sessionStorage) : options.storage,
     ...options.mutations,
     store,
     isLive: () => source.state.get() === 'live',
-    changed() {
-      for (const listener of [...listeners]) listener();
-    },
+    changed: () => [...listeners].forEach((listener) => listener()),
   });
   source.state.subscribe((state) => {
     if (state === 'live') mutations.wake();
+    if (state === 'stopped' && here() === owner) ifAllowed(() => localStorage.removeItem(HERE));
   });
 
   /** @param {import('./stream.js').LiveEvent} event */
   function onEvent(event) {
     heardAt = Date.now();
-    const verdict = store.apply(event);
-    if (verdict === 'gap') {
-      gaps += 1;
-      // Resuming did not help: the position itself is not worth keeping.
-      if (gaps > 1) store.forget();
-      source.reconnect({ backoff: gaps > 1 });
-    } else if (verdict === 'applied') {
-      if (event.type !== 'value') gaps = 0;
-      mutations.advanced(event.type === 'snapshot' || event.type === 'reset');
-    }
+    if (follow(event) === 'applied') mutations.advanced(event.type === 'snapshot' || event.type === 'reset');
   }
+
+  /** One request for all that is asked for in one go. */
+  function ask() {
+    if (asking) return;
+    asking = true;
+    queueMicrotask(() => {
+      asking = false;
+      source.watch(wanted());
+    });
+  }
+
+  const wanted = () => new Set([...watched].flat());
 
   /** @param {() => void} listener */
   function onChange(listener) {
@@ -114,15 +142,46 @@ export function createClient(options = {}) {
       if (owner !== null && owner !== who.owner) stop();
       owner = who.owner;
       const restored = mutations.restore(owner);
-      source.start();
+      ifAllowed(() => localStorage.setItem(HERE, who.owner));
+      source.start(owner);
       return restored;
     },
 
     /** Leave, and forget all that belongs to the person. */
     stop,
 
-    /** Ask for values, `stock/mug-01` for one; they come at once and whenever they change. @param {Iterable<string>} names */
-    watch: source.watch,
+    /**
+     * Hear of another person, or the same one again, beginning in another tab: time to ask who is here.
+     * @param {() => void} listener
+     * @returns {() => void} The way out.
+     */
+    onSignIn(listener) {
+      const hear = (/** @type {any} a StorageEvent */ { key, newValue }) => {
+        if (key === HERE && newValue !== null && (newValue !== owner || source.state.get() === 'stopped'))
+          listener();
+      };
+      globalThis.addEventListener?.('storage', hear);
+      return () => globalThis.removeEventListener?.('storage', hear);
+    },
+
+    /**
+     * Ask for values, `stock/mug-01` for one; they come at once and whenever they change.
+     * @param {Iterable<string>} names
+     * @returns {() => void} No longer. A value stays while anybody else on the page asks for it.
+     */
+    watch(names) {
+      const mine = [...names];
+      watched.add(mine);
+      if (wanted().size > MOST_VALUES) {
+        watched.delete(mine);
+        throw new RangeError(`more than ${MOST_VALUES} values`);
+      }
+      ask();
+      return () => {
+        watched.delete(mine);
+        ask();
+      };
+    },
 
     /**
      * A value learned elsewhere, from a screen for one; it counts only if its version is newer.

@@ -10,8 +10,8 @@
  * @returns {Cursor | null} null for anything that is not a position.
  */
 export function parseCursor(text) {
-  const match = typeof text === 'string' ? /^(.+)-([0-9]{1,15})$/.exec(text) : null;
-  return match ? { epoch: String(match[1]), offset: Number(match[2]) } : null;
+  const [, epoch, offset] = /^(.+)-([0-9]{1,15})$/.exec(String(text)) ?? [];
+  return epoch ? { epoch, offset: Number(offset) } : null;
 }
 
 /**

@@ -6,7 +6,7 @@ export { createClient } from './client.js';
 export { MOST_PENDING, TooManyPending } from './mutations.js';
 export { ProblemError, networkProblem, readProblem } from './problem.js';
 export { ended } from './store.js';
-export { createStream } from './stream.js';
+export { createSharedStream } from './tabs.js';
 
 /** @typedef {import('./client.js').Client} Client */
 /** @typedef {import('./client.js').ClientOptions} ClientOptions */

@@ -120,6 +120,9 @@ export function createMutations(host) {
     });
   }
 
+  /** Whether nobody knows its fate yet. @param {OperationRecord} record */
+  const open = (record) => !record.known && !record.over && records.includes(record);
+
   /** @param {OperationRecord} record @param {boolean} first */
   async function ask(record, first) {
     const alarm = createAlarm();
@@ -150,13 +153,9 @@ export function createMutations(host) {
         }
         record.move({ phase: 'unknown', problem: answer.problem });
         commit();
-        await alarm.wait(
-          Math.max(
-            Math.min(answer.problem.retryAfter ?? 0, 60),
-            fullJitter(attempt, { base, cap: 10, random }),
-          ),
-        );
-        if (record.known || record.over || !records.includes(record)) return;
+        const asked = Math.min(answer.problem.retryAfter ?? 0, 60);
+        await alarm.wait(Math.max(asked, fullJitter(attempt, base, 10, random)));
+        if (!open(record)) return;
       }
     } finally {
       asking.delete(record);
@@ -171,7 +170,7 @@ export function createMutations(host) {
       accepted: record.accepted,
       outcome: record.outcome,
       retry() {
-        if (record.known || record.over || !records.includes(record)) return;
+        if (!open(record)) return;
         const alarm = asking.get(record);
         if (alarm) return alarm.ring();
         record.move({ phase: 'unknown', gaveUp: false });
@@ -185,6 +184,9 @@ export function createMutations(host) {
       },
     };
   }
+
+  /** @param {Definition} definition */
+  const create = (definition) => createRecord(definition, newId(), new Date().toISOString());
 
   /** @param {OperationRecord} record @param {boolean} first */
   function begin(record, first) {
@@ -210,8 +212,7 @@ export function createMutations(host) {
       for (const alarm of asking.values()) alarm.ring();
     },
     /** @param {Definition} definition @returns {Operation} */
-    mutate: (definition) =>
-      begin(createRecord(definition, { id: newId(), at: new Date().toISOString() }), true),
+    mutate: (definition) => begin(create(definition), true),
     /**
      * Name a mutation, so that one whose fate is unknown survives a reload.
      * @template I
@@ -222,7 +223,7 @@ export function createMutations(host) {
     define(name, kind) {
       kinds.set(name, kind);
       return (input) => {
-        const record = createRecord(bind(kind, input), { id: newId(), at: new Date().toISOString() });
+        const record = create(bind(kind, input));
         memory.keep({ id: record.id, kind: name, input, at: record.at });
         record.kept = true;
         try {
@@ -240,7 +241,7 @@ export function createMutations(host) {
       for (const entry of memory.read()) {
         const kind = kinds.get(entry.kind);
         if (!kind || records.some((record) => record.id === entry.id)) continue;
-        const record = createRecord(bind(kind, entry.input), { id: entry.id, at: entry.at, restored: true });
+        const record = createRecord(bind(kind, entry.input), entry.id, entry.at, 'unknown');
         record.kept = true;
         restored.push(begin(record, false));
       }
@@ -271,6 +272,6 @@ function bind(kind, input) {
   return {
     request: kind.request(input),
     apply: (draft) => kind.apply(draft, input),
-    ...(until ? { until: (/** @type {import('./store.js').State} */ state) => until(state, input) } : {}),
+    until: until && ((state) => until(state, input)),
   };
 }

@@ -18,7 +18,7 @@
  * @returns {boolean}
  */
 export function same(left, right) {
-  if (Object.is(left, right)) return true;
+  if (left === right) return true;
   if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;
   if (Array.isArray(left) !== Array.isArray(right)) return false;
   const a = /** @type {Record<string, unknown>} */ (left);

@@ -4,7 +4,7 @@
  */
 import { parseCursor, reached } from './cursor.js';
 import { createCell } from './observable.js';
-import { ended } from './store.js';
+import { ended, OUTCOMES } from './store.js';
 
 /** @typedef {import('./store.js').Saga} Saga */
 /** @typedef {import('./store.js').State} State */
@@ -44,21 +44,17 @@ import { ended } from './store.js';
  * @typedef {object} Definition
  * @property {(draft: import('./view.js').Draft) => void} apply
  * @property {import('./send.js').RequestData | import('./send.js').RequestFunction} request
- * @property {(state: State) => boolean} [until]  Keep the row until this holds of the server's state, for a mutation whose
+ * @property {((state: State) => boolean) | undefined} [until]  Keep the row until this holds of the server's state, for a mutation whose
  *   effect shows only in a later event than the one its answer names.
  */
 
-const OUTCOMES = /** @type {const} */ ({
-  COMPLETED: 'confirmed',
-  COMPENSATED: 'compensated',
-  REJECTED: 'rejected',
-});
-
 /**
  * @param {Definition} definition
- * @param {{id: string, at: string, restored?: boolean}} facts
+ * @param {string} id
+ * @param {string} at  RFC 3339.
+ * @param {'sending' | 'unknown'} [pending]  unknown: taken up after a reload.
  */
-export function createRecord(definition, { id, at, restored = false }) {
+export function createRecord(definition, id, at, pending = 'sending') {
   /** @type {(acceptance: Acceptance) => void} */
   let accept = () => {};
   /** @type {(outcome: Outcome) => void} */
@@ -69,7 +65,7 @@ export function createRecord(definition, { id, at, restored = false }) {
   const outcome = new Promise((resolve) => (conclude = resolve));
   /** @type {Progress} */
   const initial = {
-    phase: restored ? 'unknown' : 'sending',
+    phase: pending,
     sagaId: null,
     reason: null,
     problem: null,
@@ -81,12 +77,10 @@ export function createRecord(definition, { id, at, restored = false }) {
     id,
     at,
     ...definition,
-    restored,
     shown: false,
     /** @type {string | null} */
     sagaId: null,
-    /** @type {'sending' | 'accepted' | 'unknown'} */
-    pending: restored ? 'unknown' : 'sending',
+    pending: /** @type {'sending' | 'accepted' | 'unknown'} */ (pending),
     /** @type {Map<string, number>} */
     expected: new Map(),
     claiming: false,

@@ -33,48 +33,50 @@ export class ProblemError extends Error {
  * @returns {number | null}
  */
 export function retryAfterSeconds(header, now = Date.now()) {
-  if (header === null || header.trim() === '') return null;
+  if (!header?.trim()) return null;
   const seconds = Number(header);
-  if (Number.isFinite(seconds)) return seconds >= 0 ? seconds : null;
-  const date = Date.parse(header);
-  return Number.isNaN(date) ? null : Math.max(0, (date - now) / 1000);
+  const wait = Number.isNaN(seconds) ? (Date.parse(header) - now) / 1000 : seconds;
+  return Number.isNaN(wait) ? null : Math.max(0, wait);
 }
 
-/**
- * @param {unknown} value
- * @param {string} otherwise
- */
+/** @param {unknown} value @param {string} otherwise */
 function text(value, otherwise) {
-  return typeof value === 'string' && value !== '' ? value : otherwise;
+  return typeof value === 'string' && value ? value : otherwise;
 }
+
+/** @param {Partial<Problem>} known @returns {Problem} */
+const problem = (known) => ({
+  status: 0,
+  code: 'network',
+  title: 'No connection',
+  detail: '',
+  correlationId: null,
+  retryAfter: null,
+  owner: null,
+  errors: [],
+  ...known,
+});
 
 /**
  * @param {Response} response  An unsuccessful answer whose body is unread.
  * @returns {Promise<Problem>}
  */
 export async function readProblem(response) {
-  /** @type {Record<string, any>} a JSON object of unknown shape, read defensively below */
-  let body = {};
-  try {
-    const parsed = await response.json();
-    if (parsed !== null && typeof parsed === 'object') body = parsed;
-  } catch {
-    // Not JSON (a proxy's page, say): the status line is all there is.
-  }
-  return {
-    status: response.status,
-    code: text(body.code, `http-${response.status}`),
-    title: text(body.title, response.statusText || `HTTP ${response.status}`),
+  const { status, statusText, headers } = response;
+  /** @type {Record<string, any>} a JSON object of unknown shape, read defensively; a proxy's page is none */
+  const body = Object(await response.json().catch(() => null));
+  return problem({
+    status,
+    code: text(body.code, `http-${status}`),
+    title: text(body.title, statusText || `HTTP ${status}`),
     detail: text(body.detail, ''),
-    correlationId: text(body.correlation_id, response.headers.get('x-correlation-id') ?? '') || null,
+    correlationId: text(body.correlation_id, '') || headers.get('x-correlation-id'),
     // The header is whole seconds; the body may say it more precisely.
     retryAfter:
-      typeof body.retry_after === 'number'
-        ? body.retry_after
-        : retryAfterSeconds(response.headers.get('retry-after')),
-    owner: body.owner && typeof body.owner === 'object' ? body.owner : null,
-    errors: Array.isArray(body.errors) ? body.errors : [],
-  };
+      typeof body.retry_after === 'number' ? body.retry_after : retryAfterSeconds(headers.get('retry-after')),
+    ...(typeof body.owner === 'object' && { owner: body.owner }),
+    ...(Array.isArray(body.errors) && { errors: body.errors }),
+  });
 }
 
 /**
@@ -82,15 +84,9 @@ export async function readProblem(response) {
  * @returns {Problem}
  */
 export function networkProblem(error) {
-  const timedOut = error instanceof Error && error.name === 'TimeoutError';
-  return {
-    status: 0,
-    code: timedOut ? 'timeout' : 'network',
-    title: timedOut ? 'No answer in time' : 'No connection',
-    detail: timedOut ? 'The shop did not answer in time.' : 'The shop could not be reached.',
-    correlationId: null,
-    retryAfter: null,
-    owner: null,
-    errors: [],
-  };
+  return problem(
+    error instanceof Error && error.name === 'TimeoutError'
+      ? { code: 'timeout', title: 'No answer in time' }
+      : {},
+  );
 }

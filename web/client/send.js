@@ -2,7 +2,7 @@
  * One command on its way to the gateway: an attempt, and what its answer proves. It refuses to guess: only an answer that
  * shows the command was not carried out counts as refused; silence, 5xx and "still in flight" are unknown.
  */
-import { ProblemError, networkProblem, readProblem } from './problem.js';
+import { networkProblem, readProblem } from './problem.js';
 
 /** @typedef {import('./problem.js').Problem} Problem */
 
@@ -27,9 +27,6 @@ import { ProblemError, networkProblem, readProblem } from './problem.js';
  *   | {kind: 'unknown', problem: Problem, again: boolean}} Answer  `again`: another attempt may tell.
  */
 
-/** Answers about the caller, not about the command: after an attempt that may have arrived they prove nothing. */
-const ABOUT_THE_CALLER = new Set([401, 403, 429]);
-
 /**
  * @param {Problem} problem
  * @param {boolean} first  Whether no earlier attempt can have reached the server.
@@ -41,7 +38,8 @@ export function classify(problem, first) {
   if (status < 400 || status >= 500 || inFlight || status === 408 || status === 425) {
     return { kind: 'unknown', problem, again: true };
   }
-  if (!first && ABOUT_THE_CALLER.has(status)) return { kind: 'unknown', problem, again: status === 429 };
+  // Answers about the caller, not about the command: after an attempt that may have arrived they prove nothing.
+  if (!first && [401, 403, 429].includes(status)) return { kind: 'unknown', problem, again: status === 429 };
   return { kind: 'rejected', problem };
 }
 
@@ -57,7 +55,6 @@ export function classify(problem, first) {
 export async function attemptOnce({ key, request, first, timeout, fetch }) {
   /** @type {Record<string, string>} */
   const headers = {
-    Accept: 'application/json, application/problem+json',
     'Content-Type': 'application/json',
     'Idempotency-Key': `"${key}"`, // a structured-field string
     'X-BFF': '1',
@@ -71,7 +68,6 @@ export async function attemptOnce({ key, request, first, timeout, fetch }) {
             method: request.method ?? 'POST',
             headers,
             body: JSON.stringify(request.body ?? {}),
-            credentials: 'same-origin',
             signal,
           });
     if (!response.ok) return classify(await readProblem(response), first);
@@ -81,7 +77,8 @@ export async function attemptOnce({ key, request, first, timeout, fetch }) {
       typeof body?.saga?.id === 'string' ? { ...body.saga, version: Number(body.saga.version) } : null;
     return { kind: 'accepted', saga, cursor: body?.cursor ?? null, body };
   } catch (error) {
-    const problem = error instanceof ProblemError ? error.problem : networkProblem(error);
+    const problem =
+      /** @type {any} a ProblemError of the caller's own request */ (error)?.problem ?? networkProblem(error);
     return { kind: 'unknown', problem, again: true };
   }
 }

@@ -32,36 +32,43 @@ import { formatCursor, parseCursor } from './cursor.js';
  * @typedef {'applied' | 'repeated' | 'gap' | 'ignored'} Verdict
  */
 
-const ENDED = new Set(['COMPLETED', 'COMPENSATED', 'REJECTED']);
+/** More are never kept: the one that ended longest ago gives way. */
+const MOST_SAGAS = 1000;
+
+/** How an ended saga ended for who asked for it. */
+export const OUTCOMES = /** @type {const} */ ({
+  COMPLETED: 'confirmed',
+  COMPENSATED: 'compensated',
+  REJECTED: 'rejected',
+});
 
 /** @param {{status: string}} saga  Whether nothing more will happen to it. */
-export function ended(saga) {
-  return ENDED.has(saga.status);
-}
+export const ended = ({ status }) => status in OUTCOMES;
+
+/** What a saga is unless it says otherwise. */
+export const BLANK = {
+  type: '',
+  step: null,
+  attempt: 0,
+  reason: null,
+  mutation: null,
+  at: '',
+  data: null,
+};
 
 /** @param {any} raw @returns {Saga | null} */
 function readSaga(raw) {
   const version = Number(raw?.version);
   if (typeof raw?.id !== 'string' || typeof raw.status !== 'string' || !Number.isInteger(version))
     return null;
-  return {
-    type: '',
-    step: null,
-    attempt: 0,
-    reason: null,
-    mutation: null,
-    at: '',
-    data: null,
-    ...raw,
-    version,
-  };
+  return { ...BLANK, ...raw, version };
 }
 
 /** @param {any} raw @returns {Value | null} */
 function readValue(raw) {
   const version = Number(raw?.version);
   if (typeof raw?.name !== 'string' || !Number.isFinite(version)) return null;
-  return { name: raw.name, version, data: raw.data, at: String(raw.at ?? '') };
+  return { ...raw, version };
 }
 
 export function createStore() {
@@ -109,6 +116,12 @@ export function createStore() {
     position = cursor;
     const known = sagas.get(saga.id);
     if (!known || known.version < saga.version) sagas.set(saga.id, saga);
+    if (sagas.size > MOST_SAGAS)
+      for (const old of sagas.values())
+        if (ended(old)) {
+          sagas.delete(old.id);
+          break;
+        }
     return 'applied';
   }
 
@@ -141,6 +154,12 @@ export function createStore() {
     /** @returns {State} Live maps: read them, do not keep them. */
     state: () => ({ sagas, values }),
     position: () => position,
+    /** All of it as a snapshot tells it. */
+    snapshot: () => ({
+      cursor: position && formatCursor(position),
+      sagas: [...sagas.values()],
+      values: [...values.values()],
+    }),
     /** The position as the stream's Last-Event-ID, null before the first snapshot. */
     cursor: () => (position === null ? null : formatCursor(position)),
     /** Forget the position, not the state: the next join starts with a snapshot. */

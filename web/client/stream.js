@@ -21,9 +21,9 @@ import { createParser } from './sse.js';
 /**
  * @typedef {object} Source
  * @property {import('./observable.js').Readable<StreamState>} state
- * @property {() => void} start  Join; nothing happens if already started.
+ * @property {(owner?: string) => void} start  Join as this person; nothing happens if already started.
  * @property {() => void} stop   Leave, for good until `start()`.
- * @property {(names: Iterable<string>) => void} watch  Ask for these values, too (at most 100 in all).
+ * @property {(names: Iterable<string>) => void} watch  From now on these values are asked for (at most 50).
  * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor; now, or counted as a failure.
  */
 
@@ -39,16 +39,15 @@ import { createParser } from './sse.js';
  * @typedef {object} StreamOptions
  * @property {(event: LiveEvent) => void} onEvent
  * @property {() => string | null} cursor  The last position applied; asked before every attempt.
- * @property {string} [url]        Default "/bff/live".
+ * @property {string | undefined} [url]        Default "/bff/live".
  * @property {number} [heartbeat]  Seconds between the server's signs of life; default 15. Silence of 2.5 times that ends an attempt.
  * @property {number} [base]       Seconds; first backoff, default 1. A `retry:` line replaces it.
  * @property {number} [cap]        Seconds; longest backoff, default 30.
- * @property {typeof fetch} [fetch]
+ * @property {typeof fetch | undefined} [fetch]
  * @property {() => number} [random]
  * @property {Surroundings} [surroundings]
  */
 
-const MOST_VALUES = 100;
 const LONGEST_WAIT = 300; // seconds
 
 /**
@@ -63,7 +62,9 @@ export function createStream(options) {
   const state = createCell(/** @type {StreamState} */ ('stopped'));
   const alarm = createAlarm();
   /** @type {Set<string>} */
-  const names = new Set();
+  let names = new Set();
+  /** @type {Set<string>} what the current attempt asked for */
+  let asked = names;
   let base = options.base ?? 1;
   let run = 0; // which loop is the current one; 0 while stopped
   let runs = 0;
@@ -72,6 +73,8 @@ export function createStream(options) {
   let lastBytes = 0;
   let skipWait = false;
   let paused = false;
+  /** @type {string | null} whose journal it is, as the server names them */
+  let user = null;
   /** @type {AbortController | null} */
   let attempt = null;
 
@@ -88,19 +91,17 @@ export function createStream(options) {
   async function join(mine) {
     const controller = new AbortController();
     attempt = controller;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let watchdog;
-    function alive() {
-      clearTimeout(watchdog);
-      lastBytes = Date.now();
-      watchdog = setTimeout(() => controller.abort(), heartbeat * 2500);
-    }
+    lastBytes = Date.now();
+    // By the clock on the wall: a timer's own clock stands still while the machine sleeps.
+    const watchdog = setInterval(() => {
+      if (Math.abs(Date.now() - lastBytes) >= heartbeat * 2500) controller.abort();
+    }, heartbeat * 100);
     /** @type {number | null} */
     let farewell = null;
     let over = false;
 
     try {
-      alive();
+      asked = names;
       const query = [...names]
         .sort()
         .map((name) => `value=${encodeURIComponent(name)}`)
@@ -122,6 +123,9 @@ export function createStream(options) {
         return retryAfterSeconds(response.headers.get('retry-after'));
       }
       if (mine !== run) return null;
+      // Somebody else has signed in meanwhile: theirs is not to be mixed with what is here.
+      const owner = response.headers.get('bff-user');
+      if (owner !== (user ??= owner)) return -1;
       everLive = true;
       state.set('live');
       const parser = createParser({
@@ -150,7 +154,7 @@ export function createStream(options) {
       for (;;) {
         const { done, value } = await reader.read();
         if (done || mine !== run) return farewell;
-        alive();
+        lastBytes = Date.now();
         if (state.get() === 'offline') state.set('live');
         parser.push(value);
         if (over) return farewell;
@@ -158,7 +162,7 @@ export function createStream(options) {
     } catch {
       return farewell; // network, abort, watchdog or an event too large: all of them mean "join again"
     } finally {
-      clearTimeout(watchdog);
+      clearInterval(watchdog);
       controller.abort();
       if (attempt === controller) attempt = null;
     }
@@ -175,7 +179,7 @@ export function createStream(options) {
         continue; // on purpose and expected to succeed: not worth telling the reader
       }
       lost(everLive ? 'stale' : 'connecting');
-      const jitter = fullJitter(failures, { base, cap, random });
+      const jitter = fullJitter(failures, base, cap, random);
       // The server's word counts, unless it keeps sending us away at once or for longer than anyone would wait.
       const delay =
         asked === null ? jitter : Math.min(failures === 0 ? asked : Math.max(asked, jitter), LONGEST_WAIT);
@@ -238,6 +242,7 @@ export function createStream(options) {
     for (const [target, name, listener] of wakings) target?.removeEventListener(name, listener);
     leave();
     everLive = false;
+    user = null;
     state.set('stopped');
   }
 
@@ -247,13 +252,8 @@ export function createStream(options) {
     stop,
     reconnect,
     watch(wanted) {
-      const before = names.size;
-      for (const name of wanted) {
-        if (!names.has(name) && names.size >= MOST_VALUES)
-          throw new RangeError(`more than ${MOST_VALUES} values watched`);
-        names.add(name);
-      }
-      if (names.size > before) reconnect();
+      names = new Set(wanted);
+      for (const name of names) if (!asked.has(name)) return reconnect();
     },
   };
 }

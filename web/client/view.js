@@ -4,6 +4,8 @@
  * in the base, and its effect on a value gives way once the version that must hold it has arrived.
  */
 
+import { BLANK } from './store.js';
+
 /** @typedef {import('./store.js').State} State */
 /** @typedef {import('./store.js').Saga} Saga */
 
@@ -61,18 +63,15 @@ export function fold(base, layers) {
       sagas,
       saga(row) {
         if (layer.shown) return;
-        const changes = row.id === undefined ? undefined : sagas.get(row.id);
-        if (row.id !== undefined && changes === undefined) return;
+        const changes = sagas.get(row.id ?? '');
+        if (row.id && !changes) return;
         const id = row.id ?? layer.sagaId ?? layer.id;
         sagas.set(id, {
+          ...BLANK,
           status: 'PENDING',
-          step: null,
-          attempt: 0,
           version: -1,
-          reason: null,
-          mutation: changes ? null : layer.id,
+          mutation: layer.id,
           at: layer.at,
-          data: null,
           ...changes,
           ...row,
           id,

@@ -20,8 +20,18 @@ export function createClient(options?: ClientOptions): {
     }): import("./operation.js").Operation[];
     /** Leave, and forget all that belongs to the person. */
     stop: () => void;
-    /** Ask for values, `stock/mug-01` for one; they come at once and whenever they change. @param {Iterable<string>} names */
-    watch: (names: Iterable<string>) => void;
+    /**
+     * Hear of another person, or the same one again, beginning in another tab: time to ask who is here.
+     * @param {() => void} listener
+     * @returns {() => void} The way out.
+     */
+    onSignIn(listener: () => void): () => void;
+    /**
+     * Ask for values, `stock/mug-01` for one; they come at once and whenever they change.
+     * @param {Iterable<string>} names
+     * @returns {() => void} No longer. A value stays while anybody else on the page asks for it.
+     */
+    watch(names: Iterable<string>): () => void;
     /**
      * A value learned elsewhere, from a screen for one; it counts only if its version is newer.
      * @param {Iterable<{name: string, version: number, data: any, at?: string}>} values
@@ -38,11 +48,38 @@ export function createClient(options?: ClientOptions): {
     sagas: () => Readable<readonly Saga[]>;
     /** @param {string} name @returns {Readable<Value | undefined>} */
     value: (name: string) => Readable<Value | undefined>;
-    mutate: (definition: Definition) => Operation;
-    define: <I>(name: string, kind: Kind<I>) => (input: I) => Operation;
+    mutate: (definition: import("./mutations.js").Definition) => import("./mutations.js").Operation;
+    define: <I>(name: string, kind: import("./mutations.js").Kind<I>) => (input: I) => import("./mutations.js").Operation;
 };
+/** @typedef {import('./store.js').Saga} Saga */
+/** @typedef {import('./store.js').Value} Value */
+/** @typedef {import('./operation.js').Definition} Definition */
+/** @typedef {import('./operation.js').Operation} Operation */
+/**
+ * @template I
+ * @typedef {import('./mutations.js').Kind<I>} Kind
+ */
+/**
+ * @template T
+ * @typedef {import('./observable.js').Readable<T>} Readable
+ */
+/**
+ * @typedef {object} ClientOptions
+ * @property {string} [url]     The live stream; default "/bff/live".
+ * @property {typeof fetch} [fetch]
+ * @property {import('./pending.js').KeyValue | null} [storage]  For what must survive a reload; default sessionStorage.
+ * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor' | 'snapshot'>} [stream]
+ * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'changed' | 'isLive'>} [mutations]
+ * @property {(options: import('./tabs.js').SharedOptions) => import('./stream.js').Source} [source]  Another way to the
+ *   events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
+ */
+/** Most values one client may watch. */
+export const MOST_VALUES: 50;
 export type Saga = import("./store.js").Saga;
 export type Value = import("./store.js").Value;
+export type Definition = import("./operation.js").Definition;
+export type Operation = import("./operation.js").Operation;
+export type Kind<I> = import("./mutations.js").Kind<I>;
 export type Readable<T> = import("./observable.js").Readable<T>;
 export type ClientOptions = {
     /**
@@ -54,12 +91,12 @@ export type ClientOptions = {
      * For what must survive a reload; default sessionStorage.
      */
     storage?: import("./pending.js").KeyValue | null | undefined;
-    stream?: Omit<Partial<import("./stream.js").StreamOptions>, "cursor" | "onEvent"> | undefined;
+    stream?: Omit<Partial<import("./tabs.js").SharedOptions>, "cursor" | "onEvent" | "snapshot"> | undefined;
     mutations?: Omit<Partial<import("./mutations.js").Host>, "changed" | "store" | "isLive"> | undefined;
     /**
      * Another way to the
-     * events, one shared among tabs, say; default a stream of this page's own.
+     * events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
      */
-    source?: ((options: import("./stream.js").StreamOptions) => import("./stream.js").Source) | undefined;
+    source?: ((options: import("./tabs.js").SharedOptions) => import("./stream.js").Source) | undefined;
 };
 export type Client = ReturnType<typeof createClient>;

@@ -1,6 +1,6 @@
 export { createClient } from "./client.js";
 export { ended } from "./store.js";
-export { createStream } from "./stream.js";
+export { createSharedStream } from "./tabs.js";
 export type Client = import("./client.js").Client;
 export type ClientOptions = import("./client.js").ClientOptions;
 export type Definition = import("./operation.js").Definition;

@@ -1,17 +1,49 @@
+/** @typedef {import('./store.js').Saga} Saga */
+/** @typedef {import('./store.js').State} State */
+/** @typedef {import('./problem.js').Problem} Problem */
+/** @typedef {import('./send.js').SagaRef} SagaRef */
+/**
+ * sending: asked, no word yet. unknown: no word came, it is being asked again. accepted: the server has it.
+ * confirmed: completed. compensated: undone after a refusal, see `reason`. rejected: refused, nothing was done.
+ * @typedef {'sending' | 'unknown' | 'accepted' | 'confirmed' | 'compensated' | 'rejected'} Phase
+ */
+/**
+ * @typedef {object} Progress
+ * @property {Phase} phase
+ * @property {string | null} sagaId
+ * @property {string | null} reason  The saga's reason, or the problem's code.
+ * @property {Problem | null} problem
+ * @property {boolean} gaveUp  Unknown, and no longer asked by itself; `retry()` asks again.
+ */
+/** @typedef {{kind: 'accepted' | 'rejected' | 'unknown', sagaId: string | null, problem: Problem | null}} Acceptance */
+/** @typedef {{kind: 'confirmed' | 'compensated' | 'rejected' | 'unknown', sagaId: string | null, reason: string | null, problem: Problem | null}} Outcome */
+/**
+ * What the caller of `mutate` holds.
+ * @typedef {object} Operation
+ * @property {string} id  Also its Idempotency-Key and the `mutation` that events echo.
+ * @property {import('./observable.js').Readable<Progress>} progress
+ * @property {Promise<Acceptance>} accepted  When the server is known to have it, or to have refused it, or we gave up asking.
+ * @property {Promise<Outcome>} outcome      When nothing more will happen.
+ * @property {() => void} retry    Ask again now, with the same key.
+ * @property {() => void} dismiss  Stop showing it. It is not cancelled: the server may have it.
+ */
+/**
+ * @typedef {object} Definition
+ * @property {(draft: import('./view.js').Draft) => void} apply
+ * @property {import('./send.js').RequestData | import('./send.js').RequestFunction} request
+ * @property {((state: State) => boolean) | undefined} [until]  Keep the row until this holds of the server's state, for a mutation whose
+ *   effect shows only in a later event than the one its answer names.
+ */
 /**
  * @param {Definition} definition
- * @param {{id: string, at: string, restored?: boolean}} facts
+ * @param {string} id
+ * @param {string} at  RFC 3339.
+ * @param {'sending' | 'unknown'} [pending]  unknown: taken up after a reload.
  */
-export function createRecord(definition: Definition, { id, at, restored }: {
-    id: string;
-    at: string;
-    restored?: boolean;
-}): {
-    restored: boolean;
+export function createRecord(definition: Definition, id: string, at: string, pending?: "sending" | "unknown"): {
     shown: boolean;
     /** @type {string | null} */
     sagaId: string | null;
-    /** @type {'sending' | 'accepted' | 'unknown'} */
     pending: "sending" | "accepted" | "unknown";
     /** @type {Map<string, number>} */
     expected: Map<string, number>;
@@ -73,7 +105,6 @@ export function createRecord(definition: Definition, { id, at, restored }: {
  * @param {boolean} replaced  The state was just replaced by a snapshot or reset.
  */
 export function settle(record: OperationRecord, base: State, position: import("./cursor.js").Cursor | null, replaced: boolean): void;
-export type OperationRecord = ReturnType<typeof createRecord>;
 export type Saga = import("./store.js").Saga;
 export type State = import("./store.js").State;
 export type Problem = import("./problem.js").Problem;
@@ -142,3 +173,4 @@ export type Definition = {
      */
     until?: ((state: State) => boolean) | undefined;
 };
+export type OperationRecord = ReturnType<typeof createRecord>;

@@ -1,7 +1,3 @@
-/** @param {{status: string}} saga  Whether nothing more will happen to it. */
-export function ended(saga: {
-    status: string;
-}): boolean;
 export function createStore(): {
     /**
      * @param {import('./stream.js').LiveEvent} event
@@ -12,6 +8,12 @@ export function createStore(): {
     /** @returns {State} Live maps: read them, do not keep them. */
     state: () => State;
     position: () => import("./cursor.js").Cursor | null;
+    /** All of it as a snapshot tells it. */
+    snapshot: () => {
+        cursor: string | null;
+        sagas: Saga[];
+        values: Value[];
+    };
     /** The position as the stream's Last-Event-ID, null before the first snapshot. */
     cursor: () => string | null;
     /** Forget the position, not the state: the next join starts with a snapshot. */
@@ -19,6 +21,23 @@ export function createStore(): {
     /** Forget everything: somebody else is here now. */
     clear(): void;
 };
+export namespace OUTCOMES {
+    let COMPLETED: "confirmed";
+    let COMPENSATED: "compensated";
+    let REJECTED: "rejected";
+}
+export function ended({ status }: {
+    status: string;
+}): boolean;
+export namespace BLANK {
+    let type: string;
+    let step: null;
+    let attempt: number;
+    let reason: null;
+    let mutation: null;
+    let at: string;
+    let data: null;
+}
 export type SagaStatus = "PENDING" | "RUNNING" | "COMPENSATING" | "COMPLETED" | "COMPENSATED" | "REJECTED" | "NEEDS_ATTENTION";
 export type Saga = {
     id: string;

@@ -19,15 +19,15 @@ export type LiveEvent = {
 export type Source = {
     state: import("./observable.js").Readable<StreamState>;
     /**
-     * Join; nothing happens if already started.
+     * Join as this person; nothing happens if already started.
      */
-    start: () => void;
+    start: (owner?: string) => void;
     /**
      * Leave, for good until `start()`.
      */
     stop: () => void;
     /**
-     * Ask for these values, too (at most 100 in all).
+     * From now on these values are asked for (at most 50).
      */
     watch: (names: Iterable<string>) => void;
     /**

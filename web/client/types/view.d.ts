@@ -1,8 +1,3 @@
-/**
- * What the reader sees: `view = fold(pending, base)`. The base is never written; an operation is taken back by leaving it
- * out and folding again, so nothing that arrived meanwhile is lost. An operation's row gives way once the server's own is
- * in the base, and its effect on a value gives way once the version that must hold it has arrived.
- */
 /** @typedef {import('./store.js').State} State */
 /** @typedef {import('./store.js').Saga} Saga */
 /**

@@ -27,5 +27,14 @@ export async function fetchJson(path, init = {}) {
   throw new ProblemError(await readProblem(response));
 }
 
-/** @param {string} name  What follows /api/screens/. */
-export const screen = (name) => fetchJson(`/api/screens/${name}`);
+/** @typedef {import('./gateway.js').paths} Paths */
+/** @typedef {keyof Paths & `/api/screens/${string}`} Screens */
+
+/**
+ * @template {Screens} P
+ * @param {P} path  As the gateway declares it.
+ * @param {Record<string, string>} [named]  What stands for its parameters.
+ * @returns {Promise<NonNullable<Paths[P]['get']>['responses'][200]['content']['application/json']>}
+ */
+export const screen = (path, named = {}) =>
+  fetchJson(path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(named[name] ?? '')));

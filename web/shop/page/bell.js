@@ -122,7 +122,7 @@ export function startBell() {
     const person = who();
     if (person === null) return;
     try {
-      const fresh = await screen('notifications');
+      const fresh = await screen('/api/screens/notifications');
       if (who() !== person) return;
       if (told?.topic !== fresh.topic) listen(fresh.topic);
       told = fresh;
@@ -145,7 +145,8 @@ export function startBell() {
   function listen(topic) {
     const bell = client.value(topic);
     leave();
-    leave = bell.subscribe((value) => {
+    const unwatch = client.watch([topic]);
+    const unsubscribe = bell.subscribe((value) => {
       if (value && value.version > heard) {
         heard = value.version;
         clearTimeout(timer);
@@ -153,8 +154,12 @@ export function startBell() {
       }
       draw();
     });
+    // Another person's bell is not to be asked for.
+    leave = () => {
+      unwatch();
+      unsubscribe();
+    };
     heard = bell.get()?.version ?? -1;
-    client.watch([topic]);
   }
 
   function open() {

@@ -56,5 +56,13 @@ export function learnStock(levels) {
 /** @param {string} sku */
 export const stockOf = (sku) => client.value(`stock/${sku}`);
 
-/** @param {string[]} skus */
-export const watchStock = (skus) => client.watch(skus.slice(0, 50).map((sku) => `stock/${sku}`));
+/** For a view: a function that asks for what is left of these, instead of what it asked for before. @param {(leave: () => void) => void} onLeave */
+export function stockWatch(onLeave) {
+  let leave = () => {};
+  onLeave(() => leave());
+  return (/** @type {string[]} */ skus) => {
+    const before = leave;
+    leave = client.watch(skus.slice(0, 20).map((sku) => `stock/${sku}`));
+    before();
+  };
+}

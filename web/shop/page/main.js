@@ -1,6 +1,7 @@
 /** The page, put together. */
 import { startBell } from './bell.js';
 import { startHeader } from './header.js';
+import { client } from './live.js';
 import { follow, tellOfOrders } from './notices.js';
 import { startPanel } from './panel/panel.js';
 import { recognise } from './person.js';
@@ -23,6 +24,16 @@ route(/./, lost);
 startHeader();
 startBell();
 tellOfOrders();
+
+/** Ask again who is here: another tab may know better, or this page comes from the back-forward cache. */
+function recogniseAgain() {
+  recognise().then(
+    (restored) => restored.forEach((operation) => follow(operation)),
+    () => {},
+  );
+}
+client.onSignIn(recogniseAgain);
+addEventListener('pageshow', ({ persisted }) => persisted && recogniseAgain());
 
 // The person first: a view of their own would otherwise ask a visitor to sign in for a moment.
 const own = /^\/(orders|basket)/.test(location.pathname);

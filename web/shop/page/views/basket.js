@@ -3,7 +3,7 @@ import { drawing } from '../art.js';
 import { basketItems, emptyBasket, onBasket, setQuantity } from '../basket.js';
 import { fill, h } from '../dom.js';
 import { money, plural } from '../format.js';
-import { placeOrder, watchStock } from '../live.js';
+import { placeOrder, stockWatch } from '../live.js';
 import { follow } from '../notices.js';
 import { onPerson, signInAt, who } from '../person.js';
 import { go } from '../router.js';
@@ -86,6 +86,7 @@ export function basket({ onLeave }) {
     );
   }
 
+  const watchStock = stockWatch(onLeave);
   function draw() {
     leaveRows();
     const focus = document.activeElement?.getAttribute('data-focus');

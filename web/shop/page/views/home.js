@@ -4,7 +4,7 @@ import { drawing } from '../art.js';
 import { addToBasket } from '../basket.js';
 import { fill, h } from '../dom.js';
 import { money } from '../format.js';
-import { learnStock, watchStock } from '../live.js';
+import { learnStock, stockWatch } from '../live.js';
 import { onPerson, who } from '../person.js';
 import { createPatience, drawPart, drawProblem, lacking, skeleton } from '../parts.js';
 import { stockBadge } from '../stock.js';
@@ -69,6 +69,7 @@ export function home({ onLeave }) {
   let gone = false;
   onLeave(() => (gone = true));
   const patience = createPatience(load, onLeave);
+  const watchStock = stockWatch(onLeave);
   // Leaving forgets what the stream told, the stock with it.
   onLeave(onPerson(() => who() === null && load()));
 
@@ -94,7 +95,7 @@ export function home({ onLeave }) {
 
   async function load() {
     try {
-      last = await screen('products');
+      last = await screen('/api/screens/products');
       if (gone) return;
       draw(last);
       patience(last.stock);

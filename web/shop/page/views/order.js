@@ -239,7 +239,7 @@ export function order({ id = '', onLeave }) {
   async function load() {
     if (!who()) return draw();
     try {
-      const fresh = await screen(`orders/${encodeURIComponent(id)}`);
+      const fresh = await screen('/api/screens/orders/{id}', { id });
       if (gone) return;
       data = fresh;
       problem = null;

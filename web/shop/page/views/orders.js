@@ -62,7 +62,7 @@ export function orders({ onLeave }) {
     fill(note);
     draw();
     try {
-      const data = await screen('orders');
+      const data = await screen('/api/screens/orders');
       if (gone) return;
       listed = data.orders;
       loaded = true;

@@ -3,7 +3,7 @@ import { screen } from '../api.js';
 import { drawing } from '../art.js';
 import { fill, h } from '../dom.js';
 import { money, plural } from '../format.js';
-import { learnStock, watchStock } from '../live.js';
+import { learnStock, stockWatch } from '../live.js';
 import { onPerson, who } from '../person.js';
 import { createPatience, drawPart, drawProblem, lacking } from '../parts.js';
 import { stockBadge } from '../stock.js';
@@ -20,7 +20,7 @@ export function product({ id = '', onLeave }) {
   onLeave(() => (gone = true));
   const patience = createPatience(load, onLeave);
   onLeave(onPerson(() => who() === null && load()));
-  watchStock([id]);
+  stockWatch(onLeave)([id]);
   let quantity = 1;
 
   /** @param {any} data */
@@ -118,7 +118,7 @@ export function product({ id = '', onLeave }) {
 
   async function load() {
     try {
-      const data = await screen(`products/${encodeURIComponent(id)}`);
+      const data = await screen('/api/screens/products/{sku}', { sku: id });
       if (gone) return;
       draw(data);
       patience(data.stock, data.delivery);

@@ -1,0 +1,211 @@
+"""A laboratory for tabs: a gateway with quick heartbeats before the shop's services, a wire to it that can be cut or go
+silent, and bare pages that run nothing but the client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.async_api import Browser, BrowserContext, Page
+
+from tests.conftest import Program, free_port, start_program, wait_for_port
+from tests.shop.system import BrowserSession, Shop
+from tests.upstreams.world import eventually
+
+# Any static file of the page will do: a document without a script of its own.
+BARE = "/assets/favicon.svg"
+BEAT = 1.0
+
+# What a bare tab does: starts the client and writes down what a reader of it sees.
+START = """
+async ({ share, owner, beat }) => {
+  const { createClient } = await import('/client/index.js');
+  const client = createClient({ storage: null, stream: { share, heartbeat: beat, base: 0.05, cap: 0.5 } });
+  Object.assign(window, { client, states: [], told: {} });
+  client.connection.subscribe((state) => window.states.push(state));
+  client.sagas().subscribe((sagas) => {
+    for (const { id, version } of sagas) {
+      const seen = (window.told[id] ??= []);
+      if (seen.at(-1) !== version) seen.push(version);
+    }
+  });
+  client.start({ owner });
+}
+"""
+
+
+@dataclass
+class Wire:
+    """A TCP relay to `port`."""
+
+    port: int
+    mode: str = "open"
+    address: int = 0
+    _links: set[asyncio.StreamWriter] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+        self.address = self._server.sockets[0].getsockname()[1]
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.mode == "cut":
+            writer.transport.abort()
+            return
+        try:
+            far, out = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._links |= {writer, out}
+        dead = asyncio.Event()
+        tasks = [asyncio.create_task(self._pump(*ends, dead)) for ends in ((reader, out), (far, writer))]
+        self._tasks.update(tasks)
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for one in (writer, out):
+                one.transport.abort()
+            self._links -= {writer, out}
+            self._tasks.difference_update(tasks)
+
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, dead: asyncio.Event
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await source.read(65536):
+                if self.mode == "silent":
+                    dead.set()
+                if dead.is_set():
+                    # A link that was up while the wire was silent never speaks again, and is not closed either.
+                    await asyncio.sleep(3600)
+                sink.write(chunk)
+                await sink.drain()
+        if not dead.is_set():
+            sink.transport.abort()
+
+    def cut(self) -> None:
+        """Every connection is reset and new ones are refused."""
+        self.mode = "cut"
+        for one in list(self._links):
+            one.transport.abort()
+
+    def restore(self) -> None:
+        self.mode = "open"
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@dataclass
+class Lab:
+    shop: Shop
+    folder: Path
+    wire: Wire
+    port: int = field(default_factory=free_port)
+    admin_port: int = field(default_factory=free_port)
+    program: Program | None = None
+    _cookies: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.wire.address}"
+
+    def start(self) -> None:
+        env = self.shop.environment() | {
+            "BFF_PORT": str(self.port),
+            "BFF_ADMIN_PORT": str(self.admin_port),
+            "BFF_LIVE__BEAT": str(BEAT),
+        }
+        command = ["-m", "bff", "serve", "web.shop.gateway:shop"]
+        self.program = start_program([sys.executable, *command], log=self.folder / "lab.log", env=env)
+        wait_for_port(self.port, process=self.program.process)
+        eventually(
+            lambda: httpx.get(f"http://127.0.0.1:{self.port}/readyz", trust_env=False).status_code == 200
+        )
+
+    def kill(self) -> None:
+        if self.program is not None:
+            self.program.kill()
+
+    def streams(self) -> int:
+        """Open streams, as the gateway counts them."""
+        text = httpx.get(f"http://127.0.0.1:{self.admin_port}/metrics", trust_env=False).text
+        return int(
+            float(next(line for line in text.splitlines() if line.startswith("bff_streams ")).split()[1])
+        )
+
+    async def one_stream(self) -> None:
+        await until(lambda: asyncio.to_thread(self.streams), 1)
+
+    @asynccontextmanager
+    async def visit(self, browser: Browser, person: str = "ada") -> AsyncIterator[BrowserContext]:
+        """A browser of somebody who is signed in."""
+        if person not in self._cookies:
+            with BrowserSession(self.shop) as session:
+                await asyncio.to_thread(session.sign_in, person)
+                self._cookies[person] = session.cookies["__Host-bff"]
+        context = await browser.new_context()
+        await context.add_cookies(
+            [
+                {
+                    "name": "__Host-bff",
+                    "value": self._cookies[person].strip('"'),
+                    "url": "https://localhost/",
+                    "secure": True,
+                    "httpOnly": True,
+                    "sameSite": "Strict",
+                }
+            ]
+        )
+        yield context
+        await context.close()
+
+    async def tab(self, context: BrowserContext, share: str = "worker", owner: str = "ada") -> Page:
+        page = await context.new_page()
+        await page.goto(f"{self.url}{BARE}")
+        await page.evaluate(START, {"share": share, "owner": owner, "beat": BEAT})
+        return page
+
+
+async def until(ask: Any, wanted: Any, seconds: float = 20.0) -> None:
+    """Poll `ask()` (awaitable) until it answers what is wanted."""
+    end = asyncio.get_running_loop().time() + seconds
+    while True:
+        answer = await ask()
+        if answer == wanted:
+            return
+        if asyncio.get_running_loop().time() > end:
+            raise AssertionError(f"still {answer!r}, not {wanted!r}")
+        await asyncio.sleep(0.05)
+
+
+async def state(page: Page) -> str:
+    return str(await page.evaluate("client.connection.get()"))
+
+
+async def live(page: Page) -> None:
+    await until(lambda: state(page), "live")
+
+
+async def status(page: Page, order: str) -> str | None:
+    answer: str | None = await page.evaluate("id => client.saga(id).get()?.status ?? null", order)
+    return answer
+
+
+async def versions(page: Page, order: str) -> list[int]:
+    """The versions of one order in the sequence in which this tab was shown them."""
+    answer: list[int] = await page.evaluate("id => window.told[id] ?? []", order)
+    return answer

@@ -1,0 +1,61 @@
+/** The package as those get it who install it: how large it is, what a bundler can leave out, what npm would pack. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
+
+const HOME = new URL('../../web/client/', import.meta.url);
+const { build } = createRequire(new URL('package.json', HOME))('esbuild');
+const about = JSON.parse(await readFile(new URL('package.json', HOME), 'utf8'));
+
+/** Bytes, minified and gzipped, of a module with all that it needs at once. */
+async function weigh(source, external = []) {
+  const { outputFiles } = await build({
+    stdin: { contents: source, resolveDir: fileURLToPath(HOME) },
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    write: false,
+    external,
+  });
+  return gzipSync(outputFiles[0].contents, { level: 9 }).length;
+}
+
+test('a page loads no more than 6 kB of it; what holds the stream is loaded where that is', async () => {
+  const page = await weigh("export { createClient } from './index.js'", ['./holder.js']);
+  const everything = await weigh("export * from './index.js'", ['./holder.js']);
+  const worker = await weigh("import './worker.js'");
+  console.log(`page ${page} B, all exports ${everything} B, shared worker ${worker} B`);
+  assert.ok(page <= 6144, `${page} bytes`);
+  assert.ok(worker <= 6144, `${worker} bytes`);
+});
+
+test('what is not imported is not carried', async () => {
+  assert.ok((await weigh("export { ended } from './index.js'", ['./holder.js'])) < 150);
+  assert.ok((await weigh("export { readProblem } from './index.js'", ['./holder.js'])) < 600);
+  assert.ok((await weigh("export { createStream } from './stream.js'")) < 2600);
+  assert.equal(about.sideEffects.join(), './worker.js', 'only the worker does something by being loaded');
+});
+
+test('npm packs every module that is exported or imported, each with its types, and nothing else', async () => {
+  const { stdout } = await promisify(execFile)('npm', ['pack', '--dry-run', '--json'], { cwd: HOME });
+  const files = new Set(JSON.parse(stdout)[0].files.map(({ path }) => path));
+  for (const way of Object.values(about.exports))
+    for (const path of Object.values(way)) assert.ok(files.has(path.slice(2)), path);
+  const modules = [...files].filter((path) => path.endsWith('.js'));
+  for (const module of modules) {
+    assert.ok(files.has(`types/${module.replace('.js', '.d.ts')}`), `the types of ${module}`);
+    const text = await readFile(new URL(module, HOME), 'utf8');
+    for (const [, other] of text.matchAll(/(?:from|import\(|new URL\()\s?'\.\/([\w-]+\.js)'/g))
+      assert.ok(files.has(other), `${module} needs ${other}`);
+  }
+  const others = [...files].filter(
+    (path) => !/^(\w[\w-]*\.js|types\/[\w-]+\.d\.ts|README\.md|package\.json)$/.test(path),
+  );
+  assert.deepEqual(others, []);
+  assert.deepEqual(about.dependencies ?? {}, {});
+});

@@ -1,0 +1,50 @@
+/** The types as a strict TypeScript reader meets them. What must not compile is marked, and then must not. */
+import { createClient, ended, type Operation, type Outcome, type Saga, type Value } from 'bff-client';
+import { connectQueries } from 'bff-client/query';
+import { useSaga, useValue } from 'bff-client/react';
+import { createStream } from 'bff-client/stream';
+
+const client = createClient({ url: '/bff/live', storage: null, stream: { share: 'lock', heartbeat: 5 } });
+const own = createClient({ source: createStream });
+// @ts-expect-error there is no such way of sharing
+createClient({ stream: { share: 'carrier pigeon' } });
+
+const place = client.define('place', {
+  request: (wish: { sku: string; quantity: number }) => ({ url: '/api/orders', body: wish }),
+  apply(draft, wish) {
+    draft.saga({ type: 'order', data: { lines: [wish] } });
+    draft.value(`stock/${wish.sku}`, (stock) => ({ ...stock, available: stock.available - wish.quantity }));
+    // @ts-expect-error a row says of what type it is
+    draft.saga({ data: 1 });
+  },
+});
+const operation: Operation = place({ sku: 'mug', quantity: 1 });
+// @ts-expect-error the input is what `request` takes
+place({ sku: 'mug' });
+
+export async function tell(): Promise<string> {
+  const outcome: Outcome = await operation.outcome;
+  const { phase } = operation.progress.get();
+  // @ts-expect-error no mutation is ever that
+  if (phase === 'forgotten') return '';
+  switch (outcome.kind) {
+    case 'confirmed':
+    case 'unknown':
+      return outcome.kind;
+    case 'compensated':
+    case 'rejected':
+      return outcome.reason ?? outcome.problem?.title ?? '';
+  }
+}
+
+const saga: Saga | undefined = client.saga(operation.id).get();
+const over: boolean | undefined = saga && ended(saga);
+const leave: () => void = client.sagas().subscribe((sagas: readonly Saga[]) => void sagas.length);
+const unwatch: () => void = client.watch(['stock/mug']);
+const stock: Value | undefined = useValue(client, 'stock/mug');
+const shown: Saga | undefined = useSaga(client, operation.id);
+const unplug: () => void = connectQueries(own, {} as Parameters<typeof connectQueries>[1], {
+  values: { 'stock/mug': ['stock', 'mug'] },
+  invalidates: ({ type, id }) => [[type, id]],
+});
+export { leave, over, shown, stock, unplug, unwatch };

@@ -1,0 +1,48 @@
+/**
+ * The client for TanStack Query: values are written into the cache as the stream tells them, and queries that a saga's step
+ * makes old are invalidated. It imports nothing of TanStack; a `QueryClient` of version 5 fits.
+ */
+
+/** @typedef {readonly unknown[]} QueryKey */
+
+/**
+ * @typedef {object} Queries  What is used of a QueryClient.
+ * @property {(key: any, data: any) => unknown} setQueryData
+ * @property {(filter: {queryKey: any}) => Promise<unknown>} invalidateQueries
+ */
+
+/**
+ * @param {import('./client.js').Client} client
+ * @param {Queries} queries
+ * @param {object} plan
+ * @param {Record<string, QueryKey>} [plan.values]  For each value that is followed, the query whose data it is.
+ * @param {(saga: import('./store.js').Saga) => Iterable<QueryKey>} [plan.invalidates]  What a new version of a saga makes old.
+ * @returns {() => void} The way out.
+ */
+export function connectQueries(client, queries, { values = {}, invalidates = () => [] }) {
+  const leaves = [client.watch(Object.keys(values))];
+  for (const [name, key] of Object.entries(values)) {
+    const value = client.value(name);
+    const write = () => {
+      const known = value.get();
+      if (known) queries.setQueryData(key, known.data);
+    };
+    write();
+    leaves.push(value.subscribe(write));
+  }
+
+  const sagas = client.sagas();
+  // What is there already was there when the queries were made.
+  let versions = new Map(sagas.get().map(({ id, version }) => [id, version]));
+  leaves.push(
+    sagas.subscribe((now) => {
+      const before = versions;
+      versions = new Map(now.map(({ id, version }) => [id, version]));
+      for (const saga of now) {
+        if (saga.pending || before.get(saga.id) === saga.version) continue;
+        for (const queryKey of invalidates(saga)) void queries.invalidateQueries({ queryKey });
+      }
+    }),
+  );
+  return () => leaves.forEach((leave) => leave());
+}

@@ -1,0 +1,31 @@
+/**
+ * The client for React: each readable as a hook over `useSyncExternalStore`. What a component reads is the fold of base and
+ * pending, so it needs no state of its own; `useOptimistic` may be laid over it for what concerns the screen alone.
+ */
+import { useEffect, useMemo, useSyncExternalStore } from 'react';
+
+/** @typedef {import('./client.js').Client} Client */
+
+/**
+ * @template T
+ * @param {import('./observable.js').Readable<T>} readable  The same one on every render.
+ * @returns {T}
+ */
+export function useReadable(readable) {
+  return useSyncExternalStore(readable.subscribe, readable.get, readable.get);
+}
+
+/** @param {Client} client */
+export const useConnection = (client) => useReadable(client.connection);
+
+/** All sagas, in the order they became known. @param {Client} client */
+export const useSagas = (client) => useReadable(useMemo(() => client.sagas(), [client]));
+
+/** @param {Client} client @param {string} id  The saga's, or that of the mutation that started it. */
+export const useSaga = (client, id) => useReadable(useMemo(() => client.saga(id), [client, id]));
+
+/** A value, followed for as long as somebody shows it. @param {Client} client @param {string} name */
+export function useValue(client, name) {
+  useEffect(() => client.watch([name]), [client, name]);
+  return useReadable(useMemo(() => client.value(name), [client, name]));
+}

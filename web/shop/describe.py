@@ -1,0 +1,13 @@
+"""`python -m web.shop.describe`: the gateway's own description, for what is generated from it."""
+
+from __future__ import annotations
+
+import json
+
+from bff import __version__
+from bff.edge import openapi
+
+from .gateway import shop
+
+if __name__ == "__main__":
+    print(json.dumps(openapi.document(shop, __version__)))
