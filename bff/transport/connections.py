@@ -17,6 +17,7 @@ import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from .trust import Trust
 from .wire import WireBroken, WireTimeout
 
 # Shorter than the five seconds after which common servers (uvicorn) close an idle connection, so that a write is not
@@ -34,6 +35,18 @@ def tls() -> ssl.SSLContext:
 
 
 class _Connector(aiohttp.TCPConnector):
+    """trust: what connections are opened with now; None: what the connector was made with."""
+
+    def __init__(self, trust: Trust | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._trust = trust
+
+    async def connect(self, req: Any, *args: Any, **options: Any) -> Any:
+        if self._trust is not None and req.is_ssl():
+            # It is part of what an idle connection is found by: after a change of certificates no old one is.
+            req._ssl = self._trust.context
+        return await super().connect(req, *args, **options)
+
     async def _create_connection(self, *args: Any, **options: Any) -> Any:
         # Runs in the sender's own task, and only when no idle connection was there.
         opened.set(True)
@@ -65,17 +78,19 @@ class _Pinned(AbstractResolver):
         return
 
 
-def session(connections: int, at: str | None = None) -> aiohttp.ClientSession:
+def session(connections: int, at: str | None = None, trust: Trust | None = None) -> aiohttp.ClientSession:
     """A new session. Must be called on the loop it will serve.
 
     connections  open at most; who comes then waits for one
     at           the IP address to connect to, whatever the name; None asks DNS
+    trust        TLS of this upstream's own; None: the usual authorities, and no certificate of ours
     """
     made = aiohttp.ClientSession(
         connector=_Connector(
+            trust,
             limit=connections,
             keepalive_timeout=KEEP_ALIVE,
-            ssl=tls(),
+            ssl=tls() if trust is None else trust.context,
             resolver=_Pinned(at) if at else None,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
