@@ -28,18 +28,26 @@ TYPE = "bff-internal+jwt"
 HEADER = "bff-identity"
 """Where it travels beside the person's own token."""
 KEPT = 10_000
-"""Tokens remembered; beyond it the one unused for the longest time goes."""
+"""Tokens remembered by default."""
 
 
 class InternalTokens:
-    """issuer: their `iss`; lifetime: seconds, default 60; clock: Unix seconds."""
+    """issuer: their `iss`; lifetime: seconds, default 60; kept: of reads, remembered at once, default 10,000 (beyond it
+    the one unused for the longest time goes); clock: Unix seconds."""
 
     def __init__(
-        self, keys: SigningKeys, issuer: str, *, lifetime: float = 60.0, clock: Clock = time.time
+        self,
+        keys: SigningKeys,
+        issuer: str,
+        *,
+        lifetime: float = 60.0,
+        kept: int = KEPT,
+        clock: Clock = time.time,
     ) -> None:
         self.keys = keys
         self._issuer = issuer
         self._lifetime = lifetime
+        self._most = kept
         self._clock = clock
         self._kept: OrderedDict[tuple[object, ...], tuple[str, float]] = OrderedDict()
         self._signed_by = keys.now
@@ -60,7 +68,7 @@ class InternalTokens:
         token = self._signed(principal, audience, now, expires, {})
         self._kept[name] = (token, now + (expires - now) / 2)
         self._kept.move_to_end(name)
-        if len(self._kept) > KEPT:
+        if len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return token
 
