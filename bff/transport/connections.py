@@ -35,22 +35,24 @@ def tls() -> ssl.SSLContext:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """trust: what connections are opened with now; None: what the connector was made with."""
-
-    def __init__(self, trust: Trust | None, **options: Any) -> None:
-        super().__init__(**options)
-        self._trust = trust
-
-    async def connect(self, req: Any, *args: Any, **options: Any) -> Any:
-        if self._trust is not None and req.is_ssl():
-            # It is part of what an idle connection is found by: after a change of certificates no old one is.
-            req._ssl = self._trust.context
-        return await super().connect(req, *args, **options)
-
     async def _create_connection(self, *args: Any, **options: Any) -> Any:
         # Runs in the sender's own task, and only when no idle connection was there.
         opened.set(True)
         return await super()._create_connection(*args, **options)
+
+
+class _Trusting(_Connector):
+    """trust: what connections are opened with now."""
+
+    def __init__(self, trust: Trust, **options: Any) -> None:
+        super().__init__(**options)
+        self._trust = trust
+
+    async def connect(self, req: Any, *args: Any, **options: Any) -> Any:
+        if req.is_ssl():
+            # It is part of what an idle connection is found by: after a change of certificates no old one is.
+            req._ssl = self._trust.context
+        return await super().connect(req, *args, **options)
 
 
 class _Pinned(AbstractResolver):
@@ -85,14 +87,13 @@ def session(connections: int, at: str | None = None, trust: Trust | None = None)
     at           the IP address to connect to, whatever the name; None asks DNS
     trust        TLS of this upstream's own; None: the usual authorities, and no certificate of ours
     """
+    options: dict[str, Any] = {
+        "limit": connections,
+        "keepalive_timeout": KEEP_ALIVE,
+        "resolver": _Pinned(at) if at else None,
+    }
     made = aiohttp.ClientSession(
-        connector=_Connector(
-            trust,
-            limit=connections,
-            keepalive_timeout=KEEP_ALIVE,
-            ssl=tls() if trust is None else trust.context,
-            resolver=_Pinned(at) if at else None,
-        ),
+        connector=_Connector(ssl=tls(), **options) if trust is None else _Trusting(trust, **options),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
