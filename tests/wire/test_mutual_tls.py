@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bff.edge.lanes import lane
 from bff.edge.settings_upstream import UpstreamSettings
+from bff.edge.signing import rotate
 from bff.policies.facts import ignore
 from bff.transport.aiohttp_wire import AiohttpWire
 from bff.transport.httpx_wire import HttpxWire
 from bff.transport.trust import Trust
-from bff.transport.wire import Request, Wire, WireBroken
+from bff.transport.wire import Request, WireBroken
 
 from .authority import Authority, Pair, tls_server
+from .gateway import bearer
+from .test_gateway_serve import serve
 
-Made = Callable[[Trust | None], Wire]
 GET = Request("GET", "/", {"accept": "application/json"})
 
 
@@ -207,6 +208,60 @@ async def test_a_lane_watches_its_files_itself_also_behind_a_link(
                 await asyncio.sleep(0.02)
         assert "one" in server.callers
         await made.places.close()
+
+
+async def test_bff_serve_changes_certificates_and_keys_without_a_restart_or_a_failed_request(
+    redis_url: str, tmp_path: Path, inside: Authority, service: Pair
+) -> None:
+    mine = inside.pair("one", into="mine")
+    keys = tmp_path / "keys.pem"
+    rotate(keys)
+    async with tls_server(service, inside) as server:
+        shelf = "BFF_UPSTREAMS__SHELF"
+        files = {"CERT": mine.cert, "KEY": mine.key, "CA": inside.file, "LOOK": 0.05}
+        env = {
+            f"{shelf}__URL": f"https://localhost:{server.port}",
+            f"{shelf}__IDENTITY": "internal",
+            "BFF_INTERNAL__KEYS": str(keys),
+            "BFF_INTERNAL__LOOK": "0.05",
+            "BFF_LIMITS__DEFAULT": "100000/minute",
+            **{f"{shelf}__TLS__{name}": str(value) for name, value in files.items()},
+        }
+        async with serve(redis_url, tmp_path, **env) as served:
+            statuses: list[int] = []
+
+            async def ask() -> None:
+                answer = await served.client.get("/api/required/x", headers=bearer())
+                statuses.append(answer.status_code)
+
+            published = f"{served.admin}/.well-known/jwks.json"
+            before = (await served.client.get(published)).json()
+            await ask()
+            replaced(mine.cert, inside.pair("two", into="two").cert.read_bytes())
+            for _ in range(20):
+                await ask()
+            assert server.callers[-1] == "one", "a certificate whose key has not come yet"
+            replaced(mine.key, (tmp_path / "inside" / "two.key").read_bytes())
+            rotate(keys)
+            async with asyncio.timeout(15):
+                while server.callers[-1] != "two" or (await served.client.get(published)).json() == before:
+                    await ask()
+                    await asyncio.sleep(0.02)
+            assert set(statuses) == {200}
+            assert "changed files cannot be used" in served.said()
+
+
+async def test_an_upstream_with_certificates_is_never_spoken_to_in_plain(
+    tmp_path: Path, inside: Authority
+) -> None:
+    file = tmp_path / "addresses"
+    file.write_text("http://127.0.0.1:1\n")
+    settings = UpstreamSettings.model_validate(
+        {"url": "https://localhost:1", "tls": {"ca": inside.file}, "balance": {"file": file}}
+    )
+    made = lane("stock", settings, ignore)
+    assert [place.name for place in made.places] == ["https://localhost:1"]
+    await made.places.close()
 
 
 def test_what_is_wrong_with_a_file_is_said_by_its_name(
