@@ -21,6 +21,8 @@ RUN /build/tools/bin/pip --python /opt/venv/bin/python install \
 RUN find /opt/venv -type f -name '*.so*' -exec strip --strip-unneeded {} + \
  && find /opt/venv -type f '(' -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.c' -o -name '*.h' ')' -delete \
  && find /opt/venv -type d -name tests -prune -exec rm -rf {} +
+# Where the gateways' keys are put: theirs from the beginning.
+RUN mkdir -p /build/keys
 COPY bff /app/bff
 COPY upstreams /app/upstreams
 COPY web /app/web
@@ -31,6 +33,7 @@ RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-has
 FROM ${BASE_IMAGE}
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
+COPY --from=build --chown=10001:10001 /build/keys /keys
 ENV PATH=/opt/venv/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /app
 USER 10001:10001

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+AUDIT := $(VENV)/audit
 DEV := $(VENV)/.ready-dev
 NODE_STAMP := web/client/node_modules/.ready
 COMPOSE ?= docker compose
@@ -10,7 +11,7 @@ SHOP_ENV ?= .docker/demo.env
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: browser openapi help demo up down test test-slow check format bench lock clean
+.PHONY: browser openapi help demo up down test test-slow check format bench lock audit sbom clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -61,9 +62,15 @@ browser: $(DEV)
 
 lock: $(DEV) ## work the hash-pinned lists of dependencies out again
 	@$(BIN)/python -m pip install -q uv
-	@for set in "demo:--group demo" "dev:--group demo --group dev"; do \
+	@for set in "demo:pyproject.toml --group demo" "dev:pyproject.toml --group demo --group dev" "audit:--group audit"; do \
 	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    pyproject.toml $${set#*:} -o .requirements/$${set%%:*}.txt || exit 1; done
+	    $${set#*:} -o .requirements/$${set%%:*}.txt || exit 1; done
+
+audit: $(AUDIT)/.ready ## is anything we depend on known to be vulnerable? (asks the network; Error 75: it could not ask)
+	@$(BIN)/python .ci/audit.py $(AUDIT)/bin/pip-audit
+
+sbom: ## write the bill of materials, dist/bff.cdx.json (CycloneDX), from the locks
+	@$(PYTHON) .ci/sbom.py dist/bff.cdx.json
 
 clean: ## remove what was set up and the demo's data
 	@rm -rf $(VENV) .bff web/client/node_modules .mypy_cache .ruff_cache .hypothesis
@@ -84,6 +91,13 @@ $(DEV): .requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install -q --require-hashes -r .requirements/dev.txt
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation --no-index -e .
 	@touch $@ $(STAMP)
+
+$(AUDIT)/.ready: .requirements/audit.txt | $(VENV)/bin/python
+	@echo "Installing what asks for known vulnerabilities …"
+	@$(BIN)/python -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install -q --require-hashes -r .requirements/audit.txt \
+	  || { echo "COULD NOT ASK: the tools could not be installed." >&2; exit 75; }
+	@touch $@
 
 $(NODE_STAMP): web/client/package-lock.json
 	@command -v npm >/dev/null || { echo "Node.js with npm is needed for the client's checks and tests."; exit 1; }

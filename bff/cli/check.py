@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from urllib.parse import urlsplit
 
+from ..calls import DeclarationError
+from ..edge import internal
 from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
+from ..edge.lanes import trust
 from ..edge.settings import Settings
 from ..edge.settings_upstream import UpstreamSettings
 from .reading import Step, steps
@@ -36,6 +39,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found += _calls(gateway)
     for service, one in settings.upstreams.items():
         found += _limits(service, one, _longest(gateway, service))
+    found += _proofs(settings)
     private = [view.path for view in gateway.views.values() if not view.public] + list(gateway.commands)
     if private and not settings.issuers and settings.oidc is None:
         found.append(
@@ -73,6 +77,22 @@ def _calls(gateway: Gateway) -> Iterator[str]:
                     f"{what}: {name} is a {step.verb} that is tried again without an idempotency key: "
                     "give it one with keyed(…), or leave tries(…) out"
                 )
+
+
+def _proofs(settings: Settings) -> Iterator[str]:
+    """Keys and certificates, read as the gateway would read them."""
+    tokens = None
+    try:
+        tokens = internal.opened(settings.internal, settings.public_url)
+    except DeclarationError as error:
+        yield str(error)
+    for service, one in settings.upstreams.items():
+        try:
+            trust(service, one)
+            if settings.internal is None or tokens is not None:
+                internal.credentials(service, one, tokens)
+        except DeclarationError as error:
+            yield str(error)
 
 
 def _retried(step: Step) -> bool:

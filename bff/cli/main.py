@@ -17,7 +17,7 @@ from ..edge import settings as settings_file
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings
 from ..edge.settings_upstream import UpstreamSettings
-from . import check, events, routes
+from . import check, events, keys, routes
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     dead.add_argument("--count", type=int, default=100, help="at most so many (100)")
     again = what.add_parser("replay", help="put them back into their streams")
     again.add_argument("id", nargs="+", help="ids from `bff events dead`, or all")
+    keys_parser = commands.add_parser(
+        "keys", help="keys that internal tokens are signed with (BFF_INTERNAL__KEYS)"
+    )
+    turned = keys_parser.add_subparsers(dest="keys", required=True).add_parser(
+        "rotate", help="the next key signs, the last one stays published, a new one is published ahead"
+    )
+    turned.add_argument("file", type=Path, help="made if there is none")
     return parser
 
 
@@ -67,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     given = _parser().parse_args(arguments)
     try:
+        if given.command == "keys":
+            return keys.turn(given.file)
         if given.command == "events":
             settings = settings_file.load()
             if given.events == "dead":

@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 def inside(runtime: Runtime) -> list[BaseRoute]:
     """What the admin port answers."""
     health = Health(runtime)
-    return [
+    routes: list[BaseRoute] = [
         Route("/livez", health.livez),
         Route("/readyz", health.readyz),
         Route("/metrics", MetricsRoute(runtime.metrics), methods=["GET"]),
     ]
+    if runtime.internal is not None:
+        routes.append(Route("/.well-known/jwks.json", runtime.internal.published, methods=["GET"]))
+    return routes
 
 
 def addresses(runtime: Runtime, sign_in: SignIn | None) -> list[BaseRoute]:

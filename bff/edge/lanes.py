@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ..calls import DeclarationError
 from ..policies.breaker import BreakerRule
 from ..policies.bulkhead import BulkheadRule
 from ..policies.facts import Observer
@@ -13,14 +14,19 @@ from ..transport.addresses import Addresses, open_wire
 from ..transport.hedging import Hedging
 from ..transport.lane import Breakers, Lane
 from ..transport.permits import Permits
+from ..transport.trust import Trust
+from .internal import InternalTokens, credentials
 from .settings_upstream import UpstreamSettings
 
 # An answer that takes this share of the attempt's time is slow: the next one may well not come in time.
 SLOW = 0.9
 
 
-def lane(service: str, settings: UpstreamSettings, observe: Observer) -> Lane:
-    """Opens nothing: connections are made with the first call."""
+def lane(
+    service: str, settings: UpstreamSettings, observe: Observer, tokens: InternalTokens | None = None
+) -> Lane:
+    """Opens nothing: connections are made with the first call. tokens: for upstreams that are given internal ones.
+    Raises DeclarationError when certificates or keys are not there."""
     breaker, retry, bulkhead, balance = (
         settings.breaker,
         settings.retry,
@@ -28,14 +34,21 @@ def lane(service: str, settings: UpstreamSettings, observe: Observer) -> Lane:
         settings.balance,
     )
     hedge = settings.hedge
+    believed = trust(service, settings)
     return Lane(
         Addresses(
             service,
             [settings.url, *balance.urls],
-            open_wire(settings.wire, connections=settings.connections, max_body=settings.max_body),
+            open_wire(
+                settings.wire,
+                connections=settings.connections,
+                max_body=settings.max_body,
+                trust=believed,
+            ),
             resolve=balance.resolve,
             file=balance.file,
             look=balance.look,
+            trust=believed,
             how=balance.how,
             failures=balance.failures,
             eject_for=balance.eject_for,
@@ -63,4 +76,16 @@ def lane(service: str, settings: UpstreamSettings, observe: Observer) -> Lane:
         Permits(BulkheadRule(bulkhead.permits, bulkhead.queue, bulkhead.wait)),
         Budget(retry.share, retry.least),
         Hedging(HedgeRule(hedge.quantile, hedge.least, hedge.minimum), observe=observe) if hedge.on else None,
+        credentials(service, settings, tokens),
     )
+
+
+def trust(service: str, settings: UpstreamSettings) -> Trust | None:
+    """TLS of the upstream's own, None where none is set. Raises DeclarationError."""
+    tls = settings.tls
+    if tls is None:
+        return None
+    try:
+        return Trust(service, cert=tls.cert, key=tls.key, ca=tls.ca, look=tls.look)
+    except ValueError as error:
+        raise DeclarationError(f"BFF_UPSTREAMS__{service.upper()}__TLS: {error}") from None

@@ -29,7 +29,7 @@ from ..stores.rates import RateStore
 from ..stores.sessions import SessionStore
 from ..stores.values import Values
 from ..transport.chain import Chain
-from . import telemetry
+from . import internal, telemetry
 from .access.authenticate import Authenticator
 from .access.fetch import Fetcher
 from .access.jwt import TokenVerifier
@@ -79,8 +79,9 @@ class Runtime:
         self.journal = Journal(self.link, history=live.history, keep=live.keep)
         self.values = Values(self.link)
         self.claims = Claims(self.link, self.journal)
+        self.internal = internal.opened(settings.internal, settings.public_url)
         self.chain = Chain(
-            {name: lane(name, one, observe) for name, one in settings.upstreams.items()},
+            {name: lane(name, one, observe, self.internal) for name, one in settings.upstreams.items()},
             tracer,
             observe=observe,
         )
@@ -215,6 +216,8 @@ class Runtime:
 
     async def start(self) -> None:
         """Open what must be open; Redis and the upstreams may be away."""
+        if self.internal is not None:
+            self.internal.keys.watch.start()
         for one in self.chain.lanes.values():
             one.places.start()
         await self.limits.start()
@@ -240,6 +243,7 @@ class Runtime:
             self.limits.stop,
             *([self._sessions.close] if self._sessions else []),
             *([self._provider.close] if self._provider else []),
+            *([self.internal.keys.watch.close] if self.internal else []),
             self._verifier.close,
             self._fetch.close,
             self.chain.close,

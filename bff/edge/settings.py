@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from ..calls import DeclarationError
 from .settings_cache import CacheSettings, WebhookSettings
 from .settings_events import NatsSettings, RabbitMqSettings, SignedSettings
-from .settings_upstream import ExactUrl, UpstreamSettings, Url
+from .settings_upstream import ExactUrl, InternalSettings, UpstreamSettings, Url
 
 PREFIX = "BFF_"
 
@@ -148,6 +148,7 @@ class Settings(_Section):
     max_body: int = Field(65_536, ge=1_024, le=10_000_000)
     redis: RedisSettings = RedisSettings()
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
+    internal: InternalSettings | None = None
     issuers: tuple[IssuerSettings, ...] = ()
     oidc: OidcSettings | None = None
     session: SessionSettings = SessionSettings()

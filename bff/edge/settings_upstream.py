@@ -1,12 +1,13 @@
-"""Settings of an upstream: where it is, how long it may take, and the numbers of the policies before it."""
+"""Settings of an upstream: where it is, how long it may take, what proves us and our callers to it, and the numbers of
+the policies before it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 def _address(value: str) -> str:
@@ -124,18 +125,67 @@ class HedgeSettings(_Section):
     minimum: int = Field(50, ge=10, le=1000)
 
 
+class TlsSettings(_Section):
+    """TLS with an upstream; files are PEM and are read again when they change, for connections opened from then on.
+
+    cert  our certificate with what stands above it; None: we show none
+    key   its key, unencrypted; with `cert` or not at all
+    ca    the only authorities believed; None: the usual ones
+    look  seconds between two looks at the files
+    """
+
+    cert: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+    look: float = Field(1.0, ge=0.05, le=3600)
+
+    @model_validator(mode="after")
+    def _a_pair(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key go together")
+        return self
+
+
+class InternalSettings(_Section):
+    """Internal tokens, for upstreams with `identity` internal or both.
+
+    keys      file of Ed25519 keys that `bff keys rotate` makes; the first signs, all are published
+    issuer    their `iss`; None: public_url
+    lifetime  seconds a token is good for; a read's is used for half of them
+    look      seconds between two looks at the file
+    """
+
+    keys: Path
+    issuer: str | None = Field(None, min_length=1)
+    lifetime: float = Field(60.0, ge=5, le=60)
+    look: float = Field(1.0, ge=0.05, le=3600)
+
+
 class UpstreamSettings(_Section):
     """url: base address; timeout: seconds for one attempt; connections: open at most, to each of its addresses;
     max_body: bytes of an answer; wire: `h1` for http:// addresses (an https:// address is then called by `aiohttp`, of
-    itself), `aiohttp` which costs several times the CPU time, or `httpx` which costs three times that of `aiohttp`."""
+    itself), `aiohttp` which costs several times the CPU time, or `httpx` which costs three times that of `aiohttp`;
+    identity: what says who asks, the person's own access token (`user`), an internal token (`internal`), that one in
+    `BFF-Identity` next to the person's (`both`), or nothing (`none`); audience: `aud` of internal tokens, None: the
+    upstream's name."""
 
     url: Url
     timeout: float = Field(1.0, gt=0, le=60)
     connections: int = Field(100, ge=1, le=10_000)
     max_body: int = Field(2_000_000, ge=1_000, le=100_000_000)
     wire: Literal["h1", "aiohttp", "httpx"] = "h1"
+    identity: Literal["user", "internal", "both", "none"] = "user"
+    audience: str | None = Field(None, min_length=1)
+    tls: TlsSettings | None = None
     breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()
     bulkhead: BulkheadSettings = BulkheadSettings()
     balance: BalanceSettings = BalanceSettings()
     hedge: HedgeSettings = HedgeSettings()
+
+    @model_validator(mode="after")
+    def _tls_is_used(self) -> Self:
+        plain = [url for url in (self.url, *self.balance.urls) if urlsplit(url).scheme != "https"]
+        if self.tls is not None and plain:
+            raise ValueError(f"tls is set, but {plain[0]} is not https://")
+        return self

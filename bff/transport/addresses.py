@@ -23,6 +23,7 @@ from ..policies.facts import Observer, ignore
 from .aiohttp_wire import AiohttpWire
 from .h1_wire import H1Wire
 from .httpx_wire import HttpxWire
+from .trust import Trust
 from .wire import Wire
 
 log = logging.getLogger("bff.transport")
@@ -34,20 +35,17 @@ MOST = 256
 
 WireName = Literal["h1", "aiohttp", "httpx"]
 OpenWire = Callable[[str, str | None], Wire]
-_KINDS: dict[WireName, type[H1Wire | AiohttpWire | HttpxWire]] = {
-    "h1": H1Wire,
-    "aiohttp": AiohttpWire,
-    "httpx": HttpxWire,
-}
 
 
-def open_wire(name: WireName, *, connections: int, max_body: int) -> OpenWire:
+def open_wire(name: WireName, *, connections: int, max_body: int, trust: Trust | None = None) -> OpenWire:
     """Makes a wire for (base address, IP address to connect to or None). `h1` speaks no TLS: an https:// address gets
     aiohttp's wire in its place."""
 
     def opened(url: str, at: str | None) -> Wire:
-        kind = _KINDS["aiohttp" if name == "h1" and urlsplit(url).scheme == "https" else name]
-        return kind(url, connections=connections, max_body=max_body, at=at)
+        if name == "h1" and urlsplit(url).scheme == "http":
+            return H1Wire(url, connections=connections, max_body=max_body, at=at)
+        kind = HttpxWire if name == "httpx" else AiohttpWire
+        return kind(url, connections=connections, max_body=max_body, at=at, trust=trust)
 
     return opened
 
@@ -79,6 +77,7 @@ class Addresses:
     resolve    seconds between two questions to DNS for the first url's host; 0 (default) leaves DNS to the connections
     file       a file with one base address a line (# begins a comment); it wins over `urls` once it can be read
     look       seconds between two looks at the file, default 1
+    trust      the certificates of its wires, kept up to date as the addresses are
     the rest   see `Balance`
     """
 
@@ -91,6 +90,7 @@ class Addresses:
         resolve: float = 0.0,
         file: Path | None = None,
         look: float = 1.0,
+        trust: Trust | None = None,
         how: How = "least-pending",
         failures: int = 5,
         eject_for: float = 10.0,
@@ -105,6 +105,7 @@ class Addresses:
         self._resolve = resolve
         self._file = file
         self._every = look if file is not None else resolve
+        self._trust = trust
         self._clock = clock
         self._seen: tuple[int, int] | None = None
         self._known: dict[Place, Address[Wire]] = {}
@@ -137,6 +138,8 @@ class Addresses:
 
     def start(self) -> None:
         """Keep them up to date until `close`."""
+        if self._trust is not None:
+            self._trust.watch.start()
         if self.watched and self._watching is None:
             self._watching = asyncio.create_task(self._watch(), name=f"addresses of {self._service}")
 
@@ -208,7 +211,9 @@ class Addresses:
         self._seen = mark
         lines = [line.partition("#")[0].strip().rstrip("/") for line in text.splitlines()]
         urls = list(dict.fromkeys(line for line in lines if line))
-        wrong = [url for url in urls if not _is_base(url)]
+        wrong = [
+            url for url in urls if not _is_base(url) or (self._trust and urlsplit(url).scheme != "https")
+        ]
         if wrong or not urls or len(urls) > MOST:
             self._complain(f"not a base address: {wrong[0]}" if wrong else f"{len(urls)} addresses")
             return []
@@ -229,6 +234,8 @@ class Addresses:
 
     async def close(self) -> None:
         """Look no more and close every connection."""
+        if self._trust is not None:
+            await self._trust.watch.close()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])

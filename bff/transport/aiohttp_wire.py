@@ -13,26 +13,37 @@ import aiohttp
 from yarl import URL
 
 from . import connections as links
+from .headers import PASSED_ON
+from .trust import Trust
 from .wire import Answer, Request, WireBroken, WireTooLarge
 
 
 class AiohttpWire:
     """base_url: scheme, host, port and an optional path in front; connections: open at most; max_body: bytes of an
-    answer after decoding; at: connect to this IP address instead of asking DNS for the host."""
+    answer after decoding; at: connect to this IP address instead of asking DNS for the host; trust: TLS of its own."""
 
-    def __init__(self, base_url: str, *, connections: int, max_body: int, at: str | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        connections: int,
+        max_body: int,
+        at: str | None = None,
+        trust: Trust | None = None,
+    ) -> None:
         parts = urlsplit(base_url)
         self._scheme, self._authority, self._prefix = parts.scheme, parts.netloc, parts.path
         self._connections = connections
         self._max_body = max_body
         self._at = at
+        self._trust = trust
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: Request) -> Answer:
         session = self._session
         if session is None:
             # A session belongs to the loop it is opened on, and a wire may be made before there is one.
-            session = self._session = links.session(self._connections, self._at)
+            session = self._session = links.session(self._connections, self._at, self._trust)
         links.opened.set(False)
         response: aiohttp.ClientResponse | None = None
         try:
@@ -53,7 +64,8 @@ class AiohttpWire:
         headers: dict[str, str] = {}
         for name, value in response.headers.items():
             name = name.lower()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+            if name in PASSED_ON:
+                headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return Answer(response.status, headers, body)
 
     def _url(self, target: str) -> URL:

@@ -150,7 +150,7 @@ class Attempts:
 
     async def _send(self, walk: Walk, wire: Wire, seconds: float) -> Answer:
         call, scope = walk.call, walk.scope
-        headers = outbound(call, scope, seconds)
+        headers = outbound(call, scope, seconds, walk.lane.credentials)
         if walk.conditions:
             headers.update(walk.conditions)
         _TRACE_CONTEXT.inject(headers)

@@ -17,6 +17,7 @@ import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from .trust import Trust
 from .wire import WireBroken, WireTimeout
 
 # Shorter than the five seconds after which common servers (uvicorn) close an idle connection, so that a write is not
@@ -38,6 +39,20 @@ class _Connector(aiohttp.TCPConnector):
         # Runs in the sender's own task, and only when no idle connection was there.
         opened.set(True)
         return await super()._create_connection(*args, **options)
+
+
+class _Trusting(_Connector):
+    """trust: what connections are opened with now."""
+
+    def __init__(self, trust: Trust, **options: Any) -> None:
+        super().__init__(**options)
+        self._trust = trust
+
+    async def connect(self, req: Any, *args: Any, **options: Any) -> Any:
+        if req.is_ssl():
+            # It is part of what an idle connection is found by: after a change of certificates no old one is.
+            req._ssl = self._trust.context
+        return await super().connect(req, *args, **options)
 
 
 class _Pinned(AbstractResolver):
@@ -65,19 +80,20 @@ class _Pinned(AbstractResolver):
         return
 
 
-def session(connections: int, at: str | None = None) -> aiohttp.ClientSession:
+def session(connections: int, at: str | None = None, trust: Trust | None = None) -> aiohttp.ClientSession:
     """A new session. Must be called on the loop it will serve.
 
     connections  open at most; who comes then waits for one
     at           the IP address to connect to, whatever the name; None asks DNS
+    trust        TLS of this upstream's own; None: the usual authorities, and no certificate of ours
     """
+    options: dict[str, Any] = {
+        "limit": connections,
+        "keepalive_timeout": KEEP_ALIVE,
+        "resolver": _Pinned(at) if at else None,
+    }
     made = aiohttp.ClientSession(
-        connector=_Connector(
-            limit=connections,
-            keepalive_timeout=KEEP_ALIVE,
-            ssl=tls(),
-            resolver=_Pinned(at) if at else None,
-        ),
+        connector=_Connector(ssl=tls(), **options) if trust is None else _Trusting(trust, **options),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),

@@ -1,17 +1,70 @@
-"""The headers of an upstream call, built from nothing: no header of the browser's request is passed on.
+"""The headers of an upstream call, built from nothing: no header of the browser's request is passed on, and of an
+answer only those are read that are listed here.
 
-Identity comes from the verified principal, ids from the request's scope, the rest is fixed.
+Identity comes from the verified principal, ids from the request's scope, the rest is fixed. A trace goes on under its
+id; everything else a browser may write of itself (owners, keys, deadlines, forwarded addresses, cookies) ends here.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from ..calls import Call, Scope
+from ..calls import Call, Principal, Scope
+
+PASSED_ON = frozenset(
+    {
+        "age",
+        "cache-control",
+        "content-type",
+        "date",
+        "etag",
+        "expires",
+        "last-modified",
+        "retry-after",
+        "vary",
+    }
+)
+"""The headers of an answer that anything behind the wire gets to see: how to read it, how long it holds, when to come
+again. All others are dropped with the bytes they came in."""
 
 
-def outbound(call: Call[Any], scope: Scope, seconds: float) -> dict[str, str]:
+class Credentials(Protocol):
+    """By what one upstream knows who asks."""
+
+    @property
+    def named(self) -> bool:
+        """Whether a write also carries `BFF-Owner` and `BFF-Mutation`."""
+
+    def headers(self, principal: Principal, scope: Scope, *, write: bool) -> Mapping[str, str]:
+        """The headers that prove it; lower-case names."""
+
+
+class UsersToken:
+    """The principal's own access token."""
+
+    named = True
+
+    def headers(self, principal: Principal, scope: Scope, *, write: bool) -> Mapping[str, str]:
+        return {"authorization": f"Bearer {principal.token}"}
+
+
+class Nameless:
+    """Nothing: for a service that must not know who asks."""
+
+    named = False
+
+    def headers(self, principal: Principal, scope: Scope, *, write: bool) -> Mapping[str, str]:
+        return {}
+
+
+USERS_TOKEN = UsersToken()
+
+
+def outbound(
+    call: Call[Any], scope: Scope, seconds: float, credentials: Credentials = USERS_TOKEN
+) -> dict[str, str]:
     """seconds: what this attempt may take; told to the service so that it need not work in vain."""
     headers = {
         "accept": "application/json",
@@ -22,15 +75,18 @@ def outbound(call: Call[Any], scope: Scope, seconds: float) -> dict[str, str]:
     if call.body is not None:
         headers["content-type"] = "application/json"
     principal = scope.principal
+    write = call.method != "GET"
     if principal is not None and not call.shared:
-        headers["authorization"] = f"Bearer {principal.token}"
-    if call.method != "GET" and scope.mutation is not None:
+        headers.update(credentials.headers(principal, scope, write=write))
+    if write and scope.mutation is not None and credentials.named:
         if principal is not None:
             headers["bff-owner"] = principal.id
         headers["bff-mutation"] = scope.mutation
     key = idempotency_key(call, scope)
     if key is not None:
-        headers["idempotency-key"] = f'"{key}"'
+        # RFC 8941 section 3.3.3: a quote in it would end the string.
+        escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+        headers["idempotency-key"] = f'"{escaped}"'
     return headers
 
 

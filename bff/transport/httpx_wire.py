@@ -13,18 +13,32 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from . import connections as links
+from .headers import PASSED_ON
+from .trust import Trust
 from .wire import Answer, Request, WireBroken, WireTimeout, WireTooLarge
 
 
 class HttpxWire:
     """base_url: scheme, host, port and an optional path in front; connections: open at most; max_body: bytes of an
-    answer after decoding; at: connect to this IP address instead of asking DNS for the host."""
+    answer after decoding; at: connect to this IP address instead of asking DNS for the host; trust: TLS of its own."""
 
-    def __init__(self, base_url: str, *, connections: int, max_body: int, at: str | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        connections: int,
+        max_body: int,
+        at: str | None = None,
+        trust: Trust | None = None,
+    ) -> None:
         self._max_body = max_body
         self._base = base_url
         self._client = httpx.AsyncClient(
-            transport=AiohttpTransport(client=lambda: links.session(connections, at), verify=links.tls()),
+            transport=AiohttpTransport(
+                client=lambda: links.session(connections, at, trust),
+                # Used by nothing, but made anew for 30 ms where it is not given.
+                verify=links.tls(),
+            ),
             timeout=None,  # noqa: S113 - every call is cut by its own time limit, see chain.py
             trust_env=False,
             follow_redirects=False,
@@ -50,7 +64,8 @@ class HttpxWire:
                 await response.aclose()
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             raise _wire_error(error, answered) from error
-        return Answer(response.status_code, dict(response.headers), body)
+        headers = {name: value for name, value in response.headers.items() if name in PASSED_ON}
+        return Answer(response.status_code, headers, body)
 
     async def _read(self, response: httpx.Response) -> bytes:
         chunks: list[bytes] = []

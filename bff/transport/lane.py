@@ -15,6 +15,7 @@ from ..policies.breaker import Breaker, BreakerRule
 from ..policies.bulkhead import BulkheadRule
 from ..policies.facts import BreakerMoved, Observer, State, ignore
 from ..policies.retry import Budget, RetryRule
+from .headers import USERS_TOKEN, Credentials
 from .permits import Permits
 from .wire import Wire
 
@@ -113,7 +114,7 @@ class Breakers:
 @dataclass(slots=True)
 class Lane:
     """places: its addresses; breakers, permits, budget: its protection; retry: how often; timeout: seconds for one
-    attempt; hedge: sends a second copy of slow reads, None: nothing does."""
+    attempt; hedge: sends a second copy of slow reads, None: nothing does; credentials: by what it knows who asks."""
 
     places: Places
     breakers: Breakers
@@ -122,6 +123,7 @@ class Lane:
     permits: Permits = field(default_factory=lambda: Permits(BulkheadRule()))
     budget: Budget = field(default_factory=Budget)
     hedge: Hedging | None = None
+    credentials: Credentials = USERS_TOKEN
 
     @property
     def circuit(self) -> State:

@@ -18,6 +18,9 @@ from typing import Any
 import aiohttp
 import httpx
 
+from bff import Principal
+from bff.edge.internal import InternalTokens
+from bff.edge.signing import SigningKeys, rotate
 from tests.conftest import Program, free_port, start_program, wait_for_port
 from tests.upstreams.world import CLIENT_ID, CLIENT_SECRET, World, eventually, form_of
 
@@ -31,11 +34,16 @@ class Shop:
         self.admin_port = free_port()
         # The gateway's own callback, and the one that World's sign-in without a gateway names.
         environment: dict[str, Any] = {
+            "GATEWAY_KEYS_URL": f"http://localhost:{self.admin_port}/.well-known/jwks.json",
+            "GATEWAY_ISSUER": self.url,
             "BFF_REDIRECT_URIS": f"{self.url}/bff/callback http://localhost:8000/bff/callback",
             "BFF_POST_LOGOUT_REDIRECT_URIS": f"{self.url}/",
             **settings,
         }
+        self.keys = folder / "internal-keys.pem"
+        rotate(self.keys)
         self.world = World(folder, **environment)
+        self.world.vouch = self.internal_token
         # The page's bell; World itself, which is about orders, does without.
         if "notifications" not in self.world.ports:
             self.world.names.append("notifications")
@@ -66,15 +74,16 @@ class Shop:
 
     def environment(self) -> dict[str, str]:
         identity = self.world.url("identity")
-        upstreams = {
-            f"BFF_UPSTREAMS__{name.upper()}__URL": self.world.url(name)
-            for name in ("catalog", "inventory", "payments", "shipping", "orders", "notifications")
-        }
+        upstreams: dict[str, str] = {}
+        for name in ("catalog", "inventory", "payments", "shipping", "orders", "notifications"):
+            upstreams[f"BFF_UPSTREAMS__{name.upper()}__URL"] = self.world.url(name)
+            upstreams[f"BFF_UPSTREAMS__{name.upper()}__IDENTITY"] = "internal"
         return {
             "BFF_PUBLIC_URL": self.url,
             "BFF_PORT": str(self.port),
             "BFF_ADMIN_PORT": str(self.admin_port),
             "BFF_REDIS__URL": self.world.valkey.url,
+            "BFF_INTERNAL__KEYS": str(self.keys),
             "BFF_ISSUERS": json.dumps([{"issuer": identity, "audience": "shop"}]),
             "BFF_OIDC__ISSUER": identity,
             "BFF_OIDC__CLIENT_ID": CLIENT_ID,
@@ -99,6 +108,12 @@ class Shop:
 
     def token(self, person: str) -> str:
         return self.world.user_token(person)
+
+    def internal_token(self, owner: str, service: str) -> str:
+        """As the gateway would tell this service of this person."""
+        issuer, _, subject = owner.partition("|")
+        who = Principal(issuer, subject, "", time.time() + 60)
+        return InternalTokens(SigningKeys(self.keys), self.url).for_reads(who, service)
 
     def api(self, person: str | None) -> httpx.AsyncClient:
         """A client with a bearer token, or none."""

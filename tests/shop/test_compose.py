@@ -19,6 +19,7 @@ from bff import DeclarationError
 from bff.cli import check
 from bff.edge import settings as gateway_settings
 from bff.edge.declared import RESERVED
+from bff.edge.signing import rotate
 from tests.conftest import ROOT
 from upstreams.kit import ServiceSettings
 from web.shop.gateway import shop
@@ -93,9 +94,17 @@ def test_an_unknown_variable_is_told_by_name() -> None:
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
-def test_a_gateway_starts_with_what_it_is_given(name: str) -> None:
-    read = gateway_settings.load(compose.environment(SERVICES[name]))
+def test_a_gateway_starts_with_what_it_is_given(name: str, tmp_path: Path) -> None:
+    given = compose.environment(SERVICES[name])
+    assert f"{Path(given['BFF_INTERNAL__KEYS']).parent}" in {
+        one.split(":")[1] for one in SERVICES[name]["volumes"]
+    }
+    rotate(tmp_path / "internal.pem")
+    read = gateway_settings.load(given | {"BFF_INTERNAL__KEYS": str(tmp_path / "internal.pem")})
     assert check.mistakes(shop, read) == []
+    assert {one.identity for one in read.upstreams.values()} == {"internal"}
+    orders = compose.environment(SERVICES["orders"])
+    assert orders["GATEWAY_ISSUER"] == read.public_url, "what services believe is what the gateways sign"
     assert read.host == "0.0.0.0" and read.limits.replicas == len(GATEWAYS)
     assert read.oidc is not None and read.issuers[0].issuer == read.oidc.issuer
     assert read.public_url == f"https://localhost:{compose.demo_env()['SHOP_PORT']}"
@@ -107,13 +116,20 @@ def test_a_gateway_starts_with_what_it_is_given(name: str) -> None:
 
 
 def test_every_address_names_a_container_and_its_port() -> None:
-    aliases = dict.fromkeys(SERVICES["identity"]["networks"]["inside"]["aliases"], "identity")
+    aliases = {
+        alias: name
+        for name, one in SERVICES.items()
+        if isinstance(one["networks"], dict)
+        for alias in one["networks"]["inside"]["aliases"]
+    }
+    admin = compose.environment(SERVICES["gateway-1"])["BFF_ADMIN_PORT"]
     for name, one in SERVICES.items():
         for variable, value in compose.environment(one).items():
             for host, port in re.findall(r"(?://|@)([\w.-]+):(\d+)", value):
                 if host != "localhost":
                     target = aliases.get(host, host)
-                    assert target in SERVICES and int(port) == port_of(target), f"{name}: {variable}={value}"
+                    expected = int(admin) if target in GATEWAYS else port_of(target)
+                    assert target in SERVICES and int(port) == expected, f"{name}: {variable}={value}"
 
 
 def test_every_health_path_is_served(tmp_path: Path) -> None:
@@ -204,6 +220,9 @@ def test_the_steps_of_the_image_make_a_whole_gateway(tmp_path: Path) -> None:
     subprocess.run(["sh", "-c", script], check=True, timeout=300, stdout=subprocess.DEVNULL)
     python = tmp_path / "opt" / "venv" / "bin" / "python"
     gateway = {**compose.environment(SERVICES["gateway-1"]), "PATH": os.environ["PATH"]}
+    gateway["BFF_INTERNAL__KEYS"] = str(tmp_path / "internal.pem")
+    made_keys = [python, "-m", "bff", "keys", "rotate", gateway["BFF_INTERNAL__KEYS"]]
+    subprocess.run(made_keys, cwd=tmp_path / "app", env=gateway, check=True, timeout=60)
     checked = subprocess.run(
         [python, "-m", "bff", "check", "web.shop.gateway:shop"],
         cwd=tmp_path / "app",

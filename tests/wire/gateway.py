@@ -7,7 +7,7 @@ import enum
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,7 +220,13 @@ class World:
         return await self.client.get(path, headers=bearer(subject) | headers)
 
 
-def settings_for(redis_url: str, upstream: int, patience: float, **changes: Any) -> Settings:
+def settings_for(
+    redis_url: str,
+    upstream: int,
+    patience: float,
+    shelf_settings: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Settings:
     base: dict[str, Any] = {
         "redis": {"url": redis_url, "timeout": 0.3},
         # Server, client and upstream share one loop here, and a busy machine makes it late.
@@ -230,6 +236,7 @@ def settings_for(redis_url: str, upstream: int, patience: float, **changes: Any)
                 "url": f"http://127.0.0.1:{upstream}",
                 "timeout": patience,
                 "breaker": {"failures": 1000, "open_for": 60},
+                **(shelf_settings or {}),
             }
         },
         "issuers": [
@@ -279,7 +286,7 @@ async def running(
     **changes: Any,
 ) -> AsyncIterator[World]:
     """The gateway and its upstream. mount: what to serve instead, made of the gateway; patience: seconds it gives the
-    upstream; changes: settings."""
+    upstream; changes: settings, `shelf_settings` those of the upstream."""
     sock = socket.socket(
         socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
     )  # without the protocol named, asyncio leaves Nagle on

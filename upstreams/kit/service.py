@@ -12,6 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
+import httpx
 from pydantic import BaseModel
 from sqlalchemy import MetaData
 from starlette.applications import Starlette
@@ -27,6 +28,7 @@ from upstreams.kit.dispatch import Dispatch
 from upstreams.kit.envelope import Envelope
 from upstreams.kit.faults import Faults
 from upstreams.kit.idempotency import KeyStore
+from upstreams.kit.internal import GatewayKeys, InternalVerifier
 from upstreams.kit.openapi import document
 from upstreams.kit.operations import Handler, Input, Operation
 from upstreams.kit.problems import Problem, Refusal
@@ -206,8 +208,7 @@ class Service:
             stack.push_async_callback(self.database.close)
             identity = http_client(timeout=2.0, connections=4)
             stack.push_async_callback(identity.aclose)
-            issuer = self.settings.issuer
-            verifier = TokenVerifier(KeySet(identity, issuer), issuer=issuer, audience=self.settings.audience)
+            verifier = self._verifier(identity)
             faults = self.faults if self.settings.faults else None
             self._dispatch = Dispatch(self.database, self.keys, verifier, faults, self._commits)
             async with self.database.alone():
@@ -223,6 +224,14 @@ class Service:
                 yield
                 for task in tasks:
                     task.cancel()
+
+    def _verifier(self, client: httpx.AsyncClient) -> TokenVerifier:
+        settings, issuer, internal = self.settings, self.settings.issuer, None
+        if settings.gateway_keys_url is not None:
+            gateway = GatewayKeys(client, settings.gateway_keys_url)
+            internal = InternalVerifier(gateway, issuer=settings.gateway_issuer, audience=self.name)
+        keys = KeySet(client, issuer)
+        return TokenVerifier(keys, issuer=issuer, audience=settings.audience, internal=internal)
 
     async def _serve(self, declared: dict[str, Operation], request: Request) -> Response:
         if self._dispatch is None:

@@ -25,6 +25,11 @@ class ServiceSettings(BaseSettings):
     )
     identity_url: str = "http://localhost:8101"
     audience: str = "shop"
+    gateway_keys_url: str | None = Field(
+        None,
+        description="where the gateway publishes the keys of its internal tokens; with it people come by those alone",
+    )
+    gateway_issuer: str = Field("http://localhost:8000", description="the gateway's name in its tokens")
     redis_url: str = "redis://127.0.0.1:6379/0"
     faults: bool = Field(False, description="serve /faults; never outside a demo or a test")
     log_level: str = "INFO"

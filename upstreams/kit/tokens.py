@@ -1,6 +1,7 @@
 """Who calls: access tokens verified against identity's published keys. Promises RFC 9068 tokens only (ES256,
 `typ: at+jwt`, our issuer and audience, not expired, a real subject) and keys that outlive identity's absence;
-refuses every other algorithm and type, and follows no address named in a token."""
+refuses every other algorithm and type, and follows no address named in a token. Where a gateway is known, people come
+with its internal tokens only: what was stolen from a page opens nothing here."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import jwt
@@ -17,21 +18,28 @@ from jwt.algorithms import ECAlgorithm
 
 from upstreams.kit.problems import Problem
 
+if TYPE_CHECKING:
+    from upstreams.kit.internal import InternalVerifier
+
 _log = logging.getLogger(__name__)
 _MAX_TOKEN_BYTES = 8192
-_MAX_KEYS = 32
+MAX_KEYS = 32
 _LEEWAY = 10
+_INTERNAL = "bff-internal+jwt"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The verified subject of a request; `id` is `<iss>|<sub>`, the principal's id everywhere."""
+    """The verified subject of a request; `id` is `<iss>|<sub>`, the principal's id everywhere. by_gateway: an internal
+    token said so; mutation: the click it was made for."""
 
     sub: str
     iss: str
     client_id: str
     scopes: frozenset[str]
     name: str | None = None
+    by_gateway: bool = False
+    mutation: str | None = None
 
     @property
     def id(self) -> str:
@@ -89,24 +97,21 @@ class KeySet:
                 self._tried = now
                 await self._load()
         if not self._keys:
-            raise Problem(
-                503,
-                "identity-unavailable",
-                "The identity service does not answer.",
-                headers={"Retry-After": "1"},
-            )
+            raise self._away()
         return self._keys.get(kid)
+
+    def _away(self) -> Problem:
+        return Problem(
+            503,
+            "identity-unavailable",
+            "The identity service does not answer.",
+            headers={"Retry-After": "1"},
+        )
 
     async def _load(self) -> None:
         try:
             async with asyncio.timeout(2.0):
-                about = await self._json(f"{self._issuer}/.well-known/openid-configuration")
-                if about["issuer"] != self._issuer:
-                    # OpenID Connect Discovery 1.0, section 4.3.
-                    raise ValueError("the discovery document is another issuer's")
-                found = (await self._json(str(about["jwks_uri"])))["keys"]
-            usable = [entry for entry in found[:_MAX_KEYS] if _usable(entry)]
-            keys = {str(entry["kid"]): ECAlgorithm.from_jwk(entry) for entry in usable}
+                keys = await self._published()
         except (
             httpx.HTTPError,
             ValueError,
@@ -116,10 +121,20 @@ class KeySet:
             TimeoutError,
             jwt.PyJWTError,
         ) as e:
-            _log.warning("identity's keys could not be fetched", extra={"reason": repr(e)})
+            _log.warning("keys could not be fetched", extra={"from": self._issuer, "reason": repr(e)})
             return
         self._keys = keys
         self._loaded = self._clock()
+
+    async def _published(self) -> dict[str, Any]:
+        about = await self._json(f"{self._issuer}/.well-known/openid-configuration")
+        if about["issuer"] != self._issuer:
+            # OpenID Connect Discovery 1.0, section 4.3.
+            raise ValueError("the discovery document is another issuer's")
+        found = (await self._json(str(about["jwks_uri"])))["keys"]
+        return {
+            str(entry["kid"]): ECAlgorithm.from_jwk(entry) for entry in found[:MAX_KEYS] if _usable(entry)
+        }
 
     async def _json(self, url: str) -> Any:  # what came over the wire, checked where it is used
         answer = await self._client.get(url)
@@ -139,12 +154,16 @@ def _usable(entry: dict[str, Any]) -> bool:
 
 
 class TokenVerifier:
-    """Turns a bearer token into a `Caller`, or raises a 401 problem (503 while no key is known)."""
+    """Turns a bearer token into a `Caller`, or raises a 401 problem (503 while no key is known). internal: verifies
+    the gateway's tokens; then people's own are refused, and services' own are taken as before."""
 
-    def __init__(self, keys: KeySet, *, issuer: str, audience: str) -> None:
+    def __init__(
+        self, keys: KeySet, *, issuer: str, audience: str, internal: InternalVerifier | None = None
+    ) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._internal = internal
 
     async def caller(self, authorization: str) -> Caller:
         """The caller behind an `Authorization` header's value."""
@@ -156,6 +175,8 @@ class TokenVerifier:
         except jwt.PyJWTError:
             raise unauthorized("The token is malformed.") from None
         kind = str(header.get("typ", "")).lower().removeprefix("application/")
+        if self._internal is not None and kind == _INTERNAL:
+            return await self._internal.caller(token, header)
         if header.get("alg") != "ES256" or kind != "at+jwt" or not isinstance(header.get("kid"), str):
             raise unauthorized("The token is not an access token of this shop.")
         key = await self._keys.key(header["kid"])
@@ -180,10 +201,13 @@ class TokenVerifier:
             raise unauthorized("The token's times are not numbers.")
         name = claims.get("name")
         scope = claims.get("scope", "")
-        return Caller(
+        caller = Caller(
             sub=sub,
             iss=str(claims["iss"]),
             client_id=client,
             scopes=frozenset(scope.split()) if isinstance(scope, str) else frozenset(),
             name=name if isinstance(name, str) else None,
         )
+        if self._internal is not None and caller.is_person:
+            raise unauthorized("People come through the gateway.")
+        return caller

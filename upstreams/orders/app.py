@@ -101,6 +101,8 @@ def build(settings: OrdersSettings) -> Service:
         owner = ask.caller.id
         if ask.headers.get("bff-owner", owner) != owner:
             raise NOT_YOURS.problem()
+        # What a header says is only a hint where a token says it, too.
+        click = ask.caller.mutation if ask.caller.by_gateway else ask.headers.get("bff-mutation")
         order_id = order_id_of(owner, ask.key)
         async with service.database.read() as db:
             row = await book.row(db, order_id)
@@ -109,7 +111,7 @@ def build(settings: OrdersSettings) -> Service:
             order = Order(
                 id=order_id,
                 owner=owner,
-                mutation=ask.headers.get("bff-mutation", ask.key)[:255],
+                mutation=(click or ask.key)[:255],
                 fingerprint=ask.fingerprint,
                 created=time.time(),
                 data=data.model_dump(),

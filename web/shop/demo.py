@@ -19,6 +19,7 @@ from bff.edge import settings as settings_file
 from bff.edge import telemetry
 from bff.edge.server import run
 from bff.edge.settings import Settings
+from bff.edge.signing import rotate
 
 from . import embedded
 from .embedded import CannotStart
@@ -42,6 +43,8 @@ PORTS = {
 }
 GATEWAY, ADMIN = OFFSET + 8000, OFFSET + 8001
 PUBLIC = f"http://localhost:{GATEWAY}"
+# What internal tokens are signed with.
+KEYS = HOME / "internal-keys.pem"
 ISSUER = f"http://localhost:{PORTS['identity']}"
 # For loopback only; a deployment sets its own.
 SECRET = "demo-only-secret"  # noqa: S105 - says itself that it is none
@@ -55,6 +58,8 @@ def service_environment(redis_url: str, data: Path) -> dict[str, str]:
         "REDIS_URL": redis_url,
         "FAULTS": "1",
         "IDENTITY_URL": ISSUER,
+        "GATEWAY_KEYS_URL": f"http://127.0.0.1:{ADMIN}/.well-known/jwks.json",
+        "GATEWAY_ISSUER": PUBLIC,
         "BFF_REDIRECT_URIS": f"{PUBLIC}/bff/callback",
         "BFF_POST_LOGOUT_REDIRECT_URIS": f"{PUBLIC}/",
         "BFF_CLIENT_SECRET": SECRET,
@@ -77,16 +82,18 @@ def service_environment(redis_url: str, data: Path) -> dict[str, str]:
 
 def gateway_environment(redis_url: str) -> dict[str, str]:
     """The gateway's settings in the demo; the person's own BFF_… variables win over them."""
-    upstreams = {
-        f"BFF_UPSTREAMS__{name.upper()}__URL": f"http://127.0.0.1:{port}"
-        for name, port in PORTS.items()
-        if name != "identity"
-    }
+    upstreams: dict[str, str] = {}
+    for name, port in PORTS.items():
+        if name != "identity":
+            upstreams[f"BFF_UPSTREAMS__{name.upper()}__URL"] = f"http://127.0.0.1:{port}"
+            upstreams[f"BFF_UPSTREAMS__{name.upper()}__IDENTITY"] = "internal"
     return {
         "BFF_PUBLIC_URL": PUBLIC,
         "BFF_PORT": str(GATEWAY),
         "BFF_ADMIN_PORT": str(ADMIN),
         "BFF_REDIS__URL": redis_url,
+        "BFF_INTERNAL__KEYS": str(KEYS),
+        "BFF_INTERNAL__ISSUER": PUBLIC,
         "BFF_ISSUERS": f'[{{"issuer": "{ISSUER}", "audience": "shop"}}]',
         "BFF_OIDC__ISSUER": ISSUER,
         "BFF_OIDC__CLIENT_ID": "bff",
@@ -125,6 +132,8 @@ def main() -> int:
             {GATEWAY: "the gateway", ADMIN: "its admin port", **{port: name for name, port in PORTS.items()}}
         )
         print("Starting the shop:", flush=True)
+        # At each start the key published ahead begins to sign.
+        rotate(KEYS)
         store = embedded.start(HOME / "valkey", os.environ.get("REDIS_URL"))
         print(f"  ready  {'valkey':<13} {store.url}", flush=True)
         services = tuple(Service(name, port) for name, port in PORTS.items())

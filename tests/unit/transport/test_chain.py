@@ -30,7 +30,7 @@ from bff.policies.facts import Attempted, BreakerMoved, BulkheadFull, Fact, Reje
 from bff.policies.retry import Budget
 from bff.transport.attempt import target
 from bff.transport.chain import Chain
-from bff.transport.headers import idempotency_key, outbound
+from bff.transport.headers import Nameless, idempotency_key, outbound
 from bff.transport.lane import OnePlace
 from bff.transport.permits import Permits
 from bff.transport.wire import Answer, Request, WireBroken, WireTimeout, WireTooLarge
@@ -267,6 +267,23 @@ def test_headers_hold_identity_and_ids_and_only_where_they_belong() -> None:
     assert write["content-type"] == "application/json"
     outside = sends(shelf.make(), mutation=None)
     assert not {"idempotency-key", "bff-owner", "bff-mutation"} & set(outside)
+
+
+def test_a_service_that_must_not_know_who_asks_is_told_neither_person_nor_click() -> None:
+    scope = Scope(Deadline.after(1.0), House(GOOD).chain, "id", ADA, mutation="click")
+    write = outbound(shelf.make(), scope, 0.25, Nameless())
+    assert set(write) == {
+        "accept",
+        "user-agent",
+        "x-correlation-id",
+        "bff-deadline-ms",
+        "content-type",
+        "idempotency-key",
+    }
+
+
+def test_a_key_of_ones_own_stays_one_string_whatever_is_in_it() -> None:
+    assert sends(shelf.make().keyed('a"; b\\'))["idempotency-key"] == r'"a\"; b\\"'
 
 
 @given(st.text(max_size=40), st.text(max_size=40))

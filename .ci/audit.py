@@ -1,0 +1,112 @@
+"""Whether anything we depend on is known to be vulnerable: asks the advisories of Python's and of npm's packages.
+
+`audit.py PIP_AUDIT [NPM]` ends with 0 when every locked package was looked up and nothing is known of any, with 1 when
+something is known, and with 75 when it could not ask about all of them, which is never said to be fine: pip-audit
+ends with 0 where its source knows none of the packages, and both tools end with 1 for a source that is away as for a
+finding.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+FOUND, UNASKED = 1, 75  # the second is sysexits.h's EX_TEMPFAIL
+SECONDS = 300
+
+
+@dataclass
+class Report:
+    """asked: packages looked up; found: lines about vulnerable ones; unasked: why some or all could not be."""
+
+    what: str
+    asked: int = 0
+    found: list[str] = field(default_factory=list)
+    unasked: list[str] = field(default_factory=list)
+
+
+def python(program: str) -> Report:
+    """The packages of .requirements/dev.txt, which holds all the others' too."""
+    report = Report("Python packages")
+    lock = ROOT / ".requirements" / "dev.txt"
+    command = [program, "-r", str(lock), "--require-hashes", "--disable-pip", "--format", "json"]
+    answer = _json(report, [*command, "--progress-spinner", "off", "--timeout", "15"])
+    for one in answer.get("dependencies", ()):
+        if "skip_reason" in one:
+            report.unasked.append(str(one["skip_reason"]))
+            continue
+        report.asked += 1
+        for known in one.get("vulns", ()):
+            fixed = ", ".join(known.get("fix_versions", ())) or "no version yet"
+            report.found.append(f"{one['name']} {one['version']}: {known['id']}, fixed in {fixed}")
+    return _unless_empty(report)
+
+
+def node(program: str) -> Report:
+    """The packages of every npm lock. They build, test and measure; none of them reaches a browser."""
+    report = Report("npm packages")
+    for lock in sorted(ROOT.glob("*/**/package-lock.json")):
+        if {"node_modules", ".venv"} & set(lock.parts):
+            continue
+        answer = _json(report, [program, "audit", "--json", "--package-lock-only"], cwd=lock.parent)
+        if "auditReportVersion" in answer:
+            report.asked += int(answer.get("metadata", {}).get("dependencies", {}).get("total", 0))
+            for name, one in answer.get("vulnerabilities", {}).items():
+                said = one.get("severity", "known to be vulnerable")
+                report.found.append(f"{name} {one.get('range', '')}: {said}")
+        elif answer:
+            report.unasked.append(str(answer.get("message") or "it answered something else than a report"))
+    return _unless_empty(report)
+
+
+def _unless_empty(report: Report) -> Report:
+    if not report.asked and not report.unasked:
+        report.unasked.append("it was asked about no package at all")
+    return report
+
+
+def _json(report: Report, command: list[str], cwd: Path = ROOT) -> dict[str, Any]:
+    """What the program says; nothing, and a reason, where that is no JSON object."""
+    try:
+        ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        report.unasked.append(str(error))
+        return {}
+    try:
+        answer = json.loads(ended.stdout)
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    last = ended.stderr.strip().rpartition("\n")[2]
+    report.unasked.append(last or f"{command[0]} ended with {ended.returncode} and said nothing")
+    return {}
+
+
+def main(arguments: list[str]) -> int:
+    """Ask both, tell, and return the exit code; what was found outranks what could not be asked."""
+    reports = [python(arguments[0]), node(arguments[1] if len(arguments) > 1 else "npm")]
+    for report in reports:
+        print(f"{report.what}: {report.asked} looked up, {len(report.found)} known to be vulnerable")
+        for line in report.found:
+            print(f"  {line}")
+        if report.unasked:
+            more = f" (and {len(report.unasked) - 1} more like it)" if len(report.unasked) > 1 else ""
+            print(f"  COULD NOT ASK: {report.unasked[0][:300]}{more}")
+    if any(report.found for report in reports):
+        return FOUND
+    if any(report.unasked for report in reports):
+        print(
+            "This is not a clean result: some packages were not looked up. Try again where the sources can be reached."
+        )
+        return UNASKED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,168 @@
+"""Internal tokens: what services behind the gateway are told of who asks, in the gateway's own word.
+
+A JWT (EdDSA, its own `typ`) for one upstream alone, good for a minute at most: the person's access token stays here,
+and what one service is given is worth nothing at another. A read's token is made once and used for half its life; a
+write has one of its own that also names the request and the client's key. The request's id is not in a read's token,
+which serves many requests: it travels as `X-Correlation-ID`.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..calls import Clock, DeclarationError, Principal, Scope
+from ..transport.headers import USERS_TOKEN, Credentials, Nameless
+from .settings_upstream import InternalSettings, UpstreamSettings
+from .signing import SigningKeys
+
+TYPE = "bff-internal+jwt"
+HEADER = "bff-identity"
+"""Where it travels beside the person's own token."""
+KEPT = 10_000
+"""Tokens remembered by default."""
+
+
+class InternalTokens:
+    """issuer: their `iss`; lifetime: seconds, default 60; kept: of reads, remembered at once, default 10,000 (beyond it
+    the one unused for the longest time goes); clock: Unix seconds."""
+
+    def __init__(
+        self,
+        keys: SigningKeys,
+        issuer: str,
+        *,
+        lifetime: float = 60.0,
+        kept: int = KEPT,
+        clock: Clock = time.time,
+    ) -> None:
+        self.keys = keys
+        self._issuer = issuer
+        self._lifetime = lifetime
+        self._most = kept
+        self._clock = clock
+        self._kept: OrderedDict[tuple[object, ...], tuple[str, float]] = OrderedDict()
+        self._signed_by = keys.now
+
+    def for_reads(self, principal: Principal, audience: str) -> str:
+        """A token for this upstream with at least half its life before it."""
+        if self._signed_by is not self.keys.now:
+            # A key may have gone because it is no longer to be believed.
+            self._signed_by = self.keys.now
+            self._kept.clear()
+        name = (principal.id, principal.session, principal.scopes, _client(principal), audience)
+        now = self._clock()
+        known = self._kept.get(name)
+        if known is not None and now < known[1]:
+            self._kept.move_to_end(name)
+            return known[0]
+        expires = self._expiry(principal, now)
+        token = self._signed(principal, audience, now, expires, {})
+        self._kept[name] = (token, now + (expires - now) / 2)
+        self._kept.move_to_end(name)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return token
+
+    def for_write(self, principal: Principal, audience: str, scope: Scope) -> str:
+        """A token of this request's own: `txn` is its correlation id (RFC 8417), `mutation` the client's key."""
+        now = self._clock()
+        more = {"txn": scope.correlation_id}
+        if scope.mutation is not None:
+            more["mutation"] = scope.mutation
+        return self._signed(principal, audience, now, self._expiry(principal, now), more)
+
+    def _expiry(self, principal: Principal, now: float) -> int:
+        # Never after the session or token that it stands for; who is asking was found to be right a moment ago.
+        return int(max(now + 1, min(now + self._lifetime, principal.expires_at)))
+
+    def _signed(
+        self, principal: Principal, audience: str, now: float, expires: int, more: Mapping[str, str]
+    ) -> str:
+        claims: dict[str, Any] = {
+            "iss": self._issuer,
+            "sub": principal.id,
+            "aud": audience,
+            "iat": int(now),
+            "exp": expires,
+            "jti": uuid.uuid4().hex,
+            "scope": " ".join(sorted(principal.scopes)),
+            # RFC 8693 section 4.1: who acts for the subject.
+            "act": {"sub": self._issuer},
+            **more,
+        }
+        client = _client(principal)
+        if client is not None:
+            claims["client_id"] = client
+        keys = self.keys.now
+        return jwt.encode(claims, keys.key, algorithm="EdDSA", headers={"typ": TYPE, "kid": keys.kid})
+
+    async def published(self, request: Request) -> Response:
+        """GET /.well-known/jwks.json on the admin port."""
+        return Response(
+            self.keys.now.published,
+            media_type="application/jwk-set+json",
+            headers={"cache-control": "max-age=60"},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Internal:
+    """An upstream that is given internal tokens. beside: next to the person's own one, which then is the bearer."""
+
+    tokens: InternalTokens
+    audience: str
+    beside: bool = False
+
+    @property
+    def named(self) -> bool:
+        return True
+
+    def headers(self, principal: Principal, scope: Scope, *, write: bool) -> Mapping[str, str]:
+        tokens = self.tokens
+        token = (
+            tokens.for_write(principal, self.audience, scope)
+            if write
+            else tokens.for_reads(principal, self.audience)
+        )
+        if self.beside:
+            return {**USERS_TOKEN.headers(principal, scope, write=write), HEADER: token}
+        return {"authorization": f"Bearer {token}"}
+
+
+def opened(settings: InternalSettings | None, public_url: str) -> InternalTokens | None:
+    """None where no keys are set. Raises DeclarationError."""
+    if settings is None:
+        return None
+    try:
+        keys = SigningKeys(settings.keys, look=settings.look)
+    except ValueError as error:
+        raise DeclarationError(f"BFF_INTERNAL__KEYS: {error}") from None
+    return InternalTokens(keys, settings.issuer or public_url, lifetime=settings.lifetime)
+
+
+def credentials(service: str, upstream: UpstreamSettings, tokens: InternalTokens | None) -> Credentials:
+    """By what this upstream knows who asks. Raises DeclarationError."""
+    if upstream.identity == "user":
+        return USERS_TOKEN
+    if upstream.identity == "none":
+        return Nameless()
+    if tokens is None:
+        raise DeclarationError(
+            f"BFF_UPSTREAMS__{service.upper()}__IDENTITY: {upstream.identity} needs keys to sign with; "
+            "set BFF_INTERNAL__KEYS to a file that `bff keys rotate` made"
+        )
+    return Internal(tokens, upstream.audience or service, beside=upstream.identity == "both")
+
+
+def _client(principal: Principal) -> str | None:
+    client = principal.claims.get("client_id")
+    return client if isinstance(client, str) and client else None

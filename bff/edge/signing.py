@@ -1,0 +1,115 @@
+"""The keys that internal tokens are signed with: a file of Ed25519 keys, the first of which signs.
+
+Promises that all of them are published, so that a key is known before it signs and still known after: services fetch
+the set (RFC 7517) at /.well-known/jwks.json of the admin port. The file may change at any time; one that cannot be
+used changes nothing. Refuses other kinds of keys.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from ..transport.files import Watch, mark
+
+MOST = 8
+_PEM = re.compile(rb"-----BEGIN PRIVATE KEY-----.*?-----END PRIVATE KEY-----", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the file held. kid: the signing key's id (RFC 7638 thumbprint); published: the JWK set as JSON."""
+
+    kid: str
+    key: Ed25519PrivateKey
+    published: bytes
+
+
+class SigningKeys:
+    """path: PEM, PKCS #8, one to eight keys; look: seconds between two looks at it, default 1. Raises ValueError that
+    names the file and what is wrong with it."""
+
+    def __init__(self, path: Path, *, look: float = 1.0) -> None:
+        self._path = path
+        self.watch = Watch("internal tokens", [path], look, self._read, mark([path]))
+        self.now: Keys
+        """Replaced as a whole when the file changes."""
+        self._read()
+
+    def _read(self) -> None:
+        keys = _keys(self._path)
+        entries = [_entry(key) for key in keys]
+        if len({entry["kid"] for entry in entries}) < len(entries):
+            raise ValueError(f"{self._path} holds a key twice")
+        published = json.dumps({"keys": entries}, separators=(",", ":")).encode()
+        self.now = Keys(entries[0]["kid"], keys[0], published)
+
+
+def rotate(path: Path) -> list[str]:
+    """Take the next step in the life of the keys in this file, made if there is none; tells the ids in their order.
+
+    The second key signs from now on, the one that signed stays published behind it, a new one is published ahead of
+    its time, and what is older goes. So each key is published for a whole turn before it signs and for one after:
+    let at least a few minutes lie between two turns, as services may know the keys of a moment ago. Replaced in one
+    step, readable by its owner alone. Raises ValueError and OSError.
+    """
+    made = Ed25519PrivateKey.generate()
+    if path.exists():
+        keys = _keys(path)
+        keys = [keys[1], made, keys[0]] if len(keys) > 1 else [keys[0], made]
+    else:
+        keys = [made, Ed25519PrivateKey.generate()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+    text = b"".join(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) for key in keys)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    beside.replace(path)
+    return [_entry(key)["kid"] for key in keys]
+
+
+def _keys(path: Path) -> list[Ed25519PrivateKey]:
+    try:
+        blocks = _PEM.findall(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    if not 1 <= len(blocks) <= MOST:
+        raise ValueError(
+            f"{path} holds {len(blocks)} private keys in PEM, not 1 to {MOST}; `bff keys rotate {path}` makes them"
+        )
+    found: list[Ed25519PrivateKey] = []
+    for block in blocks:
+        try:
+            key = load_pem_private_key(block, None)
+        except ValueError:
+            raise ValueError(f"{path}: a key in it cannot be read") from None
+        if not isinstance(key, Ed25519PrivateKey):
+            raise ValueError(f"{path} holds a key of another kind than Ed25519")
+        found.append(key)
+    return found
+
+
+def _entry(key: Ed25519PrivateKey) -> dict[str, str]:
+    """The public half as a JWK (RFC 8037)."""
+    members = {"crv": "Ed25519", "kty": "OKP", "x": _b64(key.public_key().public_bytes_raw())}
+    thumbprint = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
+    return {**members, "kid": _b64(hashlib.sha256(thumbprint).digest()), "use": "sig", "alg": "EdDSA"}
+
+
+def _b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -1,0 +1,237 @@
+"""Internal tokens and the keys that sign them: what they say, how long, for whom, and how keys change."""
+
+from __future__ import annotations
+
+import json
+import stat
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from bff import Principal
+from bff.calls import Deadline, Scope
+from bff.cli import main
+from bff.edge.internal import Internal, InternalTokens
+from bff.edge.signing import SigningKeys, rotate
+
+from .access.issuing import NOW, Clocks
+
+ADA = Principal(
+    "https://issuer.test",
+    "ada",
+    "her-own-token",
+    NOW + 3600,
+    frozenset({"shop", "read"}),
+    {"client_id": "page"},
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "keys" / "internal.pem"
+    rotate(path)
+    return path
+
+
+@pytest.fixture
+def clock() -> Clocks:
+    return Clocks()
+
+
+@pytest.fixture
+def tokens(file: Path, clock: Clocks) -> InternalTokens:
+    return InternalTokens(SigningKeys(file), "https://shop.test", clock=clock)
+
+
+def scope(**changes: Any) -> Scope:
+    made = Scope(Deadline.after(1), None, "6f1c1d6e-0000-4000-8000-000000000000", ADA)  # type: ignore[arg-type]  # nothing is run
+    return replace(made, **changes)
+
+
+def read(token: str, tokens: InternalTokens, audience: str = "stock") -> dict[str, Any]:
+    """Its claims, if a published key says so; times are the test's own."""
+    published = {one.key_id: one for one in jwt.PyJWKSet.from_json(tokens.keys.now.published.decode()).keys}
+    key = published[jwt.get_unverified_header(token)["kid"]]
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        key,
+        algorithms=["EdDSA"],
+        audience=audience,
+        options={"verify_exp": False, "verify_iat": False},
+    )
+    return claims
+
+
+def kids(tokens: InternalTokens) -> list[str]:
+    return [entry["kid"] for entry in json.loads(tokens.keys.now.published)["keys"]]
+
+
+def test_it_says_who_asks_through_whom_and_for_one_service_alone(tokens: InternalTokens) -> None:
+    token = tokens.for_reads(ADA, "stock")
+    assert jwt.get_unverified_header(token) == {
+        "alg": "EdDSA",
+        "typ": "bff-internal+jwt",
+        "kid": kids(tokens)[0],
+    }
+    claims = read(token, tokens)
+    assert claims.pop("jti")
+    assert claims == {
+        "iss": "https://shop.test",
+        "sub": "https://issuer.test|ada",
+        "aud": "stock",
+        "iat": int(NOW),
+        "exp": int(NOW) + 60,
+        "scope": "read shop",
+        "client_id": "page",
+        "act": {"sub": "https://shop.test"},
+    }
+    with pytest.raises(jwt.InvalidAudienceError):
+        read(tokens.for_reads(ADA, "payments"), tokens, "stock")
+
+
+def test_a_read_uses_one_token_for_half_its_life_and_nobody_elses(
+    tokens: InternalTokens, clock: Clocks
+) -> None:
+    first = tokens.for_reads(ADA, "stock")
+    clock.now += 29.9
+    assert tokens.for_reads(replace(ADA, token="refreshed meanwhile"), "stock") == first
+    clock.now += 0.1
+    assert tokens.for_reads(ADA, "stock") != first
+    others = [
+        replace(ADA, subject="bob"),
+        replace(ADA, issuer="https://other.test"),
+        replace(ADA, session="another"),
+        replace(ADA, scopes=frozenset({"shop"})),
+        replace(ADA, claims={"client_id": "tool"}),
+    ]
+    found = {tokens.for_reads(one, "stock") for one in [ADA, *others]} | {tokens.for_reads(ADA, "payments")}
+    assert len(found) == 7
+
+
+def test_it_never_outlives_the_session_it_stands_for(tokens: InternalTokens) -> None:
+    soon = replace(ADA, expires_at=NOW + 7)
+    assert read(tokens.for_reads(soon, "stock"), tokens)["exp"] == int(NOW) + 7
+    assert read(tokens.for_write(soon, "stock", scope()), tokens)["exp"] == int(NOW) + 7
+
+
+def test_a_write_has_a_token_of_its_own_that_names_request_and_click(tokens: InternalTokens) -> None:
+    one = tokens.for_write(ADA, "orders", scope(mutation="click"))
+    assert one != tokens.for_write(ADA, "orders", scope(mutation="click"))
+    claims = read(one, tokens, "orders")
+    assert (claims["txn"], claims["mutation"]) == ("6f1c1d6e-0000-4000-8000-000000000000", "click")
+    assert "mutation" not in read(tokens.for_write(ADA, "orders", scope()), tokens, "orders")
+    assert not {"txn", "mutation"} & set(read(tokens.for_reads(ADA, "orders"), tokens, "orders"))
+
+
+def test_next_to_the_persons_token_it_has_a_header_of_its_own(tokens: InternalTokens) -> None:
+    alone = Internal(tokens, "stock").headers(ADA, scope(), write=False)
+    assert alone == {"authorization": f"Bearer {tokens.for_reads(ADA, 'stock')}"}
+    both = Internal(tokens, "stock", beside=True).headers(ADA, scope(), write=False)
+    assert both == {
+        "authorization": "Bearer her-own-token",
+        "bff-identity": tokens.for_reads(ADA, "stock"),
+    }
+
+
+def test_what_is_remembered_is_bounded(file: Path, clock: Clocks) -> None:
+    tokens = InternalTokens(SigningKeys(file), "https://shop.test", kept=3, clock=clock)
+    first = tokens.for_reads(ADA, "a")
+    for audience in "bcd":
+        tokens.for_reads(ADA, audience)
+    assert tokens.for_reads(ADA, "a") != first
+
+
+async def test_keys_turn_with_an_overlap_on_both_sides(
+    file: Path, tokens: InternalTokens, clock: Clocks
+) -> None:
+    signing, following = kids(tokens)
+    old = tokens.for_reads(ADA, "stock")
+    assert rotate(file)[0] == following
+    assert tokens.for_reads(ADA, "stock") == old, "nobody has looked yet"
+    await tokens.keys.watch.look()
+    ahead = kids(tokens)[1]
+    assert kids(tokens) == [following, ahead, signing], "published before it signs, and after"
+    new = tokens.for_reads(ADA, "stock")
+    assert jwt.get_unverified_header(new)["kid"] == following
+    assert read(old, tokens)["sub"] == read(new, tokens)["sub"] == ADA.id, "both hold"
+    assert rotate(file)[0] == ahead
+    await tokens.keys.watch.look()
+    assert signing not in kids(tokens), "gone a whole turn after it last signed"
+    assert len(kids(tokens)) == 3
+
+
+async def test_a_key_taken_away_signs_nothing_more_at_once(file: Path, tokens: InternalTokens) -> None:
+    old = tokens.for_reads(ADA, "stock")
+    file.unlink()
+    rotate(file)
+    await tokens.keys.watch.look()
+    assert jwt.get_unverified_header(old)["kid"] not in kids(tokens)
+    assert jwt.get_unverified_header(tokens.for_reads(ADA, "stock"))["kid"] == kids(tokens)[0]
+
+
+async def test_a_file_that_cannot_be_used_changes_nothing(file: Path, tokens: InternalTokens) -> None:
+    before = kids(tokens)
+    for wrong in (b"", b"-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"):
+        file.write_bytes(wrong)
+        await tokens.keys.watch.look()
+        assert kids(tokens) == before
+        assert tokens.for_reads(ADA, "stock")
+
+
+def test_only_ed25519_and_each_key_once(file: Path) -> None:
+    other = ec.generate_private_key(ec.SECP256R1())
+    pem = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    twice = file.read_bytes() * 2
+    for data, said in (
+        (pem, "another kind"),
+        (twice, "holds a key twice"),
+        (twice * 3, "holds 12 private keys"),
+    ):
+        file.write_bytes(data)
+        with pytest.raises(ValueError, match=said):
+            SigningKeys(file)
+    with pytest.raises(ValueError, match="No such file"):
+        SigningKeys(file.with_name("nowhere.pem"))
+
+
+def test_private_halves_are_never_published_and_the_file_is_its_owners_alone(
+    file: Path, tokens: InternalTokens
+) -> None:
+    for entry in json.loads(tokens.keys.now.published)["keys"]:
+        assert set(entry) == {"kty", "crv", "x", "kid", "use", "alg"}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [one.name for one in file.parent.iterdir()] == [file.name], "nothing is left beside it"
+
+
+def test_the_command_turns_the_keys_and_says_what_each_is_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "keys.pem"
+    for shown in (["signs", "is next"], ["signs", "is next", "signed before"]):
+        assert main(["keys", "rotate", str(file)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split("  ")[1] for line in lines] == shown
+    file.write_text("no key")
+    assert main(["keys", "rotate", str(file)]) == 1
+    assert "keys.pem holds 0 private keys" in capsys.readouterr().err
+    assert file.read_text() == "no key", "what it does not know it does not replace"
+
+
+def test_a_kept_token_costs_a_read_next_to_nothing(tokens: InternalTokens) -> None:
+    def cost(work: Any, times: int) -> float:
+        began = time.thread_time()
+        for _ in range(times):
+            work()
+        return (time.thread_time() - began) / times * 1_000_000
+
+    tokens.for_reads(ADA, "stock")
+    kept = min(cost(lambda: tokens.for_reads(ADA, "stock"), 2000) for _ in range(3))
+    made = min(cost(lambda: tokens.for_write(ADA, "stock", scope()), 100) for _ in range(3))
+    print(f"kept {kept:.2f} µs, made {made:.0f} µs")
+    assert kept * 5 < made

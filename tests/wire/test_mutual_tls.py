@@ -1,0 +1,284 @@
+"""TLS with an upstream over real sockets: each side proves itself, and certificates change under a running gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from bff.edge.lanes import lane
+from bff.edge.settings_upstream import UpstreamSettings
+from bff.edge.signing import rotate
+from bff.policies.facts import ignore
+from bff.transport.aiohttp_wire import AiohttpWire
+from bff.transport.httpx_wire import HttpxWire
+from bff.transport.trust import Trust
+from bff.transport.wire import Request, WireBroken
+
+from .authority import Authority, Pair, tls_server
+from .gateway import bearer
+from .test_gateway_serve import serve
+
+GET = Request("GET", "/", {"accept": "application/json"})
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Authority:
+    """The authority both sides believe."""
+    return Authority(tmp_path / "inside", "inside")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "other", "other")
+
+
+@pytest.fixture
+def service(inside: Authority) -> Pair:
+    return inside.pair("stock", host="localhost")
+
+
+@pytest.fixture(params=[AiohttpWire, HttpxWire])
+def kind(request: pytest.FixtureRequest) -> type[AiohttpWire | HttpxWire]:
+    found: type[AiohttpWire | HttpxWire] = request.param
+    return found
+
+
+def replaced(path: Path, data: bytes) -> None:
+    # The times of files go in steps of some milliseconds.
+    time.sleep(0.02)
+    path.write_bytes(data)
+
+
+def wire(
+    kind: type[AiohttpWire | HttpxWire], port: int, trust: Trust | None, host: str = "localhost"
+) -> AiohttpWire | HttpxWire:
+    return kind(f"https://{host}:{port}", connections=4, max_body=1000, at="127.0.0.1", trust=trust)
+
+
+async def test_each_side_knows_the_other_by_its_certificate(
+    kind: type[AiohttpWire | HttpxWire], inside: Authority, service: Pair
+) -> None:
+    mine = inside.pair("gateway")
+    async with tls_server(service, inside) as server:
+        made = wire(kind, server.port, Trust("stock", cert=mine.cert, key=mine.key, ca=inside.file))
+        assert (await made.send(GET)).status == 200
+        assert (await made.send(GET)).status == 200
+        assert server.callers == ["gateway", "gateway"]
+        assert server.connections == 1, "kept between calls"
+        await made.close()
+
+
+async def test_whoever_cannot_prove_itself_is_not_spoken_to(
+    kind: type[AiohttpWire | HttpxWire], inside: Authority, other: Authority, service: Pair
+) -> None:
+    mine, foreign = inside.pair("gateway"), other.pair("gateway")
+    ended = inside.pair("ended", days=-1)
+    trusts = {
+        "we show no certificate": Trust("stock", ca=inside.file),
+        "ours is of an authority they do not know": Trust(
+            "stock", cert=foreign.cert, key=foreign.key, ca=inside.file
+        ),
+        "ours has ended": Trust("stock", cert=ended.cert, key=ended.key, ca=inside.file),
+        "theirs is of an authority we do not know": Trust(
+            "stock", cert=mine.cert, key=mine.key, ca=other.file
+        ),
+        "the usual authorities do not know theirs": Trust("stock", cert=mine.cert, key=mine.key),
+    }
+    async with tls_server(service, inside) as server:
+        for why, trust in trusts.items():
+            made = wire(kind, server.port, trust)
+            with pytest.raises(WireBroken) as raised:
+                await made.send(GET)
+            assert not raised.value.dropped, why
+            await made.close()
+        stranger = wire(
+            kind, server.port, Trust("stock", cert=mine.cert, key=mine.key, ca=inside.file), "elsewhere"
+        )
+        with pytest.raises(WireBroken):
+            await stranger.send(GET)
+        await stranger.close()
+        assert server.callers == [], "nothing was sent to any of them"
+
+
+async def test_new_certificates_are_used_for_every_call_after_them_without_a_restart(
+    kind: type[AiohttpWire | HttpxWire], tmp_path: Path, inside: Authority, service: Pair
+) -> None:
+    mine = inside.pair("one", into="mine")
+    trust = Trust("stock", cert=mine.cert, key=mine.key, ca=inside.file)
+    async with tls_server(service, inside) as server:
+        made = wire(kind, server.port, trust)
+        await made.send(GET)
+        time.sleep(0.02)
+        inside.pair("two", into="mine")
+        await made.send(GET)
+        assert server.callers == ["one", "one"], "nobody has looked yet"
+        await trust.watch.look()
+        await made.send(GET)
+        assert server.callers == ["one", "one", "two"], "the idle connection of before is not taken"
+        assert server.connections == 2
+        await made.close()
+
+
+async def test_half_a_change_changes_nothing_and_the_whole_one_does(
+    kind: type[AiohttpWire | HttpxWire], tmp_path: Path, inside: Authority, service: Pair
+) -> None:
+    mine, new = inside.pair("one", into="mine"), inside.pair("two", into="new")
+    trust = Trust("stock", cert=mine.cert, key=mine.key, ca=inside.file)
+    async with tls_server(service, inside) as server:
+
+        async def called() -> str | None:
+            # A connection of its own each time.
+            made = wire(kind, server.port, trust)
+            await made.send(GET)
+            await made.close()
+            return server.callers[-1]
+
+        replaced(mine.cert, new.cert.read_bytes())
+        await trust.watch.look()
+        assert await called() == "one", "a certificate without its key"
+        mine.cert.unlink()
+        await trust.watch.look()
+        assert await called() == "one", "no file"
+        replaced(mine.cert, new.cert.read_bytes()[:200])
+        await trust.watch.look()
+        assert await called() == "one", "half a file"
+        replaced(mine.cert, new.cert.read_bytes())
+        replaced(mine.key, new.key.read_bytes())
+        await trust.watch.look()
+        assert await called() == "two"
+
+
+async def test_an_authority_that_is_no_longer_believed_is_not(
+    kind: type[AiohttpWire | HttpxWire], tmp_path: Path, inside: Authority, other: Authority, service: Pair
+) -> None:
+    believed = tmp_path / "believed.pem"
+    shutil.copy(inside.file, believed)
+    trust = Trust("stock", ca=believed)
+    async with tls_server(service, None) as server:
+        made = wire(kind, server.port, trust)
+        await made.send(GET)
+        replaced(believed, other.file.read_bytes())
+        await trust.watch.look()
+        with pytest.raises(WireBroken):
+            await made.send(GET)
+        replaced(believed, other.file.read_bytes() + inside.file.read_bytes())
+        await trust.watch.look()
+        assert (await made.send(GET)).status == 200
+        await made.close()
+
+
+async def test_a_lane_watches_its_files_itself_also_behind_a_link(
+    kind: type[AiohttpWire | HttpxWire], tmp_path: Path, inside: Authority, service: Pair
+) -> None:
+    # As a mounted secret is changed: the folder behind the link is another one, in one step.
+    for name in ("one", "two"):
+        pair = inside.pair(name)
+        (tmp_path / name).mkdir()
+        shutil.copy(pair.cert, tmp_path / name / "tls.crt")
+        shutil.copy(pair.key, tmp_path / name / "tls.key")
+    mounted = tmp_path / "mounted"
+    mounted.symlink_to(tmp_path / "one")
+    async with tls_server(service, inside) as server:
+        settings = UpstreamSettings.model_validate(
+            {
+                "url": f"https://localhost:{server.port}",
+                "wire": "aiohttp" if kind is AiohttpWire else "httpx",
+                "tls": {
+                    "cert": mounted / "tls.crt",
+                    "key": mounted / "tls.key",
+                    "ca": inside.file,
+                    "look": 0.05,
+                },
+            }
+        )
+        made = lane("stock", settings, ignore)
+        made.places.start()
+        place = made.places.pick()
+        await place.wire.send(GET)
+        beside = tmp_path / "beside"
+        beside.symlink_to(tmp_path / "two")
+        beside.replace(mounted)
+        async with asyncio.timeout(10):
+            while server.callers[-1] != "two":
+                await place.wire.send(GET)
+                await asyncio.sleep(0.02)
+        assert "one" in server.callers
+        await made.places.close()
+
+
+async def test_bff_serve_changes_certificates_and_keys_without_a_restart_or_a_failed_request(
+    redis_url: str, tmp_path: Path, inside: Authority, service: Pair
+) -> None:
+    mine = inside.pair("one", into="mine")
+    keys = tmp_path / "keys.pem"
+    rotate(keys)
+    async with tls_server(service, inside) as server:
+        shelf = "BFF_UPSTREAMS__SHELF"
+        files = {"CERT": mine.cert, "KEY": mine.key, "CA": inside.file, "LOOK": 0.05}
+        env = {
+            f"{shelf}__URL": f"https://localhost:{server.port}",
+            f"{shelf}__IDENTITY": "internal",
+            "BFF_INTERNAL__KEYS": str(keys),
+            "BFF_INTERNAL__LOOK": "0.05",
+            "BFF_LIMITS__DEFAULT": "100000/minute",
+            **{f"{shelf}__TLS__{name}": str(value) for name, value in files.items()},
+        }
+        async with serve(redis_url, tmp_path, **env) as served:
+            statuses: list[int] = []
+
+            async def ask() -> None:
+                answer = await served.client.get("/api/required/x", headers=bearer())
+                statuses.append(answer.status_code)
+
+            published = f"{served.admin}/.well-known/jwks.json"
+            before = (await served.client.get(published)).json()
+            await ask()
+            replaced(mine.cert, inside.pair("two", into="two").cert.read_bytes())
+            for _ in range(20):
+                await ask()
+            assert server.callers[-1] == "one", "a certificate whose key has not come yet"
+            replaced(mine.key, (tmp_path / "inside" / "two.key").read_bytes())
+            rotate(keys)
+            async with asyncio.timeout(15):
+                while server.callers[-1] != "two" or (await served.client.get(published)).json() == before:
+                    await ask()
+                    await asyncio.sleep(0.02)
+            assert set(statuses) == {200}
+            assert "changed files cannot be used" in served.said()
+
+
+async def test_an_upstream_with_certificates_is_never_spoken_to_in_plain(
+    tmp_path: Path, inside: Authority
+) -> None:
+    file = tmp_path / "addresses"
+    file.write_text("http://127.0.0.1:1\n")
+    settings = UpstreamSettings.model_validate(
+        {"url": "https://localhost:1", "tls": {"ca": inside.file}, "balance": {"file": file}}
+    )
+    made = lane("stock", settings, ignore)
+    assert [place.name for place in made.places] == ["https://localhost:1"]
+    await made.places.close()
+
+
+def test_what_is_wrong_with_a_file_is_said_by_its_name(
+    tmp_path: Path, inside: Authority, other: Authority
+) -> None:
+    mine, foreign = inside.pair("mine"), other.pair("foreign")
+    locked = inside.pair("locked", password=b"secret")
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    wrong: dict[str, dict[str, Path]] = {
+        "nothing.crt: No such file": {"cert": tmp_path / "nothing.crt", "key": mine.key},
+        "foreign.key is not the key of": {"cert": mine.cert, "key": foreign.key},
+        "no certificate with an unencrypted key": {"cert": locked.cert, "key": locked.key},
+        "empty.pem and": {"cert": empty, "key": mine.key},
+        "empty.pem holds no certificate": {"ca": empty},
+        "away.pem: No such file": {"ca": tmp_path / "away.pem"},
+    }
+    for said, files in wrong.items():
+        with pytest.raises(ValueError, match=said):
+            Trust("stock", **files)  # type: ignore[arg-type]  # names of its own parameters
