@@ -19,18 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..stores.link import StoreUnavailable
 from . import telemetry
 from .problem import Problem
+from .security import secured
 
 access = logging.getLogger("bff.access")
 log = logging.getLogger("bff.edge")
-
-# On every answer; a page adds its own Content-Security-Policy (page.py).
-SECURITY: list[tuple[bytes, bytes]] = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"strict-origin-when-cross-origin"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"x-frame-options", b"DENY"),
-]
-
 
 Answered = Callable[[str, str | None, int, float], None]
 
@@ -70,7 +62,7 @@ class Envelope:
                 log.warning(
                     "a correlation id that is not a UUID was replaced", extra={"fields": {"was": inbound}}
                 )
-            answer = _Answer(send, correlation)
+            answer = _Answer(send, correlation, self._public_url)
             try:
                 await self._app(scope, receive, answer.send)
             except ClientDisconnect:
@@ -139,15 +131,17 @@ class Envelope:
 class _Answer:
     """Sends on, remembers the status, and adds the headers every answer has."""
 
-    def __init__(self, send: Send, correlation: str) -> None:
+    def __init__(self, send: Send, correlation: str, public_url: str) -> None:
         self._send = send
-        self._extra = [(b"x-correlation-id", correlation.encode()), *SECURITY]
+        self._correlation = (b"x-correlation-id", correlation.encode())
+        self._public_url = public_url
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self._extra]
+            headers = secured(list(message.get("headers", ())), self._public_url)
+            message["headers"] = [*headers, self._correlation]
         await self._send(message)
 
 

@@ -83,7 +83,7 @@ class ChangesRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime = self._runtime
-        body = await read_body(scope, receive, runtime.settings.max_body)
+        body = await read_body(scope, receive, runtime.settings)
         known = self._sources.get(scope["path_params"]["source"])
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         id, timestamp = headers.get(b"webhook-id", ""), headers.get(b"webhook-timestamp", "")

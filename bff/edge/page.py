@@ -43,7 +43,12 @@ def assets(folder: Path) -> ASGIApp:
 
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"cache-control", b"no-cache")]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"cache-control", b"no-cache"),
+                    # A worker's script and a drawing that is opened by itself are held to the page's policy.
+                    (b"content-security-policy", CSP.encode()),
+                ]
             await send(message)
 
         await files(scope, receive, send_marked)

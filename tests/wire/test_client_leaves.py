@@ -28,7 +28,9 @@ async def served_by_ours(redis_url: str) -> AsyncIterator[tuple[World, int]]:
         runtime = await world.gateway.start()
         config = uvicorn.Config(
             world.gateway,
-            http=partial(HttpProtocol, door=runtime.admission.refusal),  # type: ignore[arg-type]
+            http=partial(  # type: ignore[arg-type]
+                HttpProtocol, settings=runtime.settings, door=runtime.admission.refusal
+            ),
             lifespan="off",
             log_level="critical",
             timeout_graceful_shutdown=1,
