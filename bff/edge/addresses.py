@@ -50,7 +50,7 @@ def addresses(runtime: Runtime, sign_in: SignIn | None) -> list[BaseRoute]:
         Route("/livez", health.livez),
         Route("/readyz", health.readyz),
     ]
-    document = openapi.document(gateway, __version__)
+    document = openapi.document(gateway, __version__, runtime.settings)
     routes += [
         Route("/openapi.json", Bytes.json(document), methods=["GET"]),
         Route("/docs", Bytes.html(docs.overview(document)), methods=["GET"]),
