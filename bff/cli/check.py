@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+from ..edge.addresses import no_network
 from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings
@@ -32,6 +33,10 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
                 f"BFF_UPSTREAMS__{service.upper()}: this gateway has no such upstream; it has "
                 + (", ".join(sorted(known)) or "none")
             )
+    routes: list[View | Command] = [*gateway.views.values(), *gateway.commands.values()]
+    found += [
+        no_network(route) for route in routes if route.network and route.network not in settings.http.networks
+    ]
     found += _calls(gateway)
     for service, one in settings.upstreams.items():
         found += _limits(service, one, _longest(gateway, service))

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..stores.link import StoreUnavailable
 from . import telemetry
 from .problem import Problem
-from .security import secured
+from .security import Pairs, secured
 
 access = logging.getLogger("bff.access")
 log = logging.getLogger("bff.edge")
@@ -29,11 +29,18 @@ Answered = Callable[[str, str | None, int, float], None]
 
 class Envelope:
     """app: everything else; public_url: makes a problem's `type` an address that can be opened; answered: told method,
-    route as declared, status (499: the client left before there was one) and seconds of each request."""
+    route as declared, status (499: the client left before there was one) and seconds of each request; marks: headers
+    that every answer to a request gets."""
 
     def __init__(
-        self, app: ASGIApp, tracer: Tracer, public_url: str, answered: Answered | None = None
+        self,
+        app: ASGIApp,
+        tracer: Tracer,
+        public_url: str,
+        answered: Answered | None = None,
+        marks: Callable[[Scope], Pairs] = lambda scope: (),
     ) -> None:
+        self._marks = marks
         self._answered = answered
         self._app = app
         self._tracer = tracer
@@ -62,7 +69,7 @@ class Envelope:
                 log.warning(
                     "a correlation id that is not a UUID was replaced", extra={"fields": {"was": inbound}}
                 )
-            answer = _Answer(send, correlation, self._public_url)
+            answer = _Answer(send, correlation, self._public_url, self._marks(scope))
             try:
                 await self._app(scope, receive, answer.send)
             except ClientDisconnect:
@@ -131,9 +138,9 @@ class Envelope:
 class _Answer:
     """Sends on, remembers the status, and adds the headers every answer has."""
 
-    def __init__(self, send: Send, correlation: str, public_url: str) -> None:
+    def __init__(self, send: Send, correlation: str, public_url: str, marks: Pairs) -> None:
         self._send = send
-        self._correlation = (b"x-correlation-id", correlation.encode())
+        self._marks: Pairs = ((b"x-correlation-id", correlation.encode()), *marks)
         self._public_url = public_url
         self.status: int | None = None
 
@@ -141,7 +148,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = secured(list(message.get("headers", ())), self._public_url)
-            message["headers"] = [*headers, self._correlation]
+            message["headers"] = [*headers, *self._marks]
         await self._send(message)
 
 

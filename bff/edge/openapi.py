@@ -141,7 +141,9 @@ def _view(view: View, schemas: _Schemas) -> Schema:
             },
             "content": {"application/json": {"schema": schemas.of(view.binding.returns, "serialization")}},
         },
-        **refusals(*(() if view.public else (401,)), 404, 409, 422, 429, 502, 504),
+        **refusals(
+            *(() if view.public else (401,)), *((403,) if view.network else ()), 404, 409, 422, 429, 502, 504
+        ),
     }
     if not view.public:
         operation["security"] = SECURITY

@@ -12,10 +12,6 @@ is whole.
 from __future__ import annotations
 
 import asyncio
-import http
-import logging
-import secrets
-import uuid
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
@@ -24,10 +20,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from .head import judge, unreadable
 from .problem import Problem
-from .security import security_headers
+from .refusal import whole_answer
 from .settings import Settings
-
-log = logging.getLogger("bff.edge")
 
 Door = Callable[[dict[str, Any]], bytes | None]
 
@@ -269,7 +263,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _end(self, problem: Problem) -> None:
         self._deaf = True
-        self.transport.write(_answer(problem, self._public_url))
+        self.transport.write(whole_answer(problem, self._public_url))
         if not self.transport.can_write_eof():
             self.transport.close()
             return
@@ -288,22 +282,3 @@ def _lost(cycle: RequestResponseCycle) -> None:
 
 def _too_large(detail: str) -> Problem:
     return Problem(431, "head-too-large", f"The headers are more than this server takes. {detail}")
-
-
-def _answer(problem: Problem, public_url: str) -> bytes:
-    """The whole answer as it goes on the wire."""
-    correlation = str(uuid.uuid4())
-    body = problem.body(correlation_id=correlation, trace_id=secrets.token_hex(16), base=public_url)
-    headers = problem.response_headers() | {
-        "content-length": str(len(body)),
-        "x-correlation-id": correlation,
-        "connection": "close",
-    }
-    lines = [f"{name}: {value}" for name, value in headers.items()]
-    lines += [f"{name.decode()}: {value.decode()}" for name, value in security_headers(public_url)]
-    status = f"HTTP/1.1 {problem.status} {http.HTTPStatus(problem.status).phrase}"
-    log.info(
-        "refused on the connection",
-        extra={"fields": {"correlation_id": correlation, "status": problem.status, "code": problem.code}},
-    )
-    return "\r\n".join([status, *lines, "", ""]).encode("latin-1") + body

@@ -47,6 +47,7 @@ from .problem import Problem
 from .reads import Reads
 from .routes import Routes
 from .settings import Settings
+from .trust import Trust
 from .watch import with_log
 
 if TYPE_CHECKING:
@@ -114,9 +115,8 @@ class Runtime:
         self._verifier = TokenVerifier(settings.issuers, self._fetch)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
         self.authenticate = Authenticator(self._verifier, self._sessions)
-        inner = Envelope(
-            Routes(addresses(self, self._sign_in), self), tracer, settings.public_url, self.metrics.answered
-        )
+        trust = Trust(Routes(addresses(self, self._sign_in), self), settings.http)
+        inner = Envelope(trust, tracer, settings.public_url, self.metrics.answered, trust.marks)
         self.admission = Admission(inner, settings.admission, settings.public_url, observe)
         self.app: ASGIApp = self.admission
         self.metrics.watch(self.chain.lanes, self.admission, self.hub)
