@@ -31,8 +31,6 @@ PIPELINE = 32
 LINGER = 1.0
 # Seconds more than the body's deadline: whoever reads the body says so first, in better words.
 AFTER = 1.0
-# Seconds a client may leave an answer unread that does not fit its buffers any more.
-STALL = 30.0
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -108,7 +106,7 @@ class HttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._stalled is None:
-            self._stalled = self.loop.call_later(STALL, self.transport.abort)
+            self._stalled = self.loop.call_later(self._bounds.unread, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()

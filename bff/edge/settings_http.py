@@ -35,11 +35,12 @@ Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class HttpSettings(BaseModel):
-    """What `bff serve` takes from a connection (the first seven), and what every gateway believes of a request.
+    """What `bff serve` takes from a connection (the first eight), and what every gateway believes of a request.
 
     head_timeout  seconds from a connection's or a further request's first moment to the end of its headers
     body_timeout  seconds from there to the end of the body
     keep_alive    seconds a connection may rest between two requests; more than a proxy in front of it keeps one
+    unread        seconds a client may leave an answer unread that does not fit the buffers any more
     head_bytes    of all headers together; more is answered 431
     target_bytes  of the address in the request line; more is answered 414
     headers       how many; more is answered 431
@@ -56,6 +57,7 @@ class HttpSettings(BaseModel):
     head_timeout: float = Field(5.0, gt=0, le=60)
     body_timeout: float = Field(7.0, gt=0, le=300)
     keep_alive: int = Field(75, ge=1, le=3600)
+    unread: float = Field(30.0, gt=0, le=300)
     head_bytes: int = Field(32_768, ge=4_096, le=1_048_576)
     target_bytes: int = Field(8_192, ge=256, le=65_536)
     headers: int = Field(100, ge=16, le=1_000)

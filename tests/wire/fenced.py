@@ -1,4 +1,4 @@
-"""A gateway with a route for one network, for `bff serve tests.wire.fenced:fenced`."""
+"""A gateway with routes for one network."""
 
 from __future__ import annotations
 

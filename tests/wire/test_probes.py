@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
 from . import probes
+from .gateway import running
+from .ours import behind_ours
 from .probes import Probe, get, play
 from .test_gateway_serve import Served, serve
 
@@ -48,7 +52,7 @@ async def test_each_hostile_request_gets_its_answer_and_reaches_no_upstream_in_t
     ]
     assert len(table) + len(probes.slow()) >= 60
     assert not any(status >= 500 for probe in table for status in probe.answers)
-    async with serve(redis_url, tmp_path, **QUICK | {"BFF_LIMITS__DEFAULT": "100000/minute"}) as served:
+    async with serve(redis_url, tmp_path, **QUICK) as served:
         assert await mistakes(served, table) == []
         # What it was asked is what was meant: one header of a name, and no name of the client's choosing.
         assert "Traceback" not in served.said()
@@ -108,3 +112,42 @@ async def test_a_thousand_slow_sockets_are_shed_within_ten_seconds_while_others_
         assert max(ended) < 10
         assert len(waits) > 20
         assert waits[len(waits) // 2] < 0.5
+
+
+async def unread(port: int, seconds: float) -> int:
+    """Bytes that come when a client asks for much and reads only after so long."""
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    raw.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(raw, ("127.0.0.1", port))
+    document = get("/openapi.json", close=False)
+    await loop.sock_sendall(raw, document * 31 + get("/openapi.json"))
+    await asyncio.sleep(seconds)
+    came = 0
+    with raw, contextlib.suppress(ConnectionError):
+        while some := await asyncio.wait_for(loop.sock_recv(raw, 65_536), 10):
+            came += len(some)
+    return came
+
+
+@pytest.mark.slow
+async def test_a_client_that_does_not_read_is_cut_off(redis_url: str, tmp_path: Path) -> None:
+    async with serve(redis_url, tmp_path, **QUICK, BFF_HTTP__UNREAD="1.5") as served:
+        size = 32 * len((await served.client.get("/openapi.json")).content)
+        assert await unread(served.port, 0.1) > size
+        assert await unread(served.port, 5) < size
+
+
+async def test_a_connection_too_many_is_told_and_closed(redis_url: str) -> None:
+    async with (
+        running(redis_url, http={"connections": 8, "head_timeout": 1}) as world,
+        behind_ours(world.gateway, await world.gateway.start()) as port,
+    ):
+        crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(12)]
+        said = await asyncio.gather(*(asyncio.wait_for(reader.read(), 10) for reader, _ in crowd))
+        refused = [one for one in said if one]
+        assert len(refused) == 4, "those within the number are silent, and end in silence"
+        assert all(one.startswith(b"HTTP/1.1 503 ") and b'"unavailable"' in one for one in refused)
+        for _, writer in crowd:
+            writer.close()

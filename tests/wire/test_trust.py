@@ -1,13 +1,9 @@
-"""Whom `bff serve` believes: proxies, hosts, other sites' pages, networks; and the headers that every answer has."""
+"""Whom a gateway believes: proxies, hosts, other sites' pages, networks; and the headers that every answer has."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,39 +12,38 @@ from bff import DeclarationError, Gateway
 from bff.cli.check import mistakes
 from bff.edge.settings import Settings
 
-from ..conftest import free_port, start_program, wait_for_port
 from .fenced import fenced
+from .ours import behind_ours
 
 DESK = "https://desk.test"
 
 
 @asynccontextmanager
-async def served(redis_url: str, folder: Path, **http: object) -> AsyncIterator[httpx.AsyncClient]:
-    port = free_port()
-    settings = {f"BFF_HTTP__{name.upper()}": json.dumps(value) for name, value in http.items()}
-    env = {
-        "BFF_PORT": str(port),
-        "BFF_ADMIN_PORT": str(free_port()),
-        "BFF_REDIS__URL": redis_url,
-        "BFF_ISSUERS": '[{"issuer": "https://issuer.test", "audience": "shop"}]',
-        "BFF_PUBLIC_URL": "https://shop.test",
-        **settings,
-    }
-    command = [sys.executable, "-m", "bff", "serve", "tests.wire.fenced:fenced"]
-    program = start_program(command, log=folder / "log", env=env)
+async def served(redis_url: str, **http: object) -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings.model_validate(
+        {
+            "redis": {"url": redis_url},
+            "issuers": [{"issuer": "https://issuer.test", "audience": "shop"}],
+            "public_url": "https://shop.test",
+            # Server and client share one loop here.
+            "admission": {"lag": 5},
+            "http": http,
+        }
+    )
+    runtime = await fenced.start(settings)
     try:
-        await asyncio.to_thread(wait_for_port, port, process=program.process)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        async with (
+            behind_ours(fenced, runtime) as port,
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        ):
             yield client
     finally:
-        program.kill()
+        await fenced.stop()
 
 
-async def test_a_route_serves_its_network_and_limits_count_clients_behind_the_proxy(
-    redis_url: str, tmp_path: Path
-) -> None:
+async def test_a_route_serves_its_network_and_limits_count_clients_behind_the_proxy(redis_url: str) -> None:
     networks = {"office": ["203.0.113.0/24", "2001:db8::/32"]}
-    async with served(redis_url, tmp_path, proxies=["127.0.0.0/8"], networks=networks) as client:
+    async with served(redis_url, proxies=["127.0.0.0/8"], networks=networks) as client:
 
         async def asked(path: str, forwarded: str | None, method: str = "GET") -> httpx.Response:
             headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
@@ -74,19 +69,17 @@ async def test_a_route_serves_its_network_and_limits_count_clients_behind_the_pr
         assert statuses == [200, 200, 200, 200, 429, 429]
 
 
-async def test_without_trusted_proxies_nobody_chooses_an_address(redis_url: str, tmp_path: Path) -> None:
+async def test_without_trusted_proxies_nobody_chooses_an_address(redis_url: str) -> None:
     networks = {"office": ["203.0.113.0/24"]}
-    async with served(redis_url, tmp_path, networks=networks) as client:
+    async with served(redis_url, networks=networks) as client:
         for name in ("x-forwarded-for", "forwarded", "x-real-ip", "x_forwarded_for"):
             answer = await client.get("/api/office", headers={name: "203.0.113.7"})
             assert answer.status_code == 403, name
 
 
-async def test_other_hosts_are_refused_and_health_is_told_to_anybody(redis_url: str, tmp_path: Path) -> None:
+async def test_other_hosts_are_refused_and_health_is_told_to_anybody(redis_url: str) -> None:
     hosts = ["shop.test", "*.shop.test", "[::1]"]
-    async with served(
-        redis_url, tmp_path, hosts=hosts, networks={"office": []}, proxies=["10.0.0.0/8"]
-    ) as client:
+    async with served(redis_url, hosts=hosts, networks={"office": []}, proxies=["10.0.0.0/8"]) as client:
         for host, status in [
             ("shop.test", 200),
             ("SHOP.test:8000", 200),
@@ -104,10 +97,8 @@ async def test_other_hosts_are_refused_and_health_is_told_to_anybody(redis_url: 
         assert (await client.get("/livez", headers={"host": "10.1.2.3"})).status_code == 200
 
 
-async def test_a_listed_site_may_call_with_a_token_and_nobody_with_a_cookie(
-    redis_url: str, tmp_path: Path
-) -> None:
-    async with served(redis_url, tmp_path, origins=[DESK], networks={"office": []}) as client:
+async def test_a_listed_site_may_call_with_a_token_and_nobody_with_a_cookie(redis_url: str) -> None:
+    async with served(redis_url, origins=[DESK], networks={"office": []}) as client:
         ask = {"access-control-request-method": "POST", "access-control-request-headers": "x-bff"}
         answer = await client.options("/api/open", headers={"origin": DESK, **ask})
         assert answer.status_code == 204
@@ -129,15 +120,13 @@ async def test_a_listed_site_may_call_with_a_token_and_nobody_with_a_cookie(
             answer = await client.get("/docs", headers={"origin": origin})
             assert "access-control-allow-origin" not in answer.headers, origin
             assert answer.headers["vary"] == "Origin"
-    async with served(redis_url, tmp_path, networks={"office": []}) as client:
+    async with served(redis_url, networks={"office": []}) as client:
         answer = await client.get("/docs", headers={"origin": DESK})
         assert not {"access-control-allow-origin", "vary"} & set(answer.headers)
 
 
-async def test_every_answer_has_the_security_headers_once_and_data_is_nothing_to_run(
-    redis_url: str, tmp_path: Path
-) -> None:
-    async with served(redis_url, tmp_path, networks={"office": []}) as client:
+async def test_every_answer_has_the_security_headers_once_and_data_is_nothing_to_run(redis_url: str) -> None:
+    async with served(redis_url, networks={"office": []}) as client:
         for path in ("/docs", "/openapi.json", "/nothing", "/livez", "/api/open", "/" + "a" * 9_000):
             answer = await client.get(path)
             headers = answer.headers
