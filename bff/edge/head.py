@@ -38,21 +38,24 @@ def origin_form(target: bytes, host: bytes | None) -> bytes:
     return rest if rest.startswith(b"/") else b"/" + rest
 
 
-def judge(method: bytes, version: str, target: bytes, headers: Headers, *, upgrade: bool) -> bytes:
-    """The target as path and query; raises the Problem that refuses this head.
+def judge(
+    method: bytes, version: str, target: bytes, headers: Headers, *, upgrade: bool
+) -> tuple[bytes, int]:
+    """The target as path and query, and the body's announced length; raises the Problem that refuses this head.
 
     upgrade  the parser takes what follows for another protocol: there must be no body then
     """
     hosts: list[bytes] = []
     codings: list[bytes] = []
-    length = False
+    length = 0
     for name, value in headers:
         if name == b"host":
             hosts.append(value)
         elif name == b"transfer-encoding":
             codings.append(value)
         elif name == b"content-length":
-            length = length or value != b"0"
+            # The parser has taken care that it is a number, and one.
+            length = int(value)
     if version not in ("1.0", "1.1"):
         raise unreadable("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
     if method == b"CONNECT":
@@ -70,4 +73,4 @@ def judge(method: bytes, version: str, target: bytes, headers: Headers, *, upgra
         raise unreadable("A body's Transfer-Encoding is `chunked`, once, and only in HTTP/1.1.")
     if upgrade and (length or codings):
         raise unreadable("A request that asks for another protocol has no body here.")
-    return origin_form(target, hosts[0] if hosts else None)
+    return origin_form(target, hosts[0] if hosts else None), length

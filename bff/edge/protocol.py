@@ -47,7 +47,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._step = 0
         self._head = 0
         self._body = 0
-        self._trailers = 0
+        self._fields = 0
         # Bytes since the parser last said something: of one line or one chunk's head that does not end.
         self._unsaid = 0
         self._said = False
@@ -121,7 +121,7 @@ class HttpProtocol(HttpToolsProtocol):
         cast(dict[str, Any], self.scope)["bff.lost"] = []
         self._phase = "head"
         self._step += 1
-        self._head = self._body = self._trailers = 0
+        self._head = self._body = self._fields = 0
         self._said = True
 
     def on_url(self, url: bytes) -> None:
@@ -139,31 +139,22 @@ class HttpProtocol(HttpToolsProtocol):
         self._head += len(name) + len(value) + 4
         if self._head > self._bounds.head_bytes:
             raise self._because(_too_large(f"They have at most {self._bounds.head_bytes} bytes together."))
-        if self._phase == "body":
-            self._trailers += 1
-        elif len(self.headers) < self._bounds.headers:
-            super().on_header(name, value)
-            return
-        if self._phase == "head" or self._trailers > self._bounds.headers:
+        self._fields += 1
+        if self._fields > self._bounds.headers:
             raise self._because(_too_large(f"There are at most {self._bounds.headers}."))
+        # After the head they are trailers, and the head is in somebody's hands already.
+        if self._phase == "head":
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._said = True
-        upgrade = self.parser.should_upgrade()
+        parser = self.parser
+        method, version = parser.get_method(), parser.get_http_version()
         try:
-            self.url = judge(
-                self.parser.get_method(),
-                self.parser.get_http_version(),
-                self.url,
-                self.headers,
-                upgrade=upgrade,
-            )
+            self.url, length = judge(method, version, self.url, self.headers, upgrade=parser.should_upgrade())
         except Problem as problem:
             raise self._because(problem) from None
-        if any(
-            name == b"content-length" and (len(value) > 18 or int(value) > self._max_body)
-            for name, value in self.headers
-        ):
+        if length > self._max_body:
             raise self._because(self._too_much())
         if len(self.pipeline) >= PIPELINE:
             raise self._because(unreadable(f"At most {PIPELINE} requests may wait on one connection."))

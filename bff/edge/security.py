@@ -22,6 +22,8 @@ _ALWAYS: Pairs = (
 # Seconds; a year, as preload lists want it. Said only where browsers come by https.
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 
+_NAMES = frozenset(name for name, _ in (*_ALWAYS, _HSTS))
+
 
 @lru_cache(maxsize=16)
 def security_headers(public_url: str) -> Pairs:
@@ -31,5 +33,8 @@ def security_headers(public_url: str) -> Pairs:
 
 def secured(headers: list[tuple[bytes, bytes]], public_url: str) -> list[tuple[bytes, bytes]]:
     """The headers with those that are missing."""
+    pairs = security_headers(public_url)
     own = {name for name, _ in headers}
-    return [*headers, *(pair for pair in security_headers(public_url) if pair[0] not in own)]
+    if _NAMES.isdisjoint(own):
+        return [*headers, *pairs]
+    return [*headers, *(pair for pair in pairs if pair[0] not in own)]

@@ -12,7 +12,7 @@ HOST = (b"host", b"shop.test:8000")
 
 
 def target(raw: bytes, *headers: tuple[bytes, bytes], version: str = "1.1", upgrade: bool = False) -> bytes:
-    return judge(b"GET", version, raw, list(headers) or [HOST], upgrade=upgrade)
+    return judge(b"GET", version, raw, list(headers) or [HOST], upgrade=upgrade)[0]
 
 
 @pytest.mark.parametrize(
