@@ -27,7 +27,7 @@ class Html:
             media_type="text/html",
             headers={"content-security-policy": CSP, "cache-control": "no-cache"},
         )
-        await response(scope, receive, send)
+        await response(_whole(scope), receive, send)
 
 
 def assets(folder: Path) -> ASGIApp:
@@ -51,6 +51,12 @@ def assets(folder: Path) -> ASGIApp:
                 ]
             await send(message)
 
-        await files(scope, receive, send_marked)
+        await files(_whole(scope), receive, send_marked)
 
     return serve
+
+
+def _whole(scope: Scope) -> Scope:
+    """The request without its Range: a page's files are small, and Starlette refuses ranges in plain text. A server may
+    pass a Range over (RFC 9110 section 14.2)."""
+    return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"range"]}

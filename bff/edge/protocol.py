@@ -52,6 +52,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._unsaid = 0
         self._said = False
         self._why: Problem | None = None
+        self._later: Problem | None = None
         self._deaf = False
         self._running: RequestResponseCycle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -221,6 +222,14 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
         self.on_response_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._later is not None and self._running is not None and self._running.response_complete:
+            later, self._later = self._later, None
+            if not self.transport.is_closing():
+                self._unset_keepalive_if_required()
+                self._end(later)
+
     def _because(self, problem: Problem) -> Exception:
         """What a callback raises: the parser stops, and tells only that there was something."""
         self._why = problem
@@ -238,7 +247,7 @@ class HttpProtocol(HttpToolsProtocol):
             own = None
         before = self.pipeline[0][0] if self.pipeline else self._running
         if before is not None and before is not own and not before.response_complete:
-            before.keep_alive = False
+            self._later = problem
             return
         if own is not None and own.response_started:
             # Its answer has begun or is over: another one would be taken for the next request's.

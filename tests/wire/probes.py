@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .gateway import bearer
 
@@ -183,6 +183,8 @@ def addresses() -> list[Probe]:
         *(one(name, get(path), 404) for name, path in elsewhere),
         one("a fragment", get("/api/required/ok#x"), 400),
         one("raw UTF-8", get("/api/required/\xc3\xa4"), 400),
+        one("a range that there is not", get("/assets/upstream.py", "range: bytes=9999999-"), 200),
+        one("a range that is none", get("/", "range: bytes=x"), 200),
         one("no host", get(host=None), 400),
         one("two hosts", get("/api/required/ok", "host: y"), 400),
         one("two equal hosts", get("/api/required/ok", "host: x"), 400),
@@ -231,11 +233,14 @@ def rows() -> list[Probe]:
     )
     upgrade = "connection: upgrade"
     return [
-        one("garbage after a request", ok + b"garbage\r\n\r\n", 200, asked=out),
-        one("a second without a host", ok + get(host=None), 200, asked=out),
+        one("garbage after a request", ok + b"garbage\r\n\r\n", 200, 400, asked=out),
+        one("a second without a host", ok + get(host=None), 200, 400, asked=out),
+        one("a second that is too long", ok + get("/" + "a" * 9_000), 200, 414, asked=out),
+        one("a third with a bad body", ok * 2 + post(TE) + b"zz\r\n", 200, 200, 400, asked=out * 2),
+        one("50 in a row", ok * 50, *[200] * 33, 400, asked=out * 33),
         one("a second after the last", get() + SMUGGLED, 200, asked=out),
         one("a request in a body", post(f"content-length: {len(SMUGGLED)}") + SMUGGLED, 422),
-        one("a rest after a body", post(CL, close=False) + WISH + b"x" + SMUGGLED, 200, asked=out),
+        one("a rest after a body", post(CL, close=False) + WISH + b"x" + SMUGGLED, 200, 400, asked=out),
         one("31 in a row", ok * 31 + get(), *[200] * 32, asked=out * 32),
         one("h2c", get("/api/required/ok", *h2c, upgrade, close=False) + SMUGGLED, 200, asked=out),
         one("a WebSocket", get("/api/required/ok", *socket, upgrade, close=False), 200, asked=out),
@@ -258,6 +263,13 @@ def slow() -> list[Probe]:
         Probe("a second head that does not end", (get(close=False) + get()[:-2],), (200, 408), OK),
         Probe("rest after a request", (get(close=False),), (200,), OK),
     ]
+
+
+def in_pieces(probe: Probe, size: int) -> Probe:
+    """The same bytes, a few at a time."""
+    whole = b"".join(probe.sends)
+    pieces = tuple(whole[start : start + size] for start in range(0, len(whole), size))
+    return replace(probe, name=f"{probe.name}, {size} bytes at a time", sends=pieces, pause=0.001)
 
 
 async def play(port: int, probe: Probe, seconds: float = 20.0) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import pytest
 from . import probes
 from .gateway import running
 from .ours import behind_ours
-from .probes import Probe, get, play
+from .probes import Probe, get, in_pieces, play
 from .test_gateway_serve import Served, serve
 
 QUICK = {
@@ -31,7 +31,7 @@ async def mistakes(served: Served, table: list[Probe]) -> list[str]:
         served.upstream.asked.clear()
         try:
             answers: object = await play(served.port, probe)
-        except (AssertionError, TimeoutError) as error:
+        except (AssertionError, TimeoutError, ConnectionError) as error:
             answers = repr(error)
         asked = tuple(one.path for one in served.upstream.asked)
         if answers != probe.answers or asked != probe.asked:
@@ -54,7 +54,12 @@ async def test_each_hostile_request_gets_its_answer_and_reaches_no_upstream_in_t
     assert not any(status >= 500 for probe in table for status in probe.answers)
     async with serve(redis_url, tmp_path, **QUICK) as served:
         assert await mistakes(served, table) == []
-        # What it was asked is what was meant: one header of a name, and no name of the client's choosing.
+        # Where the network cuts the bytes must not matter.
+        # (What is sent after an announced end may meet a closed connection, though.)
+        ended = ("a second after the last", "h2c")
+        rows = [one for one in (*probes.framing(), *probes.rows()) if one.name not in ended]
+        short = [one for one in rows if sum(map(len, one.sends)) < 2_000]
+        assert await mistakes(served, [in_pieces(one, 7 + n % 60) for n, one in enumerate(short)]) == []
         assert "Traceback" not in served.said()
 
 
