@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from ..calls import DeclarationError
 from ..edge import internal
+from ..edge.addresses import no_network
 from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
 from ..edge.lanes import trust
@@ -36,6 +37,10 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
                 f"BFF_UPSTREAMS__{service.upper()}: this gateway has no such upstream; it has "
                 + (", ".join(sorted(known)) or "none")
             )
+    routes: list[View | Command] = [*gateway.views.values(), *gateway.commands.values()]
+    found += [
+        no_network(route) for route in routes if route.network and route.network not in settings.http.networks
+    ]
     found += _calls(gateway)
     for service, one in settings.upstreams.items():
         found += _limits(service, one, _longest(gateway, service))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
 from ..edge.settings_upstream import UpstreamSettings
 from .reading import Step, passes_whole, steps
@@ -18,10 +19,10 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
     known = upstreams or {}
     lines: list[str] = []
     for view in gateway.views.values():
-        lines.append(_head("GET", view.path, "public" if view.public else "login", view.deadline, view.limit))
+        lines.append(_head("GET", view, "public" if view.public else "login"))
         lines += _calls(view.function, view.deadline, known, derived=False)
     for command in gateway.commands.values():
-        lines.append(_head("POST", command.path, "login", command.deadline, command.limit))
+        lines.append(_head("POST", command, "login"))
         if command.starts is not None:
             lines.append(f"        saga      {command.starts.name}")
         if command.changes:
@@ -36,8 +37,10 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
     return "\n".join(lines)
 
 
-def _head(method: str, path: str, who: str, deadline: float, limit: str | None) -> str:
-    return f"{method:<5} {path:<42} {who:<7} deadline {deadline:g} s  limit {limit or 'default'}"
+def _head(method: str, route: View | Command, who: str) -> str:
+    only = f"  only from {route.network}" if route.network else ""
+    limits = f"deadline {route.deadline:g} s  limit {route.limit or 'default'}{only}"
+    return f"{method:<5} {route.path:<42} {who:<7} {limits}"
 
 
 def _calls(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from .._version import __version__
+from ..calls import DeclarationError
 from . import asyncapi, docs, openapi
 from .commands import CommandRoute
+from .declared import Command, View
 from .events import LIMIT as EVENTS_LIMIT
 from .events import ROUTE as EVENTS
 from .events import EventsRoute
@@ -16,6 +19,7 @@ from .health import Health
 from .invalidate import ROUTE as CHANGES
 from .invalidate import ChangesRoute
 from .metrics import MetricsRoute
+from .networks import Fence, networks_of
 from .own import Bytes, Limited, LiveRoute, SagaRoute, SnapshotRoute
 from .page import Html, assets
 from .routes import in_order
@@ -39,15 +43,30 @@ def inside(runtime: Runtime) -> list[BaseRoute]:
     return routes
 
 
+def _fenced(app: ASGIApp, route: View | Command, runtime: Runtime) -> ASGIApp:
+    if route.network is None:
+        return app
+    known = runtime.settings.http.networks
+    if route.network not in known:
+        raise DeclarationError(no_network(route))
+    return Fence(app, route.path, networks_of(known[route.network]))
+
+
+def no_network(route: View | Command) -> str:
+    """What to do about a network that a route names and no setting explains."""
+    return f'{route.path}: set BFF_HTTP__NETWORKS__{str(route.network).upper()}, for example ["10.0.0.0/8"]'
+
+
 def addresses(runtime: Runtime, sign_in: SignIn | None) -> list[BaseRoute]:
     """What the public port answers. sign_in: None where browsers cannot sign in."""
     gateway, health = runtime.gateway, Health(runtime)
     routes: list[BaseRoute] = [
-        Route(path, Screen(gateway.views[path], runtime), methods=["GET"]) for path in in_order(gateway.views)
+        Route(path, _fenced(Screen(view, runtime), view, runtime), methods=["GET"])
+        for path, view in ((path, gateway.views[path]) for path in in_order(gateway.views))
     ]
     routes += [
-        Route(path, CommandRoute(gateway.commands[path], runtime), methods=["POST"])
-        for path in in_order(gateway.commands)
+        Route(path, _fenced(CommandRoute(command, runtime), command, runtime), methods=["POST"])
+        for path, command in ((path, gateway.commands[path]) for path in in_order(gateway.commands))
     ]
     routes += [
         Route("/bff/live", LiveRoute(runtime), methods=["GET"]),
@@ -56,7 +75,7 @@ def addresses(runtime: Runtime, sign_in: SignIn | None) -> list[BaseRoute]:
         Route("/livez", health.livez),
         Route("/readyz", health.readyz),
     ]
-    document = openapi.document(gateway, __version__)
+    document = openapi.document(gateway, __version__, runtime.settings)
     routes += [
         Route("/openapi.json", Bytes.json(document), methods=["GET"]),
         Route("/asyncapi.json", Bytes.json(asyncapi.document(gateway, __version__)), methods=["GET"]),

@@ -21,8 +21,8 @@ from ..policies import admission as policies
 from ..policies.admission import AdmissionRule
 from ..policies.facts import Observer, Shed, ignore
 from . import telemetry
-from .envelope import SECURITY
 from .problem import Problem
+from .security import security_headers
 from .settings import AdmissionSettings
 
 log = logging.getLogger("bff.edge")
@@ -107,7 +107,7 @@ class Admission:
         self._body = body
         headers = problem.response_headers() | {"content-length": str(len(body))}
         self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        self._headers += SECURITY
+        self._headers += security_headers(public_url)
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in self._headers)
         self._head = b"HTTP/1.1 503 Service Unavailable\r\n" + lines
 

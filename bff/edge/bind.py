@@ -1,8 +1,9 @@
 """From a request to a function's arguments, by the function's own signature.
 
 A parameter named in the path comes from the path, one annotated with a pydantic model is the JSON body, `Principal`
-is the caller, everything else is the query. What does not fit is told with a pointer for each mistake; nothing is
-silently dropped or coerced beyond what pydantic does for the declared type.
+is the caller, everything else is the query. What does not fit is told with a pointer for each mistake. A query is text
+and is read as its declared types; JSON has types of its own, so a body is held to them: `"1"` and `true` are no number.
+A parameter that is given twice and is no list is refused: which of the two was meant cannot be known.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
@@ -43,17 +44,14 @@ class Binding:
         """Keyword arguments for the function; raises Problem 422 with pointers."""
         errors: list[dict[str, str]] = []
         values: dict[str, Any] = {}
-        if any(one in (".", "..") for one in path.values()):
-            # As a segment of an upstream's path it would name another resource; here it names none.
-            raise Problem(404, "not-found", "Look at /docs for the addresses there are.")
         if self.path is not None:
             values |= _validate(self.path, dict(path), "path", errors)
         if self.query is not None:
-            values |= _validate(self.query, self._query(query), "query", errors)
+            values |= _validate(self.query, self._query(query, errors), "query", errors)
         if self.body is not None:
             name, model = self.body
             try:
-                values[name] = TypeAdapter(model).validate_json(body or b"")
+                values[name] = TypeAdapter(model).validate_json(body or b"", strict=True)
             except ValidationError as error:
                 errors += _pointers(error, "body")
         if errors:
@@ -64,17 +62,21 @@ class Binding:
             values[self.who] = principal
         return values
 
-    def _query(self, raw: bytes) -> dict[str, Any]:
+    def _query(self, raw: bytes, errors: list[dict[str, str]]) -> dict[str, Any]:
         given: dict[str, Any] = {}
         try:
-            pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY)
+            pairs = parse_qsl(
+                raw.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_QUERY, errors="strict"
+            )
         except ValueError:
             raise Problem(
-                400, "invalid-request", f"The query has more than {MAX_QUERY} parameters."
+                400, "invalid-request", f"The query is not UTF-8, or has more than {MAX_QUERY} parameters."
             ) from None
         for name, value in pairs:
             if name in self.lists:
                 given.setdefault(name, []).append(value)
+            elif name in given:
+                errors.append({"pointer": _pointer([name]), "in": "query", "detail": "It is given twice."})
             else:
                 given[name] = value
         return given
@@ -169,6 +171,9 @@ def _pointers(error: ValidationError, where: str) -> list[dict[str, str]]:
     """RFC 6901 pointers. The values themselves are left out: they may be secrets."""
     found = []
     for one in error.errors(include_input=False, include_url=False, include_context=False)[:50]:
-        steps = [str(step).replace("~", "~0").replace("/", "~1") for step in one["loc"]]
-        found.append({"pointer": "".join(f"/{step}" for step in steps), "in": where, "detail": one["msg"]})
+        found.append({"pointer": _pointer(one["loc"]), "in": where, "detail": one["msg"]})
     return found
+
+
+def _pointer(steps: Iterable[str | int]) -> str:
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)

@@ -8,13 +8,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from .problem import Problem
-
-# Seconds for the whole body: a page's command is a few kilobytes.
-PATIENCE = 10.0
+from .settings import Settings
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises Problem 413 over `limit` bytes, 408 when it does not come in time."""
+async def read_body(scope: Scope, receive: Receive, settings: Settings) -> bytes:
+    """The whole body. Raises Problem 413 over `max_body` bytes, 408 when it does not come in `http.body_timeout`."""
+    limit, seconds = settings.max_body, settings.http.body_timeout
     too_large = Problem(413, "body-too-large", f"At most {limit} bytes are taken here.")
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limit:
@@ -22,7 +21,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(seconds):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -35,4 +34,9 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
                 if not message.get("more_body", False):
                     return b"".join(chunks)
     except TimeoutError:
-        raise Problem(408, "invalid-request", f"The body did not arrive within {PATIENCE:g} s.") from None
+        raise Problem(
+            408,
+            "too-slow",
+            f"The body did not arrive within {seconds:g} s.",
+            headers={"connection": "close"},
+        ) from None

@@ -55,7 +55,7 @@ class CommandRoute:
             raise unauthenticated()
         csrf.check(scope, principal, runtime.settings.public_url)
         key = idempotency_key(scope)
-        body = await read_body(scope, receive, runtime.settings.max_body)
+        body = await read_body(scope, receive, runtime.settings)
         if command.binding.body is not None:
             _require_json(scope)
         arguments = command.binding.arguments(scope["path_params"], scope["query_string"], body, principal)

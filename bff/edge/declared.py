@@ -63,7 +63,7 @@ class ValueType:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A screen: GET path → one JSON answer made of upstream parts."""
+    """A screen: GET path → one JSON answer made of upstream parts. network: the only one it is served to."""
 
     path: str
     function: Function
@@ -71,6 +71,7 @@ class View:
     public: bool
     deadline: float
     limit: str | None
+    network: str | None = None
 
     @property
     def name(self) -> str:
@@ -80,7 +81,8 @@ class View:
 @dataclass(frozen=True, slots=True)
 class Command:
     """A guarded write: POST path with an Idempotency-Key. safe: its upstreams honour idempotency keys, so that an
-    unknown outcome may be tried again under the same key. changes: tags of what its caller sees that it changes."""
+    unknown outcome may be tried again under the same key. changes: tags of what its caller sees that it changes.
+    network: the only one it is served to."""
 
     path: str
     function: Function
@@ -90,6 +92,7 @@ class Command:
     starts: SagaType | None
     safe: bool
     changes: tuple[str, ...] = ()
+    network: str | None = None
 
     @property
     def name(self) -> str:

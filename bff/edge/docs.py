@@ -55,11 +55,11 @@ def overview(document: dict[str, Any]) -> bytes:
     ]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            parts.append(_operation(path, method, operation))
+            parts.append(_operation(path, method, operation, document["components"]["responses"]))
     return _page(f"{title} – docs", "".join(parts), "docs/")
 
 
-def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
+def _operation(path: str, method: str, operation: dict[str, Any], shared: dict[str, Any]) -> str:
     login = "login" if operation.get("security") else "public"
     rows = [
         f"<details><summary><span class=method>{method.upper()}</span> <code>{escape(path)}</code> "
@@ -73,7 +73,8 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
         )
     if "requestBody" in operation:
         rows.append("<p>Body</p>" + _json(operation["requestBody"]["content"]))
-    for status, response in operation.get("responses", {}).items():
+    for status, response in operation["responses"].items():
+        response = shared.get(response.get("$ref", "").rpartition("/")[2], response)
         rows.append(f"<p><strong>{escape(status)}</strong> {escape(response['description'])}</p>")
         if status.startswith("2") and "content" in response:
             rows.append(_json(response["content"]))

@@ -19,29 +19,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..stores.link import StoreUnavailable
 from . import telemetry
 from .problem import Problem
+from .security import Pairs, secured
 
 access = logging.getLogger("bff.access")
 log = logging.getLogger("bff.edge")
-
-# On every answer; a page adds its own Content-Security-Policy (page.py).
-SECURITY: list[tuple[bytes, bytes]] = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"strict-origin-when-cross-origin"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"x-frame-options", b"DENY"),
-]
-
 
 Answered = Callable[[str, str | None, int, float], None]
 
 
 class Envelope:
     """app: everything else; public_url: makes a problem's `type` an address that can be opened; answered: told method,
-    route as declared, status (499: the client left before there was one) and seconds of each request."""
+    route as declared, status (499: the client left before there was one) and seconds of each request; marks: headers
+    that every answer to a request gets."""
 
     def __init__(
-        self, app: ASGIApp, tracer: Tracer, public_url: str, answered: Answered | None = None
+        self,
+        app: ASGIApp,
+        tracer: Tracer,
+        public_url: str,
+        answered: Answered | None = None,
+        marks: Callable[[Scope], Pairs] = lambda scope: (),
     ) -> None:
+        self._marks = marks
         self._answered = answered
         self._app = app
         self._tracer = tracer
@@ -78,7 +77,7 @@ class Envelope:
                     "a correlation id that is not a UUID was replaced", extra={"fields": {"was": inbound}}
                 )
             scope["bff.send"] = send
-            answer = _Answer(send, correlation)
+            answer = _Answer(send, correlation, self._public_url, self._marks(scope))
             try:
                 await self._app(scope, receive, answer.send)
             except ClientDisconnect:
@@ -147,15 +146,17 @@ class Envelope:
 class _Answer:
     """Sends on, remembers the status, and adds the headers every answer has."""
 
-    def __init__(self, send: Send, correlation: str) -> None:
+    def __init__(self, send: Send, correlation: str, public_url: str, marks: Pairs) -> None:
         self._send = send
-        self._extra = [(b"x-correlation-id", correlation.encode()), *SECURITY]
+        self._marks: Pairs = ((b"x-correlation-id", correlation.encode()), *marks)
+        self._public_url = public_url
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self._extra]
+            headers = secured(list(message.get("headers", ())), self._public_url)
+            message["headers"] = [*headers, *self._marks]
         await self._send(message)
 
 

@@ -41,7 +41,7 @@ class EventsRoute:
             await send_empty(send, _consent(headers))
             return
         runtime = self._runtime
-        body = await read_body(scope, receive, runtime.settings.max_body)
+        body = await read_body(scope, receive, runtime.settings)
         source = scope["path_params"]["source"]
         id, _ = self._senders.verified(source, headers, signed_part(headers, body))
         try:

@@ -76,9 +76,18 @@ class Gateway:
     # ---- declaring -------------------------------------------------------------------------------------------
 
     def view(
-        self, path: str, *, public: bool = False, deadline: float | None = None, limit: str | None = None
+        self,
+        path: str,
+        *,
+        public: bool = False,
+        deadline: float | None = None,
+        limit: str | None = None,
+        network: str | None = None,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-        """A screen at GET `path`. Login is required unless `public`; `limit` is in slowapi's grammar."""
+        """A screen at GET `path`. Login is required unless `public`; `limit` is in slowapi's grammar.
+
+        network  a name from the setting `http.networks`: clients elsewhere get 403; default: everywhere
+        """
 
         def declare(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             with declaring():
@@ -87,7 +96,9 @@ class Gateway:
                 bound = binding(function, path, what, body=False)
                 if bound.who and not bound.who_optional and public:
                     raise DeclarationError(f"{what}: public, so annotate {bound.who} as `Principal | None`")
-                self.views[path] = View(path, function, bound, public, deadline or self.deadline, limit)
+                self.views[path] = View(
+                    path, function, bound, public, deadline or self.deadline, limit, network
+                )
             return function
 
         return declare
@@ -101,6 +112,7 @@ class Gateway:
         limit: str | None = None,
         safe: bool = True,
         changes: tuple[str, ...] = (),
+        network: str | None = None,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
         """A guarded write at POST `path`, carried out once per Idempotency-Key.
 
@@ -109,6 +121,7 @@ class Gateway:
                 that an unknown outcome is reported instead of tried again
         changes tags (`Call.tagged`) of what it changes, such as ``orders`` or ``order/{id}`` with a parameter of the
                 path: kept answers that show it are not served to its caller any more, on any gateway
+        network as a view has it
         """
 
         def declare(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
@@ -125,7 +138,7 @@ class Gateway:
                             f"{what}: it starts a saga, so it must return a SagaStatus model"
                         )
                 self.commands[path] = Command(
-                    path, function, bound, deadline or self.deadline, limit, starts, safe, changes
+                    path, function, bound, deadline or self.deadline, limit, starts, safe, changes, network
                 )
             return function
 

@@ -59,7 +59,7 @@ class ChangesRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime = self._runtime
-        body = await read_body(scope, receive, runtime.settings.max_body)
+        body = await read_body(scope, receive, runtime.settings)
         source = scope["path_params"]["source"]
         id, settings = self._senders.verified(source, headers_of(scope), body)
         tags = tags_in(body, settings)

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
+from .answers import components, refusals
 from .declared import Command, View
-from .problem import MEDIA_TYPE
+from .openapi_own import SECURITY, own_paths
 from .schemas import PROBLEM, SAGA_STARTED, Schema
+from .settings import Settings
 
 if TYPE_CHECKING:
     from .gateway import Gateway
 
 REF = "#/components/schemas/{model}"
 
-_SECURITY: list[Schema] = [{"bearer": []}, {"session": []}]
+# As `idempotency_key` has it: a bare token, or a string in quotes.
+_KEY = r'^(?:[!#-+\-.-~]{1,255}|"(?:[ !#-\[\]-~]|\\["\\]){1,253}")$'
 
 
-def document(gateway: Gateway, version: str) -> Schema:
-    """The whole document."""
+def document(gateway: Gateway, version: str, settings: Settings | None = None) -> Schema:
+    """The whole document. settings: decide which of the gateway's own addresses there are."""
     models = [(adapter, mode) for route in _routes(gateway) for adapter, mode in _models(route)]
     models += [(saga.model, "serialization") for saga in gateway.sagas.values()]
     models += [(value.model, "serialization") for value in gateway.values.values()]
@@ -31,7 +34,9 @@ def document(gateway: Gateway, version: str) -> Schema:
         paths.setdefault(view.path, {})["get"] = _view(view, schemas)
     for command in gateway.commands.values():
         paths.setdefault(command.path, {})["post"] = _command(command, schemas)
-    paths |= _own_paths(gateway, schemas)
+    sagas = [schemas.of(saga.model, "serialization") for saga in gateway.sagas.values()]
+    for path, operations in own_paths(gateway, settings or Settings(), sagas).items():
+        paths[path] = operations | paths.get(path, {})
     _name_apart(paths)
     return {
         "openapi": "3.1.0",
@@ -39,6 +44,7 @@ def document(gateway: Gateway, version: str) -> Schema:
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": schemas.definitions | {"Problem": PROBLEM, "SagaStarted": SAGA_STARTED},
+            "responses": components(),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "session": {"type": "apiKey", "in": "cookie", "name": "__Host-bff"},
@@ -113,25 +119,6 @@ def _parameters(route: View | Command, schemas: _Schemas) -> list[Schema]:
     return found
 
 
-def _problems(*statuses: int) -> Schema:
-    words = {
-        400: "The request cannot be read, or a command has no Idempotency-Key",
-        401: "Nobody is signed in, or the token cannot be accepted",
-        403: "Not allowed",
-        404: "There is no such thing, or it is somebody else's",
-        409: "In flight, or refused by the service",
-        413: "The body is too large",
-        415: "Not JSON",
-        422: "The input does not fit, or the key was used for another request",
-        429: "Too many requests",
-        502: "A service failed, could not be reached, or gave an unusable answer",
-        503: "A service or the gateway is not available for a moment",
-        504: "A service did not answer in time",
-    }
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {str(status): {"description": words[status], "content": content} for status in statuses}
-
-
 def _describe(route: View | Command, schemas: _Schemas) -> Schema:
     text = inspect.getdoc(route.function) or ""
     summary, _, rest = text.partition("\n\n")
@@ -154,23 +141,25 @@ def _view(view: View, schemas: _Schemas) -> Schema:
             },
             "content": {"application/json": {"schema": schemas.of(view.binding.returns, "serialization")}},
         },
-        **_problems(*(() if view.public else (401,)), 400, 404, 422, 429, 502, 503, 504),
+        **refusals(
+            *(() if view.public else (401,)), *((403,) if view.network else ()), 404, 409, 422, 429, 502, 504
+        ),
     }
     if not view.public:
-        operation["security"] = _SECURITY
+        operation["security"] = SECURITY
     return operation
 
 
 def _command(command: Command, schemas: _Schemas) -> Schema:
     operation = _describe(command, schemas)
-    operation["security"] = _SECURITY
+    operation["security"] = SECURITY
     operation.setdefault("parameters", []).append(
         {
             "name": "Idempotency-Key",
             "in": "header",
             "required": True,
             "description": "A value of your own for each new command; the same one again for the same command.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            "schema": {"type": "string", "pattern": _KEY},
         }
     )
     if command.binding.body is not None:
@@ -195,87 +184,5 @@ def _command(command: Command, schemas: _Schemas) -> Schema:
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/SagaStarted"}}},
             }
         }
-    operation["responses"] = done | _problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504)
+    operation["responses"] = done | refusals(401, 403, 404, 409, 415, 422, 429, 502, 504)
     return operation
-
-
-def _own_paths(gateway: Gateway, schemas: _Schemas) -> dict[str, Schema]:
-    sagas = [schemas.of(saga.model, "serialization") for saga in gateway.sagas.values()]
-    text = {"schema": {"type": "string"}}
-    values = {
-        "name": "value",
-        "in": "query",
-        "required": False,
-        "schema": {"type": "array", "items": {"type": "string"}},
-        "description": "Live values to follow: " + (", ".join(sorted(gateway.values)) or "none are declared"),
-    }
-    return {
-        "/bff/sagas/{type}/{id}": {
-            "get": {
-                "operationId": "bff_saga",
-                "summary": "Where one of your sagas stands",
-                "security": _SECURITY,
-                "parameters": [
-                    {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-                    for name in ("type", "id")
-                ],
-                "responses": {
-                    "200": {
-                        "description": "The saga",
-                        "content": {"application/json": {"schema": {"anyOf": sagas} if sagas else {}}},
-                    },
-                    **_problems(401, 404, 429, 503),
-                },
-            }
-        },
-        "/bff/live": {
-            "get": {
-                "operationId": "bff_live",
-                "summary": "Everything you may see, as it happens (an event stream)",
-                "security": _SECURITY,
-                "parameters": [
-                    {"name": "after", "in": "query", "required": False, "schema": {"type": "string"}},
-                    {
-                        "name": "Last-Event-ID",
-                        "in": "header",
-                        "required": False,
-                        "schema": {"type": "string"},
-                    },
-                    values,
-                ],
-                "responses": {
-                    "200": {"description": "Events", "content": {"text/event-stream": text}},
-                    **_problems(400, 401, 403),
-                },
-            }
-        },
-        "/bff/live/snapshot": {
-            "get": {
-                "operationId": "bff_snapshot",
-                "summary": "The same state once, for those who poll",
-                "security": _SECURITY,
-                "parameters": [values],
-                "responses": {
-                    "200": {
-                        "description": "The state",
-                        "content": {"application/json": {"schema": {"type": "object"}}},
-                    },
-                    **_problems(401, 503),
-                },
-            }
-        },
-        "/bff/user": {
-            "get": {
-                "operationId": "bff_user",
-                "summary": "Who is signed in",
-                "security": _SECURITY,
-                "responses": {
-                    "200": {
-                        "description": "Claims",
-                        "content": {"application/json": {"schema": {"type": "object"}}},
-                    },
-                    **_problems(401, 503),
-                },
-            }
-        },
-    }

@@ -27,7 +27,7 @@ class Html:
             media_type="text/html",
             headers={"content-security-policy": CSP, "cache-control": "no-cache"},
         )
-        await response(scope, receive, send)
+        await response(_whole(scope), receive, send)
 
 
 def assets(folder: Path) -> ASGIApp:
@@ -43,9 +43,20 @@ def assets(folder: Path) -> ASGIApp:
 
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"cache-control", b"no-cache")]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"cache-control", b"no-cache"),
+                    # A worker's script and a drawing that is opened by itself are held to the page's policy.
+                    (b"content-security-policy", CSP.encode()),
+                ]
             await send(message)
 
-        await files(scope, receive, send_marked)
+        await files(_whole(scope), receive, send_marked)
 
     return serve
+
+
+def _whole(scope: Scope) -> Scope:
+    """The request without its Range: a page's files are small, and Starlette refuses ranges in plain text. A server may
+    pass a Range over (RFC 9110 section 14.2)."""
+    return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"range"]}

@@ -1,12 +1,18 @@
-"""Which endpoint an address belongs to. Nothing is answered here: 404 and 405 are raised, and written in one place."""
+"""Which endpoint an address belongs to. Nothing is answered here: 404 and 405 are raised, and written in one place.
+
+A path that is not written in its one form (canonical.py) is none of ours, whatever it might be decoded to.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import Receive, Scope, Send
+
+from .canonical import canonical
 
 
 def in_order(paths: Iterable[str]) -> list[str]:
@@ -22,6 +28,8 @@ class Routes:
         self._owner = owner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not canonical(scope.get("raw_path") or quote(scope["path"]).encode()):
+            raise HTTPException(404)
         scope["app"] = self._owner
         asked = dict(scope)
         try:

@@ -48,6 +48,7 @@ from .problem import Problem
 from .reads import Reads
 from .routes import Routes
 from .settings import Settings
+from .trust import Trust
 from .watch import with_log
 
 if TYPE_CHECKING:
@@ -117,9 +118,8 @@ class Runtime:
         self._verifier = TokenVerifier(settings.issuers, self._fetch)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
         self.authenticate = Authenticator(self._verifier, self._sessions)
-        inner = Envelope(
-            Routes(addresses(self, self._sign_in), self), tracer, settings.public_url, self.metrics.answered
-        )
+        trust = Trust(Routes(addresses(self, self._sign_in), self), settings.http)
+        inner = Envelope(trust, tracer, settings.public_url, self.metrics.answered, trust.marks)
         page = gateway.page
         files = tuple(f"{prefix}/" for prefix in page.folders) if page is not None else ()
         self.admission = Admission(inner, settings.admission, settings.public_url, files, observe)

@@ -1,4 +1,4 @@
-"""The JSON schemas of what every gateway answers: a problem, and a command that began a saga."""
+"""The JSON schemas of what every gateway answers: a problem, a command that began a saga, the state, a person."""
 
 from __future__ import annotations
 
@@ -52,5 +52,47 @@ SAGA_STARTED: Schema = {
             },
         },
         "cursor": {"type": "string", "description": "Journal position of the saga's newest event."},
+    },
+}
+SNAPSHOT: Schema = {
+    "type": "object",
+    "required": ["cursor", "sagas", "values"],
+    "properties": {
+        "cursor": {"type": "string"},
+        "sagas": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["id", "type", "status", "version", "at"],
+                "properties": {
+                    "id": {"type": "string"},
+                    "type": {"type": "string"},
+                    "status": {"type": "string"},
+                    "version": {"type": "integer"},
+                    "at": {"type": "string"},
+                },
+            },
+        },
+        "values": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "version", "data", "at"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "version": {"type": "integer"},
+                    "at": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+USER: Schema = {
+    "type": "object",
+    "required": ["iss", "sub", "expires_in"],
+    "properties": {
+        "iss": {"type": "string"},
+        "sub": {"type": "string"},
+        "expires_in": {"type": "integer", "description": "Seconds until the sign-in has to be renewed."},
     },
 }

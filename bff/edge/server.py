@@ -91,19 +91,19 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _config(app: ASGIApp, *, lifespan: str, door: Door | None = None) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Settings, *, door: Door | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=partial(HttpProtocol, door=door),  # type: ignore[arg-type]  # it is called like the class it makes
+        http=partial(HttpProtocol, settings=settings, door=door),  # type: ignore[arg-type]  # it is called like the class it makes
         ws="none",
-        lifespan=lifespan,  # type: ignore[arg-type]  # a literal, passed through
+        lifespan="off",
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=75,
+        timeout_keep_alive=settings.http.keep_alive,
         timeout_graceful_shutdown=GRACE,
         backlog=2048,
     )
@@ -120,8 +120,8 @@ async def run(
     public = listen(settings.host, settings.port)
     admin = listen(settings.host, settings.admin_port)
     runtime = await gateway.start(settings)
-    server = Server(_config(app or gateway, lifespan="off", door=runtime.admission.refusal), runtime, ready)
-    inside = uvicorn.Server(_config(runtime.admin, lifespan="off"))
+    server = Server(_config(app or gateway, settings, door=runtime.admission.refusal), runtime, ready)
+    inside = uvicorn.Server(_config(runtime.admin, settings))
     log.info("serving %s on http://%s:%s", gateway.name, *public.getsockname()[:2])
     # What is alive now lives as long as the process: keep the collector from walking it again and again.
     gc.collect()
@@ -160,5 +160,5 @@ async def _quietly(server: uvicorn.Server, sock: socket.socket) -> None:
 def serve(gateway: Gateway, settings: Settings) -> None:
     """Serve until a signal. Raises DeclarationError when it cannot start."""
     telemetry.log_to_stderr(settings.telemetry.log_level)
-    with asyncio.Runner(loop_factory=_config(gateway, lifespan="off").get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=_config(gateway, settings).get_loop_factory()) as runner:
         runner.run(run(gateway, settings))

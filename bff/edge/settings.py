@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from ..calls import DeclarationError
 from .settings_cache import CacheSettings, WebhookSettings
 from .settings_events import NatsSettings, RabbitMqSettings, SignedSettings
+from .settings_http import HttpSettings
 from .settings_upstream import ExactUrl, InternalSettings, UpstreamSettings, Url
 
 PREFIX = "BFF_"
@@ -146,6 +147,7 @@ class Settings(_Section):
     port: int = Field(8000, ge=0, le=65535)
     admin_port: int = Field(8001, ge=0, le=65535)
     max_body: int = Field(65_536, ge=1_024, le=10_000_000)
+    http: HttpSettings = HttpSettings()
     redis: RedisSettings = RedisSettings()
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
     internal: InternalSettings | None = None

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
-import uvicorn
-
-from bff.edge.protocol import HttpProtocol
 from bff.policies.facts import Attempted, Fact
 
 from .gateway import World, bearer, running
+from .ours import behind_ours
 from .scripted import Gate
 
 
@@ -26,26 +22,8 @@ async def served_by_ours(redis_url: str) -> AsyncIterator[tuple[World, int]]:
     # Another program on the machine may make the loop late: these tests are not about that.
     async with running(redis_url, patience=5.0, admission={"lag": 10.0}) as world:
         runtime = await world.gateway.start()
-        config = uvicorn.Config(
-            world.gateway,
-            http=partial(HttpProtocol, door=runtime.admission.refusal),  # type: ignore[arg-type]
-            lifespan="off",
-            log_level="critical",
-            timeout_graceful_shutdown=1,
-        )
-        config.load()
-        server = uvicorn.Server(config)
-        server.lifespan = config.lifespan_class(config)
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        sock.bind(("127.0.0.1", 0))
-        await server.startup(sockets=[sock])
-        try:
-            yield world, sock.getsockname()[1]
-        finally:
-            for listening in server.servers:
-                listening.close()
-            for connection in list(server.server_state.connections):
-                connection.shutdown()
+        async with behind_ours(world.gateway, runtime) as port:
+            yield world, port
 
 
 async def until(what: object, within: float = 5.0) -> None:

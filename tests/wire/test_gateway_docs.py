@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from bff import Gateway
+from bff.edge.addresses import addresses
 
 from .gateway import declare, keyed, nowhere, running
 
@@ -27,7 +28,27 @@ async def test_the_openapi_document_is_valid_and_has_every_route_as_annotated(re
             *world.gateway.commands,
         }
         assert set(paths["/api/both"]) == {"get", "post"}
-        assert {"/bff/live", "/bff/live/snapshot", "/bff/sagas/{type}/{id}", "/bff/user"} <= set(paths)
+        assert {"/bff/live", "/bff/live/snapshot", "/bff/sagas/{type}/{id}", "/livez", "/docs"} <= set(paths)
+
+
+async def test_the_document_lists_what_is_served_and_nothing_else(redis_url: str) -> None:
+    everything = {
+        "oidc": {"issuer": "https://issuer.test", "client_id": "bff", "client_secret": "secret"},
+        "webhooks": {"cms": {"secret": "a secret of at least 24 letters"}},
+    }
+    for changes in (everything, {}):
+        async with running(redis_url, **changes) as world:
+            runtime = await world.gateway.start()
+            served = set()
+            for route in addresses(runtime, runtime._sign_in):
+                if isinstance(route, Mount):
+                    served.add((f"{route.path}/{{file}}", "get"))
+                elif isinstance(route, Route):
+                    served |= {(route.path, name.lower()) for name in route.methods or ()} - {
+                        (route.path, "head")
+                    }
+            paths = (await world.client.get("/openapi.json")).json()["paths"]
+            assert {(path, method) for path, methods in paths.items() for method in methods} == served
 
 
 async def test_parameters_bodies_and_answers_are_those_of_the_signatures(redis_url: str) -> None:

@@ -89,3 +89,26 @@ def not_async(id: str) -> None:
 def test_mistakes_in_a_signature_are_told_at_declaration(function: object, path: str, why: str) -> None:
     with pytest.raises(DeclarationError, match=why):
         binding(function, path, "command /x", body=True)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("quantity", [b'"2"', b"true", b"2.5", b"null", b"[2]"])
+def test_json_has_types_of_its_own_and_another_one_is_no_number(quantity: bytes) -> None:
+    bound = binding(everything, "/orders/{id}", "test", body=True)
+    with pytest.raises(Problem) as raised:
+        bound.arguments({"id": "1"}, b"", b'{"lines":[{"sku":"x","quantity":%s}]}' % quantity, ADA)
+    assert [one["pointer"] for one in raised.value.errors] == ["/lines/0/quantity"]
+
+
+def test_a_parameter_given_twice_is_pointed_at_unless_it_is_a_list() -> None:
+    bound = binding(everything, "/orders/{id}", "test", body=True)
+    with pytest.raises(Problem) as raised:
+        bound.arguments({"id": "1"}, b"page=1&tag=a&page=2&tag=b", b'{"lines":[]}', ADA)
+    assert [(one["in"], one["pointer"]) for one in raised.value.errors] == [("query", "/page")]
+
+
+@pytest.mark.parametrize("query", [b"tag=%ff", b"page=\xc3\xa4", b"&".join(b"a=1" for _ in range(101))])
+def test_a_query_that_cannot_be_read_is_400(query: bytes) -> None:
+    bound = binding(everything, "/orders/{id}", "test", body=True)
+    with pytest.raises(Problem) as raised:
+        bound.arguments({"id": "1"}, query, b'{"lines":[]}', ADA)
+    assert raised.value.status == 400

@@ -1,0 +1,40 @@
+"""The security headers of every answer (OWASP Secure Headers): what a browser must not do with it.
+
+An answer that sets one of them itself keeps its own: a page has a wider Content-Security-Policy (page.py) than data.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+Pairs = tuple[tuple[bytes, bytes], ...]
+
+_ALWAYS: Pairs = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    # Data and problems are nothing to run or to frame, should a browser be led to show them.
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+# Seconds; a year, as preload lists want it. Said only where browsers come by https.
+_HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+_NAMES = frozenset(name for name, _ in (*_ALWAYS, _HSTS))
+
+
+@lru_cache(maxsize=16)
+def security_headers(public_url: str) -> Pairs:
+    """All of them, for a gateway that browsers reach at this address."""
+    return (*_ALWAYS, _HSTS) if public_url.startswith("https://") else _ALWAYS
+
+
+def secured(headers: list[tuple[bytes, bytes]], public_url: str) -> list[tuple[bytes, bytes]]:
+    """The headers with those that are missing."""
+    pairs = security_headers(public_url)
+    own = {name for name, _ in headers}
+    if _NAMES.isdisjoint(own):
+        return [*headers, *pairs]
+    return [*headers, *(pair for pair in pairs if pair[0] not in own)]

@@ -1,0 +1,68 @@
+"""Settings of the HTTP side: how large, how many and how slow, and whom the gateway believes."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
+_ORIGIN = re.compile(r"https?://[a-z0-9._-]+(:[0-9]{1,5})?")
+
+
+def _network(text: str) -> str:
+    # Strict: 10.1.2.3/8 is more likely a slip than a wish for all of 10.0.0.0/8.
+    return str(ip_network(text))
+
+
+def _host(text: str) -> str:
+    if not _HOST.fullmatch(text.lower()):
+        raise ValueError("a host is a name such as shop.example.org or *.example.org, without a port")
+    return text.lower()
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("an origin is a scheme and a host in lower case, such as https://desk.example.org")
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
+Host = Annotated[str, AfterValidator(_host)]
+Origin = Annotated[str, AfterValidator(_origin)]
+
+
+class HttpSettings(BaseModel):
+    """What `bff serve` takes from a connection (the first eight), and what every gateway believes of a request.
+
+    head_timeout  seconds from a connection's or a further request's first moment to the end of its headers
+    body_timeout  seconds from there to the end of the body
+    keep_alive    seconds a connection may rest between two requests; more than a proxy in front of it keeps one
+    unread        seconds a client may leave an answer unread that does not fit the buffers any more
+    head_bytes    of all headers together; more is answered 431
+    target_bytes  of the address in the request line; more is answered 414
+    headers       how many; more is answered 431
+    connections   open at once in one process; the next one is told 503 and closed
+    proxies       networks of the proxies in front: only their `X-Forwarded-For` is believed
+    hosts         names in `Host` that are served, `*.example.org` for all below one, others are answered 421; empty:
+                  any, since nothing the gateway says is made from that header. Health pages are exempt
+    origins       other sites whose pages may call with a bearer token (CORS); cookies are never taken from them
+    networks      names for networks, which routes declare as the only ones they serve (`network="office"`)
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    head_timeout: float = Field(5.0, gt=0, le=60)
+    body_timeout: float = Field(7.0, gt=0, le=300)
+    keep_alive: int = Field(75, ge=1, le=3600)
+    unread: float = Field(30.0, gt=0, le=300)
+    head_bytes: int = Field(32_768, ge=4_096, le=1_048_576)
+    target_bytes: int = Field(8_192, ge=256, le=65_536)
+    headers: int = Field(100, ge=16, le=1_000)
+    connections: int = Field(10_000, ge=1, le=1_000_000)
+    proxies: tuple[Network, ...] = ()
+    hosts: tuple[Host, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    networks: dict[str, tuple[Network, ...]] = Field(default_factory=dict)

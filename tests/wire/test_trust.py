@@ -1,0 +1,159 @@
+"""Whom a gateway believes: proxies, hosts, other sites' pages, networks; and the headers that every answer has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from bff import DeclarationError, Gateway
+from bff.cli.check import mistakes
+from bff.edge.settings import Settings
+
+from .fenced import fenced
+from .ours import behind_ours
+
+DESK = "https://desk.test"
+
+
+@asynccontextmanager
+async def served(redis_url: str, **http: object) -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings.model_validate(
+        {
+            "redis": {"url": redis_url},
+            "issuers": [{"issuer": "https://issuer.test", "audience": "shop"}],
+            "public_url": "https://shop.test",
+            # Server and client share one loop here.
+            "admission": {"lag": 5},
+            "http": http,
+        }
+    )
+    runtime = await fenced.start(settings)
+    try:
+        async with (
+            behind_ours(fenced, runtime) as port,
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        ):
+            yield client
+    finally:
+        await fenced.stop()
+
+
+async def test_a_route_serves_its_network_and_limits_count_clients_behind_the_proxy(redis_url: str) -> None:
+    networks = {"office": ["203.0.113.0/24", "2001:db8::/32"]}
+    async with served(redis_url, proxies=["127.0.0.0/8"], networks=networks) as client:
+
+        async def asked(path: str, forwarded: str | None, method: str = "GET") -> httpx.Response:
+            headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
+            return await client.request(method, path, headers=headers)
+
+        for forwarded, status in [
+            ("203.0.113.7", 200),
+            ("6.6.6.6, 203.0.113.7", 200),
+            ("2001:db8::5", 200),
+            ("198.51.100.1", 403),
+            ("203.0.113.7, 198.51.100.1", 403),
+            ("203.0.113.7, nonsense", 403),
+            (None, 403),
+        ]:
+            answer = await asked("/api/office", forwarded)
+            assert answer.status_code == status, forwarded
+        assert answer.json()["code"] == "forbidden"
+        assert (await asked("/api/office", "198.51.100.1", "POST")).status_code == 403
+        assert (await asked("/api/office", "203.0.113.7", "POST")).status_code == 401
+
+        # Two a minute for each client: the proxy is none of them.
+        statuses = [(await asked("/api/open", one)).status_code for one in ("192.0.2.1", "192.0.2.2") * 3]
+        assert statuses == [200, 200, 200, 200, 429, 429]
+
+
+async def test_without_trusted_proxies_nobody_chooses_an_address(redis_url: str) -> None:
+    networks = {"office": ["203.0.113.0/24"]}
+    async with served(redis_url, networks=networks) as client:
+        for name in ("x-forwarded-for", "forwarded", "x-real-ip", "x_forwarded_for"):
+            answer = await client.get("/api/office", headers={name: "203.0.113.7"})
+            assert answer.status_code == 403, name
+
+
+async def test_other_hosts_are_refused_and_health_is_told_to_anybody(redis_url: str) -> None:
+    hosts = ["shop.test", "*.shop.test", "[::1]"]
+    async with served(redis_url, hosts=hosts, networks={"office": []}, proxies=["10.0.0.0/8"]) as client:
+        for host, status in [
+            ("shop.test", 200),
+            ("SHOP.test:8000", 200),
+            ("shop.test.", 200),
+            ("www.shop.test", 200),
+            ("[::1]:80", 200),
+            ("evil.test", 421),
+            ("shop.test.evil.test", 421),
+            ("evilshop.test", 421),
+            ("127.0.0.1", 421),
+        ]:
+            answer = await client.get("/docs", headers={"host": host})
+            assert answer.status_code == status, host
+        assert answer.json()["code"] == "misdirected"
+        assert (await client.get("/livez", headers={"host": "10.1.2.3"})).status_code == 200
+
+
+async def test_a_listed_site_may_call_with_a_token_and_nobody_with_a_cookie(redis_url: str) -> None:
+    async with served(redis_url, origins=[DESK], networks={"office": []}) as client:
+        ask = {"access-control-request-method": "POST", "access-control-request-headers": "x-bff"}
+        answer = await client.options("/api/open", headers={"origin": DESK, **ask})
+        assert answer.status_code == 204
+        assert answer.headers["access-control-allow-origin"] == DESK
+        assert answer.headers["access-control-allow-methods"] == "GET, HEAD, POST"
+        allowed = answer.headers["access-control-allow-headers"].split(", ")
+        assert {"authorization", "idempotency-key"} <= set(allowed)
+        assert "x-bff" not in allowed, "it proves that a write is our own page's"
+        assert "access-control-allow-credentials" not in answer.headers
+
+        for path in ("/api/open", "/nothing", "/bff/live"):
+            answer = await client.get(path, headers={"origin": DESK})
+            assert answer.headers["access-control-allow-origin"] == DESK, path
+            assert "x-correlation-id" in answer.headers["access-control-expose-headers"]
+            assert answer.headers["vary"] == "Origin"
+        for origin in ("https://evil.test", "null", "https://desk.test.evil.test", "http://desk.test"):
+            answer = await client.options("/api/open", headers={"origin": origin, **ask})
+            assert answer.status_code == 405, origin
+            answer = await client.get("/docs", headers={"origin": origin})
+            assert "access-control-allow-origin" not in answer.headers, origin
+            assert answer.headers["vary"] == "Origin"
+    async with served(redis_url, networks={"office": []}) as client:
+        answer = await client.get("/docs", headers={"origin": DESK})
+        assert not {"access-control-allow-origin", "vary"} & set(answer.headers)
+
+
+async def test_every_answer_has_the_security_headers_once_and_data_is_nothing_to_run(redis_url: str) -> None:
+    async with served(redis_url, networks={"office": []}) as client:
+        for path in ("/docs", "/openapi.json", "/nothing", "/livez", "/api/open", "/" + "a" * 9_000):
+            answer = await client.get(path)
+            headers = answer.headers
+            for name, value in {
+                "x-content-type-options": "nosniff",
+                "x-frame-options": "DENY",
+                "referrer-policy": "strict-origin-when-cross-origin",
+                "cross-origin-opener-policy": "same-origin",
+                "cross-origin-resource-policy": "same-origin",
+                "strict-transport-security": "max-age=31536000",
+            }.items():
+                assert headers.get_list(name) == [value], (path, name)
+            (policy,) = headers.get_list("content-security-policy")
+            assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+            assert "unsafe" not in policy
+            assert "camera=()" in headers["permissions-policy"]
+
+
+def test_a_network_that_no_setting_explains_stops_the_start_by_name() -> None:
+    settings = Settings.model_validate({"issuers": [{"issuer": "https://x", "audience": "y"}]})
+    found = mistakes(fenced, settings)
+    assert len(found) == 2
+    assert all("BFF_HTTP__NETWORKS__OFFICE" in one for one in found)
+
+
+async def test_the_same_under_another_server() -> None:
+    gateway = Gateway("other", settings=Settings())
+    gateway.view("/api/office", public=True, network="office")(fenced.views["/api/office"].function)
+    with pytest.raises(DeclarationError, match="BFF_HTTP__NETWORKS__OFFICE"):
+        await gateway.start()
