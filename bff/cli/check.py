@@ -40,6 +40,13 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
         found.append(
             f"nobody could ever sign in for {private[0]}: set BFF_ISSUERS for bearer tokens or BFF_OIDC__… for browsers"
         )
+    routes: list[View | Command] = [*gateway.views.values(), *gateway.commands.values()]
+    asked = {scope for route in routes for scope in route.needs.scopes} | gateway.needs.scopes
+    if settings.oidc is not None and (never := asked - set(settings.oidc.scopes)):
+        found.append(
+            f"no browser could ever have the scope {sorted(never)[0]!r}, which routes need: "
+            "sign-in does not ask for it (BFF_OIDC__SCOPES)"
+        )
     if gateway.sagas and not settings.live.stream_keys:
         found.append(
             "no events would ever arrive for saga "

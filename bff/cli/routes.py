@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..edge.access.permit import Needs
 from ..edge.gateway import Gateway
 from ..edge.settings_upstream import UpstreamSettings
 from .reading import Step, passes_whole, steps
@@ -19,9 +20,11 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
     lines: list[str] = []
     for view in gateway.views.values():
         lines.append(_head("GET", view.path, "public" if view.public else "login", view.deadline, view.limit))
+        lines += _needs(view.needs)
         lines += _calls(view.function, view.deadline, known, derived=False)
     for command in gateway.commands.values():
         lines.append(_head("POST", command.path, "login", command.deadline, command.limit))
+        lines += _needs(command.needs)
         if command.starts is not None:
             lines.append(f"        saga      {command.starts.name}")
         lines += _calls(command.function, command.deadline, known, derived=command.safe)
@@ -36,6 +39,10 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
 
 def _head(method: str, path: str, who: str, deadline: float, limit: str | None) -> str:
     return f"{method:<5} {path:<42} {who:<7} deadline {deadline:g} s  limit {limit or 'default'}"
+
+
+def _needs(needs: Needs) -> list[str]:
+    return [f"        needs     {needs}"] if needs else []
 
 
 def _calls(

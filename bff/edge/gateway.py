@@ -22,6 +22,7 @@ from ..calls.errors import declaring
 from ..live.topics import OWNER
 from . import limits as rate_limits
 from . import settings as settings_file
+from .access.permit import NOTHING
 from .bind import binding
 from .declared import Command, Page, SagaType, ValueType, View, check_name, check_path, check_tags
 from .runtime import Runtime
@@ -43,6 +44,9 @@ class Gateway:
     name      names the gateway in logs and traces: lower-case letters, digits, dashes
     deadline  seconds a request may take in all, default 1.5; a view or command may set a nearer one
     upstreams the ones to check and list; those that views and commands mention by global name are found anyway
+    scopes    every one is needed for whatever is not public, the live stream too, unless a view or command names its
+              own; none: being signed in is enough
+    roles     one of them is needed, in the same way
     settings  for tests; default: read from file and environment at start
     """
 
@@ -52,10 +56,14 @@ class Gateway:
         *,
         deadline: float = 1.5,
         upstreams: tuple[Upstream, ...] = (),
+        scopes: tuple[str, ...] = (),
+        roles: tuple[str, ...] = (),
         settings: Settings | None = None,
     ) -> None:
+        self.needs = NOTHING
         with declaring():
             check_name(name, "gateway")
+            self.needs = NOTHING.narrowed(scopes, roles, False, f"gateway {name}")
             if not 0 < deadline <= 60:
                 raise DeclarationError(
                     f"gateway {name}: deadline is seconds above 0 and up to 60, not {deadline}"
@@ -76,9 +84,19 @@ class Gateway:
     # ---- declaring -------------------------------------------------------------------------------------------
 
     def view(
-        self, path: str, *, public: bool = False, deadline: float | None = None, limit: str | None = None
+        self,
+        path: str,
+        *,
+        public: bool = False,
+        deadline: float | None = None,
+        limit: str | None = None,
+        scopes: tuple[str, ...] | None = None,
+        roles: tuple[str, ...] | None = None,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-        """A screen at GET `path`. Login is required unless `public`; `limit` is in slowapi's grammar."""
+        """A screen at GET `path`. Login is required unless `public`; `limit` is in slowapi's grammar.
+
+        scopes, roles  every scope and one of the roles is needed, in place of what the gateway names for all
+        """
 
         def declare(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             with declaring():
@@ -87,7 +105,10 @@ class Gateway:
                 bound = binding(function, path, what, body=False)
                 if bound.who and not bound.who_optional and public:
                     raise DeclarationError(f"{what}: public, so annotate {bound.who} as `Principal | None`")
-                self.views[path] = View(path, function, bound, public, deadline or self.deadline, limit)
+                needs = self.needs.narrowed(scopes, roles, public, what)
+                self.views[path] = View(
+                    path, function, bound, public, deadline or self.deadline, limit, needs
+                )
             return function
 
         return declare
@@ -101,6 +122,8 @@ class Gateway:
         limit: str | None = None,
         safe: bool = True,
         changes: tuple[str, ...] = (),
+        scopes: tuple[str, ...] | None = None,
+        roles: tuple[str, ...] | None = None,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
         """A guarded write at POST `path`, carried out once per Idempotency-Key.
 
@@ -109,6 +132,7 @@ class Gateway:
                 that an unknown outcome is reported instead of tried again
         changes tags (`Call.tagged`) of what it changes, such as ``orders`` or ``order/{id}`` with a parameter of the
                 path: kept answers that show it are not served to its caller any more, on any gateway
+        scopes, roles  as for views
         """
 
         def declare(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
@@ -125,7 +149,15 @@ class Gateway:
                             f"{what}: it starts a saga, so it must return a SagaStatus model"
                         )
                 self.commands[path] = Command(
-                    path, function, bound, deadline or self.deadline, limit, starts, safe, changes
+                    path,
+                    function,
+                    bound,
+                    deadline or self.deadline,
+                    limit,
+                    starts,
+                    safe,
+                    changes,
+                    self.needs.narrowed(scopes, roles, False, what),
                 )
             return function
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
+from .access.permit import NOTHING, Needs
 from .declared import Command, View
 from .problem import MEDIA_TYPE
 from .schemas import PROBLEM, SAGA_STARTED, Schema
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
 
 REF = "#/components/schemas/{model}"
 
-_SECURITY: list[Schema] = [{"bearer": []}, {"session": []}]
+
+def _security(needs: Needs) -> Schema:
+    """Who may: the scopes stand with both ways of saying who one is (OpenAPI 3.1 allows it for either)."""
+    scopes = sorted(needs.scopes)
+    found: Schema = {"security": [{"bearer": scopes}, {"session": scopes}]}
+    if needs.roles:
+        found["x-roles"] = sorted(needs.roles)
+    return found
 
 
 def document(gateway: Gateway, version: str) -> Schema:
@@ -154,16 +162,26 @@ def _view(view: View, schemas: _Schemas) -> Schema:
             },
             "content": {"application/json": {"schema": schemas.of(view.binding.returns, "serialization")}},
         },
-        **_problems(*(() if view.public else (401,)), 400, 404, 422, 429, 502, 503, 504),
+        **_problems(
+            *(() if view.public else (401,)),
+            *((403,) if view.needs else ()),
+            400,
+            404,
+            422,
+            429,
+            502,
+            503,
+            504,
+        ),
     }
     if not view.public:
-        operation["security"] = _SECURITY
+        operation |= _security(view.needs)
     return operation
 
 
 def _command(command: Command, schemas: _Schemas) -> Schema:
     operation = _describe(command, schemas)
-    operation["security"] = _SECURITY
+    operation |= _security(command.needs)
     operation.setdefault("parameters", []).append(
         {
             "name": "Idempotency-Key",
@@ -202,6 +220,7 @@ def _command(command: Command, schemas: _Schemas) -> Schema:
 def _own_paths(gateway: Gateway, schemas: _Schemas) -> dict[str, Schema]:
     sagas = [schemas.of(saga.model, "serialization") for saga in gateway.sagas.values()]
     text = {"schema": {"type": "string"}}
+    needed = _security(gateway.needs)
     values = {
         "name": "value",
         "in": "query",
@@ -214,7 +233,7 @@ def _own_paths(gateway: Gateway, schemas: _Schemas) -> dict[str, Schema]:
             "get": {
                 "operationId": "bff_saga",
                 "summary": "Where one of your sagas stands",
-                "security": _SECURITY,
+                **needed,
                 "parameters": [
                     {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
                     for name in ("type", "id")
@@ -224,7 +243,7 @@ def _own_paths(gateway: Gateway, schemas: _Schemas) -> dict[str, Schema]:
                         "description": "The saga",
                         "content": {"application/json": {"schema": {"anyOf": sagas} if sagas else {}}},
                     },
-                    **_problems(401, 404, 429, 503),
+                    **_problems(401, 403, 404, 429, 503),
                 },
             }
         },
@@ -232,7 +251,7 @@ def _own_paths(gateway: Gateway, schemas: _Schemas) -> dict[str, Schema]:
             "get": {
                 "operationId": "bff_live",
                 "summary": "Everything you may see, as it happens (an event stream)",
-                "security": _SECURITY,
+                **needed,
                 "parameters": [
                     {"name": "after", "in": "query", "required": False, "schema": {"type": "string"}},
                     {
@@ -253,14 +272,14 @@ def _own_paths(gateway: Gateway, schemas: _Schemas) -> dict[str, Schema]:
             "get": {
                 "operationId": "bff_snapshot",
                 "summary": "The same state once, for those who poll",
-                "security": _SECURITY,
+                **needed,
                 "parameters": [values],
                 "responses": {
                     "200": {
                         "description": "The state",
                         "content": {"application/json": {"schema": {"type": "object"}}},
                     },
-                    **_problems(401, 503),
+                    **_problems(401, 403, 503),
                 },
             }
         },
@@ -268,7 +287,7 @@ def _own_paths(gateway: Gateway, schemas: _Schemas) -> dict[str, Schema]:
             "get": {
                 "operationId": "bff_user",
                 "summary": "Who is signed in",
-                "security": _SECURITY,
+                **_security(NOTHING),
                 "responses": {
                     "200": {
                         "description": "Claims",

@@ -154,6 +154,7 @@ class TokenVerifier:
             parsed.claims, audience=settings.audience, now=self._clock(), leeway=settings.leeway
         )
         scopes = tokens.scopes_of(parsed.claims)
+        roles = tokens.roles_of(parsed.claims, settings.roles)
         await verified(parsed, keys, settings.algorithms)
         expires = tokens.expiry_of(parsed.claims)
         principal = Principal(
@@ -163,6 +164,7 @@ class TokenVerifier:
             expires_at=expires,
             scopes=scopes,
             claims=tokens.visible(parsed.claims),
+            roles=roles,
         )
         until = self._monotonic() + REMEMBERED_FOR
         self._known[digest] = _Remembered(principal, keys, keys.generation, until, expires + settings.leeway)

@@ -93,7 +93,7 @@ class Provider:
     async def authorize_url(self, *, state: str, nonce: str, verifier: str) -> str:
         """Where to send the browser. Raises FetchFailed."""
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-        query = {
+        query = self._settings.authorize | {
             "response_type": "code",
             "client_id": self.client_id,
             "redirect_uri": self._redirect_uri,
@@ -138,6 +138,7 @@ class Provider:
         try:
             got = self._tokens(answer)
             claims = await self._id_claims(got.id_token, nonce)
+            roles = tokens.roles_of(claims, self._settings.roles)
         except TokenRefused as refusal:
             why = f"the identity provider's answer cannot be accepted: {refusal}"
             raise SignInRefused(why, status=502) from None
@@ -150,6 +151,7 @@ class Provider:
             sid=sid if isinstance(sid, str) and sid else None,
             claims=tokens.visible(claims),
             tokens=got,
+            roles=roles,
         )
 
     async def renew(self, refresh_token: str) -> Tokens:

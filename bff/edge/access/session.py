@@ -115,6 +115,7 @@ class Sessions:
             scopes=record.tokens.scopes,
             claims=record.claims,
             session=key.id,
+            roles=record.roles,
         )
 
     async def end(self, cookie: str | None) -> SessionRecord | None:

@@ -70,7 +70,7 @@ async def test_a_good_token_becomes_its_principal() -> None:
     assert principal.token == token
     assert principal.scopes == {"shop", "read"}
     assert principal.expires_at == NOW + 300
-    assert principal.claims == {"sub": "ada", "name": "Ada"}
+    assert principal.claims == {"sub": "ada", "name": "Ada", "client_id": "bff"}
     assert principal.session is None
 
 
