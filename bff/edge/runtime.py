@@ -34,7 +34,7 @@ from .access.authenticate import Authenticator
 from .access.fetch import Fetcher
 from .access.jwt import TokenVerifier
 from .access.oidc import SignIn
-from .access.provider import Provider
+from .access.provider import REDEMPTION, Provider
 from .access.session import Sessions
 from .addresses import addresses, inside
 from .admission import Admission
@@ -110,7 +110,7 @@ class Runtime:
             changed=self.reads.changes.changed,
         )
         self.limits = Limits(settings.limits, RateStore(redis.url))
-        self._fetch = Fetcher()
+        self._fetch, self._exchange = Fetcher(), Fetcher(timeout=REDEMPTION)
         self._verifier = TokenVerifier(settings.issuers, self._fetch)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
         self.authenticate = Authenticator(self._verifier, self._sessions)
@@ -132,6 +132,7 @@ class Runtime:
         provider = Provider(
             oidc,
             self._fetch,
+            exchange=self._exchange,
             redirect_uri=f"{self.settings.public_url}/bff/callback",
             trusted=issuer.settings if issuer else None,
             keys=issuer.keys if issuer else None,
@@ -236,6 +237,7 @@ class Runtime:
             *([self._provider.close] if self._provider else []),
             self._verifier.close,
             self._fetch.close,
+            self._exchange.close,
             self.chain.close,
             self.link.close,
         )

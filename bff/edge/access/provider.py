@@ -26,12 +26,14 @@ from .fetch import Fetch, FetchFailed
 from .jwks import KeySet, KeysUnavailable
 from .jwt import verified
 from .record import SessionRecord, Tokens
-from .session import RefreshRefused
+from .refresh import RefreshRefused
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LEEWAY = 10.0
 LIFE = 300.0
 """Seconds an access token is taken to live when the provider does not say."""
+REDEMPTION = 10.0
+"""Seconds the token endpoint may take: an answer given up on may hold the only refresh token that still works."""
 ID_TOKEN_AGE = 600.0
 """Seconds since its issue after which an ID token is no answer to a sign-in that just happened."""
 
@@ -58,8 +60,9 @@ class LogoutToken:
 
 
 class Provider:
-    """redirect_uri: this gateway's callback; trusted: the issuer's entry in settings and its keys, where it has one
-    (its algorithms and leeway then hold for ID tokens, too)."""
+    """redirect_uri: this gateway's callback; exchange: asks the token endpoint, where it is given more time; trusted:
+    the issuer's entry in settings and its keys, where it has one (its algorithms and leeway then hold for ID tokens,
+    too)."""
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class Provider:
         fetch: Fetch,
         *,
         redirect_uri: str,
+        exchange: Fetch | None = None,
         trusted: IssuerSettings | None = None,
         keys: KeySet | None = None,
         clock: Clock = time.time,
@@ -75,7 +79,7 @@ class Provider:
         self.issuer = settings.issuer
         self.client_id = settings.client_id
         self._settings = settings
-        self._fetch = fetch
+        self._exchange = exchange or fetch
         self._redirect_uri = redirect_uri
         self._clock = clock
         self._discovery = Discovery(settings.issuer, fetch, monotonic)
@@ -233,7 +237,7 @@ class Provider:
             # RFC 6749 section 2.3.1: both halves are form-encoded before they are joined.
             pair = f"{quote_plus(self.client_id)}:{quote_plus(secret)}"
             headers["authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-        status, _, body = await self._fetch(
+        status, _, body = await self._exchange(
             endpoint, method="POST", headers=headers, body=urlencode(fields).encode()
         )
         try:
