@@ -17,7 +17,7 @@ from ..edge import settings as settings_file
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings
 from ..edge.settings_upstream import UpstreamSettings
-from . import check, events, routes
+from . import check, events, revoke, routes
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +43,16 @@ def _parser() -> argparse.ArgumentParser:
     dead.add_argument("--count", type=int, default=100, help="at most so many (100)")
     again = what.add_parser("replay", help="put them back into their streams")
     again.add_argument("id", nargs="+", help="ids from `bff events dead`, or all")
+    ended = commands.add_parser(
+        "revoke", help="end a token, or all of a person's tokens and sessions, before their time"
+    )
+    ended.add_argument("--issuer", required=True, help="the `iss` it was given by")
+    which = ended.add_mutually_exclusive_group(required=True)
+    which.add_argument("--subject", help="the person's `sub`")
+    which.add_argument("--token", metavar="ID", help="the token's `jti`")
+    ended.add_argument(
+        "--keep", type=float, default=86_400.0, help="seconds it could still live at most (86400)"
+    )
     return parser
 
 
@@ -72,6 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if given.events == "dead":
                 return events.dead(settings, given.count)
             return events.replay(settings, given.id)
+        if given.command == "revoke":
+            settings = settings_file.load()
+            return revoke.revoke(
+                settings, given.issuer, subject=given.subject, token=given.token, keep=given.keep
+            )
         if given.command == "check":
             return _check(given.target)
         gateway = load(given.target)

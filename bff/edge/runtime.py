@@ -26,6 +26,7 @@ from ..stores.claims import Claims
 from ..stores.journal import Journal
 from ..stores.link import RedisLink
 from ..stores.rates import RateStore
+from ..stores.revocations import RevocationStore
 from ..stores.sessions import SessionStore
 from ..stores.values import Values
 from ..transport.chain import Chain
@@ -35,6 +36,7 @@ from .access.fetch import Fetcher
 from .access.jwt import TokenVerifier
 from .access.oidc import SignIn
 from .access.provider import REDEMPTION, Provider
+from .access.revoked import Revocations
 from .access.session import Sessions
 from .addresses import addresses, inside
 from .admission import Admission
@@ -111,7 +113,10 @@ class Runtime:
         )
         self.limits = Limits(settings.limits, RateStore(redis.url))
         self._fetch, self._exchange = Fetcher(), Fetcher(timeout=REDEMPTION)
-        self._verifier = TokenVerifier(settings.issuers, self._fetch)
+        self._revocations = Revocations(
+            RevocationStore(self.link), ended=self._ended, changed=self._end_revoked
+        )
+        self._verifier = TokenVerifier(settings.issuers, self._fetch, revoked=self._revocations)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
         self.authenticate = Authenticator(self._verifier, self._sessions)
         inner = Envelope(
@@ -138,7 +143,7 @@ class Runtime:
             keys=issuer.keys if issuer else None,
         )
         store = SessionStore(self.link)
-        sessions = Sessions(store, self.settings.session, renew=provider.renew, on_end=self.hub.end_session)
+        sessions = Sessions(store, self.settings.session, renew=provider.renew, on_end=self._end_session)
         sign_in = SignIn(
             provider,
             sessions,
@@ -148,6 +153,18 @@ class Runtime:
             public_url=self.settings.public_url,
         )
         return sessions, sign_in, provider
+
+    async def _end_session(self, session: str) -> None:
+        await self.hub.end_session(session)
+        # Said once more where it can be read later: whoever was not listening just then ends its streams, too.
+        await self._revocations.note(session)
+
+    def _ended(self, session: str) -> None:
+        self._forget(session)
+        self.hub.end_those(lambda principal: principal.session == session)
+
+    def _end_revoked(self) -> None:
+        self.hub.end_those(lambda one: one.session is None and self._verifier.revoked(one.token))
 
     def _forget(self, session: str) -> None:
         # Another gateway ended it: what this process remembers for the time Redis is away must go, too.
@@ -205,7 +222,12 @@ class Runtime:
     @property
     def dead(self) -> list[str]:
         """What a bug has ended: streams would hang for ever, so the process is to be replaced."""
-        return [name for name in ("hub", "ingester") if not getattr(self, name).alive]
+        alive = {
+            "hub": self.hub.alive,
+            "ingester": self.ingester.alive,
+            "revocations": self._revocations.alive,
+        }
+        return [name for name, good in alive.items() if not good]
 
     # ---- life ------------------------------------------------------------------------------------------------
 
@@ -216,6 +238,7 @@ class Runtime:
         await self.limits.start()
         await self.reads.changes.start()
         await self.hub.start()
+        await self._revocations.start()
         await self.ingester.start()
 
     async def drain(self) -> None:
@@ -231,6 +254,7 @@ class Runtime:
         closing: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
             self.ingester.stop,
             self.reads.changes.stop,
+            self._revocations.stop,
             self.hub.stop,
             self.limits.stop,
             *([self._sessions.close] if self._sessions else []),

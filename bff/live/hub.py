@@ -272,6 +272,12 @@ class Hub:
             if stream.principal.session == session:
                 stream.end("logout", None)
 
+    def end_those(self, gone: Callable[[Principal], bool]) -> None:
+        """End the streams here whose principal is not to be believed any more."""
+        for stream in self._all():
+            if gone(stream.principal):
+                stream.end("logout", None)
+
     async def _timer(self) -> None:
         """One timer for all: beats, and the moments at which streams end."""
         while True:
