@@ -37,6 +37,7 @@ class OidcProvider:
         self.signs_with = self.key
         self.life = 300
         self.takes = 0.05
+        self.scope = "openid shop"
         self.subject = "ada"
         self.sid = "provider-session-1"
         self.bend: Callable[[dict[str, Any]], dict[str, Any]] = lambda claims: claims
@@ -141,7 +142,7 @@ class OidcProvider:
             "token_type": "bearer",
             "expires_in": self.life,
             "refresh_token": refresh,
-            "scope": "openid shop",
+            "scope": self.scope,
         }
 
 
