@@ -6,12 +6,14 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from redis.asyncio import Redis
 
+from ..conftest import Valkey
 from ..unit.edge.access.issuing import ISSUER
 from .gateway import token
 from .replicas import Replicas, replicas
@@ -48,6 +50,9 @@ async def redeemed_once(redis_url: str, folder: Path, gateways: int, requests: i
             assert house.upstream.last.headers["authorization"] == "Bearer access-1"
         assert await storm(house, browser, len(house.sites)) == {200: len(house.sites)}
         assert len(house.provider.redeemed) == 1
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_hundred_requests_on_two_gateways_redeem_one_refresh_token(
@@ -102,69 +107,67 @@ async def _tell(house: Replicas, logout_token: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
-async def test_every_end_of_a_session_ends_its_streams_on_every_gateway(
-    redis_url: str, tmp_path: Path
-) -> None:
-    async with replicas(redis_url, tmp_path, 2) as house:
-        other = house.browser()
-        house.provider.subject, house.provider.sid = "grace", "provider-session-2"
-        await other.sign_in()
-        house.provider.subject, house.provider.sid = "ada", "provider-session-1"
-        async with asyncio.timeout(60), house.streams(house.cookie(other)) as untouched:
-            for end in (by_logout, by_sid, by_subject, by_a_gateway_that_nobody_hears):
-                browser = house.browser()
-                await browser.sign_in()
-                async with house.streams(house.cookie(browser), count=2) as streams:
-                    began = time.monotonic()
-                    await end(house, browser)
-                took = max(one.ended - began for one in streams if one.ended is not None)
-                print(
-                    f"\n{end.__name__}: {len(streams)} streams on 2 gateways ended within {took * 1000:.0f} ms"
-                )
-                assert {one.last[0] for one in streams} == {"bye"}, end
-                assert {one.last[1]["reason"] for one in streams} == {"logout"}
-                assert took < 3, "a second, and what a busy machine adds"
-                assert await storm(house, browser, 3) == {401: 3}
-            assert all(one.ended is None for one in untouched)
-            await by_logout(house, other)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Replicas]:
+    async with replicas(valkey_session.url, tmp_path_factory.mktemp("replicas"), 2) as house:
+        yield house
 
 
-async def test_revoked_tokens_are_refused_everywhere_and_their_streams_end(
-    redis_url: str, tmp_path: Path
-) -> None:
-    async with replicas(redis_url, tmp_path, 2) as house:
-        browser = house.browser()
-        await browser.sign_in()
+async def test_every_end_of_a_session_ends_its_streams_on_every_gateway(house: Replicas) -> None:
+    other = house.browser()
+    house.provider.subject, house.provider.sid = "grace", "provider-session-2"
+    await other.sign_in()
+    house.provider.subject, house.provider.sid = "ada", "provider-session-1"
+    async with asyncio.timeout(60), house.streams(house.cookie(other)) as untouched:
+        for end in (by_logout, by_sid, by_subject, by_a_gateway_that_nobody_hears):
+            browser = house.browser()
+            await browser.sign_in()
+            async with house.streams(house.cookie(browser), count=2) as streams:
+                began = time.monotonic()
+                await end(house, browser)
+            took = max(one.ended - began for one in streams if one.ended is not None)
+            print(f"\n{end.__name__}: {len(streams)} streams on 2 gateways ended within {took * 1000:.0f} ms")
+            assert {one.last[0] for one in streams} == {"bye"}, end
+            assert {one.last[1]["reason"] for one in streams} == {"logout"}
+            assert took < 3, "a second, and what a busy machine adds"
+            assert await storm(house, browser, 3) == {401: 3}
+        assert all(one.ended is None for one in untouched)
+        await by_logout(house, other)
 
-        def bearer(text: str) -> dict[str, str]:
-            return {"authorization": f"Bearer {text}"}
 
-        async def revoke(*arguments: str) -> str:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "bff", "revoke", *arguments),
-                env=house.env,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            said, _ = await process.communicate()
-            assert process.returncode == 0
-            return said.decode()
+async def test_revoked_tokens_are_refused_everywhere_and_their_streams_end(house: Replicas) -> None:
+    browser = house.browser()
+    await browser.sign_in()
 
-        one, two, graces = token(jti="one"), token(jti="two"), token("grace", jti="three")
-        async with house.streams(bearer(graces)) as untouched:
-            async with house.streams(bearer(one)) as streams:
-                assert "refused" in await revoke("--issuer", ISSUER, "--token", "one")
-            assert {stream.last[1].get("reason") for stream in streams} == {"logout"}
-            for site in house.sites:
-                assert (await house.plain.get(f"{site}/bff/user", headers=bearer(one))).status_code == 401
-                assert (await house.plain.get(f"{site}/bff/user", headers=bearer(two))).status_code == 200
-            async with house.streams(bearer(two)):
-                await revoke("--issuer", ISSUER, "--subject", "ada")
-            async with house.streams(house.cookie(browser)):
-                said = await revoke("--issuer", house.provider.issuer, "--subject", "ada")
-            assert "1 sessions ended" in said
-            for site in house.sites:
-                for headers in (bearer(two), house.cookie(browser)):
-                    answer = await house.plain.get(f"{site}/bff/user", headers=headers)
-                    assert answer.status_code == 401
-            assert all(stream.ended is None for stream in untouched)
-            await revoke("--issuer", ISSUER, "--token", "three")
+    def bearer(text: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {text}"}
+
+    async def revoke(*arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bff", "revoke", *arguments),
+            env=house.env,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == 0
+        return said.decode()
+
+    one, two, graces = token(jti="one"), token(jti="two"), token("grace", jti="three")
+    async with house.streams(bearer(graces)) as untouched:
+        async with house.streams(bearer(one)) as streams:
+            assert "refused" in await revoke("--issuer", ISSUER, "--token", "one")
+        assert {stream.last[1].get("reason") for stream in streams} == {"logout"}
+        for site in house.sites:
+            assert (await house.plain.get(f"{site}/bff/user", headers=bearer(one))).status_code == 401
+            assert (await house.plain.get(f"{site}/bff/user", headers=bearer(two))).status_code == 200
+        async with house.streams(bearer(two)):
+            await revoke("--issuer", ISSUER, "--subject", "ada")
+        async with house.streams(house.cookie(browser)):
+            said = await revoke("--issuer", house.provider.issuer, "--subject", "ada")
+        assert "every session ended" in said
+        for site in house.sites:
+            for headers in (bearer(two), house.cookie(browser)):
+                answer = await house.plain.get(f"{site}/bff/user", headers=headers)
+                assert answer.status_code == 401
+        assert all(stream.ended is None for stream in untouched)
+        await revoke("--issuer", ISSUER, "--token", "three")
