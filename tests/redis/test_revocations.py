@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,8 +13,9 @@ from bff.edge.access.jwt import TokenVerifier
 from bff.edge.access.revoked import Marks, Revocations
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings
-from bff.stores.link import RedisLink
+from bff.stores.link import RedisLink, StoreUnavailable
 from bff.stores.revocations import RevocationStore
+from tests.conftest import Valkey
 from tests.unit.edge.access.issuing import ISSUER, Served, claims, ec_key, jwk, sign
 
 KEY = ec_key()
@@ -145,3 +147,34 @@ async def test_a_token_that_was_accepted_and_remembered_is_refused_from_then_on(
     with pytest.raises(Problem, match="revoked"):
         await verifier.verify(fresh)
     await verifier.close()
+
+
+async def test_while_redis_is_away_what_was_known_stays_refused(own_valkey: Valkey) -> None:
+    async with RedisLink(own_valkey.url) as link:
+        store = RevocationStore(link)
+        await store.token(ISSUER, "1", keep=60)
+        here = Revocations(store)
+        await here.start()
+        own_valkey.stop()
+        with pytest.raises(StoreUnavailable):
+            await here.look()
+        assert here.refuse(marks("1"))
+        assert here.alive
+        await here.stop()
+        late = Revocations(store)
+        await late.start()
+        assert late.alive and not late.refuse(marks("1")), "nobody is kept from starting"
+        await late.stop()
+
+
+async def test_a_revocation_is_heard_within_a_second(link: RedisLink) -> None:
+    store = RevocationStore(link)
+    here = Revocations(store)
+    await here.start()
+    await store.subject(ISSUER, "ada", keep=60)
+    began = time.monotonic()
+    while not here.refuse(marks()) and time.monotonic() - began < 5:
+        await asyncio.sleep(0.01)
+    print(f"\nrefused after {time.monotonic() - began:.2f} s")
+    assert time.monotonic() - began < 3, "half a second, and what a busy machine adds"
+    await here.stop()
