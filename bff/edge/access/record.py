@@ -100,7 +100,7 @@ class SessionKey:
             tree = json.loads(text)
             tokens = tree.pop("tokens")
             scopes = frozenset(tokens.pop("scopes"))
-            roles = frozenset(tree.pop("roles"))
+            roles = frozenset(tree.pop("roles", ()))
             return SessionRecord(**tree, tokens=Tokens(**tokens, scopes=scopes), roles=roles)
         except (InvalidTag, ValueError, KeyError, TypeError):
             return None
