@@ -6,6 +6,7 @@ STAMP := $(VENV)/.ready
 AUDIT := $(VENV)/audit
 DEV := $(VENV)/.ready-dev
 NODE_STAMP := web/client/node_modules/.ready
+PROVIDER_STAMP := tests/wire/oidc/node_modules/.ready
 COMPOSE ?= docker compose
 SHOP_ENV ?= .docker/demo.env
 
@@ -26,12 +27,12 @@ up: ## start the whole shop in containers, two gateways behind a proxy (needs Do
 down: ## end the containers and remove them with their data
 	@$(COMPOSE) --env-file $(SHOP_ENV) down --volumes --remove-orphans
 
-test: check browser ## every test that takes no long time (needs Node for the client's)
+test: check browser $(PROVIDER_STAMP) ## every test that takes no long time (needs Node for the client's)
 	@.ci/brokers nats-server
 	@$(BIN)/python -m pytest -q -m "not slow"
 	@cd web/client && npm test --silent
 
-test-slow: check browser ## the long tests too
+test-slow: check browser $(PROVIDER_STAMP) ## the long tests too
 	@.ci/brokers nats-server rabbitmq-server
 	@$(BIN)/python -m pytest -q
 	@cd web/client && npm test --silent
@@ -73,7 +74,7 @@ sbom: ## write the bill of materials, dist/bff.cdx.json (CycloneDX), from the lo
 	@$(PYTHON) .ci/sbom.py dist/bff.cdx.json
 
 clean: ## remove what was set up and the demo's data
-	@rm -rf $(VENV) .bff web/client/node_modules .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .bff web/client/node_modules tests/wire/oidc/node_modules .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=… chooses one)."; exit 1; }
@@ -102,4 +103,8 @@ $(AUDIT)/.ready: .requirements/audit.txt | $(VENV)/bin/python
 $(NODE_STAMP): web/client/package-lock.json
 	@command -v npm >/dev/null || { echo "Node.js with npm is needed for the client's checks and tests."; exit 1; }
 	@cd web/client && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+$(PROVIDER_STAMP): tests/wire/oidc/package-lock.json
+	@cd tests/wire/oidc && npm ci --silent --no-audit --no-fund
 	@touch $@

@@ -16,6 +16,7 @@ class Principal:
     token            the access token handed on to services; never in logs (left out of `repr`)
     expires_at       Unix seconds at which the session or token ends
     scopes           granted scopes
+    roles            what the issuer says this person may be here, see `roles` in the issuer's settings
     claims           verified claims that a page may see
     session          hashed id of the browser session, None for a bearer token
     """
@@ -27,6 +28,7 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict, compare=False)
     session: str | None = None
+    roles: frozenset[str] = frozenset()
 
     @property
     def id(self) -> str:

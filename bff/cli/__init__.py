@@ -1,4 +1,4 @@
-"""The command line: `bff serve | check | routes module:gateway`, `bff events dead | replay`."""
+"""The command line: `bff serve | check | routes module:gateway`, `bff events dead | replay`, `bff revoke`."""
 
 from .main import main
 

@@ -50,7 +50,14 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
         found.append(
             f"nobody could ever sign in for {private[0]}: set BFF_ISSUERS for bearer tokens or BFF_OIDC__… for browsers"
         )
-    if gateway.sagas and not settings.live.stream_keys:
+    asked = {scope for route in routes for scope in route.needs.scopes} | gateway.needs.scopes
+    if settings.oidc is not None and (never := asked - set(settings.oidc.scopes)):
+        found.append(
+            f"no browser could ever have the scope {sorted(never)[0]!r}, which routes need: "
+            "sign-in does not ask for it (BFF_OIDC__SCOPES)"
+        )
+    live = settings.live
+    if gateway.sagas and not (live.stream_keys or live.nats or live.rabbitmq or settings.events):
         found.append(
             "no events would ever arrive for saga "
             f"{next(iter(gateway.sagas))!r}: set BFF_LIVE__STREAM_KEYS, for example "

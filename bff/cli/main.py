@@ -17,7 +17,7 @@ from ..edge import settings as settings_file
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings
 from ..edge.settings_upstream import UpstreamSettings
-from . import check, events, keys, routes
+from . import check, events, keys, revoke, routes
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,6 +50,16 @@ def _parser() -> argparse.ArgumentParser:
         "rotate", help="the next key signs, the last one stays published, a new one is published ahead"
     )
     turned.add_argument("file", type=Path, help="made if there is none")
+    ended = commands.add_parser(
+        "revoke", help="end a token, or all of a person's tokens and sessions, before their time"
+    )
+    ended.add_argument("--issuer", required=True, help="the `iss` it was given by")
+    which = ended.add_mutually_exclusive_group(required=True)
+    which.add_argument("--subject", help="the person's `sub`")
+    which.add_argument("--token", metavar="ID", help="the token's `jti`")
+    ended.add_argument(
+        "--keep", type=float, default=86_400.0, help="seconds it could still live at most (86400)"
+    )
     return parser
 
 
@@ -81,6 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if given.events == "dead":
                 return events.dead(settings, given.count)
             return events.replay(settings, given.id)
+        if given.command == "revoke":
+            settings = settings_file.load()
+            return revoke.revoke(
+                settings, given.issuer, subject=given.subject, token=given.token, keep=given.keep
+            )
         if given.command == "check":
             return _check(given.target)
         gateway = load(given.target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..edge.access.permit import Needs
 from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
 from ..edge.settings_upstream import UpstreamSettings
@@ -20,9 +21,11 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
     lines: list[str] = []
     for view in gateway.views.values():
         lines.append(_head("GET", view, "public" if view.public else "login"))
+        lines += _needs(view.needs)
         lines += _calls(view.function, view.deadline, known, derived=False)
     for command in gateway.commands.values():
         lines.append(_head("POST", command, "login"))
+        lines += _needs(command.needs)
         if command.starts is not None:
             lines.append(f"        saga      {command.starts.name}")
         if command.changes:
@@ -41,6 +44,10 @@ def _head(method: str, route: View | Command, who: str) -> str:
     only = f"  only from {route.network}" if route.network else ""
     limits = f"deadline {route.deadline:g} s  limit {route.limit or 'default'}{only}"
     return f"{method:<5} {route.path:<42} {who:<7} {limits}"
+
+
+def _needs(needs: Needs) -> list[str]:
+    return [f"        needs     {needs}"] if needs else []
 
 
 def _calls(

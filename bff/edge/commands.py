@@ -23,6 +23,7 @@ from ..stores.claims import Busy, Claimed, Mismatch, New, Replay, StoredAnswer, 
 from ..stores.link import StoreUnavailable
 from . import telemetry
 from .access import csrf
+from .access.permit import permit
 from .body import read_body
 from .idempotent import idempotency_key
 from .problem import Problem, problem_of
@@ -53,6 +54,7 @@ class CommandRoute:
         principal = await runtime.authenticate(scope)
         if principal is None:
             raise unauthenticated()
+        permit(principal, command.needs)
         csrf.check(scope, principal, runtime.settings.public_url)
         key = idempotency_key(scope)
         body = await read_body(scope, receive, runtime.settings)

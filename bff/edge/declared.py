@@ -13,6 +13,7 @@ from string import Formatter
 from typing import Any
 
 from ..calls import Call, DeclarationError, SagaStatus
+from .access.permit import NOTHING, Needs
 from .bind import Binding
 
 Function = Callable[..., Awaitable[Any]]
@@ -71,6 +72,7 @@ class View:
     public: bool
     deadline: float
     limit: str | None
+    needs: Needs = NOTHING
     network: str | None = None
 
     @property
@@ -92,6 +94,7 @@ class Command:
     starts: SagaType | None
     safe: bool
     changes: tuple[str, ...] = ()
+    needs: Needs = NOTHING
     network: str | None = None
 
     @property

@@ -22,6 +22,7 @@ from ..calls.errors import declaring
 from ..live.topics import OWNER
 from . import limits as rate_limits
 from . import settings as settings_file
+from .access.permit import NOTHING
 from .bind import binding
 from .declared import Command, Page, SagaType, ValueType, View, check_name, check_path, check_tags
 from .runtime import Runtime
@@ -43,6 +44,9 @@ class Gateway:
     name      names the gateway in logs and traces: lower-case letters, digits, dashes
     deadline  seconds a request may take in all, default 1.5; a view or command may set a nearer one
     upstreams the ones to check and list; those that views and commands mention by global name are found anyway
+    scopes    every one is needed for whatever is not public, the live stream too, unless a view or command names its
+              own; none: being signed in is enough
+    roles     one of them is needed, in the same way
     settings  for tests; default: read from file and environment at start
     """
 
@@ -52,10 +56,14 @@ class Gateway:
         *,
         deadline: float = 1.5,
         upstreams: tuple[Upstream, ...] = (),
+        scopes: tuple[str, ...] = (),
+        roles: tuple[str, ...] = (),
         settings: Settings | None = None,
     ) -> None:
+        self.needs = NOTHING
         with declaring():
             check_name(name, "gateway")
+            self.needs = NOTHING.narrowed(scopes, roles, False, f"gateway {name}")
             if not 0 < deadline <= 60:
                 raise DeclarationError(
                     f"gateway {name}: deadline is seconds above 0 and up to 60, not {deadline}"
@@ -82,11 +90,14 @@ class Gateway:
         public: bool = False,
         deadline: float | None = None,
         limit: str | None = None,
+        scopes: tuple[str, ...] | None = None,
+        roles: tuple[str, ...] | None = None,
         network: str | None = None,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
         """A screen at GET `path`. Login is required unless `public`; `limit` is in slowapi's grammar.
 
-        network  a name from the setting `http.networks`: clients elsewhere get 403; default: everywhere
+        scopes, roles  every scope and one of the roles is needed, in place of what the gateway names for all
+        network        a name from the setting `http.networks`: clients elsewhere get 403; default: everywhere
         """
 
         def declare(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
@@ -96,8 +107,9 @@ class Gateway:
                 bound = binding(function, path, what, body=False)
                 if bound.who and not bound.who_optional and public:
                     raise DeclarationError(f"{what}: public, so annotate {bound.who} as `Principal | None`")
+                needs = self.needs.narrowed(scopes, roles, public, what)
                 self.views[path] = View(
-                    path, function, bound, public, deadline or self.deadline, limit, network
+                    path, function, bound, public, deadline or self.deadline, limit, needs, network
                 )
             return function
 
@@ -112,6 +124,8 @@ class Gateway:
         limit: str | None = None,
         safe: bool = True,
         changes: tuple[str, ...] = (),
+        scopes: tuple[str, ...] | None = None,
+        roles: tuple[str, ...] | None = None,
         network: str | None = None,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
         """A guarded write at POST `path`, carried out once per Idempotency-Key.
@@ -121,6 +135,7 @@ class Gateway:
                 that an unknown outcome is reported instead of tried again
         changes tags (`Call.tagged`) of what it changes, such as ``orders`` or ``order/{id}`` with a parameter of the
                 path: kept answers that show it are not served to its caller any more, on any gateway
+        scopes, roles  as for views
         network as a view has it
         """
 
@@ -138,7 +153,16 @@ class Gateway:
                             f"{what}: it starts a saga, so it must return a SagaStatus model"
                         )
                 self.commands[path] = Command(
-                    path, function, bound, deadline or self.deadline, limit, starts, safe, changes, network
+                    path,
+                    function,
+                    bound,
+                    deadline or self.deadline,
+                    limit,
+                    starts,
+                    safe,
+                    changes,
+                    self.needs.narrowed(scopes, roles, False, what),
+                    network,
                 )
             return function
 

@@ -10,7 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from .answers import components, refusals
 from .declared import Command, View
-from .openapi_own import SECURITY, own_paths
+from .openapi_own import own_paths, secured
 from .schemas import PROBLEM, SAGA_STARTED, Schema
 from .settings import Settings
 
@@ -142,17 +142,24 @@ def _view(view: View, schemas: _Schemas) -> Schema:
             "content": {"application/json": {"schema": schemas.of(view.binding.returns, "serialization")}},
         },
         **refusals(
-            *(() if view.public else (401,)), *((403,) if view.network else ()), 404, 409, 422, 429, 502, 504
+            *(() if view.public else (401,)),
+            *((403,) if view.needs or view.network else ()),
+            404,
+            409,
+            422,
+            429,
+            502,
+            504,
         ),
     }
     if not view.public:
-        operation["security"] = SECURITY
+        operation |= secured(view.needs)
     return operation
 
 
 def _command(command: Command, schemas: _Schemas) -> Schema:
     operation = _describe(command, schemas)
-    operation["security"] = SECURITY
+    operation |= secured(command.needs)
     operation.setdefault("parameters", []).append(
         {
             "name": "Idempotency-Key",

@@ -7,7 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..live.ingest.http_binding import BATCH, MOST, STRUCTURED
+from .access.permit import NOTHING, Needs
 from .answers import refusals
+from .events import ROUTE as EVENTS
 from .invalidate import ROUTE as CHANGES
 from .schemas import SNAPSHOT, USER, Schema
 from .settings import Settings
@@ -15,10 +18,18 @@ from .settings import Settings
 if TYPE_CHECKING:
     from .gateway import Gateway
 
-SECURITY: list[Schema] = [{"bearer": []}, {"session": []}]
 _TEXT: Schema = {"schema": {"type": "string"}}
 # As `safe_return` has it: a path of this site, whatever a browser makes of it.
 _RETURN = r"^/(?!/)(?!(?:[^/?#]*[/?#])*(?:\.|%2[eE]){1,2}(?:[/?#]|$))[^\\\x00-\x20\x7f-\x9f]{0,1023}$"
+
+
+def secured(needs: Needs) -> Schema:
+    """Who may: the scopes stand with both ways of saying who one is (OpenAPI 3.1 allows it for either)."""
+    scopes = sorted(needs.scopes)
+    found: Schema = {"security": [{"bearer": scopes}, {"session": scopes}]}
+    if needs.roles:
+        found["x-roles"] = sorted(needs.roles)
+    return found
 
 
 def own_paths(gateway: Gateway, settings: Settings, sagas: list[Schema]) -> dict[str, Schema]:
@@ -27,7 +38,13 @@ def own_paths(gateway: Gateway, settings: Settings, sagas: list[Schema]) -> dict
     if settings.oidc is not None:
         paths |= _sign_in()
     if settings.webhooks:
-        paths |= {CHANGES: {"post": _changes(settings)}}
+        paths |= {
+            CHANGES: {
+                "post": _signed("bff_changes", "A source says that something has changed", settings.webhooks)
+            }
+        }
+    if settings.events:
+        paths |= {EVENTS: _events(settings)}
     if gateway.page is not None:
         page = gateway.page
         for number, path in enumerate(page.paths):
@@ -40,14 +57,17 @@ def own_paths(gateway: Gateway, settings: Settings, sagas: list[Schema]) -> dict
     return paths
 
 
-def _operation(id: str, summary: str, done: Schema, *statuses: int, login: bool = False) -> Schema:
+def _operation(id: str, summary: str, done: Schema, *statuses: int, login: Needs | None = None) -> Schema:
     operation: Schema = {
         "operationId": id,
         "summary": summary,
-        "responses": {"200": done, **refusals(*statuses, *((401,) if login else ()))},
+        "responses": {
+            "200": done,
+            **refusals(*statuses, *((401,) if login is not None else ()), *((403,) if login else ())),
+        },
     }
-    if login:
-        operation["security"] = SECURITY
+    if login is not None:
+        operation |= secured(login)
     return operation
 
 
@@ -88,7 +108,9 @@ def _state(gateway: Gateway, settings: Settings, sagas: list[Schema]) -> dict[st
     events = _answer("Events", "text/event-stream", _TEXT)
     return {
         "/bff/sagas/{type}/{id}": {
-            "get": _operation("bff_saga", "Where one of your sagas stands", saga, 404, 429, login=True)
+            "get": _operation(
+                "bff_saga", "Where one of your sagas stands", saga, 404, 429, login=gateway.needs
+            )
             | {"parameters": where}
         },
         "/bff/live": {
@@ -98,7 +120,7 @@ def _state(gateway: Gateway, settings: Settings, sagas: list[Schema]) -> dict[st
                 events,
                 403,
                 429,
-                login=True,
+                login=gateway.needs,
             )
             | {"parameters": [after, resume, values]}
         },
@@ -109,7 +131,7 @@ def _state(gateway: Gateway, settings: Settings, sagas: list[Schema]) -> dict[st
                 _json("The state", SNAPSHOT),
                 403,
                 429,
-                login=True,
+                login=gateway.needs,
             )
             | {"parameters": [values]}
         },
@@ -172,7 +194,7 @@ def _sign_in() -> dict[str, Schema]:
         "required": True,
         "content": {"application/x-www-form-urlencoded": {"schema": form}},
     }
-    user = _operation("bff_user", "Who is signed in", _json("Claims", USER), 429, login=True)
+    user = _operation("bff_user", "Who is signed in", _json("Claims", USER), 429, login=NOTHING)
     return {
         "/bff/login": {"get": login},
         "/bff/callback": {"get": callback},
@@ -182,12 +204,12 @@ def _sign_in() -> dict[str, Schema]:
     }
 
 
-def _changes(settings: Settings) -> Schema:
-    operation = _operation("bff_changes", "A source says that something has changed", {}, 401, 429)
-    operation["responses"] = {"204": {"description": "Told to every gateway"}, **refusals(401, 429)}
+def _signed(id: str, summary: str, sources: Iterable[str], *statuses: int) -> Schema:
+    operation = _operation(id, summary, {})
+    operation["responses"] = {"204": {"description": "Done"}, **refusals(401, 429, *statuses)}
     headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
     operation["parameters"] = [
-        _parameter("source", "path", _one_of(settings.webhooks)),
+        _parameter("source", "path", _one_of(sources)),
         *(_parameter(name, "header", {"type": "string"}) | {"required": True} for name in headers),
     ]
     operation["requestBody"] = {
@@ -195,6 +217,19 @@ def _changes(settings: Settings) -> Schema:
         "content": {"application/json": {"schema": {"type": "object"}}},
     }
     return operation
+
+
+def _events(settings: Settings) -> dict[str, Schema]:
+    take = _signed("bff_events", "CloudEvents of a source", settings.events, 415)
+    event: Schema = {"type": "object", "required": ["specversion", "id", "source", "type"]}
+    take["requestBody"]["content"] = {
+        STRUCTURED: {"schema": event},
+        BATCH: {"schema": {"type": "array", "items": event, "maxItems": MOST}},
+    }
+    ask = _operation("bff_events_consent", "May a sender send? (Web Hooks for CloudEvents)", {})
+    ask["responses"] = {"204": {"description": "It may"}, **refusals(429)}
+    ask["parameters"] = [_parameter("source", "path", {"type": "string", "minLength": 1})]
+    return {"post": take, "options": ask}
 
 
 def _health() -> dict[str, Schema]:
@@ -220,6 +255,13 @@ def _documents() -> dict[str, Schema]:
                 "/openapi.json",
                 "openapi",
                 "This description",
+                "application/json",
+                {"schema": {"type": "object"}},
+            ),
+            (
+                "/asyncapi.json",
+                "asyncapi",
+                "What the stream carries",
                 "application/json",
                 {"schema": {"type": "object"}},
             ),

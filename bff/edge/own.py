@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .access import csrf
+from .access.permit import permit
 from .problem import Problem
 from .respond import send_json
 from .screens import unauthenticated
@@ -34,6 +36,8 @@ class _Private(ABC):
         principal = await self._runtime.authenticate(scope)
         if principal is None:
             raise unauthenticated()
+        permit(principal, self._runtime.gateway.needs)
+        csrf.check_read(scope, principal)
         limits = await self._runtime.limits.spend(self.route, None, principal.id, times=self.times)
         await self.answer(scope, receive, send, principal, limits)
 

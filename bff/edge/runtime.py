@@ -26,6 +26,7 @@ from ..stores.events import DeadLetters
 from ..stores.journal import Journal
 from ..stores.link import RedisLink
 from ..stores.rates import RateStore
+from ..stores.revocations import RevocationStore
 from ..stores.sessions import SessionStore
 from ..stores.values import Values
 from ..transport.chain import Chain
@@ -34,7 +35,8 @@ from .access.authenticate import Authenticator
 from .access.fetch import Fetcher
 from .access.jwt import TokenVerifier
 from .access.oidc import SignIn
-from .access.provider import Provider
+from .access.provider import REDEMPTION, Provider
+from .access.revoked import Revocations
 from .access.session import Sessions
 from .addresses import addresses, inside
 from .admission import Admission
@@ -114,8 +116,11 @@ class Runtime:
         )
         self.ingesters = ingesters(settings, self.link, self.intake)
         self.limits = Limits(settings.limits, RateStore(redis.url))
-        self._fetch = Fetcher()
-        self._verifier = TokenVerifier(settings.issuers, self._fetch)
+        self._fetch, self._exchange = Fetcher(), Fetcher(timeout=REDEMPTION)
+        self._revocations = Revocations(
+            RevocationStore(self.link), ended=self._ended, changed=self._end_revoked
+        )
+        self._verifier = TokenVerifier(settings.issuers, self._fetch, revoked=self._revocations)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
         self.authenticate = Authenticator(self._verifier, self._sessions)
         trust = Trust(Routes(addresses(self, self._sign_in), self), settings.http)
@@ -137,12 +142,13 @@ class Runtime:
         provider = Provider(
             oidc,
             self._fetch,
+            exchange=self._exchange,
             redirect_uri=f"{self.settings.public_url}/bff/callback",
             trusted=issuer.settings if issuer else None,
             keys=issuer.keys if issuer else None,
         )
         store = SessionStore(self.link)
-        sessions = Sessions(store, self.settings.session, renew=provider.renew, on_end=self.hub.end_session)
+        sessions = Sessions(store, self.settings.session, renew=provider.renew, on_end=self._end_session)
         sign_in = SignIn(
             provider,
             sessions,
@@ -152,6 +158,18 @@ class Runtime:
             public_url=self.settings.public_url,
         )
         return sessions, sign_in, provider
+
+    async def _end_session(self, session: str) -> None:
+        await self.hub.end_session(session)
+        # Said once more where it can be read later: whoever was not listening just then ends its streams, too.
+        await self._revocations.note(session)
+
+    def _ended(self, session: str) -> None:
+        self._forget(session)
+        self.hub.end_those(lambda principal: principal.session == session)
+
+    def _end_revoked(self) -> None:
+        self.hub.end_those(lambda one: one.session is None and self._verifier.revoked(one.token))
 
     def _forget(self, session: str) -> None:
         # Another gateway ended it: what this process remembers for the time Redis is away must go, too.
@@ -210,7 +228,8 @@ class Runtime:
     def dead(self) -> list[str]:
         """What a bug has ended: streams would hang for ever, so the process is to be replaced."""
         ended = [f"ingester of {one.name}" for one in self.ingesters if not one.alive]
-        return ended if self.hub.alive else ["hub", *ended]
+        parts = {"hub": self.hub.alive, "revocations": self._revocations.alive}
+        return [name for name, alive in parts.items() if not alive] + ended
 
     # ---- life ------------------------------------------------------------------------------------------------
 
@@ -223,6 +242,7 @@ class Runtime:
         await self.limits.start()
         await self.reads.changes.start()
         await self.hub.start()
+        await self._revocations.start()
         for ingester in self.ingesters:
             await ingester.start()
 
@@ -239,6 +259,7 @@ class Runtime:
         closing: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
             *(one.stop for one in self.ingesters),
             self.reads.changes.stop,
+            self._revocations.stop,
             self.hub.stop,
             self.limits.stop,
             *([self._sessions.close] if self._sessions else []),
@@ -246,6 +267,7 @@ class Runtime:
             *([self.internal.keys.watch.close] if self.internal else []),
             self._verifier.close,
             self._fetch.close,
+            self._exchange.close,
             self.chain.close,
             self.link.close,
         )

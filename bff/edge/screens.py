@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from .. import calls
 from ..calls import Deadline, Ledger, UpstreamError
+from .access.permit import permit
 from .problem import Problem, problem_of
 from .respond import screen_headers, send_json, to_json
 
@@ -39,6 +40,8 @@ class Screen:
         principal = None if anonymous else await runtime.authenticate(scope)
         if principal is None and not view.public:
             raise unauthenticated()
+        if principal is not None:
+            permit(principal, view.needs)
         limits = await runtime.limits.spend(view.path, view.limit, runtime.who(scope, principal))
         arguments = view.binding.arguments(scope["path_params"], scope["query_string"], None, principal)
         request = calls.Scope(

@@ -45,6 +45,7 @@ class IssuerSettings(_Section):
     algorithms  the only ones accepted from it
     jwks_uri    where its keys are; None: asked of its discovery document
     leeway      seconds of clock difference allowed
+    roles       the claim that lists a person's roles; dots lead into it, as in `realm_access.roles`
     """
 
     issuer: str = Field(min_length=1)
@@ -52,15 +53,23 @@ class IssuerSettings(_Section):
     algorithms: tuple[str, ...] = ("ES256", "RS256", "EdDSA")
     jwks_uri: ExactUrl | None = None
     leeway: float = Field(10.0, ge=0, le=30)
+    roles: str = Field("roles", min_length=1)
 
 
 class OidcSettings(_Section):
-    """Browser sign-in: the provider and this gateway's confidential client there."""
+    """Browser sign-in: the provider and this gateway's confidential client there.
+
+    scopes     asked for; the provider says which of them are granted
+    authorize  further parameters of the way to the provider, such as `audience` or `prompt`
+    roles      the claim of the ID token that lists a person's roles, as in an issuer's settings
+    """
 
     issuer: ExactUrl
     client_id: str = Field(min_length=1)
     client_secret: SecretStr
     scopes: tuple[str, ...] = ("openid", "profile", "offline_access")
+    authorize: dict[str, str] = Field(default_factory=dict)
+    roles: str = Field("roles", min_length=1)
 
 
 class SessionSettings(_Section):

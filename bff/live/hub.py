@@ -278,6 +278,12 @@ class Hub:
             if stream.principal.session == session:
                 stream.end("logout", None)
 
+    def end_those(self, gone: Callable[[Principal], bool]) -> None:
+        """End the streams here whose principal is not to be believed any more."""
+        for stream in self._open_ones():
+            if gone(stream.principal):
+                stream.end("logout", None)
+
 
 def _ended(main: asyncio.Task[None]) -> None:
     if not main.cancelled() and main.exception() is not None:

@@ -42,7 +42,8 @@ def key_of(call: Call[Any], principal: Principal | None) -> Key:
     whose = None
     if principal is not None and not call.shared:
         client = principal.claims.get("client_id", "")
-        whose = "\n".join((principal.id, str(client), *sorted(principal.scopes)))
+        allowed = (*sorted(principal.scopes), "", *sorted(principal.roles))
+        whose = "\n".join((principal.id, str(client), *allowed))
     return call.owner.service, call.path, call.query, call.tags, (call.freshness, call.swr, call.sie), whose
 
 

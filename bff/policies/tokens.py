@@ -34,7 +34,7 @@ ASYMMETRIC = frozenset(
 # Claims of the protocol itself; what is left is about the person and may be shown to the page.
 _PROTOCOL = frozenset(
     {"iss", "aud", "exp", "iat", "nbf", "jti", "nonce", "at_hash", "c_hash", "azp", "acr", "amr", "auth_time"}
-    | {"sid", "client_id", "scope", "typ", "events", "cnf"}
+    | {"sid", "scope", "typ", "events", "cnf"}
 )
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
@@ -126,6 +126,26 @@ def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
     if not isinstance(scope, str):
         raise TokenRefused("its scope cannot be read")
     return frozenset(scope.split())
+
+
+def roles_of(claims: Mapping[str, Any], path: str) -> frozenset[str]:
+    """The roles listed by the claim at `path` (dots lead into objects); a missing one is no role.
+
+    A claim whose own name holds dots (a URL) is found as it is. Raises TokenRefused for anything but a list of texts
+    or one text of names parted by spaces (RFC 9068 section 2.2.3.1 has lists).
+    """
+    found: Any = claims.get(path)
+    if found is None:
+        found = claims
+        for step in path.split("."):
+            found = found.get(step) if isinstance(found, dict) else None
+    if found is None:
+        return frozenset()
+    if isinstance(found, str):
+        return frozenset(found.split())
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise TokenRefused("its roles cannot be read")
+    return frozenset(found)
 
 
 def visible(claims: Mapping[str, Any]) -> dict[str, Any]:

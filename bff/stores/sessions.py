@@ -3,7 +3,7 @@
 Keys, all with a TTL; `<id>` is the hash of the cookie's value, so nothing here lets anyone in:
 
     bff:{session:<id>}:record    hash: sealed (opaque to this store), version, ends (Unix ms); until idle or ended
-    bff:{session:<id>}:refresh   who is refreshing its tokens right now; 10 s
+    bff:{session:<id>}:refresh   who is refreshing its tokens right now; 18 s
     bff:{sid:<h>}:sessions       sorted set of ids by end: the sessions of one session at the provider
     bff:{sub:<h>}:sessions       the same by subject; `<h>` is a hash of issuer and value; at most 1,000 each
     bff:{logout:<h>}:seen        a back-channel logout token that was carried out; until it expires
@@ -21,8 +21,8 @@ from typing import Any
 
 from .link import RedisLink, reaching
 
-LOCK = 10.0
-"""Seconds a refresh may hold its lock: longer than a fetch and three attempts to store can take."""
+LOCK = 18.0
+"""Seconds a refresh may hold its lock: longer than a redemption and every attempt to store can take."""
 
 INDEXED = 1000
 """Sessions indexed under one subject or one sid; beyond it the oldest end only by themselves."""
@@ -45,7 +45,8 @@ def _lock(id: str) -> str:
     return f"bff:{{session:{id}}}:refresh"
 
 
-def _hashed(issuer: str, value: str) -> str:
+def hashed(issuer: str, value: str) -> str:
+    """Names a subject, a session or a token of an issuer without saying who: 32 hex digits."""
     return hashlib.sha256(f"{len(issuer)}:{issuer}{value}".encode()).hexdigest()[:32]
 
 
@@ -61,6 +62,7 @@ class SessionStore:
         self._put = link.script("session_put")
         self._open = link.script("session_open")
         self._swap = link.script("session_swap")
+        self._end = link.script("session_end")
         self._unlock = link.script("session_unlock")
         self._index = link.script("session_index")
 
@@ -111,10 +113,10 @@ class SessionStore:
         """Replace `version` and unlock; False when the session has ended or changed meanwhile."""
         return bool(await self._swap([_record(id), _lock(id)], [version, sealed, holder]))
 
-    async def end(self, id: str) -> bool:
-        """Remove a session; False when it was gone already. Its index entries fall out at their end."""
-        with reaching("session end"):
-            return bool(await self._link.client.delete(_record(id)))
+    async def end(self, id: str, *, version: int | None = None) -> bool:
+        """Remove a session, only while it is this version if one is named; False when there was none such. Its index
+        entries fall out at their end."""
+        return bool(await self._end([_record(id)], ["" if version is None else version]))
 
     async def end_all(self, issuer: str, *, sid: str | None = None, subject: str | None = None) -> list[str]:
         """End every session of a provider's session (`sid`) or, without one, of a subject; returns their ids."""
@@ -132,19 +134,27 @@ class SessionStore:
                 await self._link.client.zrem(index, *ids)
         return ids
 
+    async def seen(self, issuer: str, token_id: str) -> bool:
+        """Whether `once` was asked about this token id before."""
+        with reaching("logout token"):
+            return bool(await self._link.client.exists(_seen(issuer, token_id)))
+
     async def once(self, issuer: str, token_id: str, *, keep: float) -> bool:
         """True the first time this token id is seen; it is remembered for `keep` seconds."""
-        key = f"bff:{{logout:{_hashed(issuer, token_id)}}}:seen"
         with reaching("logout token"):
-            return bool(await self._link.client.set(key, b"1", nx=True, px=_ms(keep)))
+            return bool(await self._link.client.set(_seen(issuer, token_id), b"1", nx=True, px=_ms(keep)))
+
+
+def _seen(issuer: str, token_id: str) -> str:
+    return f"bff:{{logout:{hashed(issuer, token_id)}}}:seen"
 
 
 def _sid_index(issuer: str, sid: str) -> str:
-    return f"bff:{{sid:{_hashed(issuer, sid)}}}:sessions"
+    return f"bff:{{sid:{hashed(issuer, sid)}}}:sessions"
 
 
 def _sub_index(issuer: str, subject: str) -> str:
-    return f"bff:{{sub:{_hashed(issuer, subject)}}}:sessions"
+    return f"bff:{{sub:{hashed(issuer, subject)}}}:sessions"
 
 
 def _indexes(issuer: str, subject: str, sid: str | None) -> list[str]:

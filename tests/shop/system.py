@@ -88,6 +88,7 @@ class Shop:
             "BFF_OIDC__ISSUER": identity,
             "BFF_OIDC__CLIENT_ID": CLIENT_ID,
             "BFF_OIDC__CLIENT_SECRET": CLIENT_SECRET,
+            "BFF_OIDC__SCOPES": '["openid", "profile", "offline_access", "shop"]',
             "BFF_LIVE__STREAM_KEYS": '["events:orders:{p}", "events:inventory:{p}", "events:notifications:{p}"]',
             "BFF_LIVE__STREAMS": "100",
             "BFF_LIMITS__DEFAULT": "100000/minute",

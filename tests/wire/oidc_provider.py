@@ -28,7 +28,7 @@ CLIENT, SECRET = "bff", "se:cret+/%"
 
 
 class OidcProvider:
-    """issuer: set once its address is known; life: seconds an access token lives."""
+    """issuer: set once its address is known; life: seconds an access token lives; takes: seconds a refresh takes."""
 
     def __init__(self, redirect_uri: str) -> None:
         self.issuer = ""
@@ -36,6 +36,8 @@ class OidcProvider:
         self.key = ec_key()
         self.signs_with = self.key
         self.life = 300
+        self.takes = 0.05
+        self.scope = "openid shop"
         self.subject = "ada"
         self.sid = "provider-session-1"
         self.bend: Callable[[dict[str, Any]], dict[str, Any]] = lambda claims: claims
@@ -102,7 +104,7 @@ class OidcProvider:
         if self.token_status != 200:
             return JSONResponse({"error": "server_error"}, self.token_status)
         if form["grant_type"] == "refresh_token":
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(self.takes)
             self.redeemed.append(form["refresh_token"])
             if form["refresh_token"] not in self.refresh:
                 return JSONResponse({"error": "invalid_grant"}, 400)
@@ -140,7 +142,7 @@ class OidcProvider:
             "token_type": "bearer",
             "expires_in": self.life,
             "refresh_token": refresh,
-            "scope": "openid shop",
+            "scope": self.scope,
         }
 
 

@@ -98,6 +98,7 @@ def gateway_environment(redis_url: str) -> dict[str, str]:
         "BFF_OIDC__ISSUER": ISSUER,
         "BFF_OIDC__CLIENT_ID": "bff",
         "BFF_OIDC__CLIENT_SECRET": SECRET,
+        "BFF_OIDC__SCOPES": '["openid", "profile", "offline_access", "shop"]',
         "BFF_LIVE__STREAM_KEYS": '["events:orders:{p}", "events:inventory:{p}", "events:notifications:{p}"]',
         "BFF_WEBHOOKS__CATALOG__SECRET": HOOK_SECRET,
         "BFF_WEBHOOKS__CATALOG__SUBJECT": "entry.sku",

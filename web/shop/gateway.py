@@ -21,7 +21,7 @@ from .models import (
     Unread,
 )
 
-shop = Gateway("shop", deadline=1.5)
+shop = Gateway("shop", deadline=1.5, scopes=("shop",))
 order_saga = shop.saga("order", OrderStatus, restore=orders.of_owner)
 stock_left = shop.value("stock/{sku}", Stock, public=True, load=inventory.stock)
 bell = shop.value("bell/{owner}", Bell)

@@ -2,7 +2,8 @@
 
 The header `X-BFF: 1` is the proof: another site's page cannot send it without a preflight, which is never granted.
 Sec-Fetch-Site and Origin, where a browser sends them, must agree. A bearer token is not sent by browsers on their own,
-so API clients are exempt.
+so API clients are exempt. The live stream and what belongs to it are read with a cookie and without a header of ours,
+for an EventSource cannot send one: there Sec-Fetch-Site alone decides, and only where a browser sends it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,19 @@ def check_request(scope: MutableMapping[str, Any], public_url: str) -> None:
     own = _origin(public_url)
     if any(_origin(value.decode("latin-1")) != own for value in _values(scope, b"origin")):
         raise _forged("its Origin is another site's")
+
+
+def check_read(scope: MutableMapping[str, Any], principal: Principal) -> None:
+    """Raises Problem 403 `csrf` for a cookie-authenticated read that another site's page makes: it could not see the
+    answer, but a stream of its own making would take the place of one of the person's."""
+    if principal.session is not None and any(
+        # `none` is the person at the address bar.
+        value not in (b"same-origin", b"none")
+        for value in _values(scope, b"sec-fetch-site")
+    ):
+        raise Problem(
+            403, "csrf", "This is read by this site's own page only: its Sec-Fetch-Site says another."
+        )
 
 
 def _values(scope: MutableMapping[str, Any], name: bytes) -> list[bytes]:

@@ -2,7 +2,8 @@
 
 Promises at most one fetch at a time and five seconds between two, so that made-up key ids cannot turn the gateway
 against the issuer; keys are served stale up to 24 hours while the issuer is away. Refuses keys that are not for
-signing, share a key id, are symmetric, private, too short, or of a type the issuer's algorithms do not name.
+signing, share a key id, are symmetric, private, of a type the issuer's algorithms do not name, or such that others than
+their owner could sign for them (`sound`).
 (PyJWT's own PyJWKClient blocks the loop and takes all of those.)
 """
 
@@ -43,6 +44,7 @@ UNKNOWN_FOR = 30.0
 UNKNOWN_MOST = 1000
 """Unknown key ids remembered; when full they are all forgotten, and the gap still holds."""
 KEYS_MOST = 100
+"""Keys of a set that are looked at."""
 
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
@@ -95,9 +97,29 @@ def _usable(entry: Mapping[str, Any], allowed: frozenset[str]) -> SigningKey | N
         key = jwt.PyJWK(dict(entry), algorithm=min(fitting)).key
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
-    if not isinstance(key, PublicKey) or (isinstance(key, RSAPublicKey) and not 2048 <= key.key_size <= 8192):
-        return None
-    return SigningKey(kid, fitting, key)
+    return SigningKey(kid, fitting, key) if isinstance(key, PublicKey) and sound(key) else None
+
+
+def sound(key: PublicKey) -> bool:
+    """Whether a signature by this key means anything, and costs no more than it should.
+
+    RSA: 2,048–8,192 bits; an exponent above 2^16 (FIPS 186-5; with 1 every message is its own signature) and below
+    2^32 (one as long as the modulus makes a verification a hundred times as dear); an odd modulus. Ed25519: not one of
+    the points of small order, for which one signature fits every message.
+    """
+    if isinstance(key, RSAPublicKey):
+        numbers = key.public_numbers()
+        return 2048 <= key.key_size <= 8192 and 2**16 < numbers.e < 2**32 and numbers.n & numbers.e & 1 == 1
+    if isinstance(key, Ed25519PublicKey):
+        point = int.from_bytes(key.public_bytes_raw(), "little") & (2**255 - 1)
+        return point % _P not in _SMALL_ORDER
+    return True
+
+
+# RFC 8032: the prime of Ed25519, and the heights y of the points whose order divides 8.
+_P = 2**255 - 19
+_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER = frozenset({0, 1, _P - 1, _ORDER_8, _P - _ORDER_8})
 
 
 def _operations(entry: Mapping[str, Any]) -> list[Any]:
@@ -145,7 +167,8 @@ class KeySet:
         # Perhaps the issuer has a new key: ask, at most once in the gap, whatever number of tokens want to know.
         if await self._ask():
             key = self._match(kid, algorithm)
-            if key is None:
+            if key is None and self._good_at >= self._asked_at:
+                # Only an answer says that there is no such key.
                 if len(self._unknown) >= UNKNOWN_MOST:
                     self._unknown.clear()
                 self._unknown[kid, algorithm] = self._clock() + UNKNOWN_FOR
@@ -218,10 +241,17 @@ class KeySet:
 
 def _json(body: bytes) -> object:
     try:
-        value: object = json.loads(body)
+        value: object = json.loads(body, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         raise FetchFailed("the answer is not JSON") from None
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise FetchFailed("the answer names a member twice")
+    return members
 
 
 def _prints(keys: tuple[SigningKey, ...]) -> set[tuple[str | None, frozenset[str], object]]:

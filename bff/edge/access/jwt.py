@@ -24,6 +24,7 @@ from ..settings import IssuerSettings
 from .discovery import Discovery
 from .fetch import Fetch
 from .jwks import KeySet, KeysUnavailable
+from .revoked import Marks, Revocations
 
 REMEMBERED = 10_000
 """Verified tokens remembered; the least recently used one gives way."""
@@ -44,6 +45,7 @@ class Issuer:
 @dataclass(frozen=True, slots=True)
 class _Remembered:
     principal: Principal
+    marks: Marks
     keys: KeySet
     generation: int
     until: float
@@ -80,6 +82,7 @@ class TokenVerifier:
     """`await verifier.verify(token)` gives the Principal or raises Problem 401 `invalid-token`; 503 `unavailable`
     with Retry-After when the issuer's keys cannot be had.
 
+    revoked    what is refused though it is signed; None: nothing is
     clock      Unix seconds
     monotonic  for ages and gaps
     Raises DeclarationError for an algorithm that must never be allowed, or an issuer named twice.
@@ -91,7 +94,10 @@ class TokenVerifier:
         fetch: Fetch,
         clock: Clock = time.time,
         monotonic: Clock = time.monotonic,
+        *,
+        revoked: Revocations | None = None,
     ) -> None:
+        self._revoked = revoked
         self._clock = clock
         self._monotonic = monotonic
         self._fetch = fetch
@@ -137,6 +143,13 @@ class TokenVerifier:
                 retry_after=1.0,
             ) from None
 
+    def revoked(self, token: str) -> bool:
+        """Whether a token that was accepted is refused by now."""
+        if self._revoked is None:
+            return False
+        parsed = tokens.parse(token)
+        return self._revoked.refuse(Marks.of(tokens.issuer_of(parsed), parsed.claims))
+
     async def close(self) -> None:
         """End the fetches under way."""
         for issuer in self._issuers.values():
@@ -154,7 +167,11 @@ class TokenVerifier:
             parsed.claims, audience=settings.audience, now=self._clock(), leeway=settings.leeway
         )
         scopes = tokens.scopes_of(parsed.claims)
+        roles = tokens.roles_of(parsed.claims, settings.roles)
         await verified(parsed, keys, settings.algorithms)
+        marks = Marks.of(settings.issuer, parsed.claims)
+        if self._revoked is not None and self._revoked.refuse(marks):
+            raise TokenRefused("it was revoked")
         expires = tokens.expiry_of(parsed.claims)
         principal = Principal(
             issuer=settings.issuer,
@@ -163,9 +180,12 @@ class TokenVerifier:
             expires_at=expires,
             scopes=scopes,
             claims=tokens.visible(parsed.claims),
+            roles=roles,
         )
         until = self._monotonic() + REMEMBERED_FOR
-        self._known[digest] = _Remembered(principal, keys, keys.generation, until, expires + settings.leeway)
+        self._known[digest] = _Remembered(
+            principal, marks, keys, keys.generation, until, expires + settings.leeway
+        )
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return principal
@@ -179,6 +199,8 @@ class TokenVerifier:
         if changed or self._monotonic() >= known.until or self._clock() >= known.expires:
             del self._known[digest]
             return None
+        if self._revoked is not None and self._revoked.refuse(known.marks):
+            raise invalid_token("it was revoked")
         self._known.move_to_end(digest)
         return known.principal
 

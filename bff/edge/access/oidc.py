@@ -153,16 +153,16 @@ class SignIn:
             raise _no_logout(str(refusal)) from None
         except KeysUnavailable as error:
             raise _provider_away() from error
-        if told.sid is None:
-            # By subject alone a token replayed later would end sessions begun since, so each counts once.
-            keep = max(1.0, told.expires_at - self._clock())
-            try:
-                first = await self._store.once(self._provider.issuer, told.token_id, keep=keep)
-            except StoreUnavailable as error:
-                raise away() from error
-            if not first:
-                return Response(status_code=200, headers=NO_STORE)
-        await self._sessions.end_all(self._provider.issuer, sid=told.sid, subject=told.subject)
+        issuer = self._provider.issuer
+        try:
+            # A token replayed later would end sessions begun since, so each counts once.
+            if await self._store.seen(issuer, told.token_id):
+                raise _no_logout("this logout_token was carried out before")
+            await self._sessions.end_all(issuer, sid=told.sid, subject=told.subject)
+            # Noted when it is done: one that failed half-way may be sent again.
+            await self._store.once(issuer, told.token_id, keep=max(1.0, told.expires_at - self._clock()))
+        except StoreUnavailable as error:
+            raise away() from error
         return Response(status_code=200, headers=NO_STORE)
 
     async def user(self, request: Request) -> Response:

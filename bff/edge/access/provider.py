@@ -26,12 +26,14 @@ from .fetch import Fetch, FetchFailed
 from .jwks import KeySet, KeysUnavailable
 from .jwt import verified
 from .record import SessionRecord, Tokens
-from .session import RefreshRefused
+from .refresh import RefreshRefused
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LEEWAY = 10.0
 LIFE = 300.0
 """Seconds an access token is taken to live when the provider does not say."""
+REDEMPTION = 10.0
+"""Seconds the token endpoint may take: an answer given up on may hold the only refresh token that still works."""
 ID_TOKEN_AGE = 600.0
 """Seconds since its issue after which an ID token is no answer to a sign-in that just happened."""
 
@@ -58,8 +60,9 @@ class LogoutToken:
 
 
 class Provider:
-    """redirect_uri: this gateway's callback; trusted: the issuer's entry in settings and its keys, where it has one
-    (its algorithms and leeway then hold for ID tokens, too)."""
+    """redirect_uri: this gateway's callback; exchange: asks the token endpoint, where it is given more time; trusted:
+    the issuer's entry in settings and its keys, where it has one (its algorithms and leeway then hold for ID tokens,
+    too)."""
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class Provider:
         fetch: Fetch,
         *,
         redirect_uri: str,
+        exchange: Fetch | None = None,
         trusted: IssuerSettings | None = None,
         keys: KeySet | None = None,
         clock: Clock = time.time,
@@ -75,7 +79,7 @@ class Provider:
         self.issuer = settings.issuer
         self.client_id = settings.client_id
         self._settings = settings
-        self._fetch = fetch
+        self._exchange = exchange or fetch
         self._redirect_uri = redirect_uri
         self._clock = clock
         self._discovery = Discovery(settings.issuer, fetch, monotonic)
@@ -93,7 +97,7 @@ class Provider:
     async def authorize_url(self, *, state: str, nonce: str, verifier: str) -> str:
         """Where to send the browser. Raises FetchFailed."""
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-        query = {
+        query = self._settings.authorize | {
             "response_type": "code",
             "client_id": self.client_id,
             "redirect_uri": self._redirect_uri,
@@ -138,6 +142,7 @@ class Provider:
         try:
             got = self._tokens(answer)
             claims = await self._id_claims(got.id_token, nonce)
+            roles = tokens.roles_of(claims, self._settings.roles)
         except TokenRefused as refusal:
             why = f"the identity provider's answer cannot be accepted: {refusal}"
             raise SignInRefused(why, status=502) from None
@@ -150,6 +155,7 @@ class Provider:
             sid=sid if isinstance(sid, str) and sid else None,
             claims=tokens.visible(claims),
             tokens=got,
+            roles=roles,
         )
 
     async def renew(self, refresh_token: str) -> Tokens:
@@ -231,7 +237,7 @@ class Provider:
             # RFC 6749 section 2.3.1: both halves are form-encoded before they are joined.
             pair = f"{quote_plus(self.client_id)}:{quote_plus(secret)}"
             headers["authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-        status, _, body = await self._fetch(
+        status, _, body = await self._exchange(
             endpoint, method="POST", headers=headers, body=urlencode(fields).encode()
         )
         try:

@@ -51,13 +51,18 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """One signed-in browser. sid: the provider's name for its own session, for back-channel logout."""
+    """One signed-in browser.
+
+    sid    the provider's name for its own session, for back-channel logout
+    roles  as at sign-in: they last as long as the session
+    """
 
     issuer: str
     subject: str
     sid: str | None
     claims: Mapping[str, Any]
     tokens: Tokens
+    roles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ class SessionKey:
     def seal(self, record: SessionRecord) -> bytes:
         tree = asdict(record)
         tree["tokens"]["scopes"] = sorted(record.tokens.scopes)
+        tree["roles"] = sorted(record.roles)
         nonce = secrets.token_bytes(_NONCE)
         text = json.dumps(tree, separators=(",", ":")).encode()
         return nonce + self._cipher().encrypt(nonce, text, self.id.encode())
@@ -94,7 +100,8 @@ class SessionKey:
             tree = json.loads(text)
             tokens = tree.pop("tokens")
             scopes = frozenset(tokens.pop("scopes"))
-            return SessionRecord(**tree, tokens=Tokens(**tokens, scopes=scopes))
+            roles = frozenset(tree.pop("roles", ()))
+            return SessionRecord(**tree, tokens=Tokens(**tokens, scopes=scopes), roles=roles)
         except (InvalidTag, ValueError, KeyError, TypeError):
             return None
 

@@ -85,3 +85,27 @@ def test_a_site_on_a_port_is_compared_with_it() -> None:
     check("POST", COOKIE_USER, ("x-bff", "1"), ("origin", here), site=here)
     with pytest.raises(Problem):
         check("POST", COOKIE_USER, ("x-bff", "1"), ("origin", "http://localhost:8101"), site=here)
+
+
+@pytest.mark.parametrize(
+    ("values", "principal", "fine"),
+    [
+        ([], COOKIE_USER, True),
+        ([b"same-origin"], COOKIE_USER, True),
+        ([b"none"], COOKIE_USER, True),
+        ([b"same-site"], COOKIE_USER, False),
+        ([b"cross-site"], COOKIE_USER, False),
+        ([b"same-origin", b"cross-site"], COOKIE_USER, False),
+        ([b"cross-site"], BEARER_USER, True),
+    ],
+)
+def test_a_stream_by_cookie_is_read_by_the_own_page_only(
+    values: list[bytes], principal: Principal, fine: bool
+) -> None:
+    scope = {"method": "GET", "headers": [(b"sec-fetch-site", value) for value in values]}
+    if fine:
+        csrf.check_read(scope, principal)
+        return
+    with pytest.raises(Problem) as caught:
+        csrf.check_read(scope, principal)
+    assert (caught.value.status, caught.value.code) == (403, "csrf")

@@ -1,0 +1,45 @@
+"""`bff revoke` ends what somebody holds before its time: one token by its id, or everything of one person, whose
+browser sessions end, too. It holds on every gateway within a second."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..calls import DeclarationError
+from ..edge.settings import Settings
+from ..stores.link import RedisLink, StoreUnavailable
+from ..stores.revocations import MOST, RevocationStore
+from ..stores.sessions import SessionStore
+
+
+def revoke(settings: Settings, issuer: str, *, subject: str | None, token: str | None, keep: float) -> int:
+    """keep: seconds. Returns the exit code."""
+    trusted = {one.issuer for one in settings.issuers}
+    if settings.oidc is not None:
+        trusted.add(settings.oidc.issuer)
+    if not 0 < keep <= 10 * 365 * 86_400:
+        raise DeclarationError(f"--keep: seconds above 0 and up to ten years, not {keep:g}")
+    if issuer not in trusted:
+        raise DeclarationError(f"issuer {issuer}: the settings know {', '.join(sorted(trusted)) or 'none'}")
+    return asyncio.run(_revoke(settings, issuer, subject, token, keep))
+
+
+async def _revoke(
+    settings: Settings, issuer: str, subject: str | None, token: str | None, keep: float
+) -> int:
+    async with RedisLink(settings.redis.url, timeout=settings.redis.timeout) as link:
+        store = RevocationStore(link)
+        try:
+            if token is not None:
+                done = await store.token(issuer, token, keep=keep)
+                print(f"token {token} is refused for the next {keep:g} s")
+            else:
+                done = await store.subject(issuer, subject or "", keep=keep)
+                for id in await SessionStore(link).end_all(issuer, subject=subject):
+                    await store.session(id)
+                print(f"every token of {subject} issued up to now is refused, and every session ended")
+        except StoreUnavailable as error:
+            raise DeclarationError(f"Redis cannot be reached (BFF_REDIS__URL): {error}") from error
+    if not done:
+        raise DeclarationError(f"nothing more can be revoked: there are {MOST} entries that have not run out")
+    return 0

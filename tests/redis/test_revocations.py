@@ -1,0 +1,180 @@
+"""Revocations on a real server: what is refused, from when, for how long, and how gateways hear of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from bff.edge.access.jwt import TokenVerifier
+from bff.edge.access.revoked import Marks, Revocations
+from bff.edge.problem import Problem
+from bff.edge.settings import IssuerSettings
+from bff.stores.link import RedisLink, StoreUnavailable
+from bff.stores.revocations import RevocationStore
+from tests.conftest import Valkey
+from tests.unit.edge.access.issuing import ISSUER, Served, claims, ec_key, jwk, sign
+
+KEY = ec_key()
+KEYS = f"{ISSUER}/keys"
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[RedisLink]:
+    async with RedisLink(redis_url) as link:
+        yield link
+
+
+def marks(jti: str | None = "1", sub: str = "ada", issued: float | None = None, iss: str = ISSUER) -> Marks:
+    return Marks.of(iss, {"jti": jti, "sub": sub, "iat": time.time() - 5 if issued is None else issued})
+
+
+async def test_a_token_is_refused_by_its_id_and_no_other_one_is(link: RedisLink) -> None:
+    store = RevocationStore(link)
+    here = Revocations(store)
+    await here.look()
+    assert not here.refuse(marks("1"))
+    assert await store.token(ISSUER, "1", keep=60)
+    assert not here.refuse(marks("1")), "not looked yet"
+    await here.look()
+    assert here.refuse(marks("1"))
+    others = (marks("2"), marks(None), marks("1", iss="https://other.test"), marks("x", sub="1"))
+    assert not any(here.refuse(other) for other in others)
+    later = Revocations(store)
+    await later.look()
+    assert later.refuse(marks("1")), "a gateway that starts later knows it, too"
+
+
+async def test_a_person_is_refused_up_to_the_moment_and_signs_in_anew_after_it(link: RedisLink) -> None:
+    store = RevocationStore(link)
+    here = Revocations(store)
+    assert await store.subject(ISSUER, "ada", keep=60)
+    await here.look()
+    assert here.refuse(marks())
+    assert not here.refuse(marks(issued=time.time() + 1))
+    assert not here.refuse(marks(sub="grace"))
+    first = time.time()
+    while time.time() - first < 0.02:
+        pass
+    assert await store.subject(ISSUER, "ada", keep=60)
+    await here.look()
+    assert here.refuse(marks(issued=first + 0.01)), "the later moment counts"
+
+
+async def test_a_revocation_is_kept_as_long_as_it_was_asked_for(link: RedisLink) -> None:
+    store, clock = RevocationStore(link), [time.time()]
+    here = Revocations(store, clock=lambda: clock[0])
+    await store.token(ISSUER, "short", keep=1)
+    await store.token(ISSUER, "long", keep=100)
+    await here.look()
+    clock[0] += 2
+    await store.token(ISSUER, "another", keep=100)
+    await here.look()
+    assert not here.refuse(marks("short"))
+    assert here.refuse(marks("long"))
+    client: Any = link.client
+    async for key in client.scan_iter("bff:{revoked}*"):
+        assert 1_000 < await client.pttl(key) <= 100_000
+
+
+async def test_a_redis_that_lost_its_list_takes_nothing_back(link: RedisLink) -> None:
+    store = RevocationStore(link)
+    here = Revocations(store)
+    await store.token(ISSUER, "1", keep=60)
+    await here.look()
+    await link.client.flushall()
+    await store.token(ISSUER, "2", keep=60)
+    await here.look()
+    assert here.refuse(marks("1")) and here.refuse(marks("2"))
+
+
+async def test_the_list_is_bounded_and_forgets_nothing_before_its_time(
+    link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.stores.revocations.MOST", 3)
+    store = RevocationStore(link)
+    assert [await store.token(ISSUER, str(number), keep=60) for number in range(4)] == [True] * 3 + [False]
+    here = Revocations(store)
+    await here.look()
+    assert [here.refuse(marks(str(number))) for number in range(4)] == [True] * 3 + [False]
+
+
+async def test_ends_of_sessions_are_told_to_whoever_was_there_before_and_only_news_change_anything(
+    link: RedisLink,
+) -> None:
+    store = RevocationStore(link)
+    heard: list[str] = []
+    changes: list[int] = []
+    await store.session("before")
+    here = Revocations(store, ended=heard.append, changed=lambda: changes.append(1))
+    await here.look()
+    assert heard == []
+    await store.session("one")
+    await here.look()
+    await store.session("two")
+    await here.look()
+    assert {"one", "two"} <= set(heard)
+    assert changes == []
+    await store.token(ISSUER, "1", keep=60)
+    await here.look()
+    await here.look()
+    assert changes == [1]
+
+
+async def test_a_token_that_was_accepted_and_remembered_is_refused_from_then_on(link: RedisLink) -> None:
+    store = RevocationStore(link)
+    revoked = Revocations(store)
+    trusted = IssuerSettings(issuer=ISSUER, audience="shop", jwks_uri=KEYS)
+    verifier = TokenVerifier([trusted], Served({KEYS: {"keys": [jwk(KEY, "k1")]}}), revoked=revoked)
+    now = int(time.time())
+    one, two = (sign(KEY, claims(jti=jti, iat=now - 1, exp=now + 300)) for jti in ("one", "two"))
+    assert (await verifier.verify(one)).subject == (await verifier.verify(two)).subject == "ada"
+    await store.token(ISSUER, "one", keep=300)
+    await revoked.look()
+    assert verifier.revoked(one) and not verifier.revoked(two)
+    for _ in range(2):
+        with pytest.raises(Problem, match="revoked"):
+            await verifier.verify(one)
+    assert await verifier.verify(two)
+    await store.subject(ISSUER, "ada", keep=300)
+    await revoked.look()
+    with pytest.raises(Problem, match="revoked"):
+        await verifier.verify(two)
+    fresh = sign(KEY, claims(jti="three", iat=now - 1, exp=now + 300))
+    with pytest.raises(Problem, match="revoked"):
+        await verifier.verify(fresh)
+    await verifier.close()
+
+
+async def test_while_redis_is_away_what_was_known_stays_refused(own_valkey: Valkey) -> None:
+    async with RedisLink(own_valkey.url) as link:
+        store = RevocationStore(link)
+        await store.token(ISSUER, "1", keep=60)
+        here = Revocations(store)
+        await here.start()
+        own_valkey.stop()
+        with pytest.raises(StoreUnavailable):
+            await here.look()
+        assert here.refuse(marks("1"))
+        assert here.alive
+        await here.stop()
+        late = Revocations(store)
+        await late.start()
+        assert late.alive and not late.refuse(marks("1")), "nobody is kept from starting"
+        await late.stop()
+
+
+async def test_a_revocation_is_heard_within_a_second(link: RedisLink) -> None:
+    store = RevocationStore(link)
+    here = Revocations(store)
+    await here.start()
+    await store.subject(ISSUER, "ada", keep=60)
+    began = time.monotonic()
+    while not here.refuse(marks()) and time.monotonic() - began < 5:
+        await asyncio.sleep(0.01)
+    print(f"\nrefused after {time.monotonic() - began:.2f} s")
+    assert time.monotonic() - began < 3, "half a second, and what a busy machine adds"
+    await here.stop()

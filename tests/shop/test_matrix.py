@@ -1,0 +1,103 @@
+"""Every route of the shop's gateway, asked by everybody it could meet, with tokens by the identity service's key."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from bff.edge import settings as settings_file
+from bff.edge.runtime import Runtime
+from tests.unit.edge.access.issuing import sign
+from tests.wire.matrix import CALLERS, Example, routes, wrongs
+from upstreams.identity.keys import Keys
+from upstreams.identity.store import Store
+from web.shop.gateway import shop as declared
+
+from .system import BrowserSession, Shop, basket, key
+
+
+class Issuer:
+    """Makes tokens as the identity service does, and as it never would."""
+
+    def __init__(self, shop: Shop) -> None:
+        store = Store(f"sqlite:///{shop.world.folder}/identity/identity.db")
+        keys = Keys(store)
+        store.close()
+        self._kid = keys.kid
+        private: Any = next(iter(keys.private.keys)).as_dict(private=True)
+        self._key: Any = jwt.algorithms.ECAlgorithm.from_jwk(json.dumps(private))
+        self._issuer = shop.world.url("identity")
+
+    def bearer(self, subject: str = "ada", **changes: Any) -> dict[str, str]:
+        now = int(time.time())
+        good = {"iss": self._issuer, "sub": subject, "aud": "shop", "iat": now, "exp": now + 300}
+        good |= {"jti": uuid.uuid4().hex, "client_id": "bff", "scope": "openid shop", **changes}
+        return {"authorization": f"Bearer {sign(self._key, good, kid=self._kid)}"}
+
+
+def callers(shop: Shop) -> Mapping[str, Mapping[str, str]]:
+    issuer, now = Issuer(shop), int(time.time())
+    with BrowserSession(shop) as here, BrowserSession(shop) as there:
+        assert here.sign_in("ada").status_code == there.sign_in("ada").status_code == 200
+        session, ended = (
+            {"cookie": f"__Host-bff={one.cookies['__Host-bff']}", "x-bff": "1"} for one in (here, there)
+        )
+        assert there.send("POST", f"{shop.url}/bff/logout", headers={"x-bff": "1"}).status_code == 200
+    return {
+        "nobody": {},
+        "expired": issuer.bearer(iat=now - 600, exp=now - 300),
+        "wrong audience": issuer.bearer(aud="bank"),
+        "wrong scope": issuer.bearer(scope="openid profile saga"),
+        "wrong role": issuer.bearer(roles=["guest"]),
+        "other user": issuer.bearer("grace"),
+        "right user": issuer.bearer(),
+        "right user's session": session,
+        "ended session": ended,
+    }
+
+
+async def test_every_route_of_the_shop_answers_everybody_as_it_is_declared(shop: Shop) -> None:
+    who = callers(shop)
+    assert tuple(who) == CALLERS
+    async with shop.api("ada") as client:
+        placed = await client.post("/api/orders", json=basket(), headers={"idempotency-key": f'"{key()}"'})
+        assert placed.status_code == 202, placed.text
+        order = placed.json()["saga"]["id"]
+    file = next(Path(declared.page.folders["/client"]).glob("*.js")).name if declared.page else ""
+    examples = {
+        "/api/screens/products/{sku}": Example("/api/screens/products/mug-01"),
+        "/api/screens/orders/{id}": Example(f"/api/screens/orders/{order}", other=404),
+        "/api/orders": Example("/api/orders", good=(202,), json=basket()),
+        # It may have come to its end by then.
+        "/api/orders/{id}/cancel": Example(f"/api/orders/{order}/cancel", good=(202, 409, 422), other=404),
+        "/bff/sagas/{type}/{id}": Example(f"/bff/sagas/order/{order}", other=404),
+        "/bff/login": Example("/bff/login", good=(303,)),
+        "/products/{sku}": Example("/products/mug-01"),
+        "/orders/{id}": Example(f"/orders/{order}"),
+        "/assets": Example("/assets/index.html"),
+        "/client": Example(f"/client/{file}"),
+    }
+    # The table of routes is made from the settings that the gateway itself was started with.
+    runtime = Runtime(declared, settings_file.load(shop.environment()))
+    try:
+        async with shop.api(None) as client:
+            asks, wrong = await wrongs(runtime, client, who, examples)
+        count = len(list(routes(runtime)))
+    finally:
+        await runtime.stop()
+    assert not wrong, "\n".join(wrong)
+    print(f"\n{count} routes, {asks} answers as declared")
+
+
+async def test_a_services_own_token_is_no_customers(shop: Shop) -> None:
+    headers = {"authorization": f"Bearer {shop.world.service_token()}"}
+    async with shop.api(None) as client:
+        for path in ("/api/screens/orders", "/bff/live/snapshot"):
+            answer = await client.get(path, headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")

@@ -1,0 +1,142 @@
+"""Scopes and roles: who is let in, what is told to those who are not, and declarations that make no sense."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from bff import DeclarationError, Gateway, Principal, Problem
+from bff.edge.access.permit import NOTHING, Needs, permit
+from bff.edge.openapi import document
+from bff.policies.tokens import TokenRefused, roles_of
+
+
+class Done(BaseModel):
+    done: bool
+
+
+def who(scopes: str = "", roles: str = "") -> Principal:
+    return Principal("i", "ada", "t", 0, frozenset(scopes.split()), roles=frozenset(roles.split()))
+
+
+@pytest.mark.parametrize(
+    ("needs", "scopes", "roles"),
+    [
+        (NOTHING, "", ""),
+        (Needs(frozenset({"a"})), "a b", ""),
+        (Needs(frozenset({"a", "b"})), "b a", ""),
+        (Needs(roles=frozenset({"x", "y"})), "", "y z"),
+        (Needs(frozenset({"a"}), frozenset({"x"})), "a", "x"),
+    ],
+)
+def test_whoever_has_every_scope_and_one_of_the_roles_is_let_in(
+    needs: Needs, scopes: str, roles: str
+) -> None:
+    permit(who(scopes, roles), needs)
+
+
+@pytest.mark.parametrize(
+    ("needs", "scopes", "roles"),
+    [
+        (Needs(frozenset({"a"})), "", "a"),
+        (Needs(frozenset({"a", "b"})), "a", ""),
+        (Needs(frozenset({"a"})), "A aa", ""),
+        (Needs(roles=frozenset({"x"})), "x", ""),
+        (Needs(frozenset({"a"}), frozenset({"x"})), "a", "y"),
+        (Needs(frozenset({"a"}), frozenset({"x"})), "b", "x"),
+    ],
+)
+def test_whoever_lacks_one_is_told_what(needs: Needs, scopes: str, roles: str) -> None:
+    with pytest.raises(Problem) as caught:
+        permit(who(scopes, roles), needs)
+    assert (caught.value.status, caught.value.code) == (403, "forbidden")
+    assert str(needs) in caught.value.detail
+    lacking = needs.scopes - set(scopes.split())
+    challenge = caught.value.headers.get("www-authenticate", "")
+    assert bool(lacking) == challenge.startswith('Bearer error="insufficient_scope", scope="')
+
+
+def test_a_route_that_says_nothing_needs_what_the_gateway_needs() -> None:
+    gateway = Gateway("g", scopes=("shop",), roles=("staff",))
+
+    @gateway.view("/plain")
+    async def plain() -> Done:
+        return Done(done=True)
+
+    @gateway.view("/own", scopes=("audit", "shop"), roles=())
+    async def own() -> Done:
+        return Done(done=True)
+
+    @gateway.view("/anyone", scopes=(), roles=())
+    async def anyone() -> Done:
+        return Done(done=True)
+
+    @gateway.view("/public", public=True)
+    async def public() -> Done:
+        return Done(done=True)
+
+    @gateway.command("/do", scopes=("write",))
+    async def do() -> Done:
+        return Done(done=True)
+
+    assert gateway.views["/plain"].needs == gateway.needs == Needs(frozenset({"shop"}), frozenset({"staff"}))
+    assert gateway.views["/own"].needs == Needs(frozenset({"audit", "shop"}))
+    assert gateway.views["/anyone"].needs == gateway.views["/public"].needs == NOTHING
+    assert gateway.commands["/do"].needs == Needs(frozenset({"write"}), frozenset({"staff"}))
+
+    paths = document(gateway, "1")["paths"]
+
+    def shown(path: str, method: str = "get") -> tuple[Any, Any, bool]:
+        operation = paths[path][method]
+        return operation.get("security"), operation.get("x-roles"), "403" in operation["responses"]
+
+    def by(*scopes: str) -> list[dict[str, list[str]]]:
+        return [{"bearer": list(scopes)}, {"session": list(scopes)}]
+
+    assert shown("/plain") == (by("shop"), ["staff"], True)
+    assert shown("/own") == (by("audit", "shop"), None, True)
+    assert shown("/anyone") == (by(), None, False)
+    assert shown("/public") == (None, None, False)
+    assert shown("/do", "post") == (by("write"), ["staff"], True)
+    for path in ("/bff/live", "/bff/live/snapshot", "/bff/sagas/{type}/{id}"):
+        assert shown(path) == (by("shop"), ["staff"], True)
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        {"scopes": "shop"},
+        {"scopes": ("two words",)},
+        {"scopes": ("",)},
+        {"roles": ('quo"te',)},
+        {"scopes": (7,)},
+        {"scopes": ("shop",), "public": True},
+    ],
+    ids=str,
+)
+def test_a_declaration_that_makes_no_sense_is_refused_by_name(declaration: dict[str, Any]) -> None:
+    with pytest.raises(DeclarationError, match="view /x"):
+        Gateway("g").view("/x", **declaration)(_x)
+
+
+async def _x() -> Done:
+    return Done(done=True)
+
+
+def test_roles_are_found_where_the_settings_say() -> None:
+    claims = {
+        "roles": ["a", "b"],
+        "realm_access": {"roles": ["c"]},
+        "https://shop.test/roles": ["d"],
+        "groups": "e f",
+    }
+    assert roles_of(claims, "roles") == {"a", "b"}
+    assert roles_of(claims, "realm_access.roles") == {"c"}
+    assert roles_of(claims, "https://shop.test/roles") == {"d"}
+    assert roles_of(claims, "groups") == {"e", "f"}
+    assert roles_of(claims, "nowhere.to.be") == roles_of(claims, "roles.a") == frozenset()
+    for bad in ({"roles": {"a": True}}, {"roles": ["a", 1]}, {"roles": 7}):
+        with pytest.raises(TokenRefused):
+            roles_of(bad, "roles")

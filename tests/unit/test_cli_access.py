@@ -1,0 +1,125 @@
+"""The command line on who may do what: listed, checked, revoked."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from bff.cli import main
+
+MODULE = """
+from pydantic import BaseModel
+from bff import Gateway
+
+class Done(BaseModel):
+    done: bool
+
+desk = Gateway("desk", scopes=("desk",))
+
+@desk.view("/api/plain")
+async def plain() -> Done: ...
+
+@desk.view("/api/audit", scopes=("desk", "audit"), roles=("staff", "admin"))
+async def audit() -> Done: ...
+
+@desk.view("/api/open", public=True)
+async def everyone() -> Done: ...
+
+@desk.command("/api/close", scopes=())
+async def close() -> Done: ...
+"""
+
+BAD = """
+from pydantic import BaseModel
+from bff import Gateway
+
+class Done(BaseModel):
+    done: bool
+
+bad = Gateway("bad", roles="staff")
+
+@bad.view("/api/both", public=True, scopes=("x",))
+async def both() -> Done: ...
+
+@bad.command("/api/odd", scopes=("a b",))
+async def odd() -> Done: ...
+"""
+
+ISSUER = "https://issuer.test"
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    name = f"cli_access_{abs(hash(request.node.name))}"
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    (tmp_path / f"{name}_bad.py").write_text(BAD)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BFF_ISSUERS", f'[{{"issuer": "{ISSUER}", "audience": "desk"}}]')
+    return name
+
+
+def test_routes_says_what_each_route_needs(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["routes", f"{module}:desk"]) == 0
+    blocks = capsys.readouterr().out.split("\n")
+    needs = {
+        line.split()[1]: blocks[number + 1].strip()
+        for number, line in enumerate(blocks[:-1])
+        if line.startswith(("GET", "POST"))
+    }
+    assert needs["/api/plain"] == "needs     the scope desk"
+    assert needs["/api/audit"] == "needs     the scopes audit, desk and the role admin or staff"
+    assert not needs["/api/open"].startswith("needs")
+    assert "needs" not in "".join(blocks[-2:]), "a command that names none"
+
+
+def test_check_names_declarations_that_make_no_sense(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", f"{module}_bad:bad"]) == 1
+    said = capsys.readouterr().err
+    assert "gateway bad: roles is a tuple of texts" in said
+    assert "view /api/both: public, so nobody is asked for the scope x" in said
+    assert "command /api/odd: 'a b' in scopes holds characters no scope has" in said
+
+
+def test_check_names_a_scope_that_sign_in_never_asks_for(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"ISSUER": ISSUER, "CLIENT_ID": "bff", "CLIENT_SECRET": "s"}.items():
+        monkeypatch.setenv(f"BFF_OIDC__{name}", value)
+    monkeypatch.setenv("BFF_OIDC__SCOPES", '["openid", "desk"]')
+    assert main(["check", f"{module}:desk"]) == 1
+    assert "no browser could ever have the scope 'audit'" in capsys.readouterr().err
+    monkeypatch.setenv("BFF_OIDC__SCOPES", '["openid", "desk", "audit"]')
+    assert main(["check", f"{module}:desk"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--issuer", "https://other.test", "--subject", "ada"], "the settings know https://issuer.test"),
+        (["--issuer", ISSUER, "--token", "1", "--keep", "0"], "--keep: seconds above 0"),
+        (["--issuer", ISSUER, "--token", "1", "--keep", "nan"], "--keep: seconds above 0"),
+        (["--issuer", ISSUER, "--subject", "ada"], "Redis cannot be reached (BFF_REDIS__URL)"),
+    ],
+)
+def test_a_revocation_that_cannot_be_says_why(
+    module: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("BFF_REDIS__URL", f"redis://127.0.0.1:{nobody.getsockname()[1]}/0")
+        assert main(["revoke", *arguments]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_revocation_names_either_a_token_or_a_person(module: str) -> None:
+    for arguments in ([], ["--subject", "ada", "--token", "1"]):
+        with pytest.raises(SystemExit) as caught:
+            main(["revoke", "--issuer", ISSUER, *arguments])
+        assert caught.value.code == 2

@@ -1,0 +1,68 @@
+// The certified provider of panva/node-oidc-provider with one person's worth of configuration: rotating refresh
+// tokens, JWT access tokens (RFC 9068) and back-channel logout. Says its address on standard output once it listens.
+//
+// SITE: the gateway's address; CLIENT, SECRET: the gateway's client here; LIFE: seconds an access token lives.
+import { generateKeyPairSync } from "node:crypto";
+import { createServer } from "node:http";
+import { Provider } from "oidc-provider";
+
+const { SITE, CLIENT, SECRET, LIFE } = process.env;
+
+function key(kind, options, members) {
+  const { privateKey } = generateKeyPairSync(kind, options);
+  return { ...privateKey.export({ format: "jwk" }), use: "sig", ...members };
+}
+
+const server = createServer();
+server.listen(0, "127.0.0.1", () => {
+  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const provider = new Provider(issuer, {
+    clients: [
+      {
+        client_id: CLIENT,
+        client_secret: SECRET,
+        redirect_uris: [`${SITE}/bff/callback`],
+        post_logout_redirect_uris: [`${SITE}/`],
+        backchannel_logout_uri: `${SITE}/bff/backchannel-logout`,
+        backchannel_logout_session_required: true,
+        grant_types: ["authorization_code", "refresh_token"],
+        response_types: ["code"],
+        id_token_signed_response_alg: "ES256",
+      },
+    ],
+    jwks: {
+      keys: [
+        key("ec", { namedCurve: "P-256" }, { kid: "ec", alg: "ES256" }),
+        key("rsa", { modulusLength: 2048 }, { kid: "rsa", alg: "RS256" }),
+      ],
+    },
+    findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub, name: `Person ${sub}`, roles: ["customer"] }) }),
+    claims: { openid: ["sub", "sid"], profile: ["name", "roles"] },
+    conformIdTokenClaims: false,
+    scopes: ["openid", "offline_access", "shop"],
+    rotateRefreshToken: true,
+    ttl: { AccessToken: Number(LIFE), IdToken: 300, Session: 3600, Grant: 3600, Interaction: 300 },
+    // Its own way out refuses addresses on this machine, where the gateway of a test is.
+    fetch: (url, { dispatcher: _, ...options }) => fetch(url, options),
+    cookies: { keys: ["not a secret"] },
+    features: {
+      backchannelLogout: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => "https://shop.test/",
+        useGrantedResource: () => true,
+        getResourceServerInfo: () => ({
+          scope: "shop",
+          audience: "shop",
+          accessTokenFormat: "jwt",
+          accessTokenTTL: Number(LIFE),
+          jwt: { sign: { alg: "ES256" } },
+        }),
+      },
+    },
+  });
+  provider.on("server_error", (_, error) => console.error(error));
+  provider.on("backchannel.error", (_, error) => console.error("back-channel logout:", error));
+  server.on("request", provider.callback());
+  console.log(issuer);
+});

@@ -1,0 +1,232 @@
+"""The front door of `bff serve` against tokens and key sets made to get in, to cost, or to turn it against the issuer:
+over real sockets, with the gateway's own CPU time and every fetch of keys counted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from bff.edge.access.jwks import FIRST_GAP, GAP
+
+from ..conftest import Valkey, free_port, start_program, wait_for_port
+from ..unit.edge.access.hostile import KEY, KEY_SET, OTHER, battery
+from ..unit.edge.access.hostile_keys import CONTROL, TRAPS, good_claims
+from ..unit.edge.access.issuing import ISSUER, claims, sign
+from .upstream import http, raw_server
+
+MOST_MS = 1.0
+"""Milliseconds of the gateway's CPU a refused token may cost, HTTP, log line and problem document included."""
+TIMES, ROUNDS = 4, 3
+"""Each token is sent so often in a round; the cheapest round counts, for a neighbour on the machine costs time, too."""
+
+
+class Gateway:
+    """A process and one kept-alive connection to it."""
+
+    def __init__(
+        self, pid: int, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._pid = pid
+        self._port = port
+        self._reader = reader
+        self._writer = writer
+
+    async def another(self) -> Gateway:
+        """A second connection."""
+        return Gateway(self._pid, self._port, *await asyncio.open_connection("127.0.0.1", self._port))
+
+    async def close(self) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+    async def ask(self, token: str) -> int:
+        """The status. The bytes go out as they are, whatever a client library would make of them."""
+        self._writer.write(
+            b"GET /bff/live/snapshot HTTP/1.1\r\nhost: x\r\nauthorization: Bearer "
+            + token.encode("utf-8")
+            + b"\r\n\r\n"
+        )
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        length = int(head.partition("content-length:")[2].split("\r\n")[0])
+        await self._reader.readexactly(length)
+        if "connection: close" in head:
+            raise ConnectionError(f"closed: {head}")
+        return int(head.split(" ")[1])
+
+    async def cost(self, token: str) -> tuple[set[int], float]:
+        """The statuses it is answered with, and milliseconds of the gateway's CPU for one."""
+        statuses, rounds = set(), []
+        for _ in range(ROUNDS):
+            before = self.cpu()
+            for _ in range(TIMES):
+                statuses.add(await self.ask(token))
+            rounds.append((self.cpu() - before) / TIMES)
+        return statuses, min(rounds)
+
+    def cpu(self) -> float:
+        """Milliseconds of CPU time so far, of every thread."""
+        tasks = Path(f"/proc/{self._pid}/task").glob("*/schedstat")
+        return sum(int(one.read_text().split()[0]) for one in tasks) / 1e6
+
+
+Door = tuple[Gateway, Counter[str]]
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def front_door(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
+    """The gateway, with one issuer for every trap; and how often each issuer's keys were asked for."""
+    asked: Counter[str] = Counter()
+    answers = {f"/{number}": trap for number, trap in enumerate(TRAPS.values())}
+
+    async def answer(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
+        asked[path] += 1
+        if path == "/hangs":
+            await asyncio.sleep(30)
+        trap = answers.get(path, CONTROL)
+        if path == "/keys":
+            writer.write(http(200, json.dumps(KEY_SET).encode()))
+        else:
+            writer.write(http(trap.status, trap.body, trap.headers))
+
+    async with raw_server(answer) as keys:
+        places = {ISSUER: "/keys", _issuer("control"): "/control", _issuer("hangs"): "/hangs"}
+        places |= {_issuer(str(number)): f"/{number}" for number in range(len(TRAPS))}
+        issuers = [
+            {"issuer": issuer, "audience": "shop", "jwks_uri": f"http://127.0.0.1:{keys.port}{path}"}
+            for issuer, path in places.items()
+        ]
+        port = free_port()
+        program = start_program(
+            [sys.executable, "-m", "bff", "serve", "tests.wire.gateway:served"],
+            log=tmp_path_factory.mktemp("door") / "log",
+            env={
+                "BFF_PORT": str(port),
+                "BFF_ADMIN_PORT": str(free_port()),
+                "BFF_REDIS__URL": valkey_session.url,
+                "BFF_REDIS__TIMEOUT": "5",
+                "BFF_ADMISSION__LAG": "5",
+                "BFF_ISSUERS": json.dumps(issuers),
+                "BFF_UPSTREAMS__SHELF__URL": "http://127.0.0.1:9",
+                "BFF_LIVE__STREAM_KEYS": '["events:jobs:{p}"]',
+            },
+        )
+        try:
+            await asyncio.to_thread(wait_for_port, port, process=program.process)
+            connection = await asyncio.open_connection("127.0.0.1", port)
+            gateway = Gateway(program.process.pid, port, *connection)
+            yield gateway, asked
+            await gateway.close()
+        finally:
+            program.kill()
+
+
+def _issuer(name: str) -> str:
+    return f"https://{name}.test"
+
+
+def _allowed(seconds: float, gap: float) -> int:
+    """Fetches that may have begun in that time: the first, and one for each gap that has passed."""
+    return 1 + int(seconds / gap)
+
+
+async def test_no_hostile_token_gets_in_costs_a_millisecond_or_turns_the_gateway_on_its_issuer(
+    front_door: Door,
+) -> None:
+    gateway, asked = front_door
+    before_it = asked.copy()
+    now = time.time()
+    good = sign(KEY, claims(iat=int(now), exp=int(now) + 300))
+    began = time.monotonic()
+    assert await gateway.ask(good) == 200
+    hostile = {name: token for name, token in battery(now).items() if "\n" not in token}
+    assert len(hostile) >= 60
+    costs: dict[str, float] = {}
+    for name, token in hostile.items():
+        statuses, costs[name] = await gateway.cost(token)
+        assert statuses == {401}, name
+    seconds = time.monotonic() - began
+    assert await gateway.ask(good) == 200
+    dearest = sorted(costs, key=lambda name: -costs[name])[:5]
+    print(
+        f"\n{len(hostile)} hostile tokens {TIMES * ROUNDS} times, none accepted; CPU of the gateway each "
+        f"{sum(costs.values()) / len(costs):.3f} ms, at most "
+        + ", ".join(f"{costs[name]:.3f} ms ({name})" for name in dearest)
+        + f"; keys asked for {asked['/keys'] - before_it['/keys']} times in {seconds:.1f} s"
+    )
+    assert costs[dearest[0]] < MOST_MS, dearest
+    fetched = asked - before_it
+    assert fetched["/keys"] <= _allowed(seconds, GAP)
+    assert set(fetched) <= {"/keys"}, "no address a token names is ever asked"
+
+
+async def test_no_hostile_key_set_lets_a_token_in_or_is_fetched_more_often_than_the_gap_allows(
+    front_door: Door,
+) -> None:
+    assert len(TRAPS) >= 20
+    gateway, asked = front_door
+    now = time.time()
+    (control,) = CONTROL.tokens(good_claims(_issuer("control"), now))
+    assert await gateway.ask(control) == 200, "the bench itself is in order"
+    costs: dict[str, float] = {}
+    first: dict[str, float] = {}
+    for number, (name, trap) in enumerate(TRAPS.items()):
+        began = time.monotonic()
+        for token in trap.tokens(good_claims(_issuer(str(number)), now)):
+            before = gateway.cpu()
+            # A set in which nothing can be used is no set: that is 503, for it says nothing of the token.
+            assert await gateway.ask(token) in (401, 503), name
+            first[name] = gateway.cpu() - before
+            statuses, costs[name] = await gateway.cost(token)
+            assert statuses <= {401, 503}, name
+        allowed = _allowed(time.monotonic() - began, FIRST_GAP)
+        assert asked[f"/{number}"] <= allowed, (name, asked)
+    dearest, longest = max(costs, key=costs.__getitem__), max(first, key=first.__getitem__)
+    print(
+        f"\n{len(TRAPS)} hostile key sets, no token accepted; CPU of the gateway for a token at most "
+        f"{costs[dearest]:.3f} ms ({dearest}), for the one that had the set fetched at most "
+        f"{first[longest]:.3f} ms ({longest})"
+    )
+    assert costs[dearest] < MOST_MS, dearest
+
+    # And one that never answers: whoever waits for it waits alone.
+    other = await gateway.another()
+    (hanging,) = CONTROL.tokens(good_claims(_issuer("hangs"), now))
+    waiting = asyncio.create_task(other.ask(hanging))
+    while not asked["/hangs"]:
+        await asyncio.sleep(0.01)
+    assert await gateway.ask(control) == 200
+    assert not waiting.done()
+    assert await waiting == 503
+    assert asked["/hangs"] == 1
+    await other.close()
+
+
+@pytest.mark.slow
+async def test_a_flood_of_unknown_keys_asks_the_issuer_no_oftener_than_the_gap(
+    front_door: Door,
+) -> None:
+    gateway, asked = front_door
+    before_it = asked.copy()
+    now = time.time()
+    good = sign(KEY, claims(iat=int(now), exp=int(now) + 300))
+    assert await gateway.ask(good) == 200
+    began, number = time.monotonic(), 0
+    while time.monotonic() - began < 2 * GAP + 1:
+        number += 1
+        token = sign(OTHER, claims(iat=int(now), exp=int(now) + 300), kid=f"k{number}")
+        assert await gateway.ask(token) == 401
+    seconds = time.monotonic() - began
+    fetched = asked["/keys"] - before_it["/keys"]
+    print(f"\n{number} unknown keys in {seconds:.1f} s: keys asked for {fetched} times")
+    assert 2 <= fetched <= _allowed(seconds, GAP)
+    assert await gateway.ask(good) == 200

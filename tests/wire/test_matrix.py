@@ -1,0 +1,256 @@
+"""Every route of a gateway that uses everything, asked by everybody it could meet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bff import Gateway, Principal
+from bff.edge.runtime import Runtime
+from bff.edge.settings import Settings
+
+from ..unit.edge.access.issuing import ISSUER, claims, sign
+from .gateway import Cart, Job, Thing, Who, serving, shelf
+from .matrix import CALLERS, Example, asked, expected, routes, wrongs
+from .oidc_provider import CLIENT, SECRET, OidcProvider
+from .scripted import KEY, Asked, upstream
+from .served import listening, served
+from .test_signin import Browser
+from .upstream import http
+
+HERE = Path(__file__).parent
+HOOK = "a-secret-of-many-letters"
+
+
+def everything(settings: Settings | None = None) -> Gateway:
+    """Each way of declaring who may do what, once."""
+    gateway = Gateway("everything", scopes=("shop",), deadline=2, settings=settings)
+    job = gateway.saga("job", Job)
+    gateway.value("level/{sku}", Thing, public=True)
+    gateway.value("mine/{owner}", Thing)
+    gateway.site(HERE / "upstream.py", paths=("/", "/page/{id}"), folders={"/assets": HERE})
+
+    @gateway.view("/api/public", public=True)
+    async def public() -> Thing:
+        return Thing(name="public")
+
+    @gateway.view("/api/greeting", public=True)
+    async def greeting(who: Principal | None) -> Who:
+        return Who(id=who.id if who else None)
+
+    @gateway.view("/api/private")
+    async def private() -> Thing:
+        return Thing(name="private")
+
+    @gateway.view("/api/anybody", scopes=())
+    async def anybody() -> Thing:
+        return Thing(name="anybody who is signed in")
+
+    @gateway.view("/api/me")
+    async def me(who: Principal) -> Who:
+        return Who(id=who.id)
+
+    @gateway.view("/api/audit", scopes=("shop", "audit"))
+    async def audit() -> Thing:
+        return Thing(name="audit")
+
+    @gateway.view("/api/staff/{id}", roles=("staff", "admin"))
+    async def staff(id: str) -> Thing:
+        return Thing(name=id)
+
+    @gateway.command("/api/things")
+    async def make() -> Thing:
+        return Thing(name="made")
+
+    @gateway.command("/api/staff/{id}", scopes=("audit",), roles=("staff",))
+    async def manage(id: str) -> Thing:
+        return Thing(name=id)
+
+    @gateway.command("/api/jobs", starts=job)
+    async def begin(cart: Cart) -> Job:
+        return await shelf.begin(cart)
+
+    return gateway
+
+
+@dataclass
+class Bench:
+    gateway: Gateway
+    client: httpx.AsyncClient
+    site: str
+    provider: OidcProvider
+
+    @property
+    def runtime(self) -> Runtime:
+        assert self.gateway.runtime is not None
+        return self.gateway.runtime
+
+    def token(self, subject: str = "ada", **changes: Any) -> dict[str, str]:
+        now = int(time.time())
+        good: dict[str, Any] = {"sub": subject, "iat": now, "exp": now + 300, "jti": uuid.uuid4().hex}
+        good |= {"scope": "shop audit", "roles": ["staff"], **changes}
+        return {"authorization": f"Bearer {sign(KEY, claims(**good))}"}
+
+    async def session(self) -> Browser:
+        browser = Browser(self.client, self.site)
+        assert (await browser.sign_in()).status_code == 200
+        return browser
+
+    async def callers(self) -> dict[str, Mapping[str, str]]:
+        """The headers each of them comes with."""
+        now = int(time.time())
+        session, ended = await self.session(), await self.session()
+        cookie = {"cookie": f"__Host-bff={ended.jar['__Host-bff']}", "x-bff": "1"}
+        await ended.post("/bff/logout")
+        return {
+            "nobody": {},
+            "expired": self.token(iat=now - 600, exp=now - 300),
+            "wrong audience": self.token(aud="bank"),
+            "wrong scope": self.token(scope="openid audits shopping"),
+            "wrong role": self.token(roles=["guest"]),
+            "other user": self.token("grace"),
+            "right user": self.token(),
+            "right user's session": {"cookie": f"__Host-bff={session.jar['__Host-bff']}", "x-bff": "1"},
+            "ended session": cookie,
+        }
+
+
+@pytest.fixture
+async def bench(redis_url: str) -> AsyncIterator[Bench]:
+    async with AsyncExitStack() as stack:
+        sock, provider_sock = listening(), listening()
+        site = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        provider = OidcProvider(f"{site}/bff/callback")
+        provider.issuer = f"http://127.0.0.1:{provider_sock.getsockname()[1]}"
+        provider.bend = lambda found: found | {"roles": ["staff"]}
+        provider.scope = "openid shop audit"
+        scripted = await stack.enter_async_context(upstream())
+        await stack.enter_async_context(served(provider.app, provider_sock))
+        scripted.answers["/jobs"] = begun
+        place = f"http://127.0.0.1:{scripted.port}"
+        settings = Settings.model_validate(
+            {
+                "public_url": site,
+                "redis": {"url": redis_url},
+                "upstreams": {"shelf": {"url": place}},
+                "issuers": [{"issuer": ISSUER, "audience": "shop", "jwks_uri": f"{place}/keys"}],
+                "oidc": {
+                    "issuer": provider.issuer,
+                    "client_id": CLIENT,
+                    "client_secret": SECRET,
+                    "scopes": ["openid", "shop", "audit"],
+                },
+                "webhooks": {"cms": {"secret": HOOK}},
+                "limits": {"default": "10000/minute", "login": "10000/minute"},
+                "admission": {"lag": 5},
+            }
+        )
+        gateway = everything(settings)
+        await stack.enter_async_context(serving(gateway, sock))
+        stack.push_async_callback(gateway.stop)
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=site, trust_env=False))
+        yield Bench(gateway, client, site, provider)
+
+
+async def begun(request: Asked, writer: asyncio.StreamWriter) -> None:
+    """Everybody's job has a name of its own."""
+    job = {"id": f"job-of-{request.headers['bff-owner'].rpartition('|')[2]}", "type": "job", "version": 1}
+    job |= {"status": "RUNNING", "at": "2026-01-01T00:00:00Z"}
+    writer.write(http(202, json.dumps(job).encode()))
+
+
+EXAMPLES = {
+    "/api/staff/{id}": Example("/api/staff/7"),
+    "/api/jobs": Example("/api/jobs", good=(202,), json={"lines": []}),
+    "/bff/sagas/{type}/{id}": Example("/bff/sagas/job/job-of-ada", other=404),
+    "/bff/changes/{source}": Example("/bff/changes/cms", json={}),
+    "/page/{id}": Example("/page/7"),
+    "/assets": Example("/assets/upstream.py"),
+    "/bff/login": Example("/bff/login", good=(303,)),
+}
+
+
+async def test_every_route_answers_everybody_as_it_is_declared(bench: Bench) -> None:
+    callers = await bench.callers()
+    assert tuple(callers) == CALLERS
+    once = {"idempotency-key": f'"{uuid.uuid4()}"'}
+    for who in ("right user", "right user's session"):
+        headers = {**callers[who], **once}
+        assert (await bench.client.post("/api/jobs", json={"lines": []}, headers=headers)).status_code == 202
+    asks, wrong = await wrongs(bench.runtime, bench.client, callers, EXAMPLES)
+    assert not wrong, "\n".join(wrong)
+    print(f"\n{asks} answers as declared")
+
+
+async def test_what_is_one_persons_own_is_nobody_elses(bench: Bench) -> None:
+    callers = await bench.callers()
+    ada, grace = callers["right user"], callers["other user"]
+    mine = {"value": f"mine/{Principal(ISSUER, 'ada', '', 0).pseudonym}"}
+    for url in ("/bff/live", "/bff/live/snapshot"):
+        assert (await asked(bench.client, "GET", Example(url, query=mine), ada))[0] == 200
+        assert (await asked(bench.client, "GET", Example(url, query=mine), grace))[0] == 403
+    # The same key of two people, or of one person's two clients, is two commands.
+    key = {"idempotency-key": '"the-same"'}
+    replays = []
+    for who in (ada, grace, bench.token(client_id="another"), ada):
+        answer = await bench.client.post("/api/things", headers={**who, **key})
+        assert answer.status_code == 200
+        replays.append(answer.headers.get("idempotency-replayed"))
+    assert replays == [None, None, None, "true"]
+
+
+async def test_a_replay_is_not_given_to_whoever_lost_the_scope(bench: Bench) -> None:
+    key = {"idempotency-key": '"kept"'}
+    assert (await bench.client.post("/api/things", headers=bench.token() | key)).status_code == 200
+    answer = await bench.client.post("/api/things", headers=bench.token(scope="openid") | key)
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert answer.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="shop"'
+    assert "scope shop" in answer.json()["detail"]
+
+
+async def test_a_session_writes_and_streams_only_from_the_own_page(bench: Bench) -> None:
+    session = (await bench.callers())["right user's session"]
+    cookie = {"cookie": session["cookie"]}
+
+    async def write(**headers: str) -> int:
+        given = cookie | {name.replace("_", "-"): value for name, value in headers.items()}
+        given["idempotency-key"] = f'"{uuid.uuid4()}"'
+        return (await bench.client.post("/api/things", headers=given)).status_code
+
+    own = {"x_bff": "1", "sec_fetch_site": "same-origin", "origin": bench.site}
+    assert await write(**own) == 200
+    for change in ({"x_bff": "0"}, {"sec_fetch_site": "same-site"}, {"origin": "https://evil.test"}):
+        assert await write(**{**own, **change}) == 403
+    assert await write(sec_fetch_site="same-origin", origin=bench.site) == 403
+
+    for url in ("/bff/live", "/bff/live/snapshot", "/bff/sagas/job/none"):
+        for site, fine in (
+            ("same-origin", True),
+            ("none", True),
+            ("same-site", False),
+            ("cross-site", False),
+        ):
+            status, _ = await asked(bench.client, "GET", Example(url), cookie | {"sec-fetch-site": site})
+            assert (status != 403) == fine, (url, site)
+        status, _ = await asked(
+            bench.client, "GET", Example(url), bench.token() | {"sec-fetch-site": "cross-site"}
+        )
+        assert status != 403
+
+
+async def test_a_route_that_is_new_has_no_expectation(bench: Bench) -> None:
+    assert expected(bench.gateway, "GET", "/bff/new", Example("/bff/new")) is None
+    assert len({path for _, path in routes(bench.runtime)}) >= 25
+    example = replace(Example("/x"), other=404)
+    declared_views = expected(bench.gateway, "GET", "/api/me", example)
+    assert declared_views is not None and declared_views["other user"] == {404}
