@@ -17,7 +17,8 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import Redis
 
-from .link import StoreUnavailable, pool_of, reaching
+from .client import pool_of
+from .link import StoreUnavailable, reaching
 
 
 @dataclass(frozen=True, slots=True)

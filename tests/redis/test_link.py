@@ -13,7 +13,7 @@ from tests.conftest import Valkey
 
 async def test_a_script_loads_itself_again_after_redis_forgot_it(redis_url: str) -> None:
     async with RedisLink(redis_url) as link:
-        script = Script(link.client, "echo", "return {KEYS[1], ARGV[1]}")
+        script = Script(link, "echo", "return {KEYS[1], ARGV[1]}")
         assert await script(["k"], [b"\xff"]) == [b"k", b"\xff"]
         await link.client.script_flush()
         assert await script(["k"], [1]) == [b"k", b"1"]
@@ -33,7 +33,7 @@ async def test_a_frozen_redis_costs_one_timeout_and_is_used_again_when_it_wakes(
 
 async def test_more_callers_than_connections_wait_their_turn(redis_url: str) -> None:
     async with RedisLink(redis_url, timeout=5, connections=4) as link:
-        script = Script(link.client, "echo", "return ARGV[1]")
+        script = Script(link, "echo", "return ARGV[1]")
         answers = await asyncio.gather(*(script([], [number]) for number in range(500)))
         assert [int(answer) for answer in answers] == list(range(500))
         info = await link.client.info("clients")
