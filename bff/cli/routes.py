@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..edge.gateway import Gateway
+from ..edge.quotas import Limit
 from ..edge.settings_upstream import UpstreamSettings
 from .reading import Step, passes_whole, steps
 
@@ -34,7 +35,7 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
     return "\n".join(lines)
 
 
-def _head(method: str, path: str, who: str, deadline: float, limit: str | None) -> str:
+def _head(method: str, path: str, who: str, deadline: float, limit: str | Limit | None) -> str:
     return f"{method:<5} {path:<42} {who:<7} deadline {deadline:g} s  limit {limit or 'default'}"
 
 

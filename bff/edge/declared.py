@@ -14,6 +14,7 @@ from typing import Any
 
 from ..calls import Call, DeclarationError, SagaStatus
 from .bind import Binding
+from .quotas import Limit
 
 Function = Callable[..., Awaitable[Any]]
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}")
@@ -70,7 +71,7 @@ class View:
     binding: Binding
     public: bool
     deadline: float
-    limit: str | None
+    limit: str | Limit | None
 
     @property
     def name(self) -> str:
@@ -86,7 +87,7 @@ class Command:
     function: Function
     binding: Binding
     deadline: float
-    limit: str | None
+    limit: str | Limit | None
     starts: SagaType | None
     safe: bool
     changes: tuple[str, ...] = ()

@@ -20,10 +20,11 @@ from starlette.types import Receive, Scope, Send
 from ..calls import Call, DeclarationError, SagaStatus, Upstream
 from ..calls.errors import declaring
 from ..live.topics import OWNER
-from . import limits as rate_limits
+from . import quotas
 from . import settings as settings_file
 from .bind import binding
 from .declared import Command, Page, SagaType, ValueType, View, check_name, check_path, check_tags
+from .quotas import Limit
 from .runtime import Runtime
 from .settings import Settings
 
@@ -76,9 +77,15 @@ class Gateway:
     # ---- declaring -------------------------------------------------------------------------------------------
 
     def view(
-        self, path: str, *, public: bool = False, deadline: float | None = None, limit: str | None = None
+        self,
+        path: str,
+        *,
+        public: bool = False,
+        deadline: float | None = None,
+        limit: str | Limit | None = None,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-        """A screen at GET `path`. Login is required unless `public`; `limit` is in slowapi's grammar."""
+        """A screen at GET `path`. Login is required unless `public`; `limit` is a `Limit`, or a text in slowapi's
+        grammar for what each principal may ask."""
 
         def declare(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             with declaring():
@@ -98,7 +105,7 @@ class Gateway:
         *,
         starts: SagaType | None = None,
         deadline: float | None = None,
-        limit: str | None = None,
+        limit: str | Limit | None = None,
         safe: bool = True,
         changes: tuple[str, ...] = (),
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
@@ -191,7 +198,12 @@ class Gateway:
         self.page = Page(file, paths, dict(folders or {}))
 
     def _check_route(
-        self, path: str, what: str, deadline: float | None, limit: str | None, known: Mapping[str, Any]
+        self,
+        path: str,
+        what: str,
+        deadline: float | None,
+        limit: str | Limit | None,
+        known: Mapping[str, Any],
     ) -> None:
         check_path(path, what)
         for other in known:
@@ -202,7 +214,7 @@ class Gateway:
         if deadline is not None and not 0 < deadline <= 60:
             raise DeclarationError(f"{what}: deadline is seconds above 0 and up to 60, not {deadline}")
         if limit is not None:
-            rate_limits.declare(what, limit)
+            quotas.declare(what, limit)
 
     # ---- asking about it -------------------------------------------------------------------------------------
 

@@ -34,7 +34,8 @@ class _Private(ABC):
         principal = await self._runtime.authenticate(scope)
         if principal is None:
             raise unauthenticated()
-        limits = await self._runtime.limits.spend(self.route, None, principal.id, times=self.times)
+        who = self._runtime.limits.caller(scope, principal)
+        limits = await self._runtime.limits.spend(self.route, None, who, times=self.times)
         await self.answer(scope, receive, send, principal, limits)
 
     @abstractmethod
@@ -129,5 +130,6 @@ class Limited:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["bff.route"] = self._route
-        await self._runtime.limits.spend(self._route, self._limit, self._runtime.who(scope, None))
+        limits = self._runtime.limits
+        await limits.spend(self._route, self._limit, limits.caller(scope, None))
         await self._app(scope, receive, send)

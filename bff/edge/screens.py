@@ -39,7 +39,8 @@ class Screen:
         principal = None if anonymous else await runtime.authenticate(scope)
         if principal is None and not view.public:
             raise unauthenticated()
-        limits = await runtime.limits.spend(view.path, view.limit, runtime.who(scope, principal))
+        who = runtime.limits.caller(scope, principal)
+        limits = await runtime.limits.spend(view.path, view.limit, who)
         arguments = view.binding.arguments(scope["path_params"], scope["query_string"], None, principal)
         request = calls.Scope(
             deadline,

@@ -7,6 +7,7 @@ connection of redis-py's pool; pub/sub and blocking reads in a loop take one of 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,35 +23,10 @@ from .wire import Packable
 if TYPE_CHECKING:
     from .link import RedisLink
 
-_APART = frozenset(
-    [
-        "AUTH",
-        "BLMOVE",
-        "BLMPOP",
-        "BLPOP",
-        "BRPOP",
-        "BRPOPLPUSH",
-        "BZMPOP",
-        "BZPOPMAX",
-        "BZPOPMIN",
-        "CLIENT",
-        "DISCARD",
-        "EXEC",
-        "HELLO",
-        "MONITOR",
-        "MULTI",
-        "PSUBSCRIBE",
-        "QUIT",
-        "RESET",
-        "SELECT",
-        "SUBSCRIBE",
-        "SSUBSCRIBE",
-        "UNWATCH",
-        "WAIT",
-        "WAITAOF",
-        "WATCH",
-    ]
+_APART = re.compile(
+    r"AUTH|B[LRZ]\w+|CLIENT|DISCARD|EXEC|HELLO|MONITOR|MULTI|QUIT|RESET|SELECT|P?S?SUBSCRIBE|U?N?WATCH|WAIT\w*"
 )
+"""Commands that wait, or that change the connection they come over."""
 
 
 class Client(Redis):
@@ -62,7 +38,7 @@ class Client(Redis):
         self._link = link
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        if str(args[0]).partition(" ")[0].upper() in _APART or any(
+        if _APART.fullmatch(str(args[0]).partition(" ")[0].upper()) or any(
             one in ("BLOCK", b"BLOCK") for one in args
         ):
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py's is

@@ -50,7 +50,8 @@ def claims(link: RedisLink, journal: Journal, clock: Clock) -> Claims:
 
 
 async def claim(claims: Claims, holder: str = "h1", *, print: str = PRINT, safe: bool = False) -> object:
-    return await claims.claim(OWNER, KEY, print, holder, lease=10, ttl=3600, safe=safe)
+    answer, _ = await claims.claim(Ticket(OWNER, KEY, print, holder, lease=10, ttl=3600), safe=safe)
+    return answer
 
 
 async def ticket(claims: Claims, holder: str = "h1", *, safe: bool = False) -> Ticket:

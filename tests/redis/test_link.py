@@ -3,8 +3,8 @@ import time
 
 import pytest
 import uvloop
-from limits import parse
 
+from bff.policies.rate import Bucket, Quota
 from bff.stores.events import EventBus
 from bff.stores.link import RedisLink, Script, StoreUnavailable
 from bff.stores.rates import RateStore
@@ -70,19 +70,18 @@ def test_a_server_that_refuses_and_closes_is_away_and_nothing_worse() -> None:
         url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
         async with RedisLink(url) as link:
             bus = EventBus(link, block=0.05)
-            rates = RateStore(url)
+            rates = RateStore(link)
             for _ in range(100):
                 for ask in (
                     link.ping,
                     lambda: bus.read({"events:orders:0": "0-0"}, count=1),
                     lambda: bus.positions(["events:orders:0", "events:orders:1"]),
                     lambda: link.script("lease")(["lease"], ["me", 1000]),
-                    lambda: rates.spend([parse("5/minute")], "somebody"),
+                    lambda: rates.spend([Bucket("b", Quota("minute", 5, 60))]),
                 ):
                     with pytest.raises(StoreUnavailable):
                         await ask()
             await bus.close()
-            await rates.close()
         server.close()
 
     uvloop.run(play())
