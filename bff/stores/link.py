@@ -137,6 +137,7 @@ class RedisLink:
 
     async def _keep(self) -> None:
         """Hold a connection for ever."""
+        loop = asyncio.get_running_loop()
         failures = 0
         while True:
             self._ended.clear()
@@ -150,10 +151,14 @@ class RedisLink:
                 continue
             if failures:
                 log.info("Redis is back")
-            failures = 0
+            taken = loop.time()
             if wire.alive:
                 self._take(wire)
                 await self._hold(wire)
+            # One that ends as soon as it is made is no better than none.
+            failures = 0 if loop.time() - taken > BEAT else failures + 1
+            if failures:
+                await self._pause(failures)
 
     def _refused(self, error: Exception) -> None:
         self.away = True
