@@ -1,4 +1,4 @@
-"""The one connection: everybody's answers are his own, impatience costs nobody else anything, and silence is noticed."""
+"""The one connection: everybody has his own answers, impatience costs nobody else anything, silence is noticed."""
 
 import asyncio
 import contextlib

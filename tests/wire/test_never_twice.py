@@ -24,9 +24,11 @@ async def play(at: World, point: str, fault: str, how: str) -> None:
     at.held.arm(point)
     sent = asyncio.ensure_future(at.post(first, how, key, "ada"))
     await asyncio.wait_for(at.held.reached.wait(), 20)
+    starting = None
     if fault == "gateway killed":
         first.kill()
         at.held.let.set()
+        starting = asyncio.ensure_future(asyncio.to_thread(first.start))
     elif fault == "redis restarted":
         await asyncio.to_thread(at.valkey.stop)
         at.held.let.set()
@@ -44,8 +46,8 @@ async def play(at: World, point: str, fault: str, how: str) -> None:
         answer = await sent
         if answer.status_code == 200 and told.status_code == 200:
             assert answer.content == told.content
-    if fault == "gateway killed":
-        await asyncio.to_thread(first.start)
+    if starting is not None:
+        await starting
 
     assert hers.status_code == 200
     assert at.done(how, key, "bea") == 1
@@ -62,9 +64,8 @@ async def play(at: World, point: str, fault: str, how: str) -> None:
 
 
 WALK = [
-    ("after claim", "gateway killed", "safe"),
-    ("committed", "gateway killed", "unsafe"),
-    ("sent", "owner paused past its lease", "safe"),
+    ("committed", "gateway killed", "safe"),
+    ("sent", "owner paused past its lease", "unsafe"),
     ("before store", "redis restarted", "unsafe"),
 ]
 
@@ -85,7 +86,7 @@ async def test_every_step_and_every_fault(tmp_path: Path, fault: str, how: str) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_a_storm_of_clicks_while_gateways_and_redis_die_at_random(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     numbers = itertools.count()
@@ -125,7 +126,12 @@ async def test_a_storm_of_clicks_while_gateways_and_redis_die_at_random(tmp_path
         await asyncio.gather(faults(), *(clicks() for _ in range(12)))
         assert len(asked) > 50
         assert max(at.service.effects.values()) == 1, at.service.effects.most_common(5)
-        for how, key, who in sorted(asked):
-            told = await at.settled(chance.choice(at.gates), how, key, who)
-            assert at.done(how, key, who) == 1 if told.status_code == 200 else at.done(how, key, who) <= 1
+        few = asyncio.Semaphore(20)
+
+        async def settle(how: str, key: str, who: str) -> None:
+            async with few:
+                told = await at.settled(chance.choice(at.gates), how, key, who)
+            assert at.done(how, key, who) in ((1,) if told.status_code == 200 else (0, 1))
+
+        await asyncio.gather(*(settle(*one) for one in asked))
         assert max(at.service.effects.values()) == 1
