@@ -20,7 +20,7 @@ from .gateway import bearer, keyed
 from .test_gateway_serve import Served, serve
 
 RATE = 200  # requests a second, half of them screens
-FROZEN = 1.5  # seconds
+FROZEN = 1.0  # seconds
 
 
 @dataclass
