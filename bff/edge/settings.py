@@ -28,8 +28,13 @@ class _Section(BaseModel):
 
 
 class RedisSettings(_Section):
-    """url: redis://, rediss:// or unix://; timeout: seconds one command may take, and Redis may be silent; pending:
-    commands under way at most, one more is refused; connections: open at most for what cannot share the one."""
+    """Where Redis is, and how long it is waited for.
+
+    url          redis://, rediss://, unix://, or redis+sentinel://host:port,host:port/<master>/<db>
+    timeout      seconds one command may take, and Redis may be silent
+    pending      commands under way at most; one more is refused
+    connections  open at most for what cannot share the one connection
+    """
 
     url: str = "redis://127.0.0.1:6379/0"
     timeout: float = Field(0.5, gt=0, le=10)

@@ -11,13 +11,14 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ConnectionError as ConnectionLost
 
+from .sentinel import SCHEME, pool_of_master, watched_of
 from .wire import Packable
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _APART = re.compile(
 class Client(Redis):
     """A `redis.asyncio.Redis` whose commands and pipelines go over the link."""
 
-    def __init__(self, link: RedisLink, pool: BlockingConnectionPool) -> None:
+    def __init__(self, link: RedisLink, pool: ConnectionPool) -> None:
         super().__init__(connection_pool=pool)
         self.auto_close_connection_pool = True
         self._link = link
@@ -119,22 +120,21 @@ class _Sturdy:
             self.socket_timeout = timeout
 
 
-def pool_of(
-    url: str, *, connections: int, timeout: float, wait: float | None = None
-) -> BlockingConnectionPool:
+def pool_of(url: str, *, connections: int, timeout: float, wait: float | None = None) -> ConnectionPool:
     """A bounded pool without retries. timeout: seconds for a command; wait: for connecting or a free one."""
     wait = timeout if wait is None else wait
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=wait,
-        socket_timeout=timeout,
-        socket_connect_timeout=wait,
-        retry=Retry(NoBackoff(), 0),
+    options: dict[str, Any] = {
+        "max_connections": connections,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": wait,
+        "retry": Retry(NoBackoff(), 0),
         # RESP2 and no driver info: a new connection is usable after its connect, with no extra round trips.
-        protocol=2,
-        driver_info=None,
-    )
+        "protocol": 2,
+        "driver_info": None,
+    }
+    if url.startswith(f"{SCHEME}://"):
+        return pool_of_master(watched_of(url), _Sturdy, options)
+    pool = BlockingConnectionPool.from_url(url, timeout=wait, **options)
     kind = pool.connection_class
     pool.connection_class = type(kind.__name__, (_Sturdy, kind), {})
     return pool

@@ -1,6 +1,7 @@
 """Where Redis is and how to come in: an address read from a URL, a socket, and the words said first on it.
 
-`redis://[user:password@]host:port/db`, `rediss://` for TLS (with redis-py's `ssl_*` options in the query), `unix://`.
+`redis://[user:password@]host:port/db`, `rediss://` for TLS (with redis-py's `ssl_*` options in the query), `unix://`;
+`redis+sentinel://` is read in `sentinel.py`.
 Promises a connection that is ready, or an OSError or RedisError; refuses URLs it cannot read when they are given.
 """
 
@@ -47,8 +48,9 @@ def address_of(url: str) -> Address:
 _OF_POOLS = ("max_connections", "timeout")
 
 
-async def dial(address: Address, watch: Watch) -> Wire:
-    """Open a connection and say the greeting. Raises OSError, RedisError. Bound it from outside."""
+async def dial(address: Address, watch: Watch, said: list[Any] | None = None) -> Wire:
+    """Open a connection and say the greeting; said: takes the answers. Raises OSError, RedisError. Bound it from
+    outside."""
     loop = asyncio.get_running_loop()
     if address.path is not None:
         _, wire = await loop.create_unix_connection(lambda: Wire(watch), address.path)
@@ -61,11 +63,13 @@ async def dial(address: Address, watch: Watch) -> Wire:
             server_hostname=address.host if address.tls else None,
         )
     try:
-        said = Slot(loop.create_future(), watch.ticks, 1, len(address.greeting))
-        wire.write(b"".join(pack(words) for words in address.greeting), said)
-        for answer in await said.future:
+        slot = Slot(loop.create_future(), watch.ticks, 1, len(address.greeting))
+        wire.write(b"".join(pack(words) for words in address.greeting), slot)
+        for answer in await slot.future:
             if isinstance(answer, Exception):
                 raise answer
+            if said is not None:
+                said.append(answer)
     except BaseException:
         wire.cut(ConnectionAbortedError("not ready"))
         raise

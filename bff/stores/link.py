@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from .client import Client, pool_of
 from .dial import address_of, dial
 from .scripts import Script, read
+from .sentinel import SCHEME, Watched, dial_master, watched_of
 from .wire import Packable, Slot, StoreUnavailable, Wire, fail, pack
 
 __all__ = ["RedisLink", "Script", "StoreUnavailable", "reaching"]
@@ -57,7 +58,7 @@ class RedisLink:
         self.timeout = timeout
         self.ticks = 0
         self.away = False
-        self._address = address_of(url)
+        self._where = watched_of(url) if url.startswith(f"{SCHEME}://") else address_of(url)
         self._most = most
         self._limit = ticks_of(timeout)
         self._shortest = self._limit
@@ -113,9 +114,10 @@ class RedisLink:
 
     # ---- the connection --------------------------------------------------------------------------------------
 
-    def heard(self) -> None:
+    def heard(self, wire: Wire) -> None:
         """The wire's word that something came."""
-        self.away = False
+        if wire is self._wire:
+            self.away = False
 
     def lost(self, wire: Wire, error: Exception) -> None:
         """The wire's word that it has ended."""
@@ -143,7 +145,7 @@ class RedisLink:
             self._ended.clear()
             try:
                 async with asyncio.timeout(self.timeout):
-                    wire = await dial(self._address, self)
+                    wire = await self._dial()
             except (RedisError, OSError, StoreUnavailable) as error:
                 failures += 1
                 self._refused(error or TimeoutError(f"no greeting within {self.timeout} s"))
@@ -159,6 +161,11 @@ class RedisLink:
             failures = 0 if loop.time() - taken > BEAT else failures + 1
             if failures:
                 await self._pause(failures)
+
+    async def _dial(self) -> Wire:
+        if isinstance(self._where, Watched):
+            return await dial_master(self._where, self)
+        return await dial(self._where, self)
 
     def _refused(self, error: Exception) -> None:
         self.away = True

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import hiredis
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
 from ..calls import BffError
 
@@ -38,8 +38,8 @@ def pack(command: Sequence[Packable]) -> bytes:
 
 
 def _error(text: str) -> ResponseError:
-    word, _, rest = text.partition(" ")
-    return NoScriptError(rest) if word == "NOSCRIPT" else ResponseError(text)
+    word = text.partition(" ")[0]
+    return {"NOSCRIPT": NoScriptError, "READONLY": ReadOnlyError}.get(word, ResponseError)(text)
 
 
 class Slot:
@@ -61,7 +61,7 @@ class Watch(Protocol):
 
     ticks: int
 
-    def heard(self) -> None: ...
+    def heard(self, wire: Wire) -> None: ...
 
     def lost(self, wire: Wire, error: Exception) -> None: ...
 
@@ -116,7 +116,7 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard = self._watch.ticks
-        self._watch.heard()
+        self._watch.heard(self)
         reader, row = self._reader, self.row
         try:
             reader.feed(data)
@@ -132,10 +132,12 @@ class Wire(asyncio.Protocol):
                     continue
                 if isinstance(reply, Exception):
                     slot.future.set_exception(reply)
+                    if isinstance(reply, ReadOnlyError):
+                        raise ConnectionError("it is not the master any more")
                 else:
                     slot.future.set_result(reply)
         except (ConnectionError, IndexError) as error:
-            self.cut(ConnectionError(f"what came is not an answer to anything: {error}"))
+            self.cut(ConnectionError(f"what came is no answer to go on from: {error}"))
 
     # ---- life ------------------------------------------------------------------------------------------------
 
