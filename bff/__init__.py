@@ -22,11 +22,13 @@ from .calls import (
 )
 from .edge.gateway import Gateway
 from .edge.problem import Problem
+from .edge.quotas import Limit
 
 __all__ = [
     "Call",
     "DeclarationError",
     "Gateway",
+    "Limit",
     "Missing",
     "Part",
     "Principal",

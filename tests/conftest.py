@@ -66,12 +66,16 @@ class Valkey:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    def command(self) -> list[str]:
+        """What the program is started with."""
+        listen = ["--port", str(self.port), "--bind", "127.0.0.1"]
+        return [*listen, "--save", "", "--dir", str(self.folder), *self.args]
+
     def start(self) -> Valkey:
         log = (self.folder / "valkey.log").open("ab")
         with log:
             self.process = subprocess.Popen(
-                [valkey_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-                + ["--dir", str(self.folder), *self.args],
+                [valkey_binary(), *self.command()],
                 stdout=log,
                 stderr=log,
             )

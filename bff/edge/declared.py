@@ -15,6 +15,7 @@ from typing import Any
 from ..calls import Call, DeclarationError, SagaStatus
 from .access.permit import NOTHING, Needs
 from .bind import Binding
+from .quotas import Limit
 
 Function = Callable[..., Awaitable[Any]]
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}")
@@ -71,7 +72,7 @@ class View:
     binding: Binding
     public: bool
     deadline: float
-    limit: str | None
+    limit: str | Limit | None
     needs: Needs = NOTHING
     network: str | None = None
 
@@ -90,7 +91,7 @@ class Command:
     function: Function
     binding: Binding
     deadline: float
-    limit: str | None
+    limit: str | Limit | None
     starts: SagaType | None
     safe: bool
     changes: tuple[str, ...] = ()

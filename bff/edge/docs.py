@@ -27,6 +27,7 @@ _PROBLEM_NOTES = {
     "idempotency-key-missing": "Every command carries a key of the client's own: a retry is then never a second act.",
     "idempotency-in-flight": "Ask again after Retry-After with the same key: you will get the one outcome.",
     "idempotency-mismatch": "A key stands for one request. Use a new one for another body or address.",
+    "idempotency-answer-gone": "It was carried out once and will not be again; read what it changed.",
     "idempotency-unknown": "No answer came back from a service that takes no keys. Look before you try again.",
     "csrf": "A write with the session cookie needs the header X-BFF: 1 and must come from the site's own page.",
     "rate-limited": "RateLimit and Retry-After tell when there is room again.",

@@ -20,11 +20,12 @@ from starlette.types import Receive, Scope, Send
 from ..calls import Call, DeclarationError, SagaStatus, Upstream
 from ..calls.errors import declaring
 from ..live.topics import OWNER
-from . import limits as rate_limits
+from . import quotas
 from . import settings as settings_file
 from .access.permit import NOTHING
 from .bind import binding
 from .declared import Command, Page, SagaType, ValueType, View, check_name, check_path, check_tags
+from .quotas import Limit
 from .runtime import Runtime
 from .settings import Settings
 
@@ -89,12 +90,13 @@ class Gateway:
         *,
         public: bool = False,
         deadline: float | None = None,
-        limit: str | None = None,
+        limit: str | Limit | None = None,
         scopes: tuple[str, ...] | None = None,
         roles: tuple[str, ...] | None = None,
         network: str | None = None,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-        """A screen at GET `path`. Login is required unless `public`; `limit` is in slowapi's grammar.
+        """A screen at GET `path`. Login is required unless `public`; `limit` is a `Limit`, or a text in
+        slowapi's grammar for what each principal may ask.
 
         scopes, roles  every scope and one of the roles is needed, in place of what the gateway names for all
         network        a name from the setting `http.networks`: clients elsewhere get 403; default: everywhere
@@ -121,7 +123,7 @@ class Gateway:
         *,
         starts: SagaType | None = None,
         deadline: float | None = None,
-        limit: str | None = None,
+        limit: str | Limit | None = None,
         safe: bool = True,
         changes: tuple[str, ...] = (),
         scopes: tuple[str, ...] | None = None,
@@ -228,7 +230,12 @@ class Gateway:
         self.page = Page(file, paths, dict(folders or {}))
 
     def _check_route(
-        self, path: str, what: str, deadline: float | None, limit: str | None, known: Mapping[str, Any]
+        self,
+        path: str,
+        what: str,
+        deadline: float | None,
+        limit: str | Limit | None,
+        known: Mapping[str, Any],
     ) -> None:
         check_path(path, what)
         for other in known:
@@ -239,7 +246,7 @@ class Gateway:
         if deadline is not None and not 0 < deadline <= 60:
             raise DeclarationError(f"{what}: deadline is seconds above 0 and up to 60, not {deadline}")
         if limit is not None:
-            rate_limits.declare(what, limit)
+            quotas.declare(what, limit)
 
     # ---- asking about it -------------------------------------------------------------------------------------
 

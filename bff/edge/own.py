@@ -38,7 +38,8 @@ class _Private(ABC):
             raise unauthenticated()
         permit(principal, self._runtime.gateway.needs)
         csrf.check_read(scope, principal)
-        limits = await self._runtime.limits.spend(self.route, None, principal.id, times=self.times)
+        who = self._runtime.limits.caller(scope, principal)
+        limits = await self._runtime.limits.spend(self.route, None, who, times=self.times)
         await self.answer(scope, receive, send, principal, limits)
 
     @abstractmethod
@@ -133,5 +134,6 @@ class Limited:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["bff.route"] = self._route
-        await self._runtime.limits.spend(self._route, self._limit, self._runtime.who(scope, None))
+        limits = self._runtime.limits
+        await limits.spend(self._route, self._limit, limits.caller(scope, None))
         await self._app(scope, receive, send)

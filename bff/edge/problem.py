@@ -36,6 +36,7 @@ TITLES: dict[str, str] = {
     "idempotency-in-flight": "The same command is being carried out right now",
     "idempotency-mismatch": "This Idempotency-Key was used for another request",
     "idempotency-unknown": "The outcome of this command is not known",
+    "idempotency-answer-gone": "The answer of this command was too large to be kept",
     "unavailable": "The gateway cannot do this right now",
     "timeout": "A service did not answer in time",
     "circuit-open": "A service is not being called for a moment",

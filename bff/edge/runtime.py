@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
 from .. import calls
 from .._version import __version__
@@ -24,7 +24,7 @@ from ..live.topics import ValueTopic
 from ..stores.claims import Claims
 from ..stores.events import DeadLetters
 from ..stores.journal import Journal
-from ..stores.link import RedisLink
+from ..stores.link import RedisLink, StoreUnavailable
 from ..stores.rates import RateStore
 from ..stores.revocations import RevocationStore
 from ..stores.sessions import SessionStore
@@ -46,6 +46,7 @@ from .envelope import Envelope
 from .lanes import lane
 from .limits import Limits
 from .metrics import Metrics
+from .orphans import Orphans
 from .problem import Problem
 from .reads import Reads
 from .routes import Routes
@@ -77,11 +78,14 @@ class Runtime:
         self._traces = telemetry.provider(gateway.name, settings.telemetry)
         tracer = self._traces.get_tracer("bff", __version__)
         redis = settings.redis
-        self.link = RedisLink(redis.url, timeout=redis.timeout, connections=redis.connections)
+        self.link = RedisLink(
+            redis.url, timeout=redis.timeout, connections=redis.connections, most=redis.pending
+        )
         live = settings.live
         self.journal = Journal(self.link, history=live.history, keep=live.keep)
         self.values = Values(self.link)
         self.claims = Claims(self.link, self.journal)
+        self.orphans = Orphans(self.claims, self.own)
         self.internal = internal.opened(settings.internal, settings.public_url)
         self.chain = Chain(
             {name: lane(name, one, observe, self.internal) for name, one in settings.upstreams.items()},
@@ -115,7 +119,7 @@ class Runtime:
             changed=self.reads.changes.changed,
         )
         self.ingesters = ingesters(settings, self.link, self.intake)
-        self.limits = Limits(settings.limits, RateStore(redis.url))
+        self.limits = Limits(settings.limits, RateStore(self.link))
         self._fetch, self._exchange = Fetcher(), Fetcher(timeout=REDEMPTION)
         self._revocations = Revocations(
             RevocationStore(self.link), ended=self._ended, changed=self._end_revoked
@@ -204,13 +208,6 @@ class Runtime:
 
     # ---- serving ---------------------------------------------------------------------------------------------
 
-    def who(self, scope: Scope, principal: Principal | None) -> str:
-        """Whose limit a request spends: the principal's, else its address's."""
-        if principal is not None:
-            return principal.id
-        client = scope.get("client")
-        return client[0] if client else "unknown"
-
     def own(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """A task that belongs to the gateway: it goes on when the client that began it has left."""
         task = asyncio.create_task(work, name=name)
@@ -239,7 +236,8 @@ class Runtime:
             self.internal.keys.watch.start()
         for one in self.chain.lanes.values():
             one.places.start()
-        await self.limits.start()
+        with contextlib.suppress(StoreUnavailable):
+            await self.link.ping()
         await self.reads.changes.start()
         await self.hub.start()
         await self._revocations.start()
@@ -254,6 +252,7 @@ class Runtime:
     async def stop(self) -> None:
         """Finish claimed commands (five seconds at most), close everything."""
         self.draining = True
+        self.orphans.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=FINISH)
         closing: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
@@ -261,7 +260,6 @@ class Runtime:
             self.reads.changes.stop,
             self._revocations.stop,
             self.hub.stop,
-            self.limits.stop,
             *([self._sessions.close] if self._sessions else []),
             *([self._provider.close] if self._provider else []),
             *([self.internal.keys.watch.close] if self.internal else []),

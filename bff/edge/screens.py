@@ -42,7 +42,8 @@ class Screen:
             raise unauthenticated()
         if principal is not None:
             permit(principal, view.needs)
-        limits = await runtime.limits.spend(view.path, view.limit, runtime.who(scope, principal))
+        who = runtime.limits.caller(scope, principal)
+        limits = await runtime.limits.spend(view.path, view.limit, who)
         arguments = view.binding.arguments(scope["path_params"], scope["query_string"], None, principal)
         request = calls.Scope(
             deadline,

@@ -12,7 +12,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -30,10 +30,17 @@ class _Section(BaseModel):
 
 
 class RedisSettings(_Section):
-    """url: redis:// or rediss://; timeout: seconds one command may take; connections: open at most."""
+    """Where Redis is, and how long it is waited for.
+
+    url          redis://, rediss://, unix://, or redis+sentinel://host:port,host:port/<master>/<db>
+    timeout      seconds one command may take, and Redis may be silent
+    pending      commands under way at most; one more is refused
+    connections  open at most for what cannot share the one connection
+    """
 
     url: str = "redis://127.0.0.1:6379/0"
     timeout: float = Field(0.5, gt=0, le=10)
+    pending: int = Field(10_000, ge=100, le=1_000_000)
     connections: int = Field(32, ge=1, le=1000)
 
 
@@ -82,12 +89,22 @@ class SessionSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """Rate limits in slowapi's grammar: `default` for every route without its own, `login` for sign-in routes,
-    `replicas` the number of gateways sharing the limits (divides the local share while Redis is away)."""
+    """Rate limits in slowapi's grammar.
+
+    default       for every route without its own
+    login         for sign-in routes
+    replicas      gateways sharing the limits (divides the local share while Redis is away)
+    tiers         name → factor: who has this name in `tier_claim` gets so many times what a route allows
+    tier_claim    the access token's claim that names the tier
+    tenant_claim  the one that names the tenant, where a route limits tenants
+    """
 
     default: str = "600/minute"
     login: str = "30/minute"
     replicas: int = Field(1, ge=1, le=1000)
+    tiers: dict[str, Annotated[float, Field(gt=0, le=10_000)]] = Field(default_factory=dict, max_length=20)
+    tier_claim: str = Field("tier", min_length=1)
+    tenant_claim: str = Field("tenant", min_length=1)
 
 
 class IdempotencySettings(_Section):

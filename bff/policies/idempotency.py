@@ -1,4 +1,4 @@
-"""What makes two commands the same: the stored key and the fingerprint. Pure.
+"""What makes two commands the same, the stored key and the fingerprint, and what of an answer is kept. Pure.
 
 Every part is length-prefixed before it is hashed, so that no two different lists of parts read alike.
 """
@@ -6,7 +6,10 @@ Every part is length-prefixed before it is hashed, so that no two different list
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+KEPT = frozenset({"content-type", "content-language", "etag", "last-modified", "link", "location"})
+"""Headers that say something of the command; all others say something of one answer to it."""
 
 
 def _digest(parts: Iterable[bytes]) -> str:
@@ -25,3 +28,8 @@ def key_hash(*, issuer: str, subject: str, client: str, method: str, route: str,
 def fingerprint(*, method: str, raw_path: bytes, query: bytes, content_type: str, body: bytes) -> str:
     """What must be equal for a repeat to be the same command (64 hex digits)."""
     return _digest((method.encode(), raw_path, query, content_type.encode(), body))
+
+
+def kept(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The headers that a replay repeats. Names in lower case."""
+    return tuple((name, value) for name, value in headers.items() if name in KEPT)

@@ -1,7 +1,8 @@
-"""Rate limits, the pure part: what a window allows, what the headers say, and the local count for when Redis is away.
+"""Rate limits, the pure part: the rule (GCRA), what the headers say, and the local count for when Redis is away.
 
-The local count is a sliding window counter, the same rule the shared one follows: the previous window weighs in by the
-share of it that is still in view. Bounded: the callers seen longest ago are forgotten first.
+GCRA: each request pushes a bucket's theoretical arrival time one interval ahead; a request fits while that time lies no
+further ahead than the window. So a full bucket takes `amount` at once and then one an interval, and nothing is counted
+by windows that begin for everybody together. The shared count follows the same rule in Lua (`stores/lua/_rate.lua`).
 """
 
 from __future__ import annotations
@@ -12,16 +13,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 CALLERS = 20_000
-"""Counts kept in a process while Redis is away."""
+"""Buckets kept in a process while Redis is away; the ones used longest ago are forgotten first."""
+
+SLACK = 0.25
+"""Share of an interval by which a request may come early: what rounding costs over many of them is less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """amount: requests in any window of `seconds`; name: how the headers call it."""
+    """amount: requests at once, and in each `seconds` on average; name: how the headers call it."""
 
     name: str
     amount: int
     seconds: int
+
+    @property
+    def every(self) -> float:
+        """Seconds in which one request's worth comes back."""
+        return self.seconds / self.amount
 
     def share(self, replicas: int) -> Quota:
         """This gateway's part while it cannot count with the others; at least 1."""
@@ -29,8 +38,16 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
+class Bucket:
+    """One caller's quota on one route; key: where it is counted."""
+
+    key: str
+    quota: Quota
+
+
+@dataclass(frozen=True, slots=True)
 class Spent:
-    """One window after a request. reset: seconds until more is allowed."""
+    """One bucket after a request. reset: seconds until one more than `remaining` would be allowed."""
 
     quota: Quota
     allowed: bool
@@ -38,102 +55,60 @@ class Spent:
     reset: float
 
 
-def headers(spent: Sequence[Spent]) -> dict[str, str]:
+def fits(quota: Quota, ahead: float) -> bool:
+    """Whether one more request is allowed when the arrival time lies so many seconds ahead."""
+    return ahead + quota.every * (1 - SLACK) <= quota.seconds
+
+
+def spent(quotas: Sequence[Quota], allowed: bool, ahead: Sequence[float]) -> list[Spent]:
+    """What each bucket's state means. ahead: seconds, after a request that was allowed or before one that was not."""
+    return [_one(quota, allowed or fits(quota, one), one) for quota, one in zip(quotas, ahead, strict=True)]
+
+
+def _one(quota: Quota, allowed: bool, ahead: float) -> Spent:
+    left = max(0, math.floor((quota.seconds - ahead) / quota.every + SLACK))
+    reset = ahead - quota.seconds + (left + 1) * quota.every if left < quota.amount else 0.0
+    return Spent(quota, allowed, left, max(0.0, reset))
+
+
+def headers(told: Sequence[Spent]) -> dict[str, str]:
     """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11)."""
-    if not spent:
+    if not told:
         return {}
-    policy = ", ".join(f'"{one.quota.name}";q={one.quota.amount};w={one.quota.seconds}' for one in spent)
-    state = ", ".join(f'"{one.quota.name}";r={one.remaining};t={_whole(one.reset)}' for one in spent)
+    policy = ", ".join(f'"{one.quota.name}";q={one.quota.amount};w={one.quota.seconds}' for one in told)
+    state = ", ".join(f'"{one.quota.name}";r={one.remaining};t={math.ceil(one.reset)}' for one in told)
     return {"ratelimit-policy": policy, "ratelimit": state}
 
 
-def retry_after(spent: Sequence[Spent]) -> float:
-    """Seconds until the last of the windows that refused allows one more; never earlier than its `t`."""
-    return float(max([1, *(_whole(one.reset) for one in spent if not one.allowed)]))
-
-
-def counted(
-    quota: Quota, allowed: bool, *, previous: int, previous_left: float, current: int, current_left: float
-) -> Spent:
-    """What a sliding window counter's two windows mean.
-
-    previous_left  seconds until the previous window is out of view
-    current_left   seconds until the current window becomes the previous one
-    """
-    weight = math.floor(previous * previous_left / quota.seconds) + current
-    resets = []
-    if current:
-        resets.append(current_left)
-    if previous and previous_left > 0 and current < quota.amount:
-        # The moment at which the previous window's weight falls by one more.
-        step = quota.seconds / previous
-        resets.append(previous_left % step or step)
-    return Spent(quota, allowed, max(0, quota.amount - weight), min(resets, default=0.0))
-
-
-def _whole(seconds: float) -> int:
-    return max(0, math.ceil(seconds))
-
-
-@dataclass(slots=True)
-class _Count:
-    window: int = 0
-    current: int = 0
-    previous: int = 0
-
-    def roll(self, window: int) -> None:
-        if window == self.window + 1:
-            self.previous, self.current = self.current, 0
-        elif window != self.window:
-            self.previous = self.current = 0
-        self.window = window
+def retry_after(told: Sequence[Spent]) -> float:
+    """Seconds until the last of the buckets that refused allows one more; never earlier than its `t`."""
+    return float(max([1, *(math.ceil(one.reset) for one in told if not one.allowed)]))
 
 
 class LocalRates:
-    """Counts of this process alone. Several windows are all or nothing: a refusal spends none of them."""
+    """Counts of this process alone. Several buckets are all or nothing: a refusal spends none of them."""
 
     def __init__(self, most: int = CALLERS) -> None:
         self._most = most
-        self._counts: OrderedDict[tuple[str, Quota], _Count] = OrderedDict()
+        self._arrivals: OrderedDict[Bucket, float] = OrderedDict()
 
-    def spend(self, who: str, quotas: Sequence[Quota], now: float) -> list[Spent]:
-        """Count one request at `now` (monotonic seconds) if every window allows it."""
-        counts = [self._count(who, quota, now) for quota in quotas]
-        fits = [_fits(count, quota, now) for count, quota in zip(counts, quotas, strict=True)]
-        if all(fits):
-            for count in counts:
-                count.current += 1
-        return [
-            _spent(count, quota, fit, now) for count, quota, fit in zip(counts, quotas, fits, strict=True)
-        ]
+    def spend(self, buckets: Sequence[Bucket], now: float) -> list[Spent]:
+        """Count one request at `now` (monotonic seconds) if every bucket allows it."""
+        quotas = [bucket.quota for bucket in buckets]
+        ahead = [max(0.0, self._arrivals.get(bucket, now) - now) for bucket in buckets]
+        allowed = all(map(fits, quotas, ahead))
+        if allowed:
+            ahead = [one + quota.every for one, quota in zip(ahead, quotas, strict=True)]
+            for bucket, one in zip(buckets, ahead, strict=True):
+                self._arrivals[bucket] = now + one
+                self._arrivals.move_to_end(bucket)
+                if len(self._arrivals) > self._most:
+                    self._arrivals.popitem(last=False)
+        return spent(quotas, allowed, ahead)
 
     def clear(self) -> None:
         """Forget everything: the shared count is back."""
-        self._counts.clear()
+        self._arrivals.clear()
 
     def __len__(self) -> int:
-        return len(self._counts)
-
-    def _count(self, who: str, quota: Quota, now: float) -> _Count:
-        count = self._counts.setdefault((who, quota), _Count())
-        self._counts.move_to_end((who, quota))
-        if len(self._counts) > self._most:
-            self._counts.popitem(last=False)
-        count.roll(int(now // quota.seconds))
-        return count
-
-
-def _spent(count: _Count, quota: Quota, allowed: bool, now: float) -> Spent:
-    left = quota.seconds - now % quota.seconds
-    return counted(
-        quota,
-        allowed,
-        previous=count.previous,
-        previous_left=left,
-        current=count.current,
-        current_left=left,
-    )
-
-
-def _fits(count: _Count, quota: Quota, now: float) -> bool:
-    return _spent(count, quota, True, now).remaining > 0
+        return len(self._arrivals)

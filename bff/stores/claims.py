@@ -3,8 +3,9 @@
     absent → P, New | other fingerprint → Mismatch | D → Replay
     P, lease holds → Busy | P, lease over → safe ? New(takeover) : U | U → Unknown
 
-Only the holder may beat, complete or release (fencing): a holder whose claim was taken over is told so. Redis away is
-StoreUnavailable, never a guess.
+The rate limits are spent in the same step: the route's by what is new, a ceiling by what is not; refused, it is Limited
+and nothing else has changed. Only the holder may beat, complete or release (fencing): a holder whose claim was taken
+over is told so, and one whose claim Redis has lost writes it again. Redis away is StoreUnavailable, never a guess.
 
 Key: `bff:{t}:claim:<key hash>`, hash, in the owner's slot: state, fingerprint, holder, lease (ms), and once done
 status, headers, head, cursor, tail. TTL: `ttl` seconds from the claim, and again from its outcome.
@@ -18,16 +19,20 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..calls import SagaStatus
+from ..policies.rate import Bucket, Spent
 from .journal import Entry, Journal, Position, owner_tag
 from .link import RedisLink
+from .rates import arguments, told
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Proof of holding a claim, to be shown with each further step. lease, ttl: seconds."""
+    """Proof of holding a claim, to be shown with each further step. holder: a fresh random id of this attempt; key,
+    fingerprint: from `policies.idempotency`; lease, ttl: seconds."""
 
     owner: str
     key: str
+    fingerprint: str
     holder: str
     lease: float
     ttl: float
@@ -81,6 +86,11 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Limited:
+    """A limit forbids it for now; what was spent says which."""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """Stored. cursor: position of the saga's newest event, None without a saga; body: what every replay will say."""
 
@@ -88,7 +98,7 @@ class Done:
     body: bytes
 
 
-Claimed: TypeAlias = New | Replay | Busy | Mismatch | Unknown
+Claimed: TypeAlias = New | Replay | Busy | Mismatch | Unknown | Limited
 
 
 class Claims:
@@ -110,32 +120,21 @@ class Claims:
         return 0 if self._clock is None else int(self._clock() * 1000)
 
     async def claim(
-        self, owner: str, key: str, fingerprint: str, holder: str, *, lease: float, ttl: float, safe: bool
-    ) -> Claimed:
-        """Claim a command.
+        self, ticket: Ticket, *, safe: bool, new: Sequence[Bucket] = (), repeat: Sequence[Bucket] = ()
+    ) -> tuple[Claimed, list[Spent]]:
+        """Claim a command, and what was spent on it.
 
-        owner   the principal's id;  key, fingerprint  from `policies.idempotency`
-        holder  a fresh random id of this attempt;  lease, ttl  seconds
-        safe    the command may be run again after its holder went silent
+        ticket       what it will be held by
+        safe         the command may be run again after its holder went silent
+        new, repeat  what it spends when it is carried out, and when it is not
         """
-        ticket = Ticket(owner, key, holder, lease, ttl)
-        answer = await self._claim(
-            [self._key(ticket)],
-            [fingerprint, holder, int(lease * 1000), int(ttl * 1000), "1" if safe else "0", self._now()],
-        )
-        match answer:
-            case [b"new"]:
-                return New(ticket)
-            case [b"takeover"]:
-                return New(ticket, takeover=True)
-            case [b"mismatch"]:
-                return Mismatch()
-            case [b"busy", left]:
-                return Busy(int(left) / 1000)
-            case [b"replay", status, headers, head, cursor, tail]:
-                pairs = tuple((name, value) for name, value in json.loads(headers))
-                return Replay(int(status), pairs, head + cursor + tail)
-        return Unknown()
+        keys = [self._key(ticket), *(bucket.key for bucket in (*new, *repeat))]
+        args: list[str | int | float] = [ticket.fingerprint, ticket.holder, int(ticket.lease * 1000)]
+        args += [int(ticket.ttl * 1000), "1" if safe else "0", self._now(), len(new), len(repeat)]
+        args += arguments((*new, *repeat))
+        spent, word, *rest = await self._claim(keys, args)
+        carried = word in (b"new", b"takeover", b"limited")
+        return _claimed(ticket, word, rest), told(new if carried else repeat, spent)
 
     async def beat(self, ticket: Ticket) -> bool:
         """Hold the claim for another lease; False when it is no longer this holder's."""
@@ -150,7 +149,8 @@ class Claims:
         return await self._step(ticket, "unknown")
 
     async def _step(self, ticket: Ticket, step: str) -> bool:
-        args: Sequence[str | int] = [ticket.holder, step, int(ticket.lease * 1000), self._now()]
+        args: list[str | int] = [ticket.holder, step, int(ticket.lease * 1000), self._now()]
+        args += [ticket.fingerprint, int(ticket.ttl * 1000)]
         return bool(await self._hold([self._key(ticket)], args))
 
     async def complete(
@@ -176,9 +176,28 @@ class Claims:
             word = saga if late else saga.model_copy(update={"version": 0, "status": "PENDING"})
             entry = Entry.of(word, traceparent, now_ms=self._journal.now_ms())
             args += [entry.saga, entry.version, entry.ended_ms, entry.body, "1" if late else "0"]
+        args.append(ticket.fingerprint)
         keys = [*self._journal.keys(ticket.owner), self._key(ticket)]
         mine, cursor = await self._complete(keys, args)
         if not mine:
             return None
         text = cursor.decode()
         return Done(Position.parse(text), stored.body(text))
+
+
+def _claimed(ticket: Ticket, word: bytes, rest: Sequence[bytes]) -> Claimed:
+    match word, *rest:
+        case [b"new"]:
+            return New(ticket)
+        case [b"takeover"]:
+            return New(ticket, takeover=True)
+        case [b"mismatch"]:
+            return Mismatch()
+        case [b"limited" | b"repeats-limited"]:
+            return Limited()
+        case [b"busy", left]:
+            return Busy(int(left) / 1000)
+        case [b"replay", status, headers, head, cursor, tail]:
+            pairs = tuple((name, value) for name, value in json.loads(headers))
+            return Replay(int(status), pairs, head + cursor + tail)
+    return Unknown()

@@ -1,7 +1,9 @@
-"""The link to Redis (or Valkey): one bounded pool, one way of failing, scripts by name.
+"""The link to Redis (or Valkey): one connection for a whole process, one way of failing, scripts by name.
 
-Nothing here retries: a command takes at most `timeout` seconds and then the caller hears `StoreUnavailable`, whatever
-the driver said. Deciding what to do without Redis belongs to the caller.
+Nothing here retries a command: it takes at most its limit and then the caller hears `StoreUnavailable`, whatever went
+wrong. A connection whose oldest answer is late by `timeout` is cut and another opened, after 5–250 ms, growing, with
+jitter; idle, it is asked every second whether it still lives. What waits for a connection is bounded. Deciding what to
+do without Redis belongs to the caller.
 """
 
 from __future__ import annotations
@@ -9,28 +11,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+import random
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import NoScriptError, RedisError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from ..calls import BffError
+from .client import Client, pool_of
+from .dial import address_of, dial
+from .scripts import Script, read
+from .sentinel import SCHEME, Watched, dial_master, watched_of
+from .wire import Packable, Slot, StoreUnavailable, Wire, fail, pack
+
+__all__ = ["RedisLink", "Script", "StoreUnavailable", "reaching"]
 
 log = logging.getLogger("bff.stores")
 
-_LUA = Path(__file__).with_name("lua")
-_INCLUDE = "--#include"
-
-
-class StoreUnavailable(BffError):
-    """Redis could not be reached in time or would not carry the command out. Its cause is the driver's error."""
-
-    code = "unavailable"
+TICK = 0.01
+"""Seconds between two looks at who waits too long; limits are counted in these."""
+BEAT = 1.0
+"""Seconds without a word after which an idle connection is asked."""
+_SHORTEST, _LONGEST = 0.005, 0.25
 
 
 @contextlib.contextmanager
@@ -42,128 +45,228 @@ def reaching(what: str) -> Iterator[None]:
         raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
 
 
-class _Sturdy:
-    """Two faults of sending mended.
-
-    The driver sends under `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes just as the send is
-    done: a task told to stop would go on. `asyncio.timeout` does not, and spares a task for each command. And writing
-    to a connection that the server has just closed is a RuntimeError in uvloop, after which the driver would hand the
-    dead connection to the next one.
-    """
-
-    socket_timeout: float | None
-
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        timeout, self.socket_timeout = self.socket_timeout, None
-        try:
-            async with asyncio.timeout(timeout):
-                await super().send_packed_command(command, check_health)  # type: ignore[misc]  # a mixin
-        except RuntimeError as error:
-            await self.disconnect(nowait=True)  # type: ignore[attr-defined]  # a mixin
-            raise ConnectionLost(f"the connection was closed: {error}") from error
-        finally:
-            self.socket_timeout = timeout
-
-
-class _Connection(_Sturdy, Connection):
-    pass
-
-
-class _SSLConnection(_Sturdy, SSLConnection):
-    pass
-
-
-def pool_of(
-    url: str, *, connections: int, timeout: float, wait: float | None = None
-) -> BlockingConnectionPool:
-    """A bounded pool without retries. timeout: seconds for a command; wait: for connecting or a free one."""
-    wait = timeout if wait is None else wait
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=wait,
-        socket_timeout=timeout,
-        socket_connect_timeout=wait,
-        retry=Retry(NoBackoff(), 0),
-        # RESP2 and no driver info: a new connection is usable after its connect, with no extra round trips.
-        protocol=2,
-        driver_info=None,
-    )
-    secure = issubclass(pool.connection_class, SSLConnection)
-    pool.connection_class = _SSLConnection if secure else _Connection
-    return pool
-
-
-class Script:
-    """One atomic step: `await script(keys, args)`. Loads itself again after Redis lost it (restart, failover).
-
-    Raises StoreUnavailable.
-    """
-
-    def __init__(self, client: Redis, name: str, text: str) -> None:
-        self.name = name
-        self.text = text
-        self._client: Any = client  # redis-py types evalsha's answer as a union with the synchronous client's
-        self._sha: str | None = None
-
-    async def __call__(
-        self, keys: Sequence[str | bytes], args: Sequence[str | bytes | int | float] = ()
-    ) -> Any:
-        with reaching(f"script {self.name}"):
-            if self._sha is None:
-                self._sha = await self._client.script_load(self.text)
-            try:
-                return await self._client.evalsha(self._sha, len(keys), *keys, *args)
-            except NoScriptError:
-                self._sha = await self._client.script_load(self.text)
-                return await self._client.evalsha(self._sha, len(keys), *keys, *args)
-
-
-def _read(name: str) -> str:
-    text = (_LUA / f"{name}.lua").read_text(encoding="utf-8")
-    first, _, rest = text.partition("\n")
-    if first.startswith(_INCLUDE):
-        return _read(first.removeprefix(_INCLUDE).strip()) + rest
-    return text
-
-
 class RedisLink:
-    """A pool of at most `connections` connections; a command, a connect and a wait for a free connection each take
-    at most `timeout` seconds (default 0.5). Answers are bytes.
+    """A command may take `timeout` seconds (default 0.5), at most `most` may be under way (default 10,000): one more is
+    StoreUnavailable at once. `connections` bounds the pool for what cannot share a connection. Answers are bytes.
 
-    client   a `redis.asyncio.Redis`; wrap its use in `reaching()`
+    client   a `redis.asyncio.Redis` over the same connection; wrap its use in `reaching()`
+    away     True while the last thing Redis did was not to answer; the first byte from it ends that
     """
 
-    def __init__(self, url: str, *, timeout: float = 0.5, connections: int = 32) -> None:
+    def __init__(self, url: str, *, timeout: float = 0.5, connections: int = 32, most: int = 10_000) -> None:
         self.url = url
         self.timeout = timeout
-        self.client: Redis = self._open(timeout=timeout, connections=connections)
+        self.ticks = 0
+        self.away = False
+        self._where = watched_of(url) if url.startswith(f"{SCHEME}://") else address_of(url)
+        self._most = most
+        self._limit = ticks_of(timeout)
+        self._shortest = self._limit
+        self._wire: Wire | None = None
+        self._waiting: list[tuple[bytes, Slot]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._connections = connections
+        self.client: Redis = Client(self, pool_of(url, connections=connections, timeout=timeout))
         self._scripts: dict[str, Script] = {}
 
-    def _open(self, *, timeout: float, connections: int) -> Redis:
-        pool = pool_of(self.url, connections=connections, timeout=timeout, wait=self.timeout)
-        return Redis.from_pool(pool)
+    # ---- commands --------------------------------------------------------------------------------------------
+
+    async def call(self, *command: Packable, limit: float | None = None) -> Any:
+        """Send one command; `limit` seconds instead of `timeout`. Raises StoreUnavailable, ResponseError (what Redis
+        answered)."""
+        return await self.submit(pack(command), None, limit)
+
+    async def batch(self, commands: Sequence[Sequence[Packable]], *, limit: float | None = None) -> list[Any]:
+        """Send several in one write, in this order, nobody else's between; what Redis refused stands as an exception in
+        the list. Raises StoreUnavailable."""
+        if not commands:
+            return []
+        answers: list[Any] = await self.submit(b"".join(map(pack, commands)), len(commands), limit)
+        return answers
+
+    def submit(self, packed: bytes, count: int | None, limit: float | None = None) -> asyncio.Future[Any]:
+        """What `call` and `batch` send, ready-made. count: None for one answer. Raises StoreUnavailable."""
+        loop = self._loop
+        if loop is None or self._timer is None:
+            loop = self._begin()
+        ticks = self._limit
+        if limit is not None:
+            ticks = ticks_of(limit)
+            if ticks < self._shortest:
+                self._shortest = ticks
+        slot = Slot(loop.create_future(), self.ticks, ticks, count)
+        wire = self._wire
+        if wire is not None:
+            if len(wire.row) >= self._most:
+                raise StoreUnavailable(f"{self._most} commands are under way already")
+            wire.write(packed, slot)
+        else:
+            if len(self._waiting) >= self._most:
+                raise StoreUnavailable(f"{self._most} commands wait for a connection already")
+            self._waiting.append((packed, slot))
+            self._wanted.set()
+        return slot.future
+
+    # ---- the connection --------------------------------------------------------------------------------------
+
+    def heard(self, wire: Wire) -> None:
+        """The wire's word that something came."""
+        if wire is self._wire:
+            self.away = False
+
+    def lost(self, wire: Wire, error: Exception) -> None:
+        """The wire's word that it has ended."""
+        if wire is self._wire:
+            self.away = True
+            self._wire = None
+            self._ended.set()
+            if not self._closed:
+                log.warning("the connection to Redis was lost, opening another: %s", error)
+
+    def _begin(self) -> asyncio.AbstractEventLoop:
+        if self._closed:
+            raise StoreUnavailable("this link is closed")
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        if self._keeper is None:
+            self._keeper = loop.create_task(self._keep(), name="bff-redis-link")
+        self._timer = loop.call_later(TICK, self._tick, self.ticks)
+        return loop
+
+    async def _keep(self) -> None:
+        """Hold a connection for ever."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            self._ended.clear()
+            try:
+                async with asyncio.timeout(self.timeout):
+                    wire = await self._dial()
+            except (RedisError, OSError, StoreUnavailable) as error:
+                failures += 1
+                self._refused(error or TimeoutError(f"no greeting within {self.timeout} s"))
+                await self._pause(failures)
+                continue
+            if failures:
+                log.info("Redis is back")
+            taken = loop.time()
+            if wire.alive:
+                self._take(wire)
+                await self._hold(wire)
+            # One that ends as soon as it is made is no better than none.
+            failures = 0 if loop.time() - taken > BEAT else failures + 1
+            if failures:
+                await self._pause(failures)
+
+    async def _dial(self) -> Wire:
+        if isinstance(self._where, Watched):
+            return await dial_master(self._where, self)
+        return await dial(self._where, self)
+
+    def _refused(self, error: Exception) -> None:
+        self.away = True
+        waiting, self._waiting = self._waiting, []
+        log.debug("no connection to Redis: %s", error)
+        for _, slot in waiting:
+            fail(slot, f"no connection: {type(error).__name__}: {error}", error)
+
+    async def _pause(self, failures: int) -> None:
+        """Wait before the next attempt, less long when somebody asks."""
+        self._wanted.clear()
+        await asyncio.sleep(_SHORTEST)
+        longest = random.uniform(0.5, 1) * min(_LONGEST, _SHORTEST * 2 ** min(failures, 10))  # noqa: S311 - jitter
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(longest):
+                await self._wanted.wait()
+
+    def _take(self, wire: Wire) -> None:
+        self._wire = wire
+        self.away = False
+        waiting, self._waiting = self._waiting, []
+        for packed, slot in waiting:
+            if slot.future.done():
+                continue
+            try:
+                wire.write(packed, slot)
+            except StoreUnavailable as error:
+                fail(slot, str(error), error)
+
+    async def _hold(self, wire: Wire) -> None:
+        """Return when the connection has ended; ask it now and then."""
+        while wire.alive:
+            before = wire.heard, self.ticks
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT):
+                    await self._ended.wait()
+            if wire.alive and before == (wire.heard, self.ticks):
+                asked = self.submit(pack(("PING",)), None)
+                asked.add_done_callback(_seen)
+
+    def _tick(self, before: int) -> None:
+        """Time passes only here: between two ticks the loop has listened."""
+        self.ticks += 1
+        wire = self._wire
+        if wire is not None and wire.row:
+            self._expire(wire)
+        self._waiting = [(packed, slot) for packed, slot in self._waiting if not self._late(slot)]
+        busy = bool(self._waiting or (wire is not None and wire.row))
+        loop = self._loop
+        if loop is not None and not self._closed:
+            self._timer = loop.call_later(TICK, self._tick, self.ticks) if busy else None
+
+    def _expire(self, wire: Wire) -> None:
+        for slot in wire.row:
+            if self.ticks - slot.born < self._shortest:
+                break
+            if self._late(slot) and wire.heard <= slot.born:
+                # Not a byte since it was asked: this is Redis, not the length of our own row.
+                self.away = True
+        if self.ticks - max(wire.row[0].born, wire.heard) >= self._limit:
+            wire.cut(TimeoutError(f"not a byte for {self.timeout} s"))
+
+    def _late(self, slot: Slot) -> bool:
+        if self.ticks - slot.born >= slot.limit:
+            fail(slot, f"no answer within {slot.limit * TICK:g} s")
+            return True
+        return False
+
+    # ---- what does not share the connection ------------------------------------------------------------------
 
     def dedicated(self, *, timeout: float) -> Redis:
         """A client with one connection of its own for blocking reads or pub/sub, `timeout` seconds for a read.
 
         The caller closes it with `aclose()`.
         """
-        return self._open(timeout=timeout, connections=1)
+        return Redis.from_pool(pool_of(self.url, connections=1, timeout=timeout, wait=self.timeout))
+
+    # ---- scripts, life ---------------------------------------------------------------------------------------
 
     def script(self, name: str) -> Script:
         """The script `lua/<name>.lua`, read once; a first line `--#include other` puts that file before it."""
         if name not in self._scripts:
-            self._scripts[name] = Script(self.client, name, _read(name))
+            self._scripts[name] = Script(self, name, read(name))
         return self._scripts[name]
 
     async def ping(self) -> None:
         """Return when Redis answers; raises StoreUnavailable."""
         with reaching("ping"):
-            await self.client.ping()
+            await self.call("PING")
 
     async def close(self) -> None:
         """Close every connection. Never raises for a connection that is already gone."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        if self._wire is not None:
+            self._wire.cut(ConnectionAbortedError("the link was closed"))
+        self._refused(ConnectionAbortedError("the link was closed"))
         try:
             await self.client.aclose()
         except (RedisError, OSError) as error:
@@ -174,3 +277,13 @@ class RedisLink:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
+
+
+def ticks_of(seconds: float) -> int:
+    """How many ticks a limit is, at least one."""
+    return max(1, math.floor(seconds / TICK + 1e-9))
+
+
+def _seen(asked: asyncio.Future[Any]) -> None:
+    if not asked.cancelled():
+        asked.exception()

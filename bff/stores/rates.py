@@ -1,90 +1,61 @@
-"""Rate limits counted in Redis by `limits.aio`, a sliding window counter, through a small warm pool of its own.
+"""Rate limits counted in Redis by all gateways together: one script spends all buckets of a request, or none.
 
-Keys: `bff:rate:{LIMITER/<route>/<hash of who>/<amount>/<multiples>/<granularity>}` and the same with `/-1` for the
-window before; TTL two windows. Nothing here waits longer than `timeout` seconds, and every failure is StoreUnavailable:
-slowapi's own storage is synchronous and stopped the whole event loop for 5 s when Redis froze.
+Key: `bff:{<tag>}:rate:<hash>`, string, the bucket's theoretical arrival time (Unix ms); TTL until then. The tag is the
+owner's (`journal.owner_tag`) where a principal is counted, else 16 hex digits of SHA-256 of what is; the hash is of the
+route and the quota. Nothing here waits longer than `wait` seconds, nor at all while Redis is away: every failure
+is StoreUnavailable.
 """
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from limits import RateLimitItem
-from limits.aio.storage import RedisStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from redis.asyncio import Redis
-
-from .link import StoreUnavailable, pool_of, reaching
+from ..policies.rate import Bucket, Spent, spent
+from .journal import owner_tag
+from .link import RedisLink, StoreUnavailable
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """allowed, and the two windows behind it: their counts, and for how many seconds each stays what it is."""
+def tag_of(by: str, who: str) -> str:
+    """The hash tag of what is counted. by: `principal` (who: its id), `client`, `address`, `tenant`."""
+    if by == "principal":
+        return owner_tag(who)
+    return hashlib.sha256(f"{by}:{who}".encode()).hexdigest()[:16]
 
-    allowed: bool
-    previous: int
-    previous_left: float
-    current: int
-    current_left: float
+
+def key_of(tag: str, quota: str) -> str:
+    """quota: hash of the route and the quota."""
+    return f"bff:{{{tag}}}:rate:{quota}"
+
+
+def arguments(buckets: Sequence[Bucket]) -> list[float]:
+    """What the scripts take of each bucket: interval and window, ms."""
+    return [number for one in buckets for number in (one.quota.every * 1000, one.quota.seconds * 1000)]
+
+
+def told(buckets: Sequence[Bucket], answer: Sequence[int]) -> list[Spent]:
+    """What `spend` in Lua answered."""
+    return spent(
+        [bucket.quota for bucket in buckets], answer[0] == 1, [micros / 1e6 for micros in answer[1:]]
+    )
 
 
 class RateStore:
-    """timeout: seconds for one whole decision (default 0.05); connections: kept open (default 8)."""
+    """wait: seconds for a decision (default 0.05)."""
 
-    def __init__(self, url: str, *, timeout: float = 0.05, connections: int = 8) -> None:
-        self._timeout = timeout
-        self._connections = connections
-        self._pool = pool_of(url, connections=connections, timeout=timeout)
-        self._client: Any = Redis(connection_pool=self._pool)  # redis-py types answers for both its clients
-        options: dict[str, Any] = {"connection_pool": self._pool}  # limits types its options as plain values
-        self._storage = RedisStorage(
-            f"async+{url}", implementation="redispy", key_prefix="bff:rate", **options
-        )
-        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
+    def __init__(self, link: RedisLink, *, wait: float = 0.05) -> None:
+        self._link = link
+        self._wait = wait
+        self._rate = link.script("rate")
 
-    async def spend(self, items: Sequence[RateLimitItem], *who: str) -> list[Hit]:
-        """Count one request against every item. Raises StoreUnavailable.
+    @property
+    def away(self) -> bool:
+        """Redis gave no answer lately: nobody should wait for one."""
+        return self._link.away
 
-        All or nothing as far as one call for each item can be: with several, all are asked before any is spent, so
-        only requests at the very same moment can spend one window and be refused by another.
-        """
-        with reaching("rate limit"):
-            try:
-                async with asyncio.timeout(self._timeout):
-                    return await self._spend(items, who)
-            except TimeoutError as error:
-                raise StoreUnavailable(f"rate limit: no answer within {self._timeout} s") from error
-
-    async def warm(self) -> None:
-        """Open all of the pool's connections, or find out that they cannot be. Raises StoreUnavailable."""
-        with reaching("rate limit"):
-            try:
-                async with asyncio.timeout(max(1.0, self._timeout)):
-                    await asyncio.gather(*(self._client.ping() for _ in range(self._connections)))
-            except TimeoutError as error:
-                raise StoreUnavailable("rate limit: no answer to a ping") from error
-
-    async def close(self) -> None:
-        await self._pool.disconnect()
-
-    async def _spend(self, items: Sequence[RateLimitItem], who: tuple[str, ...]) -> list[Hit]:
-        if len(items) > 1:
-            open_ = [await self._limiter.test(item, *who) for item in items]
-            if not all(open_):
-                return [await self._state(item, who, ok) for item, ok in zip(items, open_, strict=True)]
-        spent = []
-        for item in items:
-            ok = await self._limiter.hit(item, *who)
-            spent.append(await self._state(item, who, ok))
-        return spent
-
-    async def _state(self, item: RateLimitItem, who: tuple[str, ...], ok: bool) -> Hit:
-        # Not `get_window_stats`: within a window's first millisecond it says that the window is over.
-        window = item.get_expiry()
-        previous, previous_left, current, lifetime = await self._storage.get_sliding_window(
-            item.key_for(*who), window
-        )
-        return Hit(ok, previous, previous_left, current, max(0.0, lifetime - window))
+    async def spend(self, buckets: Sequence[Bucket]) -> list[Spent]:
+        """Count one request against every bucket if all allow it."""
+        if self._link.away:
+            raise StoreUnavailable("Redis is away")
+        answer = await self._rate([bucket.key for bucket in buckets], arguments(buckets), limit=self._wait)
+        return told(buckets, answer)

@@ -96,7 +96,8 @@ def repeatable(call: Call[Any], scope: Scope) -> bool:
 
 
 def idempotency_key(call: Call[Any], scope: Scope) -> str | None:
-    """The key a service sees: the call's own, else one derived from the client's key and where the call goes."""
+    """The key a service sees: the call's own, else one derived from whose command it is, the client's key and where the
+    call goes: two people may choose the same key, and not every service keeps them apart."""
     if call.method == "GET":
         return None
     if call.key is not None:
@@ -104,7 +105,8 @@ def idempotency_key(call: Call[Any], scope: Scope) -> str | None:
     if scope.mutation is None:
         return None
     digest = hashlib.sha256()
-    for part in (scope.mutation, call.owner.service, call.method, call.path):
+    who = scope.principal.id if scope.principal else ""
+    for part in (who, scope.mutation, call.owner.service, call.method, call.path):
         data = part.encode()
         digest.update(len(data).to_bytes(4, "big") + data)
     return digest.hexdigest()

@@ -11,6 +11,7 @@ PUBLIC = {
         "Call",
         "DeclarationError",
         "Gateway",
+        "Limit",
         "Missing",
         "Part",
         "Principal",

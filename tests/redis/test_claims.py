@@ -6,7 +6,19 @@ import pytest
 
 from bff.calls import SagaStatus
 from bff.policies.idempotency import fingerprint, key_hash
-from bff.stores.claims import Busy, Claims, Done, Mismatch, New, Replay, StoredAnswer, Ticket, Unknown
+from bff.policies.rate import Bucket, Quota
+from bff.stores.claims import (
+    Busy,
+    Claims,
+    Done,
+    Limited,
+    Mismatch,
+    New,
+    Replay,
+    StoredAnswer,
+    Ticket,
+    Unknown,
+)
 from bff.stores.journal import Entry, Journal, owner_tag
 from bff.stores.link import RedisLink
 
@@ -50,7 +62,8 @@ def claims(link: RedisLink, journal: Journal, clock: Clock) -> Claims:
 
 
 async def claim(claims: Claims, holder: str = "h1", *, print: str = PRINT, safe: bool = False) -> object:
-    return await claims.claim(OWNER, KEY, print, holder, lease=10, ttl=3600, safe=safe)
+    answer, _ = await claims.claim(Ticket(OWNER, KEY, print, holder, lease=10, ttl=3600), safe=safe)
+    return answer
 
 
 async def ticket(claims: Claims, holder: str = "h1", *, safe: bool = False) -> Ticket:
@@ -193,3 +206,81 @@ def test_no_two_different_lists_of_parts_hash_alike() -> None:
     moved = {**parts, "raw_path": b"/ab", "query": b""}
     assert fingerprint(**parts) != fingerprint(**moved)  # type: ignore[arg-type]
     assert len(of("/a", "b")) == 64
+
+
+# ---- what Redis lost, and what a limit forbids ---------------------------------------------------------------------
+
+
+async def test_a_claim_that_redis_lost_is_written_again_by_its_holders_next_beat(
+    claims: Claims, link: RedisLink
+) -> None:
+    held = await ticket(claims)
+    await link.client.flushall()
+    assert await claims.beat(held)
+    assert isinstance(await claim(claims, "h2"), Busy)
+    assert await claim(claims, "h2", print="other") == Mismatch()
+    await link.client.flushall()
+    assert await claims.complete(held, ANSWER) is not None
+    assert isinstance(await claim(claims, "h3"), Replay)
+    assert await claim(claims, "h3", print="other") == Mismatch()
+
+
+async def test_an_outcome_not_known_stays_so_when_redis_lost_the_claim(
+    claims: Claims, link: RedisLink
+) -> None:
+    held = await ticket(claims)
+    await link.client.flushall()
+    assert not await claims.release(held), "there is nothing to be released"
+    assert await claims.mark_unknown(held)
+    assert await claim(claims, "h2") == Unknown()
+
+
+async def test_a_late_holders_beat_is_still_its_own_where_nobody_may_take_over(
+    claims: Claims, clock: Clock
+) -> None:
+    held = await ticket(claims)
+    clock.now += 10.1
+    assert await claim(claims, "h2") == Unknown()
+    assert await claims.beat(held), "it goes on, and its outcome will be the answer"
+    assert await claim(claims, "h2") == Unknown()
+    assert await claims.complete(held, ANSWER) is not None
+    assert not await claims.beat(held)
+    assert await claims.complete(held, ANSWER) is None, "an outcome is stored once"
+
+
+def bucket(name: str, amount: int) -> Bucket:
+    return Bucket(f"bff:{{x}}:rate:{name}", Quota(name, amount, 3600))
+
+
+async def limited(
+    claims: Claims,
+    key: str,
+    holder: str = "h1",
+    *,
+    new: list[Bucket],
+    repeat: list[Bucket],
+    print: str = PRINT,
+) -> tuple[object, list[bool]]:
+    one = Ticket(OWNER, key, print, holder, lease=10, ttl=3600)
+    answer, spent = await claims.claim(one, safe=True, new=new, repeat=repeat)
+    return answer, [each.allowed for each in spent]
+
+
+async def test_only_what_is_new_spends_the_limit_and_repeats_have_a_ceiling(
+    claims: Claims, clock: Clock, link: RedisLink
+) -> None:
+    limits = {"new": [bucket("a", 2), bucket("b", 9)], "repeat": [bucket("c", 3)]}
+    assert isinstance((await limited(claims, "1", **limits))[0], New)
+    for expected in (Busy, Mismatch, Busy):
+        print = "other" if expected is Mismatch else PRINT
+        assert isinstance((await limited(claims, "1", "h2", print=print, **limits))[0], expected)
+    assert await limited(claims, "1", "h2", **limits) == (Limited(), [False])
+    assert isinstance((await limited(claims, "2", **limits))[0], New), "of two, repeats have spent none"
+    assert await limited(claims, "3", **limits) == (Limited(), [False, True])
+    clock.now += 1800
+    assert isinstance((await limited(claims, "3", **limits))[0], New), "refused, it was not claimed"
+    clock.now += 10.1
+    assert (await limited(claims, "3", "h2", **limits))[0] == Limited(), "a takeover is another run"
+    clock.now += 1800
+    taken, _ = await limited(claims, "3", "h2", **limits)
+    assert isinstance(taken, New) and taken.takeover

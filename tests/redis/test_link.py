@@ -1,22 +1,49 @@
+"""The one connection: everybody has his own answers, impatience costs nobody else anything, silence is noticed."""
+
 import asyncio
+import contextlib
+import random
 import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import uvloop
-from limits import parse
+from redis.exceptions import ResponseError
 
+from bff.policies.rate import Bucket, Quota
 from bff.stores.events import Positions, StreamReader
-from bff.stores.link import RedisLink, Script, StoreUnavailable
+from bff.stores.link import RedisLink, Script, StoreUnavailable, reaching
 from bff.stores.rates import RateStore
 from tests.conftest import Valkey
 
 
+async def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
+
+
+async def connections(link: RedisLink) -> int:
+    return len((await link.call("CLIENT", "LIST", "TYPE", "normal")).splitlines())
+
+
 async def test_a_script_loads_itself_again_after_redis_forgot_it(redis_url: str) -> None:
     async with RedisLink(redis_url) as link:
-        script = Script(link.client, "echo", "return {KEYS[1], ARGV[1]}")
+        script = Script(link, "echo", "return {KEYS[1], ARGV[1]}")
         assert await script(["k"], [b"\xff"]) == [b"k", b"\xff"]
         await link.client.script_flush()
         assert await script(["k"], [1]) == [b"k", b"1"]
+
+
+async def test_what_a_script_refuses_is_said_by_its_name(redis_url: str) -> None:
+    async with RedisLink(redis_url) as link:
+        with pytest.raises(StoreUnavailable, match="script broken: ResponseError"):
+            await Script(link, "broken", "return redis.call('INCR')")([], [])
+        with pytest.raises(ResponseError, match="wrong number of arguments"):
+            await link.call("GET")
+        await link.ping()
 
 
 async def test_a_frozen_redis_costs_one_timeout_and_is_used_again_when_it_wakes(own_valkey: Valkey) -> None:
@@ -27,17 +54,168 @@ async def test_a_frozen_redis_costs_one_timeout_and_is_used_again_when_it_wakes(
         with pytest.raises(StoreUnavailable):
             await link.ping()
         assert time.monotonic() - begun < 0.6
+        assert link.away
         own_valkey.send(18)
+        await link.ping()
+        assert not link.away
+
+
+async def test_a_thousand_callers_share_one_connection_and_each_gets_his_own_answer(redis_url: str) -> None:
+    async with RedisLink(redis_url, timeout=5) as link:
+        script = Script(link, "echo", "return ARGV[1]")
+        before = await connections(link)
+        answers = await asyncio.gather(*(script([], [number]) for number in range(1000)))
+        assert [int(answer) for answer in answers] == list(range(1000))
+        assert await connections(link) == before
+
+
+async def test_whoever_is_cancelled_or_gives_up_disturbs_nobody_else(redis_url: str) -> None:
+    chance = random.Random(5)
+    async with RedisLink(redis_url, timeout=10) as link:
+
+        async def echo(number: int) -> None:
+            text = b"%d:" % number + b"x" * chance.choice([1, 100, 20_000])
+            assert await link.call("ECHO", text) == text
+
+        for _ in range(20):
+            tasks = [asyncio.ensure_future(echo(number)) for number in range(100)]
+            for task in chance.sample(tasks, 50):
+                for _ in range(chance.randrange(3)):
+                    await asyncio.sleep(0)
+                task.cancel()
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+                assert outcome is None or isinstance(outcome, asyncio.CancelledError)
+
+
+async def test_the_impatient_hear_no_from_a_slow_redis_and_the_patient_their_answer(
+    own_valkey: Valkey,
+) -> None:
+    async with RedisLink(own_valkey.url, timeout=10) as link:
+        await link.ping()
+        own_valkey.send(19)
+        patient = asyncio.ensure_future(link.call("ECHO", "patient"))
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable, match=r"no answer within 0\.05 s"):
+            await link.call("ECHO", "impatient", limit=0.05)
+        assert time.monotonic() - began < 2
+        assert link.away
+        own_valkey.send(18)
+        assert await patient == b"patient"
+        assert not link.away
+        assert await link.call("ECHO", "next") == b"next"
+
+
+async def test_more_commands_than_may_be_under_way_are_refused_at_once(own_valkey: Valkey) -> None:
+    async with RedisLink(own_valkey.url, timeout=2, most=10) as link:
+        await link.ping()
+        own_valkey.send(19)
+        waiting = [asyncio.ensure_future(link.ping()) for _ in range(10)]
+        await asyncio.sleep(0)
+        with pytest.raises(StoreUnavailable, match="10 commands are under way already"):
+            await link.ping()
+        own_valkey.send(18)
+        await asyncio.gather(*waiting)
         await link.ping()
 
 
-async def test_more_callers_than_connections_wait_their_turn(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=5, connections=4) as link:
-        script = Script(link.client, "echo", "return ARGV[1]")
-        answers = await asyncio.gather(*(script([], [number]) for number in range(500)))
-        assert [int(answer) for answer in answers] == list(range(500))
-        info = await link.client.info("clients")
-        assert info["connected_clients"] <= 5
+async def test_bytes_that_redis_does_not_take_are_bounded(own_valkey: Valkey) -> None:
+    async with RedisLink(own_valkey.url, timeout=5) as link:
+        await link.ping()
+        own_valkey.send(19)
+        big = b"x" * 1_000_000
+        waiting = [asyncio.ensure_future(link.call("SET", f"k{number}", big)) for number in range(60)]
+        done, _ = await asyncio.wait(waiting, timeout=0.3)
+        refused = [one for one in done if isinstance(one.exception(), StoreUnavailable)]
+        assert len(refused) > 20, "16 MB wait, and what the kernel holds"
+        own_valkey.send(18)
+        for one in waiting:
+            if one not in refused:
+                assert await one == b"OK"
+
+
+async def test_a_killed_redis_is_found_again_by_itself(own_valkey: Valkey) -> None:
+    async with RedisLink(own_valkey.url) as link:
+        await link.ping()
+        for _ in range(3):
+            own_valkey.stop()
+            await until(lambda: link.away)
+            with pytest.raises(StoreUnavailable):
+                await link.ping()
+            own_valkey.start()
+            await until(lambda: not link.away, 2)
+            assert await link.script("lease")(["lease"], ["me", 1000]) == 1
+
+
+async def test_an_idle_connection_that_died_silently_is_noticed_by_nobodys_asking(own_valkey: Valkey) -> None:
+    async with RedisLink(own_valkey.url, timeout=0.2) as link:
+        await link.ping()
+        own_valkey.send(19)
+        await until(lambda: link.away, 3)
+        own_valkey.send(18)
+        await until(lambda: not link.away, 3)
+
+
+def test_a_loop_that_was_held_up_does_not_take_redis_for_late(redis_url: str) -> None:
+    """On uvloop, which looks at its timers before it reads."""
+
+    async def play() -> None:
+        async with RedisLink(redis_url) as link:
+            await link.ping()
+            asked = [asyncio.ensure_future(link.call("ECHO", "x", limit=0.05)) for _ in range(10)]
+            await asyncio.sleep(0)
+            time.sleep(0.7)  # longer than any limit
+            assert await asyncio.gather(*asked) == [b"x"] * 10
+            assert not link.away
+
+    uvloop.run(play())
+
+
+async def test_a_transaction_is_nobody_elses_and_a_refused_one_changes_nothing(redis_url: str) -> None:
+    async with RedisLink(redis_url) as link:
+        async with link.client.pipeline(transaction=True) as pipe:
+            pipe.incr("a")
+            pipe.expire("a", 100)
+            assert await pipe.execute() == [1, True]
+        async with link.client.pipeline(transaction=False) as pipe:
+            pipe.incr("a")
+            pipe.lpush("a", "x")
+            pipe.get("a")
+            with pytest.raises(ResponseError):
+                await pipe.execute()
+        with reaching("a"):
+            assert await link.client.get("a") == b"2"
+        told = await link.batch([("INCR", "a"), ("LPUSH", "a", "x"), ("GET", "a")])
+        assert (told[0], told[2]) == (3, b"3")
+        assert isinstance(told[1], ResponseError)
+
+
+async def test_a_blocking_command_waits_on_a_connection_of_its_own(redis_url: str) -> None:
+    async with RedisLink(redis_url, timeout=2) as link:
+        waiting = asyncio.ensure_future(link.client.blpop(["list"], timeout=1))
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        await link.ping()
+        assert time.monotonic() - began < 0.5
+        await link.client.rpush("list", "x")
+        assert await waiting == (b"list", b"x")
+
+
+async def test_passwords_users_and_databases_of_the_address_are_used(tmp_path: Path) -> None:
+    server = Valkey(tmp_path, args=("--requirepass", "s3cret/?", "--unixsocket", str(tmp_path / "sock")))
+    server.start()
+    try:
+        for who in (":s3cret%2F%3F", "default:s3cret%2F%3F"):
+            async with RedisLink(f"redis://{who}@127.0.0.1:{server.port}/3") as link:
+                await link.call("SET", "k", "in three")
+        async with RedisLink(f"unix://:s3cret%2F%3F@{tmp_path / 'sock'}?db=3") as link:
+            assert await link.call("GET", "k") == b"in three"
+            assert await link.client.get("k") == b"in three"
+        for wrong in ("redis://127.0.0.1:{}/0", "redis://:wrong@127.0.0.1:{}/0"):
+            async with RedisLink(wrong.format(server.port)) as link:
+                with pytest.raises(StoreUnavailable, match=r"NOAUTH|WRONGPASS"):
+                    await link.ping()
+    finally:
+        server.stop()
 
 
 async def test_a_task_cancelled_in_the_middle_of_a_command_stops(redis_url: str) -> None:
@@ -57,6 +235,28 @@ async def test_a_task_cancelled_in_the_middle_of_a_command_stops(redis_url: str)
             assert not going_on, f"cancelled after {turns % 12} turns of the loop, it went on"
 
 
+@pytest.mark.parametrize("words", [b"+PONG\r\n+twice\r\n", b"what?\r\n", b"$-5\r\n", b"+PONG\r\n*-9\r\n"])
+async def test_what_is_no_answer_ends_the_connection(words: bytes) -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1000):
+                writer.write(words)
+                await writer.drain()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    async with RedisLink(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.3) as link:
+        with contextlib.suppress(StoreUnavailable):
+            assert await link.call("PING") == b"PONG"
+        await asyncio.sleep(0.5)
+        assert 2 <= len(writers) < 30, "another one, each after a pause that grows"
+    server.close()
+    for writer in writers:
+        writer.close()
+
+
 def test_a_server_that_refuses_and_closes_is_away_and_nothing_worse() -> None:
     """On uvloop, where writing to a connection just closed is a RuntimeError that the driver does not expect."""
 
@@ -70,19 +270,19 @@ def test_a_server_that_refuses_and_closes_is_away_and_nothing_worse() -> None:
         url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
         async with RedisLink(url) as link:
             reader, kept = StreamReader(link, block=0.05), Positions(link)
-            rates = RateStore(url)
+            rates = RateStore(link)
+            asks: list[Callable[[], Awaitable[object]]] = [
+                link.ping,
+                lambda: reader.read({"events:orders:0": "0-0"}, count=1),
+                lambda: kept.of(["events:orders:0", "events:orders:1"]),
+                lambda: link.script("lease")(["lease"], ["me", 1000]),
+                lambda: rates.spend([Bucket("b", Quota("minute", 5, 60))]),
+            ]
             for _ in range(100):
-                for ask in (
-                    link.ping,
-                    lambda: reader.read({"events:orders:0": "0-0"}, count=1),
-                    lambda: kept.of(["events:orders:0", "events:orders:1"]),
-                    lambda: link.script("lease")(["lease"], ["me", 1000]),
-                    lambda: rates.spend([parse("5/minute")], "somebody"),
-                ):
+                for ask in asks:
                     with pytest.raises(StoreUnavailable):
                         await ask()
             await reader.close()
-            await rates.close()
         server.close()
 
     uvloop.run(play())

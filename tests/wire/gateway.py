@@ -17,7 +17,7 @@ import httpx
 import uvicorn
 from pydantic import BaseModel, Field
 
-from bff import Call, Gateway, Part, Principal, Problem, SagaStatus, Upstream, optional, together
+from bff import Call, Gateway, Limit, Part, Principal, Problem, SagaStatus, Upstream, optional, together
 from bff.edge.settings import Settings
 
 from ..conftest import free_port
@@ -175,6 +175,23 @@ def declare(settings: Settings | None = None) -> Gateway:
     @gateway.command("/api/unsafe/{how}", deadline=3, safe=False)
     async def make_unsafe(how: str, wish: Wish) -> Thing:
         return await shelf.make(how, wish)
+
+    @gateway.command("/api/twice/{how}", deadline=3, safe=False)
+    async def make_two(how: str, wish: Wish) -> Thing:
+        if how == "busy-first":
+            return await shelf.make("busy", wish)
+        await shelf.make("ok", wish)
+        if how == "own-words":
+            raise Problem(403, "too-young", "Come back in a year.")
+        return await shelf.make(how, wish)
+
+    @gateway.command("/api/big/{size}")
+    async def make_big(size: int) -> Thing:
+        return Thing(name="x" * size)
+
+    @gateway.view("/api/costly", public=True, limit=Limit("5/minute", costly=True))
+    async def costly() -> Thing:
+        return Thing(name="costly")
 
     @gateway.command("/api/limited", limit="2/minute")
     async def limited(wish: Wish) -> Thing:

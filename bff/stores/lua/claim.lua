@@ -1,32 +1,47 @@
--- KEYS 1: the claim. ARGV 1: fingerprint, 2: holder, 3: lease ms, 4: ttl ms, 5: '1' when safe to run again, 6: now ms or 0
+--#include _rate
+-- KEYS 1: the claim; then the buckets that carrying it out spends, then those that a repeat spends.
+-- ARGV 1: fingerprint, 2: holder, 3: lease ms, 4: ttl ms, 5: '1' when safe to run again, 6: now ms or 0,
+-- 7, 8: how many buckets of either kind; 9 on: see spend.
+-- Answers what was spent, a word, and what belongs to it. What is refused by a limit changes nothing else.
 local now = tonumber(ARGV[6])
 if now == 0 then
   local t = redis.call('TIME')
-  now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+  now = t[1] * 1000 + t[2] / 1000
 end
-local lease = string.format('%.0f', now + tonumber(ARGV[3]))
+local lease = string.format('%.0f', now + ARGV[3])
 local claim = redis.call('HMGET', KEYS[1], 'state', 'fingerprint', 'lease')
-if not claim[1] then
-  redis.call('HSET', KEYS[1], 'state', 'P', 'fingerprint', ARGV[1], 'holder', ARGV[2], 'lease', lease)
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
-  return {'new'}
+local same = claim[2] == ARGV[1]
+local left = claim[1] == 'P' and claim[3] - now or 0
+local over = claim[1] == 'P' and same and left <= 0
+if over and ARGV[5] ~= '1' then
+  redis.call('HSET', KEYS[1], 'state', 'U')
+  claim[1] = 'U'
 end
-if claim[2] ~= ARGV[1] then
-  return {'mismatch'}
+local news = tonumber(ARGV[7])
+if not claim[1] or claim[1] == 'P' and over then
+  local spent = spend(now, 2, news, 9)
+  if spent[1] == 0 then
+    return {spent, 'limited'}
+  end
+  if over then
+    redis.call('HSET', KEYS[1], 'holder', ARGV[2], 'lease', lease)
+  else
+    redis.call('HSET', KEYS[1], 'state', 'P', 'fingerprint', ARGV[1], 'holder', ARGV[2], 'lease', lease)
+  end
+  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+  return {spent, over and 'takeover' or 'new'}
+end
+local spent = spend(now, 2 + news, tonumber(ARGV[8]), 9 + 2 * news)
+if spent[1] == 0 then
+  return {spent, 'repeats-limited'}
+end
+if not same then
+  return {spent, 'mismatch'}
 end
 if claim[1] == 'D' then
-  return {'replay', unpack(redis.call('HMGET', KEYS[1], 'status', 'headers', 'head', 'cursor', 'tail'))}
+  return {spent, 'replay', unpack(redis.call('HMGET', KEYS[1], 'status', 'headers', 'head', 'cursor', 'tail'))}
 end
 if claim[1] == 'P' then
-  local left = tonumber(claim[3]) - now
-  if left > 0 then
-    return {'busy', string.format('%.0f', left)}
-  end
-  if ARGV[5] == '1' then
-    redis.call('HSET', KEYS[1], 'holder', ARGV[2], 'lease', lease)
-    redis.call('PEXPIRE', KEYS[1], ARGV[4])
-    return {'takeover'}
-  end
-  redis.call('HSET', KEYS[1], 'state', 'U')
+  return {spent, 'busy', string.format('%.0f', left)}
 end
-return {'unknown'}
+return {spent, 'unknown'}

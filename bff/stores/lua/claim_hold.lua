@@ -1,19 +1,33 @@
--- KEYS 1: the claim. ARGV 1: holder, 2: 'beat' | 'release' | 'unknown', 3: lease ms, 4: now ms or 0
--- Only who holds a claim in progress may do any of it.
+-- KEYS 1: the claim. ARGV 1: holder, 2: 'beat' | 'release' | 'unknown', 3: lease ms, 4: now ms or 0, 5: fingerprint,
+-- 6: ttl ms
+-- Only who holds a claim may do any of it. A claim that Redis has lost is still its holder's: it is written again.
 local claim = redis.call('HMGET', KEYS[1], 'state', 'holder')
-if claim[1] ~= 'P' or claim[2] ~= ARGV[1] then
+local step = ARGV[2]
+if not claim[1] then
+  if step == 'release' then
+    return 0
+  end
+  redis.call('HSET', KEYS[1], 'state', 'P', 'fingerprint', ARGV[5], 'holder', ARGV[1], 'lease', '0')
+  redis.call('PEXPIRE', KEYS[1], ARGV[6])
+  claim = {'P', ARGV[1]}
+end
+if claim[2] ~= ARGV[1] or claim[1] == 'D' then
   return 0
 end
-if ARGV[2] == 'release' then
+if claim[1] == 'U' then
+  -- Late: others were told that its outcome is not known, which only the outcome itself can mend.
+  return step == 'beat' and 1 or 0
+end
+if step == 'release' then
   redis.call('DEL', KEYS[1])
-elseif ARGV[2] == 'unknown' then
+elseif step == 'unknown' then
   redis.call('HSET', KEYS[1], 'state', 'U')
 else
   local now = tonumber(ARGV[4])
   if now == 0 then
     local t = redis.call('TIME')
-    now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+    now = t[1] * 1000 + t[2] / 1000
   end
-  redis.call('HSET', KEYS[1], 'lease', string.format('%.0f', now + tonumber(ARGV[3])))
+  redis.call('HSET', KEYS[1], 'lease', string.format('%.0f', now + ARGV[3]))
 end
 return 1

@@ -294,6 +294,7 @@ def test_derived_keys_differ_whenever_the_click_or_the_place_does(one: str, othe
     again = idempotency_key(shelf.make(), replace(scope, mutation=other))
     assert (again == key) == (one == other)
     assert idempotency_key(shelf.make("2"), scope) != key
+    assert idempotency_key(shelf.make(), replace(scope, principal=replace(ADA, subject="bea"))) != key
     assert idempotency_key(shelf.thing(), scope) is None
     assert idempotency_key(shelf.make().keyed("mine"), scope) == "mine"
 

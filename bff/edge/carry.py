@@ -1,0 +1,239 @@
+"""Carrying out a claimed command: the function under its lease, and what becomes of the claim.
+
+Promises that what came of it is stored before anybody hears of it, that nothing is called undone which may have been
+done, and that a holder whose claim was taken over stops. Nothing is stored of a failure: where trying again is safe, or
+no write has left the gateway, the key is free at once; else the outcome is unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from .. import calls
+from ..calls import Call, Refused, Rejected, SagaStatus, UpstreamError
+from ..calls.scope import Runner
+from ..policies.idempotency import kept
+from ..stores.claims import StoredAnswer, Ticket
+from ..stores.link import StoreUnavailable
+from . import telemetry
+from .problem import Problem, problem_of
+from .respond import to_json
+from .screens import GRACE
+
+if TYPE_CHECKING:
+    from .declared import Command
+    from .runtime import Runtime
+
+log = logging.getLogger("bff.edge")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What is sent: the answer just stored, or one stored before."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class Writes:
+    """Runs calls, and remembers whether a write may have reached a service."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.reached = False
+        self._runner = runner
+
+    async def run(self, call: Call[Any], scope: calls.Scope) -> Any:
+        """The decoded answer, or an UpstreamError."""
+        before = self.reached
+        self.reached = before or call.method != "GET"
+        try:
+            return await self._runner.run(call, scope)
+        except Rejected:
+            # Not sent, or said by the service itself not to have been taken.
+            self.reached = before
+            raise
+
+
+class Carrying:
+    """One command's way from its claim to its outcome."""
+
+    def __init__(
+        self, command: Command, runtime: Runtime, ticket: Ticket, request: calls.Scope, writes: Writes
+    ) -> None:
+        self._command = command
+        self._runtime = runtime
+        self._ticket = ticket
+        self._request = request
+        self._writes = writes
+
+    async def __call__(self, arguments: dict[str, Any]) -> Finished:
+        """Run the function while the claim's lease is kept alive; store what came of it, or say why nothing did."""
+        heart = _Heart(self._runtime, self._ticket)
+        try:
+            async with heart:
+                return await self._outcome(arguments)
+        except asyncio.CancelledError:
+            if not heart.lost:
+                raise
+            # This holder was too slow and another one carries the command out: its answer is the one to give.
+            raise in_flight(self._ticket.lease) from None
+
+    async def _outcome(self, arguments: dict[str, Any]) -> Finished:
+        command, request = self._command, self._request
+        try:
+            result = await self._run(arguments)
+        except Refused as error:
+            problem = problem_of(error)
+            if problem.status >= 500:
+                await self._give_up()
+                raise problem from error
+            # The service has said no for good: the same key gets the same no.
+            return await self._store(self._refusal(problem), None)
+        except UpstreamError as error:
+            await self._give_up()
+            raise problem_of(error) from error
+        except TimeoutError:
+            await self._give_up()
+            raise Problem(
+                504, "timeout", f"The command took longer than its {command.deadline:g} s; send it again."
+            ) from None
+        except Problem:
+            await self._give_up()
+            raise
+        except BaseException:
+            # A bug: nobody knows what it did on its way.
+            self._writes.reached = True
+            await self._give_up()
+            raise
+        if command.starts is not None and isinstance(result, SagaStatus):
+            # A command that moves a saga does not become the one that began it.
+            known = {"type": command.starts.name, "mutation": result.mutation or request.mutation}
+            saga = result.model_copy(update=known)
+            # The gateway may be mounted below a prefix: its own address knows.
+            prefix = urlsplit(self._runtime.settings.public_url).path
+            return await self._store(_started(saga, request.mutation, prefix), saga)
+        body = to_json(command.binding.returns, result)
+        return await self._store(StoredAnswer(200, (("content-type", "application/json"),), body), None)
+
+    async def _run(self, arguments: dict[str, Any]) -> Any:
+        request = self._request
+        try:
+            with calls.opened(request), request.alarm.limit(request.deadline.left() + GRACE):
+                return await self._command.function(**arguments)
+        finally:
+            # Before anybody hears of it, and whatever came of it: a failure may have changed something, too.
+            if request.principal is not None:
+                tags = [tag.format_map(arguments) for tag in self._command.changes]
+                await self._runtime.reads.changes.changed_by(request.principal.id, tags)
+
+    async def _store(self, answer: StoredAnswer, saga: SagaStatus | None) -> Finished:
+        """Keep the outcome for replays; of an answer too large to be kept, that there was one."""
+        keep = answer
+        if len(answer.body_head) > self._runtime.settings.idempotency.max_body:
+            keep = self._gone(answer)
+        try:
+            done = await asyncio.shield(
+                self._runtime.claims.complete(self._ticket, keep, saga, telemetry.traceparent())
+            )
+        except StoreUnavailable as error:
+            raise Problem(
+                503,
+                "unavailable",
+                "The command was carried out, but its outcome could not be kept. Send it again with the same key.",
+                retry_after=2,
+            ) from error
+        if done is None:
+            raise in_flight(self._ticket.lease)
+        return Finished(answer.status, answer.headers, done.body if keep is answer else answer.body())
+
+    def _gone(self, answer: StoredAnswer) -> StoredAnswer:
+        most = self._runtime.settings.idempotency.max_body
+        return self._told(
+            Problem(
+                410,
+                "idempotency-answer-gone",
+                f"It was carried out, with status {answer.status}; its answer had {len(answer.body_head)} bytes, and "
+                f"more than {most} are not kept.",
+            )
+        )
+
+    def _refusal(self, problem: Problem) -> StoredAnswer:
+        return self._told(problem)
+
+    def _told(self, problem: Problem) -> StoredAnswer:
+        body = problem.body(
+            correlation_id=self._request.correlation_id,
+            trace_id=telemetry.trace_id(),
+            base=self._runtime.settings.public_url,
+        )
+        return StoredAnswer(problem.status, kept(problem.response_headers()), body)
+
+    async def _give_up(self) -> None:
+        claims = self._runtime.claims
+        step = claims.release if self._command.safe or not self._writes.reached else claims.mark_unknown
+        try:
+            await asyncio.shield(step(self._ticket))
+        except StoreUnavailable as error:
+            # The claim's lease runs out by itself, and what went wrong before is what the client must hear.
+            log.warning("a claim could not be given up: %s", error)
+
+
+class _Heart:
+    """Keeps a claim's lease while its command runs. lost: the claim is another's, and the task was told to stop."""
+
+    def __init__(self, runtime: Runtime, ticket: Ticket) -> None:
+        self.lost = False
+        self._runtime = runtime
+        self._ticket = ticket
+
+    async def __aenter__(self) -> None:
+        self._work = asyncio.current_task()
+        self._task = asyncio.create_task(self._beat())
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._ticket.lease / 3)
+            try:
+                mine = await self._runtime.claims.beat(self._ticket)
+            except StoreUnavailable:
+                continue
+            if not mine and self._work is not None:
+                self.lost = True
+                self._work.cancel()
+                return
+
+
+def in_flight(retry_after: float) -> Problem:
+    """409: somebody is at it."""
+    return Problem(
+        409,
+        "idempotency-in-flight",
+        "It was sent before and is not done yet; ask again with the same key.",
+        # The lease is the longest it can take; most commands are done in a second.
+        retry_after=min(retry_after, 1.0),
+    )
+
+
+def _started(saga: SagaStatus, mutation: str | None, prefix: str) -> StoredAnswer:
+    seen = {"id": saga.id, "type": saga.type, "status": saga.status, "version": saga.version}
+    place = f"{prefix}/bff/sagas/{saga.type}/{quote(saga.id, safe='')}"
+    head = json.dumps({"mutation": mutation, "saga": seen}, separators=(",", ":"))
+    return StoredAnswer(
+        202,
+        (
+            ("content-type", "application/json"),
+            ("location", place),
+        ),
+        head[:-1].encode() + b',"cursor":"',
+        b'"}',
+    )

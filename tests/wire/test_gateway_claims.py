@@ -1,0 +1,118 @@
+"""What a command's claim holds against: answers too large to keep, half-done work, lost leases, a Redis that slept."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from bff.stores.link import RedisLink
+
+from ..conftest import Valkey
+from .gateway import keyed, running
+from .scripted import Gate
+from .upstream import http
+
+WISH = {"name": "mug"}
+
+
+async def test_an_answer_too_large_to_keep_is_given_once_and_leaves_a_tombstone(redis_url: str) -> None:
+    async with running(redis_url, idempotency={"max_body": 1024}) as world:
+        first = await world.client.post("/api/big/2000", headers=keyed("k"))
+        assert (first.status_code, first.json()["name"]) == (200, "x" * 2000)
+        for _ in range(2):
+            again = await world.client.post("/api/big/2000", headers=keyed("k"))
+            assert (again.status_code, again.json()["code"]) == (410, "idempotency-answer-gone")
+            assert again.headers["content-type"] == "application/problem+json"
+            assert again.headers["idempotency-replayed"] == "true"
+            assert "carried out, with status 200" in again.json()["detail"]
+        small = await world.client.post("/api/big/900", headers=keyed("small"))
+        again = await world.client.post("/api/big/900", headers=keyed("small"))
+        assert again.content == small.content
+
+
+@pytest.mark.parametrize("how", ["busy", "own-words", "broken"])
+async def test_a_command_that_failed_after_a_write_is_not_run_again_where_that_is_not_safe(
+    redis_url: str, how: str
+) -> None:
+    async with running(redis_url) as world:
+        first = await world.client.post(f"/api/twice/{how}", headers=keyed("k"), json=WISH)
+        assert first.status_code in (403, 502, 503)
+        sent = len(world.upstream.asked)
+        world.upstream.answers[f"/things/{how}"] = http(200, b'{"name":"now"}')
+        again = await world.client.post(f"/api/twice/{how}", headers=keyed("k"), json=WISH)
+        assert (again.status_code, again.json()["code"]) == (409, "idempotency-unknown")
+        assert len(world.upstream.asked) == sent
+
+
+async def test_a_command_whose_only_write_was_not_taken_may_be_sent_again(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        first = await world.client.post("/api/twice/busy-first", headers=keyed("k"), json=WISH)
+        assert first.status_code == 503
+        world.upstream.answers["/things/busy"] = http(200, b'{"name":"now"}')
+        again = await world.client.post("/api/twice/busy-first", headers=keyed("k"), json=WISH)
+        assert (again.status_code, again.json()) == (200, {"name": "now"})
+
+
+async def test_only_headers_that_say_something_of_the_command_are_repeated(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        first = await world.client.post("/api/things/404", headers=keyed("k"), json=WISH)
+        again = await world.client.post("/api/things/404", headers=keyed("k"), json=WISH)
+        assert again.headers["link"] == first.headers["link"]
+        assert again.headers["x-correlation-id"] != first.headers["x-correlation-id"]
+        async with RedisLink(redis_url) as link:
+            (key,) = [key async for key in link.client.scan_iter(match="*:claim:*")]
+            kept = await link.client.hget(key, "headers")
+        assert b"cache-control" not in kept and b"ratelimit" not in kept
+
+
+async def test_a_holder_that_lost_its_claim_stops_and_says_that_another_is_at_it(redis_url: str) -> None:
+    async with (
+        running(redis_url, patience=5, idempotency={"lease": 1}) as world,
+        RedisLink(redis_url) as link,
+    ):
+        gate = world.upstream.answers["/things/gate"] = Gate()
+        began = time.monotonic()
+        command = asyncio.create_task(
+            world.client.post("/api/things/gate", headers=keyed("k"), json=WISH), name="command"
+        )
+        await asyncio.wait_for(world.upstream.news.wait(), 2)
+        (key,) = [key async for key in link.client.scan_iter(match="*:claim:*")]
+        await link.client.hset(key, "holder", "another")
+        answer = await command
+        assert (answer.status_code, answer.json()["code"]) == (409, "idempotency-in-flight")
+        assert time.monotonic() - began < 2.5, "before its deadline"
+        gate.open.set()
+
+
+async def test_who_was_told_that_nothing_was_done_may_send_the_same_key_as_soon_as_redis_wakes(
+    own_valkey: Valkey,
+) -> None:
+    async with running(own_valkey.url, idempotency={"lease": 30}) as world:
+        assert (await world.client.post("/api/things/ok", headers=keyed(), json=WISH)).status_code == 200
+        own_valkey.send(signal.SIGSTOP)
+        told = await world.client.post("/api/things/ok", headers=keyed("k"), json=WISH)
+        assert (told.status_code, told.json()["code"]) == (503, "unavailable")
+        own_valkey.send(signal.SIGCONT)
+        woke = time.monotonic()
+        while (
+            again := await world.client.post("/api/things/ok", headers=keyed("k"), json=WISH)
+        ).status_code != 200:
+            assert again.status_code in (409, 503)
+            assert time.monotonic() - woke < 10, "long before its lease was over"
+            await asyncio.sleep(0.05)
+        assert len(world.upstream.asked) == 2
+
+
+async def test_redis_away_leaves_ordinary_screens_their_share_and_costly_ones_503(own_valkey: Valkey) -> None:
+    async with running(own_valkey.url) as world:
+        assert (await world.client.get("/api/costly")).status_code == 200
+        await asyncio.to_thread(own_valkey.stop)
+        for _ in range(3):
+            costly = await world.client.get("/api/costly")
+            assert (costly.status_code, costly.json()["code"]) == (503, "unavailable")
+            assert int(costly.headers["retry-after"]) >= 1
+        share = [(await world.client.get("/api/search")).status_code for _ in range(5)]
+        assert share == [200, 200, 200, 429, 429]

@@ -1,0 +1,50 @@
+"""What the gateway leaves in Redis is what docs/redis.md says: its names, its kinds, and nothing without an end."""
+
+from __future__ import annotations
+
+import re
+
+from bff.stores.link import RedisLink
+
+from ..conftest import ROOT
+from .gateway import keyed, running
+
+PAGE = ROOT / "docs" / "redis.md"
+WISH = {"name": "mug"}
+
+
+def documented() -> dict[str, str]:
+    """Pattern → kind."""
+    rows = re.findall(r"^\| `(bff:[^`]*)` \| (\w+) \|", PAGE.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"<[^>]*>", "[^{}]+", re.escape(key).replace(r"\-", "-")): kind for key, kind in rows}
+
+
+def test_every_key_that_a_store_names_is_documented() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    known = {re.sub(r"<[^>]*>", "*", key) for key in re.findall(r"`(bff:[^`]*)`", page)}
+    for path in sorted((ROOT / "bff").rglob("*.py")):
+        for literal in re.findall(r'f?"(bff:[^" ]*)"', path.read_text(encoding="utf-8")):
+            if path.parent.name != "stores" and "{" not in literal:
+                continue
+            name = re.sub(r"\{\{(.*?)\}\}(?!\})", r"<<\1>>", literal)
+            name = re.sub(r"\{[^{}]*(\{[^{}]*\}[^{}]*)*\}", "*", name).replace("<<", "{").replace(">>", "}")
+            name = {"bff:{*}:*": "bff:{*}:meta", "bff:value:": "bff:value:*"}.get(name, name)
+            assert name in known, f"{path.name}: {literal} ({name})"
+
+
+async def test_what_a_busy_gateway_leaves_is_documented_and_ends(redis_url: str) -> None:
+    patterns = documented()
+    async with running(redis_url) as world, RedisLink(redis_url) as link:
+        await world.client.post("/api/jobs", headers=keyed("job"), json={"lines": [WISH]})
+        await world.client.post("/api/things/ok", headers=keyed("k"), json=WISH)
+        await world.client.post("/api/things/ok", headers=keyed("k"), json=WISH)
+        for path in ("/api/open/ok", "/api/search", "/bff/live/snapshot", "/bff/sagas/job/j1"):
+            assert (await world.get(path)).status_code == 200
+        await link.script("value_put")(["bff:{value:level/x}"], [1, "{}", 60, "bff:value:level/x"])
+        keys = [key.decode() async for key in link.client.scan_iter()]
+        assert len(keys) > 10
+        for key in keys:
+            kinds = [kind for pattern, kind in patterns.items() if re.fullmatch(pattern, key)]
+            assert kinds, f"{key} is not documented"
+            assert (await link.client.type(key)).decode() in kinds, key
+            assert await link.client.pttl(key) > 0, f"{key} would stay for ever"
