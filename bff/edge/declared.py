@@ -6,13 +6,14 @@ Everything that can be wrong with a declaration is found here or in `bind`, when
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
 from ..calls import Call, DeclarationError, SagaStatus
+from . import quotas
 from .access.permit import NOTHING, Needs
 from .bind import Binding
 from .quotas import Limit
@@ -140,3 +141,24 @@ def check_tags(tags: tuple[str, ...], path: str, what: str) -> None:
 def check_name(name: str, what: str) -> None:
     if not _NAME.fullmatch(name):
         raise DeclarationError(f"{what}: {name!r} must be lower-case letters, digits and dashes")
+
+
+def check_route(
+    path: str, what: str, deadline: float | None, limit: str | Limit | None, known: Iterable[str]
+) -> None:
+    """Raises DeclarationError for a route that could not be, or would answer where one of those known does."""
+    check_path(path, what)
+    for other in known:
+        if _shape(other) == _shape(path):
+            raise DeclarationError(
+                f"{what}: declared twice" + ("" if other == path else f", the other is {other}")
+            )
+    if deadline is not None and not 0 < deadline <= 60:
+        raise DeclarationError(f"{what}: deadline is seconds above 0 and up to 60, not {deadline}")
+    if limit is not None:
+        quotas.declare(what, limit)
+
+
+def _shape(path: str) -> str:
+    """Templates that differ in their parameters' names only are one address."""
+    return re.sub(r"\{[^}]*\}", "{}", path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -20,11 +19,20 @@ from starlette.types import Receive, Scope, Send
 from ..calls import Call, DeclarationError, SagaStatus, Upstream
 from ..calls.errors import declaring
 from ..live.topics import OWNER
-from . import quotas
 from . import settings as settings_file
 from .access.permit import NOTHING
 from .bind import binding
-from .declared import Command, Page, SagaType, ValueType, View, check_name, check_path, check_tags
+from .declared import (
+    Command,
+    Page,
+    SagaType,
+    ValueType,
+    View,
+    check_name,
+    check_path,
+    check_route,
+    check_tags,
+)
 from .quotas import Limit
 from .runtime import Runtime
 from .settings import Settings
@@ -32,11 +40,6 @@ from .settings import Settings
 P = ParamSpec("P")
 R = TypeVar("R")
 Decorated = Callable[P, Awaitable[R]]
-
-
-def _shape(path: str) -> str:
-    """Templates that differ in their parameters' names only are one address."""
-    return re.sub(r"\{[^}]*\}", "{}", path)
 
 
 class Gateway:
@@ -105,7 +108,7 @@ class Gateway:
         def declare(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             with declaring():
                 what = f"view {path}"
-                self._check_route(path, what, deadline, limit, self.views)
+                check_route(path, what, deadline, limit, self.views)
                 bound = binding(function, path, what, body=False)
                 if bound.who and not bound.who_optional and public:
                     raise DeclarationError(f"{what}: public, so annotate {bound.who} as `Principal | None`")
@@ -144,7 +147,7 @@ class Gateway:
         def declare(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             with declaring():
                 what = f"command {path}"
-                self._check_route(path, what, deadline, limit, self.commands)
+                check_route(path, what, deadline, limit, self.commands)
                 bound = binding(function, path, what, body=True)
                 check_tags(changes, path, what)
                 if starts is not None:
@@ -228,25 +231,6 @@ class Gateway:
                 if not place.exists():
                     raise DeclarationError(f"page: {place} does not exist")
         self.page = Page(file, paths, dict(folders or {}))
-
-    def _check_route(
-        self,
-        path: str,
-        what: str,
-        deadline: float | None,
-        limit: str | Limit | None,
-        known: Mapping[str, Any],
-    ) -> None:
-        check_path(path, what)
-        for other in known:
-            if _shape(other) == _shape(path):
-                raise DeclarationError(
-                    f"{what}: declared twice" + ("" if other == path else f", the other is {other}")
-                )
-        if deadline is not None and not 0 < deadline <= 60:
-            raise DeclarationError(f"{what}: deadline is seconds above 0 and up to 60, not {deadline}")
-        if limit is not None:
-            quotas.declare(what, limit)
 
     # ---- asking about it -------------------------------------------------------------------------------------
 
