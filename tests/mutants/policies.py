@@ -14,8 +14,8 @@ from . import trial
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 # Less than what a single test may take.
 SECONDS = 580.0
-# Facts decide nothing; the tests of rates are in tests/unit/edge and tests/redis until their rule is settled.
-_LEFT_OUT = {"__init__", "facts", "rate"}
+# Facts decide nothing.
+_LEFT_OUT = {"__init__", "facts"}
 MODULES = sorted({path.stem for path in (ROOT / "bff" / "policies").glob("*.py")} - _LEFT_OUT)
 
 

@@ -1,8 +1,10 @@
-"""What a client is told of its limits."""
+"""What a bucket allows and tells, and what a client is told of its limits."""
 
 from __future__ import annotations
 
-from bff.policies.rate import Quota, Spent, headers, retry_after
+import pytest
+
+from bff.policies.rate import Bucket, LocalRates, Quota, Spent, fits, headers, retry_after, spent
 
 MINUTE = Quota("minute", 5, 60)
 HOUR = Quota("hour", 9, 3600)
@@ -29,3 +31,66 @@ def test_a_share_keeps_name_and_window_and_is_never_nothing() -> None:
     assert MINUTE.share(2) == Quota("minute", 2, 60)
     assert MINUTE.share(1) == MINUTE
     assert MINUTE.share(100) == Quota("minute", 1, 60)
+
+
+SIXTEENTH = Quota("exact", 4, 64)  # one each 16 seconds, a quarter of which is 4
+
+
+@pytest.mark.parametrize(
+    ("ahead", "fit", "remaining", "reset"),
+    [
+        (0.0, True, 4, 0.0),
+        (4.0, True, 4, 0.0),
+        (4.5, True, 3, 4.5),
+        (16.0, True, 3, 16.0),
+        (48.0, True, 1, 16.0),
+        (52.0, True, 1, 20.0),
+        (52.5, False, 0, 4.5),
+        (64.0, False, 0, 16.0),
+        (100.0, False, 0, 52.0),
+    ],
+)
+def test_what_is_left_of_a_bucket_follows_from_how_far_ahead_it_is(
+    ahead: float, fit: bool, remaining: int, reset: float
+) -> None:
+    assert SIXTEENTH.every == 16.0
+    assert fits(SIXTEENTH, ahead) is fit
+    assert spent([SIXTEENTH], False, [ahead]) == [Spent(SIXTEENTH, fit, remaining, reset)]
+    assert spent([SIXTEENTH], True, [ahead])[0].allowed
+
+
+def test_a_full_bucket_takes_its_amount_at_once_and_then_one_an_interval() -> None:
+    rates, mine = LocalRates(), [Bucket("ada", SIXTEENTH)]
+    told = [rates.spend(mine, 10.0)[0] for _ in range(6)]
+    assert [one.allowed for one in told] == [True] * 4 + [False] * 2
+    assert [one.remaining for one in told] == [3, 2, 1, 0, 0, 0]
+    assert {one.reset for one in told} == {16.0}
+    assert not rates.spend(mine, 21.9)[0].allowed
+    assert rates.spend(mine, 22.0)[0].allowed, "by a quarter of an interval it may come early"
+    assert not rates.spend(mine, 23.0)[0].allowed
+    assert [rates.spend(mine, 1_000.0)[0].allowed for _ in range(5)] == [True] * 4 + [False]
+    assert rates.spend([Bucket("bruno", SIXTEENTH)], 10.0)[0].remaining == 3
+
+
+def test_a_refusal_by_one_bucket_spends_none_of_the_others() -> None:
+    rates, both = LocalRates(), [Bucket("s", Quota("second", 2, 1)), Bucket("h", HOUR)]
+    told = [rates.spend(both, 3600.0) for _ in range(4)]
+    assert [[one.allowed for one in pair] for pair in told] == [[True, True]] * 2 + [[False, True]] * 2
+    assert [pair[1].remaining for pair in told] == [8, 7, 7, 7]
+
+
+def test_those_used_longest_ago_are_forgotten_first() -> None:
+    rates, once = LocalRates(most=2), Quota("some", 2, 60)
+    for who in ("ada", "bruno", "ada", "carla"):
+        rates.spend([Bucket(who, once)], 60.0)
+    assert len(rates) == 2
+    assert not rates.spend([Bucket("ada", once)], 60.0)[0].allowed, "used a moment ago"
+    assert rates.spend([Bucket("bruno", once)], 60.0)[0].remaining == 1
+    rates.clear()
+    assert len(rates) == 0
+    assert rates.spend([Bucket("ada", once)], 60.0)[0].remaining == 1
+
+
+def test_a_state_for_each_bucket_and_no_more() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        spent([SIXTEENTH], True, [1.0, 2.0])

@@ -230,3 +230,22 @@ def test_a_page_sees_what_is_about_the_person_only() -> None:
     protocol = "iss aud exp iat nbf jti nonce at_hash c_hash azp acr amr auth_time sid scope typ events cnf"
     said = dict.fromkeys(protocol.split(), 1)
     assert tokens.visible({**said, "sub": "ada", "name": "Ada"}) == {"sub": "ada", "name": "Ada"}
+
+
+def test_roles_are_found_by_a_path_or_by_a_name_with_dots() -> None:
+    said = {
+        "realm": {"roles": ["a", "b"]},
+        "roles": "c d c",
+        "https://i/roles": ["e"],
+        "a.b": ["f"],
+        "a": {"b": ["g"]},
+    }
+    assert tokens.roles_of(said, "realm.roles") == {"a", "b"}
+    assert tokens.roles_of(said, "roles") == {"c", "d"}
+    assert tokens.roles_of(said, "https://i/roles") == {"e"}
+    assert tokens.roles_of(said, "a.b") == {"f"}
+    for path in ("missing", "realm.missing", "roles.deep", "realm.roles.deep"):
+        assert tokens.roles_of(said, path) == frozenset()
+    assert tokens.roles_of({"roles": []}, "roles") == frozenset()
+    for wrong in ({"a": 1}, ["a", 1], 7, True):
+        assert why(tokens.roles_of, {"roles": wrong}, "roles") == "its roles cannot be read"
