@@ -8,7 +8,9 @@ Promises at least once: a position is saved after the effects of what lies befor
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +23,7 @@ DEAD = "bff:dead"
 _DEAD_LENGTH = 10_000
 _TTL = 30 * 86_400
 _FIELD = b"event"
+_POLL = 0.05  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,7 @@ class EventBus:
     async def read(self, positions: Mapping[str, str], *, count: int) -> dict[str, list[BusEvent]]:
         """At most `count` events of each stream after its position; empty when none came within the wait."""
         with reaching("reading events"):
-            reader: Any = self._reader  # redis-py types xread's keys too narrowly
-            answer = await reader.xread(dict(positions), count=count, block=self._block_ms)
+            answer = await (self._polled if self._link.cluster else self._waited)(positions, count)
         read: dict[str, list[BusEvent]] = {}
         for name, rows in answer or ():
             stream = name.decode()
@@ -63,6 +65,22 @@ class EventBus:
                 BusEvent(stream, id.decode(), fields.get(_FIELD)) for id, fields in rows if fields is not None
             ]
         return read
+
+    async def _waited(self, positions: Mapping[str, str], count: int) -> Any:
+        reader: Any = self._reader  # redis-py types xread's keys too narrowly
+        return await reader.xread(dict(positions), count=count, block=self._block_ms)
+
+    async def _polled(self, positions: Mapping[str, str], count: int) -> Any:
+        """In a cluster no command waits for streams of several slots: they are asked now and then."""
+        over = time.monotonic() + self._block_ms / 1000
+        async with self._link.client.pipeline(transaction=False) as pipe:
+            while True:
+                for stream, position in positions.items():
+                    pipe.xread({stream: position}, count=count)
+                found = [row for rows in await pipe.execute() for row in rows or ()]
+                if found or time.monotonic() > over:
+                    return found
+                await asyncio.sleep(_POLL)
 
     async def save(self, stream: str, id: str) -> None:
         """Everything up to and including this event has been dealt with."""
