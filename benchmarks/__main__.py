@@ -1,5 +1,5 @@
 """`python -m benchmarks`: the fan-out comparison, with `profile` where one contender spends its time, with `chain`
-what the walk of one call costs.
+what the walk of one call costs, with `decisions` what a rate limit decision does.
 
 Everything it starts is its own, on free loopback ports, and ends with it. Nothing is written into the project unless
 `--write` says so. Exit code 1 when a contender answered wrongly, so that a figure never stands for a broken screen.
@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import chain
+from . import chain, decisions
 from .fanout import profile, report, run
 from .fanout.contenders import ALL
 from .fanout.run import Plan
@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     absent = [one for one in chosen if one not in contenders]
     if given.benchmark == "chain":
         print(chain.table())
+        return 0
+    if given.benchmark == "decisions":
+        print(decisions.table())
         return 0
     if given.benchmark == "profile":
         one = next(one for one in ALL if one.name == (given.only or ["bff, login"])[0])
@@ -44,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("benchmark", nargs="?", default="fanout", choices=("fanout", "profile", "chain"))
+    parser.add_argument(
+        "benchmark", nargs="?", default="fanout", choices=("fanout", "profile", "chain", "decisions")
+    )
     parser.add_argument("--quick", action="store_true", help="one short round: does it work at all?")
     parser.add_argument("--write", action="store_true", help=f"write the table to {report.RESULTS.name}")
     parser.add_argument(

@@ -13,6 +13,7 @@ status, headers, head, cursor, tail. TTL: `ttl` seconds from the claim, and agai
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from ..calls import SagaStatus
 from ..policies.rate import Bucket, Spent
 from .journal import Entry, Journal, Position, owner_tag
 from .link import RedisLink
-from .rates import arguments, told
+from .rates import RateStore, arguments, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,8 @@ class Claims:
     def __init__(
         self, link: RedisLink, journal: Journal, *, clock: Callable[[], float] | None = None
     ) -> None:
+        self._link = link
+        self._rates = RateStore(link, wait=link.timeout)
         self._journal = journal
         self._clock = clock
         self._claim = link.script("claim")
@@ -126,8 +129,25 @@ class Claims:
 
         ticket       what it will be held by
         safe         the command may be run again after its holder went silent
-        new, repeat  what it spends when it is carried out, and when it is not
+        new, repeat  what it spends when it is carried out, and when it is not; in a cluster those that are not in the
+                     owner's slot are spent beside it, by whatever comes
         """
+        if not self._link.cluster:
+            return await self._one(ticket, safe, new, repeat)
+        slot = self._key(ticket).partition("}")[0]
+        near, far = ([one for one in new if one.key.startswith(slot) == here] for here in (True, False))
+        (claimed, spent), beside = await asyncio.gather(
+            self._one(ticket, safe, near, [one for one in repeat if one.key.startswith(slot)]),
+            self._rates.spend(far),
+        )
+        if isinstance(claimed, New) and not all(one.allowed for one in beside):
+            await self.release(ticket)
+            claimed = Limited()
+        return claimed, spent + beside
+
+    async def _one(
+        self, ticket: Ticket, safe: bool, new: Sequence[Bucket], repeat: Sequence[Bucket]
+    ) -> tuple[Claimed, list[Spent]]:
         keys = [self._key(ticket), *(bucket.key for bucket in (*new, *repeat))]
         args: list[str | int | float] = [ticket.fingerprint, ticket.holder, int(ticket.lease * 1000)]
         args += [int(ticket.ttl * 1000), "1" if safe else "0", self._now(), len(new), len(repeat)]

@@ -7,18 +7,20 @@ connection of redis-py's pool; pub/sub and blocking reads in a loop take one of 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ConnectionError as ConnectionLost
 
-from .sentinel import SCHEME, pool_of_master, watched_of
+from .cluster import places_of
+from .sentinel import pool_of_master, watched_of
 from .wire import Packable
 
 if TYPE_CHECKING:
@@ -120,6 +122,18 @@ class _Sturdy:
             self.socket_timeout = timeout
 
 
+class _AnyNode(_Sturdy, Connection):
+    """To one node of a cluster after the other: enough for pub/sub, which a cluster carries everywhere."""
+
+    def __init__(self, *, places: Iterator[tuple[str, int]], **options: Any) -> None:
+        super().__init__(**options)
+        self._places = places
+
+    async def _connect(self) -> None:
+        self.host, self.port = next(self._places)
+        await super()._connect()  # type: ignore[no-untyped-call]  # redis-py's is
+
+
 def pool_of(url: str, *, connections: int, timeout: float, wait: float | None = None) -> ConnectionPool:
     """A bounded pool without retries. timeout: seconds for a command; wait: for connecting or a free one."""
     wait = timeout if wait is None else wait
@@ -132,8 +146,19 @@ def pool_of(url: str, *, connections: int, timeout: float, wait: float | None = 
         "protocol": 2,
         "driver_info": None,
     }
-    if url.startswith(f"{SCHEME}://"):
+    if url.startswith("redis+sentinel://"):
         return pool_of_master(watched_of(url), _Sturdy, options)
+    if url.startswith("redis+cluster://"):
+        places, greeting = places_of(url)
+        _, *signed = greeting[0] if len(greeting) > 1 else ("", "")
+        return BlockingConnectionPool(
+            connection_class=_AnyNode,
+            places=itertools.cycle(places),
+            username=signed[0] if len(signed) > 1 else None,
+            password=signed[-1] or None,
+            timeout=wait,
+            **options,
+        )
     pool = BlockingConnectionPool.from_url(url, timeout=wait, **options)
     kind = pool.connection_class
     pool.connection_class = type(kind.__name__, (_Sturdy, kind), {})

@@ -10,7 +10,9 @@ Promises at least once: a position is saved after the effects of what lies befor
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +27,7 @@ REPLAYED = "bff:replayed"
 _DEAD_LENGTH = 10_000
 _TTL = 30 * 86_400
 _FIELD = b"event"
+_POLL = 0.05  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class StreamReader:
 
     def __init__(self, link: RedisLink, *, block: float = 1.0) -> None:
         """block: seconds a read waits for something to come."""
+        self._link = link
         self._block_ms = math.ceil(block * 1000)
         # A connection of its own, whose timeout leaves room for the wait.
         self._reader: Redis = link.dedicated(timeout=block + 2.0)
@@ -70,8 +74,7 @@ class StreamReader:
     async def read(self, positions: Mapping[str, str], *, count: int) -> dict[str, list[BusEvent]]:
         """At most `count` events of each stream after its position; empty when none came within the wait."""
         with reaching("reading events"):
-            reader: Any = self._reader  # redis-py types xread's keys too narrowly
-            answer = await reader.xread(dict(positions), count=count, block=self._block_ms)
+            answer = await (self._polled if self._link.cluster else self._waited)(positions, count)
         read: dict[str, list[BusEvent]] = {}
         for name, rows in answer or ():
             stream = name.decode()
@@ -79,6 +82,22 @@ class StreamReader:
                 BusEvent(stream, id.decode(), fields.get(_FIELD)) for id, fields in rows if fields is not None
             ]
         return read
+
+    async def _waited(self, positions: Mapping[str, str], count: int) -> Any:
+        reader: Any = self._reader  # redis-py types xread's keys too narrowly
+        return await reader.xread(dict(positions), count=count, block=self._block_ms)
+
+    async def _polled(self, positions: Mapping[str, str], count: int) -> Any:
+        """In a cluster no command waits for streams of several slots: they are asked now and then."""
+        over = time.monotonic() + self._block_ms / 1000
+        async with self._link.client.pipeline(transaction=False) as pipe:
+            while True:
+                for stream, position in positions.items():
+                    pipe.xread({stream: position}, count=count)
+                found = [row for rows in await pipe.execute() for row in rows or ()]
+                if found or time.monotonic() > over:
+                    return found
+                await asyncio.sleep(_POLL)
 
     async def close(self) -> None:
         await self._reader.aclose()

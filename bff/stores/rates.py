@@ -8,6 +8,7 @@ is StoreUnavailable.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 
@@ -40,8 +41,17 @@ def told(buckets: Sequence[Bucket], answer: Sequence[int]) -> list[Spent]:
     )
 
 
+def by_slot(buckets: Sequence[Bucket]) -> list[list[Bucket]]:
+    """What one script each may take in a cluster."""
+    shares: dict[str, list[Bucket]] = {}
+    for bucket in buckets:
+        shares.setdefault(bucket.key.partition("}")[0], []).append(bucket)
+    return list(shares.values())
+
+
 class RateStore:
-    """wait: seconds for a decision (default 0.05)."""
+    """wait: seconds for a decision (default 0.05). In a cluster all or nothing holds for the buckets of one slot: a
+    principal's together, and each other one by itself."""
 
     def __init__(self, link: RedisLink, *, wait: float = 0.05) -> None:
         self._link = link
@@ -57,5 +67,15 @@ class RateStore:
         """Count one request against every bucket if all allow it."""
         if self._link.away:
             raise StoreUnavailable("Redis is away")
+        if not self._link.cluster:
+            return await self._spend(buckets)
+        shares = by_slot(buckets)
+        answers = iter(await asyncio.gather(*map(self._spend, shares)))
+        found = {
+            bucket.key: one for share in shares for bucket, one in zip(share, next(answers), strict=True)
+        }
+        return [found[bucket.key] for bucket in buckets]
+
+    async def _spend(self, buckets: Sequence[Bucket]) -> list[Spent]:
         answer = await self._rate([bucket.key for bucket in buckets], arguments(buckets), limit=self._wait)
         return told(buckets, answer)

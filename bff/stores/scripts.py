@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError, RedisError
 
-from .wire import Packable, StoreUnavailable, pack
+from .wire import Packable, StoreUnavailable
 
 if TYPE_CHECKING:
     from .link import RedisLink
@@ -38,8 +38,7 @@ class Script:
         link = self._link
         try:
             try:
-                packed = pack(("EVALSHA", self._sha, len(keys), *keys, *args))
-                return await link.submit(packed, None, limit)
+                return await link.call("EVALSHA", self._sha, len(keys), *keys, *args, limit=limit)
             except NoScriptError:
                 return await link.call("EVAL", self.text, len(keys), *keys, *args, limit=limit)
         except RedisError as error:

@@ -18,7 +18,6 @@ from redis.exceptions import RedisError
 from .dial import Address, dial
 from .wire import Packable, Watch, Wire
 
-SCHEME = "redis+sentinel"
 PORT = 26379
 
 
@@ -51,7 +50,9 @@ def watched_of(url: str) -> Watched:
     master, _, db = parts.path.strip("/").partition("/")
     secret = parse_qs(parts.query).get("sentinel_password", [""])[0] or None
     if not master or not places:
-        raise ValueError(f"{SCHEME}:// needs its Sentinels and the master's name: host:port,host:port/name")
+        raise ValueError(
+            "redis+sentinel:// needs its Sentinels and the master's name: host:port,host:port/name"
+        )
     greeting: tuple[tuple[Packable, ...], ...] = ((("AUTH", secret),) if secret else ()) + (
         ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import hiredis
@@ -161,6 +161,10 @@ class Wire(asyncio.Protocol):
         for slot in row:
             fail(slot, f"the connection was lost: {error}", error)
         self._watch.lost(self, error)
+
+
+Dialler = Callable[[Watch], Awaitable[Wire]]
+"""Opens a connection that is ready for commands."""
 
 
 def fail(slot: Slot, why: str, cause: Exception | None = None) -> None:

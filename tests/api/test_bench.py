@@ -37,3 +37,10 @@ def test_every_contender_answers_the_same_screen_and_has_a_row() -> None:
 @pytest.mark.slow
 def test_the_profile_names_where_time_goes() -> None:
     assert "bff/edge/screens.py:Screen.__call__" in run("profile", "--seconds", "1")
+
+
+@pytest.mark.slow
+def test_a_decision_over_the_link_costs_a_fraction_of_one_over_a_pool() -> None:
+    rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in run("decisions").splitlines()}
+    ours, theirs = (rows[f"| a decision, {way}"] for way in ("the link", "redis-py and hiredis"))
+    assert float(ours[1]) * 3 < float(theirs[1]), "with 32 under way"

@@ -1,0 +1,217 @@
+"""Redis Cluster: which node has a key, learned from the nodes and corrected by what they say.
+
+`redis+cluster://[user:password@]host:port,host:port`: some of the nodes; the others are found. MOVED and ASK are
+followed; a command that was answered with one has not been carried out, so it may be sent again. A node that cannot be
+reached is one whose slots may have moved: the next command asks where they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from redis.exceptions import RedisError, ResponseError
+
+from .dial import Address, dial
+from .node import Node
+from .wire import Dialler, Packable, StoreUnavailable, pack
+
+SLOTS = 16_384
+REDIRECTS = 5
+"""Times one command is sent elsewhere before it is given up."""
+PAUSE = 0.05
+"""Seconds before a cluster that is rearranging itself is asked again."""
+
+Place = tuple[str, int]
+_KEYLESS = frozenset(
+    b"CLIENT CLUSTER CONFIG DBSIZE ECHO EXEC FLUSHALL FLUSHDB INFO KEYS MULTI PING PUBLISH SCAN SCRIPT TIME".split()
+)
+
+
+def slot_of(key: bytes) -> int:
+    """The slot of a key, or of the hash tag in it."""
+    start = key.find(b"{")
+    if start >= 0:
+        end = key.find(b"}", start + 1)
+        if end > start + 1:
+            key = key[start + 1 : end]
+    return binascii.crc_hqx(key, 0) % SLOTS
+
+
+def key_of(command: Sequence[Packable]) -> bytes | None:
+    """The first key a command names, None when it names none."""
+    name = _bytes(command[0]).upper()
+    if name in _KEYLESS or len(command) < 2:
+        return None
+    if name in (b"EVAL", b"EVALSHA"):
+        return _bytes(command[3]) if int(command[2]) else None
+    if name in (b"XREAD", b"XREADGROUP"):
+        words = [_bytes(word).upper() for word in command]
+        return _bytes(command[words.index(b"STREAMS") + 1])
+    return _bytes(command[2] if name in (b"XINFO", b"OBJECT", b"MEMORY") else command[1])
+
+
+def _bytes(word: Packable) -> bytes:
+    return word if isinstance(word, bytes) else str(word).encode()
+
+
+def places_of(url: str) -> tuple[list[Place], tuple[tuple[Packable, ...], ...]]:
+    """The nodes an address names, and what is said to each first. Raises ValueError."""
+    netloc = urlsplit(url).netloc
+    signed, _, named = netloc.rpartition("@")
+    username, _, password = map(unquote, signed.partition(":"))
+    if not named:
+        raise ValueError("redis+cluster:// needs some of its nodes: host:port,host:port")
+    places = [(host, int(port or 6379)) for host, _, port in (one.partition(":") for one in named.split(","))]
+    words = ("AUTH", *([username] if username else []), password)
+    return places, ((words,) if password else ()) + (("PING",),)
+
+
+class Cluster:
+    """make: a node for a way of opening connections. Every method raises StoreUnavailable."""
+
+    def __init__(self, url: str, make: Callable[[Dialler], Node]) -> None:
+        self._seeds, self._greeting = places_of(url)
+        self._make = make
+        self._nodes: dict[Place, Node] = {}
+        self._slots: list[Node | None] = [None] * SLOTS
+        self._stale = True
+        self._loading = asyncio.Lock()
+
+    @property
+    def away(self) -> bool:
+        """No node answers."""
+        return bool(self._nodes) and all(node.away for node in self._nodes.values())
+
+    def _at(self, place: Place) -> Node:
+        if place not in self._nodes:
+            address = Address(*place, None, None, self._greeting)
+            self._nodes[place] = self._make(lambda watch: dial(address, watch))
+        return self._nodes[place]
+
+    # ---- commands --------------------------------------------------------------------------------------------
+
+    async def call(self, command: Sequence[Packable], limit: float | None) -> Any:
+        """One command, wherever its key is."""
+        return await self._sent(key_of(command), pack(command), None, limit)
+
+    async def batch(self, commands: Sequence[Sequence[Packable]], limit: float | None) -> list[Any]:
+        """Several, one write a node; a transaction is one node's."""
+        keys = [key_of(command) for command in commands]
+        if commands[0] == ("MULTI",):
+            answers: list[Any] = await self._sent(
+                next(filter(None, keys), None), b"".join(map(pack, commands)), len(commands), limit
+            )
+            return answers
+        shares: dict[Node, list[int]] = {}
+        for index, key in enumerate(keys):
+            shares.setdefault(await self._node(key), []).append(index)
+        told: list[Any] = [None] * len(commands)
+
+        async def ask(node: Node, share: list[int]) -> None:
+            packed = b"".join(pack(commands[index]) for index in share)
+            for index, answer in zip(share, await self._of(node, packed, len(share), limit), strict=True):
+                if isinstance(answer, ResponseError) and _redirection(answer) is not None:
+                    answer = await self.call(commands[index], limit)
+                told[index] = answer
+
+        await asyncio.gather(*itertools.starmap(ask, shares.items()))
+        return told
+
+    async def _sent(self, key: bytes | None, packed: bytes, count: int | None, limit: float | None) -> Any:
+        node = await self._node(key)
+        for _ in range(REDIRECTS):
+            try:
+                answer = await self._of(node, packed, count, limit)
+                # A transaction that was moved is refused word by word.
+                moved = (
+                    next((one for one in answer or () if isinstance(one, ResponseError)), None)
+                    if count
+                    else None
+                )
+                if moved is None or _redirection(moved) is None:
+                    return answer
+            except ResponseError as error:
+                moved = error
+                if _redirection(error) is None:
+                    raise
+            word, place = _redirection(moved) or ("", None)
+            if word == "ASK" and place is not None:
+                asking = pack(("ASKING",)) + packed
+                _, *rest = await self._of(self._at(place), asking, 1 + (count or 1), limit)
+                if count is not None:
+                    return rest
+                if isinstance(rest[0], Exception):
+                    raise rest[0]
+                return rest[0]
+            self._stale = True
+            if place is None:
+                await asyncio.sleep(PAUSE)
+                node = await self._node(key)
+            else:
+                node = self._at(place)
+        raise StoreUnavailable(f"sent elsewhere {REDIRECTS} times: the cluster is rearranging itself")
+
+    async def _of(self, node: Node, packed: bytes, count: int | None, limit: float | None) -> Any:
+        try:
+            return await node.submit(packed, count, limit)
+        except StoreUnavailable:
+            self._stale = True
+            raise
+
+    # ---- where keys are --------------------------------------------------------------------------------------
+
+    async def _node(self, key: bytes | None) -> Node:
+        if self._stale:
+            async with self._loading:
+                if self._stale:
+                    await self._load()
+        if key is None:
+            return next(
+                (node for node in self._nodes.values() if not node.away), next(iter(self._nodes.values()))
+            )
+        node = self._slots[slot_of(key)]
+        if node is None:
+            raise StoreUnavailable("nobody has this key's slot")
+        return node
+
+    async def _load(self) -> None:
+        """Ask the nodes, those that answered lately first."""
+        known = sorted(self._nodes, key=lambda place: self._nodes[place].away)
+        error: Exception = StoreUnavailable("no node is known")
+        for place in dict.fromkeys([*known, *self._seeds]):
+            try:
+                ranges = await self._at(place).submit(pack(("CLUSTER", "SLOTS")), None)
+            except (StoreUnavailable, RedisError) as refused:
+                error = refused
+                continue
+            self._slots = [None] * SLOTS
+            masters = set()
+            for first, last, (host, port, *_), *_ in ranges:
+                # A node that does not know its own name is at the one it was asked by.
+                at = (host.decode() or place[0], port)
+                masters.add(at)
+                self._slots[first : last + 1] = [self._at(at)] * (last + 1 - first)
+            self._stale = False
+            for gone in self._nodes.keys() - masters:
+                await self._nodes.pop(gone).close()
+            return
+        raise StoreUnavailable(f"no node says where keys are: {error}") from error
+
+    async def close(self) -> None:
+        """Close every node's connection."""
+        for node in self._nodes.values():
+            await node.close()
+
+
+def _redirection(error: ResponseError) -> tuple[str, Place | None] | None:
+    """Where to go on; the place is None where the cluster does not know for now."""
+    word, _, rest = str(error).partition(" ")
+    if word in ("MOVED", "ASK"):
+        host, _, port = rest.partition(" ")[2].rpartition(":")
+        return word, (host, int(port))
+    return (word, None) if word in ("TRYAGAIN", "CLUSTERDOWN") else None

@@ -1,0 +1,215 @@
+"""One node of Redis and the one connection to it: kept, watched, opened again.
+
+Nothing here retries a command: it takes at most its limit and then the caller hears `StoreUnavailable`. A connection
+whose oldest answer is late by `timeout` is cut and another opened, after 5–250 ms, growing, with jitter; idle, it is
+asked every second whether it still lives. What waits for a connection is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import random
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from .wire import Dialler, Slot, StoreUnavailable, Wire, fail, pack
+
+log = logging.getLogger("bff.stores")
+
+TICK = 0.01
+"""Seconds between two looks at who waits too long; limits are counted in these."""
+BEAT = 1.0
+"""Seconds without a word after which an idle connection is asked."""
+_SHORTEST, _LONGEST = 0.005, 0.25
+
+
+class Node:
+    """dial: opens a connection, ready for commands; timeout, most: see `RedisLink`.
+
+    away  True while the last thing Redis did was not to answer; the first byte from it ends that
+    """
+
+    def __init__(self, dial: Dialler, *, timeout: float, most: int) -> None:
+        self.timeout = timeout
+        self.ticks = 0
+        self.away = False
+        self._dial = dial
+        self._most = most
+        self._limit = ticks_of(timeout)
+        self._shortest = self._limit
+        self._wire: Wire | None = None
+        self._waiting: list[tuple[bytes, Slot]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def submit(self, packed: bytes, count: int | None, limit: float | None = None) -> asyncio.Future[Any]:
+        """Send one command or, with `count`, several in one write, nobody else's between. limit: seconds instead of
+        `timeout`. Raises StoreUnavailable; the future says what Redis answered."""
+        loop = self._loop
+        if loop is None or self._timer is None:
+            loop = self._begin()
+        ticks = self._limit
+        if limit is not None:
+            ticks = ticks_of(limit)
+            if ticks < self._shortest:
+                self._shortest = ticks
+        slot = Slot(loop.create_future(), self.ticks, ticks, count)
+        wire = self._wire
+        if wire is not None:
+            if len(wire.row) >= self._most:
+                raise StoreUnavailable(f"{self._most} commands are under way already")
+            wire.write(packed, slot)
+        else:
+            if len(self._waiting) >= self._most:
+                raise StoreUnavailable(f"{self._most} commands wait for a connection already")
+            self._waiting.append((packed, slot))
+            self._wanted.set()
+        return slot.future
+
+    # ---- the connection --------------------------------------------------------------------------------------
+
+    def heard(self, wire: Wire) -> None:
+        """The wire's word that something came."""
+        if wire is self._wire:
+            self.away = False
+
+    def lost(self, wire: Wire, error: Exception) -> None:
+        """The wire's word that it has ended."""
+        if wire is self._wire:
+            self.away = True
+            self._wire = None
+            self._ended.set()
+            if not self._closed:
+                log.warning("the connection to Redis was lost, opening another: %s", error)
+
+    def _begin(self) -> asyncio.AbstractEventLoop:
+        if self._closed:
+            raise StoreUnavailable("this link is closed")
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        if self._keeper is None:
+            self._keeper = loop.create_task(self._keep(), name="bff-redis-link")
+        self._timer = loop.call_later(TICK, self._tick, self.ticks)
+        return loop
+
+    async def _keep(self) -> None:
+        """Hold a connection for ever."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            self._ended.clear()
+            try:
+                async with asyncio.timeout(self.timeout):
+                    wire = await self._dial(self)
+            except (RedisError, OSError, StoreUnavailable) as error:
+                failures += 1
+                self._refused(error or TimeoutError(f"no greeting within {self.timeout} s"))
+                await self._pause(failures)
+                continue
+            if failures:
+                log.info("Redis is back")
+            taken = loop.time()
+            if wire.alive:
+                self._take(wire)
+                await self._hold(wire)
+            # One that ends as soon as it is made is no better than none.
+            failures = 0 if loop.time() - taken > BEAT else failures + 1
+            if failures:
+                await self._pause(failures)
+
+    def _refused(self, error: Exception) -> None:
+        self.away = True
+        waiting, self._waiting = self._waiting, []
+        log.debug("no connection to Redis: %s", error)
+        for _, slot in waiting:
+            fail(slot, f"no connection: {type(error).__name__}: {error}", error)
+
+    async def _pause(self, failures: int) -> None:
+        """Wait before the next attempt, less long when somebody asks."""
+        self._wanted.clear()
+        await asyncio.sleep(_SHORTEST)
+        longest = random.uniform(0.5, 1) * min(_LONGEST, _SHORTEST * 2 ** min(failures, 10))  # noqa: S311 - jitter
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(longest):
+                await self._wanted.wait()
+
+    def _take(self, wire: Wire) -> None:
+        self._wire = wire
+        self.away = False
+        waiting, self._waiting = self._waiting, []
+        for packed, slot in waiting:
+            if slot.future.done():
+                continue
+            try:
+                wire.write(packed, slot)
+            except StoreUnavailable as error:
+                fail(slot, str(error), error)
+
+    async def _hold(self, wire: Wire) -> None:
+        """Return when the connection has ended; ask it now and then."""
+        while wire.alive:
+            before = wire.heard, self.ticks
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT):
+                    await self._ended.wait()
+            if wire.alive and before == (wire.heard, self.ticks):
+                asked = self.submit(pack(("PING",)), None)
+                asked.add_done_callback(_seen)
+
+    def _tick(self, before: int) -> None:
+        """Time passes only here: between two ticks the loop has listened."""
+        self.ticks += 1
+        wire = self._wire
+        if wire is not None and wire.row:
+            self._expire(wire)
+        self._waiting = [(packed, slot) for packed, slot in self._waiting if not self._late(slot)]
+        busy = bool(self._waiting or (wire is not None and wire.row))
+        loop = self._loop
+        if loop is not None and not self._closed:
+            self._timer = loop.call_later(TICK, self._tick, self.ticks) if busy else None
+
+    def _expire(self, wire: Wire) -> None:
+        for slot in wire.row:
+            if self.ticks - slot.born < self._shortest:
+                break
+            if self._late(slot) and wire.heard <= slot.born:
+                # Not a byte since it was asked: this is Redis, not the length of our own row.
+                self.away = True
+        if self.ticks - max(wire.row[0].born, wire.heard) >= self._limit:
+            wire.cut(TimeoutError(f"not a byte for {self.timeout} s"))
+
+    def _late(self, slot: Slot) -> bool:
+        if self.ticks - slot.born >= slot.limit:
+            fail(slot, f"no answer within {slot.limit * TICK:g} s")
+            return True
+        return False
+
+    async def close(self) -> None:
+        """Close the connection; whoever waits hears StoreUnavailable."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        if self._wire is not None:
+            self._wire.cut(ConnectionAbortedError("the link was closed"))
+        self._refused(ConnectionAbortedError("the link was closed"))
+
+
+def ticks_of(seconds: float) -> int:
+    """How many ticks a limit is, at least one."""
+    return max(1, math.floor(seconds / TICK + 1e-9))
+
+
+def _seen(asked: asyncio.Future[Any]) -> None:
+    if not asked.cancelled():
+        asked.exception()

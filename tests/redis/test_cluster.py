@@ -1,0 +1,250 @@
+"""Three nodes that share the slots: every store works as on one, and slots may move under it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bff.calls import SagaStatus
+from bff.policies.rate import Bucket, Quota
+from bff.stores.claims import Claims, Limited, New, Replay, StoredAnswer, Ticket
+from bff.stores.cluster import key_of, places_of, slot_of
+from bff.stores.events import EventBus
+from bff.stores.journal import Entry, Journal, owner_tag
+from bff.stores.link import RedisLink, StoreUnavailable
+from bff.stores.rates import RateStore
+from bff.stores.values import Values
+
+from ..conftest import Valkey, free_port
+from ..unit.edge.access.issuing import ISSUER
+from ..wire.gateway import bearer, keyed, running
+
+THIRDS = ((0, 5460), (5461, 10922), (10923, 16383))
+
+
+def test_the_address_names_nodes_and_secrets() -> None:
+    places, greeting = places_of("redis+cluster://app:s3%2Fcret@a:1,b")
+    assert places == [("a", 1), ("b", 6379)]
+    assert greeting == (("AUTH", "app", "s3/cret"), ("PING",))
+    assert places_of("redis+cluster://a:1")[1] == (("PING",),)
+    with pytest.raises(ValueError, match="some of its nodes"):
+        places_of("redis+cluster:///0")
+
+
+def test_slots_and_keys_are_those_of_the_specification() -> None:
+    assert slot_of(b"123456789") == 0x31C3
+    assert slot_of(b"bff:{user1000}:a") == slot_of(b"{user1000}:b") == slot_of(b"user1000")
+    assert slot_of(b"foo{}{bar}") != slot_of(b"bar"), "an empty tag is none"
+    assert key_of(("EVALSHA", "x", 1, "k", "a")) == b"k"
+    assert key_of(("XREAD", "COUNT", 5, "STREAMS", "s", "0")) == b"s"
+    assert key_of(("PING",)) is None and key_of(("EVAL", "return 1", 0)) is None
+    assert key_of(("SET", "k", 1)) == b"k"
+
+
+@given(st.binary(max_size=30))
+def test_a_key_of_any_bytes_has_a_slot(key: bytes) -> None:
+    assert 0 <= slot_of(key) < 16_384
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Valkey]]:
+    servers: list[Valkey] = []
+    try:
+        for number in range(3):
+            folder = tmp_path_factory.mktemp(f"node{number}")
+            args = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--appendonly", "yes")
+            servers.append(Valkey(folder, args=(*args, "--cluster-node-timeout", "2000")))
+            servers[-1].start()
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
+
+
+@asynccontextmanager
+async def linked(nodes: list[Valkey]) -> AsyncIterator[RedisLink]:
+    ends = [RedisLink(node.url) for node in nodes]
+    for end, (first, last) in zip(ends, THIRDS, strict=True):
+        if b"cluster_slots_assigned:0" in await end.call("CLUSTER", "INFO"):
+            await end.call("CLUSTER", "ADDSLOTSRANGE", first, last)
+            bus = nodes[0].args[nodes[0].args.index("--cluster-port") + 1]
+            await end.call("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, bus)
+    limit = time.monotonic() + 60
+    for end in ends:
+        while b"cluster_state:ok" not in (info := await end.call("CLUSTER", "INFO")) or (
+            b"cluster_slots_assigned:16384" not in info
+        ):
+            assert time.monotonic() < limit, info
+            await asyncio.sleep(0.05)
+        await end.call("FLUSHALL")
+        await end.close()
+    async with RedisLink(f"redis+cluster://127.0.0.1:{nodes[0].port}", timeout=5) as link:
+        yield link
+
+
+@pytest.mark.slow
+async def test_commands_find_their_nodes_and_batches_come_back_in_order(nodes: list[Valkey]) -> None:
+    async with linked(nodes) as link:
+        await asyncio.gather(*(link.call("SET", f"k{number}", number) for number in range(300)))
+        told = await link.batch([("GET", f"k{number}") for number in range(300)])
+        assert [int(one) for one in told] == list(range(300))
+        async with link.client.pipeline(transaction=True) as pipe:
+            pipe.incr("{t}a")
+            pipe.incr("{t}a")
+            assert await pipe.execute() == [1, 2]
+        held = []
+        for node in nodes:
+            async with RedisLink(node.url) as one:
+                held.append(len(await one.call("KEYS", "*")))
+        assert all(held) and sum(held) == 301
+
+
+@pytest.mark.slow
+async def test_slots_that_move_are_followed(nodes: list[Valkey]) -> None:
+    async with linked(nodes) as link:
+        await link.call("SET", "foo", "1")
+        slot, ends = slot_of(b"foo"), [RedisLink(node.url) for node in nodes]
+        ids = [(await end.call("CLUSTER", "MYID")).decode() for end in ends]
+        source = next(index for index, (first, last) in enumerate(THIRDS) if first <= slot <= last)
+        target = (source + 1) % 3
+        await ends[target].call("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
+        await ends[source].call("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
+        await link.call("SET", "{foo}new", "asked")
+        assert await ends[target].batch([("ASKING",), ("GET", "{foo}new")]) == [b"OK", b"asked"]
+        await ends[source].call("MIGRATE", "127.0.0.1", nodes[target].port, "foo", 0, 5000)
+        assert await link.call("GET", "foo") == b"1", "ASK"
+        for index in (target, source):
+            await ends[index].call("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
+        assert await link.call("GET", "foo") == b"1", "MOVED"
+        assert await link.batch([("GET", "foo"), ("GET", "k")]) == [b"1", None]
+        script = link.script("lease")
+        assert await script(["{foo}lease"], ["me", 1000]) == 1
+        for index in (source, target):
+            await ends[index].call(
+                "CLUSTER",
+                "SETSLOT",
+                slot,
+                "IMPORTING" if index == source else "MIGRATING",
+                ids[target] if index == source else ids[source],
+            )
+        for key in ("foo", "{foo}new", "{foo}lease"):
+            await ends[target].call("MIGRATE", "127.0.0.1", nodes[source].port, key, 0, 5000)
+        for index in (source, target):
+            await ends[index].call("CLUSTER", "SETSLOT", slot, "NODE", ids[source])
+        assert await link.call("GET", "foo") == b"1"
+        for end in ends:
+            await end.close()
+
+
+@pytest.mark.slow
+async def test_the_stores_work_as_on_one_node(nodes: list[Valkey]) -> None:
+    async with linked(nodes) as link:
+        journal, owner = Journal(link), "https://id.example|ada"
+        claims = Claims(link, journal)
+
+        def buckets(near: int, far: int) -> list[Bucket]:
+            keys = {
+                f"bff:{{{owner_tag(owner)}}}:rate:a": near,
+                "bff:{tenant}:rate:b": far,
+                "bff:{x}:rate:c": 99,
+            }
+            return [Bucket(key, Quota(key, amount, 3600)) for key, amount in keys.items()]
+
+        def ticket(key: str) -> Ticket:
+            return Ticket(owner, key, "print", f"holder {key}", lease=10, ttl=3600)
+
+        async def claim(key: str, **limits: Any) -> object:
+            answer, _ = await claims.claim(ticket(key), safe=True, **limits)
+            return answer
+
+        assert isinstance(await claim("k1", new=buckets(9, 2)), New)
+        saga = SagaStatus(id="o1", type="order", status="RUNNING", version=1, at="2026-01-01T00:00:00Z")
+        done = await claims.complete(ticket("k1"), StoredAnswer(202, (), b"{", b"}"), saga)
+        assert done is not None and done.cursor is not None
+        assert isinstance(await claim("k1"), Replay)
+        assert isinstance(await claim("k2", new=buckets(9, 2)), New)
+        assert await claim("k3", new=buckets(9, 2)) == Limited(), "the tenant's, which lies elsewhere"
+        assert isinstance(await claim("k3"), New), "and it was not kept claimed"
+        spent = await RateStore(link, wait=5).spend(buckets(9, 2))
+        assert [one.allowed for one in spent] == [True, False, True]
+        opened = await journal.open(owner, None)
+        assert len(opened.entries) == 1 and (await journal.tops([owner, "bea"]))[owner] == opened.position
+        values = Values(link)
+        for number in range(20):
+            assert await values.put(f"stock/{number}", 1, number, "now")
+        assert len(await values.get([f"stock/{number}" for number in range(20)])) == 20
+        bus = EventBus(link, block=0.2)
+        streams = {f"events:orders:{number}": "0-0" for number in range(16)}
+        assert await bus.read(streams, count=5) == {}
+        for stream, number in itertools.product(streams, range(3)):
+            await link.client.xadd(stream, {"event": str(number)})
+        read = await bus.read(streams, count=5)
+        assert {stream: [event.body for event in events] for stream, events in read.items()} == {
+            stream: [b"0", b"1", b"2"] for stream in streams
+        }
+        await bus.close()
+
+
+@pytest.mark.slow
+async def test_a_node_away_takes_only_its_own_slots_and_is_found_again(nodes: list[Valkey]) -> None:
+    async with linked(nodes) as link:
+        async with RedisLink(nodes[0].url) as end:
+            await end.call("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        async with RedisLink(nodes[1].url) as end:
+            await end.call("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        await asyncio.gather(*(link.call("SET", f"k{number}", number) for number in range(30)))
+        nodes[2].stop()
+        there, gone = [], []
+        for number in range(30):
+            try:
+                there.append(await link.call("GET", f"k{number}", limit=0.5))
+            except StoreUnavailable:
+                gone.append(slot_of(b"k%d" % number))
+        assert there and gone and all(slot >= THIRDS[2][0] for slot in gone)
+        assert not link.away
+        nodes[2].start()
+        limit = time.monotonic() + 60
+        while True:
+            try:
+                told = [await link.call("GET", f"k{number}") for number in range(30)]
+                break
+            except StoreUnavailable:
+                assert time.monotonic() < limit
+                await asyncio.sleep(0.1)
+        assert [int(one) for one in told] == list(range(30))
+
+
+@pytest.mark.slow
+async def test_a_whole_gateway_runs_on_it(nodes: list[Valkey]) -> None:
+    async with linked(nodes) as link, running(link.url) as world:
+        cart = {"lines": [{"name": "mug"}]}
+        first = await world.client.post("/api/jobs", headers=keyed("k"), json=cart)
+        again = await world.client.post("/api/jobs", headers=keyed("k"), json=cart)
+        assert (first.status_code, again.content) == (202, first.content)
+        assert again.headers["idempotency-replayed"] == "true"
+        state = (await world.get("/bff/live/snapshot")).json()
+        assert [saga["id"] for saga in state["sagas"]] == ["j1"]
+        assert (await world.get("/api/open/ok")).status_code == 200
+        spent = [(await world.client.get("/api/search")).status_code for _ in range(4)]
+        assert spent == [200, 200, 200, 429]
+        async with world.client.stream("GET", "/bff/live", headers=bearer()) as stream:
+            lines = stream.aiter_lines()
+            while "snapshot" not in await anext(lines):
+                pass
+            # A saga's next event, published by the node that has its owner's journal.
+            entry = Entry.of(
+                SagaStatus(id="j1", type="job", status="RUNNING", version=1, at="2026-01-01T00:00:00Z"),
+                now_ms=0,
+            )
+            assert await Journal(link).append(f"{ISSUER}|ada", entry) == "appended"
+            async with asyncio.timeout(10):
+                while '"RUNNING"' not in await anext(lines):
+                    pass
