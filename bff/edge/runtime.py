@@ -19,10 +19,10 @@ from .. import calls
 from .._version import __version__
 from ..calls import Call, Deadline, Principal, SagaStatus
 from ..live.hub import Hub
-from ..live.ingest.events import Registry
-from ..live.ingest.redis_streams import Ingester, stream_names
+from ..live.ingest import Intake, Registry
 from ..live.topics import ValueTopic
 from ..stores.claims import Claims
+from ..stores.events import DeadLetters
 from ..stores.journal import Journal
 from ..stores.link import RedisLink
 from ..stores.rates import RateStore
@@ -40,6 +40,7 @@ from .access.revoked import Revocations
 from .access.session import Sessions
 from .addresses import addresses, inside
 from .admission import Admission
+from .buses import ingesters
 from .declared import ValueType
 from .envelope import Envelope
 from .lanes import lane
@@ -100,17 +101,17 @@ class Runtime:
             keep=live.keep,
             ended=self._forget,
         )
-        self.ingester = Ingester(
-            self.link,
+        self.intake = Intake(
             self.journal,
             self.values,
             Registry(
                 sagas={saga.name: saga.model for saga in gateway.sagas.values()},
                 values={value.kind: value.model for value in gateway.values.values()},
             ),
-            stream_names(live.stream_keys, live.partitions),
+            DeadLetters(self.link),
             changed=self.reads.changes.changed,
         )
+        self.ingesters = ingesters(settings, self.link, self.intake)
         self.limits = Limits(settings.limits, RateStore(redis.url))
         self._fetch, self._exchange = Fetcher(), Fetcher(timeout=REDEMPTION)
         self._revocations = Revocations(
@@ -122,7 +123,9 @@ class Runtime:
         inner = Envelope(
             Routes(addresses(self, self._sign_in), self), tracer, settings.public_url, self.metrics.answered
         )
-        self.admission = Admission(inner, settings.admission, settings.public_url, observe)
+        page = gateway.page
+        files = tuple(f"{prefix}/" for prefix in page.folders) if page is not None else ()
+        self.admission = Admission(inner, settings.admission, settings.public_url, files, observe)
         self.app: ASGIApp = self.admission
         self.metrics.watch(self.chain.lanes, self.admission, self.hub)
         self.admin: ASGIApp = Envelope(Routes(inside(self), self), tracer, settings.public_url)
@@ -222,12 +225,9 @@ class Runtime:
     @property
     def dead(self) -> list[str]:
         """What a bug has ended: streams would hang for ever, so the process is to be replaced."""
-        alive = {
-            "hub": self.hub.alive,
-            "ingester": self.ingester.alive,
-            "revocations": self._revocations.alive,
-        }
-        return [name for name, good in alive.items() if not good]
+        ended = [f"ingester of {one.name}" for one in self.ingesters if not one.alive]
+        parts = (("hub", self.hub.alive), ("revocations", self._revocations.alive))
+        return [name for name, alive in parts if not alive] + ended
 
     # ---- life ------------------------------------------------------------------------------------------------
 
@@ -239,7 +239,8 @@ class Runtime:
         await self.reads.changes.start()
         await self.hub.start()
         await self._revocations.start()
-        await self.ingester.start()
+        for ingester in self.ingesters:
+            await ingester.start()
 
     async def drain(self) -> None:
         """Become unready and end every stream at a random moment of the drain window."""
@@ -252,7 +253,7 @@ class Runtime:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=FINISH)
         closing: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
-            self.ingester.stop,
+            *(one.stop for one in self.ingesters),
             self.reads.changes.stop,
             self._revocations.stop,
             self.hub.stop,
