@@ -128,6 +128,8 @@ class Bench:
 @pytest.fixture
 async def bench(redis_url: str) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
+        # Sockets closed at the very end are noticed in the loop's next turns.
+        stack.push_async_callback(asyncio.sleep, 0.05)
         sock, provider_sock = listening(), listening()
         site = f"http://127.0.0.1:{sock.getsockname()[1]}"
         provider = OidcProvider(f"{site}/bff/callback")
