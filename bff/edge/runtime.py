@@ -225,8 +225,8 @@ class Runtime:
     def dead(self) -> list[str]:
         """What a bug has ended: streams would hang for ever, so the process is to be replaced."""
         ended = [f"ingester of {one.name}" for one in self.ingesters if not one.alive]
-        parts = {"hub": self.hub.alive, "revocations": self._revocations.alive}
-        return [name for name, alive in parts.items() if not alive] + ended
+        parts = (("hub", self.hub.alive), ("revocations", self._revocations.alive))
+        return [name for name, alive in parts if not alive] + ended
 
     # ---- life ------------------------------------------------------------------------------------------------
 

@@ -128,6 +128,8 @@ class Bench:
 @pytest.fixture
 async def bench(redis_url: str) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
+        # Sockets closed at the very end are noticed in the loop's next turns.
+        stack.push_async_callback(asyncio.sleep, 0.05)
         sock, provider_sock = listening(), listening()
         site = f"http://127.0.0.1:{sock.getsockname()[1]}"
         provider = OidcProvider(f"{site}/bff/callback")
@@ -151,6 +153,7 @@ async def bench(redis_url: str) -> AsyncIterator[Bench]:
                     "scopes": ["openid", "shop", "audit"],
                 },
                 "webhooks": {"cms": {"secret": HOOK}},
+                "events": {"shop": {"secret": HOOK}},
                 "limits": {"default": "10000/minute", "login": "10000/minute"},
                 "admission": {"lag": 5},
             }
@@ -174,6 +177,7 @@ EXAMPLES = {
     "/api/jobs": Example("/api/jobs", good=(202,), json={"lines": []}),
     "/bff/sagas/{type}/{id}": Example("/bff/sagas/job/job-of-ada", other=404),
     "/bff/changes/{source}": Example("/bff/changes/cms", json={}),
+    "/bff/events/{source}": Example("/bff/events/shop", json={}),
     "/page/{id}": Example("/page/7"),
     "/assets": Example("/assets/upstream.py"),
     "/bff/login": Example("/bff/login", good=(303,)),
