@@ -28,7 +28,7 @@ Door = Callable[[dict[str, Any]], bytes | None]
 # Requests that may wait on one connection for their turn.
 PIPELINE = 16
 # Seconds a refused client has to read why, while what it still sends is thrown away.
-LINGER = 1.0
+LINGER = 2.0
 # Seconds, enough for the event loop to read once more.
 GLANCE = 0.02
 # Seconds more than the body's deadline: whoever reads the body says so first, in better words.
@@ -238,6 +238,9 @@ class HttpProtocol(HttpToolsProtocol):
             if not self.transport.is_closing():
                 self._unset_keepalive_if_required()
                 self._end(later)
+        elif self._phase != "between" and self._timer is not None:
+            # The next one has begun to arrive: its own deadline runs.
+            self._unset_keepalive_if_required()
 
     def _because(self, problem: Problem) -> Exception:
         """What a callback raises: the parser stops, and tells only that there was something."""

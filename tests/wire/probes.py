@@ -300,6 +300,9 @@ async def _statuses(reader: asyncio.StreamReader, probe: Probe):  # type: ignore
     while True:
         try:
             first = await reader.readuntil(b"\r\n\r\n")
+        except ConnectionResetError:
+            # It was cut off in the middle of a sentence, as those who never stop talking are.
+            return
         except asyncio.IncompleteReadError as left:
             if left.partial:
                 raise AssertionError(f"half an answer: {left.partial[:200]!r}") from None
