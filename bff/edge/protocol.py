@@ -27,9 +27,11 @@ from .settings import Settings
 Door = Callable[[dict[str, Any]], bytes | None]
 
 # Requests that may wait on one connection for their turn.
-PIPELINE = 32
+PIPELINE = 16
 # Seconds a refused client has to read why, while what it still sends is thrown away.
-LINGER = 1.0
+LINGER = 2.0
+# Seconds, enough for the event loop to read once more.
+GLANCE = 0.02
 # Seconds more than the body's deadline: whoever reads the body says so first, in better words.
 AFTER = 1.0
 
@@ -78,9 +80,9 @@ class HttpProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
-        cycle = self._running
-        if cycle is not None and not cycle.response_complete:
-            _lost(cycle)
+        # Uvicorn tells the newest request; the one being answered may be an older one.
+        if self._running is not None and not self._running.response_complete:
+            _leave(self._running)
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -163,6 +165,9 @@ class HttpProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINE:
             raise self._because(unreadable(f"At most {PIPELINE} requests may wait on one connection."))
         super().on_headers_complete()
+        if self.pipeline:
+            # Uvicorn would read no further, and not see that the client leaves: their number bounds what waits here.
+            self.flow.resume_reading()
         self._phase = "body"
         self._step += 1
 
@@ -199,6 +204,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(seconds, self._late)
 
     def _late(self) -> None:
+        # When it is the loop that is late, what was awaited may lie there unread: one look before the cut.
+        self._timer = self.loop.call_later(GLANCE, self._cut)
+
+    def _cut(self) -> None:
         self._timer = None
         if self._deaf or self.transport.is_closing():
             return
@@ -232,6 +241,9 @@ class HttpProtocol(HttpToolsProtocol):
             if not self.transport.is_closing():
                 self._unset_keepalive_if_required()
                 self._end(later)
+        elif self._phase != "between" and self._timer is not None:
+            # The next one has begun to arrive: its own deadline runs.
+            self._unset_keepalive_if_required()
 
     def _because(self, problem: Problem) -> Exception:
         """What a callback raises: the parser stops, and tells only that there was something."""
@@ -258,9 +270,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._end(problem)
         if own is not None:
-            own.disconnected = True
-            own.message_event.set()
-            _lost(own)
+            _leave(own)
 
     def _end(self, problem: Problem) -> None:
         self._deaf = True
@@ -276,9 +286,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(LINGER, self.transport.close)
 
 
-def _lost(cycle: RequestResponseCycle) -> None:
-    for tell in cast(dict[str, Any], cycle.scope)["bff.lost"]:
-        tell()
+def _leave(cycle: RequestResponseCycle) -> None:
+    """Tell a request, once, that nobody waits for its answer any more."""
+    cycle.disconnected = True
+    cycle.message_event.set()
+    told = cast(dict[str, Any], cycle.scope)["bff.lost"]
+    while told:
+        told.pop()()
 
 
 def _too_large(detail: str) -> Problem:

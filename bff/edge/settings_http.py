@@ -55,7 +55,7 @@ class HttpSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     head_timeout: float = Field(5.0, gt=0, le=60)
-    body_timeout: float = Field(7.0, gt=0, le=300)
+    body_timeout: float = Field(6.0, gt=0, le=300)
     keep_alive: int = Field(75, ge=1, le=3600)
     unread: float = Field(30.0, gt=0, le=300)
     head_bytes: int = Field(32_768, ge=4_096, le=1_048_576)

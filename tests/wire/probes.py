@@ -237,11 +237,11 @@ def rows() -> list[Probe]:
         one("a second without a host", ok + get(host=None), 200, 400, asked=out),
         one("a second that is too long", ok + get("/" + "a" * 9_000), 200, 414, asked=out),
         one("a third with a bad body", ok * 2 + post(TE) + b"zz\r\n", 200, 200, 400, asked=out * 2),
-        one("50 in a row", ok * 50, *[200] * 33, 400, asked=out * 33),
+        one("50 in a row", ok * 50, *[200] * 17, 400, asked=out * 17),
         one("a second after the last", get() + SMUGGLED, 200, asked=out),
         one("a request in a body", post(f"content-length: {len(SMUGGLED)}") + SMUGGLED, 422),
         one("a rest after a body", post(CL, close=False) + WISH + b"x" + SMUGGLED, 200, 400, asked=out),
-        one("31 in a row", ok * 31 + get(), *[200] * 32, asked=out * 32),
+        one("16 in a row", ok * 15 + get(), *[200] * 16, asked=out * 16),
         one("h2c", get("/api/required/ok", *h2c, upgrade, close=False) + SMUGGLED, 200, asked=out),
         one("a WebSocket", get("/api/required/ok", *socket, upgrade, close=False), 200, asked=out),
         one("a WebSocket to the stream", get("/bff/live", *socket, upgrade, close=False, user=False), 401),
@@ -300,6 +300,9 @@ async def _statuses(reader: asyncio.StreamReader, probe: Probe):  # type: ignore
     while True:
         try:
             first = await reader.readuntil(b"\r\n\r\n")
+        except ConnectionResetError:
+            # It was cut off in the middle of a sentence, as those who never stop talking are.
+            return
         except asyncio.IncompleteReadError as left:
             if left.partial:
                 raise AssertionError(f"half an answer: {left.partial[:200]!r}") from None

@@ -127,3 +127,17 @@ async def test_the_connection_itself_refuses_what_the_door_does_not_let_in(redis
         writer.close()
         runtime.admission.in_flight = 0
         assert world.upstream.asked == []
+
+
+async def test_a_stream_ends_with_its_connection_though_another_request_waits_behind_it(
+    redis_url: str,
+) -> None:
+    async with served_by_ours(redis_url) as (world, port):
+        runtime = await world.gateway.start()
+        writer = await ask(port, "GET", "/bff/live", bearer())
+        await until(lambda: runtime.hub.count == 1)
+        writer.write(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.close()
+        await until(lambda: runtime.hub.count == 0)
