@@ -1,0 +1,157 @@
+"""Three gateways as one: whatever is killed, restarted, cut off or frozen, every browser knows what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from .fleet import Browser, Fleet, Service, agreed, fleet, ranked
+from .gateway import token
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with fleet(tmp_path_factory.mktemp("fleet")) as one:
+        yield one
+
+
+@contextlib.asynccontextmanager
+async def crowd(
+    one: Fleet, people: int, prefix: str, *, together: int = 100
+) -> AsyncIterator[tuple[list[Browser], Service]]:
+    """So many people's browsers, all of them live."""
+    browsers = [Browser(f"{prefix}-{number}", one.ports) for number in range(people)]
+    service = Service(one.valkey.url)
+    async with asyncio.TaskGroup() as group:
+        following = []
+        for number, browser in enumerate(browsers):
+            following.append(group.create_task(browser.run()))
+            while sum(not other.live for other in browsers[: number + 1]) > together:
+                await asyncio.sleep(0.01)
+        try:
+            await all_live(browsers, 60)
+            yield browsers, service
+        finally:
+            for task in following:
+                task.cancel()
+            await service.close()
+
+
+async def all_live(browsers: list[Browser], seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        while not all(one.live for one in browsers):
+            await asyncio.sleep(0.02)
+
+
+async def chaos(one: Fleet, people: int, events: int, rounds: int, prefix: str) -> None:
+    """Publish all the while, and break everything once a round."""
+    async with crowd(one, people, prefix) as (browsers, service):
+        sagas = [(browser.subject, f"{browser.subject}.{n}") for browser in browsers for n in range(5)]
+        done = asyncio.Event()
+
+        async def tell() -> None:
+            for start in range(0, events, 50):
+                await service.publish(*random.choices(sagas, k=min(50, events - start)))
+                await asyncio.sleep(0)
+            done.set()
+
+        async def cut() -> None:
+            while not done.is_set():
+                await asyncio.sleep(0.2)
+                for browser in random.sample(browsers, max(1, people // 50)):
+                    if browser.line is not None:
+                        browser.line.transport.abort()
+
+        async def freeze() -> None:
+            while not done.is_set():
+                frozen = [browser.line for browser in random.sample(browsers, max(1, people // 20))]
+                for line in frozen:
+                    if line is not None:
+                        line.transport.pause_reading()
+                await asyncio.sleep(random.uniform(0.5, 3))
+                for line in frozen:
+                    if line is not None and not line.transport.is_closing():
+                        line.transport.resume_reading()
+
+        async def destroy() -> None:
+            for _ in range(rounds):
+                await one.again(random.choice(one.ports))
+                await asyncio.sleep(0.5)
+                one.valkey.stop(signal.SIGTERM)
+                await asyncio.sleep(0.3)
+                one.valkey.start()
+                await asyncio.sleep(0.5)
+            for port in one.ports if rounds > 1 else one.ports[:1]:
+                await one.again(port, signal.SIGTERM)
+
+        async with asyncio.TaskGroup() as group:
+            for work in (tell, cut, freeze, destroy):
+                group.create_task(work())
+        for browser in browsers:
+            if browser.line is not None and not browser.line.transport.is_closing():
+                browser.line.transport.resume_reading()
+        await agreed(browsers, service, 60)
+        wrong = [line for browser in browsers for line in browser.wrong]
+        resets = sum(browser.resets for browser in browsers)
+        print(
+            f"{people} clients, {events} events, {sum(one.events for one in browsers)} told one by one, "
+            f"{sum(len(one.opened) for one in browsers)} connections, {resets} resets, {len(wrong)} wrong"
+        )
+        assert wrong == []
+
+
+async def test_a_short_chaos_leaves_everybody_with_the_truth(three: Fleet) -> None:
+    await chaos(three, 60, 3_000, 1, "short")
+
+
+@pytest.mark.slow
+async def test_a_long_chaos_leaves_everybody_with_the_truth(three: Fleet) -> None:
+    await chaos(three, 1_000, 100_000, 3, "long")
+
+
+async def test_the_cap_holds_exactly_when_all_come_at_once_on_three_gateways(three: Fleet) -> None:
+    browsers = [Browser("everywhere", [three.ports[number % 3]]) for number in range(200)]
+    following = [asyncio.create_task(one.run()) for one in browsers]
+    try:
+        async with asyncio.timeout(30):
+            while sum(one.live or one.byes == ["limit"] for one in browsers) < 200:
+                await asyncio.sleep(0.02)
+        # Whoever was sent away comes back after half a minute; until then nothing may change.
+        for _ in range(20):
+            assert sum(one.live and not one.byes for one in browsers) == 16
+            assert sum(one.byes == ["limit"] for one in browsers) == 184
+            await asyncio.sleep(0.05)
+    finally:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+
+
+async def test_no_stream_outlives_its_token(three: Fleet) -> None:
+    ends = int(time.time()) + 4
+    browsers = [
+        Browser(f"brief-{number}", [three.ports[number % 3]], token(f"brief-{number}", exp=ends))
+        for number in range(30)
+    ]
+    following = [asyncio.create_task(one.run()) for one in browsers]
+    try:
+        await all_live(browsers, 4)
+        late: list[float] = []
+        async with asyncio.timeout(10):
+            while len(late) < len(browsers):
+                # How much later than the last look the newly ended were told.
+                late += [time.time() - ends] * (sum(bool(one.byes) for one in browsers) - len(late))
+                await asyncio.sleep(0.01)
+        print(f"{ranked(late, 1):.2f} s after the token at most")
+        assert all(one.byes[0] == "expired" for one in browsers)
+        assert min(late) > -0.1 and max(late) < 1.0
+    finally:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
