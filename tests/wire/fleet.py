@@ -19,6 +19,8 @@ from typing import Any
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
+from bff.stores.journal import channel_of
+
 from ..conftest import Program, Valkey, free_port, start_program, wait_for_port
 from ..unit.edge.access.issuing import ISSUER, jwk
 from .gateway import token
@@ -143,7 +145,7 @@ class _Line(asyncio.Protocol):
 class Browser:
     """What one person's page knows, and every way in which it was told wrong.
 
-    view: version by saga; wrong: what must not happen; gaps: seconds from an end to the next snapshot, reset or event;
+    view: version by saga; wrong: what must not happen; gaps: seconds from an end to the next stream's first bytes;
     opened: moments at which a connection was asked for
     """
 
@@ -161,6 +163,7 @@ class Browser:
     took: list[float] = field(default_factory=list)
     line: _Line | None = None
     live: bool = False
+    on: int = 0
     _retry: float = 1.0
     _ended: float | None = None
     _avoid: int = 0
@@ -179,14 +182,11 @@ class Browser:
         elif name == b"bye":
             self.byes.append(json.loads(fields[b"data"])["reason"])
             self._ended, self.live = time.monotonic(), False
-        if name is not None and name != b"bye":
-            self._back()
-
-    def _back(self) -> None:
-        self.live = True
-        if self._ended is not None:
-            self.gaps.append(time.monotonic() - self._ended)
-            self._ended = None
+        if name != b"bye":
+            self.live = self.live or name is not None
+            if self._ended is not None:
+                self.gaps.append(time.monotonic() - self._ended)
+                self._ended = None
 
     def _state(self, name: str, data: dict[str, Any]) -> None:
         if name == "snapshot" and self.cursor is not None:
@@ -208,7 +208,7 @@ class Browser:
         self.view[data["id"]] = data["version"]
         sent = (data["data"] or {}).get("name", "")
         if sent:
-            self.took.append(time.monotonic() - float(sent))
+            self.took.append(time.monotonic() - float(sent.split()[0]))
 
     async def run(self) -> None:
         """Follow for ever, as EventSource does: the last id, the last `retry`, any replica."""
@@ -224,7 +224,7 @@ class Browser:
                 self._avoid = port
                 await asyncio.sleep(random.uniform(0.05, 0.2))
                 continue
-            self.line, self._avoid = line, 0
+            self.line, self.on, self._avoid = line, port, 0
             resume = f"Last-Event-ID: {self.cursor}\r\n" if self.cursor else ""
             line.transport.write(
                 f"GET /bff/live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self.token}\r\n{resume}\r\n".encode()
@@ -242,14 +242,14 @@ class Browser:
             self._retry = random.uniform(0.1, 1.0)
 
 
-def status(subject: str, saga: str, sequence: int) -> str:
+def status(subject: str, saga: str, sequence: int, pad: str = "") -> str:
     """The event of a service; `name` carries when it was sent."""
     data = {"status": "RUNNING", "step": "reserve", "attempt": 1, "reason": None}
     data |= {
         "owner": f"{ISSUER}|{subject}",
         "mutation": "k",
         "at": AT,
-        "data": {"name": f"{time.monotonic()}"},
+        "data": {"name": f"{time.monotonic()} {pad}"},
     }
     event: dict[str, Any] = {
         "specversion": "1.0",
@@ -268,13 +268,13 @@ class Service:
         self._client: Any = redis.from_url(url)
         self.told: dict[str, dict[str, int]] = {}
 
-    async def publish(self, *events: tuple[str, str]) -> None:
+    async def publish(self, *events: tuple[str, str], pad: str = "") -> None:
         """The next event of each of these (subject, saga)."""
         bodies = []
         for subject, saga in events:
             mine = self.told.setdefault(subject, {})
             mine[saga] = mine.get(saga, 0) + 1
-            bodies.append((f"events:jobs:{hash(subject) % 4}", status(subject, saga, mine[saga])))
+            bodies.append((f"events:jobs:{hash(subject) % 4}", status(subject, saga, mine[saga], pad)))
         while True:
             try:
                 async with self._client.pipeline(transaction=False) as pipe:
@@ -284,6 +284,12 @@ class Service:
                 return
             except (RedisError, OSError):
                 await asyncio.sleep(0.1)
+
+    async def heard(self, subject: str) -> bool:
+        """Whether any gateway listens for this person's events."""
+        channel = channel_of(f"{ISSUER}|{subject}")
+        ((_, listening),) = await self._client.pubsub_numsub(channel)
+        return bool(listening)
 
     async def close(self) -> None:
         await self._client.aclose()
