@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from benchmarks.fanout.contenders import ALL
+from benchmarks.live import ALL as LIVE
 
 from ..conftest import ROOT
 
@@ -37,3 +38,12 @@ def test_every_contender_answers_the_same_screen_and_has_a_row() -> None:
 @pytest.mark.slow
 def test_the_profile_names_where_time_goes() -> None:
     assert "bff/edge/screens.py:Screen.__call__" in run("profile", "--seconds", "1")
+
+
+@pytest.mark.slow
+def test_streams_are_compared_and_every_contender_has_a_row() -> None:
+    rows = [line.split(" | ") for line in run("live", "--quick").splitlines() if line.startswith("| ")]
+    assert [row[0].removeprefix("| ") for row in rows] == [
+        "contender",
+        *(one.name for one in LIVE if one.missing() is None),
+    ]
