@@ -1,5 +1,6 @@
 """`python -m benchmarks`: the fan-out comparison, with `profile` where one contender spends its time, with `chain`
-what the walk of one call costs, with `decisions` what a rate limit decision does.
+what the walk of one call costs, with `decisions` what a rate limit decision does, with `live` what an open stream and
+an event on it cost.
 
 Everything it starts is its own, on free loopback ports, and ends with it. Nothing is written into the project unless
 `--write` says so. Exit code 1 when a contender answered wrongly, so that a figure never stands for a broken screen.
@@ -8,10 +9,12 @@ Everything it starts is its own, on free loopback ports, and ends with it. Nothi
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
-from . import chain, decisions
+from . import chain, decisions, live
 from .fanout import profile, report, run
 from .fanout.contenders import ALL
 from .fanout.run import Plan
@@ -29,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.benchmark == "decisions":
         print(decisions.table())
         return 0
+    if given.benchmark == "live":
+        return _live(given)
     if given.benchmark == "profile":
         one = next(one for one in ALL if one.name == (given.only or ["bff, login"])[0])
         print(profile.profile(one, seconds=given.seconds or 5.0, connections=(given.connections or [16])[0]))
@@ -45,18 +50,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if any(one.wrong for one in results) else 0
 
 
+def _live(given: argparse.Namespace) -> int:
+    absent = [one for one in live.ALL if one.missing()]
+    plan = live.Plan()
+    if given.connections:
+        plan = replace(plan, streams=tuple(given.connections))
+    if given.quick:
+        plan = live.Plan(
+            tuple(given.connections or (100,)), deliveries=2_000, events=500, idle=1.0, seconds=1.0
+        )
+    try:
+        results = asyncio.run(live.compare([one for one in live.ALL if one not in absent], plan))
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    text = live.markdown(results, plan, absent)
+    print(text)
+    if given.write:
+        live.RESULTS.write_text(text, encoding="utf-8")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "benchmark", nargs="?", default="fanout", choices=("fanout", "profile", "chain", "decisions")
+        "benchmark", nargs="?", default="fanout", choices=("fanout", "profile", "chain", "decisions", "live")
     )
     parser.add_argument("--quick", action="store_true", help="one short round: does it work at all?")
-    parser.add_argument("--write", action="store_true", help=f"write the table to {report.RESULTS.name}")
+    parser.add_argument(
+        "--write", action="store_true", help="write the table to RESULTS.md beside the benchmark"
+    )
     parser.add_argument(
         "--connections",
         type=int,
         action="append",
-        help="open at once (repeatable; default 8 and 64; profile 16)",
+        help="open at once (repeatable; default 8 and 64; profile 16; live 2,000 and 10,000)",
     )
     parser.add_argument("--seconds", type=float, help="of one run (default 2; profile 5)")
     names = [one.name for one in ALL]

@@ -99,7 +99,7 @@ def _latency(crowd: Crowd) -> dict[str, float]:
 async def _obey(crowd: Crowd, line: str) -> object:
     command, _, argument = line.partition(" ")
     if command == "open":
-        wish = json.loads(Path(argument).read_text())
+        wish = json.loads(await asyncio.to_thread(Path(argument).read_text))
         await _open(crowd, wish["port"], wish["requests"], wish["ready"].encode())
         return len(crowd.streams)
     if command == "count":

@@ -46,7 +46,7 @@ class ThroughRedis:
         self._link = RedisLink(url, timeout=10.0)
         self._journal, self._values = Journal(self._link), Values(self._link)
         self._append = self._link.script("journal_append").text
-        self._sha = hashlib.sha1(self._append.encode()).hexdigest()  # noqa: S324 - how Redis names scripts
+        self._sha = hashlib.sha1(self._append.encode()).hexdigest()
         self._loaded = False
         self._n = 0
         self._versions: dict[int, int] = {}

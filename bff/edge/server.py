@@ -31,8 +31,10 @@ log = logging.getLogger("bff.server")
 
 # Seconds that open requests get after the streams are gone.
 GRACE = 5
-# Bytes the kernel may hold for a client that does not read, and milliseconds until unacknowledged ones mean it is gone.
+# Bytes the kernel may hold for a client that does not read, those of them not yet sent (beyond, writing is paused and
+# the stream knows), and milliseconds until unacknowledged ones mean it is gone.
 SEND_BUFFER = 65_536
+UNSENT = 16_384
 GONE_AFTER_MS = 20_000
 
 
@@ -78,6 +80,8 @@ def listen(host: str, port: int) -> socket.socket:
     # that vanished must not be kept for a quarter of an hour.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_MS)
     try:

@@ -36,7 +36,8 @@ _LOAD_WITHIN = 1.0
 
 
 class CatchUp:
-    """Owned by the hub, which runs `run()`. cap: seats per owner; evicted: told each seat that gave way."""
+    """Owned by the hub, which runs `run()`. cap: seats per owner; evicted: told each seat that gave way;
+    vacate: told a stream that left before it was seated."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class CatchUp:
         *,
         cap: int,
         evicted: Callable[[str, str], None],
+        vacate: Callable[[Stream], None],
     ) -> None:
         self._journal = journal
         self._values = values
@@ -60,6 +62,7 @@ class CatchUp:
         self._restorer = restorer
         self._cap = cap
         self._evicted = evicted
+        self._vacate = vacate
         self._group: asyncio.TaskGroup | None = None
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._behind: dict[Stream, None] = {}
@@ -180,6 +183,8 @@ class CatchUp:
                         # Not before its channel is confirmed: whoever takes the seat later says so there.
                         await self._sit(stream.owner, [stream.seat])
                         stream.seated = True
+                        if stream.closed:
+                            self._vacate(stream)
                     unknown = feeds.unknown(stream.names)
                     feeds.learn(unknown, await self._values.get(unknown), era)
                 # From here on what is published is held back, so that the position stays where it is read from.

@@ -91,6 +91,7 @@ class Hub:
             Restorer(journal, restore, keep=keep) if restore is not None else None,
             cap=streams,
             evicted=self._evicted,
+            vacate=self._vacate,
         )
         self._group: asyncio.TaskGroup | None = None
         self._main: asyncio.Task[None] | None = None
@@ -178,10 +179,6 @@ class Hub:
             why="expired" if now + left < ends_at else "age",
             seat=seat(wall),
         )
-        # Over all processes the seats decide; this holds while Redis is away, too.
-        open_ones = [one for one in self._feeds.of(channel_of(stream.owner)) if not one.ended]
-        for oldest in open_ones[: max(0, len(open_ones) + 1 - self._cap)]:
-            oldest.end("limit", 30.0)
         self._streams[stream] = None
         self._feeds.add(stream)
         self._timer.add(stream)
@@ -194,8 +191,14 @@ class Hub:
     async def join(self, stream: Stream) -> None:
         """Give it what it begins with. Redis away raises nothing: the stream is open, and is given it once Redis is
         back."""
-        if not stream.ended:
-            await self._catchup.join(stream)
+        if stream.ended:
+            return
+        await self._catchup.join(stream)
+        if not stream.seated:
+            # Over all processes the seats decide; while they cannot be asked, each process has as many.
+            open_ones = [one for one in self._feeds.of(channel_of(stream.owner)) if not one.ended]
+            for oldest in open_ones[: max(0, len(open_ones) - self._cap)]:
+                oldest.end("limit", 30.0)
 
     def leave(self, stream: Stream) -> None:
         """Its client is gone: forget it."""
@@ -203,15 +206,19 @@ class Hub:
         del self._streams[stream]
         self._feeds.remove(stream)
         self._timer.drop(stream)
-        if stream.seated:
-            self._left.setdefault(stream.owner, []).append(stream.seat)
-            self._leaving.set()
+        self._vacate(stream)
         if not self._streams:
             self._gone.set()
 
     async def snapshot(self, principal: Principal, values: Sequence[str] = ()) -> bytes:
         """`{cursor, sagas, values}` as JSON, the state a stream would begin with. Raises StoreUnavailable."""
         return await self._catchup.snapshot(principal, values)
+
+    def _vacate(self, stream: Stream) -> None:
+        if stream.seated:
+            stream.seated = False
+            self._left.setdefault(stream.owner, []).append(stream.seat)
+            self._leaving.set()
 
     async def _leave(self) -> None:
         """Free the seats of those who left: all of them that leave while the last ones are on their way together."""

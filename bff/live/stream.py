@@ -16,7 +16,8 @@ from ..calls import Principal
 from ..stores.journal import Opened, Position
 from . import frames
 
-BYTES = 131_072
+BYTES = 98_304
+_PIECE = 32_768
 
 
 class Outlet(Protocol):
@@ -278,10 +279,17 @@ class Stream:
         return lost and not self.ended
 
     def _pull(self) -> tuple[bytes, bool]:
-        chunk = b"".join(self._waiting or ())
-        if self._waiting:
-            self._waiting.clear()
-        self._bytes = 0
+        """The next piece, small enough to be let go of by the time the rest is forgotten."""
+        waiting = self._waiting or []
+        taken = size = 0
+        while taken < len(waiting) and size < _PIECE:
+            size += len(waiting[taken])
+            taken += 1
+        chunk = b"".join(waiting[:taken])
+        del waiting[:taken]
+        self._bytes = max(0, self._bytes - size)
+        if waiting:
+            return chunk, False
         if self._dirty is not None and not self.joining:
             chunk += b"".join(self._dirty.values())
             self._dirty = None

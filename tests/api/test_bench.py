@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from benchmarks.fanout.contenders import ALL
+from benchmarks.live import ALL as LIVE
 
 from ..conftest import ROOT
 
@@ -44,3 +45,12 @@ def test_a_decision_over_the_link_costs_a_fraction_of_one_over_a_pool() -> None:
     rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in run("decisions").splitlines()}
     ours, theirs = (rows[f"| a decision, {way}"] for way in ("the link", "redis-py and hiredis"))
     assert float(ours[1]) * 3 < float(theirs[1]), "with 32 under way"
+
+
+@pytest.mark.slow
+def test_streams_are_compared_and_every_contender_has_a_row() -> None:
+    rows = [line.split(" | ") for line in run("live", "--quick").splitlines() if line.startswith("| ")]
+    assert [row[0].removeprefix("| ") for row in rows] == [
+        "contender",
+        *(one.name for one in LIVE if one.missing() is None),
+    ]

@@ -162,7 +162,7 @@ async def test_a_client_that_does_not_read_costs_no_more_than_its_queue_and_then
     for offset in range(1, 100):
         one.offer(*event(offset, entry=b"x" * size))
         most = max(most, sum(map(len, one._waiting or ())))
-    assert most <= 131_072
+    assert most <= 98_304
     assert one.lost and not one.live and one.position is None and not one._waiting
     SOCKETS[one].open = True
     assert await pumping, "it wants the journal"

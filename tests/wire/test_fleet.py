@@ -1,0 +1,274 @@
+"""Three gateways as one: whatever is killed, restarted, cut off or frozen, every browser knows what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from .fleet import Browser, Fleet, Service, agreed, fleet, ranked
+from .gateway import token
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with fleet(tmp_path_factory.mktemp("fleet")) as one:
+        yield one
+
+
+@contextlib.asynccontextmanager
+async def crowd(
+    one: Fleet, people: int, prefix: str, *, together: int = 100
+) -> AsyncIterator[tuple[list[Browser], Service]]:
+    """So many people's browsers, all of them live."""
+    browsers = [Browser(f"{prefix}-{number}", one.ports) for number in range(people)]
+    service = Service(one.valkey.url)
+    async with asyncio.TaskGroup() as group:
+        following = []
+        for number, browser in enumerate(browsers):
+            following.append(group.create_task(browser.run()))
+            while sum(not other.live for other in browsers[: number + 1]) > together:
+                await asyncio.sleep(0.01)
+        try:
+            await all_live(browsers, 60)
+            yield browsers, service
+        finally:
+            for task in following:
+                task.cancel()
+            await service.close()
+
+
+async def all_live(browsers: list[Browser], seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        while not all(one.live for one in browsers):
+            await asyncio.sleep(0.02)
+
+
+async def chaos(one: Fleet, people: int, events: int, rounds: int, prefix: str) -> None:
+    """Publish all the while, and break everything once a round."""
+    async with crowd(one, people, prefix) as (browsers, service):
+        sagas = [(browser.subject, f"{browser.subject}.{n}") for browser in browsers for n in range(5)]
+        done = asyncio.Event()
+
+        async def tell() -> None:
+            for start in range(0, events, 50):
+                await service.publish(*random.choices(sagas, k=min(50, events - start)))
+                await asyncio.sleep(0)
+            done.set()
+
+        async def cut() -> None:
+            while not done.is_set():
+                await asyncio.sleep(0.2)
+                for browser in random.sample(browsers, max(1, people // 50)):
+                    if browser.line is not None:
+                        browser.line.transport.abort()
+
+        async def freeze() -> None:
+            while not done.is_set():
+                frozen = [browser.line for browser in random.sample(browsers, max(1, people // 20))]
+                for line in frozen:
+                    if line is not None:
+                        line.transport.pause_reading()
+                await asyncio.sleep(random.uniform(0.5, 3))
+                for line in frozen:
+                    if line is not None and not line.transport.is_closing():
+                        line.transport.resume_reading()
+
+        async def destroy() -> None:
+            for _ in range(rounds):
+                await one.again(random.choice(one.ports))
+                await asyncio.sleep(0.5)
+                one.valkey.stop(signal.SIGTERM)
+                await asyncio.sleep(0.3)
+                one.valkey.start()
+                await asyncio.sleep(0.5)
+            for port in one.ports if rounds > 1 else one.ports[:1]:
+                await one.again(port, signal.SIGTERM)
+
+        async with asyncio.TaskGroup() as group:
+            for work in (tell, cut, freeze, destroy):
+                group.create_task(work())
+        for browser in browsers:
+            if browser.line is not None and not browser.line.transport.is_closing():
+                browser.line.transport.resume_reading()
+        await agreed(browsers, service, 60)
+        wrong = [line for browser in browsers for line in browser.wrong]
+        resets = sum(browser.resets for browser in browsers)
+        print(
+            f"{people} clients, {events} events, {sum(one.events for one in browsers)} told one by one, "
+            f"{sum(len(one.opened) for one in browsers)} connections, {resets} resets, {len(wrong)} wrong"
+        )
+        assert wrong == []
+
+
+async def test_a_short_chaos_leaves_everybody_with_the_truth(three: Fleet) -> None:
+    await chaos(three, 60, 3_000, 1, "short")
+
+
+@pytest.mark.slow
+async def test_a_long_chaos_leaves_everybody_with_the_truth(three: Fleet) -> None:
+    await chaos(three, 1_000, 100_000, 3, "long")
+
+
+async def test_the_cap_holds_exactly_when_all_come_at_once_on_three_gateways(three: Fleet) -> None:
+    browsers = [Browser("everywhere", [three.ports[number % 3]]) for number in range(200)]
+    following = [asyncio.create_task(one.run()) for one in browsers]
+    try:
+        async with asyncio.timeout(30):
+            while sum(one.live or one.byes == ["limit"] for one in browsers) < 200:
+                await asyncio.sleep(0.02)
+        # Whoever was sent away comes back after half a minute; until then nothing may change.
+        for _ in range(20):
+            assert sum(one.live and not one.byes for one in browsers) == 16
+            assert sum(one.byes == ["limit"] for one in browsers) == 184
+            await asyncio.sleep(0.05)
+    finally:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+
+
+async def test_no_stream_outlives_its_token(three: Fleet) -> None:
+    ends = int(time.time()) + 4
+    browsers = [
+        Browser(f"brief-{number}", [three.ports[number % 3]], token(f"brief-{number}", exp=ends))
+        for number in range(30)
+    ]
+    following = [asyncio.create_task(one.run()) for one in browsers]
+    try:
+        await all_live(browsers, 4)
+        late: list[float] = []
+        async with asyncio.timeout(10):
+            while len(late) < len(browsers):
+                # How much later than the last look the newly ended were told.
+                late += [time.time() - ends] * (sum(bool(one.byes) for one in browsers) - len(late))
+                await asyncio.sleep(0.01)
+        print(f"{ranked(late, 1):.2f} s after the token at most")
+        assert all(one.byes[0] == "expired" for one in browsers)
+        assert min(late) > -0.1 and max(late) < 1.0
+    finally:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+
+
+@pytest.mark.slow
+async def test_redis_away_for_half_a_minute_closes_nothing_and_all_agree_soon_after(three: Fleet) -> None:
+    async with crowd(three, 300, "away") as (browsers, service):
+        await service.publish(*((one.subject, f"{one.subject}.a") for one in browsers))
+        await agreed(browsers, service, 20)
+        opened = sum(len(one.opened) for one in browsers)
+        three.valkey.stop(signal.SIGTERM)
+        await asyncio.sleep(30)
+        three.valkey.start()
+        await service.publish(*((one.subject, f"{one.subject}.a") for one in browsers))
+        took = await agreed(browsers, service, 30)
+        print(f"{len(browsers)} streams agree {took:.2f} s after Redis is back")
+        assert sum(len(one.opened) for one in browsers) == opened
+        assert not any(one.byes or one.wrong or one.resets for one in browsers)
+        assert took < 5
+
+
+@pytest.mark.slow
+async def test_frozen_clients_cost_little_are_gone_soon_and_slow_nobody_down(tmp_path: Path) -> None:
+    with fleet(tmp_path, 1) as one:
+        async with crowd(one, 300, "ice") as (browsers, service):
+            frozen, others = browsers[:30], browsers[30:]
+
+            async def steady(seconds: float) -> float:
+                """p99 of the others, seconds."""
+                for other in others:
+                    other.took.clear()
+                end = time.monotonic() + seconds
+                while time.monotonic() < end:
+                    some = random.sample(others, 10)
+                    await service.publish(*((other.subject, f"{other.subject}.a") for other in some))
+                    await asyncio.sleep(0.1)
+                await agreed(others, service, 20)
+                return ranked([took for other in others for took in other.took], 0.99)
+
+            async def flood() -> None:
+                for _ in range(120):
+                    await service.publish(
+                        *((ice.subject, f"{ice.subject}.a") for ice in frozen), pad="x" * 8_000
+                    )
+                    await asyncio.sleep(0.02)
+
+            async def both() -> float:
+                flooding = asyncio.create_task(flood())
+                p99 = await steady(5)
+                await flooding
+                return p99
+
+            before = await both()
+            await agreed(browsers, service, 30)
+            held = memory(one)
+            for ice in frozen:
+                if ice.line is not None:
+                    ice.line.transport.pause_reading()
+            during = await both()
+            began = time.monotonic()
+            most = memory(one)
+            while await service.heard(frozen[0].subject):
+                most = max(most, memory(one))
+                assert time.monotonic() - began < 30
+                await asyncio.sleep(0.1)
+            gone = time.monotonic() - began
+            each = (most - held) / len(frozen)
+            for ice in frozen:
+                if ice.line is not None:
+                    ice.line.transport.abort()
+            await agreed(browsers, service, 30)
+            print(
+                f"p99 of the others {before * 1000:.0f} ms, with 10 % frozen {during * 1000:.0f} ms; a frozen one "
+                f"costs {each:.0f} kB and is gone {gone:.1f} s after its last event"
+            )
+            assert not [line for other in browsers for line in other.wrong]
+            assert each <= 256
+            assert gone <= 15
+
+
+STREAMS, WINDOW = 1_500, 15
+
+
+@pytest.mark.slow
+async def test_a_rolling_restart_is_no_herd_and_hardly_an_interruption(tmp_path: Path) -> None:
+    with fleet(tmp_path, 3, BFF_LIVE__DRAIN=str(WINDOW)) as one:
+        async with crowd(one, STREAMS, "roll") as (browsers, service):
+            peaks = []
+            for port in list(one.ports):
+                draining = [other for other in browsers if other.on == port]
+                began = time.monotonic()
+                again = asyncio.create_task(one.again(port, signal.SIGTERM))
+                while not again.done():
+                    some = random.sample(browsers, 20)
+                    await service.publish(*((other.subject, f"{other.subject}.a") for other in some))
+                    await asyncio.sleep(0.1)
+                await again
+                back = [at - began for other in draining for at in other.opened if at > began]
+                # Over two seconds: of thirty a second chance alone makes forty.
+                each = [sum(second <= at < second + 2 for at in back) / 2 for second in range(WINDOW + 5)]
+                peaks.append(max(each) / (len(draining) / WINDOW))
+            await agreed(browsers, service, 30)
+            gaps = [gap for other in browsers for gap in other.gaps]
+            print(
+                f"{STREAMS} streams, window {WINDOW} s: peak {max(peaks):.2f} × N/window, interruption p50 "
+                f"{ranked(gaps, 0.5):.2f} s p99 {ranked(gaps, 0.99):.2f} s, "
+                f"{sum(other.resets for other in browsers)} resets"
+            )
+            assert not [line for other in browsers for line in other.wrong]
+            assert max(peaks) <= 1.5
+            assert ranked(gaps, 0.99) <= 3
+
+
+def memory(one: Fleet) -> int:
+    """Resident kilobytes of the fleet's first."""
+    (program,) = one.programs.values()
+    lines = Path(f"/proc/{program.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
