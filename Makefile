@@ -31,7 +31,7 @@ test: check browser ## every test that takes no long time (needs Node for the cl
 
 test-slow: check browser ## the long tests too
 	@$(BIN)/python -m pytest -q
-	@cd web/client && npm test --silent
+	@cd web/client && INTERLEAVINGS=120000 npm test --silent
 
 check: $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the client's types
 	@$(BIN)/ruff format --check -q .

@@ -8,7 +8,7 @@ import { SCENARIOS } from './model.js';
 /** How many different interleavings are played; `make test-slow` plays more. */
 const WANTED = Number(process.env.INTERLEAVINGS ?? 6000);
 
-test(`in ${WANTED} different interleavings nothing flickers, doubles, is lost or hangs`, async () => {
+test(`in ${WANTED} different interleavings nothing flickers, doubles, is lost or hangs`, { timeout: 600_000 }, async () => {
   const worker = new Worker(new URL('./model-run.js', import.meta.url), { workerData: { wanted: WANTED } });
   const [{ played, runs, seconds }] = await once(worker, 'message');
   console.log(
