@@ -35,7 +35,7 @@ test: check browser $(PROVIDER_STAMP) ## every test that takes no long time (nee
 test-slow: check browser $(PROVIDER_STAMP) ## the long tests too
 	@.ci/brokers nats-server rabbitmq-server
 	@$(BIN)/python -m pytest -q
-	@cd web/client && npm test --silent
+	@cd web/client && INTERLEAVINGS=120000 npm test --silent
 
 check: $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the client's types
 	@$(BIN)/ruff format --check -q .

@@ -8,11 +8,15 @@ import { SCENARIOS } from './model.js';
 /** How many different interleavings are played; `make test-slow` plays more. */
 const WANTED = Number(process.env.INTERLEAVINGS ?? 6000);
 
-test(`in ${WANTED} different interleavings nothing flickers, doubles, is lost or hangs`, async () => {
-  const worker = new Worker(new URL('./model-run.js', import.meta.url), { workerData: { wanted: WANTED } });
-  const [{ played, runs, seconds }] = await once(worker, 'message');
-  console.log(
-    `${played} interleavings of ${SCENARIOS.length} scenarios, ${runs} runs, ${seconds.toFixed(1)} s`,
-  );
-  assert.equal(played, WANTED);
-});
+test(
+  `in ${WANTED} different interleavings nothing flickers, doubles, is lost or hangs`,
+  { timeout: 600_000 },
+  async () => {
+    const worker = new Worker(new URL('./model-run.js', import.meta.url), { workerData: { wanted: WANTED } });
+    const [{ played, runs, seconds }] = await once(worker, 'message');
+    console.log(
+      `${played} interleavings of ${SCENARIOS.length} scenarios, ${runs} runs, ${seconds.toFixed(1)} s`,
+    );
+    assert.equal(played, WANTED);
+  },
+);

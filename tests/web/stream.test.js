@@ -39,9 +39,9 @@ const snapshot = (cursor, sagas = []) => frame('snapshot', { cursor, sagas, valu
 const row = (version) => ({ id: 'o', type: 'order', status: 'RUNNING', version });
 
 async function until(condition, what) {
-  const deadline = Date.now() + 5000;
+  const deadline = performance.now() + 5000;
   while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`never: ${what}`);
+    if (performance.now() > deadline) throw new Error(`never: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
@@ -164,6 +164,38 @@ test('a 401 stops until started again', async () => {
   stream.start();
   await until(() => stream.state.get() === 'live', 'live');
   assert.deepEqual(states, ['connecting', 'stopped', 'connecting', 'live']);
+});
+
+test('a stream that has become another person’s is left at once, and nothing of it is told', async () => {
+  const of = (user, text) => (response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'bff-user': user });
+    response.end(text);
+  };
+  const { requests, url } = await serve(
+    of('a', snapshot('e-1')),
+    of('a', frame('saga', row(1), 'e-2')),
+    of('b', snapshot('f-1')),
+  );
+  const { stream, events } = join(url);
+  await until(() => stream.state.get() === 'stopped', 'stopped');
+  assert.equal(requests.length, 3);
+  assert.deepEqual(
+    events.map(({ id }) => id),
+    ['e-1', 'e-2'],
+  );
+});
+
+test('a clock that jumped ahead, as after a sleep, ends an attempt that only looks alive', async () => {
+  const { requests, url } = await serve(open(snapshot('e-1')), open());
+  const { events } = join(url, { heartbeat: 1 });
+  await until(() => events.length === 1, 'a snapshot');
+  const { now } = Date;
+  try {
+    Date.now = () => now() + 3_600_000;
+    await until(() => requests.length === 2, 'a second join, long before two and a half beats');
+  } finally {
+    Date.now = now;
+  }
 });
 
 test('errors, strange answers and refused connections are tried again, later and later, without end', async () => {

@@ -64,6 +64,7 @@ export function createHub({ post, source = createStream, fetch, seed }) {
       surroundings: around,
       cursor: store.cursor,
       onEvent(event) {
+        if (opened !== stream) return;
         const verdict = follow(event);
         if (verdict === 'applied' || verdict === 'ignored') tell(null, event);
       },

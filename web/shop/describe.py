@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 from bff import __version__
 from bff.edge import openapi
@@ -10,4 +11,4 @@ from bff.edge import openapi
 from .gateway import shop
 
 if __name__ == "__main__":
-    print(json.dumps(openapi.document(shop, __version__)))
+    sys.stdout.write(json.dumps(openapi.document(shop, __version__)))

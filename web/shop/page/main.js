@@ -1,5 +1,6 @@
 /** The page, put together. */
 import { startBell } from './bell.js';
+import { startFreshness } from './freshness.js';
 import { startHeader } from './header.js';
 import { client } from './live.js';
 import { follow, tellOfOrders } from './notices.js';
@@ -22,6 +23,7 @@ route(/^\/orders\/([\w.~-]+)$/, order);
 route(/./, lost);
 
 startHeader();
+startFreshness();
 startBell();
 tellOfOrders();
 

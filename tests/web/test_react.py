@@ -1,0 +1,77 @@
+"""The React adapter in a real browser before the real shop: what is drawn follows click, answer and stream."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.conftest import ROOT
+
+from .conftest import Person
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CLIENT = ROOT / "web/client"
+
+
+def bundle(out: Path) -> str:
+    """The example as a bundler makes it for a page."""
+    command = [CLIENT / "node_modules/.bin/esbuild", ROOT / "tests/web/example.jsx", f"--outfile={out}"]
+    command += ["--bundle", "--format=esm", "--jsx=automatic", "--log-level=error"]
+    command += ["--define:process.env.NODE_ENV='production'".replace("'", '"')]
+    command += [f"--alias:bff-client={CLIENT}/index.js", f"--alias:bff-client/react={CLIENT}/react.js"]
+    subprocess.run(command, check=True, env=os.environ | {"NODE_PATH": str(CLIENT / "node_modules")})
+    return out.read_text()
+
+
+async def start(page: Page, script: str, owner: str) -> None:
+    await page.add_script_tag(
+        type="module",
+        content=script.replace("export {", "window.example = {").replace("start\n}", "start: start\n}"),
+    )
+    await page.wait_for_function("window.example")
+    await page.evaluate(
+        "owner => { document.body.replaceChildren(); window.client = example.start(document.body, owner); }",
+        owner,
+    )
+
+
+async def test_a_screen_in_react_shows_the_order_at_once_and_then_the_truth(
+    person: Person, tmp_path: Path
+) -> None:
+    script = bundle(tmp_path / "example.js")
+    await person.sign_in("ada")
+    page = person.page
+    await page.goto(f"{person.shop.url}/assets/tsconfig.json")
+    await start(page, script, "ada")
+    await expect(page.locator("section")).to_have_attribute("data-connection", "live")
+    left = page.locator("output")
+    await expect(left).not_to_have_text("unknown")
+    before = int(await left.inner_text())
+    known = await page.locator("li").count()
+    await page.evaluate("document.querySelector('button').click()")
+    # In the very next frame, before any answer.
+    assert await page.evaluate("document.querySelectorAll('li').length") == known + 1
+    assert int(await left.inner_text()) == before - 1
+    row = page.locator("li").last
+    await expect(row).to_have_attribute("data-status", "COMPLETED", timeout=20_000)
+    assert await row.get_attribute("data-pending") is None
+    assert int(await left.inner_text()) == before - 1
+
+    # What concerns the screen alone lies over it, and a word of the stream in between is not lost under it.
+    await row.dispatch_event("click")
+    await expect(row).to_have_attribute("data-leaving", "true")
+    again = await page.locator("li").count()
+    await page.evaluate("document.querySelector('button').click()")
+    await expect(page.locator("li")).to_have_count(again + 1)
+    await expect(page.locator("li").last).to_have_attribute("data-status", "COMPLETED", timeout=20_000)
+    await page.evaluate("window.archived()")
+    await expect(page.locator("li[data-leaving]")).to_have_count(0)
+
+    renders = await page.evaluate("window.renders")
+    await page.evaluate("client.observe([])")
+    assert await page.evaluate("window.renders") == renders, "no news, no rendering"
