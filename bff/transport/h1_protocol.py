@@ -51,7 +51,6 @@ class Connection(asyncio.Protocol):
         self._pool: Pool | None = None
         self._max_body = max_body
         self._loop = asyncio.get_running_loop()
-        self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[Answer] | None = None
         self._used = False
@@ -62,7 +61,8 @@ class Connection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Open, and nothing is asked on it."""
-        return self._transport is not None and self._waiting is None
+        transport = self._transport
+        return transport is not None and self._waiting is None and not transport.is_closing()
 
     def ask(self, request: bytes, *, no_body: bool) -> asyncio.Future[Answer]:
         """Send it; only on a usable connection. no_body: the method is HEAD.
@@ -104,6 +104,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # a TCP transport both reads and writes
+        self._parser = HttpResponseParser(self)
         if self._closed:
             self.abort()
 

@@ -42,22 +42,20 @@ def written(request: Request, prefix: str, host: str) -> bytes:
         raise ValueError("the target is no escaped path and query")
     if not (method.isascii() and method.isalpha()):
         raise ValueError("the method is no token")
-    lines = [f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n"]
-    for name, value in request.headers.items():
-        if name not in _GOOD:
+    if not _GOOD.issuperset(request.headers):
+        for name in request.headers:
             _check(name)
-        lines.append(f"{name}: {value}\r\n")
+    lines = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
     if body is not None:
         lines.append(f"content-length: {len(body)}\r\n")
     elif method in _BODY_EXPECTED:
         lines.append("content-length: 0\r\n")
-        body = b""
-    ends = len(lines) + 1
-    text = "".join(lines)
+    ends = len(lines) + 3
+    text = f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n{''.join(lines)}\r\n"
     if text.count("\r") != ends or text.count("\n") != ends or "\0" in text:
         raise ValueError("a header's value has a line's end or a zero byte in it")
     head = text.encode("latin-1")
-    return b"%b\r\n%b" % (head, body) if body else head + b"\r\n"
+    return head + body if body else head
 
 
 def _check(name: str) -> None:

@@ -32,10 +32,11 @@ class H1Wire:
         if parts.scheme != "http" or not parts.hostname:
             raise ValueError("this wire is for http:// addresses")
         port = parts.port or 80
-        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode("ascii")
+        name = f"[{host}]" if ":" in host else host
         self._host = name if port == 80 else f"{name}:{port}"
         self._prefix = parts.path
-        self._dial = Dial(parts.hostname, port, at)
+        self._dial = Dial(host, port, at)
         self._limit = connections
         self._max_body = max_body
         # Those that are open, those being opened, and places promised to a caller that waits.
@@ -126,13 +127,7 @@ class H1Wire:
         """A usable connection comes back: to the caller that waits the longest, else it is idle."""
         if self._closed:
             connection.abort()
-        elif self._waiting:
-            waiting, _ = self._waiting.popitem(last=False)
-            if waiting.done():
-                self.give(connection)
-            else:
-                waiting.set_result(connection)
-        else:
+        elif not self._promise(connection):
             loop = asyncio.get_running_loop()
             connection.since = loop.time()
             self._idle[connection] = None
@@ -146,12 +141,17 @@ class H1Wire:
         self._leave()
 
     def _leave(self) -> None:
+        if not self._promise(None):
+            self._taken -= 1
+
+    def _promise(self, left: Connection | None) -> bool:
+        """To the caller that waits the longest; False: nobody waits."""
         while self._waiting:
             waiting, _ = self._waiting.popitem(last=False)
             if not waiting.done():
-                waiting.set_result(None)
-                return
-        self._taken -= 1
+                waiting.set_result(left)
+                return True
+        return False
 
     def _close_old(self) -> None:
         """One timer for the whole pool, set to when the oldest idle connection becomes too old."""
