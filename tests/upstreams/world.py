@@ -207,7 +207,7 @@ class World:
         self._launch(name, **settings)
         self.wait_ready(name)
 
-    def wait_ready(self, name: str, seconds: float = 20) -> None:
+    def wait_ready(self, name: str, seconds: float = 60) -> None:
         wait_for_port(self.ports[name], process=self.programs[name].process, seconds=seconds)
         eventually(lambda: self.http.get(f"{self.url(name)}/readyz").status_code == 200, seconds)
 
