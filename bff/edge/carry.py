@@ -42,21 +42,22 @@ class Finished:
 
 
 class Writes:
-    """Runs calls, and remembers whether a write may have reached a service."""
+    """Runs calls, and counts the writes that may have reached a service."""
 
     def __init__(self, runner: Runner) -> None:
-        self.reached = False
+        self.reached = 0
         self._runner = runner
 
     async def run(self, call: Call[Any], scope: calls.Scope) -> Any:
         """The decoded answer, or an UpstreamError."""
-        before = self.reached
-        self.reached = before or call.method != "GET"
+        if call.method == "GET":
+            return await self._runner.run(call, scope)
+        self.reached += 1
         try:
             return await self._runner.run(call, scope)
         except Rejected:
             # Not sent, or said by the service itself not to have been taken.
-            self.reached = before
+            self.reached -= 1
             raise
 
 
@@ -108,7 +109,7 @@ class Carrying:
             raise
         except BaseException:
             # A bug: nobody knows what it did on its way.
-            self._writes.reached = True
+            self._writes.reached += 1
             await self._give_up()
             raise
         if command.starts is not None and isinstance(result, SagaStatus):

@@ -7,6 +7,7 @@ Nothing here retries a command that may have been carried out: it takes at most 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -116,7 +117,7 @@ class RedisLink:
 
 def _dialler(url: str) -> Dialler:
     if url.startswith("redis+sentinel://"):
-        watched = watched_of(url)
-        return lambda watch: dial_master(watched, watch)
+        watched, turns = watched_of(url), itertools.count()
+        return lambda watch: dial_master(watched, watch, next(turns))
     address = address_of(url)
     return lambda watch: dial(address, watch)

@@ -14,8 +14,6 @@ import math
 import random
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from .wire import Dialler, Slot, StoreUnavailable, Wire, fail, pack
 
 log = logging.getLogger("bff.stores")
@@ -108,9 +106,10 @@ class Node:
             try:
                 async with asyncio.timeout(self.timeout):
                     wire = await self._dial(self)
-            except (RedisError, OSError, StoreUnavailable) as error:
+            except Exception as error:
+                # Whatever it is that answers there: this task is the only one that will ever try again.
                 failures += 1
-                self._refused(error or TimeoutError(f"no greeting within {self.timeout} s"))
+                self._refused(error)
                 await self._pause(failures)
                 continue
             if failures:
@@ -160,8 +159,8 @@ class Node:
                 async with asyncio.timeout(BEAT):
                     await self._ended.wait()
             if wire.alive and before == (wire.heard, self.ticks):
-                asked = self.submit(pack(("PING",)), None)
-                asked.add_done_callback(_seen)
+                with contextlib.suppress(StoreUnavailable):
+                    self.submit(pack(("PING",)), None).add_done_callback(_seen)
 
     def _tick(self, before: int) -> None:
         """Time passes only here: between two ticks the loop has listened."""

@@ -70,13 +70,15 @@ def watched_of(url: str) -> Watched:
     )
 
 
-async def dial_master(watched: Watched, watch: Watch) -> Wire:
-    """Open a connection to whom the first Sentinel that answers calls master, if it says so itself.
+async def dial_master(watched: Watched, watch: Watch, turn: int = 0) -> Wire:
+    """Open a connection to whom the first Sentinel that answers calls master, if it says so itself. turn: which one is
+    asked first; a silent one costs an attempt its time, so the next attempt begins with another.
 
     Raises OSError, RedisError. Bound it from outside.
     """
     error: Exception = NoMaster(f"no Sentinel knows a master called {watched.master}")
-    for sentinel in watched.sentinels:
+    turn %= len(watched.sentinels)
+    for sentinel in watched.sentinels[turn:] + watched.sentinels[:turn]:
         asked: list[Any] = []
         try:
             wire = await dial(sentinel, watch, asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -81,8 +82,12 @@ async def test_after_a_failover_the_link_is_the_new_masters(tmp_path: Path) -> N
     two = Valkey(folders[1], args=("--appendonly", "no", "--replicaof", "127.0.0.1", str(one.port))).start()
     guard = Sentinel.over(tmp_path / "guard", one)
     guard.start()
+    # The first of the two is silent: the kernel takes the connection, and nobody says anything.
+    silent = socket.create_server(("127.0.0.1", 0))
     try:
-        async with RedisLink(f"redis+sentinel://127.0.0.1:{guard.port}/shop", timeout=1) as link:
+        places = f"127.0.0.1:{silent.getsockname()[1]},127.0.0.1:{guard.port}"
+        async with RedisLink(f"redis+sentinel://{places}/shop", timeout=1) as link:
+            await again(link.ping)
             reader = link.dedicated(timeout=2)
             await link.call("SET", "k", "before")
             assert await reader.get("k") == b"before"
@@ -98,5 +103,6 @@ async def test_after_a_failover_the_link_is_the_new_masters(tmp_path: Path) -> N
             assert await again(lambda: reader.get("k")) == b"after"
             await reader.aclose()
     finally:
+        silent.close()
         for server in (guard, two, one):
             server.stop()
