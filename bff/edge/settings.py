@@ -90,9 +90,10 @@ class IdempotencySettings(_Section):
 
 class LiveSettings(_Section):
     """beat: seconds between beats; age: seconds a stream lives at most (ended at a random 80–100 % of it); queue:
-    events a slow stream may have waiting before it is told the latest status of each saga instead; history: events kept in a journal; keep: seconds an ended saga stays in
-    the snapshot; streams: open per principal, in all gateways together; values: topics one stream may ask for; stream_keys: where
-    services publish, `{p}` is the partition; partitions: how many of each."""
+    events a slow stream may have waiting before it is told the latest status of each saga instead; history: events
+    kept in a journal; keep: seconds an ended saga stays in the snapshot; streams: open per principal, in all gateways
+    together; values: topics one stream may ask for; stream_keys: where services publish, `{p}` is the partition;
+    partitions: how many of each; drain: seconds over which streams are ended before a gateway is."""
 
     beat: float = Field(15.0, ge=0.1, le=15)
     age: float = Field(600.0, ge=5, le=86400)
