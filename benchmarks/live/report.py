@@ -16,8 +16,8 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 _INTRO = """# Open streams and the events on them
 
 Events of about 330 bytes. Broadcast: one event to every stream, {deliveries:,} deliveries. Single user: one event to
-one stream each, {events:,} of them in batches of 100. Latencies: from publishing to the client, at {rate:,.0f}
-single-user events a second where the machine reaches it. Trust CPU figures and the ratios between rows of one run.
+one stream each, {events:,} of them in batches of 100. Latencies: from publishing to the client, at {rate:,.0f} events
+to single users a second, where the machine reaches that. Trust CPU figures and the ratios between rows of one run.
 """
 _COLUMNS = (
     "broadcast CPU µs/event",

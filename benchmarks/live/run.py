@@ -37,9 +37,9 @@ class Plan:
     seconds; rate: events a second for the latencies, over `seconds`."""
 
     streams: tuple[int, ...] = (2000, 10_000)
-    deliveries: int = 200_000
-    events: int = 20_000
-    idle: float = 20.0
+    deliveries: int = 100_000
+    events: int = 10_000
+    idle: float = 16.0
     rate: float = 5000.0
     seconds: float = 4.0
 

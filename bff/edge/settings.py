@@ -122,7 +122,8 @@ class LiveSettings(_Section):
     events a slow stream may have waiting before it is told the latest status of each saga instead; history: events kept
     in a journal; keep: seconds an ended saga stays in the snapshot; streams: open per principal, in all gateways
     together; values: topics one stream may ask for; stream_keys: where services publish, `{p}` is the partition;
-    partitions: how many of each; nats, rabbitmq: further buses with events."""
+    partitions: how many of each; drain: seconds over which
+    streams are ended before a gateway is; nats, rabbitmq: further buses with events."""
 
     beat: float = Field(15.0, ge=0.1, le=15)
     age: float = Field(600.0, ge=5, le=86400)

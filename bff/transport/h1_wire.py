@@ -18,6 +18,7 @@ from .h1_coding import decoded
 from .h1_dial import Dial
 from .h1_protocol import Connection
 from .h1_request import written
+from .headers import PASSED_ON
 from .wire import Answer, Request, WireBroken, WireTimeout
 
 
@@ -57,10 +58,11 @@ class H1Wire:
             answer = await waiting
         finally:
             connection.give_up(waiting)
-        coding = answer.headers.get("content-encoding")
-        if coding is not None and answer.body:
-            return Answer(answer.status, answer.headers, decoded(answer.body, coding, self._max_body))
-        return answer
+        coding, body = answer.headers.get("content-encoding"), answer.body
+        if coding is not None and body:
+            body = decoded(body, coding, self._max_body)
+        headers = {name: value for name, value in answer.headers.items() if name in PASSED_ON}
+        return Answer(answer.status, headers, body)
 
     def _idle_one(self) -> Connection | None:
         while self._idle:
