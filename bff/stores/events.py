@@ -5,7 +5,7 @@ Promises at least once: a position is saved after the effects of what lies befor
     bff:{ingest:<stream>}:position   string, the id of the last event dealt with; TTL 30 days from the last one
     bff:dead                         stream of events nobody could use: bus, stream, id, why, body; about 10,000; TTL 30
                                      days
-    bff:replayed                     stream of events of other buses that are tried again; about 10,000
+    bff:replayed                     stream of events of other buses that are tried again; about 10,000; TTL 30 days
 """
 
 from __future__ import annotations
@@ -159,6 +159,7 @@ class DeadLetters:
                 await client.xadd(event.stream, body)
             else:
                 await client.xadd(REPLAYED, body, maxlen=_DEAD_LENGTH, approximate=True)
+                await client.expire(REPLAYED, _TTL)
             await client.xdel(DEAD, id)
         return True
 

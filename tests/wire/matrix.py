@@ -100,7 +100,14 @@ def expected(gateway: Gateway, method: str, path: str, example: Example) -> Expe
     if path == "/bff/user":
         return signed_in(200, scope=False, role=False)
     # Open to all by their nature, or guarded by a signature or a code of their own.
-    own = {"/livez": 200, "/readyz": 200, "/openapi.json": 200, "/docs": 200, "/docs/problems": 200}
+    own = {
+        "/livez": 200,
+        "/readyz": 200,
+        "/openapi.json": 200,
+        "/asyncapi.json": 200,
+        "/docs": 200,
+        "/docs/problems": 200,
+    }
     own |= {"/docs/style.css": 200, "/bff/login": 303, "/bff/callback": 400, "/bff/backchannel-logout": 400}
     if path in ("/bff/changes/{source}", "/bff/events/{source}"):
         # A signature lets in, and nothing else; whoever wants to send may ask whether it is heard.

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 
-import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -53,7 +52,9 @@ class NatsJetStream:
         start = int(place) + 1 if place else 1
         try:
             async with asyncio.timeout(2 * PATIENCE):
-                self._client = client = await nats.connect(
+                # Known before it is connected, so that one that fails on the way is closed, too.
+                self._client = client = Client()
+                await client.connect(
                     self._url.split(","),
                     allow_reconnect=False,
                     connect_timeout=PATIENCE,
