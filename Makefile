@@ -26,10 +26,12 @@ down: ## end the containers and remove them with their data
 	@$(COMPOSE) --env-file $(SHOP_ENV) down --volumes --remove-orphans
 
 test: check browser ## every test that takes no long time (needs Node for the client's)
+	@.ci/brokers nats-server
 	@$(BIN)/python -m pytest -q -m "not slow"
 	@cd web/client && npm test --silent
 
 test-slow: check browser ## the long tests too
+	@.ci/brokers nats-server rabbitmq-server
 	@$(BIN)/python -m pytest -q
 	@cd web/client && npm test --silent
 

@@ -1,5 +1,6 @@
 """A request as a value: calls, parts, deadlines, the request's scope, errors. Pure: no web framework, no client."""
 
+from .alarm import Alarm, Limit
 from .call import LONGEST, Call, Method, tag_of
 from .deadline import Clock, Deadline
 from .errors import (
@@ -29,6 +30,7 @@ __all__ = [
     "ENDED",
     "LONGEST",
     "STATUSES",
+    "Alarm",
     "BffError",
     "Call",
     "CircuitOpen",
@@ -38,6 +40,7 @@ __all__ = [
     "Failed",
     "Invalid",
     "Ledger",
+    "Limit",
     "Method",
     "Missing",
     "NoScope",

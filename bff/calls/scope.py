@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .alarm import Alarm
 from .deadline import Deadline
 from .errors import NoScope
 from .principal import Principal
@@ -84,6 +85,7 @@ class Scope:
     """The request a Call runs in.
 
     correlation_id  a UUID
+    alarm           the request's one timer
     mutation        the client's Idempotency-Key inside a command, else None
     safe            False where a service does not honour the keys derived from `mutation`: nothing is sent twice
     lean            True while the gateway has too much to do: optional parts are left out without being asked for
@@ -95,6 +97,7 @@ class Scope:
     principal: Principal | None = None
     mutation: str | None = None
     ledger: Ledger = field(default_factory=Ledger)
+    alarm: Alarm = field(default_factory=Alarm)
     part: Note | None = None
     safe: bool = True
     lean: bool = False

@@ -31,6 +31,7 @@ async def _dead(settings: Settings, count: int) -> int:
                 body = (letter.event.body or b"").decode("utf-8", "replace")
                 line = {
                     "id": letter.id,
+                    "bus": letter.event.bus,
                     "stream": letter.event.stream,
                     "was": letter.event.id,
                     "why": letter.why,

@@ -17,7 +17,17 @@ from ..calls import Raw, Upstream
 
 VERBS = ("get", "post", "put", "patch", "delete")
 OPTIONS = ("fresh", "public", "keyed", "within", "tries", "tagged")
-Options = dict[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An option's arguments by position and by name, None where one is no constant; a text with holes is a template."""
+
+    given: tuple[Any, ...]
+    named: dict[str, Any]
+
+
+Options = dict[str, Written]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,7 @@ class Step:
     verb      ``GET`` …, empty where the method's text does not say
     optional  it stands inside `optional`
     within    seconds of each `optional(…, within=…)` around it, outermost first
-    options   option → its arguments as far as they are constants, the method's own and those written on the spot
+    options   option → its arguments, the method's own and those written on the spot
     """
 
     upstream: Upstream
@@ -43,10 +53,18 @@ class Step:
     def writes(self) -> bool:
         return self.verb not in ("", "GET")
 
-    def number(self, option: str) -> float | None:
-        """The option's first argument where it is a number."""
-        value = next(iter(self.options.get(option, ())), None)
+    def number(self, option: str, name: str | None = None) -> float | None:
+        """The option's first argument, or the one called `name`, where it is a number."""
+        written = self.options.get(option)
+        if written is None:
+            return None
+        value = written.named.get(name) if name else next(iter(written.given), None)
         return value if isinstance(value, int | float) else None
+
+    def words(self, option: str) -> list[str]:
+        """The option's arguments that are texts."""
+        written = self.options.get(option)
+        return [one for one in written.given if isinstance(one, str)] if written is not None else []
 
 
 def passes_whole(upstream: Upstream, method: str) -> bool:
@@ -84,7 +102,7 @@ def _steps(
             yield Step(upstream, called.attr, verb, optional, within, own | options)
             options = {}
         elif isinstance(called, ast.Attribute) and called.attr in OPTIONS:
-            options = {called.attr: _constants(node)} | options
+            options = {called.attr: _written(node)} | options
         elif isinstance(called, ast.Name) and called.id == "optional":
             optional = True
             seconds = [_constant(one.value) for one in node.keywords if one.arg == "within"]
@@ -105,15 +123,21 @@ def _declared(upstream: Upstream, name: str) -> tuple[str, Options]:
             if called.attr in VERBS and isinstance(called.value, ast.Name) and called.value.id == "self":
                 verb = called.attr.upper()
             elif called.attr in OPTIONS:
-                options[called.attr] = _constants(node)
+                options[called.attr] = _written(node)
     return verb, options
 
 
-def _constants(call: ast.Call) -> tuple[Any, ...]:
-    return tuple(_constant(one) for one in call.args)
+def _written(call: ast.Call) -> Written:
+    named = {one.arg: _constant(one.value) for one in call.keywords if one.arg is not None}
+    return Written(tuple(_constant(one) for one in call.args), named)
 
 
 def _constant(node: ast.AST) -> Any:
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            f"{{{ast.unparse(one.value)}}}" if isinstance(one, ast.FormattedValue) else str(_constant(one))
+            for one in node.values
+        )
     return node.value if isinstance(node, ast.Constant) else None
 
 

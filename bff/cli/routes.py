@@ -25,6 +25,8 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
         lines.append(_head("POST", command.path, "login", command.deadline, command.limit))
         if command.starts is not None:
             lines.append(f"        saga      {command.starts.name}")
+        if command.changes:
+            lines.append(f"        changes   {', '.join(command.changes)}")
         lines += _calls(command.function, command.deadline, known, derived=command.safe)
     for value in gateway.values.values():
         lines.append(f"VALUE {value.template:<42} {'public' if value.public else 'login'}")
@@ -55,14 +57,27 @@ def _calls(
             f"at most {min([deadline, *step.within]):g} s",
             _attempts(step, settings, derived=derived),
         ]
-        if (seconds := step.number("fresh")) is not None:
-            words.append(f"fresh {seconds:g} s")
+        words += _kept(step)
         if "public" in step.options:
             words.append("public")
         if passes_whole(step.upstream, step.name):
             words.append("RAW: passed on whole")
         lines.append("  ".join(words))
     return lines
+
+
+def _kept(step: Step) -> list[str]:
+    """How long an answer is served again, and what makes it void: `fresh 30 s, 60 s while a new one is fetched`."""
+    seconds = step.number("fresh")
+    if seconds is None:
+        return []
+    words = [f"fresh {seconds:g} s"]
+    if (while_fetched := step.number("fresh", "stale_while_revalidate")) is not None:
+        words.append(f"then {while_fetched:g} s while a new one is fetched")
+    if (if_error := step.number("fresh", "stale_if_error")) is not None:
+        words.append(f"{if_error:g} s instead of a failure")
+    tags = step.words("tagged")
+    return [", ".join(words), *([f"until {' or '.join(tags)} changes"] if tags else [])]
 
 
 def _attempts(step: Step, settings: UpstreamSettings, *, derived: bool) -> str:
@@ -84,4 +99,30 @@ def _policies(settings: UpstreamSettings) -> list[str]:
         f"bulkhead  {bulkhead.permits} at once, {bulkhead.queue} waiting at most {bulkhead.wait:g} s",
         f"retries   {retry.share:.0%} of the active calls, at least {retry.least}; "
         f"after up to {retry.base:g} s, doubling to {retry.cap:g} s",
+        *_places(settings),
     ]
+
+
+def _places(settings: UpstreamSettings) -> list[str]:
+    """How several addresses are chosen from, and when a second copy of a read is sent; nothing by default."""
+    balance, hedge = settings.balance, settings.hedge
+    lines = []
+    if balance.urls or balance.file is not None or balance.resolve:
+        lines.append(
+            f"balance   {balance.how} of {_where(settings)}; left out after {balance.failures} failures in a row, "
+            f"{balance.eject_for:g} to {balance.at_most:g} s, never more than half"
+        )
+    if hedge.on:
+        lines.append(
+            f"hedge     a second copy after the time in which {hedge.quantile:.0%} have answered, "
+            f"at least {hedge.least:g} s; within the retries"
+        )
+    return lines
+
+
+def _where(settings: UpstreamSettings) -> str:
+    balance = settings.balance
+    if balance.file is not None:
+        return f"the addresses in {balance.file}"
+    asked = f" (looked up every {balance.resolve:g} s)" if balance.resolve else ""
+    return ", ".join([settings.url + asked, *balance.urls])

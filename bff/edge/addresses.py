@@ -9,6 +9,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from .._version import __version__
 from . import docs, openapi
 from .commands import CommandRoute
+from .events import LIMIT as EVENTS_LIMIT
+from .events import ROUTE as EVENTS
+from .events import EventsRoute
 from .health import Health
 from .invalidate import ROUTE as CHANGES
 from .invalidate import ChangesRoute
@@ -77,6 +80,9 @@ def addresses(runtime: Runtime, sign_in: SignIn | None) -> list[BaseRoute]:
     if runtime.settings.webhooks:
         tell = Limited(runtime, CHANGES, ChangesRoute(runtime), None)
         routes.append(Route(CHANGES, tell, methods=["POST"]))
+    if runtime.settings.events:
+        take = Limited(runtime, EVENTS, EventsRoute(runtime), EVENTS_LIMIT)
+        routes.append(Route(EVENTS, take, methods=["POST", "OPTIONS"]))
     if gateway.page is not None:
         page = gateway.page
         routes += [Route(path, Html(page.file), methods=["GET"]) for path in page.paths]

@@ -77,15 +77,23 @@ class Lag:
 
 
 class Admission:
-    """app: everything else; public_url: see `Envelope`; observe: told what was shed."""
+    """app: everything else; public_url: see `Envelope`; files: what the addresses of the page's files begin with;
+    observe: told what was shed."""
 
     def __init__(
-        self, app: ASGIApp, settings: AdmissionSettings, public_url: str, observe: Observer = ignore
+        self,
+        app: ASGIApp,
+        settings: AdmissionSettings,
+        public_url: str,
+        files: tuple[str, ...] = (),
+        observe: Observer = ignore,
     ) -> None:
         self.in_flight = 0
-        self.lag = Lag(lambda lag: self._policy.looked(self.in_flight, lag))
+        self.lag = Lag(lambda lag: self._policy.looked(self.in_flight, lag, time.monotonic()))
         self._app = app
-        self._policy = policies.Admission(AdmissionRule(settings.in_flight, settings.lag, settings.lean))
+        self._files = files
+        rule = AdmissionRule(settings.in_flight, settings.lag, settings.standing, settings.lean)
+        self._policy = policies.Admission(rule)
         self._observe = observe
         self._said = -QUIET
         self._refused = 0
@@ -108,8 +116,7 @@ class Admission:
         if path in EXEMPT:
             await self._app(scope, receive, send)
             return
-        lag = self.lag.now()
-        entry = self._policy.decide(0 if path == STREAM else self.in_flight, lag)
+        entry, lag = self._decide(path)
         if entry == "refused":
             self._noted(lag)
             await self._refuse(scope, send)
@@ -134,13 +141,20 @@ class Admission:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path in EXEMPT:
             return None
-        lag = self.lag.now()
-        if self._policy.decide(0 if path == STREAM else self.in_flight, lag) != "refused":
+        entry, lag = self._decide(path)
+        if entry != "refused":
             return None
         self._noted(lag)
         correlation, body = self._answer(scope)
         end = b"x-correlation-id: " + correlation + b"\r\n\r\n"
         return self._head + end + (b"" if scope["method"] == "HEAD" else body)
+
+    def _decide(self, path: str) -> tuple[policies.Entry, float]:
+        lag = self.lag.now()
+        in_flight = 0 if path == STREAM else self.in_flight
+        if self._files and path.startswith(self._files):
+            return self._policy.decide_any(in_flight), lag
+        return self._policy.decide(in_flight, lag, time.monotonic()), lag
 
     async def _refuse(self, scope: Scope, send: Send) -> None:
         correlation, body = self._answer(scope)

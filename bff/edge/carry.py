@@ -125,9 +125,8 @@ class Carrying:
     async def _run(self, arguments: dict[str, Any]) -> Any:
         request = self._request
         try:
-            with calls.opened(request):
-                async with asyncio.timeout(request.deadline.left() + GRACE):
-                    return await self._command.function(**arguments)
+            with calls.opened(request), request.alarm.limit(request.deadline.left() + GRACE):
+                return await self._command.function(**arguments)
         finally:
             # Before anybody hears of it, and whatever came of it: a failure may have changed something, too.
             if request.principal is not None:

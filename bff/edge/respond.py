@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -11,6 +13,7 @@ from starlette.types import Send
 from ..calls import Ledger, Splices
 
 MAX_TIMINGS = 50
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @lru_cache(maxsize=1024)
@@ -57,3 +60,11 @@ async def send_json(
     pairs += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": b"" if head else body, "more_body": False})
+
+
+async def send_empty(send: Send, headers: Mapping[str, str] = NOTHING) -> None:
+    """204, kept by nobody."""
+    pairs = [(b"cache-control", b"no-store")]
+    pairs += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": 204, "headers": pairs})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -19,10 +19,10 @@ from .. import calls
 from .._version import __version__
 from ..calls import Call, Deadline, Principal, SagaStatus
 from ..live.hub import Hub
-from ..live.ingest.events import Registry
-from ..live.ingest.redis_streams import Ingester, stream_names
+from ..live.ingest import Intake, Registry
 from ..live.topics import ValueTopic
 from ..stores.claims import Claims
+from ..stores.events import DeadLetters
 from ..stores.journal import Journal
 from ..stores.link import RedisLink, StoreUnavailable
 from ..stores.rates import RateStore
@@ -38,6 +38,7 @@ from .access.provider import Provider
 from .access.session import Sessions
 from .addresses import addresses, inside
 from .admission import Admission
+from .buses import ingesters
 from .declared import ValueType
 from .envelope import Envelope
 from .lanes import lane
@@ -102,17 +103,17 @@ class Runtime:
             keep=live.keep,
             ended=self._forget,
         )
-        self.ingester = Ingester(
-            self.link,
+        self.intake = Intake(
             self.journal,
             self.values,
             Registry(
                 sagas={saga.name: saga.model for saga in gateway.sagas.values()},
                 values={value.kind: value.model for value in gateway.values.values()},
             ),
-            stream_names(live.stream_keys, live.partitions),
+            DeadLetters(self.link),
             changed=self.reads.changes.changed,
         )
+        self.ingesters = ingesters(settings, self.link, self.intake)
         self.limits = Limits(settings.limits, RateStore(self.link))
         self._fetch = Fetcher()
         self._verifier = TokenVerifier(settings.issuers, self._fetch)
@@ -121,7 +122,9 @@ class Runtime:
         inner = Envelope(
             Routes(addresses(self, self._sign_in), self), tracer, settings.public_url, self.metrics.answered
         )
-        self.admission = Admission(inner, settings.admission, settings.public_url, observe)
+        page = gateway.page
+        files = tuple(f"{prefix}/" for prefix in page.folders) if page is not None else ()
+        self.admission = Admission(inner, settings.admission, settings.public_url, files, observe)
         self.app: ASGIApp = self.admission
         self.metrics.watch(self.chain.lanes, self.admission, self.hub)
         self.admin: ASGIApp = Envelope(Routes(inside(self), self), tracer, settings.public_url)
@@ -201,7 +204,8 @@ class Runtime:
     @property
     def dead(self) -> list[str]:
         """What a bug has ended: streams would hang for ever, so the process is to be replaced."""
-        return [name for name in ("hub", "ingester") if not getattr(self, name).alive]
+        ended = [f"ingester of {one.name}" for one in self.ingesters if not one.alive]
+        return ended if self.hub.alive else ["hub", *ended]
 
     # ---- life ------------------------------------------------------------------------------------------------
 
@@ -213,7 +217,8 @@ class Runtime:
             await self.link.ping()
         await self.reads.changes.start()
         await self.hub.start()
-        await self.ingester.start()
+        for ingester in self.ingesters:
+            await ingester.start()
 
     async def drain(self) -> None:
         """Become unready and end every stream at a random moment of the drain window."""
@@ -227,7 +232,7 @@ class Runtime:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=FINISH)
         closing: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
-            self.ingester.stop,
+            *(one.stop for one in self.ingesters),
             self.reads.changes.stop,
             self.hub.stop,
             *([self._sessions.close] if self._sessions else []),

@@ -52,9 +52,8 @@ class Screen:
         )
         leaving = Leaving(scope)
         try:
-            with calls.opened(request):
-                async with asyncio.timeout(deadline.left() + GRACE):
-                    result = await view.function(**arguments)
+            with calls.opened(request), request.alarm.limit(deadline.left() + GRACE):
+                result = await view.function(**arguments)
         except asyncio.CancelledError:
             if leaving.left:
                 raise ClientDisconnect from None

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from ..calls import DeclarationError
 from .settings_cache import CacheSettings, WebhookSettings
+from .settings_events import NatsSettings, RabbitMqSettings, SignedSettings
 from .settings_upstream import ExactUrl, UpstreamSettings, Url
 
 PREFIX = "BFF_"
@@ -110,7 +111,8 @@ class LiveSettings(_Section):
     """beat: seconds between beats; age: seconds a stream lives at most (ended at a random 80–100 % of it); queue:
     events a slow stream may have waiting; history: events kept in a journal; keep: seconds an ended saga stays in
     the snapshot; streams: open per principal and process; values: topics one stream may ask for; stream_keys: where
-    services publish, `{p}` is the partition; partitions: how many of each."""
+    services publish, `{p}` is the partition; partitions: how many of each;
+    nats, rabbitmq: further buses with events."""
 
     beat: float = Field(15.0, ge=0.1, le=15)
     age: float = Field(600.0, ge=5, le=86400)
@@ -122,21 +124,24 @@ class LiveSettings(_Section):
     stream_keys: tuple[str, ...] = ()
     partitions: int = Field(16, ge=1, le=256)
     drain: float = Field(5.0, ge=0, le=300)
+    nats: NatsSettings | None = None
+    rabbitmq: RabbitMqSettings | None = None
 
 
 class AdmissionSettings(_Section):
     """What is refused at the door, health pages and open streams apart.
 
     in_flight    requests at once
-    lag          seconds the event loop may be late; default 0.5, which only a standing overload reaches: a burst of a
-                 page's files held the loop for 30–60 ms on a busy two-core machine, and a script that is refused leaves
-                 the page blank. A gateway that serves screens alone keeps its promises at twice its load with 0.025
-    lean         share of either from which screens are answered without their optional parts
+    lag          seconds the event loop may be late; the page's files are let in all the same: a script that is refused
+                 leaves the page blank
+    standing     seconds for which it may be later than that: one late turn is no overload
+    lean         share of each from which screens are answered without their optional parts
     retry_after  seconds told to those refused
     """
 
     in_flight: int = Field(1000, ge=1, le=1_000_000)
-    lag: float = Field(0.5, gt=0, le=10)
+    lag: float = Field(0.025, gt=0, le=10)
+    standing: float = Field(0.25, ge=0, le=10)
     lean: float = Field(0.6, gt=0, le=1)
     retry_after: float = Field(1.0, ge=0, le=300)
 
@@ -151,7 +156,8 @@ class TelemetrySettings(_Section):
 
 
 class Settings(_Section):
-    """Everything a gateway needs from outside. public_url: how browsers reach it; max_body: bytes of a request."""
+    """Everything a gateway needs from outside. public_url: how browsers reach it; max_body: bytes of a request;
+    events: who may send CloudEvents to `/bff/events/<name>`."""
 
     public_url: Url = "http://localhost:8000"
     host: str = "127.0.0.1"
@@ -170,6 +176,7 @@ class Settings(_Section):
     telemetry: TelemetrySettings = TelemetrySettings()
     cache: CacheSettings = CacheSettings()
     webhooks: dict[str, WebhookSettings] = Field(default_factory=dict)
+    events: dict[str, SignedSettings] = Field(default_factory=dict)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from typing import Annotated
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
-
-_PREFIX = "whsec_"
+from .settings_events import SignedSettings
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _secret(value: SecretStr) -> SecretStr:
-    key_of(value.get_secret_value())
-    return value
-
-
-def key_of(secret: str) -> bytes:
-    """The key a webhook's secret stands for. Raises ValueError when what follows `whsec_` is not Base64."""
-    if not secret.startswith(_PREFIX):
-        return secret.encode()
-    try:
-        return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
-    except binascii.Error:
-        raise ValueError("what follows whsec_ is not Base64") from None
 
 
 class CacheSettings(_Section):
@@ -49,16 +30,13 @@ class CacheSettings(_Section):
     followers: int = Field(1_000, ge=0, le=100_000)
 
 
-class WebhookSettings(_Section):
-    """A source, such as a headless CMS, that tells at `/bff/changes/<its name>` what has changed.
+class WebhookSettings(SignedSettings):
+    """A source, such as a headless CMS, that tells at `/bff/changes/<its name>` what has changed. A message is taken
+    once within its window.
 
-    secret   shared with it, at least 24 characters; one that begins with `whsec_` is Base64 after that
     tag      where in its JSON body the tag is, steps parted by dots: Strapi says `model`
     subject  where the changed one's own name is, which gives a second tag `<tag>/<subject>`; None: nowhere
-    window   seconds a message's time may differ from ours; it is taken once within them
     """
 
-    secret: Annotated[SecretStr, AfterValidator(_secret)] = Field(min_length=24)
     tag: str = Field("model", min_length=1)
     subject: str | None = "entry.documentId"
-    window: float = Field(300.0, ge=1, le=3600)

@@ -91,6 +91,10 @@ def provider(service: str, settings: TelemetrySettings) -> TracerProvider:
     return made
 
 
+# Made once: `json.dumps` with options of its own makes an encoder for every line.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line: at, level, logger, message, both ids, and what was given as `extra={"fields": {…}}`."""
 
@@ -110,7 +114,7 @@ class JsonLines(logging.Formatter):
             line.update(fields)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _ENCODER.encode(line)
 
 
 def log_to_stderr(level: str) -> None:

@@ -2,9 +2,13 @@
 
 A saturated event loop makes every answer late, and a deadline inside a handler cannot help: it starts too late itself
 (measured: with a budget of 100 ms on a saturated process 98 % of the answers came too late and only 0.2 % were 504). So
-requests are refused at the door when too many are in flight or when the loop lags; some way before that screens are
-told to leave their optional parts out. How many are too many is found out: a late loop lowers the number to a part of
-what was in flight, and a loop in time lets it grow back.
+requests are refused at the door when too many are in flight, or when the loop is late and stays so; some way before
+that screens are told to leave their optional parts out.
+
+One late turn is no overload: a burst of a page's files holds a loop for 30–60 ms and is over. What counts is a standing
+delay, as in CoDel (RFC 8289): late at every look for a while. Once there was one, the next is believed at once, until
+the loop has been in time for a while. How many requests are too many is found out: a standing delay lowers the number
+to a part of what was in flight, and a loop in time lets it grow back.
 """
 
 from __future__ import annotations
@@ -20,12 +24,14 @@ class AdmissionRule:
     """The thresholds.
 
     in_flight  requests at once; default 1000
-    lag        seconds the event loop may be late before requests are refused; default 0.5
-    lean       share of either threshold from which screens go without their optional parts; default 0.6
+    lag        seconds the event loop may be late; default 0.025
+    standing   seconds for which it may be later than that before requests are refused; default 0.25
+    lean       share of each threshold from which screens go without their optional parts; default 0.6
     """
 
     in_flight: int = 1000
-    lag: float = 0.5
+    lag: float = 0.025
+    standing: float = 0.25
     lean: float = 0.6
 
 
@@ -34,31 +40,59 @@ class AdmissionRule:
 BACK = 0.8
 ON = 1.05
 LEAST = 8
+# Seconds after a standing delay in which a late loop is taken for the next one at once.
+WARY = 1.0
 
 
 class Admission:
     """The decision, and how many requests the machine was found to bear at once: additive growth would take minutes to
-    forget one bad moment, so that it shrinks and grows by shares."""
+    forget one bad moment, so that it shrinks and grows by shares. `now` is in monotonic seconds everywhere."""
 
-    __slots__ = ("limit", "rule")
+    __slots__ = ("_since", "_wary", "limit", "rule")
 
     def __init__(self, rule: AdmissionRule) -> None:
         self.rule = rule
         self.limit = float(rule.in_flight)
+        self._since: float | None = None
+        self._wary = float("-inf")
 
-    def decide(self, in_flight: int, lag: float) -> Entry:
-        """in_flight: requests going on now, without this one; lag: seconds the loop is late now."""
-        rule = self.rule
-        if in_flight >= self.limit or lag >= rule.lag:
+    def decide_any(self, in_flight: int) -> Entry:
+        """For what may be late. in_flight: requests going on now, without this one."""
+        if in_flight >= self.limit:
             return "refused"
-        if in_flight >= rule.lean * self.limit or lag >= rule.lean * rule.lag:
-            return "lean"
-        return "in"
+        return "lean" if in_flight >= self.rule.lean * self.limit else "in"
 
-    def looked(self, in_flight: int, lag: float) -> None:
+    def decide(self, in_flight: int, lag: float, now: float) -> Entry:
+        """As `decide_any`, and by how late the loop is. lag: seconds it is now."""
+        rule = self.rule
+        entry = self.decide_any(in_flight)
+        if entry == "refused":
+            return entry
+        if lag < rule.lean * rule.lag:
+            self._since = None
+        else:
+            stood = now - self._late_since(lag, now)
+            standing = 0.0 if now < self._wary else rule.standing
+            if lag >= rule.lag and stood >= standing:
+                return "refused"
+            if stood >= rule.lean * standing:
+                return "lean"
+        return entry
+
+    def looked(self, in_flight: int, lag: float, now: float) -> None:
         """To be told every so often how late the loop was."""
-        most = self.rule.in_flight
-        if lag >= self.rule.lag:
-            self.limit = min(most, max(LEAST, BACK * min(self.limit, in_flight)))
-        elif self.limit < most:
-            self.limit = min(most, ON * self.limit)
+        rule = self.rule
+        if lag < rule.lean * rule.lag:
+            self._since = None
+        else:
+            self._since = self._late_since(lag, now)
+            if lag >= rule.lag and (now < self._wary or now - self._since >= rule.standing):
+                self._wary = now + WARY
+                self.limit = min(rule.in_flight, max(LEAST, BACK * min(self.limit, in_flight)))
+                return
+        if lag < rule.lag and self.limit < rule.in_flight:
+            self.limit = min(rule.in_flight, ON * self.limit)
+
+    def _late_since(self, lag: float, now: float) -> float:
+        # A loop that is late by so much now has been so at least for that long.
+        return now - lag if self._since is None else min(self._since, now - lag)

@@ -1,9 +1,11 @@
-"""Redis Streams as an event bus: read in order from a remembered position, set aside what cannot be used.
+"""How far every bus has been read, Redis Streams as one such bus, and what had to be set aside.
 
 Promises at least once: a position is saved after the effects of what lies before it. Keys:
 
     bff:{ingest:<stream>}:position   string, the id of the last event dealt with; TTL 30 days from the last one
-    bff:dead                         stream of events nobody could use: stream, id, why, body; about 10,000; TTL 30 days
+    bff:dead                         stream of events nobody could use: bus, stream, id, why, body; about 10,000; TTL 30
+                                     days
+    bff:replayed                     stream of events of other buses that are tried again; about 10,000
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from redis.asyncio import Redis
 from .link import RedisLink, reaching
 
 DEAD = "bff:dead"
+# Where an event is put back that came by a bus one cannot write to from here: every gateway that reads events reads it.
+REPLAYED = "bff:replayed"
 _DEAD_LENGTH = 10_000
 _TTL = 30 * 86_400
 _FIELD = b"event"
@@ -28,15 +32,37 @@ _POLL = 0.05  # seconds
 
 @dataclass(frozen=True, slots=True)
 class BusEvent:
-    """stream, id: where it stood; body: its bytes, None when the entry has no field `event`."""
+    """stream, id: where it stood; body: its bytes, None when the entry has no field `event`; bus: what carried it."""
 
     stream: str
     id: str
     body: bytes | None
+    bus: str = "redis"
 
 
-class EventBus:
-    """A reader of some streams. Every method raises StoreUnavailable when Redis is away. Close it."""
+class Positions:
+    """How far streams were read. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    async def of(self, streams: Sequence[str]) -> dict[str, str | None]:
+        """The id of the last event dealt with, None for a stream never read."""
+        with reaching("event positions"):
+            async with self._link.client.pipeline(transaction=False) as pipe:
+                for stream in streams:
+                    pipe.get(_position_key(stream))
+                found = await pipe.execute()
+        return {stream: id.decode() if id else None for stream, id in zip(streams, found, strict=True)}
+
+    async def save(self, stream: str, id: str) -> None:
+        """Everything up to and including this event has been dealt with."""
+        with reaching("saving a position"):
+            await self._link.client.set(_position_key(stream), id, ex=_TTL)
+
+
+class StreamReader:
+    """A reader of some Redis Streams. Raises StoreUnavailable when Redis is away. Close it."""
 
     def __init__(self, link: RedisLink, *, block: float = 1.0) -> None:
         """block: seconds a read waits for something to come."""
@@ -44,15 +70,6 @@ class EventBus:
         self._block_ms = math.ceil(block * 1000)
         # A connection of its own, whose timeout leaves room for the wait.
         self._reader: Redis = link.dedicated(timeout=block + 2.0)
-
-    async def positions(self, streams: Sequence[str]) -> dict[str, str]:
-        """Where to go on from; a stream never read begins at its start."""
-        with reaching("event positions"):
-            async with self._link.client.pipeline(transaction=False) as pipe:
-                for stream in streams:
-                    pipe.get(_position_key(stream))
-                found = await pipe.execute()
-        return {stream: id.decode() if id else "0-0" for stream, id in zip(streams, found, strict=True)}
 
     async def read(self, positions: Mapping[str, str], *, count: int) -> dict[str, list[BusEvent]]:
         """At most `count` events of each stream after its position; empty when none came within the wait."""
@@ -82,25 +99,6 @@ class EventBus:
                     return found
                 await asyncio.sleep(_POLL)
 
-    async def save(self, stream: str, id: str) -> None:
-        """Everything up to and including this event has been dealt with."""
-        with reaching("saving a position"):
-            await self._link.client.set(_position_key(stream), id, ex=_TTL)
-
-    async def bury(self, event: BusEvent, why: str) -> None:
-        """Set an event aside for a person to look at. At most 64 KB of its body is kept."""
-        fields: Any = {
-            "stream": event.stream,
-            "id": event.id,
-            "why": why[:500],
-            "body": (event.body or b"")[:65_536],
-        }
-        with reaching("dead letter"):
-            async with self._link.client.pipeline(transaction=True) as pipe:
-                pipe.xadd(DEAD, fields, maxlen=_DEAD_LENGTH, approximate=True)
-                pipe.expire(DEAD, _TTL)
-                await pipe.execute()
-
     async def close(self) -> None:
         await self._reader.aclose()
 
@@ -120,6 +118,21 @@ class DeadLetters:
     def __init__(self, link: RedisLink) -> None:
         self._link = link
 
+    async def bury(self, event: BusEvent, why: str) -> None:
+        """Set an event aside for a person to look at. At most 64 KB of its body is kept."""
+        fields: Any = {
+            "bus": event.bus,
+            "stream": event.stream,
+            "id": event.id,
+            "why": why[:500],
+            "body": (event.body or b"")[:65_536],
+        }
+        with reaching("dead letter"):
+            async with self._link.client.pipeline(transaction=True) as pipe:
+                pipe.xadd(DEAD, fields, maxlen=_DEAD_LENGTH, approximate=True)
+                pipe.expire(DEAD, _TTL)
+                await pipe.execute()
+
     async def listed(self, count: int, *, after: str = "-") -> list[DeadLetter]:
         """At most `count`, beginning behind `after` (an id, or "-" for the oldest)."""
         with reaching("dead letters"):
@@ -128,9 +141,10 @@ class DeadLetters:
         return [_dead(id, fields) for id, fields in rows]
 
     async def replay(self, id: str) -> bool:
-        """Put one back at the end of its stream; False when there is none of that id.
+        """Put one back at the end of its stream, of `bff:replayed` when it came by another bus; False when there is
+        none of that id.
 
-        Its stream comes first, its place here is cleared after: a crash between repeats the event, which the journal
+        The stream comes first, its place here is cleared after: a crash between repeats the event, which the journal
         drops.
         """
         with reaching("replaying a dead letter"):
@@ -139,13 +153,19 @@ class DeadLetters:
             if not rows:
                 return False
             letter = _dead(*rows[0])
-            await client.xadd(letter.event.stream, {_FIELD: letter.event.body or b""})
+            event = letter.event
+            body = {_FIELD: event.body or b""}
+            if event.bus == "redis":
+                await client.xadd(event.stream, body)
+            else:
+                await client.xadd(REPLAYED, body, maxlen=_DEAD_LENGTH, approximate=True)
             await client.xdel(DEAD, id)
         return True
 
 
 def _dead(id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
-    event = BusEvent(fields[b"stream"].decode(), fields[b"id"].decode(), fields[b"body"])
+    bus = fields.get(b"bus", b"redis").decode()
+    event = BusEvent(fields[b"stream"].decode(), fields[b"id"].decode(), fields[b"body"], bus)
     return DeadLetter(id.decode(), event, fields[b"why"].decode())
 
 

@@ -6,7 +6,6 @@ breaker is told exactly once. An upstream is blamed for what it did, never for a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -85,7 +84,7 @@ class Attempts:
         began = clock()
         place.pending += 1
         try:
-            async with asyncio.timeout(seconds):
+            with scope.alarm.limit(seconds):
                 answer = await self._send(walk, place.wire, seconds)
             outcome, side = _word(answer.status), "origin"
             return answer
@@ -127,7 +126,7 @@ class Attempts:
         try:
             if queued:
                 seconds = min(lane.permits.bulkhead.rule.wait, scope.deadline.left())
-                let_in = await lane.permits.wait(seconds)
+                let_in = await lane.permits.wait(scope.alarm.limit(seconds))
         finally:
             if not let_in:
                 breaker.abandoned(era)

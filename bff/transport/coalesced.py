@@ -102,7 +102,7 @@ class Coalesced:
     ) -> Answer | UpstreamError | None:
         """The outcome, or None when the leader left and it is up to us."""
         try:
-            async with asyncio.timeout(scope.deadline.left()):
+            with scope.alarm.limit(scope.deadline.left()):
                 return await me
         except TimeoutError:
             self._hand_over(flight, me)

@@ -67,7 +67,7 @@ class _Race:
         self._observe = observe
         self._first: Place | None = None
         self._second: asyncio.Task[Answer] | None = None
-        self._cut = asyncio.timeout(None)
+        self._cut = walk.scope.alarm.limit(None)
         self._running = True
 
     async def run(self, place: Place, breaker: Breaker, after: float) -> Answer:
@@ -77,11 +77,11 @@ class _Race:
         won = False
         try:
             try:
-                async with self._cut:
+                with self._cut:
                     answer = await self._attempts.make(self._walk, place, breaker)
             except TimeoutError:
                 # Only the cut raises it, and only a good second answer makes the cut.
-                if self._second is None or not self._cut.expired():
+                if self._second is None or not self._cut.was_cut:
                     raise
                 won = True
                 return self._second.result()
@@ -126,7 +126,7 @@ class _Race:
     def _done(self, second: asyncio.Task[Answer]) -> None:
         self._walk.lane.budget.give()
         if not second.cancelled() and second.exception() is None and self._running and _good(second.result()):
-            self._cut.reschedule(asyncio.get_running_loop().time())
+            self._cut.cut()
 
     async def _better(self) -> Answer | None:
         """What the second copy answers, when that is better than what the first one came to."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from ..calls import Limit
 from ..policies.bulkhead import Bulkhead, BulkheadRule
 
 
@@ -20,12 +21,12 @@ class Permits:
         self.bulkhead = Bulkhead(rule)
         self._queue: deque[asyncio.Future[None]] = deque()
 
-    async def wait(self, seconds: float) -> bool:
-        """To be called when `bulkhead.enter()` said ``wait``: True with a permit, False after this many seconds."""
+    async def wait(self, limit: Limit) -> bool:
+        """To be called when `bulkhead.enter()` said ``wait``: True with a permit, False when the limit is reached."""
         mine = asyncio.get_running_loop().create_future()
         self._queue.append(mine)
         try:
-            async with asyncio.timeout(seconds):
+            with limit:
                 await mine
         except BaseException as error:
             if mine.done() and not mine.cancelled():

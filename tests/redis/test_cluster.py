@@ -17,7 +17,7 @@ from bff.calls import SagaStatus
 from bff.policies.rate import Bucket, Quota
 from bff.stores.claims import Claims, Limited, New, Replay, StoredAnswer, Ticket
 from bff.stores.cluster import key_of, places_of, slot_of
-from bff.stores.events import EventBus
+from bff.stores.events import StreamReader
 from bff.stores.journal import Entry, Journal, owner_tag
 from bff.stores.link import RedisLink, StoreUnavailable
 from bff.stores.rates import RateStore
@@ -181,7 +181,7 @@ async def test_the_stores_work_as_on_one_node(nodes: list[Valkey]) -> None:
         for number in range(20):
             assert await values.put(f"stock/{number}", 1, number, "now")
         assert len(await values.get([f"stock/{number}" for number in range(20)])) == 20
-        bus = EventBus(link, block=0.2)
+        bus = StreamReader(link, block=0.2)
         streams = {f"events:orders:{number}": "0-0" for number in range(16)}
         assert await bus.read(streams, count=5) == {}
         for stream, number in itertools.product(streams, range(3)):

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 
 from bff.calls import SagaStatus
-from bff.live import Ingester, Registry
+from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
+from bff.stores.events import DeadLetters
 from bff.stores.journal import Journal
 from bff.stores.link import RedisLink
 from bff.stores.values import Values
@@ -58,10 +59,8 @@ def bff(redis_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 async def ingest(link: RedisLink, model: type[SagaStatus], saga: str) -> None:
     """Run an ingester with this model until the journal knows the saga."""
     journal = Journal(link)
-    async with (
-        asyncio.timeout(10),
-        Ingester(link, journal, Values(link), Registry({"order": model}, {}), [STREAM], block=0.1),
-    ):
+    intake = Intake(journal, Values(link), Registry({"order": model}, {}), DeadLetters(link))
+    async with asyncio.timeout(10), Ingester(link, intake, RedisStreams(link, [STREAM], block=0.1)):
         while await journal.saga(OWNER, "order", saga) is None:
             await asyncio.sleep(0.02)
 

@@ -1,34 +1,34 @@
 from typing import Any
 
-from bff.stores.events import DEAD, BusEvent, EventBus
+from bff.stores.events import DEAD, BusEvent, DeadLetters, Positions, StreamReader
 from bff.stores.leases import Leases
 from bff.stores.link import RedisLink
 
 
 async def test_a_bus_goes_on_from_the_saved_position(redis_url: str) -> None:
     async with RedisLink(redis_url) as link:
-        bus = EventBus(link, block=0.05)
+        reader, kept = StreamReader(link, block=0.05), Positions(link)
         for number in range(5):
             await link.client.xadd("events:a:0", {"event": str(number)}, id=f"{number + 1}-0")
         await link.client.xadd("events:a:0", {"other": "x"}, id="9-0")
-        positions = await bus.positions(["events:a:0", "events:b:0"])
-        assert positions == {"events:a:0": "0-0", "events:b:0": "0-0"}
-        read = await bus.read(positions, count=2)
+        assert await kept.of(["events:a:0", "events:b:0"]) == {"events:a:0": None, "events:b:0": None}
+        read = await reader.read({"events:a:0": "0-0", "events:b:0": "0-0"}, count=2)
         assert read == {
             "events:a:0": [BusEvent("events:a:0", "1-0", b"0"), BusEvent("events:a:0", "2-0", b"1")]
         }
-        await bus.save("events:a:0", "5-0")
-        positions = await bus.positions(["events:a:0"])
-        assert await bus.read(positions, count=10) == {"events:a:0": [BusEvent("events:a:0", "9-0", None)]}
-        assert await bus.read({"events:a:0": "9-0"}, count=10) == {}
+        await kept.save("events:a:0", "5-0")
+        assert await kept.of(["events:a:0"]) == {"events:a:0": "5-0"}
+        assert await reader.read({"events:a:0": "5-0"}, count=10) == {
+            "events:a:0": [BusEvent("events:a:0", "9-0", None)]
+        }
+        assert await reader.read({"events:a:0": "9-0"}, count=10) == {}
         assert await link.client.ttl("bff:{ingest:events:a:0}:position") > 0
-        await bus.close()
+        await reader.close()
 
 
 async def test_a_buried_event_says_where_it_stood_and_why(redis_url: str) -> None:
     async with RedisLink(redis_url) as link:
-        bus = EventBus(link)
-        await bus.bury(BusEvent("events:a:0", "1-0", b"x" * 100_000), "too large")
+        await DeadLetters(link).bury(BusEvent("events:a:0", "1-0", b"x" * 100_000), "too large")
         client: Any = link.client
         ((_, fields),) = await client.xrange(DEAD)
         assert (
@@ -36,7 +36,6 @@ async def test_a_buried_event_says_where_it_stood_and_why(redis_url: str) -> Non
         )
         assert len(fields[b"body"]) == 65_536
         assert await link.client.ttl(DEAD) > 0
-        await bus.close()
 
 
 async def test_a_lease_is_held_by_one_and_passes_on_when_it_is_over_or_given_back(redis_url: str) -> None:

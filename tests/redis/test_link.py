@@ -12,7 +12,7 @@ import uvloop
 from redis.exceptions import ResponseError
 
 from bff.policies.rate import Bucket, Quota
-from bff.stores.events import EventBus
+from bff.stores.events import Positions, StreamReader
 from bff.stores.link import RedisLink, Script, StoreUnavailable, reaching
 from bff.stores.rates import RateStore
 from tests.conftest import Valkey
@@ -269,12 +269,12 @@ def test_a_server_that_refuses_and_closes_is_away_and_nothing_worse() -> None:
         server = await asyncio.start_server(refuse, "127.0.0.1", 0)
         url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
         async with RedisLink(url) as link:
-            bus = EventBus(link, block=0.05)
+            reader, kept = StreamReader(link, block=0.05), Positions(link)
             rates = RateStore(link)
             asks: list[Callable[[], Awaitable[object]]] = [
                 link.ping,
-                lambda: bus.read({"events:orders:0": "0-0"}, count=1),
-                lambda: bus.positions(["events:orders:0", "events:orders:1"]),
+                lambda: reader.read({"events:orders:0": "0-0"}, count=1),
+                lambda: kept.of(["events:orders:0", "events:orders:1"]),
                 lambda: link.script("lease")(["lease"], ["me", 1000]),
                 lambda: rates.spend([Bucket("b", Quota("minute", 5, 60))]),
             ]
@@ -282,7 +282,7 @@ def test_a_server_that_refuses_and_closes_is_away_and_nothing_worse() -> None:
                 for ask in asks:
                     with pytest.raises(StoreUnavailable):
                         await ask()
-            await bus.close()
+            await reader.close()
         server.close()
 
     uvloop.run(play())

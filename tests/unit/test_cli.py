@@ -190,6 +190,54 @@ def test_routes_shows_what_is_set_and_the_defaults_where_settings_cannot_be_read
     assert "BFF_UPSTREAMS__SHELF__TIMEOUT" in said.err and "The defaults are shown." in said.err
 
 
+KEPT = """
+from pydantic import BaseModel
+from bff import Call, Gateway, Upstream
+
+class Thing(BaseModel):
+    name: str
+
+class Shelf(Upstream, team="Shelf team", contact="#shelf"):
+    def thing(self, id: str) -> Call[Thing]:
+        return self.get("/thing/{id}", Thing, id=id).fresh(5, stale_while_revalidate=10).tagged(f"thing/{id}")
+    def make(self) -> Call[Thing]:
+        return self.post("/things", Thing)
+
+shelf = Shelf()
+kept = Gateway("kept")
+
+@kept.view("/api/things/{id}")
+async def thing(id: str) -> Thing:
+    return await shelf.thing(id).fresh(7, stale_if_error=600)
+
+@kept.command("/api/things/{id}", changes=("thing/{id}", "things"))
+async def make(id: str) -> Thing:
+    return await shelf.make()
+"""
+
+
+def test_routes_says_what_is_kept_what_makes_it_void_and_between_which_addresses_is_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "kept_module.py").write_text(KEPT)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__URL", "http://a.test")
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__BALANCE__URLS", '["http://b.test"]')
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__BALANCE__RESOLVE", "30")
+    monkeypatch.setenv("BFF_UPSTREAMS__SHELF__HEDGE__ON", "true")
+    assert main(["routes", "kept_module:kept"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[1].endswith("fresh 7 s, 600 s instead of a failure until thing/{id} changes")
+    assert "changes thing/{id}, things" in lines
+    assert (
+        "balance least-pending of http://a.test (looked up every 30 s), http://b.test; "
+        "left out after 5 failures in a row, 10 to 300 s, never more than half"
+    ) in lines
+    assert (
+        "hedge a second copy after the time in which 95% have answered, at least 0.005 s; within the retries"
+    ) in lines
+
+
 RECKLESS = """
 from pydantic import BaseModel
 from bff import Call, Gateway, Part, Upstream, optional, together

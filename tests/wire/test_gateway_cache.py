@@ -18,9 +18,9 @@ import pytest
 from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Gateway, Part, Upstream, optional, together
-from bff.edge.invalidate import sign
 from bff.edge.settings import Settings, load
-from bff.edge.settings_cache import key_of
+from bff.edge.settings_events import key_of
+from bff.edge.signed import sign
 from bff.stores.link import RedisLink
 
 from .gateway import bearer, keyed, serving, settings_for

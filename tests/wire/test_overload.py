@@ -261,7 +261,7 @@ async def test_at_twice_the_load_that_saturates_whoever_is_let_in_is_answered_in
             # The best of three: another program's turn must not pass for saturation.
             rate = max([await crowd.saturated(port, seconds=1.5) for _ in range(3)])
             without = await crowd.crowd(port, rate=2 * rate, seconds=4)
-        async with crowd.gateway(redis_url, upstream, admission__lag=0.025) as port:
+        async with crowd.gateway(redis_url, upstream) as port:
             await crowd.saturated(port, seconds=1)
             found = await crowd.crowd(port, rate=2 * rate, seconds=4)
     print(

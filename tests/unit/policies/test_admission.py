@@ -5,9 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bff.policies.admission import LEAST, Admission, AdmissionRule
+from bff.policies.admission import LEAST, WARY, Admission, AdmissionRule
 
 ORDER = ["in", "lean", "refused"]
+# Late, and no longer than needed to be believed.
+AT_ONCE = AdmissionRule(in_flight=100, lag=0.05, standing=0.0)
 
 
 @pytest.mark.parametrize(
@@ -25,66 +27,162 @@ ORDER = ["in", "lean", "refused"]
     ],
 )
 def test_first_the_optional_parts_go_then_requests(in_flight: int, lag: float, entry: str) -> None:
-    assert Admission(AdmissionRule(in_flight=100, lag=0.05, lean=0.6)).decide(in_flight, lag) == entry
+    assert Admission(AT_ONCE).decide(in_flight, lag, 10.0) == entry
 
 
-@given(st.integers(0, 200), st.floats(0, 0.2), st.integers(0, 200), st.floats(0, 0.2))
-def test_more_load_never_opens_the_door_wider(flight: int, lag: float, more: int, later: float) -> None:
-    policy = Admission(AdmissionRule(in_flight=100, lag=0.05))
-    one, other = policy.decide(flight, lag), policy.decide(flight + more, lag + later)
+def test_what_may_be_late_is_let_in_by_numbers_alone() -> None:
+    policy = Admission(AT_ONCE)
+    assert policy.decide(0, 1.0, 10.0) == "refused"
+    assert [policy.decide_any(number) for number in (0, 59, 60, 99, 100)] == [
+        "in",
+        "in",
+        "lean",
+        "lean",
+        "refused",
+    ]
+
+
+@given(st.integers(0, 200), st.floats(0, 0.4), st.integers(0, 200), st.floats(0, 0.4), st.floats(0, 0.3))
+def test_more_load_never_opens_the_door_wider(
+    flight: int, lag: float, more: int, later: float, standing: float
+) -> None:
+    policy = Admission(AdmissionRule(in_flight=100, lag=0.05, standing=standing))
+    one, other = policy.decide(flight, lag, 10.0), policy.decide(flight + more, lag + later, 10.0)
     assert ORDER.index(one) <= ORDER.index(other)
 
 
-def test_a_late_loop_lowers_what_is_let_in_to_a_part_of_what_was_there() -> None:
-    policy = Admission(AdmissionRule(in_flight=1000, lag=0.05))
-    policy.looked(200, 0.05)
+# ---- one late turn, and a standing delay ---------------------------------------------------------------------------
+
+STANDING = AdmissionRule(in_flight=1000, lag=0.05, standing=0.25, lean=0.6)
+
+
+def test_one_late_turn_refuses_nobody() -> None:
+    policy = Admission(STANDING)
+    policy.looked(200, 0.1, 10.0)
+    assert policy.decide(200, 0.1, 10.0) == "in"
+    policy.looked(200, 0.0, 10.02)
+    assert (policy.limit, policy.decide(200, 0.1, 10.1)) == (1000, "in")
+
+
+def test_late_at_every_look_is_refused_from_the_standing_time_on_and_lean_before() -> None:
+    policy = Admission(STANDING)
+    entries = []
+    for number in range(8):
+        now = 10.0 + number * 0.05
+        policy.looked(200, 0.05, now)
+        entries.append(policy.decide(200, 0.05, now))
+    # Late since 9.95: lean from 10.10 on, refused from 10.20 on.
+    assert entries == ["in", "in", "lean", "lean", "refused", "refused", "refused", "refused"]
+    assert policy.limit < 200
+
+
+def test_a_look_in_time_begins_the_standing_time_anew() -> None:
+    policy = Admission(STANDING)
+    for now in (10.0, 10.1):
+        policy.looked(200, 0.05, now)
+    policy.looked(200, 0.029, 10.2)
+    policy.looked(200, 0.05, 10.3)
+    assert policy.decide(200, 0.05, 10.3) == "in"
+    assert policy.limit == 1000
+
+
+def test_a_request_that_finds_the_loop_in_time_begins_it_anew_too() -> None:
+    policy = Admission(STANDING)
+    policy.looked(200, 0.05, 10.0)
+    assert policy.decide(200, 0.0, 15.0) == "in", "nobody looks while nothing is in flight"
+    policy.looked(200, 0.05, 15.1)
+    assert policy.decide(200, 0.05, 15.1) == "in"
+
+
+def test_one_turn_as_long_as_the_standing_time_is_a_standing_delay() -> None:
+    policy = Admission(STANDING)
+    assert policy.decide(1, 0.249, 10.0) == "lean"
+    assert policy.decide(1, 0.25, 10.0) == "refused"
+
+
+def test_after_a_standing_delay_the_next_late_turn_is_believed_at_once_for_a_while() -> None:
+    policy = Admission(STANDING)
+    policy.looked(200, 0.3, 10.0)
+    policy.looked(0, 0.0, 10.1)
+    assert policy.decide(0, 0.049, 10.5) == "lean"
+    assert policy.decide(0, 0.05, 10.5) == "refused"
+    policy.looked(0, 0.05, 10.5)
+    assert policy.decide(0, 0.0, 10.5) == "in"
+    assert policy.decide(0, 0.05, 10.5 + WARY - 0.01) == "refused", "it was renewed"
+    policy.decide(0, 0.0, 10.5 + WARY)
+    assert policy.decide(0, 0.05, 10.5 + WARY) == "in"
+
+
+# ---- how many are too many -----------------------------------------------------------------------------------------
+
+
+def test_a_standing_delay_lowers_what_is_let_in_to_a_part_of_what_was_there() -> None:
+    policy = Admission(AdmissionRule(in_flight=1000, lag=0.05, standing=0.0))
+    policy.looked(200, 0.05, 1.0)
     assert policy.limit == 160
-    assert policy.decide(160, 0.0) == "refused"
-    assert policy.decide(159, 0.0) == "lean"
-    policy.looked(500, 0.06)
+    assert policy.decide(160, 0.0, 1.0) == "refused"
+    assert policy.decide(159, 0.0, 1.0) == "lean"
+    policy.looked(500, 0.06, 1.1)
     assert policy.limit == 128, "of the limit, where more was in flight"
 
 
 def test_a_loop_in_time_lets_it_grow_back_and_no_further_than_the_rule() -> None:
-    policy = Admission(AdmissionRule(in_flight=1000, lag=0.05))
-    policy.looked(200, 0.05)
-    policy.looked(10, 0.049)
+    policy = Admission(AdmissionRule(in_flight=1000, lag=0.05, standing=0.0))
+    policy.looked(200, 0.05, 1.0)
+    policy.looked(10, 0.049, 1.1)
     assert policy.limit == pytest.approx(168)
     for _ in range(100):
-        policy.looked(10, 0.0)
+        policy.looked(10, 0.0, 1.2)
     assert policy.limit == 1000
 
 
 def test_one_bad_moment_with_little_to_do_is_forgotten_within_a_second_of_looks() -> None:
     policy = Admission(AdmissionRule(in_flight=1000, lag=0.05))
-    policy.looked(0, 3.0)
+    policy.looked(0, 3.0, 1.0)
     assert policy.limit == LEAST
-    assert policy.decide(LEAST - 1, 0.0) != "refused"
+    assert policy.decide(LEAST - 1, 0.0, 1.0) != "refused"
     for _ in range(100):
-        policy.looked(0, 0.0)
+        policy.looked(0, 0.0, 1.1)
     assert policy.limit == 1000
 
 
 def test_a_rule_below_the_least_is_kept() -> None:
     policy = Admission(AdmissionRule(in_flight=2, lag=0.05))
-    policy.looked(2, 1.0)
+    policy.looked(2, 1.0, 1.0)
     assert policy.limit == 2
-    assert policy.decide(2, 0.0) == "refused"
+    assert policy.decide(2, 0.0, 1.0) == "refused"
 
 
 class AdmissionMachine(RuleBasedStateMachine):
-    """Requests come and go, the loop is late and is not: nobody is let in beyond the rule, and never nobody at all."""
+    """Requests come and go, the loop is late and is not: nobody is let in beyond the rule, never nobody at all, and
+    nobody is refused for lateness before it has stood, unless one stood a while ago."""
 
     @initialize(most=st.integers(1, 60), lean=st.sampled_from([0.3, 0.6, 1.0]))
     def begin(self, most: int, lean: float) -> None:
-        self.policy = Admission(AdmissionRule(most, 0.05, lean))
+        self.policy = Admission(AdmissionRule(most, 0.05, 0.25, lean))
         self.most = most
         self.in_flight = 0
+        self.now = 100.0
+        self.late_since: float | None = None
+        self.stood_at = float("-inf")
 
-    @rule(lag=st.sampled_from([0.0, 0.029, 0.049, 0.05, 1.0]))
-    def come(self, lag: float) -> None:
-        entry = self.policy.decide(self.in_flight, lag)
-        if lag >= 0.05:
+    def _saw(self, lag: float) -> None:
+        """What anybody would say of the loop, from all that was measured."""
+        if lag < self.policy.rule.lean * 0.05:
+            self.late_since = None
+
+    def _since(self, lag: float) -> float:
+        return min(self.now - lag, self.now if self.late_since is None else self.late_since)
+
+    @rule(lag=st.sampled_from([0.0, 0.029, 0.049, 0.05, 0.2, 1.0]), passing=st.floats(0.001, 0.2))
+    def come(self, lag: float, passing: float) -> None:
+        self.now += passing
+        self._saw(lag)
+        entry = self.policy.decide(self.in_flight, lag, self.now)
+        stood = self.now - self._since(lag) >= 0.25 or self.now < self.stood_at + WARY
+        if self.in_flight < self.policy.limit:
+            assert (entry == "refused") == (lag >= 0.05 and stood)
+        else:
             assert entry == "refused"
         if entry != "refused":
             self.in_flight += 1
@@ -94,10 +192,16 @@ class AdmissionMachine(RuleBasedStateMachine):
     def go(self) -> None:
         self.in_flight -= 1
 
-    @rule(lag=st.sampled_from([0.0, 0.049, 0.05, 1.0]))
-    def look(self, lag: float) -> None:
+    @rule(lag=st.sampled_from([0.0, 0.049, 0.05, 0.2, 1.0]), passing=st.floats(0.001, 0.2))
+    def look(self, lag: float, passing: float) -> None:
+        self.now += passing
+        self._saw(lag)
+        if lag >= self.policy.rule.lean * 0.05:
+            self.late_since = self._since(lag)
+            if lag >= 0.05 and (self.now - self.late_since >= 0.25 or self.now < self.stood_at + WARY):
+                self.stood_at = self.now
         before = self.policy.limit
-        self.policy.looked(self.in_flight, lag)
+        self.policy.looked(self.in_flight, lag, self.now)
         if lag < 0.05:
             assert self.policy.limit >= before
 
@@ -106,8 +210,8 @@ class AdmissionMachine(RuleBasedStateMachine):
         if hasattr(self, "policy"):
             assert self.in_flight <= self.most
             assert min(self.most, LEAST) <= self.policy.limit <= self.most
-            assert self.policy.decide(0, 0.0) != "refused"
+            assert self.policy.decide_any(0) != "refused"
 
 
 TestAdmissionMachine = AdmissionMachine.TestCase
-TestAdmissionMachine.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestAdmissionMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Principal, Upstream, UpstreamError
 from bff.calls import (
+    Alarm,
     CircuitOpen,
     Deadline,
     Failed,
@@ -468,7 +469,9 @@ async def test_no_permit_is_lost_whoever_is_cancelled_whenever() -> None:
     async def visit() -> None:
         nonlocal inside, most
         entry = permits.bulkhead.enter()
-        if entry == "full" or (entry == "wait" and not await permits.wait(dice.random() * 0.003)):
+        if entry == "full" or (
+            entry == "wait" and not await permits.wait(Alarm().limit(dice.random() * 0.003))
+        ):
             return
         try:
             inside += 1
@@ -495,13 +498,13 @@ async def test_a_permit_handed_to_a_caller_being_cancelled_goes_to_the_next() ->
     waiting = []
     for _ in range(2):
         assert permits.bulkhead.enter() == "wait"
-        waiting.append(asyncio.create_task(permits.wait(1.0)))
+        waiting.append(asyncio.create_task(permits.wait(Alarm().limit(1.0))))
         await turns(2)
     permits.leave()
     waiting[0].cancel()
     assert await waiting[1] is True
     permits.leave()
-    cancelled_first = asyncio.create_task(permits.wait(1.0))
+    cancelled_first = asyncio.create_task(permits.wait(Alarm().limit(1.0)))
     assert permits.bulkhead.enter() == "in"
     assert permits.bulkhead.enter() == "wait"
     await turns(2)

@@ -1,0 +1,83 @@
+"""Settings of where events come from beside Redis Streams, and of who may send signed messages."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+_PREFIX = "whsec_"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    key_of(value.get_secret_value())
+    return value
+
+
+def key_of(secret: str) -> bytes:
+    """The key a webhook's secret stands for. Raises ValueError when what follows `whsec_` is not Base64."""
+    if not secret.startswith(_PREFIX):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except binascii.Error:
+        raise ValueError("what follows whsec_ is not Base64") from None
+
+
+def _scheme(*schemes: str) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        for one in value.get_secret_value().split(","):
+            parts = urlsplit(one.strip())
+            if parts.scheme not in schemes or not parts.hostname:
+                raise ValueError(
+                    f"must be an address that begins with {' or '.join(f'{s}://' for s in schemes)}"
+                )
+        return value
+
+    return AfterValidator(check)
+
+
+class SignedSettings(_Section):
+    """A source of signed messages (Standard Webhooks).
+
+    secret   shared with it, at least 24 characters; one that begins with `whsec_` is Base64 after that
+    window   seconds a message's time may differ from ours
+    """
+
+    secret: Annotated[SecretStr, AfterValidator(_secret)] = Field(min_length=24)
+    window: float = Field(300.0, ge=1, le=3600)
+
+
+class NatsSettings(_Section):
+    """A JetStream stream with events.
+
+    url      of a server, or of several with commas between; may hold a user and password
+    stream   its name; it must keep what it was given for a while (retention by limits)
+    subject  only events of these subjects, `events.>` for example; None: all of the stream
+    """
+
+    url: Annotated[SecretStr, _scheme("nats", "tls", "ws", "wss")]
+    stream: str = Field(min_length=1, max_length=200)
+    subject: str | None = None
+
+
+class RabbitMqSettings(_Section):
+    """Durable queues with events; all events of one saga must go to the same one.
+
+    url       amqp:// or amqps://, with user, password and virtual host
+    queues    their names; made where they are missing
+    exchange  where they are bound, None: somebody else binds them
+    keys      routing keys of that binding
+    """
+
+    url: Annotated[SecretStr, _scheme("amqp", "amqps")]
+    queues: tuple[str, ...] = Field(min_length=1, max_length=64)
+    exchange: str | None = None
+    keys: tuple[str, ...] = ("#",)

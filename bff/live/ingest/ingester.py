@@ -1,0 +1,136 @@
+"""The reader of a bus: one process at a time carries each event to its place, for as long as it holds the lease.
+
+Promises at least once, in each partition's order: a bus is told `done` after the effects, a repeat is dropped by the
+journal. The lease saves work; correctness does not hang on it. Redis or the bus away is waited for, with growing
+pauses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+from collections.abc import Callable, Sequence
+
+from ...stores.events import BusEvent
+from ...stores.leases import Leases
+from ...stores.link import RedisLink, StoreUnavailable
+from .bus import Bus, BusUnavailable
+from .intake import Intake
+
+log = logging.getLogger("bff.live")
+
+
+class Ingester:
+    """`async with ingester:`, or `start()` and `stop()`. lease: seconds after which another process takes over from one
+    that died (default 2)."""
+
+    def __init__(
+        self,
+        link: RedisLink,
+        intake: Intake,
+        bus: Bus,
+        *,
+        lease: float = 2.0,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(8),
+    ) -> None:
+        self._intake = intake
+        self._bus = bus
+        self.name = bus.name
+        self._lease = lease
+        self._holder = new_id()
+        self._leases = Leases(link)
+        # The name of old, so that gateways of both versions can run side by side.
+        self._lease_name = "ingest" if self.name == "redis" else f"ingest-{self.name}"
+        self._main: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin; does not wait for Redis, the bus or the lease."""
+        if self._main is None:
+            self._main = asyncio.create_task(self._run(), name=f"ingest {self.name}")
+            self._main.add_done_callback(_ended)
+
+    @property
+    def alive(self) -> bool:
+        """False when its work ended though nobody stopped it."""
+        return self._main is not None and not self._main.done()
+
+    async def stop(self) -> None:
+        """Stop and give the lease back."""
+        main, self._main = self._main, None
+        if main is not None:
+            main.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await main
+            with contextlib.suppress(StoreUnavailable):
+                await self._leases.release(self._lease_name, self._holder)
+
+    async def __aenter__(self) -> Ingester:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                if await self._leases.hold(self._lease_name, self._holder, self._lease):
+                    await self._bus.begin()
+                    failures = 0
+                    await self._work()
+                # What came here by another way than this bus may wait, too.
+                await self._intake.settle()
+                await asyncio.sleep(self._lease / 4)
+            except (StoreUnavailable, BusUnavailable) as error:
+                failures += 1
+                log.warning("reading events of %s waits: %s", self.name, error)
+                await asyncio.sleep(random.uniform(0.5, 1) * min(2.0, 0.1 * 2 ** min(failures, 6)))  # noqa: S311 - jitter
+            finally:
+                await self._bus.end()
+
+    async def _work(self) -> None:
+        """Read for as long as the lease is ours."""
+        renewing = asyncio.create_task(self._renew())
+        reading = asyncio.create_task(self._read())
+        try:
+            done, _ = await asyncio.wait([renewing, reading], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (renewing, reading):
+                task.cancel()
+            ends = await asyncio.gather(renewing, reading, return_exceptions=True)
+        for task, end in zip((renewing, reading), ends, strict=True):
+            if task in done and isinstance(end, Exception):
+                raise end
+
+    async def _renew(self) -> None:
+        while True:
+            if not await self._leases.hold(self._lease_name, self._holder, self._lease):
+                log.info("another process reads the events of %s now", self.name)
+                return
+            await asyncio.sleep(self._lease / 4)
+
+    async def _read(self) -> None:
+        while True:
+            read = await self._bus.read()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for partition, events in read.items():
+                        group.create_task(self._partition(partition, events))
+            except* (StoreUnavailable, BusUnavailable) as away:
+                raise StoreUnavailable(str(away.exceptions[0])) from None
+            await self._intake.settle()
+
+    async def _partition(self, partition: str, events: Sequence[BusEvent]) -> None:
+        for event in events:
+            await self._intake.take(event)
+        if events:
+            await self._bus.done(partition, events)
+
+
+def _ended(main: asyncio.Task[None]) -> None:
+    if not main.cancelled() and main.exception() is not None:
+        log.critical("reading events has stopped until a restart", exc_info=main.exception())

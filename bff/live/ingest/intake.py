@@ -1,0 +1,74 @@
+"""Where every event arrives, whatever carried it: into a journal, among the values, to the caches, or set aside.
+
+Promises that an event that cannot be used blocks nobody, and that a repeat changes nothing. An event ahead of its turn
+is held by its journal; `settle`, called every so often, lets it through when the one before it does not come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from ...stores.events import BusEvent, DeadLetters
+from ...stores.journal import Journal
+from ...stores.values import Values
+from .events import BadEvent, ChangedEvent, Registry, SagaEvent, ValueEvent
+
+log = logging.getLogger("bff.live")
+
+_HELD = 10_000
+
+
+class Intake:
+    """changed: told what events say has changed, and whose it is (None: everybody's). Raises StoreUnavailable when
+    Redis is away: the event is then not taken."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        values: Values,
+        registry: Registry,
+        dead: DeadLetters,
+        *,
+        changed: Callable[[Sequence[str], str | None], Awaitable[None]] | None = None,
+    ) -> None:
+        self._journal = journal
+        self._values = values
+        self._registry = registry
+        self._dead = dead
+        self._changed = changed
+        self._held: dict[str, float] = {}
+
+    async def take(self, event: BusEvent) -> bool:
+        """Carry it to its place; False when it was set aside."""
+        try:
+            meaning = self._registry.meaning(event.body, now_ms=self._journal.now_ms())
+        except Exception as error:
+            # BadEvent, or a model of the user's that stumbled over it: one event must not stop everybody's.
+            why = str(error) if isinstance(error, BadEvent) else f"its model raised {type(error).__name__}"
+            log.warning("event %s of %s %s is set aside: %s", event.id, event.bus, event.stream, why)
+            await self._dead.bury(event, why)
+            return False
+        match meaning:
+            case SagaEvent(owner, entry):
+                if await self._journal.append(owner, entry) == "held" and len(self._held) < _HELD:
+                    due = asyncio.get_running_loop().time() + self._journal.gap
+                    self._held.setdefault(owner, due)
+            case ValueEvent(name, version, data, at):
+                await self._values.put(name, version, data, at)
+            case ChangedEvent(tags, owner):
+                if self._changed is not None:
+                    await self._changed(tags, owner)
+            case None:
+                log.debug("event %s of %s %s is of no declared type", event.id, event.bus, event.stream)
+        return True
+
+    async def settle(self) -> None:
+        """Let through what has waited for a gap long enough."""
+        now = asyncio.get_running_loop().time()
+        for owner in [owner for owner, due in self._held.items() if due <= now]:
+            if await self._journal.settle(owner):
+                self._held[owner] = now + self._journal.gap
+            else:
+                del self._held[owner]

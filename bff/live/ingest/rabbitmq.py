@@ -1,0 +1,115 @@
+"""RabbitMQ as a bus: every partition is a durable queue, read by one consumer and acknowledged after the effects.
+
+What a reader did not acknowledge goes back to the head of its queue when its channel closes, in its old order. Several
+queues keep partitions apart; events of one saga must always go to the same one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aiormq.exceptions import AMQPError
+
+from ...stores.events import BusEvent
+from .bus import BusUnavailable
+
+COUNT = 100
+"""Messages that may be unacknowledged at once."""
+PATIENCE = 5.0
+"""Seconds for connecting, and for an answer of the server's."""
+HEARTBEAT = 10
+"""Seconds; the server gives a reader up that was silent for two of them."""
+
+_BROKEN = (AMQPError, aio_pika.exceptions.AMQPException, OSError, TimeoutError)
+
+
+class RabbitMq:
+    """url: amqp:// or amqps://; queues: declared durable; exchange: where they are bound, with these routing keys, None
+    when somebody else binds them; block: seconds a read waits."""
+
+    name = "rabbitmq"
+
+    def __init__(
+        self,
+        url: str,
+        queues: Sequence[str],
+        *,
+        exchange: str | None = None,
+        keys: Sequence[str] = ("#",),
+        block: float = 1.0,
+    ) -> None:
+        self._url = url
+        self._queues = list(queues)
+        self._exchange = exchange
+        self._keys = list(keys)
+        self._block = block
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._come: asyncio.Queue[tuple[str, AbstractIncomingMessage]] = asyncio.Queue(COUNT)
+        self._open: dict[str, dict[str, AbstractIncomingMessage]] = {}
+
+    async def begin(self) -> None:
+        self._come, self._open = asyncio.Queue(COUNT), {}
+        try:
+            async with asyncio.timeout(2 * PATIENCE):
+                self._connection = await aio_pika.connect(self._url, timeout=PATIENCE, heartbeat=HEARTBEAT)
+                self._channel = await self._connection.channel()
+                await self._channel.set_qos(prefetch_count=COUNT)
+                for name in self._queues:
+                    queue = await self._channel.declare_queue(name, durable=True)
+                    if self._exchange is not None:
+                        for key in self._keys:
+                            await queue.bind(self._exchange, key)
+                    await queue.consume(self._taker(name))
+        except _BROKEN as error:
+            raise BusUnavailable(f"RabbitMQ: {_words(error)}") from error
+
+    async def read(self) -> Mapping[str, Sequence[BusEvent]]:
+        if self._channel is None or self._channel.is_closed:
+            raise BusUnavailable("RabbitMQ: the connection was lost")
+        read: dict[str, list[BusEvent]] = {}
+        try:
+            async with asyncio.timeout(self._block):
+                self._add(read, *await self._come.get())
+        except TimeoutError:
+            return read
+        while not self._come.empty():
+            self._add(read, *self._come.get_nowait())
+        return read
+
+    async def done(self, partition: str, events: Sequence[BusEvent]) -> None:
+        waiting = self._open.get(partition, {})
+        try:
+            for event in events:
+                await waiting.pop(event.id).ack()
+        except _BROKEN as error:
+            raise BusUnavailable(f"RabbitMQ: {_words(error)}") from error
+
+    async def end(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            with contextlib.suppress(*_BROKEN):
+                async with asyncio.timeout(PATIENCE):
+                    await connection.close()
+
+    def _taker(self, name: str):  # type: ignore[no-untyped-def]  # aio-pika's own callback type is private
+        come = self._come
+
+        async def take(message: AbstractIncomingMessage) -> None:
+            # There is room for as many as may be unacknowledged.
+            come.put_nowait((name, message))
+
+        return take
+
+    def _add(self, read: dict[str, list[BusEvent]], queue: str, message: AbstractIncomingMessage) -> None:
+        id = str(message.delivery_tag)
+        self._open.setdefault(queue, {})[id] = message
+        read.setdefault(queue, []).append(BusEvent(queue, id, message.body, self.name))
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,106 @@
+"""Real brokers in processes of their own that a test may kill and start again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..conftest import free_port, wait_for_port
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/lib/rabbitmq/bin")
+    if found is None:
+        raise RuntimeError(f"no {name}: `make test` installs it (Debian: apt install {name})")
+    return found
+
+
+@dataclass
+class Nats:
+    """nats-server with JetStream on disk."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [_program("nats-server"), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd"]
+        with (self.folder / "nats.log").open("ab") as log:
+            self.process = subprocess.Popen([*command, str(self.folder / "store")], stdout=log, stderr=log)
+        wait_for_port(self.port, process=self.process)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@dataclass
+class Rabbit:
+    """RabbitMQ, an Erlang node of its own."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    distribution: int = field(default_factory=free_port)
+    mapper: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+    names: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        (self.folder / "plugins").write_text("[].")
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+            "RABBITMQ_NODENAME": f"test{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(self.distribution),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
+            "RABBITMQ_PID_FILE": str(self.folder / "pid"),
+            "ERL_EPMD_PORT": str(self.mapper),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+        if self.names is None:
+            # Left to itself the node starts one that outlives it.
+            self.names = subprocess.Popen(
+                [_program("epmd"), "-port", str(self.mapper), "-address", "127.0.0.1"], env=env
+            )
+            wait_for_port(self.mapper, process=self.names)
+        server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+        command = server if Path(server).exists() else _program("rabbitmq-server")
+        with (self.folder / "rabbit.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [command], stdout=log, stderr=log, env=env, start_new_session=True
+            )
+        wait_for_port(self.port, seconds=90, process=self.process)
+
+    def kill(self) -> None:
+        """The node with the shell around it, as kill -9 does."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def stop(self) -> None:
+        """The node and the names beside it."""
+        self.kill()
+        if self.names is not None:
+            self.names.kill()
+            self.names.wait()
+            self.names = None

@@ -1,0 +1,208 @@
+"""What every bus holds: at least once, in order, told once, whoever is killed; and a bad event blocks nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bff.calls import SagaStatus
+from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
+from bff.stores.events import BusEvent, DeadLetters
+from bff.stores.journal import Journal, Position
+from bff.stores.link import RedisLink, StoreUnavailable
+from bff.stores.values import Values
+
+from ..conftest import ROOT
+from .conftest import Rig, until
+
+OWNER = "https://issuer|ada"
+AT = "2026-03-01T10:00:00Z"
+
+
+class Strict(SagaStatus):
+    """A model that does not know what services already say."""
+
+    data: int
+
+
+def event(saga: str, version: int, data: object = None, status: str = "RUNNING") -> bytes:
+    return json.dumps(
+        {
+            "specversion": "1.0",
+            "id": f"{saga}:{version}",
+            "source": "/services/orders",
+            "type": "shop.order.status",
+            "subject": saga,
+            "sequence": str(version),
+            "data": {"status": status, "step": "ship", "owner": OWNER, "at": AT, "data": data or {}},
+        }
+    ).encode()
+
+
+@pytest.fixture
+async def link(rig: Rig) -> AsyncIterator[RedisLink]:
+    async with RedisLink(rig.redis_url) as opened:
+        yield opened
+
+
+def intake(link: RedisLink, model: type[SagaStatus] = SagaStatus) -> Intake:
+    return Intake(Journal(link, gap=0.5), Values(link), Registry({"order": model}, {}), DeadLetters(link))
+
+
+async def top(link: RedisLink) -> int:
+    """How many events the journal has told."""
+    try:
+        opened = await Journal(link).open(OWNER, None)
+    except StoreUnavailable:
+        return -1
+    return opened.position.offset if opened.position is not None else 0
+
+
+async def history(link: RedisLink) -> list[tuple[str, int]]:
+    now = (await Journal(link).open(OWNER, None)).position
+    assert now is not None
+    told = await Journal(link).open(OWNER, Position(now.epoch, 0))
+    assert told.kind == "history"
+    return [(row["id"], row["version"]) for row in map(json.loads, told.entries)]
+
+
+async def test_events_are_told_once_and_in_order_also_those_from_before_the_reader(
+    rig: Rig, link: RedisLink
+) -> None:
+    await rig.publish(*(event("o1", version) for version in range(1, 6)))
+    async with Ingester(link, intake(link), rig.bus(link)):
+        await rig.publish(*(event("o1", version) for version in range(6, 151)), event("o1", 7))
+        await until(lambda: _reached(link, 150))
+        await rig.publish(event("o2", 1))
+        await until(lambda: _reached(link, 151))
+    assert await history(link) == [*(("o1", version) for version in range(1, 151)), ("o2", 1)]
+
+
+async def _reached(link: RedisLink, offset: int) -> bool:
+    return await top(link) >= offset
+
+
+async def test_whoever_dies_between_effect_and_place_repeats_nothing_and_skips_nothing(
+    rig: Rig, link: RedisLink
+) -> None:
+    """The reader stands still after some effects, as killed: the next one goes on where its bus says."""
+
+    class Dying(Intake):
+        left = 0
+        died: asyncio.Event
+
+        async def take(self, event: BusEvent) -> bool:
+            taken = await super().take(event)
+            self.left -= 1
+            if self.left == 0:
+                self.died.set()
+                await asyncio.Event().wait()
+            return taken
+
+    await rig.publish(*(event(f"o{number % 3}", number // 3 + 1) for number in range(90)))
+    for round in range(4):
+        dying = Dying(Journal(link), Values(link), Registry({"order": SagaStatus}, {}), DeadLetters(link))
+        dying.left, dying.died = 5 + 7 * round, asyncio.Event()
+        reader = Ingester(link, dying, rig.bus(link))
+        await reader.start()
+        await asyncio.wait_for(dying.died.wait(), 20)
+        await reader.stop()
+    async with Ingester(link, intake(link), rig.bus(link)):
+        await until(lambda: _reached(link, 90))
+    told = await history(link)
+    assert len(told) == 90
+    for saga in ("o0", "o1", "o2"):
+        assert [version for id, version in told if id == saga] == list(range(1, 31))
+
+
+async def test_of_two_readers_one_reads_and_the_other_takes_over(rig: Rig, link: RedisLink) -> None:
+    first = Ingester(link, intake(link), rig.bus(link), lease=1.0)
+    second = Ingester(link, intake(link), rig.bus(link), lease=1.0)
+    async with second:
+        await first.start()
+        await rig.publish(*(event("o1", version) for version in range(1, 11)))
+        await until(lambda: _reached(link, 10))
+        # Whichever of them reads, both are gone in turn and the events are not.
+        await first.stop()
+        await rig.publish(event("o1", 11))
+        await until(lambda: _reached(link, 11))
+        await first.start()
+        await second.stop()
+        await rig.publish(event("o1", 12))
+        await until(lambda: _reached(link, 12))
+        await first.stop()
+    assert await history(link) == [("o1", version) for version in range(1, 13)]
+
+
+async def test_a_bus_that_is_killed_is_waited_for_and_nothing_is_lost(rig: Rig, link: RedisLink) -> None:
+    async with Ingester(link, intake(link), rig.bus(link)) as reader:
+        await rig.publish(*(event("o1", version) for version in range(1, 31)))
+        await until(lambda: _reached(link, 10))
+        rig.kill()
+        await asyncio.sleep(0.5)
+        assert reader.alive
+        rig.start()
+        await rig.publish(*(event("o1", version) for version in range(31, 41)))
+        await until(lambda: _reached(link, 40), seconds=40)
+        assert reader.alive
+    assert await history(link) == [("o1", version) for version in range(1, 41)]
+
+
+async def test_a_poison_event_blocks_nobody_and_is_replayed_after_the_mend(rig: Rig, link: RedisLink) -> None:
+    async with Ingester(link, intake(link, Strict), rig.bus(link)):
+        await rig.publish(event("bad", 1, {"lines": []}), b"not json", event("good", 1, 7))
+        await until(lambda: _reached(link, 1))
+    letters = await DeadLetters(link).listed(10)
+    assert [letter.event.body for letter in letters] == [event("bad", 1, {"lines": []}), b"not json"]
+
+    listed = _bff(rig, "dead")
+    assert [json.loads(line)["bus"] for line in listed.splitlines()] == [letters[0].event.bus] * 2
+    assert "replayed" in _bff(rig, "replay", letters[0].id)
+
+    mended = intake(link)
+    bus = rig.bus(link)
+    async with Ingester(link, mended, bus):
+        if bus.name == "redis":
+            await until(lambda: _reached(link, 2))
+        else:
+            # It came by a bus nobody here can write to: every gateway reads what is replayed.
+            async with Ingester(link, mended, RedisStreams(link, [], block=0.1)):
+                await until(lambda: _reached(link, 2))
+    assert await history(link) == [("good", 1), ("bad", 1)]
+    assert len(await DeadLetters(link).listed(10)) == 1
+
+
+def _bff(rig: Rig, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "bff", "events", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "BFF_REDIS__URL": rig.redis_url},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    return done.stdout
+
+
+async def test_an_event_ahead_of_its_turn_waits_for_the_one_before_it(rig: Rig, link: RedisLink) -> None:
+    async with Ingester(link, intake(link), rig.bus(link)):
+        await rig.publish(event("o1", 2), event("o1", 1), event("o1", 4))
+        await until(lambda: _reached(link, 3))
+    assert await history(link) == [("o1", 1), ("o1", 2), ("o1", 4)], "the third never came, and nobody hangs"
+
+
+async def test_a_server_that_is_away_from_the_start_is_waited_for(rig: Rig, link: RedisLink) -> None:
+    rig.kill()
+    async with Ingester(link, intake(link), rig.bus(link)) as reader:
+        await asyncio.sleep(0.5)
+        assert reader.alive
+        rig.start()
+        await rig.publish(event("o1", 1))
+        await until(lambda: _reached(link, 1), seconds=40)

@@ -1,0 +1,170 @@
+"""CloudEvents over HTTP at a running gateway: signed, in every mode, told once; and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import socket
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from bff import Gateway
+from bff.calls import SagaStatus
+from bff.edge.settings import Settings
+from bff.stores.events import DeadLetters
+from bff.stores.link import RedisLink
+
+from ..wire.gateway import serving
+from .conftest import until
+from .test_contract import event, history, top
+
+SECRET = "a secret of at least 24 characters"
+STRUCTURED = {"content-type": "application/cloudevents+json; charset=utf-8"}
+BATCH = {"content-type": "application/cloudevents-batch+json"}
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[RedisLink]:
+    async with RedisLink(redis_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    gateway = Gateway("events")
+    gateway.saga("order", SagaStatus)
+    settings = {"redis": {"url": redis_url, "timeout": 2.0}, "events": {"orders": {"secret": SECRET}}}
+    await gateway.start(Settings.model_validate(settings))
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.bind(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    async with serving(gateway, sock), httpx.AsyncClient(base_url=url, trust_env=False) as one:
+        try:
+            yield one
+        finally:
+            await gateway.stop()
+
+
+def signature(id: str, signed: bytes, *, secret: str = SECRET, at: float | None = None) -> dict[str, str]:
+    """The headers of a signed message, worked out apart from the gateway's own code."""
+    timestamp = int(at or time.time())
+    mac = hmac.new(secret.encode(), f"{id}.{timestamp}.".encode() + signed, hashlib.sha256).digest()
+    return {
+        "webhook-id": id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": "v1," + base64.b64encode(mac).decode(),
+    }
+
+
+async def send(
+    client: httpx.AsyncClient, body: bytes, headers: dict[str, str], source: str = "orders", **more: Any
+) -> httpx.Response:
+    signed = signature("msg_1", more.pop("signed", body), **more)
+    return await client.post(f"/bff/events/{source}", content=body, headers=headers | signed)
+
+
+async def test_a_structured_event_and_a_batch_are_in_the_journal_when_they_are_answered(
+    client: httpx.AsyncClient, link: RedisLink
+) -> None:
+    assert (await send(client, event("o1", 1), STRUCTURED)).status_code == 204
+    assert await history(link) == [("o1", 1)]
+    batch = [json.loads(event("o1", version)) for version in (2, 3)]
+    for _ in range(2):
+        assert (await send(client, json.dumps(batch).encode(), BATCH)).status_code == 204
+    assert await history(link) == [("o1", 1), ("o1", 2), ("o1", 3)], "a message sent again is told once"
+
+
+async def test_an_event_in_headers_is_signed_with_its_headers(
+    client: httpx.AsyncClient, link: RedisLink
+) -> None:
+    whole = json.loads(event("o1", 1))
+    body = json.dumps(whole.pop("data")).encode()
+    headers = {f"ce-{name}": value for name, value in whole.items()} | {"content-type": "application/json"}
+    covered = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers)).encode()
+
+    assert (await send(client, body, headers)).status_code == 401, "the body alone is not what is signed"
+    forged = headers | {"ce-subject": "o2"}
+    assert (await send(client, body, forged, signed=covered + body)).status_code == 401
+    assert (await send(client, body, headers, signed=covered + body)).status_code == 204
+    assert await history(link) == [("o1", 1)]
+
+
+async def test_what_is_not_signed_by_its_source_in_time_is_refused_in_the_same_words(
+    client: httpx.AsyncClient, link: RedisLink
+) -> None:
+    body = event("o1", 1)
+    refused = [
+        await client.post("/bff/events/orders", content=body, headers=STRUCTURED),
+        await send(client, body, STRUCTURED, source="nobody"),
+        await send(client, body, STRUCTURED, secret="another secret of 24 characters"),
+        await send(client, body, STRUCTURED, at=time.time() - 400),
+        await send(client, body, STRUCTURED, at=time.time() + 400),
+        await send(client, body, STRUCTURED, signed=body + b" "),
+    ]
+    assert {one.status_code for one in refused} == {401}
+    assert len({one.json()["detail"] for one in refused}) == 1
+    assert {one.json()["code"] for one in refused} == {"invalid-signature"}
+    assert await top(link) == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({"content-type": "text/plain"}, b"hello", 415),
+        ({}, b"{}", 415),
+        (BATCH, b"{}", 400),
+        (BATCH, b"not json", 400),
+        (BATCH, b"[" * 60_000, 400),
+        (BATCH, json.dumps([{}] * 101).encode(), 413),
+        (STRUCTURED, b"x" * 70_000, 413),
+    ],
+)
+async def test_what_holds_no_events_is_refused_with_what_to_send(
+    client: httpx.AsyncClient, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    answer = await send(client, body, headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"]
+
+
+async def test_an_event_that_cannot_be_used_is_set_aside_and_the_rest_goes_through(
+    client: httpx.AsyncClient, link: RedisLink
+) -> None:
+    bad = json.loads(event("o1", 1, status="EXPLODED"))
+    batch = json.dumps([bad, json.loads(event("o2", 1))]).encode()
+    assert (await send(client, batch, BATCH)).status_code == 204
+    assert await history(link) == [("o2", 1)]
+    [letter] = await DeadLetters(link).listed(10)
+    assert (letter.event.bus, letter.event.stream, letter.event.id) == ("webhook", "orders", "msg_1/0")
+    assert json.loads(letter.event.body or b"") == bad
+    assert "status" in letter.why
+
+
+async def test_an_event_ahead_of_its_turn_waits_and_goes_through_without_the_next_message(
+    client: httpx.AsyncClient, link: RedisLink
+) -> None:
+    assert (await send(client, event("o1", 1), STRUCTURED)).status_code == 204
+    assert (await send(client, event("o1", 3), STRUCTURED)).status_code == 204
+    assert await history(link) == [("o1", 1)]
+
+    async def through() -> bool:
+        return await top(link) == 2
+
+    await until(through)
+    assert await history(link) == [("o1", 1), ("o1", 3)]
+
+
+async def test_the_handshake_of_web_hooks_is_answered(client: httpx.AsyncClient) -> None:
+    asked = {"webhook-request-origin": "events.example", "webhook-request-rate": "120"}
+    answer = await client.request("OPTIONS", "/bff/events/orders", headers=asked)
+    assert answer.status_code == 204
+    assert answer.headers["webhook-allowed-origin"] == "events.example"
+    assert answer.headers["webhook-allowed-rate"] == "120"
+    assert (await client.get("/bff/events/orders")).status_code == 405

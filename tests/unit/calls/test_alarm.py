@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+from collections.abc import Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bff.calls import Alarm
+
+T = TypeVar("T")
+
+
+class Jumping(selectors.SelectSelector):
+    """Instead of waiting, the loop's clock jumps to the next timer."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        self.now += timeout or 0.0
+        return super().select(0)
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """Virtual time; `timers` counts those set, `most` those that were set at once."""
+
+    def __init__(self) -> None:
+        self.selector = Jumping()
+        super().__init__(self.selector)
+        self.timers = self.most = 0
+
+    def time(self) -> float:
+        return self.selector.now
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        handle = super().call_at(when, callback, *args, context=context)
+        if getattr(callback, "__self__", None).__class__ is Alarm:
+            self.timers += 1
+            waiting = [one for one in self._scheduled if not one.cancelled()]  # type: ignore[attr-defined]
+            mine = [one for one in waiting if isinstance(getattr(one._callback, "__self__", None), Alarm)]
+            self.most = max(self.most, len(mine))
+        return handle
+
+
+def run(main: Callable[[Loop], Coroutine[Any, Any, T]]) -> T:
+    loop = Loop()
+    try:
+        return loop.run_until_complete(main(loop))
+    finally:
+        loop.close()
+
+
+def test_a_block_that_takes_too_long_is_cut_and_one_in_time_is_not() -> None:
+    async def main(loop: Loop) -> None:
+        alarm = Alarm(loop.time)
+        with alarm.limit(1.0) as limit:
+            await asyncio.sleep(0.9)
+        assert not limit.was_cut
+        with pytest.raises(TimeoutError), alarm.limit(1.0):
+            await asyncio.sleep(1.1)
+        assert loop.time() == pytest.approx(1.9)
+        await asyncio.sleep(5)
+
+    run(main)
+
+
+def test_what_is_nested_or_side_by_side_keeps_to_one_timer() -> None:
+    async def main(loop: Loop) -> None:
+        alarm = Alarm(loop.time)
+
+        async def attempt(seconds: float) -> None:
+            with alarm.limit(1.0):
+                await asyncio.sleep(seconds)
+
+        with alarm.limit(1.5):
+            await attempt(0.1)
+            await asyncio.gather(*(attempt(0.2) for _ in range(5)))
+            await attempt(0.3)
+        assert loop.most == 1
+        assert loop.timers == 2, "the second one is nearer than the first; all later ones come after it"
+
+    run(main)
+
+
+def test_only_the_task_inside_is_cut() -> None:
+    async def main(loop: Loop) -> None:
+        alarm = Alarm(loop.time)
+
+        async def inner(seconds: float) -> str:
+            try:
+                with alarm.limit(seconds):
+                    await asyncio.sleep(1.0)
+            except TimeoutError:
+                return f"cut at {loop.time():.1f}"
+            return "whole"
+
+        with alarm.limit(3.0):
+            assert await asyncio.gather(inner(0.2), inner(2.0), inner(0.5)) == [
+                "cut at 0.2",
+                "whole",
+                "cut at 0.5",
+            ]
+
+    run(main)
+
+
+def test_a_cancellation_from_outside_stays_one_also_at_the_same_moment() -> None:
+    async def main(loop: Loop) -> None:
+        for also_cut in (False, True):
+            alarm = Alarm(loop.time)
+
+            async def body(alarm: Alarm = alarm, also_cut: bool = also_cut) -> None:
+                with alarm.limit(10.0) as limit:
+                    if also_cut:
+                        loop.call_later(1.0, limit.cut)
+                    await asyncio.sleep(5.0)
+
+            task = loop.create_task(body())
+            loop.call_later(1.0, task.cancel)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    run(main)
+
+
+def test_a_block_without_a_time_ends_when_it_is_told_to() -> None:
+    async def main(loop: Loop) -> None:
+        alarm = Alarm(loop.time)
+        with pytest.raises(TimeoutError), alarm.limit(None) as limit:
+            loop.call_later(2.0, limit.cut)
+            await asyncio.sleep(5.0)
+        assert loop.time() == pytest.approx(2.0)
+        assert loop.timers == 0
+        limit.cut()
+        await asyncio.sleep(0)
+
+    run(main)
+
+
+# ---- as asyncio.timeout does ---------------------------------------------------------------------------------------
+
+Program = list[Any]
+
+
+def _programs() -> st.SearchStrategy[Program]:
+    """Sleeps, and blocks with a limit around further steps; tenths of a second, never two things at one moment."""
+    sleep = st.integers(1, 30)
+    return st.recursive(
+        st.lists(sleep, min_size=1, max_size=3),
+        lambda inner: st.lists(
+            st.one_of(sleep, st.tuples(st.integers(0, 40), inner)), min_size=1, max_size=3
+        ),
+        max_leaves=8,
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(programs=st.lists(_programs(), min_size=1, max_size=3), cancels=st.integers(0, 60), seed=st.integers())
+def test_random_programs_of_limits_end_as_they_do_under_asyncio_timeout(
+    programs: list[Program], cancels: int, seed: int
+) -> None:
+    def outcome(own: bool) -> list[str]:
+        async def main(loop: Loop) -> list[str]:
+            dice = random.Random(seed)
+            alarm = Alarm(loop.time)
+            seen: list[str] = []
+
+            @asynccontextmanager
+            async def limited(seconds: float) -> Any:
+                if own:
+                    with alarm.limit(seconds):
+                        yield
+                else:
+                    async with asyncio.timeout(seconds):
+                        yield
+
+            async def steps(name: str, program: Program) -> None:
+                for step in program:
+                    # A hair's breadth of its own keeps any two moments apart by more than a loop's rounding.
+                    hair = dice.randint(1, 900) / 10_000_000 + 0.003 * dice.randint(1, 20)
+                    if isinstance(step, int):
+                        await asyncio.sleep(step / 10 + hair)
+                        continue
+                    try:
+                        async with limited(step[0] / 10 + hair):
+                            await steps(name, step[1])
+                    except TimeoutError:
+                        seen.append(f"{name} cut {loop.time():.2f}")
+                seen.append(f"{name} on {loop.time():.2f}")
+
+            tasks = [loop.create_task(steps(str(number), one)) for number, one in enumerate(programs)]
+            loop.call_later(cancels / 10 + 0.0005, tasks[0].cancel)
+            for task in tasks:
+                try:
+                    await task
+                    seen.append("whole")
+                except asyncio.CancelledError:
+                    seen.append("cancelled")
+            return sorted(seen)
+
+        return run(main)
+
+    assert outcome(own=True) == outcome(own=False)
