@@ -37,3 +37,6 @@ class Pipeline(list[Any]):
 
     def appendleft(self, waiting: Any) -> None:
         self.insert(0, waiting)
+
+    def popleft(self) -> Any:
+        return self.pop(0)

@@ -22,7 +22,7 @@ from .bus import BusUnavailable
 
 COUNT = 100
 """Events fetched at once."""
-PATIENCE = 5.0
+PATIENCE = 5
 """Seconds for connecting, and for an answer of the server's."""
 FORGOTTEN = 60.0
 """Seconds after which the server drops the consumer of a reader that died."""
