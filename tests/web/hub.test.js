@@ -32,7 +32,7 @@ function bench(seed) {
         start: () => state.get() === 'stopped' && state.set('connecting'),
         stop: () => state.set('stopped'),
         watch: (names) => stream.calls.push(['watch', ...names]),
-        reconnect: (how) => stream.calls.push(['reconnect', how.backoff]),
+        reconnect: (how) => stream.calls.push(['reconnect', how?.backoff]),
       };
       streams.push(stream);
       return stream;
@@ -122,6 +122,23 @@ test('who asks for more than one stream may carry is sent to a stream of their o
   b.join('two', { names: Array.from({ length: 50 }, (_, at) => `stock/${at}`) });
   assert.deepEqual(b.heard('two'), ['full']);
   assert.equal(b.streams[0].state.get(), 'connecting');
+});
+
+test('a tab that asks for what it may not have takes a stream of its own, and the others keep theirs', () => {
+  const b = bench();
+  b.join('one', { names: ['stock/a'] });
+  b.join('two', { names: ['bell/another'] });
+  b.join('three', { names: ['stock/a'] });
+  const [stream] = b.streams;
+  b.heard('two');
+  stream.onRefused();
+  assert.deepEqual(b.heard('two'), ['full']);
+  assert.deepEqual(stream.calls.slice(-2), [
+    ['watch', 'stock/a'],
+    ['reconnect', undefined],
+  ]);
+  stream.onRefused();
+  assert.deepEqual(stream.calls.at(-1), ['reconnect', undefined], 'there is nobody else to blame');
 });
 
 test('the last to leave ends the stream, and nothing of the person is kept', () => {

@@ -45,6 +45,8 @@ export function createHub({ post, source = createStream, fetch, seed }) {
   };
   /** @type {string | null} */
   let owner = null;
+  /** Who was the last to ask for what nobody else had asked for. */
+  let newest = '';
   /** @type {import('./stream.js').Source | null} */
   let stream = null;
 
@@ -67,6 +69,13 @@ export function createHub({ post, source = createStream, fetch, seed }) {
         if (opened !== stream) return;
         const verdict = follow(event);
         if (verdict === 'applied' || verdict === 'ignored') tell(null, event);
+      },
+      onRefused() {
+        // One tab's mistake must not cost the others their stream.
+        if (opened !== stream || members.size < 2 || !members.delete(newest)) return;
+        post(newest, { kind: 'full' });
+        opened.watch(new Set([...members.values()].flat()));
+        opened.reconnect();
       },
     });
     const follow = createFollower(store, opened.reconnect);
@@ -102,6 +111,8 @@ export function createHub({ post, source = createStream, fetch, seed }) {
       post(from, { kind: 'full' });
       return false;
     }
+    const before = new Set([...members.values()].flat());
+    if (names.some((name) => !before.has(name))) newest = from;
     members.set(from, names);
     const { values } = store.state();
     for (const name of names) {

@@ -39,6 +39,7 @@ import { createParser } from './sse.js';
  * @typedef {object} StreamOptions
  * @property {(event: LiveEvent) => void} onEvent
  * @property {() => string | null} cursor  The last position applied; asked before every attempt.
+ * @property {() => void} [onRefused]  A value that is asked for does not exist, or is somebody else's. It is tried again.
  * @property {string | undefined} [url]        Default "/bff/live".
  * @property {number} [heartbeat]  Seconds between the server's signs of life; default 15. Silence of 2.5 times that ends an attempt.
  * @property {number} [base]       Seconds; first backoff, default 1. A `retry:` line replaces it.
@@ -119,6 +120,7 @@ export function createStream(options) {
       if (response.status === 401 || response.status === 204) return -1;
       const type = response.headers.get('content-type') ?? '';
       if (!response.ok || response.body === null || !type.startsWith('text/event-stream')) {
+        if (response.status === 400 || response.status === 403) options.onRefused?.();
         controller.abort();
         return retryAfterSeconds(response.headers.get('retry-after'));
       }

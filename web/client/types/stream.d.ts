@@ -62,6 +62,10 @@ export type StreamOptions = {
      */
     cursor: () => string | null;
     /**
+     * A value that is asked for does not exist, or is somebody else's. It is tried again.
+     */
+    onRefused?: (() => void) | undefined;
+    /**
      * Default "/bff/live".
      */
     url?: string | undefined;
