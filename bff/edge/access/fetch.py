@@ -36,10 +36,10 @@ class Fetch(Protocol):
 
 
 class Fetcher:
-    """timeout: seconds for the whole answer (default 2); max_body: bytes (default 262,144); connections: open at
+    """timeout: seconds for the whole answer (default 2); max_body: bytes (default 65,536); connections: open at
     most (default 16)."""
 
-    def __init__(self, *, timeout: float = 2.0, max_body: int = 262_144, connections: int = 16) -> None:
+    def __init__(self, *, timeout: float = 2.0, max_body: int = 65_536, connections: int = 16) -> None:
         self._timeout = timeout
         self._wire = HttpxWire("", connections=connections, max_body=max_body)
 
