@@ -50,6 +50,8 @@ class ThroughRedis:
         self._loaded = False
         self._n = 0
         self._versions: dict[int, int] = {}
+        # What an earlier publisher wrote is still there, and versions only count up.
+        self._since = int(time.time())
 
     def event(self, kind: str) -> dict[str, object]:
         self._n += 1
@@ -57,7 +59,7 @@ class ThroughRedis:
 
     async def everybody(self) -> None:
         event = self.event("all")
-        await self._values.put("tick/all", int(str(event["n"])), event, AT)
+        await self._values.put("tick/all", self._since * 1_000_000 + self._n, event, AT)
 
     async def users(self, users: Sequence[int]) -> None:
         client: Any = self._link.client  # redis-py's pipeline is untyped here
@@ -68,7 +70,12 @@ class ThroughRedis:
             for user in users:
                 version = self._versions[user] = self._versions.get(user, 0) + 1
                 saga = SagaStatus(
-                    id="o1", type="order", status="RUNNING", version=version, at=AT, data=self.event("own")
+                    id=f"o{self._since}",
+                    type="order",
+                    status="RUNNING",
+                    version=version,
+                    at=AT,
+                    data=self.event("own"),
                 )
                 entry = Entry.of(saga, now_ms=0)
                 mine = owner(user)
@@ -95,7 +102,7 @@ class OverHttp:
         self._n += 1
         data = {"n": self._n, "t": time.monotonic_ns(), "kind": "own", "pad": _PAD}
         # As long as what the gateway sends.
-        saga = {
+        saga: dict[str, object] = {
             "id": "o1",
             "type": "order",
             "status": "RUNNING",

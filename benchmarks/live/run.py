@@ -263,7 +263,7 @@ async def _around(folder: Path, issuer: Issuer) -> AsyncIterator[tuple[Surroundi
 async def compare(contenders: Sequence[Contender], plan: Plan) -> list[Figures]:
     """Measure them all. Raises RuntimeError when one sends something else than it should."""
     pin(AROUND)
-    results = []
+    results: list[Figures] = []
     with tempfile.TemporaryDirectory(prefix="bff-live-") as name:
         folder = Path(name)
         issuer = Issuer(max(plan.streams))
@@ -279,6 +279,11 @@ async def compare(contenders: Sequence[Contender], plan: Plan) -> list[Figures]:
                         trial = Trial(contender, program, port, clients, publisher, issuer.tokens)
                         await trial.check()
                         results.append(await trial.run(streams, plan))
+                        print(
+                            f"{contender.name} with {streams} streams is measured",
+                            file=sys.stderr,
+                            flush=True,
+                        )
                     except RuntimeError as error:
                         raise RuntimeError(f"{contender.name}: {error}; {program.last_words()}") from error
                     finally:
