@@ -29,10 +29,10 @@ def bundle(out: Path) -> str:
 
 
 async def start(page: Page, script: str, owner: str) -> None:
-    await page.add_script_tag(
-        type="module",
-        content=script.replace("export {", "window.example = {").replace("start\n}", "start: start\n}"),
-    )
+    code = script.replace("export {", "window.example = {").replace("start\n}", "start: start\n}")
+    # From the page's own site: the gateway's policy lets no inline script run.
+    await page.route("**/example.js", lambda route: route.fulfill(body=code, content_type="text/javascript"))
+    await page.add_script_tag(type="module", url="/example.js")
     await page.wait_for_function("window.example")
     await page.evaluate(
         "owner => { document.body.replaceChildren(); window.client = example.start(document.body, owner); }",
