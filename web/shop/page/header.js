@@ -43,9 +43,19 @@ export function startHeader() {
     drawPerson();
   }
 
+  /** @type {string | undefined} */
+  let drawn;
+
   function drawPerson() {
     const someone = who();
     const name = someone?.name ?? someone?.sub ?? '';
+    // A button that is replaced under the pointer loses its click: only what changes is drawn anew.
+    const next = someone ? `in ${name}` : `out ${signInAt()}`;
+    if (next === drawn) {
+      drawConnection();
+      return;
+    }
+    drawn = next;
     const [first = '', ...rest] = name.split(' ');
     fill(
       person,
