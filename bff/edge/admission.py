@@ -151,10 +151,12 @@ class Admission:
 
     def _decide(self, path: str) -> tuple[policies.Entry, float]:
         lag = self.lag.now()
-        in_flight = 0 if path == STREAM else self.in_flight
-        if self._files and path.startswith(self._files):
-            return self._policy.decide_any(in_flight), lag
-        return self._policy.decide(in_flight, lag, time.monotonic()), lag
+        if path == STREAM:
+            return self._policy.decide(0, lag, time.monotonic()), lag
+        # A loop that is late with so little to do is held up by others on the machine: to refuse would not help it.
+        if self.in_flight < policies.LEAST or (self._files and path.startswith(self._files)):
+            return self._policy.decide_any(self.in_flight), lag
+        return self._policy.decide(self.in_flight, lag, time.monotonic()), lag
 
     async def _refuse(self, scope: Scope, send: Send) -> None:
         correlation, body = self._answer(scope)

@@ -188,6 +188,21 @@ async def test_while_the_loop_is_late_requests_are_refused_and_soon_after_they_a
         assert runtime.admission.in_flight == 0
 
 
+async def test_a_few_people_are_served_by_a_loop_that_others_hold_up(redis_url: str) -> None:
+    async with running(redis_url, {"lag": 0.025, "standing": 0.1}) as (client, _, _, _):
+        end = time.monotonic() + 1.5
+
+        def hold_up() -> None:
+            time.sleep(0.05)
+            if time.monotonic() < end:
+                asyncio.get_running_loop().call_soon(hold_up)
+
+        hold_up()
+        while time.monotonic() < end:
+            answers = await asyncio.gather(*(client.get("/api/part/x") for _ in range(3)))
+            assert {answer.status_code for answer in answers} == {200}
+
+
 async def _outage(
     redis_url: str, how: str, *, lasts: float, rate: float = 100.0
 ) -> tuple[float, float, float]:
