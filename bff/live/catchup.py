@@ -101,14 +101,16 @@ class CatchUp:
                 self._check = True
             self._wake.clear()
             try:
-                # Before all positions, which cannot be compared while one node of a cluster is away.
-                await self._compare_doubted()
-                if self._check:
-                    await self._compare(
-                        [stream for stream in streams() if not stream.ended], self._feeds.names()
-                    )
-                    self._check = False
-                    next_check = loop.time() + random.uniform(25, 40)  # noqa: S311 - jitter
+                try:
+                    # Before all positions, which cannot be compared while one node of a cluster is away.
+                    await self._compare_doubted()
+                    if self._check:
+                        await self._compare_all(streams())
+                        next_check = loop.time() + random.uniform(25, 40)  # noqa: S311 - jitter
+                except StoreUnavailable:
+                    if self._channels.partly:
+                        await self._join_all()
+                    raise
                 await self._join_all()
                 failures = 0
             except StoreUnavailable as error:
@@ -127,6 +129,15 @@ class CatchUp:
             await self._compare(streams, feeds.names(channels))
         except BaseException:
             self._doubted |= channels
+            raise
+
+    async def _compare_all(self, streams: list[Stream]) -> None:
+        # What is missed while they are compared is a reason to do it again.
+        self._check = False
+        try:
+            await self._compare([stream for stream in streams if not stream.ended], self._feeds.names())
+        except BaseException:
+            self._check = True
             raise
 
     async def _compare(self, streams: list[Stream], names: list[str]) -> None:

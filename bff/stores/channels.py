@@ -77,6 +77,11 @@ class Channels:
         """Whether there is a connection."""
         return self._main.up or any(ear.up for ear in self._nodes.values())
 
+    @property
+    def partly(self) -> bool:
+        """Whether a node of a cluster is away while others are there."""
+        return self.up and any(ear.away for ear in self._nodes.values())
+
     def add(self, channel: str) -> None:
         """Want a channel (counted); it is subscribed now or as soon as there is a connection."""
         count = self._wanted.get(channel, 0)
