@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -67,6 +67,7 @@ class CatchUp:
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._behind: dict[Stream, None] = {}
         self._check = False
+        self._doubted: set[str] = set()
         self._wake = asyncio.Event()
         self._loads: dict[str, asyncio.Task[None]] = {}
 
@@ -79,6 +80,11 @@ class CatchUp:
     def check_soon(self) -> None:
         """Something may have been missed: compare every stream's position now."""
         self._check = True
+        self._wake.set()
+
+    def check_these(self, channels: Iterable[str]) -> None:
+        """Something may have been missed on these channels: compare their streams and values now."""
+        self._doubted.update(channels)
         self._wake.set()
 
     async def run(self, group: asyncio.TaskGroup, streams: Callable[[], list[Stream]]) -> None:
@@ -95,10 +101,16 @@ class CatchUp:
                 self._check = True
             self._wake.clear()
             try:
-                if self._check:
-                    await self._compare([stream for stream in streams() if not stream.ended])
-                    self._check = False
-                    next_check = loop.time() + random.uniform(25, 40)  # noqa: S311 - jitter
+                try:
+                    # Before all positions, which cannot be compared while one node of a cluster is away.
+                    await self._compare_doubted()
+                    if self._check:
+                        await self._compare_all(streams())
+                        next_check = loop.time() + random.uniform(25, 40)  # noqa: S311 - jitter
+                except StoreUnavailable:
+                    if self._channels.partly:
+                        await self._join_all()
+                    raise
                 await self._join_all()
                 failures = 0
             except StoreUnavailable as error:
@@ -107,7 +119,28 @@ class CatchUp:
                 await asyncio.sleep(random.uniform(0.5, 1) * min(1.0, 0.05 * 2**failures))  # noqa: S311 - jitter
                 self._wake.set()
 
-    async def _compare(self, streams: list[Stream]) -> None:
+    async def _compare_doubted(self) -> None:
+        if not self._doubted:
+            return
+        channels, self._doubted = self._doubted, set()
+        feeds = self._feeds
+        try:
+            streams = [stream for channel in channels for stream in feeds.of(channel) if not stream.ended]
+            await self._compare(streams, feeds.names(channels))
+        except BaseException:
+            self._doubted |= channels
+            raise
+
+    async def _compare_all(self, streams: list[Stream]) -> None:
+        # What is missed while they are compared is a reason to do it again.
+        self._check = False
+        try:
+            await self._compare([stream for stream in streams if not stream.ended], self._feeds.names())
+        except BaseException:
+            self._check = True
+            raise
+
+    async def _compare(self, streams: list[Stream], names: list[str]) -> None:
         by_owner: dict[str, list[Stream]] = {}
         for stream in streams:
             by_owner.setdefault(stream.owner, []).append(stream)
@@ -126,7 +159,7 @@ class CatchUp:
                 if taken > self._cap:
                     await self._sit(owner, seated[owner])
         feeds = self._feeds
-        names, era = feeds.names(), feeds.era
+        era = feeds.era
         for start in range(0, len(names), _BATCH):
             batch = names[start : start + _BATCH]
             feeds.learn(batch, await self._values.get(batch), era)

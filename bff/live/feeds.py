@@ -1,7 +1,8 @@
 """Who hears what: the streams of each owner and of each value, and the newest version of every value asked for here.
 
 Promises: what is published is encoded once and handed to each of its streams at once; a value's older version that
-comes late reaches nobody. After the pub/sub connection was away no value counts as known until it was read again.
+comes late reaches nobody. After a pub/sub connection was away its values do not count as known until they were read
+again.
 """
 
 from __future__ import annotations
@@ -107,15 +108,20 @@ class Feeds:
 
     # ---- values --------------------------------------------------------------------------------------------------
 
-    def doubt(self) -> None:
-        """Something may have been published unheard: another `era` begins."""
+    def doubt(self, channels: Iterable[str] | None = None) -> None:
+        """Something may have been published unheard, on these channels or on any: another `era` begins."""
         self.era += 1
-        for feed in self._values.values():
+        for feed in self._feeds(channels):
             feed.known = False
 
-    def names(self) -> list[str]:
-        """All values that are asked for."""
-        return [feed.name for feed in self._values.values()]
+    def names(self, channels: Iterable[str] | None = None) -> list[str]:
+        """The values of these channels, or all that are asked for."""
+        return [feed.name for feed in self._feeds(channels)]
+
+    def _feeds(self, channels: Iterable[str] | None) -> list[_ValueFeed]:
+        if channels is None:
+            return list(self._values.values())
+        return [self._values[channel] for channel in channels if channel in self._values]
 
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Those of the names that must be read from Redis."""

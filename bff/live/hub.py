@@ -13,7 +13,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from ..calls import Principal
 from ..stores.channels import Channels
@@ -78,9 +78,9 @@ class Hub:
         self._left: dict[str, list[str]] = {}
         self._leaving = asyncio.Event()
         self._seats = Seats(link)
-        self._channels = Channels(link, self._heard, self._reconnected, self._disconnected)
+        self._channels = Channels(link, self._heard, self._reconnected, self._disconnected, self._again)
         self._channels.add(CONTROL)
-        self._feeds = Feeds(self._channels, self._behind, self._evicted)
+        self._feeds = Feeds(self._channels, lambda stream: self._catchup.behind(stream), self._evicted)
         self._catchup = CatchUp(
             journal,
             values,
@@ -255,11 +255,12 @@ class Hub:
         else:
             self._feeds.heard(channel, data)
 
-    def _behind(self, stream: Stream) -> None:
-        self._catchup.behind(stream)
-
     def _disconnected(self) -> None:
         self._feeds.doubt()
+
+    def _again(self, channels: Collection[str]) -> None:
+        self._feeds.doubt(channels)
+        self._catchup.check_these(channels)
 
     def _reconnected(self) -> None:
         self._catchup.check_soon()

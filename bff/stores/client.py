@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ConnectionError as ConnectionLost
 
-from .cluster import places_of
+from .cluster import Place, places_of
 from .sentinel import pool_of_master, watched_of
 from .wire import Packable
 
@@ -123,7 +123,7 @@ class _Sturdy:
 
 
 class _AnyNode(_Sturdy, Connection):
-    """To one node of a cluster after the other: enough for pub/sub, which a cluster carries everywhere."""
+    """To one node of a cluster after the other: enough for channels that a cluster carries everywhere."""
 
     def __init__(self, *, places: Iterator[tuple[str, int]], **options: Any) -> None:
         super().__init__(**options)
@@ -134,8 +134,11 @@ class _AnyNode(_Sturdy, Connection):
         await super()._connect()  # type: ignore[no-untyped-call]  # redis-py's is
 
 
-def pool_of(url: str, *, connections: int, timeout: float, wait: float | None = None) -> ConnectionPool:
-    """A bounded pool without retries. timeout: seconds for a command; wait: for connecting or a free one."""
+def pool_of(
+    url: str, *, connections: int, timeout: float, wait: float | None = None, place: Place | None = None
+) -> ConnectionPool:
+    """A bounded pool without retries. timeout: seconds for a command; wait: for connecting or a free one; place: the
+    node of a cluster, else one after the other."""
     wait = timeout if wait is None else wait
     options: dict[str, Any] = {
         "max_connections": connections,
@@ -153,7 +156,7 @@ def pool_of(url: str, *, connections: int, timeout: float, wait: float | None = 
         _, *signed = greeting[0] if len(greeting) > 1 else ("", "")
         return BlockingConnectionPool(
             connection_class=_AnyNode,
-            places=itertools.cycle(places),
+            places=itertools.cycle([place] if place else places),
             username=signed[0] if len(signed) > 1 else None,
             password=signed[-1] or None,
             timeout=wait,

@@ -165,11 +165,24 @@ class Cluster:
 
     # ---- where keys are --------------------------------------------------------------------------------------
 
-    async def _node(self, key: bytes | None) -> Node:
+    def doubt(self) -> None:
+        """Slots may have moved: ask before the next one is looked up."""
+        self._stale = True
+
+    async def homes(self, keys: Sequence[bytes]) -> list[Place | None]:
+        """Where these keys' slots are; None where nobody has one."""
+        await self._known()
+        places: dict[Node | None, Place] = {node: place for place, node in self._nodes.items()}
+        return [places.get(self._slots[slot_of(key)]) for key in keys]
+
+    async def _known(self) -> None:
         if self._stale:
             async with self._loading:
                 if self._stale:
                     await self._load()
+
+    async def _node(self, key: bytes | None) -> Node:
+        await self._known()
         if key is None:
             return next(
                 (node for node in self._nodes.values() if not node.away), next(iter(self._nodes.values()))

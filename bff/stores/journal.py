@@ -17,7 +17,7 @@ same TTL, `retain` seconds after the last event:
     bff:{t}:parked    hash    `<type>/<id>|<version>` → an event ahead of its turn; at most 256
     bff:{t}:waiting   zset    `<type>/<id>|<version>` → ms since which it waits; let through after `gap` seconds
 
-Each event is also published to the channel `bff:{t}:channel` as `<epoch>-<offset> <entry>`.
+Each event is also published to the channel `bff:{t}:channel`, in the same slot, as `<epoch>-<offset> <entry>`.
 """
 
 from __future__ import annotations
@@ -164,10 +164,11 @@ class Journal:
         return [f"bff:{{{tag}}}:{name}" for name in _KEYS]
 
     def args(self, owner: str) -> list[str | int]:
-        """ARGV 1–7 of every script that includes `_journal`."""
+        """ARGV 1–8 of every script that includes `_journal`."""
         now = 0 if self._clock is None else int(self._clock() * 1000)
         gap_ms = int(self.gap * 1000)
-        return [channel_of(owner), now, self._new_id(), self._history, self._keep_ms, self._retain, gap_ms]
+        kept = (self._history, self._keep_ms, self._retain, gap_ms)
+        return [channel_of(owner), now, self._new_id(), *kept, self._link.publish]
 
     async def append(self, owner: str, entry: Entry) -> Appended:
         """Write an event unless it is a repeat; one ahead of its turn is held, and `settle` lets it through."""

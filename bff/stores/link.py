@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from .client import Client, pool_of
-from .cluster import Cluster
+from .cluster import Cluster, Place
 from .dial import address_of, dial
 from .node import Node
 from .scripts import Script, read
@@ -44,12 +44,14 @@ class RedisLink:
     url      `redis://`, `rediss://`, `unix://`, `redis+sentinel://` (see sentinel.py), `redis+cluster://` (cluster.py)
     client   a `redis.asyncio.Redis` over the same connection; wrap its use in `reaching()`
     cluster  keys may lie on several nodes: one script takes those of one slot only
+    publish  the command that publishes to a channel of a key's slot: in a cluster only that slot's node hears of it
     """
 
     def __init__(self, url: str, *, timeout: float = 0.5, connections: int = 32, most: int = 10_000) -> None:
         self.url = url
         self.timeout = timeout
         self.cluster = url.startswith("redis+cluster://")
+        self.publish = "SPUBLISH" if self.cluster else "PUBLISH"
         self._most = most
         self._nodes: Node | Cluster = Cluster(url, self._node) if self.cluster else self._node(_dialler(url))
         self.client: Redis = Client(self, pool_of(url, connections=connections, timeout=timeout))
@@ -82,12 +84,27 @@ class RedisLink:
             return answers
         return await nodes.batch(commands, limit)
 
-    def dedicated(self, *, timeout: float) -> Redis:
-        """A client with one connection of its own for blocking reads or pub/sub, `timeout` seconds for a read.
+    def dedicated(self, *, timeout: float, place: Place | None = None) -> Redis:
+        """A client with one connection of its own for blocking reads or pub/sub, `timeout` seconds for a read. place:
+        the node of a cluster, else any.
 
         The caller closes it with `aclose()`.
         """
-        return Redis.from_pool(pool_of(self.url, connections=1, timeout=timeout, wait=self.timeout))
+        pool = pool_of(self.url, connections=1, timeout=timeout, wait=self.timeout, place=place)
+        return Redis.from_pool(pool)
+
+    async def homes(self, keys: Sequence[str]) -> list[Place | None]:
+        """Which node of the cluster has each key's slot, None for nobody (by itself, a server has no slots). Raises
+        StoreUnavailable."""
+        nodes = self._nodes
+        if isinstance(nodes, Node):
+            return [None] * len(keys)
+        return await nodes.homes([key.encode() for key in keys])
+
+    def doubt(self) -> None:
+        """A cluster's slots may have moved: ask again before the next use."""
+        if isinstance(self._nodes, Cluster):
+            self._nodes.doubt()
 
     def script(self, name: str) -> Script:
         """The script `lua/<name>.lua`, read once; a first line `--#include other` puts that file before it."""

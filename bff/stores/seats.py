@@ -35,7 +35,8 @@ class Seats:
 
     async def hold(self, owner: str, cap: int, seats: Sequence[str]) -> list[str]:
         """Take or renew these seats of `cap`; the seats that gave way, of this process or of another."""
-        answer = await self._hold([_key(owner)], [cap, int(LEASE * 1000), channel_of(owner), *seats])
+        args: list[str | int] = [cap, int(LEASE * 1000), channel_of(owner), self._link.publish, *seats]
+        answer = await self._hold([_key(owner)], args)
         return [one.decode() for one in answer]
 
     async def renew(self, held: Mapping[str, Sequence[str]]) -> list[tuple[str, int]]:

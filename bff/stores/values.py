@@ -1,7 +1,8 @@
 """Values: topics whose latest version wins, the same for whoever may see them. No history.
 
 Key: `bff:{value:<name>}`, hash: version, payload; TTL 7 days from the last change. Each change is published to the
-channel `bff:value:<name>` as `<version> <payload>`. The payload is one line of JSON, `{name, version, data, at}`.
+channel `bff:{value:<name>}:channel`, in the same slot, as `<version> <payload>`. The payload is one line of JSON,
+`{name, version, data, at}`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from .link import RedisLink, reaching
 
 TTL = 7 * 86_400
 _NAME = re.compile(r"[A-Za-z0-9._/-]{1,200}")
-_CHANNEL = "bff:value:"
 _HIGHEST = 2**53 - 1  # what Lua's numbers hold exactly
 
 
@@ -28,7 +28,7 @@ def valid_name(name: str) -> bool:
 
 def value_channel(name: str) -> str:
     """The pub/sub channel of one value."""
-    return _CHANNEL + name
+    return f"bff:{{value:{name}}}:channel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ class Values:
         if not 0 <= version <= _HIGHEST:
             raise ValueError(f"a value's version is a whole number from 0 to {_HIGHEST}")
         payload = to_json({"name": name, "version": version, "data": data, "at": at})
-        answer = await self._put([f"bff:{{value:{name}}}"], [version, payload, TTL, value_channel(name)])
+        args: list[str | bytes | int] = [version, payload, TTL, value_channel(name), self._link.publish]
+        answer = await self._put([f"bff:{{value:{name}}}"], args)
         return bool(answer)
 
     async def get(self, names: Sequence[str]) -> dict[str, Value]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -23,11 +21,10 @@ from bff.stores.link import RedisLink, StoreUnavailable
 from bff.stores.rates import RateStore
 from bff.stores.values import Values
 
-from ..conftest import Valkey, free_port
+from ..conftest import Valkey
 from ..unit.edge.access.issuing import ISSUER
 from ..wire.gateway import bearer, keyed, running
-
-THIRDS = ((0, 5460), (5461, 10922), (10923, 16383))
+from .conftest import THIRDS, linked
 
 
 def test_the_address_names_nodes_and_secrets() -> None:
@@ -52,42 +49,6 @@ def test_slots_and_keys_are_those_of_the_specification() -> None:
 @given(st.binary(max_size=30))
 def test_a_key_of_any_bytes_has_a_slot(key: bytes) -> None:
     assert 0 <= slot_of(key) < 16_384
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Valkey]]:
-    servers: list[Valkey] = []
-    try:
-        for number in range(3):
-            folder = tmp_path_factory.mktemp(f"node{number}")
-            args = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--appendonly", "yes")
-            servers.append(Valkey(folder, args=(*args, "--cluster-node-timeout", "2000")))
-            servers[-1].start()
-        yield servers
-    finally:
-        for server in servers:
-            server.stop()
-
-
-@asynccontextmanager
-async def linked(nodes: list[Valkey]) -> AsyncIterator[RedisLink]:
-    ends = [RedisLink(node.url) for node in nodes]
-    for end, (first, last) in zip(ends, THIRDS, strict=True):
-        if b"cluster_slots_assigned:0" in await end.call("CLUSTER", "INFO"):
-            await end.call("CLUSTER", "ADDSLOTSRANGE", first, last)
-            bus = nodes[0].args[nodes[0].args.index("--cluster-port") + 1]
-            await end.call("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, bus)
-    limit = time.monotonic() + 60
-    for end in ends:
-        while b"cluster_state:ok" not in (info := await end.call("CLUSTER", "INFO")) or (
-            b"cluster_slots_assigned:16384" not in info
-        ):
-            assert time.monotonic() < limit, info
-            await asyncio.sleep(0.05)
-        await end.call("FLUSHALL")
-        await end.close()
-    async with RedisLink(f"redis+cluster://127.0.0.1:{nodes[0].port}", timeout=5) as link:
-        yield link
 
 
 @pytest.mark.slow

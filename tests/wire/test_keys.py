@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from bff.stores.link import RedisLink
+from bff.stores.values import Values
 
 from ..conftest import ROOT
 from .gateway import keyed, running
@@ -32,7 +33,7 @@ def test_every_key_that_a_store_names_is_documented() -> None:
                 name = (
                     re.sub(r"\{[^{}]*(\{[^{}]*\}[^{}]*)*\}", "*", name).replace("<<", "{").replace(">>", "}")
                 )
-            name = {"bff:{*}:*": "bff:{*}:meta", "bff:value:": "bff:value:*"}.get(name, name)
+            name = {"bff:{*}:*": "bff:{*}:meta"}.get(name, name)
             assert name in known, f"{path.name}: {literal} ({name})"
 
 
@@ -44,7 +45,7 @@ async def test_what_a_busy_gateway_leaves_is_documented_and_ends(redis_url: str)
         await world.client.post("/api/things/ok", headers=keyed("k"), json=WISH)
         for path in ("/api/open/ok", "/api/search", "/bff/live/snapshot", "/bff/sagas/job/j1"):
             assert (await world.get(path)).status_code == 200
-        await link.script("value_put")(["bff:{value:level/x}"], [1, "{}", 60, "bff:value:level/x"])
+        assert await Values(link).put("level/x", 1, {}, "now")
         keys = [key.decode() async for key in link.client.scan_iter()]
         assert len(keys) > 10
         for key in keys:

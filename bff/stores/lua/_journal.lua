@@ -1,11 +1,12 @@
 -- What every script that touches an owner's journal begins with. Included, never run alone.
--- KEYS 1-9 and ARGV 1-7 are the same for all of them; a script's own start at KEYS[10] and ARGV[8].
+-- KEYS 1-9 and ARGV 1-8 are the same for all of them; a script's own start at KEYS[10] and ARGV[9].
 local META, LOG, STATE, ORDER, ENDED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local VERSIONS, TOUCHED, PARKED, WAITING = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local CHANNEL = ARGV[1]
 local NOW = tonumber(ARGV[2])
 local CANDIDATE = ARGV[3]
 local HISTORY, KEEP, TTL, GAP = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local PUBLISH = ARGV[8]
 local SNAPSHOT, REMEMBERED, HELD = 100, 1000, 256
 
 if NOW == 0 then
@@ -83,7 +84,7 @@ local function put(saga, version, ended, entry)
   end
   redis.call('HSET', VERSIONS, saga, digits(version))
   redis.call('ZADD', TOUCHED, digits(NOW), saga)
-  redis.call('PUBLISH', CHANNEL, epoch .. '-' .. id .. ' ' .. entry)
+  redis.call(PUBLISH, CHANNEL, epoch .. '-' .. id .. ' ' .. entry)
 end
 
 local function unpark(saga, version)

@@ -1,20 +1,20 @@
 --#include _journal
--- KEYS 10: the claim. ARGV 8: holder, 9: ttl ms, 10: status, 11: headers, 12: head, 13: tail,
--- 14: saga or '' for none, 15: version, 16: ms at which it ended or 0, 17: entry, 18: '1' to take the version as it is
--- 19: fingerprint
+-- KEYS 10: the claim. ARGV 9: holder, 10: ttl ms, 11: status, 12: headers, 13: head, 14: tail,
+-- 15: saga or '' for none, 16: version, 17: ms at which it ended or 0, 18: entry, 19: '1' to take the version as it is
+-- 20: fingerprint
 -- A late holder may still settle a claim that was called unknown, or that Redis has lost: it knows the outcome. One that
 -- was taken over may not.
 local CLAIM = KEYS[10]
 local claim = redis.call('HMGET', CLAIM, 'state', 'holder')
-if claim[1] and (claim[1] == 'D' or claim[2] ~= ARGV[8]) then
+if claim[1] and (claim[1] == 'D' or claim[2] ~= ARGV[9]) then
   return {0, ''}
 end
 local cursor = ''
-local saga = ARGV[14]
+local saga = ARGV[15]
 if saga ~= '' then
   settle(NOW - GAP)
   if last_version(saga) < 0 then
-    append(saga, tonumber(ARGV[15]), tonumber(ARGV[16]), ARGV[17], ARGV[18] == '1')
+    append(saga, tonumber(ARGV[16]), tonumber(ARGV[17]), ARGV[18], ARGV[19] == '1')
   end
   local epoch = ensure()
   -- The position of this saga's newest event; a saga no longer in the snapshot is covered by the top.
@@ -23,8 +23,8 @@ if saga ~= '' then
   prune()
   touch()
 end
-redis.call('HSET', CLAIM, 'state', 'D', 'fingerprint', ARGV[19], 'holder', ARGV[8], 'status', ARGV[10], 'headers', ARGV[11],
-  'head', ARGV[12], 'cursor', cursor, 'tail', ARGV[13])
+redis.call('HSET', CLAIM, 'state', 'D', 'fingerprint', ARGV[20], 'holder', ARGV[9], 'status', ARGV[11], 'headers', ARGV[12],
+  'head', ARGV[13], 'cursor', cursor, 'tail', ARGV[14])
 redis.call('HDEL', CLAIM, 'lease')
-redis.call('PEXPIRE', CLAIM, ARGV[9])
+redis.call('PEXPIRE', CLAIM, ARGV[10])
 return {1, cursor}

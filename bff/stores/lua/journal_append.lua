@@ -1,7 +1,7 @@
 --#include _journal
--- ARGV 8: saga, 9: version, 10: ms at which it ended or 0, 11: entry
+-- ARGV 9: saga, 10: version, 11: ms at which it ended or 0, 12: entry
 settle(NOW - GAP)
-local outcome = append(ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11], false)
+local outcome = append(ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12], false)
 prune()
 touch()
 return outcome

@@ -1,24 +1,24 @@
 --#include _journal
--- ARGV 8: epoch of the cursor or '', 9: its offset, 10: '1' to make an absent journal
+-- ARGV 9: epoch of the cursor or '', 10: its offset, 11: '1' to make an absent journal
 -- Answers epoch (false: no journal), top, whole, kind, rows. Rows are entries only: a history begins at cursor + 1.
 settle(NOW - GAP)
-if ARGV[10] == '1' then
+if ARGV[11] == '1' then
   ensure()
   redis.call('HSET', META, 'whole', '1')
   touch()
 end
 local meta = redis.call('HMGET', META, 'epoch', 'offset', 'whole')
 if not meta[1] then
-  return {false, 0, 0, ARGV[8] == '' and 'snapshot' or 'reset', {}}
+  return {false, 0, 0, ARGV[9] == '' and 'snapshot' or 'reset', {}}
 end
 prune()
 local top = tonumber(meta[2])
 local whole = meta[3] == '1' and 1 or 0
 local kind = 'snapshot'
-if ARGV[8] ~= '' then
+if ARGV[9] ~= '' then
   kind = 'reset'
-  local after = tonumber(ARGV[9])
-  if ARGV[8] == meta[1] and after <= top then
+  local after = tonumber(ARGV[10])
+  if ARGV[9] == meta[1] and after <= top then
     local log = {}
     if after < top then
       log = redis.call('XRANGE', LOG, digits(after + 1) .. '-0', '+')

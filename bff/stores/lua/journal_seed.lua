@@ -1,11 +1,11 @@
 --#include _journal
--- ARGV 8…: for each saga, oldest first: saga, version, ms at which it ended or 0, entry.
+-- ARGV 9…: for each saga, oldest first: saga, version, ms at which it ended or 0, entry.
 -- Only a journal that was never whole is seeded: two processes may have asked the service at once.
 if redis.call('HGET', META, 'whole') == '1' then
   return 0
 end
 ensure()
-for i = 8, #ARGV, 4 do
+for i = 9, #ARGV, 4 do
   append(ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), ARGV[i + 3], true)
 end
 redis.call('HSET', META, 'whole', '1')

@@ -1,9 +1,10 @@
--- KEYS 1: the value. ARGV 1: version, 2: payload, 3: ttl seconds, 4: channel. Answers 1 when this was news.
+-- KEYS 1: the value. ARGV 1: version, 2: payload, 3: ttl seconds, 4: channel, 5: what publishes
+-- there. Answers 1 when this was news.
 local known = redis.call('HGET', KEYS[1], 'version')
 if known and tonumber(known) >= tonumber(ARGV[1]) then
   return 0
 end
 redis.call('HSET', KEYS[1], 'version', ARGV[1], 'payload', ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
-redis.call('PUBLISH', ARGV[4], ARGV[1] .. ' ' .. ARGV[2])
+redis.call(ARGV[5], ARGV[4], ARGV[1] .. ' ' .. ARGV[2])
 return 1

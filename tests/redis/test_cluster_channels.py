@@ -1,0 +1,263 @@
+"""Channels in a cluster: heard at the node that has their slot, and after it was away or the slot has moved."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from bff.live import ValueTopic
+from bff.stores.cluster import slot_of
+from bff.stores.journal import channel_of
+from bff.stores.link import RedisLink, StoreUnavailable
+from bff.stores.values import value_channel
+
+from ..conftest import Valkey
+from ..wire.test_stream import AT, Client, World, client, person, world
+from .conftest import THIRDS, linked
+
+PEOPLE = [f"person-{number}" for number in range(30)]
+TOPICS = [ValueTopic("stock/{sku}", public=True)]
+
+
+def node_of(channel: str) -> int:
+    slot = slot_of(channel.encode())
+    return next(index for index, (first, last) in enumerate(THIRDS) if first <= slot <= last)
+
+
+def home_of(name: str) -> int:
+    return node_of(channel_of(person(name).id))
+
+
+@asynccontextmanager
+async def ends_of(nodes: Sequence[Valkey]) -> AsyncIterator[list[RedisLink]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(RedisLink(node.url, timeout=10)) for node in nodes]
+
+
+@asynccontextmanager
+async def opened(
+    one: World, names: Sequence[str], path: str = "/bff/live"
+) -> AsyncIterator[dict[str, Client]]:
+    """A stream of each person that has had its snapshot."""
+    async with AsyncExitStack() as stack:
+        streams = {name: await stack.enter_async_context(client(one, path, who=name)) for name in names}
+        await asyncio.gather(*(stream.until("snapshot") for stream in streams.values()))
+        yield streams
+
+
+async def persist(step: Callable[[], Awaitable[object]]) -> None:
+    """Do it until the cluster lets it be done."""
+    while True:
+        try:
+            await step()
+            return
+        except StoreUnavailable:
+            await asyncio.sleep(0.02)
+
+
+async def versions(stream: Client, count: int) -> list[int]:
+    """Of the next `count` saga events; `reset` and the stream's end are failures."""
+    seen: list[int] = []
+    while len(seen) < count:
+        event = await stream.next()
+        assert event is not None and event.name != "reset", event
+        if event.name == "saga":
+            seen.append(event.data["version"])
+    return seen
+
+
+async def nothing() -> None:
+    pass
+
+
+async def hand_over(
+    ends: Sequence[RedisLink],
+    nodes: Sequence[Valkey],
+    slot: int,
+    source: int,
+    to: int,
+    *,
+    meanwhile: Callable[[], Awaitable[object]] = nothing,
+) -> None:
+    """Move a slot key by key, as the cluster's own tools do. meanwhile: its keys have gone, it has not."""
+    ids = [(await end.call("CLUSTER", "MYID")).decode() for end in ends]
+    await ends[to].call("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
+    await ends[source].call("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[to])
+    while keys := await ends[source].call("CLUSTER", "GETKEYSINSLOT", slot, 100):
+        for key in keys:
+            await ends[source].call("MIGRATE", "127.0.0.1", nodes[to].port, key, 0, 5000)
+    await meanwhile()
+    for index in (to, source, 3 - to - source):
+        await ends[index].call("CLUSTER", "SETSLOT", slot, "NODE", ids[to])
+
+
+async def holders(end: RedisLink, slot: int) -> list[int]:
+    """Ports of who has the slot, as this node sees it."""
+    ranges = await end.call("CLUSTER", "SLOTS")
+    return [where[1] for first, last, where, *_ in ranges if first <= slot <= last]
+
+
+async def hand_over_whole(
+    ends: Sequence[RedisLink], nodes: Sequence[Valkey], slot: int, source: int, to: int
+) -> None:
+    """Move a slot in one step."""
+    target = (await ends[to].call("CLUSTER", "MYID")).decode()
+    await ends[source].call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target)
+    for end in ends:
+        while (await holders(end, slot)) != [nodes[to].port]:
+            await asyncio.sleep(0.01)
+
+
+async def carried(ends: Sequence[RedisLink]) -> list[int]:
+    """Messages of pub/sub that each node has sent to others."""
+    told = [(await end.call("CLUSTER", "INFO")).decode() for end in ends]
+    return [sum(map(int, re.findall(r"messages_publish\w*_sent:(\d+)", one))) for one in told]
+
+
+@pytest.mark.slow
+async def test_events_reach_their_streams_and_only_the_owners_node_sees_them(nodes: list[Valkey]) -> None:
+    async with (
+        linked(nodes) as link,
+        ends_of(nodes) as ends,
+        world(link.url, timeout=5, topics=TOPICS) as one,
+        opened(one, PEOPLE, "/bff/live?value=stock/mug") as streams,
+    ):
+        channels = {name: channel_of(person(name).id) for name in PEOPLE} | {"": value_channel("stock/mug")}
+        for index, end in enumerate(ends):
+            here = {channel for channel in channels.values() if node_of(channel) == index}
+            assert {name.decode() for name in await end.call("PUBSUB", "SHARDCHANNELS")} == here
+            for channel in here:
+                assert await end.call("PUBSUB", "SHARDNUMSUB", channel) == [channel.encode(), 1]
+            assert b"bff:control" in await end.call("PUBSUB", "CHANNELS") or index, "everybody's is plain"
+        assert {home_of(name) for name in PEOPLE} == {0, 1, 2}
+        before = await carried(ends)
+        for name, stream in streams.items():
+            await one.tell("o1", 1, owner=name)
+            assert await versions(stream, 1) == [1]
+        assert await one.values.put("stock/mug", 1, {"left": 3}, AT)
+        for stream in streams.values():
+            assert (await stream.until("value")).data["data"] == {"left": 3}
+        assert await carried(ends) == before, "nothing went from node to node"
+        await one.hub.end_session("nobody's")
+        assert sum(await carried(ends)) > sum(before), "but what is everybody's does"
+    async with ends_of(nodes) as ends, asyncio.timeout(10):
+        while any([await end.call("PUBSUB", "SHARDCHANNELS") for end in ends]):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("move", [hand_over, hand_over_whole])
+async def test_a_slot_moved_under_open_streams_loses_nothing(
+    nodes: list[Valkey], move: Callable[..., Awaitable[None]]
+) -> None:
+    total = 200
+    async with (
+        linked(nodes) as link,
+        ends_of(nodes) as ends,
+        world(link.url, timeout=5, topics=TOPICS) as one,
+        opened(one, PEOPLE[:6], "/bff/live?value=stock/mug") as streams,
+    ):
+        moving = [(channel_of(person("person-0").id)), value_channel("stock/mug")]
+        done = asyncio.Event()
+
+        async def publish() -> None:
+            for version in range(1, total + 1):
+                for name in streams:
+                    await persist(lambda name=name, version=version: one.tell("o1", version, owner=name))  # type: ignore[misc]  # its defaults
+                await asyncio.sleep(0.005)
+            await done.wait()
+            await persist(lambda: one.values.put("stock/mug", 2, 2, AT))
+
+        async def rearrange() -> None:
+            for channel in moving:
+                slot, source = slot_of(channel.encode()), node_of(channel)
+                to = (source + 1) % 3
+                await move(ends, nodes, slot, source, to)
+                while (await ends[to].call("PUBSUB", "SHARDNUMSUB", channel))[1] != 1:
+                    await asyncio.sleep(0.01)
+                if channel == moving[0]:
+                    await move(ends, nodes, slot, to, source)
+            done.set()
+
+        async def read(stream: Client) -> list[int]:
+            seen = await versions(stream, total)
+            assert (await stream.until("value")).data["version"] == 2
+            return seen
+
+        async with asyncio.timeout(60):
+            reading = [asyncio.create_task(read(stream)) for stream in streams.values()]
+            await asyncio.gather(publish(), rearrange())
+            for seen in await asyncio.gather(*reading):
+                assert seen == list(range(1, total + 1))
+        slot, source = slot_of(moving[1].encode()), node_of(moving[1])
+        await move(ends, nodes, slot, (source + 1) % 3, source)
+
+
+@pytest.mark.slow
+async def test_what_was_published_where_nobody_listened_yet_is_caught_up_at_once(nodes: list[Valkey]) -> None:
+    async with (
+        linked(nodes) as link,
+        ends_of(nodes) as ends,
+        world(link.url, timeout=5, topics=TOPICS) as one,
+        opened(one, PEOPLE[:3], "/bff/live?value=stock/mug") as streams,
+    ):
+        assert await one.values.put("stock/mug", 1, 1, AT)
+        for stream in streams.values():
+            assert (await stream.until("value")).data["version"] == 1
+        channel = value_channel("stock/mug")
+        slot, source = slot_of(channel.encode()), node_of(channel)
+        to = (source + 1) % 3
+        async with asyncio.timeout(15):
+            # Positions are compared every 25 s without this.
+            await hand_over(
+                ends, nodes, slot, source, to, meanwhile=lambda: one.values.put("stock/mug", 2, 2, AT)
+            )
+            for stream in streams.values():
+                assert (await stream.until("value")).data["version"] == 2
+        await hand_over(ends, nodes, slot, to, source)
+
+
+@pytest.mark.slow
+async def test_streams_stay_open_while_a_node_is_away_and_catch_up(nodes: list[Valkey]) -> None:
+    async with (
+        linked(nodes) as link,
+        ends_of(nodes) as ends,
+        world(link.url, timeout=2) as one,
+        opened(one, PEOPLE) as streams,
+    ):
+        for end in ends:
+            await end.call("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        for name in PEOPLE:
+            await one.tell("o1", 1, owner=name)
+        nodes[2].stop()
+        near = [name for name in PEOPLE if home_of(name) != 2]
+        far = [name for name in PEOPLE if home_of(name) == 2]
+        for name in near:
+            await persist(lambda name=name: one.tell("o1", 2, owner=name))  # type: ignore[misc]  # its default
+            assert await versions(streams[name], 2) == [1, 2]
+        async with opened(one, near[:3]) as others:
+            await persist(lambda: one.tell("o2", 1, owner=near[0]))
+            assert await versions(others[near[0]], 1) == [1], "who comes meanwhile is served"
+        # A connection cut meanwhile, and an event that nobody hears: those who are there are caught up.
+        first = next(name for name in PEOPLE if home_of(name) == 0)
+        await ends[0].call("CLIENT", "KILL", "TYPE", "PUBSUB")
+        await persist(lambda: one.tell("o1", 3, owner=first))
+        async with asyncio.timeout(20):
+            assert (await versions(streams[first], 2 if first == near[0] else 1))[-1] == 3
+        nodes[2].start()
+        async with asyncio.timeout(60):
+            # Some of it before anybody listens there again.
+            for name in far:
+                await persist(lambda name=name: one.tell("o1", 2, owner=name))  # type: ignore[misc]  # its default
+            for name in far:
+                assert await versions(streams[name], 2) == [1, 2]
+        for name in PEOPLE:
+            await one.tell("o3", 1, owner=name)
+            async with asyncio.timeout(20):
+                while (await streams[name].until("saga")).data["id"] != "o3":
+                    pass
+        assert one.hub.count == len(PEOPLE)
