@@ -3,8 +3,7 @@ export function createMutations(host: Host): {
     view: () => import("./store.js").State;
     /** The store has changed. @param {boolean} replaced  By a snapshot or reset. */
     advanced: (replaced?: boolean) => void;
-    /** Ask again now: the network or the journal is back. */
-    wake(): void;
+    wake: () => void;
     /** @param {Definition} definition @returns {Operation} */
     mutate: (definition: Definition) => Operation;
     /**
@@ -34,7 +33,7 @@ export function createMutations(host: Host): {
 /**
  * @typedef {object} Host
  * @property {import('./store.js').Store} store
- * @property {() => void} changed   The view changed: tell its listeners, now.
+ * @property {Iterable<() => void>} listeners  Of the view.
  * @property {() => boolean} isLive  Whether the journal is being followed.
  * @property {typeof fetch} fetch
  * @property {import('./pending.js').KeyValue | null} storage
@@ -67,9 +66,9 @@ export type Kind<I> = {
 export type Host = {
     store: import("./store.js").Store;
     /**
-     * The view changed: tell its listeners, now.
+     * Of the view.
      */
-    changed: () => void;
+    listeners: Iterable<() => void>;
     /**
      * Whether the journal is being followed.
      */

@@ -1,27 +1,3 @@
-/** @typedef {import('./problem.js').Problem} Problem */
-/**
- * @typedef {object} RequestData
- * @property {string} url
- * @property {unknown} [body]  Sent as JSON.
- * @property {string} [method]  Default POST.
- */
-/**
- * @callback RequestFunction
- * @param {{key: string, headers: Record<string, string>, signal: AbortSignal}} attempt  Send exactly these headers.
- * @returns {Promise<Response>}
- */
-/** @typedef {{id: string, type: string, status: string, version: number}} SagaRef */
-/**
- * @typedef {{kind: 'accepted', saga: SagaRef | null, cursor: string | null, body: any}
- *   | {kind: 'rejected', problem: Problem}
- *   | {kind: 'unknown', problem: Problem, again: boolean}} Answer  `again`: another attempt may tell.
- */
-/**
- * @param {Problem} problem
- * @param {boolean} first  Whether no earlier attempt can have reached the server.
- * @returns {Answer}
- */
-export function classify(problem: Problem, first: boolean): Answer;
 /**
  * @param {object} attempt
  * @param {string} attempt.key      The mutation's id.
@@ -62,18 +38,13 @@ export type SagaRef = {
     version: number;
 };
 /**
- * `again`: another attempt may tell.
+ * again: nobody can tell, another attempt may. unknown: no more attempts will tell.
  */
 export type Answer = {
     kind: "accepted";
     saga: SagaRef | null;
     cursor: string | null;
-    body: any;
 } | {
-    kind: "rejected";
+    kind: "rejected" | "again" | "unknown";
     problem: Problem;
-} | {
-    kind: "unknown";
-    problem: Problem;
-    again: boolean;
 };
