@@ -43,7 +43,6 @@ const HERE = 'bff:here';
 
 /** @param {ClientOptions} [options] */
 export function createClient(options = {}) {
-  const fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
   const store = createStore();
   /** @type {Set<() => void>} */
   const listeners = new Set();
@@ -68,7 +67,7 @@ export function createClient(options = {}) {
   });
   const follow = createFollower(store, source.reconnect);
   const mutations = createMutations({
-    fetch,
+    fetch: options.fetch,
     storage: options.storage === undefined ? orNull(() => sessionStorage) : options.storage,
     ...options.mutations,
     store,
@@ -170,9 +169,8 @@ export function createClient(options = {}) {
      * @param {Iterable<{name: string, version: number, data: any, at?: string}>} values
      */
     observe(values) {
-      let news = false;
-      for (const value of values) news = store.observe(value) === 'applied' || news;
-      if (news) mutations.advanced(false);
+      for (const value of values) store.observe(value);
+      mutations.advanced();
     },
 
     /** @param {string} id  The saga's id, or the mutation's that started it. @returns {Readable<Saga | undefined>} */

@@ -27,7 +27,7 @@ import { fold } from './view.js';
  * @property {import('./store.js').Store} store
  * @property {Iterable<() => void>} listeners  Of the view.
  * @property {() => boolean} isLive  Whether the journal is being followed.
- * @property {typeof fetch} fetch
+ * @property {typeof fetch | undefined} [fetch]
  * @property {import('./pending.js').KeyValue | null} storage
  * @property {number} [timeout]   Seconds for one attempt; default 15.
  * @property {number} [attempts]  Most attempts before giving up asking; default 8.
@@ -109,7 +109,7 @@ export function createMutations(host) {
       for (const [name, version] of expected)
         // A version that is there already was somebody else's, and theirs came on top.
         if (versionOf(name) < version)
-          for (const { expected: others } of records.slice(records.indexOf(record) + 1)) {
+          for (const { expected: others } of records) {
             const other = others.get(name) ?? 0;
             if (other > version) others.set(name, other - 1);
           }
@@ -195,7 +195,7 @@ export function createMutations(host) {
 
   return {
     view: () => view,
-    /** The store has changed. @param {boolean} replaced  By a snapshot or reset. */
+    /** The store has changed. @param {boolean} [replaced]  By a snapshot or reset. */
     advanced: commit,
     wake,
     /** @param {Definition} definition @returns {Operation} */

@@ -20,7 +20,7 @@ import { sheltered } from './faults.js';
  */
 export function same(left, right) {
   if (left === right) return true;
-  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;
+  if (Object(left) !== left || Object(right) !== right) return false; // not two objects
   if (Array.isArray(left) !== Array.isArray(right)) return false;
   const a = /** @type {Record<string, unknown>} */ (left);
   const b = /** @type {Record<string, unknown>} */ (right);

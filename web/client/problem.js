@@ -81,9 +81,6 @@ export async function readProblem(response) {
  * @returns {Problem}
  */
 export function networkProblem(error) {
-  return problem(
-    error instanceof Error && error.name === 'TimeoutError'
-      ? { code: 'timeout', title: 'No answer in time' }
-      : {},
-  );
+  const { name } = Object(error);
+  return problem(name === 'TimeoutError' ? { code: 'timeout', title: 'No answer in time' } : {});
 }

@@ -45,10 +45,10 @@ function classify({ status, retryAfter }, first) {
  * @param {RequestData | RequestFunction} attempt.request
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
- * @param {typeof fetch} attempt.fetch
+ * @param {typeof fetch | undefined} [attempt.fetch]
  * @returns {Promise<Answer>} Never rejects.
  */
-export async function attemptOnce({ key, request, first, timeout, fetch }) {
+export async function attemptOnce({ key, request, first, timeout, fetch = globalThis.fetch }) {
   const headers = {
     'Content-Type': 'application/json',
     'Idempotency-Key': `"${key}"`, // a structured-field string

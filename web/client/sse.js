@@ -23,7 +23,7 @@
  * @returns {{push(chunk: Uint8Array): void}} Feed it the body's chunks; what is unfinished at the end is dropped, as the
  *   specification says.
  */
-export function createParser({ onEvent, onRetry = () => {}, limit = 4 * 1024 * 1024 }) {
+export function createParser({ onEvent, onRetry, limit = 4 * 1024 * 1024 }) {
   // The decoder keeps half characters between chunks and strips one leading byte order mark.
   const decoder = new TextDecoder('utf-8');
   let line = '';
@@ -44,7 +44,7 @@ export function createParser({ onEvent, onRetry = () => {}, limit = 4 * 1024 * 1
     if (field === 'data') data += `${value}\n`;
     else if (field === 'event') type = value;
     else if (field === 'id' && !value.includes('\0')) id = value;
-    else if (field === 'retry' && /^[0-9]+$/.test(value)) onRetry(Number(value));
+    else if (field === 'retry' && /^[0-9]+$/.test(value)) onRetry?.(Number(value));
   }
 
   return {

@@ -131,12 +131,7 @@ export function createStore() {
     position = cursor;
     const known = sagas.get(saga.id);
     if (!known || known.version < saga.version) sagas.set(saga.id, saga);
-    if (sagas.size > MOST_SAGAS)
-      for (const old of sagas.values())
-        if (ended(old)) {
-          sagas.delete(old.id);
-          break;
-        }
+    if (sagas.size > MOST_SAGAS) sagas.delete([...sagas.values()].find(ended)?.id ?? '');
     return 'applied';
   }
 

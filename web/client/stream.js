@@ -51,7 +51,7 @@ const LONGEST_WAIT = 300; // seconds
  */
 export function createStream(options) {
   const { onEvent, cursor, url = '/bff/live', heartbeat = 15, cap = 30, random = Math.random } = options;
-  const get = options.fetch ?? globalThis.fetch.bind(globalThis);
+  const { fetch = globalThis.fetch } = options;
   const around = options.surroundings ?? /** @type {import('./page.js').Surroundings} */ (globalThis);
   const state = createCell(/** @type {StreamState} */ ('stopped'));
   const alarm = createAlarm();
@@ -94,7 +94,7 @@ export function createStream(options) {
       asked = names;
       const query = String(new URLSearchParams([...names].sort().map((name) => ['value', name])));
       const after = cursor();
-      const { ok, status, headers, body } = await get(query ? `${url}?${query}` : url, {
+      const { ok, status, headers, body } = await fetch(query ? `${url}?${query}` : url, {
         headers: {
           Accept: 'text/event-stream',
           'X-BFF': '1',

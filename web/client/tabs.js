@@ -79,16 +79,13 @@ export function createSharedStream(options) {
   }
 
   function open() {
-    /** @type {Link} */
-    const mine = { post() {}, close() {} };
-    link = mine;
+    /** @type {Link | undefined} */
+    let mine;
     /** @param {Told} told  Its words count, and its failure, while it is the one in use. */
     const heard = (told) => mine === link && hear(told);
+    const failed = () => mine === link && next();
     try {
-      Object.assign(
-        mine,
-        /** @type {Means} */ (means[0])(heard, () => mine === link && next()),
-      );
+      link = mine = /** @type {Means} */ (means[0])(heard, failed);
       join();
     } catch {
       next();

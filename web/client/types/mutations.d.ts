@@ -1,7 +1,7 @@
 /** @param {Host} host */
 export function createMutations(host: Host): {
     view: () => import("./store.js").State;
-    /** The store has changed. @param {boolean} replaced  By a snapshot or reset. */
+    /** The store has changed. @param {boolean} [replaced]  By a snapshot or reset. */
     advanced: (replaced?: boolean) => void;
     wake: () => void;
     /** @param {Definition} definition @returns {Operation} */
@@ -35,7 +35,7 @@ export function createMutations(host: Host): {
  * @property {import('./store.js').Store} store
  * @property {Iterable<() => void>} listeners  Of the view.
  * @property {() => boolean} isLive  Whether the journal is being followed.
- * @property {typeof fetch} fetch
+ * @property {typeof fetch | undefined} [fetch]
  * @property {import('./pending.js').KeyValue | null} storage
  * @property {number} [timeout]   Seconds for one attempt; default 15.
  * @property {number} [attempts]  Most attempts before giving up asking; default 8.
@@ -73,7 +73,7 @@ export type Host = {
      * Whether the journal is being followed.
      */
     isLive: () => boolean;
-    fetch: typeof fetch;
+    fetch?: typeof fetch | undefined;
     storage: import("./pending.js").KeyValue | null;
     /**
      * Seconds for one attempt; default 15.

@@ -4,7 +4,7 @@
  * @param {RequestData | RequestFunction} attempt.request
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
- * @param {typeof fetch} attempt.fetch
+ * @param {typeof fetch | undefined} [attempt.fetch]
  * @returns {Promise<Answer>} Never rejects.
  */
 export function attemptOnce({ key, request, first, timeout, fetch }: {
@@ -12,7 +12,7 @@ export function attemptOnce({ key, request, first, timeout, fetch }: {
     request: RequestData | RequestFunction;
     first: boolean;
     timeout: number;
-    fetch: typeof globalThis.fetch;
+    fetch?: typeof globalThis.fetch | undefined;
 }): Promise<Answer>;
 export type Problem = import("./problem.js").Problem;
 export type RequestData = {
