@@ -12,32 +12,49 @@ const HOME = new URL('../../web/client/', import.meta.url);
 const { build } = createRequire(new URL('package.json', HOME))('esbuild');
 const about = JSON.parse(await readFile(new URL('package.json', HOME), 'utf8'));
 
+/** What is imported later stays outside, so that it can be laid beside it, once. */
+const later = {
+  name: 'later',
+  setup: (build) =>
+    build.onResolve({ filter: /./ }, ({ kind, path }) =>
+      kind === 'dynamic-import' ? { path, external: true } : null,
+    ),
+};
+
 /** Bytes, minified and gzipped, of a module with all that it needs at once. */
-async function weigh(source, external = []) {
+async function weigh(source) {
   const { outputFiles } = await build({
     stdin: { contents: source, resolveDir: fileURLToPath(HOME) },
     bundle: true,
     minify: true,
     format: 'esm',
     write: false,
-    external,
+    plugins: [later],
   });
   return gzipSync(outputFiles[0].contents, { level: 9 }).length;
 }
 
-test('a page loads no more than 6 kB of it; what holds the stream is loaded where that is', async () => {
-  const page = await weigh("export { createClient } from './index.js'", ['./holder.js']);
-  const everything = await weigh("export * from './index.js'", ['./holder.js']);
+test('a page loads less than 6,000 bytes of it; what holds the stream is loaded where that is', async () => {
+  const page = await weigh("export { createClient } from './index.js'");
+  const exported = await weigh("export * from './index.js'");
   const worker = await weigh("import './worker.js'");
-  console.log(`page ${page} B, all exports ${everything} B, shared worker ${worker} B`);
-  assert.ok(page <= 6144, `${page} bytes`);
-  assert.ok(worker <= 6144, `${worker} bytes`);
+  const holder = await weigh("export * from './holder.js'");
+  // What the page and the holder of the stream have in common, once: no browser ever needs more than this.
+  const whole = await weigh(
+    "export { createClient } from './index.js'; export * from './holder.js'; import './worker.js'",
+  );
+  console.log({ page, exported, worker, holder, whole });
+  assert.ok(page <= 5750, `page: ${page} bytes`);
+  assert.ok(exported <= 5850, `all exports: ${exported} bytes`);
+  assert.ok(worker <= 3700, `worker: ${worker} bytes`);
+  assert.ok(holder <= 3900, `holder: ${holder} bytes`);
+  assert.ok(whole <= 8050, `together: ${whole} bytes`);
 });
 
 test('what is not imported is not carried', async () => {
-  assert.ok((await weigh("export { ended } from './index.js'", ['./holder.js'])) < 150);
-  assert.ok((await weigh("export { readProblem } from './index.js'", ['./holder.js'])) < 600);
-  assert.ok((await weigh("export { createStream } from './stream.js'")) < 2600);
+  assert.ok((await weigh("export { ended } from './index.js'")) < 150);
+  assert.ok((await weigh("export { readProblem } from './index.js'")) < 600);
+  assert.ok((await weigh("export { createStream } from './stream.js'")) < 2200);
   assert.equal(about.sideEffects.join(), './worker.js', 'only the worker does something by being loaded');
 });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { EventTooLarge, createParser } from '../../web/client/sse.js';
+import { createParser } from '../../web/client/sse.js';
 
 const bytes = (text) => new TextEncoder().encode(text);
 
@@ -81,9 +81,9 @@ test('only the first byte order mark is stripped', () => {
 
 test('an event without an end is refused before it fills the memory', () => {
   const chunk = bytes('data: ' + 'x'.repeat(1000));
-  assert.throws(() => parse(Array(20).fill(chunk), { limit: 10_000 }), EventTooLarge);
+  assert.throws(() => parse(Array(20).fill(chunk), { limit: 10_000 }), RangeError);
   const lines = bytes('data: ' + 'x'.repeat(1000) + '\n');
-  assert.throws(() => parse(Array(20).fill(lines), { limit: 10_000 }), EventTooLarge);
+  assert.throws(() => parse(Array(20).fill(lines), { limit: 10_000 }), RangeError);
   assert.equal(
     parse(Array(20).fill(bytes('data: ' + 'x'.repeat(1000) + '\n\n')), { limit: 10_000 }).events.length,
     20,

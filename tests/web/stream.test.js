@@ -217,12 +217,11 @@ test('Retry-After counts', async () => {
 });
 
 test('the network coming back, or the tab, ends the wait at once', async () => {
-  const window_ = new EventTarget();
-  const document_ = Object.assign(new EventTarget(), { visibilityState: 'visible' });
+  const document_ = { visibilityState: 'visible' };
   const navigator_ = { onLine: true };
+  const window_ = Object.assign(new EventTarget(), { document: document_, navigator: navigator_ });
   const { requests, url } = await serve(status(500), status(500), status(500), open());
-  const surroundings = { window: window_, document: document_, navigator: navigator_ };
-  const { stream, states } = join(url, { base: 60, cap: 60, random: () => 1, surroundings });
+  const { stream, states } = join(url, { base: 60, cap: 60, random: () => 1, surroundings: window_ });
   await until(() => requests.length === 1, 'one join');
   navigator_.onLine = false;
   window_.dispatchEvent(new Event('offline'));
@@ -232,12 +231,12 @@ test('the network coming back, or the tab, ends the wait at once', async () => {
   window_.dispatchEvent(new Event('online'));
   await until(() => requests.length === 2 && stream.state.get() === 'connecting', 'a join when online');
   await new Promise((resolve) => setTimeout(resolve, 30));
-  document_.dispatchEvent(new Event('visibilitychange'));
+  window_.dispatchEvent(new Event('visibilitychange'));
   await until(() => requests.length === 3, 'a join when visible');
   await new Promise((resolve) => setTimeout(resolve, 30));
   window_.dispatchEvent(new Event('pageshow'));
   await until(() => states.at(-1) === 'live', 'live');
-  document_.dispatchEvent(new Event('visibilitychange'));
+  window_.dispatchEvent(new Event('visibilitychange'));
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(requests.length, 4, 'a live stream with fresh bytes is left alone');
 });
@@ -245,7 +244,7 @@ test('the network coming back, or the tab, ends the wait at once', async () => {
 test('a hidden page closes its stream, and resumes it when shown', async () => {
   const window_ = new EventTarget();
   const { requests, url } = await serve(open(snapshot('e-4')), open());
-  const { events } = join(url, { surroundings: { window: window_ } });
+  const { events } = join(url, { surroundings: window_ });
   await until(() => events.length === 1, 'a snapshot');
   const closed = new Promise((resolve) => requests[0].response.on('close', resolve));
   window_.dispatchEvent(new Event('pagehide'));

@@ -11,30 +11,23 @@
  * @param {() => number} random
  * @returns {number} Seconds.
  */
-export const fullJitter = (attempt, base, cap, random) =>
-  random() * Math.min(cap, base * 2 ** Math.min(attempt, 30));
+export const fullJitter = (attempt, base, cap, random) => random() * Math.min(cap, base * 2 ** attempt);
 
 /**
  * A timer that can be rung early.
  * @returns {{wait(seconds: number): Promise<void>, ring(): void}} `ring` ends the wait under way, if any.
  */
 export function createAlarm() {
-  /** @type {(() => void) | null} */
-  let ring = null;
+  let ring = () => {};
   return {
-    wait(seconds) {
-      return new Promise((resolve) => {
-        const timer = setTimeout(finish, seconds * 1000);
-        function finish() {
+    wait: (seconds) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(resolve, seconds * 1000);
+        ring = () => {
           clearTimeout(timer);
-          ring = null;
           resolve();
-        }
-        ring = finish;
-      });
-    },
-    ring() {
-      ring?.();
-    },
+        };
+      }),
+    ring: () => ring(),
   };
 }

@@ -2,10 +2,11 @@
  * The parts put together: a stream feeding a store, mutations folded over it, and readables of what there is to see. One
  * client per page; it does nothing until `start`, and it refuses to mix two people's state.
  */
+import { orNull } from './faults.js';
 import { createFollower } from './gaps.js';
 import { createMutations } from './mutations.js';
 import { derive } from './observable.js';
-import { createStore } from './store.js';
+import { createStore, findByMutation, isReplacement } from './store.js';
 import { createSharedStream } from './tabs.js';
 
 /** @typedef {import('./store.js').Saga} Saga */
@@ -29,7 +30,7 @@ import { createSharedStream } from './tabs.js';
  * @property {typeof fetch} [fetch]
  * @property {import('./pending.js').KeyValue | null} [storage]  For what must survive a reload; default sessionStorage.
  * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor' | 'snapshot'>} [stream]
- * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'changed' | 'isLive'>} [mutations]
+ * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'listeners' | 'isLive'>} [mutations]
  * @property {(options: import('./tabs.js').SharedOptions) => import('./stream.js').Source} [source]  Another way to the
  *   events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
  */
@@ -40,22 +41,8 @@ export const MOST_VALUES = 50;
 /** Where the tabs tell each other who is here. */
 const HERE = 'bff:here';
 
-/**
- * @template T
- * @param {() => T} use  Of a storage that may be full, or blocked by the reader's settings.
- * @returns {T | null}
- */
-function ifAllowed(use) {
-  try {
-    return use();
-  } catch {
-    return null;
-  }
-}
-
 /** @param {ClientOptions} [options] */
 export function createClient(options = {}) {
-  const fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
   const store = createStore();
   /** @type {Set<() => void>} */
   const listeners = new Set();
@@ -68,7 +55,7 @@ export function createClient(options = {}) {
   let owner = null;
 
   /** Who was the last to begin in any tab. */
-  const here = () => ifAllowed(() => localStorage.getItem(HERE));
+  const here = () => orNull(() => localStorage.getItem(HERE));
   const source = (options.source ?? createSharedStream)({
     fetch: options.fetch,
     url: options.url,
@@ -80,22 +67,22 @@ export function createClient(options = {}) {
   });
   const follow = createFollower(store, source.reconnect);
   const mutations = createMutations({
-    fetch,
-    storage: options.storage === undefined ? ifAllowed(() => sessionStorage) : options.storage,
+    fetch: options.fetch,
+    storage: options.storage === undefined ? orNull(() => sessionStorage) : options.storage,
     ...options.mutations,
     store,
     isLive: () => source.state.get() === 'live',
-    changed: () => [...listeners].forEach((listener) => listener()),
+    listeners,
   });
   source.state.subscribe((state) => {
     if (state === 'live') mutations.wake();
-    if (state === 'stopped' && here() === owner) ifAllowed(() => localStorage.removeItem(HERE));
+    if (state === 'stopped' && here() === owner) orNull(() => localStorage.removeItem(HERE));
   });
 
   /** @param {import('./stream.js').LiveEvent} event */
   function onEvent(event) {
     heardAt = Date.now();
-    if (follow(event) === 'applied') mutations.advanced(event.type === 'snapshot' || event.type === 'reset');
+    if (follow(event) === 'applied') mutations.advanced(isReplacement(event.type));
   }
 
   /** One request for all that is asked for in one go. */
@@ -109,12 +96,6 @@ export function createClient(options = {}) {
   }
 
   const wanted = () => new Set([...watched].flat());
-
-  /** @param {() => void} listener */
-  function onChange(listener) {
-    listeners.add(listener);
-    return () => void listeners.delete(listener);
-  }
 
   function stop() {
     source.stop();
@@ -142,7 +123,7 @@ export function createClient(options = {}) {
       if (owner !== null && owner !== who.owner) stop();
       owner = who.owner;
       const restored = mutations.restore(owner);
-      ifAllowed(() => localStorage.setItem(HERE, who.owner));
+      orNull(() => localStorage.setItem(HERE, who.owner));
       source.start(owner);
       return restored;
     },
@@ -188,26 +169,22 @@ export function createClient(options = {}) {
      * @param {Iterable<{name: string, version: number, data: any, at?: string}>} values
      */
     observe(values) {
-      let news = false;
-      for (const value of values) news = store.observe(value) === 'applied' || news;
-      if (news) mutations.advanced(false);
+      for (const value of values) store.observe(value);
+      mutations.advanced();
     },
 
     /** @param {string} id  The saga's id, or the mutation's that started it. @returns {Readable<Saga | undefined>} */
     saga: (id) =>
       derive(() => {
         const { sagas } = mutations.view();
-        const saga = sagas.get(id);
-        if (saga) return saga;
-        for (const other of sagas.values()) if (other.mutation === id) return other;
-        return undefined;
-      }, onChange),
+        return sagas.get(id) ?? findByMutation(sagas, id);
+      }, listeners),
 
     /** All of them, in the order they became known. @returns {Readable<readonly Saga[]>} */
-    sagas: () => derive(() => [...mutations.view().sagas.values()], onChange),
+    sagas: () => derive(() => [...mutations.view().sagas.values()], listeners),
 
     /** @param {string} name @returns {Readable<Value | undefined>} */
-    value: (name) => derive(() => mutations.view().values.get(name), onChange),
+    value: (name) => derive(() => mutations.view().values.get(name), listeners),
 
     mutate: mutations.mutate,
     define: mutations.define,

@@ -15,23 +15,9 @@ export function parseCursor(text) {
 }
 
 /**
- * @param {Cursor} cursor
- * @returns {string}
- */
-export function formatCursor(cursor) {
-  return `${cursor.epoch}-${cursor.offset}`;
-}
-
-/**
  * Whether a reader at `position` has seen everything up to `target`; false across epochs.
  * @param {Cursor | null} position
  * @param {Cursor | null} target
  */
-export function reached(position, target) {
-  return (
-    position !== null &&
-    target !== null &&
-    position.epoch === target.epoch &&
-    position.offset >= target.offset
-  );
-}
+export const reached = (position, target) =>
+  position !== null && position.epoch === target?.epoch && position.offset >= target.offset;

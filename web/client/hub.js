@@ -11,15 +11,16 @@ import { createStore } from './store.js';
 import { createStream } from './stream.js';
 
 /**
- * What a tab says. join: begin, or begin again after a gap. wake: something happened that a stream should hear of.
+ * What a tab says. join: begin, begin again after a gap, or see whether anybody is there. wake: something happened that a
+ * stream should hear of.
  * @typedef {{kind: 'join', owner: string, cursor: string | null, names: string[], settings: StreamSettings}
- *   | {kind: 'watch', names: string[]} | {kind: 'wake', type: string, onLine: boolean} | {kind: 'leave'} | {kind: 'ping'}} Said
+ *   | {kind: 'watch', names: string[]} | {kind: 'wake', type: string, onLine: boolean} | {kind: 'leave'}} Said
  */
 
 /**
  * What a tab is told. owner: whose journal that is about. hello: a new hub is here, join it. full: it cannot serve you.
  * @typedef {{owner?: string | null} & ({kind: 'event', event: import('./stream.js').LiveEvent}
- *   | {kind: 'state', state: import('./stream.js').StreamState} | {kind: 'hello' | 'pong' | 'full'})} Told
+ *   | {kind: 'state', state: import('./stream.js').StreamState} | {kind: 'hello'} | {kind: 'full'})} Told
  */
 
 /** @typedef {{url: string, heartbeat?: number | undefined, base?: number | undefined, cap?: number | undefined}} StreamSettings */
@@ -38,11 +39,7 @@ export function createHub({ post, source = createStream, fetch, seed }) {
   /** @type {Map<string, string[]>} who joined, and what values each asks for */
   const members = new Map();
   // The page's own events, as the tabs tell of them.
-  const around = {
-    window: new EventTarget(),
-    document: new EventTarget(),
-    navigator: { onLine: true },
-  };
+  const around = Object.assign(new EventTarget(), { navigator: { onLine: true } });
   /** @type {string | null} */
   let owner = null;
   /** Who was the last to ask for what nobody else had asked for. */
@@ -62,19 +59,18 @@ export function createHub({ post, source = createStream, fetch, seed }) {
   function open(settings) {
     const opened = source({
       ...settings,
-      ...(fetch && { fetch }),
+      fetch,
       surroundings: around,
       cursor: store.cursor,
       onEvent(event) {
         if (opened !== stream) return;
-        const verdict = follow(event);
-        if (verdict === 'applied' || verdict === 'ignored') tell(null, event);
+        if (['applied', 'ignored'].includes(follow(event))) tell(null, event);
       },
       onRefused() {
         // One tab's mistake must not cost the others their stream.
-        if (opened !== stream || members.size < 2 || !members.delete(newest)) return;
+        if (members.size < 2 || !members.delete(newest)) return;
         post(newest, { kind: 'full' });
-        opened.watch(new Set([...members.values()].flat()));
+        opened.watch(wanted());
         opened.reconnect();
       },
     });
@@ -103,24 +99,24 @@ export function createHub({ post, source = createStream, fetch, seed }) {
     last?.stop();
   }
 
-  /** @param {string} from @param {string[]} names @returns {boolean} */
+  const wanted = () => new Set([...members.values()].flat());
+
+  /** @param {string} from @param {string[]} names */
   function want(from, names) {
-    const all = new Set([...names, ...[...members].flatMap(([id, theirs]) => (id === from ? [] : theirs))]);
+    const before = wanted();
+    members.set(from, names);
+    const all = wanted();
     if (all.size > MOST_VALUES) {
       leave(from);
       post(from, { kind: 'full' });
-      return false;
+      return;
     }
-    const before = new Set([...members.values()].flat());
     if (names.some((name) => !before.has(name))) newest = from;
-    members.set(from, names);
-    const { values } = store.state();
     for (const name of names) {
-      const value = values.get(name);
-      if (value) tell(from, { type: 'value', id: '', data: value });
+      const data = store.state.values.get(name);
+      if (data) tell(from, { type: 'value', id: '', data });
     }
     stream?.watch(all);
-    return true;
   }
 
   /** @param {string} from */
@@ -131,11 +127,10 @@ export function createHub({ post, source = createStream, fetch, seed }) {
   return {
     /** @param {string} from  The tab's id. @param {Said} said */
     hear(from, said) {
-      if (said.kind === 'ping') post(from, { kind: 'pong' });
-      else if (said.kind === 'leave') leave(from);
+      if (said.kind === 'leave') leave(from);
       else if (said.kind === 'wake') {
         around.navigator.onLine = said.onLine;
-        (said.type[0] === 'v' ? around.document : around.window).dispatchEvent(new Event(said.type));
+        around.dispatchEvent(new Event(said.type));
       } else if (said.kind === 'watch') {
         if (members.has(from)) want(from, said.names);
       } else {
@@ -145,7 +140,8 @@ export function createHub({ post, source = createStream, fetch, seed }) {
         }
         owner = said.owner;
         stream ??= open(said.settings);
-        if (!want(from, said.names)) return;
+        want(from, said.names);
+        if (!members.has(from)) return;
         stream.start();
         post(from, { kind: 'state', owner, state: stream.state.get() });
         // A tab that is further than this hub will see what it knows once more, and know it.

@@ -3,7 +3,7 @@
  * settled by the journal or by its answer, whichever comes first. It promises that the base advancing and the operation
  * giving way are one step for every listener, and refuses more than `MOST_PENDING` at a time.
  */
-import { createAlarm, fullJitter } from './backoff.js';
+import { fullJitter } from './backoff.js';
 import { createRecord, settle } from './operation.js';
 import { createMemory } from './pending.js';
 import { attemptOnce } from './send.js';
@@ -25,9 +25,9 @@ import { fold } from './view.js';
 /**
  * @typedef {object} Host
  * @property {import('./store.js').Store} store
- * @property {() => void} changed   The view changed: tell its listeners, now.
+ * @property {Iterable<() => void>} listeners  Of the view.
  * @property {() => boolean} isLive  Whether the journal is being followed.
- * @property {typeof fetch} fetch
+ * @property {typeof fetch | undefined} [fetch]
  * @property {import('./pending.js').KeyValue | null} storage
  * @property {number} [timeout]   Seconds for one attempt; default 15.
  * @property {number} [attempts]  Most attempts before giving up asking; default 8.
@@ -48,66 +48,72 @@ export class TooManyPending extends Error {
 }
 
 /** @param {number} seconds @param {() => void} then */
-function later(seconds, then) {
-  /** @type {any} a number in browsers, an object in Node, where it must not keep the process alive */
-  const timer = setTimeout(then, seconds * 1000);
-  timer?.unref?.();
-}
+const later = (seconds, then) =>
+  /** @type {any} a number in browsers, an object in Node, where it must not keep the process alive */ (
+    setTimeout(then, seconds * 1000)
+  ).unref?.();
 
 /** @param {Host} host */
 export function createMutations(host) {
   const { store, timeout = 15, attempts = 8, base = 0.5, linger = 60, random = Math.random } = host;
-  const newId = host.newId ?? (() => crypto.randomUUID());
+  const { newId = () => crypto.randomUUID() } = host;
+  const { state } = store;
   /** @type {OperationRecord[]} oldest first */
   let records = [];
   /** @type {Map<string, Kind<any>>} */
   const kinds = new Map();
-  /** @type {Map<OperationRecord, ReturnType<typeof createAlarm>>} the ones being asked for */
-  const asking = new Map();
   let memory = createMemory(null, '');
-  let view = store.state();
+  let view = state;
+
+  /** @param {string} name */
+  const versionOf = (name) => state.values.get(name)?.version ?? 0;
 
   /** Settle, drop, fold and tell, in one step. @param {boolean} [replaced] */
   function commit(replaced = false) {
-    const state = store.state();
     for (const record of records) {
-      const wasOver = record.over;
       settle(record, state, store.position(), replaced);
-      if (record.kept && (record.known || record.over)) {
-        record.kept = false;
-        memory.drop(record.id);
-      }
-      if (record.over && !wasOver && record.expected.size > 0) later(linger / 30, () => release(record));
+      if (record.known || record.over) memory.drop(record.id);
+      if (record.over && !record.closed) close(record);
     }
-    for (const [at, record] of records.entries()) {
-      for (const [name, version] of record.freed ?? []) {
-        // A version that is there already was somebody else's, and theirs came on top.
-        if ((state.values.get(name)?.version ?? 0) >= version) continue;
-        for (const later_ of records.slice(at + 1)) {
-          const expected = later_.expected.get(name);
-          if (expected !== undefined && expected > version) later_.expected.set(name, expected - 1);
-        }
-      }
-      record.freed = null;
-    }
+    show(
+      records.filter(
+        ({ over, expected }) => !over || [...expected].some(([name, version]) => versionOf(name) < version),
+      ),
+    );
+  }
+
+  /** @param {OperationRecord[]} left  What is still to be folded over the base. */
+  function show(left) {
     const told = records;
-    records = records.filter((record) => !record.over || holdsValue(record, state));
+    records = left;
     view = fold(state, records);
-    host.changed();
-    for (const record of told) record.announce();
+    for (const listener of [...host.listeners]) listener();
+    for (const { progress, next } of told) progress.set(next);
   }
 
-  /** @param {OperationRecord} record @param {import('./store.js').State} state */
-  function holdsValue(record, state) {
-    for (const [name, version] of record.expected)
-      if ((state.values.get(name)?.version ?? 0) < version) return true;
-    return false;
-  }
-
-  /** @param {OperationRecord} record */
-  function release(record) {
-    record.expected.clear();
-    commit();
+  /** After its end, let go of what it expected of values. @param {OperationRecord} record */
+  function close(record) {
+    const { expected, next } = record;
+    record.closed = true;
+    if (next.phase === 'confirmed') {
+      const release = () => {
+        expected.clear();
+        commit();
+      };
+      // A saga's effect may still be on its way for a while; nothing else tells that a plain command's is there.
+      if (next.sagaId !== null && expected.size > 0) later(linger / 30, release);
+      return;
+    }
+    // What was refused never makes the versions it was expected to: they are free for the operations after it.
+    if (next.phase === 'rejected')
+      for (const [name, version] of expected)
+        // A version that is there already was somebody else's, and theirs came on top.
+        if (versionOf(name) < version)
+          for (const { expected: others } of records) {
+            const other = others.get(name) ?? 0;
+            if (other > version) others.set(name, other - 1);
+          }
+    expected.clear(); // what is undone must not linger
   }
 
   /** An answered operation whose event does not come: once the journal is live, the journal is right. @param {OperationRecord} record */
@@ -125,94 +131,75 @@ export function createMutations(host) {
 
   /** @param {OperationRecord} record @param {boolean} first */
   async function ask(record, first) {
-    const alarm = createAlarm();
-    asking.set(record, alarm);
-    try {
-      for (let attempt = 0; ; attempt += 1) {
-        const answer = await attemptOnce({
-          key: record.id,
-          request: record.request,
-          first: first && attempt === 0,
-          timeout,
-          fetch: host.fetch,
-        });
-        if (!records.includes(record)) return;
-        if (answer.kind === 'accepted') {
-          record.answer(answer);
-          if (!record.over) watchFor(record);
-          return commit();
-        }
-        if (record.known || record.over) return; // the journal spoke first, and it is right
-        if (answer.kind === 'rejected') {
-          record.finish('rejected', answer.problem.code, answer.problem);
-          return commit();
-        }
-        if (!answer.again || attempt + 1 >= attempts) {
-          record.giveUp(answer.problem);
-          return commit();
-        }
-        record.move({ phase: 'unknown', problem: answer.problem });
-        commit();
-        const asked = Math.min(answer.problem.retryAfter ?? 0, 60);
-        await alarm.wait(Math.max(asked, fullJitter(attempt, base, 10, random)));
-        if (!open(record)) return;
+    const { id: key, request } = record;
+    for (let attempt = 0; ; attempt += 1) {
+      const { fetch } = host;
+      const answer = await attemptOnce({ key, request, first: first && attempt === 0, timeout, fetch });
+      if (!records.includes(record)) return;
+      if (answer.kind === 'accepted') {
+        record.answer(answer);
+        watchFor(record);
+        return commit();
       }
-    } finally {
-      asking.delete(record);
+      if (!open(record)) return; // the journal spoke first, and it is right
+      const { kind, problem } = answer;
+      const over = kind !== 'again' || attempt + 1 >= attempts;
+      if (kind === 'rejected') record.finish(kind, problem.code, problem);
+      else if (over) record.finish('unknown', problem.code, problem, true);
+      else record.move({ phase: 'unknown', problem });
+      commit();
+      if (over) return;
+      const asked = Math.min(problem.retryAfter ?? 0, 60);
+      await record.alarm.wait(Math.max(asked, fullJitter(attempt, base, 10, random)));
+      if (!open(record)) return;
     }
   }
 
-  /** @param {OperationRecord} record @returns {Operation} */
-  function handle(record) {
+  /**
+   * @param {Definition} definition
+   * @param {string} [id]  Of one that was under way before a reload.
+   * @param {string} [at]
+   * @returns {Operation}
+   */
+  function begin(definition, id, at = new Date().toISOString()) {
+    if (records.length >= MOST_PENDING) throw new TooManyPending();
+    const record = createRecord(definition, id ?? newId(), at, id ? 'unknown' : 'sending');
+    fold(state, [...records, record], record); // notes which versions will hold its effect; its errors are the caller's
+    records = [...records, record];
+    commit();
+    void ask(record, !id);
+    const { progress, accepted, outcome } = record;
     return {
       id: record.id,
-      progress: record.progress,
-      accepted: record.accepted,
-      outcome: record.outcome,
+      progress,
+      accepted,
+      outcome,
       retry() {
         if (!open(record)) return;
-        const alarm = asking.get(record);
-        if (alarm) return alarm.ring();
-        record.move({ phase: 'unknown', gaveUp: false });
+        if (!record.next.gaveUp) return record.alarm.ring();
+        record.move({ gaveUp: false });
         commit();
         void ask(record, false);
       },
       dismiss() {
-        memory.drop(record.id);
         record.finish('unknown', 'dismissed');
         commit();
       },
     };
   }
 
-  /** @param {Definition} definition */
-  const create = (definition) => createRecord(definition, newId(), new Date().toISOString());
-
-  /** @param {OperationRecord} record @param {boolean} first */
-  function begin(record, first) {
-    if (records.length >= MOST_PENDING) throw new TooManyPending();
-    record.claiming = first;
-    try {
-      fold(store.state(), [...records, record]); // notes which versions will hold its effect; its errors are the caller's
-    } finally {
-      record.claiming = false;
-    }
-    records = [...records, record];
-    commit();
-    void ask(record, first);
-    return handle(record);
+  /** Ask again now: the network or the journal is back. */
+  function wake() {
+    for (const { alarm } of records) alarm.ring();
   }
 
   return {
     view: () => view,
-    /** The store has changed. @param {boolean} replaced  By a snapshot or reset. */
+    /** The store has changed. @param {boolean} [replaced]  By a snapshot or reset. */
     advanced: commit,
-    /** Ask again now: the network or the journal is back. */
-    wake() {
-      for (const alarm of asking.values()) alarm.ring();
-    },
+    wake,
     /** @param {Definition} definition @returns {Operation} */
-    mutate: (definition) => begin(create(definition), true),
+    mutate: (definition) => begin(definition),
     /**
      * Name a mutation, so that one whose fate is unknown survives a reload.
      * @template I
@@ -223,40 +210,29 @@ export function createMutations(host) {
     define(name, kind) {
       kinds.set(name, kind);
       return (input) => {
-        const record = create(bind(kind, input));
-        memory.keep({ id: record.id, kind: name, input, at: record.at });
-        record.kept = true;
-        try {
-          return begin(record, true);
-        } catch (error) {
-          memory.drop(record.id);
-          throw error;
-        }
+        const { keep } = memory; // this person's, whoever is here when it has begun
+        const operation = begin(bind(kind, input));
+        keep({ id: operation.id, kind: name, input, at: new Date().toISOString() });
+        return operation;
       };
     },
     /** Somebody is here: take up what they had under way before a reload. @param {string} owner @returns {Operation[]} */
     restore(owner) {
       memory = createMemory(host.storage, owner);
       const restored = [];
-      for (const entry of memory.read()) {
-        const kind = kinds.get(entry.kind);
-        if (!kind || records.some((record) => record.id === entry.id)) continue;
-        const record = createRecord(bind(kind, entry.input), entry.id, entry.at, 'unknown');
-        record.kept = true;
-        restored.push(begin(record, false));
+      for (const { id, kind: name, input, at } of memory.entries()) {
+        const kind = kinds.get(name);
+        if (kind && !records.some((record) => record.id === id))
+          restored.push(begin(bind(kind, input), id, at));
       }
       return restored;
     },
     /** Nobody is here any more. What was kept for a reload stays kept for the same person. */
     clear() {
-      for (const record of records) record.finish('unknown', 'stopped');
-      for (const alarm of asking.values()) alarm.ring();
-      const told = records;
-      records = [];
       memory = createMemory(null, '');
-      view = store.state();
-      host.changed();
-      for (const record of told) record.announce();
+      for (const record of records) record.finish('unknown', 'stopped');
+      wake();
+      show([]);
     },
   };
 }

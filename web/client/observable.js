@@ -2,6 +2,7 @@
  * The smallest subscribable value: `get()` and `subscribe(listener)`. Listeners hear of changes of content only, never of
  * a new object that says the same; a listener that throws does not silence the others.
  */
+import { sheltered } from './faults.js';
 
 /**
  * @template T
@@ -19,7 +20,7 @@
  */
 export function same(left, right) {
   if (left === right) return true;
-  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;
+  if (Object(left) !== left || Object(right) !== right) return false; // not two objects
   if (Array.isArray(left) !== Array.isArray(right)) return false;
   const a = /** @type {Record<string, unknown>} */ (left);
   const b = /** @type {Record<string, unknown>} */ (right);
@@ -31,42 +32,29 @@ export function same(left, right) {
 }
 
 /**
- * Call every listener; what one throws is reported as an uncaught error, later.
  * @template T
- * @param {Iterable<(value: T) => void>} listeners
  * @param {T} value
- */
-export function tell(listeners, value) {
-  for (const listener of [...listeners]) {
-    try {
-      listener(value);
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
-  }
-}
-
-/**
- * @template T
- * @param {T} initial
+ * @param {() => () => void} [follow]  Called when somebody begins to listen; what it returns, when nobody does any more.
  * @returns {Readable<T> & {set(value: T): void}}
  */
-export function createCell(initial) {
-  let value = initial;
+export function createCell(value, follow) {
   /** @type {Set<(value: T) => void>} */
   const listeners = new Set();
+  /** @type {(() => void) | undefined} */
+  let leave;
   return {
     get: () => value,
     set(next) {
       if (same(value, next)) return;
       value = next;
-      tell(listeners, value);
+      for (const listener of [...listeners]) sheltered(() => listener(next));
     },
     subscribe(listener) {
+      if (listeners.size === 0) leave = follow?.();
       listeners.add(listener);
-      return () => void listeners.delete(listener);
+      return () => {
+        if (listeners.delete(listener) && listeners.size === 0) leave?.();
+      };
     },
   };
 }
@@ -76,41 +64,22 @@ export function createCell(initial) {
  * keeps its old object while the content is the same.
  * @template T
  * @param {() => T} compute
- * @param {(listener: () => void) => () => void} onChange  Subscribes to the source.
+ * @param {Set<() => void>} announced  The source calls all of these.
  * @returns {Readable<T>}
  */
-export function derive(compute, onChange) {
-  /** @type {Set<(value: T) => void>} */
-  const listeners = new Set();
+export function derive(compute, announced) {
   let value = compute();
-  /** @type {(() => void) | null} */
-  let leave = null;
-
-  function refresh() {
+  function get() {
     const next = compute();
-    if (same(value, next)) return false;
-    value = next;
-    return true;
+    if (!same(value, next)) value = next;
+    return value;
   }
-
-  return {
-    get() {
-      refresh();
-      return value;
-    },
-    subscribe(listener) {
-      refresh();
-      listeners.add(listener);
-      leave ??= onChange(() => {
-        if (refresh()) tell(listeners, value);
-      });
-      return () => {
-        listeners.delete(listener);
-        if (listeners.size === 0) {
-          leave?.();
-          leave = null;
-        }
-      };
-    },
-  };
+  // Apart from `value`: who asks between a change and its announcement must not keep it from the listeners.
+  const told = createCell(value, () => {
+    const tell = () => told.set(get());
+    tell();
+    announced.add(tell);
+    return () => void announced.delete(tell);
+  });
+  return { get, subscribe: told.subscribe };
 }

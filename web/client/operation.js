@@ -2,9 +2,10 @@
  * One mutation's life as a value and pure steps over it: what an answer, the journal and the passing of a snapshot do to
  * it. Every promise it gives settles, none rejects: what went wrong is part of the outcome.
  */
+import { createAlarm } from './backoff.js';
 import { parseCursor, reached } from './cursor.js';
 import { createCell } from './observable.js';
-import { ended, OUTCOMES } from './store.js';
+import { ended, findByMutation, OUTCOMES } from './store.js';
 
 /** @typedef {import('./store.js').Saga} Saga */
 /** @typedef {import('./store.js').State} State */
@@ -52,9 +53,9 @@ import { ended, OUTCOMES } from './store.js';
  * @param {Definition} definition
  * @param {string} id
  * @param {string} at  RFC 3339.
- * @param {'sending' | 'unknown'} [pending]  unknown: taken up after a reload.
+ * @param {'sending' | 'unknown'} phase  unknown: taken up after a reload.
  */
-export function createRecord(definition, id, at, pending = 'sending') {
+export function createRecord(definition, id, at, phase) {
   /** @type {(acceptance: Acceptance) => void} */
   let accept = () => {};
   /** @type {(outcome: Outcome) => void} */
@@ -64,28 +65,17 @@ export function createRecord(definition, id, at, pending = 'sending') {
   /** @type {Promise<Outcome>} */
   const outcome = new Promise((resolve) => (conclude = resolve));
   /** @type {Progress} */
-  const initial = {
-    phase: pending,
-    sagaId: null,
-    reason: null,
-    problem: null,
-    gaveUp: false,
-  };
-  const progress = createCell(initial);
+  const initial = { phase, sagaId: null, reason: null, problem: null, gaveUp: false };
 
   const record = {
+    ...definition,
     id,
     at,
-    ...definition,
+    /** The wait between two attempts. */
+    alarm: createAlarm(),
     shown: false,
-    /** @type {string | null} */
-    sagaId: null,
-    pending: /** @type {'sending' | 'accepted' | 'unknown'} */ (pending),
     /** @type {Map<string, number>} */
     expected: new Map(),
-    claiming: false,
-    /** @type {Map<string, number> | null} versions it will not make after all */
-    freed: null,
     /** @type {SagaRef | null} */
     answered: null,
     /** @type {import('./cursor.js').Cursor | null} */
@@ -94,67 +84,51 @@ export function createRecord(definition, id, at, pending = 'sending') {
     known: false,
     /** Whether an event that echoed its id was seen, even if later events of that saga echo another's. */
     echoed: false,
-    /** Whether a reload would find it in the memory. */
-    kept: false,
     over: false,
-    progress,
+    /** Whether what it expected of values has been dealt with after its end. */
+    closed: false,
+    progress: createCell(initial),
     /** Progress not told yet: listeners must not see it before the view that belongs to it. */
     next: initial,
-    /** Say what changed, after the view has. */
-    announce() {
-      progress.set(record.next);
-    },
     accepted,
     outcome,
 
     /** @param {Partial<Progress>} change */
     move(change) {
-      record.next = { ...record.next, sagaId: record.sagaId, ...change };
-      const { phase } = record.next;
-      if (phase === 'sending' || phase === 'unknown') record.pending = phase;
-      else record.pending = 'accepted';
+      record.next = { ...record.next, ...change };
     },
 
-    /** @param {string | null} sagaId */
+    /** @param {string | undefined} sagaId */
     take(sagaId) {
-      record.sagaId = sagaId ?? record.sagaId;
       record.known = true;
-      if (!record.over) record.move({ phase: 'accepted', problem: null, gaveUp: false });
-      accept({ kind: 'accepted', sagaId: record.sagaId, problem: null });
+      record.move({ sagaId: sagaId ?? record.next.sagaId });
+      if (!record.over) record.move({ phase: 'accepted', reason: null, problem: null, gaveUp: false });
+      accept({ kind: 'accepted', sagaId: record.next.sagaId, problem: null });
     },
 
     /**
+     * The promises' end, and its own unless we only give up asking: the journal may still settle it then.
      * @param {Outcome['kind']} kind
      * @param {string | null} reason
      * @param {Problem | null} [problem]
+     * @param {boolean} [gaveUp]
      */
-    finish(kind, reason, problem = null) {
+    finish(kind, reason, problem = null, gaveUp = false) {
       if (record.over) return;
-      record.over = true;
-      record.move({ phase: kind, reason, problem });
-      const acceptance = record.known ? 'accepted' : kind === 'rejected' ? 'rejected' : 'unknown';
-      accept({ kind: acceptance, sagaId: record.sagaId, problem });
-      conclude({ kind, sagaId: record.sagaId, reason, problem });
-      // What was refused never makes the versions it was expected to: they are free for the operations after it.
-      if (kind === 'rejected') record.freed = new Map(record.expected);
-      // A completed saga's effect on a value may still be on its way; an undone one's must not linger.
-      if (kind !== 'confirmed') record.expected.clear();
-      if (kind !== 'unknown') record.shown = true;
+      record.over = !gaveUp;
+      record.shown ||= kind !== 'unknown';
+      record.move({ phase: kind, reason, problem, gaveUp });
+      const { sagaId } = record.next;
+      accept({ kind: record.known ? 'accepted' : kind === 'rejected' ? kind : 'unknown', sagaId, problem });
+      conclude({ kind, sagaId, reason, problem });
     },
 
-    /** Nobody could tell; the promises say so. The journal may still settle it. @param {Problem} problem */
-    giveUp(problem) {
-      record.move({ phase: 'unknown', problem, gaveUp: true });
-      accept({ kind: 'unknown', sagaId: null, problem });
-      conclude({ kind: 'unknown', sagaId: null, reason: problem.code, problem });
-    },
-
-    /** @param {import('./send.js').Answer & {kind: 'accepted'}} answer */
-    answer(answer) {
-      record.answered = answer.saga;
-      record.cursor = parseCursor(answer.cursor);
-      record.take(answer.saga?.id ?? null);
-      if (answer.saga === null) record.finish('confirmed', null); // a plain command: nothing follows
+    /** @param {{saga: SagaRef | null, cursor: string | null}} answer */
+    answer({ saga, cursor }) {
+      record.answered = saga;
+      record.cursor = parseCursor(cursor);
+      record.take(saga?.id);
+      if (!saga) record.finish('confirmed', null); // a plain command: nothing follows
     },
   };
   return record;
@@ -170,25 +144,21 @@ export function createRecord(definition, id, at, pending = 'sending') {
  * @param {boolean} replaced  The state was just replaced by a snapshot or reset.
  */
 export function settle(record, base, position, replaced) {
-  let saga = record.sagaId === null ? undefined : base.sagas.get(record.sagaId);
-  if (!saga || saga.mutation !== record.id) {
-    for (const candidate of base.sagas.values()) if (candidate.mutation === record.id) saga = candidate;
-  }
-  if (saga?.mutation === record.id) record.echoed = true;
-  const own = saga !== undefined && record.echoed;
-  if (saga && own && !record.known) record.take(saga.id);
+  const { id, answered, cursor, until } = record;
+  const taken = base.sagas.get(record.next.sagaId ?? '');
+  const saga = taken?.mutation === id ? taken : (findByMutation(base.sagas, id) ?? taken);
+  if (saga?.mutation === id) record.echoed = true;
+  if (saga && record.echoed && !record.known) record.take(saga.id);
 
-  const current = saga !== undefined && record.answered !== null && saga.version >= record.answered.version;
+  const told = saga && (record.echoed || (answered && saga.version >= answered.version));
   // After a reset in another epoch the answer's position means nothing; the new state is the newer word.
-  const superseded =
-    replaced && record.cursor !== null && position !== null && record.cursor.epoch !== position.epoch;
-  let arrived = own || current || superseded || reached(position, record.cursor);
-  if (arrived && record.until && saga && !ended(saga)) arrived = record.until(base);
-  if (arrived) record.shown = true;
+  const superseded = replaced && cursor && cursor.epoch !== position?.epoch;
+  if (told || superseded || reached(position, cursor))
+    record.shown ||= !until || !saga || ended(saga) || until(base);
 
   if (saga && record.known && !record.over) {
     const kind = OUTCOMES[/** @type {keyof typeof OUTCOMES} */ (saga.status)];
-    if (kind && (own || current)) record.finish(kind, saga.reason);
-    else if (record.next.phase !== 'accepted') record.move({ phase: 'accepted' });
+    if (kind && told) record.finish(kind, saga.reason);
+    else record.move({ phase: 'accepted' });
   }
 }

@@ -3,6 +3,7 @@
  * storage, so that nobody ever sends another's command; what is too old or unreadable is dropped, and a storage that is
  * full or forbidden costs the memory, not the mutation.
  */
+import { orNull } from './faults.js';
 
 /** @typedef {{id: string, kind: string, input: any, at: string}} Entry  `input` must survive JSON. */
 
@@ -14,40 +15,33 @@ export const LONGEST_MEMORY = 15 * 60; // seconds
 /**
  * @param {KeyValue | null} storage
  * @param {string} owner
- * @param {() => number} [now]  Milliseconds since 1970.
  */
-export function createMemory(storage, owner, now = Date.now) {
+export function createMemory(storage, owner) {
   const name = `bff:pending:${owner}`;
+  /** @type {Map<string, Entry>} */
+  const entries = new Map();
+  orNull(() => {
+    for (const entry of JSON.parse(storage?.getItem(name) ?? '[]'))
+      if (Date.parse(entry.at) > Date.now() - LONGEST_MEMORY * 1000) entries.set(entry.id, entry);
+  });
 
-  /** @returns {Entry[]} */
-  function read() {
-    try {
-      const entries = JSON.parse(storage?.getItem(name) ?? '[]');
-      const oldest = now() - LONGEST_MEMORY * 1000;
-      return Array.isArray(entries) ? entries.filter((entry) => Date.parse(entry.at) > oldest) : [];
-    } catch {
-      return [];
-    }
-  }
-
-  /** @param {Entry[]} entries */
-  function write(entries) {
-    try {
-      if (entries.length === 0) storage?.removeItem(name);
-      else storage?.setItem(name, JSON.stringify(entries));
-    } catch {
-      // Full or forbidden.
-    }
+  function write() {
+    orNull(() => {
+      if (entries.size === 0) storage?.removeItem(name);
+      else storage?.setItem(name, JSON.stringify([...entries.values()]));
+    });
   }
 
   return {
-    read,
+    entries: () => entries.values(),
     /** @param {Entry} entry */
-    keep: (entry) => write([...read().filter((other) => other.id !== entry.id), entry]),
+    keep(entry) {
+      entries.set(entry.id, entry);
+      write();
+    },
     /** @param {string} id */
     drop(id) {
-      const entries = read();
-      if (entries.some((entry) => entry.id === id)) write(entries.filter((entry) => entry.id !== id));
+      if (entries.delete(id)) write();
     },
   };
 }

@@ -29,20 +29,17 @@ export class ProblemError extends Error {
 /**
  * Seconds from a Retry-After header (RFC 9110, 10.2.3), which is seconds or a date.
  * @param {string | null} header
- * @param {number} [now]  Milliseconds since 1970.
  * @returns {number | null}
  */
-export function retryAfterSeconds(header, now = Date.now()) {
-  if (!header?.trim()) return null;
+export function retryAfterSeconds(header) {
+  if (!header) return null;
   const seconds = Number(header);
-  const wait = Number.isNaN(seconds) ? (Date.parse(header) - now) / 1000 : seconds;
+  const wait = Number.isNaN(seconds) ? (Date.parse(header) - Date.now()) / 1000 : seconds;
   return Number.isNaN(wait) ? null : Math.max(0, wait);
 }
 
-/** @param {unknown} value @param {string} otherwise */
-function text(value, otherwise) {
-  return typeof value === 'string' && value ? value : otherwise;
-}
+/** @param {unknown} value */
+const text = (value) => (typeof value === 'string' ? value : '');
 
 /** @param {Partial<Problem>} known @returns {Problem} */
 const problem = (known) => ({
@@ -67,10 +64,10 @@ export async function readProblem(response) {
   const body = Object(await response.json().catch(() => null));
   return problem({
     status,
-    code: text(body.code, `http-${status}`),
-    title: text(body.title, statusText || `HTTP ${status}`),
-    detail: text(body.detail, ''),
-    correlationId: text(body.correlation_id, '') || headers.get('x-correlation-id'),
+    code: text(body.code) || `http-${status}`,
+    title: text(body.title) || statusText || `HTTP ${status}`,
+    detail: text(body.detail),
+    correlationId: text(body.correlation_id) || headers.get('x-correlation-id'),
     // The header is whole seconds; the body may say it more precisely.
     retryAfter:
       typeof body.retry_after === 'number' ? body.retry_after : retryAfterSeconds(headers.get('retry-after')),
@@ -84,9 +81,6 @@ export async function readProblem(response) {
  * @returns {Problem}
  */
 export function networkProblem(error) {
-  return problem(
-    error instanceof Error && error.name === 'TimeoutError'
-      ? { code: 'timeout', title: 'No answer in time' }
-      : {},
-  );
+  const { name } = Object(error);
+  return problem(name === 'TimeoutError' ? { code: 'timeout', title: 'No answer in time' } : {});
 }

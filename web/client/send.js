@@ -22,25 +22,21 @@ import { networkProblem, readProblem } from './problem.js';
 /** @typedef {{id: string, type: string, status: string, version: number}} SagaRef */
 
 /**
- * @typedef {{kind: 'accepted', saga: SagaRef | null, cursor: string | null, body: any}
- *   | {kind: 'rejected', problem: Problem}
- *   | {kind: 'unknown', problem: Problem, again: boolean}} Answer  `again`: another attempt may tell.
+ * again: nobody can tell, another attempt may. unknown: no more attempts will tell.
+ * @typedef {{kind: 'accepted', saga: SagaRef | null, cursor: string | null}
+ *   | {kind: 'rejected' | 'again' | 'unknown', problem: Problem}} Answer
  */
 
 /**
  * @param {Problem} problem
  * @param {boolean} first  Whether no earlier attempt can have reached the server.
- * @returns {Answer}
  */
-export function classify(problem, first) {
-  const { status } = problem;
-  const inFlight = status === 409 && problem.retryAfter !== null;
-  if (status < 400 || status >= 500 || inFlight || status === 408 || status === 425) {
-    return { kind: 'unknown', problem, again: true };
-  }
+function classify({ status, retryAfter }, first) {
+  const inFlight = status === 409 && retryAfter !== null;
+  if (status < 400 || status >= 500 || inFlight || [408, 425].includes(status)) return 'again';
   // Answers about the caller, not about the command: after an attempt that may have arrived they prove nothing.
-  if (!first && [401, 403, 429].includes(status)) return { kind: 'unknown', problem, again: status === 429 };
-  return { kind: 'rejected', problem };
+  if (first || ![401, 403, 429].includes(status)) return 'rejected';
+  return status === 429 ? 'again' : 'unknown';
 }
 
 /**
@@ -49,11 +45,10 @@ export function classify(problem, first) {
  * @param {RequestData | RequestFunction} attempt.request
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
- * @param {typeof fetch} attempt.fetch
+ * @param {typeof fetch | undefined} [attempt.fetch]
  * @returns {Promise<Answer>} Never rejects.
  */
-export async function attemptOnce({ key, request, first, timeout, fetch }) {
-  /** @type {Record<string, string>} */
+export async function attemptOnce({ key, request, first, timeout, fetch = globalThis.fetch }) {
   const headers = {
     'Content-Type': 'application/json',
     'Idempotency-Key': `"${key}"`, // a structured-field string
@@ -70,15 +65,16 @@ export async function attemptOnce({ key, request, first, timeout, fetch }) {
             body: JSON.stringify(request.body ?? {}),
             signal,
           });
-    if (!response.ok) return classify(await readProblem(response), first);
+    if (!response.ok) {
+      const problem = await readProblem(response);
+      return { kind: classify(problem, first), problem };
+    }
     const text = await response.text(); // a body cut short throws here, and the outcome is unknown
-    const body = text === '' ? null : JSON.parse(text);
-    const saga =
-      typeof body?.saga?.id === 'string' ? { ...body.saga, version: Number(body.saga.version) } : null;
-    return { kind: 'accepted', saga, cursor: body?.cursor ?? null, body };
+    const { saga = null, cursor = null } = Object(text && JSON.parse(text));
+    return { kind: 'accepted', saga, cursor };
   } catch (error) {
     const problem =
       /** @type {any} a ProblemError of the caller's own request */ (error)?.problem ?? networkProblem(error);
-    return { kind: 'unknown', problem, again: true };
+    return { kind: 'again', problem };
   }
 }

@@ -3,7 +3,7 @@
  * only by a snapshot, a reset, a saga or a value; an event that does not follow the position is refused as a gap and
  * changes nothing, and a repeat changes nothing either.
  */
-import { formatCursor, parseCursor } from './cursor.js';
+import { parseCursor } from './cursor.js';
 
 /** @typedef {'PENDING' | 'RUNNING' | 'COMPENSATING' | 'COMPLETED' | 'COMPENSATED' | 'REJECTED' | 'NEEDS_ATTENTION'} SagaStatus */
 
@@ -56,26 +56,42 @@ export const BLANK = {
   data: null,
 };
 
+/** @param {unknown} value */
+const isText = (value) => typeof value === 'string';
+
+/** @param {any} raw @returns {any} With its version as a number; null without one. */
+function versioned(raw) {
+  const version = Number(raw?.version);
+  return Number.isFinite(version) ? { ...raw, version } : null;
+}
+
 /** @param {any} raw @returns {Saga | null} */
 function readSaga(raw) {
-  const version = Number(raw?.version);
-  if (typeof raw?.id !== 'string' || typeof raw.status !== 'string' || !Number.isInteger(version))
-    return null;
-  return { ...BLANK, ...raw, version };
+  const saga = versioned(raw);
+  return saga && isText(saga.id) && isText(saga.status) ? { ...BLANK, ...saga } : null;
 }
 
 /** @param {any} raw @returns {Value | null} */
 function readValue(raw) {
-  const version = Number(raw?.version);
-  if (typeof raw?.name !== 'string' || !Number.isFinite(version)) return null;
-  return { ...raw, version };
+  const value = versioned(raw);
+  return value && isText(value.name) ? value : null;
 }
+
+/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest that echoes it. */
+export function findByMutation(sagas, mutation) {
+  let found;
+  for (const saga of sagas.values()) if (saga.mutation === mutation) found = saga;
+  return found;
+}
+
+/** @param {string} type  Of an event. */
+export const isReplacement = (type) => type === 'snapshot' || type === 'reset';
 
 export function createStore() {
   /** @type {Map<string, Saga>} */
-  let sagas = new Map();
+  const sagas = new Map();
   /** @type {Map<string, Value>} */
-  let values = new Map();
+  const values = new Map();
   /** @type {import('./cursor.js').Cursor | null} */
   let position = null;
 
@@ -86,15 +102,15 @@ export function createStore() {
    */
   function replace(data, id) {
     const cursor = parseCursor(data?.cursor ?? id);
-    if (cursor === null || !Array.isArray(data.sagas)) return 'gap';
+    if (!cursor || !data?.sagas) return 'gap';
     position = cursor;
-    sagas = new Map();
+    sagas.clear();
     for (const raw of data.sagas) {
       const saga = readSaga(raw);
       if (saga) sagas.set(saga.id, saga);
     }
     // A snapshot is the server starting over: what it lists is taken even if its version went back.
-    for (const raw of Array.isArray(data.values) ? data.values : []) {
+    for (const raw of data.values ?? []) {
       const value = readValue(raw);
       if (value) values.set(value.name, value);
     }
@@ -109,19 +125,13 @@ export function createStore() {
   function advance(data, id) {
     const cursor = parseCursor(id);
     const saga = readSaga(data);
-    if (cursor === null || saga === null || position === null || cursor.epoch !== position.epoch)
-      return 'gap';
+    if (!saga || !cursor || cursor.epoch !== position?.epoch) return 'gap';
     if (cursor.offset <= position.offset) return 'repeated';
     if (cursor.offset !== position.offset + 1) return 'gap';
     position = cursor;
     const known = sagas.get(saga.id);
     if (!known || known.version < saga.version) sagas.set(saga.id, saga);
-    if (sagas.size > MOST_SAGAS)
-      for (const old of sagas.values())
-        if (ended(old)) {
-          sagas.delete(old.id);
-          break;
-        }
+    if (sagas.size > MOST_SAGAS) sagas.delete([...sagas.values()].find(ended)?.id ?? '');
     return 'applied';
   }
 
@@ -132,11 +142,19 @@ export function createStore() {
    */
   function observe(raw) {
     const value = readValue(raw);
-    if (value === null) return 'ignored';
+    if (!value) return 'ignored';
     const known = values.get(value.name);
     if (known && known.version >= value.version) return 'repeated';
     values.set(value.name, value);
     return 'applied';
+  }
+
+  /** The position as the stream's Last-Event-ID, null before the first snapshot. */
+  const cursor = () => position && `${position.epoch}-${position.offset}`;
+
+  /** Forget the position, not the state: the next join starts with a snapshot. */
+  function forget() {
+    position = null;
   }
 
   return {
@@ -144,33 +162,24 @@ export function createStore() {
      * @param {import('./stream.js').LiveEvent} event
      * @returns {Verdict}
      */
-    apply(event) {
-      if (event.type === 'snapshot' || event.type === 'reset') return replace(event.data, event.id);
-      if (event.type === 'saga') return advance(event.data, event.id);
-      if (event.type === 'value') return observe(event.data);
-      return 'ignored';
+    apply({ type, data, id }) {
+      if (isReplacement(type)) return replace(data, id);
+      if (type === 'saga') return advance(data, id);
+      return type === 'value' ? observe(data) : 'ignored';
     },
     observe,
-    /** @returns {State} Live maps: read them, do not keep them. */
-    state: () => ({ sagas, values }),
+    /** @type {State} Live maps: read them, do not keep them. */
+    state: { sagas, values },
     position: () => position,
     /** All of it as a snapshot tells it. */
-    snapshot: () => ({
-      cursor: position && formatCursor(position),
-      sagas: [...sagas.values()],
-      values: [...values.values()],
-    }),
-    /** The position as the stream's Last-Event-ID, null before the first snapshot. */
-    cursor: () => (position === null ? null : formatCursor(position)),
-    /** Forget the position, not the state: the next join starts with a snapshot. */
-    forget() {
-      position = null;
-    },
+    snapshot: () => ({ cursor: cursor(), sagas: [...sagas.values()], values: [...values.values()] }),
+    cursor,
+    forget,
     /** Forget everything: somebody else is here now. */
     clear() {
-      position = null;
-      sagas = new Map();
-      values = new Map();
+      forget();
+      sagas.clear();
+      values.clear();
     },
   };
 }

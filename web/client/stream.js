@@ -6,7 +6,9 @@
  * A source of events shared by several tabs needs only the shape `Source` below to take this one's place.
  */
 import { createAlarm, fullJitter } from './backoff.js';
+import { orNull } from './faults.js';
 import { createCell } from './observable.js';
+import { isHidden, isOffline, listen } from './page.js';
 import { retryAfterSeconds } from './problem.js';
 import { createParser } from './sse.js';
 
@@ -16,7 +18,7 @@ import { createParser } from './sse.js';
  * @typedef {'connecting' | 'live' | 'stale' | 'offline' | 'stopped'} StreamState
  */
 
-/** @typedef {{type: string, id: string, data: any}} LiveEvent  `data` is parsed JSON, undefined if it could not be. */
+/** @typedef {{type: string, id: string, data: any}} LiveEvent  `data` is parsed JSON, null if it could not be. */
 
 /**
  * @typedef {object} Source
@@ -25,14 +27,6 @@ import { createParser } from './sse.js';
  * @property {() => void} stop   Leave, for good until `start()`.
  * @property {(names: Iterable<string>) => void} watch  From now on these values are asked for (at most 50).
  * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor; now, or counted as a failure.
- */
-
-/**
- * What the stream listens to besides the network; the browser's own by default.
- * @typedef {object} Surroundings
- * @property {EventTarget} [window]      online, offline, pageshow, pagehide
- * @property {EventTarget & {visibilityState?: string}} [document]  visibilitychange
- * @property {{onLine?: boolean}} [navigator]
  */
 
 /**
@@ -46,7 +40,7 @@ import { createParser } from './sse.js';
  * @property {number} [cap]        Seconds; longest backoff, default 30.
  * @property {typeof fetch | undefined} [fetch]
  * @property {() => number} [random]
- * @property {Surroundings} [surroundings]
+ * @property {import('./page.js').Surroundings} [surroundings]  What it listens to besides the network; default the page.
  */
 
 const LONGEST_WAIT = 300; // seconds
@@ -57,9 +51,8 @@ const LONGEST_WAIT = 300; // seconds
  */
 export function createStream(options) {
   const { onEvent, cursor, url = '/bff/live', heartbeat = 15, cap = 30, random = Math.random } = options;
-  const get = options.fetch ?? globalThis.fetch.bind(globalThis);
-  const around = options.surroundings ?? /** @type {Surroundings} */ (globalThis);
-  const page = around.window ?? (typeof window === 'undefined' ? undefined : window);
+  const { fetch = globalThis.fetch } = options;
+  const around = options.surroundings ?? /** @type {import('./page.js').Surroundings} */ (globalThis);
   const state = createCell(/** @type {StreamState} */ ('stopped'));
   const alarm = createAlarm();
   /** @type {Set<string>} */
@@ -67,31 +60,28 @@ export function createStream(options) {
   /** @type {Set<string>} what the current attempt asked for */
   let asked = names;
   let base = options.base ?? 1;
-  let run = 0; // which loop is the current one; 0 while stopped
-  let runs = 0;
+  /** @type {object | null} which loop is the current one; null while stopped or in the back-forward cache */
+  let run = null;
   let failures = 0;
   let everLive = false;
   let lastBytes = 0;
   let skipWait = false;
-  let paused = false;
   /** @type {string | null} whose journal it is, as the server names them */
   let user = null;
-  /** @type {AbortController | null} */
-  let attempt = null;
+  let attempt = new AbortController();
 
-  /** @param {StreamState} next */
-  function lost(next) {
-    state.set(around.navigator?.onLine === false ? 'offline' : next);
+  /** @param {StreamState} [next] */
+  function lost(next = everLive ? 'stale' : 'connecting') {
+    state.set(isOffline(around) ? 'offline' : next);
   }
 
   /**
    * One attempt, from request to end.
-   * @param {number} mine
    * @returns {Promise<number | null>} Seconds the server asks us to wait, null when it did not say; -1 to stop.
    */
-  async function join(mine) {
-    const controller = new AbortController();
-    attempt = controller;
+  async function join() {
+    const controller = (attempt = new AbortController());
+    const { signal } = controller;
     lastBytes = Date.now();
     // By the clock on the wall: a timer's own clock stands still while the machine sleeps.
     const watchdog = setInterval(() => {
@@ -99,149 +89,123 @@ export function createStream(options) {
     }, heartbeat * 100);
     /** @type {number | null} */
     let farewell = null;
-    let over = false;
 
     try {
       asked = names;
-      const query = [...names]
-        .sort()
-        .map((name) => `value=${encodeURIComponent(name)}`)
-        .join('&');
-      /** @type {Record<string, string>} */
-      const headers = { Accept: 'text/event-stream', 'X-BFF': '1' };
+      const query = String(new URLSearchParams([...names].sort().map((name) => ['value', name])));
       const after = cursor();
-      if (after !== null) headers['Last-Event-ID'] = after;
-      const response = await get(query ? `${url}?${query}` : url, {
-        headers,
+      const { ok, status, headers, body } = await fetch(query ? `${url}?${query}` : url, {
+        headers: {
+          Accept: 'text/event-stream',
+          'X-BFF': '1',
+          ...(after !== null && { 'Last-Event-ID': after }),
+        },
         cache: 'no-store',
         credentials: 'same-origin',
-        signal: controller.signal,
+        signal,
       });
-      if (response.status === 401 || response.status === 204) return -1;
-      const type = response.headers.get('content-type') ?? '';
-      if (!response.ok || response.body === null || !type.startsWith('text/event-stream')) {
-        if (response.status === 400 || response.status === 403) options.onRefused?.();
-        controller.abort();
-        return retryAfterSeconds(response.headers.get('retry-after'));
+      if (signal.aborted) return null;
+      if (status === 401 || status === 204) return -1;
+      if (!ok || !body || !headers.get('content-type')?.startsWith('text/event-stream')) {
+        if (status === 400 || status === 403) options.onRefused?.();
+        return retryAfterSeconds(headers.get('retry-after'));
       }
-      if (mine !== run) return null;
       // Somebody else has signed in meanwhile: theirs is not to be mixed with what is here.
-      const owner = response.headers.get('bff-user');
+      const owner = headers.get('bff-user');
       if (owner !== (user ??= owner)) return -1;
       everLive = true;
       state.set('live');
       const parser = createParser({
         onRetry: (milliseconds) => (base = Math.min(milliseconds / 1000, cap)),
-        onEvent(event) {
-          if (mine !== run || over) return;
-          /** @type {any} JSON of unknown shape; the store checks it */
-          let data;
-          try {
-            data = JSON.parse(event.data);
-          } catch {
-            data = undefined;
-          }
-          if (event.type === 'bye') {
-            over = true;
-            farewell = data?.reason === 'logout' ? -1 : Number(data?.retry_after ?? 0) || 0;
+        onEvent({ type, id, data: text }) {
+          // The listener may have asked to join again: what follows in this chunk belongs to the old attempt.
+          if (signal.aborted) return;
+          const data = orNull(() => JSON.parse(text));
+          if (type === 'bye') {
+            farewell = data?.reason === 'logout' ? -1 : Number(data?.retry_after) || 0;
+            controller.abort();
             return;
           }
           failures = 0;
-          onEvent({ type: event.type, id: event.id, data });
-          // The listener may have asked to join again: what follows in this chunk belongs to the old attempt.
-          if (controller.signal.aborted) over = true;
+          onEvent({ type, id, data });
         },
       });
-      const reader = response.body.getReader();
+      const reader = body.getReader();
       for (;;) {
         const { done, value } = await reader.read();
-        if (done || mine !== run) return farewell;
+        if (done || signal.aborted) return farewell;
         lastBytes = Date.now();
         if (state.get() === 'offline') state.set('live');
         parser.push(value);
-        if (over) return farewell;
       }
     } catch {
       return farewell; // network, abort, watchdog or an event too large: all of them mean "join again"
     } finally {
       clearInterval(watchdog);
       controller.abort();
-      if (attempt === controller) attempt = null;
     }
   }
 
-  /** @param {number} mine */
+  /** @param {object} mine */
   async function loop(mine) {
-    while (mine === run) {
-      const asked = await join(mine);
+    for (;;) {
+      const asked = await join();
       if (mine !== run) return;
       if (asked === -1) return stop();
       if (skipWait) {
         skipWait = false;
         continue; // on purpose and expected to succeed: not worth telling the reader
       }
-      lost(everLive ? 'stale' : 'connecting');
+      lost();
       const jitter = fullJitter(failures, base, cap, random);
       // The server's word counts, unless it keeps sending us away at once or for longer than anyone would wait.
       const delay =
         asked === null ? jitter : Math.min(failures === 0 ? asked : Math.max(asked, jitter), LONGEST_WAIT);
       failures += 1;
       await alarm.wait(delay);
+      if (mine !== run) return;
       skipWait = false;
     }
   }
 
   /** @param {{backoff?: boolean}} [how] */
   function reconnect({ backoff = false } = {}) {
-    if (run === 0) return;
+    if (!run) return;
     skipWait = !backoff;
-    attempt?.abort();
+    attempt.abort();
     if (!backoff) alarm.ring();
   }
 
-  function wake() {
-    if (run === 0 || around.document?.visibilityState === 'hidden') return;
+  /** @param {{type: string}} event */
+  function notice({ type }) {
+    if (type === 'pagehide') return leave(); // an open stream keeps a page out of the back-forward cache
+    if (!run) {
+      if (type === 'pageshow') start();
+    } else if (type === 'online') reconnect();
+    else if (type === 'offline') lost(state.get());
     // A socket that died while the machine slept still looks open: only fresh bytes prove it is not.
-    if (state.get() !== 'live' || Date.now() - lastBytes > heartbeat * 1200) reconnect();
+    else if (!isHidden(around) && (state.get() !== 'live' || Date.now() - lastBytes > heartbeat * 1200))
+      reconnect();
   }
 
-  /** @type {[EventTarget | undefined, string, () => void][]} */
-  const wakings = [
-    [page, 'online', () => reconnect()],
-    [page, 'offline', () => run !== 0 && lost(state.get())],
-    [around.document, 'visibilitychange', wake],
-    [
-      page,
-      'pagehide', // an open stream keeps a page out of the back-forward cache
-      () => {
-        if (run === 0) return;
-        paused = true;
-        leave();
-      },
-    ],
-    [page, 'pageshow', () => (paused ? start() : wake())],
-  ];
-
   function leave() {
-    run = 0;
-    attempt?.abort();
+    run = null;
+    attempt.abort();
     alarm.ring();
   }
 
   function start() {
-    if (run !== 0) return;
-    for (const [target, name, listener] of wakings) target?.addEventListener(name, listener);
-    paused = false;
+    if (run) return;
+    listen(around, 'addEventListener', notice);
     skipWait = false;
     failures = 0;
-    runs += 1;
-    run = runs;
-    lost(everLive ? 'stale' : 'connecting');
+    run = {};
+    lost();
     void loop(run);
   }
 
   function stop() {
-    for (const [target, name, listener] of wakings) target?.removeEventListener(name, listener);
+    listen(around, 'removeEventListener', notice);
     leave();
     everLive = false;
     user = null;
@@ -255,7 +219,7 @@ export function createStream(options) {
     reconnect,
     watch(wanted) {
       names = new Set(wanted);
-      for (const name of names) if (!asked.has(name)) return reconnect();
+      if ([...names].some((name) => !asked.has(name))) reconnect();
     },
   };
 }

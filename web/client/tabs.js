@@ -4,6 +4,7 @@
  * The holder's end loses nothing: whoever comes after it resumes where a tab stands.
  */
 import { createCell } from './observable.js';
+import { isHidden, isOffline, listen } from './page.js';
 
 /** @typedef {import('./hub.js').Said} Said */
 /** @typedef {import('./hub.js').Told} Told */
@@ -13,6 +14,8 @@ import { createCell } from './observable.js';
  * @property {(said: Said) => unknown} post
  * @property {() => unknown} close
  */
+
+/** @typedef {(hear: (told: Told) => void, failed: () => void) => Link} Means */
 
 /**
  * @typedef {import('./stream.js').StreamOptions & {
@@ -24,8 +27,8 @@ import { createCell } from './observable.js';
  */
 
 /** Both ends must speak alike: tabs that loaded another version share another stream. */
-const PROTOCOL = 'bff-live-1';
-const PATIENCE = 5000; // milliseconds for a hub to say that it is there
+const PROTOCOL = 'bff-live-2';
+const PATIENCE = 5000; // milliseconds for a hub to answer
 
 /**
  * @param {SharedOptions} options
@@ -34,15 +37,16 @@ const PATIENCE = 5000; // milliseconds for a hub to say that it is there
 export function createSharedStream(options) {
   const { onEvent, cursor, heartbeat = 15, base, cap, fetch, share = 'worker' } = options;
   const state = createCell(/** @type {import('./stream.js').StreamState} */ ('stopped'));
-  const around = /** @type {any} where there is no page there is less of it */ (globalThis);
+  /** @type {any} where there is no page there is less of it */
+  const around = globalThis;
   // A worker has an address of its own: what is relative is relative to the page.
   const url = String(new URL(options.url ?? '/bff/live', around.location?.href ?? 'http://localhost'));
   const name = `${PROTOCOL} ${url}`;
   // A worker cannot be given functions.
   let means = [
     ...(share === 'worker' && !fetch && around.SharedWorker ? [openWorker] : []),
-    ...(share !== 'none' && around.navigator?.locks ? [() => openHere('holdForAll')] : []),
-    () => openHere('holdAlone'),
+    ...(share !== 'none' && around.navigator?.locks ? [openHere('holdForAll')] : []),
+    openHere('holdAlone'),
   ];
   /** @type {string[]} */
   let names = [];
@@ -50,49 +54,45 @@ export function createSharedStream(options) {
   let owner = null;
   /** @type {Link | null} */
   let link = null;
-  let heard = 0;
-  /** @type {ReturnType<typeof setInterval> | undefined} */
-  let pulse;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  /** @type {ReturnType<typeof setTimeout> | undefined} when to doubt that anybody is there */
   let doubt;
 
+  /** Begin, begin again after a gap, or see whether anybody is there: a hub answers at once. */
   function join() {
-    if (owner === null) return;
+    if (!link || owner === null) return;
     if (options.still?.() === false) return stop();
-    link?.post({ kind: 'join', owner, cursor: cursor(), names, settings: { url, heartbeat, base, cap } });
+    wait(next, PATIENCE);
+    link.post({ kind: 'join', owner, cursor: cursor(), names, settings: { url, heartbeat, base, cap } });
   }
 
-  /** The next means, if this one is the one in use. @param {Link | null} failed */
-  function next(failed) {
-    if (failed !== link || owner === null) return;
+  /** @param {() => void} then @param {number} milliseconds  Of silence. */
+  function wait(then, milliseconds) {
+    clearTimeout(doubt);
+    doubt = setTimeout(then, milliseconds);
+  }
+
+  /** This means has failed. */
+  function next() {
     if (means[1]) means.shift();
     close();
     open();
   }
 
-  function ask() {
-    const asked = link;
-    clearTimeout(doubt);
-    doubt = setTimeout(() => next(asked), PATIENCE);
-    asked?.post({ kind: 'ping' });
-  }
-
   function open() {
-    heard = Date.now();
-    pulse = setInterval(() => {
-      if (Date.now() - heard > heartbeat * 3000) ask();
-    }, heartbeat * 1000);
+    /** @type {Link | undefined} */
+    let mine;
+    /** @param {Told} told  Its words count, and its failure, while it is the one in use. */
+    const heard = (told) => mine === link && hear(told);
+    const failed = () => mine === link && next();
     try {
-      link = /** @type {() => Link} */ (means[0])();
+      link = mine = /** @type {Means} */ (means[0])(heard, failed);
       join();
-      ask();
     } catch {
-      next(link);
+      next();
     }
   }
 
   function close() {
-    clearInterval(pulse);
     clearTimeout(doubt);
     link?.post({ kind: 'leave' });
     link?.close();
@@ -101,73 +101,56 @@ export function createSharedStream(options) {
 
   /** @param {Told} told */
   function hear(told) {
-    heard = Date.now();
-    clearTimeout(doubt);
-    if (owner === null || (told.owner ?? owner) !== owner) return;
+    wait(join, heartbeat * 3000);
+    if ((told.owner ?? owner) !== owner) return;
     if (told.kind === 'event') onEvent(told.event);
     else if (told.kind === 'hello') join();
     else if (told.kind === 'full') {
       means = means.slice(-2);
-      next(link);
-    } else if (told.kind === 'state') {
-      if (told.state === 'stopped') stop();
-      else state.set(told.state);
-    }
+      next();
+    } else if (told.state === 'stopped') stop();
+    else state.set(told.state);
   }
 
-  /** @returns {Link} */
-  function openWorker() {
+  /** @type {Means} */
+  function openWorker(heard, failed) {
     const worker = new SharedWorker(new URL('./worker.js', import.meta.url), { type: 'module', name });
-    /** @type {Link} */
-    const mine = {
-      post: (said) => worker.port.postMessage(said),
-      close: () => worker.port.close(),
-    };
-    worker.onerror = () => next(mine);
-    worker.port.onmessage = ({ data }) => mine === link && hear(data);
-    return mine;
+    const { port } = worker;
+    worker.onerror = failed;
+    port.onmessage = ({ data }) => heard(data);
+    return { post: (said) => port.postMessage(said), close: () => port.close() };
   }
 
-  /** @param {'holdForAll' | 'holdAlone'} how @returns {Link} */
+  /** @param {'holdForAll' | 'holdAlone'} how @returns {Means} */
   function openHere(how) {
-    const inner = import('./holder.js').then(
-      (holder) =>
-        holder[how]({
-          name,
-          hear: (told) => mine === link && hear(told),
-          failed: () => next(mine),
-          seed: () => (owner === null ? undefined : { owner, state: options.snapshot?.() }),
-          fetch,
-        }),
-      () => next(mine),
-    );
-    /** @type {Link} */
-    const mine = {
-      post: (said) => inner.then((holder) => holder?.post(said)),
-      close: () => inner.then((holder) => holder?.close()),
+    return (hear, failed) => {
+      const seed = () => (owner === null ? undefined : { owner, state: options.snapshot?.() });
+      // A holder that cannot be loaded never answers, and is asked for again.
+      const inner = import('./holder.js').then(
+        (holder) => holder[how]({ name, hear, failed, seed, fetch }),
+        () => null,
+      );
+      return {
+        post: (said) => inner.then((holder) => holder?.post(said)),
+        close: () => inner.then((holder) => holder?.close()),
+      };
     };
-    return mine;
   }
 
   /** @param {Event} event */
-  function wake({ type }) {
-    if (type === 'pagehide') return close(); // what is open keeps a page out of the back-forward cache
-    if (!link) {
-      if (type !== 'pageshow') return; // in that cache, or on the way there
+  function notice({ type }) {
+    if (type === 'pagehide')
+      close(); // what is open keeps a page out of the back-forward cache
+    else if (link) {
+      if (!isHidden(around)) link.post({ kind: 'wake', type, onLine: !isOffline(around) });
+    } else if (type === 'pageshow') {
       state.set('stale');
-      return open();
+      open();
     }
-    if (around.document?.visibilityState !== 'hidden')
-      link?.post({ kind: 'wake', type, onLine: around.navigator?.onLine !== false });
-  }
-  /** @param {'addEventListener' | 'removeEventListener'} how */
-  function listen(how) {
-    for (const type of ['online', 'offline', 'pageshow', 'pagehide']) around[how]?.(type, wake);
-    around.document?.[how]('visibilitychange', wake);
   }
 
   function stop() {
-    listen('removeEventListener');
+    listen(around, 'removeEventListener', notice);
     owner = null;
     close();
     state.set('stopped');
@@ -178,8 +161,8 @@ export function createSharedStream(options) {
     start(person = '') {
       if (owner !== null) return;
       owner = person;
-      listen('addEventListener');
-      state.set(around.navigator?.onLine === false ? 'offline' : 'connecting');
+      listen(around, 'addEventListener', notice);
+      state.set(isOffline(around) ? 'offline' : 'connecting');
       open();
     },
     stop,

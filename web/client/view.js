@@ -3,7 +3,7 @@
  * out and folding again, so nothing that arrived meanwhile is lost. An operation's row gives way once the server's own is
  * in the base, and its effect on a value gives way once the version that must hold it has arrived.
  */
-
+import { sheltered } from './faults.js';
 import { BLANK } from './store.js';
 
 /** @typedef {import('./store.js').State} State */
@@ -24,19 +24,18 @@ import { BLANK } from './store.js';
  * @property {string} id
  * @property {(draft: Draft) => void} apply
  * @property {boolean} shown  The base has its row.
- * @property {string | null} sagaId  The server's id for its saga, once known.
- * @property {'sending' | 'accepted' | 'unknown'} pending
+ * @property {import('./operation.js').Progress} next  How far it is, and the server's id for its saga, once known.
  * @property {string} at  When it was asked for, RFC 3339.
  * @property {Map<string, number>} expected  For each value it changes, the first version that holds its effect.
- * @property {boolean} claiming  Expectations are being noted, at the very first fold.
  */
 
 /**
  * @param {State} base
  * @param {readonly Layer[]} layers  Oldest first.
+ * @param {Layer} [claiming]  The one whose expectations are to be noted, at its very first fold; what it throws is thrown.
  * @returns {State}
  */
-export function fold(base, layers) {
+export function fold(base, layers, claiming) {
   if (layers.length === 0) return base;
   const sagas = new Map(base.sagas);
   const values = new Map(base.values);
@@ -44,53 +43,42 @@ export function fold(base, layers) {
   const next = new Map();
 
   for (const layer of layers) {
-    const draft = draftFor(layer);
-    try {
-      layer.apply(draft);
-    } catch (error) {
-      if (layer.claiming) throw error; // the caller of mutate is there to hear it
-      queueMicrotask(() => {
-        throw error; // loud, but the other layers and the base are still shown
-      });
-    }
-  }
-  return { sagas, values };
-
-  /** @param {Layer} layer @returns {Draft} */
-  function draftFor(layer) {
-    return {
-      id: layer.id,
+    const { id, expected } = layer;
+    /** @type {Draft} */
+    const draft = {
+      id,
       sagas,
       saga(row) {
-        if (layer.shown) return;
         const changes = sagas.get(row.id ?? '');
-        if (row.id && !changes) return;
-        const id = row.id ?? layer.sagaId ?? layer.id;
-        sagas.set(id, {
+        if (layer.shown || (row.id && !changes)) return;
+        const key = row.id ?? layer.next.sagaId ?? id;
+        sagas.set(key, {
           ...BLANK,
           status: 'PENDING',
           version: -1,
-          mutation: layer.id,
+          mutation: id,
           at: layer.at,
           ...changes,
           ...row,
-          id,
-          pending: layer.pending,
+          id: key,
+          pending: /** @type {Saga['pending']} what is over has no row */ (layer.next.phase),
         });
       },
       value(name, change) {
         const known = base.values.get(name);
         const value = values.get(name);
         if (!known || !value) return;
-        if (layer.claiming) {
-          // Two clicks on one value expect two versions: the first to arrive must not settle both.
-          layer.expected.set(name, Math.max(known.version + 1, next.get(name) ?? 0));
-        }
-        const expected = layer.expected.get(name);
-        if (expected === undefined || known.version >= expected) return;
-        next.set(name, expected + 1);
+        // Two clicks on one value expect two versions: the first to arrive must not settle both.
+        if (layer === claiming) expected.set(name, Math.max(known.version + 1, next.get(name) ?? 0));
+        const version = expected.get(name) ?? 0;
+        if (known.version >= version) return;
+        next.set(name, version + 1);
         values.set(name, { ...value, data: change(value.data) });
       },
     };
+    const apply = () => layer.apply(draft);
+    if (layer === claiming) apply();
+    else sheltered(apply); // loud, but the other layers and the base are still shown
   }
+  return { sagas, values };
 }

@@ -13,14 +13,13 @@ const hub = createHub({
 function connect({ ports: [port] }) {
   const id = crypto.randomUUID();
   ports.set(id, port);
-  port.onmessage = (/** @type {MessageEvent} */ { data }) => {
-    hub.hear(id, data);
-    if (data.kind === 'leave') ports.delete(id);
-  };
-  port.onclose = () => {
-    hub.hear(id, { kind: 'leave' });
-    ports.delete(id);
-  };
+  /** @param {import('./hub.js').Said} said */
+  function say(said) {
+    hub.hear(id, said);
+    if (said.kind === 'leave') ports.delete(id);
+  }
+  port.onmessage = (/** @type {MessageEvent} */ { data }) => say(data);
+  port.onclose = () => say({ kind: 'leave' });
 }
 
 Object.assign(globalThis, { onconnect: connect });

@@ -69,7 +69,7 @@ export function createClient(options?: ClientOptions): {
  * @property {typeof fetch} [fetch]
  * @property {import('./pending.js').KeyValue | null} [storage]  For what must survive a reload; default sessionStorage.
  * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor' | 'snapshot'>} [stream]
- * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'changed' | 'isLive'>} [mutations]
+ * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'listeners' | 'isLive'>} [mutations]
  * @property {(options: import('./tabs.js').SharedOptions) => import('./stream.js').Source} [source]  Another way to the
  *   events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
  */
@@ -92,7 +92,7 @@ export type ClientOptions = {
      */
     storage?: import("./pending.js").KeyValue | null | undefined;
     stream?: Omit<Partial<import("./tabs.js").SharedOptions>, "cursor" | "onEvent" | "snapshot"> | undefined;
-    mutations?: Omit<Partial<import("./mutations.js").Host>, "changed" | "store" | "isLive"> | undefined;
+    mutations?: Omit<Partial<import("./mutations.js").Host>, "store" | "listeners" | "isLive"> | undefined;
     /**
      * Another way to the
      * events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.

@@ -19,7 +19,8 @@ export function createHub({ post, source, fetch, seed }: {
     close: () => void;
 };
 /**
- * What a tab says. join: begin, or begin again after a gap. wake: something happened that a stream should hear of.
+ * What a tab says. join: begin, begin again after a gap, or see whether anybody is there. wake: something happened that a
+ * stream should hear of.
  */
 export type Said = {
     kind: "join";
@@ -36,8 +37,6 @@ export type Said = {
     onLine: boolean;
 } | {
     kind: "leave";
-} | {
-    kind: "ping";
 };
 /**
  * What a tab is told. owner: whose journal that is about. hello: a new hub is here, join it. full: it cannot serve you.
@@ -51,7 +50,9 @@ export type Told = {
     kind: "state";
     state: import("./stream.js").StreamState;
 } | {
-    kind: "hello" | "pong" | "full";
+    kind: "hello";
+} | {
+    kind: "full";
 });
 export type StreamSettings = {
     url: string;

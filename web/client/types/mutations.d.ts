@@ -1,10 +1,9 @@
 /** @param {Host} host */
 export function createMutations(host: Host): {
     view: () => import("./store.js").State;
-    /** The store has changed. @param {boolean} replaced  By a snapshot or reset. */
+    /** The store has changed. @param {boolean} [replaced]  By a snapshot or reset. */
     advanced: (replaced?: boolean) => void;
-    /** Ask again now: the network or the journal is back. */
-    wake(): void;
+    wake: () => void;
     /** @param {Definition} definition @returns {Operation} */
     mutate: (definition: Definition) => Operation;
     /**
@@ -34,9 +33,9 @@ export function createMutations(host: Host): {
 /**
  * @typedef {object} Host
  * @property {import('./store.js').Store} store
- * @property {() => void} changed   The view changed: tell its listeners, now.
+ * @property {Iterable<() => void>} listeners  Of the view.
  * @property {() => boolean} isLive  Whether the journal is being followed.
- * @property {typeof fetch} fetch
+ * @property {typeof fetch | undefined} [fetch]
  * @property {import('./pending.js').KeyValue | null} storage
  * @property {number} [timeout]   Seconds for one attempt; default 15.
  * @property {number} [attempts]  Most attempts before giving up asking; default 8.
@@ -67,14 +66,14 @@ export type Kind<I> = {
 export type Host = {
     store: import("./store.js").Store;
     /**
-     * The view changed: tell its listeners, now.
+     * Of the view.
      */
-    changed: () => void;
+    listeners: Iterable<() => void>;
     /**
      * Whether the journal is being followed.
      */
     isLive: () => boolean;
-    fetch: typeof fetch;
+    fetch?: typeof fetch | undefined;
     storage: import("./pending.js").KeyValue | null;
     /**
      * Seconds for one attempt; default 15.

@@ -1,8 +1,4 @@
 /**
- * The smallest subscribable value: `get()` and `subscribe(listener)`. Listeners hear of changes of content only, never of
- * a new object that says the same; a listener that throws does not silence the others.
- */
-/**
  * @template T
  * @typedef {object} Readable
  * @property {() => T} get  The value now.
@@ -17,18 +13,12 @@
  */
 export function same(left: unknown, right: unknown): boolean;
 /**
- * Call every listener; what one throws is reported as an uncaught error, later.
  * @template T
- * @param {Iterable<(value: T) => void>} listeners
  * @param {T} value
- */
-export function tell<T>(listeners: Iterable<(value: T) => void>, value: T): void;
-/**
- * @template T
- * @param {T} initial
+ * @param {() => () => void} [follow]  Called when somebody begins to listen; what it returns, when nobody does any more.
  * @returns {Readable<T> & {set(value: T): void}}
  */
-export function createCell<T>(initial: T): Readable<T> & {
+export function createCell<T>(value: T, follow?: () => () => void): Readable<T> & {
     set(value: T): void;
 };
 /**
@@ -36,10 +26,10 @@ export function createCell<T>(initial: T): Readable<T> & {
  * keeps its old object while the content is the same.
  * @template T
  * @param {() => T} compute
- * @param {(listener: () => void) => () => void} onChange  Subscribes to the source.
+ * @param {Set<() => void>} announced  The source calls all of these.
  * @returns {Readable<T>}
  */
-export function derive<T>(compute: () => T, onChange: (listener: () => void) => () => void): Readable<T>;
+export function derive<T>(compute: () => T, announced: Set<() => void>): Readable<T>;
 export type Readable<T> = {
     /**
      * The value now.

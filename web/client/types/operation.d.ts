@@ -38,18 +38,19 @@
  * @param {Definition} definition
  * @param {string} id
  * @param {string} at  RFC 3339.
- * @param {'sending' | 'unknown'} [pending]  unknown: taken up after a reload.
+ * @param {'sending' | 'unknown'} phase  unknown: taken up after a reload.
  */
-export function createRecord(definition: Definition, id: string, at: string, pending?: "sending" | "unknown"): {
+export function createRecord(definition: Definition, id: string, at: string, phase: "sending" | "unknown"): {
+    id: string;
+    at: string;
+    /** The wait between two attempts. */
+    alarm: {
+        wait(seconds: number): Promise<void>;
+        ring(): void;
+    };
     shown: boolean;
-    /** @type {string | null} */
-    sagaId: string | null;
-    pending: "sending" | "accepted" | "unknown";
     /** @type {Map<string, number>} */
     expected: Map<string, number>;
-    claiming: boolean;
-    /** @type {Map<string, number> | null} versions it will not make after all */
-    freed: Map<string, number> | null;
     /** @type {SagaRef | null} */
     answered: SagaRef | null;
     /** @type {import('./cursor.js').Cursor | null} */
@@ -58,33 +59,32 @@ export function createRecord(definition: Definition, id: string, at: string, pen
     known: boolean;
     /** Whether an event that echoed its id was seen, even if later events of that saga echo another's. */
     echoed: boolean;
-    /** Whether a reload would find it in the memory. */
-    kept: boolean;
     over: boolean;
+    /** Whether what it expected of values has been dealt with after its end. */
+    closed: boolean;
     progress: import("./observable.js").Readable<Progress> & {
         set(value: Progress): void;
     };
     /** Progress not told yet: listeners must not see it before the view that belongs to it. */
     next: Progress;
-    /** Say what changed, after the view has. */
-    announce(): void;
     accepted: Promise<Acceptance>;
     outcome: Promise<Outcome>;
     /** @param {Partial<Progress>} change */
     move(change: Partial<Progress>): void;
-    /** @param {string | null} sagaId */
-    take(sagaId: string | null): void;
+    /** @param {string | undefined} sagaId */
+    take(sagaId: string | undefined): void;
     /**
+     * The promises' end, and its own unless we only give up asking: the journal may still settle it then.
      * @param {Outcome['kind']} kind
      * @param {string | null} reason
      * @param {Problem | null} [problem]
+     * @param {boolean} [gaveUp]
      */
-    finish(kind: Outcome["kind"], reason: string | null, problem?: Problem | null): void;
-    /** Nobody could tell; the promises say so. The journal may still settle it. @param {Problem} problem */
-    giveUp(problem: Problem): void;
-    /** @param {import('./send.js').Answer & {kind: 'accepted'}} answer */
-    answer(answer: import("./send.js").Answer & {
-        kind: "accepted";
+    finish(kind: Outcome["kind"], reason: string | null, problem?: Problem | null, gaveUp?: boolean): void;
+    /** @param {{saga: SagaRef | null, cursor: string | null}} answer */
+    answer({ saga, cursor }: {
+        saga: SagaRef | null;
+        cursor: string | null;
     }): void;
     apply: (draft: import("./view.js").Draft) => void;
     request: import("./send.js").RequestData | import("./send.js").RequestFunction;
@@ -93,8 +93,6 @@ export function createRecord(definition: Definition, id: string, at: string, pen
      * effect shows only in a later event than the one its answer names.
      */
     until?: ((state: State) => boolean) | undefined;
-    id: string;
-    at: string;
 };
 /** @typedef {ReturnType<typeof createRecord>} OperationRecord */
 /**

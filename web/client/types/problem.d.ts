@@ -1,10 +1,9 @@
 /**
  * Seconds from a Retry-After header (RFC 9110, 10.2.3), which is seconds or a date.
  * @param {string | null} header
- * @param {number} [now]  Milliseconds since 1970.
  * @returns {number | null}
  */
-export function retryAfterSeconds(header: string | null, now?: number): number | null;
+export function retryAfterSeconds(header: string | null): number | null;
 /**
  * @param {Response} response  An unsuccessful answer whose body is unread.
  * @returns {Promise<Problem>}

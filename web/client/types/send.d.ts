@@ -1,34 +1,10 @@
-/** @typedef {import('./problem.js').Problem} Problem */
-/**
- * @typedef {object} RequestData
- * @property {string} url
- * @property {unknown} [body]  Sent as JSON.
- * @property {string} [method]  Default POST.
- */
-/**
- * @callback RequestFunction
- * @param {{key: string, headers: Record<string, string>, signal: AbortSignal}} attempt  Send exactly these headers.
- * @returns {Promise<Response>}
- */
-/** @typedef {{id: string, type: string, status: string, version: number}} SagaRef */
-/**
- * @typedef {{kind: 'accepted', saga: SagaRef | null, cursor: string | null, body: any}
- *   | {kind: 'rejected', problem: Problem}
- *   | {kind: 'unknown', problem: Problem, again: boolean}} Answer  `again`: another attempt may tell.
- */
-/**
- * @param {Problem} problem
- * @param {boolean} first  Whether no earlier attempt can have reached the server.
- * @returns {Answer}
- */
-export function classify(problem: Problem, first: boolean): Answer;
 /**
  * @param {object} attempt
  * @param {string} attempt.key      The mutation's id.
  * @param {RequestData | RequestFunction} attempt.request
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
- * @param {typeof fetch} attempt.fetch
+ * @param {typeof fetch | undefined} [attempt.fetch]
  * @returns {Promise<Answer>} Never rejects.
  */
 export function attemptOnce({ key, request, first, timeout, fetch }: {
@@ -36,7 +12,7 @@ export function attemptOnce({ key, request, first, timeout, fetch }: {
     request: RequestData | RequestFunction;
     first: boolean;
     timeout: number;
-    fetch: typeof globalThis.fetch;
+    fetch?: typeof globalThis.fetch | undefined;
 }): Promise<Answer>;
 export type Problem = import("./problem.js").Problem;
 export type RequestData = {
@@ -62,18 +38,13 @@ export type SagaRef = {
     version: number;
 };
 /**
- * `again`: another attempt may tell.
+ * again: nobody can tell, another attempt may. unknown: no more attempts will tell.
  */
 export type Answer = {
     kind: "accepted";
     saga: SagaRef | null;
     cursor: string | null;
-    body: any;
 } | {
-    kind: "rejected";
+    kind: "rejected" | "again" | "unknown";
     problem: Problem;
-} | {
-    kind: "unknown";
-    problem: Problem;
-    again: boolean;
 };

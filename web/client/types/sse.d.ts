@@ -1,15 +1,7 @@
 /**
- * @param {ParserOptions} options
- * @returns {{push(chunk: Uint8Array): void}} Feed it the body's chunks; what is unfinished at the end is dropped, as the
- *   specification says.
- */
-export function createParser({ onEvent, onRetry, limit }: ParserOptions): {
-    push(chunk: Uint8Array): void;
-};
-/**
  * An event-stream parser over byte chunks (WHATWG HTML, 9.2.6 "Interpreting an event stream"). It promises the whole
  * grammar however the bytes are cut: CR, LF and CRLF, a byte order mark, many data lines, comments, ids, retry, half a
- * character. It refuses to grow without bound: one event larger than `limit` characters throws `EventTooLarge`.
+ * character. It refuses to grow without bound: one event larger than `limit` characters throws a `RangeError`.
  */
 /**
  * @typedef {object} StreamEvent
@@ -23,10 +15,14 @@ export function createParser({ onEvent, onRetry, limit }: ParserOptions): {
  * @property {(milliseconds: number) => void} [onRetry]  Called for each valid `retry:` line.
  * @property {number} [limit]  Most characters held for one unfinished event; default 4 Mi.
  */
-export class EventTooLarge extends Error {
-    /** @param {number} limit */
-    constructor(limit: number);
-}
+/**
+ * @param {ParserOptions} options
+ * @returns {{push(chunk: Uint8Array): void}} Feed it the body's chunks; what is unfinished at the end is dropped, as the
+ *   specification says.
+ */
+export function createParser({ onEvent, onRetry, limit }: ParserOptions): {
+    push(chunk: Uint8Array): void;
+};
 export type StreamEvent = {
     /**
      * The event's name; "message" when the stream gave none.

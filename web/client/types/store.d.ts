@@ -1,12 +1,14 @@
+/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest that echoes it. */
+export function findByMutation(sagas: ReadonlyMap<string, Saga>, mutation: string): Saga | undefined;
 export function createStore(): {
     /**
      * @param {import('./stream.js').LiveEvent} event
      * @returns {Verdict}
      */
-    apply(event: import("./stream.js").LiveEvent): Verdict;
+    apply({ type, data, id }: import("./stream.js").LiveEvent): Verdict;
     observe: (raw: any) => Verdict;
-    /** @returns {State} Live maps: read them, do not keep them. */
-    state: () => State;
+    /** @type {State} Live maps: read them, do not keep them. */
+    state: State;
     position: () => import("./cursor.js").Cursor | null;
     /** All of it as a snapshot tells it. */
     snapshot: () => {
@@ -14,10 +16,8 @@ export function createStore(): {
         sagas: Saga[];
         values: Value[];
     };
-    /** The position as the stream's Last-Event-ID, null before the first snapshot. */
     cursor: () => string | null;
-    /** Forget the position, not the state: the next join starts with a snapshot. */
-    forget(): void;
+    forget: () => void;
     /** Forget everything: somebody else is here now. */
     clear(): void;
 };
@@ -38,6 +38,7 @@ export namespace BLANK {
     let at: string;
     let data: null;
 }
+export function isReplacement(type: string): type is "reset" | "snapshot";
 export type SagaStatus = "PENDING" | "RUNNING" | "COMPENSATING" | "COMPLETED" | "COMPENSATED" | "REJECTED" | "NEEDS_ATTENTION";
 export type Saga = {
     id: string;

@@ -9,7 +9,7 @@ export function createStream(options: StreamOptions): Source;
  */
 export type StreamState = "connecting" | "live" | "stale" | "offline" | "stopped";
 /**
- * `data` is parsed JSON, undefined if it could not be.
+ * `data` is parsed JSON, null if it could not be.
  */
 export type LiveEvent = {
     type: string;
@@ -36,24 +36,6 @@ export type Source = {
     reconnect: (options?: {
         backoff?: boolean;
     }) => void;
-};
-/**
- * What the stream listens to besides the network; the browser's own by default.
- */
-export type Surroundings = {
-    /**
-     * online, offline, pageshow, pagehide
-     */
-    window?: EventTarget | undefined;
-    /**
-     * visibilitychange
-     */
-    document?: (EventTarget & {
-        visibilityState?: string;
-    }) | undefined;
-    navigator?: {
-        onLine?: boolean;
-    } | undefined;
 };
 export type StreamOptions = {
     onEvent: (event: LiveEvent) => void;
@@ -83,5 +65,8 @@ export type StreamOptions = {
     cap?: number | undefined;
     fetch?: typeof fetch | undefined;
     random?: (() => number) | undefined;
-    surroundings?: Surroundings | undefined;
+    /**
+     * What it listens to besides the network; default the page.
+     */
+    surroundings?: import("./page.js").Surroundings | undefined;
 };

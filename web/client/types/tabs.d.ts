@@ -12,6 +12,7 @@ export type Link = {
     post: (said: Said) => unknown;
     close: () => unknown;
 };
+export type Means = (hear: (told: Told) => void, failed: () => void) => Link;
 /**
  * share: the best means to try; default "worker". snapshot: where this tab stands, for a hub to go on from.
  *   still: whether it is still this person's browser; asked before joining, so that nobody follows another's journal.

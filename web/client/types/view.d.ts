@@ -14,18 +14,17 @@
  * @property {string} id
  * @property {(draft: Draft) => void} apply
  * @property {boolean} shown  The base has its row.
- * @property {string | null} sagaId  The server's id for its saga, once known.
- * @property {'sending' | 'accepted' | 'unknown'} pending
+ * @property {import('./operation.js').Progress} next  How far it is, and the server's id for its saga, once known.
  * @property {string} at  When it was asked for, RFC 3339.
  * @property {Map<string, number>} expected  For each value it changes, the first version that holds its effect.
- * @property {boolean} claiming  Expectations are being noted, at the very first fold.
  */
 /**
  * @param {State} base
  * @param {readonly Layer[]} layers  Oldest first.
+ * @param {Layer} [claiming]  The one whose expectations are to be noted, at its very first fold; what it throws is thrown.
  * @returns {State}
  */
-export function fold(base: State, layers: readonly Layer[]): State;
+export function fold(base: State, layers: readonly Layer[], claiming?: Layer): State;
 export type State = import("./store.js").State;
 export type Saga = import("./store.js").Saga;
 /**
@@ -59,10 +58,9 @@ export type Layer = {
      */
     shown: boolean;
     /**
-     * The server's id for its saga, once known.
+     * How far it is, and the server's id for its saga, once known.
      */
-    sagaId: string | null;
-    pending: "sending" | "accepted" | "unknown";
+    next: import("./operation.js").Progress;
     /**
      * When it was asked for, RFC 3339.
      */
@@ -71,8 +69,4 @@ export type Layer = {
      * For each value it changes, the first version that holds its effect.
      */
     expected: Map<string, number>;
-    /**
-     * Expectations are being noted, at the very first fold.
-     */
-    claiming: boolean;
 };
