@@ -255,6 +255,7 @@ async def test_what_is_no_answer_ends_the_connection(words: bytes) -> None:
     server.close()
     for writer in writers:
         writer.close()
+    await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
 
 def test_a_server_that_refuses_and_closes_is_away_and_nothing_worse() -> None:
