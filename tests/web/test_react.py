@@ -29,10 +29,10 @@ def bundle(out: Path) -> str:
 
 
 async def start(page: Page, script: str, owner: str) -> None:
-    await page.add_script_tag(
-        type="module",
-        content=script.replace("export {", "window.example = {").replace("start\n}", "start: start\n}"),
-    )
+    # From the shop's own address: its policy runs nothing that stands in the page itself.
+    body = script.replace("export {", "window.example = {").replace("start\n}", "start: start\n}")
+    await page.route("**/example.js", lambda route: route.fulfill(body=body, content_type="text/javascript"))
+    await page.add_script_tag(type="module", url="/example.js")
     await page.wait_for_function("window.example")
     await page.evaluate(
         "owner => { document.body.replaceChildren(); window.client = example.start(document.body, owner); }",
