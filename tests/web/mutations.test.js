@@ -279,6 +279,19 @@ test('a version that a refused click was to make is not waited for by the click 
   assert.equal(bench.client.value(KEY).get().data.left, 9);
 });
 
+test('of three clicks two are refused: the third waits for the one version that is left', async () => {
+  const bench = ready();
+  place(bench, 1);
+  place(bench, 1);
+  place(bench, 1);
+  for (const at of [1, 0]) (await bench.request(at)).resolve(problem(422, 'no'));
+  await turn();
+  await turn();
+  assert.equal(bench.client.value(KEY).get().data.left, 9);
+  bench.value(KEY, 6, { left: 9 });
+  assert.equal(bench.client.value(KEY).get().data.left, 9);
+});
+
 test('after the event a network error or a refusal of the request means nothing', async () => {
   for (const end of [
     (request) => request.reject(new TypeError('network')),
@@ -373,6 +386,18 @@ test('a reader may ask again after we gave up, or put the row away', async () =>
       assert.equal(bench.client.value(KEY).get().data.left, 10);
     }
   }
+});
+
+test('who asks again in the very moment of giving up is heard', async () => {
+  const bench = ready({ attempts: 1 });
+  const operation = place(bench);
+  operation.progress.subscribe(({ gaveUp }) => gaveUp && operation.retry());
+  (await bench.request(0)).reject(new TypeError('network'));
+  (await bench.request(1)).resolve(answer(operation.id, 'e-1'));
+  assert.equal((await operation.outcome).kind, 'unknown');
+  await turn();
+  await turn();
+  assert.equal(operation.progress.get().phase, 'accepted');
 });
 
 test('a first 401 or 429 is a refusal; after an attempt that may have arrived it proves nothing', async () => {
