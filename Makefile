@@ -29,12 +29,12 @@ down: ## end the containers and remove them with their data
 
 test: check browser $(PROVIDER_STAMP) ## every test that takes no long time (needs Node for the client's)
 	@.ci/brokers nats-server
-	@.ci/tests -m "not slow"
+	@.ci/tests
 	@cd web/client && npm test --silent
 
 test-slow: check browser $(PROVIDER_STAMP) ## the long tests too
 	@.ci/brokers nats-server rabbitmq-server
-	@.ci/tests
+	@.ci/tests slow
 	@cd web/client && INTERLEAVINGS=120000 npm test --silent
 
 check: $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the client's types

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,6 +99,16 @@ class Rabbit:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
+            # The shell is waited for; the node beside it may still be on its way out.
+            end = time.monotonic() + 20
+            while time.monotonic() < end:
+                with (
+                    contextlib.suppress(OSError),
+                    socket.create_connection(("127.0.0.1", self.port), timeout=1),
+                ):
+                    time.sleep(0.05)
+                    continue
+                break
 
     def stop(self) -> None:
         """The node and the names beside it."""

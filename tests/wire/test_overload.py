@@ -283,6 +283,7 @@ async def test_an_outage_is_not_made_worse_and_its_end_is_noticed_within_5_secon
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_at_twice_the_load_that_saturates_whoever_is_let_in_is_answered_in_time(redis_url: str) -> None:
     open_door = {"admission__in_flight": 1_000_000, "admission__lag": 10}
     async with crowd.upstream(20) as upstream:

@@ -24,7 +24,8 @@ PATIENCE = 5.0
 HEARTBEAT = 10
 """Seconds; the server gives a reader up that was silent for two of them."""
 
-_BROKEN = (AMQPError, aio_pika.exceptions.AMQPException, OSError, TimeoutError)
+# RuntimeError: so the library says that a channel has been lost under it.
+_BROKEN = (AMQPError, aio_pika.exceptions.AMQPException, OSError, TimeoutError, RuntimeError)
 
 
 class RabbitMq:
