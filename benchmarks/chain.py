@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from bff import Call, Gateway, Raw, Upstream
 from bff.calls import Deadline, Ledger, Scope, opened
 from bff.edge.lanes import lane
-from bff.edge.metrics import Metrics
-from bff.edge.settings_upstream import UpstreamSettings
-from bff.edge.watch import with_log
+from bff.edge.observe.metrics import Metrics
+from bff.edge.observe.watch import with_log
+from bff.edge.settings.upstream import UpstreamSettings
 from bff.policies.balance import Address, Balance
 from bff.policies.facts import Attempted, Observer, ignore
 from bff.policies.hedge import HedgeRule, Latencies

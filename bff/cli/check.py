@@ -13,7 +13,7 @@ from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
 from ..edge.lanes import trust
 from ..edge.settings import Settings
-from ..edge.settings_upstream import UpstreamSettings
+from ..edge.settings.upstream import UpstreamSettings
 from .reading import Step, steps
 
 

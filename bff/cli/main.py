@@ -16,7 +16,7 @@ from ..calls.errors import collecting
 from ..edge import settings as settings_file
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings
-from ..edge.settings_upstream import UpstreamSettings
+from ..edge.settings.upstream import UpstreamSettings
 from . import check, events, keys, revoke, routes
 
 

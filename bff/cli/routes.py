@@ -8,7 +8,7 @@ from typing import Any
 from ..edge.access.permit import Needs
 from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
-from ..edge.settings_upstream import UpstreamSettings
+from ..edge.settings.upstream import UpstreamSettings
 from .reading import Step, passes_whole, steps
 
 # For an upstream without settings yet: its defaults. The address is never asked.

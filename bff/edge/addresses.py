@@ -9,21 +9,21 @@ from starlette.types import ASGIApp
 
 from .._version import __version__
 from ..calls import DeclarationError
-from . import asyncapi, docs, openapi
 from .commands import CommandRoute
 from .declared import Command, View
-from .events import LIMIT as EVENTS_LIMIT
-from .events import ROUTE as EVENTS
-from .events import EventsRoute
-from .health import Health
-from .invalidate import ROUTE as CHANGES
-from .invalidate import ChangesRoute
-from .metrics import MetricsRoute
-from .networks import Fence, networks_of
+from .describe import asyncapi, docs, openapi
+from .http.networks import Fence, networks_of
+from .observe.health import Health
+from .observe.metrics import MetricsRoute
 from .own import Bytes, Limited, LiveRoute, SagaRoute, SnapshotRoute
 from .page import Html, assets
 from .routes import in_order
 from .screens import Screen
+from .webhooks.events import LIMIT as EVENTS_LIMIT
+from .webhooks.events import ROUTE as EVENTS
+from .webhooks.events import EventsRoute
+from .webhooks.invalidate import ROUTE as CHANGES
+from .webhooks.invalidate import ChangesRoute
 
 if TYPE_CHECKING:
     from .access.oidc import SignIn

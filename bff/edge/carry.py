@@ -20,7 +20,7 @@ from ..calls.scope import Runner
 from ..policies.idempotency import kept
 from ..stores.claims import StoredAnswer, Ticket
 from ..stores.link import StoreUnavailable
-from . import telemetry
+from .observe import telemetry
 from .problem import Problem, problem_of
 from .respond import to_json
 from .screens import GRACE

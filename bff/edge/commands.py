@@ -21,8 +21,8 @@ from ..stores.claims import Busy, Claimed, Mismatch, New, Replay, Ticket
 from ..stores.link import StoreUnavailable
 from .access import csrf
 from .access.permit import permit
-from .body import read_body
 from .carry import Carrying, Finished, Writes, in_flight
+from .http.body import read_body
 from .idempotent import idempotency_key
 from .problem import Problem
 from .screens import unauthenticated

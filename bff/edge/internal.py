@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from ..calls import Clock, DeclarationError, Principal, Scope
 from ..transport.headers import USERS_TOKEN, Credentials, Nameless
-from .settings_upstream import InternalSettings, UpstreamSettings
+from .settings.upstream import InternalSettings, UpstreamSettings
 from .signing import SigningKeys
 
 TYPE = "bff-internal+jwt"

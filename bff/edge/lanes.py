@@ -16,7 +16,7 @@ from ..transport.lane import Breakers, Lane
 from ..transport.permits import Permits
 from ..transport.trust import Trust
 from .internal import InternalTokens, credentials
-from .settings_upstream import UpstreamSettings
+from .settings.upstream import UpstreamSettings
 
 # An answer that takes this share of the attempt's time is slow: the next one may well not come in time.
 SLOW = 0.9

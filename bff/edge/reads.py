@@ -12,7 +12,7 @@ from ..transport.changes import Changes
 from ..transport.coalesced import Coalesced
 from ..transport.exchange import Exchange
 from ..transport.kept import Spawn
-from .settings_cache import CacheSettings
+from .settings.cache import CacheSettings
 
 
 class Reads:

@@ -1,6 +1,6 @@
 """Which endpoint an address belongs to. Nothing is answered here: 404 and 405 are raised, and written in one place.
 
-A path that is not written in its one form (canonical.py) is none of ours, whatever it might be decoded to.
+A path that is not written in its one form (http/canonical.py) is none of ours, whatever it might be decoded to.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from .canonical import canonical
+from .http.canonical import canonical
 
 
 def in_order(paths: Iterable[str]) -> list[str]:

@@ -30,7 +30,7 @@ from ..stores.revocations import RevocationStore
 from ..stores.sessions import SessionStore
 from ..stores.values import Values
 from ..transport.chain import Chain
-from . import internal, telemetry
+from . import internal
 from .access.authenticate import Authenticator
 from .access.fetch import Fetcher
 from .access.jwt import TokenVerifier
@@ -39,20 +39,21 @@ from .access.provider import REDEMPTION, Provider
 from .access.revoked import Revocations
 from .access.session import Sessions
 from .addresses import addresses, inside
-from .admission import Admission
 from .buses import ingesters
 from .declared import ValueType
-from .envelope import Envelope
+from .http.admission import Admission
+from .http.envelope import Envelope
+from .http.trust import Trust
 from .lanes import lane
 from .limits import Limits
-from .metrics import Metrics
+from .observe import telemetry
+from .observe.metrics import Metrics
+from .observe.watch import with_log
 from .orphans import Orphans
 from .problem import Problem
 from .reads import Reads
 from .routes import Routes
 from .settings import Settings
-from .trust import Trust
-from .watch import with_log
 
 if TYPE_CHECKING:
     from .gateway import Gateway

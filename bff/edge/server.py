@@ -19,8 +19,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from ..calls import DeclarationError
-from . import telemetry
-from .protocol import Door, HttpProtocol
+from .http.protocol import Door, HttpProtocol
+from .observe import telemetry
 from .settings import Settings
 
 if TYPE_CHECKING:

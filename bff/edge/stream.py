@@ -17,7 +17,7 @@ from ..calls import Principal
 from ..live import Hub
 from ..live.frames import retry
 from ..stores.link import StoreUnavailable
-from .outlet import Queued, outlet
+from .http.outlet import Queued, outlet
 from .problem import Problem
 from .settings import LiveSettings
 

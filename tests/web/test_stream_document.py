@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator  # type: ignore[import-untyped]  # no stubs among our tools
 
 from bff import Gateway
-from bff.edge import asyncapi
+from bff.edge.describe import asyncapi
 from tests.conftest import ROOT
 from tests.shop.system import Follower, Shop
 from web.shop.gateway import shop as shop_gateway

@@ -10,7 +10,7 @@ from functools import partial
 import uvicorn
 
 from bff import Gateway
-from bff.edge.protocol import HttpProtocol
+from bff.edge.http.protocol import HttpProtocol
 from bff.edge.runtime import Runtime
 
 

@@ -19,8 +19,8 @@ from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Gateway, Part, Upstream, optional, together
 from bff.edge.settings import Settings, load
-from bff.edge.settings_events import key_of
-from bff.edge.signed import sign
+from bff.edge.settings.events import key_of
+from bff.edge.webhooks.signed import sign
 from bff.stores.link import RedisLink
 
 from .gateway import bearer, keyed, serving, settings_for

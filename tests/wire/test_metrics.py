@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from bff.edge.metrics import Metrics
+from bff.edge.observe.metrics import Metrics
 from bff.policies import facts
 
 from .gateway import World, keyed, running

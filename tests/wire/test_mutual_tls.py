@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bff.edge.lanes import lane
-from bff.edge.settings_upstream import UpstreamSettings
+from bff.edge.settings.upstream import UpstreamSettings
 from bff.edge.signing import rotate
 from bff.policies.facts import ignore
 from bff.transport.aiohttp_wire import AiohttpWire

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bff.calls import SagaStatus
-from bff.edge.outlet import Direct, Inline, Queued, outlet
+from bff.edge.http.outlet import Direct, Inline, Queued, outlet
 from bff.stores.journal import Entry
 
 from .test_stream import AT, Client, World, client, offsets, person, world

@@ -16,7 +16,7 @@ import uvicorn
 
 from bff import DeclarationError
 from bff.edge import settings as settings_file
-from bff.edge import telemetry
+from bff.edge.observe import telemetry
 from bff.edge.server import run
 from bff.edge.settings import Settings
 from bff.edge.signing import rotate

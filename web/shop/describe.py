@@ -6,7 +6,7 @@ import json
 import sys
 
 from bff import __version__
-from bff.edge import openapi
+from bff.edge.describe import openapi
 
 from .gateway import shop
 

@@ -7,8 +7,8 @@ from starlette.exceptions import HTTPException
 
 from bff import Problem
 from bff.calls import CircuitOpen, Failed, Invalid, Overloaded, Owner, Refused, Timeout, Unreachable
-from bff.edge.docs import problems
-from bff.edge.envelope import as_problem
+from bff.edge.describe.docs import problems
+from bff.edge.http.envelope import as_problem
 from bff.edge.problem import TITLES, problem_of
 from bff.stores.link import StoreUnavailable
 

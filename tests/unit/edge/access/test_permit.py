@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from bff import DeclarationError, Gateway, Principal, Problem
 from bff.edge.access.permit import NOTHING, Needs, permit
-from bff.edge.openapi import document
+from bff.edge.describe.openapi import document
 from bff.policies.tokens import TokenRefused, roles_of
 
 

@@ -1,0 +1,1 @@
+"""What a gateway says of itself: OpenAPI, AsyncAPI, and pages to read."""

@@ -1,0 +1,102 @@
+"""/docs and /docs/problems: the gateway explains itself in plain HTML, without a script and without other hosts."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import Any
+
+from ..problem import TITLES
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --muted: #5b6470; --line: #d8dde3; --paper: #fbfbfa; --tint: #eef1f5 }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8eaed; --muted: #9aa4b0; --line: #333a42; --paper: #15181c; --tint: #1f242a } }
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 58rem; margin: 0 auto; padding: 2rem 1rem }
+h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
+code, pre { font: 14px/1.5 ui-monospace, monospace } pre { background: var(--tint); padding: .8rem; overflow: auto }
+details { border-top: 1px solid var(--line); padding: .6rem 0 } summary { cursor: pointer }
+.method { font-weight: 700; display: inline-block; min-width: 3.5rem } .muted { color: var(--muted) }
+dt { font-weight: 600; margin-top: 1rem } a { color: inherit }
+"""
+
+_PROBLEM_NOTES = {
+    "timeout": "The deadline passed. Try again; if it stays, the owner named in the problem can help.",
+    "circuit-open": "The service failed repeatedly and is left alone for a moment. Wait for Retry-After.",
+    "idempotency-key-missing": "Every command carries a key of the client's own: a retry is then never a second act.",
+    "idempotency-in-flight": "Ask again after Retry-After with the same key: you will get the one outcome.",
+    "idempotency-mismatch": "A key stands for one request. Use a new one for another body or address.",
+    "idempotency-answer-gone": "It was carried out once and will not be again; read what it changed.",
+    "idempotency-unknown": "No answer came back from a service that takes no keys. Look before you try again.",
+    "csrf": "A write with the session cookie needs the header X-BFF: 1 and must come from the site's own page.",
+    "rate-limited": "RateLimit and Retry-After tell when there is room again.",
+    "unauthenticated": "Sign in at /bff/login, or send a bearer token.",
+    "unavailable": "Something the gateway itself needs is away; Retry-After tells when to try again.",
+}
+
+
+def _page(title: str, body: str, here: str) -> bytes:
+    """here: what leads from the page's own address to /docs/; links are relative, the gateway may be mounted."""
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<link rel="stylesheet" href="{here}style.css"></head><body>{body}</body></html>'
+    ).encode()
+
+
+def overview(document: dict[str, Any]) -> bytes:
+    """Every route with its parameters, body and answers."""
+    title = document["info"]["title"]
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        '<p class="muted">The contract as a document: <a href="openapi.json">/openapi.json</a>, and what the '
+        'live stream carries: <a href="asyncapi.json">/asyncapi.json</a>. '
+        'What can go wrong: <a href="docs/problems">problems</a>.</p>',
+    ]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            parts.append(_operation(path, method, operation, document["components"]["responses"]))
+    return _page(f"{title} – docs", "".join(parts), "docs/")
+
+
+def _operation(path: str, method: str, operation: dict[str, Any], shared: dict[str, Any]) -> str:
+    login = "login" if operation.get("security") else "public"
+    rows = [
+        f"<details><summary><span class=method>{method.upper()}</span> <code>{escape(path)}</code> "
+        f'<span class="muted">· {escape(operation.get("summary", ""))} · {login}</span></summary>'
+    ]
+    for parameter in operation.get("parameters", ()):
+        need = "required" if parameter.get("required") else "optional"
+        rows.append(
+            f"<p><code>{escape(parameter['name'])}</code> in {parameter['in']}, {need} "
+            f'<span class="muted">{escape(parameter.get("description", ""))}</span></p>'
+        )
+    if "requestBody" in operation:
+        rows.append("<p>Body</p>" + _json(operation["requestBody"]["content"]))
+    for status, response in operation["responses"].items():
+        response = shared.get(response.get("$ref", "").rpartition("/")[2], response)
+        rows.append(f"<p><strong>{escape(status)}</strong> {escape(response['description'])}</p>")
+        if status.startswith("2") and "content" in response:
+            rows.append(_json(response["content"]))
+    return "".join(rows) + "</details>"
+
+
+def _json(value: Any) -> str:
+    return f"<pre>{escape(json.dumps(value, indent=2, ensure_ascii=False))}</pre>"
+
+
+def problems() -> bytes:
+    """Every problem code; a problem's `type` points at its anchor here."""
+    rows = "".join(
+        f'<dt id="{escape(code)}"><code>{escape(code)}</code></dt>'
+        f"<dd>{escape(title)}. {escape(_PROBLEM_NOTES.get(code, ''))}</dd>"
+        for code, title in sorted(TITLES.items())
+    )
+    return _page(
+        "Problems",
+        "<h1>Problems</h1><p>Every refusal and failure is <code>application/problem+json</code> with one of these "
+        "codes, a correlation id to quote, and the owner where a service failed.</p>"
+        f"<dl>{rows}</dl>",
+        "",
+    )

@@ -1,0 +1,195 @@
+"""The gateway's own description, OpenAPI 3.1, made from the annotations that the routes run by."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+from ..declared import Command, View
+from ..settings import Settings
+from .answers import components, refusals
+from .openapi_own import own_paths, secured
+from .schemas import PROBLEM, SAGA_STARTED, Schema
+
+if TYPE_CHECKING:
+    from ..gateway import Gateway
+
+REF = "#/components/schemas/{model}"
+
+# As `idempotency_key` has it: a bare token, or a string in quotes.
+_KEY = r'^(?:[!#-+\-.-~]{1,255}|"(?:[ !#-\[\]-~]|\\["\\]){1,253}")$'
+
+
+def document(gateway: Gateway, version: str, settings: Settings | None = None) -> Schema:
+    """The whole document. settings: decide which of the gateway's own addresses there are."""
+    models = [(adapter, mode) for route in _routes(gateway) for adapter, mode in _models(route)]
+    models += [(saga.model, "serialization") for saga in gateway.sagas.values()]
+    models += [(value.model, "serialization") for value in gateway.values.values()]
+    schemas = _Schemas(models)
+    paths: dict[str, Schema] = {}
+    for view in gateway.views.values():
+        paths.setdefault(view.path, {})["get"] = _view(view, schemas)
+    for command in gateway.commands.values():
+        paths.setdefault(command.path, {})["post"] = _command(command, schemas)
+    sagas = [schemas.of(saga.model, "serialization") for saga in gateway.sagas.values()]
+    for path, operations in own_paths(gateway, settings or Settings(), sagas).items():
+        paths[path] = operations | paths.get(path, {})
+    _name_apart(paths)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": gateway.name, "version": version},
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": schemas.definitions | {"Problem": PROBLEM, "SagaStarted": SAGA_STARTED},
+            "responses": components(),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "session": {"type": "apiKey", "in": "cookie", "name": "__Host-bff"},
+            },
+        },
+    }
+
+
+def _name_apart(paths: Schema) -> None:
+    """Functions of two modules may have one name; operation ids must differ."""
+    seen: dict[str, int] = {}
+    for path in sorted(paths):
+        for operation in paths[path].values():
+            name = operation["operationId"]
+            seen[name] = seen.get(name, 0) + 1
+            if seen[name] > 1:
+                operation["operationId"] = f"{name}_{seen[name]}"
+
+
+class _Schemas:
+    """JSON schemas of all models at once, so that each has one definition."""
+
+    def __init__(self, models: list[tuple[Any, Any]]) -> None:
+        self._keys: dict[tuple[int, str], tuple[str, Any]] = {}
+        inputs = []
+        for number, (model, mode) in enumerate(models):
+            key = f"m{number}"
+            self._keys[(id(model), mode)] = (key, mode)
+            inputs.append((key, mode, TypeAdapter(model)))
+        found, extra = TypeAdapter.json_schemas(inputs, ref_template=REF, schema_generator=GenerateJsonSchema)
+        self._found = {(str(key), str(mode)): schema for (key, mode), schema in found.items()}
+        self._defs: Schema = dict(extra.get("$defs", {}))
+        self._unlisted: set[str] = set()
+
+    def inside(self, model: Any) -> Schema:
+        """The schema of a model that exists only to hold parameters: it is no component of its own."""
+        name = self.of(model, "validation")["$ref"].rpartition("/")[2]
+        self._unlisted.add(name)
+        return dict(self._defs[name])
+
+    @property
+    def definitions(self) -> Schema:
+        return {name: schema for name, schema in self._defs.items() if name not in self._unlisted}
+
+    def of(self, model: Any, mode: str) -> Schema:
+        key, _ = self._keys[(id(model), mode)]
+        return dict(self._found[(key, mode)])
+
+
+def _routes(gateway: Gateway) -> list[View | Command]:
+    return [*gateway.views.values(), *gateway.commands.values()]
+
+
+def _models(route: View | Command) -> list[tuple[Any, str]]:
+    bound = route.binding
+    models: list[tuple[Any, str]] = [(bound.returns, "serialization")]
+    if bound.body is not None:
+        models.append((bound.body[1], "validation"))
+    models += [(one, "validation") for one in (bound.path, bound.query) if one is not None]
+    return models
+
+
+def _parameters(route: View | Command, schemas: _Schemas) -> list[Schema]:
+    found: list[Schema] = []
+    for where, model in (("path", route.binding.path), ("query", route.binding.query)):
+        if model is None:
+            continue
+        schema = schemas.inside(model)
+        for name, one in schema.get("properties", {}).items():
+            required = where == "path" or name in schema.get("required", ())
+            found.append({"name": name, "in": where, "required": required, "schema": one})
+    return found
+
+
+def _describe(route: View | Command, schemas: _Schemas) -> Schema:
+    text = inspect.getdoc(route.function) or ""
+    summary, _, rest = text.partition("\n\n")
+    described: Schema = {"operationId": route.name, "summary": " ".join(summary.split()) or route.name}
+    if rest:
+        described["description"] = rest
+    if parameters := _parameters(route, schemas):
+        described["parameters"] = parameters
+    return described
+
+
+def _view(view: View, schemas: _Schemas) -> Schema:
+    operation = _describe(view, schemas)
+    operation["responses"] = {
+        "200": {
+            "description": "The screen; `BFF-Complete` says whether every part is there.",
+            "headers": {
+                "BFF-Complete": {"schema": {"type": "string", "enum": ["true", "false"]}},
+                "Server-Timing": {"schema": {"type": "string"}},
+            },
+            "content": {"application/json": {"schema": schemas.of(view.binding.returns, "serialization")}},
+        },
+        **refusals(
+            *(() if view.public else (401,)),
+            *((403,) if view.needs or view.network else ()),
+            404,
+            409,
+            422,
+            429,
+            502,
+            504,
+        ),
+    }
+    if not view.public:
+        operation |= secured(view.needs)
+    return operation
+
+
+def _command(command: Command, schemas: _Schemas) -> Schema:
+    operation = _describe(command, schemas)
+    operation |= secured(command.needs)
+    operation.setdefault("parameters", []).append(
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": True,
+            "description": "A value of your own for each new command; the same one again for the same command.",
+            "schema": {"type": "string", "pattern": _KEY},
+        }
+    )
+    if command.binding.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schemas.of(command.binding.body[1], "validation")}},
+        }
+    if command.starts is None:
+        done: Schema = {
+            "200": {
+                "description": "Done",
+                "content": {
+                    "application/json": {"schema": schemas.of(command.binding.returns, "serialization")}
+                },
+            }
+        }
+    else:
+        done = {
+            "202": {
+                "description": "Accepted; the rest arrives on /bff/live.",
+                "headers": {"Location": {"schema": {"type": "string"}}},
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/SagaStarted"}}},
+            }
+        }
+    operation["responses"] = done | refusals(401, 403, 404, 409, 415, 422, 429, 502, 504)
+    return operation

@@ -1,0 +1,189 @@
+"""The outermost layer: whatever happens inside, the client gets an answer in the contract's words.
+
+It gives the request its correlation and trace ids, turns what is raised into problem+json, marks every answer with
+`X-Correlation-ID`, and writes one access line. It never buffers a body and knows no route.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, StatusCode, Tracer
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ...stores.link import StoreUnavailable
+from ..observe import telemetry
+from ..problem import Problem
+from .security import Pairs, secured
+
+access = logging.getLogger("bff.access")
+log = logging.getLogger("bff.edge")
+
+Answered = Callable[[str, str | None, int, float], None]
+
+
+class Envelope:
+    """app: everything else; public_url: makes a problem's `type` an address that can be opened; answered: told method,
+    route as declared, status (499: the client left before there was one) and seconds of each request; marks: headers
+    that every answer to a request gets."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        tracer: Tracer,
+        public_url: str,
+        answered: Answered | None = None,
+        marks: Callable[[Scope], Pairs] = lambda scope: (),
+    ) -> None:
+        self._marks = marks
+        self._answered = answered
+        self._app = app
+        self._tracer = tracer
+        self._public_url = public_url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answered_by(scope, receive, send)
+        # A stream stays for minutes: by now its request is told and measured, and what that took is let go.
+        stay = scope.pop("bff.stay", None)
+        if stay is not None:
+            await stay()
+
+    async def _answered_by(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.monotonic()
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        inbound = next(
+            (value.decode("latin-1") for name, value in headers if name == b"x-correlation-id"), None
+        )
+        correlation, replaced = telemetry.correlation_id(inbound)
+        with self._tracer.start_as_current_span(
+            f"{scope['method']} {scope['path']}",
+            context=telemetry.extract(headers),
+            kind=SpanKind.SERVER,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            trace_id = trace.format_trace_id(span.get_span_context().trace_id)
+            telemetry.bind(telemetry.Ids(correlation, trace_id))
+            scope["bff.correlation"] = correlation
+            scope["bff.trace_id"] = trace_id
+            span.set_attribute("bff.correlation_id", correlation)
+            if replaced:
+                log.warning(
+                    "a correlation id that is not a UUID was replaced", extra={"fields": {"was": inbound}}
+                )
+            scope["bff.send"] = send
+            answer = _Answer(send, correlation, self._public_url, self._marks(scope))
+            try:
+                await self._app(scope, receive, answer.send)
+            except ClientDisconnect:
+                # Nobody is there to be told.
+                log.info("the client left before it was answered")
+            except Exception as error:
+                if answer.status is not None:
+                    # The head is out: all that is left is to cut the connection so that nobody takes half for whole.
+                    log.exception("failed after the answer had begun")
+                    raise
+                problem = as_problem(error)
+                if problem.status >= 500 and problem.owner is None:
+                    log.error("request failed", exc_info=error)
+                await self._send_problem(problem, scope, answer, correlation, trace_id)
+            finally:
+                route = scope.get("bff.route")
+                if route:
+                    span.update_name(f"{scope['method']} {route}")
+                    span.set_attribute("http.route", route)
+                if answer.status is not None:
+                    span.set_attribute("http.response.status_code", answer.status)
+                    if answer.status >= 500:
+                        span.set_status(StatusCode.ERROR)
+                seconds = time.monotonic() - began
+                if self._answered is not None:
+                    self._answered(scope["method"], route, answer.status or 499, seconds)
+                access.info(
+                    "%s %s %s",
+                    scope["method"],
+                    scope["path"],
+                    answer.status,
+                    extra={
+                        "fields": {
+                            "method": scope["method"],
+                            "path": scope["path"],
+                            "route": route,
+                            "status": answer.status,
+                            "ms": round(seconds * 1000, 1),
+                        }
+                    },
+                )
+
+    async def _send_problem(
+        self, problem: Problem, scope: Scope, answer: _Answer, correlation: str, trace_id: str
+    ) -> None:
+        body = problem.body(correlation_id=correlation, trace_id=trace_id, base=self._public_url)
+        headers = problem.response_headers() | {"content-length": str(len(body))}
+        await answer.send(
+            {
+                "type": "http.response.start",
+                "status": problem.status,
+                "headers": [
+                    (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+                ],
+            }
+        )
+        await answer.send(
+            {
+                "type": "http.response.body",
+                "body": b"" if scope["method"] == "HEAD" else body,
+                "more_body": False,
+            }
+        )
+
+
+class _Answer:
+    """Sends on, remembers the status, and adds the headers every answer has."""
+
+    def __init__(self, send: Send, correlation: str, public_url: str, marks: Pairs) -> None:
+        self._send = send
+        self._marks: Pairs = ((b"x-correlation-id", correlation.encode()), *marks)
+        self._public_url = public_url
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = secured(list(message.get("headers", ())), self._public_url)
+            message["headers"] = [*headers, *self._marks]
+        await self._send(message)
+
+
+def as_problem(error: Exception) -> Problem:
+    """What the client is told of an exception. An unknown one is our mistake and says nothing of its inside."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, HTTPException):
+        return _from_starlette(error)
+    if isinstance(error, StoreUnavailable):
+        return Problem(
+            503,
+            "unavailable",
+            "The gateway's store is away for a moment; nothing was done. Try again.",
+            retry_after=2,
+        )
+    return Problem(
+        500,
+        "internal",
+        "The gateway made a mistake; it has been logged. Quote the correlation id when you report it.",
+    )
+
+
+def _from_starlette(error: HTTPException) -> Problem:
+    codes = {
+        404: ("not-found", "Look at /docs for the addresses there are."),
+        405: ("method-not-allowed", "The Allow header names the methods this address takes."),
+    }
+    code, detail = codes.get(error.status_code, ("invalid-request", str(error.detail)))
+    return Problem(error.status_code, code, detail, headers=dict(error.headers or {}))

@@ -1,0 +1,1 @@
+"""What a person on duty sees: traces and logs, metrics, health."""

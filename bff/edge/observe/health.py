@@ -1,0 +1,46 @@
+"""/livez: the process answers and its own work goes on. /readyz: whether to send it traffic, each dependency named.
+
+Redis being away does not make the gateway unready: every replica would leave at once, and screens are served without
+it. It is named as away. Draining makes it unready.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ...stores.link import StoreUnavailable
+
+if TYPE_CHECKING:
+    from ..runtime import Runtime
+
+NO_STORE = {"cache-control": "no-store"}
+
+
+class Health:
+    """Endpoints over one runtime."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def livez(self, request: Request) -> Response:
+        if dead := self._runtime.dead:
+            return JSONResponse({"status": "dead", "parts": dead}, status_code=503, headers=NO_STORE)
+        return JSONResponse({"status": "alive"}, headers=NO_STORE)
+
+    async def readyz(self, request: Request) -> Response:
+        runtime = self._runtime
+        try:
+            await runtime.link.ping()
+            redis = "up"
+        except StoreUnavailable:
+            redis = "away"
+        upstreams = {name: {"circuit": lane.circuit} for name, lane in sorted(runtime.chain.lanes.items())}
+        status = "draining" if runtime.draining else "ready"
+        return JSONResponse(
+            {"status": status, "dependencies": {"redis": {"state": redis}, "upstreams": upstreams}},
+            status_code=503 if runtime.draining else 200,
+            headers=NO_STORE,
+        )

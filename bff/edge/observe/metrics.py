@@ -1,0 +1,228 @@
+"""What the gateway counts, as Prometheus text: rate, errors and durations of screens, commands and upstream calls, and
+the state of the policies between them.
+
+It observes facts and changes nothing. Its registry is its own, so that an application it is mounted in keeps its
+numbers. Labels are only what the gateway's own declarations name (routes, services, calls, addresses), never anything a
+browser sent: their number is bounded. States are read when somebody asks for the page, not kept up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+from starlette.types import Receive, Scope, Send
+
+from ...live.hub import Hub
+from ...policies.facts import (
+    Attempted,
+    BreakerMoved,
+    BulkheadFull,
+    Ejected,
+    Fact,
+    Hedged,
+    Rejected,
+    Retried,
+    Returned,
+    Served,
+    Shed,
+)
+from ...transport.lane import Lane
+from ..http.admission import STREAM, Admission
+
+if TYPE_CHECKING:
+    from ..gateway import Gateway
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+# Seconds. From a cached part to the longest deadline.
+DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+AGES = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+STATES = {"closed": 0, "half-open": 1, "open": 2}
+
+M = TypeVar("M", Counter, Histogram)
+
+
+class _Children(dict[tuple[str, ...], M]):
+    """A metric's children by their labels' values: looking one up costs a tenth of `labels()`."""
+
+    def __init__(self, metric: M) -> None:
+        self._metric: M = metric
+
+    def __missing__(self, values: tuple[str, ...]) -> M:
+        child: M = self._metric.labels(*values)
+        self[values] = child
+        return child
+
+
+class Metrics:
+    """`observe` takes facts, `answered` a request's end, `text` gives the page."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._views, self._commands = gateway.views, gateway.commands
+        registry = self._registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+
+        def counter(name: str, says: str, *labels: str) -> _Children[Counter]:
+            return _Children(Counter(name, says, labels, registry=registry))
+
+        def histogram(
+            name: str, says: str, *labels: str, buckets: tuple[float, ...] = DURATIONS
+        ) -> _Children[Histogram]:
+            return _Children(Histogram(name, says, labels, buckets=buckets, registry=registry))
+
+        self._requests = counter("bff_requests", "Answers to browsers.", "kind", "route", "status")
+        self._request_seconds = histogram("bff_request_seconds", "Until the answer's end.", "kind", "route")
+        self._missing = counter("bff_screen_missing_parts", "Optional parts that did not come.", "route")
+        self._attempts = counter(
+            "bff_upstream_attempts",
+            "Attempts; side: local (not sent), client (its hurry ended it), origin (the upstream did).",
+            "service",
+            "call",
+            "outcome",
+            "side",
+        )
+        self._attempt_seconds = histogram(
+            "bff_upstream_attempt_seconds", "Attempts that were sent.", "service", "call"
+        )
+        self._retries = counter("bff_upstream_retries", "Attempts after the first.", "service", "call", "why")
+        self._rejections = counter("bff_upstream_rejections", "Not sent.", "service", "call", "why")
+        self._waited = histogram(
+            "bff_bulkhead_wait_seconds", "Waited for a permit in vain.", "service", "call"
+        )
+        self._hedges = counter(
+            "bff_upstream_hedges",
+            "Second copies of slow reads; won: first to answer.",
+            "service",
+            "call",
+            "won",
+        )
+        self._breaker_moves = counter(
+            "bff_breaker_moves", "Changes of a breaker's state.", "service", "group", "to"
+        )
+        self._ejections = counter("bff_address_ejections", "Addresses left out for a while.", "service")
+        self._served = counter(
+            "bff_reads_served", "Reads by where they were answered from.", "service", "call", "how"
+        )
+        self._ages = histogram(
+            "bff_reads_age_seconds", "Age of kept answers.", "service", "call", buckets=AGES
+        )
+        self._shed = counter("bff_shed", "Requests refused, or answered without optional parts.", "where")
+        self._on: Mapping[type[Any], Callable[[Any], None]] = {
+            Attempted: self._attempted,
+            Retried: lambda fact: self._retries[fact.service, fact.call, fact.why].inc(),
+            Rejected: lambda fact: self._rejections[fact.service, fact.call, fact.why].inc(),
+            BulkheadFull: lambda fact: self._waited[fact.service, fact.call].observe(fact.waited),
+            Hedged: lambda fact: self._hedges[fact.service, fact.call, str(fact.won).lower()].inc(),
+            BreakerMoved: lambda fact: self._breaker_moves[fact.service, fact.group, fact.state].inc(),
+            Ejected: lambda fact: self._ejections[fact.service,].inc(),
+            Returned: lambda fact: None,
+            Served: self._was_served,
+            Shed: lambda fact: self._shed[fact.where,].inc(),
+        }
+
+    def observe(self, fact: Fact) -> None:
+        """An Observer: one or two additions."""
+        self._on[type(fact)](fact)
+
+    def answered(self, method: str, route: str | None, status: int, seconds: float) -> None:
+        """A request is over. route: as declared, None where no declared one was meant; status: 499 where the client
+        left before there was one."""
+        if method == "POST":
+            kind = "command" if route in self._commands else "other"
+        else:
+            kind = "screen" if route in self._views else "other"
+        name = route or "none"
+        self._requests[kind, name, str(status)].inc()
+        if name != STREAM:
+            # A stream lasts as long as its reader stays.
+            self._request_seconds[kind, name].observe(seconds)
+
+    def incomplete(self, route: str, parts: int) -> None:
+        """A screen was answered without this many of its parts."""
+        self._missing[route,].inc(parts)
+
+    def watch(self, lanes: Mapping[str, Lane], admission: Admission, hub: Hub) -> None:
+        """Whose states the page shows."""
+        self._registry.register(_States(lanes, admission, hub))
+
+    def text(self) -> bytes:
+        """The page, in Prometheus' text format 0.0.4."""
+        page: bytes = generate_latest(self._registry)
+        return page
+
+    def _attempted(self, fact: Attempted) -> None:
+        self._attempts[fact.service, fact.call, fact.outcome, fact.side].inc()
+        if fact.side != "local":
+            self._attempt_seconds[fact.service, fact.call].observe(fact.milliseconds / 1000)
+
+    def _was_served(self, fact: Served) -> None:
+        self._served[fact.service, fact.call, fact.how].inc()
+        if fact.how in ("hit", "stale"):
+            self._ages[fact.service, fact.call].observe(fact.age)
+
+
+class _States(Collector):
+    """Read at the moment of asking."""
+
+    def __init__(self, lanes: Mapping[str, Lane], admission: Admission, hub: Hub) -> None:
+        self._lanes = lanes
+        self._alone: tuple[tuple[str, str, Callable[[], float]], ...] = (
+            (
+                "bff_requests_in_flight",
+                "Requests being answered, streams apart.",
+                lambda: admission.in_flight,
+            ),
+            ("bff_loop_lag_seconds", "How late the event loop is.", admission.lag.now),
+            ("bff_streams", "Open event streams.", lambda: hub.count),
+        )
+
+    def collect(self) -> Iterable[Metric]:
+        for name, says, value in self._alone:
+            yield GaugeMetricFamily(name, says, value=value())
+
+        def gauge(name: str, says: str, *labels: str) -> GaugeMetricFamily:
+            return GaugeMetricFamily(name, says, labels=labels)
+
+        state = gauge("bff_breaker_state", "0 closed, 1 half-open, 2 open.", "service", "group", "address")
+        used = gauge("bff_bulkhead_used", "Permits taken.", "service")
+        permits = gauge("bff_bulkhead_permits", "Permits there are.", "service")
+        waiting = gauge("bff_bulkhead_waiting", "Calls waiting for one.", "service")
+        active = gauge("bff_upstream_active", "Calls under way, retries and waits included.", "service")
+        spent = gauge("bff_retry_budget_spent", "Retries and hedges under way.", "service")
+        pending = gauge("bff_address_pending", "Attempts under way.", "service", "address")
+        out = gauge("bff_address_ejected", "1 while it is left out.", "service", "address")
+        for service, lane in self._lanes.items():
+            for (group, address), breaker in lane.breakers:
+                state.add_metric([service, group, address], STATES[breaker.state])
+            bulkhead = lane.permits.bulkhead
+            used.add_metric([service], bulkhead.used)
+            permits.add_metric([service], bulkhead.rule.permits)
+            waiting.add_metric([service], bulkhead.waiting)
+            active.add_metric([service], lane.budget.active)
+            spent.add_metric([service], lane.budget.spent)
+            for place in lane.places:
+                pending.add_metric([service, place.name], place.pending)
+                out.add_metric([service, place.name], place.out is not None)
+        yield from (state, used, permits, waiting, active, spent, pending, out)
+
+
+class MetricsRoute:
+    """The endpoint; for the admin port only."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = self._metrics.text()
+        headers = [
+            (b"content-type", CONTENT_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -1,0 +1,129 @@
+"""Traces and logs: every request has a trace id and a correlation id, and every log line says both.
+
+The tracer belongs to the gateway, not to the process: an application it is mounted in keeps its own. Without an OTLP
+address nothing is recorded unless a caller's trace says so, but ids are made and passed on all the same. Only
+`traceparent` and `tracestate` travel; baggage from outside goes nowhere.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import logging
+import re
+import sys
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
+from opentelemetry.trace import format_trace_id, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from ..settings import TelemetrySettings
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_TRACE_CONTEXT = TraceContextTextMapPropagator()
+_ids: contextvars.ContextVar[Ids | None] = contextvars.ContextVar("bff_ids", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """What every log line of a request carries."""
+
+    correlation_id: str
+    trace_id: str
+
+
+def bind(ids: Ids) -> None:
+    """Give the log lines of the current task, and of what it starts, these ids."""
+    _ids.set(ids)
+
+
+def trace_id() -> str:
+    """The current request's trace id as 32 hex digits."""
+    return format_trace_id(get_current_span().get_span_context().trace_id)
+
+
+def traceparent() -> str | None:
+    """The current span's traceparent, for what outlives the request."""
+    carrier: dict[str, str] = {}
+    _TRACE_CONTEXT.inject(carrier)
+    return carrier.get("traceparent")
+
+
+def correlation_id(inbound: str | None) -> tuple[str, bool]:
+    """A UUID: the caller's own when it is one, else a new one. The flag says that a wrong one was replaced."""
+    if inbound and _UUID.fullmatch(inbound):
+        return inbound.lower(), False
+    return str(uuid.uuid4()), bool(inbound)
+
+
+def extract(headers: Iterable[tuple[bytes, bytes]]) -> Context:
+    """The caller's trace context; a malformed or repeated traceparent counts as none (W3C section 4.3)."""
+    parents = [value for name, value in headers if name == b"traceparent"]
+    if len(parents) != 1:
+        return Context()
+    states = b",".join(value for name, value in headers if name == b"tracestate")
+    carrier = {"traceparent": parents[0].decode("latin-1").strip()}
+    if states:
+        carrier["tracestate"] = states.decode("latin-1")
+    return _TRACE_CONTEXT.extract(carrier, Context())
+
+
+def provider(service: str, settings: TelemetrySettings) -> TracerProvider:
+    """A tracer provider of the gateway's own; call `shutdown()` at the end so that the last spans leave."""
+    local = TraceIdRatioBased(settings.sample) if settings.otlp else ALWAYS_OFF
+    made = TracerProvider(
+        resource=Resource.create({"service.name": service}),
+        sampler=ParentBased(local),
+        shutdown_on_exit=False,
+    )
+    if settings.otlp:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        made.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{settings.otlp}/v1/traces")))
+    return made
+
+
+# Made once: `json.dumps` with options of its own makes an encoder for every line.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: at, level, logger, message, both ids, and what was given as `extra={"fields": {…}}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        ids = _ids.get()
+        if ids is not None:
+            line["correlation_id"] = ids.correlation_id
+            line["trace_id"] = ids.trace_id
+        fields = getattr(record, "fields", None)
+        if isinstance(fields, dict):
+            line.update(fields)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return _ENCODER.encode(line)
+
+
+def log_to_stderr(level: str) -> None:
+    """Send all logging of the process to standard error as JSON lines."""
+    out = logging.StreamHandler(sys.stderr)
+    out.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [out]
+    root.setLevel(level)
+    # One line a request is ours already; the client library's own would say it twice.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").disabled = True

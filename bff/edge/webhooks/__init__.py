@@ -1,0 +1,1 @@
+"""Signed messages from outside: events, and word that something has changed."""

@@ -1,0 +1,71 @@
+"""POST /bff/changes/{source}: a source outside, such as a headless CMS, says that something has changed.
+
+Signed (see `signed`), and one delivery is taken once. It is answered only when the change has been told to every
+gateway: a sender that gets anything but 2xx sends it again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import Receive, Scope, Send
+
+from ..http.body import read_body
+from ..problem import Problem
+from ..respond import send_empty
+from .signed import Senders, headers_of
+
+if TYPE_CHECKING:
+    from ..runtime import Runtime
+    from ..settings.cache import WebhookSettings
+
+ROUTE = "/bff/changes/{source}"
+
+
+def tags_in(body: bytes, settings: WebhookSettings) -> list[str]:
+    """What a message says has changed. Raises Problem 400 when it says nothing."""
+    try:
+        document: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Problem(400, "invalid-request", "The body is not JSON.") from None
+    tag = _text(_at(document, settings.tag))
+    if tag is None:
+        raise Problem(400, "invalid-request", f"There is no text at {settings.tag} to be a tag.")
+    subject = _text(_at(document, settings.subject)) if settings.subject else None
+    return [tag] if subject is None else [tag, f"{tag}/{subject}"]
+
+
+def _at(document: Any, path: str) -> Any:
+    for step in path.split("."):
+        document = document.get(step) if isinstance(document, dict) else None
+    return document
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return value if isinstance(value, str) and value else None
+
+
+class ChangesRoute:
+    """An ASGI endpoint for every source. clock: Unix seconds."""
+
+    def __init__(self, runtime: Runtime, *, clock: Callable[[], float] = time.time) -> None:
+        self._runtime = runtime
+        self._senders = Senders(runtime.settings.webhooks, clock=clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        runtime = self._runtime
+        body = await read_body(scope, receive, runtime.settings)
+        source = scope["path_params"]["source"]
+        id, settings = self._senders.verified(source, headers_of(scope), body)
+        tags = tags_in(body, settings)
+        store = runtime.reads.store
+        if not await store.told(source, id):
+            await runtime.reads.changes.changed(tags)
+            # Noted when it is done: a crash in between lets it be done twice, never not at all.
+            await store.tell(source, id, 2 * settings.window)
+        await send_empty(send)

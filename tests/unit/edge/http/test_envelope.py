@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from opentelemetry.trace import NoOpTracer
+from starlette.requests import ClientDisconnect
+
+from bff import Problem
+from bff.edge.http.envelope import Envelope
+
+
+async def told(app: Any, method: str = "GET") -> tuple[list[Any], dict[str, Any]]:
+    """Run one request through the envelope: what was sent, and the scope as the application saw it."""
+    sent: list[Any] = []
+    seen: dict[str, Any] = {}
+
+    async def noted(scope: Any, receive: Any, send: Any) -> None:
+        seen.update(scope)
+        await app(scope, receive, send)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise NotImplementedError
+
+    scope = {"type": "http", "method": method, "path": "/x", "headers": []}
+    await Envelope(noted, NoOpTracer(), "https://shop.test")(scope, receive, send)
+    return sent, seen
+
+
+async def fine(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": [(b"a", b"b")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def refused(scope: Any, receive: Any, send: Any) -> None:
+    raise Problem(409, "idempotency-in-flight", "Wait.", retry_after=0.5)
+
+
+async def bug(scope: Any, receive: Any, send: Any) -> None:
+    raise KeyError("hunter2")
+
+
+async def half(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    raise KeyError("late")
+
+
+async def left(scope: Any, receive: Any, send: Any) -> None:
+    raise ClientDisconnect
+
+
+async def test_every_answer_gets_its_ids_and_the_security_headers() -> None:
+    for app in (fine, refused, bug):
+        sent, scope = await told(app)
+        headers = dict(sent[0]["headers"])
+        assert headers[b"x-correlation-id"].decode() == scope["bff.correlation"]
+        assert headers[b"x-content-type-options"] == b"nosniff"
+        assert headers[b"x-frame-options"] == b"DENY"
+        assert len(scope["bff.trace_id"]) == 32
+
+
+async def test_a_problem_is_written_whole_and_for_head_without_its_body() -> None:
+    sent, _ = await told(refused)
+    body = json.loads(sent[1]["body"])
+    assert (sent[0]["status"], body["type"]) == (409, "https://shop.test/docs/problems#idempotency-in-flight")
+    assert dict(sent[0]["headers"])[b"retry-after"] == b"1"
+    assert dict(sent[0]["headers"])[b"content-length"] == str(len(sent[1]["body"])).encode()
+    sent, _ = await told(refused, "HEAD")
+    assert (sent[0]["status"], sent[1]["body"]) == (409, b"")
+
+
+async def test_a_bug_is_logged_with_its_trace_and_told_without_it(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR, logger="bff.edge"):
+        sent, _ = await told(bug)
+    assert sent[0]["status"] == 500
+    assert b"hunter2" not in sent[1]["body"]
+    assert "hunter2" in caplog.text
+
+
+async def test_an_answer_that_breaks_in_the_middle_is_cut_not_finished() -> None:
+    with pytest.raises(KeyError, match="late"):
+        await told(half)
+
+
+async def test_a_client_that_left_is_told_nothing() -> None:
+    sent, _ = await told(left)
+    assert sent == []
+
+
+async def test_there_is_one_access_line_a_request(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="bff.access"):
+        await told(fine)
+        await told(refused)
+    lines = [vars(record)["fields"] for record in caplog.records if record.name == "bff.access"]
+    assert [(line["method"], line["path"], line["status"]) for line in lines] == [
+        ("GET", "/x", 204),
+        ("GET", "/x", 409),
+    ]

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bff import Problem
+from bff.edge.http.canonical import canonical
+from bff.edge.http.head import judge
+
+HOST = (b"host", b"shop.test:8000")
+
+
+def target(raw: bytes, *headers: tuple[bytes, bytes], version: str = "1.1", upgrade: bool = False) -> bytes:
+    return judge(b"GET", version, raw, list(headers) or [HOST], upgrade=upgrade)[0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        (b"/a?b=c", b"/a?b=c"),
+        (b"http://shop.test:8000/a?b", b"/a?b"),
+        (b"HTTPS://SHOP.test:8000", b"/"),
+        (b"http://shop.test:8000?b", b"/?b"),
+        (b"//evil.test/a", b"//evil.test/a"),
+    ],
+)
+def test_an_address_is_a_path_and_a_whole_one_names_the_host_of_the_host_header(
+    raw: bytes, path: bytes
+) -> None:
+    assert target(raw) == path
+
+
+@pytest.mark.parametrize("raw", [b"*", b"a", b"", b"http://evil.test/", b"http://u@shop.test:8000/", b"/a#b"])
+def test_an_address_of_another_kind_is_refused(raw: bytes) -> None:
+    with pytest.raises(Problem) as raised:
+        target(raw)
+    assert raised.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "host", [b"x", b"x:1", b"127.0.0.1:80", b"[::1]", b"[::1]:443", b"my_service", b"a-b.c"]
+)
+def test_names_and_addresses_are_hosts(host: bytes) -> None:
+    assert target(b"/", (b"host", host)) == b"/"
+
+
+@pytest.mark.parametrize(
+    "host", [b"", b"x/", b"x:", b"x:123456", b"a@b", b"x y", b"x,y", b"::1", b"x\xff", b"x\n"]
+)
+def test_what_is_no_host_is_refused(host: bytes) -> None:
+    with pytest.raises(Problem):
+        target(b"/", (b"host", host))
+
+
+def test_http_1_0_needs_no_host_and_takes_no_chunks() -> None:
+    other = (b"accept", b"*/*")
+    assert target(b"/", other, version="1.0") == b"/"
+    for version, headers in [("1.1", [other]), ("1.0", [(b"transfer-encoding", b"chunked")])]:
+        with pytest.raises(Problem):
+            target(b"/", *headers, version=version)
+
+
+def test_a_request_for_another_protocol_has_no_body() -> None:
+    assert target(b"/", HOST, (b"content-length", b"0"), upgrade=True) == b"/"
+    for framing in ((b"content-length", b"1"), (b"transfer-encoding", b"chunked")):
+        with pytest.raises(Problem):
+            target(b"/", HOST, framing, upgrade=True)
+
+
+@pytest.mark.parametrize(
+    "path", [b"/", b"/a", b"/a/b.c", b"/a/.b", b"/%61", b"/a%20b", b"/%C3%A4", b"/a;b=c", b"/...", b"/a/"]
+)
+def test_a_path_in_its_one_form_is_one(path: bytes) -> None:
+    assert canonical(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(b"//", b"//a", b"/a//b", b"/a/..", b"/.", b"/..", b"/a/./b", b"/a/..", b"/%2e", b"/.%2E/a"),
+        *(b"/a%2fb", b"/a%5Cb", b"/a\\b", b"/%00", b"/%0a", b"/%7f", b"/%", b"/%z1", b"/%e4", b"/%c0%ae"),
+        *(b"/%252e", b"/%252F", b"/%2500", b"/a\xc3", b"/a b"),
+    ],
+)
+def test_a_path_that_could_be_read_in_two_ways_is_none(path: bytes) -> None:
+    assert not canonical(path)
+
+
+@given(st.lists(st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs", "Cc"])), min_size=1))
+def test_whatever_is_escaped_segment_by_segment_is_canonical_or_holds_what_is_named(parts: list[str]) -> None:
+    from urllib.parse import quote, unquote
+
+    raw = "/" + "/".join(quote(part, safe="") for part in parts)
+    odd = any(part in (".", "..") or "/" in part or "\\" in part or "%" in part for part in parts)
+    assert odd or canonical(raw.encode())
+    if canonical(raw.encode()):
+        assert unquote(raw).split("/")[1:] == parts, "no decoding moves a segment's border"

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.trace import get_current_span
+
+from bff.edge.observe import telemetry
+from bff.edge.settings import TelemetrySettings
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+PARENT = f"00-{TRACE}-{SPAN}-01"
+
+
+@given(st.text(max_size=60))
+def test_a_correlation_id_is_always_a_uuid_and_a_wrong_one_is_said_to_be_replaced(inbound: str) -> None:
+    id, replaced = telemetry.correlation_id(inbound)
+    assert str(uuid.UUID(id)) == id
+    assert replaced == bool(inbound and id != inbound.lower())
+
+
+def test_a_callers_uuid_is_kept_in_lower_case() -> None:
+    mine = str(uuid.uuid4())
+    assert telemetry.correlation_id(mine.upper()) == (mine, False)
+    assert telemetry.correlation_id(None)[1] is False
+    for nearly in (mine.replace("-", ""), "{" + mine + "}", mine + "\n", f"urn:uuid:{mine}"):
+        assert telemetry.correlation_id(nearly)[1] is True
+
+
+def trace_of(*headers: tuple[str, str]) -> tuple[str, dict[str, str]]:
+    context = telemetry.extract([(name.encode(), value.encode()) for name, value in headers])
+    found = get_current_span(context).get_span_context()
+    return format(found.trace_id, "032x"), dict(found.trace_state)
+
+
+def test_the_callers_trace_and_state_are_taken_over() -> None:
+    assert trace_of(("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2")) == (
+        TRACE,
+        {"a": "1", "b": "2"},
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("traceparent", PARENT), ("traceparent", PARENT)],
+        [("traceparent", PARENT.replace(TRACE, "0" * 32))],
+        [("traceparent", PARENT.replace(SPAN, "0" * 16))],
+        [("traceparent", "ff" + PARENT[2:])],
+        [("traceparent", PARENT.upper())],
+        [("traceparent", "x")],
+        [("tracestate", "a=1")],
+    ],
+)
+def test_a_missing_broken_or_repeated_traceparent_is_none(headers: list[tuple[str, str]]) -> None:
+    assert trace_of(*headers) == ("0" * 32, {})
+
+
+def test_without_a_collector_nothing_is_recorded_unless_the_caller_records() -> None:
+    provider = telemetry.provider("test", TelemetrySettings())
+    tracer = provider.get_tracer("t")
+    with tracer.start_as_current_span("own") as span:
+        assert not span.is_recording()
+        assert len(telemetry.trace_id()) == 32 and set(telemetry.trace_id()) != {"0"}
+        assert telemetry.traceparent() is not None
+    with tracer.start_as_current_span(
+        "theirs", context=telemetry.extract([(b"traceparent", PARENT.encode())])
+    ):
+        assert telemetry.trace_id() == TRACE
+    provider.shutdown()
+
+
+def test_a_log_line_is_json_with_both_ids_its_fields_and_its_exception() -> None:
+    telemetry.bind(telemetry.Ids("correlation", "trace"))
+    try:
+        raise ValueError("why")
+    except ValueError:
+        record = logging.LogRecord("bff.x", logging.ERROR, "", 0, "said %s", ("so",), sys.exc_info())
+    record.fields = {"path": "/ü", "odd": object}
+    text = telemetry.JsonLines().format(record)
+    assert "\n" not in text
+    line = json.loads(text)
+    assert (line["level"], line["logger"], line["message"]) == ("ERROR", "bff.x", "said so")
+    assert (line["correlation_id"], line["trace_id"], line["path"]) == ("correlation", "trace", "/ü")
+    assert "ValueError: why" in line["exception"]
+    assert line["at"].endswith("+00:00")
