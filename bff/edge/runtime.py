@@ -132,7 +132,9 @@ class Runtime:
         inner = Envelope(trust, tracer, settings.public_url, self.metrics.answered, trust.marks)
         page = gateway.page
         files = tuple(f"{prefix}/" for prefix in page.folders) if page is not None else ()
-        self.admission = Admission(inner, settings.admission, settings.public_url, files, observe)
+        self.admission = Admission(
+            inner, settings.admission, settings.public_url, files, observe, trust.marks, trust.preflight
+        )
         self.app: ASGIApp = self.admission
         self.metrics.watch(self.chain.lanes, self.admission, self.hub)
         self.admin: ASGIApp = Envelope(Routes(inside(self), self), tracer, settings.public_url)

@@ -21,7 +21,11 @@ from bff.edge.settings import Settings
 
 from . import crowd
 from .gateway import serving
+from .ours import behind_ours
 from .upstream import RawServer, http, raw_server
+
+
+DESK = "https://desk.test"
 
 
 class Thing(BaseModel):
@@ -96,6 +100,7 @@ async def running(
                 "limits": {"default": "1000000000/minute"},
                 # Another program on the machine may hold this one up: only the tests of lag look at it.
                 "admission": {"lag": 10.0, **(admission or {})},
+                "http": {"origins": [DESK]},
                 "upstreams": {"shelf": {"url": f"http://127.0.0.1:{server.port}", **upstream}},
             }
         )
@@ -153,6 +158,35 @@ async def test_beyond_what_may_be_in_flight_a_request_is_refused_in_the_contract
         upper.free.set()
         assert [(await one).status_code for one in held] == [200, 200]
         assert (await client.get("/api/part/x")).status_code == 200
+
+
+async def test_a_page_of_an_allowed_site_can_read_that_it_was_refused(redis_url: str) -> None:
+    async with running(redis_url, {"in_flight": 1, "lean": 1.0}) as (client, upper, server, gateway):
+        upper.how = "held"
+        held = asyncio.create_task(client.get("/api/screen/held"))
+        await until(lambda: server.requests)
+        # Through the application, and by the connection itself, before anything is made of the request.
+        async with behind_ours(gateway, await gateway.start()) as port:
+            for base in (str(client.base_url), f"http://127.0.0.1:{port}"):
+                asks = {"origin": DESK, "access-control-request-method": "GET"}
+                asked = await client.options(f"{base}/api/part/x", headers=asks)
+                assert asked.status_code == 204, "else the browser would not send what comes next"
+                assert asked.headers["access-control-allow-origin"] == DESK
+
+                refused = await client.get(f"{base}/api/part/x", headers={"origin": DESK})
+                assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+                assert refused.headers["access-control-allow-origin"] == DESK
+                exposed = refused.headers["access-control-expose-headers"].split(", ")
+                assert {"retry-after", "x-correlation-id"} <= set(exposed)
+                assert refused.headers["vary"] == "Origin"
+
+                other = {"origin": "https://evil.test", "access-control-request-method": "GET"}
+                for method in ("OPTIONS", "GET"):
+                    answer = await client.request(method, f"{base}/api/part/x", headers=other)
+                    assert answer.status_code == 503
+                    assert "access-control-allow-origin" not in answer.headers
+        upper.free.set()
+        assert (await held).status_code == 200
 
 
 async def test_before_anybody_is_refused_screens_go_without_their_optional_parts(redis_url: str) -> None:

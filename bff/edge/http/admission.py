@@ -1,9 +1,10 @@
 """The door: a request that could not be answered in time is refused before anything is done for it.
 
 It stands before every other layer, counts what is in flight, and knows how late the event loop is from one timer that
-runs only while requests do. Who is refused gets a 503 problem with Retry-After, made ready beforehand. Health pages
-always pass: a busy gateway is not a dead one. Streams are not counted, since each stays for minutes, but a new one
-waits as well while the loop is late.
+runs only while requests do. Who is refused gets a 503 problem with Retry-After, made ready beforehand, that pages of
+allowed sites may read. Health pages always pass: a busy gateway is not a dead one; so do preflights, which cost no work
+and without which no such page would hear of the refusal. Streams are not counted, since each stays for minutes, but a
+new one waits as well while the loop is late.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ...policies.facts import Observer, Shed, ignore
 from ..observe import telemetry
 from ..problem import Problem
 from ..settings import AdmissionSettings
-from .security import security_headers
+from .security import Pairs, security_headers
 
 log = logging.getLogger("bff.edge")
 
@@ -77,8 +78,8 @@ class Lag:
 
 
 class Admission:
-    """app: everything else; public_url: see `Envelope`; files: what the addresses of the page's files begin with;
-    observe: told what was shed."""
+    """app: everything else; public_url and marks: see `Envelope`; files: what the addresses of the page's files begin
+    with; observe: told what was shed; preflight: whether a request is one that `app` answers."""
 
     def __init__(
         self,
@@ -87,11 +88,15 @@ class Admission:
         public_url: str,
         files: tuple[str, ...] = (),
         observe: Observer = ignore,
+        marks: Callable[[Scope], Pairs] = lambda scope: (),
+        preflight: Callable[[Scope], bool] = lambda scope: False,
     ) -> None:
         self.in_flight = 0
         self.lag = Lag(lambda lag: self._policy.looked(self.in_flight, lag, time.monotonic()))
         self._app = app
         self._files = files
+        self._marks = marks
+        self._preflight = preflight
         rule = AdmissionRule(settings.in_flight, settings.lag, settings.standing, settings.lean)
         self._policy = policies.Admission(rule)
         self._observe = observe
@@ -113,7 +118,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path in EXEMPT:
+        if path in EXEMPT or self._preflight(scope):
             await self._app(scope, receive, send)
             return
         entry, lag = self._decide(path)
@@ -139,15 +144,16 @@ class Admission:
         """For a server that asks before it makes a task of the request: the whole answer as it goes on the wire when it
         is refused, else None. Takes 4 µs; through the application it would also take a task and two writes."""
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path in EXEMPT:
+        if path in EXEMPT or self._preflight(scope):
             return None
         entry, lag = self._decide(path)
         if entry != "refused":
             return None
         self._noted(lag)
         correlation, body = self._answer(scope)
+        marks = b"".join(name + b": " + value + b"\r\n" for name, value in self._marks(scope))
         end = b"x-correlation-id: " + correlation + b"\r\n\r\n"
-        return self._head + end + (b"" if scope["method"] == "HEAD" else body)
+        return self._head + marks + end + (b"" if scope["method"] == "HEAD" else body)
 
     def _decide(self, path: str) -> tuple[policies.Entry, float]:
         lag = self.lag.now()
@@ -160,7 +166,7 @@ class Admission:
 
     async def _refuse(self, scope: Scope, send: Send) -> None:
         correlation, body = self._answer(scope)
-        headers = [*self._headers, (b"x-correlation-id", correlation)]
+        headers = [*self._headers, *self._marks(scope), (b"x-correlation-id", correlation)]
         await send({"type": "http.response.start", "status": 503, "headers": headers})
         await send(
             {

@@ -48,7 +48,7 @@ class Trust:
             scope["client"] = (client, port if client == peer else 0)
         if (self._hosts or self._domains) and not self._served(scope):
             raise Problem(421, "misdirected", "Send it to a host this server answers for.")
-        if self._preflight(scope):
+        if self.preflight(scope):
             headers = [
                 (b"access-control-allow-methods", b"GET, HEAD, POST"),
                 (b"access-control-allow-headers", _ALLOWED),
@@ -73,7 +73,8 @@ class Trust:
             (b"access-control-expose-headers", _READABLE),
         )
 
-    def _preflight(self, scope: Scope) -> bool:
+    def preflight(self, scope: Scope) -> bool:
+        """Whether a browser asks what another site's page may send, and is told."""
         return (
             scope["method"] == "OPTIONS"
             and len(self.marks(scope)) > 1
