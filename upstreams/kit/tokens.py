@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +153,35 @@ def _usable(entry: dict[str, Any]) -> bool:
     )
 
 
+def verified(
+    token: str,
+    key: Any,
+    *,
+    algorithm: str,
+    issuer: str,
+    audience: str,
+    leeway: float,
+    require: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The claims of a token signed with this key (None: nobody's), of this issuer, for this audience, and not expired.
+    leeway: seconds of clock difference; require: claims beside those that every token has. Raises 401 problems."""
+    if key is None:
+        raise unauthorized("The token's key is unknown.")
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            issuer=issuer,
+            audience=audience,
+            leeway=leeway,
+            options={"require": ["iss", "aud", "exp", "iat", "sub", *require]},
+        )
+    except (jwt.PyJWTError, ValueError, OverflowError, TypeError):
+        raise unauthorized("The token is expired or not for this service.") from None
+    return claims
+
+
 class TokenVerifier:
     """Turns a bearer token into a `Caller`, or raises a 401 problem (503 while no key is known). internal: verifies
     the gateway's tokens; then people's own are refused, and services' own are taken as before."""
@@ -179,21 +208,14 @@ class TokenVerifier:
             return await self._internal.caller(token, header)
         if header.get("alg") != "ES256" or kind != "at+jwt" or not isinstance(header.get("kid"), str):
             raise unauthorized("The token is not an access token of this shop.")
-        key = await self._keys.key(header["kid"])
-        if key is None:
-            raise unauthorized("The token's key is unknown.")
-        try:
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=["ES256"],
-                issuer=self._issuer,
-                audience=self._audience,
-                leeway=_LEEWAY,
-                options={"require": ["iss", "aud", "exp", "iat", "sub"]},
-            )
-        except (jwt.PyJWTError, ValueError, OverflowError, TypeError):
-            raise unauthorized("The token is expired or not for this service.") from None
+        claims = verified(
+            token,
+            await self._keys.key(header["kid"]),
+            algorithm="ES256",
+            issuer=self._issuer,
+            audience=self._audience,
+            leeway=_LEEWAY,
+        )
         sub, client = claims["sub"], claims.get("client_id")
         if not (isinstance(sub, str) and sub and isinstance(client, str) and client):
             raise unauthorized("The token names no subject or client.")
