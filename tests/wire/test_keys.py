@@ -41,13 +41,17 @@ async def test_what_a_busy_gateway_leaves_is_documented_and_ends(redis_url: str)
     patterns = documented()
     # A busy machine may keep Redis and the upstream waiting: what is asked here is what they are left with.
     patient = {"url": redis_url, "timeout": 10}
-    async with running(redis_url, redis=patient, patience=10) as world, RedisLink(redis_url, timeout=10) as link:
+    async with (
+        running(redis_url, redis=patient, patience=10) as world,
+        RedisLink(redis_url, timeout=10) as link,
+    ):
         for path, wanted, key, status in (
             ("/api/jobs", {"lines": [WISH]}, "job", 202),
             ("/api/things/ok", WISH, "k", 200),
             ("/api/things/ok", WISH, "k", 200),
         ):
-            assert (await world.client.post(path, headers=keyed(key), json=wanted)).status_code == status, path
+            told = await world.client.post(path, headers=keyed(key), json=wanted)
+            assert told.status_code == status, path
         for path in ("/api/open/ok", "/api/search", "/bff/live/snapshot", "/bff/sagas/job/j1"):
             assert (await world.get(path)).status_code == 200, path
         assert await Values(link).put("level/x", 1, {}, "now")

@@ -24,7 +24,6 @@ from .gateway import serving
 from .ours import behind_ours
 from .upstream import RawServer, http, raw_server
 
-
 DESK = "https://desk.test"
 
 
