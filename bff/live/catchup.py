@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from ..calls import Principal
+from ..stores.backoff import backoff
 from ..stores.channels import Channels
 from ..stores.journal import Journal, Opened, Position, channel_of
 from ..stores.link import StoreUnavailable
@@ -116,7 +117,7 @@ class CatchUp:
             except StoreUnavailable as error:
                 failures += 1
                 log.debug("catching up waits for Redis: %s", error)
-                await asyncio.sleep(random.uniform(0.5, 1) * min(1.0, 0.05 * 2**failures))  # noqa: S311 - jitter
+                await asyncio.sleep(backoff(failures, 0.05, 1.0))
                 self._wake.set()
 
     async def _compare_doubted(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ import hiredis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from .backoff import backoff
 from .cluster import PAUSE, slot_of
 
 log = logging.getLogger("bff.stores")
@@ -134,7 +134,7 @@ class Ear:
             except (RedisError, OSError) as lost:
                 failures = 0 if self._whole else failures + 1
                 log.warning("pub/sub connection lost, opening another: %s", lost)
-            await asyncio.sleep(random.uniform(0.5, 1) * min(1.0, 0.05 * 2 ** min(failures, 6)))  # noqa: S311 - jitter
+            await asyncio.sleep(backoff(failures, 0.05, 1.0))
 
     async def _connected(self) -> None:
         """One connection's life. Raises OSError or RedisError when it is over."""

@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 import logging
 import math
-import random
 from typing import Any
 
+from .backoff import backoff
 from .wire import Dialler, Slot, StoreUnavailable, Wire, fail, pack
 
 log = logging.getLogger("bff.stores")
@@ -134,9 +134,8 @@ class Node:
         """Wait before the next attempt, less long when somebody asks."""
         self._wanted.clear()
         await asyncio.sleep(_SHORTEST)
-        longest = random.uniform(0.5, 1) * min(_LONGEST, _SHORTEST * 2 ** min(failures, 10))  # noqa: S311 - jitter
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(longest):
+            async with asyncio.timeout(backoff(failures, _SHORTEST, _LONGEST)):
                 await self._wanted.wait()
 
     def _take(self, wire: Wire) -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import secrets
 from collections.abc import Callable, Sequence
 
+from ...stores.backoff import backoff
 from ...stores.events import BusEvent
 from ...stores.leases import Leases
 from ...stores.link import RedisLink, StoreUnavailable
@@ -88,7 +88,7 @@ class Ingester:
             except (StoreUnavailable, BusUnavailable) as error:
                 failures += 1
                 log.warning("reading events of %s waits: %s", self.name, error)
-                await asyncio.sleep(random.uniform(0.5, 1) * min(2.0, 0.1 * 2 ** min(failures, 6)))  # noqa: S311 - jitter
+                await asyncio.sleep(backoff(failures, 0.1, 2.0))
             finally:
                 await self._bus.end()
 
