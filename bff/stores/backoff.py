@@ -13,5 +13,5 @@ _DOUBLINGS = 32  # a float's exponent ends at 1,024: a night without Redis must 
 
 def backoff(failures: int, first: float, longest: float) -> float:
     """Seconds, between half and all of `first * 2**failures` or of `longest` (both seconds), whichever is less."""
-    bound = min(longest, first * 2 ** min(failures, _DOUBLINGS))
+    bound = min(longest, first * 2.0 ** min(failures, _DOUBLINGS))
     return random.uniform(0.5, 1) * bound  # noqa: S311 - jitter
