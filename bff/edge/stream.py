@@ -1,7 +1,7 @@
 """`GET /bff/live` and `GET /bff/live/snapshot`: one stream per browser, and the same state for who would rather poll.
 
 Promises: refusals (unknown value, too many) come before the stream as problems; after that the answer is always 200,
-its first bytes leave at once, and an orderly end says `bye`. The request's task only waits for the client to leave,
+its head leaves at once, and an orderly end says `bye`. The request's task only waits for the client to leave,
 which frees everything at once; the hub does the writing. Refuses to stream for HEAD.
 """
 
@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl
 
 from ..calls import Principal
 from ..live import Hub
-from ..live.frames import retry
 from ..stores.link import StoreUnavailable
 from .http.outlet import Queued, outlet
 from .problem import Problem
@@ -26,7 +25,6 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
-_FIRST = retry(1.0)
 # What the layers inside have put into the scope and nobody reads any more.
 _DONE = {"bff.send", "bff.correlation", "bff.trace_id", "bff.route", "endpoint", "path_params", "router"}
 _HEADERS = [
@@ -51,7 +49,6 @@ async def live(
     if scope["method"] == "HEAD":
         await send({"type": "http.response.body", "body": b""})
         return
-    await send({"type": "http.response.body", "body": _FIRST, "more_body": True})
     after = _after(scope, query)
     if "bff.send" in scope:
         # Every layer has seen the head. What follows passes them by, and stays when they have returned.
@@ -79,7 +76,7 @@ async def _stay(
     out = outlet(send)
     stream = hub.admit(principal, after, names, out)
     try:
-        await hub.join(stream)
+        hub.join(stream)
         while (await receive())["type"] != "http.disconnect":
             pass
     except asyncio.CancelledError:

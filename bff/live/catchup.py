@@ -2,7 +2,7 @@
 
 Promises: a stream that could not be joined is tried again until it is, and every 25–40 s all positions are compared
 with the journals' tops, all values with Redis, and all seats renewed, so that a message lost anywhere is found. At
-most `_AT_ONCE` streams are joined at a time.
+most `_AT_ONCE` streams are joined at a time by themselves.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import logging
 import random
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
-from functools import partial
 
 from ..calls import Principal
 from ..stores.backoff import backoff
@@ -24,21 +22,20 @@ from ..stores.seats import Seats
 from ..stores.values import Values, value_channel
 from . import frames
 from .feeds import Feeds
+from .loads import WITHIN, Loads
 from .restore import Restorer
 from .stream import Stream
-from .topics import ValueTopic, topic_of
+from .topics import ValueTopic
 
 log = logging.getLogger("bff.live")
 
 _AT_ONCE = 24
-_LOADS = 64
 _BATCH = 500
-_LOAD_WITHIN = 1.0
 
 
 class CatchUp:
     """Owned by the hub, which runs `run()`. cap: seats per owner; evicted: told each seat that gave way;
-    vacate: told a stream that left before it was seated."""
+    vacate: told a stream that left before it was seated; waits: told a new one that cannot be joined for now."""
 
     def __init__(
         self,
@@ -53,24 +50,25 @@ class CatchUp:
         cap: int,
         evicted: Callable[[str, str], None],
         vacate: Callable[[Stream], None],
+        waits: Callable[[Stream], None],
     ) -> None:
         self._journal = journal
         self._values = values
         self._seats = seats
         self._channels = channels
         self._feeds = feeds
-        self._topics = topics
+        self._loads = Loads(values, topics)
         self._restorer = restorer
         self._cap = cap
         self._evicted = evicted
         self._vacate = vacate
+        self._waits = waits
         self._group: asyncio.TaskGroup | None = None
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._behind: dict[Stream, None] = {}
         self._check = False
         self._doubted: set[str] = set()
         self._wake = asyncio.Event()
-        self._loads: dict[str, asyncio.Task[None]] = {}
 
     def behind(self, stream: Stream) -> None:
         """This stream wants the journal."""
@@ -90,7 +88,7 @@ class CatchUp:
 
     async def run(self, group: asyncio.TaskGroup, streams: Callable[[], list[Stream]]) -> None:
         """Catch up whoever is behind, for ever. `group` owns restores and loads."""
-        self._group = group
+        self._group = self._loads.group = group
         failures = 0
         next_check = 0.0
         loop = asyncio.get_running_loop()
@@ -191,15 +189,34 @@ class CatchUp:
         if failed:
             raise failed[0]
 
-    async def join(self, stream: Stream) -> None:
-        """Join a new stream, or leave it for later when Redis is away."""
-        if self._channels.up:
-            try:
+    def begin(self, stream: Stream, opened: Opened) -> bool:
+        """Give it what the journal says; False: it has to be read once more."""
+        # Without a journal there is nothing to resume from: the next event begins one, and resets.
+        position = opened.position or Position(secrets.token_hex(8), 0)
+        newest = self._feeds.payloads(stream.names)
+        if not stream.join(opened, position, list(newest.values())) or stream.again:
+            return False
+        self._loads.begin([name for name in stream.names if name not in newest])
+        return True
+
+    def apart(self, stream: Stream) -> None:
+        """Join a new stream by itself."""
+        if self._group is not None and not stream.ended:
+            self._group.create_task(self._join_apart(stream))
+
+    async def _join_apart(self, stream: Stream) -> None:
+        try:
+            if self._channels.up:
                 await self._join(stream)
                 return
-            except StoreUnavailable as error:
-                log.debug("a stream waits for Redis: %s", error)
+        except StoreUnavailable as error:
+            log.debug("a stream waits for Redis: %s", error)
+        except Exception:
+            log.exception("a stream could not be joined")
+            stream.abort()
+            return
         self.behind(stream)
+        self._waits(stream)
 
     async def _join(self, stream: Stream) -> None:
         if stream.opening:
@@ -224,11 +241,7 @@ class CatchUp:
                 # From here on what is published is held back, so that the position stays where it is read from.
                 stream.live, stream.joining = False, True
                 opened, stream.whole = await self._open(stream.principal, stream.position)
-                # Without a journal there is nothing to resume from: the next event begins one, and resets.
-                position = opened.position or Position(secrets.token_hex(8), 0)
-                newest = feeds.payloads(stream.names)
-                if stream.join(opened, position, list(newest.values())) and not stream.again:
-                    self._load([name for name in stream.names if name not in newest])
+                if self.begin(stream, opened):
                     break
         finally:
             stream.opening = False
@@ -249,41 +262,10 @@ class CatchUp:
         opened, _ = await self._open(principal, None)
         found = await self._values.get(names)
         missing = [name for name in names if name not in found]
-        loads = self._load(missing)
+        loads = self._loads.begin(missing)
         if loads:
-            await asyncio.wait(loads, timeout=_LOAD_WITHIN)
+            await asyncio.wait(loads, timeout=WITHIN)
             found |= await self._values.get(missing)
         position = opened.position or Position(secrets.token_hex(8), 0)
         newest = [found[name].payload for name in dict.fromkeys(names) if name in found]
         return frames.state_body(position, opened.entries, newest)
-
-    def _load(self, names: Sequence[str]) -> list[asyncio.Task[None]]:
-        """Begin to load these values, each once at a time; what is loaded is published like any other."""
-        tasks = []
-        for name in names:
-            topic = topic_of(self._topics, name)
-            if topic is None or topic.load is None or self._group is None:
-                continue
-            if name not in self._loads and len(self._loads) < _LOADS:
-                task = self._group.create_task(self._load_one(name, topic))
-                self._loads[name] = task
-                task.add_done_callback(partial(self._loaded, name))
-            if name in self._loads:
-                tasks.append(self._loads[name])
-        return tasks
-
-    def _loaded(self, name: str, _: asyncio.Task[None]) -> None:
-        self._loads.pop(name, None)
-
-    async def _load_one(self, name: str, topic: ValueTopic) -> None:
-        if topic.load is None:
-            return
-        try:
-            async with asyncio.timeout(_LOAD_WITHIN):
-                found = await topic.load(name)
-            if found is not None:
-                at = str(found.get("at") or datetime.now(UTC).isoformat(timespec="milliseconds"))
-                await self._values.put(name, int(found["version"]), found["data"], at)
-        except Exception as error:
-            # A value is an extra: whatever its service or the user's code did wrong stays here.
-            log.info("value %s could not be loaded: %s: %s", name, type(error).__name__, error)

@@ -53,6 +53,7 @@ class Feeds:
 
     def add(self, stream: Stream) -> None:
         """From now on it hears of its owner's events and its values."""
+        stream.heard = True
         channel = channel_of(stream.owner)
         self._owners.setdefault(channel, []).append(stream)
         self._channels.add(channel)
@@ -65,6 +66,8 @@ class Feeds:
             self._channels.add(channel)
 
     def remove(self, stream: Stream) -> None:
+        if not stream.heard:
+            return
         channel = channel_of(stream.owner)
         mine = self._owners[channel]
         mine.remove(stream)

@@ -22,6 +22,10 @@ def retry(seconds: float) -> bytes:
     return ServerSentEvent(retry=round(seconds * 1000), sep="\n").encode()
 
 
+HELLO = retry(1.0)
+"""What a stream begins with."""
+
+
 def state_body(position: Position, sagas: Iterable[bytes], values: Iterable[bytes]) -> bytes:
     """`{cursor, sagas, values}`."""
     return b'{"cursor":"%s","sagas":[%s],"values":[%s]}' % (

@@ -18,9 +18,11 @@ from collections.abc import Callable, Collection, Sequence
 from ..calls import Principal
 from ..stores.channels import Channels
 from ..stores.journal import Journal, channel_of
-from ..stores.link import RedisLink, StoreUnavailable
+from ..stores.link import RedisLink
 from ..stores.seats import Seats, seat
 from ..stores.values import Values
+from . import frames
+from .arrivals import Arrivals, Departures
 from .catchup import CatchUp
 from .control import CONTROL, Control, Living
 from .feeds import Feeds
@@ -75,23 +77,25 @@ class Hub:
         self._clock = clock
         self._timer = Timer(beat, wall, clock)
         self._streams: dict[Stream, None] = {}
-        self._left: dict[str, list[str]] = {}
-        self._leaving = asyncio.Event()
-        self._seats = Seats(link)
+        seats = Seats(link)
+        self._departures = Departures(seats)
         self._channels = Channels(link, self._heard, self._reconnected, self._disconnected, self._again)
         self._channels.add(CONTROL)
         self._feeds = Feeds(self._channels, lambda stream: self._catchup.behind(stream), self._evicted)
         self._catchup = CatchUp(
-            journal,
-            values,
-            self._seats,
-            self._channels,
-            self._feeds,
-            self.topics,
+            *(journal, values, seats, self._channels, self._feeds, self.topics),
             Restorer(journal, restore, keep=keep) if restore is not None else None,
             cap=streams,
             evicted=self._evicted,
-            vacate=self._vacate,
+            vacate=self._departures.vacate,
+            waits=self._waits,
+        )
+        self._arrivals = Arrivals(
+            *(link, journal, values, seats, self._channels, self._feeds, self._catchup),
+            cap=streams,
+            make=restore is None,
+            evicted=self._evicted,
+            vacate=self._departures.vacate,
         )
         self._group: asyncio.TaskGroup | None = None
         self._main: asyncio.Task[None] | None = None
@@ -136,8 +140,9 @@ class Hub:
             self._group = group
             group.create_task(self._channels.run())
             group.create_task(self._catchup.run(group, self._open_ones))
+            group.create_task(self._arrivals.run())
             group.create_task(self._timer.run())
-            group.create_task(self._leave())
+            group.create_task(self._departures.run())
             started.set()
 
     async def drain(self, window: float | None = None) -> None:
@@ -168,7 +173,7 @@ class Hub:
 
     def admit(self, principal: Principal, after: str | None, values: Sequence[str], outlet: Outlet) -> Stream:
         """A stream of everything this principal may see, from the cursor the client sent (None for a snapshot), into
-        the outlet. Whoever opens it awaits `join`, then the client's leaving, and calls `leave` whatever happens."""
+        the outlet. Whoever opens it calls `join`, awaits the client's leaving, and calls `leave` whatever happens."""
         now, wall = self._clock(), self._wall()
         ends_at = now + self._age * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
         left = principal.expires_at - wall
@@ -180,7 +185,6 @@ class Hub:
             seat=seat(wall),
         )
         self._streams[stream] = None
-        self._feeds.add(stream)
         self._timer.add(stream)
         if self._draining:
             stream.end("drain", back())
@@ -188,17 +192,17 @@ class Hub:
             stream.end("expired", None)
         return stream
 
-    async def join(self, stream: Stream) -> None:
-        """Give it what it begins with. Redis away raises nothing: the stream is open, and is given it once Redis is
-        back."""
-        if stream.ended:
-            return
-        await self._catchup.join(stream)
-        if not stream.seated:
-            # Over all processes the seats decide; while they cannot be asked, each process has as many.
-            open_ones = [one for one in self._feeds.of(channel_of(stream.owner)) if not one.ended]
-            for oldest in open_ones[: max(0, len(open_ones) - self._cap)]:
-                oldest.end("limit", 30.0)
+    def join(self, stream: Stream) -> None:
+        """Have it given what it begins with: soon, or once Redis is back."""
+        if not stream.ended:
+            self._arrivals.welcome(stream)
+
+    def _waits(self, stream: Stream) -> None:
+        stream.say(frames.HELLO)
+        # Over all processes the seats decide; while they cannot be asked, each process has as many.
+        open_ones = [one for one in self._feeds.of(channel_of(stream.owner)) if not one.ended]
+        for oldest in open_ones[: max(0, len(open_ones) - self._cap)]:
+            oldest.end("limit", 30.0)
 
     def leave(self, stream: Stream) -> None:
         """Its client is gone: forget it."""
@@ -206,30 +210,13 @@ class Hub:
         del self._streams[stream]
         self._feeds.remove(stream)
         self._timer.drop(stream)
-        self._vacate(stream)
+        self._departures.vacate(stream)
         if not self._streams:
             self._gone.set()
 
     async def snapshot(self, principal: Principal, values: Sequence[str] = ()) -> bytes:
-        """`{cursor, sagas, values}` as JSON, the state a stream would begin with. Raises StoreUnavailable."""
+        """`{cursor, sagas, values}` as JSON, what a stream would begin with. Raises StoreUnavailable."""
         return await self._catchup.snapshot(principal, values)
-
-    def _vacate(self, stream: Stream) -> None:
-        if stream.seated:
-            stream.seated = False
-            self._left.setdefault(stream.owner, []).append(stream.seat)
-            self._leaving.set()
-
-    async def _leave(self) -> None:
-        """Free the seats of those who left: all of them that leave while the last ones are on their way together."""
-        while True:
-            await self._leaving.wait()
-            self._leaving.clear()
-            left, self._left = self._left, {}
-            try:
-                await self._seats.leave(left)
-            except StoreUnavailable as error:
-                log.debug("seats are left to their lease: %s", error)
 
     def _spilled(self, stream: Stream) -> None:
         stream.since = self._clock()

@@ -55,6 +55,7 @@ class Stream:
         "closed",
         "ended",
         "ends_at",
+        "heard",
         "hint",
         "joining",
         "live",
@@ -97,6 +98,7 @@ class Stream:
         self.ends_at = ends_at
         self.why = why
         self.hint: float | None = None
+        self.heard = False
         self.seated = False
         self.warned = False
         self.slot = -1
@@ -180,6 +182,7 @@ class Stream:
             fresh = first and not self._epoch and not self._reset
             chunk = frames.state("snapshot" if fresh else "reset", position, opened.entries, values)
             self._dirty = None
+        chunk = frames.HELLO + chunk if first else chunk
         self._reset = False
         self._epoch, self._offset = position.epoch.encode(), position.offset
         # Bounded by the journal itself, and read in one piece: it does not count against the queue.

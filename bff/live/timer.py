@@ -24,12 +24,14 @@ WARN = 30.0
 STEP = 0.05
 """Seconds between two lots of streams that a drain ends."""
 RETURN = 1.0
-"""Seconds over which clients that were sent away come back."""
+"""Seconds over which clients that were sent away together come back."""
+SOON = 0.25
+"""The same after a drain, which has spread them itself: to wait longer is an interruption for nothing."""
 
 
-def back() -> float:
+def back(within: float = RETURN) -> float:
     """Seconds until one client comes back: a random moment, so that not all come at once."""
-    return random.uniform(0, RETURN)  # noqa: S311 - jitter
+    return random.uniform(0, within)  # noqa: S311 - jitter
 
 
 class Timer:
@@ -106,6 +108,6 @@ class Timer:
             left = deadline - self._clock()
             share = 1.0 if left <= STEP else STEP / left
             for _ in range(math.ceil(len(streams) * share)):
-                streams.pop().end("drain", back())
+                streams.pop().end("drain", back(SOON))
             if streams:
                 await asyncio.sleep(STEP)

@@ -29,12 +29,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from functools import lru_cache
+from typing import Any, Literal, get_args
 
 from pydantic_core import to_json
 
 from ..calls import ENDED, SagaStatus
 from .link import RedisLink, reaching
+from .scripts import Step
 
 Appended = Literal["appended", "repeat", "held"]
 Kind = Literal["history", "snapshot", "reset"]
@@ -103,6 +105,7 @@ def _ms(at: str) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
+@lru_cache(4096)
 def owner_tag(owner: str) -> str:
     """The hash tag of everything that belongs to one principal id."""
     return hashlib.sha256(owner.encode()).hexdigest()[:16]
@@ -190,8 +193,17 @@ class Journal:
 
         make: create an absent journal and call it whole, for owners whose sagas cannot be restored.
         """
+        step = self.opening(owner, after, make=make)
+        return self.opened(await step.script(step.keys, step.args))
+
+    def opening(self, owner: str, after: Position | None, *, make: bool = False) -> Step:
+        """`open` as a step among others."""
         epoch, offset = (after.epoch, after.offset) if after else ("", 0)
-        answer = await self._open(self.keys(owner), [*self.args(owner), epoch, offset, "1" if make else "0"])
+        return Step(self._open, self.keys(owner), [*self.args(owner), epoch, offset, "1" if make else "0"])
+
+    @staticmethod
+    def opened(answer: Sequence[Any]) -> Opened:
+        """What `opening` answered."""
         found, top, whole, kind, entries = answer
         position = Position(found.decode(), int(top)) if found else None
         return Opened(position, bool(whole), kind.decode(), tuple(entries))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import NoScriptError, RedisError
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 _LUA = Path(__file__).with_name("lua")
 _INCLUDE = "--#include"
+
+
+class Step(NamedTuple):
+    """A script with what it is given."""
+
+    script: Script
+    keys: Sequence[str | bytes]
+    args: Sequence[Packable]
 
 
 class Script:
@@ -29,7 +37,7 @@ class Script:
         self.text = text
         self._link = link
         # A name, not a secret: Redis itself knows scripts by their SHA-1.
-        self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(
         self, keys: Sequence[str | bytes], args: Sequence[Packable] = (), *, limit: float | None = None
@@ -38,11 +46,28 @@ class Script:
         link = self._link
         try:
             try:
-                return await link.call("EVALSHA", self._sha, len(keys), *keys, *args, limit=limit)
+                return await link.call("EVALSHA", self.sha, len(keys), *keys, *args, limit=limit)
             except NoScriptError:
                 return await link.call("EVAL", self.text, len(keys), *keys, *args, limit=limit)
         except RedisError as error:
             raise StoreUnavailable(f"script {self.name}: {type(error).__name__}: {error}") from error
+
+
+async def run_all(link: RedisLink, steps: Sequence[Step]) -> list[Any]:
+    """The answers to several steps, sent in one write in this order (a node); each is atomic by itself. Raises
+    StoreUnavailable, though some may have been taken."""
+    try:
+        answers = await link.batch(
+            [("EVALSHA", one.script.sha, len(one.keys), *one.keys, *one.args) for one in steps]
+        )
+    except RedisError as error:
+        raise StoreUnavailable(f"scripts: {type(error).__name__}: {error}") from error
+    for number, (step, answer) in enumerate(zip(steps, answers, strict=True)):
+        if isinstance(answer, NoScriptError):
+            answers[number] = await step.script(step.keys, step.args)
+        elif isinstance(answer, Exception):
+            raise StoreUnavailable(f"script {step.script.name}: {answer}") from answer
+    return answers
 
 
 def read(name: str) -> str:

@@ -10,20 +10,25 @@ by the millisecond at which the seat is free again; TTL `LEASE` from the last re
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import time
 from collections.abc import Mapping, Sequence
 
 from .journal import channel_of, owner_tag
 from .link import RedisLink, reaching
+from .scripts import Step
 
 LEASE = 90.0
 """Seconds; renewed at least every 40."""
 
+_named = itertools.count()
+
 
 def seat(opened: float) -> str:
-    """A new seat's name. opened: Unix seconds; whoever opened first gives way first."""
-    return f"{int(opened * 1000):013d}-{secrets.token_hex(6)}"
+    """A new seat's name. opened: Unix seconds; whoever opened first gives way first, and of those that this process
+    opened in the same millisecond the one named first."""
+    return f"{int(opened * 1000):013d}-{next(_named) % 2**24:06x}{secrets.token_hex(6)}"
 
 
 class Seats:
@@ -35,8 +40,17 @@ class Seats:
 
     async def hold(self, owner: str, cap: int, seats: Sequence[str]) -> list[str]:
         """Take or renew these seats of `cap`; the seats that gave way, of this process or of another."""
+        step = self.holding(owner, cap, seats)
+        return self.gave_way(await step.script(step.keys, step.args))
+
+    def holding(self, owner: str, cap: int, seats: Sequence[str]) -> Step:
+        """`hold` as a step among others."""
         args: list[str | int] = [cap, int(LEASE * 1000), channel_of(owner), self._link.publish, *seats]
-        answer = await self._hold([_key(owner)], args)
+        return Step(self._hold, [_key(owner)], args)
+
+    @staticmethod
+    def gave_way(answer: Sequence[bytes]) -> list[str]:
+        """What `holding` answered."""
         return [one.decode() for one in answer]
 
     async def renew(self, held: Mapping[str, Sequence[str]]) -> list[tuple[str, int]]:

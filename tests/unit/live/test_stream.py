@@ -66,7 +66,8 @@ def sent(one: Stream) -> list[tuple[str, str]]:
     told = []
     for block in b"".join(chunks).decode().split("\n\n")[:-1]:
         lines = dict(line.split(": ", 1) for line in block.splitlines())
-        told.append((lines["event"], lines.get("id", "")))
+        if "event" in lines:
+            told.append((lines["event"], lines.get("id", "")))
     return told
 
 

@@ -1,0 +1,146 @@
+"""Streams that come and go: all that come within a moment are joined in one round trip, and all that leave give their
+seats back in one.
+
+Promises the order of `CatchUp`: a stream's channels are confirmed before its seat is taken, and its seat before its
+journal is read. One that cannot be joined with the others is left to be joined apart, so that nobody's absence, and no
+node's, is the others' trouble.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from ..stores.channels import Channels
+from ..stores.journal import Journal, channel_of
+from ..stores.link import RedisLink, StoreUnavailable
+from ..stores.scripts import run_all
+from ..stores.seats import Seats
+from ..stores.values import Values, value_channel
+from .catchup import CatchUp
+from .feeds import Feeds
+from .stream import Stream
+
+log = logging.getLogger("bff.live")
+
+_TOGETHER = 64
+# Seconds in which those that come gather: hardly any of a stream's life, and half of what its join costs.
+_PAUSE = 0.002
+
+
+class Arrivals:
+    """Owned by the hub, which runs `run()`. cap, evicted, vacate: see `CatchUp`; make: owners without a journal get
+    one, for there is nowhere to restore it from."""
+
+    def __init__(
+        self,
+        link: RedisLink,
+        journal: Journal,
+        values: Values,
+        seats: Seats,
+        channels: Channels,
+        feeds: Feeds,
+        catchup: CatchUp,
+        *,
+        cap: int,
+        make: bool,
+        evicted: Callable[[str, str], None],
+        vacate: Callable[[Stream], None],
+    ) -> None:
+        self._link = link
+        self._journal = journal
+        self._values = values
+        self._seats = seats
+        self._channels = channels
+        self._feeds = feeds
+        self._catchup = catchup
+        self._cap = cap
+        self._make = make
+        self._evicted = evicted
+        self._vacate = vacate
+        self._coming: list[Stream] = []
+        self._came = asyncio.Event()
+
+    def welcome(self, stream: Stream) -> None:
+        """Join a new stream, or leave it for later when Redis is away."""
+        stream.opening = True
+        self._coming.append(stream)
+        self._came.set()
+
+    async def run(self) -> None:
+        """Join those that come, for ever."""
+        while True:
+            await self._came.wait()
+            if len(self._coming) < _TOGETHER:
+                await asyncio.sleep(_PAUSE)
+            streams = [stream for stream in self._coming[:_TOGETHER] if not stream.ended]
+            del self._coming[:_TOGETHER]
+            if not self._coming:
+                self._came.clear()
+            try:
+                await self._join_these(streams)
+            except Exception as error:
+                # One that left, or whose node is away, must not be the others' trouble.
+                log.debug("streams are joined one by one: %s", error)
+                for stream in streams:
+                    self._catchup.apart(stream)
+
+    async def _join_these(self, streams: list[Stream]) -> None:
+        feeds, era = self._feeds, self._feeds.era
+        for stream in streams:
+            feeds.add(stream)
+        try:
+            if not self._channels.up:
+                raise StoreUnavailable("no pub/sub connection")
+            channels = [channel_of(stream.owner) for stream in streams]
+            names = dict.fromkeys(name for stream in streams for name in stream.names)
+            await self._channels.ready(*channels, *map(value_channel, names))
+            # Not before the channels are confirmed: whoever takes a seat later says so there.
+            steps = []
+            for stream in streams:
+                steps.append(self._seats.holding(stream.owner, self._cap, [stream.seat]))
+                steps.append(self._journal.opening(stream.owner, stream.position, make=self._make))
+            answers = await run_all(self._link, steps)
+            unknown = feeds.unknown(names)
+            feeds.learn(unknown, await self._values.get(unknown), era)
+        finally:
+            for stream in streams:
+                stream.opening = False
+        for stream, channel, seats, found in zip(streams, channels, answers[::2], answers[1::2], strict=True):
+            stream.seated = True
+            for gone in self._seats.gave_way(seats):
+                self._evicted(channel, gone)
+            if stream.closed:
+                self._vacate(stream)
+            opened = self._journal.opened(found)
+            stream.whole = opened.whole or self._make
+            if not stream.whole or not self._catchup.begin(stream, opened):
+                self._catchup.apart(stream)
+
+
+class Departures:
+    """The seats of those who left. Owned by the hub, which runs `run()`."""
+
+    def __init__(self, seats: Seats) -> None:
+        self._seats = seats
+        self._left: dict[str, list[str]] = {}
+        self._leaving = asyncio.Event()
+
+    def vacate(self, stream: Stream) -> None:
+        """Give its seat back soon, if it has one."""
+        if stream.seated:
+            stream.seated = False
+            self._left.setdefault(stream.owner, []).append(stream.seat)
+            self._leaving.set()
+
+    async def run(self) -> None:
+        """Free the seats of all that leave while the last ones are on their way together, for ever."""
+        while True:
+            await self._leaving.wait()
+            self._leaving.clear()
+            left, self._left = self._left, {}
+            try:
+                await self._seats.leave(left)
+            except StoreUnavailable as error:
+                log.debug("seats are left to their lease: %s", error)

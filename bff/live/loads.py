@@ -1,0 +1,63 @@
+"""Values nobody has published yet, asked of their services.
+
+Promises one question per name at a time, at most `_LOADS` together, each given up on after `WITHIN` seconds; what is
+loaded is published like any other. A failure stays here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from ..stores.values import Values
+from .topics import ValueTopic, topic_of
+
+log = logging.getLogger("bff.live")
+
+WITHIN = 1.0
+"""Seconds a load may take."""
+_LOADS = 64
+
+
+class Loads:
+    """group: owns the loads; None: none is begun."""
+
+    def __init__(self, values: Values, topics: Sequence[ValueTopic]) -> None:
+        self.group: asyncio.TaskGroup | None = None
+        self._values = values
+        self._topics = topics
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def begin(self, names: Sequence[str]) -> list[asyncio.Task[None]]:
+        """Begin to load these values, or go on: the loads under way."""
+        tasks = []
+        for name in names:
+            topic = topic_of(self._topics, name)
+            if topic is None or topic.load is None or self.group is None:
+                continue
+            if name not in self._running and len(self._running) < _LOADS:
+                task = self.group.create_task(self._load_one(name, topic))
+                self._running[name] = task
+                task.add_done_callback(partial(self._loaded, name))
+            if name in self._running:
+                tasks.append(self._running[name])
+        return tasks
+
+    def _loaded(self, name: str, _: asyncio.Task[None]) -> None:
+        self._running.pop(name, None)
+
+    async def _load_one(self, name: str, topic: ValueTopic) -> None:
+        if topic.load is None:
+            return
+        try:
+            async with asyncio.timeout(WITHIN):
+                found = await topic.load(name)
+            if found is not None:
+                at = str(found.get("at") or datetime.now(UTC).isoformat(timespec="milliseconds"))
+                await self._values.put(name, int(found["version"]), found["data"], at)
+        except Exception as error:
+            # A value is an extra: whatever its service or the user's code did wrong stays here.
+            log.info("value %s could not be loaded: %s: %s", name, type(error).__name__, error)
