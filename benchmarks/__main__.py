@@ -53,18 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _live(given: argparse.Namespace) -> int:
     absent = [one for one in live.ALL if one.missing()]
     plan = live.Plan()
-    if given.connections:
-        plan = replace(plan, streams=tuple(given.connections))
     if given.quick:
         plan = live.Plan(
-            tuple(given.connections or (100,)), deliveries=2_000, events=500, idle=1.0, seconds=1.0
+            (100,), passes=1, deliveries=2_000, events=500, idle=0.5, seconds=0.5, rates=(1000.0,)
         )
+    if given.connections:
+        plan = replace(plan, streams=tuple(given.connections))
     try:
-        results = asyncio.run(live.compare([one for one in live.ALL if one not in absent], plan))
+        result = asyncio.run(live.compare([one for one in live.ALL if one not in absent], plan))
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
-    text = live.markdown(results, plan, absent)
+    text = live.markdown(result, plan, absent)
     print(text)
     if given.write:
         live.RESULTS.write_text(text, encoding="utf-8")
