@@ -24,7 +24,7 @@ class Plan:
     streams: tuple[int, ...] = (2000, 10_000)
     passes: int = 3
     deliveries: int = 60_000
-    events: int = 6_000
+    events: int = 10_000
     idle: float = 15.0
     idles: int = 1
     rate: float = 5000.0
@@ -48,13 +48,14 @@ class Pace:
 @dataclass(frozen=True)
 class Run:
     """broadcast, unicast, bus: CPU µs per delivered event; stored: of the store's program, per event to a single user;
-    connect: CPU µs; idle: CPU seconds an hour per 1,000 streams; memory: kB per stream; tasks: per stream; paces: at
+    connect, again: CPU µs of a person's first stream and of a later one; idle: CPU seconds an hour per 1,000 streams; memory: kB per stream; tasks: per stream; paces: at
     the rate asked for, and where that was not held at lower ones, down to one that was. None: there is no such thing,
     or not in this pass."""
 
     broadcast: float
     unicast: float
     connect: float
+    again: float
     memory: float
     tasks: float | None
     idle: float | None

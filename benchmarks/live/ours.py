@@ -89,6 +89,7 @@ async def _prepare(place: Place) -> AsyncIterator[Prepared]:
             "BFF_OIDC": json.dumps(oidc),
             "BFF_LIVE__BEAT": str(BEAT),
             "BFF_LIVE__STREAM_KEYS": '["events:orders:{p}"]',
+            "BFF_HTTP__CONNECTIONS": str(place.streams + 1000),
             # A hundred that knock at once for as long as ten thousand take are an overload; here they are to be let in.
             "BFF_ADMISSION__LAG": "10",
             # Clients, publisher and Valkey share what is not the gateway's CPU.

@@ -22,7 +22,7 @@ _INTRO = """# Open streams and the events on them
 Events of about 330 bytes. {passes}: median (least–most). Broadcast: one event to every stream,
 {deliveries:,} deliveries a pass. Single user: one event to one stream each, {events:,} a pass in batches of 100; taking
 the POST is part of it where events come by POST. Connect: the requests of a browser's EventSource, 100 at a time, until
-each stream has its first bytes. Idle: CPU seconds an hour for 1,000 streams on which nothing happens but a beat every
+each stream has its first bytes; a person's first stream, and another one later. Idle: CPU seconds an hour for 1,000 streams on which nothing happens but a beat every
 {beat} s, from a window of {idle:g} s. Latencies: from publishing to the client, by one clock, at {rate:,.0f} events a
 second, each to a single user; "kept up with" is the highest rate at which the publisher was not held up and everything
 had come half a second after the last event went. Trust CPU figures and the ratios between rows of one run; ratios are
@@ -36,6 +36,7 @@ _COLUMNS = (
     "kB/stream",
     "tasks/stream",
     "connect CPU µs",
+    "again",
     "idle CPU s/h per 1,000",
     "events/s reached",
     "CPU µs/event there",
@@ -73,6 +74,7 @@ def _row(row: Row, base: Row | None) -> str:
         _cell(row.spread(lambda run: run.memory), 1),
         _cell(row.spread(lambda run: run.tasks), 1),
         _cell(row.spread(lambda run: run.connect), 0),
+        _cell(row.spread(lambda run: run.again), 0),
         _cell(row.spread(lambda run: run.idle), 1),
         _cell(row.spread(lambda run: run.asked.reached), 0),
         _cell(row.spread(lambda run: run.asked.cpu), 1),

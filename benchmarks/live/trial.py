@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import time
+import urllib.error
 import urllib.request
 
 from ..fanout.process import Program
@@ -64,8 +65,11 @@ class Trial:
         if self._contender.tasks is None:
             return None
         address = f"http://127.0.0.1:{self._port}{self._contender.tasks}"
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            found = json.loads(answer.read())
+        try:
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                found = json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(f"{address}: {error}: {error.read().decode()}") from error
         return float(found["open"] if isinstance(found, dict) else found)
 
     async def check(self) -> None:
@@ -113,8 +117,8 @@ class Trial:
         again = await self._open(self._contender.everybody, streams)
         broadcast = await self._broadcast(streams, max(3, plan.deliveries // streams))
         await self._close()
-        connect = (first + again) / 2 / streams * 1e6
-        return Run(broadcast, unicast, connect, memory, each, rest, beside, through, paces)
+        connects = (first / streams * 1e6, again / streams * 1e6)
+        return Run(broadcast, unicast, *connects, memory, each, rest, beside, through, paces)
 
     async def _rest(self, seconds: float) -> float:
         """CPU seconds an hour for a thousand streams, were there one."""
@@ -146,11 +150,13 @@ class Trial:
         return (self._program.cpu() - before) / events * 1e6
 
     async def _paces(self, streams: int, plan: Plan) -> tuple[Pace, ...]:
-        paces: list[Pace] = []
-        for rate in (plan.rate, *plan.rates):
-            paces.append(await self._pace(streams, rate, plan.seconds))
+        paces = [await self._pace(streams, plan.rate, plan.seconds)]
+        for rate in plan.rates:
             if paces[-1].held:
                 break
+            # There is no use in asking for what was not reached.
+            if rate <= paces[-1].reached or rate == plan.rates[-1]:
+                paces.append(await self._pace(streams, rate, plan.seconds))
         return tuple(paces)
 
     async def _pace(self, streams: int, rate: float, seconds: float) -> Pace:
