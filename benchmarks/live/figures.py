@@ -47,10 +47,16 @@ class Pace:
 
 @dataclass(frozen=True)
 class Run:
-    """broadcast, unicast, bus: CPU µs per delivered event; stored: of the store's program, per event to a single user;
-    connect, again: CPU µs of a person's first stream and of a later one; idle: CPU seconds an hour per 1,000 streams; memory: kB per stream; tasks: per stream; paces: at
-    the rate asked for, and where that was not held at lower ones, down to one that was. None: there is no such thing,
-    or not in this pass."""
+    """None: there is no such thing, or not in this pass.
+
+    broadcast, unicast  CPU µs per delivered event
+    connect, again      CPU µs of a person's first stream and of a later one
+    memory              kB per stream;  tasks  per stream
+    idle                CPU seconds an hour per 1,000 streams
+    stored              CPU µs of the store's program per event to a single user
+    bus                 as unicast, read from a bus by the contender itself
+    paces               at the rate asked for, and where that was not held at lower ones, down to one that was
+    """
 
     broadcast: float
     unicast: float

@@ -128,10 +128,9 @@ async def _add(row: Row, plan: Plan, folder: Path, number: int, clients: Crowd) 
 
 def _brief(run: Run) -> str:
     pace = run.asked
-    return (
-        f"{run.broadcast:.1f} and {run.unicast:.1f} µs/event, connect {run.connect:.0f} and {run.again:.0f} µs, {run.memory:.1f} kB, "
-        f"p99 {pace.p99:.1f} ms at {pace.reached:,.0f}/s"
-    )
+    events = f"{run.broadcast:.1f} and {run.unicast:.1f} µs/event"
+    streams = f"connect {run.connect:.0f} and {run.again:.0f} µs, {run.memory:.1f} kB"
+    return f"{events}, {streams}, p99 {pace.p99:.1f} ms at {pace.reached:,.0f}/s"
 
 
 class _Progress:
