@@ -54,9 +54,7 @@ def _live(given: argparse.Namespace) -> int:
     absent = [one for one in live.ALL if one.missing()]
     plan = live.Plan()
     if given.quick:
-        plan = live.Plan(
-            (100,), passes=1, deliveries=2_000, events=500, idle=0.5, seconds=0.5, rates=(1000.0,)
-        )
+        plan = live.Plan((100,), passes=1, deliveries=2_000, events=500, idle=0.5, seconds=0.5, rates=())
     if given.connections:
         plan = replace(plan, streams=tuple(given.connections))
     try:

@@ -55,8 +55,11 @@ class Crowd:
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the clients have no pipes")
         self._process.stdin.write(f"{command}\n".encode())
-        async with asyncio.timeout(seconds):
-            answer = json.loads(await self._process.stdout.readline())
+        try:
+            async with asyncio.timeout(seconds):
+                answer = json.loads(await self._process.stdout.readline())
+        except TimeoutError:
+            raise RuntimeError(f"the clients said nothing to {command!r} in {seconds:g} s") from None
         if isinstance(answer, dict) and "error" in answer:
             raise (TooSlow if answer.get("slow") else RuntimeError)(answer["error"])
         return answer

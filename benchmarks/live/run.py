@@ -122,8 +122,9 @@ async def _add(row: Row, plan: Plan, folder: Path, number: int, clients: Crowd) 
             row.runs.append(await trial.run(row.streams, plan, idle=number < plan.idles))
     except TooSlow as error:
         row.failure = str(error)
-    except RuntimeError as error:
-        raise RuntimeError(f"{row.contender.name}, {row.streams:,} streams: {error}") from error
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise RuntimeError(f"{row.contender.name}, {row.streams:,} streams: {what}") from error
 
 
 def _brief(run: Run) -> str:
