@@ -55,7 +55,7 @@ format: $(DEV) $(NODE_STAMP) ## rewrite the files in the project's format
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
 	@cd web/client && npm run --silent format -- --write
 
-bench: $(DEV) ## the benchmarks: screens, then open streams
+bench: $(DEV) ## the benchmarks: screens, then open streams (a quarter of an hour)
 	@.ci/nchan
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks live
