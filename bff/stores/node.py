@@ -26,12 +26,13 @@ _SHORTEST, _LONGEST = 0.005, 0.25
 
 
 class Node:
-    """dial: opens a connection, ready for commands; timeout, most: see `RedisLink`.
+    """dial: opens a connection, ready for commands; name: what logs call it; timeout, most: see `RedisLink`.
 
     away  True while the last thing Redis did was not to answer; the first byte from it ends that
     """
 
-    def __init__(self, dial: Dialler, *, timeout: float, most: int) -> None:
+    def __init__(self, dial: Dialler, name: str, *, timeout: float, most: int) -> None:
+        self.name = name
         self.timeout = timeout
         self.ticks = 0
         self.away = False
@@ -72,6 +73,11 @@ class Node:
             self._wanted.set()
         return slot.future
 
+    @property
+    def owes(self) -> bool:
+        """Whether an answer is due."""
+        return self._wire is not None and bool(self._wire.row)
+
     # ---- the connection --------------------------------------------------------------------------------------
 
     def heard(self, wire: Wire) -> None:
@@ -86,7 +92,7 @@ class Node:
             self._wire = None
             self._ended.set()
             if not self._closed:
-                log.warning("the connection to Redis was lost, opening another: %s", error)
+                log.warning("the connection to Redis at %s was lost, opening another: %s", self.name, error)
 
     def _begin(self) -> asyncio.AbstractEventLoop:
         if self._closed:
@@ -109,11 +115,15 @@ class Node:
             except Exception as error:
                 # Whatever it is that answers there: this task is the only one that will ever try again.
                 failures += 1
+                if failures == 1:
+                    log.warning(
+                        "no connection to Redis at %s: %s: %s", self.name, type(error).__name__, error
+                    )
                 self._refused(error)
                 await self._pause(failures)
                 continue
             if failures:
-                log.info("Redis is back")
+                log.info("Redis at %s is back", self.name)
             taken = loop.time()
             if wire.alive:
                 self._take(wire)
@@ -126,9 +136,8 @@ class Node:
     def _refused(self, error: Exception) -> None:
         self.away = True
         waiting, self._waiting = self._waiting, []
-        log.debug("no connection to Redis: %s", error)
         for _, slot in waiting:
-            fail(slot, f"no connection: {type(error).__name__}: {error}", error)
+            fail(slot, f"no connection to {self.name}: {type(error).__name__}: {error}", error)
 
     async def _pause(self, failures: int) -> None:
         """Wait before the next attempt, less long when somebody asks."""

@@ -2,20 +2,26 @@
 master's, for one that is none any more is refused.
 
 `redis+sentinel://[user:password@]host:port,host:port/<master>/<db>?sentinel_password=…`; user and password are Redis's.
+`rediss+sentinel://`: the Sentinels and the master by TLS.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
-from redis.asyncio.connection import ConnectionPool
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
+from redis.asyncio.connection import ConnectionPool, SSLConnection, parse_url
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.exceptions import ConnectionError as NoMaster
 from redis.exceptions import RedisError
 
-from .dial import Address, dial
+from .dial import Address, address_of, dial, several
 from .wire import Packable, Watch, Wire
 
 PORT = 26379
@@ -23,50 +29,37 @@ PORT = 26379
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """sentinels: where they are; master: how they call it; greeting: what is said to it first."""
+    """sentinels: where they are; master: how they call it; greeting: what is said to it first; url: it, at a place it
+    may not be at, as redis-py reads it."""
 
     sentinels: tuple[Address, ...]
     master: str
-    username: str | None
-    password: str | None
+    greeting: tuple[tuple[Packable, ...], ...]
+    url: str
     sentinel_password: str | None
-    db: int
-
-    @property
-    def greeting(self) -> tuple[tuple[Packable, ...], ...]:
-        said: list[tuple[Packable, ...]] = []
-        if self.password:
-            said.append(("AUTH", *([self.username] if self.username else []), self.password))
-        if self.db:
-            said.append(("SELECT", self.db))
-        return (*said, ("ROLE",))
 
 
 def watched_of(url: str) -> Watched:
     """Raises ValueError for a URL that cannot be read."""
-    parts = urlsplit(url)
-    signed, _, places = parts.netloc.rpartition("@")
-    username, _, password = signed.partition(":")
-    master, _, db = parts.path.strip("/").partition("/")
-    secret = parse_qs(parts.query).get("sentinel_password", [""])[0] or None
+    places, alone = several(url, PORT)
+    master, _, db = alone.path.strip("/").partition("/")
     if not master or not places:
         raise ValueError(
             "redis+sentinel:// needs its Sentinels and the master's name: host:port,host:port/name"
         )
+    query = dict(parse_qsl(alone.query))
+    secret = query.pop("sentinel_password", None)
+    plain = alone._replace(path=f"/{db or 0}", query=urlencode(query)).geturl()
+    one = address_of(plain)
     greeting: tuple[tuple[Packable, ...], ...] = ((("AUTH", secret),) if secret else ()) + (
         ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master),
     )
-    sentinels = []
-    for place in places.split(","):
-        host, _, port = place.partition(":")
-        sentinels.append(Address(host, int(port or PORT), None, None, greeting))
     return Watched(
-        tuple(sentinels),
+        tuple(replace(one, host=host, port=port, greeting=greeting) for host, port in places),
         master,
-        unquote(username) or None,
-        unquote(password) or None,
+        (*one.greeting[:-1], ("ROLE",)),
+        plain,
         secret,
-        int(db or 0),
     )
 
 
@@ -111,17 +104,25 @@ class _Pool(SentinelConnectionPool):
 
 def pool_of_master(watched: Watched, kind: Any, options: dict[str, Any]) -> ConnectionPool:
     """redis-py's pool of connections to the master. kind: what is mixed into them."""
+    known: dict[str, Any] = dict(parse_url(watched.url))
+    tls = issubclass(known.pop("connection_class", object), SSLConnection)
+    known = {name: value for name, value in known.items() if name not in ("host", "port", *options)}
     manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py's is
         [(one.host, one.port) for one in watched.sentinels],
-        sentinel_kwargs={"password": watched.sentinel_password, "protocol": 2, "driver_info": None}
-        | {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")},
+        sentinel_kwargs={
+            "password": watched.sentinel_password,
+            "protocol": 2,
+            "driver_info": None,
+            "ssl": tls,
+        }
+        | {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
+        | {name: value for name, value in known.items() if name.startswith("ssl_")},
     )
+    managed = SentinelManagedSSLConnection if tls else SentinelManagedConnection
     return _Pool(  # type: ignore[no-untyped-call]  # redis-py's is
         watched.master,
         manager,
-        connection_class=type("MasterConnection", (kind, SentinelManagedConnection), {}),
-        username=watched.username,
-        password=watched.password,
-        db=watched.db,
+        connection_class=type("MasterConnection", (kind, managed), {}),
+        **known,
         **options,
     )
