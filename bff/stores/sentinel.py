@@ -109,13 +109,10 @@ def pool_of_master(watched: Watched, kind: Any, options: dict[str, Any]) -> Conn
     known = {name: value for name, value in known.items() if name not in ("host", "port", *options)}
     manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py's is
         [(one.host, one.port) for one in watched.sentinels],
-        sentinel_kwargs={
-            "password": watched.sentinel_password,
-            "protocol": 2,
-            "driver_info": None,
-            "ssl": tls,
-        }
-        | {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
+        # One that is silent costs the time of a connect and no more: left to itself redis-py asks it four times.
+        sentinel_kwargs={"password": watched.sentinel_password, "ssl": tls}
+        | {name: options[name] for name in ("socket_connect_timeout", "retry", "protocol", "driver_info")}
+        | {"socket_timeout": options["socket_connect_timeout"]}
         | {name: value for name, value in known.items() if name.startswith("ssl_")},
     )
     managed = SentinelManagedSSLConnection if tls else SentinelManagedConnection
