@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from redis.exceptions import ResponseError
+
 from bff.live import ValueTopic
 from bff.stores.link import RedisLink, StoreUnavailable
 
@@ -41,7 +43,7 @@ class Load:
             try:
                 counted = await link.call("INCR", f"counter-{number}")
                 since = 0.0
-            except StoreUnavailable:
+            except (StoreUnavailable, ResponseError):
                 failed += 1
                 since = since or time.monotonic()
                 self.longest[number] = max(self.longest.get(number, 0.0), time.monotonic() - since)
