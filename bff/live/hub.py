@@ -18,13 +18,14 @@ from collections.abc import Callable, Collection, Sequence
 from ..calls import Principal
 from ..stores.channels import Channels
 from ..stores.journal import Journal, channel_of
-from ..stores.link import RedisLink, StoreUnavailable
-from ..stores.seats import Seats, seat
+from ..stores.link import RedisLink
+from ..stores.seats import Seats
 from ..stores.values import Values
 from .catchup import CatchUp
 from .control import CONTROL, Control, Living
 from .feeds import Feeds
 from .restore import Restore, Restorer
+from .seating import Seating
 from .stream import Outlet, Stream
 from .timer import Timer, back
 from .topics import ValueTopic, topic_of
@@ -75,11 +76,11 @@ class Hub:
         self._clock = clock
         self._timer = Timer(beat, wall, clock)
         self._streams: dict[Stream, None] = {}
-        self._left: dict[str, list[str]] = {}
-        self._leaving = asyncio.Event()
         self._seats = Seats(link)
+        self._seating = Seating(self._seats, lambda: self._catchup.check_soon())
         self._channels = Channels(link, self._heard, self._reconnected, self._disconnected, self._again)
         self._channels.add(CONTROL)
+        self._channels.add(self._seats.channel)
         self._feeds = Feeds(self._channels, lambda stream: self._catchup.behind(stream), self._evicted)
         self._catchup = CatchUp(
             journal,
@@ -91,7 +92,7 @@ class Hub:
             Restorer(journal, restore, keep=keep) if restore is not None else None,
             cap=streams,
             evicted=self._evicted,
-            vacate=self._vacate,
+            vacate=self._seating.vacate,
         )
         self._group: asyncio.TaskGroup | None = None
         self._main: asyncio.Task[None] | None = None
@@ -137,7 +138,7 @@ class Hub:
             group.create_task(self._channels.run())
             group.create_task(self._catchup.run(group, self._open_ones))
             group.create_task(self._timer.run())
-            group.create_task(self._leave())
+            group.create_task(self._seating.run())
             started.set()
 
     async def drain(self, window: float | None = None) -> None:
@@ -177,7 +178,7 @@ class Hub:
             queue=self._queue,
             ends_at=min(ends_at, now + left),
             why="expired" if now + left < ends_at else "age",
-            seat=seat(wall),
+            seat=self._seats.seat(wall),
         )
         self._streams[stream] = None
         self._feeds.add(stream)
@@ -206,30 +207,13 @@ class Hub:
         del self._streams[stream]
         self._feeds.remove(stream)
         self._timer.drop(stream)
-        self._vacate(stream)
+        self._seating.vacate(stream)
         if not self._streams:
             self._gone.set()
 
     async def snapshot(self, principal: Principal, values: Sequence[str] = ()) -> bytes:
         """`{cursor, sagas, values}` as JSON, the state a stream would begin with. Raises StoreUnavailable."""
         return await self._catchup.snapshot(principal, values)
-
-    def _vacate(self, stream: Stream) -> None:
-        if stream.seated:
-            stream.seated = False
-            self._left.setdefault(stream.owner, []).append(stream.seat)
-            self._leaving.set()
-
-    async def _leave(self) -> None:
-        """Free the seats of those who left: all of them that leave while the last ones are on their way together."""
-        while True:
-            await self._leaving.wait()
-            self._leaving.clear()
-            left, self._left = self._left, {}
-            try:
-                await self._seats.leave(left)
-            except StoreUnavailable as error:
-                log.debug("seats are left to their lease: %s", error)
 
     def _spilled(self, stream: Stream) -> None:
         stream.since = self._clock()
@@ -261,6 +245,8 @@ class Hub:
     def _again(self, channels: Collection[str]) -> None:
         self._feeds.doubt(channels)
         self._catchup.check_these(channels)
+        if self._seats.channel in channels:
+            self._catchup.check_soon()
 
     def _reconnected(self) -> None:
         self._catchup.check_soon()

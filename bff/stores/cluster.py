@@ -51,7 +51,9 @@ def key_of(command: Sequence[Packable]) -> bytes | None:
     if name in (b"XREAD", b"XREADGROUP"):
         words = [_bytes(word).upper() for word in command]
         return _bytes(command[words.index(b"STREAMS") + 1])
-    return _bytes(command[2] if name in (b"XINFO", b"OBJECT", b"MEMORY") else command[1])
+    if name in (b"XINFO", b"OBJECT", b"MEMORY", b"PUBSUB"):
+        return _bytes(command[2]) if len(command) > 2 else None
+    return _bytes(command[1])
 
 
 def _bytes(word: Packable) -> bytes:
