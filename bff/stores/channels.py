@@ -70,6 +70,7 @@ class Channels:
             sharded=place is not None,
             beat=self._beat,
             dead_after=patience,
+            era=lambda: link.era,
         )
 
     @property

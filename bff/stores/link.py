@@ -21,7 +21,7 @@ from .cluster import Cluster
 from .dial import Place, address_of, dial
 from .node import Node
 from .scripts import Script, read
-from .sentinel import dial_master, watched_of
+from .sentinel import Master, watched_of
 from .wire import Dialler, Packable, StoreUnavailable, pack
 
 __all__ = ["RedisLink", "Script", "StoreUnavailable", "reaching"]
@@ -55,7 +55,8 @@ class RedisLink:
         self.cluster = urlsplit(url).scheme.endswith("+cluster")
         self.publish = "SPUBLISH" if self.cluster else "PUBLISH"
         self._most = most
-        self._nodes: Node | Cluster = Cluster(url, self._node) if self.cluster else self._node(*_dialler(url))
+        self._master: Master | None = None
+        self._nodes: Node | Cluster = Cluster(url, self._node) if self.cluster else self._only()
         pool = pool_of(url, connections=connections, timeout=timeout, places=self._places(None))
         self.client: Redis = Client(self, pool)
         self._scripts: dict[str, Script] = {}
@@ -63,10 +64,27 @@ class RedisLink:
     def _node(self, dial: Dialler, name: str) -> Node:
         return Node(dial, name, timeout=self.timeout, most=self._most)
 
+    def _only(self) -> Node:
+        if not urlsplit(self.url).scheme.endswith("+sentinel"):
+            address = address_of(self.url)
+            return self._node(
+                lambda watch: dial(address, watch), address.path or f"{address.host}:{address.port}"
+            )
+        watched = watched_of(self.url)
+        self._master = master = Master(watched)
+        name = f"the master {watched.master}"
+        return Node(master.dial, name, timeout=self.timeout, most=self._most, moved=master.moved)
+
     def _places(self, place: Place | None) -> Iterator[Place] | None:
         if isinstance(self._nodes, Node):
             return None
         return self._nodes.turns if place is None else itertools.repeat(place)
+
+    @property
+    def era(self) -> int:
+        """Another number each time Sentinels name another master: what is still connected to the last one is to leave
+        it."""
+        return 0 if self._master is None else self._master.era
 
     @property
     def away(self) -> bool:
@@ -139,11 +157,3 @@ class RedisLink:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
-
-
-def _dialler(url: str) -> tuple[Dialler, str]:
-    if urlsplit(url).scheme.endswith("+sentinel"):
-        watched, turns = watched_of(url), itertools.count()
-        return lambda watch: dial_master(watched, watch, next(turns)), f"the master {watched.master}"
-    address = address_of(url)
-    return lambda watch: dial(address, watch), address.path or f"{address.host}:{address.port}"

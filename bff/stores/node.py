@@ -12,9 +12,10 @@ import contextlib
 import logging
 import math
 import random
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .wire import Dialler, Slot, StoreUnavailable, Wire, fail, pack
+from .wire import Dialler, Slot, StoreUnavailable, Watch, Wire, fail, pack
 
 log = logging.getLogger("bff.stores")
 
@@ -22,21 +23,26 @@ TICK = 0.01
 """Seconds between two looks at who waits too long; limits are counted in these."""
 BEAT = 1.0
 """Seconds without a word after which an idle connection is asked."""
+Moved = Callable[[Watch], Awaitable[bool]]
 _SHORTEST, _LONGEST = 0.005, 0.25
 
 
 class Node:
-    """dial: opens a connection, ready for commands; name: what logs call it; timeout, most: see `RedisLink`.
+    """dial: opens a connection, ready for commands; moved: asked every `BEAT` whether it is the wrong one by now;
+    name: what logs call it; timeout, most: see `RedisLink`.
 
     away  True while the last thing Redis did was not to answer; the first byte from it ends that
     """
 
-    def __init__(self, dial: Dialler, name: str, *, timeout: float, most: int) -> None:
+    def __init__(
+        self, dial: Dialler, name: str, *, timeout: float, most: int, moved: Moved | None = None
+    ) -> None:
         self.name = name
         self.timeout = timeout
         self.ticks = 0
         self.away = False
         self._dial = dial
+        self._moved = moved
         self._most = most
         self._limit = ticks_of(timeout)
         self._shortest = self._limit
@@ -167,6 +173,14 @@ class Node:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEAT):
                     await self._ended.wait()
+            if wire.alive and self._moved is not None:
+                try:
+                    async with asyncio.timeout(self.timeout):
+                        if await self._moved(self):
+                            wire.cut(ConnectionAbortedError("another is the master"))
+                except Exception as error:
+                    # As with the dial: this task is the only one there is.
+                    log.debug("whether %s has moved cannot be asked: %s", self.name, error)
             if wire.alive and before == (wire.heard, self.ticks):
                 with contextlib.suppress(StoreUnavailable):
                     self.submit(pack(("PING",)), None).add_done_callback(_seen)

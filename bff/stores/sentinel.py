@@ -1,5 +1,6 @@
 """A master that Sentinels watch over, found anew for each connection: after a failover the next connection is the new
-master's, for one that is none any more is refused.
+master's, for one that is none any more is refused. One that was relieved does not know it for some ten seconds: a
+Sentinel is asked every second.
 
 `redis+sentinel://[user:password@]host:port,host:port/<master>/<db>?sentinel_password=…`; user and password are Redis's.
 `rediss+sentinel://`: the Sentinels and the master by TLS.
@@ -7,6 +8,8 @@ master's, for one that is none any more is refused.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -21,7 +24,7 @@ from redis.asyncio.sentinel import (
 from redis.exceptions import ConnectionError as NoMaster
 from redis.exceptions import RedisError
 
-from .dial import Address, address_of, dial, several
+from .dial import Address, Place, address_of, dial, several
 from .wire import Packable, Watch, Wire
 
 PORT = 26379
@@ -63,34 +66,63 @@ def watched_of(url: str) -> Watched:
     )
 
 
-async def dial_master(watched: Watched, watch: Watch, turn: int = 0) -> Wire:
-    """Open a connection to whom the first Sentinel that answers calls master, if it says so itself. turn: which one is
-    asked first; a silent one costs an attempt its time, so the next attempt begins with another.
+class Master:
+    """The way to it.
 
-    Raises OSError, RedisError. Bound it from outside.
+    era  another number each time another was found to be the master: what is connected to the last one is to leave it
     """
-    error: Exception = NoMaster(f"no Sentinel knows a master called {watched.master}")
-    turn %= len(watched.sentinels)
-    for sentinel in watched.sentinels[turn:] + watched.sentinels[:turn]:
-        asked: list[Any] = []
-        try:
-            wire = await dial(sentinel, watch, asked)
-        except (OSError, RedisError) as refused:
-            error = refused
-            continue
-        wire.cut(ConnectionAbortedError("it has answered"))
-        if not asked[-1]:
-            continue
-        host, port = asked[-1]
-        said: list[Any] = []
-        master = await dial(
-            replace(sentinel, host=host.decode(), port=int(port), greeting=watched.greeting), watch, said
-        )
-        if said[-1][0] == b"master":
-            return master
-        master.cut(ConnectionAbortedError("not the master"))
-        error = NoMaster(f"{host.decode()}:{port.decode()} is not the master any more")
-    raise error
+
+    def __init__(self, watched: Watched) -> None:
+        self.era = 0
+        self._watched = watched
+        self._turns = itertools.count()
+        self._at: Place | None = None
+
+    async def dial(self, watch: Watch) -> Wire:
+        """Open a connection to whom the first Sentinel that answers calls master, if it says so itself. A silent one
+        costs an attempt its time, so the next attempt begins with another.
+
+        Raises OSError, RedisError. Bound it from outside.
+        """
+        error: Exception = NoMaster(f"no Sentinel knows a master called {self._watched.master}")
+        for sentinel in self._sentinels():
+            try:
+                place = await _named(sentinel, watch)
+            except (OSError, RedisError) as refused:
+                error = refused
+                continue
+            if place is None:
+                continue
+            said: list[Any] = []
+            there = replace(sentinel, host=place[0], port=place[1], greeting=self._watched.greeting)
+            wire = await dial(there, watch, said)
+            if said[-1][0] == b"master":
+                self.era += self._at not in (None, place)
+                self._at = place
+                return wire
+            wire.cut(ConnectionAbortedError("not the master"))
+            error = NoMaster(f"{place[0]}:{place[1]} is not the master any more")
+        raise error
+
+    async def moved(self, watch: Watch) -> bool:
+        """Whether the first Sentinel that answers calls another one master than we are connected to. Raises OSError,
+        RedisError. Bound it from outside."""
+        for sentinel in self._sentinels():
+            with contextlib.suppress(OSError, RedisError):
+                return await _named(sentinel, watch) not in (None, self._at)
+        return False
+
+    def _sentinels(self) -> list[Address]:
+        everyone = self._watched.sentinels
+        turn = next(self._turns) % len(everyone)
+        return [*everyone[turn:], *everyone[:turn]]
+
+
+async def _named(sentinel: Address, watch: Watch) -> Place | None:
+    asked: list[Any] = []
+    wire = await dial(sentinel, watch, asked)
+    wire.cut(ConnectionAbortedError("it has answered"))
+    return (asked[-1][0].decode(), int(asked[-1][1])) if asked[-1] else None
 
 
 class _Pool(SentinelConnectionPool):

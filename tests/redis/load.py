@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from bff.live import ValueTopic
 from bff.stores.link import RedisLink, StoreUnavailable
 
+from ..conftest import Valkey
 from ..wire.gateway import World as Gateway
 from ..wire.gateway import keyed, running
 from ..wire.test_stream import AT, Client, World, client, world
@@ -179,4 +180,15 @@ async def goes_on(load: Load, heard: dict[str, Heard], seconds: float) -> float:
             load.values[sku] < values[sku] + 2 for sku in SKUS
         ):
             await asyncio.sleep(0.01)
+    return time.monotonic() - began
+
+
+async def promoted(replica: Valkey) -> float:
+    """Wait until it is the master; how long that took, in seconds. It may cut its connections when it is."""
+    began, role = time.monotonic(), b""
+    async with RedisLink(replica.url, timeout=5) as end:
+        while role != b"master":
+            with contextlib.suppress(StoreUnavailable):
+                role = (await end.call("ROLE"))[0]
+            await asyncio.sleep(0.005)
     return time.monotonic() - began

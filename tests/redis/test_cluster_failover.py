@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from functools import partial
 from pathlib import Path
 
@@ -16,22 +15,13 @@ from bff.stores.link import RedisLink
 
 from ..conftest import Valkey
 from ..wire.test_stream import World, client, person
-from .load import PEOPLE, Heard, busy, exactly_once, goes_on
+from .load import PEOPLE, Heard, busy, exactly_once, goes_on, promoted
 from .pairs import Pairs, pairs
 from .tls import EncryptedNode, certificate
 
 
 def silence(heard: dict[str, Heard]) -> str:
     return f"{max(told.silent for told in heard.values()):.2f} s"
-
-
-async def promoted(replica: Valkey) -> float:
-    """Wait until it is the master; how long that took, in seconds."""
-    began = time.monotonic()
-    async with RedisLink(replica.url, timeout=5) as end:
-        while (await end.call("ROLE"))[0] != b"master":
-            await asyncio.sleep(0.005)
-    return time.monotonic() - began
 
 
 async def logout_is_heard(cluster: Pairs, one: World, name: str) -> None:
