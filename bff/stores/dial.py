@@ -53,7 +53,10 @@ def address_of(url: str) -> Address:
     options: dict[str, Any] = dict(parse_url(url))
     kind = options.pop("connection_class", Connection)
     # redis-py knows what each option means; the connection it makes of them is never opened.
-    known: Any = kind(**{name: value for name, value in options.items() if name not in _OF_POOLS})
+    try:
+        known: Any = kind(**{name: value for name, value in options.items() if name not in _OF_POOLS})
+    except TypeError as error:
+        raise ValueError(f"an option in Redis's address is not known: {error}") from error
     try:
         tls = known.ssl_context.get() if issubclass(kind, SSLConnection) else None
     except (OSError, RedisError) as error:
