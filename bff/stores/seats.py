@@ -3,9 +3,9 @@
 Promises that at no moment more than the cap hold a seat: whoever comes when all are taken gets the one held longest,
 in one step, and its stream is told to end on the owner's channel (`end <seat>`). Before anybody gives way the processes
 that hold seats are looked at: what a dead one held is free at once. A process is dead when Redis has no subscription of
-its (a killed one's connections end with it) or no word of its for `ALIVE` seconds (its machine is gone, or it is
-frozen). One that was only slow takes its seats again when it finds out, and whoever opened first gives way; who cannot
-be asked about counts as living. Refuses nobody.
+its for `BACK` seconds (a killed one's connections end with it) or no word of its for `ALIVE` seconds (its machine is
+gone, or it is frozen). One that was only away takes its seats again when it finds out, and whoever opened first gives
+way; who cannot be asked about counts as living. Refuses nobody.
 
 Keys: `bff:{t}:seats`, `{t}` as in the journal: sorted set of `<opened>-<process>-<id>` (`opened` in Unix milliseconds,
 13 digits) by the millisecond at which the seat is free in any case; TTL `LEASE` from the last renewal.
@@ -15,6 +15,7 @@ nobody says anything.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
@@ -29,6 +30,8 @@ LEASE = 90.0
 """Seconds; renewed at least every 40."""
 ALIVE = 10.0
 """Seconds for which a process's word that it lives holds."""
+BACK = 0.3
+"""Seconds in which a process that lost a connection has another."""
 
 
 class Seats:
@@ -71,6 +74,16 @@ class Seats:
         return bool(done), [one.decode() for one in told]
 
     async def _dead(self, processes: Sequence[str]) -> list[str]:
+        silent, deaf = await self._looked_at(processes)
+        if deaf:
+            # One that has only lost that connection makes another first of all.
+            await asyncio.sleep(BACK)
+            still = await self._looked_at(deaf)
+            silent += still[0] + still[1]
+        return silent
+
+    async def _looked_at(self, processes: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Those without a word, and those with one that nevertheless do not listen."""
         count = "SHARDNUMSUB" if self._link.cluster else "NUMSUB"
         asked: list[tuple[str, ...]] = []
         for one in map(_of, processes):
@@ -79,12 +92,14 @@ class Seats:
             told = await self._link.batch(asked)
         except StoreUnavailable as error:
             log.debug("which processes live cannot be asked: %s", error)
-            return []
-        return [
-            process
-            for process, alive, listening in zip(processes, told[::2], told[1::2], strict=True)
-            if alive == 0 or (isinstance(listening, list) and not listening[1])
-        ]
+            return [], []
+        silent, deaf = [], []
+        for process, word, listening in zip(processes, told[::2], told[1::2], strict=True):
+            if word == 0:
+                silent.append(process)
+            elif isinstance(listening, list) and not listening[1]:
+                deaf.append(process)
+        return silent, deaf
 
     async def renew(self, held: Mapping[str, Sequence[str]]) -> list[tuple[str, int]]:
         """Renew these seats by owner, taking those again that were lost, in one round trip. The owners, and how many

@@ -86,6 +86,22 @@ async def test_what_a_dead_process_held_is_free_at_once_and_the_living_keep_thei
         assert await held(link) == {oldest, *newest}
 
 
+async def test_who_only_lost_a_connection_is_not_taken_for_dead(redis_url: str) -> None:
+    async with (
+        process(redis_url, "living") as living,
+        RedisLink(redis_url) as link,
+        link.client.pubsub() as pubsub,
+    ):
+        away = Seats(link, process="away")
+        await away.live()
+        theirs = away.seat(1.0)
+        assert await away.hold(OWNER, 1, [theirs]) == []
+        holding = asyncio.create_task(living.hold(OWNER, 1, [living.seat(2.0)]))
+        await asyncio.sleep(0.05)
+        await pubsub.subscribe(away.channel)
+        assert await holding == [theirs], "it is told to give way, and not forgotten"
+
+
 async def test_who_says_nothing_for_too_long_is_taken_for_dead_and_finds_out(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
