@@ -90,6 +90,11 @@ class Cluster:
         """No node answers."""
         return bool(self._nodes) and all(node.away for node in self._nodes.values())
 
+    @property
+    def count(self) -> dict[str, int]:
+        """How many nodes are known, and how many of them are away."""
+        return {"nodes": len(self._nodes), "away": sum(node.away for node in self._nodes.values())}
+
     def _at(self, place: Place) -> Node:
         if place not in self._nodes:
             address = replace(self._first, host=place[0], port=place[1])

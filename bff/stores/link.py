@@ -87,6 +87,17 @@ class RedisLink:
         return 0 if self._master is None else self._master.era
 
     @property
+    def shape(self) -> dict[str, str | bool | int]:
+        """What there is, to be shown: `kind` (single, sentinel, cluster), `tls`; of a cluster the `nodes` that are
+        known, and how many of them are `away`."""
+        scheme = urlsplit(self.url).scheme
+        shape: dict[str, str | bool | int] = {"kind": scheme.partition("+")[2] or "single"}
+        shape["tls"] = scheme.startswith("rediss")
+        if isinstance(self._nodes, Cluster):
+            shape |= self._nodes.count
+        return shape
+
+    @property
     def away(self) -> bool:
         """True while the last thing Redis did was not to answer; the first byte from it ends that."""
         return self._nodes.away

@@ -196,6 +196,8 @@ async def test_a_whole_gateway_runs_on_it(nodes: list[Valkey]) -> None:
         state = (await world.get("/bff/live/snapshot")).json()
         assert [saga["id"] for saga in state["sagas"]] == ["j1"]
         assert (await world.get("/api/open/ok")).status_code == 200
+        redis = (await world.get("/readyz")).json()["dependencies"]["redis"]
+        assert redis == {"state": "up", "kind": "cluster", "tls": False, "nodes": 3, "away": 0}
         spent = [(await world.client.get("/api/search")).status_code for _ in range(4)]
         assert spent == [200, 200, 200, 429]
         async with world.client.stream("GET", "/bff/live", headers=bearer()) as stream:
