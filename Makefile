@@ -33,7 +33,7 @@ test: check browser $(PROVIDER_STAMP) ## every test that takes no long time (nee
 	@cd web/client && npm test --silent
 
 test-slow: check browser $(PROVIDER_STAMP) ## the long tests too
-	@.ci/brokers nats-server rabbitmq-server
+	@.ci/brokers nats-server rabbitmq-server redis-server
 	@.ci/tests slow
 	@cd web/client && INTERLEAVINGS=120000 npm test --silent
 

@@ -134,6 +134,69 @@ async def test_the_cap_holds_exactly_when_all_come_at_once_on_three_gateways(thr
         await asyncio.gather(*following, return_exceptions=True)
 
 
+@contextlib.asynccontextmanager
+async def at_the_cap(one: Fleet, subject: str) -> AsyncIterator[list[Browser]]:
+    """Sixteen streams of one person, those that opened first on the second and third gateway."""
+    browsers = [Browser(subject, [port]) for port in one.ports[1:] * 3 + one.ports[:1] * 10]
+    following = []
+    try:
+        for browser in browsers:
+            following.append(asyncio.create_task(browser.run()))
+            await all_live([browser], 30)
+        yield browsers
+    finally:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+
+
+async def test_a_killed_gateways_streams_take_nobodys_seat(three: Fleet) -> None:
+    dead, *others = three.ports
+    async with at_the_cap(three, "at-the-cap") as browsers:
+        lost = [browser for browser in browsers if browser.on == dead]
+        began = time.monotonic()
+        three.programs[dead].kill()
+        for browser in lost:
+            # Without a cursor, so that it is told something at once.
+            browser.live, browser.ports, browser.cursor = False, others, None
+        await all_live(lost, 30)
+        print(
+            f"{len(lost)} of {len(browsers)} streams were there again after {time.monotonic() - began:.2f} s"
+        )
+        await asyncio.sleep(0.5)
+        assert all(browser.live for browser in browsers)
+        assert [browser.byes for browser in browsers] == [[]] * 16, (
+            "nobody gave way to streams that are no more"
+        )
+    three.begin(dead)
+    await asyncio.to_thread(three.up, dead)
+
+
+@pytest.mark.slow
+async def test_a_frozen_gateway_takes_its_seats_again_and_the_first_give_way(three: Fleet) -> None:
+    frozen = three.ports[0]
+    async with at_the_cap(three, "frozen") as browsers:
+        three.programs[frozen].process.send_signal(signal.SIGSTOP)
+        # Its word that it lives holds for ten seconds more.
+        await asyncio.sleep(11)
+        later = [Browser("frozen", three.ports[1:]) for _ in range(10)]
+        following = [asyncio.create_task(browser.run()) for browser in later]
+        try:
+            await all_live(later, 30)
+            assert all(browser.byes == [] for browser in [*browsers, *later])
+            three.programs[frozen].process.send_signal(signal.SIGCONT)
+            async with asyncio.timeout(10):
+                while sum(browser.live for browser in [*browsers, *later]) != 16:
+                    await asyncio.sleep(0.02)
+            await asyncio.sleep(1)
+            assert sum(browser.live for browser in [*browsers, *later]) == 16
+            assert all(browser.live and not browser.byes for browser in later), "whoever opened last stays"
+        finally:
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+
+
 async def test_no_stream_outlives_its_token(three: Fleet) -> None:
     ends = int(time.time()) + 4
     browsers = [
