@@ -1,10 +1,10 @@
 """Many people's streams in one process at little cost, so that what is measured is the gateways: `python -m
 tests.wire.riders`.
 
-It follows as browsers do: from the last id, after the last `retry`, on any gateway but the one that sent it away. It is
-told what to do on standard input, a line of JSON each, and answers each with one: `open` (subjects with their tokens,
-and the ports; answers when all are live), `freeze` (numbers: read no more), `thaw` (hang them up, and have them come
-again), `clear` (forget what was measured), `report`.
+It follows as browsers do behind a balancer: from the last id, after the last `retry`, on the gateway with the fewest
+streams, and not on the one that sent it away. It is told what to do on standard input, a line of JSON each, and answers
+each with one: `open` (subjects with their tokens, and the ports), `freeze` (numbers: read no more), `thaw` (hang them
+up, and have them come again), `clear` (forget what was measured), `report`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -56,6 +57,7 @@ class Riders:
 
     def __init__(self) -> None:
         self.ports: list[int] = []
+        self.on: Counter[int] = Counter()
         self.all: list[Rider] = []
         self.by_fd: dict[int, Rider] = {}
         self.due: list[tuple[float, int, Rider]] = []
@@ -72,7 +74,9 @@ class Riders:
     # ---- one connection --------------------------------------------------------------------------------------
 
     def connect(self, rider: Rider) -> None:
-        port = random.choice([one for one in self.ports if one != rider.avoid] or self.ports)
+        port = min(
+            (one for one in self.ports if one != rider.avoid), key=self.on.__getitem__, default=rider.avoid
+        )
         if rider.left:
             self.opened.setdefault(rider.left, []).append(time.monotonic())
         sock = socket.socket()
@@ -84,7 +88,8 @@ class Riders:
             self.later(rider, random.uniform(0.05, 0.2))
             return
         rider.sock, rider.port, rider.rest = sock, port, b""
-        subject, token = rider.who
+        self.on[port] += 1
+        _, token = rider.who
         resume = b"Last-Event-ID: %b\r\n" % rider.cursor if rider.cursor else b""
         head = f"GET /bff/live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n".encode()
         sock.send(head + resume + b"\r\n")
@@ -103,6 +108,7 @@ class Riders:
             del self.by_fd[fd]
             rider.sock.close()
             rider.sock = None
+            self.on[rider.port] -= 1
         rider.ended = rider.ended or time.monotonic()
         rider.live = False
         self.later(rider, rider.retry)

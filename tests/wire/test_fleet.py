@@ -234,39 +234,6 @@ async def test_frozen_clients_cost_little_are_gone_soon_and_slow_nobody_down(tmp
             assert gone <= 15
 
 
-STREAMS, WINDOW = 1_500, 15
-
-
-@pytest.mark.slow
-async def test_a_rolling_restart_is_no_herd_and_hardly_an_interruption(tmp_path: Path) -> None:
-    with fleet(tmp_path, 3, BFF_LIVE__DRAIN=str(WINDOW)) as one:
-        async with crowd(one, STREAMS, "roll") as (browsers, service):
-            peaks = []
-            for port in list(one.ports):
-                draining = [other for other in browsers if other.on == port]
-                began = time.monotonic()
-                again = asyncio.create_task(one.again(port, signal.SIGTERM))
-                while not again.done():
-                    some = random.sample(browsers, 20)
-                    await service.publish(*((other.subject, f"{other.subject}.a") for other in some))
-                    await asyncio.sleep(0.1)
-                await again
-                back = [at - began for other in draining for at in other.opened if at > began]
-                # Over two seconds: of thirty a second chance alone makes forty.
-                each = [sum(second <= at < second + 2 for at in back) / 2 for second in range(WINDOW + 5)]
-                peaks.append(max(each) / (len(draining) / WINDOW))
-            await agreed(browsers, service, 30)
-            gaps = [gap for other in browsers for gap in other.gaps]
-            print(
-                f"{STREAMS} streams, window {WINDOW} s: peak {max(peaks):.2f} × N/window, interruption p50 "
-                f"{ranked(gaps, 0.5):.2f} s p99 {ranked(gaps, 0.99):.2f} s, "
-                f"{sum(other.resets for other in browsers)} resets"
-            )
-            assert not [line for other in browsers for line in other.wrong]
-            assert max(peaks) <= 1.5
-            assert ranked(gaps, 0.99) <= 3
-
-
 def memory(one: Fleet) -> int:
     """Resident kilobytes of the fleet's first."""
     (program,) = one.programs.values()
