@@ -4,7 +4,8 @@ tests.wire.riders`.
 It follows as browsers do behind a balancer: from the last id, after the last `retry`, on the gateway with the fewest
 streams, and not on the one that sent it away. It is told what to do on standard input, a line of JSON each, and answers
 each with one: `open` (subjects with their tokens, and the ports), `freeze` (numbers: read no more), `thaw` (hang them
-up, and have them come again), `clear` (forget what was measured), `report`.
+up, and have them come again), `busy` (processes whose waiting for a CPU is taken off what an event took, where it says
+`robbed`), `clear` (forget what was measured), `report`.
 """
 
 from __future__ import annotations
@@ -24,14 +25,20 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from ..conftest import ROOT
 
-_SENT = re.compile(rb'"name":"(\d+\.\d+)')
+_SENT = re.compile(rb'"name":"(\d+\.\d+) (?:robbed (\d+\.\d+))?')
 _BLOCK = re.compile(rb"event: (\w+)\n(?:id: (\S+)\n)?")
 _RETRY = re.compile(rb"retry: (\d+)\n")
 TOGETHER = 100
+
+
+def robbed(pids: list[int]) -> float:
+    """Seconds for which these processes' first threads were ready and the machine was busy with others."""
+    return sum(int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) for pid in pids) / 1e9
 
 
 class Rider:
@@ -69,6 +76,7 @@ class Riders:
         self.took: list[float] = []
         self.wrong: list[str] = []
         self.resets = 0
+        self.busy: list[int] = []
         self.coming = 0
 
     # ---- one connection --------------------------------------------------------------------------------------
@@ -157,7 +165,11 @@ class Riders:
             elif name == b"bye":
                 rider.avoid = rider.left = rider.port
                 rider.ended, rider.live, left = now, False, True
-        self.took += [now - float(sent) for sent in _SENT.findall(data)]
+        for sent, before in _SENT.findall(data):
+            self.took.append(now - float(sent))
+            if before:
+                # What the machine took from those on the way is not theirs.
+                self.took[-1] -= robbed(self.busy) - float(before)
         if not left and not rider.live:
             rider.live, rider.avoid, rider.left = True, 0, 0
             self.coming -= rider.ended == 0
@@ -201,6 +213,8 @@ class Riders:
         elif "thaw" in told:
             for number in told["thaw"]:
                 self.hang_up(self.all[number])
+        elif "busy" in told:
+            self.busy = told["busy"]
         elif "clear" in told:
             self.took, self.gaps, self.opened = [], [], {}
         else:
@@ -222,6 +236,7 @@ class Told:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self.pid = process.pid
 
     async def tell(self, **command: object) -> Any:
         """One command, and its answer."""

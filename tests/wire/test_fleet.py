@@ -8,7 +8,6 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -173,69 +172,3 @@ async def test_redis_away_for_half_a_minute_closes_nothing_and_all_agree_soon_af
         assert sum(len(one.opened) for one in browsers) == opened
         assert not any(one.byes or one.wrong or one.resets for one in browsers)
         assert took < 5
-
-
-@pytest.mark.slow
-async def test_frozen_clients_cost_little_are_gone_soon_and_slow_nobody_down(tmp_path: Path) -> None:
-    with fleet(tmp_path, 1) as one:
-        async with crowd(one, 300, "ice") as (browsers, service):
-            frozen, others = browsers[:30], browsers[30:]
-
-            async def steady(seconds: float) -> float:
-                """p99 of the others, seconds."""
-                for other in others:
-                    other.took.clear()
-                end = time.monotonic() + seconds
-                while time.monotonic() < end:
-                    some = random.sample(others, 10)
-                    await service.publish(*((other.subject, f"{other.subject}.a") for other in some))
-                    await asyncio.sleep(0.1)
-                await agreed(others, service, 20)
-                return ranked([took for other in others for took in other.took], 0.99)
-
-            async def flood() -> None:
-                for _ in range(120):
-                    await service.publish(
-                        *((ice.subject, f"{ice.subject}.a") for ice in frozen), pad="x" * 8_000
-                    )
-                    await asyncio.sleep(0.02)
-
-            async def both() -> float:
-                flooding = asyncio.create_task(flood())
-                p99 = await steady(5)
-                await flooding
-                return p99
-
-            before = await both()
-            await agreed(browsers, service, 30)
-            held = memory(one)
-            for ice in frozen:
-                if ice.line is not None:
-                    ice.line.transport.pause_reading()
-            during = await both()
-            began = time.monotonic()
-            most = memory(one)
-            while await service.heard(frozen[0].subject):
-                most = max(most, memory(one))
-                assert time.monotonic() - began < 30
-                await asyncio.sleep(0.1)
-            gone = time.monotonic() - began
-            each = (most - held) / len(frozen)
-            for ice in frozen:
-                if ice.line is not None:
-                    ice.line.transport.abort()
-            await agreed(browsers, service, 30)
-            print(
-                f"p99 of the others {before * 1000:.0f} ms, with 10 % frozen {during * 1000:.0f} ms; a frozen one "
-                f"costs {each:.0f} kB and is gone {gone:.1f} s after its last event"
-            )
-            assert not [line for other in browsers for line in other.wrong]
-            assert each <= 256
-            assert gone <= 15
-
-
-def memory(one: Fleet) -> int:
-    """Resident kilobytes of the fleet's first."""
-    (program,) = one.programs.values()
-    lines = Path(f"/proc/{program.process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
