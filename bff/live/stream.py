@@ -16,9 +16,7 @@ from ..calls import Principal
 from ..stores.journal import Opened, Position
 from . import frames
 
-BYTES = (
-    32_768  # with what the connection takes first, 64 kB here and 128 in the kernel, a quarter of a megabyte
-)
+BYTES = 32_768  # beyond what the connection takes first: 64 kB, and the kernel 128
 _PIECE = 16_384
 
 
