@@ -16,9 +16,7 @@ from ..calls import Principal
 from ..stores.journal import Opened, Position
 from . import frames
 
-# With what the connection takes before it says that it takes no more (64 kB here, 128 kB in the kernel), a client that
-# does not read costs a quarter of a megabyte.
-BYTES = 32_768
+BYTES = 32_768  # beyond what the connection takes first: 64 kB, and the kernel 128
 _PIECE = 16_384
 
 
@@ -100,9 +98,7 @@ class Stream:
         self.ends_at = ends_at
         self.why = why
         self.hint: float | None = None
-        self.heard = False
-        self.seated = False
-        self.warned = False
+        self.heard = self.seated = self.warned = False
         self.slot = -1
         self.since = 0.0
         self.joining = True
