@@ -77,11 +77,6 @@ class CatchUp:
         self._behind[stream] = None
         self._wake.set()
 
-    def check_soon(self) -> None:
-        """Something may have been missed: compare every stream's position now."""
-        self._check = True
-        self._wake.set()
-
     def check_these(self, channels: Iterable[str]) -> None:
         """Something may have been missed on these channels: compare their streams and values now."""
         self._doubted.update(channels)

@@ -54,15 +54,18 @@ class Feeds:
     def add(self, stream: Stream) -> None:
         """From now on it hears of its owner's events and its values."""
         channel = channel_of(stream.owner)
-        self._owners.setdefault(channel, []).append(stream)
-        self._channels.add(channel)
+        mine = self._owners.get(channel)
+        if mine is None:
+            mine = self._owners[channel] = []
+            self._channels.listen(channel, self.heard)
+        mine.append(stream)
         for name in stream.names:
             channel = value_channel(name)
             feed = self._values.get(channel)
             if feed is None:
                 feed = self._values[channel] = _ValueFeed(name)
+                self._channels.listen(channel, self.heard)
             feed.streams[stream] = None
-            self._channels.add(channel)
 
     def remove(self, stream: Stream) -> None:
         channel = channel_of(stream.owner)
@@ -70,14 +73,14 @@ class Feeds:
         mine.remove(stream)
         if not mine:
             del self._owners[channel]
-        self._channels.discard(channel)
+            self._channels.leave(channel)
         for name in stream.names:
             channel = value_channel(name)
             feed = self._values[channel]
             del feed.streams[stream]
             if not feed.streams:
                 del self._values[channel]
-            self._channels.discard(channel)
+                self._channels.leave(channel)
 
     # ---- news ----------------------------------------------------------------------------------------------------
 
