@@ -141,6 +141,15 @@ class Feeds:
                 if name in found:
                     feed.offer(found[name])
 
+    def ahead(self, names: Iterable[str], found: Mapping[str, Value]) -> dict[str, Value]:
+        """What is known here of these names and newer than what Redis had."""
+        newer = {}
+        for name in names:
+            feed = self._values.get(value_channel(name))
+            if feed is not None and feed.version > (found[name].version if name in found else -1):
+                newer[name] = Value(feed.version, feed.payload)
+        return newer
+
     def payloads(self, names: Iterable[str]) -> dict[str, bytes]:
         """The newest payload of each name that has one."""
         newest = {}

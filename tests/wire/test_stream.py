@@ -47,6 +47,7 @@ class World:
     values: Values
     hub: Hub
     settings: LiveSettings
+    channels: Channels
     port: int = 0
     people: dict[str, Principal] = field(default_factory=dict)
 
@@ -93,7 +94,7 @@ async def world(
         journal, values = Journal(link, history=history, gap=gap), Values(link)
         channels = Channels(link)
         hub = Hub(link, channels, journal, values, **limits)
-        one = World(link, journal, values, hub, LiveSettings(values=5))
+        one = World(link, journal, values, hub, LiveSettings(values=5), channels)
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
         sock.bind(("127.0.0.1", 0))
@@ -734,11 +735,12 @@ async def test_a_message_lost_without_a_trace_is_found_by_the_next_one(redis_url
         # An event that reached the journal and whose message did not arrive.
         top = (await one.journal.open(owner, None)).position
         assert top is not None
-        heard = one.hub._heard
-        one.hub._channels._on_message = lambda channel, data: None
+        listeners, channel = one.channels._listeners, channel_of(owner)
+        heard, lost = listeners[channel], asyncio.Event()
+        listeners[channel] = lambda channel, data: lost.set()
         await one.tell("o1", 2)
-        await asyncio.sleep(0.1)
-        one.hub._channels._on_message = heard
+        await lost.wait()
+        listeners[channel] = heard
         await one.tell("o1", 3)
         events = [await ada.until("saga"), await ada.until("saga")]
         assert offsets(events) == [top.offset + 1, top.offset + 2]
