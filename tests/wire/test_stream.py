@@ -360,11 +360,14 @@ async def test_a_killed_pubsub_connection_loses_nobody_an_event(redis_url: str) 
 
 
 class Proxy:
-    """Stands before Redis; `mute()` makes every connection it has swallow what the server says, and stay open."""
+    """Stands before Redis; `mute()` makes every connection it has, or those that listen to channels, swallow what the
+    server says, and stay open."""
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self.here = 0
         self.muted: set[int] = set()
+        self.listening: set[int] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.writers: list[asyncio.StreamWriter] = []
 
@@ -372,18 +375,24 @@ class Proxy:
         there, back = await asyncio.open_connection("127.0.0.1", self.port)
         number = len(self.writers)
         self.writers += [writer, back]
-        for pair in ((reader, back, -1), (there, writer, number)):
-            task = asyncio.create_task(self.carry(*pair))
-            self.tasks.add(task)
+        for work in (self.ask(reader, back, number), self.answer(there, writer, number)):
+            self.tasks.add(asyncio.create_task(work))
 
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+    async def ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        while data := await reader.read(65_536):
+            if b"SUBSCRIBE" in data:
+                self.listening.add(number)
+            writer.write(data)
+        writer.close()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         while data := await reader.read(65_536):
             if number not in self.muted:
                 writer.write(data)
         writer.close()
 
-    def mute(self) -> None:
-        self.muted = set(range(len(self.writers)))
+    def mute(self, *, listening: bool = False) -> None:
+        self.muted = set(self.listening if listening else range(len(self.writers)))
 
     async def close(self) -> None:
         for task in self.tasks:
