@@ -60,8 +60,8 @@ async def persist(step: Callable[[], Awaitable[object]]) -> None:
 
 
 async def versions(stream: Client, count: int, *, seen: int = 0, resets: int = 0) -> list[int]:
-    """The next `count` versions after `seen` of the stream's one saga, told one by one or, at most so often, by `reset`;
-    its end is a failure."""
+    """The next `count` versions after `seen` of the stream's one saga, told one by one or, at most so often, by a
+    `reset`; its end is a failure."""
     told: list[int] = []
     while len(told) < count:
         event = await stream.next()

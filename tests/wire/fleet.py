@@ -87,10 +87,15 @@ class Fleet:
         await asyncio.to_thread(self.up, port)
 
     async def power_cut(
-        self, seconds: float, service: Service, sagas: list[tuple[str, str]], still: asyncio.Lock
+        self, seconds: float, service: Service, browsers: list[Browser], still: asyncio.Lock
     ) -> int:
         """Redis ends as when the power fails: what was written in the last seconds, and confirmed, is not on the disk.
-        The service publishes those events once more. Answers the bytes lost. still: held by whoever publishes"""
+        The service publishes others, then those once more, and some browsers come back meanwhile. Answers the bytes
+        lost.
+
+        still: held by whoever publishes
+        """
+        sagas = [(one.subject, f"{one.subject}.{number}") for one in browsers for number in range(5)]
         log = max((self.folder / "appendonlydir").glob("*.incr.aof"))
         since, size = time.monotonic(), log.stat().st_size
         while time.monotonic() < since + seconds:
@@ -99,10 +104,16 @@ class Fleet:
             await asyncio.sleep(0.05)
         async with still:
             self.valkey.stop(signal.SIGKILL)
+            for browser in random.sample(browsers, len(browsers) // 2):
+                if browser.line is not None:
+                    browser.line.transport.abort()
             lost = log.stat().st_size - size
             os.truncate(log, size)
             await asyncio.sleep(0.3)
             await asyncio.to_thread(self.valkey.start)
+            for _ in range(3):
+                await service.publish(*((one.subject, f"{one.subject}.new") for one in browsers))
+            await asyncio.sleep(0.5)
             await service.again(since - 1.0)
         return lost
 

@@ -89,7 +89,7 @@ async def chaos(one: Fleet, people: int, events: int, rounds: int, prefix: str) 
                 await asyncio.sleep(0.3)
                 one.valkey.start()
                 await asyncio.sleep(0.5)
-                lost.append(await one.power_cut(random.uniform(0.2, 1.0), service, sagas, still))
+                lost.append(await one.power_cut(random.uniform(0.2, 1.0), service, browsers, still))
             for port in one.ports if rounds > 1 else one.ports[:1]:
                 await one.again(port, signal.SIGTERM)
 
