@@ -6,6 +6,7 @@ from ..calls import Runner
 from ..policies.cache import Lru
 from ..policies.facts import Observer, ignore
 from ..stores.cache import CacheStore
+from ..stores.channels import Channels
 from ..stores.link import RedisLink
 from ..transport.cached import Cached
 from ..transport.changes import Changes
@@ -23,13 +24,14 @@ class Reads:
         self,
         chain: Exchange,
         link: RedisLink,
+        channels: Channels,
         settings: CacheSettings,
         *,
         spawn: Spawn,
         observe: Observer = ignore,
     ) -> None:
         self.store = CacheStore(link, wait=settings.wait)
-        self.changes = Changes(link, self.store)
+        self.changes = Changes(channels, self.store)
         self.memory = Lru(settings.max_bytes, settings.max_entry)
         self.coalesced = Coalesced(
             chain, changed=self.changes.last_of, most=settings.followers, observe=observe

@@ -21,6 +21,7 @@ from ..calls import Call, Deadline, Principal, SagaStatus
 from ..live.hub import Hub
 from ..live.ingest import Intake, Registry
 from ..live.topics import ValueTopic
+from ..stores.channels import Channels
 from ..stores.claims import Claims
 from ..stores.events import DeadLetters
 from ..stores.journal import Journal
@@ -82,6 +83,7 @@ class Runtime:
         self.link = RedisLink(
             redis.url, timeout=redis.timeout, connections=redis.connections, most=redis.pending
         )
+        self.channels = Channels(self.link)
         live = settings.live
         self.journal = Journal(self.link, history=live.history, keep=live.keep)
         self.values = Values(self.link)
@@ -93,9 +95,12 @@ class Runtime:
             tracer,
             observe=observe,
         )
-        self.reads = Reads(self.chain, self.link, settings.cache, spawn=self.own, observe=observe)
+        self.reads = Reads(
+            self.chain, self.link, self.channels, settings.cache, spawn=self.own, observe=observe
+        )
         self.hub = Hub(
             self.link,
+            self.channels,
             self.journal,
             self.values,
             topics=[self._topic(value) for value in gateway.values.values()],
@@ -228,7 +233,11 @@ class Runtime:
     def dead(self) -> list[str]:
         """What a bug has ended: streams would hang for ever, so the process is to be replaced."""
         ended = [f"ingester of {one.name}" for one in self.ingesters if not one.alive]
-        parts = (("hub", self.hub.alive), ("revocations", self._revocations.alive))
+        parts = (
+            ("hub", self.hub.alive),
+            ("pub/sub", self.channels.alive),
+            ("revocations", self._revocations.alive),
+        )
         return [name for name, alive in parts if not alive] + ended
 
     # ---- life ------------------------------------------------------------------------------------------------
@@ -241,7 +250,8 @@ class Runtime:
             one.places.start()
         with contextlib.suppress(StoreUnavailable):
             await self.link.ping()
-        await self.reads.changes.start()
+        self.reads.changes.start()
+        await self.channels.start()
         await self.hub.start()
         await self._revocations.start()
         for ingester in self.ingesters:
@@ -260,9 +270,9 @@ class Runtime:
             await asyncio.wait(self._tasks, timeout=FINISH)
         closing: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
             *(one.stop for one in self.ingesters),
-            self.reads.changes.stop,
             self._revocations.stop,
             self.hub.stop,
+            self.channels.stop,
             *([self._sessions.close] if self._sessions else []),
             *([self._provider.close] if self._provider else []),
             *([self.internal.keys.watch.close] if self.internal else []),

@@ -1,8 +1,8 @@
 """Bringing streams to the journal's top: at their start, across a gap, and after Redis was away.
 
 Promises: a stream that could not be joined is tried again until it is, and every 25–40 s all positions are compared
-with the journals' tops, all values with Redis, and all seats renewed, so that a message lost anywhere is found. At
-most `_AT_ONCE` streams are joined at a time by themselves.
+with the journals' tops, all values with Redis, which is given again what it has lost, and all seats renewed, so that a
+message lost anywhere is found. At most `_AT_ONCE` streams are joined at a time by themselves.
 """
 
 from __future__ import annotations
@@ -161,7 +161,11 @@ class CatchUp:
         era = feeds.era
         for start in range(0, len(names), _BATCH):
             batch = names[start : start + _BATCH]
-            feeds.learn(batch, await self._values.get(batch), era)
+            found = await self._values.get(batch)
+            feeds.learn(batch, found, era)
+            # Versions are the services': one that Redis has lost is true all the same.
+            for name, value in feeds.ahead(batch, found).items():
+                await self._values.keep(name, value)
 
     async def _sit(self, owner: str, seats: Sequence[str]) -> None:
         channel = channel_of(owner)

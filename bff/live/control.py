@@ -38,8 +38,8 @@ class Control:
         except StoreUnavailable as error:
             log.warning("other processes were not told of a logout: %s", error)
 
-    def heard(self, data: bytes) -> None:
-        """What came on the channel."""
+    def heard(self, channel: str, data: bytes) -> None:
+        """What came on it."""
         try:
             message = json.loads(data)
         except ValueError:

@@ -55,15 +55,18 @@ class Feeds:
         """From now on it hears of its owner's events and its values."""
         stream.heard = True
         channel = channel_of(stream.owner)
-        self._owners.setdefault(channel, []).append(stream)
-        self._channels.add(channel)
+        mine = self._owners.get(channel)
+        if mine is None:
+            mine = self._owners[channel] = []
+            self._channels.listen(channel, self.heard)
+        mine.append(stream)
         for name in stream.names:
             channel = value_channel(name)
             feed = self._values.get(channel)
             if feed is None:
                 feed = self._values[channel] = _ValueFeed(name)
+                self._channels.listen(channel, self.heard)
             feed.streams[stream] = None
-            self._channels.add(channel)
 
     def remove(self, stream: Stream) -> None:
         if not stream.heard:
@@ -73,14 +76,14 @@ class Feeds:
         mine.remove(stream)
         if not mine:
             del self._owners[channel]
-        self._channels.discard(channel)
+            self._channels.leave(channel)
         for name in stream.names:
             channel = value_channel(name)
             feed = self._values[channel]
             del feed.streams[stream]
             if not feed.streams:
                 del self._values[channel]
-            self._channels.discard(channel)
+                self._channels.leave(channel)
 
     # ---- news ----------------------------------------------------------------------------------------------------
 
@@ -140,6 +143,15 @@ class Feeds:
                 feed.known = era == self.era
                 if name in found:
                     feed.offer(found[name])
+
+    def ahead(self, names: Iterable[str], found: Mapping[str, Value]) -> dict[str, Value]:
+        """What is known here of these names and newer than what Redis had."""
+        newer = {}
+        for name in names:
+            feed = self._values.get(value_channel(name))
+            if feed is not None and feed.version > (found[name].version if name in found else -1):
+                newer[name] = Value(feed.version, feed.payload)
+        return newer
 
     def payloads(self, names: Iterable[str]) -> dict[str, bytes]:
         """The newest payload of each name that has one."""

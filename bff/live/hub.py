@@ -1,4 +1,4 @@
-"""The hub: every stream of this process, one connection that hears of news, one timer.
+"""The hub: every stream of this process, told by the process's one ear, and one timer.
 
 Promises: a stream is registered, and its channel confirmed, before the journal is read, so nothing falls between
 snapshot and tail; after any loss of Redis each stream is caught up from its own position while it stays open; a stream
@@ -51,6 +51,7 @@ class Hub:
     def __init__(
         self,
         link: RedisLink,
+        channels: Channels,
         journal: Journal,
         values: Values,
         *,
@@ -80,12 +81,9 @@ class Hub:
         self._streams: dict[Stream, None] = {}
         self._seats = seats = Seats(link)
         self._seating = Seating(seats, lambda: self._catchup.check_soon())
-        self._channels = Channels(link, self._heard, self._reconnected, self._disconnected, self._again)
-        self._channels.add(CONTROL)
-        self._channels.add(self._seats.channel)
-        self._feeds = Feeds(self._channels, lambda stream: self._catchup.behind(stream), self._evicted)
+        self._feeds = Feeds(channels, lambda stream: self._catchup.behind(stream), self._evicted)
         self._catchup = CatchUp(
-            *(journal, values, seats, self._channels, self._feeds, self.topics),
+            *(journal, values, seats, channels, self._feeds, self.topics),
             Restorer(journal, restore, keep=keep) if restore is not None else None,
             cap=streams,
             evicted=self._evicted,
@@ -93,12 +91,16 @@ class Hub:
             waits=self._waits,
         )
         self._arrivals = Arrivals(
-            *(link, journal, values, seats, self._channels, self._feeds, self._catchup),
+            *(link, journal, values, seats, channels, self._feeds, self._catchup),
             cap=streams,
             make=restore is None,
             evicted=self._evicted,
             vacate=self._seating.vacate,
         )
+        # A logout before that is heard of is as good as one that was missed.
+        channels.listen(CONTROL, self._control.heard, late=True)
+        channels.listen(seats.channel, lambda channel, data: None)
+        channels.watch(self._again, self._feeds.doubt)
         self._group: asyncio.TaskGroup | None = None
         self._main: asyncio.Task[None] | None = None
         self._draining = False
@@ -140,7 +142,6 @@ class Hub:
     async def _run(self, started: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             self._group = group
-            group.create_task(self._channels.run())
             group.create_task(self._catchup.run(group, self._open_ones))
             group.create_task(self._arrivals.run())
             group.create_task(self._timer.run())
@@ -238,24 +239,12 @@ class Hub:
 
     # ---- news ----------------------------------------------------------------------------------------------------
 
-    def _heard(self, channel: str, data: bytes) -> None:
-        if channel == CONTROL:
-            self._control.heard(data)
-        else:
-            self._feeds.heard(channel, data)
-
-    def _disconnected(self) -> None:
-        self._feeds.doubt()
-
     def _again(self, channels: Collection[str]) -> None:
         self._feeds.doubt(channels)
         self._catchup.check_these(channels)
         if self._seats.channel in channels:
             self._catchup.check_soon()
-
-    def _reconnected(self) -> None:
-        self._catchup.check_soon()
-        if self._group is not None:
+        if CONTROL in channels and self._group is not None:
             sessions = [one.principal.session for one in self._open_ones() if one.principal.session]
             self._group.create_task(self._control.ask(sessions))
 

@@ -1,108 +1,125 @@
-"""What a process listens to, on one pub/sub connection, or in a cluster on one for each node that has a channel's slot.
+"""What a process listens to: one pub/sub connection, or in a cluster one for each node that has a channel's slot.
 
-Promises: `ready(channel)` returns only after the server confirmed the subscription, and whoever listens is told when
-something may have been missed: `on_up` after the connection was made again and every channel is confirmed, `on_again`
-after single channels were confirmed anew, because their node was away or their slot has moved. In a cluster channels
-with a hash tag are sharded: they are heard at the node that has their slot, and nowhere else is anything sent. Those
-without are everybody's and come over a connection to any node.
+Promises: each channel's own listener is told what is published there; `ready(channel)` returns only after the server
+confirmed the subscription; and whoever watches is told which channels are not heard any more, and which are again, so
+that what was missed meanwhile can be read. In a cluster channels with a hash tag are sharded: they are heard at the
+node that has their slot, and nowhere else is anything sent. Those without are everybody's and come over the connection
+to any of these nodes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Sequence
 
 from .dial import Place
-from .ear import UNSERVED, Ear
+from .ear import UNSERVED, Ear, Heard
 from .link import RedisLink, StoreUnavailable
 
 log = logging.getLogger("bff.stores")
 
+Told = Callable[[Collection[str]], None]
+
 
 class Channels:
-    """Subscriptions counted per channel. `run()` is the owner's to start and to cancel.
+    """One for a process: `async with channels:`, or `start()` and `stop()`. beat, dead_after: seconds; see `Ear`."""
 
-    on_message        called with a channel and what was published to it
-    on_up, on_down    called when nothing is missed any more, and when something may be from now on; in a cluster said
-                      of channels without a hash tag
-    on_again          called with the channels of a cluster's nodes that were not heard for a while and now are
-    beat, dead_after  seconds; see `Ear`
-    """
-
-    def __init__(
-        self,
-        link: RedisLink,
-        on_message: Callable[[str, bytes], None],
-        on_up: Callable[[], None],
-        on_down: Callable[[], None] = lambda: None,
-        on_again: Callable[[Collection[str]], None] = lambda channels: None,
-        *,
-        beat: float = 1.0,
-        dead_after: float = 3.0,
-    ) -> None:
-        self.message = on_message
+    def __init__(self, link: RedisLink, *, beat: float = 1.0, dead_after: float = 3.0) -> None:
         self._link = link
-        self._on_up = on_up
-        self._on_down = on_down
-        self._on_again = on_again
         self._beat = beat
         self._dead_after = dead_after
-        self._wanted: dict[str, int] = {}
+        self._watching: list[tuple[Told, Told]] = []
+        self._listeners: dict[str, Heard] = {}
+        self._homes: dict[str, Ear] = {}
         self._confirmed: set[str] = set()
         self._waiting: dict[str, asyncio.Future[None]] = {}
-        self._main = self._ear(None)
-        self._nodes: dict[Place, Ear] = {}
-        self._homes: dict[str, Ear] = {}
         # Channels whose node is to be found, or looked for again.
         self._placing: dict[str, None] = {}
         self._look = asyncio.Event()
         self._missed: set[str] = set()
         self._again: set[str] = set()
+        self._ears: dict[Place | None, Ear] = {}
         self._tasks: dict[Ear, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
-
-    def _ear(self, place: Place | None) -> Ear:
-        link, patience = self._link, self._dead_after
-        return Ear(
-            lambda: link.dedicated(timeout=patience, place=place),
-            self,
-            sharded=place is not None,
-            beat=self._beat,
-            dead_after=patience,
-            era=lambda: link.era,
-        )
+        self._main: asyncio.Task[None] | None = None
+        if not link.cluster:
+            self._at(None)
 
     @property
     def up(self) -> bool:
         """Whether there is a connection."""
-        return self._main.up or any(ear.up for ear in self._nodes.values())
+        return any(ear.up for ear in self._ears.values())
 
     @property
     def partly(self) -> bool:
         """Whether a node of a cluster is away while others are there."""
-        return self.up and any(ear.away for ear in self._nodes.values())
+        return self.up and any(ear.away for ear in self._ears.values())
 
-    def add(self, channel: str) -> None:
-        """Want a channel (counted); it is subscribed now or as soon as there is a connection."""
-        count = self._wanted.get(channel, 0)
-        self._wanted[channel] = count + 1
-        if count:
-            return
-        if self._link.cluster and "{" in channel:
+    # ---- life ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to listen; does not wait for Redis."""
+        if self._main is None:
+            started = asyncio.Event()
+            self._main = asyncio.create_task(self._run(started), name="bff-channels")
+            self._main.add_done_callback(_ended)
+            await started.wait()
+
+    @property
+    def alive(self) -> bool:
+        """False when its work ended though nobody stopped it."""
+        return self._main is not None and not self._main.done()
+
+    async def stop(self) -> None:
+        main, self._main = self._main, None
+        if main is not None:
+            main.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await main
+
+    async def __aenter__(self) -> Channels:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    async def _run(self, started: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self._tasks = {ear: group.create_task(ear.run()) for ear in self._ears.values()}
+            started.set()
+            await self._place()
+
+    # ---- for rooms -------------------------------------------------------------------------------------------
+
+    def watch(self, again: Told, lost: Told = lambda channels: None) -> None:
+        """lost: told the channels that are not heard from now on; again: those that now are, after a while in which
+        something may have been missed. Each is told of all channels, not only of its own."""
+        self._watching.append((again, lost))
+
+    def listen(self, channel: str, heard: Heard, *, late: bool = False) -> None:
+        """Subscribe now or as soon as there is a connection; `heard` must not block. A channel has one listener.
+
+        late: what was published before this is confirmed counts as missed
+        """
+        if channel in self._listeners:
+            raise ValueError(f"somebody listens to {channel} already")
+        self._listeners[channel] = heard
+        if late:
+            self._missed.add(channel)
+        only = self._ears.get(None)
+        if only is not None:
+            self._settle(channel, only)
+        else:
             self._placing[channel] = None
             self._look.set()
-        else:
-            self._homes[channel] = self._main
-            self._main.add(channel)
 
-    def discard(self, channel: str) -> None:
-        """Want it once less; the last one out unsubscribes."""
-        count = self._wanted.get(channel, 0)
-        if count > 1:
-            self._wanted[channel] = count - 1
-            return
-        self._wanted.pop(channel, None)
+    def leave(self, channel: str) -> None:
+        """Listen to it no longer."""
+        del self._listeners[channel]
         self._confirmed.discard(channel)
         self._missed.discard(channel)
         self._placing.pop(channel, None)
@@ -114,13 +131,12 @@ class Channels:
             home.discard(channel)
 
     async def ready(self, *channels: str, timeout: float = 1.0) -> None:
-        """Return once the server has confirmed all these wanted channels; StoreUnavailable after `timeout` seconds, or
-        at once when the node of one is away."""
+        """Return once the server has confirmed all these channels; StoreUnavailable after `timeout` seconds, or at
+        once when the node of one is away."""
         missing = [channel for channel in channels if channel not in self._confirmed]
         if not missing:
             return
-        homes = [self._homes.get(channel) for channel in missing]
-        if any(ear is not None and ear is not self._main and ear.away for ear in homes):
+        if any(ear.away for channel in missing if (ear := self._homes.get(channel)) is not None):
             raise StoreUnavailable("the node that has a channel is away")
         loop = asyncio.get_running_loop()
         waiting = [self._waiting.setdefault(channel, loop.create_future()) for channel in missing]
@@ -128,24 +144,10 @@ class Channels:
         if not self._confirmed.issuperset(missing):
             raise StoreUnavailable(f"{len(missing)} channels were not subscribed within {timeout} s")
 
-    async def run(self) -> None:
-        """Hold the connections for ever; cancel it to stop."""
-        if not self._link.cluster:
-            await self._main.run()
-            return
-        try:
-            async with asyncio.TaskGroup() as self._group:
-                self._group.create_task(self._main.run())
-                await self._place()
-        finally:
-            self._group = None
-            self._nodes.clear()
-            self._tasks.clear()
-
     # ---- what ears say ---------------------------------------------------------------------------------------
 
-    def confirmed(self, ear: Ear, channel: str) -> None:
-        """It is subscribed there."""
+    def confirmed(self, channel: str) -> None:
+        """It is subscribed."""
         self._confirmed.add(channel)
         if channel in self._missed:
             # Said before anybody who waits goes on: what is known of this channel is old.
@@ -157,38 +159,39 @@ class Channels:
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
-    def whole(self, ear: Ear) -> None:
-        """All its channels are confirmed since it connected."""
-        if ear is self._main:
-            self._on_up()
-
     def lost(self, ear: Ear) -> None:
-        """It has no connection; its channels may be another node's by now."""
-        if ear is self._main:
-            self._confirmed.difference_update(ear.wanted)
-            self._on_down()
-        else:
-            self._unheard(ear.wanted)
+        """It has no connection; in a cluster its channels may be another node's by now."""
+        self._unheard(ear.wanted)
+        if self._link.cluster:
+            self._search(ear.wanted)
             self._look.set()
 
-    def moved(self, ear: Ear, channels: Sequence[str], pause: float) -> None:
-        """That server does not carry them."""
+    def moved(self, channels: Sequence[str], pause: float) -> None:
+        """The server that was asked does not carry them."""
         self._unheard(channels)
         for channel in channels:
             self._homes.pop(channel, None)
+        self._search(channels)
         asyncio.get_running_loop().call_later(pause, self._look.set)
 
     def _unheard(self, channels: Collection[str]) -> None:
-        self._missed.update(self._confirmed.intersection(channels))
-        self._confirmed.difference_update(channels)
-        self._placing.update(dict.fromkeys(channels))
-        self._link.doubt()
+        lost = self._confirmed.intersection(channels)
+        if lost:
+            self._confirmed -= lost
+            self._missed |= lost
+            for _, told in self._watching:
+                told(lost)
 
     def _tell(self) -> None:
         again, self._again = self._again, set()
-        self._on_again(again)
+        for told, _ in self._watching:
+            told(again)
 
     # ---- where channels are ----------------------------------------------------------------------------------
+
+    def _search(self, channels: Collection[str]) -> None:
+        self._placing.update(dict.fromkeys(channels))
+        self._link.doubt()
 
     async def _place(self) -> None:
         """Give each channel that waits for one its node, for ever."""
@@ -205,14 +208,19 @@ class Channels:
             for channel, place in zip(channels, homes, strict=True):
                 if channel in self._placing and place is not None:
                     del self._placing[channel]
-                    self._settle(channel, self._at(place))
+                    self._settle(channel, self._ear_of(channel, place))
             if any(place is None for place in homes):
                 self._link.doubt()
                 asyncio.get_running_loop().call_later(UNSERVED, self._look.set)
-            for place, ear in list(self._nodes.items()):
+            for place, ear in list(self._ears.items()):
                 if ear.away and not ear.wanted:
-                    del self._nodes[place]
+                    del self._ears[place]
                     self._tasks.pop(ear).cancel()
+
+    def _ear_of(self, channel: str, place: Place) -> Ear:
+        if self._sharded(channel):
+            return self._at(place)
+        return next((ear for ear in self._ears.values() if not ear.away), None) or self._at(place)
 
     def _settle(self, channel: str, ear: Ear) -> None:
         before = self._homes.get(channel)
@@ -221,10 +229,27 @@ class Channels:
         self._homes[channel] = ear
         ear.add(channel)
 
-    def _at(self, place: Place) -> Ear:
-        ear = self._nodes.get(place)
+    def _at(self, place: Place | None) -> Ear:
+        ear = self._ears.get(place)
         if ear is None:
-            ear = self._nodes[place] = self._ear(place)
+            link, patience = self._link, self._dead_after
+            ear = self._ears[place] = Ear(
+                lambda: link.dedicated(timeout=patience, place=place),
+                self,
+                self._listeners,
+                sharded=self._sharded,
+                beat=self._beat,
+                dead_after=patience,
+                era=lambda: link.era,
+            )
             if self._group is not None:
                 self._tasks[ear] = self._group.create_task(ear.run())
         return ear
+
+    def _sharded(self, channel: str) -> bool:
+        return self._link.cluster and "{" in channel
+
+
+def _ended(main: asyncio.Task[None]) -> None:
+    if not main.cancelled() and main.exception() is not None:
+        log.critical("nothing published is heard until a restart", exc_info=main.exception())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import hiredis
@@ -21,26 +21,24 @@ from .cluster import PAUSE, slot_of
 
 log = logging.getLogger("bff.stores")
 
-_CHUNK = 500  # channels named in one SUBSCRIBE
+_CHUNK = 500  # channels named in one SUBSCRIBE; a sharded one names one
 UNSERVED = 0.5
 """Seconds before a channel that nobody carries is asked for again."""
 _PING = hiredis.pack_command(("PING",))
 
+Heard = Callable[[str, bytes], None]
+"""Told the channel, and what was published to it."""
+
 
 class Hears(Protocol):
-    """Who holds an ear: told what came, that a channel is confirmed, that all are since it connected, that a
-    connection is gone or could not be made, and which channels this server does not carry: ask for them elsewhere after
-    `pause` seconds."""
+    """Who holds an ear: told that a channel is confirmed, that a connection is gone or could not be made, and which
+    channels this server does not carry: ask for them elsewhere after `pause` seconds."""
 
-    def message(self, channel: str, data: bytes) -> None: ...
-
-    def confirmed(self, ear: Ear, channel: str) -> None: ...
-
-    def whole(self, ear: Ear) -> None: ...
+    def confirmed(self, channel: str) -> None: ...
 
     def lost(self, ear: Ear) -> None: ...
 
-    def moved(self, ear: Ear, channels: Sequence[str], pause: float) -> None: ...
+    def moved(self, channels: Sequence[str], pause: float) -> None: ...
 
 
 class _Wire(asyncio.Protocol):
@@ -76,7 +74,8 @@ class Ear:
 
     dial              a client with one connection of its own
     era               another number when its server is the wrong one by now
-    sharded           SSUBSCRIBE: channels of slots this server has, each named by itself
+    listeners         who is told what a channel says; read at each message, changed by whoever holds the ear
+    sharded           whether a channel is one of a slot that this server has (SSUBSCRIBE)
     beat, dead_after  seconds; a lost connection is opened again after 0.05–1 s, growing with each failure
     wanted            channels asked for;  away  the last thing that happened to the connection is that there is none
     """
@@ -85,8 +84,9 @@ class Ear:
         self,
         dial: Callable[[], Redis],
         hears: Hears,
+        listeners: Mapping[str, Heard],
         *,
-        sharded: bool,
+        sharded: Callable[[str], bool],
         beat: float,
         dead_after: float,
         era: Callable[[], int] = lambda: 0,
@@ -96,10 +96,8 @@ class Ear:
         self._dial = dial
         self._era = era
         self._hears = hears
+        self._listeners = listeners
         self._sharded = sharded
-        self._subscribe = "SSUBSCRIBE" if sharded else "SUBSCRIBE"
-        self._unsubscribe = "SUNSUBSCRIBE" if sharded else "UNSUBSCRIBE"
-        self._chunk = 1 if sharded else _CHUNK
         self._beat = beat
         self._dead_after = dead_after
         self._unconfirmed: dict[str, int] = {}
@@ -118,19 +116,19 @@ class Ear:
         """Subscribe now or as soon as there is a connection."""
         if channel not in self.wanted:
             self.wanted[channel] = None
-            self._command(self._subscribe, channel)
+            self._command("SUBSCRIBE", channel)
 
     def discard(self, channel: str) -> None:
         """Unsubscribe."""
         if channel in self.wanted:
             del self.wanted[channel]
-            self._command(self._unsubscribe, channel)
+            self._command("UNSUBSCRIBE", channel)
 
     def _command(self, command: str, channel: str) -> None:
         if self._transport is not None:
             if not self._outbox:
                 asyncio.get_running_loop().call_soon(self._flush)
-            self._outbox.append((command, channel))
+            self._outbox.append((f"S{command}" if self._sharded(channel) else command, channel))
 
     # ---- the connection --------------------------------------------------------------------------------------
 
@@ -165,7 +163,7 @@ class Ear:
             self._transport = transport
             self.away = False
             for channel in self.wanted:
-                self._command(self._subscribe, channel)
+                self._command("SUBSCRIBE", channel)
             self._settled()
             await self._mind(wire, transport, era)
         finally:
@@ -199,10 +197,11 @@ class Ear:
         start = 0
         while start < len(batch):
             command, end = batch[start][0], start
-            while end < len(batch) and batch[end][0] == command and end - start < self._chunk:
+            most = start + (1 if command.startswith("SS") or command.startswith("SUN") else _CHUNK)
+            while end < min(most, len(batch)) and batch[end][0] == command:
                 end += 1
             names = [name for _, name in batch[start:end]]
-            asked = self._unconfirmed if command == self._subscribe else self._leaving
+            asked = self._leaving if "UNSUB" in command else self._unconfirmed
             for name in names:
                 asked[name] = asked.get(name, 0) + 1
             packed.append(hiredis.pack_command((command, *names)))  # type: ignore[arg-type]  # its stub knows pairs only
@@ -220,8 +219,11 @@ class Ear:
         kind, name, data = answer
         channel = name.decode()
         if kind in (b"message", b"smessage"):
+            listener = self._listeners.get(channel)
+            if listener is None:
+                return  # it was left meanwhile
             try:
-                self._hears.message(channel, data)
+                listener(channel, data)
             except Exception:
                 # One message that cannot be taken must not deafen every stream of the process; what it said is in
                 # the journal, and the next comparison of positions finds it.
@@ -231,7 +233,7 @@ class Ear:
             if _one_less(self._unconfirmed, channel):
                 return
             if channel in self.wanted:
-                self._hears.confirmed(self, channel)
+                self._hears.confirmed(channel)
             self._settled()
         elif channel in self._leaving:
             _one_less(self._leaving, channel)
@@ -244,10 +246,8 @@ class Ear:
         word, _, rest = error.partition(" ")
         if word != "MOVED":
             log.warning("channels are not subscribed: %s", error)
-        if not self._sharded:
-            return
         slot = rest.partition(" ")[0]
-        asked = list(self._unconfirmed)
+        asked = [name for name in self._unconfirmed if self._sharded(name)]
         if word == "MOVED":
             asked = [name for name in asked if str(slot_of(name.encode())) == slot]
             for name in [name for name in self._leaving if str(slot_of(name.encode())) == slot]:
@@ -261,12 +261,11 @@ class Ear:
         for channel in channels:
             del self.wanted[channel]
         if channels:
-            self._hears.moved(self, channels, pause)
+            self._hears.moved(channels, pause)
 
     def _settled(self) -> None:
         if not self._whole and not self._unconfirmed and not self._outbox:
             self._whole = True
-            self._hears.whole(self)
 
 
 def _one_less(counts: dict[str, int], name: str) -> int:

@@ -1,13 +1,15 @@
 """The journal: one ordered, resumable history of saga events for each owner, with the snapshot it leads to.
 
-Promises: offsets of one epoch are contiguous, each saga's events stand in version order, a repeat is dropped, and
-history and snapshot are read at one moment. Refuses to honour a cursor it cannot honour exactly (unknown epoch,
-trimmed, above the top): it says `reset` and hands out the snapshot instead.
+Promises: offsets of one epoch are contiguous, each saga's events stand in version order, a repeat is dropped, history
+and snapshot are read at one moment, and a position has one meaning for ever, even when Redis loses what it confirmed.
+Refuses to honour a cursor it cannot honour exactly (unknown epoch, trimmed, above the top): it says `reset` and hands
+out the snapshot instead.
 
 Keys, all in the slot of `{t}`, the owner's tag (first 16 hex digits of SHA-256 of the principal's id), all with the
 same TTL, `retain` seconds after the last event:
 
-    bff:{t}:meta      hash    epoch, offset, whole ("1" once restored or known to need no restore)
+    bff:{t}:meta      hash    epoch, offset, life (of Redis' data in which the epoch began, see docs/redis.md), whole
+                              (the life in which it was restored or known to need no restore)
     bff:{t}:log       stream  `<offset>-0`, field `e`: the entry; trimmed to exactly `history`
     bff:{t}:state     hash    `<type>/<id>` → its newest entry: the snapshot, at most 100
     bff:{t}:order     zset    `<type>/<id>` → offset of its newest event

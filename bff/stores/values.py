@@ -59,9 +59,13 @@ class Values:
         if not 0 <= version <= _HIGHEST:
             raise ValueError(f"a value's version is a whole number from 0 to {_HIGHEST}")
         payload = to_json({"name": name, "version": version, "data": data, "at": at})
-        args: list[str | bytes | int] = [version, payload, TTL, value_channel(name), self._link.publish]
-        answer = await self._put([f"bff:{{value:{name}}}"], args)
-        return bool(answer)
+        return await self.keep(name, Value(version, payload))
+
+    async def keep(self, name: str, value: Value) -> bool:
+        """As `put`, of a value as it was heard: Redis may have lost what it told."""
+        args: list[str | bytes | int] = [value.version, value.payload, TTL]
+        args += [value_channel(name), self._link.publish]
+        return bool(await self._put([f"bff:{{value:{name}}}"], args))
 
     async def get(self, names: Sequence[str]) -> dict[str, Value]:
         """Those of the names that have a value, in one round trip."""

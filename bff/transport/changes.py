@@ -1,24 +1,22 @@
 """What this process knows of changes that make kept answers void: its own, and those other processes tell of.
 
 Promises that a change told to this object holds here at once and elsewhere as soon as the message is there; after a
-lost connection to Redis everything kept in this process is dropped, because what was told meanwhile is gone. While
-Redis is away kept answers live on until they are no longer fresh: nobody can tell of a change then.
+time in which it could not hear of any, everything kept in this process is dropped, because what was told meanwhile is
+gone. While Redis is away kept answers live on until they are no longer fresh: nobody can tell of a change then.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from ..calls import tag_of
 from ..policies.tags import Stamps
 from ..stores.cache import CHANNEL, CacheStore, unpack_change
 from ..stores.channels import Channels
 from ..stores.journal import owner_tag
-from ..stores.link import RedisLink, StoreUnavailable
+from ..stores.link import StoreUnavailable
 
 log = logging.getLogger("bff.transport")
 
@@ -27,38 +25,29 @@ class Changes:
     """tags: stamps for everybody, on Redis' clock; forget: called when everything kept here must go; clock: Unix
     seconds."""
 
-    def __init__(self, link: RedisLink, store: CacheStore, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, channels: Channels, store: CacheStore, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self.tags = Stamps()
         self._owners = Stamps()
         self.forget: Callable[[], None] = lambda: None
         self._store = store
         self._clock = clock
-        self._channels = Channels(link, self._heard, self._up)
-        self._main: asyncio.Task[None] | None = None
+        self._channels = channels
 
-    # ---- life ------------------------------------------------------------------------------------------------
-
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to listen; does not wait for Redis."""
-        if self._main is None:
-            self._channels.add(CHANNEL)
-            self._main = asyncio.create_task(self._channels.run())
-            self._main.add_done_callback(_ended)
-
-    async def stop(self) -> None:
-        main, self._main = self._main, None
-        if main is not None:
-            main.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await main
+        self._channels.listen(CHANNEL, self._heard, late=True)
+        self._channels.watch(self._again)
 
     async def listening(self, timeout: float = 1.0) -> None:
         """Return once others' changes are heard; StoreUnavailable after `timeout` seconds."""
         await self._channels.ready(CHANNEL, timeout=timeout)
 
-    def _up(self) -> None:
-        self.tags.forget()
-        self.forget()
+    def _again(self, channels: Collection[str]) -> None:
+        if CHANNEL in channels:
+            self.tags.forget()
+            self.forget()
 
     def _heard(self, channel: str, message: bytes) -> None:
         change = unpack_change(message)
@@ -99,8 +88,3 @@ class Changes:
                 await self.changed(tags, owner)
             except StoreUnavailable as error:
                 log.warning("a command's changes could not be told: %s", error)
-
-
-def _ended(main: asyncio.Task[None]) -> None:
-    if not main.cancelled() and main.exception() is not None:
-        log.critical("changes are not heard of until a restart", exc_info=main.exception())

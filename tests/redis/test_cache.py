@@ -17,6 +17,7 @@ from bff.calls.scope import Note
 from bff.policies.cache import Entry, Lru, key_of
 from bff.policies.facts import Fact, Served
 from bff.stores.cache import CacheStore, digest, pack, unpack, unpack_change
+from bff.stores.channels import Channels
 from bff.stores.link import RedisLink, StoreUnavailable
 from bff.transport.cached import Cached
 from bff.transport.changes import Changes
@@ -82,7 +83,8 @@ class Replica:
         self.ahead = 0.0
         self.tasks: list[asyncio.Task[Any]] = []
         self.store = CacheStore(link, wait=options.pop("wait", 2.0))
-        self.changes = Changes(link, self.store)
+        self.channels = Channels(link)
+        self.changes = Changes(self.channels, self.store)
         self.memory = Lru(1_000_000, 100_000)
         self.coalesced = Coalesced(origin, changed=self.changes.last_of)
         self.runner = Cached(
@@ -126,13 +128,13 @@ class Replica:
 async def replica(url: str, origin: Origin, **options: Any) -> AsyncIterator[Replica]:
     async with RedisLink(url, timeout=options.pop("timeout", 0.5)) as link:
         one = Replica(link, origin, **options)
-        await one.changes.start()
-        await one.changes.listening(5)
-        try:
-            yield one
-        finally:
-            await one.settled()
-            await one.changes.stop()
+        one.changes.start()
+        async with one.channels:
+            await one.changes.listening(5)
+            try:
+                yield one
+            finally:
+                await one.settled()
 
 
 @asynccontextmanager

@@ -30,10 +30,13 @@ async def _until_ended(streams: list[Follower], id: str, seconds: float) -> None
 
 
 def _contiguous(stream: Follower) -> None:
-    ids = [event.id for event in stream.events if event.name == "saga" and event.id]
-    if ids:
-        epoch, start = ids[0].rsplit("-", 1)
-        assert ids == [f"{epoch}-{int(start) + number}" for number in range(len(ids))]
+    """Every position follows the one before; only a reset may begin anew."""
+    last = ""
+    for event in stream.events:
+        if event.name == "saga":
+            epoch, offset = last.rsplit("-", 1)
+            assert event.id == f"{epoch}-{int(offset) + 1}"
+        last = event.id or last
 
 
 async def test_frozen_for_ten_seconds_reads_go_on_commands_say_so_and_streams_catch_up(durable: Shop) -> None:
@@ -104,7 +107,10 @@ async def test_killed_and_restarted_streams_stay_open_and_nothing_is_lost(durabl
         for stream in streams:
             assert stream.connects == 1, "no stream was closed"
             _contiguous(stream)
-        assert len({tuple(event.id for event in one.events if event.name == "saga") for one in streams}) == 1
+            # Redis may have lost what it had confirmed: whoever is told anything after that is told the whole first.
+            assert [event.name for event in stream.events].count("reset") <= 2
+        newest = [[one.newest(id) for id in ids] for one in streams]
+        assert all(one == newest[0] for one in newest), "all streams agree"
         for id in ids:
             assert len(shop.world.charges(id)) == 1
     shop.world.calm()

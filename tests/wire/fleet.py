@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import random
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -83,6 +85,37 @@ class Fleet:
         await asyncio.to_thread(program.process.wait, 30)
         self.begin(port)
         await asyncio.to_thread(self.up, port)
+
+    async def power_cut(
+        self, seconds: float, service: Service, browsers: list[Browser], still: asyncio.Lock
+    ) -> int:
+        """Redis ends as when the power fails: what was written in the last seconds, and confirmed, is not on the disk.
+        The service publishes others, then those once more, and some browsers come back meanwhile. Answers the bytes
+        lost.
+
+        still: held by whoever publishes
+        """
+        sagas = [(one.subject, f"{one.subject}.{number}") for one in browsers for number in range(5)]
+        log = max((self.folder / "appendonlydir").glob("*.incr.aof"))
+        since, size = time.monotonic(), log.stat().st_size
+        while time.monotonic() < since + seconds:
+            async with still:
+                await service.publish(*random.choices(sagas, k=20))
+            await asyncio.sleep(0.05)
+        async with still:
+            self.valkey.stop(signal.SIGKILL)
+            for browser in random.sample(browsers, len(browsers) // 2):
+                if browser.line is not None:
+                    browser.line.transport.abort()
+            lost = log.stat().st_size - size
+            os.truncate(log, size)
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(self.valkey.start)
+            for _ in range(3):
+                await service.publish(*((one.subject, f"{one.subject}.new") for one in browsers))
+            await asyncio.sleep(0.5)
+            await service.again(since - 1.0)
+        return lost
 
 
 @contextlib.contextmanager
@@ -266,19 +299,34 @@ class Service:
 
     def __init__(self, url: str) -> None:
         self._client: Any = redis.from_url(url)
+        self._sent: deque[tuple[float, str, str, str]] = deque(maxlen=50_000)
         self.told: dict[str, dict[str, int]] = {}
 
     async def publish(self, *events: tuple[str, str], pad: str = "") -> None:
         """The next event of each of these (subject, saga)."""
         bodies = []
+        now = time.monotonic()
         for subject, saga in events:
             mine = self.told.setdefault(subject, {})
             mine[saga] = mine.get(saga, 0) + 1
-            bodies.append((f"events:jobs:{hash(subject) % 4}", status(subject, saga, mine[saga], pad)))
+            bodies.append(
+                (now, saga, f"events:jobs:{hash(subject) % 4}", status(subject, saga, mine[saga], pad))
+            )
+        self._sent += bodies
+        await self._send(bodies)
+
+    async def again(self, since: float) -> None:
+        """Publish what was published since that moment once more, each saga's in order but not all of it: Redis has
+        lost what it confirmed."""
+        late = [one for one in self._sent if one[0] >= since]
+        for start in range(0, len(late), 500):
+            await self._send(sorted(late, key=lambda one: one[1])[start : start + 500])
+
+    async def _send(self, bodies: Sequence[tuple[float, str, str, str]]) -> None:
         while True:
             try:
                 async with self._client.pipeline(transaction=False) as pipe:
-                    for stream, body in bodies:
+                    for _, _, stream, body in bodies:
                         pipe.xadd(stream, {"event": body})
                     await pipe.execute()
                 return

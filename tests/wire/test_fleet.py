@@ -53,12 +53,13 @@ async def chaos(one: Fleet, people: int, events: int, rounds: int, prefix: str) 
     """Publish all the while, and break everything once a round."""
     async with crowd(one, people, prefix) as (browsers, service):
         sagas = [(browser.subject, f"{browser.subject}.{n}") for browser in browsers for n in range(5)]
-        done = asyncio.Event()
+        done, still, lost = asyncio.Event(), asyncio.Lock(), []
 
         async def tell() -> None:
             for start in range(0, events, 50):
-                await service.publish(*random.choices(sagas, k=min(50, events - start)))
-                await asyncio.sleep(0)
+                async with still:
+                    await service.publish(*random.choices(sagas, k=min(50, events - start)))
+                await asyncio.sleep(0.01)
             done.set()
 
         async def cut() -> None:
@@ -87,6 +88,7 @@ async def chaos(one: Fleet, people: int, events: int, rounds: int, prefix: str) 
                 await asyncio.sleep(0.3)
                 one.valkey.start()
                 await asyncio.sleep(0.5)
+                lost.append(await one.power_cut(random.uniform(0.2, 1.0), service, browsers, still))
             for port in one.ports if rounds > 1 else one.ports[:1]:
                 await one.again(port, signal.SIGTERM)
 
@@ -101,9 +103,11 @@ async def chaos(one: Fleet, people: int, events: int, rounds: int, prefix: str) 
         resets = sum(browser.resets for browser in browsers)
         print(
             f"{people} clients, {events} events, {sum(one.events for one in browsers)} told one by one, "
-            f"{sum(len(one.opened) for one in browsers)} connections, {resets} resets, {len(wrong)} wrong"
+            f"{sum(len(one.opened) for one in browsers)} connections, {resets} resets, {len(wrong)} wrong; Redis lost "
+            f"{lost} confirmed bytes"
         )
         assert wrong == []
+        assert min(lost) > 10_000
 
 
 async def test_a_short_chaos_leaves_everybody_with_the_truth(three: Fleet) -> None:

@@ -85,20 +85,22 @@ async def by_subject(house: Replicas, browser: Browser) -> None:
 
 async def by_a_gateway_that_nobody_hears(house: Replicas, browser: Browser) -> None:
     # Messages are lost while their connections are cut; what ended is read all the same.
+    done = asyncio.Event()
+
     async def cut() -> None:
         async with Redis.from_url(house.redis) as redis:
-            while True:
+            while not done.is_set():
                 await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
                 await asyncio.sleep(0.01)
 
-    cutting = asyncio.create_task(cut())
-    await asyncio.sleep(0.1)
-    try:
-        await by_logout(house, browser)
-        await asyncio.sleep(1)
-    finally:
-        cutting.cancel()
-        await asyncio.gather(cutting, return_exceptions=True)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(cut())
+        await asyncio.sleep(0.1)
+        try:
+            await by_logout(house, browser)
+            await asyncio.sleep(1)
+        finally:
+            done.set()
 
 
 async def _tell(house: Replicas, logout_token: str) -> None:

@@ -24,18 +24,42 @@ local function touch()
   end
 end
 
--- The epoch; made when there is none, and then offsets start again.
+-- Which life of the data this is: Redis names each stretch of writes of which none was taken back (a master's, from its
+-- start or its promotion on) by a random id. In another one what was last written here may be lost.
+local LIFE
+local function life()
+  LIFE = LIFE or string.match(redis.call('INFO', 'replication'), 'master_replid:(%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x)')
+    or 'unknown'
+  return LIFE
+end
+
+-- Known to hold all that its services know, in this life.
+local function whole()
+  return redis.call('HGET', META, 'whole') == life()
+end
+
+-- The epoch to write in: another one in each life, so that no position that was handed out and lost is handed out
+-- again; without a counter offsets start again.
 local function ensure()
-  local epoch = redis.call('HGET', META, 'epoch')
-  if not epoch then
-    epoch = CANDIDATE
-    redis.call('DEL', LOG, ORDER)
-    redis.call('HSET', META, 'epoch', epoch, 'offset', '0')
+  local meta = redis.call('HMGET', META, 'epoch', 'life')
+  if meta[1] and meta[2] == life() then
+    return meta[1]
+  end
+  redis.call('DEL', LOG)
+  redis.call('HSET', META, 'epoch', CANDIDATE, 'life', life())
+  if not meta[1] then
+    redis.call('DEL', ORDER)
+    redis.call('HSET', META, 'offset', '0')
     for _, saga in ipairs(redis.call('HKEYS', STATE)) do
       redis.call('ZADD', ORDER, 0, saga)
     end
   end
-  return epoch
+  return CANDIDATE
+end
+
+-- The epoch to read in: that of what was written last, in whatever life.
+local function found()
+  return redis.call('HGET', META, 'epoch') or ensure()
 end
 
 local function forget(saga)

@@ -16,7 +16,7 @@ if saga ~= '' then
   if last_version(saga) < 0 then
     append(saga, tonumber(ARGV[16]), tonumber(ARGV[17]), ARGV[18], ARGV[19] == '1')
   end
-  local epoch = ensure()
+  local epoch = found()
   -- The position of this saga's newest event; a saga no longer in the snapshot is covered by the top.
   local at = redis.call('ZSCORE', ORDER, saga) or redis.call('HGET', META, 'offset')
   cursor = epoch .. '-' .. digits(tonumber(at))

@@ -3,17 +3,17 @@
 -- Answers epoch (false: no journal), top, whole, kind, rows. Rows are entries only: a history begins at cursor + 1.
 settle(NOW - GAP)
 if ARGV[11] == '1' then
-  ensure()
-  redis.call('HSET', META, 'whole', '1')
+  found()
+  redis.call('HSET', META, 'whole', life())
   touch()
 end
-local meta = redis.call('HMGET', META, 'epoch', 'offset', 'whole')
+local meta = redis.call('HMGET', META, 'epoch', 'offset')
 if not meta[1] then
   return {false, 0, 0, ARGV[9] == '' and 'snapshot' or 'reset', {}}
 end
 prune()
 local top = tonumber(meta[2])
-local whole = meta[3] == '1' and 1 or 0
+local all = whole() and 1 or 0
 local kind = 'snapshot'
 if ARGV[9] ~= '' then
   kind = 'reset'
@@ -28,7 +28,7 @@ if ARGV[9] ~= '' then
       for i, row in ipairs(log) do
         entries[i] = row[2][2]
       end
-      return {meta[1], top, whole, 'history', entries}
+      return {meta[1], top, all, 'history', entries}
     end
   end
 end
@@ -36,4 +36,4 @@ local entries = {}
 for _, saga in ipairs(redis.call('ZREVRANGE', ORDER, 0, SNAPSHOT - 1)) do
   entries[#entries + 1] = redis.call('HGET', STATE, saga) or nil
 end
-return {meta[1], top, whole, kind, entries}
+return {meta[1], top, all, kind, entries}

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from bff import Call, Principal, Upstream
 from bff.calls import Deadline, Failed, Ledger, Scope, UpstreamError
 from bff.policies.cache import Lru
-from bff.stores.cache import Found
+from bff.stores.cache import CHANNEL, Found
 from bff.stores.journal import owner_tag
 from bff.stores.link import StoreUnavailable
 from bff.transport.cached import Cached
@@ -158,7 +158,7 @@ class Gateway:
         def clock() -> float:
             return world.now + ahead
 
-        self.changes = Changes(None, store, clock=clock)  # type: ignore[arg-type]  # no link: the machine delivers
+        self.changes = Changes(None, store, clock=clock)  # type: ignore[arg-type]  # no channels: the machine delivers
         self.memory = Lru(100_000, 10_000)
         self.tasks: set[asyncio.Task[Any]] = set()
         self.runner = Cached(
@@ -309,7 +309,7 @@ class Machine(RuleBasedStateMachine):
     def reconnect(self, at: int) -> None:
         """What was on its way is lost."""
         self.store.posts[self.gateways[at]].clear()
-        self.gateways[at].changes._up()
+        self.gateways[at].changes._again({CHANNEL})
         self.least[at] = max([self.least[at], *self.told[at]])
         self.told[at].clear()
 

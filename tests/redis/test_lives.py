@@ -1,0 +1,250 @@
+"""Redis that loses what it has confirmed: killed, restored from a copy, succeeded by a replica that lagged, emptied."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import shutil
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bff.calls import Principal, SagaStatus
+from bff.live import ValueTopic
+from bff.stores.journal import Position
+from bff.stores.link import RedisLink, StoreUnavailable
+
+from ..conftest import Valkey, free_port
+from ..wire.test_stream import AT, World, client, person, world
+
+ADA = person("ada").id
+
+
+class Forgetful:
+    """A server that can be put back to an earlier moment."""
+
+    def __init__(self, valkey: Valkey) -> None:
+        self.valkey = valkey
+        self._kept = valkey.folder.with_name("kept")
+
+    def remember(self) -> None:
+        """What a disk, a replica or a backup has of it."""
+        shutil.rmtree(self._kept, ignore_errors=True)
+        shutil.copytree(self.valkey.folder / "appendonlydir", self._kept)
+
+    def die(self) -> None:
+        """kill -9; what was confirmed since `remember` is lost."""
+        self.valkey.stop(signal.SIGKILL)
+        shutil.rmtree(self.valkey.folder / "appendonlydir")
+        shutil.copytree(self._kept, self.valkey.folder / "appendonlydir")
+
+    async def live(self, one: World) -> None:
+        """Start it; this hub has its link again."""
+        self.valkey.start()
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(StoreUnavailable):
+                    return await one.link.ping()
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Iterator[Forgetful]:
+    folder = tmp_path / "valkey"
+    folder.mkdir()
+    valkey = Valkey(folder, args=("--appendonly", "yes", "--appendfsync", "always")).start()
+    yield Forgetful(valkey)
+    valkey.stop()
+
+
+async def position(one: World) -> Position:
+    found = (await one.journal.open(ADA, None)).position
+    assert found is not None
+    return found
+
+
+async def beginning(one: World, cursor: Position) -> str:
+    """What a browser that comes back with this cursor is told first."""
+    async with client(one, after=str(cursor)) as late:
+        event = await late.next(beats=True)
+        assert event is not None
+        return event.name
+
+
+async def test_a_position_that_was_lost_is_never_given_to_another_event(forgetful: Forgetful) -> None:
+    async with world(forgetful.valkey.url) as one, client(one) as ada:
+        await ada.until("snapshot")
+        cursors = []
+        for version in range(1, 9):
+            await one.tell("told", version)
+            await ada.until("saga")
+            cursors.append(await position(one))
+            if version == 5:
+                forgetful.remember()
+        forgetful.die()
+        await forgetful.live(one)
+        # As many and more than were lost, before anybody could compare: told in the lost ones' stead.
+        for version in range(1, 11):
+            await one.tell("other", version)
+        now = await position(one)
+        for cursor in cursors:
+            assert await beginning(one, cursor) == "reset"
+            assert (cursor.epoch, now.offset) != (now.epoch, cursor.offset)
+        async with asyncio.timeout(10):
+            while ada.cursor != str(now):
+                event = await ada.next()
+                assert event is not None
+                if event.name == "reset":
+                    view = {row["id"]: row["version"] for row in event.data["sagas"]}
+                else:
+                    assert view.get(event.data["id"], 0) + 1 == event.data["version"], (
+                        "nothing before the reset"
+                    )
+                    view[event.data["id"]] = event.data["version"]
+        assert view == {"told": 5, "other": 10}
+
+
+async def test_what_nobody_lost_goes_on_where_it_was(forgetful: Forgetful) -> None:
+    async with world(forgetful.valkey.url) as one, client(one) as ada:
+        await one.tell("o1", 1)
+        await one.tell("o1", 2)
+        top = await position(one)
+        forgetful.valkey.stop(signal.SIGKILL)
+        await forgetful.live(one)
+        # Whoever asks before the next event is told nothing new; with it everybody is told once.
+        async with client(one, after=f"{top.epoch}-1") as late:
+            event = await late.next()
+            assert event is not None and (event.name, event.id) == ("saga", str(top))
+        for version in (3, 4, 5):
+            await one.tell("o1", version)
+        names = []
+        async with asyncio.timeout(10):
+            while not names or event.data.get("version") != 5:
+                event = await ada.next()
+                assert event is not None
+                names.append(event.name)
+                if event.name == "reset" and [row["version"] for row in event.data["sagas"]] == [5]:
+                    break
+        assert names.count("reset") == 1
+
+
+async def test_a_lost_event_comes_again_from_the_service_that_knows_it(forgetful: Forgetful) -> None:
+    asked, now = itertools.count(), datetime.now(UTC).isoformat()
+
+    async def restore(principal: Principal) -> list[SagaStatus]:
+        next(asked)
+        return [SagaStatus(id="o1", type="order", status="COMPLETED", version=3, at=now)] if broken else []
+
+    broken = False
+    async with world(forgetful.valkey.url, restore=restore) as one, client(one) as ada:
+        await ada.until("snapshot")
+        await one.tell("o1", 1)
+        forgetful.remember()
+        await one.tell("o1", 2)
+        await one.tell("o1", 3, status="COMPLETED")
+        while (await ada.until("saga")).data["version"] != 3:
+            pass
+        broken = True
+        forgetful.die()
+        await forgetful.live(one)
+        async with asyncio.timeout(10):
+            rows = (await ada.until("reset")).data["sagas"]
+        assert [(row["status"], row["version"]) for row in rows] == [("COMPLETED", 3)]
+        async with client(one) as another, client(one) as third:
+            await another.until("snapshot")
+            await third.until("snapshot")
+        assert next(asked) == 2, "once in each life"
+
+
+async def test_a_value_that_redis_has_lost_is_given_back_by_who_told_it(forgetful: Forgetful) -> None:
+    topics = [ValueTopic("stock/{sku}", public=True)]
+    async with (
+        world(forgetful.valkey.url, topics=topics) as one,
+        client(one, "/bff/live?value=stock/mug") as ada,
+    ):
+        await ada.until("snapshot")
+        await one.values.put("stock/mug", 4, 4, AT)
+        forgetful.remember()
+        await one.values.put("stock/mug", 5, 5, AT)
+        assert [(await ada.until("value")).data["version"] for _ in range(2)] == [4, 5]
+        forgetful.die()
+        await forgetful.live(one)
+        async with asyncio.timeout(10), RedisLink(forgetful.valkey.url) as link:
+            while await link.client.hget("bff:{value:stock/mug}", "version") != b"5":
+                await asyncio.sleep(0.02)
+        assert not await one.values.put("stock/mug", 4, "old", AT)
+        await one.values.put("stock/mug", 6, 6, AT)
+        assert (await ada.until("value")).data["version"] == 6
+
+
+# ---- a replica that lagged -------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def pair(folder: Path) -> AsyncIterator[list[tuple[Valkey, World]]]:
+    """Two servers, each with a hub of its own before it; the second follows the first."""
+    async with AsyncExitStack() as stack:
+        both = []
+        for name in ("one", "two"):
+            (folder / name).mkdir()
+            valkey = Valkey(
+                folder / name, args=("--appendonly", "no", "--repl-diskless-sync-delay", "0")
+            ).start()
+            stack.callback(valkey.stop)
+            both.append((valkey, await stack.enter_async_context(world(valkey.url, timeout=5))))
+        await follow(both[1], both[0])
+        yield both
+
+
+async def follow(one: tuple[Valkey, World], other: tuple[Valkey, World]) -> None:
+    await one[1].link.call("REPLICAOF", "127.0.0.1", other[0].port)
+    async with asyncio.timeout(20):
+        while b"master_link_status:up" not in await one[1].link.call("INFO", "replication"):
+            await asyncio.sleep(0.02)
+
+
+async def level(one: World, other: World) -> None:
+    async with asyncio.timeout(20):
+        while await position(one) != (await other.journal.tops([ADA]))[ADA]:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_promoted_replica_that_lagged_gives_no_position_twice_there_or_back(tmp_path: Path) -> None:
+    async with pair(tmp_path) as both:
+        (_, one), (_, two) = both
+        await one.tell("o1", 1)
+        await level(one, two)
+        # Cut off from its master: what comes now it never hears of.
+        await two.link.call("REPLICAOF", "127.0.0.1", free_port())
+        await one.tell("o1", 2)
+        lost = await position(one)
+        await two.link.call("REPLICAOF", "NO", "ONE")
+        kept = (await two.journal.tops([ADA]))[ADA]
+        assert kept == Position(lost.epoch, lost.offset - 1)
+        # And back again, before anybody has written: the server is that of before, its data are not.
+        await follow(both[0], both[1])
+        await level(two, one)
+        await one.link.call("REPLICAOF", "NO", "ONE")
+        await one.tell("o2", 1)
+        now = await position(one)
+        assert now.offset == lost.offset and now.epoch != lost.epoch
+        assert await beginning(one, lost) == "reset"
+
+
+async def test_an_emptied_server_gives_no_position_twice(redis_url: str) -> None:
+    async with world(redis_url) as one, client(one) as ada:
+        for version in (1, 2, 3):
+            await one.tell("o1", version)
+        old = await position(one)
+        await one.link.call("FLUSHALL")
+        for version in range(1, 6):
+            await one.tell("o2", version)
+        assert await beginning(one, old) == "reset"
+        while (event := await ada.until("reset")).data["sagas"][0]["id"] != "o2":
+            pass
+        assert ada.cursor == event.id
