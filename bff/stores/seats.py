@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .journal import channel_of, owner_tag
 from .link import RedisLink, reaching
@@ -26,16 +26,17 @@ _named = itertools.count()
 
 
 def seat(opened: float) -> str:
-    """A new seat's name. opened: Unix seconds; whoever opened first gives way first, and of those that this process
+    """A new seat's name. opened: Unix seconds by Redis; whoever opened first gives way first, and of those that this process
     opened in the same millisecond the one named first."""
     return f"{int(opened * 1000):013d}-{next(_named) % 2**24:06x}{secrets.token_hex(6)}"
 
 
 class Seats:
-    """Every method raises StoreUnavailable when Redis is away."""
+    """clock: Unix seconds, the same in all processes. Every method raises StoreUnavailable when Redis is away."""
 
-    def __init__(self, link: RedisLink) -> None:
+    def __init__(self, link: RedisLink, clock: Callable[[], float] = time.time) -> None:
         self._link = link
+        self._clock = clock
         self._hold = link.script("seats_hold")
 
     async def hold(self, owner: str, cap: int, seats: Sequence[str]) -> list[str]:
@@ -56,7 +57,7 @@ class Seats:
     async def renew(self, held: Mapping[str, Sequence[str]]) -> list[tuple[str, int]]:
         """Renew these seats by owner, taking those again that were lost, in one round trip. The owners, and how many
         seats each has taken in all: for more than there are, `hold` decides who gives way."""
-        until = int((time.time() + LEASE) * 1000)
+        until = int((self._clock() + LEASE) * 1000)
         with reaching("seats"):
             async with self._link.client.pipeline(transaction=False) as pipe:
                 for owner, seats in held.items():
