@@ -40,7 +40,7 @@ class HttpSettings(BaseModel):
     head_timeout  seconds from a connection's or a further request's first moment to the end of its headers
     body_timeout  seconds from there to the end of the body
     keep_alive    seconds a connection may rest between two requests; more than a proxy in front of it keeps one
-    unread        seconds a client may leave an answer unread that does not fit the buffers any more
+    unread        seconds a client may take nothing of an answer that does not fit the buffers any more
     head_bytes    of all headers together; more is answered 431
     target_bytes  of the address in the request line; more is answered 414
     headers       how many; more is answered 431
