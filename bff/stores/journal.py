@@ -3,7 +3,7 @@
 Promises: offsets of one epoch are contiguous, each saga's events stand in version order, a repeat is dropped, and
 history and snapshot are read at one moment. Refuses to honour a cursor it cannot honour exactly (unknown epoch,
 trimmed, above the top): it says `reset` and hands out the snapshot instead; so it does where the history is more than
-96 KiB and more than the snapshot.
+64 KiB and more than the snapshot.
 
 Keys, all in the slot of `{t}`, the owner's tag (first 16 hex digits of SHA-256 of the principal's id), all with the
 same TTL, `retain` seconds after the last event:

@@ -100,7 +100,7 @@ async def test_a_client_that_freezes_as_it_resumes_costs_no_more_than_any_other(
 async def test_whoever_resumes_is_told_the_state_where_that_is_less_than_a_long_history(
     redis_url: str, sagas: int, versions: int, told: str
 ) -> None:
-    """96 KiB is long."""
+    """64 KiB is long."""
     async with world(redis_url) as one:
         await fill(one, sagas, versions, 2_000)
         top = (await one.journal.open(person("ada").id, None)).position

@@ -2,7 +2,7 @@
 -- ARGV 9: epoch of the cursor or '', 10: its offset, 11: '1' to make an absent journal
 -- Answers epoch (false: no journal), top, whole, kind, rows. Rows are entries only: a history begins at cursor + 1.
 -- A history of more than WORTH bytes is left unsaid where the state takes fewer.
-local WORTH = 98304
+local WORTH = 65536
 settle(NOW - GAP)
 if ARGV[11] == '1' then
   ensure()
