@@ -2,8 +2,8 @@
 
 Promises a beat at least every `beat` seconds; a warning `WARN` seconds before a session or token ends, and the end
 within a quarter of a second of it; that a client which takes nothing for `STALL` seconds is cut off, one that reads
-slowly is not, and one that does not even take its `bye` is after `GRACE`. A drain spreads the ends evenly over its window, in random order, so that whoever
-takes over meets the same rate from the first to the last.
+slowly is not, and one that does not even take its `bye` is after `GRACE`. A drain spreads the ends evenly over its
+window, in random order, so that whoever takes over meets the same rate from the first to the last.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from . import frames
 from .stream import Stream
 from .wheel import Wheel
 
-STALL = 12.0
+STALL = 9.0
 GRACE = 0.5
 WARN = 30.0
+LOT = 16
+"""Streams that are cut off in one turn of the loop."""
 STEP = 0.05
 """Seconds between two lots of streams that a drain ends."""
 RETURN = 1.0
@@ -76,12 +78,21 @@ class Timer:
             due = self._wheel.due(now)
             if due:
                 self._meet(due, now)
-            for stream, before in list(self._slow.items()):
-                unsent = self._slow[stream] = stream.unsent
-                if unsent < before and not stream.ended:
-                    stream.since = now
-                elif now - stream.since > (GRACE if stream.ended else STALL):
-                    stream.abort()
+            for number, stream in enumerate(self._stalled(now), 1):
+                stream.abort()
+                if number % LOT == 0:
+                    # Hundreds may have frozen together: everybody else is not to wait for all their ends.
+                    await asyncio.sleep(0)
+
+    def _stalled(self, now: float) -> list[Stream]:
+        stalled = []
+        for stream, before in self._slow.items():
+            unsent = self._slow[stream] = stream.unsent
+            if unsent < before and not stream.ended:
+                stream.since = now
+            elif now - stream.since > (GRACE if stream.ended else STALL):
+                stalled.append(stream)
+        return stalled
 
     def _meet(self, due: Iterable[Stream], now: float) -> None:
         wall = self._wall()

@@ -117,13 +117,6 @@ def channel_of(owner: str) -> str:
     return f"bff:{{{owner_tag(owner)}}}:channel"
 
 
-def unpack_frame(frame: bytes) -> tuple[Position, bytes] | None:
-    """Position and entry of a published event, None for anything else."""
-    head, _, entry = frame.partition(b" ")
-    position = Position.parse(head.decode("ascii", "replace"))
-    return (position, entry) if position else None
-
-
 class Journal:
     """The owners' journals. Every method raises StoreUnavailable when Redis is away.
 

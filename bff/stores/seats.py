@@ -26,8 +26,8 @@ _named = itertools.count()
 
 
 def seat(opened: float) -> str:
-    """A new seat's name. opened: Unix seconds by Redis; whoever opened first gives way first, and of those that this process
-    opened in the same millisecond the one named first."""
+    """A new seat's name. opened: Unix seconds by Redis; whoever opened first gives way first, and of those that this
+    process opened in the same millisecond the one named first."""
     return f"{int(opened * 1000):013d}-{next(_named) % 2**24:06x}{secrets.token_hex(6)}"
 
 

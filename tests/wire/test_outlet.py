@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
 
 from bff.calls import SagaStatus
 from bff.edge.http.outlet import Direct, Inline, Queued, outlet
+from bff.edge.http.protocol import HttpProtocol
+from bff.edge.settings import Settings
 from bff.stores.journal import Entry
 
 from .test_stream import AT, Client, World, client, offsets, person, world
@@ -49,17 +52,19 @@ async def test_events_are_contiguous_across_a_connection_that_stops_taking_them(
         client(one, limit=1024) as ada,
     ):
         await ada.until("snapshot")
-        (stream,), spilled = one.hub._streams, False
-        for first in (1, 100, 199):
+        (stream,), last = one.hub._streams, 0
+        for _ in range(3):
+            first, spilled = last + 1, 0
             # More than the connection takes, less than the stream may keep beyond it.
-            await tell(one, range(first, first + 99), 1_500)
-            async with asyncio.timeout(5):
-                while stream.position is None or stream.position.offset < first + 98:
-                    await asyncio.sleep(0.01)
-            spilled = spilled or stream._waiting is not None
+            while spilled < 10:
+                last += 1
+                await tell(one, range(last, last + 1), 1_500)
+                async with asyncio.timeout(5):
+                    while stream.position is None or stream.position.offset < last:
+                        await asyncio.sleep(0.001)
+                spilled += bool(stream._waiting)
             assert not stream.lost
-            assert await read(ada, 99) == list(range(first, first + 99))
-        assert spilled
+            assert await read(ada, last + 1 - first) == list(range(first, last + 1))
 
 
 @pytest.mark.parametrize("http", ["httptools", "h11"])
@@ -134,3 +139,21 @@ async def _resting_tasks() -> int:
         await asyncio.sleep(0.02)
         counted.append(len(asyncio.all_tasks()))
     return min(counted)
+
+
+async def test_an_http_1_0_client_gets_a_stream_without_chunks(redis_url: str) -> None:
+    """RFC 9112, 6.1: no Transfer-Encoding in an answer to HTTP/1.0; the body ends with the connection."""
+    protocol = partial(HttpProtocol, settings=Settings())
+    async with world(redis_url, http=protocol) as one:  # type: ignore[arg-type]  # as `bff serve` gives it
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+        writer.write(b"GET /bff/live HTTP/1.0\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(10):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"transfer-encoding" not in head.lower() and b"connection: close" in head.lower()
+            assert await reader.readuntil(b"event: snapshot") == b"retry: 1000\n\nevent: snapshot"
+            await tell(one, range(1, 3), 10)
+            await reader.readuntil(b'"version":2')
+            await one.hub.end_session("session-of-ada")
+            rest = await reader.read()
+        assert rest.rpartition(b"event: bye\n")[2] == b'data: {"reason":"logout","retry_after":null}\n\n'
+        writer.close()

@@ -618,7 +618,7 @@ async def test_a_drain_spreads_the_ends_and_the_returns(redis_url: str) -> None:
         moments = sorted(one_end.result()[0] - begun for one_end in ends)
         hints = [one_end.result()[1] for one_end in ends]
         assert moments[-1] - moments[0] > 0.5
-        assert max(hints) - min(hints) > 0.3
+        assert 0.05 < max(hints) - min(hints) <= 0.25
         async with client(one) as late:
             assert (await late.until("bye")).data["reason"] == "drain"
 
