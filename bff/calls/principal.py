@@ -9,6 +9,15 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """By what a token could be revoked, each of them hashed. issued: Unix seconds."""
+
+    token: str | None
+    subject: str
+    issued: float
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A verified caller.
 
@@ -19,6 +28,7 @@ class Principal:
     roles            what the issuer says this person may be here, see `roles` in the issuer's settings
     claims           verified claims that a page may see
     session          hashed id of the browser session, None for a bearer token
+    marks            of a bearer token, None for a session's
     """
 
     issuer: str
@@ -29,6 +39,7 @@ class Principal:
     claims: Mapping[str, Any] = field(default_factory=dict, compare=False)
     session: str | None = None
     roles: frozenset[str] = frozenset()
+    marks: Marks | None = field(default=None, repr=False, compare=False)
 
     @property
     def id(self) -> str:

@@ -128,7 +128,7 @@ class Runtime:
         self.limits = Limits(settings.limits, RateStore(self.link))
         self._fetch, self._exchange = Fetcher(), Fetcher(timeout=REDEMPTION)
         self._revocations = Revocations(
-            RevocationStore(self.link), ended=self._ended, changed=self._end_revoked
+            RevocationStore(self.link), ended=self.hub.session_ended, changed=self._end_revoked
         )
         self._verifier = TokenVerifier(settings.issuers, self._fetch, revoked=self._revocations)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
@@ -176,12 +176,8 @@ class Runtime:
         # Said once more where it can be read later: whoever was not listening just then ends its streams, too.
         await self._revocations.note(session)
 
-    def _ended(self, session: str) -> None:
-        self._forget(session)
-        self.hub.end_those(lambda principal: principal.session == session)
-
     def _end_revoked(self) -> None:
-        self.hub.end_those(lambda one: one.session is None and self._verifier.revoked(one.token))
+        self.hub.end_those(self._verifier.revoked)
 
     def _forget(self, session: str) -> None:
         # Another gateway ended it: what this process remembers for the time Redis is away must go, too.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -36,6 +37,8 @@ GRACE = 5
 SEND_BUFFER = 65_536
 UNSENT = 16_384
 GONE_AFTER_MS = 20_000
+# Open files beside the public connections: to upstreams and Redis, the admin port, logs.
+FILES = 1_000
 
 
 class Server(uvicorn.Server):
@@ -93,6 +96,17 @@ def listen(host: str, port: int) -> socket.socket:
             "or choose another with BFF_PORT / BFF_ADMIN_PORT"
         ) from None
     return sock
+
+
+def _make_room(connections: int) -> None:
+    """Let this process open as many files as that takes, as far as the system allows: often 1,024 unless one asks."""
+    wanted = connections + FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        log.warning("%d connections may be open, but only %d files (ulimit -n)", connections, most)
 
 
 def _config(app: ASGIApp, settings: Settings, *, door: Door | None = None) -> uvicorn.Config:
@@ -164,5 +178,6 @@ async def _quietly(server: uvicorn.Server, sock: socket.socket) -> None:
 def serve(gateway: Gateway, settings: Settings) -> None:
     """Serve until a signal. Raises DeclarationError when it cannot start."""
     telemetry.log_to_stderr(settings.telemetry.log_level)
+    _make_room(settings.http.connections)
     with asyncio.Runner(loop_factory=_config(gateway, settings).get_loop_factory()) as runner:
         runner.run(run(gateway, settings))

@@ -117,7 +117,5 @@ class Arrivals:
                 self._evicted(channel, gone)
             if stream.closed:
                 self._vacate(stream)
-            opened = self._journal.opened(found)
-            stream.whole = opened.whole or self._make
-            if not stream.whole or not self._catchup.begin(stream, opened):
+            if not self._catchup.begin(stream, self._journal.opened(found)):
                 self._catchup.apart(stream)

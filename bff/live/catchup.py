@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ..calls import Principal
 from ..stores.backoff import backoff
 from ..stores.channels import Channels
+from ..stores.clock import ServerClock
 from ..stores.journal import Journal, Opened, Position, channel_of
 from ..stores.link import StoreUnavailable
 from ..stores.seats import Seats
@@ -42,6 +43,7 @@ class CatchUp:
         journal: Journal,
         values: Values,
         seats: Seats,
+        clock: ServerClock,
         channels: Channels,
         feeds: Feeds,
         topics: Sequence[ValueTopic],
@@ -55,10 +57,13 @@ class CatchUp:
         self._journal = journal
         self._values = values
         self._seats = seats
+        self._clock = clock
         self._channels = channels
         self._feeds = feeds
         self._loads = Loads(values, topics)
         self._restorer = restorer
+        if restorer is not None:
+            restorer.done = self.behind
         self._cap = cap
         self._evicted = evicted
         self._vacate = vacate
@@ -72,9 +77,16 @@ class CatchUp:
 
     def behind(self, stream: Stream) -> None:
         """This stream wants the journal."""
-        stream.live, stream.joining = False, True
-        self._behind[stream] = None
-        self._wake.set()
+        if not stream.ended:
+            stream.rejoin()
+            self._behind[stream] = None
+            self._wake.set()
+
+    def forget(self, stream: Stream) -> None:
+        """Its client is gone."""
+        self._behind.pop(stream, None)
+        if self._restorer is not None:
+            self._restorer.forget(stream)
 
     def check_soon(self) -> None:
         """Something may have been missed: compare every stream's position now."""
@@ -89,6 +101,8 @@ class CatchUp:
     async def run(self, group: asyncio.TaskGroup, streams: Callable[[], list[Stream]]) -> None:
         """Catch up whoever is behind, for ever. `group` owns restores and loads."""
         self._group = self._loads.group = group
+        if self._restorer is not None:
+            self._restorer.group = group
         failures = 0
         next_check = 0.0
         loop = asyncio.get_running_loop()
@@ -134,6 +148,7 @@ class CatchUp:
         # What is missed while they are compared is a reason to do it again.
         self._check = False
         try:
+            await self._clock.set()
             await self._compare([stream for stream in streams if not stream.ended], self._feeds.names())
         except BaseException:
             self._check = True
@@ -149,7 +164,7 @@ class CatchUp:
             tops = await self._journal.tops(batch)
             for owner, top in tops.items():
                 for stream in by_owner[owner]:
-                    if not stream.lost and (stream.joining or not stream.whole or not stream.at(top)):
+                    if stream.whole and not stream.lost and (stream.joining or not stream.at(top)):
                         self.behind(stream)
             seated = {owner: [one.seat for one in by_owner[owner] if one.seated] for owner in batch}
             for owner, taken in await self._seats.renew(
@@ -183,7 +198,7 @@ class CatchUp:
             try:
                 await self._join(stream)
             except StoreUnavailable as error:
-                self._behind[stream] = None
+                self.behind(stream)
                 failed.append(error)
 
         async with asyncio.TaskGroup() as group:
@@ -195,10 +210,11 @@ class CatchUp:
 
     def begin(self, stream: Stream, opened: Opened) -> bool:
         """Give it what the journal says; False: it has to be read once more."""
-        # Without a journal there is nothing to resume from: the next event begins one, and resets.
-        position = opened.position or Position(secrets.token_hex(8), 0)
         newest = self._feeds.payloads(stream.names)
-        if not stream.join(opened, position, list(newest.values())) or stream.again:
+        if self._restorer is not None and not opened.whole:
+            stream.bide(list(newest.values()))
+            self._restorer.want(stream)
+        elif not stream.join(opened, _position(opened), list(newest.values())) or stream.again:
             return False
         self._loads.begin([name for name in stream.names if name not in newest])
         return True
@@ -243,33 +259,35 @@ class CatchUp:
                     unknown = feeds.unknown(stream.names)
                     feeds.learn(unknown, await self._values.get(unknown), era)
                 # From here on what is published is held back, so that the position stays where it is read from.
-                stream.live, stream.joining = False, True
-                opened, stream.whole = await self._open(stream.principal, stream.position)
+                stream.rejoin()
+                opened = await self._open(stream.principal, stream.position)
                 if self.begin(stream, opened):
                     break
         finally:
             stream.opening = False
 
-    async def _open(self, principal: Principal, after: Position | None) -> tuple[Opened, bool]:
-        """The journal, restored first if it was lost. The second part: no need to ask the services again."""
+    async def _open(self, principal: Principal, after: Position | None) -> Opened:
         async with self._gate:
-            opened = await self._journal.open(principal.id, after, make=self._restorer is None)
-        if opened.whole or self._restorer is None or self._group is None:
-            return opened, True
-        if not await self._restorer.run(principal, self._group):
-            return opened, False
-        async with self._gate:
-            return await self._journal.open(principal.id, after), True
+            return await self._journal.open(principal.id, after, make=self._restorer is None)
 
     async def snapshot(self, principal: Principal, names: Sequence[str]) -> bytes:
-        """The state as JSON. Values nobody has published yet are waited for, up to a second."""
-        opened, _ = await self._open(principal, None)
+        """The state as JSON. Values nobody has published yet are waited for, up to a second. Raises StoreUnavailable,
+        also while the services cannot say what a lost journal held."""
+        opened = await self._open(principal, None)
+        if not opened.whole and self._restorer is not None:
+            if not await self._restorer.once(principal):
+                raise StoreUnavailable("the journal is lost, and could not be restored yet")
+            opened = await self._open(principal, None)
         found = await self._values.get(names)
         missing = [name for name in names if name not in found]
         loads = self._loads.begin(missing)
         if loads:
             await asyncio.wait(loads, timeout=WITHIN)
             found |= await self._values.get(missing)
-        position = opened.position or Position(secrets.token_hex(8), 0)
         newest = [found[name].payload for name in dict.fromkeys(names) if name in found]
-        return frames.state_body(position, opened.entries, newest)
+        return frames.state_body(_position(opened), opened.entries, newest)
+
+
+def _position(opened: Opened) -> Position:
+    # Without a journal there is nothing to resume from: the next event begins one, and resets.
+    return opened.position or Position(secrets.token_hex(8), 0)

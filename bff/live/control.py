@@ -1,16 +1,20 @@
-"""What processes tell each other: that a browser session has ended.
+"""Browser sessions and their streams: what processes tell each other when one has ended.
 
-Promises that each process ends a session here as soon as any says so, and that one which may have missed it (its
-pub/sub connection was away) asks which of its sessions are still alive. Channel: `bff:control`, JSON.
+Promises that each process ends a session's streams here as soon as any says so, and that one which may have missed it
+(its pub/sub connection was away) asks until it is answered which of its sessions are still alive. Channel:
+`bff:control`, JSON.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
+from ..stores.backoff import backoff
 from ..stores.link import RedisLink, StoreUnavailable, reaching
+from .stream import Stream
 
 log = logging.getLogger("bff.live")
 
@@ -18,23 +22,48 @@ CONTROL = "bff:control"
 
 Living = Callable[[Sequence[str]], Awaitable[set[str]]]
 
+_BATCH = 500
+
 
 class Control:
-    """ended: told the hashed id of each session that ends, here or elsewhere. living: which of these ids are alive;
-    None where there are no sessions."""
+    """told: each hashed id of a session that ends, here or elsewhere. living: which of these ids are alive; None where
+    there are no sessions. The hub runs `run()`."""
 
-    def __init__(self, link: RedisLink, ended: Callable[[str], None], living: Living | None) -> None:
+    def __init__(self, link: RedisLink, told: Callable[[str], None], living: Living | None) -> None:
         self._link = link
-        self._ended = ended
+        self._told = told
         self._living = living
+        self._streams: dict[str, list[Stream]] = {}
+        self._doubted = asyncio.Event()
+
+    def add(self, stream: Stream) -> None:
+        """It ends with its session, if it has one."""
+        session = stream.principal.session
+        if session is not None:
+            self._streams.setdefault(session, []).append(stream)
+
+    def drop(self, stream: Stream) -> None:
+        """Its client is gone."""
+        session = stream.principal.session
+        if session is not None:
+            mine = self._streams[session]
+            mine.remove(stream)
+            if not mine:
+                del self._streams[session]
+
+    def ended(self, session: str) -> None:
+        """This session has ended, whoever found out."""
+        self._told(session)
+        for stream in self._streams.get(session, ()):
+            stream.end("logout", None)
 
     async def end(self, session: str) -> None:
         """End it here and everywhere. Never raises."""
-        self._ended(session)
+        self.ended(session)
         message = json.dumps({"end": "session", "session": session})
         try:
             with reaching("control"):
-                await self._link.client.publish(CONTROL, message)
+                await self._link.call("PUBLISH", CONTROL, message)
         except StoreUnavailable as error:
             log.warning("other processes were not told of a logout: %s", error)
 
@@ -47,18 +76,35 @@ class Control:
         if isinstance(message, dict) and message.get("end") == "session":
             session = message.get("session")
             if isinstance(session, str):
-                self._ended(session)
+                self.ended(session)
 
-    async def ask(self, sessions: Iterable[str]) -> None:
-        """End those of the sessions that are not alive. Never raises: with Redis away they end at their own time."""
-        asked = list(dict.fromkeys(sessions))
-        if self._living is None or not asked:
+    def doubt(self) -> None:
+        """A logout may have gone unheard: ask."""
+        self._doubted.set()
+
+    async def run(self) -> None:
+        """Ask whenever there is doubt, for ever; with Redis away sessions end at their own time."""
+        failures = 0
+        while True:
+            await self._doubted.wait()
+            self._doubted.clear()
+            try:
+                await self._ask()
+                failures = 0
+            except StoreUnavailable as error:
+                if not failures:
+                    log.warning("which sessions are alive cannot be asked: %s", error)
+                failures += 1
+                await asyncio.sleep(backoff(failures, 0.1, 5.0))
+                self._doubted.set()
+
+    async def _ask(self) -> None:
+        if self._living is None:
             return
-        try:
-            alive = await self._living(asked)
-        except StoreUnavailable as error:
-            log.warning("which sessions are alive cannot be asked: %s", error)
-            return
-        for session in asked:
-            if session not in alive:
-                self._ended(session)
+        asked = list(self._streams)
+        for start in range(0, len(asked), _BATCH):
+            batch = asked[start : start + _BATCH]
+            alive = await self._living(batch)
+            for session in batch:
+                if session not in alive:
+                    self.ended(session)

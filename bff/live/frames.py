@@ -47,6 +47,12 @@ def saga(position: bytes, entry: bytes) -> bytes:
     return b"event: saga\nid: %b\ndata: %b\n\n" % (position, entry)
 
 
+def history(after: Position, entries: Iterable[bytes]) -> bytes:
+    """The events that follow a position, one by one."""
+    epoch = after.epoch.encode()
+    return b"".join(saga(b"%b-%d" % (epoch, after.offset + n), entry) for n, entry in enumerate(entries, 1))
+
+
 def value(payload: bytes) -> bytes:
     return b"event: value\ndata: %b\n\n" % payload
 

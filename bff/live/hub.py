@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from ..calls import Principal
 from ..stores.channels import Channels
+from ..stores.clock import ServerClock
 from ..stores.journal import Journal, channel_of
 from ..stores.link import RedisLink
 from ..stores.seats import Seats
@@ -26,9 +27,10 @@ from .arrivals import Arrivals
 from .catchup import CatchUp
 from .control import CONTROL, Control, Living
 from .feeds import Feeds
+from .outlet import Outlet
 from .restore import Restore, Restorer
 from .seating import Seating
-from .stream import Outlet, Stream
+from .stream import Stream
 from .timer import Timer, back
 from .topics import ValueTopic, topic_of
 
@@ -73,17 +75,17 @@ class Hub:
         self._queue = queue
         self._cap = streams
         self._window = drain
-        self._told_ended = ended
-        self._control = Control(link, self._end_session, living)
+        self._control = Control(link, ended, living)
         self._wall = wall
         self._clock = clock
         self._timer = Timer(beat, wall, clock)
         self._streams: dict[Stream, None] = {}
-        self._seats = seats = Seats(link)
+        self._there = ServerClock(link, wall, clock)
+        self._seats = seats = Seats(link, self._there)
         self._seating = Seating(seats, lambda: self._catchup.check_soon())
         self._feeds = Feeds(channels, lambda stream: self._catchup.behind(stream), self._evicted)
         self._catchup = CatchUp(
-            *(journal, values, seats, channels, self._feeds, self.topics),
+            *(journal, values, seats, self._there, channels, self._feeds, self.topics),
             Restorer(journal, restore, keep=keep) if restore is not None else None,
             cap=streams,
             evicted=self._evicted,
@@ -146,6 +148,7 @@ class Hub:
             group.create_task(self._arrivals.run())
             group.create_task(self._timer.run())
             group.create_task(self._seating.run())
+            group.create_task(self._control.run())
             started.set()
 
     async def drain(self, window: float | None = None) -> None:
@@ -185,9 +188,10 @@ class Hub:
             queue=self._queue,
             ends_at=min(ends_at, now + left),
             why="expired" if now + left < ends_at else "age",
-            seat=self._seats.seat(wall),
+            seat=self._seats.seat(self._there()),
         )
         self._streams[stream] = None
+        self._control.add(stream)
         self._timer.add(stream)
         if self._draining:
             stream.end("drain", back())
@@ -205,12 +209,14 @@ class Hub:
         # Over all processes the seats decide; while they cannot be asked, each process has as many.
         open_ones = [one for one in self._feeds.of(channel_of(stream.owner)) if not one.ended]
         for oldest in open_ones[: max(0, len(open_ones) - self._cap)]:
-            oldest.end("limit", 30.0)
+            _give_way(oldest)
 
     def leave(self, stream: Stream) -> None:
         """Its client is gone: forget it."""
         stream.close()
         del self._streams[stream]
+        self._control.drop(stream)
+        self._catchup.forget(stream)
         self._feeds.remove(stream)
         self._timer.drop(stream)
         self._seating.vacate(stream)
@@ -244,9 +250,8 @@ class Hub:
         self._catchup.check_these(channels)
         if self._seats.channel in channels:
             self._catchup.check_soon()
-        if CONTROL in channels and self._group is not None:
-            sessions = [one.principal.session for one in self._open_ones() if one.principal.session]
-            self._group.create_task(self._control.ask(sessions))
+        if CONTROL in channels:
+            self._control.doubt()
 
     # ---- ends ----------------------------------------------------------------------------------------------------
 
@@ -254,23 +259,25 @@ class Hub:
         for stream in self._feeds.of(channel):
             if stream.seat == seat:
                 stream.seated = False
-                stream.end("limit", 30.0)
+                _give_way(stream)
 
     async def end_session(self, session: str) -> None:
         """End the streams of one browser session here and in every process. Never raises."""
         await self._control.end(session)
 
-    def _end_session(self, session: str) -> None:
-        self._told_ended(session)
-        for stream in self._open_ones():
-            if stream.principal.session == session:
-                stream.end("logout", None)
+    def session_ended(self, session: str) -> None:
+        """The same of a session whose end was found out in another way: here alone."""
+        self._control.ended(session)
 
     def end_those(self, gone: Callable[[Principal], bool]) -> None:
         """End the streams here whose principal is not to be believed any more."""
         for stream in self._open_ones():
             if gone(stream.principal):
                 stream.end("logout", None)
+
+
+def _give_way(stream: Stream) -> None:
+    stream.end("limit", 30.0)
 
 
 def _ended(main: asyncio.Task[None]) -> None:

@@ -1,7 +1,9 @@
-"""Rebuilding a lost journal from the services that know its sagas.
+"""Rebuilding lost journals from the services that know their sagas.
 
-Promises: one question per owner at a time and process, and a journal seeded at most once however many processes ask.
-A failed or slow restore leaves the journal as it is; it is asked again on a later connect, not before `pause` seconds.
+Promises: one question per owner at a time and `AT_ONCE` in all, each given up on after `within` seconds, and a journal
+seeded at most once however many processes ask. While an owner's streams wait for it, their journal's restore is tried
+again after a pause that grows from `FIRST` to `LONGEST` seconds; nobody else waits meanwhile. Refuses to guess: until
+the services have answered nothing is said of an owner's sagas.
 """
 
 from __future__ import annotations
@@ -13,17 +15,23 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from ..calls import ENDED, Principal, SagaStatus
+from ..stores.backoff import backoff
 from ..stores.journal import Entry, Journal
+from .stream import Stream
 
 log = logging.getLogger("bff.live")
 
 Restore = Callable[[Principal], Awaitable[Sequence[SagaStatus | Mapping[str, Any]]]]
 
+AT_ONCE = 32
+"""Restores under way in one process: the services have lost nothing, and must not pay for Redis all at once."""
+FIRST, LONGEST = 0.5, 30.0
 _REMEMBERED = 10_000
 
 
 class Restorer:
-    """restore: the owner's sagas, newest first. within: seconds it may take. pause: seconds after a failure."""
+    """restore: the owner's sagas, newest first. within: seconds it may take. Set before the first use:
+    `group` owns the work, `done` is told each stream whose journal is whole now."""
 
     def __init__(
         self,
@@ -32,43 +40,86 @@ class Restorer:
         *,
         keep: float = 86_400.0,
         within: float = 3.0,
-        pause: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.group: asyncio.TaskGroup | None = None
+        self.done: Callable[[Stream], None] = lambda stream: None
         self._journal = journal
         self._restore = restore
         self._keep_ms = keep * 1000
         self._within = within
-        self._pause = pause
         self._clock = clock
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._waiting: dict[str, dict[Stream, None]] = {}
         self._running: dict[str, asyncio.Task[bool]] = {}
-        self._failed: dict[str, float] = {}
+        # How often in a row it failed, and when it may be tried again.
+        self._failed: dict[str, tuple[int, float]] = {}
+        self._failing = False
 
-    async def run(self, principal: Principal, group: asyncio.TaskGroup) -> bool:
-        """Restore this owner's journal; False when that did not work out. The work belongs to `group`."""
+    def want(self, stream: Stream) -> None:
+        """Tell this stream when its journal is whole."""
+        waiting = self._waiting.get(stream.owner)
+        if waiting is not None:
+            waiting[stream] = None
+        elif self.group is not None:
+            self._waiting[stream.owner] = {stream: None}
+            self.group.create_task(self._until_whole(stream.owner))
+
+    def forget(self, stream: Stream) -> None:
+        """It has left."""
+        self._waiting.get(stream.owner, {}).pop(stream, None)
+
+    async def _until_whole(self, owner: str) -> None:
+        waiting = self._waiting[owner]
+        try:
+            while waiting:
+                # Whoever came last has the token that holds longest.
+                if await self._run(next(reversed(waiting)).principal):
+                    break
+                await asyncio.sleep(max(0.0, self._failed.get(owner, (0, 0.0))[1] - self._clock()))
+        finally:
+            del self._waiting[owner]
+        for stream in waiting:
+            self.done(stream)
+
+    async def once(self, principal: Principal) -> bool:
+        """Restore this owner's journal now; False when that did not work out in time or has just failed."""
+        try:
+            async with asyncio.timeout(self._within):
+                return await self._run(principal)
+        except TimeoutError:
+            return False
+
+    async def _run(self, principal: Principal) -> bool:
         owner = principal.id
-        failed = self._failed.get(owner)
-        if failed is not None and self._clock() < failed + self._pause:
+        if self.group is None or self._clock() < self._failed.get(owner, (0, 0.0))[1]:
             return False
         task = self._running.get(owner)
         if task is None:
-            task = self._running[owner] = group.create_task(self._once(principal))
+            task = self._running[owner] = self.group.create_task(self._attempt(principal))
             task.add_done_callback(lambda _: self._running.pop(owner, None))
         return await asyncio.shield(task)
 
-    async def _once(self, principal: Principal) -> bool:
-        self._failed.pop(principal.id, None)
+    async def _attempt(self, principal: Principal) -> bool:
+        owner = principal.id
         try:
-            async with asyncio.timeout(self._within):
+            async with self._gate, asyncio.timeout(self._within):
                 found = await self._restore(principal)
-                await self._journal.seed(principal.id, self._entries(found))
+                await self._journal.seed(owner, self._entries(found))
         except Exception as error:
             # Whatever a service or the user's own code did wrong must not cost this person the stream.
-            log.warning("restoring a journal failed: %s: %s", type(error).__name__, error)
+            log.log(
+                logging.DEBUG if self._failing else logging.WARNING,
+                *("restoring a journal failed: %s: %s", type(error).__name__, error),
+            )
+            self._failing = True
+            failures = self._failed.get(owner, (0, 0.0))[0] + 1
             if len(self._failed) >= _REMEMBERED:
                 self._failed.clear()
-            self._failed[principal.id] = self._clock()
+            self._failed[owner] = failures, self._clock() + backoff(failures, FIRST, LONGEST)
             return False
+        self._failing = False
+        self._failed.pop(owner, None)
         return True
 
     def _entries(self, found: Sequence[SagaStatus | Mapping[str, Any]]) -> list[Entry]:

@@ -10,27 +10,14 @@ each saga. Does no I/O of its own and asks no clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from ..calls import Principal
 from ..stores.journal import Opened, Position
 from . import frames
+from .outlet import Outlet
 
 BYTES = 32_768  # beyond what the connection takes first: 64 kB, and the kernel 128
 _PIECE = 16_384
-
-
-class Outlet(Protocol):
-    """Where a stream's bytes go. After `last` nothing follows."""
-
-    def write(self, chunk: bytes, *, last: bool = False) -> bool:
-        """Write it whole, now; False: not a byte was written, and `send` is the way. Never raises."""
-
-    async def send(self, chunk: bytes, *, last: bool = False) -> None:
-        """Write it as soon as the connection takes it. Raises OSError or RuntimeError when it never will."""
-
-    def abort(self) -> None:
-        """Cut the connection off; what was not sent is lost."""
 
 
 class Stream:
@@ -56,7 +43,6 @@ class Stream:
         "ended",
         "ends_at",
         "heard",
-        "hint",
         "joining",
         "live",
         "lost",
@@ -86,8 +72,7 @@ class Stream:
         why: frames.Bye,
         seat: str = "",
     ) -> None:
-        self.principal = principal
-        self.owner = principal.id
+        self.principal, self.owner = principal, principal.id
         self.seat = seat
         self.names = tuple(dict.fromkeys(names))
         position = None if after is None else Position.parse(after)
@@ -95,32 +80,31 @@ class Stream:
         self._offset = position.offset if position else 0
         # A cursor that is none of ours cannot be honoured, and silence would leave the client where it is.
         self._reset = after is not None and position is None
-        self.ends_at = ends_at
-        self.why = why
-        self.hint: float | None = None
+        self.ends_at, self.why = ends_at, why
         self.heard = self.seated = self.warned = False
-        self.slot = -1
-        self.since = 0.0
+        self.slot, self.since = -1, 0.0
         self.joining = True
-        self.opening = False
-        self.again = False
+        self.opening = self.again = False
+        # False while nobody knows its owner's sagas: it waits for their journal to be restored.
         self.whole = True
         # Joined and neither ended nor behind: what is offered next may be written.
         self.live = False
-        self.ended = False
-        self.closed = False
-        self.lost = False
-        self._told = False
+        self.ended = self.closed = self.lost = False
+        self._told = self._missed = False
         self._outlet = outlet
         self._spilled = spilled
         self._queue = queue
         self._held: list[tuple[bytes, int, bytes]] | None = None
-        self._missed = False
         self._dirty: dict[str, bytes] | None = None
         # None while the connection takes what it is given: then there is no pump either.
         self._waiting: list[bytes] | None = None
         self._bytes = 0
         self._bye: bytes | None = None
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and that the network has not taken."""
+        return self._outlet.unsent
 
     @property
     def position(self) -> Position | None:
@@ -142,7 +126,7 @@ class Stream:
                 return True
             if epoch == self._epoch and offset <= self._offset:
                 return True
-            self.live, self.joining = False, True
+            self.rejoin()
             self._hold(epoch, offset, frame)
             return False
         if self.joining and not self.ended:
@@ -158,6 +142,20 @@ class Stream:
             self._missed = True
         self._held.append((epoch, offset, frame))
 
+    def rejoin(self) -> None:
+        """It wants the journal: what is published from here on is held back until then."""
+        self.live, self.joining = False, True
+
+    def bide(self, values: Sequence[bytes]) -> None:
+        """Its sagas cannot be known for now: nothing is said of them, and nothing kept, until it joins. Of its values
+        it hears all the same."""
+        self.live = self.joining = self.whole = self._missed = False
+        self._held = None
+        if not self._told:
+            self._told, self._dirty = True, None
+            self._write(frames.HELLO + b"".join(map(frames.value, values)))
+        self._flush()
+
     def join(self, opened: Opened, position: Position, values: Sequence[bytes]) -> bool:
         """Take what the journal says, then what was published meanwhile. False: read the journal once more.
 
@@ -165,19 +163,16 @@ class Stream:
         """
         if self.ended:
             return True
+        self.whole = True
         first, self._told = not self._told, True
         after = self.position
         if opened.kind == "history" and after is not None:
-            epoch = after.epoch
-            chunk = b"".join(
-                frames.saga(b"%s-%d" % (epoch.encode(), after.offset + number), entry)
-                for number, entry in enumerate(opened.entries, 1)
-            )
+            chunk = frames.history(after, opened.entries)
             if first:
                 chunk += b"".join(map(frames.value, values))
                 self._dirty = None
         else:
-            fresh = first and not self._epoch and not self._reset
+            fresh = not self._epoch and not self._reset
             chunk = frames.state("snapshot" if fresh else "reset", position, opened.entries, values)
             self._dirty = None
         chunk = frames.HELLO + chunk if first else chunk
@@ -186,6 +181,9 @@ class Stream:
         # Bounded by the journal itself, and read in one piece: it does not count against the queue.
         if chunk and not (self._waiting is None and self._outlet.write(chunk)):
             self._spill().append(chunk)
+        elif self._outlet.paused:
+            # Nobody has to write to it once more before it is noticed that it does not read.
+            self._spill()
         held, self._held = self._held, None
         missed, self._missed = self._missed, False
         if missed or self.lost:
@@ -194,14 +192,17 @@ class Stream:
         if not all(self.offer(*one) for one in held or ()) or self.lost:
             return self.lost
         self.joining = False
+        self._flush()
+        return True
+
+    def _flush(self) -> None:
         if self._dirty is not None and self._waiting is None:
             dirty, self._dirty = self._dirty, None
             self._write(b"".join(dirty.values()))
-        return True
 
     def offer_value(self, name: str, frame: bytes) -> None:
         """A value's newest version; one that could not be sent yet is replaced."""
-        if self.live and self._waiting is None:
+        if (self.live or not (self.whole or self.ended)) and self._waiting is None:
             self._write(frame)
         elif self._told and not self.lost and not self.ended:
             if self._dirty is None:
@@ -263,12 +264,11 @@ class Stream:
 
     async def pump(self, clock: Callable[[], float]) -> bool:
         """Send what waits until nothing does. True: the client fell so far behind that it wants the journal.
-
-        `since` is the moment it last took something.
-        """
-        while not self.closed:
+        `since` is the moment it last took something."""
+        last = False
+        while not self.closed and not last:
             chunk, last = self._pull()
-            if not chunk:
+            if not chunk and not self._outlet.paused:
                 break
             self.since = clock()
             try:

@@ -1,9 +1,9 @@
 """When streams beat and when they end: one timer for all of a process.
 
 Promises a beat at least every `beat` seconds; a warning `WARN` seconds before a session or token ends, and the end
-within a quarter of a second of it; that a client which takes nothing for `STALL` seconds is cut off, and one that does
-not even take its `bye` after `GRACE`. A drain spreads the ends evenly over its window, in random order, so that whoever
-takes over meets the same rate from the first to the last.
+within a quarter of a second of it; that a client which takes nothing for `STALL` seconds is cut off, one that reads
+slowly is not, and one that does not even take its `bye` is after `GRACE`. A drain spreads the ends evenly over its
+window, in random order, so that whoever takes over meets the same rate from the first to the last.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Timer:
         self._wall = wall
         self._clock = clock
         self._wheel = Wheel(min(0.25, beat / 4), beat, clock())
-        self._slow: dict[Stream, None] = {}
+        # What has a backlog, and how many bytes of it the network had not taken at the last look.
+        self._slow: dict[Stream, int] = {}
 
     def add(self, stream: Stream) -> None:
         """Begin to mind it. First beats are spread: everybody may have come at the same moment."""
@@ -63,7 +64,7 @@ class Timer:
 
     async def pump(self, stream: Stream) -> bool:
         """See a stream's backlog out, and mind how long that takes. True: it wants the journal."""
-        self._slow[stream] = None
+        self._slow[stream] = 0
         try:
             return await stream.pump(self._clock)
         finally:
@@ -77,27 +78,39 @@ class Timer:
             due = self._wheel.due(now)
             if due:
                 self._meet(due, now)
-            gone = [
-                stream for stream in self._slow if now - stream.since > (GRACE if stream.ended else STALL)
-            ]
-            for number, stream in enumerate(gone, 1):
+            for number, stream in enumerate(self._stalled(now), 1):
                 stream.abort()
                 if number % LOT == 0:
                     # Hundreds may have frozen together: everybody else is not to wait for all their ends.
                     await asyncio.sleep(0)
 
+    def _stalled(self, now: float) -> list[Stream]:
+        stalled = []
+        for stream, before in self._slow.items():
+            unsent = self._slow[stream] = stream.unsent
+            if unsent < before and not stream.ended:
+                stream.since = now
+            elif now - stream.since > (GRACE if stream.ended else STALL):
+                stalled.append(stream)
+        return stalled
+
     def _meet(self, due: Iterable[Stream], now: float) -> None:
-        beat = frames.beat(self._text(self._wall()))
+        wall = self._wall()
+        beat = frames.beat(self._text(wall))
         for stream in due:
             if stream.ended:
                 continue
             left = stream.ends_at - now
+            believed = stream.principal.expires_at - wall
+            if believed < left:
+                # The wall's clock was set: sessions and tokens end by it.
+                left, stream.ends_at, stream.why = believed, now + believed, "expired"
             if left <= 0:
                 stream.end(stream.why, back() if stream.why == "age" else None)
                 continue
             if stream.why == "expired" and left <= WARN and not stream.warned:
                 stream.warned = True
-                stream.say(frames.expiring(self._text(self._wall() + left), left))
+                stream.say(frames.expiring(self._text(wall + left), left))
             stream.say(beat)
             self._set(stream, now, self._beat)
 

@@ -10,7 +10,7 @@ from .stream import Stream
 
 
 class Wheel:
-    """tick: seconds; around: seconds of one round. The hub turns it."""
+    """tick: seconds; around: seconds of one round. The timer turns it."""
 
     def __init__(self, tick: float, around: float, now: float) -> None:
         self.tick = tick

@@ -3,7 +3,7 @@
 Promises: offsets of one epoch are contiguous, each saga's events stand in version order, a repeat is dropped, history
 and snapshot are read at one moment, and a position has one meaning for ever, even when Redis loses what it confirmed.
 Refuses to honour a cursor it cannot honour exactly (unknown epoch, trimmed, above the top): it says `reset` and hands
-out the snapshot instead.
+out the snapshot instead; so it does where the history is more than 64 KiB and more than the snapshot.
 
 Keys, all in the slot of `{t}`, the owner's tag (first 16 hex digits of SHA-256 of the principal's id), all with the
 same TTL, `retain` seconds after the last event:
@@ -116,13 +116,6 @@ def owner_tag(owner: str) -> str:
 def channel_of(owner: str) -> str:
     """The pub/sub channel of one owner's events."""
     return f"bff:{{{owner_tag(owner)}}}:channel"
-
-
-def unpack_frame(frame: bytes) -> tuple[Position, bytes] | None:
-    """Position and entry of a published event, None for anything else."""
-    head, _, entry = frame.partition(b" ")
-    position = Position.parse(head.decode("ascii", "replace"))
-    return (position, entry) if position else None
 
 
 class Journal:

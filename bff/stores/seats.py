@@ -19,7 +19,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .journal import channel_of, owner_tag
@@ -37,13 +37,17 @@ BACK = 0.3
 
 
 class Seats:
-    """One process's way to them. process: letters and digits. Every method raises StoreUnavailable when Redis is away.
+    """One process's way to them. clock: Unix seconds, the same in all processes; process:
+    letters and digits. Every method raises StoreUnavailable when Redis is away.
 
     channel  what this process must listen to, for the others to know that it is there
     """
 
-    def __init__(self, link: RedisLink, *, process: str | None = None) -> None:
+    def __init__(
+        self, link: RedisLink, clock: Callable[[], float] = time.time, *, process: str | None = None
+    ) -> None:
         self._link = link
+        self._clock = clock
         self._hold = link.script("seats_hold")
         self._process = process or secrets.token_hex(6)
         self._number = 0
@@ -119,7 +123,7 @@ class Seats:
     async def renew(self, held: Mapping[str, Sequence[str]]) -> list[tuple[str, int]]:
         """Renew these seats by owner, taking those again that were lost, in one round trip. The owners, and how many
         seats each has taken in all: for more than there are, `hold` decides who gives way."""
-        until = int((time.time() + LEASE) * 1000)
+        until = int((self._clock() + LEASE) * 1000)
         with reaching("seats"):
             async with self._link.client.pipeline(transaction=False) as pipe:
                 for owner, seats in held.items():

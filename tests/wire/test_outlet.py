@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
 
 from bff.calls import SagaStatus
 from bff.edge.http.outlet import Direct, Inline, Queued, outlet
+from bff.edge.http.protocol import HttpProtocol
+from bff.edge.settings import Settings
 from bff.stores.journal import Entry
 
 from .test_stream import AT, Client, World, client, offsets, person, world
@@ -142,3 +145,21 @@ async def _resting_tasks() -> int:
         await asyncio.sleep(0.02)
         counted.append(len(asyncio.all_tasks()))
     return min(counted)
+
+
+async def test_an_http_1_0_client_gets_a_stream_without_chunks(redis_url: str) -> None:
+    """RFC 9112, 6.1: no Transfer-Encoding in an answer to HTTP/1.0; the body ends with the connection."""
+    protocol = partial(HttpProtocol, settings=Settings())
+    async with world(redis_url, http=protocol) as one:  # type: ignore[arg-type]  # as `bff serve` gives it
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+        writer.write(b"GET /bff/live HTTP/1.0\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(10):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"transfer-encoding" not in head.lower() and b"connection: close" in head.lower()
+            assert await reader.readuntil(b"event: snapshot") == b"retry: 1000\n\nevent: snapshot"
+            await tell(one, range(1, 3), 10)
+            await reader.readuntil(b'"version":2')
+            await one.hub.end_session("session-of-ada")
+            rest = await reader.read()
+        assert rest.rpartition(b"event: bye\n")[2] == b'data: {"reason":"logout","retry_after":null}\n\n'
+        writer.close()

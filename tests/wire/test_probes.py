@@ -151,3 +151,22 @@ async def test_a_connection_too_many_is_told_and_closed(redis_url: str) -> None:
         assert all(one.startswith(b"HTTP/1.1 503 ") and b'"unavailable"' in one for one in refused)
         for _, writer in crowd:
             writer.close()
+
+
+@pytest.mark.slow
+async def test_a_client_that_reads_slowly_gets_all_of_it(redis_url: str, tmp_path: Path) -> None:
+    async with serve(redis_url, tmp_path, **QUICK, BFF_HTTP__UNREAD="0.8") as served:
+        size = 16 * len((await served.client.get("/openapi.json")).content)
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        raw.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(raw, ("127.0.0.1", served.port))
+        await loop.sock_sendall(raw, get("/openapi.json", close=False) * 15 + get("/openapi.json"))
+        came, began = 0, loop.time()
+        with raw:
+            while some := await asyncio.wait_for(loop.sock_recv(raw, 2_000), 10):
+                came += len(some)
+                await asyncio.sleep(0.02)
+        print(f"{came} bytes in {loop.time() - began:.1f} s")
+        assert came > size

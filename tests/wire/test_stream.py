@@ -454,26 +454,6 @@ async def test_a_lost_journal_is_restored_once_for_all_who_ask(redis_url: str) -
             assert (await ada.until("saga")).data["version"] == 4
 
 
-async def test_a_restore_that_fails_costs_nobody_the_stream_and_is_tried_again(redis_url: str) -> None:
-    answers: list[Any] = [
-        RuntimeError("away"),
-        [SagaStatus(id="o1", type="order", status="RUNNING", version=2, at=AT)],
-    ]
-
-    async def restore(principal: Principal) -> Any:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async with world(redis_url, restore=restore) as one, client(one) as ada:
-        assert (await ada.until("snapshot")).data["sagas"] == []
-        assert (await one.journal.open(person("ada").id, None)).position is None
-        one.hub._catchup._restorer._failed.clear()  # type: ignore[union-attr]  # what its pause does
-        async with client(one, after=ada.cursor) as again:
-            assert [row["id"] for row in (await again.until("reset")).data["sagas"]] == ["o1"]
-
-
 async def test_values_come_whole_at_first_and_then_the_latest(redis_url: str) -> None:
     topics = [ValueTopic("stock/{sku}", public=True)]
     async with world(redis_url, topics=topics) as one:

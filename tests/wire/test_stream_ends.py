@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Sequence
 
 import pytest
 import redis.asyncio as redis
+
+from bff.live.stream import Stream
+from bff.stores.link import StoreUnavailable
 
 from ..conftest import Valkey
 from .test_stream import client, person, world
@@ -58,3 +62,72 @@ async def test_the_cap_holds_in_each_process_while_redis_is_away(own_valkey: Val
                     assert (await who.until("snapshot")).data["sagas"] == []
                 await asyncio.sleep(0.1)
                 assert one.hub.count == 2
+
+
+async def test_a_logout_that_went_unheard_is_found_out_though_the_first_question_failed(
+    redis_url: str,
+) -> None:
+    """A Redis that still loads its data takes subscriptions and refuses everything else."""
+    asked = 0
+
+    async def ask(sessions: Sequence[str]) -> set[str]:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise StoreUnavailable("LOADING")
+        return set()
+
+    async with world(redis_url, living=ask) as one, client(one) as ada:
+        await ada.until("snapshot")
+        asked = 0
+        async with redis.from_url(redis_url) as admin:
+            await admin.client_kill_filter(_type="pubsub")
+        async with asyncio.timeout(5):
+            assert (await ada.until("bye")).data["reason"] == "logout"
+
+
+async def test_the_oldest_stream_gives_way_also_where_clocks_differ(redis_url: str) -> None:
+    """Two gateways, five seconds apart: who comes last must not be who goes."""
+    async with (
+        world(redis_url, streams=2) as first,
+        world(redis_url, streams=2, wall=lambda: time.time() - 5) as behind,
+        client(first) as oldest,
+        client(first) as second,
+    ):
+        for who in (oldest, second):
+            await who.until("snapshot")
+        async with client(behind) as newest:
+            await newest.until("snapshot")
+            async with asyncio.timeout(3):
+                assert (await oldest.until("bye")).data["reason"] == "limit"
+
+
+async def test_a_stream_ends_with_its_session_also_when_the_clock_was_set_meanwhile(redis_url: str) -> None:
+    """A machine that slept, or whose clock was wrong when the stream began."""
+    wrong = -3600.0
+    async with world(redis_url, beat=1.0, wall=lambda: time.time() + wrong) as one:
+        one.people["ada"] = person("ada", expires_at=time.time() + 2)
+        async with client(one) as ada:
+            await ada.until("snapshot")
+            wrong = 0.0
+            async with asyncio.timeout(6):
+                assert (await ada.until("bye")).data["reason"] == "expired"
+
+
+def _streams() -> int:
+    gc.collect()
+    return sum(isinstance(one, Stream) for one in gc.get_objects())
+
+
+async def test_streams_that_left_while_redis_is_away_are_not_kept_until_it_returns(
+    own_valkey: Valkey,
+) -> None:
+    async with world(own_valkey.url) as one:
+        own_valkey.stop()
+        before = _streams()
+        for _ in range(60):
+            async with client(one) as ada:
+                await ada.reader.readuntil(b"retry: 1000\n\n\r\n")
+        await one.settled(0)
+        kept = _streams() - before
+        assert kept < 10, f"{kept} of 60 streams whose clients have left are still in memory"

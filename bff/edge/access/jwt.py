@@ -24,7 +24,7 @@ from ..settings import IssuerSettings
 from .discovery import Discovery
 from .fetch import Fetch
 from .jwks import KeySet, KeysUnavailable
-from .revoked import Marks, Revocations
+from .revoked import Revocations, marks_of
 
 REMEMBERED = 10_000
 """Verified tokens remembered; the least recently used one gives way."""
@@ -45,7 +45,6 @@ class Issuer:
 @dataclass(frozen=True, slots=True)
 class _Remembered:
     principal: Principal
-    marks: Marks
     keys: KeySet
     generation: int
     until: float
@@ -143,12 +142,13 @@ class TokenVerifier:
                 retry_after=1.0,
             ) from None
 
-    def revoked(self, token: str) -> bool:
-        """Whether a token that was accepted is refused by now."""
-        if self._revoked is None:
-            return False
-        parsed = tokens.parse(token)
-        return self._revoked.refuse(Marks.of(tokens.issuer_of(parsed), parsed.claims))
+    def revoked(self, principal: Principal) -> bool:
+        """Whether the token that a principal was made from is refused by now; a session's never is."""
+        return (
+            self._revoked is not None
+            and principal.marks is not None
+            and self._revoked.refuse(principal.marks)
+        )
 
     async def close(self) -> None:
         """End the fetches under way."""
@@ -169,7 +169,7 @@ class TokenVerifier:
         scopes = tokens.scopes_of(parsed.claims)
         roles = tokens.roles_of(parsed.claims, settings.roles)
         await verified(parsed, keys, settings.algorithms)
-        marks = Marks.of(settings.issuer, parsed.claims)
+        marks = marks_of(settings.issuer, parsed.claims)
         if self._revoked is not None and self._revoked.refuse(marks):
             raise TokenRefused("it was revoked")
         expires = tokens.expiry_of(parsed.claims)
@@ -181,11 +181,10 @@ class TokenVerifier:
             scopes=scopes,
             claims=tokens.visible(parsed.claims),
             roles=roles,
+            marks=marks,
         )
         until = self._monotonic() + REMEMBERED_FOR
-        self._known[digest] = _Remembered(
-            principal, marks, keys, keys.generation, until, expires + settings.leeway
-        )
+        self._known[digest] = _Remembered(principal, keys, keys.generation, until, expires + settings.leeway)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return principal
@@ -199,7 +198,7 @@ class TokenVerifier:
         if changed or self._monotonic() >= known.until or self._clock() >= known.expires:
             del self._known[digest]
             return None
-        if self._revoked is not None and self._revoked.refuse(known.marks):
+        if self.revoked(known.principal):
             raise invalid_token("it was revoked")
         self._known.move_to_end(digest)
         return known.principal

@@ -13,10 +13,10 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ...calls import Clock
+from ...calls.principal import Marks
 from ...stores.link import StoreUnavailable
 from ...stores.revocations import RevocationStore, Revoked
 from ...stores.sessions import hashed
@@ -29,23 +29,14 @@ OVERLAP = 1000
 """Milliseconds looked back beyond the last look: two ends may share one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """By what a token could be revoked. issued: Unix seconds."""
-
-    token: str | None
-    subject: str
-    issued: float
-
-    @classmethod
-    def of(cls, issuer: str, claims: Mapping[str, Any]) -> Marks:
-        """Those of a token whose claims have been judged."""
-        id = claims.get("jti")
-        return cls(
-            hashed(issuer, id) if isinstance(id, str) else None,
-            hashed(issuer, str(claims["sub"])),
-            float(claims["iat"]),
-        )
+def marks_of(issuer: str, claims: Mapping[str, Any]) -> Marks:
+    """Those of a token whose claims have been judged."""
+    id = claims.get("jti")
+    return Marks(
+        hashed(issuer, id) if isinstance(id, str) else None,
+        hashed(issuer, str(claims["sub"])),
+        float(claims["iat"]),
+    )
 
 
 class Revocations:

@@ -32,6 +32,33 @@ class Flow(FlowControl):
             writable.set()
 
 
+class Unread:
+    """Cuts a connection off that takes nothing for `seconds`: what waits for it has to become less. Looks a few times
+    in between, so a client is not cut early, and is at most a quarter late."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._seconds = seconds
+        self._left = transport.get_write_buffer_size()
+        self._since = loop.time()
+        self._timer = loop.call_later(seconds / 4, self._look)
+
+    def cancel(self) -> None:
+        """It takes what it is given."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        left, now = self._transport.get_write_buffer_size(), self._loop.time()
+        if left < self._left:
+            self._since = now
+        elif now - self._since >= self._seconds:
+            self._transport.abort()
+            return
+        self._left = left
+        self._timer = self._loop.call_later(self._seconds / 4, self._look)
+
+
 class Pipeline(list[Any]):
     """Requests in waiting: hardly ever one, and an empty deque takes 700 bytes."""
 

@@ -46,6 +46,14 @@ class Inline:
     def abort(self) -> None:
         self._cycle.transport.abort()
 
+    @property
+    def paused(self) -> bool:
+        return bool(self._cycle.flow.write_paused)
+
+    @property
+    def unsent(self) -> int:
+        return int(self._cycle.transport.get_write_buffer_size())
+
 
 class Direct(Inline):
     """Under uvicorn with httptools, in chunks. Keeps at hand what each event needs: of ten thousand streams nothing is
@@ -90,6 +98,9 @@ class Queued:
         self._send = send
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self.released = False
+        # Each chunk waits until the server takes it, and what the server holds is its own affair.
+        self.paused = False
+        self.unsent = 0
 
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
         return False

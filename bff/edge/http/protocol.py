@@ -20,9 +20,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from ..problem import Problem
 from ..settings import Settings
-from .flow import Flow, Pipeline
+from .flow import Flow, Pipeline, Unread
 from .head import judge, unreadable
 from .refusal import whole_answer
+from .unframed import answering
 
 Door = Callable[[dict[str, Any]], bytes | None]
 
@@ -61,7 +62,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._watched = -1
-        self._stalled: asyncio.TimerHandle | None = None
+        self._stalled: Unread | None = None
 
     # ---- the connection --------------------------------------------------------------------------------------
 
@@ -112,7 +113,7 @@ class HttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._stalled is None:
-            self._stalled = self.loop.call_later(self._bounds.unread, self.transport.abort)
+            self._stalled = Unread(self.transport, self.loop, self._bounds.unread)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -226,7 +227,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._running = cycle
         refusal = None if self._door is None else self._door(cast(dict[str, Any], cycle.scope))
         if refusal is None:
-            super()._start_asgi_task(cycle, app)
+            super()._start_asgi_task(answering(cycle), app)
             return
         cycle.response_started = cycle.response_complete = True
         self.transport.write(refusal)

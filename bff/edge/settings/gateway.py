@@ -12,9 +12,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from ...calls import DeclarationError
 from .cache import CacheSettings, WebhookSettings
@@ -81,8 +81,8 @@ class OidcSettings(_Section):
 
 
 class SessionSettings(_Section):
-    """lifetime: seconds from sign-in to the end; idle: seconds without a request; remembered: seconds a session is
-    kept in-process while Redis is away."""
+    """lifetime: seconds from sign-in to the end; idle: seconds without a request, at least `live.age`, for a stream is
+    one request; remembered: seconds a session is kept in-process while Redis is away."""
 
     lifetime: float = Field(8 * 3600, ge=60, le=30 * 86400)
     idle: float = Field(3600, ge=60, le=30 * 86400)
@@ -191,6 +191,15 @@ class Settings(_Section):
     webhooks: dict[str, WebhookSettings] = Field(default_factory=dict)
     events: dict[str, SignedSettings] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _streams_end_with_their_sessions(self) -> Self:
+        if self.oidc is not None and self.session.idle < self.live.age:
+            raise ValueError(
+                f"{PREFIX}SESSION__IDLE ({self.session.idle:g} s) must not be less than {PREFIX}LIVE__AGE "
+                f"({self.live.age:g} s): a stream would outlive its session"
+            )
+        return self
+
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings; raises DeclarationError that lists every mistake by name."""
@@ -238,5 +247,6 @@ def _mistakes(error: ValidationError) -> list[str]:
     for one in error.errors(include_input=False, include_url=False):
         name = PREFIX + "__".join(str(part).upper() for part in one["loc"])
         why = "is not a known setting" if one["type"] == "extra_forbidden" else one["msg"]
-        lines.append(f"  {name}: {why}")
+        # What is wrong with several together names them itself.
+        lines.append(f"  {name}: {why}" if one["loc"] else f"  {why.removeprefix('Value error, ')}")
     return lines

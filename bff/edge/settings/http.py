@@ -40,11 +40,11 @@ class HttpSettings(BaseModel):
     head_timeout  seconds from a connection's or a further request's first moment to the end of its headers
     body_timeout  seconds from there to the end of the body
     keep_alive    seconds a connection may rest between two requests; more than a proxy in front of it keeps one
-    unread        seconds a client may leave an answer unread that does not fit the buffers any more
+    unread        seconds a client may take nothing of an answer that does not fit the buffers any more
     head_bytes    of all headers together; more is answered 431
     target_bytes  of the address in the request line; more is answered 414
     headers       how many; more is answered 431
-    connections   open at once in one process; the next one is told 503 and closed
+    connections   open at once in one process, each stream one of them for minutes; the next one is told 503 and closed
     proxies       networks of the proxies in front: only their `X-Forwarded-For` is believed
     hosts         names in `Host` that are served, `*.example.org` for all below one, others are answered 421; empty:
                   any, since nothing the gateway says is made from that header. Health pages are exempt
@@ -61,7 +61,7 @@ class HttpSettings(BaseModel):
     head_bytes: int = Field(32_768, ge=4_096, le=1_048_576)
     target_bytes: int = Field(8_192, ge=256, le=65_536)
     headers: int = Field(100, ge=16, le=1_000)
-    connections: int = Field(10_000, ge=1, le=1_000_000)
+    connections: int = Field(20_000, ge=1, le=1_000_000)
     proxies: tuple[Network, ...] = ()
     hosts: tuple[Host, ...] = ()
     origins: tuple[Origin, ...] = ()

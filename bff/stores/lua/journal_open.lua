@@ -1,6 +1,8 @@
 --#include _journal
 -- ARGV 9: epoch of the cursor or '', 10: its offset, 11: '1' to make an absent journal
 -- Answers epoch (false: no journal), top, whole, kind, rows. Rows are entries only: a history begins at cursor + 1.
+-- A history of more than WORTH bytes is left unsaid where the state takes fewer.
+local WORTH = 65536
 settle(NOW - GAP)
 if ARGV[11] == '1' then
   found()
@@ -15,6 +17,7 @@ prune()
 local top = tonumber(meta[2])
 local all = whole() and 1 or 0
 local kind = 'snapshot'
+local history, long = nil, 0
 if ARGV[9] ~= '' then
   kind = 'reset'
   local after = tonumber(ARGV[10])
@@ -24,16 +27,26 @@ if ARGV[9] ~= '' then
       log = redis.call('XRANGE', LOG, digits(after + 1) .. '-0', '+')
     end
     if #log == top - after then
-      local entries = {}
+      history = {}
       for i, row in ipairs(log) do
-        entries[i] = row[2][2]
+        history[i] = row[2][2]
+        long = long + #row[2][2]
       end
-      return {meta[1], top, all, 'history', entries}
+      if long <= WORTH then
+        return {meta[1], top, all, 'history', history}
+      end
     end
   end
 end
-local entries = {}
+local entries, size = {}, 0
 for _, saga in ipairs(redis.call('ZREVRANGE', ORDER, 0, SNAPSHOT - 1)) do
-  entries[#entries + 1] = redis.call('HGET', STATE, saga) or nil
+  local entry = redis.call('HGET', STATE, saga)
+  if entry then
+    entries[#entries + 1] = entry
+    size = size + #entry
+  end
+end
+if history and long <= size then
+  return {meta[1], top, all, 'history', history}
 end
 return {meta[1], top, all, kind, entries}

@@ -19,7 +19,8 @@ class Socket:
     def __init__(self) -> None:
         self.open = True
         self.chunks: list[bytes] = []
-        self.ended = self.cut = False
+        self.ended = self.cut = self.paused = False
+        self.unsent = 0
 
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
         if self.open:

@@ -52,6 +52,19 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
         load({"BFF_SETTINGS": str(broken)})
 
 
+def test_a_session_that_ends_before_its_stream_does_is_refused_by_name() -> None:
+    shorter = {"BFF_SESSION__IDLE": "300"}
+    assert load(shorter).session.idle == 300, "without sign-in there are no sessions"
+    browsers = shorter | {
+        "BFF_OIDC__ISSUER": "https://id.example",
+        "BFF_OIDC__CLIENT_ID": "bff",
+        "BFF_OIDC__CLIENT_SECRET": "hush-hush",
+    }
+    with pytest.raises(DeclarationError, match=r"\n  BFF_SESSION__IDLE \(300 s\) .* BFF_LIVE__AGE \(600 s\)"):
+        load(browsers)
+    assert load(browsers | {"BFF_LIVE__AGE": "300"}).live.age == 300
+
+
 def test_a_secret_is_not_shown_when_settings_are_printed() -> None:
     settings = load(
         {

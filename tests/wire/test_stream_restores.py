@@ -1,0 +1,178 @@
+"""Journals that are lost: restored without a rush, and until then nobody is told a state that nobody knows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from bff.calls import Principal, SagaStatus
+from bff.live import ValueTopic
+
+from .test_stream import AT, Client, client, world
+
+STOCK = "stock/a"
+
+
+def saga(owner: str) -> SagaStatus:
+    return SagaStatus(id=f"of-{owner}", type="order", status="RUNNING", version=1, at=AT)
+
+
+class Service:
+    """Knows one saga of everybody, while it is not `away`."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.asked = 0
+
+    async def __call__(self, principal: Principal) -> Sequence[SagaStatus]:
+        self.asked += 1
+        if self.away:
+            raise RuntimeError("away")
+        return [saga(principal.subject)]
+
+
+async def test_a_new_stream_whose_sagas_nobody_can_tell_stays_open_with_its_values_until_somebody_can(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.live.restore.FIRST", 0.1)
+    service = Service()
+    service.away = True
+    topics = [ValueTopic("stock/{sku}", public=True)]
+    async with world(redis_url, restore=service, topics=topics, beat=0.2) as one:
+        await one.values.put(STOCK, 1, {"available": 9}, AT)
+        async with client(one, f"/bff/live?value={STOCK}") as ada:
+            first = await ada.next(beats=True)
+            assert first is not None and (first.name, first.data["version"]) == ("value", 1)
+            while service.asked < 2:
+                event = await ada.next(beats=True)
+                assert event is not None and event.name == "beat"
+            await one.values.put(STOCK, 2, {"available": 8}, AT)
+            assert (await ada.until("value")).data["version"] == 2
+            async with client(one, "/bff/live/snapshot") as poll:
+                assert (poll.status, json.loads(await poll.body())["code"]) == (503, "unavailable")
+            service.away = False
+            known = await ada.next()
+            assert known is not None and known.name == "snapshot"
+            assert [row["id"] for row in known.data["sagas"]] == ["of-ada"]
+            assert [row["version"] for row in known.data["values"]] == [2]
+            await one.tell("of-ada", 2)
+            assert (await ada.until("saga")).data["version"] == 2
+
+
+async def test_an_open_stream_is_reset_once_and_with_the_truth_however_often_the_restore_fails(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.live.restore.LONGEST", 0.2)
+    service = Service()
+    async with world(redis_url, restore=service, beat=0.1) as one, client(one) as ada:
+        await ada.until("snapshot")
+        service.away, service.asked = True, 0
+        await one.link.call("FLUSHALL")
+        while service.asked < 4:
+            # What happens every 25 to 40 seconds.
+            one.hub._catchup.check_soon()
+            event = await ada.next(beats=True)
+            assert event is not None and event.name == "beat"
+        async with client(one, after=ada.cursor) as again:
+            event = await again.next(beats=True)
+            assert event is not None and event.name == "beat"
+            service.away = False
+            for who in (ada, again):
+                event = await who.next()
+                assert event is not None and event.name == "reset"
+                assert [row["id"] for row in event.data["sagas"]] == ["of-ada"]
+            one.hub._catchup.check_soon()
+            await one.tell("of-ada", 2)
+            for who in (ada, again):
+                event = await who.next()
+                assert event is not None and (event.name, event.data["version"]) == ("saga", 2)
+
+
+async def test_whoever_has_left_is_not_asked_about_any_more(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.live.restore.LONGEST", 0.05)
+    service = Service()
+    service.away = True
+    async with world(redis_url, restore=service) as one:
+        async with client(one):
+            while service.asked < 3:
+                await asyncio.sleep(0.01)
+        await one.settled(0)
+        await asyncio.sleep(0.1)
+        asked = service.asked
+        await asyncio.sleep(0.3)
+        assert service.asked == asked
+
+
+async def test_many_journals_lost_together_are_restored_a_few_at_a_time_and_nobody_loses_their_sagas(
+    redis_url: str,
+) -> None:
+    """An upstream's bulkhead lets 100 calls through and 100 wait (its defaults): here are 300 people."""
+    running = most = 0
+    pause = 0.0
+
+    async def restore(principal: Principal) -> Sequence[SagaStatus]:
+        nonlocal running, most
+        if running >= 200:
+            raise RuntimeError("the bulkhead is full")
+        running += 1
+        most = max(most, running)
+        try:
+            await asyncio.sleep(pause)
+        finally:
+            running -= 1
+        return [saga(principal.subject)]
+
+    async with world(redis_url, restore=restore) as one, contextlib.AsyncExitStack() as stack:
+        clients: list[Client] = []
+        for number in range(300):
+            clients.append(await stack.enter_async_context(client(one, who=f"u{number}")))
+        for number, each in enumerate(clients):
+            assert [row["id"] for row in (await each.until("snapshot")).data["sagas"]] == [f"of-u{number}"]
+        most, pause = 0, 0.1
+        await one.link.call("FLUSHALL")
+        one.hub._catchup.check_soon()
+        async with asyncio.timeout(15):
+            told = [(await each.until("reset")).data["sagas"] for each in clients]
+        assert [[row["id"] for row in sagas] for sagas in told] == [[f"of-u{n}"] for n in range(300)]
+        assert 8 <= most <= 64, f"{most} restores ran at once"
+
+
+async def test_a_restore_that_hangs_for_one_owner_holds_up_nobody_elses_catching_up(redis_url: str) -> None:
+    hanging = asyncio.Event()
+
+    async def restore(principal: Principal) -> Sequence[SagaStatus]:
+        if principal.subject == "stuck" and broken:
+            hanging.set()
+            await asyncio.Event().wait()
+        return []
+
+    broken = False
+    async with (
+        world(redis_url, restore=restore) as one,
+        client(one, who="stuck") as stuck,
+        client(one) as ada,
+    ):
+        await stuck.until("snapshot")
+        await ada.until("snapshot")
+        broken = True
+        await one.link.call("FLUSHALL")
+        # Both are compared; the one hangs. What ada is told meanwhile follows on from nothing.
+        one.hub._catchup.check_soon()
+        await asyncio.wait_for(hanging.wait(), 5)
+        assert (await ada.until("reset")).data["sagas"] == []
+        await one.link.call("FLUSHALL")
+        began = asyncio.get_running_loop().time()
+        await one.tell("o1", 1)
+        while True:
+            event = await ada.next()
+            assert event is not None
+            if event.name in ("saga", "reset") and "o1" in str(event.data):
+                break
+        took = asyncio.get_running_loop().time() - began
+        assert took < 1.5, f"ada heard of her event after {took:.1f} s, because another's restore hung"
