@@ -22,7 +22,7 @@ from ..live.hub import Hub
 from ..live.ingest import Intake, Registry
 from ..live.topics import ValueTopic
 from ..stores.claims import Claims
-from ..stores.events import DeadLetters
+from ..stores.dead_letters import DeadLetters
 from ..stores.journal import Journal
 from ..stores.link import RedisLink, StoreUnavailable
 from ..stores.rates import RateStore
@@ -136,7 +136,7 @@ class Runtime:
             inner, settings.admission, settings.public_url, files, observe, trust.marks, trust.preflight
         )
         self.app: ASGIApp = self.admission
-        self.metrics.watch(self.chain.lanes, self.admission, self.hub)
+        self.metrics.watch(self.chain.lanes, self.admission, self.hub, self.intake)
         self.admin: ASGIApp = Envelope(Routes(inside(self), self), tracer, settings.public_url)
 
     # ---- putting together ------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ import pytest
 
 from bff.calls import SagaStatus
 from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
-from bff.stores.events import BusEvent, DeadLetters
+from bff.stores.dead_letters import DeadLetters
+from bff.stores.events import BusEvent
 from bff.stores.journal import Journal, Position
 from bff.stores.link import RedisLink, StoreUnavailable
 from bff.stores.values import Values
