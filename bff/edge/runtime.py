@@ -105,7 +105,6 @@ class Runtime:
             queue=live.queue,
             streams=live.streams,
             drain=live.drain,
-            keep=live.keep,
             ended=self._forget,
             living=SessionStore(self.link).living,
         )

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from ..calls import ENDED, Principal, SagaStatus
+from ..calls import Principal, SagaStatus
 from ..stores.journal import Entry, Journal
 
 log = logging.getLogger("bff.live")
@@ -30,14 +30,12 @@ class Restorer:
         journal: Journal,
         restore: Restore,
         *,
-        keep: float = 86_400.0,
         within: float = 3.0,
         pause: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
         self._restore = restore
-        self._keep_ms = keep * 1000
         self._within = within
         self._pause = pause
         self._clock = clock
@@ -76,7 +74,5 @@ class Restorer:
         entries = []
         for one in found:
             saga = one if isinstance(one, SagaStatus) else SagaStatus.model_validate(one)
-            entry = Entry.of(saga, now_ms=now_ms)
-            if saga.status not in ENDED or entry.ended_ms > now_ms - self._keep_ms:
-                entries.append(entry)
+            entries.append(Entry.of(saga, now_ms=now_ms))
         return entries

@@ -209,7 +209,7 @@ class Journal:
         return Opened(position, bool(whole), kind.decode(), tuple(entries))
 
     async def seed(self, owner: str, entries: Sequence[Entry]) -> bool:
-        """Put restored sagas (newest first) into a journal that was never whole; False when another was quicker.
+        """Put restored sagas (newest first) into a journal that is not whole; False when another was quicker.
 
         A saga the journal already knows at that version or a later one is left alone.
         """
