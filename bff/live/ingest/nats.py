@@ -46,6 +46,7 @@ class NatsJetStream:
         self._positions = Positions(link)
         self._place = f"nats:{stream}"
         self._read_to = 0
+        self._taken = 0
         self._created = ""
         self._client: Client | None = None
         self._jetstream: JetStreamContext | None = None
@@ -57,7 +58,7 @@ class NatsJetStream:
         self._why = ""
 
     async def begin(self, lost: Lost) -> None:
-        self._lost, self._why, self._portion = lost, "", Portion()
+        self._lost, self._why, self._portion, self._taken = lost, "", Portion(), 0
         kept = (await self._positions.of([self._place]))[self._place]
         number, _, self._created = (kept or "").partition(" ")
         self._read_to = int(number or 0)
@@ -110,6 +111,7 @@ class NatsJetStream:
         events = [
             BusEvent(self._place, str(one.metadata.sequence.stream), one.data, self.name) for one in messages
         ]
+        self._taken += len(events)
         read = {self._place: events} if events else {}
         self._portion.saw(read)
         return read
@@ -127,8 +129,8 @@ class NatsJetStream:
         if _created(stream) != self._created:
             raise BusUnavailable(f"NATS, stream {self._stream!r}: it was made again")
         await self._compare(stream)
-        delivered = consumer.delivered.stream_seq if consumer.delivered else 0
-        if consumer.num_pending == 0 and delivered <= self._read_to < stream.state.last_seq:
+        given = consumer.delivered.consumer_seq if consumer.delivered else 0
+        if consumer.num_pending == 0 and given == self._taken and self._read_to < stream.state.last_seq:
             # What lies between is not of our subjects: once dropped it must not look like a loss.
             await self._move(stream.state.last_seq)
 
