@@ -33,7 +33,7 @@ test: check browser $(PROVIDER_STAMP) ## every test that takes no long time (nee
 	@cd web/client && npm test --silent
 
 test-slow: check browser $(PROVIDER_STAMP) ## the long tests too
-	@.ci/brokers nats-server rabbitmq-server
+	@.ci/brokers nats-server rabbitmq-server redis-server
 	@.ci/tests slow
 	@cd web/client && INTERLEAVINGS=120000 npm test --silent
 
@@ -55,7 +55,7 @@ format: $(DEV) $(NODE_STAMP) ## rewrite the files in the project's format
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
 	@cd web/client && npm run --silent format -- --write
 
-bench: $(DEV) ## the benchmarks: screens, then open streams
+bench: $(DEV) ## the benchmarks: screens, then open streams (a quarter of an hour)
 	@.ci/nchan
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks live

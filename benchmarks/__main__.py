@@ -1,6 +1,6 @@
 """`python -m benchmarks`: the fan-out comparison, with `profile` where one contender spends its time, with `chain`
 what the walk of one call costs, with `decisions` what a rate limit decision does, with `live` what an open stream and
-an event on it cost.
+an event on it cost (about ten minutes).
 
 Everything it starts is its own, on free loopback ports, and ends with it. Nothing is written into the project unless
 `--write` says so. Exit code 1 when a contender answered wrongly, so that a figure never stands for a broken screen.
@@ -53,18 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _live(given: argparse.Namespace) -> int:
     absent = [one for one in live.ALL if one.missing()]
     plan = live.Plan()
+    if given.quick:
+        plan = live.Plan((100,), passes=1, deliveries=2_000, events=500, idle=0.5, seconds=0.5, rates=())
     if given.connections:
         plan = replace(plan, streams=tuple(given.connections))
-    if given.quick:
-        plan = live.Plan(
-            tuple(given.connections or (100,)), deliveries=2_000, events=500, idle=1.0, seconds=1.0
-        )
     try:
-        results = asyncio.run(live.compare([one for one in live.ALL if one not in absent], plan))
+        result = asyncio.run(live.compare([one for one in live.ALL if one not in absent], plan))
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
-    text = live.markdown(results, plan, absent)
+    text = live.markdown(result, plan, absent)
     print(text)
     if given.write:
         live.RESULTS.write_text(text, encoding="utf-8")

@@ -61,6 +61,7 @@ class Valkey:
     port: int = field(default_factory=free_port)
     args: tuple[str, ...] = ("--appendonly", "no")
     process: subprocess.Popen[bytes] | None = None
+    program: str = field(default_factory=valkey_binary)
 
     @property
     def url(self) -> str:
@@ -75,7 +76,7 @@ class Valkey:
         log = (self.folder / "valkey.log").open("ab")
         with log:
             self.process = subprocess.Popen(
-                [valkey_binary(), *self.command()],
+                [self.program, *self.command()],
                 stdout=log,
                 stderr=log,
             )

@@ -1,7 +1,11 @@
 """What an open stream and an event on it cost here and elsewhere, measured in one run on one machine."""
 
-from .contenders import ALL
+from .contenders import BETTER_SSE, HANDWRITTEN, NCHAN_SERVER
+from .figures import Plan
+from .ours import OURS
 from .report import RESULTS, markdown
-from .run import Plan, compare
+from .run import compare
+
+ALL = (OURS, NCHAN_SERVER, BETTER_SSE, HANDWRITTEN)
 
 __all__ = ["ALL", "RESULTS", "Plan", "compare", "markdown"]

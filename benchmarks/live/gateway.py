@@ -1,4 +1,4 @@
-"""The gateway under measurement: one value everybody may ask for, one kind of saga; tokens are checked as ever."""
+"""The gateway under measurement: whoever reads needs the scope `read`; one value, one kind of saga."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import asyncio
 from pydantic import BaseModel
 
 from bff import Gateway, SagaStatus
+
+SCOPE = "read"
 
 
 class Tick(BaseModel):
@@ -17,7 +19,7 @@ class Tasks(BaseModel):
     open: int
 
 
-live = Gateway("live")
+live = Gateway("live", scopes=(SCOPE,))
 live.value("tick/{name}", Tick, public=True)
 live.saga("order", SagaStatus)
 

@@ -1,22 +1,24 @@
 """How events get to the contenders: over HTTP, or for this gateway through Redis, as from another replica's ingester.
 
 Every event is the same JSON of some 300 bytes, whoever carries it; `n` counts them, `t` is when it was sent (monotonic
-nanoseconds).
+nanoseconds, the same clock for whoever receives it on this machine).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol
+from datetime import UTC, datetime
+from typing import Protocol
 
 from bff import SagaStatus
 from bff.stores.journal import Entry, Journal
 from bff.stores.link import RedisLink
 from bff.stores.values import Values
+from upstreams.kit.events import Event, stream_of
 
 from ..fanout.issuer import ISSUER
 
@@ -39,56 +41,75 @@ class Publisher(Protocol):
     async def close(self) -> None: ...
 
 
-class ThroughRedis:
+class _Numbered:
+    """n: events so far."""
+
+    n = 0
+
+    def _event(self, kind: str) -> dict[str, object]:
+        self.n += 1
+        return {"n": self.n, "t": time.monotonic_ns(), "kind": kind, "pad": _PAD}
+
+
+class ThroughRedis(_Numbered):
     """Values and journals, written by the project's own stores."""
 
     def __init__(self, url: str) -> None:
         self._link = RedisLink(url, timeout=10.0)
         self._journal, self._values = Journal(self._link), Values(self._link)
-        self._append = self._link.script("journal_append").text
-        self._sha = hashlib.sha1(self._append.encode()).hexdigest()
-        self._loaded = False
-        self._n = 0
-        self._versions: dict[int, int] = {}
-        # What an earlier publisher wrote is still there, and versions only count up.
-        self._since = int(time.time())
-
-    def event(self, kind: str) -> dict[str, object]:
-        self._n += 1
-        return {"n": self._n, "t": time.monotonic_ns(), "kind": kind, "pad": _PAD}
+        self._versions: Counter[int] = Counter()
 
     async def everybody(self) -> None:
-        event = self.event("all")
-        await self._values.put("tick/all", self._since * 1_000_000 + self._n, event, AT)
+        event = self._event("all")
+        await self._values.put("tick/all", self.n, event, AT)
+
+    async def _append(self, user: int) -> None:
+        self._versions[user] += 1
+        version = self._versions[user]
+        event = self._event("own")
+        saga = SagaStatus(id="o1", type="order", status="RUNNING", version=version, at=AT, data=event)
+        await self._journal.append(owner(user), Entry.of(saga, now_ms=0))
 
     async def users(self, users: Sequence[int]) -> None:
-        client: Any = self._link.client  # redis-py's pipeline is untyped here
-        if not self._loaded:
-            await client.script_load(self._append)
-            self._loaded = True
-        async with client.pipeline(transaction=False) as pipe:
-            for user in users:
-                version = self._versions[user] = self._versions.get(user, 0) + 1
-                saga = SagaStatus(
-                    id=f"o{self._since}",
-                    type="order",
-                    status="RUNNING",
-                    version=version,
-                    at=AT,
-                    data=self.event("own"),
-                )
-                entry = Entry.of(saga, now_ms=0)
-                mine = owner(user)
-                keys = self._journal.keys(mine)
-                rest = [entry.saga, entry.version, entry.ended_ms, entry.body]
-                pipe.evalsha(self._sha, len(keys), *keys, *self._journal.args(mine), *rest)
-            await pipe.execute()
+        await asyncio.gather(*map(self._append, users))
 
     async def close(self) -> None:
         await self._link.close()
 
 
-class OverHttp:
+class OnTheBus(_Numbered):
+    """CloudEvents on Redis Streams, as the shop's services publish them; the gateway reads them itself."""
+
+    def __init__(self, url: str) -> None:
+        self._link = RedisLink(url, timeout=10.0)
+        self._versions: Counter[int] = Counter()
+
+    async def everybody(self) -> None:
+        raise NotImplementedError("only single users' events are sent this way")
+
+    async def users(self, users: Sequence[int]) -> None:
+        await self._link.batch([self._command(user) for user in users])
+
+    def _command(self, user: int) -> list[str | bytes]:
+        self._versions[user] += 1
+        mine = owner(user)
+        event = Event(
+            type="bench.order.status",
+            source="/services/orders",
+            # One saga of each person's.
+            subject=f"b{user}",
+            sequence=self._versions[user],
+            partition_key=mine,
+            data={"status": "RUNNING", "owner": mine, "at": AT, "data": self._event("own")},
+            at=datetime.now(UTC),
+        )
+        return ["XADD", stream_of("orders", mine), "MAXLEN", "~", "100000", "*", "event", event.json()]
+
+    async def close(self) -> None:
+        await self._link.close()
+
+
+class OverHttp(_Numbered):
     """POSTs on kept connections. path: with `{u}` for the user, `all` for everybody."""
 
     def __init__(self, port: int, path: str) -> None:
@@ -96,11 +117,9 @@ class OverHttp:
         self._path = path
         self._free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
         self._opened = 0
-        self._n = 0
 
     def _request(self, user: str) -> bytes:
-        self._n += 1
-        data = {"n": self._n, "t": time.monotonic_ns(), "kind": "own", "pad": _PAD}
+        data = self._event("own")
         # As long as what the gateway sends.
         saga: dict[str, object] = {
             "id": "o1",
@@ -108,10 +127,9 @@ class OverHttp:
             "status": "RUNNING",
             "step": None,
             "attempt": 1,
-            "version": self._n,
         }
-        saga |= {"reason": None, "mutation": None, "at": AT, "data": data, "traceparent": None}
-        body = json.dumps(saga, separators=(",", ":")).encode()
+        saga |= {"version": self.n, "reason": None, "mutation": None, "at": AT, "data": data}
+        body = json.dumps(saga | {"traceparent": None}, separators=(",", ":")).encode()
         path = self._path.format(u=user)
         head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
         return head.encode() + b"\r\n\r\n" + body
@@ -125,16 +143,9 @@ class OverHttp:
         head = await reader.readuntil(b"\r\n\r\n")
         if head[9:10] != b"2":
             raise RuntimeError(f"not published: {head.decode()}")
-        length = next(
-            (
-                int(line.split(b":")[1])
-                for line in head.lower().split(b"\r\n")
-                if line.startswith(b"content-length")
-            ),
-            0,
-        )
-        await reader.readexactly(length)
-        if b"transfer-encoding: chunked" in head.lower():
+        fields = dict(line.lower().split(b":", 1) for line in head.split(b"\r\n") if b":" in line)
+        await reader.readexactly(int(fields.get(b"content-length", 0)))
+        if fields.get(b"transfer-encoding", b"").strip() == b"chunked":
             await reader.readuntil(b"0\r\n\r\n")
         self._free.put_nowait(pair)
 

@@ -1,23 +1,38 @@
-"""The Markdown table of streams: what each costs, against nchan, and what it was measured with."""
+"""The Markdown tables of streams: medians with their spread, what each does for it, what was aimed at, and what it was
+measured with."""
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..fanout.process import AROUND, CONTENDER, PINNED
-from .contenders import Contender
-from .run import Figures, Plan
+from ..fanout.run import Spread
+from .contenders import BEAT, NCHAN_SERVER, Contender
+from .figures import Plan, Row
+from .ours import OURS
+from .run import Comparison
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 _INTRO = """# Open streams and the events on them
 
-Events of about 330 bytes. Broadcast: one event to every stream, {deliveries:,} deliveries. Single user: one event to
-one stream each, {events:,} of them in batches of 100. Latencies: from publishing to the client, at {rate:,.0f} events
-to single users a second, where the machine reaches that. Trust CPU figures and the ratios between rows of one run.
+Events of about 330 bytes; {passes}: median (least–most), ratios of the same pass. Trust CPU figures and the
+ratios between rows of one run; latencies hold for a quiet machine only.
+
+- Broadcast: one event to every stream, {deliveries:,} deliveries a pass.
+- Single user: one event to one stream each, {events:,} a pass in batches of 100; taking the POST is part of it where
+  events come by POST.
+- Connect: requests as a browser's EventSource sends them, 100 at a time, until each stream has its first bytes; a
+  person's first stream, and another one later.
+- Idle: CPU seconds an hour for 1,000 streams on which nothing happens but a beat every {beat} s, from a window of
+  {idle:g} s in the first pass.
+- Latencies: from publishing to the client, by one clock, at {rate:,.0f} events a second, each to a single user. "Kept
+  up with" is the highest rate at which the publisher was not held up and everything had come half a second after the
+  last event went.
 """
 _COLUMNS = (
     "broadcast CPU µs/event",
@@ -27,57 +42,128 @@ _COLUMNS = (
     "kB/stream",
     "tasks/stream",
     "connect CPU µs",
-    "idle CPU µs/stream/s",
+    "again",
+    "idle CPU s/h per 1,000",
     "events/s reached",
+    "CPU µs/event there",
     "p50 ms",
     "p99 ms",
+    "kept up with events/s",
 )
+TIMES_NCHAN, KB, TASKS, P99 = 1.3, 12.0, 1.0, 50.0
 
 
-def markdown(results: Sequence[Figures], plan: Plan, absent: Sequence[Contender] = ()) -> str:
+def markdown(result: Comparison, plan: Plan, absent: Sequence[Contender] = ()) -> str:
     """The whole report. absent: contenders that could not run here."""
-    lines = [_INTRO.format(**vars(plan))]
+    passes = "One pass" if plan.passes == 1 else f"{plan.passes} interleaved passes"
+    lines = [_INTRO.format(**vars(plan) | {"passes": passes, "beat": BEAT})]
     for streams in plan.streams:
-        some = [one for one in results if one.streams == streams]
+        some = [row for row in result.rows if row.streams == streams]
+        base = next((row for row in some if row.contender is NCHAN_SERVER), None)
         lines += [f"## {streams:,} streams", "", f"| contender | {' | '.join(_COLUMNS)} |"]
-        lines += ["|---" * (len(_COLUMNS) + 1) + "|", *(_row(one, some) for one in some), ""]
-    measured = list({one.contender.name: one.contender for one in results}.values())
+        lines += ["|---" * (len(_COLUMNS) + 1) + "|", *(_row(row, base) for row in some), ""]
+        lines += [line for row in some for line in _beside(row, base)]
+    measured = list({row.contender.name: row.contender for row in result.rows}.values())
     lines += ["What each does:", "", *(f"- **{one.name}**: {one.does}." for one in measured)]
     lines += [f"- Not measured: **{one.name}** ({one.missing()})." for one in absent]
+    versions = "; ".join(one.versions() for one in measured)
+    return "\n".join([*lines, "", f"{_machine()}; {_run(result)}; {versions}.", ""])
+
+
+def _row(row: Row, base: Row | None) -> str:
+    cells = [
+        row.contender.name,
+        _cell(row.spread(lambda run: run.broadcast), 1),
+        _cell(base and row.against(base, lambda run: run.broadcast), 2),
+        _cell(row.spread(lambda run: run.unicast), 1),
+        _cell(base and row.against(base, lambda run: run.unicast), 2),
+        _cell(row.spread(lambda run: run.memory), 1),
+        _cell(row.spread(lambda run: run.tasks), 1),
+        _cell(row.spread(lambda run: run.connect), 0),
+        _cell(row.spread(lambda run: run.again), 0),
+        _cell(row.spread(lambda run: run.idle), 1),
+        _cell(row.spread(lambda run: run.asked.reached), 0),
+        _cell(row.spread(lambda run: run.asked.cpu), 1),
+        _cell(row.spread(lambda run: run.asked.p50), 1),
+        _cell(row.spread(lambda run: run.asked.p99), 1),
+        _cell(row.spread(lambda run: run.paces[-1].rate if run.paces[-1].held else 0.0), 0),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(spread: Spread | None, digits: int) -> str:
+    if spread is None:
+        return "–"
+    median, least, most = (f"{one:,.{digits}f}" for one in (spread.median, spread.least, spread.most))
+    return median if least == most else f"{median} ({least}–{most})"
+
+
+def _beside(row: Row, base: Row | None) -> list[str]:
+    """What has no column: most of it concerns one contender only."""
+    name, said = f"**{row.contender.name}**", []
+    if row.failure is not None:
+        said.append(f"Given up in pass {len(row.runs) + 1}: {row.failure}.")
+    for pace in (run.paces[-1] for run in row.runs if len(run.paces) > 1):
+        held = "kept up with" if pace.held else "not even kept up with"
+        said.append(f"{pace.rate:,.0f} events/s {held}: p50 {pace.p50:.1f} ms, p99 {pace.p99:.1f} ms.")
+    stored, bus = row.spread(lambda run: run.stored), row.spread(lambda run: run.bus)
+    if stored is not None:
+        said.append(
+            f"Its Valkey, on the other CPU, takes {_cell(stored, 1)} µs for an event to a single user that is written "
+            "to the person's journal and published."
+        )
+    if bus is not None:
+        said.append(
+            "An event to a single user that it takes from the bus itself, as one gateway does for all, costs "
+            f"{_cell(bus, 1)} µs in all: read, checked, written, heard, sent."
+        )
+    if row.contender is OURS and row.runs:
+        said.append(_aims(row, base))
+    return [f"{name}: {' '.join(said)}", ""] if said else []
+
+
+def _aims(row: Row, base: Row | None) -> str:
+    limits = (
+        (
+            f"{TIMES_NCHAN} × nchan's broadcast",
+            base and row.against(base, lambda run: run.broadcast),
+            TIMES_NCHAN,
+        ),
+        (
+            f"{TIMES_NCHAN} × nchan's single user",
+            base and row.against(base, lambda run: run.unicast),
+            TIMES_NCHAN,
+        ),
+        (f"{KB:g} kB", row.spread(lambda run: run.memory), KB),
+        ("one task", row.spread(lambda run: run.tasks), TASKS),
+        # Of a rate that was not kept up with it says nothing.
+        (f"p99 of {P99:g} ms", row.spread(lambda run: run.asked.p99 if run.asked.held else math.inf), P99),
+    )
+    said = [
+        f"{what} ({'met' if round(spread.median, 1) <= most else 'missed'})"
+        for what, spread, most in limits
+        if spread is not None
+    ]
+    return f"Aimed at, at most: {', '.join(said)}."
+
+
+def _machine() -> str:
     cpus = os.cpu_count() or 1
+    names = (
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    )
     pinned = (
         f"contender on CPU {CONTENDER}, clients, publisher and Valkey on CPU {AROUND}"
         if PINNED
         else "nothing pinned: contenders share their CPU with the load, take only ratios"
     )
-    load = os.getloadavg()[0]
-    busy = " (busy: others were at work)" if load > cpus else ""
-    versions = "; ".join(one.versions() for one in measured)
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"Python {platform.python_version()}, Linux {platform.release()}, {cpus} CPUs, {pinned}; load average "
-            f"{load:.1f}{busy}; {versions}.",
-            "",
-        ]
-    )
+    return f"Python {platform.python_version()}, Linux {platform.release()}, {cpus} CPUs ({next(names, '?')}), {pinned}"
 
 
-def _row(one: Figures, all: Sequence[Figures]) -> str:
-    base = next((other for other in all if other.contender.name == "nchan"), None)
-    cells = [
-        one.contender.name,
-        f"{one.broadcast:.1f}",
-        f"{one.broadcast / base.broadcast:.2f}" if base else "–",
-        f"{one.unicast:.1f}",
-        f"{one.unicast / base.unicast:.2f}" if base else "–",
-        f"{one.memory:.1f}",
-        "–" if one.tasks is None else f"{one.tasks:.1f}",
-        f"{one.connect:.0f}",
-        f"{one.idle:.1f}",
-        f"{one.reached:,.0f}",
-        f"{one.p50:.1f}",
-        f"{one.p99:.1f}",
-    ]
-    return f"| {' | '.join(cells)} |"
+def _run(result: Comparison) -> str:
+    before, after = result.loads
+    busy = " (busy: others were at work)" if before > 0.5 else ""
+    minutes, seconds = divmod(int(result.took), 60)
+    return f"{minutes} min {seconds} s; load average {before:.1f} before{busy}, {after:.1f} after"

@@ -14,6 +14,7 @@ from ..edge.gateway import Gateway
 from ..edge.lanes import trust
 from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings
+from ..stores.link import RedisLink
 from .reading import Step, steps
 
 
@@ -93,6 +94,10 @@ def _calls(gateway: Gateway) -> Iterator[str]:
 
 def _proofs(settings: Settings) -> Iterator[str]:
     """Keys and certificates, read as the gateway would read them."""
+    try:
+        RedisLink(settings.redis.url)
+    except ValueError as error:
+        yield f"BFF_REDIS__URL: {error}"
     tokens = None
     try:
         tokens = internal.opened(settings.internal, settings.public_url)

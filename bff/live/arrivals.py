@@ -1,5 +1,4 @@
-"""Streams that come and go: all that come within a moment are joined in one round trip, and all that leave give their
-seats back in one.
+"""Streams that come: all that do within a moment are joined in one round trip.
 
 Promises the order of `CatchUp`: a stream's channels are confirmed before its seat is taken, and its seat before its
 journal is read. One that cannot be joined with the others is left to be joined apart, so that nobody's absence, and no
@@ -108,8 +107,13 @@ class Arrivals:
             for stream in streams:
                 stream.opening = False
         for stream, channel, seats, found in zip(streams, channels, answers[::2], answers[1::2], strict=True):
+            done, told = self._seats.held(seats)
+            if not done:
+                # More than there are seats: who is to give way is looked into without keeping the others waiting.
+                self._catchup.apart(stream)
+                continue
             stream.seated = True
-            for gone in self._seats.gave_way(seats):
+            for gone in told:
                 self._evicted(channel, gone)
             if stream.closed:
                 self._vacate(stream)
@@ -117,30 +121,3 @@ class Arrivals:
             stream.whole = opened.whole or self._make
             if not stream.whole or not self._catchup.begin(stream, opened):
                 self._catchup.apart(stream)
-
-
-class Departures:
-    """The seats of those who left. Owned by the hub, which runs `run()`."""
-
-    def __init__(self, seats: Seats) -> None:
-        self._seats = seats
-        self._left: dict[str, list[str]] = {}
-        self._leaving = asyncio.Event()
-
-    def vacate(self, stream: Stream) -> None:
-        """Give its seat back soon, if it has one."""
-        if stream.seated:
-            stream.seated = False
-            self._left.setdefault(stream.owner, []).append(stream.seat)
-            self._leaving.set()
-
-    async def run(self) -> None:
-        """Free the seats of all that leave while the last ones are on their way together, for ever."""
-        while True:
-            await self._leaving.wait()
-            self._leaving.clear()
-            left, self._left = self._left, {}
-            try:
-                await self._seats.leave(left)
-            except StoreUnavailable as error:
-                log.debug("seats are left to their lease: %s", error)

@@ -19,14 +19,15 @@ from ..calls import Principal
 from ..stores.channels import Channels
 from ..stores.journal import Journal, channel_of
 from ..stores.link import RedisLink
-from ..stores.seats import Seats, seat
+from ..stores.seats import Seats
 from ..stores.values import Values
 from . import frames
-from .arrivals import Arrivals, Departures
+from .arrivals import Arrivals
 from .catchup import CatchUp
 from .control import CONTROL, Control, Living
 from .feeds import Feeds
 from .restore import Restore, Restorer
+from .seating import Seating
 from .stream import Outlet, Stream
 from .timer import Timer, back
 from .topics import ValueTopic, topic_of
@@ -76,17 +77,18 @@ class Hub:
         self._clock = clock
         self._timer = Timer(beat, wall, clock)
         self._streams: dict[Stream, None] = {}
-        seats = Seats(link)
-        self._departures = Departures(seats)
+        self._seats = seats = Seats(link)
+        self._seating = Seating(seats, lambda: self._catchup.check_soon())
         self._channels = Channels(link, self._heard, self._reconnected, self._disconnected, self._again)
         self._channels.add(CONTROL)
+        self._channels.add(self._seats.channel)
         self._feeds = Feeds(self._channels, lambda stream: self._catchup.behind(stream), self._evicted)
         self._catchup = CatchUp(
             *(journal, values, seats, self._channels, self._feeds, self.topics),
             Restorer(journal, restore) if restore is not None else None,
             cap=streams,
             evicted=self._evicted,
-            vacate=self._departures.vacate,
+            vacate=self._seating.vacate,
             waits=self._waits,
         )
         self._arrivals = Arrivals(
@@ -94,7 +96,7 @@ class Hub:
             cap=streams,
             make=restore is None,
             evicted=self._evicted,
-            vacate=self._departures.vacate,
+            vacate=self._seating.vacate,
         )
         self._group: asyncio.TaskGroup | None = None
         self._main: asyncio.Task[None] | None = None
@@ -141,7 +143,7 @@ class Hub:
             group.create_task(self._catchup.run(group, self._open_ones))
             group.create_task(self._arrivals.run())
             group.create_task(self._timer.run())
-            group.create_task(self._departures.run())
+            group.create_task(self._seating.run())
             started.set()
 
     async def drain(self, window: float | None = None) -> None:
@@ -181,7 +183,7 @@ class Hub:
             queue=self._queue,
             ends_at=min(ends_at, now + left),
             why="expired" if now + left < ends_at else "age",
-            seat=seat(wall),
+            seat=self._seats.seat(wall),
         )
         self._streams[stream] = None
         self._timer.add(stream)
@@ -209,7 +211,7 @@ class Hub:
         del self._streams[stream]
         self._feeds.remove(stream)
         self._timer.drop(stream)
-        self._departures.vacate(stream)
+        self._seating.vacate(stream)
         if not self._streams:
             self._gone.set()
 
@@ -247,6 +249,8 @@ class Hub:
     def _again(self, channels: Collection[str]) -> None:
         self._feeds.doubt(channels)
         self._catchup.check_these(channels)
+        if self._seats.channel in channels:
+            self._catchup.check_soon()
 
     def _reconnected(self) -> None:
         self._catchup.check_soon()

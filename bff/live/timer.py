@@ -18,9 +18,11 @@ from . import frames
 from .stream import Stream
 from .wheel import Wheel
 
-STALL = 12.0
+STALL = 9.0
 GRACE = 0.5
 WARN = 30.0
+LOT = 16
+"""Streams that are cut off in one turn of the loop."""
 STEP = 0.05
 """Seconds between two lots of streams that a drain ends."""
 RETURN = 1.0
@@ -75,9 +77,14 @@ class Timer:
             due = self._wheel.due(now)
             if due:
                 self._meet(due, now)
-            for stream in list(self._slow):
-                if now - stream.since > (GRACE if stream.ended else STALL):
-                    stream.abort()
+            gone = [
+                stream for stream in self._slow if now - stream.since > (GRACE if stream.ended else STALL)
+            ]
+            for number, stream in enumerate(gone, 1):
+                stream.abort()
+                if number % LOT == 0:
+                    # Hundreds may have frozen together: everybody else is not to wait for all their ends.
+                    await asyncio.sleep(0)
 
     def _meet(self, due: Iterable[Stream], now: float) -> None:
         beat = frames.beat(self._text(self._wall()))

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
 
-from .cluster import Place
+from .dial import Place
 from .ear import UNSERVED, Ear
 from .link import RedisLink, StoreUnavailable
 
@@ -70,6 +70,7 @@ class Channels:
             sharded=place is not None,
             beat=self._beat,
             dead_after=patience,
+            era=lambda: link.era,
         )
 
     @property

@@ -7,19 +7,20 @@ connection of redis-py's pool; pub/sub and blocking reads in a loop take one of 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ConnectionError as ConnectionLost
 
-from .cluster import Place, places_of
+from .cluster import nodes_of
+from .dial import Place
 from .sentinel import pool_of_master, watched_of
 from .wire import Packable
 
@@ -122,23 +123,28 @@ class _Sturdy:
             self.socket_timeout = timeout
 
 
-class _AnyNode(_Sturdy, Connection):
-    """To one node of a cluster after the other: enough for channels that a cluster carries everywhere."""
+class _Placed(_Sturdy):
+    """To the next node of a cluster that there is to try."""
 
-    def __init__(self, *, places: Iterator[tuple[str, int]], **options: Any) -> None:
+    def __init__(self, *, places: Iterator[Place], **options: Any) -> None:
         super().__init__(**options)
         self._places = places
 
     async def _connect(self) -> None:
         self.host, self.port = next(self._places)
-        await super()._connect()  # type: ignore[no-untyped-call]  # redis-py's is
+        await super()._connect()  # type: ignore[misc]  # a mixin
 
 
 def pool_of(
-    url: str, *, connections: int, timeout: float, wait: float | None = None, place: Place | None = None
+    url: str,
+    *,
+    connections: int,
+    timeout: float,
+    wait: float | None = None,
+    places: Iterator[Place] | None = None,
 ) -> ConnectionPool:
-    """A bounded pool without retries. timeout: seconds for a command; wait: for connecting or a free one; place: the
-    node of a cluster, else one after the other."""
+    """A bounded pool without retries. timeout: seconds for a command; wait: for connecting or a free one; places: the
+    nodes of a cluster to connect to, one after the other."""
     wait = timeout if wait is None else wait
     options: dict[str, Any] = {
         "max_connections": connections,
@@ -149,20 +155,12 @@ def pool_of(
         "protocol": 2,
         "driver_info": None,
     }
-    if url.startswith("redis+sentinel://"):
+    if urlsplit(url).scheme.endswith("+sentinel"):
         return pool_of_master(watched_of(url), _Sturdy, options)
-    if url.startswith("redis+cluster://"):
-        places, greeting = places_of(url)
-        _, *signed = greeting[0] if len(greeting) > 1 else ("", "")
-        return BlockingConnectionPool(
-            connection_class=_AnyNode,
-            places=itertools.cycle([place] if place else places),
-            username=signed[0] if len(signed) > 1 else None,
-            password=signed[-1] or None,
-            timeout=wait,
-            **options,
-        )
+    if places is not None:
+        options["places"] = places
+        url = nodes_of(url)[1]
     pool = BlockingConnectionPool.from_url(url, timeout=wait, **options)
     kind = pool.connection_class
-    pool.connection_class = type(kind.__name__, (_Sturdy, kind), {})
+    pool.connection_class = type(kind.__name__, (_Sturdy if places is None else _Placed, kind), {})
     return pool

@@ -1,8 +1,8 @@
 """Redis Cluster: which node has a key, learned from the nodes and corrected by what they say.
 
-`redis+cluster://[user:password@]host:port,host:port`: some of the nodes; the others are found. MOVED and ASK are
-followed; a command that was answered with one has not been carried out, so it may be sent again. A node that cannot be
-reached is one whose slots may have moved: the next command asks where they are.
+`redis+cluster://[user:password@]host:port,host:port`: some of the nodes; the others are found. `rediss+cluster://`:
+all of them by TLS. MOVED and ASK are followed; a command that was answered with one has not been carried out, so it may
+be sent again. A node that cannot be reached is one whose slots may have moved: the next command asks where they are.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import binascii
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from redis.exceptions import RedisError, ResponseError
 
-from .dial import Address, dial
+from .dial import Address, Place, address_of, dial, several
 from .node import Node
 from .wire import Dialler, Packable, StoreUnavailable, pack
 
@@ -26,7 +26,6 @@ REDIRECTS = 5
 PAUSE = 0.05
 """Seconds before a cluster that is rearranging itself is asked again."""
 
-Place = tuple[str, int]
 _KEYLESS = frozenset(
     b"CLIENT CLUSTER CONFIG DBSIZE ECHO EXEC FLUSHALL FLUSHDB INFO KEYS MULTI PING PUBLISH SCAN SCRIPT TIME".split()
 )
@@ -52,31 +51,35 @@ def key_of(command: Sequence[Packable]) -> bytes | None:
     if name in (b"XREAD", b"XREADGROUP"):
         words = [_bytes(word).upper() for word in command]
         return _bytes(command[words.index(b"STREAMS") + 1])
-    return _bytes(command[2] if name in (b"XINFO", b"OBJECT", b"MEMORY") else command[1])
+    if name in (b"XINFO", b"OBJECT", b"MEMORY", b"PUBSUB"):
+        return _bytes(command[2]) if len(command) > 2 else None
+    return _bytes(command[1])
 
 
 def _bytes(word: Packable) -> bytes:
     return word if isinstance(word, bytes) else str(word).encode()
 
 
-def places_of(url: str) -> tuple[list[Place], tuple[tuple[Packable, ...], ...]]:
-    """The nodes an address names, and what is said to each first. Raises ValueError."""
-    netloc = urlsplit(url).netloc
-    signed, _, named = netloc.rpartition("@")
-    username, _, password = map(unquote, signed.partition(":"))
-    if not named:
+def nodes_of(url: str) -> tuple[list[Place], str]:
+    """The nodes an address names, and the address of the first alone, as redis-py reads it. Raises ValueError."""
+    places, alone = several(url, 6379)
+    if not places:
         raise ValueError("redis+cluster:// needs some of its nodes: host:port,host:port")
-    places = [(host, int(port or 6379)) for host, _, port in (one.partition(":") for one in named.split(","))]
-    words = ("AUTH", *([username] if username else []), password)
-    return places, ((words,) if password else ()) + (("PING",),)
+    return places, alone._replace(path="").geturl()
 
 
 class Cluster:
-    """make: a node for a way of opening connections. Every method raises StoreUnavailable."""
+    """make: a node for a way of opening connections, and its name. Every method raises StoreUnavailable.
 
-    def __init__(self, url: str, make: Callable[[Dialler], Node]) -> None:
-        self._seeds, self._greeting = places_of(url)
+    turns  nodes for what any of them may do, one after the other for ever: those that are there, then those that the
+           address names
+    """
+
+    def __init__(self, url: str, make: Callable[[Dialler, str], Node]) -> None:
+        self._seeds, first = nodes_of(url)
+        self._first: Address = address_of(first)
         self._make = make
+        self.turns = self._turns()
         self._nodes: dict[Place, Node] = {}
         self._slots: list[Node | None] = [None] * SLOTS
         self._stale = True
@@ -87,11 +90,21 @@ class Cluster:
         """No node answers."""
         return bool(self._nodes) and all(node.away for node in self._nodes.values())
 
+    @property
+    def count(self) -> dict[str, int]:
+        """How many nodes are known, and how many of them are away."""
+        return {"nodes": len(self._nodes), "away": sum(node.away for node in self._nodes.values())}
+
     def _at(self, place: Place) -> Node:
         if place not in self._nodes:
-            address = Address(*place, None, None, self._greeting)
-            self._nodes[place] = self._make(lambda watch: dial(address, watch))
+            address = replace(self._first, host=place[0], port=place[1])
+            self._nodes[place] = self._make(lambda watch: dial(address, watch), f"{place[0]}:{place[1]}")
         return self._nodes[place]
+
+    def _turns(self) -> Iterator[Place]:
+        while True:
+            there = [place for place, node in self._nodes.items() if not node.away]
+            yield from dict.fromkeys([*there, *self._seeds])
 
     # ---- commands --------------------------------------------------------------------------------------------
 
@@ -140,6 +153,8 @@ class Cluster:
                 if _redirection(error) is None:
                     raise
             word, place = _redirection(moved) or ("", None)
+            if place is not None and place[0] in ("", "?"):
+                place = (node.name.rpartition(":")[0], place[1])
             if word == "ASK" and place is not None:
                 asking = pack(("ASKING",)) + packed
                 _, *rest = await self._of(self._at(place), asking, 1 + (count or 1), limit)
@@ -211,12 +226,14 @@ class Cluster:
             masters = set()
             for first, last, (host, port, *_), *_ in ranges:
                 # A node that does not know its own name is at the one it was asked by.
-                at = (host.decode() or place[0], port)
+                at = (place[0] if host in (None, b"", b"?") else host.decode(), port)
                 masters.add(at)
                 self._slots[first : last + 1] = [self._at(at)] * (last + 1 - first)
             self._stale = False
             for gone in self._nodes.keys() - masters:
-                await self._nodes.pop(gone).close()
+                # One that still owes answers is left for the next time: they may say where to go on.
+                if not self._nodes[gone].owes:
+                    await self._nodes.pop(gone).close()
             return
         raise StoreUnavailable(f"no node says where keys are: {error}") from error
 

@@ -1,8 +1,10 @@
 """Where Redis is and how to come in: an address read from a URL, a socket, and the words said first on it.
 
 `redis://[user:password@]host:port/db`, `rediss://` for TLS (with redis-py's `ssl_*` options in the query), `unix://`;
-`redis+sentinel://` is read in `sentinel.py`.
-Promises a connection that is ready, or an OSError or RedisError; refuses URLs it cannot read when they are given.
+`redis+sentinel://` and `redis+cluster://` name several places and are read in `sentinel.py` and `cluster.py`; with
+`rediss` all of those are spoken to by TLS, by the same options.
+Promises a connection that is ready, or an OSError or RedisError; refuses URLs it cannot read, and files of theirs,
+when they are given.
 """
 
 from __future__ import annotations
@@ -11,10 +13,15 @@ import asyncio
 import ssl
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.exceptions import RedisError
 
 from .wire import Packable, Slot, Watch, Wire, pack
+
+Place = tuple[str, int]
+_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +35,38 @@ class Address:
     greeting: tuple[tuple[Packable, ...], ...]
 
 
+def several(url: str, port: int) -> tuple[list[Place], SplitResult]:
+    """The places that `host:port,host:port` names (port: where none is said), and the URL of the first one alone, its
+    path and query untouched. Raises ValueError."""
+    parts = urlsplit(url)
+    signed, at, named = parts.netloc.rpartition("@")
+    split = [urlsplit(f"//{one}") for one in named.split(",")] if named else []
+    places = [(one.hostname or "", one.port or port) for one in split]
+    alone = parts._replace(
+        scheme=parts.scheme.partition("+")[0], netloc=f"{signed}{at}{named.partition(',')[0]}"
+    )
+    return places, alone
+
+
 def address_of(url: str) -> Address:
-    """Raises ValueError for a URL that cannot be read."""
+    """Raises ValueError for a URL that cannot be read, and for certificates it names that cannot."""
     options: dict[str, Any] = dict(parse_url(url))
     kind = options.pop("connection_class", Connection)
     # redis-py knows what each option means; the connection it makes of them is never opened.
-    known: Any = kind(**{name: value for name, value in options.items() if name not in _OF_POOLS})
+    try:
+        known: Any = kind(**{name: value for name, value in options.items() if name not in _OF_POOLS})
+    except TypeError as error:
+        raise ValueError(f"an option in Redis's address is not known: {error}") from error
+    try:
+        tls = known.ssl_context.get() if issubclass(kind, SSLConnection) else None
+    except (OSError, RedisError) as error:
+        files = ", ".join(f"{name}={options[name]}" for name in _FILES if name in options)
+        raise ValueError(f"what TLS to Redis is given cannot be used ({files}): {error}") from error
     greeting: list[tuple[Packable, ...]] = []
     if known.password:
         greeting.append(("AUTH", *([known.username] if known.username else []), known.password))
     if known.db:
         greeting.append(("SELECT", known.db))
-    tls = known.ssl_context.get() if issubclass(kind, SSLConnection) else None
     if issubclass(kind, UnixDomainSocketConnection):
         return Address("", 0, known.path, None, (*greeting, ("PING",)))
     return Address(known.host, int(known.port), None, tls, (*greeting, ("PING",)))

@@ -75,17 +75,26 @@ class Ear:
     """Subscriptions on one connection. `run()` is the owner's to start and to cancel.
 
     dial              a client with one connection of its own
+    era               another number when its server is the wrong one by now
     sharded           SSUBSCRIBE: channels of slots this server has, each named by itself
     beat, dead_after  seconds; a lost connection is opened again after 0.05–1 s, growing with each failure
     wanted            channels asked for;  away  the last thing that happened to the connection is that there is none
     """
 
     def __init__(
-        self, dial: Callable[[], Redis], hears: Hears, *, sharded: bool, beat: float, dead_after: float
+        self,
+        dial: Callable[[], Redis],
+        hears: Hears,
+        *,
+        sharded: bool,
+        beat: float,
+        dead_after: float,
+        era: Callable[[], int] = lambda: 0,
     ) -> None:
         self.wanted: dict[str, None] = {}
         self.away = False
         self._dial = dial
+        self._era = era
         self._hears = hears
         self._sharded = sharded
         self._subscribe = "SSUBSCRIBE" if sharded else "SUBSCRIBE"
@@ -143,6 +152,7 @@ class Ear:
         self._outbox.clear()
         self._whole = False
         wire = _Wire(self._told)
+        era = self._era()
         client = self._dial()
         connection: Any = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves connections untyped
         try:
@@ -157,7 +167,7 @@ class Ear:
             for channel in self.wanted:
                 self._command(self._subscribe, channel)
             self._settled()
-            await self._mind(wire, transport)
+            await self._mind(wire, transport, era)
         finally:
             self._transport = None
             self.away = True
@@ -166,11 +176,14 @@ class Ear:
             await connection.disconnect(nowait=True)
             await client.aclose()
 
-    async def _mind(self, wire: _Wire, transport: asyncio.WriteTransport) -> None:
+    async def _mind(self, wire: _Wire, transport: asyncio.WriteTransport, era: int) -> None:
         while True:
             done, _ = await asyncio.wait([wire.lost], timeout=self._beat)
             if done:
                 wire.lost.result()
+            if self._era() != era:
+                transport.abort()
+                raise ConnectionAbortedError("another is the master")
             silent = asyncio.get_running_loop().time() - wire.heard_at
             if silent > self._dead_after:
                 transport.abort()

@@ -47,6 +47,7 @@ class StreamReader:
         self._block_ms = math.ceil(block * 1000)
         # A connection of its own, whose timeout leaves room for the wait.
         self._reader: Redis = link.dedicated(timeout=block + 2.0)
+        self._era = link.era
 
     async def read(self, positions: Mapping[str, str], *, count: int) -> dict[str, list[BusEvent]]:
         """At most `count` events of each stream after its position; empty when none came within the wait."""
@@ -73,6 +74,9 @@ class StreamReader:
 
     async def _waited(self, positions: Mapping[str, str], count: int) -> Any:
         reader: Any = self._reader  # redis-py types xread's keys too narrowly
+        if self._era != self._link.era:
+            self._era = self._link.era
+            await reader.connection_pool.disconnect()
         return await reader.xread(dict(positions), count=count, block=self._block_ms)
 
     async def _polled(self, positions: Mapping[str, str], count: int) -> Any:

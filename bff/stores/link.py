@@ -11,16 +11,17 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from .client import Client, pool_of
-from .cluster import Cluster, Place
-from .dial import address_of, dial
+from .cluster import Cluster
+from .dial import Place, address_of, dial
 from .node import Node
 from .scripts import Script, read
-from .sentinel import dial_master, watched_of
+from .sentinel import Master, watched_of
 from .wire import Dialler, Packable, StoreUnavailable, pack
 
 __all__ = ["RedisLink", "Script", "StoreUnavailable", "reaching"]
@@ -41,7 +42,8 @@ class RedisLink:
     """A command may take `timeout` seconds (default 0.5), at most `most` may be under way (default 10,000): one more is
     StoreUnavailable at once. `connections` bounds the pool for what cannot share a connection. Answers are bytes.
 
-    url      `redis://`, `rediss://`, `unix://`, `redis+sentinel://` (see sentinel.py), `redis+cluster://` (cluster.py)
+    url      `redis://`, `rediss://`, `unix://` (see dial.py), `redis+sentinel://` (sentinel.py), `redis+cluster://`
+             (cluster.py)
     client   a `redis.asyncio.Redis` over the same connection; wrap its use in `reaching()`
     cluster  keys may lie on several nodes: one script takes those of one slot only
     publish  the command that publishes to a channel of a key's slot: in a cluster only that slot's node hears of it
@@ -50,15 +52,50 @@ class RedisLink:
     def __init__(self, url: str, *, timeout: float = 0.5, connections: int = 32, most: int = 10_000) -> None:
         self.url = url
         self.timeout = timeout
-        self.cluster = url.startswith("redis+cluster://")
+        self.cluster = urlsplit(url).scheme.endswith("+cluster")
         self.publish = "SPUBLISH" if self.cluster else "PUBLISH"
         self._most = most
-        self._nodes: Node | Cluster = Cluster(url, self._node) if self.cluster else self._node(_dialler(url))
-        self.client: Redis = Client(self, pool_of(url, connections=connections, timeout=timeout))
+        self._master: Master | None = None
+        self._nodes: Node | Cluster = Cluster(url, self._node) if self.cluster else self._only()
+        pool = pool_of(url, connections=connections, timeout=timeout, places=self._places(None))
+        self.client: Redis = Client(self, pool)
         self._scripts: dict[str, Script] = {}
 
-    def _node(self, dial: Dialler) -> Node:
-        return Node(dial, timeout=self.timeout, most=self._most)
+    def _node(self, dial: Dialler, name: str) -> Node:
+        return Node(dial, name, timeout=self.timeout, most=self._most)
+
+    def _only(self) -> Node:
+        if not urlsplit(self.url).scheme.endswith("+sentinel"):
+            address = address_of(self.url)
+            return self._node(
+                lambda watch: dial(address, watch), address.path or f"{address.host}:{address.port}"
+            )
+        watched = watched_of(self.url)
+        self._master = master = Master(watched)
+        name = f"the master {watched.master}"
+        return Node(master.dial, name, timeout=self.timeout, most=self._most, moved=master.moved)
+
+    def _places(self, place: Place | None) -> Iterator[Place] | None:
+        if isinstance(self._nodes, Node):
+            return None
+        return self._nodes.turns if place is None else itertools.repeat(place)
+
+    @property
+    def era(self) -> int:
+        """Another number each time Sentinels name another master: what is still connected to the last one is to leave
+        it."""
+        return 0 if self._master is None else self._master.era
+
+    @property
+    def shape(self) -> dict[str, str | bool | int]:
+        """What there is, to be shown: `kind` (single, sentinel, cluster), `tls`; of a cluster the `nodes` that are
+        known, and how many of them are `away`."""
+        scheme = urlsplit(self.url).scheme
+        shape: dict[str, str | bool | int] = {"kind": scheme.partition("+")[2] or "single"}
+        shape["tls"] = scheme.startswith("rediss")
+        if isinstance(self._nodes, Cluster):
+            shape |= self._nodes.count
+        return shape
 
     @property
     def away(self) -> bool:
@@ -90,7 +127,8 @@ class RedisLink:
 
         The caller closes it with `aclose()`.
         """
-        pool = pool_of(self.url, connections=1, timeout=timeout, wait=self.timeout, place=place)
+        places = self._places(place)
+        pool = pool_of(self.url, connections=1, timeout=timeout, wait=self.timeout, places=places)
         return Redis.from_pool(pool)
 
     async def homes(self, keys: Sequence[str]) -> list[Place | None]:
@@ -142,11 +180,3 @@ class RedisLink:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
-
-
-def _dialler(url: str) -> Dialler:
-    if url.startswith("redis+sentinel://"):
-        watched, turns = watched_of(url), itertools.count()
-        return lambda watch: dial_master(watched, watch, next(turns))
-    address = address_of(url)
-    return lambda watch: dial(address, watch)

@@ -11,10 +11,11 @@ import asyncio
 import contextlib
 import logging
 import math
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .backoff import backoff
-from .wire import Dialler, Slot, StoreUnavailable, Wire, fail, pack
+from .wire import Dialler, Slot, StoreUnavailable, Watch, Wire, fail, pack
 
 log = logging.getLogger("bff.stores")
 
@@ -22,20 +23,26 @@ TICK = 0.01
 """Seconds between two looks at who waits too long; limits are counted in these."""
 BEAT = 1.0
 """Seconds without a word after which an idle connection is asked."""
+Moved = Callable[[Watch], Awaitable[bool]]
 _SHORTEST, _LONGEST = 0.005, 0.25
 
 
 class Node:
-    """dial: opens a connection, ready for commands; timeout, most: see `RedisLink`.
+    """dial: opens a connection, ready for commands; moved: asked every `BEAT` whether it is the wrong one by now;
+    name: what logs call it; timeout, most: see `RedisLink`.
 
     away  True while the last thing Redis did was not to answer; the first byte from it ends that
     """
 
-    def __init__(self, dial: Dialler, *, timeout: float, most: int) -> None:
+    def __init__(
+        self, dial: Dialler, name: str, *, timeout: float, most: int, moved: Moved | None = None
+    ) -> None:
+        self.name = name
         self.timeout = timeout
         self.ticks = 0
         self.away = False
         self._dial = dial
+        self._moved = moved
         self._most = most
         self._limit = ticks_of(timeout)
         self._shortest = self._limit
@@ -72,6 +79,11 @@ class Node:
             self._wanted.set()
         return slot.future
 
+    @property
+    def owes(self) -> bool:
+        """Whether an answer is due."""
+        return self._wire is not None and bool(self._wire.row)
+
     # ---- the connection --------------------------------------------------------------------------------------
 
     def heard(self, wire: Wire) -> None:
@@ -86,7 +98,7 @@ class Node:
             self._wire = None
             self._ended.set()
             if not self._closed:
-                log.warning("the connection to Redis was lost, opening another: %s", error)
+                log.warning("the connection to Redis at %s was lost, opening another: %s", self.name, error)
 
     def _begin(self) -> asyncio.AbstractEventLoop:
         if self._closed:
@@ -109,11 +121,15 @@ class Node:
             except Exception as error:
                 # Whatever it is that answers there: this task is the only one that will ever try again.
                 failures += 1
+                if failures == 1:
+                    log.warning(
+                        "no connection to Redis at %s: %s: %s", self.name, type(error).__name__, error
+                    )
                 self._refused(error)
                 await self._pause(failures)
                 continue
             if failures:
-                log.info("Redis is back")
+                log.info("Redis at %s is back", self.name)
             taken = loop.time()
             if wire.alive:
                 self._take(wire)
@@ -126,9 +142,8 @@ class Node:
     def _refused(self, error: Exception) -> None:
         self.away = True
         waiting, self._waiting = self._waiting, []
-        log.debug("no connection to Redis: %s", error)
         for _, slot in waiting:
-            fail(slot, f"no connection: {type(error).__name__}: {error}", error)
+            fail(slot, f"no connection to {self.name}: {type(error).__name__}: {error}", error)
 
     async def _pause(self, failures: int) -> None:
         """Wait before the next attempt, less long when somebody asks."""
@@ -157,6 +172,14 @@ class Node:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEAT):
                     await self._ended.wait()
+            if wire.alive and self._moved is not None:
+                try:
+                    async with asyncio.timeout(self.timeout):
+                        if await self._moved(self):
+                            wire.cut(ConnectionAbortedError("another is the master"))
+                except Exception as error:
+                    # As with the dial: this task is the only one there is.
+                    log.debug("whether %s has moved cannot be asked: %s", self.name, error)
             if wire.alive and before == (wire.heard, self.ticks):
                 with contextlib.suppress(StoreUnavailable):
                     self.submit(pack(("PING",)), None).add_done_callback(_seen)

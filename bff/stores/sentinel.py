@@ -1,21 +1,30 @@
 """A master that Sentinels watch over, found anew for each connection: after a failover the next connection is the new
-master's, for one that is none any more is refused.
+master's, for one that is none any more is refused. One that was relieved does not know it for some ten seconds: a
+Sentinel is asked every second.
 
 `redis+sentinel://[user:password@]host:port,host:port/<master>/<db>?sentinel_password=…`; user and password are Redis's.
+`rediss+sentinel://`: the Sentinels and the master by TLS.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
-from redis.asyncio.connection import ConnectionPool
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
+from redis.asyncio.connection import ConnectionPool, SSLConnection, parse_url
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.exceptions import ConnectionError as NoMaster
 from redis.exceptions import RedisError
 
-from .dial import Address, dial
+from .dial import Address, Place, address_of, dial, several
 from .wire import Packable, Watch, Wire
 
 PORT = 26379
@@ -23,81 +32,97 @@ PORT = 26379
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """sentinels: where they are; master: how they call it; greeting: what is said to it first."""
+    """sentinels: where they are; master: how they call it; greeting: what is said to it first; url: it, at a place it
+    may not be at, as redis-py reads it."""
 
     sentinels: tuple[Address, ...]
     master: str
-    username: str | None
-    password: str | None
+    greeting: tuple[tuple[Packable, ...], ...]
+    url: str
     sentinel_password: str | None
-    db: int
-
-    @property
-    def greeting(self) -> tuple[tuple[Packable, ...], ...]:
-        said: list[tuple[Packable, ...]] = []
-        if self.password:
-            said.append(("AUTH", *([self.username] if self.username else []), self.password))
-        if self.db:
-            said.append(("SELECT", self.db))
-        return (*said, ("ROLE",))
 
 
 def watched_of(url: str) -> Watched:
     """Raises ValueError for a URL that cannot be read."""
-    parts = urlsplit(url)
-    signed, _, places = parts.netloc.rpartition("@")
-    username, _, password = signed.partition(":")
-    master, _, db = parts.path.strip("/").partition("/")
-    secret = parse_qs(parts.query).get("sentinel_password", [""])[0] or None
+    places, alone = several(url, PORT)
+    master, _, db = alone.path.strip("/").partition("/")
     if not master or not places:
         raise ValueError(
             "redis+sentinel:// needs its Sentinels and the master's name: host:port,host:port/name"
         )
+    query = dict(parse_qsl(alone.query))
+    secret = query.pop("sentinel_password", None)
+    plain = alone._replace(path=f"/{db or 0}", query=urlencode(query)).geturl()
+    one = address_of(plain)
     greeting: tuple[tuple[Packable, ...], ...] = ((("AUTH", secret),) if secret else ()) + (
         ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master),
     )
-    sentinels = []
-    for place in places.split(","):
-        host, _, port = place.partition(":")
-        sentinels.append(Address(host, int(port or PORT), None, None, greeting))
     return Watched(
-        tuple(sentinels),
+        tuple(replace(one, host=host, port=port, greeting=greeting) for host, port in places),
         master,
-        unquote(username) or None,
-        unquote(password) or None,
+        (*one.greeting[:-1], ("ROLE",)),
+        plain,
         secret,
-        int(db or 0),
     )
 
 
-async def dial_master(watched: Watched, watch: Watch, turn: int = 0) -> Wire:
-    """Open a connection to whom the first Sentinel that answers calls master, if it says so itself. turn: which one is
-    asked first; a silent one costs an attempt its time, so the next attempt begins with another.
+class Master:
+    """The way to it.
 
-    Raises OSError, RedisError. Bound it from outside.
+    era  another number each time another was found to be the master: what is connected to the last one is to leave it
     """
-    error: Exception = NoMaster(f"no Sentinel knows a master called {watched.master}")
-    turn %= len(watched.sentinels)
-    for sentinel in watched.sentinels[turn:] + watched.sentinels[:turn]:
-        asked: list[Any] = []
-        try:
-            wire = await dial(sentinel, watch, asked)
-        except (OSError, RedisError) as refused:
-            error = refused
-            continue
-        wire.cut(ConnectionAbortedError("it has answered"))
-        if not asked[-1]:
-            continue
-        host, port = asked[-1]
-        said: list[Any] = []
-        master = await dial(
-            replace(sentinel, host=host.decode(), port=int(port), greeting=watched.greeting), watch, said
-        )
-        if said[-1][0] == b"master":
-            return master
-        master.cut(ConnectionAbortedError("not the master"))
-        error = NoMaster(f"{host.decode()}:{port.decode()} is not the master any more")
-    raise error
+
+    def __init__(self, watched: Watched) -> None:
+        self.era = 0
+        self._watched = watched
+        self._turns = itertools.count()
+        self._at: Place | None = None
+
+    async def dial(self, watch: Watch) -> Wire:
+        """Open a connection to whom the first Sentinel that answers calls master, if it says so itself. A silent one
+        costs an attempt its time, so the next attempt begins with another.
+
+        Raises OSError, RedisError. Bound it from outside.
+        """
+        error: Exception = NoMaster(f"no Sentinel knows a master called {self._watched.master}")
+        for sentinel in self._sentinels():
+            try:
+                place = await _named(sentinel, watch)
+            except (OSError, RedisError) as refused:
+                error = refused
+                continue
+            if place is None:
+                continue
+            said: list[Any] = []
+            there = replace(sentinel, host=place[0], port=place[1], greeting=self._watched.greeting)
+            wire = await dial(there, watch, said)
+            if said[-1][0] == b"master":
+                self.era += self._at not in (None, place)
+                self._at = place
+                return wire
+            wire.cut(ConnectionAbortedError("not the master"))
+            error = NoMaster(f"{place[0]}:{place[1]} is not the master any more")
+        raise error
+
+    async def moved(self, watch: Watch) -> bool:
+        """Whether the first Sentinel that answers calls another one master than we are connected to. Raises OSError,
+        RedisError. Bound it from outside."""
+        for sentinel in self._sentinels():
+            with contextlib.suppress(OSError, RedisError):
+                return await _named(sentinel, watch) not in (None, self._at)
+        return False
+
+    def _sentinels(self) -> list[Address]:
+        everyone = self._watched.sentinels
+        turn = next(self._turns) % len(everyone)
+        return [*everyone[turn:], *everyone[:turn]]
+
+
+async def _named(sentinel: Address, watch: Watch) -> Place | None:
+    asked: list[Any] = []
+    wire = await dial(sentinel, watch, asked)
+    wire.cut(ConnectionAbortedError("it has answered"))
+    return (asked[-1][0].decode(), int(asked[-1][1])) if asked[-1] else None
 
 
 class _Pool(SentinelConnectionPool):
@@ -111,17 +136,22 @@ class _Pool(SentinelConnectionPool):
 
 def pool_of_master(watched: Watched, kind: Any, options: dict[str, Any]) -> ConnectionPool:
     """redis-py's pool of connections to the master. kind: what is mixed into them."""
+    known: dict[str, Any] = dict(parse_url(watched.url))
+    tls = issubclass(known.pop("connection_class", object), SSLConnection)
+    known = {name: value for name, value in known.items() if name not in ("host", "port", *options)}
     manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py's is
         [(one.host, one.port) for one in watched.sentinels],
-        sentinel_kwargs={"password": watched.sentinel_password, "protocol": 2, "driver_info": None}
-        | {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")},
+        # One that is silent costs the time of a connect and no more: left to itself redis-py asks it four times.
+        sentinel_kwargs={"password": watched.sentinel_password, "ssl": tls}
+        | {name: options[name] for name in ("socket_connect_timeout", "retry", "protocol", "driver_info")}
+        | {"socket_timeout": options["socket_connect_timeout"]}
+        | {name: value for name, value in known.items() if name.startswith("ssl_")},
     )
+    managed = SentinelManagedSSLConnection if tls else SentinelManagedConnection
     return _Pool(  # type: ignore[no-untyped-call]  # redis-py's is
         watched.master,
         manager,
-        connection_class=type("MasterConnection", (kind, SentinelManagedConnection), {}),
-        username=watched.username,
-        password=watched.password,
-        db=watched.db,
+        connection_class=type("MasterConnection", (kind, managed), {}),
+        **known,
         **options,
     )

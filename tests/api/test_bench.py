@@ -9,6 +9,9 @@ import pytest
 
 from benchmarks.fanout.contenders import ALL
 from benchmarks.live import ALL as LIVE
+from benchmarks.live import Plan, markdown
+from benchmarks.live.figures import Pace, Row, Run
+from benchmarks.live.run import Comparison
 
 from ..conftest import ROOT
 
@@ -25,14 +28,16 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
+def cells(text: str) -> list[list[str]]:
+    """The rows of the tables in a report."""
+    return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+
+
 @pytest.mark.slow
 def test_every_contender_answers_the_same_screen_and_has_a_row() -> None:
-    rows = [line.split(" | ") for line in run("--quick").splitlines() if line.startswith("| ")]
-    assert [row[0].removeprefix("| ") for row in rows] == [
-        "contender",
-        *(one.name for one in ALL if one.missing() is None),
-    ]
-    assert all(row[-1] == "0 |" for row in rows[1:])
+    rows = cells(run("--quick"))
+    assert [row[0] for row in rows] == ["contender", *(one.name for one in ALL if one.missing() is None)]
+    assert all(row[-1] == "0" for row in rows[1:])
 
 
 @pytest.mark.slow
@@ -49,8 +54,30 @@ def test_a_decision_over_the_link_costs_a_fraction_of_one_over_a_pool() -> None:
 
 @pytest.mark.slow
 def test_streams_are_compared_and_every_contender_has_a_row() -> None:
-    rows = [line.split(" | ") for line in run("live", "--quick").splitlines() if line.startswith("| ")]
-    assert [row[0].removeprefix("| ") for row in rows] == [
-        "contender",
-        *(one.name for one in LIVE if one.missing() is None),
+    rows = cells(run("live", "--quick"))
+    assert [row[0] for row in rows] == ["contender", *(one.name for one in LIVE if one.missing() is None)]
+    ours = dict(zip(rows[0], rows[1], strict=True))
+    assert ours["tasks/stream"] == "1.0"
+    assert float(ours["broadcast CPU µs/event"]) > 0 < float(ours["p99 ms"])
+
+
+def test_the_table_of_streams_has_medians_with_their_spread_and_who_gave_up_in_it() -> None:
+    pace = Pace(rate=5000, reached=4000.0, cpu=9.0, p50=1.0, p99=60.0, held=False)
+    held = Pace(rate=3000, reached=3000.0, cpu=9.0, p50=1.0, p99=20.0, held=True)
+    ours, nchan, *_ = LIVE
+
+    def one(broadcast: float) -> Run:
+        return Run(broadcast, 20.0, 90.0, 80.0, 11.0, 1.0, 5.0, 30.0, None, (pace, held))
+
+    rows = [
+        Row(ours, 100, [one(8.0), one(9.0), one(12.0)]),
+        Row(nchan, 100, [one(8.0), one(8.0)], failure="7 of 9 events had come after 30 s"),
     ]
+    text = markdown(Comparison(rows), Plan((100,)))
+    head, mine, theirs = cells(text)
+    assert mine[head.index("broadcast CPU µs/event")] == "9.0 (8.0–12.0)"
+    assert mine[head.index("× nchan")] == "1.06 (1.00–1.12)", "of the passes both have"
+    assert mine[head.index("kept up with events/s")] == "3,000"
+    assert theirs[0] == "nchan"
+    assert "**nchan**: Given up in pass 3: 7 of 9 events had come after 30 s." in text
+    assert "p99 of 50 ms (missed)" in text

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from bff.calls import SagaStatus
 from bff.policies.rate import Bucket, Quota
 from bff.stores.claims import Claims, Limited, New, Replay, StoredAnswer, Ticket
-from bff.stores.cluster import key_of, places_of, slot_of
+from bff.stores.cluster import key_of, nodes_of, slot_of
+from bff.stores.dial import address_of
 from bff.stores.events import StreamReader
 from bff.stores.journal import Entry, Journal, owner_tag
 from bff.stores.link import RedisLink, StoreUnavailable
@@ -28,12 +29,13 @@ from .conftest import THIRDS, linked
 
 
 def test_the_address_names_nodes_and_secrets() -> None:
-    places, greeting = places_of("redis+cluster://app:s3%2Fcret@a:1,b")
-    assert places == [("a", 1), ("b", 6379)]
-    assert greeting == (("AUTH", "app", "s3/cret"), ("PING",))
-    assert places_of("redis+cluster://a:1")[1] == (("PING",),)
+    places, first = nodes_of("redis+cluster://app:s3%2Fcret@a:1,b,[::1]:7")
+    assert places == [("a", 1), ("b", 6379), ("::1", 7)]
+    assert address_of(first).greeting == (("AUTH", "app", "s3/cret"), ("PING",))
+    assert address_of(nodes_of("redis+cluster://a:1")[1]).greeting == (("PING",),)
+    assert address_of(nodes_of("rediss+cluster://a:1,b?ssl_check_hostname=no")[1]).tls is not None
     with pytest.raises(ValueError, match="some of its nodes"):
-        places_of("redis+cluster:///0")
+        nodes_of("redis+cluster:///0")
 
 
 def test_slots_and_keys_are_those_of_the_specification() -> None:
@@ -204,6 +206,8 @@ async def test_a_whole_gateway_runs_on_it(nodes: list[Valkey]) -> None:
         state = (await world.get("/bff/live/snapshot")).json()
         assert [saga["id"] for saga in state["sagas"]] == ["j1"]
         assert (await world.get("/api/open/ok")).status_code == 200
+        redis = (await world.get("/readyz")).json()["dependencies"]["redis"]
+        assert redis == {"state": "up", "kind": "cluster", "tls": False, "nodes": 3, "away": 0}
         spent = [(await world.client.get("/api/search")).status_code for _ in range(4)]
         assert spent == [200, 200, 200, 429]
         async with world.client.stream("GET", "/bff/live", headers=bearer()) as stream:

@@ -4,39 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from bff.stores.link import RedisLink, StoreUnavailable
 
-
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / f"{name}.pem", folder / f"{name}.key"
-    paths[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    secret = serialization.NoEncryption()
-    form = serialization.PrivateFormat.PKCS8
-    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, secret))
-    return paths
+from .tls import certificate
 
 
 @asynccontextmanager
@@ -87,3 +64,26 @@ async def test_commands_go_encrypted_and_only_to_whom_the_certificate_names(
             async with RedisLink(url, timeout=1) as link:
                 with pytest.raises(StoreUnavailable):
                     await link.ping()
+
+
+def test_certificates_that_cannot_be_read_are_refused_by_name_at_the_start(tmp_path: Path) -> None:
+    nothing, rubbish = tmp_path / "nothing.pem", tmp_path / "rubbish.pem"
+    rubbish.write_text("this is no certificate")
+    for scheme, path in (("rediss", "/0"), ("rediss+cluster", ""), ("rediss+sentinel", "/shop")):
+        for file in (nothing, rubbish):
+            with pytest.raises(ValueError, match=f"ssl_ca_certs={file}"):
+                RedisLink(f"{scheme}://a:1{path}?ssl_ca_certs={file}")
+
+
+async def test_whom_the_certificate_does_not_name_is_said_by_name(
+    redis_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = int(redis_url.rpartition(":")[2].partition("/")[0])
+    stranger = certificate(tmp_path, "stranger.test")
+    async with encrypted(port, stranger) as bad:
+        for scheme, path in (("rediss", ""), ("rediss+cluster", ""), ("rediss+sentinel", "/shop")):
+            async with RedisLink(f"{scheme}://localhost:{bad}{path}", timeout=5) as link:
+                with pytest.raises(StoreUnavailable, match="certificate verify failed"):
+                    await link.call("GET", "k")
+    told = [record.getMessage() for record in caplog.records if "certificate verify failed" in record.message]
+    assert len(told) == 3 and f"localhost:{bad}" in told[0] and "the master shop" in told[2]

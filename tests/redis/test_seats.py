@@ -1,32 +1,54 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from bff.stores.journal import channel_of, owner_tag
 from bff.stores.link import RedisLink
-from bff.stores.seats import Seats, seat
+from bff.stores.seats import Seats
 
 OWNER = "https://id.example|ada"
 KEY = f"bff:{{{owner_tag(OWNER)}}}:seats"
 
 
+@asynccontextmanager
+async def process(url: str, name: str) -> AsyncIterator[Seats]:
+    """What others see of a living one; gone with its connections when the block is left."""
+    async with RedisLink(url) as link, link.client.pubsub() as pubsub:
+        seats = Seats(link, process=name)
+        await seats.live()
+        await pubsub.subscribe(seats.channel)
+        assert await pubsub.get_message(timeout=5)
+        yield seats
+
+
+async def held(link: RedisLink) -> set[str]:
+    members: Any = await link.client.zrange(KEY, 0, -1)  # redis-py's type is every answer's union
+    return {member.decode() for member in members}
+
+
 async def test_nobody_ever_has_more_seats_than_there_are_and_the_first_give_way(redis_url: str) -> None:
-    async with RedisLink(redis_url) as one, RedisLink(redis_url) as other:
-        stores = [Seats(one), Seats(other)]
+    async with (
+        process(redis_url, "a") as one,
+        process(redis_url, "b") as other,
+        RedisLink(redis_url) as link,
+    ):
+        stores = [one, other]
         gone: list[str] = []
 
         async def come(number: int) -> None:
-            gone.extend(await stores[number % 2].hold(OWNER, 16, [seat(1_000_000 + number)]))
+            store = stores[number % 2]
+            gone.extend(await store.hold(OWNER, 16, [store.seat(1_000_000 + number)]))
 
         async with asyncio.TaskGroup() as group:
             for number in range(200):
                 group.create_task(come(number))
-        members: Any = await one.client.zrange(KEY, 0, -1)  # redis-py's type is every answer's union
-        held = {member.decode() for member in members}
-        assert len(held) == 16 and len(gone) == 184 and held.isdisjoint(gone)
+        left = await held(link)
+        assert len(left) == 16 and len(gone) == 184 and left.isdisjoint(gone)
 
 
 async def test_those_who_give_way_are_told_on_their_owners_channel(redis_url: str) -> None:
@@ -34,7 +56,7 @@ async def test_those_who_give_way_are_told_on_their_owners_channel(redis_url: st
         await pubsub.subscribe(channel_of(OWNER))
         assert await pubsub.get_message(timeout=2)
         seats = Seats(link)
-        first, second, third = seat(1.0), seat(2.0), seat(3.0)
+        first, second, third = seats.seat(1.0), seats.seat(2.0), seats.seat(3.0)
         assert await seats.hold(OWNER, 2, [first]) == []
         assert await seats.hold(OWNER, 2, [second]) == []
         assert await seats.hold(OWNER, 2, [second]) == []
@@ -46,22 +68,74 @@ async def test_those_who_give_way_are_told_on_their_owners_channel(redis_url: st
 async def test_a_seat_that_was_left_is_free_at_once(redis_url: str) -> None:
     async with RedisLink(redis_url) as link:
         seats = Seats(link)
-        first, second, third = seat(1.0), seat(2.0), seat(3.0)
+        first, second, third = seats.seat(1.0), seats.seat(2.0), seats.seat(3.0)
         await seats.hold(OWNER, 2, [first, second])
         await seats.leave({OWNER: [second]})
         assert await seats.hold(OWNER, 2, [third]) == []
 
 
-async def test_seats_of_a_process_that_died_are_free_after_their_lease(
+async def test_what_a_dead_process_held_is_free_at_once_and_the_living_keep_theirs(redis_url: str) -> None:
+    async with process(redis_url, "living") as living, RedisLink(redis_url) as link:
+        oldest = living.seat(1.0)
+        assert await living.hold(OWNER, 3, [oldest]) == []
+        async with process(redis_url, "dead") as dead:
+            assert await dead.hold(OWNER, 3, [dead.seat(2.0), dead.seat(3.0)]) == []
+        newest = [living.seat(4.0), living.seat(5.0)]
+        for one in newest:
+            assert await living.hold(OWNER, 3, [one]) == [], "nobody gives way to those who are no more"
+        assert await held(link) == {oldest, *newest}
+
+
+async def test_who_only_lost_a_connection_is_not_taken_for_dead(redis_url: str) -> None:
+    async with (
+        process(redis_url, "living") as living,
+        RedisLink(redis_url) as link,
+        link.client.pubsub() as pubsub,
+    ):
+        away = Seats(link, process="away")
+        await away.live()
+        theirs = away.seat(1.0)
+        assert await away.hold(OWNER, 1, [theirs]) == []
+        holding = asyncio.create_task(living.hold(OWNER, 1, [living.seat(2.0)]))
+        await asyncio.sleep(0.05)
+        await pubsub.subscribe(away.channel)
+        assert await holding == [theirs], "it is told to give way, and not forgotten"
+
+
+async def test_who_says_nothing_for_too_long_is_taken_for_dead_and_finds_out(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine is gone, or it is frozen: Redis still has its connections."""
+    monkeypatch.setattr("bff.stores.seats.ALIVE", 0.2)
+    async with (
+        process(redis_url, "frozen") as frozen,
+        process(redis_url, "living") as living,
+        RedisLink(redis_url) as link,
+    ):
+        theirs = [frozen.seat(1.0), frozen.seat(9.0)]
+        assert await frozen.hold(OWNER, 2, theirs) == []
+        assert await frozen.live(), "not for that long"
+        await asyncio.sleep(0.3)
+        newest = [living.seat(3.0), living.seat(4.0)]
+        assert await living.hold(OWNER, 2, newest) == []
+        # It thaws: the streams are there still, all of them, and those that opened first give way.
+        assert not await frozen.live()
+        await living.live()
+        assert await frozen.renew({OWNER: theirs}) == [(OWNER, 4)]
+        assert await frozen.hold(OWNER, 2, theirs) == [theirs[0], newest[0]]
+        assert await held(link) == {theirs[1], newest[1]}
+
+
+async def test_seats_nobody_renews_are_free_after_their_lease(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.stores.seats.LEASE", 0.2)
     async with RedisLink(redis_url) as link:
         seats = Seats(link)
-        dead, alive, newest = seat(2.0), seat(1.0), seat(3.0)
-        await seats.hold(OWNER, 2, [dead, alive])
+        lost, kept, newest = seats.seat(2.0), seats.seat(1.0), seats.seat(3.0)
+        await seats.hold(OWNER, 2, [lost, kept])
         await asyncio.sleep(0.15)
-        assert await seats.renew({OWNER: [alive]}) == [(OWNER, 2)]
+        assert await seats.renew({OWNER: [kept]}) == [(OWNER, 2)]
         await asyncio.sleep(0.1)
         assert await seats.hold(OWNER, 2, [newest]) == []
         await asyncio.sleep(0.3)
@@ -70,8 +144,15 @@ async def test_seats_of_a_process_that_died_are_free_after_their_lease(
 
 async def test_renewing_takes_again_what_redis_has_lost(redis_url: str) -> None:
     async with RedisLink(redis_url) as link:
-        seats, held = Seats(link), [seat(1.0), seat(2.0), seat(3.0)]
-        await seats.hold(OWNER, 2, held[:2])
+        seats = Seats(link)
+        mine = [seats.seat(1.0), seats.seat(2.0), seats.seat(3.0)]
+        await seats.hold(OWNER, 2, mine[:2])
         await link.client.flushall()
-        assert await seats.renew({OWNER: held}) == [(OWNER, 3)]
-        assert await seats.hold(OWNER, 2, held) == held[:1]
+        assert await seats.renew({OWNER: mine}) == [(OWNER, 3)]
+        assert await seats.hold(OWNER, 2, mine) == mine[:1]
+
+
+async def test_seats_without_a_process_in_their_name_are_not_taken_for_a_dead_ones(redis_url: str) -> None:
+    async with RedisLink(redis_url) as link, process(redis_url, "a") as one:
+        await link.client.zadd(KEY, {"0000000001000-abcdef": 9e15})
+        assert await one.hold(OWNER, 1, [one.seat(2.0)]) == ["0000000001000-abcdef"]

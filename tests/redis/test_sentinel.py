@@ -1,12 +1,15 @@
-"""A master with a replica and a Sentinel: killed, and the gateway finds who took over."""
+"""A master with a replica and a Sentinel: killed or frozen under load, and the gateway finds who took over."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +20,34 @@ from bff.stores.link import RedisLink, StoreUnavailable
 from bff.stores.sentinel import watched_of
 
 from ..conftest import Valkey, free_port
+from .load import busy, exactly_once, goes_on, promoted
+from .tls import Encrypted, certificate
 
 
+@dataclass
 class Sentinel(Valkey):
-    @classmethod
-    def over(cls, folder: Path, master: Valkey) -> Sentinel:
-        folder.mkdir()
-        config = folder / "sentinel.conf"
-        config.write_text(
+    """Takes a master that is silent for half a second for dead. extra: of its own as a server."""
+
+    extra: list[str] = field(default_factory=list)
+
+    def over(self, master: Valkey) -> Sentinel:
+        (self.folder / "sentinel.conf").write_text(
             f"sentinel monitor shop 127.0.0.1 {master.port} 1\n"
             "sentinel down-after-milliseconds shop 500\n"
             "sentinel failover-timeout shop 5000\n"
         )
-        return cls(folder, args=())
+        return self
 
     def command(self) -> list[str]:
-        return [
-            str(self.folder / "sentinel.conf"),
-            "--sentinel",
-            "--port",
-            str(self.port),
-            "--bind",
-            "127.0.0.1",
-        ]
+        listen = self.extra or ["--port", str(self.port), "--bind", "127.0.0.1"]
+        return [str(self.folder / "sentinel.conf"), "--sentinel", *listen]
 
 
 def test_the_address_names_sentinels_master_database_and_secrets() -> None:
     one = watched_of("redis+sentinel://app:s3%2Fcret@a:1,b/shop/2?sentinel_password=x%20y")
     assert [(at.host, at.port) for at in one.sentinels] == [("a", 1), ("b", 26379)]
-    assert (one.master, one.db, one.username, one.password) == ("shop", 2, "app", "s3/cret")
-    assert one.sentinel_password == "x y"
+    assert (one.master, one.sentinel_password) == ("shop", "x y")
+    assert one.sentinels[0].greeting[0] == ("AUTH", "x y")
     assert one.greeting == (("AUTH", "app", "s3/cret"), ("SELECT", 2), ("ROLE",))
     for wrong in ("redis+sentinel://a:1", "redis+sentinel:///shop"):
         with pytest.raises(ValueError, match="needs its Sentinels"):
@@ -74,34 +75,56 @@ async def again(ask: Callable[[], Awaitable[Any]]) -> Any:
 
 
 @pytest.mark.slow
-async def test_after_a_failover_the_link_is_the_new_masters(tmp_path: Path) -> None:
-    folders = [tmp_path / name for name in ("one", "two")]
-    for folder in folders:
-        folder.mkdir()
-    one = Valkey(folders[0]).start()
-    two = Valkey(folders[1], args=("--appendonly", "no", "--replicaof", "127.0.0.1", str(one.port))).start()
-    guard = Sentinel.over(tmp_path / "guard", one)
-    guard.start()
+@pytest.mark.parametrize("how", ["killed", "frozen", "relieved", "killed, with TLS"])
+async def test_after_a_failover_under_load_everything_is_the_new_masters(tmp_path: Path, how: str) -> None:
+    make = partial(Encrypted, chain=certificate(tmp_path, "127.0.0.1")) if "TLS" in how else Valkey
+    for name in ("one", "two", "guard"):
+        (tmp_path / name).mkdir()
+    one = make(tmp_path / "one", args=("--repl-diskless-sync-delay", "0")).start()
+    two = make(tmp_path / "two", args=("--replicaof", "127.0.0.1", str(one.port))).start()
+    guard = Sentinel(tmp_path / "guard", program=one.program).over(one)
+    if isinstance(two, Encrypted):
+        guard.extra = replace(two, port=guard.port).tls
     # The first of the two is silent: the kernel takes the connection, and nobody says anything.
     silent = socket.create_server(("127.0.0.1", 0))
+    scheme, trust = one.url.partition("://")[0], one.url.partition("/0")[2]
+    url = f"{scheme}+sentinel://127.0.0.1:{silent.getsockname()[1]},127.0.0.1:{guard.port}/shop{trust}"
     try:
-        places = f"127.0.0.1:{silent.getsockname()[1]},127.0.0.1:{guard.port}"
-        async with RedisLink(f"redis+sentinel://{places}/shop", timeout=1) as link:
+        async with RedisLink(two.url) as direct:
+            while (await direct.call("ROLE"))[3] != b"connected":
+                await asyncio.sleep(0.05)
+        # It asks the master for its replicas at once, and then every ten seconds.
+        guard.start()
+        async with RedisLink(url, timeout=1) as link:
             await again(link.ping)
             reader = link.dedicated(timeout=2)
-            await link.call("SET", "k", "before")
-            assert await reader.get("k") == b"before"
-            async with RedisLink(two.url) as direct, RedisLink(f"redis://127.0.0.1:{guard.port}") as told:
-                while await direct.call("GET", "k") != b"before":
-                    await asyncio.sleep(0.1)
-                while not await told.call("SENTINEL", "REPLICAS", "shop"):
-                    await asyncio.sleep(0.1)
-            one.stop()
-            await again(lambda: link.call("SET", "k", "after"))
-            async with RedisLink(two.url) as direct:
-                assert await direct.call("GET", "k") == b"after"
-            assert await again(lambda: reader.get("k")) == b"after"
+            async with busy(url) as (world, load, heard):
+                if how == "frozen":
+                    one.send(signal.SIGSTOP)
+                elif how == "relieved":
+                    # Who does not ask for this loses what the old one confirms until everybody has left it.
+                    async with (
+                        RedisLink(one.url) as direct,
+                        RedisLink(f"redis://127.0.0.1:{guard.port}") as told,
+                    ):
+                        await direct.call("CONFIG", "SET", "min-replicas-to-write", "1")
+                        await told.call("SENTINEL", "FAILOVER", "shop")
+                else:
+                    one.stop()
+                took = await promoted(two)
+                after = await goes_on(load, heard, 30)
+                await again(lambda: link.call("SET", "k", "after"))
+                assert await again(lambda: reader.get("k")) == b"after"
+                if how == "frozen":
+                    one.send(signal.SIGCONT)
+                    await goes_on(load, heard, 30)
+                assert world.hub.count == len(heard)
             await reader.aclose()
+        print(
+            f"\n{how}: promoted after {took:.2f} s, everything goes on {after:.2f} s later; longest silence of a "
+            f"stream {max(told.silent for told in heard.values()):.2f} s; {load}"
+        )
+        exactly_once(load, heard)
     finally:
         silent.close()
         for server in (guard, two, one):

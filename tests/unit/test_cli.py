@@ -109,6 +109,27 @@ def test_a_gateway_without_mistakes_is_told_so(module: str, capsys: pytest.Captu
     assert said.err == ""
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        (
+            "rediss+cluster://a:1,b?ssl_ca_certs=/no/such.pem",
+            "cannot be used (ssl_ca_certs=/no/such.pem): [Errno 2]",
+        ),
+        ("redis+sentinel://a:1", "needs its Sentinels and the master's name"),
+        ("redis://a?colour=red", "an option in Redis's address is not known"),
+        ("http://a", "Redis URL must specify one of the following schemes"),
+    ],
+)
+def test_an_address_of_redis_that_cannot_be_used_is_named(
+    module: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str, why: str
+) -> None:
+    monkeypatch.setenv("BFF_REDIS__URL", url)
+    assert main(["check", f"{module}:good"]) == 1
+    said = capsys.readouterr().err.splitlines()[0]
+    assert said.startswith("BFF_REDIS__URL: ") and why in said
+
+
 def test_check_reports_every_mistake_of_a_module_at_once_and_by_name(
     module: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,10 +1,11 @@
 """Many people's streams in one process at little cost, so that what is measured is the gateways: `python -m
 tests.wire.riders`.
 
-It follows as browsers do: from the last id, after the last `retry`, on any gateway but the one that sent it away. It is
-told what to do on standard input, a line of JSON each, and answers each with one: `open` (subjects with their tokens,
-and the ports; answers when all are live), `freeze` (numbers: read no more), `thaw` (hang them up, and have them come
-again), `clear` (forget what was measured), `report`.
+It follows as browsers do behind a balancer: from the last id, after the last `retry`, on the gateway with the fewest
+streams, and not on the one that sent it away. It is told what to do on standard input, a line of JSON each, and answers
+each with one: `open` (subjects with their tokens, and the ports), `freeze` (numbers: read no more), `thaw` (hang them
+up, and have them come again), `busy` (processes whose waiting for a CPU is taken off what an event took, where it says
+`robbed`), `clear` (forget what was measured), `report`.
 """
 
 from __future__ import annotations
@@ -22,15 +23,22 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from ..conftest import ROOT
 
-_SENT = re.compile(rb'"name":"(\d+\.\d+)')
+_SENT = re.compile(rb'"name":"(\d+\.\d+) (?:robbed (\d+\.\d+))?')
 _BLOCK = re.compile(rb"event: (\w+)\n(?:id: (\S+)\n)?")
 _RETRY = re.compile(rb"retry: (\d+)\n")
 TOGETHER = 100
+
+
+def robbed(pids: list[int]) -> float:
+    """Seconds for which these processes' first threads were ready and the machine was busy with others."""
+    return sum(int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) for pid in pids) / 1e9
 
 
 class Rider:
@@ -56,6 +64,7 @@ class Riders:
 
     def __init__(self) -> None:
         self.ports: list[int] = []
+        self.on: Counter[int] = Counter()
         self.all: list[Rider] = []
         self.by_fd: dict[int, Rider] = {}
         self.due: list[tuple[float, int, Rider]] = []
@@ -67,12 +76,15 @@ class Riders:
         self.took: list[float] = []
         self.wrong: list[str] = []
         self.resets = 0
+        self.busy: list[int] = []
         self.coming = 0
 
     # ---- one connection --------------------------------------------------------------------------------------
 
     def connect(self, rider: Rider) -> None:
-        port = random.choice([one for one in self.ports if one != rider.avoid] or self.ports)
+        port = min(
+            (one for one in self.ports if one != rider.avoid), key=self.on.__getitem__, default=rider.avoid
+        )
         if rider.left:
             self.opened.setdefault(rider.left, []).append(time.monotonic())
         sock = socket.socket()
@@ -84,7 +96,8 @@ class Riders:
             self.later(rider, random.uniform(0.05, 0.2))
             return
         rider.sock, rider.port, rider.rest = sock, port, b""
-        subject, token = rider.who
+        self.on[port] += 1
+        _, token = rider.who
         resume = b"Last-Event-ID: %b\r\n" % rider.cursor if rider.cursor else b""
         head = f"GET /bff/live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n".encode()
         sock.send(head + resume + b"\r\n")
@@ -103,6 +116,7 @@ class Riders:
             del self.by_fd[fd]
             rider.sock.close()
             rider.sock = None
+            self.on[rider.port] -= 1
         rider.ended = rider.ended or time.monotonic()
         rider.live = False
         self.later(rider, rider.retry)
@@ -151,7 +165,11 @@ class Riders:
             elif name == b"bye":
                 rider.avoid = rider.left = rider.port
                 rider.ended, rider.live, left = now, False, True
-        self.took += [now - float(sent) for sent in _SENT.findall(data)]
+        for sent, before in _SENT.findall(data):
+            self.took.append(now - float(sent))
+            if before:
+                # What the machine took from those on the way is not theirs.
+                self.took[-1] -= robbed(self.busy) - float(before)
         if not left and not rider.live:
             rider.live, rider.avoid, rider.left = True, 0, 0
             self.coming -= rider.ended == 0
@@ -195,6 +213,8 @@ class Riders:
         elif "thaw" in told:
             for number in told["thaw"]:
                 self.hang_up(self.all[number])
+        elif "busy" in told:
+            self.busy = told["busy"]
         elif "clear" in told:
             self.took, self.gaps, self.opened = [], [], {}
         else:
@@ -216,6 +236,7 @@ class Told:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self.pid = process.pid
 
     async def tell(self, **command: object) -> Any:
         """One command, and its answer."""

@@ -116,7 +116,7 @@ async def test_livez_says_alive_and_readyz_names_each_dependency(redis_url: str)
         assert ready.json() == {
             "status": "ready",
             "dependencies": {
-                "redis": {"state": "up"},
+                "redis": {"state": "up", "kind": "single", "tls": False},
                 "upstreams": {"shelf": {"circuit": "closed"}},
             },
         }

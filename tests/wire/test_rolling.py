@@ -14,7 +14,7 @@ from .fleet import Service, fleet, ranked
 from .gateway import token
 from .riders import many_files, riders
 
-STREAMS, WINDOW = 10_000, 9
+STREAMS, WINDOW = 10_000, 10
 
 
 @pytest.mark.slow

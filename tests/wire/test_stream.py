@@ -638,7 +638,7 @@ async def test_a_drain_spreads_the_ends_and_the_returns(redis_url: str) -> None:
         moments = sorted(one_end.result()[0] - begun for one_end in ends)
         hints = [one_end.result()[1] for one_end in ends]
         assert moments[-1] - moments[0] > 0.5
-        assert max(hints) - min(hints) > 0.3
+        assert 0.05 < max(hints) - min(hints) <= 0.25
         async with client(one) as late:
             assert (await late.until("bye")).data["reason"] == "drain"
 
@@ -704,14 +704,10 @@ async def test_a_disconnect_frees_everything_at_once(redis_url: str) -> None:
 
         async def unsubscribed() -> bool:
             client: Any = one.link.client
-            return [name async for name in _channels(client)] == [b"bff:control"]
+            heard = sorted(await client.pubsub_channels())
+            return len(heard) == 2 and heard[0] == b"bff:control" and heard[1].startswith(b"bff:{process:")
 
         await _until(unsubscribed)
-
-
-async def _channels(client: Any) -> AsyncIterator[bytes]:
-    for name in await client.pubsub_channels():
-        yield name
 
 
 async def _until(holds: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:

@@ -90,7 +90,9 @@ class Envelope:
                     raise
                 problem = as_problem(error)
                 if problem.status >= 500 and problem.owner is None:
-                    log.error("request failed", exc_info=error)
+                    # Redis away is one fault and many requests: where each of them met it tells nothing.
+                    away = isinstance(error, StoreUnavailable)
+                    log.error("request failed: %s", error, exc_info=None if away else error)
                 await self._send_problem(problem, scope, answer, correlation, trace_id)
             finally:
                 route = scope.get("bff.route")

@@ -40,7 +40,10 @@ class Health:
         upstreams = {name: {"circuit": lane.circuit} for name, lane in sorted(runtime.chain.lanes.items())}
         status = "draining" if runtime.draining else "ready"
         return JSONResponse(
-            {"status": status, "dependencies": {"redis": {"state": redis}, "upstreams": upstreams}},
+            {
+                "status": status,
+                "dependencies": {"redis": {"state": redis, **runtime.link.shape}, "upstreams": upstreams},
+            },
             status_code=503 if runtime.draining else 200,
             headers=NO_STORE,
         )

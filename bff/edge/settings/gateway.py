@@ -32,8 +32,8 @@ class _Section(BaseModel):
 class RedisSettings(_Section):
     """Where Redis is, and how long it is waited for.
 
-    url          redis://, rediss://, unix://, redis+sentinel://host:port,host:port/<master>/<db>, or
-                 redis+cluster://host:port,host:port
+    url          redis://, unix://, redis+sentinel://host:port,host:port/<master>/<db>, or
+                 redis+cluster://host:port,host:port; by TLS with rediss
     timeout      seconds one command may take, and Redis may be silent
     pending      commands under way at most; one more is refused
     connections  open at most for what cannot share the one connection

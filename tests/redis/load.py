@@ -1,0 +1,194 @@
+"""What goes on while servers die: streams, commands, events and values, and what must be true of them afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from redis.exceptions import ResponseError
+
+from bff.live import ValueTopic
+from bff.stores.link import RedisLink, StoreUnavailable
+
+from ..conftest import Valkey
+from ..wire.gateway import World as Gateway
+from ..wire.gateway import keyed, running
+from ..wire.test_stream import AT, Client, World, client, world
+
+PEOPLE = [f"person-{number}" for number in range(24)]
+TOPICS = [ValueTopic("stock/{sku}", public=True)]
+SKUS = [f"sku-{number}" for number in range(12)]
+
+
+@dataclass
+class Load:
+    """What is asked and told all the while. longest: seconds in which all commands of a key failed."""
+
+    asked: int = 0
+    failed: int = 0
+    longest: dict[int, float] = field(default_factory=dict)
+    statuses: list[int] = field(default_factory=list)
+    told: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PEOPLE, 0))
+    values: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SKUS, 0))
+    done: bool = False
+
+    async def ask(self, link: RedisLink, number: int) -> None:
+        """A counter that may be one ahead for each command that failed, and never behind."""
+        counted, failed, since = 0, 0, 0.0
+        while not self.done:
+            self.asked += 1
+            try:
+                counted = await link.call("INCR", f"counter-{number}")
+                since = 0.0
+            except (StoreUnavailable, ResponseError):
+                failed += 1
+                since = since or time.monotonic()
+                self.longest[number] = max(self.longest.get(number, 0.0), time.monotonic() - since)
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.005)
+        self.failed += failed
+        while not (answer := await _sooner(link, number)):
+            await asyncio.sleep(0.05)
+        assert counted <= int(answer) <= counted + failed
+
+    async def command(self, gateway: Gateway, name: str) -> None:
+        """A browser's commands, one after the other."""
+        cart = {"lines": [{"name": "mug"}]}
+        while not self.done:
+            answer = await gateway.client.post("/api/jobs", headers=keyed(subject=name), json=cart)
+            self.statuses.append(answer.status_code)
+            if answer.status_code != 202:
+                assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
+                assert int(answer.headers["retry-after"]) >= 1
+            await asyncio.sleep(0.02)
+
+    async def tell(self, one: World, name: str) -> None:
+        """A person's saga goes on; what failed is told again."""
+        while not self.done:
+            with contextlib.suppress(StoreUnavailable):
+                await one.tell("o1", self.told[name] + 1, owner=name)
+                self.told[name] += 1
+            await asyncio.sleep(0.02)
+
+    async def change(self, one: World) -> None:
+        """Each value goes on."""
+        while not self.done:
+            for name in SKUS:
+                with contextlib.suppress(StoreUnavailable):
+                    version = self.values[name] + 1
+                    await one.values.put(f"stock/{name}", version, version, AT)
+                    self.values[name] = version
+            await asyncio.sleep(0.1)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.failed} of {self.asked} commands failed, {self.statuses.count(503)} of {len(self.statuses)} "
+            f"requests were 503, no key failed for longer than {max(self.longest.values(), default=0):.2f} s; "
+            f"{sum(self.told.values())} events each once and in order"
+        )
+
+
+async def _sooner(link: RedisLink, number: int) -> bytes | None:
+    with contextlib.suppress(StoreUnavailable):
+        answer: bytes = await link.call("GET", f"counter-{number}")
+        return answer
+    return None
+
+
+@dataclass
+class Heard:
+    """What one stream was told. at: when its last event came; silent: the longest pause between two, in seconds."""
+
+    versions: list[int] = field(default_factory=list)
+    values: dict[str, int] = field(default_factory=dict)
+    resets: int = 0
+    at: float = field(default_factory=time.monotonic)
+    silent: float = 0.0
+
+    async def follow(self, stream: Client) -> None:
+        while (event := await stream.next()) is not None:
+            if event.name == "saga":
+                self.versions.append(event.data["version"])
+                now = time.monotonic()
+                self.silent, self.at = max(self.silent, now - self.at), now
+            elif event.name == "value":
+                assert event.data["version"] >= self.values.get(event.data["name"], 0)
+                self.values[event.data["name"]] = event.data["version"]
+            elif event.name == "reset":
+                self.resets += 1
+        raise AssertionError("the stream was closed")
+
+
+@asynccontextmanager
+async def busy(url: str) -> AsyncIterator[tuple[World, Load, dict[str, Heard]]]:
+    """Open streams, commands, events and values, until the block is left; then all must agree."""
+    async with (
+        world(url, topics=TOPICS) as one,
+        running(url, patience=5) as gateway,
+        AsyncExitStack() as stack,
+    ):
+        query = "&".join(f"value=stock/{name}" for name in SKUS[:5])
+        heard = {}
+        for name in PEOPLE:
+            stream = await stack.enter_async_context(client(one, f"/bff/live?{query}", who=name))
+            await stream.until("snapshot")
+            heard[name] = (Heard(), stream)
+        following = [asyncio.create_task(one_heard.follow(stream)) for one_heard, stream in heard.values()]
+        load = Load()
+        working = [asyncio.create_task(load.ask(one.link, number)) for number in range(12)]
+        working += [asyncio.create_task(load.command(gateway, name)) for name in PEOPLE[:9]]
+        working += [asyncio.create_task(load.tell(one, name)) for name in PEOPLE]
+        working.append(asyncio.create_task(load.change(one)))
+        try:
+            await asyncio.sleep(0.5)
+            yield one, load, {name: told for name, (told, _) in heard.items()}
+            await asyncio.sleep(0.5)
+            load.done = True
+            await asyncio.gather(*working)
+            async with asyncio.timeout(20):
+                for name, (told, _) in heard.items():
+                    while told.versions[-1:] != [load.told[name]] or told.values != {
+                        f"stock/{sku}": load.values[sku] for sku in SKUS[:5]
+                    }:
+                        for task in following:
+                            assert not task.done(), task.exception()
+                        await asyncio.sleep(0.02)
+        finally:
+            load.done = True
+            for task in (*working, *following):
+                task.cancel()
+            await asyncio.gather(*working, *following, return_exceptions=True)
+
+
+def exactly_once(load: Load, heard: dict[str, Heard]) -> None:
+    for name, told in heard.items():
+        assert told.resets == 0
+        assert told.versions == list(range(1, load.told[name] + 1)), name
+
+
+async def goes_on(load: Load, heard: dict[str, Heard], seconds: float) -> float:
+    """Wait until everybody is told of something that was published after this call; how long that took."""
+    began = time.monotonic()
+    marks = {name: len(told.versions) + 5 for name, told in heard.items()}
+    values = dict(load.values)
+    async with asyncio.timeout(seconds):
+        while any(len(told.versions) < marks[name] for name, told in heard.items()) or any(
+            load.values[sku] < values[sku] + 2 for sku in SKUS
+        ):
+            await asyncio.sleep(0.01)
+    return time.monotonic() - began
+
+
+async def promoted(replica: Valkey) -> float:
+    """Wait until it is the master; how long that took, in seconds. It may cut its connections when it is."""
+    began, role = time.monotonic(), b""
+    async with RedisLink(replica.url, timeout=5) as end:
+        while role != b"master":
+            with contextlib.suppress(StoreUnavailable):
+                role = (await end.call("ROLE"))[0]
+            await asyncio.sleep(0.005)
+    return time.monotonic() - began

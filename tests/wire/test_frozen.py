@@ -1,0 +1,121 @@
+"""One stream in ten frozen: the others do not notice, each costs little, and it is gone soon."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+
+from .fleet import Fleet, Service, fleet, ranked
+from .gateway import token
+from .riders import Told, many_files, riders, robbed
+
+STREAMS, ROUNDS = 200, 6
+FROZEN = STREAMS // 10
+SETTLE, MEASURE = 2.0, 3.0
+"""Seconds: in the first the buffers of those who are frozen fill."""
+
+
+def memory(pid: int) -> int:
+    """Resident kilobytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+def unsent(port: int) -> float:
+    """Kilobytes in the kernel that the port's clients have not taken."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[4].partition(":")[0], 16) for row in lines if row[1].endswith(f":{port:04X}")) / 1024
+
+
+class Weather:
+    """Small events to everybody at a steady rate, or large ones to those who freeze."""
+
+    def __init__(self, one: Fleet, crowd: Told, people: list[str], busy: list[int]) -> None:
+        self.one, self.crowd, self.people, self.busy = one, crowd, people, busy
+        self.service = Service(one.valkey.url)
+        (self.port,) = one.ports
+        self.pid = one.programs[self.port].process.pid
+
+    async def flood(self, ice: list[str], seconds: float) -> float:
+        """Large events; the most kilobytes there were meanwhile, in the process and the kernel."""
+        end, most = time.monotonic() + seconds, 0.0
+        while (began := time.monotonic()) < end:
+            await self.service.publish(*((who, f"{who}.b") for who in ice), pad="x" * 8_000)
+            most = max(most, memory(self.pid) + unsent(self.port))
+            await asyncio.sleep(max(0.0, 0.03 - (time.monotonic() - began)))
+        return most
+
+    async def window(self, ice: list[str]) -> float:
+        """p99 of what small events took that went to everybody, those who freeze among them; seconds."""
+        await self.flood(ice, SETTLE)
+        await asyncio.sleep(0.3)
+        await self.crowd.tell(clear=True)
+        end = time.monotonic() + MEASURE
+        while (began := time.monotonic()) < end:
+            some = random.sample(self.people, 8)
+            waited = f"robbed {robbed(self.busy):.6f} "
+            await self.service.publish(*((who, f"{who}.a") for who in some), pad=waited)
+            await asyncio.sleep(max(0.0, 0.02 - (time.monotonic() - began)))
+        await asyncio.sleep(0.2)
+        took = (await self.crowd.tell(report=True))["took"]
+        return ranked(took, 0.99)
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+async def test_frozen_clients_cost_little_are_gone_soon_and_slow_nobody_down(tmp_path: Path) -> None:
+    many_files()
+    people = [f"ice-{number}" for number in range(STREAMS)]
+    ends = int(time.time()) + 3600
+    with fleet(tmp_path, 1) as one:
+        async with riders() as crowd:
+            busy = [one.programs[one.ports[0]].process.pid, crowd.pid, os.getpid()]
+            if one.valkey.process is not None:
+                busy.append(one.valkey.process.pid)
+            await crowd.tell(busy=busy)
+            await crowd.tell(open=[(who, token(who, exp=ends)) for who in people], ports=one.ports)
+            await crowd.live(STREAMS, 30)
+            weather = Weather(one, crowd, people, busy)
+            # What one costs, before the process has grown for anything else; and when it is gone.
+            which = list(range(FROZEN))
+            ice = [people[number] for number in which]
+            await weather.flood(ice, 2)
+            await asyncio.sleep(0.5)
+            held = memory(weather.pid) + unsent(weather.port)
+            await crowd.tell(freeze=which)
+            began = time.monotonic()
+            each = (await weather.flood(ice, 8) - held) / FROZEN
+            while any([await weather.service.heard(who) for who in ice]):
+                assert time.monotonic() - began < 30
+                await weather.flood(ice, 0.1)
+            gone = time.monotonic() - began
+            await crowd.tell(thaw=which)
+            await crowd.live(STREAMS, 20)
+            flowing, frozen = [], []
+            for turn in range(ROUNDS):
+                which = list(range((turn + 1) * FROZEN, (turn + 2) * FROZEN))
+                ice = [people[number] for number in which]
+                flowing.append(await weather.window(ice))
+                await crowd.tell(freeze=which)
+                frozen.append(await weather.window(ice))
+                await crowd.tell(thaw=which)
+                await crowd.live(STREAMS, 20)
+            print("p99 ms flowing", [round(one * 1000, 2) for one in flowing])
+            print("p99 ms frozen ", [round(one * 1000, 2) for one in frozen])
+            wrong = (await crowd.tell(report=True))["wrong"]
+            await weather.service.close()
+    before, during = statistics.median(flowing), statistics.median(frozen)
+    print(
+        f"p99 of the others {before * 1000:.2f} ms, with 10 % frozen {during * 1000:.2f} ms "
+        f"({during / before - 1:+.0%}); a frozen one costs {each:.0f} kB and is gone {gone:.1f} s after it froze"
+    )
+    assert wrong == []
+    assert during < 1.1 * before
+    assert each <= 256
+    assert gone <= 15
