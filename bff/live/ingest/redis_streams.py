@@ -43,7 +43,7 @@ class Place:
         if text is None:
             return cls()
         id, _, count = text.partition(" ")
-        return cls(id, int(count))
+        return cls(id, int(count or 0))
 
     def beside(self, extent: Extent) -> tuple[Place, str]:
         """Where to go on in a stream of this extent, and what was lost before it, nothing for ""."""
