@@ -8,7 +8,7 @@ import json
 
 from ..calls import DeclarationError
 from ..edge.settings import Settings
-from ..stores.events import DeadLetters
+from ..stores.dead_letters import DeadLetters
 from ..stores.link import RedisLink, StoreUnavailable
 
 PAGE = 100

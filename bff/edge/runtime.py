@@ -23,7 +23,7 @@ from ..live.ingest import Intake, Registry
 from ..live.topics import ValueTopic
 from ..stores.channels import Channels
 from ..stores.claims import Claims
-from ..stores.events import DeadLetters
+from ..stores.dead_letters import DeadLetters
 from ..stores.journal import Journal
 from ..stores.link import RedisLink, StoreUnavailable
 from ..stores.rates import RateStore
@@ -110,7 +110,6 @@ class Runtime:
             queue=live.queue,
             streams=live.streams,
             drain=live.drain,
-            keep=live.keep,
             ended=self._forget,
             living=SessionStore(self.link).living,
         )
@@ -141,7 +140,7 @@ class Runtime:
             inner, settings.admission, settings.public_url, files, observe, trust.marks, trust.preflight
         )
         self.app: ASGIApp = self.admission
-        self.metrics.watch(self.chain.lanes, self.admission, self.hub)
+        self.metrics.watch(self.chain.lanes, self.admission, self.hub, self.intake)
         self.admin: ASGIApp = Envelope(Routes(inside(self), self), tracer, settings.public_url)
 
     # ---- putting together ------------------------------------------------------------------------------------

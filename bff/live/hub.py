@@ -46,7 +46,7 @@ class Hub:
     queue    events a slow stream may have waiting (256);  streams  open per principal (16)
     ended    told the hashed id of every browser session that ends, here or in another process
     living   which of these session ids are still alive; asked after a logout may have gone unheard
-    drain    seconds over which `drain()` spreads the ends (5);  keep  seconds ended sagas are restored for (24 h)
+    drain    seconds over which `drain()` spreads the ends (5)
     wall     Unix seconds, for what principals expire by;  clock  monotonic seconds
     """
 
@@ -64,7 +64,6 @@ class Hub:
         queue: int = 256,
         streams: int = 16,
         drain: float = 5.0,
-        keep: float = 86_400.0,
         ended: Callable[[str], None] = lambda session: None,
         living: Living | None = None,
         wall: Callable[[], float] = time.time,
@@ -86,7 +85,7 @@ class Hub:
         self._feeds = Feeds(channels, lambda stream: self._catchup.behind(stream), self._evicted)
         self._catchup = CatchUp(
             *(journal, values, seats, self._there, channels, self._feeds, self.topics),
-            Restorer(journal, restore, keep=keep) if restore is not None else None,
+            Restorer(journal, restore) if restore is not None else None,
             cap=streams,
             evicted=self._evicted,
             vacate=self._seating.vacate,

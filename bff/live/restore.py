@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from ..calls import ENDED, Principal, SagaStatus
+from ..calls import Principal, SagaStatus
 from ..stores.backoff import backoff
 from ..stores.journal import Entry, Journal
 from .stream import Stream
@@ -38,7 +38,6 @@ class Restorer:
         journal: Journal,
         restore: Restore,
         *,
-        keep: float = 86_400.0,
         within: float = 3.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -46,7 +45,6 @@ class Restorer:
         self.done: Callable[[Stream], None] = lambda stream: None
         self._journal = journal
         self._restore = restore
-        self._keep_ms = keep * 1000
         self._within = within
         self._clock = clock
         self._gate = asyncio.Semaphore(AT_ONCE)
@@ -127,7 +125,5 @@ class Restorer:
         entries = []
         for one in found:
             saga = one if isinstance(one, SagaStatus) else SagaStatus.model_validate(one)
-            entry = Entry.of(saga, now_ms=now_ms)
-            if saga.status not in ENDED or entry.ended_ms > now_ms - self._keep_ms:
-                entries.append(entry)
+            entries.append(Entry.of(saga, now_ms=now_ms))
         return entries

@@ -5,7 +5,6 @@ Keys:
     bff:{part:<digest>}         string, one kept answer (see `pack`); TTL as long as it is of use, at most a day
     bff:{tag:<sha256>}          hash `*` → stamp: when what this tag stands for last changed; TTL 2 days
     bff:{<owner>}:changed       hash tag → stamp: what this principal's commands changed; TTL 2 days
-    bff:{hook:<sha256>}         string, a webhook's delivery that was carried out; TTL twice the replay window
 
 A stamp is microseconds of this server's clock. Each change is published on `bff:cache` as `<stamp> <JSON>`, the JSON
 being `["tag", <tag>]` or `["owner", <owner>]`. A stamp outlives every answer it could forbid.
@@ -162,17 +161,3 @@ class CacheStore:
         message = json.dumps(["owner", owner_tag(owner)])
         answer = await self._change([_own_key(owner)], [_TTL, CHANNEL, message, *tags])
         return int(answer)
-
-    async def told(self, source: str, id: str) -> bool:
-        """Whether this delivery of a webhook was carried out before."""
-        with reaching("deliveries"):
-            return bool(await self._link.client.exists(_delivery(source, id)))
-
-    async def tell(self, source: str, id: str, seconds: float) -> None:
-        """It was carried out; remember that for so long."""
-        with reaching("deliveries"):
-            await self._link.client.set(_delivery(source, id), b"1", px=int(seconds * 1000))
-
-
-def _delivery(source: str, id: str) -> str:
-    return f"bff:{{hook:{hashlib.sha256(f'{source} {id}'.encode()).hexdigest()}}}"

@@ -190,6 +190,11 @@ class Cluster:
         places: dict[Node | None, Place] = {node: place for place, node in self._nodes.items()}
         return [places.get(self._slots[slot_of(key)]) for key in keys]
 
+    async def all(self) -> list[Node]:
+        """Every node that has slots."""
+        await self._known()
+        return list(self._nodes.values())
+
     async def _known(self) -> None:
         if self._stale:
             async with self._loading:

@@ -1,32 +1,20 @@
-"""How far every bus has been read, Redis Streams as one such bus, and what had to be set aside.
-
-Promises at least once: a position is saved after the effects of what lies before it. Keys:
-
-    bff:{ingest:<stream>}:position   string, the id of the last event dealt with; TTL 30 days from the last one
-    bff:dead                         stream of events nobody could use: bus, stream, id, why, body; about 10,000; TTL 30
-                                     days
-    bff:replayed                     stream of events of other buses that are tried again; about 10,000; TTL 30 days
-"""
+"""Events as a bus carries them, and Redis Streams as one such bus: entries with the field `event`."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
 
 from .link import RedisLink, reaching
+from .scripts import Step, run_all
 
-DEAD = "bff:dead"
-# Where an event is put back that came by a bus one cannot write to from here: every gateway that reads events reads it.
-REPLAYED = "bff:replayed"
-_DEAD_LENGTH = 10_000
-_TTL = 30 * 86_400
-_FIELD = b"event"
+FIELD = b"event"
 _POLL = 0.05  # seconds
 
 
@@ -40,25 +28,13 @@ class BusEvent:
     bus: str = "redis"
 
 
-class Positions:
-    """How far streams were read. Every method raises StoreUnavailable when Redis is away."""
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Of a stream: how many entries it was ever given, how many it still has, the last one's id."""
 
-    def __init__(self, link: RedisLink) -> None:
-        self._link = link
-
-    async def of(self, streams: Sequence[str]) -> dict[str, str | None]:
-        """The id of the last event dealt with, None for a stream never read."""
-        with reaching("event positions"):
-            async with self._link.client.pipeline(transaction=False) as pipe:
-                for stream in streams:
-                    pipe.get(_position_key(stream))
-                found = await pipe.execute()
-        return {stream: id.decode() if id else None for stream, id in zip(streams, found, strict=True)}
-
-    async def save(self, stream: str, id: str) -> None:
-        """Everything up to and including this event has been dealt with."""
-        with reaching("saving a position"):
-            await self._link.client.set(_position_key(stream), id, ex=_TTL)
+    added: int
+    length: int
+    last: str
 
 
 class StreamReader:
@@ -67,6 +43,7 @@ class StreamReader:
     def __init__(self, link: RedisLink, *, block: float = 1.0) -> None:
         """block: seconds a read waits for something to come."""
         self._link = link
+        self._extent = link.script("stream_extent")
         self._block_ms = math.ceil(block * 1000)
         # A connection of its own, whose timeout leaves room for the wait.
         self._reader: Redis = link.dedicated(timeout=block + 2.0)
@@ -80,9 +57,20 @@ class StreamReader:
         for name, rows in answer or ():
             stream = name.decode()
             read[stream] = [
-                BusEvent(stream, id.decode(), fields.get(_FIELD)) for id, fields in rows if fields is not None
+                BusEvent(stream, id.decode(), fields.get(FIELD)) for id, fields in rows if fields is not None
             ]
         return read
+
+    async def extents(self, streams: Iterable[str]) -> dict[str, Extent]:
+        """How far these reach, in one round trip; left out what does not exist, and all where the server is older than
+        Redis 7, which does not count what it was given."""
+        names = list(streams)
+        found = await run_all(self._link, [Step(self._extent, [name], ()) for name in names])
+        return {
+            name: Extent(int(answer[0]), int(answer[1]), answer[2].decode())
+            for name, answer in zip(names, found, strict=True)
+            if answer
+        }
 
     async def _waited(self, positions: Mapping[str, str], count: int) -> Any:
         reader: Any = self._reader  # redis-py types xread's keys too narrowly
@@ -105,74 +93,3 @@ class StreamReader:
 
     async def close(self) -> None:
         await self._reader.aclose()
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """id: its place among the dead letters; event: as it was read; why: what was wrong with it."""
-
-    id: str
-    event: BusEvent
-    why: str
-
-
-class DeadLetters:
-    """What was set aside, oldest first. Every method raises StoreUnavailable when Redis is away."""
-
-    def __init__(self, link: RedisLink) -> None:
-        self._link = link
-
-    async def bury(self, event: BusEvent, why: str) -> None:
-        """Set an event aside for a person to look at. At most 64 KB of its body is kept."""
-        fields: Any = {
-            "bus": event.bus,
-            "stream": event.stream,
-            "id": event.id,
-            "why": why[:500],
-            "body": (event.body or b"")[:65_536],
-        }
-        with reaching("dead letter"):
-            async with self._link.client.pipeline(transaction=True) as pipe:
-                pipe.xadd(DEAD, fields, maxlen=_DEAD_LENGTH, approximate=True)
-                pipe.expire(DEAD, _TTL)
-                await pipe.execute()
-
-    async def listed(self, count: int, *, after: str = "-") -> list[DeadLetter]:
-        """At most `count`, beginning behind `after` (an id, or "-" for the oldest)."""
-        with reaching("dead letters"):
-            client: Any = self._link.client
-            rows = await client.xrange(DEAD, "-" if after == "-" else f"({after}", "+", count=count)
-        return [_dead(id, fields) for id, fields in rows]
-
-    async def replay(self, id: str) -> bool:
-        """Put one back at the end of its stream, of `bff:replayed` when it came by another bus; False when there is
-        none of that id.
-
-        The stream comes first, its place here is cleared after: a crash between repeats the event, which the journal
-        drops.
-        """
-        with reaching("replaying a dead letter"):
-            client: Any = self._link.client
-            rows = await client.xrange(DEAD, id, id)
-            if not rows:
-                return False
-            letter = _dead(*rows[0])
-            event = letter.event
-            body = {_FIELD: event.body or b""}
-            if event.bus == "redis":
-                await client.xadd(event.stream, body)
-            else:
-                await client.xadd(REPLAYED, body, maxlen=_DEAD_LENGTH, approximate=True)
-                await client.expire(REPLAYED, _TTL)
-            await client.xdel(DEAD, id)
-        return True
-
-
-def _dead(id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
-    bus = fields.get(b"bus", b"redis").decode()
-    event = BusEvent(fields[b"stream"].decode(), fields[b"id"].decode(), fields[b"body"], bus)
-    return DeadLetter(id.decode(), event, fields[b"why"].decode())
-
-
-def _position_key(stream: str) -> str:
-    return f"bff:{{ingest:{stream}}}:position"

@@ -204,7 +204,7 @@ class Journal:
         return Opened(position, bool(whole), kind.decode(), tuple(entries))
 
     async def seed(self, owner: str, entries: Sequence[Entry]) -> bool:
-        """Put restored sagas (newest first) into a journal that was never whole; False when another was quicker.
+        """Put restored sagas (newest first) into a journal that is not whole; False when another was quicker.
 
         A saga the journal already knows at that version or a later one is left alone.
         """
@@ -213,22 +213,32 @@ class Journal:
             args += [entry.saga, entry.version, entry.ended_ms, entry.body]
         return bool(await self._seed(self.keys(owner), args))
 
+    async def doubt(self) -> int:
+        """Every journal there is may lack something: none is whole any more, so each is restored when it is next
+        opened or compared. Returns how many there are. It looks through all of Redis, a thousand keys at a time."""
+        count = 0
+        async for metas in self._link.keys("bff:{*}:meta"):
+            with reaching("doubting journals"):
+                await self._link.batch([("HDEL", meta, "whole") for meta in metas])
+            count += len(metas)
+        return count
+
     async def tops(self, owners: Iterable[str]) -> dict[str, Position | None]:
-        """Where each journal stands, all in one round trip; gaps that are overdue are let through on the way, for
-        whoever held them may be gone."""
+        """Where each journal stands, all in one round trip, None for one that is not whole: it must be opened. Gaps
+        that are overdue are let through on the way, for whoever held them may be gone."""
         names = list(owners)
         with reaching("journal tops"):
             async with self._link.client.pipeline(transaction=False) as pipe:
                 for owner in names:
-                    pipe.hmget(self.keys(owner)[0], ["epoch", "offset"])
+                    pipe.hmget(self.keys(owner)[0], ["epoch", "offset", "whole"])
                     pipe.zcard(self.keys(owner)[8])
                 answers = await pipe.execute()
         for owner, waiting in zip(names, answers[1::2], strict=True):
             if waiting:
                 await self.settle(owner)
         return {
-            owner: Position(epoch.decode(), int(offset)) if epoch else None
-            for owner, (epoch, offset) in zip(names, answers[::2], strict=True)
+            owner: Position(epoch.decode(), int(offset)) if epoch and whole else None
+            for owner, (epoch, offset, whole) in zip(names, answers[::2], strict=True)
         }
 
     async def saga(self, owner: str, type: str, id: str) -> bytes | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -138,6 +138,18 @@ class RedisLink:
         if isinstance(nodes, Node):
             return [None] * len(keys)
         return await nodes.homes([key.encode() for key in keys])
+
+    async def keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
+        """All keys that look so, some at a time; one that comes, or moves between nodes, meanwhile may be left out.
+        Raises StoreUnavailable."""
+        nodes = [self._nodes] if isinstance(self._nodes, Node) else await self._nodes.all()
+        for node in nodes:
+            cursor = b""
+            while cursor != b"0":
+                command = pack(("SCAN", cursor or b"0", "MATCH", pattern, "COUNT", 1000))
+                cursor, found = await node.submit(command, None)
+                if found:
+                    yield found
 
     def doubt(self) -> None:
         """A cluster's slots may have moved: ask again before the next use."""

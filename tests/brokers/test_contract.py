@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bff.calls import SagaStatus
-from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
-from bff.stores.events import BusEvent, DeadLetters
+from bff.live.ingest import BusUnavailable, Ingester, Intake, RedisStreams, Registry
+from bff.stores.dead_letters import DeadLetters
+from bff.stores.events import BusEvent
 from bff.stores.journal import Journal, Position
 from bff.stores.link import RedisLink, StoreUnavailable
 from bff.stores.values import Values
@@ -206,3 +207,36 @@ async def test_a_server_that_is_away_from_the_start_is_waited_for(rig: Rig, link
         rig.start()
         await rig.publish(event("o1", 1))
         await until(lambda: _reached(link, 1), seconds=40)
+
+
+async def test_who_takes_over_from_a_frozen_reader_begins_where_it_stood_or_waits(
+    rig: Rig, link: RedisLink
+) -> None:
+    """It stands still, as a stopped process does: its connections stay."""
+
+    async def nothing_lost(why: str) -> None:
+        # RabbitMQ's queue is made by the first event here.
+        raise AssertionError(why)
+
+    frozen, successor = rig.bus(link), rig.bus(link)
+    await rig.publish(*(event("o1", version) for version in range(1, 6)))
+    await frozen.begin(nothing_lost)
+    held: list[bytes | None] = []
+    async with asyncio.timeout(10):
+        while len(held) < 1:
+            held += [one.body for events in (await frozen.read()).values() for one in events]
+    read: list[bytes | None] = []
+    try:
+        await successor.begin(nothing_lost)
+        await rig.publish(*(event("o1", version) for version in range(6, 10)))
+        for _ in range(20):
+            if not read:
+                read += [one.body for events in (await successor.read()).values() for one in events]
+    except BusUnavailable:
+        assert rig.bus(link).name == "rabbitmq", "what it holds is in nobody's hands but its own"
+    finally:
+        await successor.end()
+        await frozen.end()
+    assert not read or read[0] == event("o1", 1), "it was given a newer event, and the older ones are held"
+    async with Ingester(link, intake(link), rig.bus(link)):
+        await until(lambda: _reached(link, 5))

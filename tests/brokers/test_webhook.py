@@ -17,7 +17,7 @@ import pytest
 from bff import Gateway
 from bff.calls import SagaStatus
 from bff.edge.settings import Settings
-from bff.stores.events import DeadLetters
+from bff.stores.dead_letters import DeadLetters
 from bff.stores.link import RedisLink
 
 from ..wire.gateway import serving

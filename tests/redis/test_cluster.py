@@ -139,7 +139,8 @@ async def test_the_stores_work_as_on_one_node(nodes: list[Valkey]) -> None:
         spent = await RateStore(link, wait=5).spend(buckets(9, 2))
         assert [one.allowed for one in spent] == [True, False, True]
         opened = await journal.open(owner, None)
-        assert len(opened.entries) == 1 and (await journal.tops([owner, "bea"]))[owner] == opened.position
+        assert len(opened.entries) == 1 and opened.position is not None
+        assert await journal.tops([owner]) == {owner: None}, "nobody has restored it"
         values = Values(link)
         for number in range(20):
             assert await values.put(f"stock/{number}", 1, number, "now")
@@ -153,7 +154,16 @@ async def test_the_stores_work_as_on_one_node(nodes: list[Valkey]) -> None:
         assert {stream: [event.body for event in events] for stream, events in read.items()} == {
             stream: [b"0", b"1", b"2"] for stream in streams
         }
+        extents = await reader.extents([*streams, "events:orders:none"])
+        assert {stream: (one.added, one.length) for stream, one in extents.items()} == dict.fromkeys(
+            streams, (3, 3)
+        )
         await reader.close()
+        owners = [f"owner{number}" for number in range(30)]
+        await asyncio.gather(*(journal.seed(one, []) for one in owners))
+        assert None not in (await journal.tops(owners)).values()
+        assert await journal.doubt() == 31, "on every node"
+        assert set((await journal.tops(owners)).values()) == {None}
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from bff.calls import SagaStatus
 from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
-from bff.stores.events import DeadLetters
+from bff.stores.dead_letters import DeadLetters
 from bff.stores.journal import Journal
 from bff.stores.link import RedisLink
 from bff.stores.values import Values

@@ -1,8 +1,10 @@
 from typing import Any
 
-from bff.stores.events import DEAD, BusEvent, DeadLetters, Positions, StreamReader
+from bff.stores.dead_letters import DEAD, DeadLetters
+from bff.stores.events import BusEvent, StreamReader
 from bff.stores.leases import Leases
 from bff.stores.link import RedisLink
+from bff.stores.positions import Positions
 
 
 async def test_a_bus_goes_on_from_the_saved_position(redis_url: str) -> None:

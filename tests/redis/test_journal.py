@@ -270,3 +270,21 @@ async def test_redis_away_is_said_in_one_word(own_valkey: Valkey) -> None:
                 await attempt
         own_valkey.start()
         assert await journal.append(OWNER, entry("o1", 1)) == "appended"
+
+
+async def test_every_key_of_a_journal_that_began_with_a_gap_expires(link: RedisLink) -> None:
+    for let_through in (Journal.settle, _open):
+        await link.client.flushall()
+        clock = Clock()
+        journal = Journal(link, gap=2, clock=clock)
+        assert await journal.append(OWNER, entry("o1", 2)) == "held"
+        clock.now += 3
+        await let_through(journal, OWNER)
+        keys = await link.client.keys("bff:*")
+        assert len(keys) >= 6
+        for key in keys:
+            assert await link.client.ttl(key) > 0, f"{key.decode()} stays for ever"
+
+
+async def _open(journal: Journal, owner: str) -> None:
+    await journal.open(owner, None)

@@ -12,8 +12,9 @@ import uvloop
 from redis.exceptions import ResponseError
 
 from bff.policies.rate import Bucket, Quota
-from bff.stores.events import Positions, StreamReader
+from bff.stores.events import StreamReader
 from bff.stores.link import RedisLink, Script, StoreUnavailable, reaching
+from bff.stores.positions import Positions
 from bff.stores.rates import RateStore
 from tests.conftest import Valkey
 

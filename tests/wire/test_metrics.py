@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import httpx
 
 from bff.edge.observe.metrics import Metrics
 from bff.policies import facts
+from bff.stores.link import RedisLink
 
 from .gateway import World, keyed, running
 from .served import served
@@ -83,6 +85,19 @@ async def test_kept_answers_show_their_age(redis_url: str) -> None:
         hits = value(page, "bff_reads_served_total", call="Shelf.open_thing", how="hit")
         assert hits is not None and hits >= 2
         assert value(page, "bff_reads_age_seconds_count", call="Shelf.open_thing") == hits
+
+
+async def test_events_that_a_bus_dropped_unread_are_told(redis_url: str) -> None:
+    async with RedisLink(redis_url) as link:
+        for _ in range(3):
+            await link.call("XADD", "events:x", "MAXLEN", "=", 1, "*", "event", "{}")
+    async with (
+        running(redis_url, live={"stream_keys": ["events:x"]}) as world,
+        page_of(world) as admin,
+        asyncio.timeout(10),
+    ):
+        while value((await admin.get("/metrics")).text, "bff_events_losses_total") != 1:
+            await asyncio.sleep(0.05)
 
 
 class _Gateway:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 from starlette.types import Receive, Scope, Send
 
 from ...live.hub import Hub
+from ...live.ingest import Intake
 from ...policies.facts import (
     Attempted,
     BreakerMoved,
@@ -146,9 +147,9 @@ class Metrics:
         """A screen was answered without this many of its parts."""
         self._missing[route,].inc(parts)
 
-    def watch(self, lanes: Mapping[str, Lane], admission: Admission, hub: Hub) -> None:
+    def watch(self, lanes: Mapping[str, Lane], admission: Admission, hub: Hub, intake: Intake) -> None:
         """Whose states the page shows."""
-        self._registry.register(_States(lanes, admission, hub))
+        self._registry.register(_States(lanes, admission, hub, intake))
 
     def text(self) -> bytes:
         """The page, in Prometheus' text format 0.0.4."""
@@ -169,7 +170,7 @@ class Metrics:
 class _States(Collector):
     """Read at the moment of asking."""
 
-    def __init__(self, lanes: Mapping[str, Lane], admission: Admission, hub: Hub) -> None:
+    def __init__(self, lanes: Mapping[str, Lane], admission: Admission, hub: Hub, intake: Intake) -> None:
         self._lanes = lanes
         self._alone: tuple[tuple[str, str, Callable[[], float]], ...] = (
             (
@@ -180,10 +181,13 @@ class _States(Collector):
             ("bff_loop_lag_seconds", "How late the event loop is.", admission.lag.now),
             ("bff_streams", "Open event streams.", lambda: hub.count),
         )
+        self._intake = intake
 
     def collect(self) -> Iterable[Metric]:
         for name, says, value in self._alone:
             yield GaugeMetricFamily(name, says, value=value())
+        losses = self._intake.losses
+        yield CounterMetricFamily("bff_events_losses", "Times a bus dropped events unread.", value=losses)
 
         def gauge(name: str, says: str, *labels: str) -> GaugeMetricFamily:
             return GaugeMetricFamily(name, says, labels=labels)

@@ -72,7 +72,7 @@ class RabbitMqSettings(_Section):
     """Durable queues with events; all events of one saga must go to the same one.
 
     url       amqp:// or amqps://, with user, password and virtual host
-    queues    their names; made where they are missing
+    queues    their names; made where they are missing; what one drops by a limit of its own is lost unnoticed
     exchange  where they are bound, None: somebody else binds them
     keys      routing keys of that binding
     """

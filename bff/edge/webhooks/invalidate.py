@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Scope, Send
 
+from ...stores.deliveries import Deliveries
 from ..http.body import read_body
 from ..problem import Problem
 from ..respond import send_empty
@@ -56,6 +57,7 @@ class ChangesRoute:
     def __init__(self, runtime: Runtime, *, clock: Callable[[], float] = time.time) -> None:
         self._runtime = runtime
         self._senders = Senders(runtime.settings.webhooks, clock=clock)
+        self._deliveries = Deliveries(runtime.link)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime = self._runtime
@@ -63,9 +65,8 @@ class ChangesRoute:
         source = scope["path_params"]["source"]
         id, settings = self._senders.verified(source, headers_of(scope), body)
         tags = tags_in(body, settings)
-        store = runtime.reads.store
-        if not await store.told(source, id):
+        if not await self._deliveries.told(source, id):
             await runtime.reads.changes.changed(tags)
             # Noted when it is done: a crash in between lets it be done twice, never not at all.
-            await store.tell(source, id, 2 * settings.window)
+            await self._deliveries.tell(source, id, 2 * settings.window)
         await send_empty(send)

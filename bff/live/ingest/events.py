@@ -136,6 +136,8 @@ class Registry:
 
     def _value(self, event: _CloudEvent, name: str) -> ValueEvent:
         value = _ValueData.model_validate(event.data)
+        if int(event.sequence) != value.version:
+            raise BadEvent("sequence: a value's is its data.version")
         full = f"{name}/{event.subject}"
         if not valid_name(full):
             raise BadEvent("subject: a value's name is at most 200 of letters, digits and ._/-")

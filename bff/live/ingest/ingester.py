@@ -42,8 +42,7 @@ class Ingester:
         self._lease = lease
         self._holder = new_id()
         self._leases = Leases(link)
-        # The name of old, so that gateways of both versions can run side by side.
-        self._lease_name = "ingest" if self.name == "redis" else f"ingest-{self.name}"
+        self._lease_name = f"ingest-{self.name}"
         self._main: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -79,7 +78,7 @@ class Ingester:
         while True:
             try:
                 if await self._leases.hold(self._lease_name, self._holder, self._lease):
-                    await self._bus.begin()
+                    await self._bus.begin(self._lost)
                     failures = 0
                     await self._work()
                 # What came here by another way than this bus may wait, too.
@@ -123,6 +122,9 @@ class Ingester:
             except* (StoreUnavailable, BusUnavailable) as away:
                 raise StoreUnavailable(str(away.exceptions[0])) from None
             await self._intake.settle()
+
+    async def _lost(self, why: str) -> None:
+        await self._intake.lost(self.name, why)
 
     async def _partition(self, partition: str, events: Sequence[BusEvent]) -> None:
         for event in events:

@@ -1,7 +1,9 @@
 """Where every event arrives, whatever carried it: into a journal, among the values, to the caches, or set aside.
 
 Promises that an event that cannot be used blocks nobody, and that a repeat changes nothing. An event ahead of its turn
-is held by its journal; `settle`, called every so often, lets it through when the one before it does not come.
+is held by its journal; `settle`, called every so often, lets it through when the one before it does not come. At most
+10,000 owners are remembered for that; those of the others come through with their owner's next event, with its next
+stream, or when positions are compared. All buses of a process share one intake.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from ...stores.events import BusEvent, DeadLetters
+from ...stores.dead_letters import DeadLetters
+from ...stores.events import BusEvent
 from ...stores.journal import Journal
 from ...stores.values import Values
 from .events import BadEvent, ChangedEvent, Registry, SagaEvent, ValueEvent
@@ -22,7 +25,7 @@ _HELD = 10_000
 
 class Intake:
     """changed: told what events say has changed, and whose it is (None: everybody's). Raises StoreUnavailable when
-    Redis is away: the event is then not taken."""
+    Redis is away: the event is then not taken. losses: times a bus has dropped events unread."""
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class Intake:
         self._dead = dead
         self._changed = changed
         self._held: dict[str, float] = {}
+        self.losses = 0
 
     async def take(self, event: BusEvent) -> bool:
         """Carry it to its place; False when it was set aside."""
@@ -68,7 +72,19 @@ class Intake:
         """Let through what has waited for a gap long enough."""
         now = asyncio.get_running_loop().time()
         for owner in [owner for owner, due in self._held.items() if due <= now]:
-            if await self._journal.settle(owner):
-                self._held[owner] = now + self._journal.gap
-            else:
-                del self._held[owner]
+            if self._held.pop(owner, None) is None:
+                # Another bus's reader is at it.
+                continue
+            waits = True
+            try:
+                waits = await self._journal.settle(owner) > 0
+            finally:
+                if waits:
+                    self._held.setdefault(owner, now + self._journal.gap)
+
+    async def lost(self, bus: str, why: str) -> None:
+        """A bus has dropped events that nobody had read, whose they were is not known: every journal is to be restored
+        from the services once more."""
+        doubted = await self._journal.doubt()
+        self.losses += 1
+        log.warning("events of %s were lost unread (%s): %d journals are to be restored", bus, why, doubted)

@@ -1,8 +1,9 @@
-"""NATS JetStream as a bus: one stream, read in its own order from a sequence kept in the gateway's Redis.
+"""NATS JetStream as a bus: one stream, read in its own order from a place kept in the gateway's Redis.
 
 Nothing is acknowledged: an acknowledgement lost with its reader would come again only after a wait, behind newer events
-of the same saga. The stream must keep what it has been given for a while (retention by limits, not a work queue); what
-it has dropped meanwhile is restored from the services, as after any loss.
+of the same saga. The stream must keep what it has been given for a while (retention by limits, not a work queue); that
+it has dropped events unread, or was made again, is noticed by its first sequence and the time it was created, kept
+beside the place. Made again, it is read from the first.
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ from collections.abc import Mapping, Sequence
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 
-from ...stores.events import BusEvent, Positions
+from ...stores.events import BusEvent
 from ...stores.link import RedisLink
-from .bus import BusUnavailable
+from ...stores.positions import Positions
+from .bus import LOOK, BusUnavailable, Lost, Portion, words
 
-COUNT = 100
-"""Events fetched at once."""
 PATIENCE = 5
 """Seconds for connecting, and for an answer of the server's."""
 FORGOTTEN = 60.0
 """Seconds after which the server drops the consumer of a reader that died."""
+
+_BROKEN = (NatsError, OSError, TimeoutError)
 
 
 class NatsJetStream:
@@ -43,13 +45,23 @@ class NatsJetStream:
         self._block = block
         self._positions = Positions(link)
         self._place = f"nats:{stream}"
+        self._read_to = 0
+        self._taken = 0
+        self._created = ""
         self._client: Client | None = None
+        self._jetstream: JetStreamContext | None = None
+        self._consumer = ""
         self._reading: JetStreamContext.PullSubscription | None = None
-        self._lost = ""
+        self._lost: Lost | None = None
+        self._portion = Portion()
+        self._next_look = 0.0
+        self._why = ""
 
-    async def begin(self) -> None:
-        place = (await self._positions.of([self._place]))[self._place]
-        start = int(place) + 1 if place else 1
+    async def begin(self, lost: Lost) -> None:
+        self._lost, self._why, self._portion, self._taken = lost, "", Portion(), 0
+        kept = (await self._positions.of([self._place]))[self._place]
+        number, _, self._created = (kept or "").partition(" ")
+        self._read_to = int(number or 0)
         try:
             async with asyncio.timeout(2 * PATIENCE):
                 # Known before it is connected, so that one that fails on the way is closed, too.
@@ -61,49 +73,104 @@ class NatsJetStream:
                     error_cb=self._failed,
                     disconnected_cb=self._cut,
                 )
-                stream = client.jetstream(timeout=PATIENCE)
+                self._jetstream = jetstream = client.jetstream(timeout=PATIENCE)
+                stream = await jetstream.stream_info(self._stream)
+        except _BROKEN as error:
+            raise self._unavailable(error) from error
+        await self._compare(stream)
+        try:
+            async with asyncio.timeout(2 * PATIENCE):
                 config = ConsumerConfig(
                     deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                    opt_start_seq=start,
+                    opt_start_seq=self._read_to + 1,
                     ack_policy=AckPolicy.NONE,
                     filter_subject=self._subject,
                     inactive_threshold=FORGOTTEN,
                 )
-                made = await stream.add_consumer(self._stream, config=config)
-                self._reading = await stream.pull_subscribe_bind(consumer=made.name, stream=self._stream)
-        except (NatsError, OSError, TimeoutError) as error:
-            raise BusUnavailable(f"NATS, stream {self._stream!r}: {_words(error)}") from error
+                self._consumer = (await jetstream.add_consumer(self._stream, config=config)).name
+                self._reading = await jetstream.pull_subscribe_bind(
+                    consumer=self._consumer, stream=self._stream
+                )
+        except _BROKEN as error:
+            raise self._unavailable(error) from error
+        self._next_look = asyncio.get_running_loop().time() + LOOK
 
     async def read(self) -> Mapping[str, Sequence[BusEvent]]:
         if self._reading is None or self._client is None or not self._client.is_connected:
-            raise BusUnavailable(f"NATS, stream {self._stream!r}: {self._lost or 'the connection was lost'}")
+            raise BusUnavailable(f"NATS, stream {self._stream!r}: {self._why or 'the connection was lost'}")
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_look:
+            await self._look()
+            self._next_look = now + LOOK
         try:
-            messages = await self._reading.fetch(COUNT, timeout=self._block)
+            messages = await self._reading.fetch(self._portion.count, timeout=self._block)
         except TimeoutError:
             return {}
         except (NatsError, OSError) as error:
-            raise BusUnavailable(f"NATS, stream {self._stream!r}: {_words(error)}") from error
+            raise self._unavailable(error) from error
         events = [
             BusEvent(self._place, str(one.metadata.sequence.stream), one.data, self.name) for one in messages
         ]
-        return {self._place: events} if events else {}
+        self._taken += len(events)
+        read = {self._place: events} if events else {}
+        self._portion.saw(read)
+        return read
+
+    async def _look(self) -> None:
+        """Whether everything that was to be read is still there, and who reads it for us."""
+        if self._jetstream is None:
+            return
+        try:
+            stream = await self._jetstream.stream_info(self._stream)
+            consumer = await self._jetstream.consumer_info(self._stream, self._consumer)
+        except _BROKEN as error:
+            # The server forgets a consumer that was silent for long, and says nothing to who fetches.
+            raise self._unavailable(error) from error
+        if _created(stream) != self._created:
+            raise BusUnavailable(f"NATS, stream {self._stream!r}: it was made again")
+        await self._compare(stream)
+        given = consumer.delivered.consumer_seq if consumer.delivered else 0
+        if consumer.num_pending == 0 and given == self._taken and self._read_to < stream.state.last_seq:
+            # What lies between is not of our subjects: once dropped it must not look like a loss.
+            await self._move(stream.state.last_seq)
+
+    async def _compare(self, stream: StreamInfo) -> None:
+        created, state = _created(stream), stream.state
+        if self._created not in ("", created) or state.last_seq < self._read_to:
+            read_to, why = 0, "it was made again"
+        elif state.first_seq > self._read_to + 1:
+            read_to, why = state.first_seq - 1, "it dropped events unread"
+        else:
+            self._created = created
+            return
+        if self._lost is not None:
+            await self._lost(f"{self._stream}: {why}")
+        self._created = created
+        await self._move(read_to)
 
     async def done(self, partition: str, events: Sequence[BusEvent]) -> None:
-        await self._positions.save(partition, events[-1].id)
+        await self._move(max(self._read_to, int(events[-1].id)))
+
+    async def _move(self, sequence: int) -> None:
+        await self._positions.save(self._place, f"{sequence} {self._created}")
+        self._read_to = sequence
 
     async def end(self) -> None:
-        client, self._client, self._reading = self._client, None, None
+        client, self._client, self._jetstream, self._reading = self._client, None, None, None
         if client is not None:
-            with contextlib.suppress(NatsError, OSError, TimeoutError):
+            with contextlib.suppress(*_BROKEN):
                 async with asyncio.timeout(PATIENCE):
                     await client.close()
 
+    def _unavailable(self, error: BaseException) -> BusUnavailable:
+        return BusUnavailable(f"NATS, stream {self._stream!r}: {words(error)}")
+
     async def _failed(self, error: Exception) -> None:
-        self._lost = _words(error)
+        self._why = words(error)
 
     async def _cut(self) -> None:
-        self._lost = self._lost or "the connection was lost"
+        self._why = self._why or "the connection was lost"
 
 
-def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+def _created(stream: StreamInfo) -> str:
+    return stream.created.isoformat() if stream.created else ""

@@ -1,7 +1,10 @@
-"""RabbitMQ as a bus: every partition is a durable queue, read by one consumer and acknowledged after the effects.
+"""RabbitMQ as a bus: every partition is a durable queue, read by one exclusive consumer and acknowledged after the
+effects.
 
-What a reader did not acknowledge goes back to the head of its queue when its channel closes, in its old order. Several
-queues keep partitions apart; events of one saga must always go to the same one.
+What a reader did not acknowledge goes back to the head of its queue when its channel closes, in its old order; nobody
+else is let in before that, so who takes over from one that stands still waits until the server gives that one up.
+Several queues keep partitions apart; events of one saga must always go to the same one. That a queue had to be made is
+noticed; what a queue drops by itself (a length limit, a time to live) is not: RabbitMQ says so to nobody.
 """
 
 from __future__ import annotations
@@ -15,10 +18,8 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aiormq.exceptions import AMQPError
 
 from ...stores.events import BusEvent
-from .bus import BusUnavailable
+from .bus import TOGETHER, BusUnavailable, Lost, words
 
-COUNT = 100
-"""Messages that may be unacknowledged at once."""
 PATIENCE = 5.0
 """Seconds for connecting, and for an answer of the server's."""
 HEARTBEAT = 10
@@ -50,28 +51,43 @@ class RabbitMq:
         self._block = block
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
-        self._come: asyncio.Queue[tuple[str, AbstractIncomingMessage]] = asyncio.Queue(COUNT)
+        self._prefetch = max(1, TOGETHER // len(self._queues))
+        self._come: asyncio.Queue[tuple[str, AbstractIncomingMessage]] = asyncio.Queue()
         self._open: dict[str, dict[str, AbstractIncomingMessage]] = {}
+        self._cancelled = False
 
-    async def begin(self) -> None:
-        self._come, self._open = asyncio.Queue(COUNT), {}
+    async def begin(self, lost: Lost) -> None:
+        # Each queue's consumer may have as many unacknowledged.
+        self._come, self._open = asyncio.Queue(self._prefetch * len(self._queues)), {}
+        self._cancelled = False
         try:
             async with asyncio.timeout(2 * PATIENCE):
                 self._connection = await aio_pika.connect(self._url, timeout=PATIENCE, heartbeat=HEARTBEAT)
+                missing = [name for name in self._queues if not await _exists(self._connection, name)]
+        except _BROKEN as error:
+            raise BusUnavailable(f"RabbitMQ: {words(error)}") from error
+        if missing:
+            await lost(f"{', '.join(missing)}: no such queue, what was in it is gone")
+        try:
+            async with asyncio.timeout(2 * PATIENCE):
                 self._channel = await self._connection.channel()
-                await self._channel.set_qos(prefetch_count=COUNT)
+                await self._channel.set_qos(prefetch_count=self._prefetch)
+                underlay = await self._channel.get_underlay_channel()
+                underlay.on_consumer_cancel_callbacks.add(self._cancel)
                 for name in self._queues:
                     queue = await self._channel.declare_queue(name, durable=True)
                     if self._exchange is not None:
                         for key in self._keys:
                             await queue.bind(self._exchange, key)
-                    await queue.consume(self._taker(name))
+                    await queue.consume(self._taker(name), exclusive=True)
         except _BROKEN as error:
-            raise BusUnavailable(f"RabbitMQ: {_words(error)}") from error
+            raise BusUnavailable(f"RabbitMQ: {words(error)}") from error
 
     async def read(self) -> Mapping[str, Sequence[BusEvent]]:
         if self._channel is None or self._channel.is_closed:
             raise BusUnavailable("RabbitMQ: the connection was lost")
+        if self._cancelled:
+            raise BusUnavailable("RabbitMQ: the server ended a consumer: its queue was deleted or moved")
         read: dict[str, list[BusEvent]] = {}
         try:
             async with asyncio.timeout(self._block):
@@ -88,7 +104,7 @@ class RabbitMq:
             for event in events:
                 await waiting.pop(event.id).ack()
         except _BROKEN as error:
-            raise BusUnavailable(f"RabbitMQ: {_words(error)}") from error
+            raise BusUnavailable(f"RabbitMQ: {words(error)}") from error
 
     async def end(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
@@ -96,6 +112,9 @@ class RabbitMq:
             with contextlib.suppress(*_BROKEN):
                 async with asyncio.timeout(PATIENCE):
                     await connection.close()
+
+    def _cancel(self, _: object) -> None:
+        self._cancelled = True
 
     def _taker(self, name: str):  # type: ignore[no-untyped-def]  # aio-pika's own callback type is private
         come = self._come
@@ -112,5 +131,12 @@ class RabbitMq:
         read.setdefault(queue, []).append(BusEvent(queue, id, message.body, self.name))
 
 
-def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+async def _exists(connection: AbstractConnection, queue: str) -> bool:
+    # A question that is answered no costs its channel.
+    channel = await connection.channel()
+    try:
+        await channel.declare_queue(queue, passive=True)
+    except aio_pika.exceptions.ChannelNotFoundEntity:
+        return False
+    await channel.close()
+    return True

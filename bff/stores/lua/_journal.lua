@@ -160,6 +160,7 @@ local function settle(cutoff)
     unpark(one[1], one[2])
     flush(one[1])
   end
+  touch()
 end
 
 -- 'appended', 'repeat' or 'held'. Versions of a saga count from 1; 0 is the gateway's own first word.

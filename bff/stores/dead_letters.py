@@ -1,0 +1,87 @@
+"""What had to be set aside. Keys:
+
+bff:dead      stream of events nobody could use: bus, stream, id, why, body; about 10,000; TTL 30 days
+bff:replayed  stream of events of other buses that are tried again; about 10,000; TTL 30 days
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .events import FIELD, BusEvent
+from .link import RedisLink, reaching
+
+DEAD = "bff:dead"
+# Where an event is put back that came by a bus one cannot write to from here: every gateway that reads events reads it.
+REPLAYED = "bff:replayed"
+_LENGTH = 10_000
+_TTL = 30 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """id: its place among the dead letters; event: as it was read; why: what was wrong with it."""
+
+    id: str
+    event: BusEvent
+    why: str
+
+
+class DeadLetters:
+    """What was set aside, oldest first. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    async def bury(self, event: BusEvent, why: str) -> None:
+        """Set an event aside for a person to look at. At most 64 KB of its body is kept."""
+        fields: Any = {
+            "bus": event.bus,
+            "stream": event.stream,
+            "id": event.id,
+            "why": why[:500],
+            "body": (event.body or b"")[:65_536],
+        }
+        with reaching("dead letter"):
+            async with self._link.client.pipeline(transaction=True) as pipe:
+                pipe.xadd(DEAD, fields, maxlen=_LENGTH, approximate=True)
+                pipe.expire(DEAD, _TTL)
+                await pipe.execute()
+
+    async def listed(self, count: int, *, after: str = "-") -> list[DeadLetter]:
+        """At most `count`, beginning behind `after` (an id, or "-" for the oldest)."""
+        with reaching("dead letters"):
+            client: Any = self._link.client
+            rows = await client.xrange(DEAD, "-" if after == "-" else f"({after}", "+", count=count)
+        return [_dead(id, fields) for id, fields in rows]
+
+    async def replay(self, id: str) -> bool:
+        """Put one back at the end of its stream, of `bff:replayed` when it came by another bus; False when there is
+        none of that id.
+
+        The stream comes first, its place here is cleared after: a crash between repeats the event, which the journal
+        drops.
+        """
+        with reaching("replaying a dead letter"):
+            client: Any = self._link.client
+            rows = await client.xrange(DEAD, id, id)
+            if not rows:
+                return False
+            letter = _dead(*rows[0])
+            event = letter.event
+            body = {FIELD: event.body or b""}
+            if event.bus == "redis":
+                await client.xadd(event.stream, body)
+            else:
+                await client.xadd(REPLAYED, body, maxlen=_LENGTH, approximate=True)
+                await client.expire(REPLAYED, _TTL)
+            await client.xdel(DEAD, id)
+        return True
+
+
+def _dead(id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
+    bus = fields.get(b"bus", b"redis").decode()
+    event = BusEvent(fields[b"stream"].decode(), fields[b"id"].decode(), fields[b"body"], bus)
+    return DeadLetter(id.decode(), event, fields[b"why"].decode())

@@ -1,0 +1,128 @@
+"""What only JetStream can do to a reader: sequences that begin again, a consumer that is forgotten, events dropped."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from bff.live.ingest import Ingester, Intake
+from bff.live.ingest.nats import NatsJetStream
+from bff.stores.link import RedisLink
+
+from .conftest import STREAM, NatsRig, until
+from .servers import Nats
+from .test_contract import event, intake, top
+
+
+@pytest.fixture
+async def rig(redis_url: str, nats_server: Nats) -> NatsRig:
+    made = NatsRig(redis_url, nats_server)
+    await made.prepare()
+    return made
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[RedisLink]:
+    async with RedisLink(redis_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def server(nats_server: Nats) -> AsyncIterator[Client]:
+    client = await nats.connect(nats_server.url)
+    yield client
+    await client.close()
+
+
+def reader(link: RedisLink, fed: Intake, nats_server: Nats, subject: str | None = None) -> Ingester:
+    return Ingester(link, fed, NatsJetStream(link, nats_server.url, STREAM, subject=subject, block=0.1))
+
+
+async def reached(link: RedisLink, count: int) -> None:
+    async def there() -> bool:
+        return await top(link) >= count
+
+    await until(there, seconds=12)
+
+
+async def test_a_stream_that_was_made_again_is_read_from_its_first_event(
+    rig: NatsRig, link: RedisLink, server: Client, nats_server: Nats
+) -> None:
+    fed = intake(link)
+    async with reader(link, fed, nats_server):
+        await rig.publish(*(event("before", version) for version in range(1, 21)))
+        await reached(link, 20)
+    await server.jetstream().delete_stream(STREAM)
+    await server.jetstream().add_stream(name=STREAM, subjects=["events.>"])
+    await rig.publish(*(event("after", version) for version in range(1, 6)))
+    assert fed.losses == 0
+    async with reader(link, fed, nats_server):
+        await reached(link, 25)
+        assert fed.losses == 1
+        # Once more, under its reader, and now it has more than there were before.
+        await server.jetstream().delete_stream(STREAM)
+        await server.jetstream().add_stream(name=STREAM, subjects=["events.>"])
+        await rig.publish(*(event("anew", version) for version in range(1, 31)))
+        await reached(link, 55)
+        assert fed.losses == 2
+
+
+async def test_a_consumer_that_the_server_dropped_is_made_again(
+    rig: NatsRig, link: RedisLink, server: Client, nats_server: Nats
+) -> None:
+    fed = intake(link)
+    async with reader(link, fed, nats_server):
+        await rig.publish(event("o1", 1))
+        await reached(link, 1)
+        for one in await server.jetstream().consumers_info(STREAM):
+            await server.jetstream().delete_consumer(STREAM, one.name)
+        await rig.publish(event("o1", 2))
+        await reached(link, 2)
+    assert fed.losses == 0
+
+
+async def test_events_dropped_unread_are_a_loss_and_those_dropped_after_are_none(
+    rig: NatsRig, link: RedisLink, server: Client, nats_server: Nats
+) -> None:
+    fed = intake(link)
+    await rig.publish(*(event("o1", version) for version in range(1, 4)))
+    async with reader(link, fed, nats_server):
+        await reached(link, 3)
+    await server.jetstream().purge_stream(STREAM)
+    async with reader(link, fed, nats_server):
+        await rig.publish(event("o1", 4))
+        await reached(link, 4)
+    assert fed.losses == 0, "all of it had been read"
+    await rig.publish(*(event("o1", version) for version in range(5, 9)))
+    await server.jetstream().purge_stream(STREAM, keep=1)
+    async with reader(link, fed, nats_server):
+        await rig.publish(event("o2", 1))
+        await reached(link, 5)
+    assert fed.losses == 1
+
+
+async def test_what_is_dropped_of_other_subjects_is_no_loss(
+    rig: NatsRig, link: RedisLink, server: Client, nats_server: Nats
+) -> None:
+    fed = intake(link)
+    async with reader(link, fed, nats_server, "events.orders"):
+        await rig.publish(event("o1", 1))
+        await reached(link, 1)
+        for _ in range(5):
+            await server.jetstream().publish("events.other", b"{}")
+        # Seen by a look, once a second.
+        place = "bff:{ingest:nats:EVENTS}:position"
+        last = (await server.jetstream().stream_info(STREAM)).state.last_seq
+
+        async def passed() -> bool:
+            return (await link.call("GET", place) or b"").startswith(b"%d " % last)
+
+        await until(passed)
+    await server.jetstream().purge_stream(STREAM)
+    async with reader(link, fed, nats_server, "events.orders"):
+        await rig.publish(event("o1", 2))
+        await reached(link, 2)
+    assert fed.losses == 0

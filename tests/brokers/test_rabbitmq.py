@@ -1,0 +1,121 @@
+"""What only RabbitMQ can do to a reader: several queues with a prefetch each, and a consumer ended by the server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import aio_pika
+import pytest
+
+from bff.live.ingest import Ingester, Intake
+from bff.live.ingest.rabbitmq import RabbitMq
+from bff.stores.link import RedisLink
+
+from ..conftest import ROOT
+from .conftest import until
+from .servers import Rabbit
+from .test_contract import event, intake, top
+
+pytestmark = pytest.mark.slow
+QUEUES = [f"backlog-{number}" for number in range(4)]
+EACH = 300
+
+
+async def test_a_backlog_in_several_queues_arrives_whole(redis_url: str, rabbit_server: Rabbit) -> None:
+    connection = await aio_pika.connect(rabbit_server.url)
+    async with connection, RedisLink(redis_url) as link:
+        channel = await connection.channel(publisher_confirms=False)
+        for queue in QUEUES:
+            await channel.declare_queue(queue, durable=True)
+            for version in range(1, EACH + 1):
+                await channel.default_exchange.publish(aio_pika.Message(event(queue, version)), queue)
+        async with Ingester(link, intake(link), RabbitMq(rabbit_server.url, QUEUES, block=0.1)):
+
+            async def whole() -> bool:
+                return await top(link) == EACH * len(QUEUES)
+
+            await until(whole)
+
+
+async def test_a_queue_that_is_deleted_and_made_again_is_read_again(
+    redis_url: str, rabbit_server: Rabbit
+) -> None:
+    connection = await aio_pika.connect(rabbit_server.url)
+    async with connection, RedisLink(redis_url) as link:
+        channel = await connection.channel(publisher_confirms=True)
+        await channel.declare_queue("taken", durable=True)
+        fed = intake(link)
+
+        async def reached(count: int) -> bool:
+            return await top(link) >= count
+
+        async with Ingester(link, fed, RabbitMq(rabbit_server.url, ["taken"], block=0.1)):
+            await channel.default_exchange.publish(aio_pika.Message(event("o1", 1)), "taken")
+            await until(lambda: reached(1))
+            assert fed.losses == 0
+            await channel.queue_delete("taken")
+            # Not before the reader has made it anew: what it held is gone, and that is known.
+            await until(lambda: _anew(connection, fed))
+            await channel.default_exchange.publish(aio_pika.Message(event("o1", 2)), "taken")
+            await until(lambda: reached(2))
+
+
+FREEZES = """
+import asyncio, sys
+from bff.live.ingest.rabbitmq import RabbitMq
+
+async def main():
+    async def lost(why): pass
+    bus = RabbitMq(sys.argv[1], ["frozen"], block=0.1)
+    await bus.begin(lost)
+    while not await bus.read(): pass
+    print("holds", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def test_who_waits_for_a_frozen_reader_gets_all_it_held_when_the_server_has_given_it_up(
+    redis_url: str, rabbit_server: Rabbit
+) -> None:
+    connection = await aio_pika.connect(rabbit_server.url)
+    async with connection, RedisLink(redis_url) as link:
+        channel = await connection.channel(publisher_confirms=True)
+        await channel.declare_queue("frozen", durable=True)
+        for version in range(1, 6):
+            await channel.default_exchange.publish(aio_pika.Message(event("o1", version)), "frozen")
+        frozen = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", FREEZES, rabbit_server.url, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            assert frozen.stdout is not None
+            assert await asyncio.wait_for(frozen.stdout.readline(), 30) == b"holds\n"
+            frozen.send_signal(signal.SIGSTOP)
+            async with Ingester(
+                link, intake(link), RabbitMq(rabbit_server.url, ["frozen"], block=0.1)
+            ) as one:
+                await channel.default_exchange.publish(aio_pika.Message(event("o1", 6)), "frozen")
+
+                async def whole() -> bool:
+                    return await top(link) == 6
+
+                await until(whole, seconds=60)
+                assert one.alive
+        finally:
+            frozen.kill()
+            await frozen.wait()
+
+
+async def _anew(connection: aio_pika.abc.AbstractConnection, fed: Intake) -> bool:
+    if fed.losses != 1:
+        return False
+    channel = await connection.channel()
+    try:
+        await channel.declare_queue("taken", passive=True)
+    except aio_pika.exceptions.ChannelNotFoundEntity:
+        return False
+    await channel.close()
+    return True

@@ -1,0 +1,63 @@
+"""Several buses, one intake: what one reader settles the other must not stumble over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+
+from bff.calls import SagaStatus
+from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
+from bff.live.ingest.bus import Lost
+from bff.stores.dead_letters import DeadLetters
+from bff.stores.events import BusEvent
+from bff.stores.journal import Journal
+from bff.stores.link import RedisLink
+from bff.stores.values import Values
+
+
+class Second:
+    """Another bus beside Redis, as NATS or RabbitMQ would be; nothing comes by it."""
+
+    name = "second"
+
+    async def begin(self, lost: Lost) -> None:
+        """Nothing to open."""
+
+    async def read(self) -> Mapping[str, Sequence[BusEvent]]:
+        await asyncio.sleep(0.01)
+        return {}
+
+    async def done(self, partition: str, events: Sequence[BusEvent]) -> None:
+        """Nothing to keep."""
+
+    async def end(self) -> None:
+        """Nothing to close."""
+
+
+def ahead_of_its_turn(saga: str) -> bytes:
+    return json.dumps(
+        {
+            "specversion": "1.0",
+            "id": f"{saga}:2",
+            "source": "/services/orders",
+            "type": "shop.order.status",
+            "subject": saga,
+            "sequence": "2",
+            "data": {"status": "RUNNING", "owner": f"https://issuer|{saga}", "at": "2026-03-01T10:00:00Z"},
+        }
+    ).encode()
+
+
+async def test_two_readers_that_share_an_intake_survive_an_event_that_was_held(redis_url: str) -> None:
+    async with RedisLink(redis_url) as link:
+        intake = Intake(
+            Journal(link, gap=0.05), Values(link), Registry({"order": SagaStatus}, {}), DeadLetters(link)
+        )
+        streams = RedisStreams(link, ["events:orders:0"], block=0.01)
+        async with Ingester(link, intake, streams) as first, Ingester(link, intake, Second()) as second:
+            for number in range(60):
+                await link.client.xadd("events:orders:0", {"event": ahead_of_its_turn(f"o{number}")})
+                await asyncio.sleep(0.02)
+                assert first.alive, f"the reader of Redis died at event {number}"
+                assert second.alive, f"the reader of the second bus died at event {number}"

@@ -1,0 +1,207 @@
+"""What a Redis Stream can do to its reader: be trimmed past it, be made again, hold entries far larger than allowed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bff.calls import Principal, SagaStatus
+from bff.live import Hub
+from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
+from bff.live.ingest.redis_streams import Place
+from bff.stores.dead_letters import DeadLetters
+from bff.stores.events import Extent
+from bff.stores.journal import Entry, Journal
+from bff.stores.link import RedisLink
+from bff.stores.values import Values
+
+from .test_ingest import until
+
+ADA = Principal("https://issuer", "ada", token="t", expires_at=4e9)
+BOB = "https://issuer|bob"
+STREAM = "events:orders:0"
+MB = 1_000_000
+
+
+def at(ago: float = 0.0) -> str:
+    return datetime.fromtimestamp(time.time() - ago, UTC).isoformat()
+
+
+def event(saga: str, version: int, status: str = "RUNNING", owner: str = ADA.id) -> bytes:
+    return json.dumps(
+        {
+            "specversion": "1.0",
+            "id": f"{saga}:{version}",
+            "source": "/services/orders",
+            "type": "shop.order.status",
+            "subject": saga,
+            "sequence": str(version),
+            "data": {"status": status, "owner": owner, "at": at()},
+        }
+    ).encode()
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[RedisLink]:
+    async with RedisLink(redis_url, timeout=5) as opened:
+        yield opened
+
+
+@pytest.fixture
+def fed(link: RedisLink) -> Intake:
+    return Intake(
+        Journal(link, gap=0.1), Values(link), Registry({"order": SagaStatus}, {}), DeadLetters(link)
+    )
+
+
+def reader(link: RedisLink, fed: Intake) -> Ingester:
+    return Ingester(link, fed, RedisStreams(link, [STREAM], block=0.05))
+
+
+async def add(link: RedisLink, body: bytes, **trim: Any) -> None:
+    client: Any = link.client
+    await client.xadd(STREAM, {"event": body}, **trim)
+
+
+async def seen(link: RedisLink, saga: str, owner: str = ADA.id) -> str | None:
+    entry = await Journal(link).saga(owner, "order", saga)
+    return None if entry is None else str(json.loads(entry)["status"])
+
+
+async def known(link: RedisLink, saga: str, owner: str = ADA.id) -> None:
+    async def there() -> bool:
+        return await seen(link, saga, owner) is not None
+
+    await until(there)
+
+
+@pytest.mark.parametrize("ago, status", [(0.0, "COMPLETED"), (7 * 86_400, None)])
+async def test_what_a_trimmed_stream_dropped_unread_is_restored_from_the_services(
+    link: RedisLink, fed: Intake, ago: float, status: str | None
+) -> None:
+    """The services know that the saga has ended; the gateway was away when the stream said so. Of what ended too long
+    ago for the snapshot, nothing is left there."""
+    truth = {"status": "RUNNING", "version": 1, "at": at()}
+
+    async def restore(principal: Principal) -> Sequence[SagaStatus]:
+        return [SagaStatus.model_validate({"id": "o1", "type": "order", **truth})]
+
+    async with Hub(link, Journal(link), Values(link), restore=restore) as hub:
+        await hub.snapshot(ADA)
+        async with reader(link, fed):
+            await add(link, event("o1", 1))
+            await known(link, "o1")
+        truth |= {"status": "COMPLETED", "version": 2, "at": at(ago)}
+        await add(link, event("o1", 2, "COMPLETED"))
+        for number in range(20):
+            await add(link, event(f"p{number}", 1, owner=BOB), maxlen=10, approximate=False)
+        async with reader(link, fed):
+            await known(link, "p19", BOB)
+        await hub.snapshot(ADA)
+        assert await seen(link, "o1") == status
+        assert fed.losses == 1
+
+
+async def test_a_doubted_journal_has_to_be_opened_and_is_restored_once(link: RedisLink) -> None:
+    journal = Journal(link)
+    saga = SagaStatus(id="o1", type="order", status="RUNNING", version=1, at=at())
+    for owner in (ADA.id, BOB):
+        assert await journal.seed(owner, [Entry.of(saga, now_ms=1)])
+        assert not await journal.seed(owner, [])
+    tops = await journal.tops([ADA.id, BOB])
+    assert None not in tops.values()
+    assert await journal.doubt() == 2
+    assert await journal.tops([ADA.id, BOB]) == {ADA.id: None, BOB: None}
+    opened = await journal.open(ADA.id, tops[ADA.id])
+    assert not opened.whole and opened.kind == "history", (
+        "the position holds, nobody is told everything again"
+    )
+    assert await journal.seed(ADA.id, [Entry.of(saga, now_ms=1)])
+    assert await journal.tops([ADA.id, BOB]) == {ADA.id: tops[ADA.id], BOB: None}
+
+
+async def test_a_stream_trimmed_behind_its_reader_lost_nothing(link: RedisLink, fed: Intake) -> None:
+    """As by age, where little happens: whatever was read is gone before the next event comes."""
+    for saga in ("a", "b", "c"):
+        async with reader(link, fed):
+            await known_after(link, saga)
+        await add(link, event(f"{saga}2", 1), maxlen=1, approximate=False)
+        async with reader(link, fed):
+            await known(link, f"{saga}2")
+        await link.call("XTRIM", STREAM, "MAXLEN", 0)
+    assert fed.losses == 0
+
+
+async def known_after(link: RedisLink, saga: str) -> None:
+    await add(link, event(saga, 1))
+    await known(link, saga)
+
+
+async def test_a_stream_that_was_made_again_is_read_from_its_first_event(
+    link: RedisLink, fed: Intake
+) -> None:
+    async with reader(link, fed):
+        await link.call("XADD", STREAM, "9999999999999-0", "event", event("before", 1))
+        await known(link, "before")
+        await link.call("DEL", STREAM)
+        await add(link, event("after", 1))
+        await known(link, "after")
+    assert fed.losses == 1
+
+
+def test_a_place_beside_what_the_stream_says() -> None:
+    place = Place("7-1", 5)
+    assert Place.parse(str(place)) == place and Place.parse(None) == Place()
+    for kept in (
+        Extent(5, 5, "7-1"),
+        Extent(5, 0, "7-1"),
+        Extent(9, 4, "8-0"),
+        Extent(9, 9, "10-0"),
+        Extent(6, 1, "7-2"),
+    ):
+        assert place.beside(kept) == (place, ""), kept
+    for trimmed, then in (
+        (Extent(9, 3, "10-0"), Place("7-1", 6)),
+        (Extent(9, 0, "8-0"), Place("7-1", 9)),
+        (Extent(6, 6, "7-1"), Place("7-1", 6)),
+    ):
+        found, why = place.beside(trimmed)
+        assert found == then and "trimmed" in why, trimmed
+        assert found.beside(trimmed) == (then, ""), "said once"
+    for anew in (Extent(4, 4, "9-0"), Extent(9, 9, "7-0"), Extent(5, 5, "6-9")):
+        found, why = place.beside(anew)
+        assert found == Place() and "again" in why, anew
+
+
+async def test_one_read_of_a_bus_is_bounded_in_bytes_too(link: RedisLink) -> None:
+    async def nothing_lost(why: str) -> None:
+        raise AssertionError(why)
+
+    streams = [f"events:orders:{number}" for number in range(4)]
+    for stream in streams:
+        async with link.client.pipeline(transaction=False) as pipe:
+            for _ in range(20):
+                pipe.xadd(stream, {"event": b"x" * MB})
+            for _ in range(500):
+                pipe.xadd(stream, {"event": b"x"})
+            await pipe.execute()
+    bus = RedisStreams(link, streams)
+    await bus.begin(nothing_lost)
+    left, reads = 4 * 520, 0
+    try:
+        while left:
+            read = await bus.read()
+            assert sum(len(one.body or b"") for events in read.values() for one in events) <= 16 * MB
+            for partition, events in read.items():
+                await bus.done(partition, events)
+                left -= len(events)
+            reads += 1
+    finally:
+        await bus.end()
+    # Twenty large ones, then six to be as quick as before, then 51 at a time.
+    assert reads < 45, "what is small is read many at a time"
