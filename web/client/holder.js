@@ -13,50 +13,50 @@ import { createHub } from './hub.js';
  * @property {string} name   Of the lock and the channel.
  * @property {(told: Told) => void} hear
  * @property {() => void} failed
- * @property {() => {owner: string, state: any} | undefined} seed  Where this tab stands.
  * @property {typeof fetch | undefined} [fetch]
+ * @property {boolean} alone  For this page only.
  */
 
 /** @param {Place} place @returns {import('./tabs.js').Link} */
-export function holdAlone({ hear, fetch }) {
-  const hub = createHub({ post: (_, told) => hear(told), fetch });
-  return { post: (said) => hub.hear('', said), close: hub.close };
-}
-
-/** @param {Place} place @returns {import('./tabs.js').Link} */
-export function holdForAll({ name, hear, failed, seed, fetch }) {
+export function hold({ name, hear, failed, fetch, alone }) {
   const id = crypto.randomUUID();
-  const channel = new BroadcastChannel(name);
   const over = new AbortController();
-  /** @type {ReturnType<typeof createHub> | null} */
-  let hub = null;
-  channel.onmessage = ({ data: { from, to, said, told } }) => {
-    if (said) hub?.hear(from, said);
-    else if (to === null || to === id) hear(told);
-  };
-  const held = new Promise((resolve) => over.signal.addEventListener('abort', resolve));
-  navigator.locks
-    .request(name, { signal: over.signal }, () => {
-      if (over.signal.aborted) return;
-      hub = createHub({
-        post(to, told) {
-          if (to !== id) channel.postMessage({ to, told });
-          if (to === null || to === id) hear(told);
-        },
-        fetch,
-        seed: seed(),
-      });
-      channel.postMessage({ to: null, told: { kind: 'hello' } });
-      hear({ kind: 'hello' });
-      return held;
-    })
-    .catch(() => over.signal.aborted || failed());
+  const { signal } = over;
+  /** @type {ReturnType<typeof createHub<string>> | undefined} */
+  let hub;
+
+  function begin() {
+    if (signal.aborted) return;
+    hub = createHub({
+      post(to, told) {
+        channel?.postMessage({ to, told });
+        if (to.includes(id)) hear(told);
+      },
+      fetch,
+    });
+    /** @type {Told} */
+    const told = { kind: 'hello' };
+    channel?.postMessage({ told });
+    hear(told);
+    return new Promise((resolve) => signal.addEventListener('abort', resolve));
+  }
+
+  // Where there are no locks this throws, before anything is open.
+  if (!alone) navigator.locks.request(name, { signal }, begin).catch(() => signal.aborted || failed());
+  const channel = alone ? null : new BroadcastChannel(name);
+  if (channel)
+    channel.onmessage = ({ data: { from, to, said, told } }) => {
+      if (said) hub?.hear(from, said);
+      else if (!to || to.includes(id)) hear(told);
+    };
+  else void begin();
+
   return {
-    post: (said) => (hub ? hub.hear(id, said) : channel.postMessage({ from: id, said })),
+    postMessage: (said) => (hub ? hub.hear(id, said) : channel?.postMessage({ from: id, said })),
     close() {
       over.abort();
       hub?.close();
-      channel.close();
+      channel?.close();
     },
   };
 }

@@ -1,25 +1,17 @@
 /** The shared worker: one hub for every tab that connects. It ends with the last of them. */
 import { createHub } from './hub.js';
 
-/** @type {Map<string, MessagePort>} */
-const ports = new Map();
+/** @type {ReturnType<typeof createHub<MessagePort>>} */
 const hub = createHub({
-  post(to, message) {
-    for (const port of to === null ? ports.values() : [ports.get(to)]) port?.postMessage(message);
+  post(to, told) {
+    for (const port of to) port.postMessage(told);
   },
 });
 
 /** @param {any} event  A MessageEvent with the tab's port; worker globals have types of their own. */
 function connect({ ports: [port] }) {
-  const id = crypto.randomUUID();
-  ports.set(id, port);
-  /** @param {import('./hub.js').Said} said */
-  function say(said) {
-    hub.hear(id, said);
-    if (said.kind === 'leave') ports.delete(id);
-  }
-  port.onmessage = (/** @type {MessageEvent} */ { data }) => say(data);
-  port.onclose = () => say({ kind: 'leave' });
+  port.onmessage = (/** @type {MessageEvent} */ { data }) => hub.hear(port, data);
+  port.onclose = () => hub.hear(port, { kind: 'leave' });
 }
 
 Object.assign(globalThis, { onconnect: connect });
