@@ -46,8 +46,8 @@ import { createParser } from './sse.js';
  * @property {(event: LiveEvent) => void} onEvent
  * @property {() => string | null} cursor  The last position applied; asked before every attempt.
  * @property {() => void} [onRefused]  A value that is asked for does not exist, or is somebody else's. It is tried again.
- * @property {string | undefined} [url]        Default "/bff/live".
- * @property {number | undefined} [heartbeat]  Seconds between the server's signs of life; default 15. Silence of 2.5 times that ends an attempt.
+ * @property {string} url
+ * @property {number} heartbeat  Seconds between the server's signs of life. Silence of 2.5 times that ends an attempt.
  * @property {number | undefined} [base]       Seconds; first backoff, default 1. A `retry:` line replaces it.
  * @property {number | undefined} [cap]        Seconds; longest backoff, default 30.
  * @property {string | null} [user]  Whose journal it must be; default whose it is at first.
@@ -60,7 +60,7 @@ import { createParser } from './sse.js';
  * @returns {Connection}
  */
 export function createConnection(options) {
-  const { onEvent, cursor, url = '/bff/live', heartbeat = 15, cap = 30, random = Math.random } = options;
+  const { onEvent, cursor, url, heartbeat, cap = 30, random = Math.random } = options;
   const { fetch = globalThis.fetch } = options;
   const state = createCell(/** @type {StreamState} */ ('stopped'));
   const backoff = createBackoff(random, cap);
@@ -74,6 +74,8 @@ export function createConnection(options) {
   let everLive = false;
   let onLine = true;
   let lastBytes = 0;
+  /** @type {number | null} seconds the server asks us to wait, null when it did not say */
+  let farewell = null;
   let quiet = false; // the next attempt is on purpose and expected to succeed: not worth telling the reader
   let attempt = new AbortController();
 
@@ -82,10 +84,7 @@ export function createConnection(options) {
     state.set(onLine ? next : 'offline');
   }
 
-  /**
-   * One attempt, from request to end.
-   * @returns {Promise<number | null | void>} Seconds the server asks us to wait, null when it did not say.
-   */
+  /** One attempt, from request to end. */
   async function join() {
     const controller = (attempt = new AbortController());
     const { signal } = controller;
@@ -94,8 +93,7 @@ export function createConnection(options) {
     const watchdog = setInterval(() => {
       if (Math.abs(Date.now() - lastBytes) >= heartbeat * 2500) controller.abort();
     }, heartbeat * 100);
-    /** @type {number | null} */
-    let farewell = null;
+    farewell = null;
     /** @type {number | null} */
     let ends = null;
 
@@ -112,11 +110,12 @@ export function createConnection(options) {
         cache: 'no-store',
         signal,
       });
-      if (signal.aborted) return null;
+      if (signal.aborted) return;
       if (status === 401 || status === 204) return stop();
-      if (!ok || !body || !headers.get('content-type')?.startsWith('text/event-stream')) {
+      if (!ok || !headers.get('content-type')?.startsWith('text/event-stream')) {
         if (status === 400 || status === 403) options.onRefused?.();
-        return retryAfterSeconds(headers.get('retry-after'));
+        farewell = retryAfterSeconds(headers.get('retry-after'));
+        return;
       }
       // Somebody else has signed in meanwhile: theirs is not to be mixed with what is here.
       const owner = headers.get('bff-user');
@@ -145,16 +144,16 @@ export function createConnection(options) {
           onEvent({ type, id, data });
         },
       });
-      const reader = body.getReader();
+      const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader();
       for (;;) {
         const { done, value } = await reader.read();
-        if (done || signal.aborted) return farewell;
+        if (done || signal.aborted) return;
         lastBytes = Date.now();
         if (state.get() === 'offline') state.set('live');
         parser.push(value);
       }
     } catch {
-      return farewell; // network, abort, watchdog or an event too large: all of them mean "join again"
+      // Network, abort, watchdog or an event too large: all of them mean "join again".
     } finally {
       clearInterval(watchdog);
       controller.abort();
@@ -164,11 +163,11 @@ export function createConnection(options) {
   /** @param {object} mine */
   async function loop(mine) {
     while (mine === run) {
-      const asked = (await join()) ?? null;
+      await join();
       if (mine !== run) return;
       if (!quiet) {
         lost();
-        await backoff.wait(asked, base);
+        await backoff.wait(farewell, base);
       }
       quiet = false;
     }
@@ -217,11 +216,7 @@ export function createConnection(options) {
       if (!run) return;
       if (news.type === 'offline') lost(state.get());
       // A socket that died while the machine slept still looks open: only fresh bytes prove it is not.
-      else if (
-        news.type === 'online' ||
-        state.get() !== 'live' ||
-        Date.now() - lastBytes > heartbeat * 1200
-      )
+      else if (news.type === 'online' || state.get() !== 'live' || Date.now() - lastBytes > heartbeat * 1200)
         reconnect();
     },
   };

@@ -1,62 +1,39 @@
 /**
- * A hub in a page: in the tab that holds a Web Lock, which speaks to the others over a BroadcastChannel, or in this page for
- * itself alone. Loaded only where there is no shared worker. When the holding tab goes, the lock goes to the next at once,
- * and its hub goes on from where that tab stands.
+ * Where a hub is held: it speaks over a channel on which every tab hears everything, and takes what is for it. In a page it
+ * is loaded only where there is no shared worker: the tab that gets the Web Lock holds it for all, and when that tab goes
+ * the lock goes to the next at once; or each page holds one for itself.
  */
 import { createHub } from './hub.js';
 
-/** @typedef {import('./hub.js').Said} Said */
-/** @typedef {import('./hub.js').Told} Told */
+/**
+ * @param {string} place  The channel's name.
+ * @param {typeof fetch | undefined} [fetch]
+ * @returns {() => void} The end of it, at once.
+ */
+export function hold(place, fetch) {
+  const channel = new BroadcastChannel(place);
+  const hub = createHub({ post: (to, told) => channel.postMessage({ to, told }), fetch });
+  channel.onmessage = ({ data: { from, said } }) => said && hub.hear(from, said);
+  channel.postMessage({ told: { kind: 'hello' } });
+  return () => {
+    hub.close();
+    channel.close();
+  };
+}
 
 /**
- * @typedef {object} Place
- * @property {string} name   Of the lock and the channel.
- * @property {(told: Told) => void} hear
- * @property {() => void} failed
- * @property {typeof fetch | undefined} [fetch]
- * @property {boolean} alone  For this page only.
+ * @param {string} place  The lock's name, too.
+ * @param {AbortSignal} signal  The end of it.
+ * @param {typeof fetch | undefined} fetch
+ * @param {boolean} alone  Nobody else speaks there.
+ * @returns {Promise<unknown>} At the end. Rejects where there are no locks.
  */
-
-/** @param {Place} place @returns {import('./tabs.js').Link} */
-export function hold({ name, hear, failed, fetch, alone }) {
-  const id = crypto.randomUUID();
-  const over = new AbortController();
-  const { signal } = over;
-  /** @type {ReturnType<typeof createHub<string>> | undefined} */
-  let hub;
-
-  function begin() {
-    if (signal.aborted) return;
-    hub = createHub({
-      post(to, told) {
-        channel?.postMessage({ to, told });
-        if (to.includes(id)) hear(told);
-      },
-      fetch,
+export async function holdHere(place, signal, fetch, alone) {
+  const begin = () =>
+    new Promise((resolve) => {
+      if (signal.aborted) return resolve(null);
+      const end = hold(place, fetch);
+      signal.onabort = () => resolve(end());
     });
-    /** @type {Told} */
-    const told = { kind: 'hello' };
-    channel?.postMessage({ told });
-    hear(told);
-    return new Promise((resolve) => signal.addEventListener('abort', resolve));
-  }
-
-  // Where there are no locks this throws, before anything is open.
-  if (!alone) navigator.locks.request(name, { signal }, begin).catch(() => signal.aborted || failed());
-  const channel = alone ? null : new BroadcastChannel(name);
-  if (channel)
-    channel.onmessage = ({ data: { from, to, said, told } }) => {
-      if (said) hub?.hear(from, said);
-      else if (!to || to.includes(id)) hear(told);
-    };
-  else void begin();
-
-  return {
-    postMessage: (said) => (hub ? hub.hear(id, said) : channel?.postMessage({ from: id, said })),
-    close() {
-      over.abort();
-      hub?.close();
-      channel?.close();
-    },
-  };
+  return alone ? begin() : navigator.locks.request(place, { signal }, begin);
 }

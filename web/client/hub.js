@@ -21,35 +21,33 @@ import { createConnection } from './connection.js';
 /**
  * What a tab is told. owner: whose journal that is about; user: the server's name for them, once known. hello: a new hub is
  * here, join it. full: it cannot serve you.
- * @typedef {{owner?: string | null} & ({kind: 'event', event: import('./connection.js').LiveEvent}
- *   | {kind: 'state', state: import('./connection.js').StreamState, user?: string | null | undefined}
- *   | {kind: 'hello'} | {kind: 'full'})} Told
+ * @typedef {{owner?: string | null, user?: string | null | undefined} & (
+ *   {kind: 'event', event: import('./connection.js').LiveEvent}
+ *   | {kind: 'state', state: import('./connection.js').StreamState} | {kind: 'hello'} | {kind: 'full'})} Told
  */
 
 /**
- * @template T
  * @param {object} options
- * @param {(to: T[], told: Told) => void} options.post
+ * @param {(to: string[], told: Told) => void} options.post  To these tabs.
  * @param {(options: import('./connection.js').ConnectionOptions) => import('./connection.js').Connection} [options.source]
  * @param {typeof fetch | undefined} [options.fetch]
  */
 export function createHub({ post, source = createConnection, fetch }) {
-  /** @type {Map<T, string[]>} who joined, and what values each asks for */
+  /** @type {Map<string, string[]>} who joined, and what values each asks for */
   const members = new Map();
   /** @type {string | null} */
   let owner = null;
   /** @type {string | null} */
   let cursor = null;
-  /** @type {T} who was the last to ask for what nobody else had asked for */
-  let newest;
+  /** Who was the last to ask for what nobody else had asked for. */
+  let newest = '';
   /** @type {import('./connection.js').Connection | null} */
   let stream = null;
 
   const wanted = () => new Set([...members.values()].flat());
-  const all = () => [...members.keys()];
 
-  /** @param {T[]} to @param {import('./connection.js').StreamState} state */
-  const say = (to, state) => post(to, { kind: 'state', owner, state, user: stream?.user() });
+  /** @param {Told} told @param {Iterable<string>} [to] */
+  const tell = (told, to = members.keys()) => post([...to], { owner, user: stream?.user(), ...told });
 
   /** @param {Settings} settings */
   function open(settings) {
@@ -60,12 +58,12 @@ export function createHub({ post, source = createConnection, fetch }) {
       onEvent(event) {
         if (opened !== stream) return;
         cursor = event.id || cursor;
-        post(all(), { kind: 'event', owner, event });
+        tell({ kind: 'event', event });
       },
       onRefused() {
         // One tab's mistake must not cost the others their stream.
         if (members.size < 2 || !members.delete(newest)) return;
-        post([newest], { kind: 'full' });
+        tell({ kind: 'full' }, [newest]);
         opened.watch(wanted());
         opened.reconnect();
       },
@@ -73,7 +71,7 @@ export function createHub({ post, source = createConnection, fetch }) {
     opened.state.subscribe((state) => {
       if (opened !== stream) return;
       if (state === 'stopped') end();
-      else say(all(), state);
+      else tell({ kind: 'state', state });
     });
     return opened;
   }
@@ -81,7 +79,7 @@ export function createHub({ post, source = createConnection, fetch }) {
   /** Nobody is here any more, or nobody may be. */
   function end() {
     close();
-    say(all(), 'stopped');
+    tell({ kind: 'state', state: 'stopped' });
     members.clear();
   }
 
@@ -92,38 +90,37 @@ export function createHub({ post, source = createConnection, fetch }) {
     last?.stop();
   }
 
-  /** @param {T} from @param {Said & {kind: 'join'}} said */
+  /** @param {string} from @param {Said & {kind: 'join'}} said */
   function join(from, { settings, names, ...said }) {
-    const user = stream?.user();
-    if (user && (settings.user ?? user) !== user)
-      return post([from], { kind: 'state', owner: said.owner, state: 'stopped' });
+    const user = settings.user && stream?.user();
+    if (user && user !== settings.user)
+      return tell({ kind: 'state', state: 'stopped', owner: said.owner }, [from]);
     if (owner !== said.owner) {
       members.delete(from);
       end();
       owner = said.owner;
     }
 
-    const mine = members.get(from) ?? [];
     const before = wanted();
-    members.set(from, names);
     if (names.some((name) => !before.has(name))) newest = from;
-
-    const elsewhere = cursor !== said.cursor || names.some((name) => !mine.includes(name));
+    const mine = members.get(from);
+    const elsewhere = cursor !== said.cursor || names.some((name) => !mine?.includes(name));
+    members.set(from, names);
     cursor = said.cursor;
     const known = stream;
     stream ??= open(settings);
     stream.watch(wanted());
     if (!known) stream.start();
     else if (elsewhere) stream.reconnect(said);
-    say([from], stream.state.get());
+    tell({ kind: 'state', state: stream.state.get() }, [from]);
   }
 
   return {
-    /** @param {T} from  A tab. @param {Said} said */
+    /** @param {string} from  A tab. @param {Said} said */
     hear(from, said) {
-      if (said.kind === 'leave') members.delete(from) && !members.size && end();
-      else if (said.kind === 'wake') stream?.wake(said);
-      else join(from, said);
+      if (said.kind === 'wake') stream?.wake(said);
+      else if (said.kind === 'join') join(from, said);
+      else if (members.delete(from) && !members.size) end();
     },
     close,
   };

@@ -42,12 +42,7 @@ import { fold } from './view.js';
 
 export const MOST_PENDING = 50;
 
-export class TooManyPending extends Error {
-  constructor() {
-    super(`more than ${MOST_PENDING} mutations are unsettled`);
-    this.name = 'TooManyPending';
-  }
-}
+export class TooManyPending extends RangeError {}
 
 /** @param {number} seconds @param {() => void} then */
 const later = (seconds, then) =>
@@ -67,17 +62,17 @@ export function createMutations(host) {
   let memory = createMemory(null, '');
   let view = state;
 
-  /** Whether versions that hold its effect are still to come. @param {OperationRecord} record */
-  const awaits = ({ expected }) =>
-    [...expected].some(([name, version]) => (state.values.get(name)?.version ?? 0) < version);
+  /** Whether this version of the value is still to come. @param {[name: string, version: number]} expected */
+  const isAhead = ([name, version]) => (state.values.get(name)?.version ?? 0) < version;
 
   /** Settle, drop, fold and tell, in one step. @param {boolean} [replaced] */
   function commit(replaced = false) {
+    const position = parseCursor(store.cursor());
     for (const record of records) {
-      if (!record.over) settle(record, state, store.position(), replaced);
+      if (!record.over) settle(record, state, position, replaced);
       if (!isOpen(record)) memory.drop(record.id);
     }
-    show(records.filter((record) => !record.over || awaits(record)));
+    show(records.filter(({ over, expected }) => !over || [...expected].some(isAhead)));
   }
 
   /** @param {OperationRecord[]} left  What is still to be folded over the base. */
@@ -106,13 +101,12 @@ export function createMutations(host) {
       return;
     }
     if (next.phase === 'rejected')
-      for (const [name, version] of expected)
-        // A version that is there already was somebody else's, and theirs came on top.
-        if ((state.values.get(name)?.version ?? 0) < version)
-          for (const { expected: others } of records) {
-            const other = others.get(name) ?? 0;
-            if (other > version) others.set(name, other - 1);
-          }
+      // A version that is there already was somebody else's, and theirs came on top.
+      for (const [name, version] of [...expected].filter(isAhead))
+        for (const { expected: others } of records) {
+          const other = others.get(name) ?? 0;
+          if (other > version) others.set(name, other - 1);
+        }
     expected.clear();
   }
 
@@ -162,7 +156,7 @@ export function createMutations(host) {
    * @returns {Operation}
    */
   function begin(definition, id, at = new Date().toISOString()) {
-    if (records.length >= MOST_PENDING) throw new TooManyPending();
+    if (records.length >= MOST_PENDING) throw new TooManyPending(`more than ${MOST_PENDING} mutations`);
     const record = createRecord(definition, id ?? newId(), at, id ? 'unknown' : 'sending', onEnd);
     fold(state, [...records, record], record); // notes which versions will hold its effect; its errors are the caller's
     records = [...records, record];

@@ -25,7 +25,9 @@ import { networkProblem, readProblem } from './problem.js';
  * @param {Problem} problem
  * @param {boolean} first  Whether no earlier attempt can have reached the server.
  */
-function classify({ status, retryAfter }, first) {
+function classify({ status, code, retryAfter }, first) {
+  // The gateway has had it before, and cannot tell its outcome or its answer any more: the journal may.
+  if (/^idempotency-(unknown|answer-gone)$/.test(code)) return 'unknown';
   const inFlight = status === 409 && retryAfter !== null;
   if (status < 400 || status >= 500 || inFlight || [408, 425].includes(status)) return 'again';
   // Answers about the caller, not about the command: after an attempt that may have arrived they prove nothing.

@@ -89,11 +89,8 @@ export function createStore() {
   const sagas = new Map();
   /** @type {Map<string, Value>} */
   const values = new Map();
-  /** @type {import('./cursor.js').Cursor | null} */
-  let position = null;
-
-  /** The position as the stream's Last-Event-ID, null before the first snapshot. */
-  const cursor = () => position && `${position.epoch}-${position.offset}`;
+  /** @type {string | null} */
+  let cursor = null;
 
   /** Latest wins. @param {any} raw @param {boolean} [over]  The server starts over: even if the version went back. @returns {Verdict} */
   function observe(raw, over) {
@@ -115,7 +112,8 @@ export function createStore() {
       if (type === 'value') return observe(data);
       const replaced = type === 'snapshot' || type === 'reset';
       if (!replaced && type !== 'saga') return 'ignored';
-      const next = parseCursor((replaced && data?.cursor) || id);
+      const text = (replaced && data?.cursor) || id;
+      const next = parseCursor(text);
       /** @type {(Saga | null)[] | undefined} */
       const read = replaced ? data?.sagas?.map(readSaga) : [readSaga(data)];
       if (!next || !read) return 'gap';
@@ -123,11 +121,12 @@ export function createStore() {
         sagas.clear();
         for (const value of data.values ?? []) observe(value, type === 'reset');
       } else {
-        if (!read[0] || next.epoch !== position?.epoch) return 'gap';
-        const ahead = next.offset - position.offset;
+        const last = parseCursor(cursor);
+        if (!read[0] || next.epoch !== last?.epoch) return 'gap';
+        const ahead = next.offset - last.offset;
         if (ahead !== 1) return ahead < 1 ? 'repeated' : 'gap';
       }
-      position = next;
+      cursor = text;
       for (const saga of read)
         if (saga && (sagas.get(saga.id)?.version ?? -1) < saga.version) sagas.set(saga.id, saga);
       if (replaced) return 'replaced';
@@ -136,15 +135,15 @@ export function createStore() {
     },
     /** @type {State} Live maps: read them, do not keep them. */
     state: { sagas, values },
-    position: () => position,
-    cursor,
+    /** The position as the stream's Last-Event-ID, null before the first snapshot. */
+    cursor: () => cursor,
     /** Forget the position, not the state: the next join starts with a snapshot. */
     forget() {
-      position = null;
+      cursor = null;
     },
     /** Forget everything: somebody else is here now. */
     clear() {
-      position = null;
+      cursor = null;
       sagas.clear();
       values.clear();
     },

@@ -10,17 +10,20 @@ import { attend, isHidden, isOnLine } from './page.js';
 /** @typedef {import('./connection.js').StreamState} StreamState */
 
 /**
- * @typedef {import('./connection.js').ConnectionOptions & {
+ * @typedef {Omit<import('./connection.js').ConnectionOptions, 'url' | 'heartbeat'> & {
+ *   url?: string | undefined,
+ *   heartbeat?: number,
  *   surroundings?: import('./page.js').Surroundings,
- * }} StreamOptions  surroundings: what it listens to besides the network; default the page.
+ * }} StreamOptions  url: default "/bff/live". heartbeat: seconds, default 15. surroundings: what it listens to besides the
+ *   network; default the page.
  */
 
 /**
  * @param {StreamOptions} options
  * @returns {Source}
  */
-export function createStream({ surroundings = globalThis, ...options }) {
-  const { pause, wake, ...connection } = createConnection(options);
+export function createStream({ url = '/bff/live', heartbeat = 15, surroundings = globalThis, ...options }) {
+  const { pause, wake, ...connection } = createConnection({ url, heartbeat, ...options });
   const { state, start, stop } = connection;
   let away = false;
 

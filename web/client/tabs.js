@@ -10,16 +10,14 @@ import { attend, isHidden, isOnLine } from './page.js';
 /** @typedef {import('./hub.js').Said} Said */
 /** @typedef {import('./hub.js').Told} Told */
 
-/** @typedef {{postMessage: (said: Said) => void, close: () => void}} Link  A way to a hub: a port, or what acts as one. */
-
 /**
- * @typedef {import('./connection.js').ConnectionOptions & {
+ * @typedef {import('./stream.js').StreamOptions & {
  *   share?: 'worker' | 'lock' | 'none',
  * }} SharedOptions  share: the best way to try; default "worker", with a `fetch` "lock".
  */
 
 /** Both ends must speak alike: tabs that loaded another version share another stream. */
-const PROTOCOL = 'bff-live-3';
+const PROTOCOL = 'bff-live-4';
 const PATIENCE = 5000; // milliseconds for a hub to answer
 const WAYS = ['worker', 'lock', 'none'];
 
@@ -33,7 +31,7 @@ export function createSharedStream(options) {
   /** @type {any} where there is no page there is less of it */
   const around = globalThis;
   // A worker has an address of its own: what is relative is relative to the page.
-  const url = String(new URL(options.url ?? '/bff/live', around.location?.href ?? 'http://localhost'));
+  const url = String(new URL(options.url ?? '/bff/live', around.location ?? 'http://localhost'));
   const name = `${PROTOCOL} ${url}`;
   // A worker cannot be given functions.
   let way = Math.max(WAYS.indexOf(share ?? 'worker'), fetch ? 1 : 0);
@@ -43,11 +41,14 @@ export function createSharedStream(options) {
   let owner = null;
   /** @type {string | null} the same person as the server names them, once it has */
   let user = null;
-  /** @type {Link | null} */
+  const id = crypto.randomUUID();
+  /** @type {BroadcastChannel | null} to a hub */
   let link = null;
-  /** Which opening is the one in use: the words and the failure of another do not count. */
-  let opening = {};
+  /** The end of what was opened last: the words and the failure of another do not count. */
+  let opened = new AbortController();
   let away = false;
+  /** Whether steps are on their way that the hub sent before it heard that one is missing. */
+  let behind = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} when to doubt that anybody is there */
   let doubt;
 
@@ -56,7 +57,7 @@ export function createSharedStream(options) {
     if (!link || owner === null) return;
     wait(next, PATIENCE);
     const settings = { url, heartbeat, base, cap, user };
-    link.postMessage({ kind: 'join', owner, cursor: cursor(), names, settings, ...how });
+    say({ kind: 'join', owner, cursor: cursor(), names, settings, ...how });
   }
 
   /** @param {() => void} then @param {number} milliseconds  Of silence. */
@@ -74,52 +75,55 @@ export function createSharedStream(options) {
   }
 
   async function open() {
-    const mine = (opening = {});
-    const failed = () => mine === opening && next();
-    const heard = (/** @type {Told} */ told) => mine === opening && hear(told);
+    const { signal } = (opened = new AbortController());
+    behind = false;
+    const failed = () => signal.aborted || next();
     try {
-      const opened = way
-        ? (await import('./holder.js')).hold({ name, hear: heard, failed, fetch, alone: way > 1 })
-        : openWorker(heard, failed);
-      if (mine !== opening) return opened.close();
-      link = opened;
+      const place = `${name} ${way > 1 ? id : way}`;
+      link = new BroadcastChannel(place);
+      link.onmessage = ({ data: { to, told } }) => {
+        if (told && (!to || to.includes(id)) && !signal.aborted) hear(told);
+      };
       join();
+      if (way) {
+        const { holdHere } = await import('./holder.js');
+        await holdHere(place, signal, fetch, way > 1);
+      } else {
+        const worker = new URL('./worker.js', import.meta.url);
+        new SharedWorker(worker, { type: 'module', name: place }).onerror = failed;
+      }
     } catch {
       failed();
     }
   }
 
+  /** @param {Said} said */
+  const say = (said) => link?.postMessage({ from: id, said });
+
   function close() {
     clearTimeout(doubt);
-    opening = {};
-    link?.postMessage({ kind: 'leave' });
+    say({ kind: 'leave' });
     link?.close();
     link = null;
+    opened.abort();
   }
 
   /** @param {Told} told */
   function hear(told) {
     wait(join, heartbeat * 3000);
     if ((told.owner ?? owner) !== owner) return;
-    if (told.kind === 'event') onEvent(told.event);
-    else if (told.kind === 'hello') join();
+    user = told.user ?? user;
+    if (told.kind === 'event') {
+      if (!behind || told.event.type !== 'saga') onEvent(told.event);
+    } else if (told.kind === 'hello') join();
     else if (told.kind === 'full') {
       way = 1;
       next();
     } else if (told.state === 'stopped') stop();
     else {
-      user = told.user ?? user;
+      behind = false;
       state.set(told.state);
     }
-  }
-
-  /** @param {(told: Told) => void} heard @param {() => void} failed @returns {Link} */
-  function openWorker(heard, failed) {
-    const worker = new SharedWorker(new URL('./worker.js', import.meta.url), { type: 'module', name });
-    const { port } = worker;
-    worker.onerror = failed;
-    port.onmessage = ({ data }) => heard(data);
-    return port;
   }
 
   attend(around, (type) => {
@@ -138,7 +142,7 @@ export function createSharedStream(options) {
   });
 
   /** @param {string} type  Of what happened to the page. */
-  const wake = (type) => link?.postMessage({ kind: 'wake', type, onLine: isOnLine(around) });
+  const wake = (type) => say({ kind: 'wake', type, onLine: isOnLine(around) });
 
   function stop() {
     owner = user = null;
@@ -156,7 +160,10 @@ export function createSharedStream(options) {
       void open();
     },
     stop,
-    reconnect: join,
+    reconnect(how) {
+      behind = true;
+      join(how);
+    },
     watch(wanted) {
       names = [...wanted];
       join();
