@@ -71,7 +71,7 @@ export function createConnection(options) {
   let { base = 1, user = null } = options;
   /** @type {object | null} which loop is the current one; null while stopped or paused */
   let run = null;
-  let everLive = false;
+  let everLive = user !== null;
   let onLine = true;
   let lastBytes = 0;
   /** @type {number | null} seconds the server asks us to wait, null when it did not say */
@@ -145,7 +145,7 @@ export function createConnection(options) {
         },
       });
       const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader();
-      for (;;) {
+      while (!signal.aborted) {
         const { done, value } = await reader.read();
         if (done || signal.aborted) return;
         lastBytes = Date.now();
