@@ -1,6 +1,7 @@
 /**
- * A model of the world around the client: a server that takes an order once per key, a hub with two tabs, and a clock and a
- * network that do only what the schedule says. The client and the hub are the real ones; only what a browser and a wire
+ * A model of the world around the client: a server that takes an order once per key, a gateway that hears of orders and of
+ * values by two feeds of which either may be late, a hub with two tabs, and a clock and a network that do only what the
+ * schedule says. The client and the hub are the real ones; only what a browser and a wire
  * would do is played. One run is one interleaving; `run` checks every moment of it and answers its name.
  */
 import { createClient } from '../../web/client/index.js';
@@ -63,32 +64,44 @@ export async function run(scenario, choose, time) {
     mutation: '',
   };
   const stock = () => ({ name: KEY, version: server.version, data: { left: server.left }, at: '' });
-  const wire = []; // from the server to the hub
+  const feed = []; // values, from their service to the gateway
+  let known = stock(); // the newest that the gateway has
+  const wire = []; // from the gateway to the hub
   let toHub = () => {};
 
   const hub = createHub({
     post(to, message) {
-      for (const tab of tabs) if (to === null || to === tab.id) tab.queue.push(message);
+      for (const tab of tabs) if (to.includes(tab.id)) tab.queue.push(message);
     },
-    source: ({ onEvent }) => {
+    source: ({ onEvent, cursor }) => {
       toHub = onEvent;
       const state = createCell('connecting');
+      /** The gateway begins anew after the position: with what followed and the values, or with all there is. */
+      function join() {
+        const [epoch, offset] = (cursor() ?? '').split('-').map(Number);
+        wire.length = 0;
+        if (epoch !== server.epoch) return wire.push(snapshot(cursor() ? 'reset' : 'snapshot'));
+        for (let at = offset; at < server.journal.length; at += 1)
+          wire.push({ type: 'saga', id: `${epoch}-${at + 1}`, data: server.journal[at] });
+        wire.push({ type: 'value', id: '', data: known });
+      }
       return {
         state,
         start() {
-          if (state.get() === 'live') return;
           state.set('live');
-          toHub(snapshot('snapshot'));
+          join();
         },
         stop() {},
         watch() {},
-        reconnect: () => fail('the hub saw a gap'),
+        wake() {},
+        user: () => 'ada',
+        reconnect: join,
       };
     },
   });
   const snapshot = (type) => {
     const cursor = `${server.epoch}-${server.journal.length}`;
-    return { type, id: cursor, data: { cursor, sagas: [...server.sagas.values()], values: [stock()] } };
+    return { type, id: cursor, data: { cursor, sagas: [...server.sagas.values()], values: [known] } };
   };
 
   /** @type {any[]} */
@@ -123,7 +136,7 @@ export async function run(scenario, choose, time) {
             onEvent(message.event);
           } else if (message.kind === 'state') state.set(message.state);
         };
-        return { state, start: join, stop() {}, watch() {}, reconnect: join };
+        return { state, start: join, stop() {}, watch() {}, reconnect: () => fail('a tab saw a gap') };
       },
       mutations: { base: 1, random: () => 0.5, linger: 1e9, newId: () => `m${id}` },
     });
@@ -196,7 +209,7 @@ export async function run(scenario, choose, time) {
     if (taken === 0) return;
     server.left -= taken;
     server.version += 1;
-    wire.push({ type: 'value', id: '', data: stock() });
+    feed.push(stock());
   }
   function take(key) {
     if (!server.steps) {
@@ -217,6 +230,7 @@ export async function run(scenario, choose, time) {
 
   const first = open('A');
   open('B');
+  while (wire.length > 0) toHub(wire.shift());
   for (const tab of tabs) while (tab.queue.length > 0) tab.deliver(tab.queue.shift());
   follow(first.place({}));
   first.look();
@@ -232,6 +246,7 @@ export async function run(scenario, choose, time) {
     if (requests.length > 0 && !arrived) can.push('arrive');
     if (arrived) can.push('answer');
     if (server.steps?.length > 0) can.push('step');
+    if (feed.length > 0) can.push('value');
     if (wire.length > 0) can.push('hub');
     for (const tab of tabs) if (tab.queue.length > 0) can.push(tab.id);
     for (const timer of time.waiting()) can.push(timer);
@@ -262,11 +277,14 @@ export async function run(scenario, choose, time) {
       arrived();
       arrived = null;
     } else if (what === 'step') step();
-    else if (what === 'hub') {
+    else if (what === 'value') {
+      known = feed.shift();
+      wire.push({ type: 'value', id: '', data: known });
+    } else if (what === 'hub') {
       const event = wire.shift();
       if (event.type === 'saga') lastSaga = event;
       toHub(event);
-    } else if (what === 'duplicate') toHub(lastSaga);
+    } else if (what === 'duplicate') wire.push(lastSaga);
     else if (what === 'reset' || what === 'new epoch') {
       if (what === 'new epoch') {
         server.epoch += 1;

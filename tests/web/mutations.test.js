@@ -214,6 +214,51 @@ test('a compensation gives the count back once, and is not a rejection', async (
   }
 });
 
+test('a value that is told late, after the compensation, does not make the count go back and forth', async () => {
+  const bench = ready();
+  const operation = place(bench);
+  const left = record(bench.client.value(KEY));
+  bench.saga('e-1', event(operation.id, 1, 'RUNNING', 'reserve'));
+  bench.saga('e-2', event(operation.id, 2, 'COMPENSATED', 'release', 'card-declined'));
+  assert.equal((await operation.outcome).kind, 'compensated');
+  bench.value(KEY, 6, { left: 9 });
+  bench.value(KEY, 7, { left: 10 });
+  assert.deepEqual(distinct(left.map((value) => value.data.left)), [9, 10]);
+  place(bench);
+  assert.equal(bench.client.value(KEY).get().data.left, 9, 'nothing of it is left over');
+});
+
+test('a value that never comes is waited for only so long, whatever the outcome', async () => {
+  for (const [status, after] of [
+    ['COMPLETED', 10],
+    ['COMPENSATED', 10],
+  ]) {
+    const bench = ready({ linger: 0.9 }); // a thirtieth of it: 30 ms
+    const operation = place(bench);
+    bench.saga('e-1', event(operation.id, 1, status, 'ship'));
+    assert.equal(bench.client.value(KEY).get().data.left, 9);
+    const deadline = Date.now() + 5000;
+    while (bench.client.value(KEY).get().data.left !== after && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    assert.equal(bench.client.value(KEY).get().data.left, after, status);
+  }
+});
+
+test('an answer that says only that the outcome is not known any more takes nothing back', async () => {
+  for (const [status, code] of [
+    [409, 'idempotency-unknown'],
+    [410, 'idempotency-answer-gone'],
+  ]) {
+    const bench = ready();
+    const operation = place(bench);
+    (await bench.request(0)).resolve(problem(status, code));
+    assert.equal((await operation.outcome).kind, 'unknown', code);
+    assert.equal(bench.client.sagas().get().length, 1);
+    bench.saga('e-1', event(operation.id, 3, 'COMPLETED', 'ship'));
+    assert.equal(operation.progress.get().phase, 'confirmed', 'the journal knows');
+  }
+});
+
 test('a saga refused at its first step is a rejection with its reason, and the count comes back in that step', async () => {
   const bench = ready();
   const operation = place(bench);

@@ -148,6 +148,67 @@ test('bye for a logout stops; nothing is tried again', async () => {
   assert.equal(requests.length, 1);
 });
 
+test('an end that was announced is passed over without a word by whoever signed in again meanwhile', async () => {
+  const { requests, url } = await serve(
+    open(snapshot('e-1') + frame('expiring', { at: '', seconds: 0.5 }) + frame('beat', { at: '' })),
+    open(frame('beat', { at: '' })),
+  );
+  const { stream, events, states } = join(url);
+  await until(() => events.length === 3, 'the warning');
+  const [, warning, beat] = events;
+  assert.equal(warning.type, 'beat');
+  assert.ok(Math.abs(warning.data.ends - Date.now() - 500) < 400, 'when it ends, by this clock');
+  assert.equal(beat.data.ends, warning.data.ends, 'every beat says it again, for who came late');
+  requests[0].response.end(frame('bye', { reason: 'expired', retry_after: null }));
+  await until(() => events.length === 4, 'a beat of the next stream');
+  assert.equal(events[3].data.ends, null);
+  assert.equal(requests[1].headers['last-event-id'], 'e-1');
+  assert.deepEqual(states, ['connecting', 'live'], 'it never looked away');
+  stream.stop();
+});
+
+test('whoever did not is stopped by the answer, and told by nothing before it', async () => {
+  const { requests, url } = await serve(
+    open(snapshot('e-1') + frame('expiring', { at: '', seconds: 0.1 }) + frame('bye', { reason: 'expired' })),
+    status(401),
+  );
+  const { states } = join(url);
+  await until(() => states.at(-1) === 'stopped', 'stopped');
+  assert.equal(requests.length, 2);
+  assert.deepEqual(states, ['connecting', 'live', 'stopped']);
+});
+
+test('an end that comes unannounced, again and again, is waited for like any other', async () => {
+  const { requests, url } = await serve(open(frame('bye', { reason: 'expired', retry_after: null })));
+  join(url, { base: 0.2, cap: 1, random: () => 1 });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.ok(requests.length <= 4, `${requests.length} joins in half a second`);
+});
+
+test('the page learns when the session ends, and that it was signed in again, without a word between', async () => {
+  let renewed = false;
+  const { requests, url } = await serve((response) => {
+    const warning = renewed ? '' : frame('expiring', { at: '', seconds: 20 });
+    open(snapshot('e-1') + warning + frame('beat', { at: '' }))(response);
+  });
+  const client = createClient({ url, storage: null, stream: { share: 'none' } });
+  OPEN.push(() => client.stop());
+  const ends = [];
+  const states = [];
+  client.expiring.subscribe((moment) => ends.push(moment));
+  client.connection.subscribe((state) => states.push(state));
+  assert.equal(client.expiring.get(), null);
+  client.start({ owner: 'ada' });
+  await until(() => ends.length === 1, 'the warning');
+  assert.ok(Math.abs(ends[0] - Date.now() - 20_000) < 5000);
+  renewed = true;
+  client.start({ owner: 'ada' });
+  assert.equal(client.expiring.get(), null, 'at once');
+  await until(() => requests.length === 2, 'a stream of the new session');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual([ends.length, states], [2, ['connecting', 'live']]);
+});
+
 test('a server that says bye at once, for ever, is not hammered', async () => {
   const { requests, url } = await serve(open(frame('bye', { reason: 'age', retry_after: 0 })));
   join(url, { base: 0.2, cap: 1, random: () => 1 });

@@ -3,10 +3,9 @@
  * client per page; it does nothing until `start`, and it refuses to mix two people's state.
  */
 import { orNull } from './faults.js';
-import { createFollower } from './gaps.js';
 import { createMutations } from './mutations.js';
-import { derive } from './observable.js';
-import { createStore, findByMutation, isReplacement } from './store.js';
+import { createCell, derive, enlist } from './observable.js';
+import { createStore, findByMutation, MOST_VALUES } from './store.js';
 import { createSharedStream } from './tabs.js';
 
 /** @typedef {import('./store.js').Saga} Saga */
@@ -29,14 +28,11 @@ import { createSharedStream } from './tabs.js';
  * @property {string} [url]     The live stream; default "/bff/live".
  * @property {typeof fetch} [fetch]
  * @property {import('./pending.js').KeyValue | null} [storage]  For what must survive a reload; default sessionStorage.
- * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor' | 'snapshot'>} [stream]
+ * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor'>} [stream]
  * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'listeners' | 'isLive'>} [mutations]
- * @property {(options: import('./tabs.js').SharedOptions) => import('./stream.js').Source} [source]  Another way to the
+ * @property {(options: import('./tabs.js').SharedOptions) => import('./connection.js').Source} [source]  Another way to the
  *   events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
  */
-
-/** Most values one client may watch. */
-export const MOST_VALUES = 50;
 
 /** Where the tabs tell each other who is here. */
 const HERE = 'bff:here';
@@ -49,23 +45,20 @@ export function createClient(options = {}) {
   /** @type {Set<string[]>} the values asked for, by who asks */
   const watched = new Set();
   let asking = false;
+  let gaps = 0; // in a row
+  const expiring = createCell(/** @type {number | null} */ (null));
   /** @type {number | null} */
   let heardAt = null;
   /** @type {string | null} */
   let owner = null;
 
-  /** Who was the last to begin in any tab. */
-  const here = () => orNull(() => localStorage.getItem(HERE));
   const source = (options.source ?? createSharedStream)({
     fetch: options.fetch,
     url: options.url,
     ...options.stream,
     cursor: store.cursor,
-    snapshot: store.snapshot,
-    still: () => (here() ?? owner) === owner,
     onEvent,
   });
-  const follow = createFollower(store, source.reconnect);
   const mutations = createMutations({
     fetch: options.fetch,
     storage: options.storage === undefined ? orNull(() => sessionStorage) : options.storage,
@@ -76,13 +69,22 @@ export function createClient(options = {}) {
   });
   source.state.subscribe((state) => {
     if (state === 'live') mutations.wake();
-    if (state === 'stopped' && here() === owner) orNull(() => localStorage.removeItem(HERE));
   });
 
-  /** @param {import('./stream.js').LiveEvent} event */
+  /** @param {import('./connection.js').LiveEvent} event */
   function onEvent(event) {
     heardAt = Date.now();
-    if (follow(event) === 'applied') mutations.advanced(isReplacement(event.type));
+    if (event.type === 'beat') expiring.set(event.data?.ends ?? null);
+    const verdict = store.apply(event);
+    if (verdict === 'gap') {
+      gaps += 1;
+      // Joining again after the last position did not help: it is not worth keeping.
+      if (gaps > 1) store.forget();
+      source.reconnect({ backoff: gaps > 1 });
+    } else if (verdict === 'replaced' || verdict === 'applied') {
+      if (event.type !== 'value') gaps = 0;
+      mutations.advanced(verdict === 'replaced');
+    }
   }
 
   /** One request for all that is asked for in one go. */
@@ -100,13 +102,21 @@ export function createClient(options = {}) {
   function stop() {
     source.stop();
     owner = null;
+    expiring.set(null);
     store.clear();
     mutations.clear();
   }
 
   return {
-    /** @type {Readable<import('./stream.js').StreamState>} */
+    /** @type {Readable<import('./connection.js').StreamState>} */
     connection: source.state,
+
+    /**
+     * When the session ends (milliseconds since 1970), from half a minute before; null while it is not soon. `start` anew
+     * once the person has signed in again.
+     * @type {Readable<number | null>}
+     */
+    expiring,
 
     /**
      * How far the journal has been followed, and when the stream last said anything, a beat included (milliseconds since
@@ -115,15 +125,18 @@ export function createClient(options = {}) {
     pulse: () => ({ position: store.cursor(), heardAt }),
 
     /**
-     * Follow this person's journal, and take up what a reload interrupted.
+     * Follow this person's journal, and take up what a reload interrupted. Where it is followed already the stream is
+     * joined anew, without a word of it: the session may be another.
      * @param {{owner: string}} who  Anything that names the person, the token's `sub` for one.
      * @returns {import('./operation.js').Operation[]} What was taken up.
      */
     start(who) {
       if (owner !== null && owner !== who.owner) stop();
       owner = who.owner;
+      expiring.set(null);
       const restored = mutations.restore(owner);
-      orNull(() => localStorage.setItem(HERE, who.owner));
+      // Every beginning is another text, so that the other tabs hear of it.
+      orNull(() => localStorage.setItem(HERE, `${Date.now()} ${owner}`));
       source.start(owner);
       return restored;
     },
@@ -138,8 +151,8 @@ export function createClient(options = {}) {
      */
     onSignIn(listener) {
       const hear = (/** @type {any} a StorageEvent */ { key, newValue }) => {
-        if (key === HERE && newValue !== null && (newValue !== owner || source.state.get() === 'stopped'))
-          listener();
+        const other = key === HERE && newValue?.replace(/.*? /, '') !== owner;
+        if (other || (key === HERE && source.state.get() === 'stopped')) listener();
       };
       globalThis.addEventListener?.('storage', hear);
       return () => globalThis.removeEventListener?.('storage', hear);
@@ -169,7 +182,7 @@ export function createClient(options = {}) {
      * @param {Iterable<{name: string, version: number, data: any, at?: string}>} values
      */
     observe(values) {
-      for (const value of values) store.observe(value);
+      for (const value of values) store.apply({ type: 'value', id: '', data: value });
       mutations.advanced();
     },
 

@@ -10,7 +10,7 @@
  * @returns {Cursor | null} null for anything that is not a position.
  */
 export function parseCursor(text) {
-  const [, epoch, offset] = /^(.+)-([0-9]{1,15})$/.exec(String(text)) ?? [];
+  const [, epoch, offset] = /^(.+)-(\d{1,15})$/.exec(String(text)) ?? [];
   return epoch ? { epoch, offset: Number(offset) } : null;
 }
 

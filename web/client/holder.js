@@ -1,62 +1,39 @@
 /**
- * A hub in a page: in the tab that holds a Web Lock, which speaks to the others over a BroadcastChannel, or in this page for
- * itself alone. Loaded only where there is no shared worker. When the holding tab goes, the lock goes to the next at once,
- * and its hub goes on from where that tab stands.
+ * Where a hub is held: it speaks over a channel on which every tab hears everything, and takes what is for it. In a page it
+ * is loaded only where there is no shared worker: the tab that gets the Web Lock holds it for all, and when that tab goes
+ * the lock goes to the next at once; or each page holds one for itself.
  */
 import { createHub } from './hub.js';
 
-/** @typedef {import('./hub.js').Said} Said */
-/** @typedef {import('./hub.js').Told} Told */
-
 /**
- * @typedef {object} Place
- * @property {string} name   Of the lock and the channel.
- * @property {(told: Told) => void} hear
- * @property {() => void} failed
- * @property {() => {owner: string, state: any} | undefined} seed  Where this tab stands.
- * @property {typeof fetch | undefined} [fetch]
+ * @param {string} place  The channel's name.
+ * @param {typeof fetch | undefined} [fetch]
+ * @returns {() => void} The end of it, at once.
  */
-
-/** @param {Place} place @returns {import('./tabs.js').Link} */
-export function holdAlone({ hear, fetch }) {
-  const hub = createHub({ post: (_, told) => hear(told), fetch });
-  return { post: (said) => hub.hear('', said), close: hub.close };
+export function hold(place, fetch) {
+  const channel = new BroadcastChannel(place);
+  const hub = createHub({ post: (to, told) => channel.postMessage({ to, told }), fetch });
+  channel.onmessage = ({ data: { from, said } }) => said && hub.hear(from, said);
+  channel.postMessage({ told: { kind: 'hello' } });
+  return () => {
+    hub.close();
+    channel.close();
+  };
 }
 
-/** @param {Place} place @returns {import('./tabs.js').Link} */
-export function holdForAll({ name, hear, failed, seed, fetch }) {
-  const id = crypto.randomUUID();
-  const channel = new BroadcastChannel(name);
-  const over = new AbortController();
-  /** @type {ReturnType<typeof createHub> | null} */
-  let hub = null;
-  channel.onmessage = ({ data: { from, to, said, told } }) => {
-    if (said) hub?.hear(from, said);
-    else if (to === null || to === id) hear(told);
-  };
-  const held = new Promise((resolve) => over.signal.addEventListener('abort', resolve));
-  navigator.locks
-    .request(name, { signal: over.signal }, () => {
-      if (over.signal.aborted) return;
-      hub = createHub({
-        post(to, told) {
-          if (to !== id) channel.postMessage({ to, told });
-          if (to === null || to === id) hear(told);
-        },
-        fetch,
-        seed: seed(),
-      });
-      channel.postMessage({ to: null, told: { kind: 'hello' } });
-      hear({ kind: 'hello' });
-      return held;
-    })
-    .catch(() => over.signal.aborted || failed());
-  return {
-    post: (said) => (hub ? hub.hear(id, said) : channel.postMessage({ from: id, said })),
-    close() {
-      over.abort();
-      hub?.close();
-      channel.close();
-    },
-  };
+/**
+ * @param {string} place  The lock's name, too.
+ * @param {AbortSignal} signal  The end of it.
+ * @param {typeof fetch | undefined} fetch
+ * @param {boolean} alone  Nobody else speaks there.
+ * @returns {Promise<unknown>} At the end. Rejects where there are no locks.
+ */
+export async function holdHere(place, signal, fetch, alone) {
+  const begin = () =>
+    new Promise((resolve) => {
+      if (signal.aborted) return resolve(null);
+      const end = hold(place, fetch);
+      signal.onabort = () => resolve(end());
+    });
+  return alone ? begin() : navigator.locks.request(place, { signal }, begin);
 }

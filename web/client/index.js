@@ -20,6 +20,6 @@ export { createSharedStream } from './tabs.js';
 /** @typedef {import('./store.js').SagaStatus} SagaStatus */
 /** @typedef {import('./store.js').State} State */
 /** @typedef {import('./store.js').Value} Value */
-/** @typedef {import('./stream.js').Source} Source */
-/** @typedef {import('./stream.js').StreamState} StreamState */
+/** @typedef {import('./connection.js').Source} Source */
+/** @typedef {import('./connection.js').StreamState} StreamState */
 /** @typedef {import('./view.js').Draft} Draft */

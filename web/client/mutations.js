@@ -3,8 +3,10 @@
  * settled by the journal or by its answer, whichever comes first. It promises that the base advancing and the operation
  * giving way are one step for every listener, and refuses more than `MOST_PENDING` at a time.
  */
-import { fullJitter } from './backoff.js';
-import { createRecord, settle } from './operation.js';
+import { createBackoff } from './backoff.js';
+import { parseCursor } from './cursor.js';
+import { announce } from './observable.js';
+import { createRecord, isOpen, settle } from './operation.js';
 import { createMemory } from './pending.js';
 import { attemptOnce } from './send.js';
 import { fold } from './view.js';
@@ -33,19 +35,14 @@ import { fold } from './view.js';
  * @property {number} [attempts]  Most attempts before giving up asking; default 8.
  * @property {number} [base]      Seconds; first backoff between attempts, default 0.5, cap 10.
  * @property {number} [linger]    Seconds an accepted operation is kept for an event that does not come; default 60. A completed
- *   one waits a thirtieth of it for its values.
+ *   or compensated one waits a thirtieth of it for its values.
  * @property {() => string} [newId]
  * @property {() => number} [random]
  */
 
 export const MOST_PENDING = 50;
 
-export class TooManyPending extends Error {
-  constructor() {
-    super(`more than ${MOST_PENDING} mutations are unsettled`);
-    this.name = 'TooManyPending';
-  }
-}
+export class TooManyPending extends RangeError {}
 
 /** @param {number} seconds @param {() => void} then */
 const later = (seconds, then) =>
@@ -65,21 +62,17 @@ export function createMutations(host) {
   let memory = createMemory(null, '');
   let view = state;
 
-  /** @param {string} name */
-  const versionOf = (name) => state.values.get(name)?.version ?? 0;
+  /** Whether this version of the value is still to come. @param {[name: string, version: number]} expected */
+  const isAhead = ([name, version]) => (state.values.get(name)?.version ?? 0) < version;
 
   /** Settle, drop, fold and tell, in one step. @param {boolean} [replaced] */
   function commit(replaced = false) {
+    const position = parseCursor(store.cursor());
     for (const record of records) {
-      settle(record, state, store.position(), replaced);
-      if (record.known || record.over) memory.drop(record.id);
-      if (record.over && !record.closed) close(record);
+      if (!record.over) settle(record, state, position, replaced);
+      if (!isOpen(record)) memory.drop(record.id);
     }
-    show(
-      records.filter(
-        ({ over, expected }) => !over || [...expected].some(([name, version]) => versionOf(name) < version),
-      ),
-    );
+    show(records.filter(({ over, expected }) => !over || [...expected].some(isAhead)));
   }
 
   /** @param {OperationRecord[]} left  What is still to be folded over the base. */
@@ -87,71 +80,72 @@ export function createMutations(host) {
     const told = records;
     records = left;
     view = fold(state, records);
-    for (const listener of [...host.listeners]) listener();
+    announce(host.listeners, undefined);
     for (const { progress, next } of told) progress.set(next);
   }
 
-  /** After its end, let go of what it expected of values. @param {OperationRecord} record */
-  function close(record) {
+  /**
+   * After its end, what it did to values stays in the fold until the version that holds it has come, or for a while: values
+   * and sagas are told by different feeds. An undone one made that version, too, and its undoing the one after; what was
+   * refused made none, so that they are free for the operations after it.
+   * @param {OperationRecord} record
+   */
+  function onEnd(record) {
     const { expected, next } = record;
-    record.closed = true;
-    if (next.phase === 'confirmed') {
-      const release = () => {
+    if (next.phase === 'confirmed' || next.phase === 'compensated') {
+      // Nothing else tells that the effect of a plain command is there.
+      later(next.sagaId ? linger / 30 : linger, () => {
         expected.clear();
         commit();
-      };
-      // A saga's effect may still be on its way for a while; nothing else tells that a plain command's is there.
-      if (next.sagaId !== null && expected.size > 0) later(linger / 30, release);
+      });
       return;
     }
-    // What was refused never makes the versions it was expected to: they are free for the operations after it.
     if (next.phase === 'rejected')
-      for (const [name, version] of expected)
-        // A version that is there already was somebody else's, and theirs came on top.
-        if (versionOf(name) < version)
-          for (const { expected: others } of records) {
-            const other = others.get(name) ?? 0;
-            if (other > version) others.set(name, other - 1);
-          }
-    expected.clear(); // what is undone must not linger
+      // A version that is there already was somebody else's, and theirs came on top.
+      for (const [name, version] of [...expected].filter(isAhead))
+        for (const { expected: others } of records) {
+          const other = others.get(name) ?? 0;
+          if (other > version) others.set(name, other - 1);
+        }
+    expected.clear();
   }
 
   /** An answered operation whose event does not come: once the journal is live, the journal is right. @param {OperationRecord} record */
   function watchFor(record) {
     later(linger, () => {
-      if (record.shown || !records.includes(record)) return;
+      if (record.shown) return;
       if (!host.isLive()) return watchFor(record);
       record.shown = true;
       commit();
     });
   }
 
-  /** Whether nobody knows its fate yet. @param {OperationRecord} record */
-  const open = (record) => !record.known && !record.over && records.includes(record);
-
-  /** @param {OperationRecord} record @param {boolean} first */
+  /** @param {OperationRecord} record @param {boolean} first  Whether no earlier attempt can have reached the server. */
   async function ask(record, first) {
     const { id: key, request } = record;
-    for (let attempt = 0; ; attempt += 1) {
-      const { fetch } = host;
-      const answer = await attemptOnce({ key, request, first: first && attempt === 0, timeout, fetch });
-      if (!records.includes(record)) return;
+    const { fetch } = host;
+    const backoff = createBackoff(random, 10);
+    record.ring = backoff.ring;
+    for (let left = attempts; isOpen(record); first = false) {
+      const answer = await attemptOnce({ key, request, first, timeout, fetch });
+      if (!isOpen(record)) return; // the journal spoke first, and it is right
       if (answer.kind === 'accepted') {
-        record.answer(answer);
-        watchFor(record);
+        const { saga, cursor } = answer;
+        record.answered = saga;
+        record.cursor = parseCursor(cursor);
+        record.take(saga?.id);
+        if (saga) watchFor(record);
+        else record.finish('confirmed', null); // a plain command: nothing follows
         return commit();
       }
-      if (!open(record)) return; // the journal spoke first, and it is right
       const { kind, problem } = answer;
-      const over = kind !== 'again' || attempt + 1 >= attempts;
-      if (kind === 'rejected') record.finish(kind, problem.code, problem);
-      else if (over) record.finish('unknown', problem.code, problem, true);
+      const refused = kind === 'rejected';
+      const over = kind !== 'again' || (left -= 1) < 1;
+      if (over) record.finish(refused ? kind : 'unknown', problem.code, problem, !refused);
       else record.move({ phase: 'unknown', problem });
       commit();
       if (over) return;
-      const asked = Math.min(problem.retryAfter ?? 0, 60);
-      await record.alarm.wait(Math.max(asked, fullJitter(attempt, base, 10, random)));
-      if (!open(record)) return;
+      await backoff.wait(problem.retryAfter, base);
     }
   }
 
@@ -162,8 +156,8 @@ export function createMutations(host) {
    * @returns {Operation}
    */
   function begin(definition, id, at = new Date().toISOString()) {
-    if (records.length >= MOST_PENDING) throw new TooManyPending();
-    const record = createRecord(definition, id ?? newId(), at, id ? 'unknown' : 'sending');
+    if (records.length >= MOST_PENDING) throw new TooManyPending(`more than ${MOST_PENDING} mutations`);
+    const record = createRecord(definition, id ?? newId(), at, id ? 'unknown' : 'sending', onEnd);
     fold(state, [...records, record], record); // notes which versions will hold its effect; its errors are the caller's
     records = [...records, record];
     commit();
@@ -175,8 +169,7 @@ export function createMutations(host) {
       accepted,
       outcome,
       retry() {
-        if (!open(record)) return;
-        if (!record.next.gaveUp) return record.alarm.ring();
+        if (!record.next.gaveUp) return record.ring();
         record.move({ gaveUp: false });
         commit();
         void ask(record, false);
@@ -190,7 +183,7 @@ export function createMutations(host) {
 
   /** Ask again now: the network or the journal is back. */
   function wake() {
-    for (const { alarm } of records) alarm.ring();
+    for (const { ring } of records) ring();
   }
 
   return {
@@ -211,8 +204,9 @@ export function createMutations(host) {
       kinds.set(name, kind);
       return (input) => {
         const { keep } = memory; // this person's, whoever is here when it has begun
-        const operation = begin(bind(kind, input));
-        keep({ id: operation.id, kind: name, input, at: new Date().toISOString() });
+        const at = new Date().toISOString();
+        const operation = begin(bind(kind, input), undefined, at);
+        keep({ id: operation.id, kind: name, input, at });
         return operation;
       };
     },
@@ -243,11 +237,8 @@ export function createMutations(host) {
  * @param {I} input
  * @returns {Definition}
  */
-function bind(kind, input) {
-  const { until } = kind;
-  return {
-    request: kind.request(input),
-    apply: (draft) => kind.apply(draft, input),
-    until: until && ((state) => until(state, input)),
-  };
-}
+const bind = ({ request, apply, until }, input) => ({
+  request: request(input),
+  apply: (draft) => apply(draft, input),
+  until: until && ((state) => until(state, input)),
+});

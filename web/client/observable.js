@@ -14,54 +14,62 @@ import { sheltered } from './faults.js';
 
 /**
  * Structural equality of JSON-like values.
- * @param {unknown} left
- * @param {unknown} right
+ * @param {any} left
+ * @param {any} right
  * @returns {boolean}
  */
 export function same(left, right) {
   if (left === right) return true;
   if (Object(left) !== left || Object(right) !== right) return false; // not two objects
-  if (Array.isArray(left) !== Array.isArray(right)) return false;
-  const a = /** @type {Record<string, unknown>} */ (left);
-  const b = /** @type {Record<string, unknown>} */ (right);
-  const keys = Object.keys(a);
+  const keys = Object.keys(left);
   return (
-    keys.length === Object.keys(b).length &&
-    keys.every((key) => Object.hasOwn(b, key) && same(a[key], b[key]))
+    Array.isArray(left) === Array.isArray(right) &&
+    keys.length === Object.keys(right).length &&
+    keys.every((key) => Object.hasOwn(right, key) && same(left[key], right[key]))
   );
+}
+
+/**
+ * @template L
+ * @param {Set<L>} listeners
+ * @param {L} listener
+ * @returns {() => void} The way out.
+ */
+export function enlist(listeners, listener) {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
+}
+
+/**
+ * @template T
+ * @param {Iterable<(value: T) => void>} listeners
+ * @param {T} value
+ */
+export function announce(listeners, value) {
+  for (const listener of [...listeners]) sheltered(() => listener(value));
 }
 
 /**
  * @template T
  * @param {T} value
- * @param {() => () => void} [follow]  Called when somebody begins to listen; what it returns, when nobody does any more.
  * @returns {Readable<T> & {set(value: T): void}}
  */
-export function createCell(value, follow) {
+export function createCell(value) {
   /** @type {Set<(value: T) => void>} */
   const listeners = new Set();
-  /** @type {(() => void) | undefined} */
-  let leave;
   return {
     get: () => value,
     set(next) {
       if (same(value, next)) return;
       value = next;
-      for (const listener of [...listeners]) sheltered(() => listener(next));
+      announce(listeners, next);
     },
-    subscribe(listener) {
-      if (listeners.size === 0) leave = follow?.();
-      listeners.add(listener);
-      return () => {
-        if (listeners.delete(listener) && listeners.size === 0) leave?.();
-      };
-    },
+    subscribe: (listener) => enlist(listeners, listener),
   };
 }
 
 /**
- * A value computed from a source that announces its changes. It is computed again only when asked or when announced, and
- * keeps its old object while the content is the same.
+ * A value computed from a source that announces its changes. It keeps its old object while the content is the same.
  * @template T
  * @param {() => T} compute
  * @param {Set<() => void>} announced  The source calls all of these.
@@ -71,15 +79,18 @@ export function derive(compute, announced) {
   let value = compute();
   function get() {
     const next = compute();
-    if (!same(value, next)) value = next;
-    return value;
+    return same(value, next) ? value : (value = next);
   }
-  // Apart from `value`: who asks between a change and its announcement must not keep it from the listeners.
-  const told = createCell(value, () => {
-    const tell = () => told.set(get());
-    tell();
-    announced.add(tell);
-    return () => void announced.delete(tell);
-  });
-  return { get, subscribe: told.subscribe };
+  return {
+    get,
+    subscribe(listener) {
+      // Apart from `value`: who asks between a change and its announcement must not keep it from the listeners.
+      let told = get();
+      return enlist(announced, () => {
+        const before = told;
+        told = get();
+        if (!same(before, told)) listener(told);
+      });
+    },
+  };
 }

@@ -2,8 +2,7 @@
  * One mutation's life as a value and pure steps over it: what an answer, the journal and the passing of a snapshot do to
  * it. Every promise it gives settles, none rejects: what went wrong is part of the outcome.
  */
-import { createAlarm } from './backoff.js';
-import { parseCursor, reached } from './cursor.js';
+import { reached } from './cursor.js';
 import { createCell } from './observable.js';
 import { ended, findByMutation, OUTCOMES } from './store.js';
 
@@ -44,7 +43,7 @@ import { ended, findByMutation, OUTCOMES } from './store.js';
 /**
  * @typedef {object} Definition
  * @property {(draft: import('./view.js').Draft) => void} apply
- * @property {import('./send.js').RequestData | import('./send.js').RequestFunction} request
+ * @property {import('./send.js').RequestData} request
  * @property {((state: State) => boolean) | undefined} [until]  Keep the row until this holds of the server's state, for a mutation whose
  *   effect shows only in a later event than the one its answer names.
  */
@@ -54,16 +53,13 @@ import { ended, findByMutation, OUTCOMES } from './store.js';
  * @param {string} id
  * @param {string} at  RFC 3339.
  * @param {'sending' | 'unknown'} phase  unknown: taken up after a reload.
+ * @param {(record: any) => void} onEnd  Called once, when nothing more will happen to it.
  */
-export function createRecord(definition, id, at, phase) {
+export function createRecord(definition, id, at, phase, onEnd) {
   /** @type {(acceptance: Acceptance) => void} */
   let accept = () => {};
   /** @type {(outcome: Outcome) => void} */
   let conclude = () => {};
-  /** @type {Promise<Acceptance>} */
-  const accepted = new Promise((resolve) => (accept = resolve));
-  /** @type {Promise<Outcome>} */
-  const outcome = new Promise((resolve) => (conclude = resolve));
   /** @type {Progress} */
   const initial = { phase, sagaId: null, reason: null, problem: null, gaveUp: false };
 
@@ -71,8 +67,7 @@ export function createRecord(definition, id, at, phase) {
     ...definition,
     id,
     at,
-    /** The wait between two attempts. */
-    alarm: createAlarm(),
+    /** Whether the base has its row, or none is to be shown any more. */
     shown: false,
     /** @type {Map<string, number>} */
     expected: new Map(),
@@ -80,30 +75,29 @@ export function createRecord(definition, id, at, phase) {
     answered: null,
     /** @type {import('./cursor.js').Cursor | null} */
     cursor: null,
-    /** Whether the server is known to have it: nothing that happens to the request matters any more. */
-    known: false,
     /** Whether an event that echoed its id was seen, even if later events of that saga echo another's. */
     echoed: false,
     over: false,
-    /** Whether what it expected of values has been dealt with after its end. */
-    closed: false,
+    /** Ends the wait between two attempts. */
+    ring: () => {},
     progress: createCell(initial),
     /** Progress not told yet: listeners must not see it before the view that belongs to it. */
     next: initial,
-    accepted,
-    outcome,
+    /** @type {Promise<Acceptance>} */
+    accepted: new Promise((resolve) => (accept = resolve)),
+    /** @type {Promise<Outcome>} */
+    outcome: new Promise((resolve) => (conclude = resolve)),
 
     /** @param {Partial<Progress>} change */
     move(change) {
       record.next = { ...record.next, ...change };
     },
 
-    /** @param {string | undefined} sagaId */
-    take(sagaId) {
-      record.known = true;
-      record.move({ sagaId: sagaId ?? record.next.sagaId });
-      if (!record.over) record.move({ phase: 'accepted', reason: null, problem: null, gaveUp: false });
-      accept({ kind: 'accepted', sagaId: record.next.sagaId, problem: null });
+    /** The server is known to have it: nothing that happens to the request matters any more. @param {string | undefined} [id] */
+    take(id) {
+      const sagaId = id ?? record.next.sagaId;
+      record.next = { ...initial, phase: 'accepted', sagaId };
+      accept({ kind: 'accepted', sagaId, problem: null });
     },
 
     /**
@@ -115,20 +109,13 @@ export function createRecord(definition, id, at, phase) {
      */
     finish(kind, reason, problem = null, gaveUp = false) {
       if (record.over) return;
-      record.over = !gaveUp;
-      record.shown ||= kind !== 'unknown';
       record.move({ phase: kind, reason, problem, gaveUp });
       const { sagaId } = record.next;
-      accept({ kind: record.known ? 'accepted' : kind === 'rejected' ? kind : 'unknown', sagaId, problem });
+      accept({ kind: /** @type {any} or it was accepted before */ (kind), sagaId, problem });
       conclude({ kind, sagaId, reason, problem });
-    },
-
-    /** @param {{saga: SagaRef | null, cursor: string | null}} answer */
-    answer({ saga, cursor }) {
-      record.answered = saga;
-      record.cursor = parseCursor(cursor);
-      record.take(saga?.id);
-      if (!saga) record.finish('confirmed', null); // a plain command: nothing follows
+      if (gaveUp) return;
+      record.over = record.shown = true;
+      onEnd(record);
     },
   };
   return record;
@@ -136,8 +123,11 @@ export function createRecord(definition, id, at, phase) {
 
 /** @typedef {ReturnType<typeof createRecord>} OperationRecord */
 
+/** Whether nobody knows its fate yet. @param {OperationRecord} record */
+export const isOpen = ({ over, next }) => !over && next.phase !== 'accepted';
+
 /**
- * Let the server's state say what it knows of an operation.
+ * Let the server's state say what it knows of an operation that is not over yet.
  * @param {OperationRecord} record
  * @param {State} base
  * @param {import('./cursor.js').Cursor | null} position
@@ -147,18 +137,16 @@ export function settle(record, base, position, replaced) {
   const { id, answered, cursor, until } = record;
   const taken = base.sagas.get(record.next.sagaId ?? '');
   const saga = taken?.mutation === id ? taken : (findByMutation(base.sagas, id) ?? taken);
-  if (saga?.mutation === id) record.echoed = true;
-  if (saga && record.echoed && !record.known) record.take(saga.id);
+  if (saga?.mutation === id && !record.echoed) {
+    record.echoed = true;
+    record.take(saga.id);
+  }
 
   const told = saga && (record.echoed || (answered && saga.version >= answered.version));
   // After a reset in another epoch the answer's position means nothing; the new state is the newer word.
   const superseded = replaced && cursor && cursor.epoch !== position?.epoch;
   if (told || superseded || reached(position, cursor))
     record.shown ||= !until || !saga || ended(saga) || until(base);
-
-  if (saga && record.known && !record.over) {
-    const kind = OUTCOMES[/** @type {keyof typeof OUTCOMES} */ (saga.status)];
-    if (kind && told) record.finish(kind, saga.reason);
-    else record.move({ phase: 'accepted' });
-  }
+  if (told && ended(saga))
+    record.finish(OUTCOMES[/** @type {keyof typeof OUTCOMES} */ (saga.status)], saga.reason);
 }

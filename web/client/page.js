@@ -4,23 +4,18 @@
  * A window, or what stands for one.
  * @typedef {object} Surroundings
  * @property {Window['addEventListener'] | EventTarget['addEventListener']} [addEventListener]
- * @property {Window['removeEventListener'] | EventTarget['removeEventListener']} [removeEventListener]
  * @property {{onLine?: boolean}} [navigator]
  * @property {{visibilityState?: string}} [document]
  */
 
-/**
- * @param {Surroundings} around
- * @param {'addEventListener' | 'removeEventListener'} how
- * @param {(event: Event) => void} notice
- */
-export function listen(around, how, notice) {
+/** @param {Surroundings} around @param {(type: string) => void} notice  From now on. */
+export function attend(around, notice) {
   for (const type of ['online', 'offline', 'pageshow', 'pagehide', 'visibilitychange'])
-    around[how]?.(type, notice);
+    around.addEventListener?.(type, () => notice(type));
 }
 
 /** @param {Surroundings} around */
-export const isOffline = (around) => around.navigator?.onLine === false;
+export const isOnLine = ({ navigator }) => navigator?.onLine !== false;
 
 /** @param {Surroundings} around */
-export const isHidden = (around) => around.document?.visibilityState === 'hidden';
+export const isHidden = ({ document }) => document?.visibilityState === 'hidden';

@@ -20,17 +20,16 @@ export function createMemory(storage, owner) {
   const name = `bff:pending:${owner}`;
   /** @type {Map<string, Entry>} */
   const entries = new Map();
+  /** @type {any} where there is none, using it fails like a forbidden one */
+  const place = storage;
   orNull(() => {
-    for (const entry of JSON.parse(storage?.getItem(name) ?? '[]'))
+    for (const entry of JSON.parse(place.getItem(name)))
       if (Date.parse(entry.at) > Date.now() - LONGEST_MEMORY * 1000) entries.set(entry.id, entry);
   });
-
-  function write() {
-    orNull(() => {
-      if (entries.size === 0) storage?.removeItem(name);
-      else storage?.setItem(name, JSON.stringify([...entries.values()]));
-    });
-  }
+  const write = () =>
+    orNull(() =>
+      entries.size ? place.setItem(name, JSON.stringify([...entries.values()])) : place.removeItem(name),
+    );
 
   return {
     entries: () => entries.values(),

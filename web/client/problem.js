@@ -38,9 +38,6 @@ export function retryAfterSeconds(header) {
   return Number.isNaN(wait) ? null : Math.max(0, wait);
 }
 
-/** @param {unknown} value */
-const text = (value) => (typeof value === 'string' ? value : '');
-
 /** @param {Partial<Problem>} known @returns {Problem} */
 const problem = (known) => ({
   status: 0,
@@ -64,15 +61,14 @@ export async function readProblem(response) {
   const body = Object(await response.json().catch(() => null));
   return problem({
     status,
-    code: text(body.code) || `http-${status}`,
-    title: text(body.title) || statusText || `HTTP ${status}`,
-    detail: text(body.detail),
-    correlationId: text(body.correlation_id) || headers.get('x-correlation-id'),
+    code: `${body.code ?? `http-${status}`}`,
+    title: `${body.title ?? (statusText || `HTTP ${status}`)}`,
+    detail: `${body.detail ?? ''}`,
+    correlationId: body.correlation_id ?? headers.get('x-correlation-id'),
     // The header is whole seconds; the body may say it more precisely.
-    retryAfter:
-      typeof body.retry_after === 'number' ? body.retry_after : retryAfterSeconds(headers.get('retry-after')),
-    ...(typeof body.owner === 'object' && { owner: body.owner }),
-    ...(Array.isArray(body.errors) && { errors: body.errors }),
+    retryAfter: body.retry_after ?? retryAfterSeconds(headers.get('retry-after')),
+    owner: body.owner ?? null,
+    errors: Array.isArray(body.errors) ? body.errors : [],
   });
 }
 
@@ -80,7 +76,5 @@ export async function readProblem(response) {
  * @param {unknown} error  What fetch threw.
  * @returns {Problem}
  */
-export function networkProblem(error) {
-  const { name } = Object(error);
-  return problem(name === 'TimeoutError' ? { code: 'timeout', title: 'No answer in time' } : {});
-}
+export const networkProblem = (error) =>
+  problem(Object(error).name === 'TimeoutError' ? { code: 'timeout', title: 'No answer in time' } : {});

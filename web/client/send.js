@@ -13,12 +13,6 @@ import { networkProblem, readProblem } from './problem.js';
  * @property {string} [method]  Default POST.
  */
 
-/**
- * @callback RequestFunction
- * @param {{key: string, headers: Record<string, string>, signal: AbortSignal}} attempt  Send exactly these headers.
- * @returns {Promise<Response>}
- */
-
 /** @typedef {{id: string, type: string, status: string, version: number}} SagaRef */
 
 /**
@@ -31,7 +25,9 @@ import { networkProblem, readProblem } from './problem.js';
  * @param {Problem} problem
  * @param {boolean} first  Whether no earlier attempt can have reached the server.
  */
-function classify({ status, retryAfter }, first) {
+function classify({ status, code, retryAfter }, first) {
+  // The gateway has had it before, and cannot tell its outcome or its answer any more: the journal may.
+  if (/^idempotency-(unknown|answer-gone)$/.test(code)) return 'unknown';
   const inFlight = status === 409 && retryAfter !== null;
   if (status < 400 || status >= 500 || inFlight || [408, 425].includes(status)) return 'again';
   // Answers about the caller, not about the command: after an attempt that may have arrived they prove nothing.
@@ -42,29 +38,25 @@ function classify({ status, retryAfter }, first) {
 /**
  * @param {object} attempt
  * @param {string} attempt.key      The mutation's id.
- * @param {RequestData | RequestFunction} attempt.request
+ * @param {RequestData} attempt.request
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
  * @param {typeof fetch | undefined} [attempt.fetch]
  * @returns {Promise<Answer>} Never rejects.
  */
 export async function attemptOnce({ key, request, first, timeout, fetch = globalThis.fetch }) {
-  const headers = {
-    'Content-Type': 'application/json',
-    'Idempotency-Key': `"${key}"`, // a structured-field string
-    'X-BFF': '1',
-  };
+  const { url, method = 'POST', body = {} } = request;
   try {
-    const signal = AbortSignal.timeout(timeout * 1000);
-    const response =
-      typeof request === 'function'
-        ? await request({ key, headers, signal })
-        : await fetch(request.url, {
-            method: request.method ?? 'POST',
-            headers,
-            body: JSON.stringify(request.body ?? {}),
-            signal,
-          });
+    const response = await fetch(url, {
+      method,
+      headers: {
+        'Content-Type': 'application/json',
+        'Idempotency-Key': `"${key}"`, // a structured-field string
+        'X-BFF': '1',
+      },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(timeout * 1000),
+    });
     if (!response.ok) {
       const problem = await readProblem(response);
       return { kind: classify(problem, first), problem };
@@ -73,8 +65,6 @@ export async function attemptOnce({ key, request, first, timeout, fetch = global
     const { saga = null, cursor = null } = Object(text && JSON.parse(text));
     return { kind: 'accepted', saga, cursor };
   } catch (error) {
-    const problem =
-      /** @type {any} a ProblemError of the caller's own request */ (error)?.problem ?? networkProblem(error);
-    return { kind: 'again', problem };
+    return { kind: 'again', problem: networkProblem(error) };
   }
 }

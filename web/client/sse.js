@@ -25,7 +25,7 @@
  */
 export function createParser({ onEvent, onRetry, limit = 4 * 1024 * 1024 }) {
   // The decoder keeps half characters between chunks and strips one leading byte order mark.
-  const decoder = new TextDecoder('utf-8');
+  const decoder = new TextDecoder();
   let line = '';
   let afterReturn = false;
   let data = '';
@@ -57,8 +57,7 @@ export function createParser({ onEvent, onRetry, limit = 4 * 1024 * 1024 }) {
       const lines = [line + first, ...others];
       line = lines.pop() ?? '';
       lines.forEach(endLine);
-      if (data.length + line.length > limit)
-        throw new RangeError(`an event of the stream is larger than ${limit} characters`);
+      if (data.length + line.length > limit) throw new RangeError(`event larger than ${limit}`);
     },
   };
 }

@@ -27,13 +27,16 @@ import { parseCursor } from './cursor.js';
 /** @typedef {{sagas: ReadonlyMap<string, Saga>, values: ReadonlyMap<string, Value>}} State */
 
 /**
- * applied: state or position advanced. repeated: known already. gap: something is missing, join again after `cursor()`.
- * ignored: not a state event.
- * @typedef {'applied' | 'repeated' | 'gap' | 'ignored'} Verdict
+ * replaced: by a snapshot or reset. applied: state or position advanced. repeated: known already. gap: something is missing,
+ * join again after `cursor()`. ignored: not a state event.
+ * @typedef {'replaced' | 'applied' | 'repeated' | 'gap' | 'ignored'} Verdict
  */
 
 /** More are never kept: the one that ended longest ago gives way. */
 const MOST_SAGAS = 1000;
+
+/** Most values that are watched at a time. */
+export const MOST_VALUES = 50;
 
 /** How an ended saga ended for who asked for it. */
 export const OUTCOMES = /** @type {const} */ ({
@@ -56,25 +59,22 @@ export const BLANK = {
   data: null,
 };
 
-/** @param {unknown} value */
-const isText = (value) => typeof value === 'string';
-
-/** @param {any} raw @returns {any} With its version as a number; null without one. */
-function versioned(raw) {
+/**
+ * @param {any} raw
+ * @param {string[]} names  What must be there as text.
+ * @returns {any} With its version as a number; null if it is not what it should be.
+ */
+function read(raw, ...names) {
   const version = Number(raw?.version);
-  return Number.isFinite(version) ? { ...raw, version } : null;
+  return names.every((name) => typeof raw?.[name] === 'string') && Number.isFinite(version)
+    ? { ...raw, version }
+    : null;
 }
 
 /** @param {any} raw @returns {Saga | null} */
 function readSaga(raw) {
-  const saga = versioned(raw);
-  return saga && isText(saga.id) && isText(saga.status) ? { ...BLANK, ...saga } : null;
-}
-
-/** @param {any} raw @returns {Value | null} */
-function readValue(raw) {
-  const value = versioned(raw);
-  return value && isText(value.name) ? value : null;
+  const saga = read(raw, 'id', 'status');
+  return saga && { ...BLANK, ...saga };
 }
 
 /** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest that echoes it. */
@@ -84,100 +84,66 @@ export function findByMutation(sagas, mutation) {
   return found;
 }
 
-/** @param {string} type  Of an event. */
-export const isReplacement = (type) => type === 'snapshot' || type === 'reset';
-
 export function createStore() {
   /** @type {Map<string, Saga>} */
   const sagas = new Map();
   /** @type {Map<string, Value>} */
   const values = new Map();
-  /** @type {import('./cursor.js').Cursor | null} */
-  let position = null;
+  /** @type {string | null} */
+  let cursor = null;
 
-  /**
-   * @param {any} data
-   * @param {string} id
-   * @returns {Verdict}
-   */
-  function replace(data, id) {
-    const cursor = parseCursor(data?.cursor ?? id);
-    if (!cursor || !data?.sagas) return 'gap';
-    position = cursor;
-    sagas.clear();
-    for (const raw of data.sagas) {
-      const saga = readSaga(raw);
-      if (saga) sagas.set(saga.id, saga);
-    }
-    // A snapshot is the server starting over: what it lists is taken even if its version went back.
-    for (const raw of data.values ?? []) {
-      const value = readValue(raw);
-      if (value) values.set(value.name, value);
-    }
-    return 'applied';
-  }
-
-  /**
-   * @param {any} data
-   * @param {string} id
-   * @returns {Verdict}
-   */
-  function advance(data, id) {
-    const cursor = parseCursor(id);
-    const saga = readSaga(data);
-    if (!saga || !cursor || cursor.epoch !== position?.epoch) return 'gap';
-    if (cursor.offset <= position.offset) return 'repeated';
-    if (cursor.offset !== position.offset + 1) return 'gap';
-    position = cursor;
-    const known = sagas.get(saga.id);
-    if (!known || known.version < saga.version) sagas.set(saga.id, saga);
-    if (sagas.size > MOST_SAGAS) sagas.delete([...sagas.values()].find(ended)?.id ?? '');
-    return 'applied';
-  }
-
-  /**
-   * Latest wins: a version not newer than the known one changes nothing.
-   * @param {any} raw  `{name, version, data, at}`
-   * @returns {Verdict}
-   */
-  function observe(raw) {
-    const value = readValue(raw);
+  /** Latest wins. @param {any} raw @param {boolean} [over]  The server starts over: even if the version went back. @returns {Verdict} */
+  function observe(raw, over) {
+    /** @type {Value | null} */
+    const value = read(raw, 'name');
     if (!value) return 'ignored';
     const known = values.get(value.name);
-    if (known && known.version >= value.version) return 'repeated';
+    if (!over && known && known.version >= value.version) return 'repeated';
     values.set(value.name, value);
     return 'applied';
   }
 
-  /** The position as the stream's Last-Event-ID, null before the first snapshot. */
-  const cursor = () => position && `${position.epoch}-${position.offset}`;
-
-  /** Forget the position, not the state: the next join starts with a snapshot. */
-  function forget() {
-    position = null;
-  }
-
   return {
     /**
-     * @param {import('./stream.js').LiveEvent} event
+     * @param {import('./connection.js').LiveEvent} event
      * @returns {Verdict}
      */
     apply({ type, data, id }) {
-      if (isReplacement(type)) return replace(data, id);
-      if (type === 'saga') return advance(data, id);
-      return type === 'value' ? observe(data) : 'ignored';
+      if (type === 'value') return observe(data);
+      const replaced = type === 'snapshot' || type === 'reset';
+      if (!replaced && type !== 'saga') return 'ignored';
+      const text = (replaced && data?.cursor) || id;
+      const next = parseCursor(text);
+      /** @type {(Saga | null)[] | undefined} */
+      const read = replaced ? data?.sagas?.map(readSaga) : [readSaga(data)];
+      if (!next || !read) return 'gap';
+      if (replaced) {
+        sagas.clear();
+        for (const value of data.values ?? []) observe(value, type === 'reset');
+      } else {
+        const last = parseCursor(cursor);
+        if (!read[0] || next.epoch !== last?.epoch) return 'gap';
+        const ahead = next.offset - last.offset;
+        if (ahead !== 1) return ahead < 1 ? 'repeated' : 'gap';
+      }
+      cursor = text;
+      for (const saga of read)
+        if (saga && (sagas.get(saga.id)?.version ?? -1) < saga.version) sagas.set(saga.id, saga);
+      if (replaced) return 'replaced';
+      if (sagas.size > MOST_SAGAS) sagas.delete([...sagas.values()].find(ended)?.id ?? '');
+      return 'applied';
     },
-    observe,
     /** @type {State} Live maps: read them, do not keep them. */
     state: { sagas, values },
-    position: () => position,
-    /** All of it as a snapshot tells it. */
-    snapshot: () => ({ cursor: cursor(), sagas: [...sagas.values()], values: [...values.values()] }),
-    cursor,
-    forget,
+    /** The position as the stream's Last-Event-ID, null before the first snapshot. */
+    cursor: () => cursor,
+    /** Forget the position, not the state: the next join starts with a snapshot. */
+    forget() {
+      cursor = null;
+    },
     /** Forget everything: somebody else is here now. */
     clear() {
-      forget();
+      cursor = null;
       sagas.clear();
       values.clear();
     },

@@ -1,68 +1,63 @@
 /**
  * One live stream for all tabs of a browser: in a shared worker, else in the tab that holds a Web Lock, which speaks to the
- * others over a BroadcastChannel, else in this page alone. Each means gives way to the next when it fails or falls silent.
- * The holder's end loses nothing: whoever comes after it resumes where a tab stands.
+ * others over a BroadcastChannel, else in this page alone. Each way gives way to the next when it fails or falls silent:
+ * whoever hangs with the stream in hand is doubted after three beats and left `PATIENCE` later. The holder's end loses
+ * nothing: whoever comes after it resumes where a tab stands.
  */
 import { createCell } from './observable.js';
-import { isHidden, isOffline, listen } from './page.js';
+import { attend, isHidden, isOnLine } from './page.js';
 
 /** @typedef {import('./hub.js').Said} Said */
 /** @typedef {import('./hub.js').Told} Told */
 
 /**
- * @typedef {object} Link  A way to a hub.
- * @property {(said: Said) => unknown} post
- * @property {() => unknown} close
- */
-
-/** @typedef {(hear: (told: Told) => void, failed: () => void) => Link} Means */
-
-/**
  * @typedef {import('./stream.js').StreamOptions & {
  *   share?: 'worker' | 'lock' | 'none',
- *   snapshot?: () => any,
- *   still?: () => boolean,
- * }} SharedOptions  share: the best means to try; default "worker". snapshot: where this tab stands, for a hub to go on from.
- *   still: whether it is still this person's browser; asked before joining, so that nobody follows another's journal.
+ * }} SharedOptions  share: the best way to try; default "worker", with a `fetch` "lock".
  */
 
 /** Both ends must speak alike: tabs that loaded another version share another stream. */
-const PROTOCOL = 'bff-live-2';
+const PROTOCOL = 'bff-live-4';
 const PATIENCE = 5000; // milliseconds for a hub to answer
+const WAYS = ['worker', 'lock', 'none'];
 
 /**
  * @param {SharedOptions} options
- * @returns {import('./stream.js').Source}
+ * @returns {import('./connection.js').Source}
  */
 export function createSharedStream(options) {
-  const { onEvent, cursor, heartbeat = 15, base, cap, fetch, share = 'worker' } = options;
-  const state = createCell(/** @type {import('./stream.js').StreamState} */ ('stopped'));
+  const { onEvent, cursor, heartbeat = 15, base, cap, fetch, share } = options;
+  const state = createCell(/** @type {import('./connection.js').StreamState} */ ('stopped'));
   /** @type {any} where there is no page there is less of it */
   const around = globalThis;
   // A worker has an address of its own: what is relative is relative to the page.
-  const url = String(new URL(options.url ?? '/bff/live', around.location?.href ?? 'http://localhost'));
+  const url = String(new URL(options.url ?? '/bff/live', around.location ?? 'http://localhost'));
   const name = `${PROTOCOL} ${url}`;
   // A worker cannot be given functions.
-  let means = [
-    ...(share === 'worker' && !fetch && around.SharedWorker ? [openWorker] : []),
-    ...(share !== 'none' && around.navigator?.locks ? [openHere('holdForAll')] : []),
-    openHere('holdAlone'),
-  ];
+  let way = Math.max(WAYS.indexOf(share ?? 'worker'), fetch ? 1 : 0);
   /** @type {string[]} */
   let names = [];
   /** @type {string | null} null while stopped */
   let owner = null;
-  /** @type {Link | null} */
+  /** @type {string | null} the same person as the server names them, once it has */
+  let user = null;
+  const id = crypto.randomUUID();
+  /** @type {BroadcastChannel | null} to a hub */
   let link = null;
+  /** The end of what was opened last: the words and the failure of another do not count. */
+  let opened = new AbortController();
+  let away = false;
+  /** Whether steps are on their way that the hub sent before it heard that one is missing. */
+  let behind = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} when to doubt that anybody is there */
   let doubt;
 
-  /** Begin, begin again after a gap, or see whether anybody is there: a hub answers at once. */
-  function join() {
+  /** Begin, begin again from here, or see whether anybody is there: a hub answers at once. @param {{backoff?: boolean}} [how] */
+  function join(how) {
     if (!link || owner === null) return;
-    if (options.still?.() === false) return stop();
     wait(next, PATIENCE);
-    link.post({ kind: 'join', owner, cursor: cursor(), names, settings: { url, heartbeat, base, cap } });
+    const settings = { url, heartbeat, base, cap, user };
+    say({ kind: 'join', owner, cursor: cursor(), names, settings, ...how });
   }
 
   /** @param {() => void} then @param {number} milliseconds  Of silence. */
@@ -71,87 +66,86 @@ export function createSharedStream(options) {
     doubt = setTimeout(then, milliseconds);
   }
 
-  /** This means has failed. */
+  /** This way has failed: the next, or the last of them again after a while. */
   function next() {
-    if (means[1]) means.shift();
     close();
-    open();
+    if (way > 1) return wait(open, PATIENCE);
+    way += 1;
+    void open();
   }
 
-  function open() {
-    /** @type {Link | undefined} */
-    let mine;
-    /** @param {Told} told  Its words count, and its failure, while it is the one in use. */
-    const heard = (told) => mine === link && hear(told);
-    const failed = () => mine === link && next();
+  async function open() {
+    const { signal } = (opened = new AbortController());
+    behind = false;
+    const failed = () => signal.aborted || next();
     try {
-      link = mine = /** @type {Means} */ (means[0])(heard, failed);
+      const place = `${name} ${way > 1 ? id : way}`;
+      link = new BroadcastChannel(place);
+      link.onmessage = ({ data: { to, told } }) => {
+        if (told && (!to || to.includes(id)) && !signal.aborted) hear(told);
+      };
       join();
+      if (way) {
+        const { holdHere } = await import('./holder.js');
+        await holdHere(place, signal, fetch, way > 1);
+      } else {
+        const worker = new URL('./worker.js', import.meta.url);
+        new SharedWorker(worker, { type: 'module', name: place }).onerror = failed;
+      }
     } catch {
-      next();
+      failed();
     }
   }
 
+  /** @param {Said} said */
+  const say = (said) => link?.postMessage({ from: id, said });
+
   function close() {
     clearTimeout(doubt);
-    link?.post({ kind: 'leave' });
+    say({ kind: 'leave' });
     link?.close();
     link = null;
+    opened.abort();
   }
 
   /** @param {Told} told */
   function hear(told) {
     wait(join, heartbeat * 3000);
     if ((told.owner ?? owner) !== owner) return;
-    if (told.kind === 'event') onEvent(told.event);
-    else if (told.kind === 'hello') join();
+    user = told.user ?? user;
+    if (told.kind === 'event') {
+      if (!behind || told.event.type !== 'saga') onEvent(told.event);
+    } else if (told.kind === 'hello') join();
     else if (told.kind === 'full') {
-      means = means.slice(-2);
+      way = 1;
       next();
     } else if (told.state === 'stopped') stop();
-    else state.set(told.state);
-  }
-
-  /** @type {Means} */
-  function openWorker(heard, failed) {
-    const worker = new SharedWorker(new URL('./worker.js', import.meta.url), { type: 'module', name });
-    const { port } = worker;
-    worker.onerror = failed;
-    port.onmessage = ({ data }) => heard(data);
-    return { post: (said) => port.postMessage(said), close: () => port.close() };
-  }
-
-  /** @param {'holdForAll' | 'holdAlone'} how @returns {Means} */
-  function openHere(how) {
-    return (hear, failed) => {
-      const seed = () => (owner === null ? undefined : { owner, state: options.snapshot?.() });
-      // A holder that cannot be loaded never answers, and is asked for again.
-      const inner = import('./holder.js').then(
-        (holder) => holder[how]({ name, hear, failed, seed, fetch }),
-        () => null,
-      );
-      return {
-        post: (said) => inner.then((holder) => holder?.post(said)),
-        close: () => inner.then((holder) => holder?.close()),
-      };
-    };
-  }
-
-  /** @param {Event} event */
-  function notice({ type }) {
-    if (type === 'pagehide')
-      close(); // what is open keeps a page out of the back-forward cache
-    else if (link) {
-      if (!isHidden(around)) link.post({ kind: 'wake', type, onLine: !isOffline(around) });
-    } else if (type === 'pageshow') {
-      state.set('stale');
-      open();
+    else {
+      behind = false;
+      state.set(told.state);
     }
   }
 
+  attend(around, (type) => {
+    if (owner === null) return;
+    if (type === 'pagehide') {
+      away = true;
+      close(); // what is open keeps a page out of the back-forward cache
+    } else if (away) {
+      if (type !== 'pageshow') return;
+      away = false;
+      // Somebody else may have signed in meanwhile: who does not know whose journal it was must ask who is here.
+      if (!user) return stop();
+      state.set('stale');
+      void open();
+    } else if (!isHidden(around)) wake(type);
+  });
+
+  /** @param {string} type  Of what happened to the page. */
+  const wake = (type) => say({ kind: 'wake', type, onLine: isOnLine(around) });
+
   function stop() {
-    listen(around, 'removeEventListener', notice);
-    owner = null;
+    owner = user = null;
     close();
     state.set('stopped');
   }
@@ -159,17 +153,20 @@ export function createSharedStream(options) {
   return {
     state,
     start(person = '') {
-      if (owner !== null) return;
+      if (owner !== null) return wake('online');
       owner = person;
-      listen(around, 'addEventListener', notice);
-      state.set(isOffline(around) ? 'offline' : 'connecting');
-      open();
+      away = false;
+      state.set(isOnLine(around) ? 'connecting' : 'offline');
+      void open();
     },
     stop,
-    reconnect: join,
+    reconnect(how) {
+      behind = true;
+      join(how);
+    },
     watch(wanted) {
       names = [...wanted];
-      link?.post({ kind: 'watch', names });
+      join();
     },
   };
 }

@@ -47,4 +47,5 @@ const unplug: () => void = connectQueries(own, {} as Parameters<typeof connectQu
   values: { 'stock/mug': ['stock', 'mug'] },
   invalidates: ({ type, id }) => [[type, id]],
 });
-export { leave, over, shown, stock, unplug, unwatch };
+const ends: number | null = client.expiring.get();
+export { ends, leave, over, shown, stock, unplug, unwatch };

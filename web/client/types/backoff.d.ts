@@ -1,9 +1,17 @@
 /**
- * A timer that can be rung early.
- * @returns {{wait(seconds: number): Promise<void>, ring(): void}} `ring` ends the wait under way, if any.
+ * @param {() => number} random
+ * @param {number} cap  Seconds; every wait that nobody asked for is shorter.
  */
-export function createAlarm(): {
-    wait(seconds: number): Promise<void>;
-    ring(): void;
+export function createBackoff(random: () => number, cap: number): {
+    /**
+     * After one more failure.
+     * @param {number | null} asked  Seconds.
+     * @param {number} base  Seconds; the first wait is shorter than that.
+     * @returns {Promise<void>}
+     */
+    wait(asked: number | null, base: number): Promise<void>;
+    /** End the wait under way, if any. */
+    ring: () => void;
+    /** It has succeeded. */
+    reset(): void;
 };
-export function fullJitter(attempt: number, base: number, cap: number, random: () => number): number;

@@ -1,7 +1,13 @@
 /** @param {ClientOptions} [options] */
 export function createClient(options?: ClientOptions): {
-    /** @type {Readable<import('./stream.js').StreamState>} */
-    connection: Readable<import("./stream.js").StreamState>;
+    /** @type {Readable<import('./connection.js').StreamState>} */
+    connection: Readable<import("./connection.js").StreamState>;
+    /**
+     * When the session ends (milliseconds since 1970), from half a minute before; null while it is not soon. `start` anew
+     * once the person has signed in again.
+     * @type {Readable<number | null>}
+     */
+    expiring: Readable<number | null>;
     /**
      * How far the journal has been followed, and when the stream last said anything, a beat included (milliseconds since
      * 1970; null before the first word). Asked for, not told: it changes without anything else changing.
@@ -11,7 +17,8 @@ export function createClient(options?: ClientOptions): {
         heardAt: number | null;
     };
     /**
-     * Follow this person's journal, and take up what a reload interrupted.
+     * Follow this person's journal, and take up what a reload interrupted. Where it is followed already the stream is
+     * joined anew, without a word of it: the session may be another.
      * @param {{owner: string}} who  Anything that names the person, the token's `sub` for one.
      * @returns {import('./operation.js').Operation[]} What was taken up.
      */
@@ -51,30 +58,6 @@ export function createClient(options?: ClientOptions): {
     mutate: (definition: import("./mutations.js").Definition) => import("./mutations.js").Operation;
     define: <I>(name: string, kind: import("./mutations.js").Kind<I>) => (input: I) => import("./mutations.js").Operation;
 };
-/** @typedef {import('./store.js').Saga} Saga */
-/** @typedef {import('./store.js').Value} Value */
-/** @typedef {import('./operation.js').Definition} Definition */
-/** @typedef {import('./operation.js').Operation} Operation */
-/**
- * @template I
- * @typedef {import('./mutations.js').Kind<I>} Kind
- */
-/**
- * @template T
- * @typedef {import('./observable.js').Readable<T>} Readable
- */
-/**
- * @typedef {object} ClientOptions
- * @property {string} [url]     The live stream; default "/bff/live".
- * @property {typeof fetch} [fetch]
- * @property {import('./pending.js').KeyValue | null} [storage]  For what must survive a reload; default sessionStorage.
- * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor' | 'snapshot'>} [stream]
- * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'listeners' | 'isLive'>} [mutations]
- * @property {(options: import('./tabs.js').SharedOptions) => import('./stream.js').Source} [source]  Another way to the
- *   events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
- */
-/** Most values one client may watch. */
-export const MOST_VALUES: 50;
 export type Saga = import("./store.js").Saga;
 export type Value = import("./store.js").Value;
 export type Definition = import("./operation.js").Definition;
@@ -91,12 +74,12 @@ export type ClientOptions = {
      * For what must survive a reload; default sessionStorage.
      */
     storage?: import("./pending.js").KeyValue | null | undefined;
-    stream?: Omit<Partial<import("./tabs.js").SharedOptions>, "cursor" | "onEvent" | "snapshot"> | undefined;
+    stream?: Omit<Partial<import("./tabs.js").SharedOptions>, "cursor" | "onEvent"> | undefined;
     mutations?: Omit<Partial<import("./mutations.js").Host>, "store" | "listeners" | "isLive"> | undefined;
     /**
      * Another way to the
      * events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
      */
-    source?: ((options: import("./tabs.js").SharedOptions) => import("./stream.js").Source) | undefined;
+    source?: ((options: import("./tabs.js").SharedOptions) => import("./connection.js").Source) | undefined;
 };
 export type Client = ReturnType<typeof createClient>;

@@ -1,32 +1,14 @@
-/** @typedef {import('./hub.js').Said} Said */
-/** @typedef {import('./hub.js').Told} Told */
 /**
- * @typedef {object} Place
- * @property {string} name   Of the lock and the channel.
- * @property {(told: Told) => void} hear
- * @property {() => void} failed
- * @property {() => {owner: string, state: any} | undefined} seed  Where this tab stands.
- * @property {typeof fetch | undefined} [fetch]
+ * @param {string} place  The channel's name.
+ * @param {typeof fetch | undefined} [fetch]
+ * @returns {() => void} The end of it, at once.
  */
-/** @param {Place} place @returns {import('./tabs.js').Link} */
-export function holdAlone({ hear, fetch }: Place): import("./tabs.js").Link;
-/** @param {Place} place @returns {import('./tabs.js').Link} */
-export function holdForAll({ name, hear, failed, seed, fetch }: Place): import("./tabs.js").Link;
-export type Said = import("./hub.js").Said;
-export type Told = import("./hub.js").Told;
-export type Place = {
-    /**
-     * Of the lock and the channel.
-     */
-    name: string;
-    hear: (told: Told) => void;
-    failed: () => void;
-    /**
-     * Where this tab stands.
-     */
-    seed: () => {
-        owner: string;
-        state: any;
-    } | undefined;
-    fetch?: typeof fetch | undefined;
-};
+export function hold(place: string, fetch?: typeof globalThis.fetch | undefined): () => void;
+/**
+ * @param {string} place  The lock's name, too.
+ * @param {AbortSignal} signal  The end of it.
+ * @param {typeof fetch | undefined} fetch
+ * @param {boolean} alone  Nobody else speaks there.
+ * @returns {Promise<unknown>} At the end. Rejects where there are no locks.
+ */
+export function holdHere(place: string, signal: AbortSignal, fetch: typeof globalThis.fetch | undefined, alone: boolean): Promise<unknown>;

@@ -41,13 +41,12 @@ export function createMutations(host: Host): {
  * @property {number} [attempts]  Most attempts before giving up asking; default 8.
  * @property {number} [base]      Seconds; first backoff between attempts, default 0.5, cap 10.
  * @property {number} [linger]    Seconds an accepted operation is kept for an event that does not come; default 60. A completed
- *   one waits a thirtieth of it for its values.
+ *   or compensated one waits a thirtieth of it for its values.
  * @property {() => string} [newId]
  * @property {() => number} [random]
  */
 export const MOST_PENDING: 50;
-export class TooManyPending extends Error {
-    constructor();
+export class TooManyPending extends RangeError {
 }
 export type Definition = import("./operation.js").Definition;
 export type Operation = import("./operation.js").Operation;
@@ -89,7 +88,7 @@ export type Host = {
     base?: number | undefined;
     /**
      * Seconds an accepted operation is kept for an event that does not come; default 60. A completed
-     * one waits a thirtieth of it for its values.
+     * or compensated one waits a thirtieth of it for its values.
      */
     linger?: number | undefined;
     newId?: (() => string) | undefined;

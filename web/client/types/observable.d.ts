@@ -7,23 +7,34 @@
  */
 /**
  * Structural equality of JSON-like values.
- * @param {unknown} left
- * @param {unknown} right
+ * @param {any} left
+ * @param {any} right
  * @returns {boolean}
  */
-export function same(left: unknown, right: unknown): boolean;
+export function same(left: any, right: any): boolean;
+/**
+ * @template L
+ * @param {Set<L>} listeners
+ * @param {L} listener
+ * @returns {() => void} The way out.
+ */
+export function enlist<L>(listeners: Set<L>, listener: L): () => void;
+/**
+ * @template T
+ * @param {Iterable<(value: T) => void>} listeners
+ * @param {T} value
+ */
+export function announce<T>(listeners: Iterable<(value: T) => void>, value: T): void;
 /**
  * @template T
  * @param {T} value
- * @param {() => () => void} [follow]  Called when somebody begins to listen; what it returns, when nobody does any more.
  * @returns {Readable<T> & {set(value: T): void}}
  */
-export function createCell<T>(value: T, follow?: () => () => void): Readable<T> & {
+export function createCell<T>(value: T): Readable<T> & {
     set(value: T): void;
 };
 /**
- * A value computed from a source that announces its changes. It is computed again only when asked or when announced, and
- * keeps its old object while the content is the same.
+ * A value computed from a source that announces its changes. It keeps its old object while the content is the same.
  * @template T
  * @param {() => T} compute
  * @param {Set<() => void>} announced  The source calls all of these.

@@ -30,7 +30,7 @@
 /**
  * @typedef {object} Definition
  * @property {(draft: import('./view.js').Draft) => void} apply
- * @property {import('./send.js').RequestData | import('./send.js').RequestFunction} request
+ * @property {import('./send.js').RequestData} request
  * @property {((state: State) => boolean) | undefined} [until]  Keep the row until this holds of the server's state, for a mutation whose
  *   effect shows only in a later event than the one its answer names.
  */
@@ -39,15 +39,12 @@
  * @param {string} id
  * @param {string} at  RFC 3339.
  * @param {'sending' | 'unknown'} phase  unknown: taken up after a reload.
+ * @param {(record: any) => void} onEnd  Called once, when nothing more will happen to it.
  */
-export function createRecord(definition: Definition, id: string, at: string, phase: "sending" | "unknown"): {
+export function createRecord(definition: Definition, id: string, at: string, phase: "sending" | "unknown", onEnd: (record: any) => void): {
     id: string;
     at: string;
-    /** The wait between two attempts. */
-    alarm: {
-        wait(seconds: number): Promise<void>;
-        ring(): void;
-    };
+    /** Whether the base has its row, or none is to be shown any more. */
     shown: boolean;
     /** @type {Map<string, number>} */
     expected: Map<string, number>;
@@ -55,24 +52,24 @@ export function createRecord(definition: Definition, id: string, at: string, pha
     answered: SagaRef | null;
     /** @type {import('./cursor.js').Cursor | null} */
     cursor: import("./cursor.js").Cursor | null;
-    /** Whether the server is known to have it: nothing that happens to the request matters any more. */
-    known: boolean;
     /** Whether an event that echoed its id was seen, even if later events of that saga echo another's. */
     echoed: boolean;
     over: boolean;
-    /** Whether what it expected of values has been dealt with after its end. */
-    closed: boolean;
+    /** Ends the wait between two attempts. */
+    ring: () => void;
     progress: import("./observable.js").Readable<Progress> & {
         set(value: Progress): void;
     };
     /** Progress not told yet: listeners must not see it before the view that belongs to it. */
     next: Progress;
+    /** @type {Promise<Acceptance>} */
     accepted: Promise<Acceptance>;
+    /** @type {Promise<Outcome>} */
     outcome: Promise<Outcome>;
     /** @param {Partial<Progress>} change */
     move(change: Partial<Progress>): void;
-    /** @param {string | undefined} sagaId */
-    take(sagaId: string | undefined): void;
+    /** The server is known to have it: nothing that happens to the request matters any more. @param {string | undefined} [id] */
+    take(id?: string | undefined): void;
     /**
      * The promises' end, and its own unless we only give up asking: the journal may still settle it then.
      * @param {Outcome['kind']} kind
@@ -81,28 +78,23 @@ export function createRecord(definition: Definition, id: string, at: string, pha
      * @param {boolean} [gaveUp]
      */
     finish(kind: Outcome["kind"], reason: string | null, problem?: Problem | null, gaveUp?: boolean): void;
-    /** @param {{saga: SagaRef | null, cursor: string | null}} answer */
-    answer({ saga, cursor }: {
-        saga: SagaRef | null;
-        cursor: string | null;
-    }): void;
     apply: (draft: import("./view.js").Draft) => void;
-    request: import("./send.js").RequestData | import("./send.js").RequestFunction;
+    request: import("./send.js").RequestData;
     /**
      * Keep the row until this holds of the server's state, for a mutation whose
      * effect shows only in a later event than the one its answer names.
      */
     until?: ((state: State) => boolean) | undefined;
 };
-/** @typedef {ReturnType<typeof createRecord>} OperationRecord */
 /**
- * Let the server's state say what it knows of an operation.
+ * Let the server's state say what it knows of an operation that is not over yet.
  * @param {OperationRecord} record
  * @param {State} base
  * @param {import('./cursor.js').Cursor | null} position
  * @param {boolean} replaced  The state was just replaced by a snapshot or reset.
  */
 export function settle(record: OperationRecord, base: State, position: import("./cursor.js").Cursor | null, replaced: boolean): void;
+export function isOpen({ over, next }: OperationRecord): boolean;
 export type Saga = import("./store.js").Saga;
 export type State = import("./store.js").State;
 export type Problem = import("./problem.js").Problem;
@@ -164,7 +156,7 @@ export type Operation = {
 };
 export type Definition = {
     apply: (draft: import("./view.js").Draft) => void;
-    request: import("./send.js").RequestData | import("./send.js").RequestFunction;
+    request: import("./send.js").RequestData;
     /**
      * Keep the row until this holds of the server's state, for a mutation whose
      * effect shows only in a later event than the one its answer names.

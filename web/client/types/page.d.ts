@@ -3,18 +3,13 @@
  * A window, or what stands for one.
  * @typedef {object} Surroundings
  * @property {Window['addEventListener'] | EventTarget['addEventListener']} [addEventListener]
- * @property {Window['removeEventListener'] | EventTarget['removeEventListener']} [removeEventListener]
  * @property {{onLine?: boolean}} [navigator]
  * @property {{visibilityState?: string}} [document]
  */
-/**
- * @param {Surroundings} around
- * @param {'addEventListener' | 'removeEventListener'} how
- * @param {(event: Event) => void} notice
- */
-export function listen(around: Surroundings, how: "addEventListener" | "removeEventListener", notice: (event: Event) => void): void;
-export function isOffline(around: Surroundings): boolean;
-export function isHidden(around: Surroundings): boolean;
+/** @param {Surroundings} around @param {(type: string) => void} notice  From now on. */
+export function attend(around: Surroundings, notice: (type: string) => void): void;
+export function isOnLine({ navigator }: Surroundings): boolean;
+export function isHidden({ document }: Surroundings): boolean;
 /**
  * A window, or what stands for one.
  */
@@ -22,10 +17,6 @@ export type Surroundings = {
     addEventListener?: ((type: string, callback: EventListenerOrEventListenerObject | null, options?: AddEventListenerOptions | boolean) => void) | {
         <K extends keyof WindowEventMap>(type: K, listener: (this: Window, ev: WindowEventMap[K]) => any, options?: boolean | AddEventListenerOptions): void;
         (type: string, listener: EventListenerOrEventListenerObject, options?: boolean | AddEventListenerOptions): void;
-    } | undefined;
-    removeEventListener?: ((type: string, callback: EventListenerOrEventListenerObject | null, options?: EventListenerOptions | boolean) => void) | {
-        <K extends keyof WindowEventMap>(type: K, listener: (this: Window, ev: WindowEventMap[K]) => any, options?: boolean | EventListenerOptions): void;
-        (type: string, listener: EventListenerOrEventListenerObject, options?: boolean | EventListenerOptions): void;
     } | undefined;
     navigator?: {
         onLine?: boolean;

@@ -10,11 +10,6 @@ export function retryAfterSeconds(header: string | null): number | null;
  */
 export function readProblem(response: Response): Promise<Problem>;
 /**
- * @param {unknown} error  What fetch threw.
- * @returns {Problem}
- */
-export function networkProblem(error: unknown): Problem;
-/**
  * What went wrong, as RFC 9457 says it and this gateway extends it. `readProblem` never throws: an answer that is not a
  * problem document becomes one that says only what is known.
  */
@@ -35,6 +30,7 @@ export class ProblemError extends Error {
     constructor(problem: Problem);
     problem: Problem;
 }
+export function networkProblem(error: unknown): Problem;
 /**
  * Who to talk to.
  */

@@ -1,7 +1,7 @@
 /**
  * @param {object} attempt
  * @param {string} attempt.key      The mutation's id.
- * @param {RequestData | RequestFunction} attempt.request
+ * @param {RequestData} attempt.request
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
  * @param {typeof fetch | undefined} [attempt.fetch]
@@ -9,7 +9,7 @@
  */
 export function attemptOnce({ key, request, first, timeout, fetch }: {
     key: string;
-    request: RequestData | RequestFunction;
+    request: RequestData;
     first: boolean;
     timeout: number;
     fetch?: typeof globalThis.fetch | undefined;
@@ -26,11 +26,6 @@ export type RequestData = {
      */
     method?: string | undefined;
 };
-export type RequestFunction = (attempt: {
-    key: string;
-    headers: Record<string, string>;
-    signal: AbortSignal;
-}) => Promise<Response>;
 export type SagaRef = {
     id: string;
     type: string;

@@ -2,25 +2,21 @@
 export function findByMutation(sagas: ReadonlyMap<string, Saga>, mutation: string): Saga | undefined;
 export function createStore(): {
     /**
-     * @param {import('./stream.js').LiveEvent} event
+     * @param {import('./connection.js').LiveEvent} event
      * @returns {Verdict}
      */
-    apply({ type, data, id }: import("./stream.js").LiveEvent): Verdict;
-    observe: (raw: any) => Verdict;
+    apply({ type, data, id }: import("./connection.js").LiveEvent): Verdict;
     /** @type {State} Live maps: read them, do not keep them. */
     state: State;
-    position: () => import("./cursor.js").Cursor | null;
-    /** All of it as a snapshot tells it. */
-    snapshot: () => {
-        cursor: string | null;
-        sagas: Saga[];
-        values: Value[];
-    };
+    /** The position as the stream's Last-Event-ID, null before the first snapshot. */
     cursor: () => string | null;
-    forget: () => void;
+    /** Forget the position, not the state: the next join starts with a snapshot. */
+    forget(): void;
     /** Forget everything: somebody else is here now. */
     clear(): void;
 };
+/** Most values that are watched at a time. */
+export const MOST_VALUES: 50;
 export namespace OUTCOMES {
     let COMPLETED: "confirmed";
     let COMPENSATED: "compensated";
@@ -38,7 +34,6 @@ export namespace BLANK {
     let at: string;
     let data: null;
 }
-export function isReplacement(type: string): type is "reset" | "snapshot";
 export type SagaStatus = "PENDING" | "RUNNING" | "COMPENSATING" | "COMPLETED" | "COMPENSATED" | "REJECTED" | "NEEDS_ATTENTION";
 export type Saga = {
     id: string;
@@ -79,8 +74,8 @@ export type State = {
     values: ReadonlyMap<string, Value>;
 };
 /**
- * applied: state or position advanced. repeated: known already. gap: something is missing, join again after `cursor()`.
- * ignored: not a state event.
+ * replaced: by a snapshot or reset. applied: state or position advanced. repeated: known already. gap: something is missing,
+ * join again after `cursor()`. ignored: not a state event.
  */
-export type Verdict = "applied" | "repeated" | "gap" | "ignored";
+export type Verdict = "replaced" | "applied" | "repeated" | "gap" | "ignored";
 export type Store = ReturnType<typeof createStore>;

@@ -1,0 +1,223 @@
+/**
+ * One live stream, read with fetch and never given up: it resumes after the last position, notices a dead socket by
+ * silence, backs off with full jitter, does as `bye` says, and wakes when it is told that the network or a page did. It
+ * refuses to interpret what it carries (the store does), and after a 401 it stays stopped until started again.
+ */
+import { createBackoff } from './backoff.js';
+import { orNull } from './faults.js';
+import { createCell } from './observable.js';
+import { retryAfterSeconds } from './problem.js';
+import { createParser } from './sse.js';
+
+/**
+ * connecting: not yet joined. live: joined. stale: was live, being joined again. offline: the browser says there is no
+ * network (attempts go on). stopped: nothing is tried until `start()`.
+ * @typedef {'connecting' | 'live' | 'stale' | 'offline' | 'stopped'} StreamState
+ */
+
+/**
+ * `data` is parsed JSON, null if it could not be. The word that the session ends soon comes as a `beat`; every beat has
+ * `ends`, when that will be (milliseconds since 1970), null while it is not soon.
+ * @typedef {{type: string, id: string, data: any}} LiveEvent
+ */
+
+/**
+ * @typedef {object} Source
+ * @property {import('./observable.js').Readable<StreamState>} state
+ * @property {(owner?: string) => void} start  Join as this person; where that was done, join anew without a word of it.
+ * @property {() => void} stop   Leave, for good until `start()`.
+ * @property {(names: Iterable<string>) => void} watch  From now on these values are asked for (at most 50).
+ * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor; now, or counted as a failure.
+ */
+
+/** @typedef {{type: string, onLine: boolean}} Wake  What happened to a page, by the event's type, and whether there is a network. */
+
+/**
+ * A source that is told what happens around it.
+ * @typedef {Source & {
+ *   pause: () => void,
+ *   wake: (news: Wake) => void,
+ *   user: () => string | null,
+ * }} Connection  pause: say nothing, and go on from here at `start()`. user: whose journal it is, as the server names them.
+ */
+
+/**
+ * @typedef {object} ConnectionOptions
+ * @property {(event: LiveEvent) => void} onEvent
+ * @property {() => string | null} cursor  The last position applied; asked before every attempt.
+ * @property {() => void} [onRefused]  A value that is asked for does not exist, or is somebody else's. It is tried again.
+ * @property {string} url
+ * @property {number} heartbeat  Seconds between the server's signs of life. Silence of 2.5 times that ends an attempt.
+ * @property {number | undefined} [base]       Seconds; first backoff, default 1. A `retry:` line replaces it.
+ * @property {number | undefined} [cap]        Seconds; longest backoff, default 30.
+ * @property {string | null} [user]  Whose journal it must be; default whose it is at first.
+ * @property {typeof fetch | undefined} [fetch]
+ * @property {() => number} [random]
+ */
+
+/**
+ * @param {ConnectionOptions} options
+ * @returns {Connection}
+ */
+export function createConnection(options) {
+  const { onEvent, cursor, url, heartbeat, cap = 30, random = Math.random } = options;
+  const { fetch = globalThis.fetch } = options;
+  const state = createCell(/** @type {StreamState} */ ('stopped'));
+  const backoff = createBackoff(random, cap);
+  /** @type {Set<string>} */
+  let names = new Set();
+  /** @type {Set<string>} what the current attempt asked for */
+  let asked = names;
+  let { base = 1, user = null } = options;
+  /** @type {object | null} which loop is the current one; null while stopped or paused */
+  let run = null;
+  let everLive = user !== null;
+  let onLine = true;
+  let lastBytes = 0;
+  /** @type {number | null} seconds the server asks us to wait, null when it did not say */
+  let farewell = null;
+  let quiet = false; // the next attempt is on purpose and expected to succeed: not worth telling the reader
+  let attempt = new AbortController();
+
+  /** @param {StreamState} [next] */
+  function lost(next = everLive ? 'stale' : 'connecting') {
+    state.set(onLine ? next : 'offline');
+  }
+
+  /** One attempt, from request to end. */
+  async function join() {
+    const controller = (attempt = new AbortController());
+    const { signal } = controller;
+    lastBytes = Date.now();
+    // By the clock on the wall: a timer's own clock stands still while the machine sleeps.
+    const watchdog = setInterval(() => {
+      if (Math.abs(Date.now() - lastBytes) >= heartbeat * 2500) controller.abort();
+    }, heartbeat * 100);
+    farewell = null;
+    /** @type {number | null} */
+    let ends = null;
+
+    try {
+      asked = names;
+      const query = String(new URLSearchParams([...names].sort().map((name) => ['value', name])));
+      const after = cursor();
+      const { ok, status, headers, body } = await fetch(query ? `${url}?${query}` : url, {
+        headers: {
+          Accept: 'text/event-stream',
+          'X-BFF': '1',
+          ...(after !== null && { 'Last-Event-ID': after }),
+        },
+        cache: 'no-store',
+        signal,
+      });
+      if (signal.aborted) return;
+      if (status === 401 || status === 204) return stop();
+      if (!ok || !headers.get('content-type')?.startsWith('text/event-stream')) {
+        if (status === 400 || status === 403) options.onRefused?.();
+        farewell = retryAfterSeconds(headers.get('retry-after'));
+        return;
+      }
+      // Somebody else has signed in meanwhile: theirs is not to be mixed with what is here.
+      const owner = headers.get('bff-user');
+      if (owner !== (user ??= owner)) return stop();
+      everLive = true;
+      state.set('live');
+      const parser = createParser({
+        onRetry: (milliseconds) => (base = Math.min(milliseconds / 1000, cap)),
+        onEvent({ type, id, data: text }) {
+          // The listener may have asked to join again: what follows in this chunk belongs to the old attempt.
+          if (signal.aborted) return;
+          let data = orNull(() => JSON.parse(text));
+          if (type === 'bye') {
+            farewell = Number(data?.retry_after) || 0;
+            if (data?.reason === 'logout') stop();
+            // An end that was announced: whoever has signed in again since goes on as if nothing was.
+            quiet = ends !== null;
+            return controller.abort();
+          }
+          backoff.reset();
+          if (type === 'expiring') {
+            ends = Date.now() + data?.seconds * 1000;
+            type = 'beat';
+          }
+          if (type === 'beat') data = { ...data, ends };
+          onEvent({ type, id, data });
+        },
+      });
+      const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader();
+      while (!signal.aborted) {
+        const { done, value } = await reader.read();
+        if (done || signal.aborted) return;
+        lastBytes = Date.now();
+        if (state.get() === 'offline') state.set('live');
+        parser.push(value);
+      }
+    } catch {
+      // Network, abort, watchdog or an event too large: all of them mean "join again".
+    } finally {
+      clearInterval(watchdog);
+      controller.abort();
+    }
+  }
+
+  /** @param {object} mine */
+  async function loop(mine) {
+    while (mine === run) {
+      await join();
+      if (mine !== run) return;
+      if (!quiet) {
+        lost();
+        await backoff.wait(farewell, base);
+      }
+      quiet = false;
+    }
+  }
+
+  /** @param {{backoff?: boolean}} [how] */
+  function reconnect(how) {
+    quiet = !how?.backoff;
+    attempt.abort();
+    if (quiet) backoff.ring();
+  }
+
+  function pause() {
+    run = null;
+    attempt.abort();
+    backoff.ring();
+  }
+
+  function stop() {
+    pause();
+    everLive = false;
+    user = null;
+    state.set('stopped');
+  }
+
+  return {
+    state,
+    start() {
+      if (run) return reconnect();
+      quiet = false;
+      backoff.reset();
+      run = {};
+      lost();
+      void loop(run);
+    },
+    stop,
+    pause,
+    reconnect,
+    user: () => user,
+    watch(wanted) {
+      names = new Set(wanted);
+      if ([...names].some((name) => !asked.has(name))) reconnect();
+    },
+    wake(news) {
+      ({ onLine } = news);
+      if (!run) return;
+      if (news.type === 'offline') lost(state.get());
+      // A socket that died while the machine slept still looks open: only fresh bytes prove it is not.
+      else if (news.type === 'online' || state.get() !== 'live' || Date.now() - lastBytes > heartbeat * 1200)
+        reconnect();
+    },
+  };
+}
