@@ -5,8 +5,7 @@ import { MISSING } from './words.js';
 
 /**
  * @template T
- * @typedef {{state: 'ready', data: T} | {state: 'stale', data: T, age: number}
- *   | {state: 'missing', reason: string, retry_after: number | null, owner: import('/client/index.js').Problem['owner']}} Part
+ * @typedef {import('./shapes.js').Part<T>} Part
  */
 
 /** @param {import('/client/index.js').Problem['owner']} owner */
@@ -36,12 +35,7 @@ export function drawPart(what, part, draw, retry) {
     return h(
       'div',
       { class: 'missing', 'data-test': 'missing', 'data-reason': part.reason },
-      h(
-        'p',
-        {},
-        h('strong', {}, `${what} is missing. `),
-        `${service} ${MISSING[part.reason] ?? 'did not answer'}.`,
-      ),
+      h('p', {}, h('strong', {}, `${what} is missing. `), `${service} ${MISSING[part.reason]}.`),
       h('p', { class: 'quiet' }, contact(part.owner)),
       h('button', { type: 'button', class: 'small', onclick: retry }, 'Try again'),
     );
@@ -59,12 +53,14 @@ export function drawPart(what, part, draw, retry) {
 /**
  * What a failed screen is to the patience: something that may be there in a moment, or not (a refusal stays one).
  * @param {import('/client/index.js').Problem} problem
- * @returns {Part<never>[]}
+ * @returns {Awaited[]}
  */
 export const lacking = (problem) =>
   problem.status >= 500 || problem.status === 429
-    ? [{ state: 'missing', reason: 'failed', retry_after: problem.retryAfter, owner: problem.owner }]
+    ? [{ state: 'missing', retry_after: problem.retryAfter }]
     : [];
+
+/** @typedef {{state: 'ready' | 'stale'} | Pick<import('./shapes.js').Missing, 'state' | 'retry_after'>} Awaited  A part, as far as patience must know it. */
 
 /** Ask again by itself when a missing part says when; a handful of times, and only while somebody looks. */
 export function createPatience(
@@ -75,7 +71,7 @@ export function createPatience(
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   onLeave(() => clearTimeout(timer));
-  return (/** @type {Part<unknown>[]} */ ...parts) => {
+  return (/** @type {Awaited[]} */ ...parts) => {
     clearTimeout(timer);
     const waits = parts.flatMap((part) => (part.state === 'missing' ? [part.retry_after ?? 5] : []));
     if (waits.length === 0) left = 5;

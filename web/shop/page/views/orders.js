@@ -1,5 +1,5 @@
 /** The person's orders: what this browser has just asked for, what is under way, what is done. */
-import { screen } from '../api.js';
+import { problemOf, screen } from '../api.js';
 import { fill, h } from '../dom.js';
 import { noticeRegion } from '../notices.js';
 import { createOrderRow } from '../order-row.js';
@@ -7,7 +7,7 @@ import { keyOf, liveOrders, merge } from '../orders.js';
 import { drawProblem, signInCard, skeleton } from '../parts.js';
 import { lose, onPerson, who } from '../person.js';
 
-/** @typedef {import('/client/index.js').Saga} Order */
+/** @typedef {import('../shapes.js').Order} Order */
 
 /** @type {import('../router.js').View} */
 export function orders({ onLeave }) {
@@ -29,7 +29,7 @@ export function orders({ onLeave }) {
       if (row) row.update(order);
       else rows.set(keyOf(order), createOrderRow(order));
     }
-    const elements = now.map((order) => /** @type {any} */ (rows.get(keyOf(order))).element);
+    const elements = now.flatMap((order) => rows.get(keyOf(order))?.element ?? []);
     for (const key of rows.keys()) if (!now.some((order) => keyOf(order) === key)) rows.delete(key);
     if (elements.length === 0) {
       fill(
@@ -62,13 +62,13 @@ export function orders({ onLeave }) {
     fill(note);
     draw();
     try {
-      const data = await screen('/api/screens/orders');
+      const data = await screen('/api/screens/orders', {});
       if (gone) return;
       listed = data.orders;
       loaded = true;
     } catch (error) {
-      const { problem } = /** @type {any} */ (error);
       if (gone) return;
+      const problem = problemOf(error);
       if (problem.status === 401) return lose();
       fill(note, drawProblem(problem, { retry: load, title: 'Older orders cannot be listed right now' }));
     }
