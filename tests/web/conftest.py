@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
 from tests.shop.system import Shop, running
 
@@ -67,6 +68,13 @@ new MutationObserver(look).observe(document, { subtree: true, childList: true, a
 """
 
 
+class Placed(NamedTuple):
+    """An order by its id, and by the key it was placed under, which names its row until the answer is there."""
+
+    id: str
+    key: str
+
+
 class Person:
     """Somebody at the page."""
 
@@ -93,17 +101,29 @@ class Person:
     async def put_in_basket(self, sku: str) -> None:
         await self.page.locator(f'[data-test="add-to-basket"][data-sku="{sku}"]').first.click()
 
-    async def place_order(self) -> None:
+    async def press_order(self) -> None:
+        """To the basket, and order what is in it."""
         await self.page.locator('a[href="/basket"]').first.click()
         await self.page.get_by_test_id("place-order").click()
+
+    async def place_order(self) -> Placed:
+        async with self.page.expect_response(f"{self.shop.url}/api/orders") as answered:
+            await self.press_order()
+        answer = await answered.value
+        return Placed(
+            (await answer.json())["saga"]["id"], answer.request.headers["idempotency-key"].strip('"')
+        )
 
     async def stock(self, sku: str) -> str:
         return await self.page.locator(f'[data-test="stock"][data-sku="{sku}"]').first.inner_text()
 
-    async def row(self, status: str) -> None:
-        await self.page.locator(f'[data-test="order-row"][data-status="{status}"]').first.wait_for(
-            timeout=15_000
-        )
+    def row_of(self, order: str) -> Locator:
+        return self.page.locator(f'[data-test="order-row"][data-order="{order}"]')
+
+    async def row(self, order: str, **marks: str) -> None:
+        """This order's row is there with these marks: `status="COMPLETED"`, say."""
+        for name, value in marks.items():
+            await expect(self.row_of(order)).to_have_attribute(f"data-{name}", value, timeout=20_000)
 
     async def seen(self) -> list[dict[str, object]]:
         found: list[dict[str, object]] = await self.page.evaluate("window.seen")

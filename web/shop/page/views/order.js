@@ -7,7 +7,7 @@ import { money, seconds, shortId, time } from '../format.js';
 import { cancelOrder, client } from '../live.js';
 import { follow, noticeRegion } from '../notices.js';
 import { artOf, verdict } from '../order-row.js';
-import { drawPart, drawProblem, signInCard, skeleton } from '../parts.js';
+import { createPatience, drawPart, drawProblem, lacking, signInCard, skeleton } from '../parts.js';
 import { lose, onPerson, who } from '../person.js';
 import { createTrack } from '../track.js';
 import { label, moment, mood, why } from '../words.js';
@@ -74,6 +74,7 @@ export function order({ id = '', onLeave }) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   onLeave(() => ((gone = true), clearTimeout(timer)));
+  const patience = createPatience(load, onLeave);
 
   /** @returns {Order | undefined} */
   function newest() {
@@ -230,9 +231,14 @@ export function order({ id = '', onLeave }) {
     );
   }
 
-  /** A service that refuses knows of nothing: that is an answer, not a failure. @template T @param {import('../shapes.js').Part<T>} part @param {string} none @param {string} what @param {(data: T) => any} show */
+  /** A service that refuses knows of nothing: that is an answer, not a failure. @param {import('../shapes.js').Part<unknown>} part */
+  const refused = (part) => part.state === 'missing' && part.reason === 'refused';
+  /** @param {import('../shapes.js').Part<unknown>} part */
+  const awaited = (part) => (refused(part) ? [] : [part]);
+
+  /** @template T @param {import('../shapes.js').Part<T>} part @param {string} none @param {string} what @param {(data: T) => any} show */
   function draft(part, none, what, show) {
-    if (part.state === 'missing' && part.reason === 'refused') return h('p', { class: 'quiet' }, none);
+    if (refused(part)) return h('p', { class: 'quiet' }, none);
     return drawPart(what, part, show, load);
   }
 
@@ -243,12 +249,14 @@ export function order({ id = '', onLeave }) {
       if (gone) return;
       data = fresh;
       problem = null;
+      patience(...awaited(fresh.payment), ...awaited(fresh.shipment));
       const now = live.get();
       if (now && now.version > fresh.order.version && ended(now)) later();
     } catch (error) {
       if (gone) return;
       problem = problemOf(error);
       if (problem.status === 401) return lose();
+      patience(...lacking(problem));
     }
     draw();
   }

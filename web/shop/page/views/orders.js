@@ -4,7 +4,7 @@ import { fill, h } from '../dom.js';
 import { noticeRegion } from '../notices.js';
 import { createOrderRow } from '../order-row.js';
 import { keyOf, liveOrders, merge } from '../orders.js';
-import { drawProblem, signInCard, skeleton } from '../parts.js';
+import { createPatience, drawProblem, lacking, signInCard, skeleton } from '../parts.js';
 import { lose, onPerson, who } from '../person.js';
 
 /** @typedef {import('../shapes.js').Order} Order */
@@ -12,7 +12,7 @@ import { lose, onPerson, who } from '../person.js';
 /** @type {import('../router.js').View} */
 export function orders({ onLeave }) {
   const list = h('ul', { class: 'orders', 'aria-label': 'Your orders' });
-  const note = h('div');
+  const note = h('div', { class: 'note' });
   const body = h('div', {}, h('h1', {}, 'Your orders'), noticeRegion(), note, list);
   /** @type {Map<string, ReturnType<typeof createOrderRow>>} */
   const rows = new Map();
@@ -21,6 +21,7 @@ export function orders({ onLeave }) {
   let loaded = false;
   let gone = false;
   onLeave(() => (gone = true));
+  const patience = createPatience(load, onLeave);
 
   function draw() {
     const now = who() ? merge(listed, liveOrders.get()) : [];
@@ -66,11 +67,13 @@ export function orders({ onLeave }) {
       if (gone) return;
       listed = data.orders;
       loaded = true;
+      patience();
     } catch (error) {
       if (gone) return;
       const problem = problemOf(error);
       if (problem.status === 401) return lose();
       fill(note, drawProblem(problem, { retry: load, title: 'Older orders cannot be listed right now' }));
+      patience(...lacking(problem));
     }
     draw();
   }
