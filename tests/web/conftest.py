@@ -12,6 +12,8 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, async_p
 
 from tests.shop.system import Shop, running
 
+from .lab import Lab, Wire
+
 PACE_MS = "120"
 
 
@@ -27,6 +29,22 @@ def shop(paced_shop: Shop) -> Iterator[Shop]:
     paced_shop.world.calm()
     if paced_shop.gateway is None or paced_shop.gateway.process.poll() is not None:
         paced_shop.start_gateway()
+
+
+@pytest.fixture(scope="module")
+def lab_gateway(paced_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab(paced_shop, tmp_path_factory.mktemp("lab"), Wire(0))
+    lab.start()
+    yield lab
+    lab.kill()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def lab(lab_gateway: Lab) -> AsyncIterator[Lab]:
+    lab_gateway.wire = Wire(lab_gateway.port)
+    await lab_gateway.wire.start()
+    yield lab_gateway
+    await lab_gateway.wire.close()
 
 
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]

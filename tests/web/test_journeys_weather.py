@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from .conftest import Person
+from .lab import NO_WORKER
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -13,6 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_offline_the_page_says_so_keeps_the_order_and_sends_it_once_when_it_is_back(
     person: Person,
 ) -> None:
+    await person.context.add_init_script(NO_WORKER)
     await person.sign_in("grace")
     page, banner = person.page, person.page.get_by_test_id("freshness")
     await person.put_in_basket("mug-01")

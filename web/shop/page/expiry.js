@@ -29,7 +29,7 @@ export function startExpiry() {
       banner.hidden = false;
       fill(
         banner,
-        h('span', {}, h('strong', {}, 'Your sign-in ends soon'), count),
+        h('span', {}, h('strong', {}, 'Your sign-in ends soon.'), count),
         // Where one is when it is clicked, not when it was drawn.
         h(
           'a',
@@ -44,7 +44,7 @@ export function startExpiry() {
         ),
       );
     }
-    say(count, left > 0 ? ` in ${plural(left, 'second')}.` : ' now.');
+    say(count, left > 0 ? ` ${plural(left, 'second')} left.` : '');
     timer = left > 0 ? setTimeout(draw, 1000) : setTimeout(ask, 1000);
   }
 
