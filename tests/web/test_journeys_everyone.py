@@ -119,6 +119,7 @@ async def test_somebody_with_orders_of_every_kind_meets_no_barrier(person: Perso
     assert found == {what: [] for what in found}
 
 
+@pytest.mark.slow
 async def test_what_is_amiss_is_no_barrier_either(person: Person) -> None:
     page, found = person.page, {}
     await person.context.add_init_script(NO_WORKER)

@@ -52,6 +52,7 @@ async def test_a_shared_worker_that_hangs_costs_its_tabs_a_bounded_time_and_noth
     assert BEAT < took <= BOUND + 1.0 + os.getloadavg()[0] / 4
 
 
+@pytest.mark.slow
 async def test_without_a_shared_worker_twenty_tabs_share_one_stream_too(lab: Lab, browser: Browser) -> None:
     async with lab.visit(browser) as context:
         await context.add_init_script(NO_WORKER)

@@ -4,6 +4,7 @@
  */
 import { fill, h, say } from './dom.js';
 import { plural } from './format.js';
+import { client } from './live.js';
 import { onPerson, recognise, signInAt, signInEnds, who } from './person.js';
 
 const WARN = 60; // seconds before the end
@@ -15,9 +16,12 @@ export function startExpiry() {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
+  /** What the gateway told when it was asked, or what the stream has told since. */
+  const ends = () => Math.min(signInEnds(), client.expiring?.get() ?? Infinity);
+
   function draw() {
     clearTimeout(timer);
-    const left = Math.ceil((signInEnds() - Date.now()) / 1000);
+    const left = Math.ceil((ends() - Date.now()) / 1000);
     const late = who() !== null && left <= WARN;
     if (!late) {
       banner.hidden = true;
@@ -57,6 +61,8 @@ export function startExpiry() {
     if (!banner.hidden) ask();
     draw();
   });
+  // A warning that is taken back: the stream goes on with a newer sign-in.
+  client.expiring?.subscribe((at) => (at === null && !banner.hidden ? ask() : draw()));
   onPerson(draw);
   draw();
 }
