@@ -7,7 +7,7 @@ import asyncio
 import os
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from .conftest import Person
 from .lab import BEAT, NO_WORKER, TABS, Lab, frozen_worker, live, order, saw_it_whole, status, until
@@ -88,3 +88,22 @@ async def test_with_storage_blocked_the_shop_works_and_only_forgets(person: Pers
     await person.put_in_basket("pen-01")
     other = await person.place_order()
     await person.row(other.id, status="COMPLETED")
+
+
+async def test_a_page_of_which_a_part_did_not_arrive_says_so_and_is_loaded_again_by_itself(
+    person: Person,
+) -> None:
+    failures = ["once"]
+
+    async def lose(route: Route) -> None:
+        if failures:
+            failures.pop()
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await person.page.route("**/assets/toast.js", lose)
+    await person.open("/products/mug-01")
+    await expect(person.page.get_by_test_id("not-loaded")).to_contain_text("could not be loaded")
+    await expect(person.page.get_by_test_id("delivery")).to_be_visible()
+    assert failures == []
