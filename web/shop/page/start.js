@@ -21,5 +21,9 @@ import('./main.js').catch((error) => {
   document.getElementById('main')?.replaceChildren(card);
   const [visit] = performance.getEntriesByType('navigation');
   if (unfetched && /** @type {PerformanceNavigationTiming | undefined} */ (visit)?.type !== 'reload')
-    setTimeout(() => location.reload(), AGAIN);
+    setTimeout(() => {
+      // Without a network the browser's own page would take this one's place.
+      if (navigator.onLine) location.reload();
+      else addEventListener('online', () => location.reload(), { once: true });
+    }, AGAIN);
 });
