@@ -14,6 +14,7 @@ from bff.calls import Principal, SagaStatus
 from bff.live import Hub
 from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
 from bff.live.ingest.redis_streams import Place
+from bff.stores.channels import Channels
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.events import Extent
 from bff.stores.journal import Entry, Journal
@@ -91,7 +92,10 @@ async def test_what_a_trimmed_stream_dropped_unread_is_restored_from_the_service
     async def restore(principal: Principal) -> Sequence[SagaStatus]:
         return [SagaStatus.model_validate({"id": "o1", "type": "order", **truth})]
 
-    async with Hub(link, Journal(link), Values(link), restore=restore) as hub:
+    async with (
+        Channels(link) as channels,
+        Hub(link, channels, Journal(link), Values(link), restore=restore) as hub,
+    ):
         await hub.snapshot(ADA)
         async with reader(link, fed):
             await add(link, event("o1", 1))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
 from tests.shop.system import Shop, running
+
+from .lab import Lab, Wire
 
 PACE_MS = "120"
 
@@ -26,6 +29,22 @@ def shop(paced_shop: Shop) -> Iterator[Shop]:
     paced_shop.world.calm()
     if paced_shop.gateway is None or paced_shop.gateway.process.poll() is not None:
         paced_shop.start_gateway()
+
+
+@pytest.fixture(scope="module")
+def lab_gateway(paced_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab(paced_shop, tmp_path_factory.mktemp("lab"), Wire(0))
+    lab.start()
+    yield lab
+    lab.kill()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def lab(lab_gateway: Lab) -> AsyncIterator[Lab]:
+    lab_gateway.wire = Wire(lab_gateway.port)
+    await lab_gateway.wire.start()
+    yield lab_gateway
+    await lab_gateway.wire.close()
 
 
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -67,6 +86,13 @@ new MutationObserver(look).observe(document, { subtree: true, childList: true, a
 """
 
 
+class Placed(NamedTuple):
+    """An order by its id, and by the key it was placed under, which names its row until the answer is there."""
+
+    id: str
+    key: str
+
+
 class Person:
     """Somebody at the page."""
 
@@ -93,17 +119,29 @@ class Person:
     async def put_in_basket(self, sku: str) -> None:
         await self.page.locator(f'[data-test="add-to-basket"][data-sku="{sku}"]').first.click()
 
-    async def place_order(self) -> None:
+    async def press_order(self) -> None:
+        """To the basket, and order what is in it."""
         await self.page.locator('a[href="/basket"]').first.click()
         await self.page.get_by_test_id("place-order").click()
+
+    async def place_order(self) -> Placed:
+        async with self.page.expect_response(f"{self.shop.url}/api/orders") as answered:
+            await self.press_order()
+        answer = await answered.value
+        return Placed(
+            (await answer.json())["saga"]["id"], answer.request.headers["idempotency-key"].strip('"')
+        )
 
     async def stock(self, sku: str) -> str:
         return await self.page.locator(f'[data-test="stock"][data-sku="{sku}"]').first.inner_text()
 
-    async def row(self, status: str) -> None:
-        await self.page.locator(f'[data-test="order-row"][data-status="{status}"]').first.wait_for(
-            timeout=15_000
-        )
+    def row_of(self, order: str) -> Locator:
+        return self.page.locator(f'[data-test="order-row"][data-order="{order}"]')
+
+    async def row(self, order: str, **marks: str) -> None:
+        """This order's row is there with these marks: `status="COMPLETED"`, say."""
+        for name, value in marks.items():
+            await expect(self.row_of(order)).to_have_attribute(f"data-{name}", value, timeout=20_000)
 
     async def seen(self) -> list[dict[str, object]]:
         found: list[dict[str, object]] = await self.page.evaluate("window.seen")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,11 @@ from tests.upstreams.world import eventually
 # Any static file of the page will do: a document without a script of its own.
 BARE = "/assets/favicon.svg"
 BEAT = 1.0
+TABS = 20
+
+# A page's script that leaves it without shared workers: what the browser does to the page's network, taking it offline
+# for one, then happens to its stream, too.
+NO_WORKER = "delete window.SharedWorker;"
 
 # What a bare tab does: starts the client and writes down what a reader of it sees.
 START = """
@@ -180,6 +186,23 @@ class Lab:
         return page
 
 
+@asynccontextmanager
+async def frozen_worker(browser: Browser) -> AsyncIterator[None]:
+    """The browser's one shared worker neither answers nor ends: its thread waits for a notice that never comes."""
+    session = await browser.new_browser_cdp_session()
+    targets = (await session.send("Target.getTargets"))["targetInfos"]
+    (worker,) = (one for one in targets if one["type"] == "shared_worker")
+    attached = await session.send("Target.attachToTarget", {"targetId": worker["targetId"], "flatten": False})
+    wait = "const { buffer } = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });"
+    wait += "Atomics.wait(new Int32Array(buffer), 0, 0);"
+    ask = {"id": 1, "method": "Runtime.evaluate", "params": {"expression": f"{{ {wait} }}"}}
+    await session.send(
+        "Target.sendMessageToTarget", {"sessionId": attached["sessionId"], "message": json.dumps(ask)}
+    )
+    yield
+    await session.detach()
+
+
 async def until(ask: Any, wanted: Any, seconds: float = 20.0) -> None:
     """Poll `ask()` (awaitable) until it answers what is wanted."""
     end = asyncio.get_running_loop().time() + seconds
@@ -209,3 +232,15 @@ async def versions(page: Page, order: str) -> list[int]:
     """The versions of one order in the sequence in which this tab was shown them."""
     answer: list[int] = await page.evaluate("id => window.told[id] ?? []", order)
     return answer
+
+
+async def order(lab: Lab) -> str:
+    return await asyncio.to_thread(lab.shop.world.order_id, "ada", [("mug-01", 1)])
+
+
+async def saw_it_whole(page: Page, placed: str, first: int = 1) -> None:
+    """The order came to its end in this tab, every version from `first` on once and in order."""
+    await until(lambda: status(page, placed), "COMPLETED")
+    seen = await versions(page, placed)
+    assert seen == list(range(seen[0], seen[-1] + 1)), seen
+    assert seen[0] <= first, seen

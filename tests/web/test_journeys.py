@@ -17,13 +17,11 @@ async def test_an_order_is_on_the_screen_at_once_and_every_step_arrives(person: 
     await person.sign_in("ada")
     before = person.shop.world.stock("lamp-01")
     await person.put_in_basket("lamp-01")
-    await person.place_order()
-    await person.row("COMPLETED")
-    seen = [one for one in await person.seen() if one["status"]]
-    first = seen[0]
-    assert first["mood"] == "sending"
-    newest = seen[-1]["order"]
-    steps = [one["step"] for one in seen if one["status"] == "RUNNING" and one["order"] == newest]
+    placed = await person.place_order()
+    await person.row(placed.id, status="COMPLETED")
+    seen = [one for one in await person.seen() if one["order"] in placed and one["status"]]
+    assert (seen[0]["order"], seen[0]["mood"]) == (placed.key, "sending")
+    steps = [one["step"] for one in seen if one["status"] == "RUNNING"]
     assert steps == ["reserve", "charge", "ship"]
     assert seen[-1]["status"] == "COMPLETED"
     await person.open("/")
@@ -38,8 +36,8 @@ async def test_the_row_of_an_order_is_there_within_50_ms_of_the_click(person: Pe
     while len(took) < 3 and (not took or min(took) > 50):
         await person.open("/")
         await person.put_in_basket("lamp-01")
-        await person.place_order()
-        await person.row("COMPLETED")
+        placed = await person.place_order()
+        await person.row(placed.id, status="COMPLETED")
         took.append(next(float(str(one["after"])) for one in await person.seen() if one["mood"] == "sending"))
     assert min(took) <= 50
 
@@ -48,9 +46,9 @@ async def test_a_refused_payment_takes_the_order_back_and_says_what_to_do(person
     await person.sign_in("bruno")
     before = person.shop.world.stock("pen-01")
     await person.put_in_basket("pen-01")
-    await person.place_order()
-    await person.row("COMPENSATED")
-    verdict = person.page.get_by_test_id("verdict").first
+    placed = await person.place_order()
+    await person.row(placed.id, status="COMPENSATED")
+    verdict = person.row_of(placed.id).get_by_test_id("verdict")
     text = await verdict.inner_text()
     assert "card was declined" in text and "Nothing was charged" in text
     assert "another card" in text and "#payments" in text
@@ -75,18 +73,15 @@ async def test_a_reload_in_the_middle_shows_the_truth_and_goes_on(person: Person
     await person.sign_in("ada")
     person.shop.world.faults("payments", hold="before", match="POST /charges$")
     await person.put_in_basket("mug-01")
-    await person.place_order()
-    await person.page.locator('[data-test="order-row"][data-step="charge"]').first.wait_for()
+    placed = await person.place_order()
+    await person.row(placed.id, step="charge")
     await person.page.reload()
-    row = person.page.locator('[data-test="order-row"]').first
+    row = person.row_of(placed.id)
     await row.wait_for()
     assert await row.get_attribute("data-status") == "RUNNING"
     assert await row.get_attribute("data-step") == "charge"
     person.shop.world.calm("payments")
-    order = await row.get_attribute("data-order")
-    await person.page.locator(
-        f'[data-test="order-row"][data-order="{order}"][data-status="COMPLETED"]'
-    ).wait_for()
+    await person.row(placed.id, status="COMPLETED")
 
 
 async def test_the_gateway_dies_in_the_middle_and_the_page_ends_right_without_a_reload(
@@ -95,27 +90,23 @@ async def test_the_gateway_dies_in_the_middle_and_the_page_ends_right_without_a_
     await person.sign_in("ada")
     person.shop.world.faults("payments", hold="before", match="POST /charges$")
     await person.put_in_basket("mug-01")
-    await person.place_order()
-    row = person.page.locator('[data-test="order-row"][data-step="charge"]').first
-    await row.wait_for()
-    order = await row.get_attribute("data-order")
+    placed = await person.place_order()
+    await person.row(placed.id, step="charge")
     person.shop.kill_gateway()
     await person.page.locator('[data-test="connection"]:not([data-state="live"])').wait_for(state="attached")
     person.shop.world.calm("payments")
-    await asyncio.to_thread(person.shop.world.ended, str(order))
+    await asyncio.to_thread(person.shop.world.ended, placed.id)
     await asyncio.to_thread(person.shop.start_gateway)
-    await person.page.locator(
-        f'[data-test="order-row"][data-order="{order}"][data-status="COMPLETED"]'
-    ).wait_for(timeout=20_000)
+    await person.row(placed.id, status="COMPLETED")
     await person.live()
 
 
 async def test_the_order_page_shows_its_steps_payment_and_parcel(person: Person) -> None:
     await person.sign_in("grace")
     await person.put_in_basket("notebook-01")
-    await person.place_order()
-    await person.row("COMPLETED")
-    await person.page.locator('[data-test="order-row"] h2 a').first.click()
+    placed = await person.place_order()
+    await person.row(placed.id, status="COMPLETED")
+    await person.row_of(placed.id).locator("h2 a").click()
     page = person.page.get_by_test_id("order")
     await page.wait_for()
     steps = person.page.locator(".timeline li")
@@ -166,8 +157,10 @@ async def test_the_whole_order_can_be_placed_with_the_keyboard_alone(person: Per
     await page.keyboard.press("Enter")
     await page.get_by_test_id("place-order").wait_for()
     await tab_to('[data-test="place-order"]')
-    await page.keyboard.press("Enter")
-    await person.row("COMPLETED")
+    async with page.expect_response(f"{person.shop.url}/api/orders") as answered:
+        await page.keyboard.press("Enter")
+    placed = (await (await answered.value).json())["saga"]["id"]
+    await person.row(placed, status="COMPLETED")
 
 
 async def test_no_token_is_anywhere_in_the_page(person: Person) -> None:

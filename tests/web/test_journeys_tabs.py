@@ -6,49 +6,15 @@ import asyncio
 import os
 import signal
 import uuid
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
-from tests.shop.system import Shop
-
 from .conftest import ARGS, chromium_program
-from .lab import BARE, Lab, Wire, live, state, status, until, versions
+from .lab import BARE, TABS, Lab, live, order, saw_it_whole, state, status, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-TABS = 20
-
-
-@pytest.fixture(scope="module")
-def gateway(paced_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab(paced_shop, tmp_path_factory.mktemp("lab"), Wire(0))
-    lab.start()
-    yield lab
-    lab.kill()
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def lab(gateway: Lab) -> AsyncIterator[Lab]:
-    gateway.wire = Wire(gateway.port)
-    await gateway.wire.start()
-    yield gateway
-    await gateway.wire.close()
-
-
-async def order(lab: Lab) -> str:
-    return await asyncio.to_thread(lab.shop.world.order_id, "ada", [("mug-01", 1)])
-
-
-async def saw_it_whole(page: Page, placed: str, first: int = 1) -> None:
-    """The order came to its end in this tab, every version from `first` on once and in order."""
-    await until(lambda: status(page, placed), "COMPLETED")
-    seen = await versions(page, placed)
-    assert seen == list(range(seen[0], seen[-1] + 1)), seen
-    assert seen[0] <= first, seen
 
 
 async def test_twenty_tabs_share_one_stream_and_closing_any_of_them_costs_the_others_nothing(

@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from .conftest import Person
+from .lab import NO_WORKER
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -13,6 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_offline_the_page_says_so_keeps_the_order_and_sends_it_once_when_it_is_back(
     person: Person,
 ) -> None:
+    await person.context.add_init_script(NO_WORKER)
     await person.sign_in("grace")
     page, banner = person.page, person.page.get_by_test_id("freshness")
     await person.put_in_basket("mug-01")
@@ -20,7 +22,7 @@ async def test_offline_the_page_says_so_keeps_the_order_and_sends_it_once_when_i
     before = person.shop.world.stock("mug-01")
     await page.context.set_offline(True)
     await expect(banner).to_contain_text("You are offline. What you see is from")
-    await person.place_order()
+    await person.press_order()
     row = page.get_by_test_id("order-row").first
     await expect(row).to_have_attribute("data-mood", "unknown")
     await expect(banner).to_contain_text("1 order waits here and will be sent once")
@@ -32,17 +34,20 @@ async def test_offline_the_page_says_so_keeps_the_order_and_sends_it_once_when_i
 
 async def test_several_orders_run_at_once_each_in_a_row_of_its_own(person: Person) -> None:
     await person.sign_in("grace")
-    rows = person.page.get_by_test_id("order-row")
-    await person.page.goto(f"{person.shop.url}/orders")
-    await expect(rows.first).to_be_visible()
-    known = await rows.count()
-    await person.page.locator('#nav a[href="/"]').click()
+    person.shop.world.faults("payments", hold="before", match="POST /charges$")
+    placed = []
     for sku in ("mug-01", "pen-01", "notebook-01"):
         await person.put_in_basket(sku)
-        await person.place_order()
+        placed.append(await person.place_order())
         await person.page.locator('#nav a[href="/"]').click()
+    await expect(person.page.get_by_test_id("under-way")).to_have_attribute("data-count", "3")
     await person.page.locator('#nav a[href="/orders"]').click()
-    await expect(rows).to_have_count(known + 3)
-    for at in range(3):
-        await expect(rows.nth(at)).to_have_attribute("data-status", "COMPLETED", timeout=20_000)
-    assert len({await rows.nth(at).get_attribute("data-order") for at in range(3)}) == 3
+    for order in placed:
+        await person.row(order.id, step="charge")
+    rows = person.page.get_by_test_id("order-row")
+    newest = [await rows.nth(at).get_attribute("data-order") for at in range(3)]
+    assert newest == [order.id for order in reversed(placed)]
+    person.shop.world.calm("payments")
+    for order in placed:
+        await person.row(order.id, status="COMPLETED")
+    await expect(person.page.get_by_test_id("under-way")).to_be_hidden()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # no stubs among our tools
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -74,7 +75,7 @@ async def test_parameters_bodies_and_answers_are_those_of_the_signatures(redis_u
         ], "the principal is no parameter"
         body = begin["requestBody"]["content"]["application/json"]["schema"]
         assert body == {"$ref": "#/components/schemas/Cart"}
-        assert set(begin["responses"]) >= {"202", "400", "401", "409", "415", "422", "429", "503"}
+        assert set(begin["responses"]) >= {"202", "400", "401", "409", "410", "415", "422", "429", "503"}
         assert begin["security"]
         required = paths["/api/required/{how}"]["get"]
         assert required["description"] == "It says so."
@@ -83,6 +84,30 @@ async def test_parameters_bodies_and_answers_are_those_of_the_signatures(redis_u
         }
         assert "security" not in paths["/api/search"]["get"]
         assert "401" not in paths["/api/search"]["get"]["responses"]
+
+
+async def test_a_command_and_the_saga_it_begins_answer_what_the_document_says(redis_url: str) -> None:
+    async with running(redis_url) as world:
+        document = (await world.client.get("/openapi.json")).json()
+
+        def fits(path: str, method: str, status: str, answer: httpx.Response) -> None:
+            assert answer.status_code == int(status)
+            said = document["paths"][path][method]["responses"][status]["content"]["application/json"]
+            Draft202012Validator(said["schema"] | {"components": document["components"]}).validate(
+                answer.json()
+            )
+
+        begun = await world.client.post("/api/jobs", headers=keyed(), json={"lines": []})
+        fits("/api/jobs", "post", "202", begun)
+        saga = begun.json()["saga"]
+        kept = await world.get(begun.headers["location"])
+        fits("/bff/sagas/{type}/{id}", "get", "200", kept)
+        state = await world.get("/bff/live/snapshot")
+        fits("/bff/live/snapshot", "get", "200", state)
+        assert [one["id"] for one in state.json()["sagas"]] == [saga["id"]]
+        assert saga["type"] == kept.json()["type"] == "job"
+        schemas = document["components"]["schemas"]
+        assert schemas["started.job"]["properties"]["saga"]["properties"]["type"] == {"const": "job"}
 
 
 async def test_the_document_says_what_a_part_can_be(redis_url: str) -> None:

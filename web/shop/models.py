@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
 
 from bff import Part, SagaStatus
 
 Sku = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+# What the page has words for. Orders may learn new ones before the page does: beside them any text is taken and shown
+# without words of its own.
+Step = TypeAliasType("Step", Literal["reserve", "charge", "ship", "cancel-shipment", "refund", "release"])
+Reason = TypeAliasType(
+    "Reason",
+    Literal[
+        "card-declined",
+        "no-carrier",
+        "out-of-stock",
+        "inventory-unavailable",
+        "payments-unavailable",
+        "shipping-unavailable",
+        "cancelled",
+        "given-up",
+    ],
+)
 
 
 class Product(BaseModel):
@@ -74,6 +93,8 @@ class OrderData(BaseModel):
 class OrderStatus(SagaStatus):
     """An order as its saga reports it."""
 
+    step: Step | str | None = None
+    reason: Reason | str | None = None
     data: OrderData
 
 
@@ -82,9 +103,9 @@ class Moment(BaseModel):
 
     version: int
     status: str
-    step: str | None
+    step: Step | str | None
     attempt: int
-    reason: str | None
+    reason: Reason | str | None
     at: str
     next_try_at: str | None = None
     last_error: str | None = None

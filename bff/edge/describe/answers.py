@@ -11,7 +11,8 @@ _WORDS = {
     403: "Not allowed",
     404: "There is no such thing, or it is somebody else's",
     408: "The request did not arrive in time",
-    409: "In flight, or refused by the service",
+    409: "In flight (then with Retry-After), its outcome unknown, or refused by the service",
+    410: "It was carried out; its answer was too large to be kept for a repeat",
     413: "The body is too large",
     414: "The address is too long",
     415: "The body is of another media type",
@@ -46,7 +47,7 @@ def components() -> Schema:
         str(status): {
             "description": words,
             "content": content,
-            **({"headers": _RETRY} if status in (429, 503) else {}),
+            **({"headers": _RETRY} if status in (409, 429, 503) else {}),
         }
         for status, words in _WORDS.items()
     }

@@ -10,14 +10,14 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from ..declared import Command, View
 from ..settings import Settings
+from . import schemas_live
 from .answers import components, refusals
 from .openapi_own import own_paths, secured
-from .schemas import PROBLEM, SAGA_STARTED, Schema
+from .schemas import PROBLEM, Schema
+from .schemas_live import REF
 
 if TYPE_CHECKING:
     from ..gateway import Gateway
-
-REF = "#/components/schemas/{model}"
 
 # As `idempotency_key` has it: a bare token, or a string in quotes.
 _KEY = r'^(?:[!#-+\-.-~]{1,255}|"(?:[ !#-\[\]-~]|\\["\\]){1,253}")$'
@@ -34,8 +34,7 @@ def document(gateway: Gateway, version: str, settings: Settings | None = None) -
         paths.setdefault(view.path, {})["get"] = _view(view, schemas)
     for command in gateway.commands.values():
         paths.setdefault(command.path, {})["post"] = _command(command, schemas)
-    sagas = [schemas.of(saga.model, "serialization") for saga in gateway.sagas.values()]
-    for path, operations in own_paths(gateway, settings or Settings(), sagas).items():
+    for path, operations in own_paths(gateway, settings or Settings()).items():
         paths[path] = operations | paths.get(path, {})
     _name_apart(paths)
     return {
@@ -43,7 +42,7 @@ def document(gateway: Gateway, version: str, settings: Settings | None = None) -
         "info": {"title": gateway.name, "version": version},
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": schemas.definitions | {"Problem": PROBLEM, "SagaStarted": SAGA_STARTED},
+            "schemas": schemas.definitions | _live(gateway, schemas) | {"Problem": PROBLEM},
             "responses": components(),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
@@ -51,6 +50,17 @@ def document(gateway: Gateway, version: str, settings: Settings | None = None) -
             },
         },
     }
+
+
+def _live(gateway: Gateway, schemas: _Schemas) -> dict[str, Schema]:
+    """What the stream and its state are made of, under the names that /asyncapi.json gives them."""
+    found: dict[str, Schema] = {}
+    for saga in gateway.sagas.values():
+        found[f"saga.{saga.name}"] = schemas_live.saga(saga, schemas.of(saga.model, "serialization"))
+        found[f"started.{saga.name}"] = schemas_live.started(saga)
+    for value in gateway.values.values():
+        found[f"value.{value.kind}"] = schemas_live.value(value, schemas.of(value.model, "serialization"))
+    return found | {"state": schemas_live.state(found)}
 
 
 def _name_apart(paths: Schema) -> None:
@@ -174,22 +184,20 @@ def _command(command: Command, schemas: _Schemas) -> Schema:
             "required": True,
             "content": {"application/json": {"schema": schemas.of(command.binding.body[1], "validation")}},
         }
+    headers = {"Idempotency-Replayed": {"description": "On a repeat.", "schema": {"const": "true"}}}
     if command.starts is None:
-        done: Schema = {
-            "200": {
-                "description": "Done",
-                "content": {
-                    "application/json": {"schema": schemas.of(command.binding.returns, "serialization")}
-                },
-            }
-        }
+        status, says = "200", "Done"
+        schema = schemas.of(command.binding.returns, "serialization")
     else:
-        done = {
-            "202": {
-                "description": "Accepted; the rest arrives on /bff/live.",
-                "headers": {"Location": {"schema": {"type": "string"}}},
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/SagaStarted"}}},
-            }
-        }
-    operation["responses"] = done | refusals(401, 403, 404, 409, 415, 422, 429, 502, 504)
+        status, says = "202", "Accepted; the rest arrives on /bff/live."
+        schema = {"$ref": REF.format(model=f"started.{command.starts.name}")}
+        headers["Location"] = {"description": "Where it stands.", "schema": {"type": "string"}}
+    operation["responses"] = {
+        status: {
+            "description": says,
+            "headers": headers,
+            "content": {"application/json": {"schema": schema}},
+        },
+        **refusals(401, 403, 404, 409, 410, 415, 422, 429, 502, 504),
+    }
     return operation

@@ -13,7 +13,8 @@ from ..settings import Settings
 from ..webhooks.events import ROUTE as EVENTS
 from ..webhooks.invalidate import ROUTE as CHANGES
 from .answers import refusals
-from .schemas import SNAPSHOT, USER, Schema
+from .schemas import USER, Schema
+from .schemas_live import REF, any_of
 
 if TYPE_CHECKING:
     from ..gateway import Gateway
@@ -32,9 +33,9 @@ def secured(needs: Needs) -> Schema:
     return found
 
 
-def own_paths(gateway: Gateway, settings: Settings, sagas: list[Schema]) -> dict[str, Schema]:
-    """sagas: the schemas of their statuses."""
-    paths = _state(gateway, settings, sagas) | _health() | _documents()
+def own_paths(gateway: Gateway, settings: Settings) -> dict[str, Schema]:
+    """What the document's components call `saga.<name>` and `state` is referred to."""
+    paths = _state(gateway, settings) | _health() | _documents()
     if settings.oidc is not None:
         paths |= _sign_in()
     if settings.webhooks:
@@ -96,13 +97,13 @@ def _one_of(names: Iterable[str]) -> Schema:
     return {"type": "string", "enum": known} if known else {"type": "string"}
 
 
-def _state(gateway: Gateway, settings: Settings, sagas: list[Schema]) -> dict[str, Schema]:
+def _state(gateway: Gateway, settings: Settings) -> dict[str, Schema]:
     values = _values(gateway, settings)
     where = [
         _parameter("type", "path", _one_of(gateway.sagas)),
         _parameter("id", "path", {"type": "string", "minLength": 1}),
     ]
-    saga = _json("The saga", {"anyOf": sagas} if sagas else {"type": "object"})
+    saga = _json("The saga", any_of(f"saga.{name}" for name in gateway.sagas))
     after = _parameter("after", "query", {"type": "string"}, "A cursor to go on from")
     resume = _parameter("Last-Event-ID", "header", {"type": "string"}, "The same, and wins")
     events = _answer("Events", "text/event-stream", _TEXT)
@@ -128,7 +129,7 @@ def _state(gateway: Gateway, settings: Settings, sagas: list[Schema]) -> dict[st
             "get": _operation(
                 "bff_snapshot",
                 "The same state once, for those who poll",
-                _json("The state", SNAPSHOT),
+                _json("The state", {"$ref": REF.format(model="state")}),
                 403,
                 429,
                 login=gateway.needs,

@@ -1,4 +1,4 @@
-"""The JSON schemas of what every gateway answers: a problem, a command that began a saga, the state, a person."""
+"""The JSON schemas of what every gateway answers whatever it declares: a problem, a person."""
 
 from __future__ import annotations
 
@@ -32,57 +32,6 @@ PROBLEM: Schema = {
             "items": {
                 "type": "object",
                 "properties": {name: {"type": "string"} for name in ("pointer", "in", "detail")},
-            },
-        },
-    },
-}
-SAGA_STARTED: Schema = {
-    "type": "object",
-    "required": ["mutation", "saga", "cursor"],
-    "properties": {
-        "mutation": {"type": "string", "description": "The Idempotency-Key of this command."},
-        "saga": {
-            "type": "object",
-            "required": ["id", "type", "status", "version"],
-            "properties": {
-                "id": {"type": "string"},
-                "type": {"type": "string"},
-                "status": {"type": "string"},
-                "version": {"type": "integer"},
-            },
-        },
-        "cursor": {"type": "string", "description": "Journal position of the saga's newest event."},
-    },
-}
-SNAPSHOT: Schema = {
-    "type": "object",
-    "required": ["cursor", "sagas", "values"],
-    "properties": {
-        "cursor": {"type": "string"},
-        "sagas": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["id", "type", "status", "version", "at"],
-                "properties": {
-                    "id": {"type": "string"},
-                    "type": {"type": "string"},
-                    "status": {"type": "string"},
-                    "version": {"type": "integer"},
-                    "at": {"type": "string"},
-                },
-            },
-        },
-        "values": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["name", "version", "data", "at"],
-                "properties": {
-                    "name": {"type": "string"},
-                    "version": {"type": "integer"},
-                    "at": {"type": "string"},
-                },
             },
         },
     },

@@ -1,4 +1,4 @@
-/** Screens as the gateway composes them: data, or the problem it had. */
+/** Screens as the gateway composes them, data or the problem it had, and requests for its commands. Both by its own types. */
 import { ProblemError, networkProblem, readProblem } from '/client/index.js';
 import { note } from './timings.js';
 
@@ -27,14 +27,29 @@ export async function fetchJson(path, init = {}) {
   throw new ProblemError(await readProblem(response));
 }
 
-/** @typedef {import('./gateway.js').paths} Paths */
-/** @typedef {keyof Paths & `/api/screens/${string}`} Screens */
+/** @param {string} path  As the gateway declares it. @param {Record<string, string>} named  What stands for its parameters. */
+const address = (path, named) =>
+  path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(named[name] ?? ''));
 
 /**
- * @template {Screens} P
- * @param {P} path  As the gateway declares it.
- * @param {Record<string, string>} [named]  What stands for its parameters.
- * @returns {Promise<NonNullable<Paths[P]['get']>['responses'][200]['content']['application/json']>}
+ * @template {import('./shapes.js').ScreenPath} P
+ * @param {P} path
+ * @param {import('./shapes.js').ScreenNamed<P>} named
+ * @returns {Promise<import('./shapes.js').Screen<P>>} Rejects with a ProblemError.
  */
-export const screen = (path, named = {}) =>
-  fetchJson(path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(named[name] ?? '')));
+export const screen = (path, named) => fetchJson(address(path, named));
+
+/**
+ * @template {import('./shapes.js').CommandPath} P
+ * @param {P} path
+ * @param {import('./shapes.js').CommandNamed<P>} named
+ * @param {import('./shapes.js').Body<P>} body
+ * @returns {import('./shapes.js').Asked<import('./shapes.js').Answer<P>>}
+ */
+export const command = (path, named, body) => ({ url: address(path, named), body });
+
+/** The problem that a screen was refused with. Whatever else was thrown is a mistake of ours, and stays loud. @param {unknown} error */
+export function problemOf(error) {
+  if (error instanceof ProblemError) return error.problem;
+  throw error;
+}

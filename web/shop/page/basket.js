@@ -4,7 +4,7 @@ const NAME = 'waypost:basket';
 const MOST_LINES = 20;
 const MOST_OF_ONE = 99;
 
-/** @typedef {import('./live.js').Line & {currency: string, art: string}} Item */
+/** @typedef {import('./shapes.js').Line & {currency: string, art: string}} Item */
 
 /** @type {Set<() => void>} */
 const listeners = new Set();

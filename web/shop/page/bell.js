@@ -2,7 +2,7 @@
  * The bell: how many notifications are unread, live, and the list of them. It is a button with a popover; Escape, a click
  * elsewhere and leaving it with the Tab key close it. A list that cannot be had says so and whose it is.
  */
-import { screen } from './api.js';
+import { problemOf, screen } from './api.js';
 import { fill, h, say, svg } from './dom.js';
 import { plural, time } from './format.js';
 import { client, readAll } from './live.js';
@@ -40,7 +40,7 @@ export function startBell() {
       class: 'small plain',
       'data-test': 'read-all',
       onclick() {
-        if (told && unread() > 0) follow(readAll({ topic: told.topic }));
+        if (topic && unread() > 0) follow(readAll({ topic }));
       },
     },
     'Mark all as read',
@@ -54,8 +54,10 @@ export function startBell() {
   );
   fill(place, button, popover);
 
-  /** @type {{topic: string, unread: number, notifications: any[]} | null} */
+  /** @type {import('./shapes.js').Screen<'/api/screens/notifications'> | null} */
   let told = null;
+  /** @type {`bell/${string}` | null} whose bell is listened to */
+  let topic = null;
   let drawn = '';
   let heard = -1; // the newest version of the bell that the list was fetched for
   /** @type {() => void} */
@@ -65,7 +67,7 @@ export function startBell() {
 
   /** The stream's word, or before the first one the screen's. */
   function unread() {
-    return told === null ? 0 : (client.value(told.topic).get()?.data.unread ?? told.unread);
+    return told === null || topic === null ? 0 : (client.value(topic).get()?.data.unread ?? told.unread);
   }
 
   function draw() {
@@ -82,12 +84,14 @@ export function startBell() {
     const next = JSON.stringify([told?.notifications, left === 0]);
     if (next === drawn) return;
     drawn = next;
-    const at = [...list.querySelectorAll('a')].indexOf(/** @type {any} */ (document.activeElement));
+    const at = [...list.querySelectorAll('a')].indexOf(
+      /** @type {HTMLAnchorElement} */ (document.activeElement),
+    );
     drawList(told?.notifications ?? [], left);
     list.querySelectorAll('a')[at]?.focus();
   }
 
-  /** @param {any[]} shown @param {number} left */
+  /** @param {import('./shapes.js').Notification[]} shown @param {number} left */
   function drawList(shown, left) {
     fill(
       list,
@@ -122,17 +126,18 @@ export function startBell() {
     const person = who();
     if (person === null) return;
     try {
-      const fresh = await screen('/api/screens/notifications');
+      const fresh = await screen('/api/screens/notifications', {});
       if (who() !== person) return;
-      if (told?.topic !== fresh.topic) listen(fresh.topic);
+      if (topic !== fresh.topic) listen(/** @type {`bell/${string}`} */ (fresh.topic));
       told = fresh;
       fill(note);
     } catch (error) {
       if (who() !== person) return;
-      if (/** @type {any} */ (error).problem.status === 401) return lose();
+      const problem = problemOf(error);
+      if (problem.status === 401) return lose();
       fill(
         note,
-        drawProblem(/** @type {any} */ (error).problem, {
+        drawProblem(problem, {
           retry: load,
           title: 'Notifications cannot be had right now',
         }),
@@ -141,11 +146,12 @@ export function startBell() {
     draw();
   }
 
-  /** @param {string} topic */
-  function listen(topic) {
-    const bell = client.value(topic);
+  /** @param {`bell/${string}`} mine */
+  function listen(mine) {
+    topic = mine;
+    const bell = client.value(mine);
     leave();
-    const unwatch = client.watch([topic]);
+    const unwatch = client.watch([mine]);
     const unsubscribe = bell.subscribe((value) => {
       if (value && value.version > heard) {
         heard = value.version;
@@ -190,7 +196,7 @@ export function startBell() {
   onPerson(() => {
     leave();
     leave = () => {};
-    told = null;
+    told = topic = null;
     heard = -1;
     close();
     draw();

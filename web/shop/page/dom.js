@@ -2,7 +2,7 @@
 
 /**
  * @param {string} tag
- * @param {Record<string, any>} [props]  `on…` functions listen, true sets an empty attribute, null and false leave it out.
+ * @param {Record<string, any>} [props]  `on…` functions listen, true sets an empty attribute (of aria-… the word), null and false leave it out.
  * @param {...any} children  Nodes and texts; null, undefined and false are left out.
  * @returns {any} the element; typed loosely, as its properties depend on the tag
  */
@@ -11,7 +11,7 @@ export function h(tag, props = {}, ...children) {
   for (const [name, value] of Object.entries(props)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
-    else element.setAttribute(name, value === true ? '' : String(value));
+    else element.setAttribute(name, value === true && !name.startsWith('aria-') ? '' : String(value));
   }
   fill(element, ...children);
   return element;

@@ -40,7 +40,7 @@ export function plural(count, one, many = `${one}s`) {
   return `${count} ${count === 1 ? one : many}`;
 }
 
-/** @param {string} id */
+/** As the notifications name it, too. @param {string} id */
 export function shortId(id) {
-  return id.replaceAll('-', '').slice(0, 6).toUpperCase();
+  return id.slice(0, 8);
 }

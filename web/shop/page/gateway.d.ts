@@ -513,11 +513,11 @@ export interface components {
              */
             note: string | null;
             /** Reason */
-            reason: string | null;
+            reason: components["schemas"]["Reason"] | string | null;
             /** Status */
             status: string;
             /** Step */
-            step: string | null;
+            step: components["schemas"]["Step"] | string | null;
             /** Version */
             version: number;
         };
@@ -595,7 +595,7 @@ export interface components {
              * Reason
              * @default null
              */
-            reason: string | null;
+            reason: components["schemas"]["Reason"] | string | null;
             /**
              * Status
              * @enum {string}
@@ -605,7 +605,7 @@ export interface components {
              * Step
              * @default null
              */
-            step: string | null;
+            step: components["schemas"]["Step"] | string | null;
             /** Type */
             type: string;
             /**
@@ -660,7 +660,7 @@ export interface components {
              * Reason
              * @default null
              */
-            reason: string | null;
+            reason: components["schemas"]["Reason"] | string | null;
             /**
              * Status
              * @enum {string}
@@ -670,7 +670,7 @@ export interface components {
              * Step
              * @default null
              */
-            step: string | null;
+            step: components["schemas"]["Step"] | string | null;
             /** Type */
             type: string;
             /**
@@ -845,17 +845,12 @@ export interface components {
              */
             state: "ready";
         };
-        SagaStarted: {
-            /** @description Journal position of the saga's newest event. */
-            cursor: string;
-            /** @description The Idempotency-Key of this command. */
-            mutation: string;
-            saga: {
-                id: string;
-                status: string;
-                type: string;
-                version: number;
-            };
+        /** @enum {string} */
+        Reason: "card-declined" | "no-carrier" | "out-of-stock" | "inventory-unavailable" | "payments-unavailable" | "shipping-unavailable" | "cancelled" | "given-up";
+        "saga.order": components["schemas"]["OrderStatus"] & {
+            traceparent?: string | null;
+            /** @constant */
+            type: "order";
         };
         /** Shipment */
         Shipment: {
@@ -921,6 +916,27 @@ export interface components {
              */
             state: "stale";
         };
+        "started.order": {
+            /** @description Journal position of the saga's newest event. */
+            cursor: string;
+            /** @description The Idempotency-Key of this command. */
+            mutation: string;
+            saga: {
+                id: string;
+                /** @enum {unknown} */
+                status: "PENDING" | "RUNNING" | "COMPENSATING" | "COMPLETED" | "COMPENSATED" | "REJECTED" | "NEEDS_ATTENTION";
+                /** @constant */
+                type: "order";
+                version: number;
+            };
+        };
+        state: {
+            cursor: string;
+            sagas: components["schemas"]["saga.order"][];
+            values: (components["schemas"]["value.stock"] | components["schemas"]["value.bell"])[];
+        };
+        /** @enum {string} */
+        Step: "reserve" | "charge" | "ship" | "cancel-shipment" | "refund" | "release";
         /**
          * Stock
          * @description version: counts up with every change of this product's stock.
@@ -942,6 +958,18 @@ export interface components {
         Unread: {
             /** Unread */
             unread: number;
+        };
+        "value.bell": {
+            at?: string | null;
+            data: components["schemas"]["Bell"];
+            name: string;
+            version: number;
+        };
+        "value.stock": {
+            at?: string | null;
+            data: components["schemas"]["Stock"];
+            name: string;
+            version: number;
         };
     };
     responses: {
@@ -990,8 +1018,19 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description In flight, or refused by the service */
+        /** @description In flight (then with Retry-After), its outcome unknown, or refused by the service */
         409: {
+            headers: {
+                /** @description Seconds. */
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description It was carried out; its answer was too large to be kept for a repeat */
+        410: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1154,6 +1193,8 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
+                    /** @description On a repeat. */
+                    "Idempotency-Replayed"?: "true";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1166,6 +1207,7 @@ export interface operations {
             404: components["responses"]["404"];
             408: components["responses"]["408"];
             409: components["responses"]["409"];
+            410: components["responses"]["410"];
             413: components["responses"]["413"];
             414: components["responses"]["414"];
             415: components["responses"]["415"];
@@ -1198,11 +1240,14 @@ export interface operations {
             /** @description Accepted; the rest arrives on /bff/live. */
             202: {
                 headers: {
+                    /** @description On a repeat. */
+                    "Idempotency-Replayed"?: "true";
+                    /** @description Where it stands. */
                     Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SagaStarted"];
+                    "application/json": components["schemas"]["started.order"];
                 };
             };
             400: components["responses"]["400"];
@@ -1211,6 +1256,7 @@ export interface operations {
             404: components["responses"]["404"];
             408: components["responses"]["408"];
             409: components["responses"]["409"];
+            410: components["responses"]["410"];
             413: components["responses"]["413"];
             414: components["responses"]["414"];
             415: components["responses"]["415"];
@@ -1241,11 +1287,14 @@ export interface operations {
             /** @description Accepted; the rest arrives on /bff/live. */
             202: {
                 headers: {
+                    /** @description On a repeat. */
+                    "Idempotency-Replayed"?: "true";
+                    /** @description Where it stands. */
                     Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SagaStarted"];
+                    "application/json": components["schemas"]["started.order"];
                 };
             };
             400: components["responses"]["400"];
@@ -1254,6 +1303,7 @@ export interface operations {
             404: components["responses"]["404"];
             408: components["responses"]["408"];
             409: components["responses"]["409"];
+            410: components["responses"]["410"];
             413: components["responses"]["413"];
             414: components["responses"]["414"];
             415: components["responses"]["415"];
@@ -1602,21 +1652,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        cursor: string;
-                        sagas: {
-                            at: string;
-                            id: string;
-                            status: string;
-                            type: string;
-                            version: number;
-                        }[];
-                        values: {
-                            at: string;
-                            name: string;
-                            version: number;
-                        }[];
-                    };
+                    "application/json": components["schemas"]["state"];
                 };
             };
             400: components["responses"]["400"];
@@ -1650,7 +1686,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["OrderStatus"];
+                    "application/json": components["schemas"]["saga.order"];
                 };
             };
             400: components["responses"]["400"];

@@ -1,8 +1,11 @@
-/** The page's head: where one can go, who is here, and whether the page is up to date. */
+/** The page's head: where one can go, how many orders are under way, who is here, and whether the page is up to date. */
+import { ended } from '/client/index.js';
 import { basketCount, onBasket } from './basket.js';
 import { fill, h } from './dom.js';
+import { plural } from './format.js';
 import { client } from './live.js';
-import { lose, onPerson, signInAt, signOut, who } from './person.js';
+import { liveOrders } from './orders.js';
+import { onPerson, signInAt, signOut, who } from './person.js';
 import { onNavigate } from './router.js';
 import { toast } from './toast.js';
 
@@ -25,7 +28,10 @@ export function startHeader() {
   const person = /** @type {Element} */ (document.getElementById('person'));
   const connection = /** @type {HTMLElement} */ (document.getElementById('connection'));
   const count = h('span', { class: 'count', 'data-test': 'basket-count' });
-  const links = LINKS.map(([href, text]) => h('a', { href }, text, href === '/basket' && count));
+  const moving = h('span', { class: 'count under-way', 'data-test': 'under-way' });
+  /** @type {Record<string, Element>} */
+  const counts = { '/basket': count, '/orders': moving };
+  const links = LINKS.map(([href, text]) => h('a', { href }, text, counts[href]));
   fill(nav, links);
 
   function drawNav() {
@@ -38,9 +44,22 @@ export function startHeader() {
       else link.removeAttribute('aria-current');
     }
     const items = basketCount();
-    count.textContent = items ? String(items) : '';
-    count.hidden = items === 0;
+    drawCount(count, items, `${plural(items, 'item')}`);
+    drawMoving();
     drawPerson();
+  }
+
+  /** @param {HTMLElement} element @param {number} number @param {string} spoken */
+  function drawCount(element, number, spoken) {
+    element.hidden = number === 0;
+    if (element.getAttribute('data-count') === String(number)) return;
+    element.setAttribute('data-count', String(number));
+    fill(element, h('span', { 'aria-hidden': true }, number), h('span', { class: 'unseen' }, `, ${spoken}`));
+  }
+
+  function drawMoving() {
+    const open = who() ? liveOrders.get().filter((order) => !ended(order)).length : 0;
+    drawCount(moving, open, `${open} under way`);
   }
 
   /** @type {string | undefined} */
@@ -96,15 +115,9 @@ export function startHeader() {
   }
 
   onBasket(drawNav);
-  onPerson(drawPerson);
+  liveOrders.subscribe(drawMoving);
+  onPerson(drawNav);
   onNavigate(drawNav);
-  client.connection.subscribe((state) => {
-    drawConnection();
-    // The stream stops by itself only when the gateway knows nobody any more.
-    if (state === 'stopped' && who()) {
-      lose();
-      toast('You have been signed out.', { link: { href: signInAt(), text: 'Sign in' } });
-    }
-  });
+  client.connection.subscribe(drawConnection);
   drawNav();
 }

@@ -1,22 +1,19 @@
 /** The page's one client, and what it can do with it: place an order, cancel one, know what is left. */
 import { createClient } from '/client/index.js';
+import { command } from './api.js';
 
-export const client = createClient();
+/** @typedef {{lines: import('./shapes.js').Line[], currency: string}} Wish */
 
-/**
- * @typedef {{sku: string, name: string, quantity: number, price_cents: number}} Line
- * @typedef {{lines: Line[], currency: string}} Wish
- */
+export const client = /** @type {import('./shapes.js').LiveClient} */ (createClient());
 
 /** Shows the order and takes its items off the shelf at once; the server's word replaces both. */
 export const placeOrder = client.define('place-order', {
-  request: (/** @type {Wish} */ { lines }) => ({
-    url: '/api/orders',
-    body: { lines: lines.map(({ sku, quantity }) => ({ sku, quantity })) },
-  }),
+  request: (/** @type {Wish} */ { lines }) =>
+    command('/api/orders', {}, { lines: lines.map(({ sku, quantity }) => ({ sku, quantity })) }),
   apply(draft, { lines, currency }) {
-    const total = lines.reduce((sum, line) => sum + line.quantity * line.price_cents, 0);
-    draft.saga({ type: 'order', data: { lines, total_cents: total, currency } });
+    const total_cents = lines.reduce((sum, line) => sum + line.quantity * line.price_cents, 0);
+    const data = { lines, total_cents, currency, next_try_at: null, last_error: null };
+    draft.saga({ type: 'order', data });
     for (const { sku, quantity } of lines) {
       draft.value(`stock/${sku}`, (stock) => ({
         ...stock,
@@ -28,9 +25,8 @@ export const placeOrder = client.define('place-order', {
 
 /** The order says that it is being cancelled until the server's next word on it. */
 export const cancelOrder = client.define('cancel-order', {
-  request: (/** @type {{id: string, version: number}} */ { id }) => ({
-    url: `/api/orders/${encodeURIComponent(id)}/cancel`,
-  }),
+  request: (/** @type {{id: string, version: number}} */ { id }) =>
+    command('/api/orders/{id}/cancel', { id }, undefined),
   apply(draft, { id, version }) {
     const order = draft.sagas.get(id);
     if (order && order.version <= version) draft.saga({ ...order, reason: 'cancelling' });
@@ -40,13 +36,13 @@ export const cancelOrder = client.define('cancel-order', {
 
 /** The bell is silent at once; it rings again with the server's next word if there is more. */
 export const readAll = client.define('read-notifications', {
-  request: () => ({ url: '/api/notifications/read' }),
-  apply(draft, /** @type {{topic: string}} */ { topic }) {
+  request: () => command('/api/notifications/read', {}, undefined),
+  apply(draft, /** @type {{topic: `bell/${string}`}} */ { topic }) {
     draft.value(topic, (bell) => ({ ...bell, unread: 0 }));
   },
 });
 
-/** What a screen knows of the shelf joins what the stream knows: the newer version wins. @param {{sku: string, available: number, version: number}[]} levels */
+/** What a screen knows of the shelf joins what the stream knows: the newer version wins. @param {import('./shapes.js').Stock[]} levels */
 export function learnStock(levels) {
   client.observe(
     levels.map((level) => ({ name: `stock/${level.sku}`, version: level.version, data: level })),
@@ -62,7 +58,7 @@ export function stockWatch(onLeave) {
   onLeave(() => leave());
   return (/** @type {string[]} */ skus) => {
     const before = leave;
-    leave = client.watch(skus.slice(0, 20).map((sku) => `stock/${sku}`));
+    leave = client.watch(skus.slice(0, 20).map((sku) => /** @type {const} */ (`stock/${sku}`)));
     before();
   };
 }

@@ -1,5 +1,6 @@
 /** The page, put together. */
 import { startBell } from './bell.js';
+import { startExpiry } from './expiry.js';
 import { startFreshness } from './freshness.js';
 import { startHeader } from './header.js';
 import { client } from './live.js';
@@ -24,6 +25,7 @@ route(/./, lost);
 
 startHeader();
 startFreshness();
+startExpiry();
 startBell();
 tellOfOrders();
 

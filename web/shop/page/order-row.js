@@ -8,14 +8,14 @@ import { keyOf, operationOf } from './orders.js';
 import { createTrack } from './track.js';
 import { label, message, mood, trying } from './words.js';
 
-/** @typedef {import('/client/index.js').Saga} Order */
+/** @typedef {import('./shapes.js').Order} Order */
 
 /** The drawing's key of an order's line, which knows only its sku. @param {string} sku */
 export const artOf = (sku) => sku.replace(/-[^-]*$/, '');
 
 /** @param {Order} order */
 export function itemsOf(order) {
-  return (order.data?.lines ?? []).map((/** @type {any} */ line) => ({
+  return order.data.lines.map((line) => ({
     ...line,
     currency: order.data.currency,
     art: artOf(line.sku),
@@ -86,7 +86,7 @@ export function createOrderRow(first) {
 
   /** @param {Order} order */
   function update(order) {
-    const lines = order.data?.lines ?? [];
+    const lines = order.data.lines;
     element.setAttribute('data-order', order.id);
     element.setAttribute('data-status', order.status);
     element.setAttribute('data-step', order.step ?? '');
@@ -100,22 +100,17 @@ export function createOrderRow(first) {
     }
     say(chip, label(order));
     say(when, time(order.at));
-    say(total, order.data ? money(order.data.total_cents, order.data.currency) : '');
+    say(total, money(order.data.total_cents, order.data.currency));
     say(
       what,
-      lines
-        .map(
-          (/** @type {any} */ line) =>
-            `${line.quantity > 1 ? `${line.quantity} × ` : ''}${line.name ?? line.sku}`,
-        )
-        .join(', '),
+      lines.map((line) => `${line.quantity > 1 ? `${line.quantity} × ` : ''}${line.name}`).join(', '),
     );
     if (art.childElementCount === 0) {
       fill(
         art,
         lines
           .slice(0, 1)
-          .map((/** @type {any} */ line) =>
+          .map((line) =>
             h('span', { class: 'tile tiny', 'data-art': artOf(line.sku) }, drawing(artOf(line.sku))),
           ),
       );

@@ -1,7 +1,7 @@
 /** One list of orders out of two: what the screen listed, and what the client knows live. The newer version wins. */
 import { client } from './live.js';
 
-/** @typedef {import('/client/index.js').Saga} Order */
+/** @typedef {import('./shapes.js').Order} Order */
 
 /** The order's name in this page: its mutation's id, which it has from the click on. @param {Order} order */
 export const keyOf = (order) => order.mutation ?? order.id;

@@ -1,12 +1,12 @@
 /** The page's honest corners: a part that is missing or old, and a problem, each with whose it is and what to do. */
 import { h } from './dom.js';
+import { client } from './live.js';
 import { signInAt } from './person.js';
 import { MISSING } from './words.js';
 
 /**
  * @template T
- * @typedef {{state: 'ready', data: T} | {state: 'stale', data: T, age: number}
- *   | {state: 'missing', reason: string, retry_after: number | null, owner: import('/client/index.js').Problem['owner']}} Part
+ * @typedef {import('./shapes.js').Part<T>} Part
  */
 
 /** @param {import('/client/index.js').Problem['owner']} owner */
@@ -39,8 +39,8 @@ export function drawPart(what, part, draw, retry) {
       h(
         'p',
         {},
-        h('strong', {}, `${what} is missing. `),
-        `${service} ${MISSING[part.reason] ?? 'did not answer'}.`,
+        h('strong', {}, `${what} cannot be shown right now. `),
+        `${service} ${MISSING[part.reason]}.`,
       ),
       h('p', { class: 'quiet' }, contact(part.owner)),
       h('button', { type: 'button', class: 'small', onclick: retry }, 'Try again'),
@@ -59,14 +59,19 @@ export function drawPart(what, part, draw, retry) {
 /**
  * What a failed screen is to the patience: something that may be there in a moment, or not (a refusal stays one).
  * @param {import('/client/index.js').Problem} problem
- * @returns {Part<never>[]}
+ * @returns {Awaited[]}
  */
 export const lacking = (problem) =>
-  problem.status >= 500 || problem.status === 429
-    ? [{ state: 'missing', reason: 'failed', retry_after: problem.retryAfter, owner: problem.owner }]
+  problem.status >= 500 || problem.status === 429 || problem.status === 0
+    ? [{ state: 'missing', retry_after: problem.retryAfter }]
     : [];
 
-/** Ask again by itself when a missing part says when; a handful of times, and only while somebody looks. */
+/** @typedef {{state: 'ready' | 'stale'} | Pick<import('./shapes.js').Missing, 'state' | 'retry_after'>} Awaited  A part, as far as patience must know it. */
+
+/**
+ * Ask again by itself when a missing part says when, a handful of times and only while somebody looks, and when the
+ * connection is back.
+ */
 export function createPatience(
   /** @type {() => void} */ retry,
   /** @type {(leave: () => void) => void} */ onLeave,
@@ -74,11 +79,15 @@ export function createPatience(
   let left = 5;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
+  let waiting = false;
   onLeave(() => clearTimeout(timer));
-  return (/** @type {Part<unknown>[]} */ ...parts) => {
+  // The network, or the gateway, is back.
+  onLeave(client.connection.subscribe((state) => waiting && state === 'live' && retry()));
+  return (/** @type {Awaited[]} */ ...parts) => {
     clearTimeout(timer);
     const waits = parts.flatMap((part) => (part.state === 'missing' ? [part.retry_after ?? 5] : []));
-    if (waits.length === 0) left = 5;
+    waiting = waits.length > 0;
+    if (!waiting) left = 5;
     else if (left > 0)
       timer = setTimeout(
         () => ((left -= 1), document.hidden || retry()),

@@ -1,15 +1,21 @@
 /** Who is here. Starting and leaving the live stream follows from it: an anonymous visitor has none. */
 import { fetchJson } from './api.js';
 import { client } from './live.js';
+import { toast } from './toast.js';
 
 /** @typedef {{sub: string, name?: string}} Person */
 
 /** @type {Person | null} */
 let person = null;
+/** Milliseconds since 1970. */
+let ends = Infinity;
 /** @type {Set<() => void>} */
 const listeners = new Set();
 
 export const who = () => person;
+
+/** When this sign-in has to be renewed, in milliseconds since 1970. */
+export const signInEnds = () => ends;
 
 /** @param {() => void} listener */
 export function onPerson(listener) {
@@ -27,6 +33,8 @@ function become(next) {
 export async function recognise() {
   try {
     const user = await fetchJson('/bff/user');
+    ends = Date.now() + user.expires_in * 1000;
+    if (user.sub !== person?.sub) person = null;
     const restored = client.start({ owner: user.sub });
     become(user);
     return restored;
@@ -38,18 +46,33 @@ export async function recognise() {
   }
 }
 
-/** The session is over, whoever ended it. */
-export function lose() {
+/** The session is over, whoever ended it. @param {{told?: boolean}} [how]  told: the person knows. */
+export function lose({ told = false } = {}) {
   if (person === null) return; // an anonymous visitor's stock is not to be forgotten
+  person = null;
   client.stop();
   become(null);
+  if (!told) toast('You have been signed out.', { link: { href: signInAt(), text: 'Sign in' } });
 }
+
+/** Milliseconds since 1970 of the last time that a stream's end was doubted. */
+let doubted = 0;
+
+// The stream stops by itself when the gateway knows nobody any more by the session it was opened with. Another tab may
+// have a new one meanwhile.
+client.connection.subscribe((state) => {
+  if (state !== 'stopped' || person === null) return;
+  const again = Date.now() - doubted < 5000;
+  doubted = Date.now();
+  if (again) lose();
+  else recognise().catch(() => lose());
+});
 
 /** Where signing in starts, and returns to. */
 export const signInAt = (path = location.pathname) => `/bff/login?return=${encodeURIComponent(path)}`;
 
 export async function signOut() {
   const { redirect } = await fetchJson('/bff/logout', { method: 'POST' });
-  lose();
+  lose({ told: true });
   location.assign(redirect ?? '/');
 }

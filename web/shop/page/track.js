@@ -1,19 +1,21 @@
 /** An order as a line with three stops. Forward the line fills; an undo runs it backwards; a refusal marks its stop. */
 import { h, say } from './dom.js';
-import { mood } from './words.js';
+import { mood, word } from './words.js';
 
-/** @typedef {import('/client/index.js').Saga} Order */
+/** @typedef {import('./shapes.js').Order} Order */
 
 const STOPS = /** @type {const} */ ([
   ['reserve', 'Reserve'],
   ['charge', 'Charge'],
   ['ship', 'Ship'],
 ]);
-/** @type {Record<string, number>} */
+/** @typedef {import('./shapes.js').Step} Step */
+
+/** @satisfies {Partial<Record<Step, number>>} */
 const FORWARD = { reserve: 0, charge: 1, ship: 2 };
-/** @type {Record<string, number>} */
+/** @satisfies {Partial<Record<Step, number>>} */
 const BACKWARD = { release: 0, refund: 1, 'cancel-shipment': 2 };
-/** @type {Record<string, number>} where a refusal with this reason happened */
+/** @satisfies {Partial<Record<import('./shapes.js').Reason, number>>} where a refusal with this reason happened */
 const REFUSED_AT = { 'out-of-stock': 0, 'card-declined': 1 };
 /** @type {Record<string, string>} what is said of a stop to those who do not see it */
 const SPOKEN = {
@@ -28,9 +30,9 @@ const SPOKEN = {
 /** @param {Order} order @returns {string[]} the state of each stop */
 export function stops(order) {
   const { status, step, reason } = order;
-  const forward = FORWARD[step ?? ''] ?? -1;
-  const backward = BACKWARD[step ?? ''] ?? -1;
-  const refused = REFUSED_AT[reason ?? ''] ?? -1;
+  const forward = word(FORWARD, step) ?? -1;
+  const backward = word(BACKWARD, step) ?? -1;
+  const refused = word(REFUSED_AT, reason) ?? -1;
   return STOPS.map((_, at) => {
     if (status === 'COMPLETED') return 'done';
     if (status === 'PENDING') return at === 0 ? 'now' : 'todo';

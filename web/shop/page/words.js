@@ -1,8 +1,20 @@
 /** What an order's state means to the person who placed it: what happened, and what to do next. */
 
-/** @typedef {import('/client/index.js').Saga} Order */
+/** @typedef {import('./shapes.js').Order} Order */
 
-/** @type {Record<string, {happened: string, next: string}>} by the saga's reason */
+/** @typedef {import('./shapes.js').Step} Step */
+/** @typedef {import('./shapes.js').Reason} Reason */
+
+/**
+ * A table's word for a code, where it has one: a service may know steps and reasons that this page has no words for.
+ * @template T
+ * @param {Readonly<Record<string, T>>} table
+ * @param {string | null | undefined} code
+ * @returns {T | undefined}
+ */
+export const word = (table, code) => (code && Object.hasOwn(table, code) ? table[code] : undefined);
+
+/** @satisfies {Record<Exclude<Reason, 'given-up'>, {happened: string, next: string}>} by the saga's reason */
 const REASONS = {
   'card-declined': {
     happened: 'Your card was declined. Nothing was charged and the items are back in stock.',
@@ -33,13 +45,13 @@ const REASONS = {
     next: 'Changed your mind again? Put it back in the basket.',
   },
 };
-/** @type {Record<string, {team: string, failed: string}>} by the service that is being asked again */
+/** @satisfies {Record<string, {team: string, failed: string}>} by the service that is being asked again */
 const SERVICES = {
   inventory: { team: 'Inventory (#inventory)', failed: 'The warehouse did not answer' },
   payments: { team: 'Payments (#payments)', failed: 'Payments did not answer' },
   shipping: { team: 'Shipping (#shipping)', failed: 'Shipping did not answer' },
 };
-/** @type {Record<string, string>} whose work a step is */
+/** @satisfies {Record<Step, keyof typeof SERVICES>} whose work a step is */
 const SERVICE_OF = {
   reserve: 'inventory',
   charge: 'payments',
@@ -48,7 +60,7 @@ const SERVICE_OF = {
   refund: 'payments',
   release: 'inventory',
 };
-/** @type {Record<string, string>} a step as a thing that is tried */
+/** @satisfies {Record<Step, string>} a step as a thing that is tried */
 const TRIED = {
   reserve: 'Setting items aside',
   charge: 'Charge',
@@ -76,9 +88,9 @@ export function mood(order) {
   return 'waiting';
 }
 
-/** @type {Record<string, string>} */
+/** @satisfies {Partial<Record<Step, string>>} */
 const DOING = { reserve: 'Setting items aside', charge: 'Charging your card', ship: 'Booking the parcel' };
-/** @type {Record<string, string>} */
+/** @satisfies {Partial<Record<Step, string>>} */
 const UNDOING = {
   refund: 'Refunding',
   release: 'Putting items back',
@@ -95,7 +107,7 @@ export function trying(order) {
   if (!at || order.pending || !['RUNNING', 'COMPENSATING', 'NEEDS_ATTENTION'].includes(order.status))
     return null;
   return {
-    what: TRIED[order.step ?? ''] ?? 'This step',
+    what: word(TRIED, order.step) ?? 'This step',
     attempt: order.attempt,
     at,
     why: why(order.data.last_error),
@@ -104,7 +116,7 @@ export function trying(order) {
 
 /** Why an attempt failed. @param {string | null | undefined} error  Such as `payments-unavailable`. */
 export function why(error) {
-  return SERVICES[(error ?? '').replace(/-unavailable$/, '')]?.failed ?? (error ? 'It did not work' : '');
+  return word(SERVICES, error?.replace(/-unavailable$/, ''))?.failed ?? (error ? 'It did not work' : '');
 }
 
 /** @param {Order} order  Two or three words for the chip. */
@@ -115,9 +127,9 @@ export function label(order) {
     case 'unknown':
       return 'Checking…';
     case 'moving':
-      return DOING[order.step ?? ''] ?? 'Under way';
+      return word(DOING, order.step) ?? 'Under way';
     case 'undoing':
-      return order.reason === 'cancelling' ? 'Cancelling…' : (UNDOING[order.step ?? ''] ?? 'Undoing');
+      return order.reason === 'cancelling' ? 'Cancelling…' : (word(UNDOING, order.step) ?? 'Undoing');
     case 'done':
       return 'On its way';
     case 'undone':
@@ -135,7 +147,7 @@ export function label(order) {
 
 /** @param {Order} order @returns {{tone: 'plain' | 'bad' | 'warn', happened: string, next: string} | null} */
 export function message(order) {
-  const said = REASONS[order.reason ?? ''] ?? REFUSED;
+  const said = word(REASONS, order.reason) ?? REFUSED;
   switch (mood(order)) {
     case 'unknown':
       return {
@@ -169,40 +181,30 @@ export function message(order) {
       return {
         tone: 'warn',
         happened: 'A step of this order keeps failing. We have not given up: it is tried again and again.',
-        next: `${SERVICES[SERVICE_OF[order.step ?? ''] ?? '']?.team ?? 'Orders (#orders)'} and Orders (#orders) look into it; there is nothing for you to do.`,
+        next: `${word(SERVICES, word(SERVICE_OF, order.step))?.team ?? 'Orders (#orders)'} and Orders (#orders) look into it; there is nothing for you to do.`,
       };
     default:
       return null;
   }
 }
 
-/** @type {Record<string, string>} the names of the steps in a history */
-export const STEPS = {
-  reserve: 'Items set aside',
-  charge: 'Card charged',
-  ship: 'Parcel booked',
-  'cancel-shipment': 'Parcel called back',
-  refund: 'Money returned',
-  release: 'Items put back',
-};
-
 /** @param {{status: string, step: string | null, reason: string | null}} moment  One line of an order's history. */
 export function moment({ status, step, reason }) {
   if (status === 'PENDING') return 'Order received';
-  if (status === 'RUNNING') return `${DOING[step ?? ''] ?? 'Under way'}…`;
-  if (status === 'COMPENSATING') return `${UNDOING[step ?? ''] ?? 'Undoing'}…`;
+  if (status === 'RUNNING') return `${word(DOING, step) ?? 'Under way'}…`;
+  if (status === 'COMPENSATING') return `${word(UNDOING, step) ?? 'Undoing'}…`;
   if (status === 'COMPLETED') return 'Parcel booked, order complete';
   if (status === 'NEEDS_ATTENTION')
     return reason === 'given-up'
       ? 'Ended by a person'
-      : `${UNDOING[step ?? ''] ?? 'Undoing'}: needs attention, still being tried`;
+      : `${word(UNDOING, step) ?? 'Undoing'}: needs attention, still being tried`;
   if (reason === 'card-declined') return 'Card declined, everything undone';
   if (reason === 'out-of-stock') return 'Sold out, nothing done';
   if (reason === 'cancelled') return 'Cancelled, everything undone';
   return status === 'REJECTED' ? 'Refused, nothing done' : 'Everything undone';
 }
 
-/** @type {Record<string, string>} why a part of a screen is missing */
+/** @type {Record<import('./shapes.js').Missing['reason'], string>} why a part of a screen is missing */
 export const MISSING = {
   timeout: 'did not answer in time',
   'circuit-open': 'is resting after too many failures',

@@ -1,5 +1,5 @@
 /** The shop window: every product, with what is left of it. */
-import { screen } from '../api.js';
+import { problemOf, screen } from '../api.js';
 import { drawing } from '../art.js';
 import { addToBasket } from '../basket.js';
 import { fill, h } from '../dom.js';
@@ -10,7 +10,7 @@ import { createPatience, drawPart, drawProblem, lacking, skeleton } from '../par
 import { stockBadge } from '../stock.js';
 import { toast } from '../toast.js';
 
-/** @param {any} product @param {number} [quantity] */
+/** @param {import('../shapes.js').Product} product @param {number} [quantity] */
 export function putInBasket(product, quantity = 1) {
   const { sku, name, price_cents, currency, art } = product;
   if (addToBasket({ sku, name, price_cents, currency, art, quantity })) {
@@ -20,7 +20,7 @@ export function putInBasket(product, quantity = 1) {
   }
 }
 
-/** @param {any} product @param {(leave: () => void) => void} onLeave */
+/** @param {import('../shapes.js').Product} product @param {(leave: () => void) => void} onLeave */
 function card(product, onLeave) {
   const add = h(
     'button',
@@ -59,7 +59,9 @@ function card(product, onLeave) {
   );
 }
 
-/** @type {any} the last answer, shown at once on coming back while a new one is fetched */
+/** @typedef {import('../shapes.js').Screen<'/api/screens/products'>} Shelves */
+
+/** @type {Shelves | null} the last answer, shown at once on coming back while a new one is fetched */
 let last = null;
 
 /** @type {import('../router.js').View} */
@@ -73,10 +75,10 @@ export function home({ onLeave }) {
   // Leaving forgets what the stream told, the stock with it.
   onLeave(onPerson(() => who() === null && load()));
 
-  /** @param {any} data */
+  /** @param {Shelves} data */
   function draw(data) {
     if (data.stock.state !== 'missing') learnStock(data.stock.data.levels);
-    watchStock(data.products.map((/** @type {any} */ product) => product.sku));
+    watchStock(data.products.map((product) => product.sku));
     fill(
       note,
       data.stock.state === 'ready'
@@ -89,19 +91,19 @@ export function home({ onLeave }) {
     );
     fill(
       grid,
-      data.products.map((/** @type {any} */ product) => card(product, onLeave)),
+      data.products.map((product) => card(product, onLeave)),
     );
   }
 
   async function load() {
     try {
-      last = await screen('/api/screens/products');
+      last = await screen('/api/screens/products', {});
       if (gone) return;
       draw(last);
       patience(last.stock);
     } catch (error) {
-      const { problem } = /** @type {any} */ (error);
       if (gone) return;
+      const problem = problemOf(error);
       fill(note, drawProblem(problem, { retry: load, title: 'The shelves cannot be shown' }));
       if (!last) fill(grid);
       patience(...lacking(problem));

@@ -1,18 +1,18 @@
 /** One order: its line of stops, every step with its time, its payment and its parcel. */
 import { ended } from '/client/index.js';
-import { screen } from '../api.js';
+import { problemOf, screen } from '../api.js';
 import { drawing } from '../art.js';
 import { fill, h } from '../dom.js';
 import { money, seconds, shortId, time } from '../format.js';
 import { cancelOrder, client } from '../live.js';
 import { follow, noticeRegion } from '../notices.js';
 import { artOf, verdict } from '../order-row.js';
-import { drawPart, drawProblem, signInCard, skeleton } from '../parts.js';
+import { createPatience, drawPart, drawProblem, lacking, signInCard, skeleton } from '../parts.js';
 import { lose, onPerson, who } from '../person.js';
 import { createTrack } from '../track.js';
 import { label, moment, mood, why } from '../words.js';
 
-/** @typedef {import('/client/index.js').Saga} Order */
+/** @typedef {import('../shapes.js').Order} Order */
 
 const SETTLE = 250; // milliseconds after an event before the parts are fetched again
 
@@ -23,7 +23,7 @@ const SHIPMENT = { booked: 'Booked', cancelled: 'Called back' };
 
 const lower = (/** @type {string} */ text) => text.charAt(0).toLowerCase() + text.slice(1);
 
-/** @param {any[]} history  Newest first, with the attempts of one step as one line. */
+/** @param {import('../shapes.js').Moment[]} history  Newest first, with the attempts of one step as one line. */
 function timeline(history) {
   const lines = history.filter((entry, at) => {
     const next = history[at + 1];
@@ -64,16 +64,17 @@ export function order({ id = '', onLeave }) {
   const body = h('div');
   const live = client.saga(id);
   const track = createTrack();
-  /** @type {any} */
+  /** @type {import('../shapes.js').Screen<'/api/screens/orders/{id}'> | null} */
   let data = null;
-  /** @type {any[]} what the stream told since the screen was fetched */
+  /** @type {import('../shapes.js').Moment[]} what the stream told since the screen was fetched */
   let heard = [];
-  /** @type {any} */
+  /** @type {import('/client/index.js').Problem | null} */
   let problem = null;
   let gone = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   onLeave(() => ((gone = true), clearTimeout(timer)));
+  const patience = createPatience(load, onLeave);
 
   /** @returns {Order | undefined} */
   function newest() {
@@ -98,7 +99,7 @@ export function order({ id = '', onLeave }) {
     for (const entry of heard)
       if (!history.some((other) => other.version === entry.version)) history.push(entry);
     history.sort((a, b) => a.version - b.version);
-    const lines = now.data?.lines ?? [];
+    const { lines } = now.data;
     const cancellable = !now.pending && (now.status === 'PENDING' || now.status === 'RUNNING');
     track.update(now);
     fill(
@@ -167,7 +168,7 @@ export function order({ id = '', onLeave }) {
             h(
               'ul',
               { class: 'lines' },
-              lines.map((/** @type {any} */ line) =>
+              lines.map((line) =>
                 h(
                   'li',
                   { class: 'line' },
@@ -190,7 +191,7 @@ export function order({ id = '', onLeave }) {
               'p',
               { class: 'sum' },
               h('span', {}, 'Total'),
-              h('span', { class: 'price' }, money(now.data?.total_cents ?? 0, now.data?.currency ?? 'EUR')),
+              h('span', { class: 'price' }, money(now.data.total_cents, now.data.currency)),
             ),
           ),
           data &&
@@ -198,7 +199,7 @@ export function order({ id = '', onLeave }) {
               'section',
               { class: 'card', 'data-test': 'payment' },
               h('h2', {}, 'Payment'),
-              draft(data.payment, 'Nothing was charged.', 'The payment', (/** @type {any} */ charge) =>
+              draft(data.payment, 'Nothing was charged.', 'The payment', (charge) =>
                 h(
                   'p',
                   {},
@@ -214,7 +215,7 @@ export function order({ id = '', onLeave }) {
               'section',
               { class: 'card', 'data-test': 'shipment' },
               h('h2', {}, 'Parcel'),
-              draft(data.shipment, 'No parcel yet.', 'The parcel', (/** @type {any} */ parcel) =>
+              draft(data.shipment, 'No parcel yet.', 'The parcel', (parcel) =>
                 h(
                   'p',
                   {},
@@ -230,9 +231,14 @@ export function order({ id = '', onLeave }) {
     );
   }
 
-  /** A service that refuses knows of nothing: that is an answer, not a failure. @param {any} part @param {string} none @param {string} what @param {(data: any) => any} show */
+  /** A service that refuses knows of nothing: that is an answer, not a failure. @param {import('../shapes.js').Part<unknown>} part */
+  const refused = (part) => part.state === 'missing' && part.reason === 'refused';
+  /** @param {import('../shapes.js').Part<unknown>} part */
+  const awaited = (part) => (refused(part) ? [] : [part]);
+
+  /** @template T @param {import('../shapes.js').Part<T>} part @param {string} none @param {string} what @param {(data: T) => any} show */
   function draft(part, none, what, show) {
-    if (part.state === 'missing' && part.reason === 'refused') return h('p', { class: 'quiet' }, none);
+    if (refused(part)) return h('p', { class: 'quiet' }, none);
     return drawPart(what, part, show, load);
   }
 
@@ -243,12 +249,14 @@ export function order({ id = '', onLeave }) {
       if (gone) return;
       data = fresh;
       problem = null;
+      patience(...awaited(fresh.payment), ...awaited(fresh.shipment));
       const now = live.get();
       if (now && now.version > fresh.order.version && ended(now)) later();
     } catch (error) {
-      problem = /** @type {any} */ (error).problem;
       if (gone) return;
+      problem = problemOf(error);
       if (problem.status === 401) return lose();
+      patience(...lacking(problem));
     }
     draw();
   }
@@ -262,8 +270,9 @@ export function order({ id = '', onLeave }) {
     live.subscribe((now) => {
       if (now && !now.pending) {
         const { version, status, step, attempt, reason, at } = now;
-        const last_error = now.data?.last_error;
-        heard = [...heard, { version, status, step, attempt, reason, at, last_error }].slice(-100);
+        const { next_try_at, last_error } = now.data;
+        const entry = { version, status, step, attempt, reason, at, next_try_at, last_error, note: null };
+        heard = [...heard, entry].slice(-100);
         later();
       }
       draw();

@@ -1,18 +1,18 @@
 /** The person's orders: what this browser has just asked for, what is under way, what is done. */
-import { screen } from '../api.js';
+import { problemOf, screen } from '../api.js';
 import { fill, h } from '../dom.js';
 import { noticeRegion } from '../notices.js';
 import { createOrderRow } from '../order-row.js';
 import { keyOf, liveOrders, merge } from '../orders.js';
-import { drawProblem, signInCard, skeleton } from '../parts.js';
+import { createPatience, drawProblem, lacking, signInCard, skeleton } from '../parts.js';
 import { lose, onPerson, who } from '../person.js';
 
-/** @typedef {import('/client/index.js').Saga} Order */
+/** @typedef {import('../shapes.js').Order} Order */
 
 /** @type {import('../router.js').View} */
 export function orders({ onLeave }) {
   const list = h('ul', { class: 'orders', 'aria-label': 'Your orders' });
-  const note = h('div');
+  const note = h('div', { class: 'note' });
   const body = h('div', {}, h('h1', {}, 'Your orders'), noticeRegion(), note, list);
   /** @type {Map<string, ReturnType<typeof createOrderRow>>} */
   const rows = new Map();
@@ -21,6 +21,7 @@ export function orders({ onLeave }) {
   let loaded = false;
   let gone = false;
   onLeave(() => (gone = true));
+  const patience = createPatience(load, onLeave);
 
   function draw() {
     const now = who() ? merge(listed, liveOrders.get()) : [];
@@ -29,7 +30,7 @@ export function orders({ onLeave }) {
       if (row) row.update(order);
       else rows.set(keyOf(order), createOrderRow(order));
     }
-    const elements = now.map((order) => /** @type {any} */ (rows.get(keyOf(order))).element);
+    const elements = now.flatMap((order) => rows.get(keyOf(order))?.element ?? []);
     for (const key of rows.keys()) if (!now.some((order) => keyOf(order) === key)) rows.delete(key);
     if (elements.length === 0) {
       fill(
@@ -62,15 +63,17 @@ export function orders({ onLeave }) {
     fill(note);
     draw();
     try {
-      const data = await screen('/api/screens/orders');
+      const data = await screen('/api/screens/orders', {});
       if (gone) return;
       listed = data.orders;
       loaded = true;
+      patience();
     } catch (error) {
-      const { problem } = /** @type {any} */ (error);
       if (gone) return;
+      const problem = problemOf(error);
       if (problem.status === 401) return lose();
       fill(note, drawProblem(problem, { retry: load, title: 'Older orders cannot be listed right now' }));
+      patience(...lacking(problem));
     }
     draw();
   }

@@ -1,5 +1,5 @@
 /** One product: what it is, what is left, when it would arrive. */
-import { screen } from '../api.js';
+import { problemOf, screen } from '../api.js';
 import { drawing } from '../art.js';
 import { fill, h } from '../dom.js';
 import { money, plural } from '../format.js';
@@ -23,7 +23,7 @@ export function product({ id = '', onLeave }) {
   stockWatch(onLeave)([id]);
   let quantity = 1;
 
-  /** @param {any} data */
+  /** @param {import('../shapes.js').Screen<'/api/screens/products/{sku}'>} data */
   function draw({ product: item, stock, delivery }) {
     if (stock.state !== 'missing') learnStock([stock.data]);
     document.title = `${item.name} · Waypost`;
@@ -89,7 +89,7 @@ export function product({ id = '', onLeave }) {
                 drawPart(
                   'The delivery estimate',
                   delivery,
-                  (/** @type {any} */ estimate) =>
+                  (estimate) =>
                     h(
                       'p',
                       {},
@@ -123,8 +123,8 @@ export function product({ id = '', onLeave }) {
       draw(data);
       patience(data.stock, data.delivery);
     } catch (error) {
-      const { problem } = /** @type {any} */ (error);
       if (gone) return;
+      const problem = problemOf(error);
       if (problem.status === 404 || problem.status === 422) {
         fill(
           body,

@@ -1,0 +1,129 @@
+"""The page is held to the gateway's own description: what `make check` runs finds a field that is not there, in the
+page's code as in a command, a screen or an order that has changed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bff import __version__
+from bff.edge import openapi
+from tests.conftest import ROOT
+from web.shop.gateway import shop
+
+CLIENT = ROOT / "web/client"
+TOOLS = CLIENT / "node_modules/.bin"
+Schema = dict[str, Any]
+
+
+def complaints(folder: Path) -> list[str]:
+    """What the compiler says of the page in `folder`, a line each."""
+    command = [TOOLS / "tsc", "-p", folder / "shop/page"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return [line for line in ran.stdout.splitlines() if ": error TS" in line]
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """The page beside the client, laid out as they are."""
+    shutil.copytree(ROOT / "web/shop/page", tmp_path / "shop/page")
+    shutil.copytree(CLIENT, tmp_path / "client", ignore=shutil.ignore_patterns("node_modules", "types"))
+    return tmp_path
+
+
+def described(change: Callable[[Schema], None], folder: Path) -> None:
+    """Generate the page's types from a description that was changed, as `make openapi` does."""
+    document = copy.deepcopy(openapi.document(shop, __version__))
+    change(document)
+    (folder / "openapi.json").write_text(json.dumps(document))
+    command = [TOOLS / "openapi-typescript", folder / "openapi.json", "--alphabetize", "-o"]
+    types = folder / "shop/page/gateway.d.ts"
+    subprocess.run([*command, types], capture_output=True, timeout=60, check=True)
+
+
+WRONG_IN_THE_PAGE = {
+    "a command's field": ("live.js", "({ sku, quantity }))", "({ sku, amount: quantity }))"),
+    "a command's parameter": ("live.js", "cancel', { id }", "cancel', { order: id }"),
+    "a command that there is not": ("live.js", "'/api/orders'", "'/api/order'"),
+    "a value's data": ("live.js", "stock.available - quantity", "stock.left - quantity"),
+    "an order's data": ("order-row.js", "order.data.total_cents", "order.data.total"),
+    "a screen's field": ("views/product.js", "item.price_cents", "item.price"),
+    "a step that no order has": ("words.js", "reserve: 'Setting items aside'", "hold: 'Setting items aside'"),
+}
+# What changes in the description, and where the page must hear of it.
+CHANGED: dict[str, tuple[str, Callable[[Schema], Any]]] = {
+    "a command takes another field": (
+        "live.js",
+        lambda schemas: schemas["Line"].update(
+            required=["sku", "amount"], properties={"sku": {"type": "string"}, "amount": {"type": "integer"}}
+        ),
+    ),
+    "a command's answer no longer names its saga": (
+        "shapes.d.ts",
+        lambda schemas: schemas["started.order"]["properties"].update(saga={"type": "object"}),
+    ),
+    "an order's data has lost a field": (
+        "order-row.js",
+        lambda schemas: schemas["OrderData"]["properties"].pop("total_cents"),
+    ),
+    "an order has a step that the page has no word for": (
+        "words.js",
+        lambda schemas: schemas["Step"]["enum"].append("wrap"),
+    ),
+}
+
+
+def test_the_page_as_it_is_has_no_mistake(copied: Path) -> None:
+    described(lambda document: None, copied)
+    assert complaints(copied) == []
+    assert (copied / "shop/page/gateway.d.ts").read_text() == (
+        ROOT / "web/shop/page/gateway.d.ts"
+    ).read_text()
+
+
+def test_a_mistake_in_the_page_is_found_wherever_it_is(copied: Path) -> None:
+    for file, right, wrong in WRONG_IN_THE_PAGE.values():
+        path = copied / "shop/page" / file
+        text = path.read_text()
+        assert right in text, right
+        path.write_text(text.replace(right, wrong, 1))
+    found = "\n".join(complaints(copied))
+    unseen = [
+        what
+        for what, (file, _, wrong) in WRONG_IN_THE_PAGE.items()
+        if not _line_of(copied / "shop/page" / file, wrong) & _lines_named(found, file)
+    ]
+    assert unseen == []
+
+
+def _line_of(path: Path, text: str) -> set[int]:
+    """The line of the first occurrence and the one before it, where a statement may have begun."""
+    at = path.read_text().partition(text)[0].count("\n") + 1
+    return {at - 1, at}
+
+
+def _lines_named(found: str, file: str) -> set[int]:
+    return {
+        int(line.partition("(")[2].partition(",")[0])
+        for line in found.splitlines()
+        if line.partition("(")[0].endswith(file)
+    }
+
+
+def test_a_description_that_has_changed_is_a_mistake_in_the_page(copied: Path) -> None:
+    def change(document: Schema) -> None:
+        for _, one in CHANGED.values():
+            one(document["components"]["schemas"])
+
+    described(change, copied)
+    found = complaints(copied)
+    assert [
+        what for what, (file, _) in CHANGED.items() if not any(f"/{file}(" in line for line in found)
+    ] == []

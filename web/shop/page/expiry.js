@@ -1,0 +1,68 @@
+/**
+ * The banner before a sign-in ends: how long is left, and the way to stay. Promises that nobody is told of an end that
+ * has moved meanwhile, in another tab for one: whoever looks at the banner again has it asked for anew.
+ */
+import { fill, h, say } from './dom.js';
+import { plural } from './format.js';
+import { client } from './live.js';
+import { onPerson, recognise, signInAt, signInEnds, who } from './person.js';
+
+const WARN = 60; // seconds before the end
+const LONGEST = 2 ** 31 - 1; // milliseconds that a timer can wait
+
+export function startExpiry() {
+  const banner = /** @type {HTMLElement} */ (document.getElementById('expiry'));
+  const count = h('span', { class: 'left', 'aria-hidden': true });
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+
+  /** What the gateway told when it was asked, or what the stream has told since. */
+  const ends = () => Math.min(signInEnds(), client.expiring?.get() ?? Infinity);
+
+  function draw() {
+    clearTimeout(timer);
+    const left = Math.ceil((ends() - Date.now()) / 1000);
+    const late = who() !== null && left <= WARN;
+    if (!late) {
+      banner.hidden = true;
+      fill(banner);
+      if (who()) timer = setTimeout(draw, Math.min(LONGEST, (left - WARN) * 1000));
+      return;
+    }
+    if (banner.hidden) {
+      banner.hidden = false;
+      fill(
+        banner,
+        h('span', {}, h('strong', {}, 'Your sign-in ends soon.'), count),
+        // Where one is when it is clicked, not when it was drawn.
+        h(
+          'a',
+          {
+            class: 'button small',
+            'data-test': 'stay',
+            href: signInAt(),
+            onclick: (/** @type {Event & {currentTarget: HTMLAnchorElement}} */ { currentTarget }) =>
+              (currentTarget.href = signInAt()),
+          },
+          'Stay signed in',
+        ),
+      );
+    }
+    say(count, left > 0 ? ` ${plural(left, 'second')} left.` : '');
+    timer = left > 0 ? setTimeout(draw, 1000) : setTimeout(ask, 1000);
+  }
+
+  /** Is it so? The gateway knows. */
+  const ask = () => void recognise().catch(() => (timer = setTimeout(ask, 5000)));
+
+  // Timers stand still while a machine sleeps, and another tab may have signed in again.
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) return;
+    if (!banner.hidden) ask();
+    draw();
+  });
+  // A warning that is taken back: the stream goes on with a newer sign-in.
+  client.expiring?.subscribe((at) => (at === null && !banner.hidden ? ask() : draw()));
+  onPerson(draw);
+  draw();
+}

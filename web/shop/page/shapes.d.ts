@@ -1,0 +1,97 @@
+/**
+ * What the page handles, by the names the page uses, all of it taken from `gateway.d.ts`, which `make openapi` writes: a
+ * field that a screen, a command or an order does not have is a mistake that `make check` finds.
+ */
+import type { Client, Draft, Operation, Saga, Value } from '/client/index.js';
+import type { components, paths } from './gateway.js';
+
+type Schemas = components['schemas'];
+/** A, which must fit where the client expects B. */
+type Fits<A extends B, B> = A;
+type Readable<T> = { get(): T; subscribe(listener: (now: T) => void): () => void };
+
+export type Product = Schemas['Product'];
+export type Stock = Schemas['Stock'];
+export type Line = Schemas['OrderLine'];
+export type Moment = Schemas['Moment'];
+export type Notification = Schemas['Notification'];
+export type Step = Schemas['Step'];
+export type Reason = Schemas['Reason'];
+export type Owner = Schemas['OwnerInfo'];
+export type Missing = Schemas['Missing'];
+export type Part<T> = { state: 'ready'; data: T } | { state: 'stale'; data: T; age: number } | Missing;
+
+/** Where an order stands, by a screen or by the stream; `pending` while it is this browser's word. */
+export type Order = Schemas['OrderStatus'] & Pick<Saga, 'pending'>;
+/** The same as the stream tells it. */
+export type LiveOrder = Fits<Schemas['saga.order'], Saga> & Pick<Saga, 'pending'>;
+
+// ---- screens and commands
+
+type Of<P extends keyof paths, M extends 'get' | 'post'> = NonNullable<paths[P][M]>;
+type Json<T> = T extends { content: { 'application/json': infer J } } ? J : never;
+type Named<T> = T extends { parameters: { path: infer N extends object } } ? N : Record<never, never>;
+
+export type ScreenPath = keyof paths & `/api/screens/${string}`;
+export type Screen<P extends ScreenPath> = Json<Of<P, 'get'>['responses'][200]>;
+export type ScreenNamed<P extends ScreenPath> = Named<Of<P, 'get'>>;
+
+/** What is guarded by a key is a command. */
+export type CommandPath = {
+  [P in keyof paths]: paths[P] extends { post: { parameters: { header: { 'Idempotency-Key': string } } } }
+    ? P
+    : never;
+}[keyof paths];
+export type CommandNamed<P extends CommandPath> = Named<Of<P, 'post'>>;
+export type Body<P extends CommandPath> =
+  Of<P, 'post'> extends { requestBody: infer B } ? Json<B> : undefined;
+export type Answer<P extends CommandPath> = Json<
+  Of<P, 'post'>['responses'][keyof Of<P, 'post'>['responses'] & (200 | 202)]
+>;
+/** What the client reads of an answer, to know which saga began. */
+export type Started = Fits<Schemas['started.order'], Begun>;
+type Begun = { mutation: string; cursor: string; saga: Pick<Saga, 'id' | 'type' | 'status' | 'version'> };
+
+/** A request for a command, which only `command` makes; A is what its answer will be. */
+export interface Asked<A = unknown> {
+  readonly url: string;
+  readonly body: unknown;
+  readonly answer?: A;
+}
+
+// ---- the client, knowing this gateway's sagas and values
+
+interface Values {
+  stock: Fits<Schemas['value.stock'], Omit<Value, 'at'>>;
+  bell: Fits<Schemas['value.bell'], Omit<Value, 'at'>>;
+}
+export type ValueName = `${keyof Values}/${string}`;
+export type ValueOf<N extends ValueName> = N extends `${infer K extends keyof Values}/${string}`
+  ? Values[K]
+  : never;
+
+export interface LiveDraft extends Pick<Draft, 'id'> {
+  readonly sagas: ReadonlyMap<string, LiveOrder>;
+  saga(row: Partial<LiveOrder> & Pick<LiveOrder, 'type' | 'data'>): void;
+  value<N extends ValueName>(name: N, change: (data: ValueOf<N>['data']) => ValueOf<N>['data']): void;
+}
+
+export interface LiveKind<I> {
+  request(input: I): Asked;
+  apply(draft: LiveDraft, input: I): void;
+  until?(state: { sagas: ReadonlyMap<string, LiveOrder> }, input: I): boolean;
+}
+
+export interface LiveClient extends Omit<
+  Client,
+  'saga' | 'sagas' | 'value' | 'observe' | 'watch' | 'define' | 'mutate' | 'expiring'
+> {
+  /** Milliseconds since 1970, from half a minute before the stream's sign-in ends. */
+  readonly expiring?: Readable<number | null>;
+  saga(id: string): Readable<LiveOrder | undefined>;
+  sagas(): Readable<readonly LiveOrder[]>;
+  value<N extends ValueName>(name: N): Readable<ValueOf<N> | undefined>;
+  observe(values: Iterable<Values[keyof Values]>): void;
+  watch(names: Iterable<ValueName>): () => void;
+  define<I>(name: string, kind: LiveKind<I>): (input: I) => Operation;
+}
