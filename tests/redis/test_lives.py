@@ -64,7 +64,7 @@ def forgetful(tmp_path: Path) -> Iterator[Forgetful]:
 
 
 async def position(one: World) -> Position:
-    found = (await one.journal.open(ADA, None)).position
+    found = (await one.journal.open(ADA, None, make=True)).position
     assert found is not None
     return found
 
