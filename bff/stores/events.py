@@ -19,7 +19,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from .link import RedisLink, reaching
+from .link import RedisLink, StoreUnavailable, reaching
 
 DEAD = "bff:dead"
 # Where an event is put back that came by a bus one cannot write to from here: every gateway that reads events reads it.
@@ -44,21 +44,21 @@ class Positions:
     """How far streams were read. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, link: RedisLink) -> None:
-        self._link = link
+        self._read = link.script("position")
+        self._save = link.script("position_save")
+        self._lives: dict[str, bytes] = {}
 
     async def of(self, streams: Sequence[str]) -> dict[str, str | None]:
         """The id of the last event dealt with, None for a stream never read."""
-        with reaching("event positions"):
-            async with self._link.client.pipeline(transaction=False) as pipe:
-                for stream in streams:
-                    pipe.get(_position_key(stream))
-                found = await pipe.execute()
-        return {stream: id.decode() if id else None for stream, id in zip(streams, found, strict=True)}
+        found = await asyncio.gather(*(self._read([_position_key(stream)]) for stream in streams))
+        self._lives |= {stream: life for stream, (_, life) in zip(streams, found, strict=True)}
+        return {stream: id.decode() if id else None for stream, (id, _) in zip(streams, found, strict=True)}
 
     async def save(self, stream: str, id: str) -> None:
-        """Everything up to and including this event has been dealt with."""
-        with reaching("saving a position"):
-            await self._link.client.set(_position_key(stream), id, ex=_TTL)
+        """Everything up to and including this event has been dealt with. Raises StoreUnavailable as well when Redis may
+        have lost some of that since `of` was asked, which is to be asked again."""
+        if not await self._save([_position_key(stream)], [self._lives.get(stream, b""), id, _TTL]):
+            raise StoreUnavailable(f"Redis may have lost what was read of {stream}")
 
 
 class StreamReader:
