@@ -6,9 +6,10 @@ days from the last one.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
-from .link import RedisLink, reaching
+from .link import RedisLink, StoreUnavailable
 
 _TTL = 30 * 86_400
 
@@ -17,23 +18,24 @@ class Positions:
     """How far streams were read. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, link: RedisLink) -> None:
-        self._link = link
+        self._read = link.script("position")
+        self._save = link.script("position_save")
+        self._lives: dict[str, bytes] = {}
 
     async def of(self, streams: Sequence[str]) -> dict[str, str | None]:
         """What was saved last, None for a stream never read."""
-        with reaching("event positions"):
-            async with self._link.client.pipeline(transaction=False) as pipe:
-                for stream in streams:
-                    pipe.get(_key(stream))
-                found = await pipe.execute()
+        found = await asyncio.gather(*(self._read([_key(stream)]) for stream in streams))
+        self._lives |= {stream: life for stream, (_, life) in zip(streams, found, strict=True)}
         return {
-            stream: place.decode() if place else None for stream, place in zip(streams, found, strict=True)
+            stream: place.decode() if place else None
+            for stream, (place, _) in zip(streams, found, strict=True)
         }
 
     async def save(self, stream: str, place: str) -> None:
-        """Everything up to and including this event has been dealt with."""
-        with reaching("saving a position"):
-            await self._link.client.set(_key(stream), place, ex=_TTL)
+        """Everything up to and including this event has been dealt with. Raises StoreUnavailable as well when Redis may
+        have lost some of that since `of` was asked, which is to be asked again."""
+        if not await self._save([_key(stream)], [self._lives.get(stream, b""), place, _TTL]):
+            raise StoreUnavailable(f"Redis may have lost what was read of {stream}")
 
 
 def _key(stream: str) -> str:

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 
 from bff.calls import Principal, SagaStatus
 from bff.live import ValueTopic
+from bff.stores.events import Positions
 from bff.stores.journal import Position
 from bff.stores.link import RedisLink, StoreUnavailable
 
@@ -256,3 +257,19 @@ async def test_an_emptied_server_gives_no_position_twice(redis_url: str) -> None
         while (event := await ada.until("reset")).data["sagas"][0]["id"] != "o2":
             pass
         assert ada.cursor == event.id
+
+
+async def test_how_far_events_were_read_in_another_life_is_not_written_down(forgetful: Forgetful) -> None:
+    async with world(forgetful.valkey.url) as one:
+        kept = Positions(one.link)
+        assert await kept.of(["events:a:0"]) == {"events:a:0": None}
+        await kept.save("events:a:0", "5-0")
+        forgetful.remember()
+        await kept.save("events:a:0", "7-0")
+        forgetful.die()
+        await forgetful.live(one)
+        # What 6-0 and 7-0 led to is lost, though nobody who carries on at 8-0 had a command fail.
+        with pytest.raises(StoreUnavailable):
+            await kept.save("events:a:0", "8-0")
+        assert await kept.of(["events:a:0"]) == {"events:a:0": "5-0"}
+        await kept.save("events:a:0", "6-0")

@@ -235,7 +235,9 @@ async def test_redis_away_for_half_a_minute_closes_nothing_and_all_agree_soon_af
         three.valkey.start()
         await service.publish(*((one.subject, f"{one.subject}.a") for one in browsers))
         took = await agreed(browsers, service, 30)
-        print(f"{len(browsers)} streams agree {took:.2f} s after Redis is back")
+        resets = sum(one.resets for one in browsers)
+        print(f"{len(browsers)} streams agree {took:.2f} s after Redis is back, {resets} by a reset")
         assert sum(len(one.opened) for one in browsers) == opened
-        assert not any(one.byes or one.wrong or one.resets for one in browsers)
+        # One each: whether anything was lost nobody there can know.
+        assert not any(one.byes or one.wrong or one.resets > 1 for one in browsers)
         assert took < 5

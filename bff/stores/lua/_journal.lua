@@ -1,3 +1,4 @@
+--#include _life
 -- What every script that touches an owner's journal begins with. Included, never run alone.
 -- KEYS 1-9 and ARGV 1-8 are the same for all of them; a script's own start at KEYS[10] and ARGV[9].
 local META, LOG, STATE, ORDER, ENDED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -22,15 +23,6 @@ local function touch()
   for i = 1, 9 do
     redis.call('EXPIRE', KEYS[i], TTL)
   end
-end
-
--- Which life of the data this is: Redis names each stretch of writes of which none was taken back (a master's, from its
--- start or its promotion on) by a random id. In another one what was last written here may be lost.
-local LIFE
-local function life()
-  LIFE = LIFE or string.match(redis.call('INFO', 'replication'), 'master_replid:(%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x)')
-    or 'unknown'
-  return LIFE
 end
 
 -- Known to hold all that its services know, in this life.
