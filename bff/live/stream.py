@@ -16,9 +16,7 @@ from ..stores.journal import Opened, Position
 from . import frames
 from .outlet import Outlet
 
-# With what the connection takes before it says that it takes no more (64 kB here, 128 kB in the kernel), a client that
-# does not read costs a quarter of a megabyte.
-BYTES = 32_768
+BYTES = 32_768  # beyond what the connection takes first: 64 kB, and the kernel 128
 _PIECE = 16_384
 
 

@@ -10,7 +10,6 @@ suspend wherever it likes: there nothing is written in one step.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias, cast
 
@@ -57,20 +56,25 @@ class Inline:
 
 
 class Direct(Inline):
-    """Under uvicorn with httptools."""
+    """Under uvicorn with httptools, in chunks. Keeps at hand what each event needs: of ten thousand streams nothing is
+    in the CPU's cache, and every object on the way is a wait for memory."""
 
-    __slots__ = ()
+    __slots__ = ("_flow", "_write")
+
+    def __init__(self, cycle: HttpToolsCycle) -> None:
+        super().__init__(cycle)
+        self._flow = cycle.flow
+        self._write = cycle.transport.write
 
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
-        cycle = self._cycle
-        if last or not cycle.chunked_encoding:
+        if last:
             return super().write(chunk, last=last)
-        if cycle.flow.write_paused:
+        if self._flow.write_paused:
             return False
-        if not cycle.disconnected:
-            # A connection that is closing says so by `receive`.
-            with contextlib.suppress(OSError, RuntimeError):
-                cycle.transport.write(_framed(chunk))
+        try:
+            self._write(_framed(chunk))
+        except (OSError, RuntimeError):
+            return True  # It is closing, which the request hears from `receive`.
         return True
 
 
@@ -114,6 +118,6 @@ class Queued:
 def outlet(send: Send) -> Inline | Queued:
     """The way out through this `send`, which has sent the head already."""
     cycle = getattr(send, "__self__", None)
-    if isinstance(cycle, HttpToolsCycle):
+    if isinstance(cycle, HttpToolsCycle) and cycle.chunked_encoding:
         return Direct(cycle)
-    return Inline(cycle) if isinstance(cycle, H11Cycle) else Queued(send)
+    return Inline(cycle) if isinstance(cycle, HttpToolsCycle | H11Cycle) else Queued(send)

@@ -1,0 +1,58 @@
+"""Many streams that come within a moment are joined together, and nobody's absence is another's trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from bff.stores.journal import owner_tag
+from bff.stores.link import RedisLink
+
+from ..conftest import Valkey
+from .test_stream import Client, client, person, world
+
+
+async def test_those_who_leave_while_they_come_cost_the_others_nothing(redis_url: str) -> None:
+    async with world(redis_url) as one, contextlib.AsyncExitStack() as stack:
+        await one.tell("o1", 1, owner="guest-7")
+        people = [f"guest-{number}" for number in range(90)]
+
+        async def come(number: int) -> Client:
+            who = await stack.enter_async_context(client(one, who=people[number]))
+            if number % 3 == 0:
+                who.close()
+            return who
+
+        came = await asyncio.gather(*map(come, range(90)))
+        for number, who in enumerate(came):
+            if number % 3:
+                state = (await who.until("snapshot")).data
+                assert len(state["sagas"]) == (number == 7)
+        await one.settled(60)
+        # Every seat of one who left is given back, and nobody else's.
+        left = {person(name).id: (number % 3 != 0) for number, name in enumerate(people)}
+        async with asyncio.timeout(5):
+            while await seats(one.link, left) != left:
+                await asyncio.sleep(0.02)
+        for name in ("guest-7", "guest-8"):
+            await one.tell("o2", 1, owner=name)
+        for number in (7, 8):
+            assert (await came[number].until("saga")).data["id"] == "o2"
+
+
+async def seats(link: RedisLink, owners: dict[str, bool]) -> dict[str, bool]:
+    return {owner: bool(await link.client.zcard(f"bff:{{{owner_tag(owner)}}}:seats")) for owner in owners}
+
+
+async def test_those_who_come_while_redis_forgets_its_scripts_are_joined_all_the_same(
+    own_valkey: Valkey,
+) -> None:
+    async with world(own_valkey.url) as one, client(one) as first:
+        await first.until("snapshot")
+        await one.link.client.script_flush()
+        began = time.monotonic()
+        async with contextlib.AsyncExitStack() as stack:
+            for who in [await stack.enter_async_context(client(one, who=f"g{n}")) for n in range(10)]:
+                await who.until("snapshot")
+        assert time.monotonic() - began < 5
