@@ -63,7 +63,7 @@ class CatchUp:
         self._loads = Loads(values, topics)
         self._restorer = restorer
         if restorer is not None:
-            restorer.done = self.behind
+            restorer.look = self.behind
         self._cap = cap
         self._evicted = evicted
         self._vacate = vacate

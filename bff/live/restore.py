@@ -1,8 +1,8 @@
 """Rebuilding lost journals from the services that know their sagas.
 
 Promises: one question per owner at a time and `AT_ONCE` in all, each given up on after `within` seconds, and a journal
-seeded at most once however many processes ask. While an owner's streams wait for it, their journal's restore is tried
-again after a pause that grows from `FIRST` to `LONGEST` seconds; nobody else waits meanwhile. Refuses to guess: until
+seeded at most once however many processes ask. While an owner's streams wait for it, it is tried again
+after a pause that grows from `FIRST` to `LONGEST` seconds; nobody else waits meanwhile. Refuses to guess: until
 the services have answered nothing is said of an owner's sagas.
 """
 
@@ -31,7 +31,7 @@ _REMEMBERED = 10_000
 
 class Restorer:
     """restore: the owner's sagas, newest first. within: seconds it may take. Set before the first use:
-    `group` owns the work, `done` is told each stream whose journal is whole now."""
+    `group` owns the work, `look` is told each stream that is to look at its journal again."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Restorer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.group: asyncio.TaskGroup | None = None
-        self.done: Callable[[Stream], None] = lambda stream: None
+        self.look: Callable[[Stream], None] = lambda stream: None
         self._journal = journal
         self._restore = restore
         self._within = within
@@ -55,30 +55,30 @@ class Restorer:
         self._failing = False
 
     def want(self, stream: Stream) -> None:
-        """Tell this stream when its journal is whole."""
+        """Tell this stream when to look at its journal again: once it is whole, or may be tried again. Another process
+        may have been luckier."""
         waiting = self._waiting.get(stream.owner)
         if waiting is not None:
             waiting[stream] = None
         elif self.group is not None:
             self._waiting[stream.owner] = {stream: None}
-            self.group.create_task(self._until_whole(stream.owner))
+            self.group.create_task(self._for(stream.owner))
 
     def forget(self, stream: Stream) -> None:
         """It has left."""
         self._waiting.get(stream.owner, {}).pop(stream, None)
 
-    async def _until_whole(self, owner: str) -> None:
+    async def _for(self, owner: str) -> None:
         waiting = self._waiting[owner]
         try:
-            while waiting:
-                # Whoever came last has the token that holds longest.
-                if await self._run(next(reversed(waiting)).principal):
-                    break
+            # Whoever came last has the token that holds longest.
+            newest = next(reversed(waiting), None)
+            if newest is not None and not await self._run(newest.principal):
                 await asyncio.sleep(max(0.0, self._failed.get(owner, (0, 0.0))[1] - self._clock()))
         finally:
             del self._waiting[owner]
         for stream in waiting:
-            self.done(stream)
+            self.look(stream)
 
     async def once(self, principal: Principal) -> bool:
         """Restore this owner's journal now; False when that did not work out in time or has just failed."""

@@ -15,10 +15,12 @@ from .fleet import Fleet, Service, fleet, ranked
 from .gateway import token
 from .riders import Told, many_files, riders, robbed
 
-STREAMS, ROUNDS = 200, 6
+STREAMS, ROUNDS = 200, 7
 FROZEN = STREAMS // 10
-SETTLE, MEASURE = 2.0, 3.0
-"""Seconds: in the first the buffers of those who are frozen fill."""
+FILL = 60
+"""Events of 8 kB: more than the buffers on the way to one that is frozen."""
+MEASURE = 3.0
+"""Seconds."""
 
 
 def memory(pid: int) -> int:
@@ -42,10 +44,11 @@ class Weather:
         (self.port,) = one.ports
         self.pid = one.programs[self.port].process.pid
 
-    async def flood(self, ice: list[str], seconds: float) -> float:
-        """Large events; the most kilobytes there were meanwhile, in the process and the kernel."""
-        end, most = time.monotonic() + seconds, 0.0
-        while (began := time.monotonic()) < end:
+    async def flood(self, ice: list[str], events: int) -> float:
+        """So many large events to each; the most kilobytes there were meanwhile, in the process and the kernel."""
+        most = 0.0
+        for _ in range(events):
+            began = time.monotonic()
             await self.service.publish(*((who, f"{who}.b") for who in ice), pad="x" * 8_000)
             most = max(most, memory(self.pid) + unsent(self.port))
             await asyncio.sleep(max(0.0, 0.03 - (time.monotonic() - began)))
@@ -53,7 +56,7 @@ class Weather:
 
     async def window(self, ice: list[str]) -> float:
         """p99 of what small events took that went to everybody, those who freeze among them; seconds."""
-        await self.flood(ice, SETTLE)
+        await self.flood(ice, FILL)
         await asyncio.sleep(0.3)
         await self.crowd.tell(clear=True)
         end = time.monotonic() + MEASURE
@@ -85,15 +88,15 @@ async def test_frozen_clients_cost_little_are_gone_soon_and_slow_nobody_down(tmp
             # What one costs, before the process has grown for anything else; and when it is gone.
             which = list(range(FROZEN))
             ice = [people[number] for number in which]
-            await weather.flood(ice, 2)
+            await weather.flood(ice, FILL)
             await asyncio.sleep(0.5)
             held = memory(weather.pid) + unsent(weather.port)
             await crowd.tell(freeze=which)
             began = time.monotonic()
-            each = (await weather.flood(ice, 8) - held) / FROZEN
+            each = (await weather.flood(ice, 2 * FILL) - held) / FROZEN
             while any([await weather.service.heard(who) for who in ice]):
                 assert time.monotonic() - began < 30
-                await weather.flood(ice, 0.1)
+                await weather.flood(ice, 3)
             gone = time.monotonic() - began
             await crowd.tell(thaw=which)
             await crowd.live(STREAMS, 20)
@@ -111,11 +114,13 @@ async def test_frozen_clients_cost_little_are_gone_soon_and_slow_nobody_down(tmp
             wrong = (await crowd.tell(report=True))["wrong"]
             await weather.service.close()
     before, during = statistics.median(flowing), statistics.median(frozen)
+    # Each with its neighbour: what else the machine does comes and goes more slowly than that.
+    worse = statistics.median(with_ice / without for without, with_ice in zip(flowing, frozen, strict=True))
     print(
         f"p99 of the others {before * 1000:.2f} ms, with 10 % frozen {during * 1000:.2f} ms "
-        f"({during / before - 1:+.0%}); a frozen one costs {each:.0f} kB and is gone {gone:.1f} s after it froze"
+        f"(by pairs {worse - 1:+.0%}); a frozen one costs {each:.0f} kB and is gone {gone:.1f} s after it froze"
     )
     assert wrong == []
-    assert during < 1.1 * before
+    assert worse < 1.1
     assert each <= 256
     assert gone <= 15

@@ -216,7 +216,10 @@ async def test_a_process_whose_hub_has_died_ends_with_an_error_instead_of_stream
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
             assert (await client.get("/livez")).status_code == 200
             assert (await client.get("/die")).status_code == 200
-            gone = await client.get("/livez")
+            async with asyncio.timeout(10):
+                # Its connections are closed first.
+                while (gone := await client.get("/livez")).status_code == 200:
+                    await asyncio.sleep(0.01)
             assert (gone.status_code, gone.json()["parts"]) == (503, ["hub"])
         assert await asyncio.to_thread(program.process.wait, 15) == 1
         assert "ended by a fault" in program.log.read_text()

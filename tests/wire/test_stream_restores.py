@@ -92,6 +92,21 @@ async def test_an_open_stream_is_reset_once_and_with_the_truth_however_often_the
                 assert event is not None and (event.name, event.data["version"]) == ("saga", 2)
 
 
+async def test_what_another_gateway_could_restore_is_told_here_too(redis_url: str) -> None:
+    here, there = Service(), Service()
+    here.away = True
+    async with (
+        world(redis_url, restore=here) as one,
+        world(redis_url, restore=there) as other,
+        client(one) as ada,
+    ):
+        while not here.asked:
+            await asyncio.sleep(0.01)
+        async with client(other) as elsewhere:
+            await elsewhere.until("snapshot")
+        assert [row["id"] for row in (await ada.until("snapshot")).data["sagas"]] == ["of-ada"]
+
+
 async def test_whoever_has_left_is_not_asked_about_any_more(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
