@@ -17,7 +17,7 @@ export function startExpiry() {
   let timer;
 
   /** What the gateway told when it was asked, or what the stream has told since. */
-  const ends = () => Math.min(signInEnds(), client.expiring?.get() ?? Infinity);
+  const ends = () => Math.min(signInEnds(), client.expiring.get() ?? Infinity);
 
   function draw() {
     clearTimeout(timer);
@@ -62,7 +62,7 @@ export function startExpiry() {
     draw();
   });
   // A warning that is taken back: the stream goes on with a newer sign-in.
-  client.expiring?.subscribe((at) => (at === null && !banner.hidden ? ask() : draw()));
+  client.expiring.subscribe((at) => (at === null && !banner.hidden ? ask() : draw()));
   onPerson(draw);
   draw();
 }

@@ -87,7 +87,7 @@ export interface LiveClient extends Omit<
   'saga' | 'sagas' | 'value' | 'observe' | 'watch' | 'define' | 'mutate' | 'expiring'
 > {
   /** Milliseconds since 1970, from half a minute before the stream's sign-in ends. */
-  readonly expiring?: Readable<number | null>;
+  readonly expiring: Readable<number | null>;
   saga(id: string): Readable<LiveOrder | undefined>;
   sagas(): Readable<readonly LiveOrder[]>;
   value<N extends ValueName>(name: N): Readable<ValueOf<N> | undefined>;
