@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bff import __version__
-from bff.edge import openapi
+from bff.edge.describe import openapi
 from tests.conftest import ROOT
 from web.shop.gateway import shop
 

@@ -84,10 +84,8 @@ export interface LiveKind<I> {
 
 export interface LiveClient extends Omit<
   Client,
-  'saga' | 'sagas' | 'value' | 'observe' | 'watch' | 'define' | 'mutate' | 'expiring'
+  'saga' | 'sagas' | 'value' | 'observe' | 'watch' | 'define' | 'mutate'
 > {
-  /** Milliseconds since 1970, from half a minute before the stream's sign-in ends. */
-  readonly expiring: Readable<number | null>;
   saga(id: string): Readable<LiveOrder | undefined>;
   sagas(): Readable<readonly LiveOrder[]>;
   value<N extends ValueName>(name: N): Readable<ValueOf<N> | undefined>;
