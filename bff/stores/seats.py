@@ -51,7 +51,7 @@ class Seats:
         self._hold = link.script("seats_hold")
         self._process = process or secrets.token_hex(6)
         self._number = 0
-        self.channel = f"{_of(self._process)}:channel"
+        self.channel = _channel(self._process)
 
     def seat(self, opened: float) -> str:
         """A new seat's name. opened: Unix seconds; whoever opened first gives way first, and of those that this process
@@ -61,9 +61,11 @@ class Seats:
 
     async def live(self) -> bool:
         """Say that this process lives. False: it had not said so lately, and others may have its seats."""
-        key = f"{_of(self._process)}:alive"
         with reaching("seats"):
-            return await self._link.call("SET", key, "1", "PX", int(ALIVE * 1000), "GET") is not None
+            return (
+                await self._link.call("SET", _alive(self._process), "1", "PX", int(ALIVE * 1000), "GET")
+                is not None
+            )
 
     async def hold(self, owner: str, cap: int, seats: Sequence[str]) -> list[str]:
         """Take or renew these seats of `cap`; the seats that gave way, of this process or of another."""
@@ -105,8 +107,8 @@ class Seats:
         """Those without a word, and those with one that nevertheless do not listen."""
         count = "SHARDNUMSUB" if self._link.cluster else "NUMSUB"
         asked: list[tuple[str, ...]] = []
-        for one in map(_of, processes):
-            asked += [("EXISTS", f"{one}:alive"), ("PUBSUB", count, f"{one}:channel")]
+        for one in processes:
+            asked += [("EXISTS", _alive(one)), ("PUBSUB", count, _channel(one))]
         try:
             told = await self._link.batch(asked)
         except StoreUnavailable as error:
@@ -147,5 +149,9 @@ def _key(owner: str) -> str:
     return f"bff:{{{owner_tag(owner)}}}:seats"
 
 
-def _of(process: str) -> str:
-    return f"bff:{{process:{process}}}"
+def _alive(process: str) -> str:
+    return f"bff:{{process:{process}}}:alive"
+
+
+def _channel(process: str) -> str:
+    return f"bff:{{process:{process}}}:channel"
