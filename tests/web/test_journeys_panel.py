@@ -261,7 +261,7 @@ async def test_redis_stopped_for_ten_seconds_costs_nobody_a_session_or_an_order(
     await ada.put_in_basket("mug-01")
     await ada.press("stop-redis")
     await expect(ada.at("scene-note").filter(has_text="Stopped for another")).to_be_visible()
-    await ada.place_order()
+    await ada.press_order()
     await expect(ada.first()).to_have_attribute("data-mood", "unknown", timeout=10_000)
     await ada.page.locator('#nav a[href="/"]').click()
     await expect(ada.at("product").first).to_be_visible()
