@@ -14,7 +14,7 @@ from typing import Self
 
 
 class Background(ABC):
-    """`async with one:`, or `start()` and `stop()`. name: the task's; without: what a log says is missing without it."""
+    """`async with one:`, or `start()` and `stop()`. name: the task's; without: what the log says when it is missing."""
 
     def __init__(self, name: str, without: str) -> None:
         self._name = name
