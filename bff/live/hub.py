@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from ..calls import Principal
+from ..stores.background import Background
 from ..stores.channels import Channels
 from ..stores.clock import ServerClock
 from ..stores.journal import Journal, channel_of
@@ -37,7 +38,7 @@ from .topics import ValueTopic, topic_of
 log = logging.getLogger("bff.live")
 
 
-class Hub:
+class Hub(Background):
     """All streams of one process. `async with hub:`, or `start()` and `stop()`.
 
     topics   the values one may ask for
@@ -69,6 +70,7 @@ class Hub:
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__("bff-hub", "streams get no news")
         self.topics = tuple(topics)
         self._age = age
         self._queue = queue
@@ -103,42 +105,17 @@ class Hub:
         channels.listen(seats.channel, lambda channel, data: None)
         channels.watch(self._again, self._feeds.doubt)
         self._group: asyncio.TaskGroup | None = None
-        self._main: asyncio.Task[None] | None = None
         self._draining = False
         self._gone = asyncio.Event()
 
     # ---- life ----------------------------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Begin; does not wait for Redis: streams that come before it are caught up once it is there."""
-        if self._main is None:
-            started = asyncio.Event()
-            self._main = asyncio.create_task(self._run(started))
-            self._main.add_done_callback(_ended)
-            await started.wait()
-
-    @property
-    def alive(self) -> bool:
-        """False when its work ended though nobody stopped it: such a process can only be replaced."""
-        return self._main is not None and not self._main.done()
 
     async def stop(self) -> None:
         """End what is left at once. Call `drain()` first to do it gently."""
         self._group = None
         for stream in list(self._streams):
             stream.end("drain", back())
-        main, self._main = self._main, None
-        if main is not None:
-            main.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await main
-
-    async def __aenter__(self) -> Hub:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.stop()
+        await super().stop()
 
     async def _run(self, started: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
@@ -277,8 +254,3 @@ class Hub:
 
 def _give_way(stream: Stream) -> None:
     stream.end("limit", 30.0)
-
-
-def _ended(main: asyncio.Task[None]) -> None:
-    if not main.cancelled() and main.exception() is not None:
-        log.critical("the hub has stopped: streams get no news until a restart", exc_info=main.exception())

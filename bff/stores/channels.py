@@ -10,10 +10,10 @@ to any of these nodes.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Collection, Sequence
 
+from .background import Background
 from .dial import Place
 from .ear import UNSERVED, Ear, Heard
 from .link import RedisLink, StoreUnavailable
@@ -23,10 +23,11 @@ log = logging.getLogger("bff.stores")
 Told = Callable[[Collection[str]], None]
 
 
-class Channels:
+class Channels(Background):
     """One for a process: `async with channels:`, or `start()` and `stop()`. beat, dead_after: seconds; see `Ear`."""
 
     def __init__(self, link: RedisLink, *, beat: float = 1.0, dead_after: float = 3.0) -> None:
+        super().__init__("bff-channels", "nothing published is heard")
         self._link = link
         self._beat = beat
         self._dead_after = dead_after
@@ -43,7 +44,6 @@ class Channels:
         self._ears: dict[Place | None, Ear] = {}
         self._tasks: dict[Ear, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
-        self._main: asyncio.Task[None] | None = None
         if not link.cluster:
             self._at(None)
 
@@ -58,33 +58,6 @@ class Channels:
         return self.up and any(ear.away for ear in self._ears.values())
 
     # ---- life ------------------------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Begin to listen; does not wait for Redis."""
-        if self._main is None:
-            started = asyncio.Event()
-            self._main = asyncio.create_task(self._run(started), name="bff-channels")
-            self._main.add_done_callback(_ended)
-            await started.wait()
-
-    @property
-    def alive(self) -> bool:
-        """False when its work ended though nobody stopped it."""
-        return self._main is not None and not self._main.done()
-
-    async def stop(self) -> None:
-        main, self._main = self._main, None
-        if main is not None:
-            main.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await main
-
-    async def __aenter__(self) -> Channels:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.stop()
 
     async def _run(self, started: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
@@ -248,8 +221,3 @@ class Channels:
 
     def _sharded(self, channel: str) -> bool:
         return self._link.cluster and "{" in channel
-
-
-def _ended(main: asyncio.Task[None]) -> None:
-    if not main.cancelled() and main.exception() is not None:
-        log.critical("nothing published is heard until a restart", exc_info=main.exception())

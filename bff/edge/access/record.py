@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -99,11 +100,17 @@ class SessionKey:
             text = self._cipher().decrypt(sealed[:_NONCE], sealed[_NONCE:], self.id.encode())
             tree = json.loads(text)
             tokens = tree.pop("tokens")
-            scopes = frozenset(tokens.pop("scopes"))
-            roles = frozenset(tree.pop("roles", ()))
+            scopes = _shared(tuple(tokens.pop("scopes")))
+            roles = _shared(tuple(tree.pop("roles", ())))
             return SessionRecord(**tree, tokens=Tokens(**tokens, scopes=scopes), roles=roles)
         except (InvalidTag, ValueError, KeyError, TypeError):
             return None
 
     def _cipher(self) -> AESGCM:
         return AESGCM(hashlib.sha256(b"bff session key:" + self.value.encode()).digest())
+
+
+@lru_cache(1024)
+def _shared(names: tuple[str, ...]) -> frozenset[str]:
+    """One set for all who were granted the same: it is kept as long as their streams are open."""
+    return frozenset(names)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
 class Flow(FlowControl):
@@ -59,6 +60,39 @@ class Unread:
         self._timer = self._loop.call_later(self._seconds / 4, self._look)
 
 
+class Told:
+    """What a request's task waits on for news of its body or its client: an `asyncio.Event` without the deque of 600
+    bytes that one makes for those who may wait."""
+
+    __slots__ = ("_told", "_waiting")
+
+    def __init__(self) -> None:
+        self._told = False
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def is_set(self) -> bool:
+        return self._told
+
+    def set(self) -> None:
+        self._told = True
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def clear(self) -> None:
+        self._told = False
+
+    async def wait(self) -> None:
+        if self._told:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiting.remove(waiter)
+
+
 class Pipeline(list[Any]):
     """Requests in waiting: hardly ever one, and an empty deque takes 700 bytes."""
 
@@ -67,3 +101,12 @@ class Pipeline(list[Any]):
 
     def popleft(self) -> Any:
         return self.pop(0)
+
+
+def leave(cycle: RequestResponseCycle) -> None:
+    """Tell a request, once, that nobody waits for its answer any more."""
+    cycle.disconnected = True
+    cycle.message_event.set()
+    told = cast(dict[str, Any], cycle.scope)["bff.lost"]
+    while told:
+        told.pop()()

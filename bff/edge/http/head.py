@@ -74,3 +74,8 @@ def judge(
     if upgrade and (length or codings):
         raise unreadable("A request that asks for another protocol has no body here.")
     return origin_form(target, hosts[0] if hosts else None), length
+
+
+def too_large(detail: str) -> Problem:
+    """The refusal of headers beyond a bound."""
+    return Problem(431, "head-too-large", f"The headers are more than this server takes. {detail}")

@@ -20,8 +20,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from ..problem import Problem
 from ..settings import Settings
-from .flow import Flow, Pipeline, Unread
-from .head import judge, unreadable
+from .flow import Flow, Pipeline, Told, Unread, leave
+from .head import judge, too_large, unreadable
 from .refusal import whole_answer
 from .unframed import answering
 
@@ -40,6 +40,12 @@ AFTER = 1.0
 class HttpProtocol(HttpToolsProtocol):
     """Uvicorn's protocol on httptools. door: asked before a request becomes a task; bytes it gives are the answer."""
 
+    # With these beside uvicorn's an instance's dictionary would be past what CPython keeps small: 1.1 kB a connection.
+    __slots__ = (
+        "_body", "_bounds", "_deaf", "_door", "_fields", "_head", "_later", "_max_body", "_phase",
+        "_public_url", "_running", "_said", "_stalled", "_step", "_timer", "_unsaid", "_watched", "_why",
+    )  # fmt: skip
+
     def __init__(self, *args: Any, settings: Settings, door: Door | None = None, **rest: Any) -> None:
         super().__init__(*args, **rest)
         self._door = door
@@ -50,9 +56,7 @@ class HttpProtocol(HttpToolsProtocol):
         # Where in a message the parser is, and a number that changes with every step.
         self._phase: Literal["between", "head", "body"] = "between"
         self._step = 0
-        self._head = 0
-        self._body = 0
-        self._fields = 0
+        self._head = self._body = self._fields = 0
         # Bytes since the parser last said something: of one line or one chunk's head that does not end.
         self._unsaid = 0
         self._said = False
@@ -83,7 +87,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         # Uvicorn tells the newest request; the one being answered may be an older one.
         if self._running is not None and not self._running.response_complete:
-            _leave(self._running)
+            leave(self._running)
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -106,7 +110,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._unsaid = 0 if self._said else self._unsaid + len(data)
         if self._unsaid > self._bounds.head_bytes:
-            self._refuse(_too_large("A line of it does not end."))
+            self._refuse(too_large("A line of it does not end."))
             return
         self._watch()
 
@@ -145,10 +149,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._said = True
         self._head += len(name) + len(value) + 4
         if self._head > self._bounds.head_bytes:
-            raise self._because(_too_large(f"They have at most {self._bounds.head_bytes} bytes together."))
+            raise self._because(too_large(f"They have at most {self._bounds.head_bytes} bytes together."))
         self._fields += 1
         if self._fields > self._bounds.headers:
-            raise self._because(_too_large(f"There are at most {self._bounds.headers}."))
+            raise self._because(too_large(f"There are at most {self._bounds.headers}."))
         # After the head they are trailers, and the head is in somebody's hands already.
         if self._phase == "head":
             super().on_header(name, value)
@@ -225,6 +229,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
+        if not cycle.message_event.is_set():
+            cycle.message_event = Told()  # type: ignore[assignment]  # all of an Event that uvicorn uses
         refusal = None if self._door is None else self._door(cast(dict[str, Any], cycle.scope))
         if refusal is None:
             super()._start_asgi_task(answering(cycle), app)
@@ -271,7 +277,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._end(problem)
         if own is not None:
-            _leave(own)
+            leave(own)
 
     def _end(self, problem: Problem) -> None:
         self._deaf = True
@@ -285,16 +291,3 @@ class HttpProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.loop.call_later(LINGER, self.transport.close)
-
-
-def _leave(cycle: RequestResponseCycle) -> None:
-    """Tell a request, once, that nobody waits for its answer any more."""
-    cycle.disconnected = True
-    cycle.message_event.set()
-    told = cast(dict[str, Any], cycle.scope)["bff.lost"]
-    while told:
-        told.pop()()
-
-
-def _too_large(detail: str) -> Problem:
-    return Problem(431, "head-too-large", f"The headers are more than this server takes. {detail}")

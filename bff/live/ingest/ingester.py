@@ -13,6 +13,7 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 
+from ...stores.background import Background
 from ...stores.backoff import backoff
 from ...stores.events import BusEvent
 from ...stores.leases import Leases
@@ -23,7 +24,7 @@ from .intake import Intake
 log = logging.getLogger("bff.live")
 
 
-class Ingester:
+class Ingester(Background):
     """`async with ingester:`, or `start()` and `stop()`. lease: seconds after which another process takes over from one
     that died (default 2)."""
 
@@ -37,43 +38,24 @@ class Ingester:
         new_id: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         self._intake = intake
+        super().__init__(f"ingest {bus.name}", "reading events has stopped")
         self._bus = bus
         self.name = bus.name
         self._lease = lease
         self._holder = new_id()
         self._leases = Leases(link)
         self._lease_name = f"ingest-{self.name}"
-        self._main: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin; does not wait for Redis, the bus or the lease."""
-        if self._main is None:
-            self._main = asyncio.create_task(self._run(), name=f"ingest {self.name}")
-            self._main.add_done_callback(_ended)
-
-    @property
-    def alive(self) -> bool:
-        """False when its work ended though nobody stopped it."""
-        return self._main is not None and not self._main.done()
 
     async def stop(self) -> None:
         """Stop and give the lease back."""
-        main, self._main = self._main, None
-        if main is not None:
-            main.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await main
+        begun = self._main is not None
+        await super().stop()
+        if begun:
             with contextlib.suppress(StoreUnavailable):
                 await self._leases.release(self._lease_name, self._holder)
 
-    async def __aenter__(self) -> Ingester:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.stop()
-
-    async def _run(self) -> None:
+    async def _run(self, started: asyncio.Event) -> None:
+        started.set()
         failures = 0
         while True:
             try:
@@ -131,8 +113,3 @@ class Ingester:
             await self._intake.take(event)
         if events:
             await self._bus.done(partition, events)
-
-
-def _ended(main: asyncio.Task[None]) -> None:
-    if not main.cancelled() and main.exception() is not None:
-        log.critical("reading events has stopped until a restart", exc_info=main.exception())
