@@ -1,5 +1,6 @@
 """What one rate limit decision costs this process: the same script over the link and over redis-py's pool, with 1, 32
-and 64 under way, and a bare PING over the link. CPU time of the process, the least of several rounds."""
+and 64 under way, a bare PING over the link, and what other stores ask. CPU time of the process, the least of several
+rounds."""
 
 from __future__ import annotations
 
@@ -11,8 +12,12 @@ from collections.abc import Awaitable, Callable
 import uvloop
 from redis.asyncio import Redis
 
+from bff.stores.cache import CacheStore
+from bff.stores.journal import Journal
 from bff.stores.link import RedisLink
 from bff.stores.scripts import read
+from bff.stores.sessions import SessionStore
+from bff.stores.values import Values
 
 from .fanout.place import opened
 
@@ -41,10 +46,22 @@ async def _measured(url: str) -> dict[str, list[float]]:
     link = RedisLink(url, timeout=10)
     pool = Redis.from_url(url, max_connections=max(UNDER_WAY), protocol=2)
     script, sha = link.script("rate"), await pool.script_load(read("rate"))
+    cache, journal, sessions, values = (
+        CacheStore(link, wait=10),
+        Journal(link),
+        SessionStore(link),
+        Values(link),
+    )
+    five = [f"{number}" for number in range(5)]
     ways: dict[str, Ask] = {
         "a decision, the link": lambda who: script([f"bff:{{{who}}}:rate:x"], QUOTA),
         "a decision, redis-py and hiredis": lambda who: pool.evalsha(sha, 1, f"bff:{{{who}}}:rate:x", *QUOTA),
         "PING, the link": lambda _: link.call("PING"),
+        "a look into the cache": lambda who: cache.look(f"{who}", (), None),
+        "the same with two tags and an owner": lambda who: cache.look(f"{who}", ("a", "b"), "ada"),
+        "five values": lambda _: values.get(five),
+        "five journals' tops": lambda _: journal.tops(five),
+        "whether five sessions live": lambda _: sessions.living(five),
     }
     try:
         found: dict[str, list[float]] = {name: [] for name in ways}

@@ -80,9 +80,7 @@ class Runtime:
         self._traces = telemetry.provider(gateway.name, settings.telemetry)
         tracer = self._traces.get_tracer("bff", __version__)
         redis = settings.redis
-        self.link = RedisLink(
-            redis.url, timeout=redis.timeout, connections=redis.connections, most=redis.pending
-        )
+        self.link = RedisLink(redis.url, timeout=redis.timeout, most=redis.pending)
         self.channels = Channels(self.link)
         live = settings.live
         self.journal = Journal(self.link, history=live.history, keep=live.keep)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 
 from ..calls import Principal
@@ -290,4 +289,4 @@ class CatchUp:
 
 def _position(opened: Opened) -> Position:
     # Without a journal there is nothing to resume from: the next event begins one, and resets.
-    return opened.position or Position(secrets.token_hex(8), 0)
+    return opened.position or Position.nowhere()

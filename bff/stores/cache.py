@@ -13,7 +13,6 @@ Ages count on the gateways' own clocks: by as much as these differ, one takes an
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
@@ -23,7 +22,8 @@ from typing import Any
 from ..calls import LONGEST
 from ..policies.cache import Entry, Key
 from .journal import owner_tag
-from .link import RedisLink, reaching
+from .link import RedisLink, granted, reaching
+from .wire import Packable
 
 CHANNEL = "bff:cache"
 _TTL = int(2 * LONGEST)
@@ -82,6 +82,10 @@ def unpack_change(message: bytes) -> Change | None:
         return None
 
 
+def _part_key(name: str) -> str:
+    return f"bff:{{part:{name}}}"
+
+
 def _tag_key(tag: str) -> str:
     return f"bff:{{tag:{hashlib.sha256(tag.encode('utf-8', 'surrogatepass')).hexdigest()}}}"
 
@@ -102,49 +106,39 @@ class CacheStore:
     async def look(self, name: str | None, tags: Sequence[str], owner: str | None) -> Found:
         """One round trip for all that decides about one read. name: a `digest`, None when only the stamps matter;
         owner: a principal id, whose own changes of these tags are asked for."""
-        client: Any = self._link.client
         if not tags:
-            # A pipeline costs twice what a single command does.
-            with reaching("the cache"):
-                async with asyncio.timeout(self._wait):
-                    return Found(None if name is None else await client.get(f"bff:{{part:{name}}}"), 0)
+            return Found(None if name is None else await self._ask("GET", _part_key(name)), 0)
+        asked: list[tuple[Packable, ...]] = [("TIME",), *(("HGET", _tag_key(tag), _WHOLE) for tag in tags)]
+        if owner is not None:
+            asked.append(("HMGET", _own_key(owner), *tags))
+        if name is not None:
+            asked.append(("GET", _part_key(name)))
         with reaching("the cache"):
-            async with asyncio.timeout(self._wait), client.pipeline(transaction=False) as pipe:
-                pipe.time()
-                for tag in tags:
-                    pipe.hget(_tag_key(tag), _WHOLE)
-                if owner is not None:
-                    pipe.hmget(_own_key(owner), tags)
-                if name is not None:
-                    pipe.get(f"bff:{{part:{name}}}")
-                answers = iter(await pipe.execute())
+            answers = iter(granted(await self._link.batch(asked, limit=self._wait)))
         seconds, micros = next(answers)
         stamps = {tag: int(next(answers) or 0) for tag in tags}
         own: dict[str, int] = {}
         if owner is not None:
             own = {tag: int(stamp or 0) for tag, stamp in zip(tags, next(answers), strict=True)}
         packed = next(answers) if name is not None else None
-        return Found(packed, seconds * 1_000_000 + micros, stamps, own)
+        return Found(packed, int(seconds) * 1_000_000 + int(micros), stamps, own)
 
     async def own(self, owner: str, tags: Sequence[str]) -> dict[str, int]:
         """When this principal (its id) changed these tags, 0 for never: half the price of a look."""
-        client: Any = self._link.client
-        with reaching("the cache"):
-            async with asyncio.timeout(self._wait):
-                stamps = await client.hmget(_own_key(owner), tags)
+        stamps = await self._ask("HMGET", _own_key(owner), *tags)
         return {tag: int(stamp or 0) for tag, stamp in zip(tags, stamps, strict=True)}
 
     async def put(self, name: str, packed: bytes, seconds: float) -> None:
         """Keep it for this long."""
-        with reaching("the cache"):
-            async with asyncio.timeout(self._wait):
-                await self._link.client.set(f"bff:{{part:{name}}}", packed, px=max(1, int(seconds * 1000)))
+        await self._ask("SET", _part_key(name), packed, "PX", max(1, int(seconds * 1000)))
 
     async def drop(self, name: str) -> None:
         """Keep it no longer."""
+        await self._ask("DEL", _part_key(name))
+
+    async def _ask(self, *command: Packable) -> Any:
         with reaching("the cache"):
-            async with asyncio.timeout(self._wait):
-                await self._link.client.delete(f"bff:{{part:{name}}}")
+            return await self._link.call(*command, limit=self._wait)
 
     async def changed(self, tags: Sequence[str]) -> dict[str, int]:
         """What these tags stand for has changed: every answer asked for before this moment is void, everywhere.

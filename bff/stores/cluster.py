@@ -27,7 +27,7 @@ PAUSE = 0.05
 """Seconds before a cluster that is rearranging itself is asked again."""
 
 _KEYLESS = frozenset(
-    b"CLIENT CLUSTER CONFIG DBSIZE ECHO EXEC FLUSHALL FLUSHDB INFO KEYS MULTI PING PUBLISH SCAN SCRIPT TIME".split()
+    b"CLIENT CLUSTER CONFIG DBSIZE ECHO FLUSHALL FLUSHDB INFO KEYS PING PUBLISH SCAN SCRIPT TIME".split()
 )
 
 
@@ -109,20 +109,37 @@ class Cluster:
     # ---- commands --------------------------------------------------------------------------------------------
 
     async def call(self, command: Sequence[Packable], limit: float | None) -> Any:
-        """One command, wherever its key is."""
-        return await self._sent(key_of(command), pack(command), None, limit)
+        """One command, wherever its key is. limit: seconds to find out where, and as many for each that answers."""
+        key, packed = key_of(command), pack(command)
+        node = await self._node(key, limit)
+        for _ in range(REDIRECTS):
+            try:
+                return await self._of(node, packed, None, limit)
+            except ResponseError as error:
+                moved = _redirection(error)
+                if moved is None:
+                    raise
+            word, place = moved
+            if place is not None and place[0] in ("", "?"):
+                place = (node.name.rpartition(":")[0], place[1])
+            if word == "ASK" and place is not None:
+                _, answer = await self._of(self._at(place), pack(("ASKING",)) + packed, 2, limit)
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+            self._stale = True
+            if place is None:
+                await asyncio.sleep(PAUSE)
+                node = await self._node(key, limit)
+            else:
+                node = self._at(place)
+        raise StoreUnavailable(f"sent elsewhere {REDIRECTS} times: the cluster is rearranging itself")
 
     async def batch(self, commands: Sequence[Sequence[Packable]], limit: float | None) -> list[Any]:
-        """Several, one write a node; a transaction is one node's."""
-        keys = [key_of(command) for command in commands]
-        if commands[0] == ("MULTI",):
-            answers: list[Any] = await self._sent(
-                next(filter(None, keys), None), b"".join(map(pack, commands)), len(commands), limit
-            )
-            return answers
+        """Several, one write a node."""
         shares: dict[Node, list[int]] = {}
-        for index, key in enumerate(keys):
-            shares.setdefault(await self._node(key), []).append(index)
+        for index, command in enumerate(commands):
+            shares.setdefault(await self._node(key_of(command), limit), []).append(index)
         told: list[Any] = [None] * len(commands)
 
         async def ask(node: Node, share: list[int]) -> None:
@@ -134,42 +151,6 @@ class Cluster:
 
         await asyncio.gather(*itertools.starmap(ask, shares.items()))
         return told
-
-    async def _sent(self, key: bytes | None, packed: bytes, count: int | None, limit: float | None) -> Any:
-        node = await self._node(key)
-        for _ in range(REDIRECTS):
-            try:
-                answer = await self._of(node, packed, count, limit)
-                # A transaction that was moved is refused word by word.
-                moved = (
-                    next((one for one in answer or () if isinstance(one, ResponseError)), None)
-                    if count
-                    else None
-                )
-                if moved is None or _redirection(moved) is None:
-                    return answer
-            except ResponseError as error:
-                moved = error
-                if _redirection(error) is None:
-                    raise
-            word, place = _redirection(moved) or ("", None)
-            if place is not None and place[0] in ("", "?"):
-                place = (node.name.rpartition(":")[0], place[1])
-            if word == "ASK" and place is not None:
-                asking = pack(("ASKING",)) + packed
-                _, *rest = await self._of(self._at(place), asking, 1 + (count or 1), limit)
-                if count is not None:
-                    return rest
-                if isinstance(rest[0], Exception):
-                    raise rest[0]
-                return rest[0]
-            self._stale = True
-            if place is None:
-                await asyncio.sleep(PAUSE)
-                node = await self._node(key)
-            else:
-                node = self._at(place)
-        raise StoreUnavailable(f"sent elsewhere {REDIRECTS} times: the cluster is rearranging itself")
 
     async def _of(self, node: Node, packed: bytes, count: int | None, limit: float | None) -> Any:
         try:
@@ -195,14 +176,18 @@ class Cluster:
         await self._known()
         return list(self._nodes.values())
 
-    async def _known(self) -> None:
-        if self._stale:
-            async with self._loading:
+    async def _known(self, limit: float | None = None) -> None:
+        if not self._stale:
+            return
+        try:
+            async with asyncio.timeout(limit), self._loading:
                 if self._stale:
                     await self._load()
+        except TimeoutError as error:
+            raise StoreUnavailable(f"where keys are was not found out within {limit} s") from error
 
-    async def _node(self, key: bytes | None) -> Node:
-        await self._known()
+    async def _node(self, key: bytes | None, limit: float | None) -> Node:
+        await self._known(limit)
         if key is None:
             return next(
                 (node for node in self._nodes.values() if not node.away), next(iter(self._nodes.values()))

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from .events import FIELD, BusEvent
+from .events import FIELD, BusEvent, entries
 from .link import RedisLink, reaching
 
 DEAD = "bff:dead"
@@ -34,28 +33,20 @@ class DeadLetters:
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
+        self._add = link.script("stream_add")
 
     async def bury(self, event: BusEvent, why: str) -> None:
         """Set an event aside for a person to look at. At most 64 KB of its body is kept."""
-        fields: Any = {
-            "bus": event.bus,
-            "stream": event.stream,
-            "id": event.id,
-            "why": why[:500],
-            "body": (event.body or b"")[:65_536],
-        }
-        with reaching("dead letter"):
-            async with self._link.client.pipeline(transaction=True) as pipe:
-                pipe.xadd(DEAD, fields, maxlen=_LENGTH, approximate=True)
-                pipe.expire(DEAD, _TTL)
-                await pipe.execute()
+        body = (event.body or b"")[:65_536]
+        fields = ("bus", event.bus, "stream", event.stream, "id", event.id, "why", why[:500], "body", body)
+        await self._add([DEAD], [_LENGTH, _TTL, *fields])
 
     async def listed(self, count: int, *, after: str = "-") -> list[DeadLetter]:
         """At most `count`, beginning behind `after` (an id, or "-" for the oldest)."""
         with reaching("dead letters"):
-            client: Any = self._link.client
-            rows = await client.xrange(DEAD, "-" if after == "-" else f"({after}", "+", count=count)
-        return [_dead(id, fields) for id, fields in rows]
+            start = "-" if after == "-" else f"({after}"
+            rows = await self._link.call("XRANGE", DEAD, start, "+", "COUNT", count)
+        return [_dead(id, fields) for id, fields in entries(rows)]
 
     async def replay(self, id: str) -> bool:
         """Put one back at the end of its stream, of `bff:replayed` when it came by another bus; False when there is
@@ -65,19 +56,16 @@ class DeadLetters:
         drops.
         """
         with reaching("replaying a dead letter"):
-            client: Any = self._link.client
-            rows = await client.xrange(DEAD, id, id)
+            rows = entries(await self._link.call("XRANGE", DEAD, id, id))
             if not rows:
                 return False
-            letter = _dead(*rows[0])
-            event = letter.event
-            body = {FIELD: event.body or b""}
+            event = _dead(*rows[0]).event
+            body = event.body or b""
             if event.bus == "redis":
-                await client.xadd(event.stream, body)
+                await self._link.call("XADD", event.stream, "*", FIELD, body)
             else:
-                await client.xadd(REPLAYED, body, maxlen=_LENGTH, approximate=True)
-                await client.expire(REPLAYED, _TTL)
-            await client.xdel(DEAD, id)
+                await self._add([REPLAYED], [_LENGTH, _TTL, FIELD, body])
+            await self._link.call("XDEL", DEAD, id)
         return True
 
 

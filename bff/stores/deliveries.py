@@ -16,12 +16,12 @@ class Deliveries:
     async def told(self, source: str, id: str) -> bool:
         """Whether this one was carried out before."""
         with reaching("deliveries"):
-            return bool(await self._link.client.exists(_key(source, id)))
+            return bool(await self._link.call("EXISTS", _key(source, id)))
 
     async def tell(self, source: str, id: str, seconds: float) -> None:
         """It was carried out; remember that for so long."""
         with reaching("deliveries"):
-            await self._link.client.set(_key(source, id), b"1", px=int(seconds * 1000))
+            await self._link.call("SET", _key(source, id), b"1", "PX", int(seconds * 1000))
 
 
 def _key(source: str, id: str) -> str:

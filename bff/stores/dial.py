@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.exceptions import RedisError
 
-from .wire import Packable, Slot, Watch, Wire, pack
+from .wire import Packable, Pending, Watch, Wire, pack
 
 Place = tuple[str, int]
 _FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
@@ -90,9 +90,9 @@ async def dial(address: Address, watch: Watch, said: list[Any] | None = None) ->
             server_hostname=address.host if address.tls else None,
         )
     try:
-        slot = Slot(loop.create_future(), watch.ticks, 1, len(address.greeting))
-        wire.write(b"".join(pack(words) for words in address.greeting), slot)
-        for answer in await slot.future:
+        pending = Pending(loop.create_future(), watch.ticks, 1, len(address.greeting))
+        wire.write(b"".join(pack(words) for words in address.greeting), pending)
+        for answer in await pending.future:
             if isinstance(answer, Exception):
                 raise answer
             if said is not None:

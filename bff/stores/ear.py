@@ -76,7 +76,7 @@ class Ear:
     era               another number when its server is the wrong one by now
     listeners         who is told what a channel says; read at each message, changed by whoever holds the ear
     sharded           whether a channel is one of a slot that this server has (SSUBSCRIBE)
-    beat, dead_after  seconds; a lost connection is opened again after 0.05–1 s, growing with each failure
+    beat, dead_after  seconds; a lost connection is opened again after 0.025–1 s, growing with each failure
     wanted            channels asked for;  away  the last thing that happened to the connection is that there is none
     """
 

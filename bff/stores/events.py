@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
 
-from .link import RedisLink, reaching
+from .link import RedisLink, granted, reaching
 from .scripts import Step, run_all
 
 FIELD = b"event"
@@ -35,6 +35,11 @@ class Extent:
     added: int
     length: int
     last: str
+
+
+def entries(rows: Sequence[Any]) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """A stream's entries, id and fields, of what XRANGE or XREAD answered for it."""
+    return [(id, dict(zip(words[::2], words[1::2], strict=True))) for id, words in rows]
 
 
 class StreamReader:
@@ -82,14 +87,13 @@ class StreamReader:
     async def _polled(self, positions: Mapping[str, str], count: int) -> Any:
         """In a cluster no command waits for streams of several slots: they are asked now and then."""
         over = time.monotonic() + self._block_ms / 1000
-        async with self._link.client.pipeline(transaction=False) as pipe:
-            while True:
-                for stream, position in positions.items():
-                    pipe.xread({stream: position}, count=count)
-                found = [row for rows in await pipe.execute() for row in rows or ()]
-                if found or time.monotonic() > over:
-                    return found
-                await asyncio.sleep(_POLL)
+        asked = [("XREAD", "COUNT", count, "STREAMS", *place) for place in positions.items()]
+        while True:
+            answers = granted(await self._link.batch(asked))
+            found = [(name, entries(rows)) for answer in answers for name, rows in answer or ()]
+            if found or time.monotonic() > over:
+                return found
+            await asyncio.sleep(_POLL)
 
     async def close(self) -> None:
         await self._reader.aclose()

@@ -32,20 +32,41 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic_core import to_json
 
 from ..calls import ENDED, SagaStatus
-from .link import RedisLink, reaching
-from .scripts import Step
+from .link import RedisLink, granted, reaching
+from .scripts import Step, run_all
+from .wire import Packable
 
 Appended = Literal["appended", "repeat", "held"]
 Kind = Literal["history", "snapshot", "reset"]
 
 _POSITION = re.compile(r"([A-Za-z0-9]{1,32})-(0|[1-9][0-9]{0,14})")
-_KEYS = ("meta", "log", "state", "order", "ended", "versions", "touched", "parked", "waiting")
+_TOGETHER = 64
+"""Journals settled in one write."""
 _FIELDS = ("id", "type", "status", "step", "attempt", "version", "reason", "mutation", "at", "data")
+
+
+class Keys(NamedTuple):
+    """Of one owner: KEYS 1–9 of every script that includes `_journal`."""
+
+    meta: str
+    log: str
+    state: str
+    order: str
+    ended: str
+    versions: str
+    touched: str
+    parked: str
+    waiting: str
+
+
+def new_epoch() -> str:
+    """One that never was before."""
+    return secrets.token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +78,11 @@ class Position:
 
     def __str__(self) -> str:
         return f"{self.epoch}-{self.offset}"
+
+    @classmethod
+    def nowhere(cls) -> Position:
+        """In no journal: nothing can be resumed from it, and whoever comes with it is told `reset`."""
+        return cls(new_epoch(), 0)
 
     @classmethod
     def parse(cls, text: str) -> Position | None:
@@ -138,7 +164,7 @@ class Journal:
         retain: float = 7 * 86_400.0,
         gap: float = 2.0,
         clock: Callable[[], float] | None = None,
-        new_id: Callable[[], str] = lambda: secrets.token_hex(8),
+        new_id: Callable[[], str] = new_epoch,
     ) -> None:
         self.gap = gap
         self._link = link
@@ -156,10 +182,10 @@ class Journal:
         """Unix milliseconds by the injected clock, else this machine's."""
         return int((self._clock or time.time)() * 1000)
 
-    def keys(self, owner: str) -> list[str]:
-        """KEYS 1–9 of every script that includes `_journal`."""
+    def keys(self, owner: str) -> Keys:
+        """Where this owner's journal is."""
         tag = owner_tag(owner)
-        return [f"bff:{{{tag}}}:{name}" for name in _KEYS]
+        return Keys._make(f"bff:{{{tag}}}:{name}" for name in Keys._fields)
 
     def args(self, owner: str) -> list[str | int]:
         """ARGV 1–8 of every script that includes `_journal`."""
@@ -182,6 +208,11 @@ class Journal:
     async def settle(self, owner: str) -> int:
         """Let through what has waited longer than `gap`. Returns how many events still wait."""
         return int(await self._settle(self.keys(owner), self.args(owner)))
+
+    async def _settle_all(self, owners: Sequence[str]) -> None:
+        for start in range(0, len(owners), _TOGETHER):
+            some = owners[start : start + _TOGETHER]
+            await run_all(self._link, [Step(self._settle, self.keys(one), self.args(one)) for one in some])
 
     async def open(self, owner: str, after: Position | None, *, make: bool = False) -> Opened:
         """Top and history after the cursor, or the snapshot, in one round trip.
@@ -227,15 +258,13 @@ class Journal:
         """Where each journal stands, all in one round trip, None for one that is not whole: it must be opened. Gaps
         that are overdue are let through on the way, for whoever held them may be gone."""
         names = list(owners)
+        asked: list[tuple[Packable, ...]] = []
+        for owner in names:
+            keys = self.keys(owner)
+            asked += [("HMGET", keys.meta, "epoch", "offset", "whole"), ("ZCARD", keys.waiting)]
         with reaching("journal tops"):
-            async with self._link.client.pipeline(transaction=False) as pipe:
-                for owner in names:
-                    pipe.hmget(self.keys(owner)[0], ["epoch", "offset", "whole"])
-                    pipe.zcard(self.keys(owner)[8])
-                answers = await pipe.execute()
-        for owner, waiting in zip(names, answers[1::2], strict=True):
-            if waiting:
-                await self.settle(owner)
+            answers = granted(await self._link.batch(asked))
+        await self._settle_all([owner for owner, waits in zip(names, answers[1::2], strict=True) if waits])
         return {
             owner: Position(epoch.decode(), int(offset)) if epoch and whole else None
             for owner, (epoch, offset, whole) in zip(names, answers[::2], strict=True)
@@ -244,5 +273,5 @@ class Journal:
     async def saga(self, owner: str, type: str, id: str) -> bytes | None:
         """The newest entry of one saga of this owner, None when the snapshot has none."""
         with reaching("journal saga"):
-            entry = await self._link.client.hget(self.keys(owner)[2], f"{type}/{id}")
-        return entry if isinstance(entry, bytes) else None
+            entry: bytes | None = await self._link.call("HGET", self.keys(owner).state, f"{type}/{id}")
+        return entry

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,17 +15,15 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from .client import Client, pool_of
 from .cluster import Cluster
 from .dial import Place, address_of, dial
 from .node import Node
+from .pools import pool_of
 from .scripts import Script, read
 from .sentinel import Master, watched_of
 from .wire import Dialler, Packable, StoreUnavailable, pack
 
-__all__ = ["RedisLink", "Script", "StoreUnavailable", "reaching"]
-
-log = logging.getLogger("bff.stores")
+__all__ = ["RedisLink", "Script", "StoreUnavailable", "granted", "reaching"]
 
 
 @contextlib.contextmanager
@@ -38,18 +35,25 @@ def reaching(what: str) -> Iterator[None]:
         raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
 
 
+def granted(answers: list[Any]) -> list[Any]:
+    """What `RedisLink.batch` answered, when Redis refused none of it. Raises the first refusal, a ResponseError."""
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
 class RedisLink:
     """A command may take `timeout` seconds (default 0.5), at most `most` may be under way (default 10,000): one more is
-    StoreUnavailable at once. `connections` bounds the pool for what cannot share a connection. Answers are bytes.
+    StoreUnavailable at once. Answers are bytes.
 
     url      `redis://`, `rediss://`, `unix://` (see dial.py), `redis+sentinel://` (sentinel.py), `redis+cluster://`
              (cluster.py)
-    client   a `redis.asyncio.Redis` over the same connection; wrap its use in `reaching()`
     cluster  keys may lie on several nodes: one script takes those of one slot only
     publish  the command that publishes to a channel of a key's slot: in a cluster only that slot's node hears of it
     """
 
-    def __init__(self, url: str, *, timeout: float = 0.5, connections: int = 32, most: int = 10_000) -> None:
+    def __init__(self, url: str, *, timeout: float = 0.5, most: int = 10_000) -> None:
         self.url = url
         self.timeout = timeout
         self.cluster = urlsplit(url).scheme.endswith("+cluster")
@@ -57,8 +61,6 @@ class RedisLink:
         self._most = most
         self._master: Master | None = None
         self._nodes: Node | Cluster = Cluster(url, self._node) if self.cluster else self._only()
-        pool = pool_of(url, connections=connections, timeout=timeout, places=self._places(None))
-        self.client: Redis = Client(self, pool)
         self._scripts: dict[str, Script] = {}
 
     def _node(self, dial: Dialler, name: str) -> Node:
@@ -74,11 +76,6 @@ class RedisLink:
         self._master = master = Master(watched)
         name = f"the master {watched.master}"
         return Node(master.dial, name, timeout=self.timeout, most=self._most, moved=master.moved)
-
-    def _places(self, place: Place | None) -> Iterator[Place] | None:
-        if isinstance(self._nodes, Node):
-            return None
-        return self._nodes.turns if place is None else itertools.repeat(place)
 
     @property
     def era(self) -> int:
@@ -127,9 +124,10 @@ class RedisLink:
 
         The caller closes it with `aclose()`.
         """
-        places = self._places(place)
-        pool = pool_of(self.url, connections=1, timeout=timeout, wait=self.timeout, places=places)
-        return Redis.from_pool(pool)
+        places: Iterator[Place] | None = None
+        if isinstance(self._nodes, Cluster):
+            places = self._nodes.turns if place is None else itertools.repeat(place)
+        return Redis.from_pool(pool_of(self.url, timeout=timeout, wait=self.timeout, places=places))
 
     async def homes(self, keys: Sequence[str]) -> list[Place | None]:
         """Which node of the cluster has each key's slot, None for nobody (by itself, a server has no slots). Raises
@@ -168,12 +166,8 @@ class RedisLink:
             await self.call("PING")
 
     async def close(self) -> None:
-        """Close every connection. Never raises for a connection that is already gone."""
+        """Close every connection but the dedicated ones. Never raises for one that is already gone."""
         await self._nodes.close()
-        try:
-            await self.client.aclose()
-        except (RedisError, OSError) as error:
-            log.debug("closing the link: %s", error)
 
     async def __aenter__(self) -> RedisLink:
         return self

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .backoff import backoff
-from .wire import Dialler, Slot, StoreUnavailable, Watch, Wire, fail, pack
+from .wire import Dialler, Pending, StoreUnavailable, Watch, Wire, fail, pack
 
 log = logging.getLogger("bff.stores")
 
@@ -47,7 +47,7 @@ class Node:
         self._limit = ticks_of(timeout)
         self._shortest = self._limit
         self._wire: Wire | None = None
-        self._waiting: list[tuple[bytes, Slot]] = []
+        self._waiting: list[tuple[bytes, Pending]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._wanted = asyncio.Event()
@@ -66,18 +66,18 @@ class Node:
             ticks = ticks_of(limit)
             if ticks < self._shortest:
                 self._shortest = ticks
-        slot = Slot(loop.create_future(), self.ticks, ticks, count)
+        pending = Pending(loop.create_future(), self.ticks, ticks, count)
         wire = self._wire
         if wire is not None:
             if len(wire.row) >= self._most:
                 raise StoreUnavailable(f"{self._most} commands are under way already")
-            wire.write(packed, slot)
+            wire.write(packed, pending)
         else:
             if len(self._waiting) >= self._most:
                 raise StoreUnavailable(f"{self._most} commands wait for a connection already")
-            self._waiting.append((packed, slot))
+            self._waiting.append((packed, pending))
             self._wanted.set()
-        return slot.future
+        return pending.future
 
     @property
     def owes(self) -> bool:
@@ -142,8 +142,8 @@ class Node:
     def _refused(self, error: Exception) -> None:
         self.away = True
         waiting, self._waiting = self._waiting, []
-        for _, slot in waiting:
-            fail(slot, f"no connection to {self.name}: {type(error).__name__}: {error}", error)
+        for _, pending in waiting:
+            fail(pending, f"no connection to {self.name}: {type(error).__name__}: {error}", error)
 
     async def _pause(self, failures: int) -> None:
         """Wait before the next attempt, less long when somebody asks."""
@@ -157,13 +157,13 @@ class Node:
         self._wire = wire
         self.away = False
         waiting, self._waiting = self._waiting, []
-        for packed, slot in waiting:
-            if slot.future.done():
+        for packed, pending in waiting:
+            if pending.future.done():
                 continue
             try:
-                wire.write(packed, slot)
+                wire.write(packed, pending)
             except StoreUnavailable as error:
-                fail(slot, str(error), error)
+                fail(pending, str(error), error)
 
     async def _hold(self, wire: Wire) -> None:
         """Return when the connection has ended; ask it now and then."""
@@ -190,25 +190,25 @@ class Node:
         wire = self._wire
         if wire is not None and wire.row:
             self._expire(wire)
-        self._waiting = [(packed, slot) for packed, slot in self._waiting if not self._late(slot)]
+        self._waiting = [(packed, pending) for packed, pending in self._waiting if not self._late(pending)]
         busy = bool(self._waiting or (wire is not None and wire.row))
         loop = self._loop
         if loop is not None and not self._closed:
             self._timer = loop.call_later(TICK, self._tick, self.ticks) if busy else None
 
     def _expire(self, wire: Wire) -> None:
-        for slot in wire.row:
-            if self.ticks - slot.born < self._shortest:
+        for pending in wire.row:
+            if self.ticks - pending.born < self._shortest:
                 break
-            if self._late(slot) and wire.heard <= slot.born:
+            if self._late(pending) and wire.heard <= pending.born:
                 # Not a byte since it was asked: this is Redis, not the length of our own row.
                 self.away = True
         if self.ticks - max(wire.row[0].born, wire.heard) >= self._limit:
             wire.cut(TimeoutError(f"not a byte for {self.timeout} s"))
 
-    def _late(self, slot: Slot) -> bool:
-        if self.ticks - slot.born >= slot.limit:
-            fail(slot, f"no answer within {slot.limit * TICK:g} s")
+    def _late(self, pending: Pending) -> bool:
+        if self.ticks - pending.born >= pending.limit:
+            fail(pending, f"no answer within {pending.limit * TICK:g} s")
             return True
         return False
 

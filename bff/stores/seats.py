@@ -23,8 +23,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .journal import channel_of, owner_tag
-from .link import RedisLink, StoreUnavailable, reaching
+from .link import RedisLink, StoreUnavailable, granted, reaching
 from .scripts import Step
+from .wire import Packable
 
 log = logging.getLogger("bff.stores")
 
@@ -126,23 +127,19 @@ class Seats:
         """Renew these seats by owner, taking those again that were lost, in one round trip. The owners, and how many
         seats each has taken in all: for more than there are, `hold` decides who gives way."""
         until = int((self._clock() + LEASE) * 1000)
+        asked: list[tuple[Packable, ...]] = []
+        for owner, seats in held.items():
+            key = _key(owner)
+            scored = (word for seat in seats for word in (until, seat))
+            asked += [("ZADD", key, *scored), ("PEXPIRE", key, int(LEASE * 1000)), ("ZCARD", key)]
         with reaching("seats"):
-            async with self._link.client.pipeline(transaction=False) as pipe:
-                for owner, seats in held.items():
-                    key = _key(owner)
-                    pipe.zadd(key, dict.fromkeys(seats, until))
-                    pipe.pexpire(key, int(LEASE * 1000))
-                    pipe.zcard(key)
-                answers = await pipe.execute()
+            answers = granted(await self._link.batch(asked))
         return list(zip(held, answers[2::3], strict=True))
 
     async def leave(self, left: Mapping[str, Sequence[str]]) -> None:
         """Free these seats by owner, in one round trip."""
         with reaching("seats"):
-            async with self._link.client.pipeline(transaction=False) as pipe:
-                for owner, seats in left.items():
-                    pipe.zrem(_key(owner), *seats)
-                await pipe.execute()
+            granted(await self._link.batch([("ZREM", _key(owner), *seats) for owner, seats in left.items()]))
 
 
 def _key(owner: str) -> str:

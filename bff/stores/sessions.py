@@ -17,9 +17,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from .link import RedisLink, reaching
+from .link import RedisLink, granted, reaching
 
 LOCK = 18.0
 """Seconds a refresh may hold its lock: longer than a redemption and every attempt to store can take."""
@@ -95,16 +94,13 @@ class SessionStore:
     async def living(self, ids: Sequence[str]) -> set[str]:
         """Those of the sessions that have not ended, in one round trip."""
         with reaching("sessions living"):
-            async with self._link.client.pipeline(transaction=False) as pipe:
-                for id in ids:
-                    pipe.exists(_record(id))
-                found = await pipe.execute()
+            found = granted(await self._link.batch([("EXISTS", _record(id)) for id in ids]))
         return {id for id, there in zip(ids, found, strict=True) if there}
 
     async def lock(self, id: str, holder: str) -> bool:
         """Try to become the one who refreshes this session's tokens."""
         with reaching("session lock"):
-            return bool(await self._link.client.set(_lock(id), holder, nx=True, px=_ms(LOCK)))
+            return bool(await self._link.call("SET", _lock(id), holder, "NX", "PX", _ms(LOCK)))
 
     async def unlock(self, id: str, holder: str) -> None:
         await self._unlock([_lock(id)], [holder])
@@ -124,25 +120,22 @@ class SessionStore:
             raise ValueError("end_all takes a sid or a subject")
         index = _sid_index(issuer, sid) if sid is not None else _sub_index(issuer, subject or "")
         with reaching("session end"):
-            members: Any = await self._link.client.zrange(
-                index, 0, -1
-            )  # redis-py's type is every answer's union
-            ids = [one.decode() for one in members]
-            for id in ids:
-                await self._link.client.delete(_record(id))
+            ids = [one.decode() for one in await self._link.call("ZRANGE", index, 0, -1)]
+            granted(await self._link.batch([("DEL", _record(id)) for id in ids]))
             if ids:
-                await self._link.client.zrem(index, *ids)
+                await self._link.call("ZREM", index, *ids)
         return ids
 
     async def seen(self, issuer: str, token_id: str) -> bool:
         """Whether `once` was asked about this token id before."""
         with reaching("logout token"):
-            return bool(await self._link.client.exists(_seen(issuer, token_id)))
+            return bool(await self._link.call("EXISTS", _seen(issuer, token_id)))
 
     async def once(self, issuer: str, token_id: str, *, keep: float) -> bool:
         """True the first time this token id is seen; it is remembered for `keep` seconds."""
         with reaching("logout token"):
-            return bool(await self._link.client.set(_seen(issuer, token_id), b"1", nx=True, px=_ms(keep)))
+            key = _seen(issuer, token_id)
+            return bool(await self._link.call("SET", key, b"1", "NX", "PX", _ms(keep)))
 
 
 def _seen(issuer: str, token_id: str) -> str:

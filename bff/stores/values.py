@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from .link import RedisLink, reaching
+from .link import RedisLink, granted, reaching
 
 TTL = 7 * 86_400
 _NAME = re.compile(r"[A-Za-z0-9._/-]{1,200}")
@@ -69,13 +69,9 @@ class Values:
 
     async def get(self, names: Sequence[str]) -> dict[str, Value]:
         """Those of the names that have a value, in one round trip."""
-        if not names:
-            return {}
+        asked = [("HMGET", f"bff:{{value:{name}}}", "version", "payload") for name in names]
         with reaching("values"):
-            async with self._link.client.pipeline(transaction=False) as pipe:
-                for name in names:
-                    pipe.hmget(f"bff:{{value:{name}}}", ["version", "payload"])
-                answers = await pipe.execute()
+            answers = granted(await self._link.batch(asked))
         return {
             name: Value(int(version), payload)
             for name, (version, payload) in zip(names, answers, strict=True)

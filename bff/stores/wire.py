@@ -42,7 +42,7 @@ def _error(text: str) -> ResponseError:
     return {"NOSCRIPT": NoScriptError, "READONLY": ReadOnlyError}.get(word, ResponseError)(text)
 
 
-class Slot:
+class Pending:
     """A place in the row. born: the tick it was asked at; limit: ticks it may take; replies: None for one answer, else
     the list that is filled until it has `count`."""
 
@@ -70,7 +70,7 @@ class Wire(asyncio.Protocol):
     """The row of commands under way on one connection. Once lost it stays lost."""
 
     def __init__(self, watch: Watch) -> None:
-        self.row: deque[Slot] = deque()
+        self.row: deque[Pending] = deque()
         self.heard = 0
         self.alive = False
         self._watch = watch
@@ -83,7 +83,7 @@ class Wire(asyncio.Protocol):
 
     # ---- writing ---------------------------------------------------------------------------------------------
 
-    def write(self, packed: bytes, slot: Slot) -> None:
+    def write(self, packed: bytes, pending: Pending) -> None:
         """Put a command at the end of the row. Raises StoreUnavailable when too much waits already."""
         if self._size > UNSENT:
             raise StoreUnavailable("Redis takes no more for now")
@@ -91,7 +91,7 @@ class Wire(asyncio.Protocol):
             self._soon(self._flush)
         self._out.append(packed)
         self._size += len(packed)
-        self.row.append(slot)
+        self.row.append(pending)
 
     def _flush(self) -> None:
         if self._paused or not self._out or self._transport is None:
@@ -121,21 +121,21 @@ class Wire(asyncio.Protocol):
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not False:
-                slot = row[0]
-                if slot.replies is not None:
-                    slot.replies.append(reply)
-                    if len(slot.replies) != slot.count:
+                pending = row[0]
+                if pending.replies is not None:
+                    pending.replies.append(reply)
+                    if len(pending.replies) != pending.count:
                         continue
-                    reply = slot.replies
+                    reply = pending.replies
                 row.popleft()
-                if slot.future.done():
+                if pending.future.done():
                     continue
                 if isinstance(reply, Exception):
-                    slot.future.set_exception(reply)
+                    pending.future.set_exception(reply)
                     if isinstance(reply, ReadOnlyError):
                         raise ConnectionError("it is not the master any more")
                 else:
-                    slot.future.set_result(reply)
+                    pending.future.set_result(reply)
         except (ConnectionError, IndexError) as error:
             self.cut(ConnectionError(f"what came is no answer to go on from: {error}"))
 
@@ -158,8 +158,8 @@ class Wire(asyncio.Protocol):
             self._transport.abort()
         self._out.clear()
         row, self.row = self.row, deque()
-        for slot in row:
-            fail(slot, f"the connection was lost: {error}", error)
+        for pending in row:
+            fail(pending, f"the connection was lost: {error}", error)
         self._watch.lost(self, error)
 
 
@@ -167,9 +167,9 @@ Dialler = Callable[[Watch], Awaitable[Wire]]
 """Opens a connection that is ready for commands."""
 
 
-def fail(slot: Slot, why: str, cause: Exception | None = None) -> None:
+def fail(pending: Pending, why: str, cause: Exception | None = None) -> None:
     """Tell whoever still waits for it."""
-    if not slot.future.done():
+    if not pending.future.done():
         told = StoreUnavailable(why)
         told.__cause__ = cause
-        slot.future.set_exception(told)
+        pending.future.set_exception(told)

@@ -14,7 +14,7 @@ import pytest
 from bff.calls import SagaStatus
 from bff.live.ingest import BusUnavailable, Ingester, Intake, RedisStreams, Registry
 from bff.stores.dead_letters import DeadLetters
-from bff.stores.events import BusEvent
+from bff.stores.events import BusEvent, entries
 from bff.stores.journal import Journal
 from bff.stores.link import RedisLink, StoreUnavailable
 from bff.stores.values import Values
@@ -67,8 +67,8 @@ async def top(link: RedisLink) -> int:
 
 async def history(link: RedisLink) -> list[tuple[str, int]]:
     """What was told in this epoch."""
-    log = Journal(link).keys(OWNER)[1]
-    rows = [json.loads(fields[b"e"]) for _, fields in await link.client.xrange(log)]
+    log = Journal(link).keys(OWNER).log
+    rows = [json.loads(fields[b"e"]) for _, fields in entries(await link.call("XRANGE", log, "-", "+"))]
     return [(row["id"], row["version"]) for row in rows]
 
 

@@ -57,7 +57,7 @@ async def test_two_readers_that_share_an_intake_survive_an_event_that_was_held(r
         streams = RedisStreams(link, ["events:orders:0"], block=0.01)
         async with Ingester(link, intake, streams) as first, Ingester(link, intake, Second()) as second:
             for number in range(60):
-                await link.client.xadd("events:orders:0", {"event": ahead_of_its_turn(f"o{number}")})
+                await link.call("XADD", "events:orders:0", "*", "event", ahead_of_its_turn(f"o{number}"))
                 await asyncio.sleep(0.02)
                 assert first.alive, f"the reader of Redis died at event {number}"
                 assert second.alive, f"the reader of the second bus died at event {number}"

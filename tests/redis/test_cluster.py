@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from bff.calls import SagaStatus
 from bff.policies.rate import Bucket, Quota
+from bff.stores.cache import CacheStore
 from bff.stores.claims import Claims, Limited, New, Replay, StoredAnswer, Ticket
 from bff.stores.cluster import key_of, nodes_of, slot_of
 from bff.stores.dial import address_of
@@ -48,6 +50,22 @@ def test_slots_and_keys_are_those_of_the_specification() -> None:
     assert key_of(("SET", "k", 1)) == b"k"
 
 
+async def test_a_cluster_that_says_nothing_costs_a_look_no_more_than_its_patience() -> None:
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1000):
+                pass
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, RedisLink(f"redis+cluster://127.0.0.1:{port}", timeout=60) as link:
+        for tags in ((), ("a", "b")):
+            async with asyncio.timeout(20):
+                with pytest.raises(StoreUnavailable, match="where keys are"):
+                    await CacheStore(link, wait=0.1).look("0" * 64, tags, None)
+
+
 @given(st.binary(max_size=30))
 def test_a_key_of_any_bytes_has_a_slot(key: bytes) -> None:
     assert 0 <= slot_of(key) < 16_384
@@ -59,10 +77,7 @@ async def test_commands_find_their_nodes_and_batches_come_back_in_order(nodes: l
         await asyncio.gather(*(link.call("SET", f"k{number}", number) for number in range(300)))
         told = await link.batch([("GET", f"k{number}") for number in range(300)])
         assert [int(one) for one in told] == list(range(300))
-        async with link.client.pipeline(transaction=True) as pipe:
-            pipe.incr("{t}a")
-            pipe.incr("{t}a")
-            assert await pipe.execute() == [1, 2]
+        assert await link.batch([("INCR", "{t}a")] * 2) == [1, 2]
         held = []
         for node in nodes:
             async with RedisLink(node.url) as one:
@@ -149,7 +164,7 @@ async def test_the_stores_work_as_on_one_node(nodes: list[Valkey]) -> None:
         streams = {f"events:orders:{number}": "0-0" for number in range(16)}
         assert await reader.read(streams, count=5) == {}
         for stream, number in itertools.product(streams, range(3)):
-            await link.client.xadd(stream, {"event": str(number)})
+            await link.call("XADD", stream, "*", "event", str(number))
         read = await reader.read(streams, count=5)
         assert {stream: [event.body for event in events] for stream, events in read.items()} == {
             stream: [b"0", b"1", b"2"] for stream in streams

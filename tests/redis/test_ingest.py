@@ -10,6 +10,7 @@ from bff.calls import SagaStatus
 from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
 from bff.live.ingest.redis_streams import Place, stream_names
 from bff.stores.dead_letters import DEAD, DeadLetters
+from bff.stores.events import entries
 from bff.stores.journal import Entry, Journal
 from bff.stores.link import RedisLink, StoreUnavailable, reaching
 from bff.stores.positions import Positions
@@ -74,7 +75,7 @@ def ingester(
 
 async def publish(link: RedisLink, *bodies: str | bytes, stream: str = STREAM) -> None:
     for body in bodies:
-        await link.client.xadd(stream, {"event": body})
+        await link.call("XADD", stream, "*", "event", body)
 
 
 async def told(link: RedisLink) -> list[dict[str, Any]]:
@@ -98,8 +99,7 @@ async def position(link: RedisLink, stream: str = STREAM) -> str:
 
 async def read_all(link: RedisLink, stream: str = STREAM) -> None:
     async def caught_up() -> bool:
-        client: Any = link.client
-        last = await client.xrevrange(stream, count=1)
+        last = await link.call("XREVRANGE", stream, "+", "-", "COUNT", 1)
         return bool(last) and await position(link, stream) == last[0][0].decode()
 
     await until(caught_up)
@@ -169,8 +169,7 @@ async def test_a_bad_event_is_set_aside_and_the_next_goes_through(link: RedisLin
         await publish(link, bad, status("o1", 1))
         await read_all(link)
     assert [row["id"] for row in await told(link)] == ["o1"]
-    client: Any = link.client
-    ((_, dead),) = await client.xrange(DEAD)
+    ((_, dead),) = entries(await link.call("XRANGE", DEAD, "-", "+"))
     assert dead[b"stream"] == STREAM.encode()
     assert dead[b"why"]
     body = bad if isinstance(bad, bytes) else bad.encode()
@@ -183,7 +182,7 @@ async def test_events_of_undeclared_types_are_nobodys_business(link: RedisLink) 
         await publish(link, other, status("o1", 1).replace("shop.order.", "shop.parcel."), status("o1", 1))
         await read_all(link)
     assert len(await told(link)) == 1
-    assert await link.client.exists(DEAD) == 0
+    assert await link.call("EXISTS", DEAD) == 0
 
 
 async def test_an_ingester_stopped_between_effect_and_position_repeats_nothing(link: RedisLink) -> None:
@@ -231,7 +230,7 @@ async def test_another_process_takes_over_within_three_seconds_of_a_death(link: 
     assert dead._main is not None
     dead._main.cancel()
     await asyncio.wait([dead._main])
-    assert await link.client.exists("bff:{lease:ingest-redis}")
+    assert await link.call("EXISTS", "bff:{lease:ingest-redis}")
     async with ingester(link):
         await publish(link, status("o1", 2))
         await asyncio.wait_for(read_all(link), 3)
@@ -243,7 +242,7 @@ async def test_a_stopped_ingester_hands_over_at_once(link: RedisLink) -> None:
     async with ingester(link, lease=60.0):
         await publish(link, status("o1", 1))
         await read_all(link)
-    assert await link.client.exists("bff:{lease:ingest-redis}") == 0
+    assert await link.call("EXISTS", "bff:{lease:ingest-redis}") == 0
 
 
 async def test_two_ingesters_and_many_partitions_tell_everything_once(link: RedisLink) -> None:

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ from bff.stores.channels import Channels
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.events import Extent
 from bff.stores.journal import Entry, Journal
-from bff.stores.link import RedisLink
+from bff.stores.link import RedisLink, granted
 from bff.stores.values import Values
 
 from .test_ingest import until
@@ -64,9 +63,8 @@ def reader(link: RedisLink, fed: Intake) -> Ingester:
     return Ingester(link, fed, RedisStreams(link, [STREAM], block=0.05))
 
 
-async def add(link: RedisLink, body: bytes, **trim: Any) -> None:
-    client: Any = link.client
-    await client.xadd(STREAM, {"event": body}, **trim)
+async def add(link: RedisLink, body: bytes, *trim: str | int) -> None:
+    await link.call("XADD", STREAM, *trim, "*", "event", body)
 
 
 async def seen(link: RedisLink, saga: str, owner: str = ADA.id) -> str | None:
@@ -103,7 +101,7 @@ async def test_what_a_trimmed_stream_dropped_unread_is_restored_from_the_service
         truth |= {"status": "COMPLETED", "version": 2, "at": at(ago)}
         await add(link, event("o1", 2, "COMPLETED"))
         for number in range(20):
-            await add(link, event(f"p{number}", 1, owner=BOB), maxlen=10, approximate=False)
+            await add(link, event(f"p{number}", 1, owner=BOB), "MAXLEN", 10)
         async with reader(link, fed):
             await known(link, "p19", BOB)
         await hub.snapshot(ADA)
@@ -134,7 +132,7 @@ async def test_a_stream_trimmed_behind_its_reader_lost_nothing(link: RedisLink, 
     for saga in ("a", "b", "c"):
         async with reader(link, fed):
             await known_after(link, saga)
-        await add(link, event(f"{saga}2", 1), maxlen=1, approximate=False)
+        await add(link, event(f"{saga}2", 1), "MAXLEN", 1)
         async with reader(link, fed):
             await known(link, f"{saga}2")
         await link.call("XTRIM", STREAM, "MAXLEN", 0)
@@ -188,12 +186,8 @@ async def test_one_read_of_a_bus_is_bounded_in_bytes_too(link: RedisLink) -> Non
 
     streams = [f"events:orders:{number}" for number in range(4)]
     for stream in streams:
-        async with link.client.pipeline(transaction=False) as pipe:
-            for _ in range(20):
-                pipe.xadd(stream, {"event": b"x" * MB})
-            for _ in range(500):
-                pipe.xadd(stream, {"event": b"x"})
-            await pipe.execute()
+        bodies = [b"x" * MB] * 20 + [b"x"] * 500
+        granted(await link.batch([("XADD", stream, "*", "event", body) for body in bodies]))
     bus = RedisStreams(link, streams)
     await bus.begin(nothing_lost)
     left, reads = 4 * 520, 0

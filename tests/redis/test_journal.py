@@ -120,14 +120,29 @@ async def test_a_gap_that_nobody_fills_is_let_through_after_its_time(link: Redis
     assert await journal.append(OWNER, entry("o1", 8)) == "repeat"
 
 
+async def test_to_ask_for_many_tops_lets_through_what_is_overdue_in_each(link: RedisLink) -> None:
+    clock = Clock()
+    journal = Journal(link, gap=2, clock=clock)
+    owners = [f"{OWNER}{number}" for number in range(150)]
+    for owner in owners:
+        assert await journal.append(owner, entry("o1", 2)) == "held"
+    assert await journal.tops(owners) == dict.fromkeys(owners)
+    waiting = [("ZCARD", journal.keys(owner).waiting) for owner in owners]
+    assert await link.batch(waiting) == [1] * 150, "their time has not come"
+    clock.now += 3
+    await journal.tops(owners)
+    assert await link.batch(waiting) == [0] * 150
+    assert told(await journal.open(owners[-1], None)) == [("o1", 2)]
+
+
 async def test_what_waits_for_a_gap_is_bounded(link: RedisLink) -> None:
     clock = Clock()
     journal = Journal(link, gap=3600, clock=clock)
     for version in range(2, 2 + 300):
         clock.now += 0.001
         await journal.append(OWNER, entry(f"o{version}", version + 1))
-    waiting = await link.client.zcard(journal.keys(OWNER)[8])
-    parked = await link.client.hlen(journal.keys(OWNER)[7])
+    waiting = await link.call("ZCARD", journal.keys(OWNER).waiting)
+    parked = await link.call("HLEN", journal.keys(OWNER).parked)
     assert waiting == parked == 256
 
 
@@ -177,10 +192,10 @@ async def test_every_key_of_a_journal_expires(link: RedisLink) -> None:
     journal = Journal(link, retain=5000, keep=100, clock=Clock())
     await journal.append(OWNER, entry("o1", 1, "COMPLETED"))
     await journal.append(OWNER, entry("o2", 5))
-    found = [key async for key in link.client.scan_iter()]
+    found = await link.call("KEYS", "*")
     assert len(found) == 9
     for key in found:
-        assert 4990 <= await link.client.ttl(key) <= 5000
+        assert 4990 <= await link.call("TTL", key) <= 5000
         assert f"{{{owner_tag(OWNER)}}}".encode() in key
 
 
@@ -211,7 +226,7 @@ async def test_a_journal_is_seeded_once_and_keeps_what_is_newer(link: RedisLink)
 async def test_an_emptied_redis_gives_a_new_epoch(link: RedisLink) -> None:
     journal = Journal(link)
     before = (await journal.open(OWNER, None, make=True)).position
-    await link.client.flushall()
+    await link.call("FLUSHALL")
     await journal.append(OWNER, entry("o1", 1))
     after = (await journal.open(OWNER, before)).position
     assert before is not None and after is not None
@@ -222,7 +237,7 @@ async def test_a_log_that_outran_its_counter_does_not_stop_the_owner(link: Redis
     journal = Journal(link)
     for version in range(1, 6):
         await journal.append(OWNER, entry("o1", version))
-    await link.client.hset(journal.keys(OWNER)[0], "offset", "2")
+    await link.call("HSET", journal.keys(OWNER).meta, "offset", "2")
     assert await journal.append(OWNER, entry("o1", 6)) == "appended"
     top = (await journal.open(OWNER, None)).position
     assert top is not None and top.offset == 3
@@ -231,7 +246,7 @@ async def test_a_log_that_outran_its_counter_does_not_stop_the_owner(link: Redis
 
 async def test_each_event_is_published_with_its_position(link: RedisLink) -> None:
     journal = Journal(link)
-    async with link.client.pubsub() as pubsub:
+    async with link.dedicated(timeout=5) as redis, redis.pubsub() as pubsub:
         await pubsub.subscribe(channel_of(OWNER))
         assert await pubsub.get_message(timeout=2)
         await journal.append(OWNER, entry("o1", 1))
@@ -274,16 +289,16 @@ async def test_redis_away_is_said_in_one_word(own_valkey: Valkey) -> None:
 
 async def test_every_key_of_a_journal_that_began_with_a_gap_expires(link: RedisLink) -> None:
     for let_through in (Journal.settle, _open):
-        await link.client.flushall()
+        await link.call("FLUSHALL")
         clock = Clock()
         journal = Journal(link, gap=2, clock=clock)
         assert await journal.append(OWNER, entry("o1", 2)) == "held"
         clock.now += 3
         await let_through(journal, OWNER)
-        keys = await link.client.keys("bff:*")
+        keys = await link.call("KEYS", "bff:*")
         assert len(keys) >= 6
         for key in keys:
-            assert await link.client.ttl(key) > 0, f"{key.decode()} stays for ever"
+            assert await link.call("TTL", key) > 0, f"{key.decode()} stays for ever"
 
 
 async def _open(journal: Journal, owner: str) -> None:

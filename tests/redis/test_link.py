@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 
 from bff.policies.rate import Bucket, Quota
 from bff.stores.events import StreamReader
-from bff.stores.link import RedisLink, Script, StoreUnavailable, reaching
+from bff.stores.link import RedisLink, Script, StoreUnavailable, granted, reaching
 from bff.stores.positions import Positions
 from bff.stores.rates import RateStore
 from tests.conftest import Valkey
@@ -34,7 +34,7 @@ async def test_a_script_loads_itself_again_after_redis_forgot_it(redis_url: str)
     async with RedisLink(redis_url) as link:
         script = Script(link, "echo", "return {KEYS[1], ARGV[1]}")
         assert await script(["k"], [b"\xff"]) == [b"k", b"\xff"]
-        await link.client.script_flush()
+        await link.call("SCRIPT", "FLUSH")
         assert await script(["k"], [1]) == [b"k", b"1"]
 
 
@@ -171,34 +171,14 @@ def test_a_loop_that_was_held_up_does_not_take_redis_for_late(redis_url: str) ->
     uvloop.run(play())
 
 
-async def test_a_transaction_is_nobody_elses_and_a_refused_one_changes_nothing(redis_url: str) -> None:
+async def test_what_is_refused_in_a_batch_is_known_and_the_rest_is_carried_out(redis_url: str) -> None:
     async with RedisLink(redis_url) as link:
-        async with link.client.pipeline(transaction=True) as pipe:
-            pipe.incr("a")
-            pipe.expire("a", 100)
-            assert await pipe.execute() == [1, True]
-        async with link.client.pipeline(transaction=False) as pipe:
-            pipe.incr("a")
-            pipe.lpush("a", "x")
-            pipe.get("a")
-            with pytest.raises(ResponseError):
-                await pipe.execute()
-        with reaching("a"):
-            assert await link.client.get("a") == b"2"
+        assert granted(await link.batch([("INCR", "a"), ("INCR", "a")])) == [1, 2]
         told = await link.batch([("INCR", "a"), ("LPUSH", "a", "x"), ("GET", "a")])
         assert (told[0], told[2]) == (3, b"3")
         assert isinstance(told[1], ResponseError)
-
-
-async def test_a_blocking_command_waits_on_a_connection_of_its_own(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=2) as link:
-        waiting = asyncio.ensure_future(link.client.blpop(["list"], timeout=1))
-        await asyncio.sleep(0.1)
-        began = time.monotonic()
-        await link.ping()
-        assert time.monotonic() - began < 0.5
-        await link.client.rpush("list", "x")
-        assert await waiting == (b"list", b"x")
+        with pytest.raises(StoreUnavailable, match="a: ResponseError: WRONGTYPE"), reaching("a"):
+            granted(told)
 
 
 async def test_passwords_users_and_databases_of_the_address_are_used(tmp_path: Path) -> None:
@@ -210,7 +190,8 @@ async def test_passwords_users_and_databases_of_the_address_are_used(tmp_path: P
                 await link.call("SET", "k", "in three")
         async with RedisLink(f"unix://:s3cret%2F%3F@{tmp_path / 'sock'}?db=3") as link:
             assert await link.call("GET", "k") == b"in three"
-            assert await link.client.get("k") == b"in three"
+            async with link.dedicated(timeout=2) as redis:
+                assert await redis.get("k") == b"in three"
         for wrong in ("redis://127.0.0.1:{}/0", "redis://:wrong@127.0.0.1:{}/0"):
             async with RedisLink(wrong.format(server.port)) as link:
                 with pytest.raises(StoreUnavailable, match=r"NOAUTH|WRONGPASS"):

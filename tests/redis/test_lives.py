@@ -177,7 +177,7 @@ async def test_a_value_that_redis_has_lost_is_given_back_by_who_told_it(forgetfu
         forgetful.die()
         await forgetful.live(one)
         async with asyncio.timeout(10), RedisLink(forgetful.valkey.url) as link:
-            while await link.client.hget("bff:{value:stock/mug}", "version") != b"5":
+            while await link.call("HGET", "bff:{value:stock/mug}", "version") != b"5":
                 await asyncio.sleep(0.02)
         assert not await one.values.put("stock/mug", 4, "old", AT)
         await one.values.put("stock/mug", 6, 6, AT)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ KEY = f"bff:{{{owner_tag(OWNER)}}}:seats"
 @asynccontextmanager
 async def process(url: str, name: str) -> AsyncIterator[Seats]:
     """What others see of a living one; gone with its connections when the block is left."""
-    async with RedisLink(url) as link, link.client.pubsub() as pubsub:
+    async with RedisLink(url) as link, link.dedicated(timeout=5) as redis, redis.pubsub() as pubsub:
         seats = Seats(link, process=name)
         await seats.live()
         await pubsub.subscribe(seats.channel)
@@ -27,8 +26,7 @@ async def process(url: str, name: str) -> AsyncIterator[Seats]:
 
 
 async def held(link: RedisLink) -> set[str]:
-    members: Any = await link.client.zrange(KEY, 0, -1)  # redis-py's type is every answer's union
-    return {member.decode() for member in members}
+    return {member.decode() for member in await link.call("ZRANGE", KEY, 0, -1)}
 
 
 async def test_nobody_ever_has_more_seats_than_there_are_and_the_first_give_way(redis_url: str) -> None:
@@ -52,7 +50,7 @@ async def test_nobody_ever_has_more_seats_than_there_are_and_the_first_give_way(
 
 
 async def test_those_who_give_way_are_told_on_their_owners_channel(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link, link.client.pubsub() as pubsub:
+    async with RedisLink(redis_url) as link, link.dedicated(timeout=5) as redis, redis.pubsub() as pubsub:
         await pubsub.subscribe(channel_of(OWNER))
         assert await pubsub.get_message(timeout=2)
         seats = Seats(link)
@@ -90,7 +88,8 @@ async def test_who_only_lost_a_connection_is_not_taken_for_dead(redis_url: str) 
     async with (
         process(redis_url, "living") as living,
         RedisLink(redis_url) as link,
-        link.client.pubsub() as pubsub,
+        link.dedicated(timeout=5) as redis,
+        redis.pubsub() as pubsub,
     ):
         away = Seats(link, process="away")
         await away.live()
@@ -139,7 +138,7 @@ async def test_seats_nobody_renews_are_free_after_their_lease(
         await asyncio.sleep(0.1)
         assert await seats.hold(OWNER, 2, [newest]) == []
         await asyncio.sleep(0.3)
-        assert not await link.client.exists(KEY)
+        assert not await link.call("EXISTS", KEY)
 
 
 async def test_renewing_takes_again_what_redis_has_lost(redis_url: str) -> None:
@@ -147,12 +146,12 @@ async def test_renewing_takes_again_what_redis_has_lost(redis_url: str) -> None:
         seats = Seats(link)
         mine = [seats.seat(1.0), seats.seat(2.0), seats.seat(3.0)]
         await seats.hold(OWNER, 2, mine[:2])
-        await link.client.flushall()
+        await link.call("FLUSHALL")
         assert await seats.renew({OWNER: mine}) == [(OWNER, 3)]
         assert await seats.hold(OWNER, 2, mine) == mine[:1]
 
 
 async def test_seats_without_a_process_in_their_name_are_not_taken_for_a_dead_ones(redis_url: str) -> None:
     async with RedisLink(redis_url) as link, process(redis_url, "a") as one:
-        await link.client.zadd(KEY, {"0000000001000-abcdef": 9e15})
+        await link.call("ZADD", KEY, 9e15, "0000000001000-abcdef")
         assert await one.hold(OWNER, 1, [one.seat(2.0)]) == ["0000000001000-abcdef"]

@@ -34,14 +34,14 @@ async def test_only_a_higher_version_is_kept(link: RedisLink) -> None:
 
 async def test_a_change_is_published_and_the_key_expires(link: RedisLink) -> None:
     values = Values(link)
-    async with link.client.pubsub() as pubsub:
+    async with link.dedicated(timeout=5) as redis, redis.pubsub() as pubsub:
         await pubsub.subscribe(value_channel("stock/a"))
         assert await pubsub.get_message(timeout=2)
         await values.put("stock/a", 3, None, AT)
         message = await pubsub.get_message(timeout=2)
     assert message is not None
     assert unpack_value(message["data"]) == (await values.get(["stock/a"]))["stock/a"]
-    assert 0 < await link.client.ttl("bff:{value:stock/a}") <= 7 * 86_400
+    assert 0 < await link.call("TTL", "bff:{value:stock/a}") <= 7 * 86_400
 
 
 @pytest.mark.parametrize("name", ["", "a" * 201, "a b", "a}b", "ü", "a\n"])

@@ -42,7 +42,7 @@ async def test_those_who_leave_while_they_come_cost_the_others_nothing(redis_url
 
 
 async def seats(link: RedisLink, owners: dict[str, bool]) -> dict[str, bool]:
-    return {owner: bool(await link.client.zcard(f"bff:{{{owner_tag(owner)}}}:seats")) for owner in owners}
+    return {owner: bool(await link.call("ZCARD", f"bff:{{{owner_tag(owner)}}}:seats")) for owner in owners}
 
 
 async def test_those_who_come_while_redis_forgets_its_scripts_are_joined_all_the_same(
@@ -50,7 +50,7 @@ async def test_those_who_come_while_redis_forgets_its_scripts_are_joined_all_the
 ) -> None:
     async with world(own_valkey.url) as one, client(one) as first:
         await first.until("snapshot")
-        await one.link.client.script_flush()
+        await one.link.call("SCRIPT", "FLUSH")
         began = time.monotonic()
         async with contextlib.AsyncExitStack() as stack:
             for who in [await stack.enter_async_context(client(one, who=f"g{n}")) for n in range(10)]:

@@ -32,17 +32,15 @@ class _Section(BaseModel):
 class RedisSettings(_Section):
     """Where Redis is, and how long it is waited for.
 
-    url          redis://, unix://, redis+sentinel://host:port,host:port/<master>/<db>, or
-                 redis+cluster://host:port,host:port; by TLS with rediss
-    timeout      seconds one command may take, and Redis may be silent
-    pending      commands under way at most; one more is refused
-    connections  open at most for what cannot share the one connection
+    url      redis://, unix://, redis+sentinel://host:port,host:port/<master>/<db>, or
+             redis+cluster://host:port,host:port; by TLS with rediss
+    timeout  seconds one command may take, and Redis may be silent
+    pending  commands under way at most; one more is refused
     """
 
     url: str = "redis://127.0.0.1:6379/0"
     timeout: float = Field(0.5, gt=0, le=10)
     pending: int = Field(10_000, ge=100, le=1_000_000)
-    connections: int = Field(32, ge=1, le=1000)
 
 
 class IssuerSettings(_Section):
