@@ -41,6 +41,8 @@ export function createHub({ post, source = createConnection, fetch }) {
   let cursor = null;
   /** Who was the last to ask for what nobody else had asked for. */
   let newest = '';
+  /** What came since the stream was last joined for somebody: nothing, something, or something that has a position. */
+  let came = 0;
   /** @type {import('./connection.js').Connection | null} */
   let stream = null;
 
@@ -57,12 +59,15 @@ export function createHub({ post, source = createConnection, fetch }) {
       cursor: () => cursor,
       onEvent(event) {
         if (opened !== stream) return;
+        came = event.id ? 2 : came || 1;
         cursor = event.id || cursor;
         tell({ kind: 'event', event });
       },
       onRefused() {
         // One tab's mistake must not cost the others their stream.
-        if (members.size < 2 || !members.delete(newest)) return;
+        if (members.size < 2) return;
+        if (!members.has(newest)) [newest = ''] = [...members.keys()].reverse();
+        members.delete(newest);
         tell({ kind: 'full' }, [newest]);
         opened.watch(wanted());
         opened.reconnect();
@@ -102,12 +107,15 @@ export function createHub({ post, source = createConnection, fetch }) {
     }
 
     const before = wanted();
-    if (names.some((name) => !before.has(name))) newest = from;
     const mine = members.get(from);
-    const elsewhere = cursor !== said.cursor || names.some((name) => !mine?.includes(name));
+    if (names.some((name) => !before.has(name))) newest = from;
     members.set(from, names);
-    cursor = said.cursor;
     const known = stream;
+    // Where somebody else still waits for what follows another position, the whole state serves both.
+    const place = known && came < 2 && cursor !== said.cursor ? null : said.cursor;
+    const elsewhere = cursor !== place || (came && names.some((name) => !mine?.includes(name)));
+    if (!known || elsewhere) came = 0;
+    cursor = place;
     stream ??= open(settings);
     stream.watch(wanted());
     if (!known) stream.start();
@@ -120,7 +128,7 @@ export function createHub({ post, source = createConnection, fetch }) {
     hear(from, said) {
       if (said.kind === 'wake') stream?.wake(said);
       else if (said.kind === 'join') join(from, said);
-      else if (members.delete(from) && !members.size) end();
+      else if (members.delete(from)) members.size ? stream?.watch(wanted()) : end();
     },
     close,
   };
