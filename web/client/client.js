@@ -59,17 +59,29 @@ export function createClient(options = {}) {
     cursor: store.cursor,
     onEvent,
   });
+  const connection = createCell(/** @type {import('./connection.js').StreamState} */ ('stopped'));
   const mutations = createMutations({
-    fetch: options.fetch,
+    // A session that ended here may be another person's by now, and so would be what is asked for again.
+    fetch: async (...request) =>
+      owner !== null && source.state.get() === 'stopped'
+        ? new Response(null, { status: 401 })
+        : (options.fetch ?? fetch)(...request),
     storage: options.storage === undefined ? orNull(() => sessionStorage) : options.storage,
     ...options.mutations,
     store,
-    isLive: () => source.state.get() === 'live',
+    isLive: () => connection.get() === 'live',
     listeners,
   });
-  source.state.subscribe((state) => {
+  connection.subscribe((state) => {
     if (state === 'live') mutations.wake();
   });
+  source.state.subscribe(look);
+
+  /** A stream is open before it says anything: it is live once there is a state to follow. */
+  function look() {
+    const state = source.state.get();
+    if (state !== 'live' || store.cursor() !== null) connection.set(state);
+  }
 
   /** @param {import('./connection.js').LiveEvent} event */
   function onEvent(event) {
@@ -84,6 +96,7 @@ export function createClient(options = {}) {
     } else if (verdict === 'replaced' || verdict === 'applied') {
       if (event.type !== 'value') gaps = 0;
       mutations.advanced(verdict === 'replaced');
+      look();
     }
   }
 
@@ -109,7 +122,7 @@ export function createClient(options = {}) {
 
   return {
     /** @type {Readable<import('./connection.js').StreamState>} */
-    connection: source.state,
+    connection,
 
     /**
      * When the session ends (milliseconds since 1970), from half a minute before; null while it is not soon. `start` anew
@@ -151,8 +164,8 @@ export function createClient(options = {}) {
      */
     onSignIn(listener) {
       const hear = (/** @type {any} a StorageEvent */ { key, newValue }) => {
-        const other = key === HERE && newValue?.replace(/.*? /, '') !== owner;
-        if (other || (key === HERE && source.state.get() === 'stopped')) listener();
+        if (key !== HERE) return;
+        if (source.state.get() === 'stopped' || newValue?.replace(/.*? /, '') !== owner) listener();
       };
       globalThis.addEventListener?.('storage', hear);
       return () => globalThis.removeEventListener?.('storage', hear);

@@ -60,8 +60,7 @@ import { createParser } from './sse.js';
  * @returns {Connection}
  */
 export function createConnection(options) {
-  const { onEvent, cursor, url, heartbeat, cap = 30, random = Math.random } = options;
-  const { fetch = globalThis.fetch } = options;
+  const { cursor, url, heartbeat, cap = 30, random = Math.random, fetch = globalThis.fetch } = options;
   const state = createCell(/** @type {StreamState} */ ('stopped'));
   const backoff = createBackoff(random, cap);
   /** @type {Set<string>} */
@@ -132,7 +131,7 @@ export function createConnection(options) {
             farewell = Number(data?.retry_after) || 0;
             if (data?.reason === 'logout') stop();
             // An end that was announced: whoever has signed in again since goes on as if nothing was.
-            quiet = ends !== null;
+            quiet = ends !== null && !farewell;
             return controller.abort();
           }
           backoff.reset();
@@ -141,7 +140,7 @@ export function createConnection(options) {
             type = 'beat';
           }
           if (type === 'beat') data = { ...data, ends };
-          onEvent({ type, id, data });
+          options.onEvent({ type, id, data });
         },
       });
       const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader();
@@ -216,7 +215,7 @@ export function createConnection(options) {
       if (!run) return;
       if (news.type === 'offline') lost(state.get());
       // A socket that died while the machine slept still looks open: only fresh bytes prove it is not.
-      else if (news.type === 'online' || state.get() !== 'live' || Date.now() - lastBytes > heartbeat * 1200)
+      else if (news.type === 'online' || attempt.signal.aborted || Date.now() - lastBytes > heartbeat * 1200)
         reconnect();
     },
   };

@@ -5,6 +5,7 @@
  */
 import { createBackoff } from './backoff.js';
 import { parseCursor } from './cursor.js';
+import { sheltered } from './faults.js';
 import { announce } from './observable.js';
 import { createRecord, isOpen, settle } from './operation.js';
 import { createMemory } from './pending.js';
@@ -29,7 +30,7 @@ import { fold } from './view.js';
  * @property {import('./store.js').Store} store
  * @property {Iterable<() => void>} listeners  Of the view.
  * @property {() => boolean} isLive  Whether the journal is being followed.
- * @property {typeof fetch | undefined} [fetch]
+ * @property {typeof fetch} fetch
  * @property {import('./pending.js').KeyValue | null} storage
  * @property {number} [timeout]   Seconds for one attempt; default 15.
  * @property {number} [attempts]  Most attempts before giving up asking; default 8.
@@ -52,8 +53,7 @@ const later = (seconds, then) =>
 
 /** @param {Host} host */
 export function createMutations(host) {
-  const { store, timeout = 15, attempts = 8, base = 0.5, linger = 60, random = Math.random } = host;
-  const { newId = () => crypto.randomUUID() } = host;
+  const { store, timeout = 15, attempts = 8, base = 0.5, linger = 60, random = Math.random, fetch } = host;
   const { state } = store;
   /** @type {OperationRecord[]} oldest first */
   let records = [];
@@ -110,12 +110,13 @@ export function createMutations(host) {
     expected.clear();
   }
 
-  /** An answered operation whose event does not come: once the journal is live, the journal is right. @param {OperationRecord} record */
+  /** An answered operation whose event does not come: once the journal is followed, it is right. @param {OperationRecord} record */
   function watchFor(record) {
     later(linger, () => {
       if (record.shown) return;
       if (!host.isLive()) return watchFor(record);
       record.shown = true;
+      if (!state.sagas.has(record.next.sagaId ?? '')) record.finish('unknown', null);
       commit();
     });
   }
@@ -123,7 +124,6 @@ export function createMutations(host) {
   /** @param {OperationRecord} record @param {boolean} first  Whether no earlier attempt can have reached the server. */
   async function ask(record, first) {
     const { id: key, request } = record;
-    const { fetch } = host;
     const backoff = createBackoff(random, 10);
     record.ring = backoff.ring;
     for (let left = attempts; isOpen(record); first = false) {
@@ -157,7 +157,7 @@ export function createMutations(host) {
    */
   function begin(definition, id, at = new Date().toISOString()) {
     if (records.length >= MOST_PENDING) throw new TooManyPending(`more than ${MOST_PENDING} mutations`);
-    const record = createRecord(definition, id ?? newId(), at, id ? 'unknown' : 'sending', onEnd);
+    const record = createRecord(definition, id ?? host.newId?.() ?? crypto.randomUUID(), at, id ? 'unknown' : 'sending', onEnd);
     fold(state, [...records, record], record); // notes which versions will hold its effect; its errors are the caller's
     records = [...records, record];
     commit();
@@ -204,20 +204,20 @@ export function createMutations(host) {
       kinds.set(name, kind);
       return (input) => {
         const { keep } = memory; // this person's, whoever is here when it has begun
-        const at = new Date().toISOString();
-        const operation = begin(bind(kind, input), undefined, at);
-        keep({ id: operation.id, kind: name, input, at });
+        const operation = begin(bind(kind, input));
+        keep({ id: operation.id, kind: name, input, at: new Date().toISOString() });
         return operation;
       };
     },
     /** Somebody is here: take up what they had under way before a reload. @param {string} owner @returns {Operation[]} */
     restore(owner) {
       memory = createMemory(host.storage, owner);
+      /** @type {Operation[]} */
       const restored = [];
       for (const { id, kind: name, input, at } of memory.entries()) {
         const kind = kinds.get(name);
         if (kind && !records.some((record) => record.id === id))
-          restored.push(begin(bind(kind, input), id, at));
+          sheltered(() => restored.push(begin(bind(kind, input), id, at)));
       }
       return restored;
     },

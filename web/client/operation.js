@@ -111,8 +111,9 @@ export function createRecord(definition, id, at, phase, onEnd) {
       if (record.over) return;
       record.move({ phase: kind, reason, problem, gaveUp });
       const { sagaId } = record.next;
-      accept({ kind: /** @type {any} or it was accepted before */ (kind), sagaId, problem });
-      conclude({ kind, sagaId, reason, problem });
+      const outcome = { kind: /** @type {any} or it was accepted before */ (kind), sagaId, reason, problem };
+      accept(outcome);
+      conclude(outcome);
       if (gaveUp) return;
       record.over = record.shown = true;
       onEnd(record);
@@ -149,4 +150,5 @@ export function settle(record, base, position, replaced) {
     record.shown ||= !until || !saga || ended(saga) || until(base);
   if (told && ended(saga))
     record.finish(OUTCOMES[/** @type {keyof typeof OUTCOMES} */ (saga.status)], saga.reason);
+  else if (replaced && record.echoed && !saga) record.finish('unknown', null); // too long ago
 }

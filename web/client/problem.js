@@ -32,9 +32,7 @@ export class ProblemError extends Error {
  * @returns {number | null}
  */
 export function retryAfterSeconds(header) {
-  if (!header) return null;
-  const seconds = Number(header);
-  const wait = Number.isNaN(seconds) ? (Date.parse(header) - Date.now()) / 1000 : seconds;
+  const wait = Number(header) || (Date.parse(`${header}`) - Date.now()) / 1000;
   return Number.isNaN(wait) ? null : Math.max(0, wait);
 }
 

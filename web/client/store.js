@@ -92,7 +92,7 @@ export function createStore() {
   /** @type {string | null} */
   let cursor = null;
 
-  /** Latest wins. @param {any} raw @param {boolean} [over]  The server starts over: even if the version went back. @returns {Verdict} */
+  /** Latest wins. @param {any} raw @param {boolean} [over]  The journal starts over: even if the version went back. @returns {Verdict} */
   function observe(raw, over) {
     /** @type {Value | null} */
     const value = read(raw, 'name');
@@ -114,15 +114,16 @@ export function createStore() {
       if (!replaced && type !== 'saga') return 'ignored';
       const text = (replaced && data?.cursor) || id;
       const next = parseCursor(text);
+      const last = parseCursor(cursor);
+      const elsewhere = next?.epoch !== last?.epoch;
       /** @type {(Saga | null)[] | undefined} */
       const read = replaced ? data?.sagas?.map(readSaga) : [readSaga(data)];
       if (!next || !read) return 'gap';
       if (replaced) {
         sagas.clear();
-        for (const value of data.values ?? []) observe(value, type === 'reset');
+        for (const value of data.values ?? []) observe(value, last !== null && elsewhere);
       } else {
-        const last = parseCursor(cursor);
-        if (!read[0] || next.epoch !== last?.epoch) return 'gap';
+        if (!read[0] || !last || elsewhere) return 'gap';
         const ahead = next.offset - last.offset;
         if (ahead !== 1) return ahead < 1 ? 'repeated' : 'gap';
       }

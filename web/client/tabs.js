@@ -34,7 +34,7 @@ export function createSharedStream(options) {
   const url = String(new URL(options.url ?? '/bff/live', around.location ?? 'http://localhost'));
   const name = `${PROTOCOL} ${url}`;
   // A worker cannot be given functions.
-  let way = Math.max(WAYS.indexOf(share ?? 'worker'), fetch ? 1 : 0);
+  let way = Math.max(WAYS.indexOf(share ?? ''), fetch ? 1 : 0);
   /** @type {string[]} */
   let names = [];
   /** @type {string | null} null while stopped */
