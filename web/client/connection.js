@@ -110,7 +110,7 @@ export function createConnection(options) {
         signal,
       });
       if (signal.aborted) return;
-      if (status === 401 || status === 204) return stop();
+      if (status === 401) return stop();
       if (!ok || !headers.get('content-type')?.startsWith('text/event-stream')) {
         if (status === 400 || status === 403) options.onRefused?.();
         farewell = retryAfterSeconds(headers.get('retry-after'));

@@ -54,13 +54,13 @@ const problem = (known) => ({
  * @returns {Promise<Problem>}
  */
 export async function readProblem(response) {
-  const { status, statusText, headers } = response;
+  const { status, headers } = response;
   /** @type {Record<string, any>} a JSON object of unknown shape, read defensively; a proxy's page is none */
   const body = Object(await response.json().catch(() => null));
   return problem({
     status,
     code: `${body.code ?? `http-${status}`}`,
-    title: `${body.title ?? (statusText || `HTTP ${status}`)}`,
+    title: `${body.title ?? `HTTP ${status}`}`,
     detail: `${body.detail ?? ''}`,
     correlationId: body.correlation_id ?? headers.get('x-correlation-id'),
     // The header is whole seconds; the body may say it more precisely.

@@ -72,10 +72,7 @@ function read(raw, ...names) {
 }
 
 /** @param {any} raw @returns {Saga | null} */
-function readSaga(raw) {
-  const saga = read(raw, 'id', 'status');
-  return saga && { ...BLANK, ...saga };
-}
+const readSaga = (raw) => read(raw, 'id', 'status');
 
 /** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest that echoes it. */
 export function findByMutation(sagas, mutation) {

@@ -31,7 +31,7 @@ export function createSharedStream(options) {
   /** @type {any} where there is no page there is less of it */
   const around = globalThis;
   // A worker has an address of its own: what is relative is relative to the page.
-  const url = String(new URL(options.url ?? '/bff/live', around.location ?? 'http://localhost'));
+  const url = String(new URL(options.url ?? '/bff/live', around.location));
   const name = `${PROTOCOL} ${url}`;
   // A worker cannot be given functions.
   let way = Math.max(WAYS.indexOf(share ?? ''), fetch ? 1 : 0);
@@ -46,7 +46,6 @@ export function createSharedStream(options) {
   let link = null;
   /** The end of what was opened last: the words and the failure of another do not count. */
   let opened = new AbortController();
-  let away = false;
   /** Whether steps are on their way that the hub sent before it heard that one is missing. */
   let behind = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} when to doubt that anybody is there */
@@ -54,7 +53,7 @@ export function createSharedStream(options) {
 
   /** Begin, begin again from here, or see whether anybody is there: a hub answers at once. @param {{backoff?: boolean}} [how] */
   function join(how) {
-    if (!link || owner === null) return;
+    if (!link) return;
     wait(next, PATIENCE);
     const settings = { url, heartbeat, base, cap, user };
     say({ kind: 'join', owner, cursor: cursor(), names, settings, ...how });
@@ -128,12 +127,10 @@ export function createSharedStream(options) {
 
   attend(around, (type) => {
     if (owner === null) return;
-    if (type === 'pagehide') {
-      away = true;
+    if (type === 'pagehide')
       close(); // what is open keeps a page out of the back-forward cache
-    } else if (away) {
+    else if (!link) {
       if (type !== 'pageshow') return;
-      away = false;
       // Somebody else may have signed in meanwhile: who does not know whose journal it was must ask who is here.
       if (!user) return stop();
       state.set('stale');
@@ -155,8 +152,7 @@ export function createSharedStream(options) {
     start(person = '') {
       if (owner !== null) return wake('online');
       owner = person;
-      away = false;
-      state.set(isOnLine(around) ? 'connecting' : 'offline');
+      state.set('connecting');
       void open();
     },
     stop,
