@@ -105,6 +105,15 @@ test('a snapshot of another epoch, asked for by another tab, starts values over 
   assert.equal(store.state.values.get('stock/x').version, 2);
 });
 
+test('sagas stand from the oldest to the newest, whether a snapshot told them, newest first, or events', () => {
+  const store = createStore();
+  store.apply(snapshot('e-2', [row('b', 1), row('a', 1)]));
+  store.apply(saga('e-3', row('c', 1)));
+  assert.deepEqual([...store.state.sagas.keys()], ['a', 'b', 'c']);
+  store.apply(snapshot('e-3', [row('c', 1), row('b', 1), row('a', 1)]));
+  assert.deepEqual([...store.state.sagas.keys()], ['a', 'b', 'c']);
+});
+
 test('of a value the latest version wins, and versions compare as numbers', () => {
   const store = createStore();
   assert.equal(store.apply(value('stock/x', '9', 5)), 'applied');

@@ -86,13 +86,13 @@ export function createClient(options = {}) {
   /** @param {import('./connection.js').LiveEvent} event */
   function onEvent(event) {
     heardAt = Date.now();
-    if (event.type === 'beat') expiring.set(event.data?.ends ?? null);
+    if (event.type === 'beat') expiring.set(event.data.ends);
     const verdict = store.apply(event);
     if (verdict === 'gap') {
-      gaps += 1;
+      const backoff = (gaps += 1) > 1;
       // Joining again after the last position did not help: it is not worth keeping.
-      if (gaps > 1) store.forget();
-      source.reconnect({ backoff: gaps > 1 });
+      if (backoff) store.forget();
+      source.reconnect({ backoff });
     } else if (verdict === 'replaced' || verdict === 'applied') {
       if (event.type !== 'value') gaps = 0;
       mutations.advanced(verdict === 'replaced');
@@ -106,11 +106,11 @@ export function createClient(options = {}) {
     asking = true;
     queueMicrotask(() => {
       asking = false;
-      source.watch(wanted());
+      source.watch(new Set(wanted()));
     });
   }
 
-  const wanted = () => new Set([...watched].flat());
+  const wanted = () => [...watched].flat();
 
   function stop() {
     source.stop();
@@ -178,11 +178,9 @@ export function createClient(options = {}) {
      */
     watch(names) {
       const mine = [...names];
-      watched.add(mine);
-      if (wanted().size > MOST_VALUES) {
-        watched.delete(mine);
+      if (new Set([...wanted(), ...mine]).size > MOST_VALUES)
         throw new RangeError(`more than ${MOST_VALUES} values`);
-      }
+      watched.add(mine);
       ask();
       return () => {
         watched.delete(mine);

@@ -70,7 +70,6 @@ export function createConnection(options) {
   let { base = 1, user = null } = options;
   /** @type {object | null} which loop is the current one; null while stopped or paused */
   let run = null;
-  let everLive = user !== null;
   let onLine = true;
   let lastBytes = 0;
   /** @type {number | null} seconds the server asks us to wait, null when it did not say */
@@ -79,7 +78,7 @@ export function createConnection(options) {
   let attempt = new AbortController();
 
   /** @param {StreamState} [next] */
-  function lost(next = everLive ? 'stale' : 'connecting') {
+  function lost(next = user === null ? 'connecting' : 'stale') {
     state.set(onLine ? next : 'offline');
   }
 
@@ -117,9 +116,8 @@ export function createConnection(options) {
         return;
       }
       // Somebody else has signed in meanwhile: theirs is not to be mixed with what is here.
-      const owner = headers.get('bff-user');
+      const owner = headers.get('bff-user') ?? '';
       if (owner !== (user ??= owner)) return stop();
-      everLive = true;
       state.set('live');
       const parser = createParser({
         onRetry: (milliseconds) => (base = Math.min(milliseconds / 1000, cap)),
@@ -187,7 +185,6 @@ export function createConnection(options) {
 
   function stop() {
     pause();
-    everLive = false;
     user = null;
     state.set('stopped');
   }

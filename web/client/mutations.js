@@ -115,8 +115,8 @@ export function createMutations(host) {
     later(linger, () => {
       if (record.shown) return;
       if (!host.isLive()) return watchFor(record);
-      record.shown = true;
-      if (!state.sagas.has(record.next.sagaId ?? '')) record.finish('unknown', null);
+      if (state.sagas.has(record.next.sagaId ?? '')) record.shown = true;
+      else record.finish('unknown', null);
       commit();
     });
   }
@@ -131,7 +131,7 @@ export function createMutations(host) {
       if (!isOpen(record)) return; // the journal spoke first, and it is right
       if (answer.kind === 'accepted') {
         const { saga, cursor } = answer;
-        record.answered = saga;
+        record.answered = saga?.version ?? Infinity;
         record.cursor = parseCursor(cursor);
         record.take(saga?.id);
         if (saga) watchFor(record);
@@ -237,8 +237,4 @@ export function createMutations(host) {
  * @param {I} input
  * @returns {Definition}
  */
-const bind = ({ request, apply, until }, input) => ({
-  request: request(input),
-  apply: (draft) => apply(draft, input),
-  until: until && ((state) => until(state, input)),
-});
+const bind = (kind, input) => ({ ...kind, request: kind.request(input), input });

@@ -109,24 +109,25 @@ export function createStore() {
       if (type === 'value') return observe(data);
       const replaced = type === 'snapshot' || type === 'reset';
       if (!replaced && type !== 'saga') return 'ignored';
-      const text = (replaced && data?.cursor) || id;
-      const next = parseCursor(text);
+      const next = parseCursor(id);
       const last = parseCursor(cursor);
-      const elsewhere = next?.epoch !== last?.epoch;
+      const ahead = next && next.epoch === last?.epoch ? next.offset - last.offset : Infinity;
       /** @type {(Saga | null)[] | undefined} */
       const read = replaced ? data?.sagas?.map(readSaga) : [readSaga(data)];
       if (!next || !read) return 'gap';
       if (replaced) {
+        for (const value of data.values ?? []) observe(value, last !== null && ahead === Infinity);
+        // For another tab that has just joined; here it says nothing new of sagas.
+        if (!ahead) return 'applied';
         sagas.clear();
-        for (const value of data.values ?? []) observe(value, last !== null && elsewhere);
       } else {
-        if (!read[0] || !last || elsewhere) return 'gap';
-        const ahead = next.offset - last.offset;
+        if (!read[0]) return 'gap';
         if (ahead !== 1) return ahead < 1 ? 'repeated' : 'gap';
       }
-      cursor = text;
-      for (const saga of read)
-        if (saga && (sagas.get(saga.id)?.version ?? -1) < saga.version) sagas.set(saga.id, saga);
+      cursor = id;
+      // A snapshot begins with the newest.
+      for (const saga of read.reverse())
+        if (saga && ((sagas.get(saga.id)?.version ?? -1) < saga.version)) sagas.set(saga.id, saga);
       if (replaced) return 'replaced';
       if (sagas.size > MOST_SAGAS) sagas.delete([...sagas.values()].find(ended)?.id ?? '');
       return 'applied';

@@ -34,7 +34,7 @@ export function createSharedStream(options) {
   const url = String(new URL(options.url ?? '/bff/live', around.location));
   const name = `${PROTOCOL} ${url}`;
   // A worker cannot be given functions.
-  let way = Math.max(WAYS.indexOf(share ?? ''), fetch ? 1 : 0);
+  let way = Math.max(WAYS.indexOf(/** @type {string} */ (share)), fetch ? 1 : 0);
   /** @type {string[]} */
   let names = [];
   /** @type {string | null} null while stopped */
@@ -56,7 +56,7 @@ export function createSharedStream(options) {
     if (!link) return;
     wait(next, PATIENCE);
     const settings = { url, heartbeat, base, cap, user };
-    say({ kind: 'join', owner, cursor: cursor(), names, settings, ...how });
+    say({ kind: 'join', owner: /** @type {string} where there is a link */ (owner), cursor: cursor(), names, settings, ...how });
   }
 
   /** @param {() => void} then @param {number} milliseconds  Of silence. */
@@ -75,7 +75,6 @@ export function createSharedStream(options) {
 
   async function open() {
     const { signal } = (opened = new AbortController());
-    behind = false;
     const failed = () => signal.aborted || next();
     try {
       const place = `${name} ${way > 1 ? id : way}`;
