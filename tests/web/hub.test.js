@@ -30,7 +30,8 @@ function bench() {
         calls: [],
         who: null,
         user: () => stream.who,
-        start() {
+        start(how) {
+          if (state.get() !== 'stopped') return stream.reconnect(how);
           stream.calls.push(['start', options.cursor()]);
           state.set('connecting');
         },

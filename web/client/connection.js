@@ -34,7 +34,8 @@ import { createParser } from './sse.js';
 
 /**
  * A source that is told what happens around it.
- * @typedef {Source & {
+ * @typedef {Omit<Source, 'start'> & {
+ *   start: (how?: {backoff?: boolean | undefined}) => void,
  *   pause: () => void,
  *   wake: (news: Wake) => void,
  *   user: () => string | null,
@@ -77,10 +78,7 @@ export function createConnection(options) {
   let quiet = false; // the next attempt is on purpose and expected to succeed: not worth telling the reader
   let attempt = new AbortController();
 
-  /** @param {StreamState} [next] */
-  function lost(next = user === null ? 'connecting' : 'stale') {
-    state.set(onLine ? next : 'offline');
-  }
+  const lost = () => state.set(!onLine ? 'offline' : user === null ? 'connecting' : 'stale');
 
   /** One attempt, from request to end. */
   async function join() {
@@ -170,7 +168,7 @@ export function createConnection(options) {
     }
   }
 
-  /** @param {{backoff?: boolean}} [how] */
+  /** @param {{backoff?: boolean | undefined}} [how] */
   function reconnect(how) {
     quiet = !how?.backoff;
     attempt.abort();
@@ -191,8 +189,8 @@ export function createConnection(options) {
 
   return {
     state,
-    start() {
-      if (run) return reconnect();
+    start(how) {
+      if (run) return reconnect(how);
       quiet = false;
       backoff.reset();
       run = {};
@@ -210,7 +208,7 @@ export function createConnection(options) {
     wake(news) {
       ({ onLine } = news);
       if (!run) return;
-      if (news.type === 'offline') lost(state.get());
+      if (news.type === 'offline') state.set('offline');
       // A socket that died while the machine slept still looks open: only fresh bytes prove it is not.
       else if (news.type === 'online' || attempt.signal.aborted || Date.now() - lastBytes > heartbeat * 1200)
         reconnect();

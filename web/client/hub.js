@@ -66,9 +66,9 @@ export function createHub({ post, source = createConnection, fetch }) {
       onRefused() {
         // One tab's mistake must not cost the others their stream.
         if (members.size < 2) return;
-        if (!members.has(newest)) [newest = ''] = [...members.keys()].reverse();
-        members.delete(newest);
-        tell({ kind: 'full' }, [newest]);
+        const last = members.has(newest) ? newest : ([...members.keys()].pop() ?? '');
+        members.delete(last);
+        tell({ kind: 'full' }, [last]);
         opened.watch(wanted());
         opened.reconnect();
       },
@@ -101,8 +101,7 @@ export function createHub({ post, source = createConnection, fetch }) {
     if (user && user !== settings.user)
       return tell({ kind: 'state', state: 'stopped', owner: said.owner }, [from]);
     if (owner !== said.owner) {
-      members.delete(from);
-      end();
+      end(); // whoever joins now is deaf to it: it is about somebody else
       owner = said.owner;
     }
 
@@ -110,16 +109,17 @@ export function createHub({ post, source = createConnection, fetch }) {
     const mine = members.get(from);
     if (names.some((name) => !before.has(name))) newest = from;
     members.set(from, names);
-    const known = stream;
     // Where somebody else still waits for what follows another position, the whole state serves both.
-    const place = known && came < 2 && cursor !== said.cursor ? null : said.cursor;
+    const place = stream && came < 2 && cursor !== said.cursor ? null : said.cursor;
     const elsewhere = cursor !== place || (came && names.some((name) => !mine?.includes(name)));
-    if (!known || elsewhere) came = 0;
+    const anew = !stream || elsewhere;
     cursor = place;
     stream ??= open(settings);
     stream.watch(wanted());
-    if (!known) stream.start();
-    else if (elsewhere) stream.reconnect(said);
+    if (anew) {
+      came = 0;
+      stream.start(said);
+    }
     tell({ kind: 'state', state: stream.state.get() }, [from]);
   }
 

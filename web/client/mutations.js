@@ -157,7 +157,13 @@ export function createMutations(host) {
    */
   function begin(definition, id, at = new Date().toISOString()) {
     if (records.length >= MOST_PENDING) throw new TooManyPending(`more than ${MOST_PENDING} mutations`);
-    const record = createRecord(definition, id ?? host.newId?.() ?? crypto.randomUUID(), at, id ? 'unknown' : 'sending', onEnd);
+    const record = createRecord(
+      definition,
+      id ?? host.newId?.() ?? crypto.randomUUID(),
+      at,
+      id ? 'unknown' : 'sending',
+      onEnd,
+    );
     fold(state, [...records, record], record); // notes which versions will hold its effect; its errors are the caller's
     records = [...records, record];
     commit();

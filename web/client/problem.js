@@ -62,7 +62,7 @@ export async function readProblem(response) {
     code: `${body.code ?? `http-${status}`}`,
     title: `${body.title ?? `HTTP ${status}`}`,
     detail: `${body.detail ?? ''}`,
-    correlationId: body.correlation_id ?? headers.get('x-correlation-id'),
+    correlationId: body.correlation_id ?? null,
     // The header is whole seconds; the body may say it more precisely.
     retryAfter: body.retry_after ?? retryAfterSeconds(headers.get('retry-after')),
     owner: body.owner ?? null,

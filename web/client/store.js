@@ -127,7 +127,7 @@ export function createStore() {
       cursor = id;
       // A snapshot begins with the newest.
       for (const saga of read.reverse())
-        if (saga && ((sagas.get(saga.id)?.version ?? -1) < saga.version)) sagas.set(saga.id, saga);
+        if (saga && (sagas.get(saga.id)?.version ?? -1) < saga.version) sagas.set(saga.id, saga);
       if (replaced) return 'replaced';
       if (sagas.size > MOST_SAGAS) sagas.delete([...sagas.values()].find(ended)?.id ?? '');
       return 'applied';

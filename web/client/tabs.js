@@ -44,7 +44,7 @@ export function createSharedStream(options) {
   const id = crypto.randomUUID();
   /** @type {BroadcastChannel | null} to a hub */
   let link = null;
-  /** The end of what was opened last: the words and the failure of another do not count. */
+  /** The end of what was opened last: the failure of another does not count. */
   let opened = new AbortController();
   /** Whether steps are on their way that the hub sent before it heard that one is missing. */
   let behind = false;
@@ -56,7 +56,14 @@ export function createSharedStream(options) {
     if (!link) return;
     wait(next, PATIENCE);
     const settings = { url, heartbeat, base, cap, user };
-    say({ kind: 'join', owner: /** @type {string} where there is a link */ (owner), cursor: cursor(), names, settings, ...how });
+    say({
+      kind: 'join',
+      owner: /** @type {string} where there is a link */ (owner),
+      cursor: cursor(),
+      names,
+      settings,
+      ...how,
+    });
   }
 
   /** @param {() => void} then @param {number} milliseconds  Of silence. */
@@ -80,7 +87,7 @@ export function createSharedStream(options) {
       const place = `${name} ${way > 1 ? id : way}`;
       link = new BroadcastChannel(place);
       link.onmessage = ({ data: { to, told } }) => {
-        if (told && (!to || to.includes(id)) && !signal.aborted) hear(told);
+        if (told && (!to || to.includes(id))) hear(told);
       };
       join();
       if (way) {
