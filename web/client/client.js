@@ -62,7 +62,7 @@ export function createClient(options = {}) {
   const connection = createCell(/** @type {import('./connection.js').StreamState} */ ('stopped'));
   const mutations = createMutations({
     // A session that ended here may be another person's by now, and so would be what is asked for again.
-    fetch: async (...request) =>
+    fetch: (...request) =>
       owner !== null && source.state.get() === 'stopped'
         ? new Response(null, { status: 401 })
         : (options.fetch ?? fetch)(...request),
@@ -178,8 +178,7 @@ export function createClient(options = {}) {
      */
     watch(names) {
       const mine = [...names];
-      if (new Set([...wanted(), ...mine]).size > MOST_VALUES)
-        throw new RangeError(`more than ${MOST_VALUES} values`);
+      if (new Set([...wanted(), ...mine]).size > MOST_VALUES) throw new RangeError('too many values');
       watched.add(mine);
       ask();
       return () => {

@@ -10,7 +10,7 @@ import { retryAfterSeconds } from './problem.js';
 import { createParser } from './sse.js';
 
 /**
- * connecting: not yet joined. live: joined. stale: was live, being joined again. offline: the browser says there is no
+ * connecting: not yet joined. live: joined; a client says so only once it has a state. stale: was live, being joined again. offline: the browser says there is no
  * network (attempts go on). stopped: nothing is tried until `start()`.
  * @typedef {'connecting' | 'live' | 'stale' | 'offline' | 'stopped'} StreamState
  */

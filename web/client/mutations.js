@@ -30,7 +30,7 @@ import { fold } from './view.js';
  * @property {import('./store.js').Store} store
  * @property {Iterable<() => void>} listeners  Of the view.
  * @property {() => boolean} isLive  Whether the journal is being followed.
- * @property {typeof fetch} fetch
+ * @property {import('./send.js').Send} fetch
  * @property {import('./pending.js').KeyValue | null} storage
  * @property {number} [timeout]   Seconds for one attempt; default 15.
  * @property {number} [attempts]  Most attempts before giving up asking; default 8.
@@ -139,12 +139,13 @@ export function createMutations(host) {
         return commit();
       }
       const { kind, problem } = answer;
-      const refused = kind === 'rejected';
-      const over = kind !== 'again' || (left -= 1) < 1;
-      if (over) record.finish(refused ? kind : 'unknown', problem.code, problem, !refused);
-      else record.move({ phase: 'unknown', problem });
+      if (kind !== 'again' || (left -= 1) < 1) {
+        const refused = kind === 'rejected';
+        record.finish(refused ? kind : 'unknown', problem.code, problem, !refused);
+        return commit();
+      }
+      record.move({ phase: 'unknown', problem });
       commit();
-      if (over) return;
       await backoff.wait(problem.retryAfter, base);
     }
   }
@@ -156,7 +157,7 @@ export function createMutations(host) {
    * @returns {Operation}
    */
   function begin(definition, id, at = new Date().toISOString()) {
-    if (records.length >= MOST_PENDING) throw new TooManyPending(`more than ${MOST_PENDING} mutations`);
+    if (records.length >= MOST_PENDING) throw new TooManyPending('too many mutations');
     const record = createRecord(
       definition,
       id ?? host.newId?.() ?? crypto.randomUUID(),

@@ -33,10 +33,10 @@ export class ProblemError extends Error {
  */
 export function retryAfterSeconds(header) {
   const wait = Number(header) || (Date.parse(`${header}`) - Date.now()) / 1000;
-  return Number.isNaN(wait) ? null : Math.max(0, wait);
+  return isNaN(wait) ? null : Math.max(0, wait);
 }
 
-/** @param {Partial<Problem>} known @returns {Problem} */
+/** @param {Partial<Problem> | false} known @returns {Problem} */
 const problem = (known) => ({
   status: 0,
   code: 'network',
@@ -75,4 +75,4 @@ export async function readProblem(response) {
  * @returns {Problem}
  */
 export const networkProblem = (error) =>
-  problem(Object(error).name === 'TimeoutError' ? { code: 'timeout', title: 'No answer in time' } : {});
+  problem(Object(error).name === 'TimeoutError' && { code: 'timeout', title: 'No answer in time' });

@@ -13,6 +13,8 @@ import { networkProblem, readProblem } from './problem.js';
  * @property {string} [method]  Default POST.
  */
 
+/** @typedef {(...request: Parameters<typeof fetch>) => Response | Promise<Response>} Send  `fetch`, or what stands for it. */
+
 /** @typedef {{id: string, type: string, status: string, version: number}} SagaRef */
 
 /**
@@ -42,7 +44,7 @@ function classify({ status, code, retryAfter }, first) {
  * @param {RequestData} attempt.request
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
- * @param {typeof fetch} attempt.fetch
+ * @param {Send} attempt.fetch
  * @returns {Promise<Answer>} Never rejects.
  */
 export async function attemptOnce({ key, request, first, timeout, fetch }) {
