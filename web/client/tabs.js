@@ -16,7 +16,7 @@ import { attend, isHidden, isOnLine } from './page.js';
  * }} SharedOptions  share: the best way to try; default "worker", with a `fetch` "lock".
  */
 
-/** Both ends must speak alike: tabs that loaded another version share another stream. */
+/** Both ends must speak alike: tabs that loaded another version, or another worker's file, share another stream. */
 const PROTOCOL = 'bff-live-4';
 const PATIENCE = 5000; // milliseconds for a hub to answer
 const WAYS = ['worker', 'lock', 'none'];
@@ -32,7 +32,8 @@ export function createSharedStream(options) {
   const around = globalThis;
   // A worker has an address of its own: what is relative is relative to the page.
   const url = String(new URL(options.url ?? '/bff/live', around.location));
-  const name = `${PROTOCOL} ${url}`;
+  const worker = new URL('./worker.js', import.meta.url);
+  const name = `${PROTOCOL} ${worker} ${url}`;
   // A worker cannot be given functions.
   let way = Math.max(WAYS.indexOf(/** @type {string} */ (share)), fetch ? 1 : 0);
   /** @type {string[]} */
@@ -94,7 +95,6 @@ export function createSharedStream(options) {
         const { holdHere } = await import('./holder.js');
         await holdHere(place, signal, fetch, way > 1);
       } else {
-        const worker = new URL('./worker.js', import.meta.url);
         new SharedWorker(worker, { type: 'module', name: place }).onerror = failed;
       }
     } catch {
