@@ -30,7 +30,8 @@ function bench() {
         calls: [],
         who: null,
         user: () => stream.who,
-        start() {
+        start(how) {
+          if (state.get() !== 'stopped') return stream.reconnect(how);
           stream.calls.push(['start', options.cursor()]);
           state.set('connecting');
         },
@@ -94,6 +95,7 @@ test('a tab that stands where the stream does costs nothing; one that stands els
     ['e-4', [['reconnect', 'e-4', false]]],
     ['f-9', [['reconnect', 'f-9', false]]],
   ]) {
+    b.streams[0].onEvent(snapshot('e-5', [row(1)]));
     b.join('two', { cursor });
     assert.deepEqual(b.joined(), joined, cursor);
   }
@@ -143,8 +145,55 @@ test('a tab that asks for what it may not have, or for too much, takes a stream 
     ['watch', 'stock/a'],
     ['reconnect', null, false],
   ]);
+});
+
+test('of several who may not have what they asked for each takes a stream of its own, until it is served again', () => {
+  const b = bench();
+  b.join('one', { names: ['stock/a'] });
+  b.join('two', { names: ['bell/another'] });
+  b.join('three', { names: ['bell/a-third'] });
+  const [stream] = b.streams;
   stream.onRefused();
-  assert.deepEqual(stream.calls.at(-1), ['reconnect', null, false], 'there is nobody else to blame');
+  stream.onRefused();
+  assert.deepEqual([b.heard('three').at(-1), b.heard('two').at(-1)], ['full', 'full']);
+  assert.deepEqual(stream.calls.slice(-2), [
+    ['watch', 'stock/a'],
+    ['reconnect', null, false],
+  ]);
+  const before = stream.calls.length;
+  stream.onRefused();
+  assert.equal(stream.calls.length, before, 'there is nobody else to blame');
+});
+
+test('what only a tab that left had asked for is not asked for any more', () => {
+  const b = bench();
+  b.join('one', { names: ['stock/a'] });
+  b.join('two', { names: ['bell/another'] });
+  b.say('two', { kind: 'leave' });
+  assert.deepEqual(b.streams[0].calls.at(-1), ['watch', 'stock/a']);
+});
+
+test('a tab that waits for its snapshot, or for what it missed, gets it, whoever joins meanwhile from elsewhere', () => {
+  for (const cursor of [null, 'e-3']) {
+    const b = bench();
+    b.join('one', { names: ['stock/a'] });
+    b.streams[0].onEvent(snapshot('e-5', [row(1)]));
+    b.join('two', { cursor, names: ['stock/a'] });
+    b.streams[0].onEvent({ type: 'beat', id: '', data: {} });
+    b.joined();
+    b.join('one', { cursor: 'e-5', names: ['stock/b'] });
+    b.join('one', { cursor: 'e-5', names: ['stock/b'] });
+    assert.equal(b.streams[0].cursor(), null, `from ${cursor}`);
+  }
+});
+
+test('tabs that come before the stream has said anything are served by that very attempt', () => {
+  const b = bench();
+  for (let tab = 0; tab < 20; tab += 1) b.join(`${tab}`, { names: ['stock/a'] });
+  assert.deepEqual(b.joined(), [['start', null]]);
+  b.streams[0].onEvent({ type: 'value', id: '', data: {} });
+  b.join('late', { names: ['stock/a'] });
+  assert.deepEqual(b.joined(), [['reconnect', null, false]], 'that value had gone by');
 });
 
 test('the last to leave ends the stream, and nothing of the person is kept', () => {

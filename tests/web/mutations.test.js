@@ -576,3 +576,89 @@ test('an accepted operation whose event never comes gives way once the journal i
   });
   assert.deepEqual(gone, []);
 });
+
+test('live means that there is a state to follow: a stream that waits for its snapshot is not', () => {
+  const bench = createBench();
+  bench.state.set('connecting');
+  const seen = record(bench.client.connection);
+  bench.client.start({ owner: 'ada' });
+  bench.state.set('live');
+  assert.deepEqual(seen, ['connecting']);
+  bench.snapshot('e-1');
+  assert.equal(bench.client.connection.get(), 'live');
+  bench.state.set('stale');
+  bench.state.set('live');
+  assert.deepEqual(seen, ['connecting', 'live', 'stale', 'live']);
+});
+
+test('an accepted operation is shown for as long as the journal is waited for, and its promises settle when it never comes', async () => {
+  const bench = createBench({ linger: 0.05 });
+  const operation = place(bench);
+  (await bench.request()).resolve(answer(operation.id, null));
+  await operation.accepted;
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(bench.client.sagas().get().length, 1, 'no journal has said otherwise');
+  bench.snapshot('e-1');
+  const alive = setInterval(() => {}, 1000); // the operation's own timer keeps no process
+  const outcome = await operation.outcome;
+  clearInterval(alive);
+  assert.equal(outcome.kind, 'unknown');
+  assert.deepEqual(bench.client.sagas().get(), []);
+});
+
+test('a saga that the journal has forgotten settles its operation', async () => {
+  const bench = ready();
+  const operation = place(bench);
+  (await bench.request()).resolve(answer(operation.id, 'e-1'));
+  await operation.accepted;
+  bench.saga('e-1', event(operation.id, 1, 'RUNNING', 'reserve'));
+  bench.snapshot('f-0', [], [], 'reset');
+  assert.equal((await operation.outcome).kind, 'unknown');
+});
+
+test('what was kept for a reload and cannot be taken up any more keeps nobody out', () => {
+  const bench = createBench({ storage: memoryStorage() });
+  const kind = { request: () => ({ url: '/' }), apply: (draft) => draft.saga({ type: 'order' }) };
+  const [bad, good] = ['bad', 'good'].map((name) => bench.client.define(name, kind));
+  bench.client.start({ owner: 'ada' });
+  bad({});
+  const { id } = good({});
+  bench.client.stop();
+  bench.client.define('bad', { ...kind, request: ({ lines }) => ({ url: lines.length }) });
+  const { queueMicrotask } = globalThis;
+  const said = [];
+  globalThis.queueMicrotask = (report) => said.push(report);
+  try {
+    const restored = bench.client.start({ owner: 'ada' });
+    assert.deepEqual(
+      restored.map((operation) => operation.id),
+      [id],
+    );
+  } finally {
+    globalThis.queueMicrotask = queueMicrotask;
+  }
+  assert.throws(said[0], /length/, 'it is said, later');
+  assert.equal(bench.calls.at(-1), 'start');
+});
+
+test('nothing is sent for somebody whose session has ended: the next one may be another person’s', async () => {
+  const bench = ready({ random: () => 1, base: 0.02 });
+  const operation = place(bench);
+  bench.client.start({ owner: 'ada' });
+  (await bench.request()).reject(new TypeError('network'));
+  bench.state.set('stopped');
+  assert.equal((await operation.outcome).kind, 'unknown');
+  const other = place(bench);
+  assert.equal((await other.outcome).kind, 'rejected');
+  assert.equal((await other.outcome).problem.status, 401);
+  assert.equal(bench.requests.length, 1);
+});
+
+test('a key that is known for another request, after a new version of the page, takes nothing back', async () => {
+  const bench = ready();
+  const operation = place(bench);
+  (await bench.request()).reject(new TypeError('network'));
+  (await bench.request(1)).resolve(problem(422, 'idempotency-mismatch'));
+  assert.equal((await operation.outcome).kind, 'unknown');
+  assert.equal(bench.client.sagas().get().length, 1);
+});

@@ -93,6 +93,27 @@ test('a reset replaces everything, in a new epoch and with lower versions too', 
   assert.equal(store.apply(saga('f-2', row('a', 4))), 'applied');
 });
 
+test('a snapshot of another epoch, asked for by another tab, starts values over like a reset; one of this epoch does not', () => {
+  const store = createStore();
+  const told = (version) => [{ name: 'stock/x', version, data: {} }];
+  store.apply(value('stock/x', 9, 1));
+  store.apply(snapshot('e-1', [], told(8)));
+  assert.equal(store.state.values.get('stock/x').version, 9);
+  store.apply(snapshot('e-1', [], told(7)));
+  assert.equal(store.state.values.get('stock/x').version, 9);
+  store.apply(snapshot('f-1', [], told(2)));
+  assert.equal(store.state.values.get('stock/x').version, 2);
+});
+
+test('sagas stand from the oldest to the newest, whether a snapshot told them, newest first, or events', () => {
+  const store = createStore();
+  store.apply(snapshot('e-2', [row('b', 1), row('a', 1)]));
+  store.apply(saga('e-3', row('c', 1)));
+  assert.deepEqual([...store.state.sagas.keys()], ['a', 'b', 'c']);
+  store.apply(snapshot('e-3', [row('c', 1), row('b', 1), row('a', 1)]));
+  assert.deepEqual([...store.state.sagas.keys()], ['a', 'b', 'c']);
+});
+
 test('of a value the latest version wins, and versions compare as numbers', () => {
   const store = createStore();
   assert.equal(store.apply(value('stock/x', '9', 5)), 'applied');

@@ -302,6 +302,30 @@ test('the network coming back, or the tab, ends the wait at once', async () => {
   assert.equal(requests.length, 4, 'a live stream with fresh bytes is left alone');
 });
 
+test('a page that is shown while its first attempt is under way does not begin another', async () => {
+  const window_ = new EventTarget();
+  const { requests, url } = await serve((response) => setTimeout(() => open()(response), 50));
+  const { stream } = join(url, { surroundings: window_ });
+  await until(() => requests.length === 1, 'a request');
+  window_.dispatchEvent(new Event('pageshow'));
+  window_.dispatchEvent(new Event('visibilitychange'));
+  await until(() => stream.state.get() === 'live', 'live');
+  assert.equal(requests.length, 1);
+});
+
+test('who is sent away with a time to come back keeps to it, also shortly before the session ends', async () => {
+  const { requests, url } = await serve(
+    open(
+      frame('expiring', { at: '', seconds: 20 }) + frame('bye', { reason: 'drain', retry_after: 0.3 }),
+      true,
+    ),
+    open(),
+  );
+  join(url);
+  await until(() => requests.length === 2, 'a second join');
+  assert.ok(requests[1].at - requests[0].at >= 290);
+});
+
 test('a hidden page closes its stream, and resumes it when shown', async () => {
   const window_ = new EventTarget();
   const { requests, url } = await serve(open(snapshot('e-4')), open());

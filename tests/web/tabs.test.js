@@ -3,11 +3,15 @@
  * that runs the real `worker.js`, and can be made to block for ever.
  */
 import assert from 'node:assert/strict';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 
-import { createClient } from '../../web/client/index.js';
+import { createClient, createSharedStream } from '../../web/client/index.js';
 import { memoryStorage } from './bench.js';
 
 const OPEN = [];
@@ -42,18 +46,19 @@ async function gateway() {
   return world;
 }
 
-/** What `new SharedWorker` is to a page: one thread for each name. */
+/** What `new SharedWorker` is to a page: one thread for each script and name. */
 function shareWorkers() {
   const threads = new Map();
   globalThis.SharedWorker = class {
     constructor(url, { name }) {
-      if (threads.has(name)) return;
+      const key = `${url} ${name}`;
+      if (threads.has(key)) return;
       const run = `
         const { parentPort, workerData } = require('node:worker_threads');
         parentPort.once('message', () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
         Object.assign(globalThis, { self: globalThis, name: workerData.name });
         import(workerData.url);`;
-      threads.set(name, new Worker(run, { eval: true, workerData: { name, url: String(url) } }));
+      threads.set(key, new Worker(run, { eval: true, workerData: { name, url: String(url) } }));
     }
   };
   OPEN.push(() => {
@@ -106,6 +111,40 @@ test('tabs share the stream of one worker; when it hangs, each goes on by itself
   assert.ok(took > 5000 && took < 12_000, `${took} ms`);
   world.step();
   for (const { version } of tabs) await until(() => version() === 5, 'a step without the worker');
+});
+
+test('tabs whose workers are two files, after a deployment, speak to one hub each, and hear everything once', async () => {
+  const world = await gateway();
+  shareWorkers();
+  const copy = await mkdtemp(join(tmpdir(), 'client-'));
+  OPEN.push(() => rm(copy, { recursive: true }));
+  const filter = (source) => !/node_modules|types/.test(source);
+  await cp(fileURLToPath(new URL('../../web/client/', import.meta.url)), copy, { recursive: true, filter });
+  const later = await import(pathToFileURL(join(copy, 'tabs.js')));
+  const tabs = [createSharedStream, later.createSharedStream].map((create) => {
+    const one = { heard: [], cursor: null };
+    one.stream = create({
+      url: world.url,
+      heartbeat: 0.2,
+      cursor: () => one.cursor,
+      onEvent({ type, id }) {
+        one.cursor = id || one.cursor;
+        if (type === 'saga') one.heard.push(id);
+      },
+    });
+    one.stream.start('ada');
+    OPEN.push(one.stream.stop);
+    return one;
+  });
+  await until(() => world.open() === 2 && tabs.every(({ cursor }) => cursor), 'two streams');
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  world.step();
+  await until(() => tabs.every(({ heard }) => heard.length > 0), 'a step');
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.deepEqual(
+    tabs.map(({ heard }) => heard),
+    [['a-2'], ['a-2']],
+  );
 });
 
 /** A page that can be put into the back-forward cache, and storages that are forbidden, for as long as `play` takes. */

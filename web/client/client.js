@@ -59,31 +59,44 @@ export function createClient(options = {}) {
     cursor: store.cursor,
     onEvent,
   });
+  const connection = createCell(/** @type {import('./connection.js').StreamState} */ ('stopped'));
   const mutations = createMutations({
-    fetch: options.fetch,
+    // A session that ended here may be another person's by now, and so would be what is asked for again.
+    fetch: (...request) =>
+      owner !== null && source.state.get() === 'stopped'
+        ? new Response(null, { status: 401 })
+        : (options.fetch ?? fetch)(...request),
     storage: options.storage === undefined ? orNull(() => sessionStorage) : options.storage,
     ...options.mutations,
     store,
-    isLive: () => source.state.get() === 'live',
+    isLive: () => connection.get() === 'live',
     listeners,
   });
-  source.state.subscribe((state) => {
+  connection.subscribe((state) => {
     if (state === 'live') mutations.wake();
   });
+  source.state.subscribe(look);
+
+  /** A stream is open before it says anything: it is live once there is a state to follow. */
+  function look() {
+    const state = source.state.get();
+    if (state !== 'live' || store.cursor() !== null) connection.set(state);
+  }
 
   /** @param {import('./connection.js').LiveEvent} event */
   function onEvent(event) {
     heardAt = Date.now();
-    if (event.type === 'beat') expiring.set(event.data?.ends ?? null);
+    if (event.type === 'beat') expiring.set(event.data.ends);
     const verdict = store.apply(event);
     if (verdict === 'gap') {
-      gaps += 1;
+      const backoff = (gaps += 1) > 1;
       // Joining again after the last position did not help: it is not worth keeping.
-      if (gaps > 1) store.forget();
-      source.reconnect({ backoff: gaps > 1 });
+      if (backoff) store.forget();
+      source.reconnect({ backoff });
     } else if (verdict === 'replaced' || verdict === 'applied') {
       if (event.type !== 'value') gaps = 0;
       mutations.advanced(verdict === 'replaced');
+      look();
     }
   }
 
@@ -93,11 +106,11 @@ export function createClient(options = {}) {
     asking = true;
     queueMicrotask(() => {
       asking = false;
-      source.watch(wanted());
+      source.watch(new Set(wanted()));
     });
   }
 
-  const wanted = () => new Set([...watched].flat());
+  const wanted = () => [...watched].flat();
 
   function stop() {
     source.stop();
@@ -109,7 +122,7 @@ export function createClient(options = {}) {
 
   return {
     /** @type {Readable<import('./connection.js').StreamState>} */
-    connection: source.state,
+    connection,
 
     /**
      * When the session ends (milliseconds since 1970), from half a minute before; null while it is not soon. `start` anew
@@ -151,8 +164,8 @@ export function createClient(options = {}) {
      */
     onSignIn(listener) {
       const hear = (/** @type {any} a StorageEvent */ { key, newValue }) => {
-        const other = key === HERE && newValue?.replace(/.*? /, '') !== owner;
-        if (other || (key === HERE && source.state.get() === 'stopped')) listener();
+        if (key !== HERE) return;
+        if (source.state.get() === 'stopped' || newValue?.replace(/.*? /, '') !== owner) listener();
       };
       globalThis.addEventListener?.('storage', hear);
       return () => globalThis.removeEventListener?.('storage', hear);
@@ -165,11 +178,8 @@ export function createClient(options = {}) {
      */
     watch(names) {
       const mine = [...names];
+      if (new Set([...wanted(), ...mine]).size > MOST_VALUES) throw new RangeError('too many values');
       watched.add(mine);
-      if (wanted().size > MOST_VALUES) {
-        watched.delete(mine);
-        throw new RangeError(`more than ${MOST_VALUES} values`);
-      }
       ask();
       return () => {
         watched.delete(mine);

@@ -10,7 +10,7 @@ import { retryAfterSeconds } from './problem.js';
 import { createParser } from './sse.js';
 
 /**
- * connecting: not yet joined. live: joined. stale: was live, being joined again. offline: the browser says there is no
+ * connecting: not yet joined. live: joined; a client says so only once it has a state. stale: was live, being joined again. offline: the browser says there is no
  * network (attempts go on). stopped: nothing is tried until `start()`.
  * @typedef {'connecting' | 'live' | 'stale' | 'offline' | 'stopped'} StreamState
  */
@@ -34,7 +34,8 @@ import { createParser } from './sse.js';
 
 /**
  * A source that is told what happens around it.
- * @typedef {Source & {
+ * @typedef {Omit<Source, 'start'> & {
+ *   start: (how?: {backoff?: boolean | undefined}) => void,
  *   pause: () => void,
  *   wake: (news: Wake) => void,
  *   user: () => string | null,
@@ -60,8 +61,7 @@ import { createParser } from './sse.js';
  * @returns {Connection}
  */
 export function createConnection(options) {
-  const { onEvent, cursor, url, heartbeat, cap = 30, random = Math.random } = options;
-  const { fetch = globalThis.fetch } = options;
+  const { cursor, url, heartbeat, cap = 30, random = Math.random, fetch = globalThis.fetch } = options;
   const state = createCell(/** @type {StreamState} */ ('stopped'));
   const backoff = createBackoff(random, cap);
   /** @type {Set<string>} */
@@ -71,7 +71,6 @@ export function createConnection(options) {
   let { base = 1, user = null } = options;
   /** @type {object | null} which loop is the current one; null while stopped or paused */
   let run = null;
-  let everLive = user !== null;
   let onLine = true;
   let lastBytes = 0;
   /** @type {number | null} seconds the server asks us to wait, null when it did not say */
@@ -79,10 +78,7 @@ export function createConnection(options) {
   let quiet = false; // the next attempt is on purpose and expected to succeed: not worth telling the reader
   let attempt = new AbortController();
 
-  /** @param {StreamState} [next] */
-  function lost(next = everLive ? 'stale' : 'connecting') {
-    state.set(onLine ? next : 'offline');
-  }
+  const lost = () => state.set(!onLine ? 'offline' : user === null ? 'connecting' : 'stale');
 
   /** One attempt, from request to end. */
   async function join() {
@@ -111,16 +107,15 @@ export function createConnection(options) {
         signal,
       });
       if (signal.aborted) return;
-      if (status === 401 || status === 204) return stop();
+      if (status === 401) return stop();
       if (!ok || !headers.get('content-type')?.startsWith('text/event-stream')) {
         if (status === 400 || status === 403) options.onRefused?.();
         farewell = retryAfterSeconds(headers.get('retry-after'));
         return;
       }
       // Somebody else has signed in meanwhile: theirs is not to be mixed with what is here.
-      const owner = headers.get('bff-user');
+      const owner = headers.get('bff-user') ?? '';
       if (owner !== (user ??= owner)) return stop();
-      everLive = true;
       state.set('live');
       const parser = createParser({
         onRetry: (milliseconds) => (base = Math.min(milliseconds / 1000, cap)),
@@ -132,7 +127,7 @@ export function createConnection(options) {
             farewell = Number(data?.retry_after) || 0;
             if (data?.reason === 'logout') stop();
             // An end that was announced: whoever has signed in again since goes on as if nothing was.
-            quiet = ends !== null;
+            quiet = ends !== null && !farewell;
             return controller.abort();
           }
           backoff.reset();
@@ -141,7 +136,7 @@ export function createConnection(options) {
             type = 'beat';
           }
           if (type === 'beat') data = { ...data, ends };
-          onEvent({ type, id, data });
+          options.onEvent({ type, id, data });
         },
       });
       const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader();
@@ -173,7 +168,7 @@ export function createConnection(options) {
     }
   }
 
-  /** @param {{backoff?: boolean}} [how] */
+  /** @param {{backoff?: boolean | undefined}} [how] */
   function reconnect(how) {
     quiet = !how?.backoff;
     attempt.abort();
@@ -188,15 +183,14 @@ export function createConnection(options) {
 
   function stop() {
     pause();
-    everLive = false;
     user = null;
     state.set('stopped');
   }
 
   return {
     state,
-    start() {
-      if (run) return reconnect();
+    start(how) {
+      if (run) return reconnect(how);
       quiet = false;
       backoff.reset();
       run = {};
@@ -214,9 +208,9 @@ export function createConnection(options) {
     wake(news) {
       ({ onLine } = news);
       if (!run) return;
-      if (news.type === 'offline') lost(state.get());
+      if (news.type === 'offline') state.set('offline');
       // A socket that died while the machine slept still looks open: only fresh bytes prove it is not.
-      else if (news.type === 'online' || state.get() !== 'live' || Date.now() - lastBytes > heartbeat * 1200)
+      else if (news.type === 'online' || attempt.signal.aborted || Date.now() - lastBytes > heartbeat * 1200)
         reconnect();
     },
   };

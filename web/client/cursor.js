@@ -6,11 +6,11 @@
 /** @typedef {{epoch: string, offset: number}} Cursor */
 
 /**
- * @param {unknown} text
+ * @param {any} text
  * @returns {Cursor | null} null for anything that is not a position.
  */
 export function parseCursor(text) {
-  const [, epoch, offset] = /^(.+)-(\d{1,15})$/.exec(String(text)) ?? [];
+  const [, epoch, offset] = /^(.+)-(\d{1,15})$/.exec(text) ?? [];
   return epoch ? { epoch, offset: Number(offset) } : null;
 }
 

@@ -41,6 +41,8 @@ export function createHub({ post, source = createConnection, fetch }) {
   let cursor = null;
   /** Who was the last to ask for what nobody else had asked for. */
   let newest = '';
+  /** What came since the stream was last joined for somebody: nothing, something, or something that has a position. */
+  let came = 0;
   /** @type {import('./connection.js').Connection | null} */
   let stream = null;
 
@@ -57,13 +59,16 @@ export function createHub({ post, source = createConnection, fetch }) {
       cursor: () => cursor,
       onEvent(event) {
         if (opened !== stream) return;
+        came = event.id ? 2 : came || 1;
         cursor = event.id || cursor;
         tell({ kind: 'event', event });
       },
       onRefused() {
         // One tab's mistake must not cost the others their stream.
-        if (members.size < 2 || !members.delete(newest)) return;
-        tell({ kind: 'full' }, [newest]);
+        if (members.size < 2) return;
+        const last = members.has(newest) ? newest : ([...members.keys()].pop() ?? '');
+        members.delete(last);
+        tell({ kind: 'full' }, [last]);
         opened.watch(wanted());
         opened.reconnect();
       },
@@ -96,22 +101,25 @@ export function createHub({ post, source = createConnection, fetch }) {
     if (user && user !== settings.user)
       return tell({ kind: 'state', state: 'stopped', owner: said.owner }, [from]);
     if (owner !== said.owner) {
-      members.delete(from);
-      end();
+      end(); // whoever joins now is deaf to it: it is about somebody else
       owner = said.owner;
     }
 
     const before = wanted();
-    if (names.some((name) => !before.has(name))) newest = from;
     const mine = members.get(from);
-    const elsewhere = cursor !== said.cursor || names.some((name) => !mine?.includes(name));
+    if (names.some((name) => !before.has(name))) newest = from;
     members.set(from, names);
-    cursor = said.cursor;
-    const known = stream;
+    // Where somebody else still waits for what follows another position, the whole state serves both.
+    const place = stream && came < 2 && cursor !== said.cursor ? null : said.cursor;
+    const elsewhere = cursor !== place || (came && names.some((name) => !mine?.includes(name)));
+    const anew = !stream || elsewhere;
+    cursor = place;
     stream ??= open(settings);
     stream.watch(wanted());
-    if (!known) stream.start();
-    else if (elsewhere) stream.reconnect(said);
+    if (anew) {
+      came = 0;
+      stream.start(said);
+    }
     tell({ kind: 'state', state: stream.state.get() }, [from]);
   }
 
@@ -120,7 +128,7 @@ export function createHub({ post, source = createConnection, fetch }) {
     hear(from, said) {
       if (said.kind === 'wake') stream?.wake(said);
       else if (said.kind === 'join') join(from, said);
-      else if (members.delete(from) && !members.size) end();
+      else if (members.delete(from)) members.size ? stream?.watch(wanted()) : end();
     },
     close,
   };

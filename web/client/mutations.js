@@ -5,6 +5,7 @@
  */
 import { createBackoff } from './backoff.js';
 import { parseCursor } from './cursor.js';
+import { sheltered } from './faults.js';
 import { announce } from './observable.js';
 import { createRecord, isOpen, settle } from './operation.js';
 import { createMemory } from './pending.js';
@@ -29,7 +30,7 @@ import { fold } from './view.js';
  * @property {import('./store.js').Store} store
  * @property {Iterable<() => void>} listeners  Of the view.
  * @property {() => boolean} isLive  Whether the journal is being followed.
- * @property {typeof fetch | undefined} [fetch]
+ * @property {import('./send.js').Send} fetch
  * @property {import('./pending.js').KeyValue | null} storage
  * @property {number} [timeout]   Seconds for one attempt; default 15.
  * @property {number} [attempts]  Most attempts before giving up asking; default 8.
@@ -52,8 +53,7 @@ const later = (seconds, then) =>
 
 /** @param {Host} host */
 export function createMutations(host) {
-  const { store, timeout = 15, attempts = 8, base = 0.5, linger = 60, random = Math.random } = host;
-  const { newId = () => crypto.randomUUID() } = host;
+  const { store, timeout = 15, attempts = 8, base = 0.5, linger = 60, random = Math.random, fetch } = host;
   const { state } = store;
   /** @type {OperationRecord[]} oldest first */
   let records = [];
@@ -110,12 +110,13 @@ export function createMutations(host) {
     expected.clear();
   }
 
-  /** An answered operation whose event does not come: once the journal is live, the journal is right. @param {OperationRecord} record */
+  /** An answered operation whose event does not come: once the journal is followed, it is right. @param {OperationRecord} record */
   function watchFor(record) {
     later(linger, () => {
       if (record.shown) return;
       if (!host.isLive()) return watchFor(record);
-      record.shown = true;
+      if (state.sagas.has(record.next.sagaId ?? '')) record.shown = true;
+      else record.finish('unknown', null);
       commit();
     });
   }
@@ -123,7 +124,6 @@ export function createMutations(host) {
   /** @param {OperationRecord} record @param {boolean} first  Whether no earlier attempt can have reached the server. */
   async function ask(record, first) {
     const { id: key, request } = record;
-    const { fetch } = host;
     const backoff = createBackoff(random, 10);
     record.ring = backoff.ring;
     for (let left = attempts; isOpen(record); first = false) {
@@ -131,7 +131,7 @@ export function createMutations(host) {
       if (!isOpen(record)) return; // the journal spoke first, and it is right
       if (answer.kind === 'accepted') {
         const { saga, cursor } = answer;
-        record.answered = saga;
+        record.answered = saga?.version ?? Infinity;
         record.cursor = parseCursor(cursor);
         record.take(saga?.id);
         if (saga) watchFor(record);
@@ -139,12 +139,13 @@ export function createMutations(host) {
         return commit();
       }
       const { kind, problem } = answer;
-      const refused = kind === 'rejected';
-      const over = kind !== 'again' || (left -= 1) < 1;
-      if (over) record.finish(refused ? kind : 'unknown', problem.code, problem, !refused);
-      else record.move({ phase: 'unknown', problem });
+      if (kind !== 'again' || (left -= 1) < 1) {
+        const refused = kind === 'rejected';
+        record.finish(refused ? kind : 'unknown', problem.code, problem, !refused);
+        return commit();
+      }
+      record.move({ phase: 'unknown', problem });
       commit();
-      if (over) return;
       await backoff.wait(problem.retryAfter, base);
     }
   }
@@ -156,8 +157,14 @@ export function createMutations(host) {
    * @returns {Operation}
    */
   function begin(definition, id, at = new Date().toISOString()) {
-    if (records.length >= MOST_PENDING) throw new TooManyPending(`more than ${MOST_PENDING} mutations`);
-    const record = createRecord(definition, id ?? newId(), at, id ? 'unknown' : 'sending', onEnd);
+    if (records.length >= MOST_PENDING) throw new TooManyPending('too many mutations');
+    const record = createRecord(
+      definition,
+      id ?? host.newId?.() ?? crypto.randomUUID(),
+      at,
+      id ? 'unknown' : 'sending',
+      onEnd,
+    );
     fold(state, [...records, record], record); // notes which versions will hold its effect; its errors are the caller's
     records = [...records, record];
     commit();
@@ -204,20 +211,20 @@ export function createMutations(host) {
       kinds.set(name, kind);
       return (input) => {
         const { keep } = memory; // this person's, whoever is here when it has begun
-        const at = new Date().toISOString();
-        const operation = begin(bind(kind, input), undefined, at);
-        keep({ id: operation.id, kind: name, input, at });
+        const operation = begin(bind(kind, input));
+        keep({ id: operation.id, kind: name, input, at: new Date().toISOString() });
         return operation;
       };
     },
     /** Somebody is here: take up what they had under way before a reload. @param {string} owner @returns {Operation[]} */
     restore(owner) {
       memory = createMemory(host.storage, owner);
+      /** @type {Operation[]} */
       const restored = [];
       for (const { id, kind: name, input, at } of memory.entries()) {
         const kind = kinds.get(name);
         if (kind && !records.some((record) => record.id === id))
-          restored.push(begin(bind(kind, input), id, at));
+          sheltered(() => restored.push(begin(bind(kind, input), id, at)));
       }
       return restored;
     },
@@ -237,8 +244,4 @@ export function createMutations(host) {
  * @param {I} input
  * @returns {Definition}
  */
-const bind = ({ request, apply, until }, input) => ({
-  request: request(input),
-  apply: (draft) => apply(draft, input),
-  until: until && ((state) => until(state, input)),
-});
+const bind = (kind, input) => ({ ...kind, request: kind.request(input), input });

@@ -9,7 +9,6 @@ import { ended, findByMutation, OUTCOMES } from './store.js';
 /** @typedef {import('./store.js').Saga} Saga */
 /** @typedef {import('./store.js').State} State */
 /** @typedef {import('./problem.js').Problem} Problem */
-/** @typedef {import('./send.js').SagaRef} SagaRef */
 
 /**
  * sending: asked, no word yet. unknown: no word came, it is being asked again. accepted: the server has it.
@@ -42,9 +41,10 @@ import { ended, findByMutation, OUTCOMES } from './store.js';
 
 /**
  * @typedef {object} Definition
- * @property {(draft: import('./view.js').Draft) => void} apply
+ * @property {(draft: import('./view.js').Draft, input: any) => void} apply
  * @property {import('./send.js').RequestData} request
- * @property {((state: State) => boolean) | undefined} [until]  Keep the row until this holds of the server's state, for a mutation whose
+ * @property {any} [input]  Handed to `apply` and `until`.
+ * @property {((state: State, input: any) => boolean) | undefined} [until]  Keep the row until this holds of the server's state, for a mutation whose
  *   effect shows only in a later event than the one its answer names.
  */
 
@@ -71,8 +71,8 @@ export function createRecord(definition, id, at, phase, onEnd) {
     shown: false,
     /** @type {Map<string, number>} */
     expected: new Map(),
-    /** @type {SagaRef | null} */
-    answered: null,
+    /** The version of its saga that the answer told. */
+    answered: Infinity,
     /** @type {import('./cursor.js').Cursor | null} */
     cursor: null,
     /** Whether an event that echoed its id was seen, even if later events of that saga echo another's. */
@@ -111,8 +111,9 @@ export function createRecord(definition, id, at, phase, onEnd) {
       if (record.over) return;
       record.move({ phase: kind, reason, problem, gaveUp });
       const { sagaId } = record.next;
-      accept({ kind: /** @type {any} or it was accepted before */ (kind), sagaId, problem });
-      conclude({ kind, sagaId, reason, problem });
+      const outcome = { kind: /** @type {any} or it was accepted before */ (kind), sagaId, reason, problem };
+      accept(outcome);
+      conclude(outcome);
       if (gaveUp) return;
       record.over = record.shown = true;
       onEnd(record);
@@ -134,7 +135,7 @@ export const isOpen = ({ over, next }) => !over && next.phase !== 'accepted';
  * @param {boolean} replaced  The state was just replaced by a snapshot or reset.
  */
 export function settle(record, base, position, replaced) {
-  const { id, answered, cursor, until } = record;
+  const { id, answered, cursor, until, input } = record;
   const taken = base.sagas.get(record.next.sagaId ?? '');
   const saga = taken?.mutation === id ? taken : (findByMutation(base.sagas, id) ?? taken);
   if (saga?.mutation === id && !record.echoed) {
@@ -142,11 +143,12 @@ export function settle(record, base, position, replaced) {
     record.take(saga.id);
   }
 
-  const told = saga && (record.echoed || (answered && saga.version >= answered.version));
+  const told = saga && (record.echoed || saga.version >= answered);
   // After a reset in another epoch the answer's position means nothing; the new state is the newer word.
   const superseded = replaced && cursor && cursor.epoch !== position?.epoch;
   if (told || superseded || reached(position, cursor))
-    record.shown ||= !until || !saga || ended(saga) || until(base);
+    record.shown ||= !until || !saga || ended(saga) || until(base, input);
   if (told && ended(saga))
     record.finish(OUTCOMES[/** @type {keyof typeof OUTCOMES} */ (saga.status)], saga.reason);
+  else if (replaced && record.echoed && !saga) record.finish('unknown', null); // too long ago
 }

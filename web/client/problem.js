@@ -32,13 +32,11 @@ export class ProblemError extends Error {
  * @returns {number | null}
  */
 export function retryAfterSeconds(header) {
-  if (!header) return null;
-  const seconds = Number(header);
-  const wait = Number.isNaN(seconds) ? (Date.parse(header) - Date.now()) / 1000 : seconds;
-  return Number.isNaN(wait) ? null : Math.max(0, wait);
+  const wait = Number(header) || (Date.parse(`${header}`) - Date.now()) / 1000;
+  return isNaN(wait) ? null : Math.max(0, wait);
 }
 
-/** @param {Partial<Problem>} known @returns {Problem} */
+/** @param {Partial<Problem> | false} known @returns {Problem} */
 const problem = (known) => ({
   status: 0,
   code: 'network',
@@ -56,15 +54,15 @@ const problem = (known) => ({
  * @returns {Promise<Problem>}
  */
 export async function readProblem(response) {
-  const { status, statusText, headers } = response;
+  const { status, headers } = response;
   /** @type {Record<string, any>} a JSON object of unknown shape, read defensively; a proxy's page is none */
   const body = Object(await response.json().catch(() => null));
   return problem({
     status,
     code: `${body.code ?? `http-${status}`}`,
-    title: `${body.title ?? (statusText || `HTTP ${status}`)}`,
+    title: `${body.title ?? `HTTP ${status}`}`,
     detail: `${body.detail ?? ''}`,
-    correlationId: body.correlation_id ?? headers.get('x-correlation-id'),
+    correlationId: body.correlation_id ?? null,
     // The header is whole seconds; the body may say it more precisely.
     retryAfter: body.retry_after ?? retryAfterSeconds(headers.get('retry-after')),
     owner: body.owner ?? null,
@@ -77,4 +75,4 @@ export async function readProblem(response) {
  * @returns {Problem}
  */
 export const networkProblem = (error) =>
-  problem(Object(error).name === 'TimeoutError' ? { code: 'timeout', title: 'No answer in time' } : {});
+  problem(Object(error).name === 'TimeoutError' && { code: 'timeout', title: 'No answer in time' });

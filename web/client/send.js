@@ -13,6 +13,8 @@ import { networkProblem, readProblem } from './problem.js';
  * @property {string} [method]  Default POST.
  */
 
+/** @typedef {(...request: Parameters<typeof fetch>) => Response | Promise<Response>} Send  `fetch`, or what stands for it. */
+
 /** @typedef {{id: string, type: string, status: string, version: number}} SagaRef */
 
 /**
@@ -26,8 +28,9 @@ import { networkProblem, readProblem } from './problem.js';
  * @param {boolean} first  Whether no earlier attempt can have reached the server.
  */
 function classify({ status, code, retryAfter }, first) {
-  // The gateway has had it before, and cannot tell its outcome or its answer any more: the journal may.
-  if (/^idempotency-(unknown|answer-gone)$/.test(code)) return 'unknown';
+  // The gateway has had it before, and cannot tell its outcome or its answer any more, or the page asks otherwise after a
+  // reload: the journal may.
+  if (/^idempotency-(unknown|answer-gone|mismatch)$/.test(code)) return 'unknown';
   const inFlight = status === 409 && retryAfter !== null;
   if (status < 400 || status >= 500 || inFlight || [408, 425].includes(status)) return 'again';
   // Answers about the caller, not about the command: after an attempt that may have arrived they prove nothing.
@@ -41,10 +44,10 @@ function classify({ status, code, retryAfter }, first) {
  * @param {RequestData} attempt.request
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
- * @param {typeof fetch | undefined} [attempt.fetch]
+ * @param {Send} attempt.fetch
  * @returns {Promise<Answer>} Never rejects.
  */
-export async function attemptOnce({ key, request, first, timeout, fetch = globalThis.fetch }) {
+export async function attemptOnce({ key, request, first, timeout, fetch }) {
   const { url, method = 'POST', body = {} } = request;
   try {
     const response = await fetch(url, {

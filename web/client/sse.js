@@ -44,7 +44,7 @@ export function createParser({ onEvent, onRetry, limit = 4 * 1024 * 1024 }) {
     if (field === 'data') data += `${value}\n`;
     else if (field === 'event') type = value;
     else if (field === 'id' && !value.includes('\0')) id = value;
-    else if (field === 'retry' && /^[0-9]+$/.test(value)) onRetry?.(Number(value));
+    else if (field === 'retry' && /^\d+$/.test(value)) onRetry?.(Number(value));
   }
 
   return {
@@ -57,7 +57,7 @@ export function createParser({ onEvent, onRetry, limit = 4 * 1024 * 1024 }) {
       const lines = [line + first, ...others];
       line = lines.pop() ?? '';
       lines.forEach(endLine);
-      if (data.length + line.length > limit) throw new RangeError(`event larger than ${limit}`);
+      if (data.length + line.length > limit) throw new RangeError('event too large');
     },
   };
 }

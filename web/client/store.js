@@ -72,10 +72,7 @@ function read(raw, ...names) {
 }
 
 /** @param {any} raw @returns {Saga | null} */
-function readSaga(raw) {
-  const saga = read(raw, 'id', 'status');
-  return saga && { ...BLANK, ...saga };
-}
+const readSaga = (raw) => read(raw, 'id', 'status');
 
 /** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest that echoes it. */
 export function findByMutation(sagas, mutation) {
@@ -92,7 +89,7 @@ export function createStore() {
   /** @type {string | null} */
   let cursor = null;
 
-  /** Latest wins. @param {any} raw @param {boolean} [over]  The server starts over: even if the version went back. @returns {Verdict} */
+  /** Latest wins. @param {any} raw @param {boolean} [over]  The journal starts over: even if the version went back. @returns {Verdict} */
   function observe(raw, over) {
     /** @type {Value | null} */
     const value = read(raw, 'name');
@@ -112,22 +109,24 @@ export function createStore() {
       if (type === 'value') return observe(data);
       const replaced = type === 'snapshot' || type === 'reset';
       if (!replaced && type !== 'saga') return 'ignored';
-      const text = (replaced && data?.cursor) || id;
-      const next = parseCursor(text);
+      const next = parseCursor(id);
+      const last = parseCursor(cursor);
+      const ahead = next && next.epoch === last?.epoch ? next.offset - last.offset : Infinity;
       /** @type {(Saga | null)[] | undefined} */
       const read = replaced ? data?.sagas?.map(readSaga) : [readSaga(data)];
       if (!next || !read) return 'gap';
       if (replaced) {
+        for (const value of data.values ?? []) observe(value, last !== null && ahead === Infinity);
+        // For another tab that has just joined; here it says nothing new of sagas.
+        if (!ahead) return 'applied';
         sagas.clear();
-        for (const value of data.values ?? []) observe(value, type === 'reset');
       } else {
-        const last = parseCursor(cursor);
-        if (!read[0] || next.epoch !== last?.epoch) return 'gap';
-        const ahead = next.offset - last.offset;
+        if (!read[0]) return 'gap';
         if (ahead !== 1) return ahead < 1 ? 'repeated' : 'gap';
       }
-      cursor = text;
-      for (const saga of read)
+      cursor = id;
+      // A snapshot begins with the newest.
+      for (const saga of read.reverse())
         if (saga && (sagas.get(saga.id)?.version ?? -1) < saga.version) sagas.set(saga.id, saga);
       if (replaced) return 'replaced';
       if (sagas.size > MOST_SAGAS) sagas.delete([...sagas.values()].find(ended)?.id ?? '');

@@ -16,7 +16,7 @@ import { attend, isHidden, isOnLine } from './page.js';
  * }} SharedOptions  share: the best way to try; default "worker", with a `fetch` "lock".
  */
 
-/** Both ends must speak alike: tabs that loaded another version share another stream. */
+/** Both ends must speak alike: tabs that loaded another version, or another worker's file, share another stream. */
 const PROTOCOL = 'bff-live-4';
 const PATIENCE = 5000; // milliseconds for a hub to answer
 const WAYS = ['worker', 'lock', 'none'];
@@ -31,10 +31,11 @@ export function createSharedStream(options) {
   /** @type {any} where there is no page there is less of it */
   const around = globalThis;
   // A worker has an address of its own: what is relative is relative to the page.
-  const url = String(new URL(options.url ?? '/bff/live', around.location ?? 'http://localhost'));
-  const name = `${PROTOCOL} ${url}`;
+  const url = String(new URL(options.url ?? '/bff/live', around.location));
+  const worker = new URL('./worker.js', import.meta.url);
+  const name = `${PROTOCOL} ${worker} ${url}`;
   // A worker cannot be given functions.
-  let way = Math.max(WAYS.indexOf(share ?? 'worker'), fetch ? 1 : 0);
+  let way = Math.max(WAYS.indexOf(/** @type {string} */ (share)), fetch ? 1 : 0);
   /** @type {string[]} */
   let names = [];
   /** @type {string | null} null while stopped */
@@ -44,9 +45,8 @@ export function createSharedStream(options) {
   const id = crypto.randomUUID();
   /** @type {BroadcastChannel | null} to a hub */
   let link = null;
-  /** The end of what was opened last: the words and the failure of another do not count. */
+  /** The end of what was opened last: the failure of another does not count. */
   let opened = new AbortController();
-  let away = false;
   /** Whether steps are on their way that the hub sent before it heard that one is missing. */
   let behind = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} when to doubt that anybody is there */
@@ -54,10 +54,17 @@ export function createSharedStream(options) {
 
   /** Begin, begin again from here, or see whether anybody is there: a hub answers at once. @param {{backoff?: boolean}} [how] */
   function join(how) {
-    if (!link || owner === null) return;
+    if (!link) return;
     wait(next, PATIENCE);
     const settings = { url, heartbeat, base, cap, user };
-    say({ kind: 'join', owner, cursor: cursor(), names, settings, ...how });
+    say({
+      kind: 'join',
+      owner: /** @type {string} where there is a link */ (owner),
+      cursor: cursor(),
+      names,
+      settings,
+      ...how,
+    });
   }
 
   /** @param {() => void} then @param {number} milliseconds  Of silence. */
@@ -76,20 +83,18 @@ export function createSharedStream(options) {
 
   async function open() {
     const { signal } = (opened = new AbortController());
-    behind = false;
     const failed = () => signal.aborted || next();
     try {
       const place = `${name} ${way > 1 ? id : way}`;
       link = new BroadcastChannel(place);
       link.onmessage = ({ data: { to, told } }) => {
-        if (told && (!to || to.includes(id)) && !signal.aborted) hear(told);
+        if (told && (!to || to.includes(id))) hear(told);
       };
       join();
       if (way) {
         const { holdHere } = await import('./holder.js');
         await holdHere(place, signal, fetch, way > 1);
       } else {
-        const worker = new URL('./worker.js', import.meta.url);
         new SharedWorker(worker, { type: 'module', name: place }).onerror = failed;
       }
     } catch {
@@ -128,12 +133,10 @@ export function createSharedStream(options) {
 
   attend(around, (type) => {
     if (owner === null) return;
-    if (type === 'pagehide') {
-      away = true;
+    if (type === 'pagehide')
       close(); // what is open keeps a page out of the back-forward cache
-    } else if (away) {
+    else if (!link) {
       if (type !== 'pageshow') return;
-      away = false;
       // Somebody else may have signed in meanwhile: who does not know whose journal it was must ask who is here.
       if (!user) return stop();
       state.set('stale');
@@ -155,8 +158,7 @@ export function createSharedStream(options) {
     start(person = '') {
       if (owner !== null) return wake('online');
       owner = person;
-      away = false;
-      state.set(isOnLine(around) ? 'connecting' : 'offline');
+      state.set('connecting');
       void open();
     },
     stop,

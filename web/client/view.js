@@ -22,7 +22,8 @@ import { BLANK } from './store.js';
  * The part of an operation that the fold reads.
  * @typedef {object} Layer
  * @property {string} id
- * @property {(draft: Draft) => void} apply
+ * @property {(draft: Draft, input: any) => void} apply
+ * @property {any} [input]
  * @property {boolean} shown  The base has its row.
  * @property {import('./operation.js').Progress} next  How far it is, and the server's id for its saga, once known.
  * @property {string} at  When it was asked for, RFC 3339.
@@ -66,17 +67,16 @@ export function fold(base, layers, claiming) {
       },
       value(name, change) {
         const known = base.values.get(name);
-        const value = values.get(name);
-        if (!known || !value) return;
+        if (!known) return;
         // Two clicks on one value expect two versions: the first to arrive must not settle both.
         if (layer === claiming) expected.set(name, Math.max(known.version + 1, next.get(name) ?? 0));
         const version = expected.get(name) ?? 0;
         if (known.version >= version) return;
         next.set(name, version + 1);
-        values.set(name, { ...value, data: change(value.data) });
+        values.set(name, { ...known, data: change((values.get(name) ?? known).data) });
       },
     };
-    const apply = () => layer.apply(draft);
+    const apply = () => layer.apply(draft, layer.input);
     if (layer === claiming) apply();
     else sheltered(apply); // loud, but the other layers and the base are still shown
   }

@@ -1,5 +1,5 @@
 /**
- * connecting: not yet joined. live: joined. stale: was live, being joined again. offline: the browser says there is no
+ * connecting: not yet joined. live: joined; a client says so only once it has a state. stale: was live, being joined again. offline: the browser says there is no
  * network (attempts go on). stopped: nothing is tried until `start()`.
  * @typedef {'connecting' | 'live' | 'stale' | 'offline' | 'stopped'} StreamState
  */
@@ -19,7 +19,8 @@
 /** @typedef {{type: string, onLine: boolean}} Wake  What happened to a page, by the event's type, and whether there is a network. */
 /**
  * A source that is told what happens around it.
- * @typedef {Source & {
+ * @typedef {Omit<Source, 'start'> & {
+ *   start: (how?: {backoff?: boolean | undefined}) => void,
  *   pause: () => void,
  *   wake: (news: Wake) => void,
  *   user: () => string | null,
@@ -44,7 +45,7 @@
  */
 export function createConnection(options: ConnectionOptions): Connection;
 /**
- * connecting: not yet joined. live: joined. stale: was live, being joined again. offline: the browser says there is no
+ * connecting: not yet joined. live: joined; a client says so only once it has a state. stale: was live, being joined again. offline: the browser says there is no
  * network (attempts go on). stopped: nothing is tried until `start()`.
  */
 export type StreamState = "connecting" | "live" | "stale" | "offline" | "stopped";
@@ -88,7 +89,10 @@ export type Wake = {
 /**
  * pause: say nothing, and go on from here at `start()`. user: whose journal it is, as the server names them.
  */
-export type Connection = Source & {
+export type Connection = Omit<Source, "start"> & {
+    start: (how?: {
+        backoff?: boolean | undefined;
+    }) => void;
     pause: () => void;
     wake: (news: Wake) => void;
     user: () => string | null;

@@ -4,10 +4,10 @@
  */
 /** @typedef {{epoch: string, offset: number}} Cursor */
 /**
- * @param {unknown} text
+ * @param {any} text
  * @returns {Cursor | null} null for anything that is not a position.
  */
-export function parseCursor(text: unknown): Cursor | null;
+export function parseCursor(text: any): Cursor | null;
 export function reached(position: Cursor | null, target: Cursor | null): boolean;
 export type Cursor = {
     epoch: string;

@@ -35,7 +35,7 @@ export function createMutations(host: Host): {
  * @property {import('./store.js').Store} store
  * @property {Iterable<() => void>} listeners  Of the view.
  * @property {() => boolean} isLive  Whether the journal is being followed.
- * @property {typeof fetch | undefined} [fetch]
+ * @property {import('./send.js').Send} fetch
  * @property {import('./pending.js').KeyValue | null} storage
  * @property {number} [timeout]   Seconds for one attempt; default 15.
  * @property {number} [attempts]  Most attempts before giving up asking; default 8.
@@ -72,7 +72,7 @@ export type Host = {
      * Whether the journal is being followed.
      */
     isLive: () => boolean;
-    fetch?: typeof fetch | undefined;
+    fetch: import("./send.js").Send;
     storage: import("./pending.js").KeyValue | null;
     /**
      * Seconds for one attempt; default 15.

@@ -1,7 +1,6 @@
 /** @typedef {import('./store.js').Saga} Saga */
 /** @typedef {import('./store.js').State} State */
 /** @typedef {import('./problem.js').Problem} Problem */
-/** @typedef {import('./send.js').SagaRef} SagaRef */
 /**
  * sending: asked, no word yet. unknown: no word came, it is being asked again. accepted: the server has it.
  * confirmed: completed. compensated: undone after a refusal, see `reason`. rejected: refused, nothing was done.
@@ -29,9 +28,10 @@
  */
 /**
  * @typedef {object} Definition
- * @property {(draft: import('./view.js').Draft) => void} apply
+ * @property {(draft: import('./view.js').Draft, input: any) => void} apply
  * @property {import('./send.js').RequestData} request
- * @property {((state: State) => boolean) | undefined} [until]  Keep the row until this holds of the server's state, for a mutation whose
+ * @property {any} [input]  Handed to `apply` and `until`.
+ * @property {((state: State, input: any) => boolean) | undefined} [until]  Keep the row until this holds of the server's state, for a mutation whose
  *   effect shows only in a later event than the one its answer names.
  */
 /**
@@ -48,8 +48,8 @@ export function createRecord(definition: Definition, id: string, at: string, pha
     shown: boolean;
     /** @type {Map<string, number>} */
     expected: Map<string, number>;
-    /** @type {SagaRef | null} */
-    answered: SagaRef | null;
+    /** The version of its saga that the answer told. */
+    answered: number;
     /** @type {import('./cursor.js').Cursor | null} */
     cursor: import("./cursor.js").Cursor | null;
     /** Whether an event that echoed its id was seen, even if later events of that saga echo another's. */
@@ -78,13 +78,17 @@ export function createRecord(definition: Definition, id: string, at: string, pha
      * @param {boolean} [gaveUp]
      */
     finish(kind: Outcome["kind"], reason: string | null, problem?: Problem | null, gaveUp?: boolean): void;
-    apply: (draft: import("./view.js").Draft) => void;
+    apply: (draft: import("./view.js").Draft, input: any) => void;
     request: import("./send.js").RequestData;
+    /**
+     * Handed to `apply` and `until`.
+     */
+    input?: any;
     /**
      * Keep the row until this holds of the server's state, for a mutation whose
      * effect shows only in a later event than the one its answer names.
      */
-    until?: ((state: State) => boolean) | undefined;
+    until?: ((state: State, input: any) => boolean) | undefined;
 };
 /**
  * Let the server's state say what it knows of an operation that is not over yet.
@@ -98,7 +102,6 @@ export function isOpen({ over, next }: OperationRecord): boolean;
 export type Saga = import("./store.js").Saga;
 export type State = import("./store.js").State;
 export type Problem = import("./problem.js").Problem;
-export type SagaRef = import("./send.js").SagaRef;
 /**
  * sending: asked, no word yet. unknown: no word came, it is being asked again. accepted: the server has it.
  * confirmed: completed. compensated: undone after a refusal, see `reason`. rejected: refused, nothing was done.
@@ -155,12 +158,16 @@ export type Operation = {
     dismiss: () => void;
 };
 export type Definition = {
-    apply: (draft: import("./view.js").Draft) => void;
+    apply: (draft: import("./view.js").Draft, input: any) => void;
     request: import("./send.js").RequestData;
+    /**
+     * Handed to `apply` and `until`.
+     */
+    input?: any;
     /**
      * Keep the row until this holds of the server's state, for a mutation whose
      * effect shows only in a later event than the one its answer names.
      */
-    until?: ((state: State) => boolean) | undefined;
+    until?: ((state: State, input: any) => boolean) | undefined;
 };
 export type OperationRecord = ReturnType<typeof createRecord>;

@@ -4,7 +4,7 @@
  * @param {RequestData} attempt.request
  * @param {boolean} attempt.first
  * @param {number} attempt.timeout  Seconds.
- * @param {typeof fetch | undefined} [attempt.fetch]
+ * @param {Send} attempt.fetch
  * @returns {Promise<Answer>} Never rejects.
  */
 export function attemptOnce({ key, request, first, timeout, fetch }: {
@@ -12,7 +12,7 @@ export function attemptOnce({ key, request, first, timeout, fetch }: {
     request: RequestData;
     first: boolean;
     timeout: number;
-    fetch?: typeof globalThis.fetch | undefined;
+    fetch: Send;
 }): Promise<Answer>;
 export type Problem = import("./problem.js").Problem;
 export type RequestData = {
@@ -26,6 +26,10 @@ export type RequestData = {
      */
     method?: string | undefined;
 };
+/**
+ * `fetch`, or what stands for it.
+ */
+export type Send = (...request: Parameters<typeof fetch>) => Response | Promise<Response>;
 export type SagaRef = {
     id: string;
     type: string;

@@ -12,7 +12,8 @@
  * The part of an operation that the fold reads.
  * @typedef {object} Layer
  * @property {string} id
- * @property {(draft: Draft) => void} apply
+ * @property {(draft: Draft, input: any) => void} apply
+ * @property {any} [input]
  * @property {boolean} shown  The base has its row.
  * @property {import('./operation.js').Progress} next  How far it is, and the server's id for its saga, once known.
  * @property {string} at  When it was asked for, RFC 3339.
@@ -52,7 +53,8 @@ export type Draft = {
  */
 export type Layer = {
     id: string;
-    apply: (draft: Draft) => void;
+    apply: (draft: Draft, input: any) => void;
+    input?: any;
     /**
      * The base has its row.
      */
