@@ -143,8 +143,9 @@ class Stream:
         self._held.append((epoch, offset, frame))
 
     def rejoin(self) -> None:
-        """It wants the journal: what is published from here on is held back until then."""
-        self.live, self.joining = False, True
+        """It wants the journal: what is published from here on is held back until that is read. What came before is in
+        it or lost; an event of a server that is the master no more would never fit."""
+        self.live, self.joining, self._held, self._missed = False, True, None, False
 
     def bide(self, values: Sequence[bytes]) -> None:
         """Its sagas cannot be known for now: nothing is said of them, and nothing kept, until it joins. Of its values

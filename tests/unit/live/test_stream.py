@@ -112,6 +112,17 @@ def test_another_epoch_is_a_gap_that_ends_in_a_reset() -> None:
     assert sent(one) == [("reset", "f-1")]
 
 
+def test_what_was_published_before_the_journal_was_read_and_is_not_in_it_is_forgotten() -> None:
+    """By a master that has been relieved since: asked again and again the journal would never have it."""
+    one = stream()
+    for stray in (event(9, b"old"), event(7)):
+        one.offer(*stray)
+        assert not join(one, opened(5))
+        one.rejoin()
+        assert join(one, opened(5))
+    assert one.offer(*event(6))
+
+
 def test_a_cursor_that_cannot_be_read_gets_a_reset() -> None:
     one = stream("not ours")
     assert one.position is None
