@@ -164,6 +164,6 @@ def _machine() -> str:
 
 def _run(result: Comparison) -> str:
     before, after = result.loads
-    busy = " (busy: others were at work)" if before > 0.5 else ""
+    busy = " (busy: others were at work)" if before > 1.0 else ""
     minutes, seconds = divmod(int(result.took), 60)
     return f"{minutes} min {seconds} s; load average {before:.1f} before{busy}, {after:.1f} after"
