@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 
 from bff.stores.cache import CacheStore
 from bff.stores.journal import Journal
-from bff.stores.link import RedisLink
-from bff.stores.scripts import read
+from bff.stores.redis.link import RedisLink
+from bff.stores.redis.scripts import read
 from bff.stores.sessions import SessionStore
 from bff.stores.values import Values
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,13 +18,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Below those of outgoing connections (Linux' own default where it does not say).
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_PORTS = range(10_000, int(_RANGE.read_text().split()[0]) if _RANGE.exists() else 32_768)
+
 
 def free_port() -> int:
-    """A port on loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port on loopback that was free a moment ago, and that the system gives to no outgoing connection: whoever comes
+    back to its port after a while must find it free, and nobody may reach himself by calling one where nobody is."""
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port on loopback")
 
 
 def wait_for_port(

@@ -11,9 +11,9 @@ import time
 
 from bff.calls import Principal
 from bff.live import Hub
-from bff.stores.channels import Channels
 from bff.stores.journal import Journal, Opened, Position, channel_of
-from bff.stores.link import RedisLink
+from bff.stores.redis.channels import Channels
+from bff.stores.redis.link import RedisLink
 from bff.stores.values import Values
 
 OWNERS, EVENTS, ROUNDS = 2_000, 40, 5

@@ -20,7 +20,7 @@ from pathlib import Path
 from bff.edge.access.record import SessionRecord, Tokens
 from bff.edge.access.session import COOKIE, Sessions
 from bff.edge.settings import SessionSettings
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 from bff.stores.sessions import SessionStore
 
 from ..fanout.issuer import AUDIENCE, ISSUER, Issuer

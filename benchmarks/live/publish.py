@@ -16,7 +16,7 @@ from typing import Protocol
 
 from bff import SagaStatus
 from bff.stores.journal import Entry, Journal
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 from bff.stores.values import Values
 from upstreams.kit.events import Event, stream_of
 

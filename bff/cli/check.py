@@ -14,7 +14,7 @@ from ..edge.gateway import Gateway
 from ..edge.lanes import trust
 from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings
-from ..stores.link import RedisLink
+from ..stores.redis.link import RedisLink
 from .reading import Step, steps
 
 

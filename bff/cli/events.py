@@ -9,7 +9,7 @@ import json
 from ..calls import DeclarationError
 from ..edge.settings import Settings
 from ..stores.dead_letters import DeadLetters
-from ..stores.link import RedisLink, StoreUnavailable
+from ..stores.redis.link import RedisLink, StoreUnavailable
 
 PAGE = 100
 

@@ -7,7 +7,7 @@ import asyncio
 
 from ..calls import DeclarationError
 from ..edge.settings import Settings
-from ..stores.link import RedisLink, StoreUnavailable
+from ..stores.redis.link import RedisLink, StoreUnavailable
 from ..stores.revocations import MOST, RevocationStore
 from ..stores.sessions import SessionStore
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..calls import DeclarationError
 from ..live.ingest import Bus, Ingester, Intake, RedisStreams
 from ..live.ingest.redis_streams import stream_names
-from ..stores.link import RedisLink
+from ..stores.redis.link import RedisLink
 from .settings import Settings
 
 

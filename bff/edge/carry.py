@@ -19,7 +19,7 @@ from ..calls import Call, Refused, Rejected, SagaStatus, UpstreamError
 from ..calls.scope import Runner
 from ..policies.idempotency import kept
 from ..stores.claims import StoredAnswer, Ticket
-from ..stores.link import StoreUnavailable
+from ..stores.redis.link import StoreUnavailable
 from .observe import telemetry
 from .problem import Problem, problem_of
 from .respond import to_json

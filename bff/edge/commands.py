@@ -18,7 +18,7 @@ from ..calls import Deadline, Ledger
 from ..policies.idempotency import fingerprint, key_hash
 from ..policies.rate import Spent
 from ..stores.claims import Busy, Claimed, Mismatch, New, Replay, Ticket
-from ..stores.link import StoreUnavailable
+from ..stores.redis.link import StoreUnavailable
 from .access import csrf
 from .access.permit import permit
 from .carry import Carrying, Finished, Writes, in_flight

@@ -18,8 +18,8 @@ from starlette.types import Scope
 from ..calls import Clock, Principal
 from ..policies import rate
 from ..policies.rate import Bucket, LocalRates, Quota, Spent
-from ..stores.link import StoreUnavailable
 from ..stores.rates import RateStore, key_of, tag_of
+from ..stores.redis.link import StoreUnavailable
 from .problem import QUOTA_TYPE, Problem
 from .quotas import Limit, declare, limit_of
 from .settings import LimitSettings

@@ -6,8 +6,8 @@ from ..calls import Runner
 from ..policies.cache import Lru
 from ..policies.facts import Observer, ignore
 from ..stores.cache import CacheStore
-from ..stores.channels import Channels
-from ..stores.link import RedisLink
+from ..stores.redis.channels import Channels
+from ..stores.redis.link import RedisLink
 from ..transport.cached import Cached
 from ..transport.changes import Changes
 from ..transport.coalesced import Coalesced

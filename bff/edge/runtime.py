@@ -21,12 +21,12 @@ from ..calls import Call, Deadline, Principal, SagaStatus
 from ..live.hub import Hub
 from ..live.ingest import Intake, Registry
 from ..live.topics import ValueTopic
-from ..stores.channels import Channels
 from ..stores.claims import Claims
 from ..stores.dead_letters import DeadLetters
 from ..stores.journal import Journal
-from ..stores.link import RedisLink, StoreUnavailable
 from ..stores.rates import RateStore
+from ..stores.redis.channels import Channels
+from ..stores.redis.link import RedisLink, StoreUnavailable
 from ..stores.revocations import RevocationStore
 from ..stores.sessions import SessionStore
 from ..stores.values import Values

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from ..calls import Principal
 from ..live import Hub
-from ..stores.link import StoreUnavailable
+from ..stores.redis.link import StoreUnavailable
 from .http.outlet import Queued, outlet
 from .problem import Problem
 from .settings import LiveSettings

@@ -11,10 +11,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from ..stores.channels import Channels
 from ..stores.journal import Journal, channel_of
-from ..stores.link import RedisLink, StoreUnavailable
-from ..stores.scripts import run_all
+from ..stores.redis.channels import Channels
+from ..stores.redis.link import RedisLink, StoreUnavailable
+from ..stores.redis.scripts import run_all
 from ..stores.seats import Seats
 from ..stores.values import Values, value_channel
 from .catchup import CatchUp

@@ -13,11 +13,11 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from ..calls import Principal
-from ..stores.backoff import backoff
-from ..stores.channels import Channels
-from ..stores.clock import ServerClock
 from ..stores.journal import Journal, Opened, Position, channel_of
-from ..stores.link import StoreUnavailable
+from ..stores.redis.backoff import backoff
+from ..stores.redis.channels import Channels
+from ..stores.redis.clock import ServerClock
+from ..stores.redis.link import StoreUnavailable
 from ..stores.seats import Seats
 from ..stores.values import Values, value_channel
 from . import frames

@@ -12,8 +12,8 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from ..stores.backoff import backoff
-from ..stores.link import RedisLink, StoreUnavailable, reaching
+from ..stores.redis.backoff import backoff
+from ..stores.redis.link import RedisLink, StoreUnavailable, reaching
 from .stream import Stream
 
 log = logging.getLogger("bff.live")

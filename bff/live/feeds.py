@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from ..stores.channels import Channels
 from ..stores.journal import channel_of
+from ..stores.redis.channels import Channels
 from ..stores.values import Value, unpack_value, value_channel
 from . import frames
 from .stream import Stream

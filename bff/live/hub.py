@@ -17,10 +17,10 @@ from collections.abc import Callable, Collection, Sequence
 
 from ..calls import Principal
 from ..stores.background import Background
-from ..stores.channels import Channels
-from ..stores.clock import ServerClock
 from ..stores.journal import Journal, channel_of
-from ..stores.link import RedisLink
+from ..stores.redis.channels import Channels
+from ..stores.redis.clock import ServerClock
+from ..stores.redis.link import RedisLink
 from ..stores.seats import Seats
 from ..stores.values import Values
 from . import frames

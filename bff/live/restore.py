@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from ..calls import Principal, SagaStatus
-from ..stores.backoff import backoff
 from ..stores.journal import Entry, Journal
+from ..stores.redis.backoff import backoff
 from .stream import Stream
 
 log = logging.getLogger("bff.live")

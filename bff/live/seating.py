@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from ..stores.link import StoreUnavailable
+from ..stores.redis.link import StoreUnavailable
 from ..stores.seats import ALIVE, Seats
 from .stream import Stream
 

@@ -1,1 +1,1 @@
-"""The only room that speaks to Redis: one port a file, one Lua script for each atomic step, in lua/."""
+"""The only room that speaks to Redis: one port a file, a Lua script for each atomic step, in redis/ the connection."""

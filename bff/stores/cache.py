@@ -22,8 +22,8 @@ from typing import Any
 from ..calls import LONGEST
 from ..policies.cache import Entry, Key
 from .journal import owner_tag
-from .link import RedisLink, granted, reaching
-from .wire import Packable
+from .redis.link import RedisLink, granted, reaching
+from .redis.wire import Packable
 
 CHANNEL = "bff:cache"
 _TTL = int(2 * LONGEST)

@@ -22,8 +22,8 @@ from typing import TypeAlias
 from ..calls import SagaStatus
 from ..policies.rate import Bucket, Spent
 from .journal import Entry, Journal, Position, owner_tag
-from .link import RedisLink
 from .rates import RateStore, arguments, told
+from .redis.link import RedisLink
 
 
 @dataclass(frozen=True, slots=True)

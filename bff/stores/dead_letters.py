@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .events import FIELD, BusEvent, entries
-from .link import RedisLink, reaching
+from .redis.link import RedisLink, reaching
 
 DEAD = "bff:dead"
 # Where an event is put back that came by a bus one cannot write to from here: every gateway that reads events reads it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from .link import RedisLink, reaching
+from .redis.link import RedisLink, reaching
 
 
 class Deliveries:

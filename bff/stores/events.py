@@ -11,8 +11,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from .link import RedisLink, granted, reaching
-from .scripts import Step, run_all
+from .redis.link import RedisLink, granted, reaching
+from .redis.scripts import Step, run_all
 
 FIELD = b"event"
 _POLL = 0.05  # seconds

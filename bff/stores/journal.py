@@ -37,9 +37,9 @@ from typing import Any, Literal, NamedTuple, get_args
 from pydantic_core import to_json
 
 from ..calls import ENDED, SagaStatus
-from .link import RedisLink, granted, reaching
-from .scripts import Step, run_all
-from .wire import Packable
+from .redis.link import RedisLink, granted, reaching
+from .redis.scripts import Step, run_all
+from .redis.wire import Packable
 
 Appended = Literal["appended", "repeat", "held"]
 Kind = Literal["history", "snapshot", "reset"]

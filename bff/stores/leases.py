@@ -6,7 +6,7 @@ Key: `bff:{lease:<name>}`, string, the holder's id; TTL is the lease itself.
 
 from __future__ import annotations
 
-from .link import RedisLink
+from .redis.link import RedisLink
 
 
 class Leases:

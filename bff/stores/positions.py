@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from .link import RedisLink, StoreUnavailable
+from .redis.link import RedisLink, StoreUnavailable
 
 _TTL = 30 * 86_400
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from ..policies.rate import Bucket, Spent, spent
 from .journal import owner_tag
-from .link import RedisLink, StoreUnavailable
+from .redis.link import RedisLink, StoreUnavailable
 
 
 def tag_of(by: str, who: str) -> str:

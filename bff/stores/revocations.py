@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .link import RedisLink
+from .redis.link import RedisLink
 from .sessions import hashed
 
 MOST = 10_000

@@ -23,9 +23,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .journal import channel_of, owner_tag
-from .link import RedisLink, StoreUnavailable, granted, reaching
-from .scripts import Step
-from .wire import Packable
+from .redis.link import RedisLink, StoreUnavailable, granted, reaching
+from .redis.scripts import Step
+from .redis.wire import Packable
 
 log = logging.getLogger("bff.stores")
 

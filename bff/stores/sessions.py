@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .link import RedisLink, granted, reaching
+from .redis.link import RedisLink, granted, reaching
 
 LOCK = 18.0
 """Seconds a refresh may hold its lock: longer than a redemption and every attempt to store can take."""

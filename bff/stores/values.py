@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from .link import RedisLink, granted, reaching
+from .redis.link import RedisLink, granted, reaching
 
 TTL = 7 * 86_400
 _NAME = re.compile(r"[A-Za-z0-9._/-]{1,200}")

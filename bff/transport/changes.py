@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Sequence
 from ..calls import tag_of
 from ..policies.tags import Stamps
 from ..stores.cache import CHANNEL, CacheStore, unpack_change
-from ..stores.channels import Channels
 from ..stores.journal import owner_tag
-from ..stores.link import StoreUnavailable
+from ..stores.redis.channels import Channels
+from ..stores.redis.link import StoreUnavailable
 
 log = logging.getLogger("bff.transport")
 

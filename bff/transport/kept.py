@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from ..calls import Call, Ledger, Scope
 from ..policies.cache import Entry, Key, Lru
 from ..stores.cache import CacheStore, Found, digest, pack, unpack
-from ..stores.link import StoreUnavailable
+from ..stores.redis.link import StoreUnavailable
 from .changes import Changes
 
 log = logging.getLogger("bff.transport")

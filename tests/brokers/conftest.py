@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from bff.live.ingest import Bus, RedisStreams
 from bff.live.ingest.nats import NatsJetStream
 from bff.live.ingest.rabbitmq import RabbitMq
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 
 from ..conftest import Valkey
 from .servers import Nats, Rabbit

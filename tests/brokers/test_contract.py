@@ -16,7 +16,7 @@ from bff.live.ingest import BusUnavailable, Ingester, Intake, RedisStreams, Regi
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.events import BusEvent, entries
 from bff.stores.journal import Journal
-from bff.stores.link import RedisLink, StoreUnavailable
+from bff.stores.redis.link import RedisLink, StoreUnavailable
 from bff.stores.values import Values
 
 from ..conftest import ROOT

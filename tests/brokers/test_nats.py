@@ -10,7 +10,7 @@ from nats.aio.client import Client
 
 from bff.live.ingest import Ingester, Intake
 from bff.live.ingest.nats import NatsJetStream
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 
 from .conftest import STREAM, NatsRig, until
 from .servers import Nats

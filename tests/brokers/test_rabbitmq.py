@@ -11,7 +11,7 @@ import pytest
 
 from bff.live.ingest import Ingester, Intake
 from bff.live.ingest.rabbitmq import RabbitMq
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 
 from ..conftest import ROOT
 from .conftest import until

@@ -12,7 +12,7 @@ from bff.live.ingest.bus import Lost
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.events import BusEvent
 from bff.stores.journal import Journal
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 from bff.stores.values import Values
 
 

@@ -18,7 +18,7 @@ from bff import Gateway
 from bff.calls import SagaStatus
 from bff.edge.settings import Settings
 from bff.stores.dead_letters import DeadLetters
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 
 from ..wire.gateway import serving
 from .conftest import until

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 
 from ..conftest import Valkey, free_port
 

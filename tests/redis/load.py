@@ -13,7 +13,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from bff.live import ValueTopic
-from bff.stores.link import RedisLink, StoreUnavailable
+from bff.stores.redis.link import RedisLink, StoreUnavailable
 
 from ..conftest import Valkey
 from ..wire.gateway import World as Gateway

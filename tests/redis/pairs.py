@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bff.stores.cluster import slot_of
-from bff.stores.link import RedisLink
+from bff.stores.redis.cluster import slot_of
+from bff.stores.redis.link import RedisLink
 
 from ..conftest import Valkey, free_port
 from .conftest import THIRDS

@@ -17,8 +17,8 @@ from bff.calls.scope import Note
 from bff.policies.cache import Entry, Lru, key_of
 from bff.policies.facts import Fact, Served
 from bff.stores.cache import CacheStore, digest, pack, unpack, unpack_change
-from bff.stores.channels import Channels
-from bff.stores.link import RedisLink, StoreUnavailable
+from bff.stores.redis.channels import Channels
+from bff.stores.redis.link import RedisLink, StoreUnavailable
 from bff.transport.cached import Cached
 from bff.transport.changes import Changes
 from bff.transport.coalesced import Coalesced

@@ -20,7 +20,7 @@ from bff.stores.claims import (
     Unknown,
 )
 from bff.stores.journal import Entry, Journal, owner_tag
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 
 OWNER = "https://id.example|ada"
 KEY = key_hash(

@@ -16,12 +16,12 @@ from bff.calls import SagaStatus
 from bff.policies.rate import Bucket, Quota
 from bff.stores.cache import CacheStore
 from bff.stores.claims import Claims, Limited, New, Replay, StoredAnswer, Ticket
-from bff.stores.cluster import key_of, nodes_of, slot_of
-from bff.stores.dial import address_of
 from bff.stores.events import StreamReader
 from bff.stores.journal import Entry, Journal, owner_tag
-from bff.stores.link import RedisLink, StoreUnavailable
 from bff.stores.rates import RateStore
+from bff.stores.redis.cluster import key_of, nodes_of, slot_of
+from bff.stores.redis.dial import address_of
+from bff.stores.redis.link import RedisLink, StoreUnavailable
 from bff.stores.values import Values
 
 from ..conftest import Valkey

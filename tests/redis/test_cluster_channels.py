@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from bff.live import ValueTopic
-from bff.stores.cluster import slot_of
 from bff.stores.journal import channel_of
-from bff.stores.link import RedisLink, StoreUnavailable
+from bff.stores.redis.cluster import slot_of
+from bff.stores.redis.link import RedisLink, StoreUnavailable
 from bff.stores.seats import Seats
 from bff.stores.values import value_channel
 

@@ -11,7 +11,7 @@ import pytest
 
 from bff.live.control import Control
 from bff.stores.journal import channel_of
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 
 from ..conftest import Valkey
 from ..wire.test_stream import World, client, person

@@ -15,7 +15,7 @@ from bff.calls import SagaStatus
 from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.journal import Journal
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 from bff.stores.values import Values
 from tests.conftest import ROOT
 

@@ -1,8 +1,8 @@
 from bff.stores.dead_letters import DEAD, DeadLetters
 from bff.stores.events import BusEvent, StreamReader, entries
 from bff.stores.leases import Leases
-from bff.stores.link import RedisLink
 from bff.stores.positions import Positions
+from bff.stores.redis.link import RedisLink
 
 
 async def test_a_bus_goes_on_from_the_saved_position(redis_url: str) -> None:

@@ -12,8 +12,8 @@ from bff.live.ingest.redis_streams import Place, stream_names
 from bff.stores.dead_letters import DEAD, DeadLetters
 from bff.stores.events import entries
 from bff.stores.journal import Entry, Journal
-from bff.stores.link import RedisLink, StoreUnavailable, reaching
 from bff.stores.positions import Positions
+from bff.stores.redis.link import RedisLink, StoreUnavailable, reaching
 from bff.stores.values import Values
 from tests.conftest import Valkey
 

@@ -13,11 +13,11 @@ from bff.calls import Principal, SagaStatus
 from bff.live import Hub
 from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
 from bff.live.ingest.redis_streams import Place
-from bff.stores.channels import Channels
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.events import Extent
 from bff.stores.journal import Entry, Journal
-from bff.stores.link import RedisLink, granted
+from bff.stores.redis.channels import Channels
+from bff.stores.redis.link import RedisLink, granted
 from bff.stores.values import Values
 
 from .test_ingest import until

@@ -8,7 +8,7 @@ import pytest
 
 from bff.calls import SagaStatus
 from bff.stores.journal import Entry, Journal, Opened, Position, channel_of, owner_tag
-from bff.stores.link import RedisLink, StoreUnavailable
+from bff.stores.redis.link import RedisLink, StoreUnavailable
 from tests.conftest import Valkey
 
 OWNER = "https://id.example|ada"

@@ -13,9 +13,9 @@ from redis.exceptions import ResponseError
 
 from bff.policies.rate import Bucket, Quota
 from bff.stores.events import StreamReader
-from bff.stores.link import RedisLink, Script, StoreUnavailable, granted, reaching
 from bff.stores.positions import Positions
 from bff.stores.rates import RateStore
+from bff.stores.redis.link import RedisLink, Script, StoreUnavailable, granted, reaching
 from tests.conftest import Valkey
 
 

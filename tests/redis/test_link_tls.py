@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bff.stores.link import RedisLink, StoreUnavailable
+from bff.stores.redis.link import RedisLink, StoreUnavailable
 
 from .tls import certificate
 

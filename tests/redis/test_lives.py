@@ -18,8 +18,8 @@ from redis.asyncio import Redis
 from bff.calls import Principal, SagaStatus
 from bff.live import ValueTopic
 from bff.stores.journal import Position
-from bff.stores.link import RedisLink, StoreUnavailable
 from bff.stores.positions import Positions
+from bff.stores.redis.link import RedisLink, StoreUnavailable
 
 from ..conftest import Valkey, free_port
 from ..wire.test_stream import AT, World, client, person, world

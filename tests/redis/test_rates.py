@@ -18,8 +18,8 @@ from bff.edge.problem import QUOTA_TYPE, Problem
 from bff.edge.quotas import Limit
 from bff.edge.settings import LimitSettings
 from bff.stores.journal import owner_tag
-from bff.stores.link import RedisLink, StoreUnavailable
 from bff.stores.rates import RateStore
+from bff.stores.redis.link import RedisLink, StoreUnavailable
 from tests.conftest import Valkey
 
 PATIENT = 2.0  # seconds: a busy test machine must not turn a shared decision into a local one

@@ -13,7 +13,7 @@ from bff.edge.access.jwt import TokenVerifier
 from bff.edge.access.revoked import Revocations, marks_of
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings
-from bff.stores.link import RedisLink, StoreUnavailable
+from bff.stores.redis.link import RedisLink, StoreUnavailable
 from bff.stores.revocations import RevocationStore
 from tests.conftest import Valkey
 from tests.unit.edge.access.issuing import ISSUER, Served, claims, ec_key, jwk, sign

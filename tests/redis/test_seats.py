@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from bff.stores.journal import channel_of, owner_tag
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 from bff.stores.seats import Seats
 
 OWNER = "https://id.example|ada"

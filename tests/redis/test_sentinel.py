@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from redis.exceptions import RedisError
 
-from bff.stores.link import RedisLink, StoreUnavailable
-from bff.stores.sentinel import watched_of
+from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.sentinel import watched_of
 
 from ..conftest import Valkey, free_port
 from .load import busy, exactly_once, goes_on, promoted

@@ -17,7 +17,7 @@ from bff.edge.access.refresh import RefreshRefused
 from bff.edge.access.session import Sessions
 from bff.edge.problem import Problem
 from bff.edge.settings import SessionSettings
-from bff.stores.link import RedisLink, StoreUnavailable
+from bff.stores.redis.link import RedisLink, StoreUnavailable
 from bff.stores.sessions import SessionStore
 from tests.conftest import Valkey
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 from bff.stores.values import Values, unpack_value, value_channel
 
 AT = "2026-03-01T10:00:00Z"

@@ -22,7 +22,7 @@ PORTS = (8000, 8001, 8101, 8102, 8103, 8104, 8105, 8106, 8107)
 def free_offset() -> int:
     """An offset at which all of the demo's ports are free."""
     for _ in range(50):
-        offset = free_port() % 20_000 + 12_000
+        offset = free_port() % 10_000 + 12_000
         with contextlib.ExitStack() as stack:
             try:
                 for port in PORTS:

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from bff.stores.scripts import read
+from bff.stores.redis.scripts import read
 
 from ..conftest import Program, Valkey, free_port, start_program, wait_for_port
 from ..unit.edge.access.issuing import ISSUER

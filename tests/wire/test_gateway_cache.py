@@ -21,7 +21,7 @@ from bff import Call, DeclarationError, Gateway, Part, Upstream, optional, toget
 from bff.edge.settings import Settings, load
 from bff.edge.settings.events import key_of
 from bff.edge.webhooks.signed import sign
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 
 from .gateway import bearer, keyed, serving, settings_for
 from .scripted import Asked, Gate, Scripted, upstream

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 
 from ..conftest import Valkey
 from .gateway import keyed, running

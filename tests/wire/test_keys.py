@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 from bff.stores.values import Values
 
 from ..conftest import ROOT

@@ -12,7 +12,7 @@ import httpx
 
 from bff.edge.observe.metrics import Metrics
 from bff.policies import facts
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 
 from .gateway import World, keyed, running
 from .served import served

@@ -27,7 +27,7 @@ from bff.edge.access.record import SessionKey
 from bff.edge.access.session import COOKIE, Sessions
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings, OidcSettings, SessionSettings
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 from bff.stores.sessions import SessionStore
 from tests.unit.edge.access.issuing import sign
 

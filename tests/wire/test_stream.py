@@ -17,9 +17,9 @@ from bff.edge.problem import Problem
 from bff.edge.settings import LiveSettings
 from bff.edge.stream import live, snapshot
 from bff.live import Hub, ValueTopic
-from bff.stores.channels import Channels
 from bff.stores.journal import Entry, Journal, Position, channel_of
-from bff.stores.link import RedisLink
+from bff.stores.redis.channels import Channels
+from bff.stores.redis.link import RedisLink
 from bff.stores.values import Values
 from tests.conftest import Valkey
 

@@ -7,7 +7,7 @@ import contextlib
 import time
 
 from bff.stores.journal import owner_tag
-from bff.stores.link import RedisLink
+from bff.stores.redis.link import RedisLink
 
 from ..conftest import Valkey
 from .test_stream import Client, client, person, world

@@ -11,7 +11,7 @@ import pytest
 import redis.asyncio as redis
 
 from bff.live.stream import Stream
-from bff.stores.link import StoreUnavailable
+from bff.stores.redis.link import StoreUnavailable
 
 from ..conftest import Valkey
 from .test_stream import client, person, world

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from ...calls import Clock
 from ...policies.tokens import TokenRefused
-from ...stores.link import StoreUnavailable
+from ...stores.redis.link import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..problem import Problem
 from . import csrf

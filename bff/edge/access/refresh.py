@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from ...calls import Clock
-from ...stores.link import StoreUnavailable
+from ...stores.redis.link import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..problem import Problem
 from .fetch import FetchFailed

@@ -17,7 +17,7 @@ from typing import Any
 
 from ...calls import Clock
 from ...calls.principal import Marks
-from ...stores.link import StoreUnavailable
+from ...stores.redis.link import StoreUnavailable
 from ...stores.revocations import RevocationStore, Revoked
 from ...stores.sessions import hashed
 

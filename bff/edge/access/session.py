@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from ...calls import Clock, Principal
 from ...policies.breaker import Breaker, BreakerRule
-from ...stores.link import StoreUnavailable
+from ...stores.redis.link import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..settings import SessionSettings
 from .record import SessionKey, SessionRecord

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...stores.link import StoreUnavailable
+from ...stores.redis.link import StoreUnavailable
 from ..observe import telemetry
 from ..problem import Problem
 from .security import Pairs, secured

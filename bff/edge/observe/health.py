@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ...stores.link import StoreUnavailable
+from ...stores.redis.link import StoreUnavailable
 
 if TYPE_CHECKING:
     from ..runtime import Runtime

@@ -14,10 +14,10 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from ...stores.background import Background
-from ...stores.backoff import backoff
 from ...stores.events import BusEvent
 from ...stores.leases import Leases
-from ...stores.link import RedisLink, StoreUnavailable
+from ...stores.redis.backoff import backoff
+from ...stores.redis.link import RedisLink, StoreUnavailable
 from .bus import Bus, BusUnavailable
 from .intake import Intake
 

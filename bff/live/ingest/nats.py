@@ -18,8 +18,8 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 
 from ...stores.events import BusEvent
-from ...stores.link import RedisLink
 from ...stores.positions import Positions
+from ...stores.redis.link import RedisLink
 from .bus import LOOK, BusUnavailable, Lost, Portion, words
 
 PATIENCE = 5

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from ...stores.dead_letters import REPLAYED
 from ...stores.events import BusEvent, Extent, StreamReader
-from ...stores.link import RedisLink
 from ...stores.positions import Positions
+from ...stores.redis.link import RedisLink
 from .bus import LOOK, Lost, Portion
 
 

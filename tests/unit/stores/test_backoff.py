@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bff.stores.backoff import backoff
+from bff.stores.redis.backoff import backoff
 
 
 @pytest.mark.parametrize(

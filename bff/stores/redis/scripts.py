@@ -14,7 +14,7 @@ from .wire import Packable, StoreUnavailable
 if TYPE_CHECKING:
     from .link import RedisLink
 
-_LUA = Path(__file__).with_name("lua")
+_LUA = Path(__file__).parent.parent / "lua"
 _INCLUDE = "--#include"
 
 

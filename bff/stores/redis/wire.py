@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import hiredis
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
-from ..calls import BffError
+from ...calls import BffError
 
 UNSENT = 16 * 1024 * 1024
 """Bytes that may wait for a connection that takes no more."""

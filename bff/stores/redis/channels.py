@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
 
-from .background import Background
+from ..background import Background
 from .dial import Place
 from .ear import UNSERVED, Ear, Heard
 from .link import RedisLink, StoreUnavailable

@@ -106,7 +106,7 @@ class Node:
         loop = self._loop = self._loop or asyncio.get_running_loop()
         if self._keeper is None:
             self._keeper = loop.create_task(self._keep(), name="bff-redis-link")
-        self._timer = loop.call_later(TICK, self._tick, self.ticks)
+        self._timer = loop.call_later(TICK, self._tick)
         return loop
 
     async def _keep(self) -> None:
@@ -184,7 +184,7 @@ class Node:
                 with contextlib.suppress(StoreUnavailable):
                     self.submit(pack(("PING",)), None).add_done_callback(_seen)
 
-    def _tick(self, before: int) -> None:
+    def _tick(self) -> None:
         """Time passes only here: between two ticks the loop has listened."""
         self.ticks += 1
         wire = self._wire
@@ -194,7 +194,7 @@ class Node:
         busy = bool(self._waiting or (wire is not None and wire.row))
         loop = self._loop
         if loop is not None and not self._closed:
-            self._timer = loop.call_later(TICK, self._tick, self.ticks) if busy else None
+            self._timer = loop.call_later(TICK, self._tick) if busy else None
 
     def _expire(self, wire: Wire) -> None:
         for pending in wire.row:
