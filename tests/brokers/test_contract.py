@@ -18,6 +18,7 @@ from bff.stores.events import BusEvent, entries
 from bff.stores.journal import Journal
 from bff.stores.redis.link import RedisLink, StoreUnavailable
 from bff.stores.values import Values
+from tests.events import cloud_event
 
 from ..conftest import ROOT
 from .conftest import Rig, until
@@ -33,17 +34,8 @@ class Strict(SagaStatus):
 
 
 def event(saga: str, version: int, data: object = None, status: str = "RUNNING") -> bytes:
-    return json.dumps(
-        {
-            "specversion": "1.0",
-            "id": f"{saga}:{version}",
-            "source": "/services/orders",
-            "type": "shop.order.status",
-            "subject": saga,
-            "sequence": str(version),
-            "data": {"status": status, "step": "ship", "owner": OWNER, "at": AT, "data": data or {}},
-        }
-    ).encode()
+    told = {"status": status, "step": "ship", "owner": OWNER, "at": AT, "data": data or {}}
+    return cloud_event("shop.order.status", saga, version, told)
 
 
 @pytest.fixture

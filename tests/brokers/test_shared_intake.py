@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 
 from bff.calls import SagaStatus
@@ -14,6 +13,7 @@ from bff.stores.events import BusEvent
 from bff.stores.journal import Journal
 from bff.stores.redis.link import RedisLink
 from bff.stores.values import Values
+from tests.events import cloud_event
 
 
 class Second:
@@ -36,17 +36,8 @@ class Second:
 
 
 def ahead_of_its_turn(saga: str) -> bytes:
-    return json.dumps(
-        {
-            "specversion": "1.0",
-            "id": f"{saga}:2",
-            "source": "/services/orders",
-            "type": "shop.order.status",
-            "subject": saga,
-            "sequence": "2",
-            "data": {"status": "RUNNING", "owner": f"https://issuer|{saga}", "at": "2026-03-01T10:00:00Z"},
-        }
-    ).encode()
+    told = {"status": "RUNNING", "owner": f"https://issuer|{saga}", "at": "2026-03-01T10:00:00Z"}
+    return cloud_event("shop.order.status", saga, 2, told)
 
 
 async def test_two_readers_that_share_an_intake_survive_an_event_that_was_held(redis_url: str) -> None:

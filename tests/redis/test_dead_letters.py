@@ -18,6 +18,7 @@ from bff.stores.journal import Journal
 from bff.stores.redis.link import RedisLink
 from bff.stores.values import Values
 from tests.conftest import ROOT
+from tests.events import cloud_event
 
 OWNER = "https://issuer|ada"
 STREAM = "events:orders:0"
@@ -31,17 +32,8 @@ class Strict(SagaStatus):
 
 def event(saga: str, version: int, data: object, status: str = "COMPLETED") -> bytes:
     at = datetime.now(UTC).isoformat()
-    return json.dumps(
-        {
-            "specversion": "1.0",
-            "id": f"{saga}:{version}",
-            "source": "/services/orders",
-            "type": "shop.order.status",
-            "subject": saga,
-            "sequence": str(version),
-            "data": {"status": status, "step": "ship", "owner": OWNER, "at": at, "data": data},
-        }
-    ).encode()
+    told = {"status": status, "step": "ship", "owner": OWNER, "at": at, "data": data}
+    return cloud_event("shop.order.status", saga, version, told)
 
 
 def bff(redis_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:

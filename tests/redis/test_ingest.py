@@ -16,6 +16,7 @@ from bff.stores.positions import Positions
 from bff.stores.redis.link import RedisLink, StoreUnavailable, reaching
 from bff.stores.values import Values
 from tests.conftest import Valkey
+from tests.events import cloud_event
 
 OWNER = "https://id.example|ada"
 AT = "2026-03-01T10:00:00Z"
@@ -33,31 +34,13 @@ REGISTRY = Registry({"order": SagaStatus}, {"stock": Stock})
 def status(saga: str, sequence: int, **changes: Any) -> str:
     data = {"status": "RUNNING", "step": "reserve", "attempt": 1, "reason": None, "owner": OWNER}
     data |= {"mutation": "k1", "at": AT, "data": {"total_cents": 5}}
-    event: dict[str, Any] = {
-        "specversion": "1.0",
-        "id": f"{saga}:{sequence}",
-        "source": "/services/orders",
-        "subject": saga,
-    }
-    event |= {"type": "shop.order.status", "sequence": str(sequence), "data": data | changes}
-    event["traceparent"] = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
-    return json.dumps(event)
+    traceparent = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    return cloud_event("shop.order.status", saga, sequence, data | changes, traceparent=traceparent).decode()
 
 
 def stock(sku: str, version: int, available: Any = 7) -> str:
-    event: dict[str, Any] = {
-        "specversion": "1.0",
-        "id": f"{sku}:{version}",
-        "source": "/services/inventory",
-        "subject": sku,
-    }
-    event |= {"type": "shop.stock.value", "sequence": str(version)}
-    event["data"] = {
-        "version": version,
-        "at": AT,
-        "data": {"sku": sku, "available": available, "version": version},
-    }
-    return json.dumps(event)
+    data = {"version": version, "at": AT, "data": {"sku": sku, "available": available, "version": version}}
+    return cloud_event("shop.stock.value", sku, version, data).decode()
 
 
 @pytest.fixture

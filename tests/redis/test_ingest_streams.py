@@ -19,6 +19,7 @@ from bff.stores.journal import Entry, Journal
 from bff.stores.redis.channels import Channels
 from bff.stores.redis.link import RedisLink, granted
 from bff.stores.values import Values
+from tests.events import cloud_event
 
 from .test_ingest import until
 
@@ -33,17 +34,7 @@ def at(ago: float = 0.0) -> str:
 
 
 def event(saga: str, version: int, status: str = "RUNNING", owner: str = ADA.id) -> bytes:
-    return json.dumps(
-        {
-            "specversion": "1.0",
-            "id": f"{saga}:{version}",
-            "source": "/services/orders",
-            "type": "shop.order.status",
-            "subject": saga,
-            "sequence": str(version),
-            "data": {"status": status, "owner": owner, "at": at()},
-        }
-    ).encode()
+    return cloud_event("shop.order.status", saga, version, {"status": status, "owner": owner, "at": at()})
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from playwright.async_api import Browser
 from redis import Redis
 
+from tests.events import cloud_event
 from tests.shop.system import Shop
 
 from .lab import Lab, Wire, live, until
@@ -66,17 +67,7 @@ def event(owner: str, saga: str, version: int) -> str:
         "at": "2026-01-01T00:00:00Z",
         "data": {"lines": [], "total_cents": 1200, "currency": "EUR"},
     }
-    return json.dumps(
-        {
-            "specversion": "1.0",
-            "type": "shop.order.status",
-            "source": "/services/orders",
-            "id": f"{saga}:{version}",
-            "subject": saga,
-            "sequence": str(version),
-            "data": data,
-        }
-    )
+    return cloud_event("shop.order.status", saga, version, data).decode()
 
 
 def script_per_frame(trace: dict[str, Any]) -> list[float]:

@@ -22,6 +22,7 @@ import redis.asyncio as redis
 from redis.exceptions import RedisError
 
 from bff.stores.journal import channel_of
+from tests.events import cloud_event
 
 from ..conftest import Program, Valkey, free_port, start_program, wait_for_port
 from ..unit.edge.access.issuing import ISSUER, jwk
@@ -287,14 +288,7 @@ def status(subject: str, saga: str, sequence: int, pad: str = "") -> str:
         "at": AT,
         "data": {"name": f"{time.monotonic()} {pad}"},
     }
-    event: dict[str, Any] = {
-        "specversion": "1.0",
-        "id": f"{saga}:{sequence}",
-        "source": "/services/jobs",
-        "subject": saga,
-    }
-    event |= {"type": "wire.job.status", "sequence": str(sequence), "data": data}
-    return json.dumps(event)
+    return cloud_event("wire.job.status", saga, sequence, data).decode()
 
 
 class Service:
