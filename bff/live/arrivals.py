@@ -115,7 +115,7 @@ class Arrivals:
             stream.seated = True
             for gone in told:
                 self._evicted(channel, gone)
-            if stream.closed:
+            if stream.state == "closed":
                 self._vacate(stream)
             if not self._catchup.begin(stream, self._journal.opened(found)):
                 self._catchup.apart(stream)

@@ -163,7 +163,7 @@ class CatchUp:
             tops = await self._journal.tops(batch)
             for owner, top in tops.items():
                 for stream in by_owner[owner]:
-                    if stream.whole and not stream.lost and (stream.joining or not stream.at(top)):
+                    if stream.state == "joining" or (stream.state == "live" and not stream.at(top)):
                         self.behind(stream)
             seated = {owner: [one.seat for one in by_owner[owner] if one.seated] for owner in batch}
             for owner, taken in await self._seats.renew(
@@ -209,6 +209,9 @@ class CatchUp:
 
     def begin(self, stream: Stream, opened: Opened) -> bool:
         """Give it what the journal says; False: it has to be read once more."""
+        if stream.state != "joining":
+            # It has ended, or does not read: then it asks again once it does.
+            return True
         newest = self._feeds.payloads(stream.names)
         if self._restorer is not None and not opened.whole:
             stream.bide(list(newest.values()))
@@ -253,7 +256,7 @@ class CatchUp:
                         # Not before its channel is confirmed: whoever takes the seat later says so there.
                         await self._sit(stream.owner, [stream.seat])
                         stream.seated = True
-                        if stream.closed:
+                        if stream.state == "closed":
                             self._vacate(stream)
                     unknown = feeds.unknown(stream.names)
                     feeds.learn(unknown, await self._values.get(unknown), era)

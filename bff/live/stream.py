@@ -10,6 +10,7 @@ each saga. Does no I/O of its own and asks no clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from ..calls import Principal
 from ..stores.journal import Opened, Position
@@ -18,6 +19,11 @@ from .outlet import Outlet
 
 BYTES = 32_768  # beyond what the connection takes first: 64 kB, and the kernel 128
 _PIECE = 16_384
+
+State = Literal["joining", "live", "biding", "behind", "ended", "closed"]
+"""joining: wants the journal, and holds back what is published until that is read. live: what follows on is written.
+biding: nobody knows its owner's sagas, until their journal is restored. behind: does not read; wants the journal once
+it does. ended: only its `bye` is still to go. closed: the client is gone. The last two are for good."""
 
 
 class Stream:
@@ -39,13 +45,8 @@ class Stream:
         "_told",
         "_waiting",
         "again",
-        "closed",
-        "ended",
         "ends_at",
         "heard",
-        "joining",
-        "live",
-        "lost",
         "names",
         "opening",
         "owner",
@@ -54,8 +55,8 @@ class Stream:
         "seated",
         "since",
         "slot",
+        "state",
         "warned",
-        "whole",
         "why",
     )
 
@@ -83,23 +84,21 @@ class Stream:
         self.ends_at, self.why = ends_at, why
         self.heard = self.seated = self.warned = False
         self.slot, self.since = -1, 0.0
-        self.joining = True
+        self.state: State = "joining"
         self.opening = self.again = False
-        # False while nobody knows its owner's sagas: it waits for their journal to be restored.
-        self.whole = True
-        # Joined and neither ended nor behind: what is offered next may be written.
-        self.live = False
-        self.ended = self.closed = self.lost = False
         self._told = self._missed = False
-        self._outlet = outlet
-        self._spilled = spilled
-        self._queue = queue
+        self._outlet, self._spilled, self._queue = outlet, spilled, queue
         self._held: list[tuple[bytes, int, bytes]] | None = None
         self._dirty: dict[str, bytes] | None = None
         # None while the connection takes what it is given: then there is no pump either.
         self._waiting: list[bytes] | None = None
         self._bytes = 0
         self._bye: bytes | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Nothing but its `bye` is written any more."""
+        return self.state in ("ended", "closed")
 
     @property
     def unsent(self) -> int:
@@ -119,7 +118,7 @@ class Stream:
 
     def offer(self, epoch: bytes, offset: int, frame: bytes) -> bool:
         """A published event. False: it does not follow on, so the stream is joining again and wants the journal."""
-        if self.live:
+        if self.state == "live":
             if offset == self._offset + 1 and epoch == self._epoch:
                 self._offset = offset
                 self._write(frame)
@@ -129,7 +128,7 @@ class Stream:
             self.rejoin()
             self._hold(epoch, offset, frame)
             return False
-        if self.joining and not self.ended:
+        if self.state == "joining":
             self._hold(epoch, offset, frame)
         return True
 
@@ -144,14 +143,17 @@ class Stream:
 
     def rejoin(self) -> None:
         """It wants the journal: what is published from here on is held back until that is read. What came before is in
-        it or lost; an event of a server that is the master no more would never fit."""
-        self.live, self.joining, self._held, self._missed = False, True, None, False
+        it or lost; an event of a server that is the master no more would never fit. One that does not read waits until
+        it does."""
+        if self.state in ("live", "biding", "joining"):
+            self.state, self._held, self._missed = "joining", None, False
 
     def bide(self, values: Sequence[bytes]) -> None:
         """Its sagas cannot be known for now: nothing is said of them, and nothing kept, until it joins. Of its values
         it hears all the same."""
-        self.live = self.joining = self.whole = self._missed = False
-        self._held = None
+        if self.state != "joining":
+            return
+        self.state, self._held, self._missed = "biding", None, False
         if not self._told:
             self._told, self._dirty = True, None
             self._write(frames.HELLO + b"".join(map(frames.value, values)))
@@ -162,9 +164,8 @@ class Stream:
 
         values: the newest payload of each of its names that has one
         """
-        if self.ended:
+        if self.state != "joining":
             return True
-        self.whole = True
         first, self._told = not self._told, True
         after = self.position
         if opened.kind == "history" and after is not None:
@@ -187,12 +188,11 @@ class Stream:
             self._spill()
         held, self._held = self._held, None
         missed, self._missed = self._missed, False
-        if missed or self.lost:
-            return self.lost
-        self.live = True
-        if not all(self.offer(*one) for one in held or ()) or self.lost:
-            return self.lost
-        self.joining = False
+        if missed:
+            return False
+        self.state = "live"
+        if not all(self.offer(*one) for one in held or ()):
+            return False
         self._flush()
         return True
 
@@ -203,9 +203,9 @@ class Stream:
 
     def offer_value(self, name: str, frame: bytes) -> None:
         """A value's newest version; one that could not be sent yet is replaced."""
-        if (self.live or not (self.whole or self.ended)) and self._waiting is None:
+        if self._waiting is None and self.state in ("live", "biding"):
             self._write(frame)
-        elif self._told and not self.lost and not self.ended:
+        elif self._told and self.state in ("live", "biding", "joining"):
             if self._dirty is None:
                 self._dirty = {}
             self._dirty[name] = frame
@@ -223,8 +223,8 @@ class Stream:
             # Neither more memory nor a backlog nobody wants: the state as it is then, when it reads again.
             waiting.clear()
             self._dirty = None
-            self.live = self.joining = False
-            self._bytes, self.lost, self._reset = 0, True, True
+            self.state = "behind"
+            self._bytes, self._reset = 0, True
             return
         waiting.append(frame)
         self._bytes += len(frame)
@@ -241,7 +241,7 @@ class Stream:
         """Send what waits, then `bye`; a second end changes nothing."""
         if self.ended:
             return
-        self.ended, self.live, self._held = True, False, None
+        self.state, self._held = "ended", None
         bye = frames.bye(reason, retry_after)
         if self._waiting is None and self._outlet.write(bye, last=True):
             return
@@ -250,8 +250,7 @@ class Stream:
 
     def close(self) -> None:
         """The client is gone: nothing more is kept for it."""
-        self.ended = self.closed = True
-        self.live = False
+        self.state = "closed"
         self._held = self._dirty = self._bye = None
         if self._waiting is not None:
             self._waiting.clear()
@@ -267,7 +266,7 @@ class Stream:
         """Send what waits until nothing does. True: the client fell so far behind that it wants the journal.
         `since` is the moment it last took something."""
         last = False
-        while not self.closed and not last:
+        while self.state != "closed" and not last:
             chunk, last = self._pull()
             if not chunk and not self._outlet.paused:
                 break
@@ -277,8 +276,10 @@ class Stream:
             except (OSError, RuntimeError):
                 self.close()
         self._waiting = None
-        lost, self.lost = self.lost, False
-        return lost and not self.ended
+        if self.state == "behind":
+            self.state = "joining"
+            return True
+        return False
 
     def _pull(self) -> tuple[bytes, bool]:
         """The next piece, small enough to be let go of by the time the rest is forgotten."""
@@ -292,7 +293,7 @@ class Stream:
         self._bytes = max(0, self._bytes - size)
         if waiting:
             return chunk, False
-        if self._dirty is not None and not self.joining:
+        if self._dirty is not None and self.state != "joining":
             chunk += b"".join(self._dirty.values())
             self._dirty = None
         bye, self._bye = self._bye, None

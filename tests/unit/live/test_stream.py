@@ -78,7 +78,7 @@ def test_what_was_published_while_joining_follows_the_snapshot_without_repeats()
         assert one.offer(*event(offset))
     assert join(one, opened(5))
     assert sent(one) == [("snapshot", "e-5"), ("saga", "e-6")]
-    assert one.live and not one.joining
+    assert one.state == "live"
     assert one.offer(*event(6))
     assert sent(one) == []
 
@@ -96,7 +96,7 @@ def test_a_gap_sends_nothing_until_the_journal_has_filled_it() -> None:
     join(one, opened(5))
     sent(one)
     assert not one.offer(*event(8))
-    assert one.joining
+    assert one.state == "joining"
     assert one.offer(*event(9))
     assert sent(one) == []
     assert join(one, opened(8, "history", b"{}", b"{}", b"{}"))
@@ -176,13 +176,38 @@ async def test_a_client_that_does_not_read_costs_no_more_than_its_queue_and_then
         one.offer(*event(offset, entry=b"x" * size))
         most = max(most, sum(map(len, one._waiting or ())))
     assert most <= 98_304
-    assert one.lost and not one.live and one.position is None and not one._waiting
+    assert one.state == "behind" and one.position is None and not one._waiting
     SOCKETS[one].open = True
     assert await pumping, "it wants the journal"
     assert join(one, opened(99, "snapshot", b"{}"))
     assert sent(one) == [("reset", "e-99")]
     one.offer(*event(100))
     assert sent(one) == [("saga", "e-100")]
+
+
+async def test_while_a_client_does_not_read_no_journal_is_read_for_it() -> None:
+    one = stream(queue=4)
+    join(one, opened(0))
+    SOCKETS[one].open = False
+    pumping = asyncio.ensure_future(one.pump(lambda: 0.0))
+    for offset in range(1, 10):
+        one.offer(*event(offset))
+    assert one.state == "behind"
+    one.rejoin()
+    assert join(one, opened(9)) and not one._waiting
+    SOCKETS[one].open = True
+    assert await pumping and one.state == "joining"
+    assert join(one, opened(9))
+    assert sent(one)[-1] == ("reset", "e-9")
+
+
+def test_an_ended_stream_does_not_wait_for_a_journal() -> None:
+    one = stream(names=("stock/a",))
+    one.end("limit", 1.0)
+    one.rejoin()
+    one.bide([b"7"])
+    assert join(one, opened(3))
+    assert sent(one) == [("bye", "")] and one.ended
 
 
 def test_values_wait_for_the_snapshot() -> None:
