@@ -66,11 +66,10 @@ class Admission:
         """As `decide_any`, and by how late the loop is. lag: seconds it is now."""
         rule = self.rule
         entry = self.decide_any(in_flight)
-        if entry == "refused":
-            return entry
         if lag < rule.lean * rule.lag:
+            # Who is refused for the number has seen it, too: the loop was in time.
             self._since = None
-        else:
+        elif entry != "refused":
             stood = now - self._late_since(lag, now)
             standing = 0.0 if now < self._wary else rule.standing
             if lag >= rule.lag and stood >= standing:

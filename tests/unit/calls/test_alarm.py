@@ -6,6 +6,7 @@ import selectors
 from collections.abc import Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -148,7 +149,7 @@ Program = list[Any]
 
 
 def _programs() -> st.SearchStrategy[Program]:
-    """Sleeps, and blocks with a limit around further steps; tenths of a second, never two things at one moment."""
+    """Sleeps, and blocks with a limit around further steps; tenths of a second."""
     sleep = st.integers(1, 30)
     return st.recursive(
         st.lists(sleep, min_size=1, max_size=3),
@@ -164,11 +165,11 @@ def _programs() -> st.SearchStrategy[Program]:
 def test_random_programs_of_limits_end_as_they_do_under_asyncio_timeout(
     programs: list[Program], cancels: int, seed: int
 ) -> None:
-    def outcome(own: bool) -> list[str]:
-        async def main(loop: Loop) -> list[str]:
+    def outcome(own: bool) -> list[tuple[str, float]]:
+        async def main(loop: Loop) -> list[tuple[str, float]]:
             dice = random.Random(seed)
             alarm = Alarm(loop.time)
-            seen: list[str] = []
+            seen: list[tuple[str, float]] = []
 
             @asynccontextmanager
             async def limited(seconds: float) -> Any:
@@ -181,8 +182,8 @@ def test_random_programs_of_limits_end_as_they_do_under_asyncio_timeout(
 
             async def steps(name: str, program: Program) -> None:
                 for step in program:
-                    # A hair's breadth of its own keeps any two moments apart by more than a loop's rounding.
-                    hair = dice.randint(1, 900) / 10_000_000 + 0.003 * dice.randint(1, 20)
+                    # A breadth of its own keeps any two moments apart by more than a loop's rounding.
+                    hair = dice.uniform(0.001, 0.06)
                     if isinstance(step, int):
                         await asyncio.sleep(step / 10 + hair)
                         continue
@@ -190,19 +191,23 @@ def test_random_programs_of_limits_end_as_they_do_under_asyncio_timeout(
                         async with limited(step[0] / 10 + hair):
                             await steps(name, step[1])
                     except TimeoutError:
-                        seen.append(f"{name} cut {loop.time():.2f}")
-                seen.append(f"{name} on {loop.time():.2f}")
+                        seen.append((f"{name} cut", loop.time()))
+                seen.append((f"{name} on", loop.time()))
 
             tasks = [loop.create_task(steps(str(number), one)) for number, one in enumerate(programs)]
             loop.call_later(cancels / 10 + 0.0005, tasks[0].cancel)
             for task in tasks:
                 try:
                     await task
-                    seen.append("whole")
+                    seen.append(("whole", 0.0))
                 except asyncio.CancelledError:
-                    seen.append("cancelled")
+                    seen.append(("cancelled", 0.0))
             return sorted(seen)
 
         return run(main)
 
-    assert outcome(own=True) == outcome(own=False)
+    with mock.patch("bff.calls.alarm.EARLY", 1e-9):
+        ours = outcome(own=True)
+    theirs = outcome(own=False)
+    assert [what for what, _ in ours] == [what for what, _ in theirs]
+    assert [at for _, at in ours] == pytest.approx([at for _, at in theirs], abs=1e-6)

@@ -168,6 +168,16 @@ def test_one_bad_moment_with_little_to_do_is_forgotten_within_a_second_of_looks(
     assert policy.limit == 1000
 
 
+def test_a_loop_in_time_is_noticed_also_by_who_is_refused_for_the_number() -> None:
+    policy = Admission(AdmissionRule(in_flight=1, lag=0.05, standing=0.25))
+    policy.looked(0, 0.049, 10.0)
+    assert policy.decide(1, 0.0, 10.2) == "refused"
+    assert policy.decide(0, 0.05, 10.4) == "in", "late for 0.05 s"
+    policy.looked(0, 0.05, 10.6)
+    assert policy.decide(1, 0.05, 10.7) == "refused"
+    assert policy.decide(0, 0.05, 10.86) == "refused", "late for 0.31 s"
+
+
 def test_a_rule_below_the_least_is_kept() -> None:
     policy = Admission(AdmissionRule(in_flight=2, lag=0.05))
     policy.looked(2, 1.0, 1.0)
