@@ -77,7 +77,8 @@ class CatchUp:
     def behind(self, stream: Stream) -> None:
         """This stream wants the journal."""
         if not stream.ended:
-            stream.rejoin()
+            if stream.state == "live":
+                stream.rejoin()
             self._behind[stream] = None
             self._wake.set()
 
@@ -197,8 +198,10 @@ class CatchUp:
             try:
                 await self._join(stream)
             except StoreUnavailable as error:
-                self.behind(stream)
-                failed.append(error)
+                # Who left meanwhile has no channel any more, and is no sign of anything.
+                if not stream.ended:
+                    self.behind(stream)
+                    failed.append(error)
 
         async with asyncio.TaskGroup() as group:
             for stream in streams:

@@ -2,8 +2,8 @@
 
 Promises: a frame is written where the news is heard, without a task or a queue between, as long as the connection
 takes it; saga events leave in offset order, each once; a gap is never passed over: the stream then counts as joining
-again until the journal has filled it. Refuses to grow: a client that does not read has at most `queue` events or
-`BYTES` waiting; beyond that all of it is forgotten, and once it reads again it gets `reset` with the latest status of
+again until the journal has filled it. Refuses to grow: what a client that does not read has waiting is bounded
+(`backlog.py`); beyond that all of it is forgotten, and once it reads again it gets `reset` with the latest status of
 each saga. Does no I/O of its own and asks no clock.
 """
 
@@ -15,10 +15,8 @@ from typing import Literal
 from ..calls import Principal
 from ..stores.journal import Opened, Position
 from . import frames
+from .backlog import BYTES, Backlog
 from .outlet import Outlet
-
-BYTES = 32_768  # beyond what the connection takes first: 64 kB, and the kernel 128
-_PIECE = 16_384
 
 State = Literal["joining", "live", "biding", "behind", "ended", "closed"]
 """joining: wants the journal, and holds back what is published until that is read. live: what follows on is written.
@@ -31,8 +29,7 @@ class Stream:
     name among its owner's seats. spilled: called when the connection takes no more; whoever is called runs `pump`."""
 
     __slots__ = (
-        "_bye",
-        "_bytes",
+        "_backlog",
         "_dirty",
         "_epoch",
         "_held",
@@ -43,7 +40,6 @@ class Stream:
         "_reset",
         "_spilled",
         "_told",
-        "_waiting",
         "again",
         "ends_at",
         "heard",
@@ -91,9 +87,7 @@ class Stream:
         self._held: list[tuple[bytes, int, bytes]] | None = None
         self._dirty: dict[str, bytes] | None = None
         # None while the connection takes what it is given: then there is no pump either.
-        self._waiting: list[bytes] | None = None
-        self._bytes = 0
-        self._bye: bytes | None = None
+        self._backlog: Backlog | None = None
 
     @property
     def ended(self) -> bool:
@@ -135,7 +129,7 @@ class Stream:
     def _hold(self, epoch: bytes, offset: int, frame: bytes) -> None:
         if self._held is None:
             self._held = []
-        if len(self._held) >= self._queue:
+        if len(self._held) >= self._queue or sum(len(one[2]) for one in self._held) + len(frame) > BYTES:
             # The journal has all of it: forget, and read once more.
             self._held.clear()
             self._missed = True
@@ -156,7 +150,7 @@ class Stream:
         self.state, self._held, self._missed = "biding", None, False
         if not self._told:
             self._told, self._dirty = True, None
-            self._write(frames.HELLO + b"".join(map(frames.value, values)))
+            self._give(frames.HELLO + b"".join(map(frames.value, values)))
         self._flush()
 
     def join(self, opened: Opened, position: Position, values: Sequence[bytes]) -> bool:
@@ -180,12 +174,9 @@ class Stream:
         chunk = frames.HELLO + chunk if first else chunk
         self._reset = False
         self._epoch, self._offset = position.epoch.encode(), position.offset
-        # Bounded by the journal itself, and read in one piece: it does not count against the queue.
-        if chunk and not (self._waiting is None and self._outlet.write(chunk)):
-            self._spill().append(chunk)
-        elif self._outlet.paused:
-            # Nobody has to write to it once more before it is noticed that it does not read.
-            self._spill()
+        self._give(chunk)
+        if self.state != "joining":
+            return True
         held, self._held = self._held, None
         missed, self._missed = self._missed, False
         if missed:
@@ -196,14 +187,23 @@ class Stream:
         self._flush()
         return True
 
+    def _give(self, chunk: bytes) -> None:
+        """What it begins with: bounded by the journal itself, and read in one piece."""
+        if chunk and not (self._backlog is None and self._outlet.write(chunk)):
+            if not self._spill().begin(chunk):
+                self._fall_behind()
+        elif self._outlet.paused:
+            # Nobody has to write to it once more before it is noticed that it does not read.
+            self._spill()
+
     def _flush(self) -> None:
-        if self._dirty is not None and self._waiting is None:
+        if self._dirty is not None and self._backlog is None:
             dirty, self._dirty = self._dirty, None
             self._write(b"".join(dirty.values()))
 
     def offer_value(self, name: str, frame: bytes) -> None:
         """A value's newest version; one that could not be sent yet is replaced."""
-        if self._waiting is None and self.state in ("live", "biding"):
+        if self._backlog is None and self.state in ("live", "biding"):
             self._write(frame)
         elif self._told and self.state in ("live", "biding", "joining"):
             if self._dirty is None:
@@ -212,28 +212,26 @@ class Stream:
 
     def say(self, frame: bytes) -> None:
         """A sign of life or a word of warning, unless something is on its way anyhow."""
-        if self._waiting is None and not self.ended and not self._outlet.write(frame):
-            self._spill().append(frame)
+        if self._backlog is None and not self.ended and not self._outlet.write(frame):
+            self._spill().put(frame)
 
     def _write(self, frame: bytes) -> None:
-        if self._waiting is None and self._outlet.write(frame):
-            return
-        waiting = self._spill()
-        if len(waiting) >= self._queue or self._bytes + len(frame) > BYTES:
-            # Neither more memory nor a backlog nobody wants: the state as it is then, when it reads again.
-            waiting.clear()
-            self._dirty = None
-            self.state = "behind"
-            self._bytes, self._reset = 0, True
-            return
-        waiting.append(frame)
-        self._bytes += len(frame)
+        if not (self._backlog is None and self._outlet.write(frame)) and not self._spill().put(frame):
+            self._fall_behind()
 
-    def _spill(self) -> list[bytes]:
-        if self._waiting is None:
-            self._waiting = []
+    def _spill(self) -> Backlog:
+        if self._backlog is None:
+            backlog = self._backlog = Backlog(self._queue)
             self._spilled(self)
-        return self._waiting
+            return backlog
+        return self._backlog
+
+    def _fall_behind(self) -> None:
+        """Neither more memory nor a backlog nobody wants: it begins anew with the state, once it reads again."""
+        if not self.ended:
+            self._spill().clear()
+            self._dirty = None
+            self.state, self._reset, self._told = "behind", True, False
 
     # ---- how it ends ---------------------------------------------------------------------------------------------
 
@@ -243,17 +241,15 @@ class Stream:
             return
         self.state, self._held = "ended", None
         bye = frames.bye(reason, retry_after)
-        if self._waiting is None and self._outlet.write(bye, last=True):
-            return
-        self._spill()
-        self._bye = bye
+        if not (self._backlog is None and self._outlet.write(bye, last=True)):
+            self._spill().bye = bye
 
     def close(self) -> None:
         """The client is gone: nothing more is kept for it."""
         self.state = "closed"
-        self._held = self._dirty = self._bye = None
-        if self._waiting is not None:
-            self._waiting.clear()
+        self._held = self._dirty = None
+        if self._backlog is not None:
+            self._backlog.clear()
 
     def abort(self) -> None:
         """Cut off a client that does not read."""
@@ -275,26 +271,19 @@ class Stream:
                 await self._outlet.send(chunk, last=last)
             except (OSError, RuntimeError):
                 self.close()
-        self._waiting = None
+        self._backlog = None
         if self.state == "behind":
             self.state = "joining"
             return True
         return False
 
     def _pull(self) -> tuple[bytes, bool]:
-        """The next piece, small enough to be let go of by the time the rest is forgotten."""
-        waiting = self._waiting or []
-        taken = size = 0
-        while taken < len(waiting) and size < _PIECE:
-            size += len(waiting[taken])
-            taken += 1
-        chunk = b"".join(waiting[:taken])
-        del waiting[:taken]
-        self._bytes = max(0, self._bytes - size)
-        if waiting:
+        """What is sent next, and whether that is the last of all."""
+        backlog = self._spill()
+        chunk = backlog.take()
+        if backlog:
             return chunk, False
         if self._dirty is not None and self.state != "joining":
             chunk += b"".join(self._dirty.values())
             self._dirty = None
-        bye, self._bye = self._bye, None
-        return chunk + (bye or b""), bye is not None
+        return chunk + backlog.bye, bool(backlog.bye)

@@ -65,7 +65,7 @@ async def test_events_are_contiguous_across_a_connection_that_stops_taking_them(
         for _ in range(3):
             first = last + 1
             # More than the connection takes, less than the stream may keep beyond it.
-            while len(stream._waiting or ()) < 4:
+            while len(stream._backlog or ()) < 4:
                 assert last < first + 500
                 await more()
             await more()

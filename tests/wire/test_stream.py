@@ -654,7 +654,7 @@ async def test_a_client_that_reads_too_slowly_gets_the_latest_status_and_keeps_i
             await one.journal.append(person("ada").id, Entry.of(saga, now_ms=0))
             assert (await quick.until("saga")).data["version"] == version
         (held,) = [stream for stream in one.hub._streams if stream.state == "behind"]
-        assert not held._waiting
+        assert not held._backlog
         seen = []
         while (event := await slow.next()) is not None and event.name == "saga":
             seen.append(event)

@@ -11,8 +11,11 @@ import pytest
 
 from bff.calls import Principal, SagaStatus
 from bff.live import ValueTopic
+from bff.stores.journal import channel_of
+from bff.stores.redis.link import StoreUnavailable
 
-from .test_stream import AT, Client, client, world
+from .test_outlet import wrapped
+from .test_stream import AT, Client, client, person, world
 
 STOCK = "stock/a"
 
@@ -191,3 +194,40 @@ async def test_a_restore_that_hangs_for_one_owner_holds_up_nobody_elses_catching
                 break
         took = asyncio.get_running_loop().time() - began
         assert took < 1.5, f"ada heard of her event after {took:.1f} s, because another's restore hung"
+
+
+async def test_values_are_heard_while_the_owners_node_is_away_and_the_journal_is_lost(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner's channel stays unconfirmed, as it is while its node of a cluster is away."""
+    monkeypatch.setattr("bff.live.restore.FIRST", 0.1)
+    service = Service()
+    service.away = True
+    async with world(
+        redis_url, restore=service, topics=[ValueTopic("stock/{sku}", public=True)], beat=0.2
+    ) as one:
+        await one.values.put(STOCK, 1, {"available": 9}, AT)
+        async with client(one, f"/bff/live?value={STOCK}") as ada:
+            assert (await ada.until("value")).data["version"] == 1
+            ready, asked = one.channels.ready, asyncio.Event()
+
+            async def away(*channels: str, timeout: float = 1.0) -> None:
+                if channel_of(person("ada").id) in channels:
+                    asked.set()
+                    raise StoreUnavailable("the node that has a channel is away")
+                await ready(*channels, timeout=timeout)
+
+            monkeypatch.setattr(one.channels, "ready", away)
+            await asyncio.wait_for(asked.wait(), 5)
+            await one.values.put(STOCK, 2, {"available": 8}, AT)
+            async with asyncio.timeout(2):
+                assert (await ada.until("value")).data["version"] == 2
+
+
+async def test_a_large_value_reaches_a_stream_that_bides_behind_a_wrapped_send(redis_url: str) -> None:
+    service, topics = Service(), [ValueTopic("stock/{sku}", public=True)]
+    service.away = True
+    async with world(redis_url, restore=service, topics=topics, beat=0.2, wrap=wrapped) as one:
+        await one.values.put(STOCK, 1, "x" * 40_000, AT)
+        async with client(one, f"/bff/live?value={STOCK}") as ada, asyncio.timeout(2):
+            assert (await ada.until("value")).data["version"] == 1

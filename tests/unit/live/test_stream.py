@@ -5,6 +5,7 @@ import pytest
 
 from bff.calls import Principal
 from bff.live import ValueTopic, frames
+from bff.live.backlog import BYTES
 from bff.live.stream import Stream
 from bff.live.topics import topic_of
 from bff.live.wheel import Wheel
@@ -59,6 +60,10 @@ def event(offset: int, epoch: bytes = b"e", entry: bytes = b"{}") -> tuple[bytes
 def join(one: Stream, found: Opened, *values: bytes) -> bool:
     assert found.position is not None
     return one.join(found, found.position, values)
+
+
+def waiting(one: Stream) -> int:
+    return one._backlog.size if one._backlog else 0
 
 
 def sent(one: Stream) -> list[tuple[str, str]]:
@@ -174,9 +179,9 @@ async def test_a_client_that_does_not_read_costs_no_more_than_its_queue_and_then
     most = 0
     for offset in range(1, 100):
         one.offer(*event(offset, entry=b"x" * size))
-        most = max(most, sum(map(len, one._waiting or ())))
+        most = max(most, waiting(one))
     assert most <= 98_304
-    assert one.state == "behind" and one.position is None and not one._waiting
+    assert one.state == "behind" and one.position is None and not waiting(one)
     SOCKETS[one].open = True
     assert await pumping, "it wants the journal"
     assert join(one, opened(99, "snapshot", b"{}"))
@@ -194,7 +199,7 @@ async def test_while_a_client_does_not_read_no_journal_is_read_for_it() -> None:
         one.offer(*event(offset))
     assert one.state == "behind"
     one.rejoin()
-    assert join(one, opened(9)) and not one._waiting
+    assert join(one, opened(9)) and not waiting(one)
     SOCKETS[one].open = True
     assert await pumping and one.state == "joining"
     assert join(one, opened(9))
@@ -208,6 +213,66 @@ def test_an_ended_stream_does_not_wait_for_a_journal() -> None:
     one.bide([b"7"])
     assert join(one, opened(3))
     assert sent(one) == [("bye", "")] and one.ended
+
+
+async def test_whoever_was_behind_hears_the_newest_values_though_the_sagas_cannot_be_known() -> None:
+    """A slow client, and the journal is lost before it reads again."""
+    one = stream(queue=4, names=("stock/a",))
+    join(one, opened(0), b"1")
+    SOCKETS[one].open = False
+    pumping = asyncio.ensure_future(one.pump(lambda: 0.0))
+    for offset in range(1, 10):
+        one.offer(*event(offset))
+    one.offer_value("stock/a", frames.value(b"2"))
+    SOCKETS[one].open = True
+    assert await pumping
+    one.bide([b"2"])
+    assert b"data: 2\n" in b"".join(SOCKETS[one].chunks)
+
+
+async def test_a_large_value_is_not_lost_while_the_sagas_cannot_be_known() -> None:
+    """An outlet that takes nothing in one step is any server but uvicorn: see `Queued`."""
+    one = stream(names=("stock/a",))
+    SOCKETS[one].open = False
+    large = b"1" * (BYTES + 1)
+    one.bide([large])
+    pumping = asyncio.ensure_future(one.pump(lambda: 0.0))
+    SOCKETS[one].open = True
+    if await pumping:
+        one.rejoin()
+        one.bide([large])
+    assert large in b"".join(SOCKETS[one].chunks)
+
+
+def test_a_stream_that_is_cut_off_as_it_joins_stays_closed() -> None:
+    """What the hub does to one that spills when it has stopped."""
+    socket = Socket()
+    socket.open = False
+    one = Stream(ADA, None, (), socket, Stream.abort, queue=8, ends_at=0, why="age")
+    join(one, opened(3))
+    assert socket.cut
+    assert one.ended, one.state
+
+
+def test_a_stream_that_is_cut_off_by_a_large_event_stays_closed() -> None:
+    socket = Socket()
+    one = Stream(ADA, None, (), socket, Stream.abort, queue=8, ends_at=0, why="age")
+    join(one, opened(3))
+    socket.open = False
+    one.offer(*event(4, entry=b"x" * (BYTES + 1)))
+    assert socket.cut
+    assert one.ended, one.state
+
+
+def test_gaps_do_not_make_more_wait_for_a_client_that_does_not_read() -> None:
+    """Each join may add all the journal says, once; not once for each gap."""
+    one = stream()
+    join(one, opened(0))
+    SOCKETS[one].open = False
+    for top in range(2, 80, 2):
+        one.offer(*event(top))
+        join(one, opened(top, "history", b"x" * 30_000, b"x" * 30_000))
+    assert waiting(one) <= 4 * 65_536
 
 
 def test_values_wait_for_the_snapshot() -> None:
