@@ -1,0 +1,208 @@
+"""Streams, their catching up and their restoring, in random orders of all that can happen to them.
+
+Promises of every seed, which decides what happens: each client ends with the newest values and at the
+journal's top; no older value comes after a newer one; saga events follow one on another; an ended stream says
+`bye` once and nothing after it; what waits for a slow client is bounded. Redis and the services are those of
+`fakes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import pytest
+
+from bff.live.stream import Stream
+
+from .fakes import (
+    NAMES,
+    HastyLoop,
+    World,
+)
+from .gateway import Gateway
+
+WAITING = 4 * 65_536
+"""Bytes that may wait for one client, next to one answer of the journal."""
+SETTLED = 15.0
+"""Seconds in which all is well again; the check of everything, after 25–40 s, is not to be what heals it."""
+
+
+class Play:
+    """One seed's course of events."""
+
+    def __init__(self, seed: int, group: asyncio.TaskGroup) -> None:
+        self.world = World(seed)
+        self.restoring = seed % 3 != 0
+        self.ending = seed % 2 == 0
+        self.gateway = Gateway(self.world, group, restoring=self.restoring)
+        self.wrong: list[str] = []
+
+    async def run(self) -> None:
+        world, chance = self.world, self.world.chance
+        for _ in range(chance.randint(0, 10)):
+            world.publish_event()
+        # Nobody was there to hear it.
+        world.published.clear()
+        for _ in range(chance.randint(1, 3)):
+            self.gateway.admit()
+        moves = self._moves()
+        for move in chance.choices(list(moves), list(moves.values()), k=chance.randint(50, 400)):
+            move()
+            for _ in range(chance.choice([0, 0, 1, 3])):
+                await asyncio.sleep(0)
+            if chance.random() < 0.01:
+                await asyncio.sleep(chance.choice([0.001, 0.1, 0.5]))
+            self._measure()
+        await self._settle()
+        for browser in self.gateway.streams.values():
+            self.wrong += browser.wrong
+
+    def _moves(self) -> dict[Callable[[], None], float]:
+        """What can happen, and how often it does."""
+        world, gateway, chance = self.world, self.gateway, self.world.chance
+
+        def anyone() -> Stream:
+            return chance.choice(list(gateway.streams))
+
+        def rest() -> None:
+            """Nothing happens."""
+
+        def admit() -> None:
+            if len(gateway.streams) < 4:
+                gateway.admit()
+
+        def read() -> None:
+            for browser in gateway.streams.values():
+                browser.read()
+
+        def turn_away() -> None:
+            browser = gateway.streams[anyone()]
+            browser.reading = not browser.reading
+
+        def lose() -> None:
+            world.lose_journal(epoch=chance.random() < 0.5)
+            gateway.doubt()
+
+        def services_come_and_go() -> None:
+            world.services = not world.services
+
+        def leave() -> None:
+            stream = anyone()
+            if stream.state != "closed":
+                gateway.leave(stream)
+
+        often: dict[Callable[[], None], float] = {
+            world.publish_event: 35,
+            lambda: world.publish_value(chance.choice(NAMES)): 10,
+            gateway.hear: 30,
+            lambda: gateway.hear(lost=True): 1,
+            read: 4,
+            turn_away: 3,
+            lambda: setattr(world, "failing", chance.choice([0, 0, 0.3])): 1,
+            lose: 1 if self.restoring else 0,
+            services_come_and_go: 1,
+            gateway.catchup.check_soon: 1,
+            lambda: gateway.catchup.behind(anyone()): 0.3,
+            lambda: anyone().end("age", 1.0): 0.7 if self.ending else 0,
+            leave: 0.3 if self.ending else 0,
+            admit: 0.5,
+        }
+        # What heals one thing hides another: some worlds know it not at all, and some hardly anything else.
+        return {move: weight * chance.choice([0, 1, 1, 1, 5]) for move, weight in often.items()} | {rest: 12}
+
+    def _measure(self) -> None:
+        for stream in self.gateway.streams:
+            waiting = stream._backlog.size if stream._backlog else 0
+            if waiting > WAITING + self.world.largest:
+                self.wrong.append(f"{waiting} bytes wait for a {stream.state} stream")
+
+    async def _settle(self) -> None:
+        """Everybody reads and Redis is back. In some worlds the services are not: then the values come all
+        the same, even while Redis is away once more."""
+        world = self.world
+        world.failing = 0.0
+        for browser in self.gateway.streams.values():
+            browser.reading = True
+        world.services = not self.restoring or world.chance.random() < 0.7
+        if not world.services:
+            world.lose_journal(epoch=False)
+            self.gateway.doubt()
+            # Whoever has these has been told what there is to tell.
+            for name in NAMES:
+                world.publish_value(name)
+        await self._until_told("at the end")
+        if not world.services:
+            world.failing = 1.0
+            # As long as it takes that the services are asked again.
+            await asyncio.sleep(SETTLED)
+            for name in NAMES:
+                world.publish_value(name)
+            await self._until_told("while everything is away")
+
+    async def _until_told(self, when: str) -> None:
+        end = asyncio.get_running_loop().time() + SETTLED
+        while asyncio.get_running_loop().time() < end and (self.world.published or self._untold()):
+            while self.world.published:
+                self.gateway.hear()
+            for browser in self.gateway.streams.values():
+                browser.read()
+            await asyncio.sleep(0.1)
+            self._measure()
+        self.wrong += [f"{told} {when}" for told in self._untold()]
+
+    def _untold(self) -> list[str]:
+        """What clients do not know yet."""
+        untold = []
+        for stream in self.gateway.open_ones():
+            browser = self.gateway.streams[stream]
+            if browser.versions != self.world.versions:
+                untold.append(f"{stream.state}: {browser.versions}, not {self.world.versions},")
+            if self.world.services and browser.position != self.world.top:
+                untold.append(f"{stream.state}: at {browser.position}, not {self.world.top},")
+        untold += [
+            "ended: no bye"
+            for stream, browser in self.gateway.streams.items()
+            if stream.state == "ended" and not browser.bye
+        ]
+        return untold
+
+
+def wrong(seed: int) -> list[str]:
+    """What goes wrong in this seed's course of events."""
+
+    async def play() -> list[str]:
+        async with asyncio.TaskGroup() as group:
+            course = Play(seed, group)
+            await course.run()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+        return course.wrong
+
+    # The pauses of what is tried again are random, too.
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        with asyncio.Runner(loop_factory=HastyLoop) as runner:
+            return runner.run(play())
+    except Exception as error:
+        error.add_note(f"seed {seed}")
+        raise
+    finally:
+        random.setstate(before)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_every_client_ends_with_the_newest_of_everything(seed: int) -> None:
+    assert wrong(seed) == [], f"seed {seed}"
+
+
+@pytest.mark.slow
+def test_every_client_ends_with_the_newest_of_everything_whatever_happens() -> None:
+    """Other seeds each time; `wrong(seed)` plays one that failed again, but for the order of what is doubted,
+    which is a set: where it does not fail again, try some PYTHONHASHSEED."""
+    first = random.SystemRandom().randrange(2**32)
+    print(f"seeds {first} to {first + 2999}")
+    for seed in range(first, first + 3000):
+        assert wrong(seed) == [], f"seed {seed}"
