@@ -71,7 +71,7 @@ class CatchUp:
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._behind: dict[Stream, None] = {}
         self._check = False
-        self._doubted: set[str] = set()
+        self._doubted: dict[str, None] = {}
         self._wake = asyncio.Event()
 
     def behind(self, stream: Stream) -> None:
@@ -95,7 +95,7 @@ class CatchUp:
 
     def check_these(self, channels: Iterable[str]) -> None:
         """Something may have been missed on these channels: compare their streams and values now."""
-        self._doubted.update(channels)
+        self._doubted.update(dict.fromkeys(channels))
         self._wake.set()
 
     async def run(self, group: asyncio.TaskGroup, streams: Callable[[], list[Stream]]) -> None:
@@ -135,13 +135,13 @@ class CatchUp:
     async def _compare_doubted(self) -> None:
         if not self._doubted:
             return
-        channels, self._doubted = self._doubted, set()
+        channels, self._doubted = self._doubted, {}
         feeds = self._feeds
         try:
             streams = [stream for channel in channels for stream in feeds.of(channel) if not stream.ended]
             await self._compare(streams, feeds.names(channels))
         except BaseException:
-            self._doubted |= channels
+            self._doubted = channels | self._doubted
             raise
 
     async def _compare_all(self, streams: list[Stream]) -> None:
@@ -219,7 +219,7 @@ class CatchUp:
         if self._restorer is not None and not opened.whole:
             stream.bide(list(newest.values()))
             self._restorer.want(stream)
-        elif not stream.join(opened, _position(opened), list(newest.values())) or stream.again:
+        elif not stream.join(opened, list(newest.values())) or stream.again:
             return False
         self._loads.begin([name for name in stream.names if name not in newest])
         return True
@@ -264,8 +264,15 @@ class CatchUp:
                     unknown = feeds.unknown(stream.names)
                     feeds.learn(unknown, await self._values.get(unknown), era)
                 # From here on what is published is held back, so that the position stays where it is read from.
+                before = stream.state
                 stream.rejoin()
-                opened = await self._open(stream.principal, stream.position)
+                try:
+                    opened = await self._open(stream.principal, stream.position)
+                except StoreUnavailable:
+                    if before == "biding":
+                        # Of its values it goes on to hear meanwhile.
+                        stream.bide(())
+                    raise
                 if self.begin(stream, opened):
                     break
         finally:
@@ -290,9 +297,4 @@ class CatchUp:
             await asyncio.wait(loads, timeout=WITHIN)
             found |= await self._values.get(missing)
         newest = [found[name].payload for name in dict.fromkeys(names) if name in found]
-        return frames.state_body(_position(opened), opened.entries, newest)
-
-
-def _position(opened: Opened) -> Position:
-    # Without a journal there is nothing to resume from: the next event begins one, and resets.
-    return opened.position or Position.nowhere()
+        return frames.state_body(opened.at, opened.entries, newest)

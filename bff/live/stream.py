@@ -33,7 +33,6 @@ class Stream:
         "_dirty",
         "_epoch",
         "_held",
-        "_missed",
         "_offset",
         "_outlet",
         "_queue",
@@ -82,7 +81,7 @@ class Stream:
         self.slot, self.since = -1, 0.0
         self.state: State = "joining"
         self.opening = self.again = False
-        self._told = self._missed = False
+        self._told = False
         self._outlet, self._spilled, self._queue = outlet, spilled, queue
         self._held: list[tuple[bytes, int, bytes]] | None = None
         self._dirty: dict[str, bytes] | None = None
@@ -130,9 +129,8 @@ class Stream:
         if self._held is None:
             self._held = []
         if len(self._held) >= self._queue or sum(len(one[2]) for one in self._held) + len(frame) > BYTES:
-            # The journal has all of it: forget, and read once more.
+            # The journal has all of it: what comes next does not follow on, so that it is read once more.
             self._held.clear()
-            self._missed = True
         self._held.append((epoch, offset, frame))
 
     def rejoin(self) -> None:
@@ -140,20 +138,20 @@ class Stream:
         it or lost; an event of a server that is the master no more would never fit. One that does not read waits until
         it does."""
         if self.state in ("live", "biding", "joining"):
-            self.state, self._held, self._missed = "joining", None, False
+            self.state, self._held = "joining", None
 
     def bide(self, values: Sequence[bytes]) -> None:
         """Its sagas cannot be known for now: nothing is said of them, and nothing kept, until it joins. Of its values
         it hears all the same."""
         if self.state != "joining":
             return
-        self.state, self._held, self._missed = "biding", None, False
+        self.state, self._held = "biding", None
         if not self._told:
             self._told, self._dirty = True, None
             self._give(frames.HELLO + b"".join(map(frames.value, values)))
         self._flush()
 
-    def join(self, opened: Opened, position: Position, values: Sequence[bytes]) -> bool:
+    def join(self, opened: Opened, values: Sequence[bytes]) -> bool:
         """Take what the journal says, then what was published meanwhile. False: read the journal once more.
 
         values: the newest payload of each of its names that has one
@@ -161,7 +159,7 @@ class Stream:
         if self.state != "joining":
             return True
         first, self._told = not self._told, True
-        after = self.position
+        after, position = self.position, opened.at
         if opened.kind == "history" and after is not None:
             chunk = frames.history(after, opened.entries)
             if first:
@@ -178,9 +176,6 @@ class Stream:
         if self.state != "joining":
             return True
         held, self._held = self._held, None
-        missed, self._missed = self._missed, False
-        if missed:
-            return False
         self.state = "live"
         if not all(self.offer(*one) for one in held or ()):
             return False

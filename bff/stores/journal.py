@@ -124,6 +124,11 @@ class Opened:
     kind: Kind
     entries: tuple[bytes, ...]
 
+    @property
+    def at(self) -> Position:
+        """Where its reader stands: without a journal there is nothing to resume from, the next event begins one."""
+        return self.position or Position.nowhere()
+
 
 def _ms(at: str) -> int | None:
     try:

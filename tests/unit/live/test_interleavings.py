@@ -200,8 +200,7 @@ def test_every_client_ends_with_the_newest_of_everything(seed: int) -> None:
 
 @pytest.mark.slow
 def test_every_client_ends_with_the_newest_of_everything_whatever_happens() -> None:
-    """Other seeds each time; `wrong(seed)` plays one that failed again, but for the order of what is doubted,
-    which is a set: where it does not fail again, try some PYTHONHASHSEED."""
+    """Other seeds each time; `wrong(seed)` plays one that failed again."""
     first = random.SystemRandom().randrange(2**32)
     print(f"seeds {first} to {first + 2999}")
     for seed in range(first, first + 3000):

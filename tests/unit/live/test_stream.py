@@ -58,8 +58,7 @@ def event(offset: int, epoch: bytes = b"e", entry: bytes = b"{}") -> tuple[bytes
 
 
 def join(one: Stream, found: Opened, *values: bytes) -> bool:
-    assert found.position is not None
-    return one.join(found, found.position, values)
+    return one.join(found, values)
 
 
 def waiting(one: Stream) -> int:
@@ -113,7 +112,7 @@ def test_another_epoch_is_a_gap_that_ends_in_a_reset() -> None:
     join(one, opened(5))
     sent(one)
     assert not one.offer(*event(1, b"f"))
-    assert one.join(Opened(Position("f", 1), True, "reset", ()), Position("f", 1), ())
+    assert one.join(Opened(Position("f", 1), True, "reset", ()), ())
     assert sent(one) == [("reset", "f-1")]
 
 
