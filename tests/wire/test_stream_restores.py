@@ -201,11 +201,9 @@ async def test_values_are_heard_while_the_owners_node_is_away_and_the_journal_is
 ) -> None:
     """The owner's channel stays unconfirmed, as it is while its node of a cluster is away."""
     monkeypatch.setattr("bff.live.restore.FIRST", 0.1)
-    service = Service()
+    service, topics = Service(), [ValueTopic("stock/{sku}", public=True)]
     service.away = True
-    async with world(
-        redis_url, restore=service, topics=[ValueTopic("stock/{sku}", public=True)], beat=0.2
-    ) as one:
+    async with world(redis_url, restore=service, topics=topics, beat=0.2) as one:
         await one.values.put(STOCK, 1, {"available": 9}, AT)
         async with client(one, f"/bff/live?value={STOCK}") as ada:
             assert (await ada.until("value")).data["version"] == 1

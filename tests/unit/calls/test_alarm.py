@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import selectors
 from collections.abc import Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -14,29 +13,17 @@ from hypothesis import strategies as st
 
 from bff.calls import Alarm
 
+from ..hasty import HastyLoop
+
 T = TypeVar("T")
 
 
-class Jumping(selectors.SelectSelector):
-    """Instead of waiting, the loop's clock jumps to the next timer."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        self.now += timeout or 0.0
-        return super().select(0)
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """Virtual time; `timers` counts those set, `most` those that were set at once."""
+class Loop(HastyLoop):
+    """`timers` counts those set, `most` those that were set at once."""
 
     def __init__(self) -> None:
-        self.selector = Jumping()
-        super().__init__(self.selector)
+        super().__init__()
         self.timers = self.most = 0
-
-    def time(self) -> float:
-        return self.selector.now
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
         handle = super().call_at(when, callback, *args, context=context)

@@ -1,14 +1,12 @@
-"""What stands round the gateway in `test_interleavings`: Redis, the services, and time.
+"""What stands round the gateway in `test_interleavings`: Redis and the services.
 
 Promises that a seed decides all of it: how many turns of the loop an answer takes and what fails.
-Nothing waits for the clock: where everybody sleeps, time jumps to the first who wakes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import selectors
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -23,27 +21,6 @@ _HISTORY = 60
 """Events a cursor may lie behind the top."""
 _SNAPSHOT = 20
 """Sagas in a snapshot, the latest events' for all that is looked at here."""
-
-
-class _Jumping(selectors.DefaultSelector):
-    """Does not wait: time is as late as somebody wanted to be woken."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.now += timeout or 0.0
-        return super().select(0)
-
-
-class HastyLoop(asyncio.SelectorEventLoop):
-    """An event loop on which sleeping takes no time."""
-
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
 
 
 class World:

@@ -16,11 +16,8 @@ import pytest
 
 from bff.live.stream import Stream
 
-from .fakes import (
-    NAMES,
-    HastyLoop,
-    World,
-)
+from ..hasty import HastyLoop
+from .fakes import NAMES, World
 from .gateway import Gateway
 
 WAITING = 4 * 65_536

@@ -143,6 +143,16 @@ def test_too_much_held_while_joining_is_read_from_the_journal_instead() -> None:
     assert [id for _, id in sent(one)] == [f"e-{offset}" for offset in range(2, 30)]
 
 
+def test_what_is_held_while_joining_is_bounded_in_bytes_too() -> None:
+    one = stream(queue=1000)
+    for offset in range(1, 200):
+        one.offer(*event(offset, entry=b"x" * 10_000))
+        assert sum(len(frame) for _, _, frame in one._held or ()) <= BYTES
+    assert not join(one, opened(0)), "what was forgotten is in the journal"
+    assert join(one, opened(199))
+    assert sent(one)[-1][1] == "e-199"
+
+
 async def test_what_a_paused_connection_does_not_take_follows_in_order() -> None:
     one = stream(queue=100, names=("stock/a",))
     join(one, opened(0))
