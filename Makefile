@@ -12,12 +12,17 @@ SHOP_ENV ?= .docker/demo.env
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: browser openapi help demo up down test test-slow check format bench lock audit sbom clean
+PREFLIGHTS := preflight-demo preflight-check preflight-test preflight-slow preflight-bench
+
+.PHONY: help demo up down test test-slow check openapi format bench lock audit sbom clean $(PREFLIGHTS)
+# One step after the other, under `make -j` too; and nothing half made is taken for made.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-demo: $(STAMP) ## start the whole shop on http://localhost:8000 (Ctrl-C ends it)
+demo: preflight-demo $(STAMP) ## start the whole shop on http://localhost:8000 (Ctrl-C ends it)
 	@$(BIN)/python -m web.shop.demo
 
 up: ## start the whole shop in containers, two gateways behind a proxy (needs Docker with compose)
@@ -27,17 +32,15 @@ up: ## start the whole shop in containers, two gateways behind a proxy (needs Do
 down: ## end the containers and remove them with their data
 	@$(COMPOSE) --env-file $(SHOP_ENV) down --volumes --remove-orphans
 
-test: check browser $(PROVIDER_STAMP) ## every test that takes no long time (needs Node for the client's)
-	@.ci/brokers nats-server
+test: preflight-test check $(PROVIDER_STAMP) ## every test that takes no long time (says first what it needs)
 	@.ci/tests
 	@cd web/client && npm test --silent
 
-test-slow: check browser $(PROVIDER_STAMP) ## the long tests too
-	@.ci/brokers nats-server rabbitmq-server redis-server
+test-slow: preflight-slow check $(PROVIDER_STAMP) ## the long tests too
 	@.ci/tests slow
 	@cd web/client && INTERLEAVINGS=120000 npm test --silent
 
-check: $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the client's types
+check: preflight-check $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the client's types
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
@@ -47,29 +50,25 @@ check: $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the client's types
 	@diff web/shop/page/gateway.d.ts web/client/node_modules/.gateway.d.ts || { echo "Run make openapi."; exit 1; }
 	@cd web/client && npm run --silent check
 
-openapi: $(DEV) $(NODE_STAMP) ## the page's types of screens, commands and sagas anew, from the gateway's description
+openapi: preflight-check $(DEV) $(NODE_STAMP) ## the page's types of screens, commands and sagas anew, from the gateway's description
 	@$(BIN)/python -m web.shop.describe > web/client/node_modules/.openapi.json
 	@cd web/client && npm run --silent openapi
 
-format: $(DEV) $(NODE_STAMP) ## rewrite the files in the project's format
+format: preflight-check $(DEV) $(NODE_STAMP) ## rewrite the files in the project's format
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
 	@cd web/client && npm run --silent format -- --write
 
-bench: $(DEV) ## the benchmarks: screens, then open streams (a quarter of an hour)
-	@.ci/nchan
+bench: preflight-bench $(DEV) ## the benchmarks: screens, then open streams (a quarter of an hour)
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks live
 
-browser: $(DEV)
-	@.ci/browser
-
-lock: $(DEV) ## work the hash-pinned lists of dependencies out again
+lock: preflight-demo $(DEV) ## work the hash-pinned lists of dependencies out again
 	@$(BIN)/python -m pip install -q uv
 	@for set in "demo:pyproject.toml --group demo" "dev:pyproject.toml --group demo --group dev" "audit:--group audit"; do \
 	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    $${set#*:} -o .requirements/$${set%%:*}.txt || exit 1; done
 
-audit: $(AUDIT)/.ready ## is anything we depend on known to be vulnerable? (asks the network; Error 75: it could not ask)
+audit: preflight-demo $(AUDIT)/.ready ## is anything we depend on known to be vulnerable? (asks the network; Error 75: it could not ask)
 	@$(BIN)/python .ci/audit.py $(AUDIT)/bin/pip-audit
 
 sbom: ## write the bill of materials, dist/bff.cdx.json (CycloneDX), from the locks
@@ -78,10 +77,12 @@ sbom: ## write the bill of materials, dist/bff.cdx.json (CycloneDX), from the lo
 clean: ## remove what was set up and the demo's data
 	@rm -rf $(VENV) .bff web/client/node_modules tests/wire/oidc/node_modules .mypy_cache .ruff_cache .hypothesis
 
+$(PREFLIGHTS): preflight-%:
+	@PYTHON="$(PYTHON)" .ci/preflight $*
+
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=… chooses one)."; exit 1; }
 	@echo "Making $(VENV) …"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(STAMP): .requirements/demo.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what the demo needs (about half a minute the first time) …"
@@ -103,7 +104,6 @@ $(AUDIT)/.ready: .requirements/audit.txt | $(VENV)/bin/python
 	@touch $@
 
 $(NODE_STAMP): web/client/package-lock.json
-	@command -v npm >/dev/null || { echo "Node.js with npm is needed for the client's checks and tests."; exit 1; }
 	@cd web/client && npm ci --silent --no-audit --no-fund
 	@touch $@
 

@@ -66,8 +66,7 @@ def markdown(result: Comparison, plan: Plan, absent: Sequence[Contender] = ()) -
     measured = list({row.contender.name: row.contender for row in result.rows}.values())
     lines += ["What each does:", "", *(f"- **{one.name}**: {one.does}." for one in measured)]
     lines += [f"- Not measured: **{one.name}** ({one.missing()})." for one in absent]
-    versions = "; ".join(one.versions() for one in measured)
-    return "\n".join([*lines, "", f"{_machine()}; {_run(result)}; {versions}.", ""])
+    return "\n".join([*lines, "", f"{'; '.join((_machine(), _run(result), *result.versions))}.", ""])
 
 
 def _row(row: Row, base: Row | None) -> str:

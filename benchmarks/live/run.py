@@ -31,9 +31,11 @@ _CHECKED = 100
 
 @dataclass
 class Comparison:
-    """rows: by size, then contender; loads: the machine's load average before and after; took: seconds."""
+    """rows: by size, then contender; versions: of what each contender was run with; loads: the machine's load average
+    before and after; took: seconds."""
 
     rows: list[Row] = field(default_factory=list)
+    versions: tuple[str, ...] = ()
     loads: tuple[float, float] = (0.0, 0.0)
     took: float = 0.0
 
@@ -79,6 +81,7 @@ async def compare(contenders: Sequence[Contender], plan: Plan) -> Comparison:
         await clients.start()
         try:
             await _measure(contenders, result.rows, plan, Path(name), clients, _Progress(began))
+            result.versions = await asyncio.to_thread(lambda: tuple(one.versions() for one in contenders))
         finally:
             await clients.stop()
     result.loads = load, os.getloadavg()[0]

@@ -73,7 +73,7 @@ def test_the_table_of_streams_has_medians_with_their_spread_and_who_gave_up_in_i
         Row(ours, 100, [one(8.0), one(9.0), one(12.0)]),
         Row(nchan, 100, [one(8.0), one(8.0)], failure="7 of 9 events had come after 30 s"),
     ]
-    text = markdown(Comparison(rows), Plan((100,)))
+    text = markdown(Comparison(rows, ("nginx 1.22", "sse-starlette 3.7")), Plan((100,)))
     head, mine, theirs = cells(text)
     assert mine[head.index("broadcast CPU µs/event")] == "9.0 (8.0–12.0)"
     assert mine[head.index("× nchan")] == "1.06 (1.00–1.12)", "of the passes both have"
@@ -81,3 +81,4 @@ def test_the_table_of_streams_has_medians_with_their_spread_and_who_gave_up_in_i
     assert theirs[0] == "nchan"
     assert "**nchan**: Given up in pass 3: 7 of 9 events had come after 30 s." in text
     assert "p99 of 50 ms (missed)" in text
+    assert text.endswith("; nginx 1.22; sse-starlette 3.7.\n")

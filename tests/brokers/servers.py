@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,13 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..conftest import free_port, wait_for_port
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/lib/rabbitmq/bin")
-    if found is None:
-        raise RuntimeError(f"no {name}: `make test` installs it (Debian: apt install {name})")
-    return found
+from ..programs import program
 
 
 @dataclass
@@ -35,7 +28,7 @@ class Nats:
         return f"nats://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [_program("nats-server"), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd"]
+        command = [program("nats-server"), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd"]
         with (self.folder / "nats.log").open("ab") as log:
             self.process = subprocess.Popen([*command, str(self.folder / "store")], stdout=log, stderr=log)
         wait_for_port(self.port, process=self.process)
@@ -82,14 +75,12 @@ class Rabbit:
         if self.names is None:
             # Left to itself the node starts one that outlives it.
             self.names = subprocess.Popen(
-                [_program("epmd"), "-port", str(self.mapper), "-address", "127.0.0.1"], env=env
+                [program("epmd"), "-port", str(self.mapper), "-address", "127.0.0.1"], env=env
             )
             wait_for_port(self.mapper, process=self.names)
-        server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-        command = server if Path(server).exists() else _program("rabbitmq-server")
         with (self.folder / "rabbit.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [command], stdout=log, stderr=log, env=env, start_new_session=True
+                [program("rabbitmq-server")], stdout=log, stderr=log, env=env, start_new_session=True
             )
         wait_for_port(self.port, seconds=90, process=self.process)
 

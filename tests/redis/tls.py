@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ..conftest import Valkey, free_port
+from ..programs import program
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
@@ -41,10 +41,7 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
 def tls_binary() -> str:
     """The system's server, which is built with TLS; the embedded one is not."""
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if found is None:
-        raise RuntimeError("no server with TLS: run `make test-slow`, which installs one")
-    return found
+    return program("redis-server")
 
 
 @dataclass

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from tests.conftest import ROOT, free_port
+from tests.programs import parents_of_processes
 
 PORTS = (8000, 8001, 8101, 8102, 8103, 8104, 8105, 8106, 8107)
 
@@ -69,10 +70,7 @@ def until_open(process: subprocess.Popen[str]) -> list[str]:
 
 
 def children(pid: int) -> list[int]:
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
-    )
-    return [int(one) for one in listed.stdout.split()]
+    return [child for child, parent in parents_of_processes().items() if parent == pid]
 
 
 def alive(pid: int) -> bool:

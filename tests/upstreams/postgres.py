@@ -1,11 +1,11 @@
 """A real, throwaway PostgreSQL cluster for tests: made in a folder of its own, on a port of its own, gone at the end.
 
-The server refuses to run as root, so there it runs as `postgres`. Where the package is missing, root installs it
-with apt, as on a build machine; anyone else is told what to install.
+The server refuses to run as root, so there it runs as `postgres`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -23,6 +23,7 @@ import psycopg.sql
 import pytest
 
 from tests.conftest import free_port
+from tests.programs import program
 
 SERVICES = ("identity", "catalog", "inventory", "payments", "shipping", "notifications")
 # Nothing here must survive a power cut; a commit must survive the server's own end, so it stays synchronous.
@@ -30,25 +31,8 @@ _FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
 
 
 def programs() -> Path:
-    """The folder of `initdb` and `postgres`, installed when root may; RuntimeError when there is none."""
-    for attempt in range(2):
-        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: path.parts[-3])
-        if found:
-            return found[-1].parent
-        on_path = shutil.which("initdb")
-        if on_path is not None:
-            return Path(on_path).resolve().parent
-        if attempt or os.geteuid() != 0 or shutil.which("apt-get") is None:
-            break
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "update", "-q"], env=quiet, check=False, timeout=300)
-        subprocess.run(
-            ["apt-get", "install", "-y", "-q", "--no-install-recommends", "postgresql"],
-            env=quiet,
-            check=False,
-            timeout=600,
-        )
-    raise RuntimeError("these tests need PostgreSQL's server: install the package `postgresql`")
+    """The folder of `initdb` and `postgres`."""
+    return Path(program("postgres")).resolve().parent
 
 
 @dataclass
@@ -111,6 +95,11 @@ class Postgres:
     def address(self, database: str) -> str:
         return f"postgresql://shop@127.0.0.1:{self.port}/{database}"
 
+    def add(self, database: str) -> None:
+        """Create an empty database."""
+        with psycopg.connect(self.address("postgres"), autocommit=True) as link:
+            link.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(database)))
+
     def url(self, database: str = "{service}") -> str:
         """The services' DATABASE_URL; as it stands each service finds its own database."""
         return f"postgresql+asyncpg://shop@127.0.0.1:{self.port}/{database}"
@@ -121,7 +110,7 @@ class Postgres:
             there = {str(row[0]) for row in link.execute("SELECT datname FROM pg_database")}
             for name in SERVICES:
                 if name not in there:
-                    link.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
+                    self.add(name)
             link.execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                 " WHERE datname = ANY(%s) AND pid <> pg_backend_pid()",
@@ -134,8 +123,9 @@ class Postgres:
                 link.execute("CREATE SCHEMA public")
 
 
-@pytest.fixture(scope="session")
-def postgres_session() -> Iterator[Postgres]:
+@contextlib.contextmanager
+def cluster() -> Iterator[Postgres]:
+    """A running one, gone at the end."""
     folder = Path(tempfile.mkdtemp(prefix="shop-pg-"))
     server = Postgres(folder)
     try:
@@ -143,6 +133,12 @@ def postgres_session() -> Iterator[Postgres]:
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_session() -> Iterator[Postgres]:
+    with cluster() as server:
+        yield server
 
 
 @pytest.fixture

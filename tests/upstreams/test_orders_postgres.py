@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psycopg
 import pytest
 from redis import Redis
 
-from tests.conftest import free_port, wait_for_port
+from tests.upstreams.postgres import Postgres, cluster
 from tests.upstreams.test_orders_crash import (  # the same promises, on the other database
     test_a_kill_around_each_actions_effect_still_completes_with_one_effect_each,
     test_a_kill_around_each_undos_effect_still_compensates,
@@ -36,104 +30,21 @@ __all__ = [
 pytestmark = pytest.mark.slow
 
 
-class Cluster:
-    """A throwaway PostgreSQL server on loopback; `url` makes a database and names it for orders."""
-
-    def __init__(self) -> None:
-        found = shutil.which("initdb") or next(
-            (str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)),
-            None,
-        )
-        if found is None:
-            raise RuntimeError("these tests need PostgreSQL: install Debian's package `postgresql`")
-        self.programs = Path(found).resolve().parent
-        self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="cluster-"))
-        self.process: subprocess.Popen[bytes] | None = None
-        self.made: set[str] = set()
-
-    def __enter__(self) -> Cluster:
-        # The server refuses to run as root; its folder must be its user's own.
-        self.user = "postgres" if os.geteuid() == 0 else None
-        if self.user:
-            shutil.chown(self.folder, self.user)
-        data = self.folder / "data"
-        subprocess.run(
-            [*self._as(), self.programs / "initdb", "-D", data, "-U", "tests", "-A", "trust", "-N"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd=self.folder,
-        )
-        options = {
-            "listen_addresses": "127.0.0.1",
-            "port": str(self.port),
-            "unix_socket_directories": "",
-            "fsync": "off",
-            "max_connections": "200",
-        }
-        settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        with (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [*self._as(), self.programs / "postgres", "-D", data, *settings],
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-            )
-        wait_for_port(self.port, process=self.process)
-        eventually(self._answers)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process is not None:
-            subprocess.run(
-                [
-                    *self._as(),
-                    self.programs / "pg_ctl",
-                    "-D",
-                    self.folder / "data",
-                    "-m",
-                    "immediate",
-                    "stop",
-                ],
-                check=True,
-                stdout=subprocess.DEVNULL,
-                cwd=self.folder,
-            )
-            self.process.wait(10)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _as(self) -> list[str]:
-        return ["runuser", "-u", self.user, "--"] if self.user else []
-
-    def _address(self, database: str) -> str:
-        return f"postgresql://tests@127.0.0.1:{self.port}/{database}"
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self._address("postgres")):
-            return True
-        return False
-
-    def url(self, database: str) -> str:
-        if database not in self.made:
-            with psycopg.connect(self._address("postgres"), autocommit=True) as link:
-                link.execute(f'CREATE DATABASE "{database}"')
-            self.made.add(database)
-        return self._address(database).replace("postgresql:", "postgresql+asyncpg:")
-
-
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with Cluster() as started:
+def server() -> Iterator[Postgres]:
+    with cluster() as started:
         yield started
 
 
-def orders_on(cluster: Cluster, database: str) -> Callable[[str], str | None]:
-    return lambda service: cluster.url(database) if service == "orders" else None
+def orders_on(server: Postgres, database: str) -> Callable[[str], str | None]:
+    """Where each service's database is: a new one for orders, the usual one for the others."""
+    server.add(database)
+    return lambda service: server.url(database) if service == "orders" else None
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[World]:
-    where = orders_on(cluster, "one")
+def started(tmp_path_factory: pytest.TempPathFactory, server: Postgres) -> Iterator[World]:
+    where = orders_on(server, "one")
     with World(tmp_path_factory.mktemp("world"), where) as world:
         yield world
 
@@ -145,8 +56,8 @@ def world(started: World) -> Iterator[World]:
 
 
 @pytest.fixture
-def three(tmp_path: Path, cluster: Cluster) -> Iterator[World]:
-    where = orders_on(cluster, f"three-{time.monotonic_ns()}")
+def three(tmp_path: Path, server: Postgres) -> Iterator[World]:
+    where = orders_on(server, f"three-{time.monotonic_ns()}")
     with World(tmp_path, where, orders=3, STEP_PAUSE_MS="300") as world:
         yield world
 

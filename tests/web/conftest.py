@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
+from tests.programs import program
 from tests.shop.system import Shop, running
 
 from .lab import Lab, Wire
@@ -50,20 +50,13 @@ async def lab(lab_gateway: Lab) -> AsyncIterator[Lab]:
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
-def chromium_program() -> str:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        raise RuntimeError("no Chromium: run `make test`, which installs one where it can")
-    return program
-
-
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """One Chromium for all journeys; each person has a context of their own, which shares nothing."""
     async with async_playwright() as playwright:
         # The page marks what tests look for with `data-test`.
         playwright.selectors.set_test_id_attribute("data-test")
-        chromium = await playwright.chromium.launch(executable_path=chromium_program(), args=ARGS)
+        chromium = await playwright.chromium.launch(executable_path=program("chromium"), args=ARGS)
         yield chromium
         await chromium.close()
 

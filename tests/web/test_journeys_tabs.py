@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import uuid
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-from .conftest import ARGS, chromium_program
+from tests.programs import parents_of_processes, program
+
+from .conftest import ARGS
 from .lab import BARE, TABS, Lab, live, order, saw_it_whole, state, status, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -126,16 +129,12 @@ async def test_the_gateway_is_killed_and_started_again(lab: Lab, browser: Browse
 
 def family(mark: str) -> list[int]:
     """The process started with this mark among its arguments, and all that come from it."""
-    parents: dict[int, int] = {}
     found: list[int] = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                if mark in (entry / "cmdline").read_text():
-                    found.append(int(entry.name))
-            except OSError:
-                pass  # it has just ended
+    parents = parents_of_processes()
+    for pid in parents:
+        with contextlib.suppress(OSError):  # it has just ended
+            if mark in Path(f"/proc/{pid}/cmdline").read_text():
+                found.append(pid)
     for one in found:
         found.extend(pid for pid, parent in parents.items() if parent == one and pid not in found)
     return found
@@ -145,7 +144,7 @@ def family(mark: str) -> list[int]:
 async def test_the_machine_sleeps_and_wakes_with_a_connection_that_only_looks_alive(lab: Lab) -> None:
     mark = f"--lab={uuid.uuid4()}"
     async with async_playwright() as playwright:
-        own = await playwright.chromium.launch(executable_path=chromium_program(), args=[*ARGS, mark])
+        own = await playwright.chromium.launch(executable_path=program("chromium"), args=[*ARGS, mark])
         async with lab.visit(own) as context:
             tabs = [await lab.tab(context) for _ in range(2)]
             for tab in tabs:
@@ -198,7 +197,7 @@ async def sign_in(page: Page, home: str, name: str) -> None:
 async def test_a_page_from_the_back_forward_cache_catches_up(lab: Lab) -> None:
     async with async_playwright() as playwright:
         own = await playwright.chromium.launch(
-            executable_path=chromium_program(),
+            executable_path=program("chromium"),
             args=ARGS,
             ignore_default_args=["--disable-back-forward-cache"],
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +9,7 @@ from playwright.async_api import BrowserContext, async_playwright
 
 from bff.edge.access.session import COOKIE
 
+from ..programs import program
 from .test_signin import House, house_at
 
 
@@ -23,9 +22,8 @@ async def house(redis_url: str) -> AsyncIterator[House]:
 
 @pytest.fixture
 async def context() -> AsyncIterator[BrowserContext]:
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=program("chromium"), args=["--no-sandbox"])
         yield await browser.new_context()
         await browser.close()
 

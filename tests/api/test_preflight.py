@@ -1,0 +1,269 @@
+"""What `make` says on a machine that lacks something: all of it at once, with what to do, before anything is set up."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from ..conftest import ROOT
+
+# What every Debian has.
+BASE = "sh env dirname head tail sort ls grep sed tr mktemp rm cat chmod make"
+
+
+@dataclass
+class Machine:
+    """A folder of programs, which is all that is on the PATH, beside a project in which nothing is set up."""
+
+    folder: Path
+    ran: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        (self.folder / "bin").mkdir()
+        (self.folder / "project" / ".ci").mkdir(parents=True)
+        for name in BASE.split():
+            (self.folder / "bin" / name).symlink_to(str(shutil.which(name)))
+        for name in (".ci/preflight", "Makefile"):
+            shutil.copy(ROOT / name, self.folder / "project" / name)
+        self.user(1000)
+        self.program("python3", f'exec {sys.executable} "$@"')
+        self.node("v22.3.0")
+        for name in ("npm", "chromium", "postgres", "nats-server"):
+            self.program(name, "echo 1.2.3")
+
+    def program(self, name: str, script: str) -> None:
+        path = self.folder / "bin" / name
+        path.unlink(missing_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def without(self, *names: str) -> None:
+        for name in names:
+            (self.folder / "bin" / name).unlink()
+
+    def user(self, number: int) -> None:
+        self.program("id", f"echo {number}")
+
+    def node(self, version: str) -> None:
+        """One that runs the check it is given as the real one would: by the number of its version."""
+        major = int(version.removeprefix("v").partition(".")[0])
+        self.program("node", f'if [ "$1" = -e ]; then exit {int(major < 20)}; fi; echo {version}')
+
+    def apt(self, *installs: str) -> None:
+        """An apt-get that notes what it is asked; each `install` runs the next script."""
+        log, bin = self.folder / "apt.log", self.folder / "bin"
+        cases = "".join(f"{number}) {script} ;;\n" for number, script in enumerate(installs, 1))
+        self.program(
+            "apt-get",
+            f'cd {bin}\necho "$@" >>{log}\n[ "$1" = install ] || exit 0\n'
+            f"case $(grep -c ^install {log}) in\n{cases}*) exit 100 ;;\nesac",
+        )
+
+    @property
+    def asked(self) -> list[str]:
+        """What apt-get was asked to install, without its options."""
+        lines = (self.folder / "apt.log").read_text().splitlines()
+        return [re.sub(r" (-o \S+|-\S+)", "", one) for one in lines if one.startswith("install")]
+
+    def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.folder / "project",
+            env={"PATH": str(self.folder / "bin"), "HOME": str(self.folder), **env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def preflight(self, purpose: str = "test", **env: str) -> subprocess.CompletedProcess[str]:
+        return self.run(".ci/preflight", purpose, **env)
+
+    def lacks(self, purpose: str = "test", **env: str) -> str:
+        """What it says when something is missing; nothing is set up by then."""
+        ended = self.preflight(purpose, **env)
+        assert ended.returncode == 1, ended.stdout + ended.stderr
+        assert not (self.folder / "project" / ".venv").exists()
+        return ended.stderr
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_nothing_is_said_and_nothing_installed_where_everything_is_there(machine: Machine) -> None:
+    machine.user(0)
+    machine.apt()
+    ended = machine.preflight()
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert not (machine.folder / "apt.log").exists()
+
+
+def test_everything_that_is_missing_is_told_at_once_with_what_to_do(machine: Machine) -> None:
+    machine.without("python3", "node", "chromium")
+    said = machine.lacks()
+    assert said.startswith("This machine lacks what `make test` needs:\n")
+    assert "- Python 3.11 or newer: there is no python3 (PYTHON=… names another)\n" in said
+    assert "- Node.js 20 or newer with npm: there is no node (https://nodejs.org/en/download, or " in said
+    assert "- Chromium (CHROMIUM=… names one that is elsewhere)\n" in said
+    assert said.endswith("as root: apt-get install --no-install-recommends chromium fonts-dejavu-core\n")
+
+
+def test_the_demo_needs_neither_node_nor_chromium_nor_a_database(machine: Machine) -> None:
+    machine.without("node", "npm", "chromium", "postgres", "nats-server")
+    assert machine.preflight("demo").returncode == 0
+    machine.without("python3")
+    assert "`make demo` needs:\n- Python 3.11 or newer" in machine.lacks("demo")
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("[ $1 = -e ] && exit 1; echo v18.20.8", "node is v18.20.8 ("),
+        # A binary for another processor, or one whose libraries are missing.
+        ("echo cannot execute >&2; exit 126", "node does not run ("),
+    ],
+)
+def test_a_node_that_is_too_old_or_does_not_run_is_named(machine: Machine, script: str, said: str) -> None:
+    machine.program("node", script)
+    for purpose in ("check", "test"):
+        assert said in machine.lacks(purpose)
+
+
+def test_node_without_npm_is_named(machine: Machine) -> None:
+    machine.without("npm")
+    assert re.search(r"- Node.js 20 or newer with npm: \S+/node has no npm \(", machine.lacks())
+
+
+def test_a_python_that_is_too_old_is_named_and_another_can_be_chosen(machine: Machine) -> None:
+    machine.program("python3", "[ $1 = -c ] && exit 1; echo Python 3.9.2")
+    said = machine.lacks("demo")
+    assert "- Python 3.11 or newer: " in said and "/python3 is Python 3.9.2 (" in said
+    assert said.count("- ") == 1, "what cannot be asked of it is not said to be missing"
+    assert machine.preflight("demo", PYTHON=sys.executable).returncode == 0
+    assert machine.run("make", "preflight-demo", f"PYTHON={sys.executable}").returncode == 0
+
+
+def test_a_python_without_venv_is_named_before_a_half_made_one_is_left(machine: Machine) -> None:
+    machine.program("python3", f'case "$2" in *ensurepip*) exit 1 ;; esac; exec {sys.executable} "$@"')
+    said = machine.lacks("demo")
+    assert "- Python's venv and ensurepip: " in said
+    assert "apt-get install --no-install-recommends python3-venv\n" in said
+
+
+def test_a_chromium_that_only_tells_where_the_real_one_is_does_not_count(machine: Machine) -> None:
+    # Ubuntu has such a one.
+    machine.program("chromium", "echo requires the chromium snap >&2; exit 1")
+    assert "/chromium does not run (CHROMIUM=… names another)" in machine.lacks()
+    machine.program("own", "echo Chromium 140")
+    own = str(machine.folder / "bin" / "own")
+    assert machine.preflight(CHROMIUM=own).returncode == 0
+    found = machine.run(".ci/preflight", "find", "chromium", CHROMIUM=own)
+    assert found.stdout == f"{own}\n"
+    asked = machine.run(".ci/preflight", "find", "chromium")
+    assert asked.returncode == 1 and asked.stdout == "" and "apt-get install" in asked.stderr
+
+
+def test_root_gets_what_is_missing_and_a_stale_index_is_asked_for_again(machine: Machine) -> None:
+    machine.user(0)
+    machine.without("chromium")
+    machine.program("whole", f'exec {sys.executable} "$@"')
+    machine.program("python3", 'case "$2" in *ensurepip*) exit 1 ;; esac; exec whole "$@"')
+    machine.apt("echo 404 Not Found; exit 100", "cat whole >python3; cat node >chromium; chmod +x chromium")
+    ended = machine.preflight()
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == "Installing chromium fonts-dejavu-core python3-venv …\n"
+    assert machine.asked == ["install chromium fonts-dejavu-core python3-venv"] * 2
+    log = (machine.folder / "apt.log").read_text().splitlines()
+    assert [line.split()[0] for line in log] == ["update", "install", "update", "install"]
+
+
+def test_an_install_that_fails_shows_what_apt_said_and_what_is_still_missing(machine: Machine) -> None:
+    machine.user(0)
+    machine.without("chromium")
+    machine.apt(*["echo E: Unable to locate package chromium; exit 100"] * 3)
+    said = machine.lacks()
+    assert "E: Unable to locate package chromium" in said and "Attempt 3 of 3 failed." in said
+    assert "- Chromium (" in said
+    assert len(machine.asked) == 3
+
+
+def test_root_installs_nothing_where_that_is_not_enough(machine: Machine) -> None:
+    machine.user(0)
+    machine.apt("true")
+    machine.node("v18.20.8")
+    machine.without("chromium")
+    said = machine.lacks()
+    assert "v18.20.8" in said and "- Chromium" not in said
+    assert said.endswith("The rest is installed once that is here: chromium fonts-dejavu-core\n")
+    assert not (machine.folder / "apt.log").exists()
+
+
+def test_the_benchmarks_run_without_what_they_can_do_without(machine: Machine) -> None:
+    machine.user(0)
+    machine.apt(*["exit 100"] * 3)
+    assert machine.preflight("bench").returncode == 0
+    assert machine.asked[0] == "install libnginx-mod-nchan nginx-light"
+
+
+def test_an_unknown_purpose_is_a_mistake_and_the_known_ones_are_told(machine: Machine) -> None:
+    ended = machine.preflight("nothing")
+    assert ended.returncode == 2 and "make test-slow" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "target", ["demo", "check", "test", "test-slow", "bench", "openapi", "format", "lock", "audit"]
+)
+def test_every_target_that_sets_something_up_looks_first(machine: Machine, target: str) -> None:
+    for folder in (".requirements", "web/client", "tests/wire/oidc"):
+        (machine.folder / "project" / folder).mkdir(parents=True)
+    for name in ("pyproject.toml", "web/client/package-lock.json", "tests/wire/oidc/package-lock.json"):
+        (machine.folder / "project" / name).touch()
+    for name in ("demo", "dev", "audit"):
+        (machine.folder / "project" / ".requirements" / f"{name}.txt").touch()
+    planned = machine.run("make", "-n", "-j8", target)
+    assert planned.returncode == 0, planned.stderr
+    assert re.match(r'PYTHON="python3" \.ci/preflight \w+\n', planned.stdout), planned.stdout
+
+
+def test_the_node_that_is_asked_for_runs_every_package_that_the_tests_use() -> None:
+    """An `engines` that asks for more than the preflight lets through would fail in the middle."""
+    text = (ROOT / ".ci" / "preflight").read_text(encoding="utf-8")
+    (least,) = set(re.findall(r"process\.versions\.node\) < (\d+)", text))
+    assert f"Node.js {least} or newer" in text
+    for folder in ("web/client", "tests/wire/oidc"):
+        assert json.loads((ROOT / folder / "package.json").read_text())["engines"]["node"] == f">={least}"
+        locked = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
+        for name, one in locked.items():
+            assert "resolved" not in one, f"{folder}: {name} names the registry that it came from"
+            asked = one.get("engines", {}).get("node", "")
+            # The least of its alternatives, `^20.9.0 || >=22`, say.
+            versions = re.findall(r"(?:>=|\^|~)\s*(\d+(?:\.\d+)*)", asked)
+            numbers = [tuple(map(int, version.split("."))) for version in versions]
+            assert not numbers or min(numbers) <= (int(least), 0, 0), f"{folder}: {name} asks for {asked}"
+
+
+SHELL = sorted(path for path in (ROOT / ".ci").iterdir() if path.read_bytes().startswith(b"#!/bin/"))
+OTHERS = ("Makefile", "Dockerfile", "docker-compose.yml", "tests/shop/compose_walk.py")
+
+
+@pytest.mark.parametrize("path", [*SHELL, *(ROOT / name for name in OTHERS)], ids=lambda path: path.name)
+def test_no_script_looks_for_several_programs_with_one_command(path: Path) -> None:
+    """`command -v a b` succeeds in bash when either is there, and in dash it looks for the first alone."""
+    assert re.findall(r"command -v +[^\s|&;)>#]+ +[\w.\"$-].*", path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("path", SHELL, ids=lambda path: path.name)
+def test_every_script_can_be_started_and_read(path: Path) -> None:
+    assert os.access(path, os.X_OK)
+    shell = path.read_text("utf-8").partition("\n")[0].removeprefix("#!")
+    subprocess.run([shell, "-n", path], check=True, timeout=30)
