@@ -36,7 +36,8 @@ async def _dead(settings: Settings, count: int) -> int:
                     "was": letter.event.id,
                     "why": letter.why,
                 }
-                print(json.dumps(line | {"body": body}, ensure_ascii=False))
+                # In ASCII: what somebody sent must not control the terminal it is read on.
+                print(json.dumps(line | {"body": body}))
         except StoreUnavailable as error:
             raise DeclarationError(f"Redis cannot be reached (BFF_REDIS__URL): {error}") from error
     return 0

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import bff
+from bff.edge.observe.log_text import LOGGERS
 
 from ..conftest import ROOT
 
@@ -208,3 +209,20 @@ def test_importing_it_opens_reads_and_starts_nothing() -> None:
         check=False,
     )
     assert ended.stdout.splitlines() == ["[]", "[]"], ended.stderr
+
+
+def test_every_logger_is_one_whose_records_are_escaped() -> None:
+    # What comes from outside is escaped and cut by a filter on each logger: bff/edge/observe/log_text.py lists them.
+    found = {
+        str(node.args[0].value)
+        for name, tree, _ in MODULES
+        if name.startswith("bff/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "getLogger"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+    others = {"httpx", "uvicorn.access"}
+    assert found - others == set(LOGGERS), "add it to LOGGERS in bff/edge/observe/log_text.py"

@@ -183,5 +183,14 @@ def test_a_log_line_is_one_json_object_whatever_it_holds() -> None:
     )
     line = JsonLines("notes").format(record)
     assert "\n" not in line
-    assert json.loads(line)["message"] == 'two\nlines "quoted" é'
+    assert json.loads(line)["message"] == 'two\\nlines "quoted" é'
     assert json.loads(line)["order"] == 7
+
+
+def test_what_a_caller_sent_neither_controls_a_terminal_nor_fills_the_log() -> None:
+    record = logging.makeLogRecord(
+        {"msg": "request", "levelname": "INFO", "path": "/\x9b\u202e\ud83d", "caller_span": '"' * 31_000}
+    )
+    line = JsonLines("notes").format(record)
+    assert line.isprintable() and len(line) < 1_000
+    assert json.loads(line)["path"] == r"/\x9b\u202e\ud83d"

@@ -1,5 +1,6 @@
-"""Logs as JSON lines on stdout, each with the request's correlation and trace id. Promises one object a line;
-refuses to log bodies, tokens or headers: only what a caller of `logging` hands in."""
+r"""Logs as JSON lines on stdout, each with the request's correlation and trace id. Promises one object a line, at most
+300 characters of each text (10,000 of an exception), and escapes such as `\u202e` for what cannot be printed; refuses
+to log bodies, tokens or headers: only what a caller of `logging` hands in."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 
 from upstreams.kit.tracing import current_hop
 
+TEXT, EXCEPTION = 300, 10_000
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 
@@ -33,9 +35,26 @@ class JsonLines(logging.Formatter):
             line["correlation_id"] = hop.correlation_id
             line["trace_id"] = hop.trace_id
         line.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
+        shown = {
+            name: value if isinstance(value, int | float) else _printable(str(value))
+            for name, value in line.items()
+            if value is not None
+        }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+            text = self.formatException(record.exc_info)[-EXCEPTION:]
+            shown["exception"] = "\n".join(_printable(one, EXCEPTION) for one in text.split("\n"))
+        return json.dumps(shown, ensure_ascii=False)
+
+
+def _printable(text: str, limit: int = TEXT) -> str:
+    """What a caller sent neither begins a line, nor controls a terminal, nor fills the log."""
+    cut = text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+    if cut.isprintable():
+        return cut
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for one in cut
+    )
 
 
 def configure_logs(service: str, level: str = "INFO") -> None:

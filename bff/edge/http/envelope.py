@@ -72,10 +72,6 @@ class Envelope:
             scope["bff.correlation"] = correlation
             scope["bff.trace_id"] = trace_id
             span.set_attribute("bff.correlation_id", correlation)
-            if replaced:
-                log.warning(
-                    "a correlation id that is not a UUID was replaced", extra={"fields": {"was": inbound}}
-                )
             scope["bff.send"] = send
             answer = _Answer(send, correlation, self._public_url, self._marks(scope))
             try:
@@ -118,6 +114,8 @@ class Envelope:
                             "route": route,
                             "status": answer.status,
                             "ms": round(seconds * 1000, 1),
+                            # One that is no UUID was replaced.
+                            **({"correlation_id_given": inbound} if replaced else {}),
                         }
                     },
                 )

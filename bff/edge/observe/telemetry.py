@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
@@ -26,6 +27,7 @@ from opentelemetry.trace import format_trace_id, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ..settings import TelemetrySettings
+from .log_text import MESSAGE, exception_text, loggable, printable
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
@@ -96,14 +98,15 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: at, level, logger, message, both ids, and what was given as `extra={"fields": {…}}`."""
+    """One JSON object a line: at, level, logger, message, both ids, and what was given as `extra={"fields": {…}}`.
+    Every text is escaped and cut as log_text.py says."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": printable(record.getMessage(), MESSAGE),
         }
         ids = _ids.get()
         if ids is not None:
@@ -111,9 +114,9 @@ class JsonLines(logging.Formatter):
             line["trace_id"] = ids.trace_id
         fields = getattr(record, "fields", None)
         if isinstance(fields, dict):
-            line.update(fields)
+            line |= cast("dict[str, object]", loggable(fields))
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = record.exc_text or exception_text(record.exc_info)
         return _ENCODER.encode(line)
 
 
