@@ -39,7 +39,10 @@ async def link(redis_url: str) -> AsyncIterator[RedisLink]:
 async def client(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
     gateway = Gateway("events")
     gateway.saga("order", SagaStatus)
-    settings = {"redis": {"url": redis_url, "timeout": 2.0}, "events": {"orders": {"secret": SECRET}}}
+    settings = {
+        "redis": {"url": redis_url, "timeout": 2.0},
+        "events": {"orders": {"secret": SECRET, "origins": ["events.example"], "rate": 300}},
+    }
     await gateway.start(Settings.model_validate(settings))
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))
@@ -161,10 +164,34 @@ async def test_an_event_ahead_of_its_turn_waits_and_goes_through_without_the_nex
     assert await history(link) == [("o1", 1), ("o1", 3)]
 
 
-async def test_the_handshake_of_web_hooks_is_answered(client: httpx.AsyncClient) -> None:
-    asked = {"webhook-request-origin": "events.example", "webhook-request-rate": "120"}
-    answer = await client.request("OPTIONS", "/bff/events/orders", headers=asked)
-    assert answer.status_code == 204
-    assert answer.headers["webhook-allowed-origin"] == "events.example"
-    assert answer.headers["webhook-allowed-rate"] == "120"
+@pytest.mark.parametrize(
+    ("source", "origin", "rate", "granted"),
+    [
+        ("orders", "events.example", "120", "120"),
+        ("orders", "Events.Example", "120", "120"),
+        ("orders", "events.example", None, "300"),
+        ("orders", "events.example", "*", "300"),
+        ("orders", "events.example", "9" * 400, "300"),
+        ("orders", "events.example", "0", "1"),
+        ("orders", "events.example", "-1", "300"),
+        ("orders", "evil.example", "120", None),
+        ("orders", "*", "120", None),
+        ("orders", "events.example.evil.example", None, None),
+        ("orders", "", "120", None),
+        ("nobody", "events.example", "120", None),
+    ],
+)
+async def test_the_handshake_grants_listed_origins_up_to_the_sources_rate(
+    client: httpx.AsyncClient, source: str, origin: str, rate: str | None, granted: str | None
+) -> None:
+    asked = {"webhook-request-origin": origin}
+    if rate is not None:
+        asked["webhook-request-rate"] = rate
+    answer = await client.request("OPTIONS", f"/bff/events/{source}", headers=asked)
+    assert (answer.status_code, answer.headers["allow"]) == (204, "POST")
+    assert answer.headers.get("webhook-allowed-rate") == granted
+    assert answer.headers.get("webhook-allowed-origin") == (granted and origin.lower())
+
+
+async def test_a_source_is_not_read_from(client: httpx.AsyncClient) -> None:
     assert (await client.get("/bff/events/orders")).status_code == 405

@@ -55,6 +55,19 @@ class SignedSettings(_Section):
     window: float = Field(300.0, ge=1, le=3600)
 
 
+class EventSourceSettings(SignedSettings):
+    """A source of CloudEvents over HTTP.
+
+    origins  names that may ask, as `WebHook-Request-Origin`, to deliver here (the handshake of CloudEvents' Web Hooks
+             section 4), in lower case, such as `eventgrid.azure.net`; empty: nobody is granted anything, and signed
+             messages are taken all the same
+    rate     messages a minute that are granted at most, 1 to 6,000 (what one address may send), default 6,000
+    """
+
+    origins: tuple[Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")], ...] = ()
+    rate: int = Field(6000, ge=1, le=6000)
+
+
 class NatsSettings(_Section):
     """A JetStream stream with events.
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 
 from ...calls import DeclarationError
 from .cache import CacheSettings, WebhookSettings
-from .events import NatsSettings, RabbitMqSettings, SignedSettings
+from .events import EventSourceSettings, NatsSettings, RabbitMqSettings
 from .http import HttpSettings
 from .upstream import ExactUrl, InternalSettings, UpstreamSettings, Url
 
@@ -187,7 +187,7 @@ class Settings(_Section):
     telemetry: TelemetrySettings = TelemetrySettings()
     cache: CacheSettings = CacheSettings()
     webhooks: dict[str, WebhookSettings] = Field(default_factory=dict)
-    events: dict[str, SignedSettings] = Field(default_factory=dict)
+    events: dict[str, EventSourceSettings] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _streams_end_with_their_sessions(self) -> Self:

@@ -2,7 +2,9 @@
 
 Structured, binary or a batch (see `live.ingest.http_binding`), signed as `signed` says, over `signed_part`. It is
 answered 204 when every event is in its place or set aside among the dead letters, so that a sender that gets anything
-else sends all again: a repeat changes nothing. OPTIONS answers the validation handshake of CloudEvents' Web Hooks 1.0.
+else sends all again: a repeat changes nothing. OPTIONS answers the validation handshake of CloudEvents' Web Hooks 1.0
+(section 4): only an origin that the source's settings name is granted, and at most the source's rate; for any other
+origin, and for a source that does not exist, the answer is the same and grants nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from .signed import Senders, headers_of
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
+    from ..settings.events import EventSourceSettings
 
 ROUTE = "/bff/events/{source}"
 # Messages from one address: a service sends for all its users.
@@ -37,12 +40,12 @@ class EventsRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = headers_of(scope)
-        if scope["method"] == "OPTIONS":
-            await send_empty(send, _consent(headers))
-            return
         runtime = self._runtime
-        body = await read_body(scope, receive, runtime.settings)
         source = scope["path_params"]["source"]
+        if scope["method"] == "OPTIONS":
+            await send_empty(send, _consent(runtime.settings.events.get(source), headers))
+            return
+        body = await read_body(scope, receive, runtime.settings)
         id, _ = self._senders.verified(source, headers, signed_part(headers, body))
         try:
             events = events_of(headers, body)
@@ -53,10 +56,13 @@ class EventsRoute:
         await send_empty(send)
 
 
-def _consent(headers: dict[str, str]) -> dict[str, str]:
-    """Who asks may send: whether it is heard hangs on its signature alone."""
+def _consent(source: EventSourceSettings | None, headers: dict[str, str]) -> dict[str, str]:
+    """What the handshake's answer grants. source: None where there is none of this name."""
     answer = {"allow": "POST"}
-    if origin := headers.get("webhook-request-origin"):
+    origin = headers.get("webhook-request-origin", "").lower()
+    if source is not None and origin in source.origins:
+        asked = headers.get("webhook-request-rate", "")
+        number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) <= 9 else source.rate
         answer["webhook-allowed-origin"] = origin
-        answer["webhook-allowed-rate"] = headers.get("webhook-request-rate", "*")
+        answer["webhook-allowed-rate"] = str(max(1, min(number, source.rate)))
     return answer
