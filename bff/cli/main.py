@@ -7,6 +7,7 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ..calls import DeclarationError
 from ..calls.errors import collecting
 from ..edge import settings as settings_file
 from ..edge.gateway import Gateway
-from ..edge.settings import Settings
+from ..edge.settings import Settings, SettingsError
 from ..edge.settings.upstream import UpstreamSettings
 from . import check, events, keys, revoke, routes
 
@@ -72,12 +73,36 @@ def load(target: str) -> Gateway:
         sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
+    except DeclarationError:
+        raise
     except ModuleNotFoundError as error:
-        raise DeclarationError(f"{target}: no module named {error.name}") from None
+        where = "" if error.name == module_name else f" ({module_name} imports it)"
+        raise DeclarationError(
+            f"{target}: no module named {error.name}{where}; install it, or run bff in the folder that holds it"
+        ) from None
+    except Exception as error:
+        raise DeclarationError(f"{target}: {module_name} cannot be imported: {_cause(error)}") from error
     found = getattr(module, attribute, None)
     if not isinstance(found, Gateway):
-        raise DeclarationError(f"{target}: {attribute} in {module_name} is not a Gateway")
+        known = [name for name, one in vars(module).items() if isinstance(one, Gateway)]
+        what = "is not a Gateway" if hasattr(module, attribute) else "does not exist"
+        cure = (
+            f"write {' or '.join(f'{module_name}:{name}' for name in known)}"
+            if known
+            else f"{module_name} has no Gateway; make one there, such as {attribute} = Gateway({attribute!r})"
+        )
+        raise DeclarationError(f"{target}: {attribute} in {module_name} {what}; {cure}")
     return found
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong in somebody's module, and where: the innermost line of their own code."""
+    if isinstance(error, SyntaxError):
+        return f"{error.msg} ({error.filename}, line {error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [one for one in frames if not one.filename.startswith("<") and Path(one.filename) != Path(__file__)]
+    at = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{at}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,18 +144,23 @@ def _upstreams() -> dict[str, UpstreamSettings]:
 
 
 def _check(target: str) -> int:
-    with collecting() as mistakes:
-        gateway = load(target)
+    gateway: Gateway | None = None
     settings: Settings | None = None
+    with collecting() as mistakes:
+        try:
+            gateway = load(target)
+        except DeclarationError as error:
+            mistakes.append(str(error))
     try:
         settings = settings_file.load()
-    except DeclarationError as error:
-        mistakes.append(str(error))
-    if settings is not None:
+    except SettingsError as error:
+        mistakes += error.mistakes
+    if gateway is not None and settings is not None:
         mistakes += check.mistakes(gateway, settings)
+    mistakes = list(dict.fromkeys(mistakes))
     for mistake in mistakes:
         print(mistake, file=sys.stderr)
-    if mistakes:
+    if gateway is None or mistakes:
         print(f"\n{len(mistakes)} to correct.", file=sys.stderr)
         return 1
     print(

@@ -118,7 +118,7 @@ def test_a_gateway_without_mistakes_is_told_so(module: str, capsys: pytest.Captu
         ),
         ("redis+sentinel://a:1", "needs its Sentinels and the master's name"),
         ("redis://a?colour=red", "an option in Redis's address is not known"),
-        ("http://a", "Redis URL must specify one of the following schemes"),
+        ("http://a", "must be an address that begins with redis://"),
     ],
 )
 def test_an_address_of_redis_that_cannot_be_used_is_named(
@@ -375,7 +375,7 @@ def test_check_names_a_wire_that_cannot_speak_to_its_address(
         ("no-colon", "write module:gateway"),
         ("nowhere_at_all:good", "no module named nowhere_at_all"),
         ("bff:Call", "Call in bff is not a Gateway"),
-        ("bff:nothing", "nothing in bff is not a Gateway"),
+        ("bff:nothing", "nothing in bff does not exist; bff has no Gateway"),
     ],
 )
 def test_a_target_that_is_no_gateway_is_explained(

@@ -49,9 +49,9 @@ GOOD = {
     "BFF_INTERNAL__KEYS": "keys.pem",
 }
 WRONG = [
-    ({f"{UPSTREAM}__URL": "http://shelf.test"}, f"{UPSTREAM}: Value error, tls is set, but http://shelf.test is not"),
+    ({f"{UPSTREAM}__URL": "http://shelf.test"}, f"{UPSTREAM}: tls is set, but http://shelf.test is not"),
     ({f"{UPSTREAM}__BALANCE__URLS": '["http://b.test"]'}, "tls is set, but http://b.test is not https://"),
-    ({f"{UPSTREAM}__TLS__KEY": None}, f"{UPSTREAM}__TLS: Value error, cert and key go together"),
+    ({f"{UPSTREAM}__TLS__KEY": None}, f"{UPSTREAM}__TLS: cert and key go together"),
     ({f"{UPSTREAM}__TLS__CERT": "nothing.crt"}, f"{UPSTREAM}__TLS: nothing.crt: No such file or directory"),
     ({f"{UPSTREAM}__TLS__KEY": "foreign.key"}, f"{UPSTREAM}__TLS: foreign.key is not the key of mine.crt"),
     (
@@ -63,8 +63,8 @@ WRONG = [
     ({"BFF_INTERNAL__KEYS": None}, f"{UPSTREAM}__IDENTITY: internal needs keys to sign with; set BFF_INTERNAL__KEYS"),
     ({"BFF_INTERNAL__KEYS": "empty"}, "BFF_INTERNAL__KEYS: empty holds 0 private keys"),
     ({"BFF_INTERNAL__KEYS": "mine.key"}, "BFF_INTERNAL__KEYS: mine.key holds a key of another kind than Ed25519"),
-    ({"BFF_INTERNAL__LIFETIME": "61"}, "BFF_INTERNAL__LIFETIME: Input should be less than or equal to 60"),
-    ({f"{UPSTREAM}__IDENTITY": "theirs"}, f"{UPSTREAM}__IDENTITY: Input should be 'user', 'internal'"),
+    ({"BFF_INTERNAL__LIFETIME": "61"}, "BFF_INTERNAL__LIFETIME: must be at most 60, not 61"),
+    ({f"{UPSTREAM}__IDENTITY": "theirs"}, f"{UPSTREAM}__IDENTITY: must be 'user', 'internal'"),
 ]  # fmt: skip
 
 

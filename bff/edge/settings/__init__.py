@@ -15,6 +15,7 @@ from .gateway import (
     TelemetrySettings,
     load,
 )
+from .sources import SettingsError
 
 __all__ = [
     "AdmissionSettings",
@@ -26,6 +27,7 @@ __all__ = [
     "RedisSettings",
     "SessionSettings",
     "Settings",
+    "SettingsError",
     "TelemetrySettings",
     "load",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from .address import split
 
 _PREFIX = "whsec_"
 
@@ -34,11 +35,7 @@ def key_of(secret: str) -> bytes:
 def _scheme(*schemes: str) -> AfterValidator:
     def check(value: SecretStr) -> SecretStr:
         for one in value.get_secret_value().split(","):
-            parts = urlsplit(one.strip())
-            if parts.scheme not in schemes or not parts.hostname:
-                raise ValueError(
-                    f"must be an address that begins with {' or '.join(f'{s}://' for s in schemes)}"
-                )
+            split(one.strip(), *schemes)
         return value
 
     return AfterValidator(check)

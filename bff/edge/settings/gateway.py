@@ -1,28 +1,22 @@
 """Settings: the only place addresses, secrets and limits come from.
 
-Sources, the later one wins: defaults, a TOML file (named by BFF_SETTINGS), the environment. A variable is
-`BFF_` and the path of the setting, its parts joined by two underscores: `BFF_UPSTREAMS__CATALOG__URL`. A value that
-reads as JSON is taken as JSON. An unknown key, or a value outside its range, stops the start by name.
+`sources.py` says where they are read. An unknown key, or a value outside its range, stops the start by name.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from ...calls import DeclarationError
+from .address import ExactUrl, ListenHost, RedisUrl, Url
 from .cache import CacheSettings, WebhookSettings
 from .events import EventSourceSettings, NatsSettings, RabbitMqSettings
 from .http import HttpSettings
-from .upstream import ExactUrl, InternalSettings, UpstreamSettings, Url
-
-PREFIX = "BFF_"
+from .sources import PREFIX, validated
+from .upstream import InternalSettings, UpstreamSettings
 
 
 class _Section(BaseModel):
@@ -38,7 +32,7 @@ class RedisSettings(_Section):
     pending  commands under way at most; one more is refused
     """
 
-    url: str = "redis://127.0.0.1:6379/0"
+    url: RedisUrl = "redis://127.0.0.1:6379/0"
     timeout: float = Field(0.5, gt=0, le=10)
     pending: int = Field(10_000, ge=100, le=1_000_000)
 
@@ -165,12 +159,21 @@ class TelemetrySettings(_Section):
 
 
 class Settings(_Section):
-    """Everything a gateway needs from outside. public_url: how browsers reach it; max_body: bytes of a request;
-    events: who may send CloudEvents to `/bff/events/<name>`."""
+    """Everything a gateway needs from outside.
+
+    public_url  how browsers reach it; a path in it is the prefix below which a proxy has put the gateway
+    host, port  where it listens for browsers and API clients; default loopback alone
+    admin_host  where the admin port listens: health, metrics, the keys of internal tokens. Default loopback alone,
+                whatever `host` is: a container sets it to be reached by others on its network
+    admin_port  its port
+    max_body    bytes of a request
+    events      who may send CloudEvents to `/bff/events/<name>`
+    """
 
     public_url: Url = "http://localhost:8000"
-    host: str = "127.0.0.1"
+    host: ListenHost = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    admin_host: ListenHost = "127.0.0.1"
     admin_port: int = Field(8001, ge=0, le=65535)
     max_body: int = Field(65_536, ge=1_024, le=10_000_000)
     http: HttpSettings = HttpSettings()
@@ -190,6 +193,14 @@ class Settings(_Section):
     events: dict[str, EventSourceSettings] = Field(default_factory=dict)
 
     @model_validator(mode="after")
+    def _two_ports(self) -> Self:
+        if self.port == self.admin_port != 0:
+            raise ValueError(
+                f"{PREFIX}PORT and {PREFIX}ADMIN_PORT are both {self.port}; give one of them another port"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _streams_end_with_their_sessions(self) -> Self:
         if self.oidc is not None and self.session.idle < self.live.age:
             raise ValueError(
@@ -201,50 +212,5 @@ class Settings(_Section):
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings; raises DeclarationError that lists every mistake by name."""
-    environ = os.environ if environ is None else environ
-    tree: dict[str, Any] = {}
-    path = environ.get(f"{PREFIX}SETTINGS")
-    if path:
-        try:
-            tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise DeclarationError(f"BFF_SETTINGS={path}: {error.strerror}") from None
-        except tomllib.TOMLDecodeError as error:
-            raise DeclarationError(f"BFF_SETTINGS={path}: not TOML: {error}") from None
-    for name, value in environ.items():
-        if name.startswith(PREFIX) and name != f"{PREFIX}SETTINGS":
-            _put(tree, name, value)
-    try:
-        return Settings.model_validate(tree)
-    except ValidationError as error:
-        raise DeclarationError("settings:\n" + "\n".join(_mistakes(error))) from None
-
-
-def _put(tree: dict[str, Any], name: str, value: str) -> None:
-    *sections, leaf = name.removeprefix(PREFIX).lower().split("__")
-    place = tree
-    for section in sections:
-        inner = place.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise DeclarationError(f"settings:\n  {name}: {section} is a value, not a section")
-        place = inner
-    place[leaf] = _value(value)
-
-
-def _value(text: str) -> Any:
-    if text[:1] in ("[", "{"):
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    return text
-
-
-def _mistakes(error: ValidationError) -> list[str]:
-    lines = []
-    for one in error.errors(include_input=False, include_url=False):
-        name = PREFIX + "__".join(str(part).upper() for part in one["loc"])
-        why = "is not a known setting" if one["type"] == "extra_forbidden" else one["msg"]
-        # What is wrong with several together names them itself.
-        lines.append(f"  {name}: {why}" if one["loc"] else f"  {why.removeprefix('Value error, ')}")
-    return lines
+    settings: Settings = validated(Settings, os.environ if environ is None else environ)
+    return settings

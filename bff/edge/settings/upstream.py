@@ -4,30 +4,12 @@ the policies before it."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-
-def _address(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an http:// or https:// address")
-    if parts.fragment or parts.username:
-        raise ValueError("must be an address without user or fragment")
-    return value
-
-
-def _base_url(value: str) -> str:
-    if urlsplit(_address(value)).query:
-        raise ValueError("must be an address without query")
-    return value.rstrip("/")
-
-
-Url = Annotated[str, AfterValidator(_base_url)]
-ExactUrl = Annotated[str, AfterValidator(_address)]
-"""Kept to the letter: issuers are compared as strings, and some end in a slash."""
+from .address import Url
 
 
 class _Section(BaseModel):

@@ -1,0 +1,108 @@
+"""Addresses in settings: URLs and hosts that are checked as a whole when they are read, not when they are first used.
+
+Every check raises ValueError with one sentence that says the cure. No message repeats the address: it may hold a
+password.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator
+
+_ENCODED = "write them percent-encoded: %2F for /, %23 for #, %3F for ?, %40 for @, %25 for %"
+_HOST_NAME = re.compile(
+    r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?\]"
+)
+_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_REDIS = (
+    "redis",
+    "rediss",
+    "unix",
+    *(f"{scheme}+{kind}" for scheme in ("redis", "rediss") for kind in ("sentinel", "cluster")),
+)
+
+
+def split(url: str, *schemes: str, several: bool = False) -> SplitResult:
+    """The URL's parts, when it has one of the schemes, at least one host, and ports from 1 to 65535. several: hosts
+    may stand behind each other, with commas between."""
+    scheme, sign, rest = url.partition("://")
+    if not sign or scheme not in schemes:
+        wanted = " or ".join(f"{one}://" for one in schemes)
+        raise ValueError(f"must be an address that begins with {wanted}")
+    if any(letter <= " " or "\x7f" <= letter <= "\xa0" for letter in url):
+        raise ValueError("must be an address without blanks or control characters")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    # What follows the host ends there; an @ behind it means that the password was cut.
+    if "@" in rest[len(authority) :].partition("?")[0] or ("@" not in authority and "@" in rest):
+        raise ValueError(f"its user or password holds one of / # ?; {_ENCODED}")
+    user, _, hosts = authority.rpartition("@")
+    if _ESCAPE.search(user):
+        raise ValueError(f"its user or password holds a %; {_ENCODED}")
+    for one in hosts.split(",") if several else [hosts]:
+        _check_place(one)
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ValueError("cannot be read as an address") from None
+
+
+def _check_place(text: str) -> None:
+    bracket = text.startswith("[")
+    host, _, port = (
+        (text[: text.find("]") + 1], "", text[text.find("]") + 1 :].removeprefix(":"))
+        if bracket
+        else text.partition(":")
+    )
+    if not host:
+        raise ValueError("must be an address that names a host")
+    if not bracket and ":" in port:
+        raise ValueError("an IPv6 address stands in brackets, such as [::1]:6379")
+    if not _HOST_NAME.fullmatch(host):
+        raise ValueError("must be an address whose host is a name or an IP address")
+    if port and not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65_535):
+        raise ValueError("has a port that is not a number from 1 to 65535")
+
+
+def _address(value: str) -> str:
+    parts = split(value, "http", "https")
+    if parts.fragment or parts.username is not None:
+        raise ValueError("must be an address without user or fragment")
+    return value
+
+
+def _base_url(value: str) -> str:
+    if urlsplit(_address(value)).query:
+        raise ValueError("must be an address without query")
+    return value.rstrip("/")
+
+
+def _redis_url(value: str) -> str:
+    if value.startswith("unix://"):
+        return value
+    parts = split(value, *_REDIS, several="+" in value.partition("://")[0])
+    if parts.fragment:
+        raise ValueError(f"holds a #; {_ENCODED}")
+    database = parts.path.rpartition("/")[2] if "+sentinel" not in parts.scheme else ""
+    if database and not (database.isascii() and database.isdigit()):
+        raise ValueError("names its database by a number, as in redis://127.0.0.1:6379/0")
+    return value
+
+
+def _listen(value: str) -> str:
+    if not value:
+        raise ValueError("is empty: write 127.0.0.1 for this machine alone, or 0.0.0.0 for every network")
+    if "/" in value or value.startswith("["):
+        raise ValueError("is a host alone, such as 0.0.0.0 or ::, without scheme or brackets")
+    if value.count(":") == 1:
+        raise ValueError("is a host without a port; the port is a setting of its own")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_base_url)]
+ExactUrl = Annotated[str, AfterValidator(_address)]
+"""Kept to the letter: issuers are compared as strings, and some end in a slash."""
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+ListenHost = Annotated[str, AfterValidator(_listen)]
