@@ -93,7 +93,7 @@ def listen(host: str, port: int) -> socket.socket:
         sock.close()
         raise DeclarationError(
             f"port {port} on {host} cannot be used ({error.strerror}); end what listens there, "
-            "or choose another with BFF_PORT / BFF_ADMIN_PORT"
+            "or choose another with BFF_HOST and BFF_PORT, or BFF_ADMIN_HOST and BFF_ADMIN_PORT"
         ) from None
     return sock
 
@@ -136,7 +136,7 @@ async def run(
     ready  called once connections are accepted
     """
     public = listen(settings.host, settings.port)
-    admin = listen(settings.host, settings.admin_port)
+    admin = listen(settings.admin_host, settings.admin_port)
     runtime = await gateway.start(settings)
     server = Server(_config(app or gateway, settings, door=runtime.admission.refusal), runtime, ready)
     inside = uvicorn.Server(_config(runtime.admin, settings))

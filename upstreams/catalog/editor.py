@@ -1,6 +1,6 @@
 """The edit page: every product with its words and its price. Promises plain forms that work without script, escaped
-values and a message for what does not fit; refuses a form that another site sent. It asks nobody who they are: it is
-for a demo, on loopback."""
+values and a message for what does not fit; refuses a form that another site sent, every name but a loopback one, and
+being framed. It asks nobody who they are: it is for a demo."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from upstreams.kit import NOT_FOUND, Problem
+from upstreams.kit.loopback import loopback_only
 from upstreams.kit.operations import read_body
 
 _HEADERS: Final = {
     "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
 }
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -89,7 +91,8 @@ def routes(listed: Listed, save: Saved) -> list[Route]:
         return HTMLResponse(_PAGE.format(said=said, forms=forms), headers=_HEADERS)
 
     async def edit(request: Request) -> Response:
-        if request.headers.get("origin") != f"{request.url.scheme}://{request.headers.get('host', '')}":
+        if "origin" not in request.headers:
+            # A browser always sends one with a form.
             raise Problem(403, "forbidden", "This form is sent from the edit page only.")
         given = parse_qs((await read_body(request)).decode("utf-8", "replace"), keep_blank_values=True)
         try:
@@ -104,4 +107,7 @@ def routes(listed: Listed, save: Saved) -> list[Route]:
         place = quote(sku, safe="")
         return RedirectResponse(f"/edit?saved={place}#{place}", status_code=303, headers=_HEADERS)
 
-    return [Route("/edit", page, methods=["GET"]), Route("/edit/{sku}", edit, methods=["POST"])]
+    return [
+        Route("/edit", loopback_only(page), methods=["GET"]),
+        Route("/edit/{sku}", loopback_only(edit), methods=["POST"]),
+    ]

@@ -1,5 +1,5 @@
 """The switches of a service's faults over HTTP, and faults before an application that declares no operations. Served
-only where `FAULTS=1`; the health, fault and OpenAPI routes are spared."""
+only where `FAULTS=1`, and to this machine alone (loopback.py); the health, fault and OpenAPI routes are spared."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from upstreams.kit.faults import FaultPlan, Faults, FaultState
+from upstreams.kit.loopback import loopback_only
 from upstreams.kit.operations import INVALID, dump, pointed, read_body
 from upstreams.kit.problems import Problem
 
@@ -32,8 +33,8 @@ def fault_routes(faults: Faults) -> list[Route]:
         return _state(faults.release())
 
     return [
-        Route("/faults", plan, methods=["GET", "PUT", "DELETE"]),
-        Route("/faults/release", release, methods=["POST"]),
+        Route("/faults", loopback_only(plan), methods=["GET", "PUT", "DELETE"]),
+        Route("/faults/release", loopback_only(release), methods=["POST"]),
     ]
 
 

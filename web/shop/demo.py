@@ -92,6 +92,8 @@ def gateway_environment(redis_url: str) -> dict[str, str]:
         "BFF_PORT": str(GATEWAY),
         "BFF_ADMIN_PORT": str(ADMIN),
         "BFF_REDIS__URL": redis_url,
+        # A foreign name that was made to resolve to this machine reaches nothing (DNS rebinding).
+        "BFF_HTTP__HOSTS": '["localhost", "127.0.0.1", "[::1]"]',
         "BFF_INTERNAL__KEYS": str(KEYS),
         "BFF_INTERNAL__ISSUER": PUBLIC,
         "BFF_ISSUERS": f'[{{"issuer": "{ISSUER}", "audience": "shop"}}]',

@@ -1,7 +1,8 @@
 """The demo's switches under /demo: break the system and see what the page makes of it. Served only by demo.py.
 
 Promises that every switch can be put back, and that what it shows is how things are: faults are asked of the
-services, breakers and streams of the running gateway. Refuses writes without the header `X-BFF: 1`.
+services, breakers and streams of the running gateway. Refuses writes without the header `X-BFF: 1`, and every request
+that does not name this machine or comes from another origin's page (upstreams/kit/loopback.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from bff import Gateway
+from upstreams.kit.loopback import loopback_only
+from upstreams.kit.problems import Problem
 
 from .desk import Desk
 from .embedded import Store
@@ -44,7 +47,7 @@ class Panel:
         self._desk = Desk(self._client, issuer, secret, fleet.named("orders").url)
         self._own = Starlette(
             routes=[
-                Route("/demo/state", self._state),
+                Route("/demo/state", _local(self._state), methods=["GET"]),
                 Route("/demo/faults/{service}", _guarded(self._faults), methods=["POST"]),
                 Route("/demo/kill/{service}", _guarded(self._kill), methods=["POST"]),
                 Route("/demo/scenes", _guarded(self._lift_all), methods=["DELETE"]),
@@ -54,7 +57,7 @@ class Panel:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        own = scope["type"] == "http" and scope["path"].startswith("/demo/")
+        own = scope["type"] == "http" and (scope["path"] + "/").startswith("/demo/")
         await (self._own if own else self._gateway)(scope, receive, send)
 
     async def close(self) -> None:
@@ -153,15 +156,28 @@ class Panel:
         return JSONResponse({"done": request.path_params["operation"]}, status_code=202)
 
 
+def _local(endpoint: Endpoint) -> Endpoint:
+    """For this machine and this origin's own page."""
+    inner = loopback_only(endpoint)
+
+    async def local(request: Request) -> Response:
+        try:
+            return await inner(request)
+        except Problem as problem:
+            return problem.response()
+
+    return local
+
+
 def _guarded(endpoint: Endpoint) -> Endpoint:
-    """Another site's page must not be able to press these switches."""
+    """The same for what changes something: with the header that no form and no simple request can carry."""
 
     async def guarded(request: Request) -> Response:
         if request.headers.get("x-bff") != "1":
             return _problem(403, "Send the header X-BFF: 1.")
         return await endpoint(request)
 
-    return guarded
+    return _local(guarded)
 
 
 def _problem(status: int, detail: str) -> Response:
