@@ -43,6 +43,7 @@ from .addresses import addresses, inside
 from .buses import ingesters
 from .declared import ValueType
 from .http.admission import Admission
+from .http.cors import Cors
 from .http.envelope import Envelope
 from .http.trust import Trust
 from .lanes import lane
@@ -130,7 +131,8 @@ class Runtime:
         self._verifier = TokenVerifier(settings.issuers, self._fetch, revoked=self._revocations)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
         self.authenticate = Authenticator(self._verifier, self._sessions)
-        trust = Trust(Routes(addresses(self, self._sign_in), self), settings.http)
+        self.cors = Cors(settings.http)
+        trust = Trust(Routes(addresses(self, self._sign_in), self), settings.http, self.cors)
         inner = Envelope(trust, tracer, settings.public_url, self.metrics.answered, trust.marks)
         page = gateway.page
         files = tuple(f"{prefix}/" for prefix in page.folders) if page is not None else ()

@@ -20,6 +20,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from ..calls import DeclarationError
+from .http.cors import Cors
 from .http.protocol import Door, HttpProtocol
 from .observe import telemetry
 from .settings import Settings
@@ -109,11 +110,13 @@ def _make_room(connections: int) -> None:
         log.warning("%d connections may be open, but only %d files (ulimit -n)", connections, most)
 
 
-def _config(app: ASGIApp, settings: Settings, *, door: Door | None = None) -> uvicorn.Config:
+def _config(
+    app: ASGIApp, settings: Settings, *, door: Door | None = None, cors: Cors | None = None
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=partial(HttpProtocol, settings=settings, door=door),  # type: ignore[arg-type]  # it is called like the class it makes
+        http=partial(HttpProtocol, settings=settings, door=door, cors=cors),  # type: ignore[arg-type]  # it is called like the class it makes
         ws="none",
         lifespan="off",
         log_config=None,
@@ -138,7 +141,9 @@ async def run(
     public = listen(settings.host, settings.port)
     admin = listen(settings.admin_host, settings.admin_port)
     runtime = await gateway.start(settings)
-    server = Server(_config(app or gateway, settings, door=runtime.admission.refusal), runtime, ready)
+    server = Server(
+        _config(app or gateway, settings, door=runtime.admission.refusal, cors=runtime.cors), runtime, ready
+    )
     inside = uvicorn.Server(_config(runtime.admin, settings))
     log.info("serving %s on http://%s:%s", gateway.name, *public.getsockname()[:2])
     # What is alive now lives as long as the process: keep the collector from walking it again and again.

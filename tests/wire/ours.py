@@ -19,7 +19,9 @@ async def behind_ours(gateway: Gateway, runtime: Runtime) -> AsyncIterator[int]:
     """Yields the port. runtime: the gateway's, started."""
     config = uvicorn.Config(
         gateway,
-        http=partial(HttpProtocol, settings=runtime.settings, door=runtime.admission.refusal),  # type: ignore[arg-type]
+        http=partial(  # type: ignore[arg-type]
+            HttpProtocol, settings=runtime.settings, door=runtime.admission.refusal, cors=runtime.cors
+        ),
         lifespan="off",
         log_level="critical",
         proxy_headers=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -146,6 +147,24 @@ async def test_it_becomes_unready_before_it_stops_listening(redis_url: str, tmp_
         assert time.monotonic() - began < 2.5
         await asyncio.gather(stream, return_exceptions=True)
         assert "Traceback" not in served.said()
+
+
+async def test_the_admin_port_is_on_loopback_whatever_the_public_one_listens_on(
+    redis_url: str, tmp_path: Path
+) -> None:
+    def reached(address: str, port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((address, port)) == 0
+
+    # All of 127.0.0.0/8 is this machine: a socket on every address takes 127.0.0.2, one on 127.0.0.1 does not.
+    async with serve(redis_url, tmp_path, BFF_HOST="0.0.0.0") as served:
+        admin = httpx.URL(served.admin).port or 0
+        assert reached("127.0.0.2", served.port)
+        assert reached("127.0.0.1", admin)
+        assert not reached("127.0.0.2", admin)
+    async with serve(redis_url, tmp_path, BFF_ADMIN_HOST="0.0.0.0") as served:
+        assert not reached("127.0.0.2", served.port)
+        assert reached("127.0.0.2", httpx.URL(served.admin).port or 0)
 
 
 async def test_the_admin_port_has_health_and_nothing_of_the_public_one(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,7 +20,9 @@ DESK = "https://desk.test"
 
 
 @asynccontextmanager
-async def served(redis_url: str, **http: object) -> AsyncIterator[httpx.AsyncClient]:
+async def served(
+    redis_url: str, *, max_body: int = 65_536, **http: object
+) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings.model_validate(
         {
             "redis": {"url": redis_url},
@@ -28,6 +31,8 @@ async def served(redis_url: str, **http: object) -> AsyncIterator[httpx.AsyncCli
             # Server and client share one loop here.
             "admission": {"lag": 5},
             "http": http,
+            "max_body": max_body,
+            "webhooks": {"cms": {"secret": "x" * 24}},
         }
     )
     runtime = await fenced.start(settings)
@@ -123,6 +128,104 @@ async def test_a_listed_site_may_call_with_a_token_and_nobody_with_a_cookie(redi
     async with served(redis_url, networks={"office": []}) as client:
         answer = await client.get("/docs", headers={"origin": DESK})
         assert not {"access-control-allow-origin", "vary"} & set(answer.headers)
+
+
+def readable(answer: httpx.Response) -> bool:
+    """Whether the desk's page may read it, and the headers that it needs."""
+    headers = answer.headers
+    exposed = set(headers.get("access-control-expose-headers", "").split(", "))
+    return (
+        headers.get_list("access-control-allow-origin") == [DESK]
+        and "Origin" in headers.get_list("vary")
+        and {"bff-user", "retry-after", "ratelimit", "www-authenticate", "x-correlation-id"} <= exposed
+    )
+
+
+async def raw(port: int, request: bytes) -> httpx.Response:
+    """The answer to these bytes; the connection stays open until it has come."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        pairs = [
+            (name, value.strip()) for name, _, value in (line.partition(":") for line in head[1:] if line)
+        ]
+        return httpx.Response(int(head[0].split()[1]), headers=pairs)
+    finally:
+        writer.close()
+
+
+ORIGIN = f"Origin: {DESK}\r\n".encode()
+POST = b"POST /api/office HTTP/1.1\r\nHost: shop.test\r\n" + ORIGIN
+TOLD = POST.replace(b"/api/office", b"/bff/changes/cms")
+ASK, END = b"Access-Control-Request-Method: GET\r\n", b"\r\n"
+BATTERY = [
+    ("a body too long, announced", POST + b"Content-Length: 100000\r\n\r\n", 413),
+    ("a body too long, in chunks", POST + b"Transfer-Encoding: chunked\r\n\r\n1000\r\n" + b"x" * 4096, 413),
+    ("a body that does not come", TOLD + b"Content-Length: 5\r\n\r\nab", 408),
+    ("a broken chunk", POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    ("two hosts", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n" + ORIGIN + b"\r\n", 400),
+    ("another host", b"GET /api/open HTTP/1.1\r\nHost: evil.test\r\n" + ORIGIN + b"\r\n", 421),
+    ("a preflight for another host", b"OPTIONS / HTTP/1.1\r\nHost: evil.test\r\n" + ASK + ORIGIN + b"\r\n", 421),
+    ("no such address", b"GET /nothing HTTP/1.1\r\nHost: shop.test\r\n" + ORIGIN + b"\r\n", 404),
+    ("an address in another form", b"GET /a//b HTTP/1.1\r\nHost: shop.test\r\n" + ORIGIN + b"\r\n", 404),
+    ("another method", b"DELETE /api/open HTTP/1.1\r\nHost: shop.test\r\n" + ORIGIN + b"\r\n", 405),
+    ("nobody", b"GET /bff/live HTTP/1.1\r\nHost: shop.test\r\n" + ORIGIN + b"\r\n", 401),
+    ("a bad token", b"GET /bff/live HTTP/1.1\r\nHost: shop.test\r\nAuthorization: Bearer x\r\n" + ORIGIN + END, 401),
+    ("another network", b"GET /api/office HTTP/1.1\r\nHost: shop.test\r\n" + ORIGIN + b"\r\n", 403),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"), [one[1:] for one in BATTERY], ids=[one[0] for one in BATTERY]
+)
+async def test_every_refusal_whose_head_was_read_can_be_read_by_a_listed_site(
+    redis_url: str, request_: bytes, status: int
+) -> None:
+    network = {"office": ["127.0.0.0/8"]} if b"POST" in request_ else {"office": []}
+    http = {"origins": [DESK], "hosts": ["shop.test"], "networks": network, "body_timeout": 0.2}
+    async with served(redis_url, max_body=1_024, **http) as client:
+        answer = await raw(httpx.URL(client.base_url).port or 0, request_)
+        assert answer.status_code == status
+        assert readable(answer), answer.headers
+        foreign = await raw(
+            httpx.URL(client.base_url).port or 0, request_.replace(DESK.encode(), b"https://evil.test")
+        )
+        assert foreign.status_code == status
+        assert "access-control-allow-origin" not in foreign.headers
+
+
+async def test_limits_and_overload_can_be_read_by_a_listed_site(redis_url: str) -> None:
+    async with served(redis_url, origins=[DESK], networks={"office": []}) as client:
+        answers = [await client.get("/api/open", headers={"origin": DESK}) for _ in range(3)]
+        assert [one.status_code for one in answers] == [200, 200, 429]
+        assert all(readable(one) for one in answers)
+        # What follows on the same connection, from a program, is no other site's.
+        assert "access-control-allow-origin" not in (await client.get("/api/open")).headers
+        runtime = fenced.runtime
+        assert runtime is not None
+        runtime.admission.in_flight = 1_000_000
+        try:
+            answer = await client.get("/api/open", headers={"origin": DESK})
+        finally:
+            runtime.admission.in_flight = 0
+        assert (answer.status_code, readable(answer)) == (503, True)
+
+
+async def test_headers_of_common_tools_are_allowed_where_the_setting_names_them(redis_url: str) -> None:
+    tools = ["baggage", "Sentry-Trace", "cache-control"]
+    async with served(redis_url, origins=[DESK], cors_headers=tools, networks={"office": []}) as client:
+        ask = {"access-control-request-method": "GET", "access-control-request-headers": "sentry-trace"}
+        answer = await client.options("/api/open", headers={"origin": DESK, **ask})
+        allowed = answer.headers["access-control-allow-headers"].split(", ")
+        assert {"authorization", "baggage", "sentry-trace", "cache-control"} <= set(allowed)
+        assert "x-bff" not in allowed
+
+
+@pytest.mark.parametrize("name", ["*", "X-BFF", "cookie", "a b", "x\r\ny", ""])
+def test_a_header_that_would_open_more_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ValueError, match="cors_headers"):
+        Settings.model_validate({"http": {"cors_headers": [name]}})
 
 
 async def test_every_answer_has_the_security_headers_once_and_data_is_nothing_to_run(redis_url: str) -> None:

@@ -20,9 +20,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from ..problem import Problem
 from ..settings import Settings
+from .cors import Cors
 from .flow import Flow, Pipeline, Told, Unread, leave
 from .head import judge, too_large, unreadable
 from .refusal import whole_answer
+from .security import Pairs
 from .unframed import answering
 
 Door = Callable[[dict[str, Any]], bytes | None]
@@ -38,17 +40,23 @@ AFTER = 1.0
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol on httptools. door: asked before a request becomes a task; bytes it gives are the answer."""
+    """Uvicorn's protocol on httptools. door: asked before a request becomes a task; bytes it gives are the answer.
+    cors: what lets another site's page read a refusal, where the head could be read; None: nothing does."""
 
     # With these beside uvicorn's an instance's dictionary would be past what CPython keeps small: 1.1 kB a connection.
     __slots__ = (
-        "_body", "_bounds", "_deaf", "_door", "_fields", "_head", "_later", "_max_body", "_phase",
+        "_body", "_bounds", "_cors", "_deaf", "_door", "_fields", "_head", "_later", "_marks", "_max_body", "_phase",
         "_public_url", "_running", "_said", "_stalled", "_step", "_timer", "_unsaid", "_watched", "_why",
     )  # fmt: skip
 
-    def __init__(self, *args: Any, settings: Settings, door: Door | None = None, **rest: Any) -> None:
+    def __init__(
+        self, *args: Any, settings: Settings, door: Door | None = None, cors: Cors | None = None, **rest: Any
+    ) -> None:
         super().__init__(*args, **rest)
         self._door = door
+        self._cors = cors
+        # Of the request whose head was read last, for its refusal.
+        self._marks: Pairs = ()
         self.pipeline = Pipeline()  # type: ignore[assignment]  # all of a deque that uvicorn uses
         self._bounds = settings.http
         self._max_body = settings.max_body
@@ -131,6 +139,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         cast(dict[str, Any], self.scope)["bff.lost"] = []
         self._phase = "head"
+        self._marks = ()
         self._step += 1
         self._head = self._body = self._fields = 0
         self._said = True
@@ -159,6 +168,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._said = True
+        if self._cors is not None:
+            self._marks = self._cors.marks(self.headers)
         parser = self.parser
         method, version = parser.get_method(), parser.get_http_version()
         try:
@@ -186,6 +197,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._phase = "between"
+        self._marks = ()
         self._said = True
 
     # ---- deadlines -------------------------------------------------------------------------------------------
@@ -281,7 +293,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _end(self, problem: Problem) -> None:
         self._deaf = True
-        self.transport.write(whole_answer(problem, self._public_url))
+        self.transport.write(whole_answer(problem, self._public_url, self._marks))
         if not self.transport.can_write_eof():
             self.transport.close()
             return

@@ -8,13 +8,13 @@ import secrets
 import uuid
 
 from ..problem import Problem
-from .security import security_headers
+from .security import Pairs, security_headers
 
 log = logging.getLogger("bff.edge")
 
 
-def whole_answer(problem: Problem, public_url: str) -> bytes:
-    """Head and body; it ends the connection."""
+def whole_answer(problem: Problem, public_url: str, marks: Pairs = ()) -> bytes:
+    """Head and body; it ends the connection. marks: further headers, for another site's page (cors.py)."""
     correlation = str(uuid.uuid4())
     body = problem.body(correlation_id=correlation, trace_id=secrets.token_hex(16), base=public_url)
     headers = problem.response_headers() | {
@@ -23,7 +23,7 @@ def whole_answer(problem: Problem, public_url: str) -> bytes:
         "connection": "close",
     }
     lines = [f"{name}: {value}" for name, value in headers.items()]
-    lines += [f"{name.decode()}: {value.decode()}" for name, value in security_headers(public_url)]
+    lines += [f"{name.decode()}: {value.decode()}" for name, value in (*security_headers(public_url), *marks)]
     status = f"HTTP/1.1 {problem.status} {http.HTTPStatus(problem.status).phrase}"
     log.info(
         "refused on the connection",

@@ -1,5 +1,5 @@
-"""What is believed of a request before it is looked at: the client's address, the host it is for, and which other
-sites' pages may read the answer.
+"""What is believed of a request before it is looked at: the client's address, and the host it is for. Preflights of
+other sites' pages are answered here (cors.py).
 
 Nothing is made from these headers but these decisions: how browsers reach the gateway is the setting `public_url`.
 """
@@ -11,34 +11,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..problem import Problem
 from ..settings.http import HttpSettings
 from .admission import EXEMPT
+from .cors import Cors
 from .networks import client_of, networks_of
 from .security import Pairs
-
-_ALLOWED = (
-    b"authorization, content-type, idempotency-key, last-event-id, traceparent, tracestate, x-correlation-id"
-)
-_READABLE = (
-    b"bff-complete, idempotency-replayed, link, location, ratelimit, ratelimit-policy, retry-after, server-timing, "
-    b"x-correlation-id"
-)
-# Seconds a browser may remember a preflight's answer; Chromium caps it at two hours.
-_MAX_AGE = b"7200"
 
 
 class Trust:
     """An ASGI layer: sets `client`, refuses hosts that are not ours, answers preflights. `marks` are the headers that
-    every answer to this request gets, a refusal too.
+    every answer to this request gets, a refusal too."""
 
-    Another site's page may call with a bearer token (CORS without credentials). The header X-BFF is never granted: it
-    is what proves that a write with a cookie comes from our own page.
-    """
-
-    def __init__(self, app: ASGIApp, settings: HttpSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: HttpSettings, cors: Cors) -> None:
         self._app = app
+        self._cors = cors
         self._proxies = networks_of(settings.proxies)
         self._hosts = frozenset(one for one in settings.hosts if not one.startswith("*"))
         self._domains = tuple(one[1:] for one in settings.hosts if one.startswith("*"))
-        self._origins = frozenset(one.encode() for one in settings.origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._proxies and scope.get("client"):
@@ -49,37 +36,18 @@ class Trust:
         if (self._hosts or self._domains) and not self._served(scope):
             raise Problem(421, "misdirected", "Send it to a host this server answers for.")
         if self.preflight(scope):
-            headers = [
-                (b"access-control-allow-methods", b"GET, HEAD, POST"),
-                (b"access-control-allow-headers", _ALLOWED),
-                (b"access-control-max-age", _MAX_AGE),
-            ]
-            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            await send({"type": "http.response.start", "status": 204, "headers": list(self._cors.granted)})
             await send({"type": "http.response.body", "body": b""})
             return
         await self._app(scope, receive, send)
 
     def marks(self, scope: Scope) -> Pairs:
         """The headers that let another site's page read the answer, where it may."""
-        if not self._origins:
-            return ()
-        vary = (b"vary", b"Origin")
-        origin = _values(scope, b"origin")
-        if len(origin) != 1 or origin[0] not in self._origins:
-            return (vary,)
-        return (
-            vary,
-            (b"access-control-allow-origin", origin[0]),
-            (b"access-control-expose-headers", _READABLE),
-        )
+        return self._cors.marks(scope["headers"])
 
     def preflight(self, scope: Scope) -> bool:
         """Whether a browser asks what another site's page may send, and is told."""
-        return (
-            scope["method"] == "OPTIONS"
-            and len(self.marks(scope)) > 1
-            and bool(_values(scope, b"access-control-request-method"))
-        )
+        return self._cors.preflight(scope["method"], scope["headers"])
 
     def _served(self, scope: Scope) -> bool:
         # Whoever looks after the process asks by its address.

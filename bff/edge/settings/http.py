@@ -11,6 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 _ORIGIN = re.compile(r"https?://[a-z0-9._-]+(:[0-9]{1,5})?")
 
+# RFC 9110 section 5.6.2, but for the characters that no header in use has.
+_HEADER = re.compile(r"[a-z0-9_-]{1,100}")
+
 
 def _network(text: str) -> str:
     # Strict: 10.1.2.3/8 is more likely a slip than a wish for all of 10.0.0.0/8.
@@ -29,9 +32,19 @@ def _origin(text: str) -> str:
     return text
 
 
+def _header(text: str) -> str:
+    name = text.lower()
+    if not _HEADER.fullmatch(name):
+        raise ValueError("a header is one name, such as sentry-trace; * is not taken, for it would allow all")
+    if name in ("x-bff", "cookie"):
+        raise ValueError(f"{name} cannot be allowed to other sites: it is what proves this site's own page")
+    return name
+
+
 Network = Annotated[str, AfterValidator(_network)]
 Host = Annotated[str, AfterValidator(_host)]
 Origin = Annotated[str, AfterValidator(_origin)]
+HeaderName = Annotated[str, AfterValidator(_header)]
 
 
 class HttpSettings(BaseModel):
@@ -49,6 +62,8 @@ class HttpSettings(BaseModel):
     hosts         names in `Host` that are served, `*.example.org` for all below one, others are answered 421; empty:
                   any, since nothing the gateway says is made from that header. Health pages are exempt
     origins       other sites whose pages may call with a bearer token (CORS); cookies are never taken from them
+    cors_headers  request headers that those pages may send beside the contract's own, at most 50: what their tools add,
+                  such as `baggage`, `sentry-trace`, `cache-control`. Never `X-BFF`, which proves our own page
     networks      names for networks, which routes declare as the only ones they serve (`network="office"`)
     """
 
@@ -65,4 +80,5 @@ class HttpSettings(BaseModel):
     proxies: tuple[Network, ...] = ()
     hosts: tuple[Host, ...] = ()
     origins: tuple[Origin, ...] = ()
+    cors_headers: tuple[HeaderName, ...] = Field((), max_length=50)
     networks: dict[str, tuple[Network, ...]] = Field(default_factory=dict)
