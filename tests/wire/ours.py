@@ -17,6 +17,13 @@ from bff.edge.runtime import Runtime
 @asynccontextmanager
 async def behind_ours(gateway: Gateway, runtime: Runtime) -> AsyncIterator[int]:
     """Yields the port. runtime: the gateway's, started."""
+    async with server_of_ours(gateway, runtime) as server:
+        yield server.servers[0].sockets[0].getsockname()[1]
+
+
+@asynccontextmanager
+async def server_of_ours(gateway: Gateway, runtime: Runtime) -> AsyncIterator[uvicorn.Server]:
+    """Yields the server: `server_state.connections` are those open now."""
     config = uvicorn.Config(
         gateway,
         http=partial(  # type: ignore[arg-type]
@@ -36,7 +43,7 @@ async def behind_ours(gateway: Gateway, runtime: Runtime) -> AsyncIterator[int]:
     sock.bind(("127.0.0.1", 0))
     await server.startup(sockets=[sock])
     try:
-        yield sock.getsockname()[1]
+        yield server
     finally:
         for listening in server.servers:
             listening.close()

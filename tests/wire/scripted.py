@@ -45,8 +45,9 @@ class Scripted:
             "/things/silent": _silent,
             "/things/cut": _cut,
             "/things/broken": http(500, b'{"trace":"hunter2"}'),
-            "/things/busy": http(503, b"{}", "content-type: application/json\r\nretry-after: 7\r\n"),
-            "/things/throttled": http(429, b"{}", "content-type: application/json\r\nretry-after: 3\r\n"),
+            # Longer than any deadline of the gateway's: nothing is tried again.
+            "/things/busy": http(503, b"{}", "content-type: application/json\r\nretry-after: 70\r\n"),
+            "/things/throttled": http(429, b"{}", "content-type: application/json\r\nretry-after: 90\r\n"),
             "/things/nonsense": http(200, b'{"title":"x"}'),
             "/jobs": http(
                 202,
@@ -90,7 +91,7 @@ class Scripted:
 
 
 async def _silent(asked: Asked, writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(30)
+    await asyncio.sleep(3600)
 
 
 async def _cut(asked: Asked, writer: asyncio.StreamWriter) -> None:

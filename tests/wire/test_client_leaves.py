@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import uvicorn
+
 from bff.policies.facts import Attempted, Fact
 
+from ..waiting import GUARD, until
 from .gateway import World, bearer, running
-from .ours import behind_ours
+from .ours import server_of_ours
 from .scripted import Gate
 
 
 @asynccontextmanager
-async def served_by_ours(redis_url: str) -> AsyncIterator[tuple[World, int]]:
-    """The gateway behind the protocol `bff serve` uses; yields the port, too."""
-    # Another program on the machine may make the loop late: these tests are not about that.
-    async with running(redis_url, patience=5.0, admission={"lag": 10.0}) as world:
+async def served_by_ours(redis_url: str) -> AsyncIterator[tuple[World, int, uvicorn.Server]]:
+    """The gateway behind the protocol `bff serve` uses; yields the port and the server, too."""
+    async with running(redis_url) as world:
         runtime = await world.gateway.start()
-        async with behind_ours(world.gateway, runtime) as port:
-            yield world, port
-
-
-async def until(what: object, within: float = 5.0) -> None:
-    """Poll a condition; fails when it does not hold in time."""
-    end = time.monotonic() + within
-    while not what():  # type: ignore[operator]
-        assert time.monotonic() < end, "it did not come to pass"
-        await asyncio.sleep(0.005)
+        async with server_of_ours(world.gateway, runtime) as server:
+            yield world, server.servers[0].sockets[0].getsockname()[1], server
 
 
 async def ask(
@@ -47,7 +40,7 @@ async def ask(
 
 
 async def test_what_is_read_for_a_client_that_leaves_is_given_up_at_once(redis_url: str) -> None:
-    async with served_by_ours(redis_url) as (world, port):
+    async with served_by_ours(redis_url) as (world, port, _):
         runtime = await world.gateway.start()
         seen: list[Fact] = []
         attempts = runtime.chain._attempts
@@ -59,7 +52,7 @@ async def test_what_is_read_for_a_client_that_leaves_is_given_up_at_once(redis_u
         await until(lambda: any(one.path == "/things/late" for one in world.upstream.asked))
         assert lane.permits.bulkhead.used == 1
         client.transport.abort()
-        await until(lambda: lane.permits.bulkhead.used == 0, within=1.0)
+        await until(lambda: lane.permits.bulkhead.used == 0)
         assert runtime.admission.in_flight == 0
         cut = [fact for fact in seen if isinstance(fact, Attempted)]
         assert [(fact.outcome, fact.side) for fact in cut] == [("cancelled", "client")]
@@ -67,7 +60,7 @@ async def test_what_is_read_for_a_client_that_leaves_is_given_up_at_once(redis_u
 
 
 async def test_a_client_that_leaves_after_its_answer_disturbs_nothing(redis_url: str) -> None:
-    async with served_by_ours(redis_url) as (world, port):
+    async with served_by_ours(redis_url) as (world, port, _):
         for _ in range(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             head = "".join(f"{name}: {value}\r\n" for name, value in bearer().items())
@@ -81,7 +74,7 @@ async def test_a_client_that_leaves_after_its_answer_disturbs_nothing(redis_url:
 
 
 async def test_a_claimed_command_is_carried_out_though_its_client_left(redis_url: str) -> None:
-    async with served_by_ours(redis_url) as (world, port):
+    async with served_by_ours(redis_url) as (world, port, server):
         gate = Gate(b'{"name":"made"}')
         world.upstream.answers["/things/made"] = gate
         key = str(uuid.uuid4())
@@ -89,23 +82,22 @@ async def test_a_claimed_command_is_carried_out_though_its_client_left(redis_url
         client = await ask(port, "POST", "/api/things/made", headers, b'{"name":"x"}')
         await until(lambda: any(one.path == "/things/made" for one in world.upstream.asked))
         client.transport.abort()
-        await asyncio.sleep(0.05)
+        await until(lambda: not server.server_state.connections)
         gate.open.set()
 
         async def again() -> tuple[int, str | None]:
             answer = await world.client.post("/api/things/made", headers=headers, content=b'{"name":"x"}')
             return answer.status_code, answer.headers.get("idempotency-replayed")
 
-        end = time.monotonic() + 5
-        while (found := await again())[0] == 409:
-            assert time.monotonic() < end
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(GUARD):
+            while (found := await again())[0] == 409:
+                await asyncio.sleep(0.02)
         assert found == (200, "true")
         assert len([one for one in world.upstream.asked if one.path == "/things/made"]) == 1
 
 
 async def test_the_connection_itself_refuses_what_the_door_does_not_let_in(redis_url: str) -> None:
-    async with served_by_ours(redis_url) as (world, port):
+    async with served_by_ours(redis_url) as (world, port, _):
         runtime = await world.gateway.start()
         runtime.admission.in_flight = 1000
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -132,12 +124,14 @@ async def test_the_connection_itself_refuses_what_the_door_does_not_let_in(redis
 async def test_a_stream_ends_with_its_connection_though_another_request_waits_behind_it(
     redis_url: str,
 ) -> None:
-    async with served_by_ours(redis_url) as (world, port):
+    async with served_by_ours(redis_url) as (world, port, server):
         runtime = await world.gateway.start()
         writer = await ask(port, "GET", "/bff/live", bearer())
         await until(lambda: runtime.hub.count == 1)
         writer.write(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
         await writer.drain()
-        await asyncio.sleep(0.05)
+        # The second request was read: it waits behind the stream.
+        (connection,) = server.server_state.connections
+        await until(lambda: len(connection.pipeline) == 1)
         writer.close()
         await until(lambda: runtime.hub.count == 0)

@@ -8,7 +8,7 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from bff.edge.settings.events import key_of
 from bff.edge.webhooks.signed import sign
 from bff.stores.redis.link import RedisLink
 
+from ..waiting import GUARD, until
 from .gateway import bearer, keyed, serving, settings_for
 from .scripted import Asked, Gate, Scripted, upstream
 from .upstream import http
@@ -53,7 +54,8 @@ class Shelf(Upstream, team="Shelf team", contact="#shelf", docs="https://docs.te
         return self.get("/plain", Thing).public()
 
     def fill(self, how: str) -> Call[Thing]:
-        return self.post("/fill/{how}", Thing, {}, how=how)
+        call = self.post("/fill/{how}", Thing, {}, how=how)
+        return call.within(0.5) if how == "silent" else call
 
 
 shelf = Shelf()
@@ -69,7 +71,7 @@ class Twice(BaseModel):
 
 
 def declare(settings: Settings) -> Gateway:
-    gateway = Gateway("kept", deadline=1.5, settings=settings)
+    gateway = Gateway("kept", deadline=GUARD, settings=settings)
 
     @gateway.view("/api/articles/{slug}", public=True)
     async def article(slug: str) -> Thing:
@@ -118,7 +120,7 @@ class World:
 
     async def heard(self, tag: str, since: int = 0) -> None:
         """Both gateways know of a change of this tag."""
-        await eventually(
+        await until(
             lambda: all(
                 one.runtime is not None and one.runtime.reads.changes.tags.of(tag) > since
                 for one in self.gateways
@@ -126,20 +128,14 @@ class World:
         )
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 @asynccontextmanager
 async def world(redis_url: str, **changes: Any) -> AsyncIterator[World]:
     async with upstream() as scripted:
-        settings = settings_for(redis_url, scripted.port, 0.5, **changes)
+        settings = settings_for(redis_url, scripted.port, GUARD, **changes)
         async with _one(settings) as (one, a), _one(settings) as (two, b):
             for gateway in (one, two):
                 if gateway.runtime is not None:
-                    await gateway.runtime.reads.changes.listening(5)
+                    await gateway.runtime.reads.changes.listening(GUARD)
             yield World([a, b], [one, two], scripted, redis_url)
 
 
@@ -149,7 +145,10 @@ async def _one(settings: Settings) -> AsyncIterator[tuple[Gateway, httpx.AsyncCl
     sock.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     gateway = declare(settings)
-    async with serving(gateway, sock), httpx.AsyncClient(base_url=url, trust_env=False) as client:
+    async with (
+        serving(gateway, sock),
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=GUARD / 2) as client,
+    ):
         try:
             yield gateway, client
         finally:
@@ -163,7 +162,8 @@ async def test_a_public_screen_may_be_kept_as_long_as_its_answer_has_left(redis_
         again = await it.clients[0].get("/api/articles/a")
         assert first.json() == again.json() == {"name": "one"}
         for answer in (first, again):
-            assert answer.headers["cache-control"] in ("public, max-age=14", "public, max-age=15")
+            left = re.fullmatch(r"public, max-age=(\d+)", answer.headers["cache-control"])
+            assert left and 1 <= int(left[1]) <= 15
         assert re.fullmatch(r'Shelf.article;dur=0.0;start=[\d.]+;desc="hit"', again.headers["server-timing"])
         assert it.count("/articles/a") == 1
 
@@ -243,7 +243,7 @@ async def test_a_read_after_a_command_does_not_join_one_from_before(redis_url: s
         gate = Gate(b'{"name":"before"}')
         it.upstream.answers["/basket"] = gate
         slow = asyncio.ensure_future(client.get("/api/basket", headers=bearer()))
-        await eventually(lambda: it.count("/basket") == 1)
+        await until(lambda: it.count("/basket") == 1)
         await client.post("/api/fill/ok", headers=keyed())
         it.says("/basket", "after")
         assert (await client.get("/api/basket", headers=bearer())).json() == {"name": "after"}
@@ -259,7 +259,7 @@ async def test_identical_calls_of_a_screen_and_of_many_browsers_are_sent_once(re
         browsers = [asyncio.ensure_future(it.clients[0].get("/api/twice")) for _ in range(10)]
         runtime = it.gateways[0].runtime
         assert runtime is not None
-        await eventually(lambda: sum(len(one.followers) for one in runtime.reads.coalesced.flights) == 19)
+        await until(lambda: sum(len(one.followers) for one in runtime.reads.coalesced.flights) == 19)
         gate.open.set()
         answers = await asyncio.gather(*browsers)
         assert {one.text for one in answers} == {'{"a":{"name":"one (mine)"},"b":{"name":"one"}}'}
@@ -336,7 +336,7 @@ async def test_a_message_that_is_not_genuine_or_not_of_now_changes_nothing(redis
             delivery(BODY, signed=BODY + b" "),
             delivery(BODY, secret="x" * 24),
             delivery(BODY, at=time.time() - 301),
-            delivery(BODY, at=time.time() + 302),
+            delivery(BODY, at=time.time() + 900),
             {"content": BODY},
         ):
             refused = await client.post("/bff/changes/cms", **bad)

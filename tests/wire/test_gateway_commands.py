@@ -8,6 +8,7 @@ import uuid
 
 import pytest
 
+from ..waiting import GUARD
 from .gateway import bearer, keyed, running
 from .scripted import Gate
 from .upstream import http
@@ -95,12 +96,12 @@ async def test_another_payload_under_the_same_key_is_422(redis_url: str) -> None
 
 
 async def test_the_same_command_in_flight_is_409_with_retry_after(redis_url: str) -> None:
-    async with running(redis_url, patience=3) as world:
+    async with running(redis_url) as world:
         gate = world.upstream.answers["/things/gate"] = Gate()
         first = asyncio.create_task(
             world.client.post("/api/things/gate", headers=keyed("k"), json=WISH), name="first"
         )
-        await asyncio.wait_for(world.upstream.news.wait(), 2)
+        await asyncio.wait_for(world.upstream.news.wait(), GUARD)
         second = await world.client.post("/api/things/gate", headers=keyed("k"), json=WISH)
         assert (second.status_code, second.json()["code"]) == (409, "idempotency-in-flight")
         assert second.headers["retry-after"] == "1"
@@ -173,7 +174,7 @@ async def test_where_repeating_is_not_safe_an_unknown_outcome_is_said_and_not_re
 
 
 async def test_a_command_whose_client_left_is_carried_out_once_and_its_outcome_kept(redis_url: str) -> None:
-    async with running(redis_url, patience=3) as world:
+    async with running(redis_url) as world:
         gate = world.upstream.answers["/things/gate"] = Gate()
         body = json.dumps(WISH).encode()
         lines = ["POST /api/things/gate HTTP/1.1", "host: x", "content-type: application/json"]
@@ -181,10 +182,10 @@ async def test_a_command_whose_client_left_is_carried_out_once_and_its_outcome_k
         lines += [f"content-length: {len(body)}", "", ""]
         _, writer = await asyncio.open_connection("127.0.0.1", world.client.base_url.port)
         writer.write("\r\n".join(lines).encode() + body)
-        await asyncio.wait_for(world.upstream.news.wait(), 2)
+        await asyncio.wait_for(world.upstream.news.wait(), GUARD)
         writer.transport.abort()
         gate.open.set()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(GUARD):
             while True:
                 headers = keyed("k") | {"content-type": "application/json"}
                 again = await world.client.post("/api/things/gate", headers=headers, content=body)

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from ..conftest import Valkey
+from ..waiting import GUARD
 from .gateway import keyed, running
 from .scripted import Asked, Gate
 
@@ -116,12 +117,12 @@ async def test_nobody_signed_in_is_told_so_before_anything_else(redis_url: str) 
 
 
 async def test_redis_dying_in_the_middle_is_told_truthfully_and_screens_go_on(own_valkey: Valkey) -> None:
-    async with running(own_valkey.url, patience=3) as world:
+    async with running(own_valkey.url) as world:
         gate = world.upstream.answers["/things/gate"] = Gate()
         command = asyncio.create_task(
             world.client.post("/api/things/gate", headers=keyed("k"), json=WISH), name="command"
         )
-        await asyncio.wait_for(world.upstream.news.wait(), 2)
+        await asyncio.wait_for(world.upstream.news.wait(), GUARD)
         await asyncio.to_thread(own_valkey.stop)
         gate.open.set()
         answer = await command
@@ -139,7 +140,7 @@ async def test_redis_dying_in_the_middle_is_told_truthfully_and_screens_go_on(ow
 async def test_an_upstream_failing_while_redis_is_away_is_still_the_upstreams_problem(
     own_valkey: Valkey,
 ) -> None:
-    async with running(own_valkey.url, patience=3) as world:
+    async with running(own_valkey.url) as world:
         let = asyncio.Event()
 
         async def then_cut(asked: Asked, writer: asyncio.StreamWriter) -> None:
@@ -150,7 +151,7 @@ async def test_an_upstream_failing_while_redis_is_away_is_still_the_upstreams_pr
         command = asyncio.create_task(
             world.client.post("/api/unsafe/gate", headers=keyed("k"), json=WISH), name="command"
         )
-        await asyncio.wait_for(world.upstream.news.wait(), 2)
+        await asyncio.wait_for(world.upstream.news.wait(), GUARD)
         await asyncio.to_thread(own_valkey.stop)
         let.set()
         answer = await command

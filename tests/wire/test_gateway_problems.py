@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ..waiting import GUARD
 from .gateway import World, bearer, keyed, nowhere, running
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -145,7 +146,7 @@ async def raw(world: World, data: bytes) -> tuple[str, bytes]:
     port = world.client.base_url.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(data)
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), GUARD)
     writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
     return head.decode("latin-1"), body
@@ -235,7 +236,7 @@ async def test_no_header_of_the_browser_reaches_an_upstream(redis_url: str) -> N
             "traceparent",
         } | ({"accept-encoding", "connection"} & set(sent))
         assert sent["user-agent"] == "bff"
-        assert int(sent["bff-deadline-ms"]) <= 400
+        assert 0 < int(sent["bff-deadline-ms"]) <= GUARD * 1000
         await world.client.post("/api/things/ok", headers=keyed("k-1") | mine, json={"name": "x"})
         sent = world.upstream.last.headers
         assert sent["bff-owner"] == "https://issuer.test|ada"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from bff import Missing
 
 from .gateway import nowhere, running, token
+from .scripted import Gate
 from .upstream import http
 
 OWNER = {
@@ -25,8 +25,8 @@ TABLE = [
     ("silent", "timeout", None, 504, None),
     ("cut", "unreachable", None, 502, None),
     ("broken", "failed", None, 502, None),
-    ("busy", "overloaded", 7.0, 503, "7"),
-    ("throttled", "overloaded", 3.0, 503, "3"),
+    ("busy", "overloaded", 70.0, 503, "70"),
+    ("throttled", "overloaded", 90.0, 503, "90"),
     ("nonsense", "invalid", None, 502, None),
     ("404", "refused", None, 404, None),
     ("409", "refused", None, 409, None),
@@ -56,10 +56,8 @@ async def test_each_failure_is_its_word_in_an_optional_part_and_its_status_in_a_
     redis_url: str, how: str, reason: str, retry_after: float | None, status: int, header: str | None
 ) -> None:
     async with running(redis_url) as world:
-        began = time.monotonic()
         part = await world.get(f"/api/optional/{how}")
         assert part.status_code == 200
-        assert time.monotonic() - began < 1.2
         assert part.json()["extra"] == {
             "state": "missing",
             "reason": reason,
@@ -107,19 +105,18 @@ async def test_an_open_breaker_says_when_to_come_back_and_sends_nothing(redis_ur
 
 async def test_an_optional_part_does_not_take_longer_than_its_within(redis_url: str) -> None:
     async with running(redis_url) as world:
-        await world.get("/api/quick/ok")
-        began = time.monotonic()
-        answer = await world.get("/api/quick/silent")
-        assert time.monotonic() - began < 0.35, "the attempt's own timeout would be 0.4 s"
+        # The attempt itself may take a minute here, and the upstream never answers.
+        world.upstream.answers["/things/gate"] = Gate()
+        answer = await world.get("/api/quick/gate")
+        assert answer.json()["thing"] == {"name": "ok"}
         assert answer.json()["extra"]["reason"] == "timeout"
 
 
 async def test_a_view_that_never_ends_is_cut_at_its_deadline(redis_url: str) -> None:
     async with running(redis_url) as world:
-        began = time.monotonic()
+        # The view itself would go on for an hour.
         answer = await world.client.get("/api/sleepy")
         assert (answer.status_code, answer.json()["code"]) == (504, "timeout")
-        assert time.monotonic() - began < 1
 
 
 async def test_a_public_screen_is_as_fresh_as_its_least_fresh_part(redis_url: str) -> None:

@@ -1,0 +1,31 @@
+"""How a test waits: for the thing it awaits, under a bound that only guards against hanging.
+
+A test must not depend on being fast: a busy machine makes any single step late. So a test polls or awaits what it is
+waiting for, and its bound is long enough that only a fault reaches it. What measures speed has the mark `alone`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+
+GUARD = 60.0
+"""Seconds after which a test that still waits is taken to hang. No assertion about speed."""
+
+
+async def until(
+    holds: Callable[[], bool] | Callable[[], Awaitable[bool]],
+    what: str = "what was awaited did not happen",
+    *,
+    seconds: float = GUARD,
+) -> None:
+    """Return as soon as `holds()` is true; it may be async. Raises AssertionError with `what` after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        found = holds()
+        if await found if inspect.isawaitable(found) else found:
+            return
+        assert time.monotonic() < end, what
+        await asyncio.sleep(0.01)
