@@ -17,6 +17,7 @@ from bff.stores.redis.link import RedisLink, StoreUnavailable, reaching
 from bff.stores.values import Values
 from tests.conftest import Valkey
 from tests.events import cloud_event
+from tests.waiting import GUARD
 
 OWNER = "https://id.example|ada"
 AT = "2026-03-01T10:00:00Z"
@@ -65,7 +66,7 @@ async def told(link: RedisLink) -> list[dict[str, Any]]:
     return [json.loads(entry) for entry in (await Journal(link).open(OWNER, None)).entries]
 
 
-async def until(holds: Callable[[], Any], *, seconds: float = 5.0) -> None:
+async def until(holds: Callable[[], Any], *, seconds: float = GUARD) -> None:
     async with asyncio.timeout(seconds):
         while True:
             try:
@@ -189,7 +190,7 @@ async def test_an_ingester_stopped_between_effect_and_position_repeats_nothing(l
         journal.left, journal.died = 7 + round, asyncio.Event()
         reader = ingester(link, journal)
         await reader.start()
-        await asyncio.wait_for(journal.died.wait(), 5)
+        await asyncio.wait_for(journal.died.wait(), GUARD)
         await reader.stop()
         dealt = Place.parse((await Positions(link).of([STREAM]))[STREAM]).count
         told_of = (await Journal(link).open(OWNER, None)).position
@@ -213,10 +214,10 @@ async def test_another_process_takes_over_within_three_seconds_of_a_death(link: 
     assert dead._main is not None
     dead._main.cancel()
     await asyncio.wait([dead._main])
-    assert await link.call("EXISTS", "bff:{lease:ingest-redis}")
+    assert 0 < await link.call("PTTL", "bff:{lease:ingest-redis}") < 3_000
     async with ingester(link):
         await publish(link, status("o1", 2))
-        await asyncio.wait_for(read_all(link), 3)
+        await read_all(link)
     await dead.stop()
     assert [row["version"] for row in await told(link)] == [2]
 
@@ -251,19 +252,20 @@ async def test_a_gap_nobody_fills_does_not_hang(link: RedisLink) -> None:
 
 async def test_redis_away_is_waited_for(own_valkey: Valkey) -> None:
     own_valkey.stop()
-    async with RedisLink(own_valkey.url, timeout=0.3) as link, ingester(link):
+    async with RedisLink(own_valkey.url) as link, ingester(link):
+
+        async def published(id: str) -> bool:
+            with reaching("the test's own event"):
+                await publish(link, status(id, 1))
+            return True
+
+        # Its first attempts find nobody.
         await asyncio.sleep(0.2)
         own_valkey.start()
-        await publish(link, status("o1", 1))
+        await until(lambda: published("o1"))
         await read_all(link)
         own_valkey.stop()
         own_valkey.start()
-
-        async def published() -> bool:
-            with reaching("the test's own event"):
-                await publish(link, status("o2", 1))
-            return True
-
-        await until(published)
+        await until(lambda: published("o2"))
         await read_all(link)
         assert [row["id"] for row in await told(link)] == ["o2"]

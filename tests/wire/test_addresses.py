@@ -16,6 +16,7 @@ from bff.transport.addresses import Addresses, open_wire
 from bff.transport.wire import Request, WireError
 
 from ..conftest import free_port
+from ..waiting import until
 from .upstream import RawServer, http, raw_server
 
 ASK = Request("GET", "/", {})
@@ -80,13 +81,12 @@ async def test_a_watched_file_changes_the_addresses_and_a_broken_one_changes_not
             (f"{url(one.port)}\n{url(one.port)}\n", {str(one.port): 3}),
         ]:
             file.write_text(text)
-            async with asyncio.timeout(5):
-                while places._seen != (file.stat().st_mtime_ns, file.stat().st_size):
-                    await asyncio.sleep(0.01)
-                await asyncio.sleep(0)
+            stat = file.stat()
+            await until(lambda stat=stat: places._seen == (stat.st_mtime_ns, stat.st_size))  # type: ignore[misc]
+            await asyncio.sleep(0)
             assert await ask(places, 3) == expected
         file.unlink()
-        await asyncio.sleep(0.06)
+        await until(lambda: places._seen == (0, 0))
         assert await ask(places, 1) == {str(one.port): 1}
         await places.close()
 
@@ -104,9 +104,7 @@ async def test_an_address_that_is_gone_ends_its_calls_before_its_connections_are
         place = places.pick()
         place.pending += 1
         call = asyncio.create_task(place.wire.send(ASK))
-        async with asyncio.timeout(5):
-            while not old.requests:
-                await asyncio.sleep(0.005)
+        await until(lambda: bool(old.requests))
         places._urls = (f"http://localhost:{new.port}",)
         await places.refresh()
         assert [one.name for one in places] == [f"http://{ip}:{new.port}" for ip in ips]
@@ -115,9 +113,7 @@ async def test_an_address_that_is_gone_ends_its_calls_before_its_connections_are
         assert (await call).body == b"old"
         place.pending -= 1
         await places.refresh()
-        async with asyncio.timeout(5):
-            while old.open:
-                await asyncio.sleep(0.005)
+        await until(lambda: not old.open)
         await places.close()
 
 

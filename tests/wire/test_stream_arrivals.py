@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 
 from bff.stores.journal import owner_tag
 from bff.stores.redis.link import RedisLink
 
 from ..conftest import Valkey
+from ..waiting import until
 from .test_stream import Client, client, person, world
 
 
@@ -32,9 +32,11 @@ async def test_those_who_leave_while_they_come_cost_the_others_nothing(redis_url
         await one.settled(60)
         # Every seat of one who left is given back, and nobody else's.
         left = {person(name).id: (number % 3 != 0) for number, name in enumerate(people)}
-        async with asyncio.timeout(5):
-            while await seats(one.link, left) != left:
-                await asyncio.sleep(0.02)
+
+        async def given_back() -> bool:
+            return await seats(one.link, left) == left
+
+        await until(given_back)
         for name in ("guest-7", "guest-8"):
             await one.tell("o2", 1, owner=name)
         for number in (7, 8):
@@ -51,8 +53,6 @@ async def test_those_who_come_while_redis_forgets_its_scripts_are_joined_all_the
     async with world(own_valkey.url) as one, client(one) as first:
         await first.until("snapshot")
         await one.link.call("SCRIPT", "FLUSH")
-        began = time.monotonic()
         async with contextlib.AsyncExitStack() as stack:
             for who in [await stack.enter_async_context(client(one, who=f"g{n}")) for n in range(10)]:
                 await who.until("snapshot")
-        assert time.monotonic() - began < 5

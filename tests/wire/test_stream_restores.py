@@ -14,6 +14,7 @@ from bff.live import ValueTopic
 from bff.stores.journal import channel_of
 from bff.stores.redis.link import StoreUnavailable
 
+from ..waiting import GUARD, until
 from .test_outlet import wrapped
 from .test_stream import AT, Client, client, person, world
 
@@ -103,8 +104,7 @@ async def test_what_another_gateway_could_restore_is_told_here_too(redis_url: st
         world(redis_url, restore=there) as other,
         client(one) as ada,
     ):
-        while not here.asked:
-            await asyncio.sleep(0.01)
+        await until(lambda: here.asked > 0)
         async with client(other) as elsewhere:
             await elsewhere.until("snapshot")
         assert [row["id"] for row in (await ada.until("snapshot")).data["sagas"]] == ["of-ada"]
@@ -118,8 +118,7 @@ async def test_whoever_has_left_is_not_asked_about_any_more(
     service.away = True
     async with world(redis_url, restore=service) as one:
         async with client(one):
-            while service.asked < 3:
-                await asyncio.sleep(0.01)
+            await until(lambda: service.asked >= 3)
         await one.settled(0)
         await asyncio.sleep(0.1)
         asked = service.asked
@@ -155,7 +154,7 @@ async def test_many_journals_lost_together_are_restored_a_few_at_a_time_and_nobo
         most, pause = 0, 0.1
         await one.link.call("FLUSHALL")
         one.hub._catchup.check_soon()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(GUARD):
             told = [(await each.until("reset")).data["sagas"] for each in clients]
         assert [[row["id"] for row in sagas] for sagas in told] == [[f"of-u{n}"] for n in range(300)]
         assert 8 <= most <= 64, f"{most} restores ran at once"
@@ -178,22 +177,22 @@ async def test_a_restore_that_hangs_for_one_owner_holds_up_nobody_elses_catching
     ):
         await stuck.until("snapshot")
         await ada.until("snapshot")
+        # Given up on long after this test has failed: whatever waits for it waits for ever.
+        assert one.hub._catchup._restorer is not None
+        one.hub._catchup._restorer._within = 2 * GUARD
         broken = True
         await one.link.call("FLUSHALL")
         # Both are compared; the one hangs. What ada is told meanwhile follows on from nothing.
         one.hub._catchup.check_soon()
-        await asyncio.wait_for(hanging.wait(), 5)
+        await asyncio.wait_for(hanging.wait(), GUARD)
         assert (await ada.until("reset")).data["sagas"] == []
         await one.link.call("FLUSHALL")
-        began = asyncio.get_running_loop().time()
         await one.tell("o1", 1)
         while True:
             event = await ada.next()
             assert event is not None
             if event.name in ("saga", "reset") and "o1" in str(event.data):
                 break
-        took = asyncio.get_running_loop().time() - began
-        assert took < 1.5, f"ada heard of her event after {took:.1f} s, because another's restore hung"
 
 
 async def test_values_are_heard_while_the_owners_node_is_away_and_the_journal_is_lost(
@@ -216,9 +215,9 @@ async def test_values_are_heard_while_the_owners_node_is_away_and_the_journal_is
                 await ready(*channels, timeout=timeout)
 
             monkeypatch.setattr(one.channels, "ready", away)
-            await asyncio.wait_for(asked.wait(), 5)
+            await asyncio.wait_for(asked.wait(), GUARD)
             await one.values.put(STOCK, 2, {"available": 8}, AT)
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(GUARD):
                 assert (await ada.until("value")).data["version"] == 2
 
 
@@ -227,5 +226,5 @@ async def test_a_large_value_reaches_a_stream_that_bides_behind_a_wrapped_send(r
     service.away = True
     async with world(redis_url, restore=service, topics=topics, beat=0.2, wrap=wrapped) as one:
         await one.values.put(STOCK, 1, "x" * 40_000, AT)
-        async with client(one, f"/bff/live?value={STOCK}") as ada, asyncio.timeout(2):
+        async with client(one, f"/bff/live?value={STOCK}") as ada, asyncio.timeout(GUARD):
             assert (await ada.until("value")).data["version"] == 1
