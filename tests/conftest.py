@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 def wait_for_port(
-    port: int, *, seconds: float = 20.0, process: subprocess.Popen[bytes] | None = None
+    port: int, *, seconds: float = 120.0, process: subprocess.Popen[bytes] | None = None
 ) -> None:
     """Return once something accepts on the port; raise when it does not in time or the process ended."""
     end = time.monotonic() + seconds
@@ -98,7 +98,7 @@ class Valkey:
         self.send(signal.SIGCONT)
         self.send(number)
         if self.process is not None:
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None
 
 
@@ -139,16 +139,16 @@ class Program:
     def kill(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
-    def stop(self, seconds: float = 10.0) -> int:
+    def stop(self, seconds: float = 60.0) -> int:
         if self.process.poll() is None:
             self.process.terminate()
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
             raise
 
 

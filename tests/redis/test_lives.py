@@ -22,6 +22,7 @@ from bff.stores.positions import Positions
 from bff.stores.redis.link import RedisLink, StoreUnavailable
 
 from ..conftest import Valkey, free_port
+from ..waiting import GUARD
 from ..wire.test_stream import AT, World, client, person, world
 
 ADA = person("ada").id
@@ -48,7 +49,7 @@ class Forgetful:
     async def live(self, one: World) -> None:
         """Start it; this hub has its link again."""
         self.valkey.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(GUARD):
             while True:
                 with contextlib.suppress(StoreUnavailable):
                     return await one.link.ping()
@@ -97,7 +98,7 @@ async def test_a_position_that_was_lost_is_never_given_to_another_event(forgetfu
         for cursor in cursors:
             assert await beginning(one, cursor) == "reset"
             assert (cursor.epoch, now.offset) != (now.epoch, cursor.offset)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(GUARD):
             while ada.cursor != str(now):
                 event = await ada.next()
                 assert event is not None
@@ -125,7 +126,7 @@ async def test_what_nobody_lost_goes_on_where_it_was(forgetful: Forgetful) -> No
         for version in (3, 4, 5):
             await one.tell("o1", version)
         names = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(GUARD):
             while not names or event.data.get("version") != 5:
                 event = await ada.next()
                 assert event is not None
@@ -154,7 +155,7 @@ async def test_a_lost_event_comes_again_from_the_service_that_knows_it(forgetful
         broken = True
         forgetful.die()
         await forgetful.live(one)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(GUARD):
             rows = (await ada.until("reset")).data["sagas"]
         assert [(row["status"], row["version"]) for row in rows] == [("COMPLETED", 3)]
         async with client(one) as another, client(one) as third:
@@ -176,7 +177,7 @@ async def test_a_value_that_redis_has_lost_is_given_back_by_who_told_it(forgetfu
         assert [(await ada.until("value")).data["version"] for _ in range(2)] == [4, 5]
         forgetful.die()
         await forgetful.live(one)
-        async with asyncio.timeout(10), RedisLink(forgetful.valkey.url) as link:
+        async with asyncio.timeout(GUARD), RedisLink(forgetful.valkey.url) as link:
             while await link.call("HGET", "bff:{value:stock/mug}", "version") != b"5":
                 await asyncio.sleep(0.02)
         assert not await one.values.put("stock/mug", 4, "old", AT)
@@ -205,14 +206,14 @@ async def pair(folder: Path) -> AsyncIterator[list[tuple[Valkey, World]]]:
 
 async def follow(one: tuple[Valkey, World], other: tuple[Valkey, World]) -> None:
     # By a connection of its own: the gateway's are given up where a server stops being the master.
-    async with Redis.from_url(one[0].url) as server, asyncio.timeout(20):
+    async with Redis.from_url(one[0].url) as server, asyncio.timeout(GUARD):
         await server.replicaof("127.0.0.1", other[0].port)
         while (await server.info("replication"))["master_link_status"] != "up":
             await asyncio.sleep(0.02)
 
 
 async def level(one: World, other: World) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(GUARD):
         while True:
             # A connection to a server that stops being the master is given up once.
             with contextlib.suppress(StoreUnavailable):

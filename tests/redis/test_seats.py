@@ -9,6 +9,7 @@ import pytest
 from bff.stores.journal import channel_of, owner_tag
 from bff.stores.redis.link import RedisLink
 from bff.stores.seats import Seats
+from tests.waiting import GUARD, until
 
 OWNER = "https://id.example|ada"
 KEY = f"bff:{{{owner_tag(OWNER)}}}:seats"
@@ -17,11 +18,15 @@ KEY = f"bff:{{{owner_tag(OWNER)}}}:seats"
 @asynccontextmanager
 async def process(url: str, name: str) -> AsyncIterator[Seats]:
     """What others see of a living one; gone with its connections when the block is left."""
-    async with RedisLink(url) as link, link.dedicated(timeout=5) as redis, redis.pubsub() as pubsub:
+    async with (
+        RedisLink(url, timeout=10) as link,
+        link.dedicated(timeout=GUARD) as redis,
+        redis.pubsub() as pubsub,
+    ):
         seats = Seats(link, process=name)
         await seats.live()
         await pubsub.subscribe(seats.channel)
-        assert await pubsub.get_message(timeout=5)
+        assert await pubsub.get_message(timeout=GUARD)
         yield seats
 
 
@@ -33,7 +38,7 @@ async def test_nobody_ever_has_more_seats_than_there_are_and_the_first_give_way(
     async with (
         process(redis_url, "a") as one,
         process(redis_url, "b") as other,
-        RedisLink(redis_url) as link,
+        RedisLink(redis_url, timeout=10) as link,
     ):
         stores = [one, other]
         gone: list[str] = []
@@ -50,21 +55,25 @@ async def test_nobody_ever_has_more_seats_than_there_are_and_the_first_give_way(
 
 
 async def test_those_who_give_way_are_told_on_their_owners_channel(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link, link.dedicated(timeout=5) as redis, redis.pubsub() as pubsub:
+    async with (
+        RedisLink(redis_url, timeout=10) as link,
+        link.dedicated(timeout=GUARD) as redis,
+        redis.pubsub() as pubsub,
+    ):
         await pubsub.subscribe(channel_of(OWNER))
-        assert await pubsub.get_message(timeout=2)
+        assert await pubsub.get_message(timeout=GUARD)
         seats = Seats(link)
         first, second, third = seats.seat(1.0), seats.seat(2.0), seats.seat(3.0)
         assert await seats.hold(OWNER, 2, [first]) == []
         assert await seats.hold(OWNER, 2, [second]) == []
         assert await seats.hold(OWNER, 2, [second]) == []
         assert await seats.hold(OWNER, 2, [third]) == [first]
-        told = await pubsub.get_message(timeout=2)
+        told = await pubsub.get_message(timeout=GUARD)
         assert told is not None and told["data"] == f"end {first}".encode()
 
 
 async def test_a_seat_that_was_left_is_free_at_once(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link:
+    async with RedisLink(redis_url, timeout=10) as link:
         seats = Seats(link)
         first, second, third = seats.seat(1.0), seats.seat(2.0), seats.seat(3.0)
         await seats.hold(OWNER, 2, [first, second])
@@ -73,7 +82,7 @@ async def test_a_seat_that_was_left_is_free_at_once(redis_url: str) -> None:
 
 
 async def test_what_a_dead_process_held_is_free_at_once_and_the_living_keep_theirs(redis_url: str) -> None:
-    async with process(redis_url, "living") as living, RedisLink(redis_url) as link:
+    async with process(redis_url, "living") as living, RedisLink(redis_url, timeout=10) as link:
         oldest = living.seat(1.0)
         assert await living.hold(OWNER, 3, [oldest]) == []
         async with process(redis_url, "dead") as dead:
@@ -87,8 +96,8 @@ async def test_what_a_dead_process_held_is_free_at_once_and_the_living_keep_thei
 async def test_who_only_lost_a_connection_is_not_taken_for_dead(redis_url: str) -> None:
     async with (
         process(redis_url, "living") as living,
-        RedisLink(redis_url) as link,
-        link.dedicated(timeout=5) as redis,
+        RedisLink(redis_url, timeout=10) as link,
+        link.dedicated(timeout=GUARD) as redis,
         redis.pubsub() as pubsub,
     ):
         away = Seats(link, process="away")
@@ -105,16 +114,16 @@ async def test_who_says_nothing_for_too_long_is_taken_for_dead_and_finds_out(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its machine is gone, or it is frozen: Redis still has its connections."""
-    monkeypatch.setattr("bff.stores.seats.ALIVE", 0.2)
+    monkeypatch.setattr("bff.stores.seats.ALIVE", 2.0)
     async with (
         process(redis_url, "frozen") as frozen,
         process(redis_url, "living") as living,
-        RedisLink(redis_url) as link,
+        RedisLink(redis_url, timeout=10) as link,
     ):
         theirs = [frozen.seat(1.0), frozen.seat(9.0)]
         assert await frozen.hold(OWNER, 2, theirs) == []
         assert await frozen.live(), "not for that long"
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(2.1)
         newest = [living.seat(3.0), living.seat(4.0)]
         assert await living.hold(OWNER, 2, newest) == []
         # It thaws: the streams are there still, all of them, and those that opened first give way.
@@ -128,21 +137,24 @@ async def test_who_says_nothing_for_too_long_is_taken_for_dead_and_finds_out(
 async def test_seats_nobody_renews_are_free_after_their_lease(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bff.stores.seats.LEASE", 0.2)
-    async with RedisLink(redis_url) as link:
+    monkeypatch.setattr("bff.stores.seats.LEASE", 2.0)
+    async with RedisLink(redis_url, timeout=10) as link:
         seats = Seats(link)
         lost, kept, newest = seats.seat(2.0), seats.seat(1.0), seats.seat(3.0)
         await seats.hold(OWNER, 2, [lost, kept])
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(1.5)
         assert await seats.renew({OWNER: [kept]}) == [(OWNER, 2)]
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.6)
         assert await seats.hold(OWNER, 2, [newest]) == []
-        await asyncio.sleep(0.3)
-        assert not await link.call("EXISTS", KEY)
+
+        async def gone() -> bool:
+            return not await link.call("EXISTS", KEY)
+
+        await until(gone)
 
 
 async def test_renewing_takes_again_what_redis_has_lost(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link:
+    async with RedisLink(redis_url, timeout=10) as link:
         seats = Seats(link)
         mine = [seats.seat(1.0), seats.seat(2.0), seats.seat(3.0)]
         await seats.hold(OWNER, 2, mine[:2])
@@ -152,6 +164,6 @@ async def test_renewing_takes_again_what_redis_has_lost(redis_url: str) -> None:
 
 
 async def test_seats_without_a_process_in_their_name_are_not_taken_for_a_dead_ones(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link, process(redis_url, "a") as one:
+    async with RedisLink(redis_url, timeout=10) as link, process(redis_url, "a") as one:
         await link.call("ZADD", KEY, 9e15, "0000000001000-abcdef")
         assert await one.hold(OWNER, 1, [one.seat(2.0)]) == ["0000000001000-abcdef"]
