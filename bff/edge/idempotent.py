@@ -1,6 +1,8 @@
-"""The client's Idempotency-Key: a structured-field String (RFC 9651 section 3.3.3), or a bare token.
+"""The client's Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-08): a structured-field String (RFC 9651
+section 3.3.3), or a bare token, which many clients send.
 
-Refuses what could be read in two ways: lists, repeated headers, unfinished strings, keys over 255 characters.
+Around the value only SP and HTAB are removed (RFC 9110 section 5.5). Refuses what could be read in two ways: lists,
+repeated headers, parameters, unfinished strings, keys over 255 characters.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ _STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 def idempotency_key(scope: Scope) -> str:
     """The key's value without its quotes. Raises Problem 400."""
     values = [
-        value.decode("latin-1").strip() for name, value in scope["headers"] if name == b"idempotency-key"
+        value.strip(b" \t").decode("latin-1")
+        for name, value in scope["headers"]
+        if name == b"idempotency-key"
     ]
     if not values or values == [""]:
         raise Problem(

@@ -1,6 +1,7 @@
 """Which endpoint an address belongs to. Nothing is answered here: 404 and 405 are raised, and written in one place.
 
 A path that is not written in its one form (http/canonical.py) is none of ours, whatever it might be decoded to.
+`OPTIONS *` asks about the server as a whole (RFC 9110 section 9.3.7) and is the one request without a path.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ class Routes:
         self._owner = owner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "OPTIONS" and scope["path"] == "*":
+            await self._options(send)
+            return
         if not canonical(scope.get("raw_path") or quote(scope["path"]).encode()):
             raise HTTPException(404)
         scope["app"] = self._owner
@@ -43,3 +47,12 @@ class Routes:
                 if isinstance(route, Route) and route.matches(asked)[0] is not Match.NONE:
                     allowed |= route.methods or set()
             raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))}) from None
+
+    async def _options(self, send: Send) -> None:
+        methods = {"OPTIONS"}
+        for route in self._router.routes:
+            if isinstance(route, Route):
+                methods |= route.methods or set()
+        headers = [(b"allow", ", ".join(sorted(methods)).encode())]
+        await send({"type": "http.response.start", "status": 204, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})

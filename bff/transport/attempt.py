@@ -6,12 +6,13 @@ breaker is told exactly once. An upstream is blamed for what it did, never for a
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import get_current_span
 
 from ..calls import Call, CircuitOpen, Invalid, Overloaded, Scope, Timeout, Unreachable
 from ..policies import facts
@@ -23,8 +24,6 @@ from .lane import Lane
 from .wire import Answer, Request, Wire, WireBroken, WireTimeout, WireTooLarge
 
 Place: TypeAlias = Address[Wire]
-
-_TRACE_CONTEXT = TraceContextTextMapPropagator()
 
 
 @dataclass(slots=True)
@@ -153,7 +152,7 @@ class Attempts:
         headers = outbound(call, scope, seconds, walk.lane.credentials)
         if walk.conditions:
             headers.update(walk.conditions)
-        _TRACE_CONTEXT.inject(headers)
+        _trace(headers)
         request = Request(call.method, target(call), headers, call.body)
         try:
             return await wire.send(request)
@@ -188,3 +187,15 @@ def target(call: Call[Any]) -> str:
     if not call.query:
         return call.path
     return f"{call.path}?{urlencode(call.query)}"
+
+
+def _trace(headers: dict[str, str]) -> None:
+    """Say which trace this call belongs to (W3C Trace Context level 2, section 4.3). Each call is a parent of its own:
+    where nobody records, no span was made for it, and a random id stands for one."""
+    span = get_current_span().get_span_context()
+    if not span.is_valid:
+        return
+    parent = span.span_id if span.trace_flags.sampled else random.getrandbits(64) or 1
+    headers["traceparent"] = f"00-{span.trace_id:032x}-{parent:016x}-{span.trace_flags:02x}"
+    if span.trace_state:
+        headers["tracestate"] = span.trace_state.to_header()

@@ -120,8 +120,52 @@ def framing() -> list[Probe]:
         one("a chunk ended by LF", post(TE) + b"c\r\n" + WISH + b"\n0\r\n\r\n", 400),
         one("a chunk size with a space", post(TE) + b"c \r\n" + WISH + b"\r\n0\r\n\r\n", 400),
         one("an upgrade that is none", post("upgrade: h2c", CL) + WISH, 200, asked=OK),
-        one("an upgrade that hides a body", post("upgrade: x", "connection: upgrade", CL) + SMUGGLED, 400),
+        one("an upgrade that hides a body", post("upgrade: x", "connection: upgrade", CL) + SMUGGLED, 422),
+        one("an upgrade with bad chunks", post(*H2C, TE) + b"zz\r\n" + WISH, 400),
+        one("an upgrade with two lengths", post(*H2C, CL, "content-length: 0") + WISH + SMUGGLED, 400),
+        one("an upgrade with length and chunks", post(*H2C, CL, TE) + CHUNKED + SMUGGLED, 400),
     ]
+
+
+H2C = ("connection: upgrade, http2-settings", "upgrade: h2c", "http2-settings: AAMAAABkAARAAAAAAAIAAAAA")
+
+
+def upgrades() -> list[Probe]:
+    """Offers of another protocol with a body (RFC 9110 section 7.8): the request is answered as it is, and is the last
+    one of its connection."""
+
+    def whole() -> bytes:
+        return post(*H2C, CL, close=False) + WISH
+
+    return [
+        one("h2c and a length", whole(), 200, asked=OK),
+        one("h2c and chunks", post(*H2C, TE, close=False) + CHUNKED, 200, asked=OK),
+        one("h2c and chunks with trailers", post(*H2C, TE) + CHUNKED[:-2] + b"a: b\r\n\r\n", 200, asked=OK),
+        one("h2c and an empty body", post(*H2C, "content-length: 0", close=False), 422),
+        one("h2c and empty chunks", post(*H2C, TE, close=False) + b"0\r\n\r\n", 422),
+        one("h2c, a body, another request", whole() + SMUGGLED, 200, asked=OK),
+        one("h2c, chunks, another request", post(*H2C, TE) + CHUNKED + SMUGGLED, 200, asked=OK),
+        one("h2c and a body after a request", get(close=False) + whole(), 200, 200, asked=OK * 2),
+        one(
+            "a WebSocket and a body",
+            post("connection: upgrade", "upgrade: websocket", CL) + WISH,
+            200,
+            asked=OK,
+        ),
+        one("TLS and a body", post("connection: upgrade", "upgrade: TLS/1.2", CL) + WISH, 200, asked=OK),
+        one("h2c in HTTP/1.0", post(*H2C, CL, version="1.0") + WISH, 200, asked=OK),
+        one("h2c and a body on a GET", get("/api/required/ok", *H2C, CL, close=False) + WISH, 200, asked=OK),
+        one("h2c and a body nobody takes", post(*H2C, CL, user=False, close=False) + WISH, 401),
+        one("h2c and a body that is too large", post(*H2C, "content-length: 70000") + b"x" * 70_000, 413),
+        one("h2c and chunks that are too large", post(*H2C, TE) + b"11170\r\n" + b"x" * 70_000, 413),
+        one("h2c and extensions that are too large", post(*H2C, TE) + EXTENDED, 431),
+        Probe("h2c and an announced body", (post(*H2C, CL, "expect: 100-continue"), WISH), (100, 200), OK),
+        Probe("h2c and a body a byte at a time", (post(*H2C, CL), *(bytes([b]) for b in WISH)), (200,), OK),
+    ]
+
+
+# Each of them is small.
+EXTENDED = b"".join(b"1;a=%b\r\nx\r\n" % (b"b" * 900) for _ in range(60)) + b"0\r\n\r\n"
 
 
 def lines() -> list[Probe]:
@@ -152,7 +196,9 @@ def lines() -> list[Probe]:
         one("TRACE", head("TRACE /api/me HTTP/1.1"), 405),
         one("PROPFIND", head("PROPFIND / HTTP/1.1"), 405),
         one("CONNECT", head("CONNECT x:80 HTTP/1.1"), 405),
-        one("OPTIONS *", head("OPTIONS * HTTP/1.1"), 400),
+        one("OPTIONS *", head("OPTIONS * HTTP/1.1"), 204),
+        one("OPTIONS * as a proxy is sent it", head("OPTIONS http://x HTTP/1.1"), 204),
+        one("GET *", head("GET * HTTP/1.1"), 400),
     ]
 
 
@@ -189,6 +235,9 @@ def addresses() -> list[Probe]:
         one("two hosts", get("/api/required/ok", "host: y"), 400),
         one("two equal hosts", get("/api/required/ok", "host: x"), 400),
         one("an empty host", get(host=""), 400),
+        one("a host with an empty port", get(host="x:"), 200, asked=OK),
+        one("an absolute host with its port", get("http://x:80/api/required/ok", host="x:"), 200, asked=OK),
+        one("a port beyond all ports", get(host="x:65536"), 400),
         one("a host with a path", get(host="x/y"), 400),
         one("a host with a name and password", get(host="a:b@x"), 400),
         one("a list of hosts", get(host="x, y"), 400),
@@ -200,6 +249,9 @@ def addresses() -> list[Probe]:
         one("a parameter twice", get("/api/search?page=1&page=2"), 422),
         one("200 parameters", get("/api/search?" + "&".join(f"a{n}=" for n in range(200))), 400),
     ]
+
+
+ONES = b"".join(b"1\r\n%c\r\n" % byte for byte in WISH + b" " * 20_000) + b"0\r\n\r\n"
 
 
 def sizes() -> list[Probe]:
@@ -217,6 +269,10 @@ def sizes() -> list[Probe]:
         one("a million empty lines", b"\r\n" * 500_000, 431),
         one("a body for a route that takes none", head("POST /x HTTP/1.1", "content-length: 99999"), 413),
         one("an extension of 1 MB", post(TE) + b"c;a=" + b"b" * 1_000_000 + b"\r\n" + WISH, 431),
+        one("extensions that are too large together", post(TE) + EXTENDED, 431),
+        one("sizes with many zeros", post(TE) + (b"0" * 900 + b"1\r\nx\r\n") * 60, 431),
+        one("values that are mostly blanks", get("/api/me", *(f"a{n}:{' ' * 900}b" for n in range(60))), 431),
+        one("a body of bytes in chunks of one", post(TE) + ONES, 200, asked=OK),
         one("trailers without end", post(TE) + b"0\r\n" + b"a: b\r\n" * 9_000, 431),
         one("refused before it is sent", post("content-length: 70000", "expect: 100-continue"), 413),
     ]
@@ -258,6 +314,13 @@ def slow() -> list[Probe]:
         Probe("empty lines for ever", tuple(b"\r\n" for _ in range(40)), (), pause=0.2),
         Probe("a body that does not come", (post(CL),), (408,)),
         Probe("a body a byte at a time", (post(CL), *(b"x" for _ in range(11))), (408,), pause=0.3),
+        Probe("a body after h2c that does not come", (post(*H2C, CL),), (408,)),
+        Probe(
+            "a body after h2c a byte at a time",
+            (post(*H2C, CL), *(b"x" for _ in range(11))),
+            (408,),
+            pause=0.3,
+        ),
         Probe("chunks that do not come", (post(TE) + b"c\r\n{",), (408,)),
         Probe("a body nobody reads", (post(CL, user=False, close=False),), (401,)),
         Probe("a second head that does not end", (get(close=False) + get()[:-2],), (200, 408), OK),
@@ -311,7 +374,7 @@ async def _statuses(reader: asyncio.StreamReader, probe: Probe):  # type: ignore
         status = int(line.split(" ")[1])
         headers = dict(each.lower().split(": ", 1) for each in rest)
         if status != 100 and not probe.sends[0].startswith(b"HEAD"):
-            body = await reader.readexactly(int(headers["content-length"]))
+            body = await reader.readexactly(0 if status == 204 else int(headers["content-length"]))
             if status >= 400 and (
                 headers["content-type"] != "application/problem+json" or b'"correlation_id"' not in body
             ):

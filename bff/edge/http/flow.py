@@ -8,13 +8,19 @@ from typing import Any, cast
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+# What can stand against reading on: uvicorn (a body that its request has not read), requests that wait for their turn
+# and hold as many bytes as may wait, a client that does not take its answers.
+_BODY, _WAITING, _WRITING = 1, 2, 4
+
 
 class Flow(FlowControl):
-    """Uvicorn's, less what it keeps for every connection in case writing is paused: a tenth of an open stream."""
+    """Uvicorn's, less what it keeps for every connection in case writing is paused: a tenth of an open stream. Reading
+    goes on once nothing stands against it any more."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self.read_paused = self.write_paused = False
+        self._against = 0
         self._writable: asyncio.Event | None = None
 
     async def drain(self) -> None:
@@ -23,14 +29,37 @@ class Flow(FlowControl):
                 self._writable = asyncio.Event()
             await self._writable.wait()
 
+    def pause_reading(self) -> None:
+        self._stop(_BODY, True)
+
+    def resume_reading(self) -> None:
+        self._stop(_BODY, False)
+
+    def hold(self, full: bool) -> None:
+        """full: as many bytes wait on this connection as may; read no further until they are fewer."""
+        self._stop(_WAITING, full)
+
+    def read_to_end(self) -> None:
+        """Read whatever comes: it is thrown away."""
+        self._stop(_BODY | _WAITING | _WRITING, False)
+
     def pause_writing(self) -> None:
         self.write_paused = True
+        self._stop(_WRITING, True)
 
     def resume_writing(self) -> None:
         self.write_paused = False
+        self._stop(_WRITING, False)
         writable, self._writable = self._writable, None
         if writable is not None:
             writable.set()
+
+    def _stop(self, why: int, stop: bool) -> None:
+        self._against = self._against | why if stop else self._against & ~why
+        if self.read_paused != bool(self._against):
+            self.read_paused = not self.read_paused
+            if not self._transport.is_closing():
+                self._transport.pause_reading() if self.read_paused else self._transport.resume_reading()
 
 
 class Unread:
@@ -94,13 +123,46 @@ class Told:
 
 
 class Pipeline(list[Any]):
-    """Requests in waiting: hardly ever one, and an empty deque takes 700 bytes."""
+    """Requests that wait for their turn, the newest first, and how many bytes they hold: hardly ever one, and an empty
+    deque takes 700 bytes."""
+
+    __slots__ = ("_sizes", "size")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
+        self._sizes: list[int] | None = None
 
     def appendleft(self, waiting: Any) -> None:
+        if self._sizes is None:
+            self._sizes = []
         self.insert(0, waiting)
+        self._sizes.insert(0, 0)
+
+    def grow(self, size: int) -> None:
+        """So many bytes of the newest one have come."""
+        if self._sizes:
+            self._sizes[0] += size
+            self.size += size
+
+    def pop(self, at: Any = -1) -> Any:
+        if self._sizes:
+            self.size -= self._sizes.pop(at)
+        return super().pop(at)
 
     def popleft(self) -> Any:
         return self.pop(0)
+
+    def release(self) -> None:
+        """Nobody will answer them: let go of what they hold and of the connection they would tell."""
+        while self:
+            cycle, _ = self.pop()
+            cycle.on_response = _nothing
+            cycle.body = bytearray()
+
+
+def _nothing() -> None:
+    pass
 
 
 def leave(cycle: RequestResponseCycle) -> None:

@@ -8,14 +8,25 @@ answers.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from ..problem import Problem
 
 Headers = list[tuple[bytes, bytes]]
 
-# RFC 9112 section 3.2: a name or an address, and a port; nobody's name and password.
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::[0-9]{1,5})?")
-_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+# RFC 9112 section 3.2 and RFC 3986 section 3.2.2: a name or an address, and a port, which may be empty; no user
+# information. Names are those of DNS: a comma or an escape, which the grammar of URIs would allow, names no host.
+_HOST = re.compile(rb"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::(?P<port>[0-9]{0,8}))?")
+_ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_PORTS = {b"http": 80, b"https": 443}
+
+
+class Head(NamedTuple):
+    """target: path and query, or `*`; length: bytes of body it announces; chunked: the body comes in chunks."""
+
+    target: bytes
+    length: int
+    chunked: bool
 
 
 def unreadable(detail: str) -> Problem:
@@ -23,28 +34,39 @@ def unreadable(detail: str) -> Problem:
     return Problem(400, "invalid-request", detail)
 
 
-def origin_form(target: bytes, host: bytes | None) -> bytes:
-    """The target as path and query. An absolute one must name the host that `Host` names. Raises Problem 400."""
+def _place(authority: bytes, scheme: bytes) -> tuple[bytes, int] | None:
+    """Host and port of an authority; an empty port is the scheme's own (RFC 3986 section 6.2.3). None: it is none."""
+    match = _HOST.fullmatch(authority)
+    if match is None:
+        return None
+    port = int(match["port"]) if match["port"] else _PORTS[scheme]
+    return (match["name"].lower(), port) if port <= 65_535 else None
+
+
+def origin_form(method: bytes, target: bytes, host: bytes | None) -> bytes:
+    """The target as path and query. An absolute one must name the host that `Host` names; `*` is for OPTIONS alone
+    (RFC 9112 section 3.2.4). Raises Problem 400."""
     if b"#" in target:
         raise unreadable("The address in the request line has a fragment.")
-    if target.startswith(b"/"):
+    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
         return target
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None:
         raise unreadable("The address in the request line is neither a path nor a whole http address.")
-    authority, rest = absolute.groups()
-    if host is not None and authority.lower() != host.lower():
+    scheme, authority, rest = absolute.groups()
+    place = _place(authority, scheme.lower())
+    if place is None:
+        raise unreadable("The address in the request line names no host.")
+    if host is not None and place != _place(host, scheme.lower()):
         raise unreadable("The address in the request line and the Host header name different hosts.")
+    if not rest and method == b"OPTIONS":
+        # What a proxy sends here as `*` (RFC 9112 section 3.2.4).
+        return b"*"
     return rest if rest.startswith(b"/") else b"/" + rest
 
 
-def judge(
-    method: bytes, version: str, target: bytes, headers: Headers, *, upgrade: bool
-) -> tuple[bytes, int]:
-    """The target as path and query, and the body's announced length; raises the Problem that refuses this head.
-
-    upgrade  the parser takes what follows for another protocol: there must be no body then
-    """
+def judge(method: bytes, version: str, target: bytes, headers: Headers) -> Head:
+    """What this head says of its request; raises the Problem that refuses it."""
     hosts: list[bytes] = []
     codings: list[bytes] = []
     length = 0
@@ -67,13 +89,11 @@ def judge(
         )
     if len(hosts) > 1 or (not hosts and version == "1.1"):
         raise unreadable("There must be exactly one Host header.")
-    if hosts and not _HOST.fullmatch(hosts[0]):
+    if hosts and _place(hosts[0], b"http") is None:
         raise unreadable("The Host header is not the name of a host.")
     if codings and (version == "1.0" or [one.lower() for one in codings] != [b"chunked"]):
         raise unreadable("A body's Transfer-Encoding is `chunked`, once, and only in HTTP/1.1.")
-    if upgrade and (length or codings):
-        raise unreadable("A request that asks for another protocol has no body here.")
-    return origin_form(target, hosts[0] if hosts else None), length
+    return Head(origin_form(method, target, hosts[0] if hosts else None), length, bool(codings))
 
 
 def too_large(detail: str) -> Problem:

@@ -3,7 +3,11 @@
 Promises that a head, a body and a client that does not read each have a deadline, that their sizes and numbers are
 bounded, that bytes on which two readers could differ are refused (head.py), and that a refusal is a problem with a
 correlation id of its own, sent in its turn: never before the answer to an earlier request on the same connection.
-Trailers are dropped: they would become headers after the fact. Everything else is uvicorn's.
+Bounded in sum: what a message carries beside its address, headers and body (padding, chunk extensions), and the bytes
+of the requests that wait for their turn. While as many wait as may, or the client does not take its answers, nothing
+more is read. Trailers are dropped: they would become headers after the fact. Another protocol is not spoken:
+`Upgrade` is ignored (upgrade.py), and the connection ends with the answer. A lost connection lets go of all it held at
+once, without the garbage collector. Everything else is uvicorn's.
 
 Each request's scope holds a list, ``bff.lost``; what is in it is called when the connection is lost before the answer
 is whole.
@@ -22,10 +26,11 @@ from ..problem import Problem
 from ..settings import Settings
 from .cors import Cors
 from .flow import Flow, Pipeline, Told, Unread, leave
-from .head import judge, too_large, unreadable
+from .head import Head, judge, too_large, unreadable
 from .refusal import whole_answer
 from .security import Pairs
 from .unframed import answering
+from .upgrade import body_parser
 
 Door = Callable[[dict[str, Any]], bytes | None]
 
@@ -35,6 +40,11 @@ PIPELINE = 16
 LINGER = 2.0
 # Seconds, enough for the event loop to read once more.
 GLANCE = 0.02
+# Bytes that a request line and the end of a head, a header's separators, and one chunk's frame take: what is beyond
+# these is padding.
+LINE, SEPARATORS, FRAME = 32, 4, 12
+# Bytes given to the parser at once: it tells no position, so that bounds are kept to within this much.
+SLICE = 8_192
 # Seconds more than the body's deadline: whoever reads the body says so first, in better words.
 AFTER = 1.0
 
@@ -45,9 +55,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     # With these beside uvicorn's an instance's dictionary would be past what CPython keeps small: 1.1 kB a connection.
     __slots__ = (
-        "_body", "_bounds", "_cors", "_deaf", "_door", "_fields", "_head", "_later", "_marks", "_max_body", "_phase",
-        "_public_url", "_running", "_said", "_stalled", "_step", "_timer", "_unsaid", "_watched", "_why",
+        "_announced", "_body", "_bounds", "_cors", "_deaf", "_door", "_fields", "_head", "_later", "_marks",
+        "_max_body", "_padding", "_phase", "_public_url", "_running", "_stalled", "_step", "_timer", "_told",
+        "_upgrade", "_watched", "_why",
     )  # fmt: skip
+
+    flow: Flow
+    pipeline: Pipeline  # type: ignore[assignment]  # all of a deque that uvicorn uses
 
     def __init__(
         self, *args: Any, settings: Settings, door: Door | None = None, cors: Cors | None = None, **rest: Any
@@ -57,7 +71,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._cors = cors
         # Of the request whose head was read last, for its refusal.
         self._marks: Pairs = ()
-        self.pipeline = Pipeline()  # type: ignore[assignment]  # all of a deque that uvicorn uses
+        self.pipeline = Pipeline()
         self._bounds = settings.http
         self._max_body = settings.max_body
         self._public_url = settings.public_url
@@ -65,9 +79,12 @@ class HttpProtocol(HttpToolsProtocol):
         self._phase: Literal["between", "head", "body"] = "between"
         self._step = 0
         self._head = self._body = self._fields = 0
-        # Bytes since the parser last said something: of one line or one chunk's head that does not end.
-        self._unsaid = 0
-        self._said = False
+        # Bytes that the parser told of since the last read, and those of this message that it did not tell of: padding,
+        # chunk extensions, and a line that has not ended yet.
+        self._told = self._padding = 0
+        # The message offers another protocol; and what it says of its body, which the parser takes for that protocol.
+        self._upgrade = False
+        self._announced: Head | None = None
         self._why: Problem | None = None
         self._later: Problem | None = None
         self._deaf = False
@@ -93,34 +110,69 @@ class HttpProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        running, self._running = self._running, None
         # Uvicorn tells the newest request; the one being answered may be an older one.
-        if self._running is not None and not self._running.response_complete:
-            leave(self._running)
+        if running is not None and not running.response_complete:
+            leave(running)
+        # Requests know the connection and the connection knows them: what is not undone here stays until the collector
+        # comes, with every body that was sent.
+        self.pipeline.release()
+        self.cycle = self.scope = self.headers = None  # type: ignore[assignment]  # as uvicorn begins
+        self.url = b""
+        self._why = self._later = self._announced = self._timer = self._stalled = None
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
-            return
         self._unset_keepalive_if_required()
-        self._said = False
+        for start in range(0, len(data), SLICE):
+            if self._deaf:
+                return
+            self._feed(data[start : start + SLICE] if len(data) > SLICE else data)
+        if not self._deaf:
+            self._hold()
+            self._watch()
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            if not self._deaf:
+                why, self._why = self._why, None
+                self._refuse(why or unreadable("What was sent is not an HTTP request this server can read."))
+            return
+        self._padding = max(0, self._padding + len(data) - self._told)
+        self._told = 0
+        if self._padding > self._bounds.head_bytes and not self._deaf:
+            self._refuse(
+                too_large(
+                    f"More than {self._bounds.head_bytes} bytes of it are padding, chunk extensions, or a line that "
+                    "does not end."
+                )
+            )
+
+    def _parse(self, data: bytes) -> None:
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # No other protocol is spoken: the request is answered as it is, and what follows it is not read.
-            self._deaf = True
-            self.cycle.keep_alive = False
-            if self.cycle.response_complete:
-                self.transport.close()
-            return
-        except httptools.HttpParserError:
-            self._refuse(
-                self._why or unreadable("What was sent is not an HTTP request this server can read.")
-            )
-            return
-        self._unsaid = 0 if self._said else self._unsaid + len(data)
-        if self._unsaid > self._bounds.head_bytes:
-            self._refuse(too_large("A line of it does not end."))
-            return
-        self._watch()
+        except httptools.HttpParserUpgrade as offered:
+            announced, self._announced = self._announced, None
+            if announced is None:
+                self.ignore_rest()
+                return
+            # The parser takes the body for the other protocol's: another parser reads it.
+            self.parser = body_parser(self, announced)
+            rest = data[offered.args[0] :]
+            if rest:
+                self.parser.feed_data(rest)
+
+    def ignore_rest(self) -> None:
+        """The request that has just come whole is the last one: what follows it is not read."""
+        self._deaf = True
+        self.cycle.keep_alive = False
+        if self.cycle.response_complete:
+            self._close_gently()
+
+    def _hold(self) -> None:
+        self.flow.hold(self.pipeline.size > self._max_body)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -141,11 +193,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._phase = "head"
         self._marks = ()
         self._step += 1
-        self._head = self._body = self._fields = 0
-        self._said = True
+        self._head = self._body = self._fields = self._padding = 0
+        self._told += LINE
 
     def on_url(self, url: bytes) -> None:
-        self._said = True
+        self._told += len(url)
         self.url += url
         if len(self.url) > self._bounds.target_bytes:
             raise self._because(
@@ -155,8 +207,8 @@ class HttpProtocol(HttpToolsProtocol):
             )
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._said = True
-        self._head += len(name) + len(value) + 4
+        self._told += len(name) + len(value) + SEPARATORS
+        self._head += len(name) + len(value) + SEPARATORS
         if self._head > self._bounds.head_bytes:
             raise self._because(too_large(f"They have at most {self._bounds.head_bytes} bytes together."))
         self._fields += 1
@@ -167,38 +219,50 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._said = True
         if self._cors is not None:
             self._marks = self._cors.marks(self.headers)
         parser = self.parser
-        method, version = parser.get_method(), parser.get_http_version()
         try:
-            self.url, length = judge(method, version, self.url, self.headers, upgrade=parser.should_upgrade())
+            head = judge(parser.get_method(), parser.get_http_version(), self.url, self.headers)
         except Problem as problem:
             raise self._because(problem) from None
-        if length > self._max_body:
+        if head.length > self._max_body:
             raise self._because(self._too_much())
         if len(self.pipeline) >= PIPELINE:
             raise self._because(unreadable(f"At most {PIPELINE} requests may wait on one connection."))
+        self.url = head.target
+        self._upgrade = parser.should_upgrade()
+        self._announced = head if self._upgrade and (head.length or head.chunked) else None
         super().on_headers_complete()
+        if self._upgrade:
+            self.cycle.keep_alive = False
         if self.pipeline:
-            # Uvicorn would read no further, and not see that the client leaves: their number bounds what waits here.
+            # Uvicorn would read no further, and not see that the client leaves: their bytes and their number bound
+            # what waits here.
+            self.pipeline.grow(self._head + len(self.url))
             self.flow.resume_reading()
         self._phase = "body"
         self._step += 1
 
+    def on_chunk_header(self) -> None:
+        self._told += FRAME
+
     def on_body(self, body: bytes) -> None:
-        self._said = True
+        self._told += len(body)
         self._body += len(body)
         if self._body > self._max_body:
             raise self._because(self._too_much())
         super().on_body(body)
+        if self.pipeline and self.pipeline[0][0] is self.cycle:
+            self.pipeline.grow(len(body))
 
     def on_message_complete(self) -> None:
+        if self._announced is not None:
+            # To the parser it is over: what follows would be another protocol's.
+            return
         super().on_message_complete()
         self._phase = "between"
         self._marks = ()
-        self._said = True
 
     # ---- deadlines -------------------------------------------------------------------------------------------
 
@@ -243,18 +307,22 @@ class HttpProtocol(HttpToolsProtocol):
         self._running = cycle
         if not cycle.message_event.is_set():
             cycle.message_event = Told()  # type: ignore[assignment]  # all of an Event that uvicorn uses
-        refusal = None if self._door is None else self._door(cast(dict[str, Any], cycle.scope))
+        # Who does not take his answers is not given one more here: there it waits until he does.
+        asked = self._door is not None and not self.flow.write_paused
+        refusal = self._door(cast(dict[str, Any], cycle.scope)) if asked and self._door else None
         if refusal is None:
             super()._start_asgi_task(answering(cycle), app)
             return
         cycle.response_started = cycle.response_complete = True
         self.transport.write(refusal)
-        if not cycle.keep_alive:
-            self.transport.close()
-        self.on_response_complete()
+        if cycle.keep_alive:
+            self.on_response_complete()
+        else:
+            self._close_gently()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._hold()
         if self._later is not None and self._running is not None and self._running.response_complete:
             later, self._later = self._later, None
             if not self.transport.is_closing():
@@ -275,6 +343,8 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, problem: Problem) -> None:
         """Read no further, and say why once what came before is answered; then it is the connection's end."""
         self._deaf = True
+        # Where it was raised leads back to this connection.
+        problem.with_traceback(None)
         own = self.cycle if self._phase == "body" else None
         if own is not None and any(cycle is own for cycle, _ in self.pipeline):
             self.pipeline.popleft()
@@ -292,14 +362,17 @@ class HttpProtocol(HttpToolsProtocol):
             leave(own)
 
     def _end(self, problem: Problem) -> None:
-        self._deaf = True
         self.transport.write(whole_answer(problem, self._public_url, self._marks))
+        self._close_gently()
+
+    def _close_gently(self) -> None:
+        """Closing with bytes unread would reset the connection, and the answer with it: read and forget for a while."""
+        self._deaf = True
         if not self.transport.can_write_eof():
             self.transport.close()
             return
-        # Closing with bytes unread would reset the connection, and the answer with it.
         self.transport.write_eof()
-        self.flow.resume_reading()
+        self.flow.read_to_end()
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.loop.call_later(LINGER, self.transport.close)

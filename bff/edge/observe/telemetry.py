@@ -23,11 +23,18 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
-from opentelemetry.trace import format_trace_id, get_current_span
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    format_trace_id,
+    get_current_span,
+    set_span_in_context,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ..settings import TelemetrySettings
 from .log_text import MESSAGE, exception_text, loggable, printable
+from .tracestate import trace_members
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
@@ -67,15 +74,20 @@ def correlation_id(inbound: str | None) -> tuple[str, bool]:
 
 
 def extract(headers: Iterable[tuple[bytes, bytes]]) -> Context:
-    """The caller's trace context; a malformed or repeated traceparent counts as none (W3C section 4.3)."""
+    """The caller's trace context; a malformed or repeated traceparent counts as none (W3C Trace Context level 2)."""
     parents = [value for name, value in headers if name == b"traceparent"]
     if len(parents) != 1:
         return Context()
-    states = b",".join(value for name, value in headers if name == b"tracestate")
-    carrier = {"traceparent": parents[0].decode("latin-1").strip()}
-    if states:
-        carrier["tracestate"] = states.decode("latin-1")
-    return _TRACE_CONTEXT.extract(carrier, Context())
+    carrier = {"traceparent": parents[0].decode("latin-1")}
+    context = _TRACE_CONTEXT.extract(carrier, Context())
+    members = trace_members(value for name, value in headers if name == b"tracestate")
+    if not members:
+        return context
+    caller = get_current_span(context).get_span_context()
+    if not caller.is_valid:
+        return context
+    told = SpanContext(caller.trace_id, caller.span_id, True, caller.trace_flags, members)
+    return set_span_in_context(NonRecordingSpan(told), context)
 
 
 def provider(service: str, settings: TelemetrySettings) -> TracerProvider:

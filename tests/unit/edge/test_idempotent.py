@@ -26,6 +26,16 @@ def test_a_bare_token_is_taken_as_it_is(key: str) -> None:
     assert read(f"  {key} ") == key
 
 
+def test_only_spaces_and_tabs_around_it_are_no_part_of_it() -> None:
+    """RFC 9110 section 5.5: a field value does not include the SP and HTAB around it, and nothing else is removed."""
+    assert read(" \t a\t ") == read('\t"a" ') == "a"
+    for odd in "\x85\xa0\x0b\x0c\x1c\x1d\x1e\x1f":
+        for value in (f"{odd}a", f"a{odd}", f'{odd}"a"', odd):
+            with pytest.raises(Problem) as raised:
+                read(value)
+            assert raised.value.code == "idempotency-key-invalid"
+
+
 @given(st.text(st.characters(max_codepoint=0xFF), max_size=300))
 def test_whatever_comes_it_is_a_key_or_a_400(value: str) -> None:
     try:

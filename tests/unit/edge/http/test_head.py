@@ -11,8 +11,8 @@ from bff.edge.http.head import judge
 HOST = (b"host", b"shop.test:8000")
 
 
-def target(raw: bytes, *headers: tuple[bytes, bytes], version: str = "1.1", upgrade: bool = False) -> bytes:
-    return judge(b"GET", version, raw, list(headers) or [HOST], upgrade=upgrade)[0]
+def target(raw: bytes, *headers: tuple[bytes, bytes], version: str = "1.1", method: bytes = b"GET") -> bytes:
+    return judge(method, version, raw, list(headers) or [HOST]).target
 
 
 @pytest.mark.parametrize(
@@ -39,14 +39,22 @@ def test_an_address_of_another_kind_is_refused(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", [b"x", b"x:1", b"127.0.0.1:80", b"[::1]", b"[::1]:443", b"my_service", b"a-b.c"]
+    "host",
+    [
+        *(b"x", b"x:1", b"127.0.0.1:80", b"[::1]", b"[::1]:443", b"my_service", b"a-b.c"),
+        *(b"x:", b"[::1]:", b"127.0.0.1:", b"x:65535", b"x:0080"),
+    ],
 )
 def test_names_and_addresses_are_hosts(host: bytes) -> None:
     assert target(b"/", (b"host", host)) == b"/"
 
 
 @pytest.mark.parametrize(
-    "host", [b"", b"x/", b"x:", b"x:123456", b"a@b", b"x y", b"x,y", b"::1", b"x\xff", b"x\n"]
+    "host",
+    [
+        *(b"", b"x/", b"x:123456", b"x:65536", b"a@b", b"x y", b"x,y", b"::1", b"x\xff", b"x\n"),
+        *(b":", b":80", b"x::", b"x:8 0", b"x:+80", b"x:\xb2", b"x:000000080", b"[::1", b"[]:"),
+    ],
 )
 def test_what_is_no_host_is_refused(host: bytes) -> None:
     with pytest.raises(Problem):
@@ -61,11 +69,37 @@ def test_http_1_0_needs_no_host_and_takes_no_chunks() -> None:
             target(b"/", *headers, version=version)
 
 
-def test_a_request_for_another_protocol_has_no_body() -> None:
-    assert target(b"/", HOST, (b"content-length", b"0"), upgrade=True) == b"/"
-    for framing in ((b"content-length", b"1"), (b"transfer-encoding", b"chunked")):
+def test_a_body_is_announced_by_its_length_or_by_chunks() -> None:
+    assert judge(b"POST", "1.1", b"/", [HOST, (b"content-length", b"12")])[1:] == (12, False)
+    assert judge(b"POST", "1.1", b"/", [HOST, (b"transfer-encoding", b"Chunked")])[1:] == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("absolute", "host"),
+    [
+        (b"http://x/a", b"x:"),
+        (b"http://x:/a", b"x"),
+        (b"http://x:80/a", b"X"),
+        (b"http://x/a", b"x:0080"),
+        (b"https://x/a", b"x:443"),
+        (b"http://[::1]/a", b"[::1]:"),
+    ],
+)
+def test_a_port_that_is_empty_or_the_schemes_own_is_the_same_port(absolute: bytes, host: bytes) -> None:
+    assert target(absolute, (b"host", host)) == b"/a"
+    with pytest.raises(Problem):
+        target(absolute, (b"host", b"x:8080"))
+
+
+def test_only_options_asks_about_the_server_as_a_whole() -> None:
+    assert target(b"*", method=b"OPTIONS") == b"*"
+    assert target(b"http://shop.test:8000", method=b"OPTIONS") == b"*"
+    assert target(b"http://shop.test:8000/", method=b"OPTIONS") == b"/"
+    for method in (b"GET", b"HEAD", b"POST"):
         with pytest.raises(Problem):
-            target(b"/", HOST, framing, upgrade=True)
+            target(b"*", method=method)
+    with pytest.raises(Problem):
+        target(b"*/a", method=b"OPTIONS")
 
 
 @pytest.mark.parametrize(
