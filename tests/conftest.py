@@ -18,6 +18,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# The Node that Playwright brings needs more libraries than a minimal system has; it runs with the tests' own, too.
+if _NODE := shutil.which("node"):
+    os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", _NODE)
+
 # Below those of outgoing connections (Linux' own default where it does not say).
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _PORTS = range(10_000, int(_RANGE.read_text().split()[0]) if _RANGE.exists() else 32_768)

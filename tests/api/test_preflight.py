@@ -63,7 +63,7 @@ class Machine:
         cases = "".join(f"{number}) {script} ;;\n" for number, script in enumerate(installs, 1))
         self.program(
             "apt-get",
-            f'cd {bin}\necho "$@" >>{log}\n[ "$1" = install ] || exit 0\n'
+            f'cd {bin}\n(IFS=^; printf "%s\\n" "$*" >>{log})\n[ "$1" = install ] || exit 0\n'
             f"case $(grep -c ^install {log}) in\n{cases}*) exit 100 ;;\nesac",
         )
 
@@ -71,7 +71,11 @@ class Machine:
     def asked(self) -> list[str]:
         """What apt-get was asked to install, without its options."""
         lines = (self.folder / "apt.log").read_text().splitlines()
-        return [re.sub(r" (-o \S+|-\S+)", "", one) for one in lines if one.startswith("install")]
+        return [
+            re.sub(r"\^(-o\^[^^]+|-[^^]+)", "", one).replace("^", " ")
+            for one in lines
+            if one.startswith("install")
+        ]
 
     def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -184,7 +188,7 @@ def test_root_gets_what_is_missing_and_a_stale_index_is_asked_for_again(machine:
     assert ended.stderr == "Installing chromium fonts-dejavu-core python3-venv …\n"
     assert machine.asked == ["install chromium fonts-dejavu-core python3-venv"] * 2
     log = (machine.folder / "apt.log").read_text().splitlines()
-    assert [line.split()[0] for line in log] == ["update", "install", "update", "install"]
+    assert [line.partition("^")[0] for line in log] == ["update", "install", "update", "install"]
 
 
 def test_an_install_that_fails_shows_what_apt_said_and_what_is_still_missing(machine: Machine) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import subprocess
 import sys
@@ -393,10 +392,11 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"bff {__version__}\n"
 
 
-def test_a_wrong_command_line_is_2() -> None:
-    with pytest.raises(SystemExit) as ended, contextlib.redirect_stderr(None):
+def test_a_wrong_command_line_is_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
         main(["sing"])
     assert ended.value.code == 2
+    assert "invalid choice: 'sing'" in capsys.readouterr().err
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ when they are given.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from dataclasses import dataclass
 from typing import Any
@@ -38,14 +39,21 @@ class Address:
 def several(url: str, port: int) -> tuple[list[Place], SplitResult]:
     """The places that `host:port,host:port` names (port: where none is said), and the URL of the first one alone, its
     path and query untouched. Raises ValueError."""
-    parts = urlsplit(url)
-    signed, at, named = parts.netloc.rpartition("@")
+    # `urlsplit` never sees several places: it takes them for one host, which has no brackets inside (CVE-2025-0938).
+    authority, rest = _AUTHORITY.fullmatch(url.partition("://")[2]).groups()  # type: ignore[union-attr] # of any text
+    signed, at, named = authority.rpartition("@")
     split = [urlsplit(f"//{one}") for one in named.split(",")] if named else []
     places = [(one.hostname or "", one.port or port) for one in split]
-    alone = parts._replace(
-        scheme=parts.scheme.partition("+")[0], netloc=f"{signed}{at}{named.partition(',')[0]}"
-    )
-    return places, alone
+    scheme = scheme_of(url).partition("+")[0]
+    return places, urlsplit(f"{scheme}://{signed}{at}{named.partition(',')[0]}{rest}")
+
+
+_AUTHORITY = re.compile(r"([^/?#]*)(.*)", re.DOTALL)
+
+
+def scheme_of(url: str) -> str:
+    """`redis`, `rediss+cluster` and so on, whatever follows it."""
+    return url.partition(":")[0].lower()
 
 
 def address_of(url: str) -> Address:

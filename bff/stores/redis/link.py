@@ -10,13 +10,12 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from .cluster import Cluster
-from .dial import Place, address_of, dial
+from .dial import Place, address_of, dial, scheme_of
 from .node import Node
 from .pools import pool_of
 from .scripts import Script, read
@@ -56,7 +55,7 @@ class RedisLink:
     def __init__(self, url: str, *, timeout: float = 0.5, most: int = 10_000) -> None:
         self.url = url
         self.timeout = timeout
-        self.cluster = urlsplit(url).scheme.endswith("+cluster")
+        self.cluster = scheme_of(url).endswith("+cluster")
         self.publish = "SPUBLISH" if self.cluster else "PUBLISH"
         self._most = most
         self._master: Master | None = None
@@ -67,7 +66,7 @@ class RedisLink:
         return Node(dial, name, timeout=self.timeout, most=self._most)
 
     def _only(self) -> Node:
-        if not urlsplit(self.url).scheme.endswith("+sentinel"):
+        if not scheme_of(self.url).endswith("+sentinel"):
             address = address_of(self.url)
             return self._node(
                 lambda watch: dial(address, watch), address.path or f"{address.host}:{address.port}"
@@ -87,7 +86,7 @@ class RedisLink:
     def shape(self) -> dict[str, str | bool | int]:
         """What there is, to be shown: `kind` (single, sentinel, cluster), `tls`; of a cluster the `nodes` that are
         known, and how many of them are `away`."""
-        scheme = urlsplit(self.url).scheme
+        scheme = scheme_of(self.url)
         shape: dict[str, str | bool | int] = {"kind": scheme.partition("+")[2] or "single"}
         shape["tls"] = scheme.startswith("rediss")
         if isinstance(self._nodes, Cluster):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, ConnectionPool
 from redis.asyncio.retry import Retry
@@ -16,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
 
 from .cluster import nodes_of
-from .dial import Place
+from .dial import Place, scheme_of
 from .sentinel import pool_of_master, watched_of
 
 
@@ -69,7 +68,7 @@ def pool_of(
         "protocol": 2,
         "driver_info": None,
     }
-    if urlsplit(url).scheme.endswith("+sentinel"):
+    if scheme_of(url).endswith("+sentinel"):
         return pool_of_master(watched_of(url), _Sturdy, options)
     if places is not None:
         options["places"] = places
