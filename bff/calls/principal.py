@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """By what a token could be revoked, each of them hashed. issued: Unix seconds."""
+    """By what a token or session could be revoked, each of them hashed. issued: Unix seconds."""
 
     token: str | None
     subject: str
@@ -28,7 +28,8 @@ class Principal:
     roles            what the issuer says this person may be here, see `roles` in the issuer's settings
     claims           verified claims that a page may see
     session          hashed id of the browser session, None for a bearer token
-    marks            of a bearer token, None for a session's
+    marks            by what it can be revoked; a session's counts as issued when it began
+    session_key      what the sessions need to give an access token that is valid at a later moment; None for a bearer's
     """
 
     issuer: str
@@ -40,6 +41,7 @@ class Principal:
     session: str | None = None
     roles: frozenset[str] = frozenset()
     marks: Marks | None = field(default=None, repr=False, compare=False)
+    session_key: object = field(default=None, repr=False, compare=False)
 
     @property
     def id(self) -> str:

@@ -7,7 +7,6 @@ share of the limit, and a route declared costly answers 503. A refusal is a 429 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import logging
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from ..policies import rate
 from ..policies.rate import Bucket, LocalRates, Quota, Spent
 from ..stores.rates import RateStore, key_of, tag_of
 from ..stores.redis.link import StoreUnavailable
+from .http.networks import network_of
 from .problem import QUOTA_TYPE, Problem
 from .quotas import Limit, declare, limit_of
 from .settings import LimitSettings
@@ -70,7 +70,7 @@ class Limits:
     def caller(self, scope: Scope, principal: Principal | None) -> Caller:
         """Who asks."""
         client = scope.get("client")
-        address = _network(client[0]) if client else "unknown"
+        address = network_of(client[0]) if client else "unknown"
         if principal is None:
             return Caller(address)
         claims, settings = principal.claims, self._settings
@@ -167,13 +167,3 @@ class Limits:
 
 def _text(claim: object) -> str | None:
     return claim if isinstance(claim, str) and claim else None
-
-
-def _network(address: str) -> str:
-    """An IPv6 host has 2**64 addresses of its own to ask from."""
-    if ":" not in address:
-        return address
-    try:
-        return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
-    except ValueError:
-        return address

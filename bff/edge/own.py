@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .access import csrf
 from .access.permit import permit
 from .problem import Problem
-from .respond import send_json
+from .respond import PERSONAL, send_json
 from .screens import unauthenticated
 from .stream import live, snapshot
 
@@ -93,7 +93,7 @@ class SagaRoute(_Private):
             entry = await journal.saga(principal.id, kind, id)
         if entry is None:
             raise Problem(404, "not-found", "You have no such saga, or it ended long ago.")
-        headers = {"cache-control": "private, no-cache"} | limits
+        headers = {"cache-control": "private, no-cache", "vary": PERSONAL} | limits
         await send_json(send, 200, entry, headers, head=scope["method"] == "HEAD")
 
 

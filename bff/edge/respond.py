@@ -13,6 +13,8 @@ from starlette.types import Send
 from ..calls import Ledger, Splices
 
 MAX_TIMINGS = 50
+PERSONAL = "Cookie, Authorization"
+"""What tells one person's answer from another's, for the caches of browsers."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -35,6 +37,9 @@ def screen_headers(ledger: Ledger, *, public: bool, personal: bool) -> dict[str,
         "bff-complete": "true" if complete else "false",
         "cache-control": _cache_control(ledger, complete, public and not personal),
     }
+    if headers["cache-control"].startswith("private"):
+        # A browser may keep it, for the one who asked.
+        headers["vary"] = PERSONAL
     if ledger.timings:
         headers["server-timing"] = ", ".join(
             f"{timing.name};dur={timing.milliseconds:.1f};start={timing.start:.1f}"

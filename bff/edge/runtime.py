@@ -33,6 +33,7 @@ from ..stores.values import Values
 from ..transport.chain import Chain
 from . import internal
 from .access.authenticate import Authenticator
+from .access.failures import Failures
 from .access.fetch import Fetcher
 from .access.jwt import TokenVerifier
 from .access.oidc import SignIn
@@ -130,7 +131,7 @@ class Runtime:
         )
         self._verifier = TokenVerifier(settings.issuers, self._fetch, revoked=self._revocations)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
-        self.authenticate = Authenticator(self._verifier, self._sessions)
+        self.authenticate = Authenticator(self._verifier, self._sessions, Failures(settings.limits.failures))
         self.cors = Cors(settings.http)
         trust = Trust(Routes(addresses(self, self._sign_in), self), settings.http, self.cors)
         inner = Envelope(trust, tracer, settings.public_url, self.metrics.answered, trust.marks)
@@ -159,7 +160,13 @@ class Runtime:
             keys=issuer.keys if issuer else None,
         )
         store = SessionStore(self.link)
-        sessions = Sessions(store, self.settings.session, renew=provider.renew, on_end=self._end_session)
+        sessions = Sessions(
+            store,
+            self.settings.session,
+            renew=provider.renew,
+            on_end=self._end_session,
+            revoked=self._revocations,
+        )
         sign_in = SignIn(
             provider,
             sessions,

@@ -37,7 +37,7 @@ class Screen:
         deadline = Deadline.after(view.deadline)
         # A public view that takes no principal is the same for everybody: whoever asks stays out of it.
         anonymous = view.public and view.binding.who is None
-        principal = None if anonymous else await runtime.authenticate(scope)
+        principal = None if anonymous else await runtime.authenticate(scope, optional=view.public)
         if principal is None and not view.public:
             raise unauthenticated()
         if principal is not None:

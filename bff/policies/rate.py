@@ -106,6 +106,15 @@ class LocalRates:
                     self._arrivals.popitem(last=False)
         return spent(quotas, allowed, ahead)
 
+    def give_back(self, buckets: Sequence[Bucket], now: float) -> None:
+        """Undo one request that `spend` allowed."""
+        for bucket in buckets:
+            arrival = self._arrivals.get(bucket, now) - bucket.quota.every
+            if arrival > now:
+                self._arrivals[bucket] = arrival
+            else:
+                self._arrivals.pop(bucket, None)
+
     def clear(self) -> None:
         """Forget everything: the shared count is back."""
         self._arrivals.clear()

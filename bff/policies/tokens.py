@@ -115,6 +115,12 @@ def judge_claims(
         _judge_subject(claims.get("sub"))
 
 
+def judge_bearer(claims: Mapping[str, Any]) -> None:
+    """Refuse a token that is bound to a key (`cnf`, RFC 7800): whoever merely holds it has not proved anything."""
+    if "cnf" in claims:
+        raise TokenRefused("it is bound to a key, so it is no bearer token")
+
+
 def expiry_of(claims: Mapping[str, Any]) -> float:
     """`exp` in Unix seconds; raises TokenRefused when it is missing or no moment."""
     return _moment(claims, "exp")

@@ -2,11 +2,20 @@
 
 Keys, all with a TTL; `<id>` is the hash of the cookie's value, so nothing here lets anyone in:
 
-    bff:{session:<id>}:record    hash: sealed (opaque to this store), version, ends (Unix ms); until idle or ended
+    bff:{session:<id>}:record    hash: sealed (opaque to this store), version, ends and began (Unix ms), subject and sid
+                                 (hashes, as below); until idle or ended
     bff:{session:<id>}:refresh   who is refreshing its tokens right now; 18 s
-    bff:{sid:<h>}:sessions       sorted set of ids by end: the sessions of one session at the provider
-    bff:{sub:<h>}:sessions       the same by subject; `<h>` is a hash of issuer and value; at most 1,000 each
-    bff:{logout:<h>}:seen        a back-channel logout token that was carried out; until it expires
+    bff:{sub:<h>}:sessions       sorted set of ids by end: a subject's sessions; `<h>` is a hash of issuer and value
+    bff:{sub:<h>}:over           up to which moment every session of the subject is over (Unix ms)
+    bff:{sid:<h>}:sessions       the same by the provider's session
+    bff:{sid:<h>}:over
+    bff:{logout:<h>}:seen        a back-channel logout token that was carried out; until it would be refused for its age
+    bff:{logout:<id>}:address    where a browser that has signed out goes next, sealed; taken once, 60 s
+    bff:{login:<h>}:used         a sign-in whose answer was taken up; as long as it could be brought again
+
+A session is over when its record is gone, or when it began before the moment at which its subject, or its provider's
+session, was ended. So `end_all` misses none: not one that is being stored just then, nor one whose record could not be
+deleted because the process was killed. An index names every session that has not ended and is no larger than those.
 
 Time is Redis's own, so gateways whose clocks differ agree on when a session ends. Every method raises
 StoreUnavailable when Redis is away.
@@ -14,8 +23,9 @@ StoreUnavailable when Redis is away.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .redis.link import RedisLink, granted, reaching
@@ -23,17 +33,23 @@ from .redis.link import RedisLink, granted, reaching
 LOCK = 18.0
 """Seconds a refresh may hold its lock: longer than a redemption and every attempt to store can take."""
 
-INDEXED = 1000
-"""Sessions indexed under one subject or one sid; beyond it the oldest end only by themselves."""
+OVER = 900.0
+"""Seconds a subject's end is remembered at least: longer than a sign-in that is under way takes to be stored."""
+
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """version: counts refreshes from 1; ends: Unix seconds; sealed: None when the asker has this version already."""
+    """version: counts refreshes from 1; ends, began: Unix seconds; sealed: None when the asker has this version;
+    subject, sid: as `hashed` names them, empty where there is none."""
 
     version: int
     ends: float
     sealed: bytes | None
+    began: float = 0.0
+    subject: str = ""
+    sid: str = ""
 
 
 def _record(id: str) -> str:
@@ -64,6 +80,8 @@ class SessionStore:
         self._end = link.script("session_end")
         self._unlock = link.script("session_unlock")
         self._index = link.script("session_index")
+        self._over = link.script("session_over")
+        self._claim = link.script("login_claim")
 
     async def put(
         self,
@@ -75,27 +93,70 @@ class SessionStore:
         sid: str | None,
         lifetime: float,
         idle: float,
-    ) -> float:
-        """Store a new session; returns when it ends, Unix seconds."""
-        # The indexes come first: a crash between leaves an entry without a session, never one that no logout finds.
-        for index in _indexes(issuer, subject, sid):
-            await self._index([index], [id, _ms(lifetime), INDEXED])
-        ends = await self._put([_record(id)], [sealed, _ms(lifetime), _ms(idle)])
-        return int(ends) / 1000
+        began: float | None = None,
+    ) -> StoredSession:
+        """Store a new session. began: Unix seconds by Redis (`claim_login`), from when on an end of its subject ends
+        it, too; None: from now on."""
+        names = hashed(issuer, subject), hashed(issuer, sid) if sid is not None else ""
+        # The indexes come first, and it counts as begun by then: an end of all its kind that comes between the two
+        # does not find the record, and ends it all the same.
+        moments = [int(await self._index([index], [id, _ms(lifetime)])) for index, _ in _families(*names)]
+        if began is not None:
+            moments.append(round(began * 1000))
+        ends = await self._put([_record(id)], [sealed, _ms(lifetime), _ms(idle), min(moments), *names])
+        return StoredSession(1, int(ends) / 1000, None, min(moments) / 1000, *names)
 
-    async def open(self, id: str, *, idle: float, known: int | None = None) -> StoredSession | None:
-        """Read a session and count this as use of it; None when there is none (any more)."""
-        row = await self._open([_record(id)], [_ms(idle), "" if known is None else known])
+    async def open(
+        self, id: str, *, idle: float | None, known: StoredSession | None = None
+    ) -> StoredSession | None:
+        """Read a session and count this as use of it; None when there is none (any more). idle: None is no use of it;
+        known: as the asker saw it last, which saves a round trip."""
+        with reaching("session open"):
+            if known is None:
+                row = await self._read(id, idle, "")
+                return None if row is None or await self._ended(row) else row
+            # What one turn of the loop asks leaves in one write.
+            row, over = await asyncio.gather(self._read(id, idle, known.version), self._ended(known))
+        return None if over else row
+
+    async def _read(self, id: str, idle: float | None, version: int | str) -> StoredSession | None:
+        row = await self._open([_record(id)], ["" if idle is None else _ms(idle), version])
         if row is None:
             return None
-        version, ends, sealed = row
-        return StoredSession(int(version), int(ends) / 1000, sealed or None)
+        newest, ends, sealed, began, subject, sid = row
+        return StoredSession(
+            int(newest),
+            int(ends) / 1000,
+            sealed or None,
+            int(began) / 1000,
+            subject.decode(),
+            sid.decode(),
+        )
+
+    async def _ended(self, session: StoredSession) -> bool:
+        keys = [over for _, over in _families(session.subject, session.sid)]
+        moments = granted(await self._link.batch([("GET", key) for key in keys]))
+        return _is_over(session.began, moments)
 
     async def living(self, ids: Sequence[str]) -> set[str]:
-        """Those of the sessions that have not ended, in one round trip."""
+        """Those of the sessions that have not ended, in two round trips."""
         with reaching("sessions living"):
-            found = granted(await self._link.batch([("EXISTS", _record(id)) for id in ids]))
-        return {id for id, there in zip(ids, found, strict=True) if there}
+            asked = [("HMGET", _record(id), "version", "began", "subject", "sid") for id in ids]
+            rows = granted(await self._link.batch(asked))
+            found = {id: row for id, row in zip(ids, rows, strict=True) if row[0] is not None}
+            over = {
+                id: [key for _, key in _families((row[2] or b"").decode(), (row[3] or b"").decode())]
+                for id, row in found.items()
+            }
+            keys = list(dict.fromkeys(key for many in over.values() for key in many))
+            moments = dict(
+                zip(keys, granted(await self._link.batch([("GET", key) for key in keys])), strict=True)
+            )
+        return {
+            id
+            for id, row in found.items()
+            if not _is_over(int(row[1] or 0) / 1000, (moments[key] for key in over[id]))
+        }
 
     async def lock(self, id: str, holder: str) -> bool:
         """Try to become the one who refreshes this session's tokens."""
@@ -109,22 +170,44 @@ class SessionStore:
         """Replace `version` and unlock; False when the session has ended or changed meanwhile."""
         return bool(await self._swap([_record(id), _lock(id)], [version, sealed, holder]))
 
-    async def end(self, id: str, *, version: int | None = None) -> bool:
-        """Remove a session, only while it is this version if one is named; False when there was none such. Its index
-        entries fall out at their end."""
-        return bool(await self._end([_record(id)], ["" if version is None else version]))
+    async def end(self, id: str, *, version: int | None = None) -> bytes | None:
+        """Remove a session, only while it is this version if one is named; returns what was sealed, None when there was
+        none such, and then nothing is written."""
+        row = await self._end([_record(id)], ["" if version is None else version])
+        if row is None:
+            return None
+        sealed, subject, sid = row
+        with reaching("session end"):
+            indexes = [index for index, _ in _families(subject.decode(), sid.decode())]
+            granted(await self._link.batch([("ZREM", index, id) for index in indexes]))
+        return bytes(sealed)
 
     async def end_all(self, issuer: str, *, sid: str | None = None, subject: str | None = None) -> list[str]:
         """End every session of a provider's session (`sid`) or, without one, of a subject; returns their ids."""
         if sid is None and subject is None:
             raise ValueError("end_all takes a sid or a subject")
-        index = _sid_index(issuer, sid) if sid is not None else _sub_index(issuer, subject or "")
+        names = ("", hashed(issuer, sid)) if sid is not None else (hashed(issuer, subject or ""), "")
+        ((index, over),) = _families(*names)
+        # From here on they are over, whatever becomes of the deletions.
+        await self._over([index, over], [_ms(OVER)])
+        ended: dict[str, None] = {}
         with reaching("session end"):
-            ids = [one.decode() for one in await self._link.call("ZRANGE", index, 0, -1)]
-            granted(await self._link.batch([("DEL", _record(id)) for id in ids]))
-            if ids:
+            while ids := [one.decode() for one in await self._link.call("ZRANGE", index, 0, _BATCH - 1)]:
+                granted(await self._link.batch([("DEL", _record(id)) for id in ids]))
                 await self._link.call("ZREM", index, *ids)
-        return ids
+                ended |= dict.fromkeys(ids)
+        return list(ended)
+
+    # -- signing in and out
+
+    async def claim_login(self, issuer: str, state: str, holder: str, *, keep: float) -> float | None:
+        """Take up the answer to a sign-in; returns the moment (Unix seconds), None when that was done before."""
+        moment = await self._claim([_used(issuer, state)], [holder, _ms(keep)])
+        return None if moment is None else int(moment) / 1000
+
+    async def release_login(self, issuer: str, state: str, holder: str) -> None:
+        """Give a claim back: nothing came of it, and it may be taken up again."""
+        await self._unlock([_used(issuer, state)], [holder])
 
     async def seen(self, issuer: str, token_id: str) -> bool:
         """Whether `once` was asked about this token id before."""
@@ -137,19 +220,36 @@ class SessionStore:
             key = _seen(issuer, token_id)
             return bool(await self._link.call("SET", key, b"1", "NX", "PX", _ms(keep)))
 
+    async def keep_address(self, id: str, sealed: bytes, *, keep: float) -> None:
+        """Where a browser goes next, for `keep` seconds."""
+        with reaching("logout address"):
+            await self._link.call("SET", _address(id), sealed, "PX", _ms(keep))
+
+    async def take_address(self, id: str) -> bytes | None:
+        """The same, once."""
+        with reaching("logout address"):
+            found: bytes | None = await self._link.call("GETDEL", _address(id))
+        return found
+
+
+def _is_over(began: float, moments: Iterable[bytes | None]) -> bool:
+    return any(moment is not None and round(began * 1000) <= int(moment) for moment in moments)
+
+
+def _families(subject: str, sid: str) -> list[tuple[str, str]]:
+    """Index and moment of what a session belongs to."""
+    names = [f"sub:{subject}"] if subject else []
+    names += [f"sid:{sid}"] if sid else []
+    return [(f"bff:{{{name}}}:sessions", f"bff:{{{name}}}:over") for name in names]
+
 
 def _seen(issuer: str, token_id: str) -> str:
     return f"bff:{{logout:{hashed(issuer, token_id)}}}:seen"
 
 
-def _sid_index(issuer: str, sid: str) -> str:
-    return f"bff:{{sid:{hashed(issuer, sid)}}}:sessions"
+def _used(issuer: str, state: str) -> str:
+    return f"bff:{{login:{hashed(issuer, state)}}}:used"
 
 
-def _sub_index(issuer: str, subject: str) -> str:
-    return f"bff:{{sub:{hashed(issuer, subject)}}}:sessions"
-
-
-def _indexes(issuer: str, subject: str, sid: str | None) -> list[str]:
-    indexes = [_sub_index(issuer, subject)]
-    return indexes if sid is None else [*indexes, _sid_index(issuer, sid)]
+def _address(id: str) -> str:
+    return f"bff:{{logout:{id}}}:address"

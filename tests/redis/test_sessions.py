@@ -19,7 +19,7 @@ from bff.edge.access.session import Sessions
 from bff.edge.problem import Problem
 from bff.edge.settings import SessionSettings
 from bff.stores.redis.link import RedisLink, StoreUnavailable
-from bff.stores.sessions import SessionStore
+from bff.stores.sessions import SessionStore, StoredSession
 from tests.conftest import Valkey
 from tests.waiting import until
 
@@ -127,22 +127,22 @@ async def test_redis_holds_neither_tokens_nor_claims_nor_the_cookie(make: Make, 
 async def test_each_use_pushes_the_idle_end_away_and_none_the_absolute_one(link: RedisLink) -> None:
     store = SessionStore(link)
 
-    async def put(id: str, lifetime: float, idle: float) -> None:
+    async def begin(id: str, lifetime: float, idle: float) -> None:
         await store.put(id, b"x", issuer=ISSUER, subject="ada", sid=None, lifetime=lifetime, idle=idle)
 
     async def left(id: str) -> float:
         return float(await link.call("PTTL", f"bff:{{session:{id}}}:record")) / 1000
 
-    await put("idle", 3600, 1000)
-    await put("ends", 500, 3600)
+    await begin("idle", 3600, 1000)
+    await begin("ends", 500, 3600)
     for id in ("idle", "ends"):
         await link.call("PEXPIRE", f"bff:{{session:{id}}}:record", 300_000)
     assert await store.open("idle", idle=1000) is not None
     assert 300 < await left("idle") <= 1000
     assert await store.open("ends", idle=3600) is not None
     assert 300 < await left("ends") <= 500
-    await put("soon", 0.3, 3600)
-    await put("unused", 3600, 0.3)
+    await begin("soon", 0.3, 3600)
+    await begin("unused", 3600, 0.3)
     await asyncio.sleep(0.4)
     assert await store.open("soon", idle=3600) is None
     assert await store.open("unused", idle=3600) is None
@@ -361,18 +361,152 @@ async def test_the_provider_can_end_sessions_by_its_own_session_or_by_person(mak
     assert {key.id for key in keys if key} <= set(ended)
 
 
-async def test_the_index_of_a_person_is_bounded(link: RedisLink, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bff.stores.sessions.INDEXED", 5)
+async def test_every_one_of_two_thousand_sessions_of_a_person_is_ended(link: RedisLink) -> None:
     store = SessionStore(link)
-    for number in range(20):
-        await store.put(
-            str(number), b"x", issuer=ISSUER, subject="ada", sid=None, lifetime=60 + number, idle=60
-        )
-    every = [str(number) for number in range(20)]
+    every = [f"s{number}" for number in range(2000)]
+    for start in range(0, len(every), 100):
+        batch = every[start : start + 100]
+        await asyncio.gather(*(put(store, id, lifetime=60 + start) for id in batch))
     assert await store.living(every) == set(every)
-    assert await store.end_all(ISSUER, subject="ada") == every[15:]
-    assert await store.living(every) == set(every[:15]), "they end by themselves"
+    assert set(await store.end_all(ISSUER, subject="ada")) == set(every)
+    assert await store.living(every) == set()
     assert await store.end_all(ISSUER, subject="ada") == []
+
+
+async def put(
+    store: SessionStore, id: str, *, sid: str | None = None, lifetime: float = 60, began: float | None = None
+) -> StoredSession:
+    return await store.put(
+        id, b"x", issuer=ISSUER, subject="ada", sid=sid, lifetime=lifetime, idle=60, began=began
+    )
+
+
+class Stopped(RedisLink):
+    """A process that is held up between indexing a session and storing it."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.there, self.go = asyncio.Event(), asyncio.Event()
+        self.sha = RedisLink.script(self, "session_put").sha
+
+    async def call(self, *command: Any, limit: float | None = None) -> Any:
+        if self.sha in command:
+            self.there.set()
+            await self.go.wait()
+        return await super().call(*command, limit=limit)
+
+
+@pytest.mark.parametrize("by", [{"subject": "ada"}, {"sid": "s1"}], ids=str)
+async def test_a_session_that_is_being_stored_when_all_are_ended_is_over(
+    link: RedisLink, redis_url: str, by: dict[str, str]
+) -> None:
+    store = SessionStore(link)
+    async with Stopped(redis_url) as held:
+        storing = asyncio.ensure_future(put(SessionStore(held), "late", sid="s1"))
+        await held.there.wait()
+        await store.end_all(ISSUER, **by)
+        held.go.set()
+        stored = await storing
+    assert await store.living(["late"]) == set()
+    assert await store.open("late", idle=60, known=stored) is None
+    assert await store.open("late", idle=60) is None
+    await put(store, "later", sid="s2" if "sid" in by else None)
+    assert await store.open("later", idle=60) is not None, "what begins afterwards goes on"
+
+
+async def test_a_sign_in_that_was_under_way_when_all_are_ended_is_over(link: RedisLink) -> None:
+    store = SessionStore(link)
+    began = await store.claim_login(ISSUER, "state", "holder", keep=60)
+    await store.end_all(ISSUER, subject="ada")
+    await put(store, "late", began=began)
+    assert await store.open("late", idle=60) is None
+
+
+async def test_sessions_whose_deletion_did_not_come_to_pass_are_over_all_the_same(link: RedisLink) -> None:
+    store = SessionStore(link)
+    first, second = await put(store, "first", sid="s1"), await put(store, "second", sid="s2")
+    index = await link.call("KEYS", "bff:{sub:*}:sessions")
+    # A process that dies between the moment and the deletions leaves the records, and somebody may lose the index.
+    await link.call("DEL", *index)
+    await store.end_all(ISSUER, subject="ada")
+    assert await store.living(["first", "second"]) == set()
+    assert await store.open("first", idle=60, known=first) is None
+    assert await store.open("second", idle=60) is None
+    assert second.subject == first.subject and second.sid != first.sid
+
+
+async def test_an_end_is_remembered_as_long_as_any_session_it_ends_could_last(link: RedisLink) -> None:
+    store = SessionStore(link)
+    await put(store, "long", lifetime=30 * 86_400)
+    for _ in range(2):
+        # The second time the index is gone, and what was remembered must not be forgotten sooner for it.
+        await store.end_all(ISSUER, subject="ada")
+        (key,) = await link.call("KEYS", "bff:{sub:*}:over")
+        assert await link.call("PTTL", key) > 29 * 86_400 * 1000
+    await store.end_all(ISSUER, subject="nobody")
+    for key in await link.call("KEYS", "bff:*:over"):
+        assert await link.call("PTTL", key) > 800 * 1000
+
+
+async def test_a_session_stored_by_an_older_version_is_known_and_ends_with_its_person(
+    make: Make, link: RedisLink
+) -> None:
+    for by in ({"sid": "s1", "subject": None}, {"sid": None, "subject": "ada"}):
+        cookie = await make().start(record())
+        key = SessionKey.read(cookie)
+        assert key is not None
+        await link.call("HDEL", f"bff:{{session:{key.id}}}:record", "began", "subject", "sid")
+        sessions = make()
+        assert await sessions.principal(cookie) is not None
+        await sessions.end_all(ISSUER, **by)
+        assert await sessions.principal(cookie) is None
+
+
+async def test_a_cookie_that_was_made_up_writes_nothing_and_tells_nobody(make: Make, link: RedisLink) -> None:
+    told: list[str] = []
+
+    async def on_end(id: str) -> None:
+        told.append(id)
+
+    sessions = make(on_end=on_end)
+    for _ in range(20):
+        assert await sessions.end(SessionKey.new().value) is None
+        await sessions.leave(SessionKey.new().id)
+    assert told == []
+    assert await link.call("DBSIZE") == 0
+
+
+async def test_a_logout_takes_the_session_out_of_the_indexes(make: Make, link: RedisLink) -> None:
+    sessions = make()
+    await sessions.end(await sessions.start(record()))
+    assert await link.call("DBSIZE") == 0
+
+
+async def test_the_answer_to_a_sign_in_is_taken_up_once_unless_it_is_given_back(link: RedisLink) -> None:
+    store = SessionStore(link)
+    claims = await asyncio.gather(
+        *(store.claim_login(ISSUER, "state", f"h{number}", keep=60) for number in range(20))
+    )
+    (holder,) = [f"h{number}" for number, moment in enumerate(claims) if moment is not None]
+    await store.release_login(ISSUER, "state", "somebody else")
+    assert await store.claim_login(ISSUER, "state", "again", keep=60) is None
+    await store.release_login(ISSUER, "state", holder)
+    moment = await store.claim_login(ISSUER, "state", "again", keep=60)
+    assert moment is not None and abs(moment - time.time()) < 60
+
+
+async def test_the_address_after_a_logout_is_sealed_and_can_be_taken_once(
+    make: Make, link: RedisLink
+) -> None:
+    sessions = make()
+    value = await sessions.keep_address("https://issuer.test/logout?id_token_hint=eyJ")
+    (key,) = await link.call("KEYS", "*")
+    assert value.encode() not in key and b"eyJ" not in await link.call("GET", key)
+    assert 0 < await link.call("PTTL", key) <= 60_000
+    assert await sessions.take_address(SessionKey.new().value) is None
+    assert await sessions.take_address(value) == "https://issuer.test/logout?id_token_hint=eyJ"
+    for again in (value, None, "", "x"):
+        assert await sessions.take_address(again) is None
 
 
 async def test_a_logout_token_counts_once(link: RedisLink) -> None:
@@ -450,6 +584,11 @@ async def test_a_store_without_redis_says_so(own: RedisLink, own_valkey: Valkey)
         lambda: store.end("x"),
         lambda: store.end_all(ISSUER, sid="s"),
         lambda: store.once(ISSUER, "j", keep=1),
+        lambda: store.living(["x"]),
+        lambda: store.claim_login(ISSUER, "s", "h", keep=1),
+        lambda: store.release_login(ISSUER, "s", "h"),
+        lambda: store.keep_address("x", b"", keep=1),
+        lambda: store.take_address("x"),
     ]
     for attempt in attempts:
         with pytest.raises(StoreUnavailable):

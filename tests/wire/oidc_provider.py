@@ -1,7 +1,8 @@
 """A small OpenID provider for tests: real keys, real code flow with PKCE, and every way to answer wrongly.
 
 It signs the one person in without asking, unless `asks` makes it show a page with a link first. `bend` changes an ID
-token's claims, `answers` the way back to the client.
+token's claims, `answers` the way back to the client, `refreshed` what a refresh answers; `token_answer`, given the
+form, answers in place of the token endpoint.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class OidcProvider:
         self.refresh: set[str] = set()
         self.redeemed: list[str] = []
         self.token_status = 200
+        self.token_answer: Callable[[dict[str, str]], Response] | None = None
+        self.refreshed: dict[str, Any] = {}
         self.asks = False
         self.extra: dict[str, Any] = {}
         self.app = Starlette(
@@ -101,6 +104,8 @@ class OidcProvider:
         expected = f"{CLIENT}:se%3Acret%2B%2F%25"
         if scheme != "Basic" or base64.b64decode(pair).decode() != expected:
             return JSONResponse({"error": "invalid_client"}, 401)
+        if self.token_answer is not None:
+            return self.token_answer(form)
         if self.token_status != 200:
             return JSONResponse({"error": "server_error"}, self.token_status)
         if form["grant_type"] == "refresh_token":
@@ -109,7 +114,7 @@ class OidcProvider:
             if form["refresh_token"] not in self.refresh:
                 return JSONResponse({"error": "invalid_grant"}, 400)
             self.refresh.discard(form["refresh_token"])
-            return JSONResponse(self._tokens())
+            return JSONResponse(self._tokens() | self.refreshed)
         begun = self.codes.pop(form["code"], None)
         challenge = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         if (

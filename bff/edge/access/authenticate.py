@@ -1,7 +1,9 @@
 """Who asks: the request's bearer token or session cookie, made a Principal.
 
 Promises that a bearer token wins over a cookie and that a bad one is a 401, never a reason to look at the cookie. Two
-Authorization headers are a 401, two session cookies are nobody: which of them was meant cannot be known.
+Authorization headers are a 401, and so are two session cookies: which of them was meant cannot be known, so ours is
+expired. Cookies are compared byte by byte. A credential that does not verify spends the allowance of its address
+(`failures.py`); one that verifies is never refused for it.
 """
 
 from __future__ import annotations
@@ -10,55 +12,102 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from ...calls import Principal
+from ..problem import Problem
+from .failures import Failures
 from .jwt import TokenVerifier, invalid_token
 from .session import COOKIE, Sessions
 
 Headers = Iterable[tuple[bytes, bytes]]
 
+_BLANKS = b" \t"
+"""What RFC 6265 section 5.2 takes off a name and a value, and no other byte: 0x85 and 0xA0 are blanks only to those who
+decode first, and a sibling site may set a cookie of such a name."""
 
-def cookies(headers: Headers) -> list[tuple[str, str]]:
+
+def cookies(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Every cookie of the request in its order, from every Cookie header; names may repeat."""
-    found: list[tuple[str, str]] = []
+    found: list[tuple[bytes, bytes]] = []
     for name, value in headers:
         if name == b"cookie":
-            for pair in value.decode("latin-1").split(";"):
-                key, sign, content = pair.strip().partition("=")
+            for pair in value.split(b";"):
+                key, sign, content = pair.partition(b"=")
                 if sign:
-                    found.append((key, content))
+                    found.append((key.strip(_BLANKS), content.strip(_BLANKS)))
     return found
 
 
-def cookie(headers: Headers, name: str) -> str | None:
-    """The cookie of this name; None when there is none or more than one."""
-    values = [value for key, value in cookies(headers) if key == name]
-    return values[0] if len(values) == 1 else None
+def cookie_values(headers: Headers, name: str) -> list[str]:
+    """The values of all cookies of exactly this name."""
+    wanted = name.encode("ascii")
+    return [value.decode("latin-1") for key, value in cookies(headers) if key == wanted]
+
+
+def expired(name: str, same_site: str) -> str:
+    """The Set-Cookie that removes a cookie of ours."""
+    return set_cookie(name, "", same_site, max_age=0)
+
+
+def set_cookie(name: str, value: str, same_site: str, *, max_age: int | None = None) -> str:
+    """A cookie for this host alone (`__Host-`), out of reach of scripts. max_age: seconds."""
+    age = "" if max_age is None else f"; Max-Age={max_age}"
+    return f"{name}={value}; Path=/; Secure; HttpOnly; SameSite={same_site}{age}"
 
 
 class Authenticator:
-    """`await authenticator(scope)` gives the Principal, None for nobody, or raises Problem 401 or 503.
+    """`await authenticator(scope)` gives the Principal, None for nobody, or raises Problem 401, 429 or 503.
 
     sessions  None: there is no browser sign-in, cookies mean nothing
+    failures  what an address may fail; None: any number of times
     """
 
-    def __init__(self, verifier: TokenVerifier, sessions: Sessions | None) -> None:
+    def __init__(
+        self, verifier: TokenVerifier, sessions: Sessions | None, failures: Failures | None = None
+    ) -> None:
         self._verifier = verifier
         self._sessions = sessions
+        self._failures = failures or Failures(None)
 
-    async def __call__(self, scope: MutableMapping[str, Any]) -> Principal | None:
+    async def __call__(self, scope: MutableMapping[str, Any], *, optional: bool = False) -> Principal | None:
+        """optional: nobody is served as well, so a cookie that means nobody is no reason to refuse."""
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         credentials = [value for name, value in headers if name == b"authorization"]
         if credentials:
-            return await self._verifier.verify(_bearer(credentials))
+            return await self._bearer(scope, credentials)
         if self._sessions is None:
             return None
+        values = cookie_values(headers, COOKIE)
+        if len(values) > 1 and not optional:
+            raise _two_cookies()
+        if len(values) != 1:
+            return None
         safe = scope["method"] in ("GET", "HEAD", "OPTIONS")
-        return await self._sessions.principal(cookie(headers, COOKIE), safe=safe)
+        with self._failures.attempt(scope, refuse=not optional) as attempt:
+            principal = await self._sessions.principal(values[0], safe=safe)
+            attempt.verified = principal is not None
+        return principal
+
+    async def _bearer(self, scope: MutableMapping[str, Any], credentials: list[bytes]) -> Principal:
+        with self._failures.attempt(scope) as attempt:
+            token = _token(credentials)
+            principal = self._verifier.recall(token) or await self._verifier.verify(token)
+            attempt.verified = True
+        return principal
 
 
-def _bearer(credentials: list[bytes]) -> str:
+def _token(credentials: list[bytes]) -> str:
     if len(credentials) > 1:
         raise invalid_token("there are two Authorization headers")
     scheme, _, token = credentials[0].decode("latin-1").partition(" ")
     if scheme.lower() != "bearer":
         raise invalid_token("only the Bearer scheme is taken here")
     return token.strip(" ")
+
+
+def _two_cookies() -> Problem:
+    return Problem(
+        401,
+        "unauthenticated",
+        f"Two cookies named {COOKIE} arrived, and which of them is yours cannot be known. Yours has been removed: "
+        "sign in again at /bff/login.",
+        headers={"set-cookie": expired(COOKIE, "Strict")},
+    )

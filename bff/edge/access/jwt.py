@@ -123,10 +123,15 @@ class TokenVerifier:
         """A trusted issuer by its exact name; its keys also verify ID tokens."""
         return self._issuers.get(name)
 
+    def recall(self, token: str) -> Principal | None:
+        """Who a token belongs to that was verified lately; None when it has to be verified. Raises Problem 401 for one
+        that was revoked since."""
+        return self._recall(_digest(token)) if _plausible(token) else None
+
     async def verify(self, token: str) -> Principal:
-        if not token.isascii() or len(token) > tokens.MAX_TOKEN:
+        if not _plausible(token):
             raise invalid_token("it is longer than 8 KB or holds characters no token has")
-        digest = hashlib.sha256(token.encode("ascii")).digest()
+        digest = _digest(token)
         principal = self._recall(digest)
         if principal is not None:
             return principal
@@ -143,7 +148,7 @@ class TokenVerifier:
             ) from None
 
     def revoked(self, principal: Principal) -> bool:
-        """Whether the token that a principal was made from is refused by now; a session's never is."""
+        """Whether the token or session that a principal was made from is refused by now."""
         return (
             self._revoked is not None
             and principal.marks is not None
@@ -166,6 +171,7 @@ class TokenVerifier:
         tokens.judge_claims(
             parsed.claims, audience=settings.audience, now=self._clock(), leeway=settings.leeway
         )
+        tokens.judge_bearer(parsed.claims)
         scopes = tokens.scopes_of(parsed.claims)
         roles = tokens.roles_of(parsed.claims, settings.roles)
         await verified(parsed, keys, settings.algorithms)
@@ -217,6 +223,14 @@ class TokenVerifier:
             return await discovery.endpoint("jwks_uri")
 
         return discovered
+
+
+def _plausible(token: str) -> bool:
+    return token.isascii() and len(token) <= tokens.MAX_TOKEN
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("ascii")).digest()
 
 
 def _listed(names: Iterable[str]) -> str:

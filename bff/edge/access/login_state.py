@@ -2,7 +2,8 @@
 
 Promises that two tabs can sign in at once, that nothing is stored before anyone has proved who they are, and that the
 cookie can be neither read nor made without this gateway's client secret. It is Lax, not Strict: it has to come along
-on the cross-site way back from the provider.
+on the cross-site way back from the provider. The session's own cookie is Strict and does not, so the sessions that a
+sign-in takes the place of are named in here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hmac
 import json
 import re
 import secrets
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -20,32 +21,48 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 PREFIX = "__Host-bff-login-"
 LIFETIME = 600
 """Seconds a sign-in may take."""
+LEAVES = 8
+"""Sessions one sign-in may end: the one it began in, and those of tabs that came back before it."""
 FLOWS = 5
 """Sign-ins one browser may have under way; the oldest gives way, so abandoned ones never fill its headers."""
 
 _STATE = re.compile(r"([0-9a-f]{16})\.[A-Za-z0-9_-]{43}", re.ASCII)
+_FLOW = re.compile("[0-9a-f]{16}", re.ASCII)
 _NONCE = 12
 
 
 @dataclass(frozen=True, slots=True)
 class LoginState:
-    """began: Unix seconds; return_to: a path of this site; verifier: PKCE's secret."""
+    """began: Unix seconds; return_to: a path of this site; verifier: PKCE's secret; leaves: hashed ids of the sessions
+    that end when this sign-in has worked out."""
 
     state: str
     nonce: str = field(repr=False)
     verifier: str = field(repr=False)
     return_to: str
     began: float
+    leaves: tuple[str, ...] = ()
 
     @classmethod
-    def new(cls, return_to: str, now: float) -> LoginState:
+    def new(cls, return_to: str, now: float, leaves: tuple[str, ...] = ()) -> LoginState:
         return cls(
             state=f"{secrets.token_hex(8)}.{secrets.token_urlsafe(32)}",
             nonce=secrets.token_urlsafe(32),
             verifier=secrets.token_urlsafe(48),
             return_to=return_to,
             began=now,
+            leaves=leaves[-LEAVES:],
         )
+
+    @property
+    def left(self) -> float:
+        """Unix seconds until which it may come back."""
+        return self.began + LIFETIME
+
+
+def is_cookie_name(name: str) -> bool:
+    """Whether a flow of ours could have this cookie."""
+    return name.startswith(PREFIX) and bool(_FLOW.fullmatch(name.removeprefix(PREFIX)))
 
 
 def cookie_name(state: str) -> str | None:
@@ -66,16 +83,31 @@ class LoginStates:
 
     def open(self, sealed: str | None, state: str, now: float) -> LoginState | None:
         """None unless this cookie was sealed here, for exactly this `state`, at most `LIFETIME` seconds ago."""
+        login = self._open(sealed, now)
+        if login is None or not hmac.compare_digest(login.state.encode(), state.encode()):
+            return None
+        return login
+
+    def leaving(self, sealed: str, session: str, now: float) -> tuple[str, LoginState] | None:
+        """The cookie of another flow, sealed again so that this session (a hashed id) ends with it, too; None when it
+        is none of ours."""
+        login = self._open(sealed, now)
+        if login is None:
+            return None
+        login = replace(login, leaves=(*login.leaves, session)[-LEAVES:])
+        return self.seal(login), login
+
+    def _open(self, sealed: str | None, now: float) -> LoginState | None:
         if sealed is None or len(sealed) > 8192:
             return None
         try:
             raw = bytes.fromhex(sealed)
-            login = LoginState(**json.loads(self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], None)))
+            tree = json.loads(self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], None))
+            login = LoginState(**tree | {"leaves": tuple(tree.get("leaves", ()))})
         except (InvalidTag, ValueError, TypeError):
             return None
-        same = hmac.compare_digest(login.state.encode(), state.encode())
         # Another gateway may have begun it, by a clock that is a little ahead.
-        return login if same and -60 <= now - login.began <= LIFETIME else None
+        return login if -60 <= now - login.began <= LIFETIME else None
 
 
 def safe_return(path: str) -> str | None:

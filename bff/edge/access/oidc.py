@@ -1,17 +1,20 @@
 """Signing in and out with a browser: `/bff/login`, `/bff/callback`, `/bff/logout`, `/bff/backchannel-logout`,
 `/bff/user`.
 
-Promises a new session id at every sign-in, return addresses on this site only, and a problem that says what to do when
-a sign-in does not work out. The session cookie is SameSite=Strict, which Chromium does not send on a redirect that
-follows the cross-site callback: the callback therefore answers with a tiny page of this site's own that moves on, and
-that next request is same-site and carries the cookie.
+Promises a new session id at every sign-in, and the end of the session it takes the place of; that the answer to a
+sign-in is taken up once; return addresses on this site only; no token in an answer to the page; and a problem that says
+what to do when a sign-in does not work out, of which the log has the reason. The session cookie is SameSite=Strict,
+which Chromium does not send on a redirect that follows the cross-site callback: the callback therefore answers with a
+tiny page of this site's own that moves on, and that next request is same-site and carries the cookie.
 """
 
 from __future__ import annotations
 
 import html
+import logging
+import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import parse_qs, urlencode
 
 from starlette.requests import ClientDisconnect, Request
@@ -24,15 +27,32 @@ from ...stores.redis.link import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..problem import Problem
 from . import csrf
-from .authenticate import Authenticator, cookie, cookies
+from .authenticate import Authenticator, cookie_values, cookies, expired, set_cookie
 from .fetch import FetchFailed
 from .jwks import KeysUnavailable
-from .login_state import FLOWS, LIFETIME, PREFIX, LoginState, LoginStates, cookie_name, safe_return
-from .provider import Provider, SignInRefused
+from .login_state import (
+    FLOWS,
+    LIFETIME,
+    PREFIX,
+    LoginState,
+    LoginStates,
+    cookie_name,
+    is_cookie_name,
+    safe_return,
+)
+from .provider import Provider, SignInRefused, readable
+from .record import SessionKey, SessionRecord
 from .remembered import away
 from .session import COOKIE, Sessions
 
+log = logging.getLogger("bff.session")
+
 NO_STORE = {"cache-control": "no-store"}
+CLEAR_CACHE = {"clear-site-data": '"cache"'}
+"""What a browser kept of one person's screens is not for the next one. Cookies and storage of this site's own, and of
+its siblings, are left alone."""
+COOKIES_MOST = 4
+"""Session cookies of one request that a logout looks at; a browser has one."""
 MAX_FORM = 16_384
 """Bytes of a back-channel logout's body."""
 
@@ -66,6 +86,7 @@ class SignIn:
             Route("/bff/login", self.login, methods=["GET"]),
             Route("/bff/callback", self.callback, methods=["GET"]),
             Route("/bff/logout", self.logout, methods=["POST"]),
+            Route("/bff/logout", self.leave, methods=["GET"]),
             Route("/bff/backchannel-logout", self.backchannel_logout, methods=["POST"]),
             Route("/bff/user", self.user, methods=["GET"]),
         ]
@@ -75,20 +96,22 @@ class SignIn:
         return_to = safe_return(request.query_params.get("return", "/"))
         if return_to is None:
             raise Problem(400, "invalid-request", "`return` must be a path of this site, such as /orders.")
-        login = LoginState.new(return_to, self._clock())
+        headers = request.scope["headers"]
+        login = LoginState.new(return_to, self._clock(), _sessions_of(cookie_values(headers, COOKIE)))
         try:
             url = await self._provider.authorize_url(
                 state=login.state, nonce=login.nonce, verifier=login.verifier
             )
         except FetchFailed as error:
+            log.warning("a sign-in cannot begin: %s", error)
             raise _provider_away() from error
         response = RedirectResponse(url, 303, headers=NO_STORE)
-        under_way = [name for name, _ in cookies(request.scope["headers"]) if name.startswith(PREFIX)]
+        under_way = [name for name, _ in _flows(request)]
         for name in dict.fromkeys(under_way[: max(0, len(under_way) - FLOWS + 1)]):
-            response.headers.append("set-cookie", _cookie(name, "", "Lax", max_age=0))
+            response.headers.append("set-cookie", expired(name, "Lax"))
         name = cookie_name(login.state) or PREFIX
         response.headers.append(
-            "set-cookie", _cookie(name, self._states.seal(login), "Lax", max_age=LIFETIME)
+            "set-cookie", set_cookie(name, self._states.seal(login), "Lax", max_age=LIFETIME)
         )
         return response
 
@@ -99,47 +122,99 @@ class SignIn:
         name = cookie_name(state)
         if name is None or len(query.multi_items()) != len(query):
             raise _failed(400, "the answer does not belong to a sign-in begun here")
-        login = self._states.open(cookie(request.scope["headers"], name), state, self._clock())
+        values = cookie_values(request.scope["headers"], name)
+        login = self._states.open(values[0] if len(values) == 1 else None, state, self._clock())
+        over = expired(name, "Lax")
         if login is None:
-            raise _failed(
-                400,
-                "this sign-in was begun in another browser, took longer than ten minutes, or is already over",
-            )
-        over = _cookie(name, "", "Lax", max_age=0)
+            raise _failed(400, _NOT_HERE, clear=over if values else None)
+        record, began = await self._redeem(request, login, over)
+        value = await self._sessions.start(record, began=began)
+        response = HTMLResponse(_moving_on(login.return_to), headers=_PAGE_HEADERS | CLEAR_CACHE)
+        response.headers.append("set-cookie", over)
+        response.headers.append("set-cookie", set_cookie(COOKIE, value, "Strict"))
+        (session,) = _sessions_of([value])
+        for other, sealed in _flows(request):
+            # A sign-in of another tab began before this one: what it takes the place of is this session by now.
+            left = self._states.leaving(sealed, session, self._clock()) if other != name else None
+            if left is not None:
+                age = max(1, int(left[1].left - self._clock()))
+                response.headers.append("set-cookie", set_cookie(other, left[0], "Lax", max_age=age))
+        await self._leave_old({*login.leaves, *_sessions_of(cookie_values(request.scope["headers"], COOKIE))})
+        return response
+
+    async def _redeem(self, request: Request, login: LoginState, over: str) -> tuple[SessionRecord, float]:
+        """What the code is worth, and when it was taken up. The flow's cookie survives a provider or a store that is
+        away, so that the same address may be tried again; whatever else comes of it ends the flow."""
+        issuer, holder = self._provider.issuer, secrets.token_hex(8)
+        try:
+            began = await self._store.claim_login(issuer, login.state, holder, keep=LIFETIME + 120)
+        except StoreUnavailable as error:
+            raise away() from error
+        if began is None:
+            raise _failed(400, _NOT_HERE, login.return_to, over)
         try:
             await self._judge_answer(request)
-            record = await self._provider.exchange(
-                query.get("code", ""), verifier=login.verifier, nonce=login.nonce
-            )
+            code = request.query_params.get("code", "")
+            return await self._provider.exchange(code, verifier=login.verifier, nonce=login.nonce), began
         except SignInRefused as refusal:
+            level = logging.INFO if refusal.status == 400 else logging.ERROR
+            log.log(level, "a sign-in failed at %s: %s", issuer, refusal.reason or refusal)
             raise _failed(refusal.status, str(refusal), login.return_to, over) from None
         except FetchFailed as error:
-            raise _provider_away(over) from error
-        value = await self._sessions.start(record)
-        await self._leave_old(request)
-        response = HTMLResponse(_moving_on(login.return_to), headers=_PAGE_HEADERS)
-        response.headers.append("set-cookie", over)
-        response.headers.append("set-cookie", _cookie(COOKIE, value, "Strict"))
-        return response
+            log.warning("a sign-in failed, for the identity provider is away: %s", error)
+            await self._release(login, holder)
+            raise _provider_away() from error
+        except BaseException:
+            await self._release(login, holder)
+            raise
+
+    async def _release(self, login: LoginState, holder: str) -> None:
+        try:
+            await self._store.release_login(self._provider.issuer, login.state, holder)
+        except StoreUnavailable as error:
+            log.warning("a sign-in cannot be tried again: %s", error)
 
     async def logout(self, request: Request) -> Response:
         """200 `{redirect}`: the session here is over; go there to end it at the provider, too."""
-        value = cookie(request.scope["headers"], COOKIE)
-        if value is None:
+        values = dict.fromkeys(cookie_values(request.scope["headers"], COOKIE))
+        if not values:
             return JSONResponse({"redirect": "/"}, headers=NO_STORE)
         csrf.check_request(request.scope, self._public_url)
-        record = await self._sessions.end(value)
-        redirect = None
-        if record is not None:
-            try:
-                redirect = await self._provider.end_session_url(
-                    record.tokens.id_token, self._public_url + "/"
-                )
-            except FetchFailed:
-                redirect = None
-        response = JSONResponse({"redirect": redirect or "/"}, headers=NO_STORE)
-        response.headers.append("set-cookie", _cookie(COOKIE, "", "Strict", max_age=0))
+        redirect = "/"
+        for value in list(values)[:COOKIES_MOST]:
+            record = await self._sessions.end(value)
+            if record is not None:
+                redirect = await self._after(record.tokens.id_token)
+        response = JSONResponse({"redirect": redirect}, headers=NO_STORE | CLEAR_CACHE)
+        response.headers.append("set-cookie", expired(COOKIE, "Strict"))
         return response
+
+    async def _after(self, id_token: str | None) -> str:
+        """Where the browser goes now. The provider wants the ID token as a hint; the page is given an address of ours
+        in its place, which can be gone to once."""
+        try:
+            url = await self._provider.end_session_url(id_token, self._public_url + "/")
+            if url is None or id_token is None:
+                return url or "/"
+            return f"/bff/logout?{urlencode({'to': await self._sessions.keep_address(url)})}"
+        except FetchFailed as error:
+            log.warning("nobody is signed out at the identity provider: %s", error)
+            return "/"
+        except StoreUnavailable:
+            return await self._after(None)
+
+    async def leave(self, request: Request) -> Response:
+        """303 to the provider, which ends its session, too; `?to=` is from the answer to the logout, and good once."""
+        csrf.check_navigation(request.scope)
+        if request.method != "GET":
+            raise Problem(
+                405, "method-not-allowed", "Go there with the browser.", headers={"allow": "GET, POST"}
+            )
+        try:
+            url = await self._sessions.take_address(request.query_params.get("to"))
+        except StoreUnavailable:
+            url = await self._after(None)
+        return RedirectResponse(url or "/", 303, headers=NO_STORE | {"referrer-policy": "no-referrer"})
 
     async def backchannel_logout(self, request: Request) -> Response:
         """The provider says that a session or a person is signed out (Back-Channel Logout 1.0 section 2.5)."""
@@ -160,7 +235,7 @@ class SignIn:
                 raise _no_logout("this logout_token was carried out before")
             await self._sessions.end_all(issuer, sid=told.sid, subject=told.subject)
             # Noted when it is done: one that failed half-way may be sent again.
-            await self._store.once(issuer, told.token_id, keep=max(1.0, told.expires_at - self._clock()))
+            await self._store.once(issuer, told.token_id, keep=max(1.0, told.until - self._clock()))
         except StoreUnavailable as error:
             raise away() from error
         return Response(status_code=200, headers=NO_STORE)
@@ -186,18 +261,24 @@ class SignIn:
             raise SignInRefused("the answer is from another identity provider")
         if "error" in query:
             cancelled = query["error"] == "access_denied"
+            said = readable(" ".join(filter(None, (query["error"], query.get("error_description")))))
             raise SignInRefused(
-                "it was cancelled" if cancelled else "the identity provider reported an error"
+                "it was cancelled" if cancelled else "the identity provider reported an error",
+                reason=f"the browser brought back: {said}",
             )
         if not 0 < len(query.get("code", "")) <= 4096:
             raise SignInRefused("the answer holds no code")
 
-    async def _leave_old(self, request: Request) -> None:
+    async def _leave_old(self, sessions: Iterable[str]) -> None:
         # Whoever signs in again leaves the old session behind; when it cannot be ended now it ends by itself.
-        try:
-            await self._sessions.end(cookie(request.scope["headers"], COOKIE))
-        except Problem:
-            return
+        for id in sessions:
+            try:
+                await self._sessions.leave(id)
+            except Problem:
+                return
+
+
+_NOT_HERE = "this sign-in was begun in another browser, took longer than ten minutes, or is already over"
 
 
 _PAGE_HEADERS = {
@@ -217,9 +298,18 @@ def _moving_on(path: str) -> str:
     )
 
 
-def _cookie(name: str, value: str, same_site: str, *, max_age: int | None = None) -> str:
-    age = "" if max_age is None else f"; Max-Age={max_age}"
-    return f"{name}={value}; Path=/; Secure; HttpOnly; SameSite={same_site}{age}"
+def _flows(request: Request) -> list[tuple[str, str]]:
+    """The cookies of sign-ins that are under way in this browser: names and values."""
+    pairs = [
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in cookies(request.scope["headers"])
+    ]
+    return [(name, value) for name, value in pairs if is_cookie_name(name)][: 2 * FLOWS]
+
+
+def _sessions_of(values: Iterable[str]) -> tuple[str, ...]:
+    """The hashed ids of the sessions that these cookies name."""
+    keys = [SessionKey.read(value) for value in values]
+    return tuple(key.id for key in keys if key is not None)[:COOKIES_MOST]
 
 
 async def _form(request: Request) -> dict[str, list[str]]:
@@ -257,11 +347,10 @@ def _no_logout(why: str) -> Problem:
     return Problem(400, "invalid-request", f"The logout cannot be carried out: {why}.")
 
 
-def _provider_away(clear: str | None = None) -> Problem:
+def _provider_away() -> Problem:
     return Problem(
         503,
         "unavailable",
         "The identity provider does not answer at the moment. Try to sign in again shortly.",
         retry_after=2.0,
-        headers={} if clear is None else {"set-cookie": clear},
     )

@@ -1,8 +1,9 @@
 """The identity provider as this gateway's confidential client sees it: OpenID Connect, code flow with PKCE.
 
 Promises that an ID token is believed only when its signature, issuer, audience, nonce and times are right, whatever
-connection it came over, and that a refresh token is called refused only when the provider says `invalid_grant`: a
-provider that is away, broken or misconfigured never signs anyone out. Refuses tokens that could not travel in a header.
+connection it came over; that a refresh token is called refused only when the provider says `invalid_grant`, so that a
+provider that is away, broken or misconfigured never signs anyone out; and that what an answer leaves out, or says in a
+way that cannot be read, gives no right. Refuses tokens that could not travel in a header.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
@@ -36,27 +37,33 @@ REDEMPTION = 10.0
 """Seconds the token endpoint may take: an answer given up on may hold the only refresh token that still works."""
 ID_TOKEN_AGE = 600.0
 """Seconds since its issue after which an ID token is no answer to a sign-in that just happened."""
+LOGOUT_TOKEN_AGE = 600.0
+"""Seconds since its issue after which a logout token is refused, whenever it says that it expires. So long, and no
+longer, it is remembered. Providers give it two minutes (Back-Channel Logout 1.0 section 2.4)."""
 
 
 class SignInRefused(Exception):
     """The answer cannot be accepted. The message is fit for the person signing in.
 
     status  400 when the browser brought it, 502 when the provider gave it
+    reason  what the operator is told besides; never a secret
     """
 
-    def __init__(self, why: str, *, status: int = 400) -> None:
+    def __init__(self, why: str, *, status: int = 400, reason: str = "") -> None:
         super().__init__(why)
         self.status = status
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
 class LogoutToken:
-    """A verified back-channel logout: by the provider's session, by the person, or both."""
+    """A verified back-channel logout: by the provider's session, by the person, or both. until: Unix seconds from which
+    on it would be refused for its age."""
 
     sid: str | None
     subject: str | None
     token_id: str
-    expires_at: float
+    until: float
 
 
 class Provider:
@@ -136,16 +143,27 @@ class Provider:
             }
         )
         if status != 200:
+            error = _error_of(answer)
+            reason = f"it answered {status} {error}{_described(answer)}"
+            if error != "invalid_grant":
+                # Not the browser's fault: the client is not set up as the provider knows it.
+                raise SignInRefused(
+                    f"the identity provider would not answer this site ({error})", status=502, reason=reason
+                )
             raise SignInRefused(
-                f"the identity provider would not take the sign-in's code ({_error_of(answer)})"
+                f"the identity provider would not take the sign-in's code ({error})", reason=reason
             )
         try:
             got = self._tokens(answer)
+            if got.scopes is None:
+                # RFC 6749 section 5.1: left out when it is what was asked for. What cannot be read grants nothing.
+                asked = self._settings.scopes if answer.get("scope") is None else ()
+                got = replace(got, scopes=frozenset(asked))
             claims = await self._id_claims(got.id_token, nonce)
             roles = tokens.roles_of(claims, self._settings.roles)
         except TokenRefused as refusal:
             why = f"the identity provider's answer cannot be accepted: {refusal}"
-            raise SignInRefused(why, status=502) from None
+            raise SignInRefused(why, status=502, reason=f"its answer cannot be accepted: {refusal}") from None
         except KeysUnavailable:
             raise FetchFailed(f"the keys of {self.issuer} cannot be fetched") from None
         sid = claims.get("sid")
@@ -161,7 +179,7 @@ class Provider:
     async def renew(self, refresh_token: str) -> Tokens:
         """Redeem a refresh token. Raises RefreshRefused or FetchFailed.
 
-        An ID token that comes along is left aside: who signed in does not change by a refresh.
+        Its ID token, where there is one, is that of the answer: whoever keeps the session compares who it is about.
         """
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         status, answer = await self._token_request(form)
@@ -169,14 +187,14 @@ class Provider:
             error = _error_of(answer)
             if error == "invalid_grant":
                 raise RefreshRefused(error)
-            raise FetchFailed(f"{self.issuer} answered a refresh with {status} {error}")
+            raise FetchFailed(f"{self.issuer} answered a refresh with {status} {error}{_described(answer)}")
         try:
             got = self._tokens(answer)
         except TokenRefused as refusal:
             raise FetchFailed(
                 f"{self.issuer} answered a refresh with something unusable: {refusal}"
             ) from None
-        return Tokens(got.access_token, got.issued_at, got.expires_at, got.scopes, got.refresh_token)
+        return got
 
     async def logout_token(self, token: str) -> LogoutToken:
         """Verify a logout token (Back-Channel Logout 1.0 section 2.6). Raises TokenRefused or KeysUnavailable."""
@@ -194,8 +212,12 @@ class Provider:
             raise TokenRefused("it has no id")
         if (sid is not None and (not isinstance(sid, str) or not sid)) or (sid is None and subject is None):
             raise TokenRefused("it names neither a session nor a subject")
+        issued = float(claims["iat"])
+        if self._clock() - issued >= LOGOUT_TOKEN_AGE + self._leeway:
+            raise TokenRefused("it was issued too long ago")
         await verified(parsed, self._keys, self._algorithms)
-        return LogoutToken(sid, subject, token_id, tokens.expiry_of(claims) + self._leeway)
+        until = min(tokens.expiry_of(claims), issued + LOGOUT_TOKEN_AGE) + self._leeway
+        return LogoutToken(sid, subject, token_id, until)
 
     async def _id_claims(self, id_token: str | None, nonce: str) -> Mapping[str, Any]:
         if id_token is None:
@@ -237,16 +259,23 @@ class Provider:
             # RFC 6749 section 2.3.1: both halves are form-encoded before they are joined.
             pair = f"{quote_plus(self.client_id)}:{quote_plus(secret)}"
             headers["authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-        status, _, body = await self._exchange(
+        status, told, body = await self._exchange(
             endpoint, method="POST", headers=headers, body=urlencode(fields).encode()
         )
         try:
             answer = json.loads(body)
         except (ValueError, RecursionError):
             answer = None
+        if isinstance(answer, dict) and isinstance(text := answer.get("error_description"), str):
+            # Some providers repeat what they were sent.
+            for given in (secret, *form.values()):
+                text = text.replace(given, "[withheld]")
+            answer["error_description"] = text
         # 4xx with an error document is the provider's word; anything else is a provider that does not work.
         if not isinstance(answer, dict) or status >= 500 or 300 <= status < 400 or status == 429:
-            raise FetchFailed(f"{self.issuer} answered its token endpoint with {status}")
+            kind = told.get("content-type", "no content type").partition(";")[0]
+            what = _error_of(answer) + _described(answer) if isinstance(answer, dict) else readable(kind)
+            raise FetchFailed(f"{self.issuer} answered its token endpoint with {status} ({what})")
         return status, answer
 
     def _tokens(self, answer: Mapping[str, Any]) -> Tokens:
@@ -254,17 +283,13 @@ class Provider:
         kind = answer.get("token_type")
         if access is None or not isinstance(kind, str) or kind.lower() != "bearer":
             raise TokenRefused("there is no bearer token in it")
-        life = answer.get("expires_in", LIFE)
-        if isinstance(life, bool) or not isinstance(life, int | float) or not 0 < life < 1e9:
-            raise TokenRefused("its expiry cannot be read")
         scope = answer.get("scope")
-        scopes = scope.split() if isinstance(scope, str) else self._settings.scopes
         now = self._clock()
         return Tokens(
             access_token=access,
             issued_at=now,
-            expires_at=now + life,
-            scopes=frozenset(scopes),
+            expires_at=now + _life(answer),
+            scopes=frozenset(scope.split()) if isinstance(scope, str) else None,
             refresh_token=_token(answer, "refresh_token"),
             id_token=_token(answer, "id_token"),
         )
@@ -279,6 +304,29 @@ def _token(answer: Mapping[str, Any], name: str) -> str | None:
     if not value.isprintable() or " " in value:
         raise TokenRefused(f"its {name} holds characters no token has")
     return value
+
+
+def _life(answer: Mapping[str, Any]) -> float:
+    """Seconds; some providers write the number as a text. Raises TokenRefused."""
+    life = answer.get("expires_in")
+    if life is None:
+        return LIFE
+    if isinstance(life, str) and life.isascii() and life.isdigit() and len(life) < 10:
+        life = int(life)
+    if isinstance(life, bool) or not isinstance(life, int | float) or not 0 < life < 1e9:
+        raise TokenRefused("its expiry cannot be read")
+    return float(life)
+
+
+def readable(text: str, most: int = 200) -> str:
+    """What somebody else wrote, as a log may have it: one line, no control characters, no marks of direction."""
+    cut = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text[:most])
+    return cut + "…" if len(text) > most else cut
+
+
+def _described(answer: Mapping[str, Any]) -> str:
+    text = answer.get("error_description")
+    return f": {readable(text)}" if isinstance(text, str) and text else ""
 
 
 def _error_of(answer: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ _NONCE = 12
 class Tokens:
     """What the token endpoint gave. Moments are Unix seconds on this gateway's clock; never in `repr`.
 
+    scopes         None after a refresh means: as granted before (RFC 6749 section 6)
     refresh_token  None after a refresh means: keep the one there was
     id_token       the one of the sign-in; the provider's logout wants it as a hint
     """
@@ -34,17 +35,19 @@ class Tokens:
     access_token: str = field(repr=False)
     issued_at: float
     expires_at: float
-    scopes: frozenset[str] = frozenset()
+    scopes: frozenset[str] | None = None
     refresh_token: str | None = field(default=None, repr=False)
     id_token: str | None = field(default=None, repr=False)
 
     def renewed_by(self, newer: Tokens) -> Tokens:
-        """These tokens after a refresh that may have left some of them out."""
+        """These tokens after a refresh that may have left some of them out. A refresh may take scopes away; it never
+        grants one that there was not."""
+        granted = self.scopes or frozenset()
         return Tokens(
             newer.access_token,
             newer.issued_at,
             newer.expires_at,
-            newer.scopes or self.scopes,
+            granted if newer.scopes is None else granted & newer.scopes,
             newer.refresh_token or self.refresh_token,
             newer.id_token or self.id_token,
         )
@@ -88,23 +91,28 @@ class SessionKey:
 
     def seal(self, record: SessionRecord) -> bytes:
         tree = asdict(record)
-        tree["tokens"]["scopes"] = sorted(record.tokens.scopes)
+        tree["tokens"]["scopes"] = sorted(record.tokens.scopes or ())
         tree["roles"] = sorted(record.roles)
-        nonce = secrets.token_bytes(_NONCE)
-        text = json.dumps(tree, separators=(",", ":")).encode()
-        return nonce + self._cipher().encrypt(nonce, text, self.id.encode())
+        return self.encrypt(json.dumps(tree, separators=(",", ":")).encode())
 
     def open(self, sealed: bytes) -> SessionRecord | None:
         """None when it was not sealed with this key or is of another version of this program."""
         try:
-            text = self._cipher().decrypt(sealed[:_NONCE], sealed[_NONCE:], self.id.encode())
-            tree = json.loads(text)
+            tree = json.loads(self.decrypt(sealed))
             tokens = tree.pop("tokens")
             scopes = _shared(tuple(tokens.pop("scopes")))
             roles = _shared(tuple(tree.pop("roles", ())))
             return SessionRecord(**tree, tokens=Tokens(**tokens, scopes=scopes), roles=roles)
         except (InvalidTag, ValueError, KeyError, TypeError):
             return None
+
+    def encrypt(self, text: bytes) -> bytes:
+        nonce = secrets.token_bytes(_NONCE)
+        return nonce + self._cipher().encrypt(nonce, text, self.id.encode())
+
+    def decrypt(self, sealed: bytes) -> bytes:
+        """Raises InvalidTag for what was not encrypted with this key, ValueError for what is too short."""
+        return self._cipher().decrypt(sealed[:_NONCE], sealed[_NONCE:], self.id.encode())
 
     def _cipher(self) -> AESGCM:
         return AESGCM(hashlib.sha256(b"bff session key:" + self.value.encode()).digest())

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from ...calls import Clock
+from ...policies.tokens import TokenRefused, parse
 from ...stores.redis.link import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..problem import Problem
@@ -33,6 +34,9 @@ PATIENCE = 5.0
 """Seconds such a request waits at most."""
 FLIGHT = 20.0
 """Seconds a gateway stands in line for another one's refresh: longer than its lock can be held."""
+NEW = 10.0
+"""Seconds within which another token is not asked for because a service would not take this one: services that refuse
+every token must not cost a refresh each time."""
 PAUSE = 2.0
 """Seconds after a refresh that got no answer before the next attempt for that session."""
 
@@ -71,12 +75,14 @@ class Refresher:
         self._paused: dict[str, float] = {}
         self._flights: dict[str, asyncio.Task[Known | None]] = {}
 
-    async def fresh(self, key: SessionKey, known: Known) -> Known | None:
-        """Raises Problem 503 when its token has run out and a new one cannot be had now."""
-        if not self._due(known.record.tokens):
+    async def fresh(self, key: SessionKey, known: Known, *, refused: str | None = None) -> Known | None:
+        """Raises Problem 503 when its token has run out and a new one cannot be had now. refused: an access token that
+        a service would not take; where the session still has it, another one is asked for unless it is `NEW`."""
+        tokens = known.record.tokens
+        if not self._due(tokens, refused):
             return known
-        flight = self._flights.get(key.id) or self._begin(key, known)
-        if flight is not None and self._pressing(known.record.tokens):
+        flight = self._flights.get(key.id) or self._begin(key, known, refused)
+        if flight is not None and (self._pressing(tokens) or tokens.access_token == refused):
             # Not `wait_for` nor a bare await: a browser that leaves must not cancel it.
             await asyncio.wait([flight], timeout=PATIENCE)
             if flight.done() and not flight.cancelled() and not isinstance(flight.exception(), _PASSING):
@@ -93,8 +99,11 @@ class Refresher:
         for flight in list(self._flights.values()):
             flight.cancel()
 
-    def _due(self, tokens: Tokens) -> bool:
-        return tokens.refresh_token is not None and self._left(tokens) <= _margin(tokens)
+    def _due(self, tokens: Tokens, refused: str | None) -> bool:
+        if tokens.refresh_token is None:
+            return False
+        spoilt = tokens.access_token == refused and self._clock() - tokens.issued_at >= NEW
+        return spoilt or self._left(tokens) <= _margin(tokens)
 
     def _pressing(self, tokens: Tokens) -> bool:
         return self._left(tokens) <= min(PRESSING, _margin(tokens))
@@ -112,10 +121,12 @@ class Refresher:
             )
         return known
 
-    def _begin(self, key: SessionKey, known: Known) -> asyncio.Task[Known | None] | None:
+    def _begin(self, key: SessionKey, known: Known, refused: str | None) -> asyncio.Task[Known | None] | None:
         if self._monotonic() < self._paused.get(key.id, 0.0):
             return None
-        flight = asyncio.get_running_loop().create_task(self._refresh(key, known), name="bff-refresh")
+        flight = asyncio.get_running_loop().create_task(
+            self._refresh(key, known, refused), name="bff-refresh"
+        )
         self._flights[key.id] = flight
         flight.add_done_callback(lambda done: self._landed(key.id, done))
         return flight
@@ -132,19 +143,19 @@ class Refresher:
             self._paused.clear()
         self._paused[id] = self._monotonic() + PAUSE
 
-    async def _refresh(self, key: SessionKey, known: Known) -> Known | None:
+    async def _refresh(self, key: SessionKey, known: Known, refused: str | None) -> Known | None:
         holder = secrets.token_hex(8)
         patience = self._monotonic() + FLIGHT
         while not await self._store.lock(key.id, holder):
             await asyncio.sleep(0.05)
             newer = await self._read(key, known)
-            if newer is None or newer.version != known.version:
+            if newer is None or newer.stored.version != known.stored.version:
                 return newer
             if self._monotonic() >= patience:
                 raise FetchFailed("another gateway's refresh of this session takes too long")
         try:
             current = await self._read(key, known)
-            if current is None or not self._due(current.record.tokens):
+            if current is None or not self._due(current.record.tokens, refused):
                 return current
             return await self._redeem(key, current, holder)
         finally:
@@ -155,17 +166,26 @@ class Refresher:
         try:
             newer = await self._renew(old.refresh_token or "")
         except RefreshRefused as refusal:
-            if not await self._store.end(key.id, version=known.version):
+            if await self._store.end(key.id, version=known.stored.version) is None:
                 # Whoever was held up past the lock's end comes too late with an old refresh token; the session goes
                 # on with the other gateway's.
                 return await self._read(key, known)
             log.info("session %s ends: refresh refused: %s", key.id[:12], refusal)
             await self._ended(key.id)
             return None
-        record = replace(known.record, tokens=old.renewed_by(newer))
-        if not await self._swap(key, known.version, record, holder):
+        if _names_another(known.record, newer):
+            # OpenID Connect Core section 12.2: it must be the same person. What came is somebody else's, and no
+            # request may go out with it.
+            log.error("session %s ends: its refresh was answered for another person", key.id[:12])
+            if await self._store.end(key.id) is not None:
+                await self._ended(key.id)
+            return None
+        record = replace(known.record, tokens=old.renewed_by(replace(newer, id_token=None)))
+        stored = known.stored
+        if not await self._swap(key, stored.version, record, holder):
             return await self._read(key, known)
-        return self._put(key.id, Known(record, known.version + 1, known.ends, self._monotonic()))
+        stored = replace(stored, version=stored.version + 1)
+        return self._put(key.id, Known(record, stored, self._monotonic()))
 
     async def _swap(self, key: SessionKey, version: int, record: SessionRecord, holder: str) -> bool:
         sealed = key.seal(record)
@@ -185,6 +205,18 @@ class Refresher:
 
 
 _PASSING = (StoreUnavailable, FetchFailed)
+
+
+def _names_another(record: SessionRecord, newer: Tokens) -> bool:
+    """Whether the ID token that came with a refresh, over the connection to the provider, is about somebody else."""
+    if newer.id_token is None:
+        return False
+    try:
+        claims = parse(newer.id_token).claims
+    except TokenRefused:
+        # It cannot be read, so it says nothing; the session keeps the one of the sign-in.
+        return False
+    return (claims.get("iss"), claims.get("sub")) != (record.issuer, record.subject)
 
 
 def _margin(tokens: Tokens) -> float:

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from ...calls import Clock
+from ...stores.sessions import StoredSession
 from ..problem import Problem
 from ..settings import SessionSettings
 from .record import SessionRecord
@@ -23,11 +24,10 @@ READS_FOR = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A session at its last look. ends: Unix seconds; seen: monotonic seconds."""
+    """A session at its last look. stored: without its sealed part; seen: monotonic seconds."""
 
     record: SessionRecord
-    version: int
-    ends: float
+    stored: StoredSession
     seen: float
 
 
@@ -62,7 +62,7 @@ class Memory:
         if known is None or not settings.remembered:
             raise away()
         age = self._monotonic() - known.seen
-        if self._clock() >= known.ends or age >= settings.idle:
+        if self._clock() >= known.stored.ends or age >= settings.idle:
             return None
         if age >= (READS_FOR if safe else settings.remembered):
             raise away()

@@ -189,6 +189,19 @@ def _sign_in() -> dict[str, Schema]:
     logout["description"] = (
         "With a session cookie it needs the header `X-BFF: 1`; without one there is nothing to do."
     )
+    onward = _operation(
+        "bff_logout_onward", "Where `redirect` leads: on to the identity provider", {}, 403, 429
+    )
+    onward["responses"] = {
+        "303": {
+            "description": "To the identity provider, or home",
+            "headers": {"Location": {"schema": text}},
+        },
+        **refusals(403, 429),
+    }
+    onward["parameters"] = [
+        _parameter("to", "query", text, "From the answer to the logout; good once, for a minute")
+    ]
     told = _operation("bff_backchannel_logout", "The provider's logout", {"description": "Done"}, 429)
     form: Schema = {"type": "object", "required": ["logout_token"], "properties": {"logout_token": text}}
     told["requestBody"] = {
@@ -199,7 +212,7 @@ def _sign_in() -> dict[str, Schema]:
     return {
         "/bff/login": {"get": login},
         "/bff/callback": {"get": callback},
-        "/bff/logout": {"post": logout},
+        "/bff/logout": {"post": logout, "get": onward},
         "/bff/backchannel-logout": {"post": told},
         "/bff/user": {"get": user},
     }

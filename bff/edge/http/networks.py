@@ -39,6 +39,15 @@ def address_of(text: str) -> Address | None:
     return mapped or address
 
 
+def network_of(text: str) -> str:
+    """Whom an address counts as: an IPv4 address is itself, of an IPv6 host's the first 64 bits, for it has 2**64
+    addresses of its own to ask from. What cannot be read is itself."""
+    address = address_of(text.partition("%")[0])
+    if address is None:
+        return text
+    return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+
+
 def inside(address: Address | None, networks: Networks) -> bool:
     """False for an address that could not be read."""
     return address is not None and any(address in network for network in networks)

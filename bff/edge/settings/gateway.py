@@ -86,6 +86,7 @@ class LimitSettings(_Section):
 
     default       for every route without its own
     login         for sign-in routes
+    failures      tokens and session cookies that do not verify, for each address; beyond it they get 429 instead of 401
     replicas      gateways sharing the limits (divides the local share while Redis is away)
     tiers         name → factor: who has this name in `tier_claim` gets so many times what a route allows
     tier_claim    the access token's claim that names the tier
@@ -94,6 +95,7 @@ class LimitSettings(_Section):
 
     default: str = "600/minute"
     login: str = "30/minute"
+    failures: str = "300/minute"
     replicas: int = Field(1, ge=1, le=1000)
     tiers: dict[str, Annotated[float, Field(gt=0, le=10_000)]] = Field(default_factory=dict, max_length=20)
     tier_claim: str = Field("tier", min_length=1)

@@ -1,5 +1,8 @@
--- Remove a session. KEYS 1: record. ARGV 1: only if it still is this version, '' for any. Answers 1 when it was there.
-if ARGV[1] ~= '' and redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then
-  return 0
+-- Remove a session. KEYS 1: record. ARGV 1: only if it still is this version, '' for any.
+-- Answers nil when there was none such, else {sealed, subject, sid}.
+local row = redis.call('HMGET', KEYS[1], 'version', 'sealed', 'subject', 'sid')
+if not row[1] or (ARGV[1] ~= '' and row[1] ~= ARGV[1]) then
+  return nil
 end
-return redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[1])
+return {row[2] or '', row[3] or '', row[4] or ''}

@@ -1,7 +1,7 @@
 -- Read a session and push its idle end away, never beyond its absolute end, in one step.
--- KEYS 1: record. ARGV 1: idle ms, 2: the version the asker has, '' for none.
--- Answers nil, or {version, ends ms, sealed}; sealed is '' when the asker has that version.
-local row = redis.call('HMGET', KEYS[1], 'version', 'ends')
+-- KEYS 1: record. ARGV 1: idle ms, '' to leave its idle end where it is, 2: the version the asker has, '' for none.
+-- Answers nil, or {version, ends ms, sealed, began ms, subject, sid}; sealed is '' when the asker has that version.
+local row = redis.call('HMGET', KEYS[1], 'version', 'ends', 'began', 'subject', 'sid')
 if not row[1] or not row[2] then
   return nil
 end
@@ -12,8 +12,11 @@ if now >= ends then
   redis.call('DEL', KEYS[1])
   return nil
 end
-redis.call('PEXPIREAT', KEYS[1], string.format('%d', math.min(now + tonumber(ARGV[1]), ends)))
-if row[1] == ARGV[2] then
-  return {row[1], row[2], ''}
+if ARGV[1] ~= '' then
+  redis.call('PEXPIREAT', KEYS[1], string.format('%d', math.min(now + tonumber(ARGV[1]), ends)))
 end
-return {row[1], row[2], redis.call('HGET', KEYS[1], 'sealed')}
+local sealed = ''
+if row[1] ~= ARGV[2] then
+  sealed = redis.call('HGET', KEYS[1], 'sealed')
+end
+return {row[1], row[2], sealed, row[3] or '0', row[4] or '', row[5] or ''}

@@ -166,6 +166,12 @@ def battery(now: float) -> dict[str, str]:
         "a subject beyond ascii": sign(KEY, good(sub="аda")),
         "a subject of 256 letters": sign(KEY, good(sub="a" * 256)),
         "a scope that is a list": sign(KEY, good(scope=["admin"])),
+        # bound to a key that nobody has shown (RFC 7800, 8705 and 9449)
+        "bound to a key": sign(KEY, good(cnf={"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"})),
+        "bound to a certificate": sign(
+            KEY, good(cnf={"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"})
+        ),
+        "bound to nothing": sign(KEY, good(cnf=None)),
         # what only costs
         "a thousand claims": sign(KEY, good(**{f"c{number}": 0 for number in range(400)}, aud="bank")),
         "a number of many digits": sign(KEY, body(aud="bank")[:-1] + b', "n": ' + b"7" * 4000 + b"}"),

@@ -52,6 +52,24 @@ def test_the_own_pages_writes_pass(method: str, headers: dict[str, str]) -> None
         {"origin": "https://shop.test:444"},
         {"origin": "https://shop.test.evil.test"},
         {"origin": "https://shop.test@evil.test"},
+        {"origin": "https://evil.test@shop.test"},
+        {"origin": "https://evil:pass@shop.test:443"},
+        {"origin": "https://@shop.test"},
+        {"origin": "https://shop.test/"},
+        {"origin": "https://shop.test/page"},
+        {"origin": "https://shop.test?x"},
+        {"origin": "https://shop.test#x"},
+        {"origin": "https://shop.test\\@evil.test"},
+        {"origin": "https://sho\tp.test"},
+        {"origin": "https://shop.test\n"},
+        {"origin": " https://shop.test"},
+        {"origin": "https://shop.test "},
+        {"origin": "https:shop.test"},
+        {"origin": "https:///shop.test"},
+        {"origin": "https://shop.test."},
+        {"origin": "https://shop.test:"},
+        {"origin": "https://shop.test:0443x"},
+        {"origin": "https://shop.test https://evil.test"},
         {"origin": "null"},
         {"origin": ""},
         {"origin": "https://[::1"},
@@ -65,6 +83,13 @@ def test_a_forged_write_is_refused(method: str, changes: dict[str, str | None]) 
     with pytest.raises(Problem) as caught:
         check(method, COOKIE_USER, *headers)
     assert (caught.value.status, caught.value.code) == (403, "csrf")
+
+
+def test_a_site_below_a_path_or_with_a_name_outside_ascii_has_an_origin_all_the_same() -> None:
+    own = {"x-bff": "1", "origin": "https://xn--bcher-kva.test:8443"}
+    check("POST", COOKIE_USER, *own.items(), site="https://bücher.test:8443/shop")
+    with pytest.raises(Problem):
+        check("POST", COOKIE_USER, *own.items(), site="https://bucher.test:8443/shop")
 
 
 def test_a_second_header_of_a_kind_does_not_slip_by() -> None:
