@@ -1,6 +1,6 @@
 """Bringing streams to the journal's top: at their start, across a gap, and after Redis was away.
 
-Promises: a stream that could not be joined is tried again until it is, and every 25–40 s all positions are compared
+Promises: a stream that could not be joined is tried again until it is, and every 20–30 s all positions are compared
 with the journals' tops, all values with Redis, which is given again what it has lost, and all seats renewed, so that a
 message lost anywhere is found. At most `_AT_ONCE` streams are joined at a time by themselves.
 """
@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from ..calls import Principal
-from ..stores.journal import Journal, Opened, Position, channel_of
+from ..stores.journal import Head, Journal, Opened, Position, channel_of
 from ..stores.redis.backoff import backoff
 from ..stores.redis.channels import Channels
 from ..stores.redis.clock import ServerClock
@@ -30,6 +30,9 @@ from .topics import ValueTopic
 log = logging.getLogger("bff.live")
 
 _AT_ONCE = 24
+_SPREAD = 10.0
+"""Seconds over which the services are asked for journals that may lack what nobody has missed yet; with the time until
+positions are compared 40 at most."""
 _BATCH = 500
 
 
@@ -62,7 +65,7 @@ class CatchUp:
         self._loads = Loads(values, topics)
         self._restorer = restorer
         if restorer is not None:
-            restorer.look = self.behind
+            restorer.look = self._restored
         self._cap = cap
         self._evicted = evicted
         self._vacate = vacate
@@ -81,6 +84,16 @@ class CatchUp:
                 stream.rejoin()
             self._behind[stream] = None
             self._wake.set()
+
+    def _restored(self, stream: Stream) -> None:
+        # A live one has heard of whatever news that brought.
+        if stream.state != "live":
+            self.behind(stream)
+
+    @property
+    def restoring(self) -> int:
+        """Journals that wait for their services."""
+        return 0 if self._restorer is None else self._restorer.waiting
 
     def forget(self, stream: Stream) -> None:
         """Its client is gone."""
@@ -119,7 +132,7 @@ class CatchUp:
                     await self._compare_doubted()
                     if self._check:
                         await self._compare_all(streams())
-                        next_check = loop.time() + random.uniform(25, 40)  # noqa: S311 - jitter
+                        next_check = loop.time() + random.uniform(20, 30)  # noqa: S311 - jitter
                 except StoreUnavailable:
                     if self._channels.partly:
                         await self._join_all()
@@ -161,11 +174,9 @@ class CatchUp:
         owners = list(by_owner)
         for start in range(0, len(owners), _BATCH):
             batch = owners[start : start + _BATCH]
-            tops = await self._journal.tops(batch)
-            for owner, top in tops.items():
+            for owner, head in (await self._journal.heads(batch)).items():
                 for stream in by_owner[owner]:
-                    if stream.state == "joining" or (stream.state == "live" and not stream.at(top)):
-                        self.behind(stream)
+                    self._compare_one(stream, head)
             seated = {owner: [one.seat for one in by_owner[owner] if one.seated] for owner in batch}
             for owner, taken in await self._seats.renew(
                 {owner: held for owner, held in seated.items() if held}
@@ -181,6 +192,18 @@ class CatchUp:
             # Versions are the services': one that Redis has lost is true all the same.
             for name, value in feeds.ahead(batch, found).items():
                 await self._values.keep(name, value)
+
+    def _compare_one(self, stream: Stream, head: Head) -> None:
+        if stream.state not in ("joining", "live"):
+            return
+        if stream.state == "joining" or not stream.at(head.position):
+            self.behind(stream)
+        elif not head.whole:
+            if self._restorer is None:
+                self.behind(stream)
+            else:
+                # What Redis has forgotten since is known to the services alone; the stream goes on meanwhile.
+                self._restorer.want(stream, spread=_SPREAD)
 
     async def _sit(self, owner: str, seats: Sequence[str]) -> None:
         channel = channel_of(owner)
@@ -216,11 +239,17 @@ class CatchUp:
             # It has ended, or does not read: then it asks again once it does.
             return True
         newest = self._feeds.payloads(stream.names)
-        if self._restorer is not None and not opened.whole:
-            stream.bide(list(newest.values()))
-            self._restorer.want(stream)
-        elif not stream.join(opened, list(newest.values())) or stream.again:
+        restorer = None if opened.whole else self._restorer
+        follows = opened.kind == "history"
+        if restorer is None or follows:
+            # What follows its position exactly is true whatever else the journal may lack.
+            done = stream.join(opened, list(newest.values()))
+        else:
+            done = stream.bide(list(newest.values()), opened)
+        if not done or stream.again:
             return False
+        if restorer is not None and not stream.ended:
+            restorer.want(stream, spread=_SPREAD if follows else 0.0)
         self._loads.begin([name for name in stream.names if name not in newest])
         return True
 

@@ -6,7 +6,7 @@ are sse-starlette's; those that carry what was stored as JSON on one line splice
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pydantic_core import to_json
@@ -25,6 +25,11 @@ def retry(seconds: float) -> bytes:
 HELLO = retry(1.0)
 """What a stream begins with."""
 
+LARGEST = 8 * 1024 * 1024
+"""Bytes of the largest event: what our own client reads (`LARGEST` in web/client/sse.js). The sagas of a state alone
+take less (`journal.STATE_BYTES`)."""
+_ENVELOPE = 512
+
 
 def state_body(position: Position, sagas: Iterable[bytes], values: Iterable[bytes]) -> bytes:
     """`{cursor, sagas, values}`."""
@@ -36,10 +41,29 @@ def state_body(position: Position, sagas: Iterable[bytes], values: Iterable[byte
 
 
 def state(
-    event: Literal["snapshot", "reset"], position: Position, sagas: Iterable[bytes], values: Iterable[bytes]
+    event: Literal["snapshot", "reset"], position: Position, sagas: Sequence[bytes], values: Iterable[bytes]
 ) -> bytes:
-    body = state_body(position, sagas, values)
-    return b"event: %s\nid: %s\ndata: %s\n\n" % (event.encode(), str(position).encode(), body)
+    """The state as one event of at most LARGEST bytes. Values that do not fit follow it as events of their own."""
+    room = LARGEST - _ENVELOPE - sum(len(one) + 1 for one in sagas)
+    within: list[bytes] = []
+    after: list[bytes] = []
+    for payload in values:
+        fits = len(payload) < room
+        room -= len(payload) + 1 if fits else 0
+        (within if fits else after).append(payload)
+    body = state_body(position, sagas, within)
+    frame = b"event: %s\nid: %s\ndata: %s\n\n" % (event.encode(), str(position).encode(), body)
+    return frame + b"".join(map(value, after))
+
+
+def saga_without_position(entry: bytes) -> bytes:
+    """A saga's newest status, told while its journal is being restored: news by its version, nothing to resume from."""
+    return b"event: saga\ndata: %b\n\n" % entry
+
+
+def without_position(frame: bytes) -> bytes:
+    """The same of a frame that `saga` made."""
+    return b"event: saga\n" + frame[frame.index(b"data: ") :]
 
 
 def saga(position: bytes, entry: bytes) -> bytes:

@@ -144,6 +144,11 @@ class Hub(Background):
         """Streams open now."""
         return len(self._streams)
 
+    @property
+    def restoring(self) -> int:
+        """Journals that wait to be restored from the services."""
+        return self._catchup.restoring
+
     def _open_ones(self) -> list[Stream]:
         return [stream for stream in self._streams if not stream.ended]
 

@@ -20,8 +20,12 @@ from .outlet import Outlet
 
 State = Literal["joining", "live", "biding", "behind", "ended", "closed"]
 """joining: wants the journal, and holds back what is published until that is read. live: what follows on is written.
-biding: nobody knows its owner's sagas, until their journal is restored. behind: does not read; wants the journal once
-it does. ended: only its `bye` is still to go. closed: the client is gone. The last two are for good."""
+biding: nobody knows its owner's sagas, until their journal is restored; a client that was told them before is told what
+changes, without positions. behind: does not read; wants the journal once it does. ended: only its `bye` is still to go.
+closed: the client is gone. The last two are for good."""
+
+_NOWHERE = (b"", 0)
+"""In no journal: whatever is published next does not follow it."""
 
 
 class Stream:
@@ -37,6 +41,7 @@ class Stream:
         "_outlet",
         "_queue",
         "_reset",
+        "_seen",
         "_spilled",
         "_told",
         "again",
@@ -76,6 +81,8 @@ class Stream:
         self._offset = position.offset if position else 0
         # A cursor that is none of ours cannot be honoured, and silence would leave the client where it is.
         self._reset = after is not None and position is None
+        # While it bides: the place in the lost journal up to which its client knows what is to be known.
+        self._seen: tuple[bytes, int] | None = None
         self.ends_at, self.why = ends_at, why
         self.heard = self.seated = self.warned = False
         self.slot, self.since = -1, 0.0
@@ -121,8 +128,23 @@ class Stream:
             self.rejoin()
             self._hold(epoch, offset, frame)
             return False
+        if self.state == "biding":
+            if self._seen is None or self._follow(epoch, offset, frame):
+                return True
+            self.rejoin()
+            self._hold(epoch, offset, frame)
+            return False
         if self.state == "joining":
             self._hold(epoch, offset, frame)
+        return True
+
+    def _follow(self, epoch: bytes, offset: int, frame: bytes) -> bool:
+        """Tell it without its position. False: it does not follow what was told before."""
+        if self._seen is None or epoch != self._seen[0] or offset > self._seen[1] + 1:
+            return False
+        if offset > self._seen[1]:
+            self._seen = epoch, offset
+            self._write(frames.without_position(frame))
         return True
 
     def _hold(self, epoch: bytes, offset: int, frame: bytes) -> None:
@@ -140,16 +162,36 @@ class Stream:
         if self.state in ("live", "biding", "joining"):
             self.state, self._held = "joining", None
 
-    def bide(self, values: Sequence[bytes]) -> None:
-        """Its sagas cannot be known for now: nothing is said of them, and nothing kept, until it joins. Of its values
-        it hears all the same."""
+    def bide(self, values: Sequence[bytes], opened: Opened | None = None) -> bool:
+        """Its sagas cannot be known for now: until it joins no state is told. A client that was told one before goes
+        on to hear of its sagas, without positions: first what the journal has of them, then what is published. Of its
+        values each hears all the same. False: read the journal once more.
+
+        opened: None while the journal cannot be read
+        """
         if self.state != "joining":
-            return
-        self.state, self._held = "biding", None
+            return True
+        held, self._held = self._held, None
+        self.state = "biding"
         if not self._told:
             self._told, self._dirty = True, None
             self._give(frames.HELLO + b"".join(map(frames.value, values)))
+        if self._epoch and opened is not None:
+            top = opened.position
+            seen = (top.epoch.encode(), top.offset) if top is not None else _NOWHERE
+            if seen != self._seen:
+                self._seen = seen
+                # The newest stands first in a state.
+                self._give(b"".join(map(frames.saga_without_position, reversed(opened.entries))))
+        if self._seen is not None:
+            for one in held or ():
+                if self.state == "biding" and not self._follow(*one):
+                    if opened is not None:
+                        self.rejoin()
+                        return False
+                    self._seen = _NOWHERE
         self._flush()
+        return True
 
     def join(self, opened: Opened, values: Sequence[bytes]) -> bool:
         """Take what the journal says, then what was published meanwhile. False: read the journal once more.
@@ -170,7 +212,7 @@ class Stream:
             chunk = frames.state("snapshot" if fresh else "reset", position, opened.entries, values)
             self._dirty = None
         chunk = frames.HELLO + chunk if first else chunk
-        self._reset = False
+        self._reset, self._seen = False, None
         self._epoch, self._offset = position.epoch.encode(), position.offset
         self._give(chunk)
         if self.state != "joining":
@@ -225,7 +267,7 @@ class Stream:
         """Neither more memory nor a backlog nobody wants: it begins anew with the state, once it reads again."""
         if not self.ended:
             self._spill().clear()
-            self._dirty = None
+            self._dirty = self._seen = None
             self.state, self._reset, self._told = "behind", True, False
 
     # ---- how it ends ---------------------------------------------------------------------------------------------

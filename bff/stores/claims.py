@@ -15,15 +15,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..calls import SagaStatus
 from ..policies.rate import Bucket, Spent
-from .journal import Entry, Journal, Position, owner_tag
+from .journal import Entry, EntryTooLarge, Journal, Position, owner_tag
 from .rates import RateStore, arguments, told
 from .redis.link import RedisLink
+
+log = logging.getLogger("bff.stores")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,12 @@ class Claims:
         else:
             late = saga.version > 1
             word = saga if late else saga.model_copy(update={"version": 0, "status": "PENDING"})
-            entry = Entry.of(word, traceparent, now_ms=self._journal.now_ms())
+            try:
+                entry = Entry.of(word, traceparent, now_ms=self._journal.now_ms())
+            except EntryTooLarge as error:
+                log.error("the journal has the saga of a command without its data: %s", error)
+                bare = word.model_copy(update={"data": None})
+                entry = Entry.of(bare, traceparent, now_ms=self._journal.now_ms())
             args += [entry.saga, entry.version, entry.ended_ms, entry.body, "1" if late else "0"]
         args.append(ticket.fingerprint)
         keys = [*self._journal.keys(ticket.owner), self._key(ticket)]

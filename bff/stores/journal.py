@@ -11,7 +11,8 @@ same TTL, `retain` seconds after the last event:
     bff:{t}:meta      hash    epoch, offset, life (of Redis' data in which the epoch began, see docs/redis.md), whole
                               (the life in which it was restored or known to need no restore)
     bff:{t}:log       stream  `<offset>-0`, field `e`: the entry; trimmed to exactly `history`
-    bff:{t}:state     hash    `<type>/<id>` → its newest entry: the snapshot, at most 100
+    bff:{t}:state     hash    `<type>/<id>` → its newest entry: the snapshot, at most 100; when it is read it is cut to
+                              STATE_BYTES, what ended longest ago first
     bff:{t}:order     zset    `<type>/<id>` → offset of its newest event
     bff:{t}:ended     zset    `<type>/<id>` → ms at which it ended; leaves the snapshot after `keep` seconds
     bff:{t}:versions  hash    `<type>/<id>` → its last version, so that repeats are dropped; at most 1,000
@@ -36,10 +37,9 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic_core import to_json
 
-from ..calls import ENDED, SagaStatus
-from .redis.link import RedisLink, granted, reaching
+from ..calls import ENDED, BffError, SagaStatus
+from .redis.link import RedisLink, reaching
 from .redis.scripts import Step, run_all
-from .redis.wire import Packable
 
 Appended = Literal["appended", "repeat", "held"]
 Kind = Literal["history", "snapshot", "reset"]
@@ -47,6 +47,10 @@ Kind = Literal["history", "snapshot", "reset"]
 _POSITION = re.compile(r"([A-Za-z0-9]{1,32})-(0|[1-9][0-9]{0,14})")
 _TOGETHER = 64
 """Journals settled in one write."""
+STATE_BYTES = 7_000_000
+"""Of the entries of one snapshot: 100 sagas of 64 KiB, the largest event, and what the gateway adds to each."""
+ENTRY_BYTES = 4 * 1024 * 1024
+"""Of one entry. An event is smaller; what a service restores need not be."""
 _FIELDS = ("id", "type", "status", "step", "attempt", "version", "reason", "mutation", "at", "data")
 
 
@@ -91,6 +95,12 @@ class Position:
         return cls(found[1], int(found[2])) if found else None
 
 
+class EntryTooLarge(BffError):
+    """A saga's status takes more than ENTRY_BYTES: no stream could carry it."""
+
+    code = "entry-too-large"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One saga event as stored and sent: `body` is one line of JSON, the contract's `saga` data."""
@@ -102,11 +112,15 @@ class Entry:
 
     @classmethod
     def of(cls, saga: SagaStatus, traceparent: str | None = None, *, now_ms: int) -> Entry:
-        """now_ms: stands in for an `at` that cannot be read, and caps one that lies in the future."""
+        """now_ms: stands in for an `at` that cannot be read, and caps one that lies in the future. Raises
+        EntryTooLarge."""
         fields = saga.model_dump(mode="json", include=set(_FIELDS))
         body = {name: fields[name] for name in _FIELDS} | {"traceparent": traceparent}
         ended = min(_ms(saga.at) or now_ms, now_ms) if saga.status in ENDED else 0
-        return cls(f"{saga.type}/{saga.id}", saga.version, max(ended, 0), to_json(body))
+        name, line = f"{saga.type}/{saga.id}", to_json(body)
+        if len(line) > ENTRY_BYTES:
+            raise EntryTooLarge(f"saga {name} takes {len(line)} bytes, and at most {ENTRY_BYTES} are kept")
+        return cls(name, saga.version, max(ended, 0), line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,15 @@ class Opened:
     def at(self) -> Position:
         """Where its reader stands: without a journal there is nothing to resume from, the next event begins one."""
         return self.position or Position.nowhere()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a journal stands. position: None when there is none. whole: see `Opened`; in another life of Redis' data no
+    journal is, until it was restored."""
+
+    position: Position | None
+    whole: bool
 
 
 def _ms(at: str) -> int | None:
@@ -182,6 +205,7 @@ class Journal:
         self._open = link.script("journal_open")
         self._seed = link.script("journal_seed")
         self._settle = link.script("journal_settle")
+        self._head = link.script("journal_head")
 
     def now_ms(self) -> int:
         """Unix milliseconds by the injected clock, else this machine's."""
@@ -230,7 +254,11 @@ class Journal:
     def opening(self, owner: str, after: Position | None, *, make: bool = False) -> Step:
         """`open` as a step among others."""
         epoch, offset = (after.epoch, after.offset) if after else ("", 0)
-        return Step(self._open, self.keys(owner), [*self.args(owner), epoch, offset, "1" if make else "0"])
+        return Step(
+            self._open,
+            self.keys(owner),
+            [*self.args(owner), epoch, offset, "1" if make else "0", STATE_BYTES],
+        )
 
     @staticmethod
     def opened(answer: Sequence[Any]) -> Opened:
@@ -259,21 +287,22 @@ class Journal:
             count += len(metas)
         return count
 
-    async def tops(self, owners: Iterable[str]) -> dict[str, Position | None]:
-        """Where each journal stands, all in one round trip, None for one that is not whole: it must be opened. Gaps
-        that are overdue are let through on the way, for whoever held them may be gone."""
+    async def heads(self, owners: Iterable[str]) -> dict[str, Head]:
+        """Where each journal stands, all in one round trip. Gaps that are overdue are let through on the way, for
+        whoever held them may be gone."""
         names = list(owners)
-        asked: list[tuple[Packable, ...]] = []
-        for owner in names:
-            keys = self.keys(owner)
-            asked += [("HMGET", keys.meta, "epoch", "offset", "whole"), ("ZCARD", keys.waiting)]
-        with reaching("journal tops"):
-            answers = granted(await self._link.batch(asked))
-        await self._settle_all([owner for owner, waits in zip(names, answers[1::2], strict=True) if waits])
+        keys = [self.keys(owner) for owner in names]
+        answers = await run_all(self._link, [Step(self._head, [one.meta, one.waiting], ()) for one in keys])
+        await self._settle_all([owner for owner, answer in zip(names, answers, strict=True) if answer[3]])
         return {
-            owner: Position(epoch.decode(), int(offset)) if epoch and whole else None
-            for owner, (epoch, offset, whole) in zip(names, answers[::2], strict=True)
+            owner: Head(Position(epoch.decode(), int(offset)) if epoch else None, bool(whole))
+            for owner, (epoch, offset, whole, _) in zip(names, answers, strict=True)
         }
+
+    async def tops(self, owners: Iterable[str]) -> dict[str, Position | None]:
+        """Where each journal stands, None for one that is not whole."""
+        heads = await self.heads(owners)
+        return {owner: head.position if head.whole else None for owner, head in heads.items()}
 
     async def saga(self, owner: str, type: str, id: str) -> bytes | None:
         """The newest entry of one saga of this owner, None when the snapshot has none."""

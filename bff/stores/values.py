@@ -18,6 +18,8 @@ from .redis.link import RedisLink, granted, reaching
 
 TTL = 7 * 86_400
 _NAME = re.compile(r"[A-Za-z0-9._/-]{1,200}")
+VALUE_BYTES = 4 * 1024 * 1024
+"""Of one value's payload. An event is smaller; what a service loads need not be."""
 _HIGHEST = 2**53 - 1  # what Lua's numbers hold exactly
 
 
@@ -46,7 +48,7 @@ def unpack_value(frame: bytes) -> Value | None:
 
 
 class Values:
-    """Every method raises StoreUnavailable when Redis is away, ValueError for a name or version that cannot be."""
+    """Every method raises StoreUnavailable when Redis is away, ValueError for a name, version or size it refuses."""
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
@@ -59,6 +61,8 @@ class Values:
         if not 0 <= version <= _HIGHEST:
             raise ValueError(f"a value's version is a whole number from 0 to {_HIGHEST}")
         payload = to_json({"name": name, "version": version, "data": data, "at": at})
+        if len(payload) > VALUE_BYTES:
+            raise ValueError(f"a value takes {len(payload)} bytes, and at most {VALUE_BYTES} are kept")
         return await self.keep(name, Value(version, payload))
 
     async def keep(self, name: str, value: Value) -> bool:

@@ -217,7 +217,7 @@ async def level(one: World, other: World) -> None:
         while True:
             # A connection to a server that stops being the master is given up once.
             with contextlib.suppress(StoreUnavailable):
-                if await position(one) == (await other.journal.tops([ADA]))[ADA]:
+                if await position(one) == (await other.journal.heads([ADA]))[ADA].position:
                     return
             await asyncio.sleep(0.02)
 
@@ -233,7 +233,7 @@ async def test_a_promoted_replica_that_lagged_gives_no_position_twice_there_or_b
         await one.tell("o1", 2)
         lost = await position(one)
         await two.link.call("REPLICAOF", "NO", "ONE")
-        kept = (await two.journal.tops([ADA]))[ADA]
+        kept = (await two.journal.heads([ADA]))[ADA].position
         assert kept == Position(lost.epoch, lost.offset - 1)
         # And back again, before anybody has written: the server is that of before, its data are not.
         await follow(both[0], both[1])

@@ -47,10 +47,10 @@ test('it weighs no more than it did: what a page loads, what holds the stream, a
   );
   console.log({ page, exported, worker, whole });
   for (const [name, size, most] of [
-    ['what a page loads', page, 5300],
-    ['all exports', exported, 5400],
-    ['what holds the stream', worker, 2450],
-    ['together', whole, 7000],
+    ['what a page loads', page, 5400],
+    ['all exports', exported, 5500],
+    ['what holds the stream', worker, 2650],
+    ['together', whole, 7300],
   ])
     assert.ok(size <= most, `${name}: ${size} bytes of ${most}`);
 });
@@ -58,7 +58,7 @@ test('it weighs no more than it did: what a page loads, what holds the stream, a
 test('what is not imported is not carried', async () => {
   assert.ok((await weigh("export { ended } from './index.js'")) < 150);
   assert.ok((await weigh("export { readProblem } from './index.js'")) < 600);
-  assert.ok((await weigh("export { createStream } from './stream.js'")) < 2200);
+  assert.ok((await weigh("export { createStream } from './stream.js'")) < 2400);
   assert.equal(about.sideEffects.join(), './worker.js', 'only the worker does something by being loaded');
 });
 

@@ -70,7 +70,7 @@ test('a missing offset, another epoch or an unreadable saga is a gap and changes
   for (const event of [
     saga('e-5', row('a', 2)),
     saga('f-4', row('a', 2)),
-    saga('', row('a', 2)),
+    saga('none', row('a', 2)),
     saga('e-4', undefined),
     saga('e-4', { id: 'a' }),
     { type: 'snapshot', id: '', data: undefined },

@@ -382,3 +382,96 @@ test('a journal that never closes its gap is read anew from a snapshot', async (
     [undefined, 'e-1', undefined],
   );
 });
+
+test('a 204 stops the stream for good, and says that there is none', async () => {
+  const { requests, url } = await serve(status(204), open());
+  const { stream } = join(url);
+  await until(() => stream.state.get() === 'stopped', 'stopped');
+  assert.equal(stream.fault.get(), 'no-content');
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  assert.equal(requests.length, 1, 'nothing is tried again');
+  stream.start();
+  await until(() => stream.state.get() === 'live', 'live');
+  assert.equal(stream.fault.get(), null);
+});
+
+test('an address that redirects without end is an error that shows, and is asked again after the longest pause only', async () => {
+  const { requests, url } = await serve((response, request) =>
+    status(307, { location: `${request.url.split('?')[0]}?${Math.random()}` })(response),
+  );
+  const faults = [];
+  const { stream } = join(url, { cap: 0.6 });
+  stream.fault.subscribe((fault) => faults.push(fault));
+  await until(() => stream.fault.get() === 'redirect', 'the error');
+  const asked = requests.length;
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.equal(requests.length, asked, 'not hammered');
+  await until(() => requests.length > asked, 'another try');
+  assert.notEqual(stream.state.get(), 'stopped');
+  assert.deepEqual(faults, ['redirect']);
+});
+
+test('a redirect that leads nowhere the page may go is the same error, until it leads to a stream', async () => {
+  const there = await serve(open());
+  let location = 'http://127.0.0.1:1/'; // a port that fetch never calls
+  const { url } = await serve((response) => status(302, { location })(response));
+  const { stream } = join(url);
+  await until(() => stream.fault.get() === 'redirect', 'the error');
+  location = there.url;
+  await until(() => stream.state.get() === 'live', 'live');
+  assert.equal(stream.fault.get(), null);
+  assert.equal(there.requests[0].headers['x-bff'], '1');
+});
+
+test('a redirect to a stream is followed, also after the network was away', async () => {
+  const there = await serve(open(snapshot('e-1'), true), open());
+  const here = status(307, { location: there.url });
+  const { url } = await serve(here, (response) => response.destroy(), here);
+  const { stream, events } = join(url);
+  await until(() => there.requests.length === 2 && stream.state.get() === 'live', 'live again');
+  assert.equal(there.requests[1].headers['last-event-id'], 'e-1');
+  assert.equal(stream.fault.get(), null);
+  assert.equal(events.length, 1);
+});
+
+test('a state of a hundred sagas of 60 kB, as large as the contract allows, is read', async () => {
+  const sagas = Array.from({ length: 100 }, (_, at) => ({
+    ...row(1),
+    id: `o${at}`,
+    data: 'x'.repeat(60_000),
+  }));
+  const { requests, url } = await serve(open(snapshot('e-1', sagas)));
+  const { events } = join(url);
+  await until(() => events.length === 1, 'the snapshot');
+  assert.equal(events[0].data.sagas.length, 100);
+  assert.equal(requests.length, 1);
+});
+
+test('an event larger than the contract allows stops the stream with an error instead of joining for ever', async () => {
+  const { requests, url } = await serve(open(snapshot('e-1', [{ ...row(1), data: 'x'.repeat(9_000_000) }])));
+  const client = createClient({ url, storage: null, stream: { base: 0.01, share: 'none' } });
+  OPEN.push(() => client.stop());
+  client.start({ owner: 'ada' });
+  await until(() => client.fault.get() === 'too-large', 'the error');
+  assert.equal(client.connection.get(), 'stopped');
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  assert.equal(requests.length, 1);
+});
+
+test('a saga without a position is news by its version, moves no position, and says nothing to who has no state', async () => {
+  const bare = (version, id = 'o') => frame('saga', { ...row(version), id });
+  const { requests, url } = await serve(
+    open(bare(9, 'early') + snapshot('e-1', [row(2)]) + bare(4) + bare(3) + bare(1, 'p'), true),
+    open(bare(6)),
+  );
+  const client = createClient({ url, storage: null, stream: { base: 0.01 } });
+  OPEN.push(() => client.stop());
+  client.start({ owner: 'ada' });
+  await until(() => client.saga('o').get()?.version === 6, 'the newest version');
+  assert.equal(client.saga('p').get().version, 1);
+  assert.equal(client.saga('early').get(), undefined);
+  assert.deepEqual(
+    requests.map((request) => request.headers['last-event-id']),
+    [undefined, 'e-1'],
+  );
+});

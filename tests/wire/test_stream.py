@@ -135,7 +135,7 @@ class Client:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.cursor: str | None = None
-        self._rest = b""
+        self._rest = bytearray()
 
     async def head(self) -> None:
         lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -155,12 +155,14 @@ class Client:
             return await self.reader.readexactly(int(self.headers["content-length"]))
         while await self._more():
             pass
-        return self._rest
+        return bytes(self._rest)
 
     async def next(self, *, beats: bool = False) -> Event | None:
         """The next event, None at the stream's orderly end."""
         while True:
-            while b"\n\n" not in self._rest:
+            seen = 0
+            while self._rest.find(b"\n\n", max(0, seen - 1)) < 0:
+                seen = len(self._rest)
                 if not await self._more():
                     return None
             block, _, self._rest = self._rest.partition(b"\n\n")

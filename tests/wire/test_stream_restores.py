@@ -215,6 +215,8 @@ async def test_values_are_heard_while_the_owners_node_is_away_and_the_journal_is
                 await ready(*channels, timeout=timeout)
 
             monkeypatch.setattr(one.channels, "ready", away)
+            for stream in one.hub._streams:
+                one.hub._catchup.behind(stream)
             await asyncio.wait_for(asked.wait(), GUARD)
             await one.values.put(STOCK, 2, {"available": 8}, AT)
             async with asyncio.timeout(GUARD):

@@ -125,6 +125,12 @@ export function createClient(options = {}) {
     connection,
 
     /**
+     * What keeps the stream from working, where that is no outage and not the session's end; null while nothing does.
+     * @type {Readable<import('./connection.js').Fault | null>}
+     */
+    fault: source.fault ?? createCell(null),
+
+    /**
      * When the session ends (milliseconds since 1970), from half a minute before; null while it is not soon. `start` anew
      * once the person has signed in again.
      * @type {Readable<number | null>}

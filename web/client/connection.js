@@ -1,7 +1,8 @@
 /**
  * One live stream, read with fetch and never given up: it resumes after the last position, notices a dead socket by
  * silence, backs off with full jitter, does as `bye` says, and wakes when it is told that the network or a page did. It
- * refuses to interpret what it carries (the store does), and after a 401 it stays stopped until started again.
+ * refuses to interpret what it carries (the store does). After a 401, a 204 (WHATWG HTML, 9.2.3) and an event too large to be
+ * read it stays stopped until started again; `fault` says why, where it was not the session's end.
  */
 import { createBackoff } from './backoff.js';
 import { orNull } from './faults.js';
@@ -22,8 +23,17 @@ import { createParser } from './sse.js';
  */
 
 /**
+ * What keeps a stream from working, where that is no outage. no-content: the server answered 204, there is no stream for this
+ * person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is stopped. redirect: the address
+ * redirects without end or to where the page may not go; it is tried again after the longest pause.
+ * @typedef {'no-content' | 'too-large' | 'redirect'} Fault
+ */
+
+/**
+ * `id` is the event's own position; empty where it has none.
  * @typedef {object} Source
  * @property {import('./observable.js').Readable<StreamState>} state
+ * @property {import('./observable.js').Readable<Fault | null>} [fault]  null while nothing but the network is in the way.
  * @property {(owner?: string) => void} start  Join as this person; where that was done, join anew without a word of it.
  * @property {() => void} stop   Leave, for good until `start()`.
  * @property {(names: Iterable<string>) => void} watch  From now on these values are asked for (at most 50).
@@ -63,6 +73,7 @@ import { createParser } from './sse.js';
 export function createConnection(options) {
   const { cursor, url, heartbeat, cap = 30, random = Math.random, fetch = globalThis.fetch } = options;
   const state = createCell(/** @type {StreamState} */ ('stopped'));
+  const fault = createCell(/** @type {Fault | null} */ (null));
   const backoff = createBackoff(random, cap);
   /** @type {Set<string>} */
   let names = new Set();
@@ -75,6 +86,9 @@ export function createConnection(options) {
   let lastBytes = 0;
   /** @type {number | null} seconds the server asks us to wait, null when it did not say */
   let farewell = null;
+  /** Whether the last attempt got no answer, and whether the address was seen to redirect. */
+  let unanswered = false;
+  let redirects = false;
   let quiet = false; // the next attempt is on purpose and expected to succeed: not worth telling the reader
   let attempt = new AbortController();
 
@@ -92,22 +106,34 @@ export function createConnection(options) {
     farewell = null;
     /** @type {number | null} */
     let ends = null;
+    let seen = ''; // the last id: an event that has the same one has none of its own
+    // A redirect without end and a network without a way are the same failure. Not followed, it shows itself.
+    const manual = unanswered && !redirects;
+    unanswered = true;
 
     try {
       asked = names;
       const query = String(new URLSearchParams([...names].sort().map((name) => ['value', name])));
       const after = cursor();
-      const { ok, status, headers, body } = await fetch(query ? `${url}?${query}` : url, {
+      const { ok, status, type, headers, body } = await fetch(query ? `${url}?${query}` : url, {
         headers: {
           Accept: 'text/event-stream',
           'X-BFF': '1',
           ...(after !== null && { 'Last-Event-ID': after }),
         },
         cache: 'no-store',
+        redirect: manual ? 'manual' : 'follow',
         signal,
       });
+      unanswered = false;
       if (signal.aborted) return;
+      redirects = manual && (type === 'opaqueredirect' || (status > 300 && status < 400));
+      if (redirects) {
+        quiet = true; // now follow it once more
+        return;
+      }
       if (status === 401) return stop();
+      if (status === 204) return stop('no-content');
       if (!ok || !headers.get('content-type')?.startsWith('text/event-stream')) {
         if (status === 400 || status === 403) options.onRefused?.();
         farewell = retryAfterSeconds(headers.get('retry-after'));
@@ -117,11 +143,14 @@ export function createConnection(options) {
       const owner = headers.get('bff-user') ?? '';
       if (owner !== (user ??= owner)) return stop();
       state.set('live');
+      fault.set(null);
       const parser = createParser({
         onRetry: (milliseconds) => (base = Math.min(milliseconds / 1000, cap)),
         onEvent({ type, id, data: text }) {
           // The listener may have asked to join again: what follows in this chunk belongs to the old attempt.
           if (signal.aborted) return;
+          if (id === seen) id = '';
+          else seen = id;
           let data = orNull(() => JSON.parse(text));
           if (type === 'bye') {
             farewell = Number(data?.retry_after) || 0;
@@ -147,8 +176,13 @@ export function createConnection(options) {
         if (state.get() === 'offline') state.set('live');
         parser.push(value);
       }
-    } catch {
-      // Network, abort, watchdog or an event too large: all of them mean "join again".
+    } catch (error) {
+      if (error instanceof RangeError) return stop('too-large');
+      // Network, abort or watchdog: all of them mean "join again".
+      if (unanswered && redirects && !signal.aborted) {
+        fault.set('redirect');
+        farewell = cap;
+      }
     } finally {
       clearInterval(watchdog);
       controller.abort();
@@ -181,23 +215,27 @@ export function createConnection(options) {
     backoff.ring();
   }
 
-  function stop() {
+  /** @param {Fault | null} [why] */
+  function stop(why = null) {
     pause();
     user = null;
+    fault.set(why);
     state.set('stopped');
   }
 
   return {
     state,
+    fault,
     start(how) {
       if (run) return reconnect(how);
+      fault.set(null);
       quiet = false;
       backoff.reset();
       run = {};
       lost();
       void loop(run);
     },
-    stop,
+    stop: () => stop(),
     pause,
     reconnect,
     user: () => user,

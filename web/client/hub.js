@@ -23,7 +23,7 @@ import { createConnection } from './connection.js';
  * here, join it. full: it cannot serve you.
  * @typedef {{owner?: string | null, user?: string | null | undefined} & (
  *   {kind: 'event', event: import('./connection.js').LiveEvent}
- *   | {kind: 'state', state: import('./connection.js').StreamState} | {kind: 'hello'} | {kind: 'full'})} Told
+ *   | {kind: 'state', state: import('./connection.js').StreamState, fault?: import('./connection.js').Fault | null | undefined} | {kind: 'hello'} | {kind: 'full'})} Told
  */
 
 /**
@@ -73,18 +73,22 @@ export function createHub({ post, source = createConnection, fetch }) {
         opened.reconnect();
       },
     });
-    opened.state.subscribe((state) => {
+    function look() {
       if (opened !== stream) return;
-      if (state === 'stopped') end();
-      else tell({ kind: 'state', state });
-    });
+      const state = opened.state.get();
+      const fault = opened.fault?.get();
+      if (state === 'stopped') end(fault);
+      else tell({ kind: 'state', state, fault });
+    }
+    opened.state.subscribe(look);
+    opened.fault?.subscribe(look);
     return opened;
   }
 
-  /** Nobody is here any more, or nobody may be. */
-  function end() {
+  /** Nobody is here any more, or nobody may be. @param {import('./connection.js').Fault | null} [fault] */
+  function end(fault) {
     close();
-    tell({ kind: 'state', state: 'stopped' });
+    tell({ kind: 'state', state: 'stopped', fault });
     members.clear();
   }
 
@@ -120,7 +124,7 @@ export function createHub({ post, source = createConnection, fetch }) {
       came = 0;
       stream.start(said);
     }
-    tell({ kind: 'state', state: stream.state.get() }, [from]);
+    tell({ kind: 'state', state: stream.state.get(), fault: stream.fault?.get() }, [from]);
   }
 
   return {

@@ -4,6 +4,9 @@
  * character. It refuses to grow without bound: one event larger than `limit` characters throws a `RangeError`.
  */
 
+/** Characters of the largest event. The server sends none of more than 8 MiB (docs/contract.md), and a character takes a byte or more. */
+export const LARGEST = 8 * 1024 * 1024;
+
 /**
  * @typedef {object} StreamEvent
  * @property {string} type  The event's name; "message" when the stream gave none.
@@ -15,7 +18,7 @@
  * @typedef {object} ParserOptions
  * @property {(event: StreamEvent) => void} onEvent  Called for each dispatched event, in order.
  * @property {(milliseconds: number) => void} [onRetry]  Called for each valid `retry:` line.
- * @property {number} [limit]  Most characters held for one unfinished event; default 4 Mi.
+ * @property {number} [limit]  Most characters held for one unfinished event; default `LARGEST`.
  */
 
 /**
@@ -23,7 +26,7 @@
  * @returns {{push(chunk: Uint8Array): void}} Feed it the body's chunks; what is unfinished at the end is dropped, as the
  *   specification says.
  */
-export function createParser({ onEvent, onRetry, limit = 4 * 1024 * 1024 }) {
+export function createParser({ onEvent, onRetry, limit = LARGEST }) {
   // The decoder keeps half characters between chunks and strips one leading byte order mark.
   const decoder = new TextDecoder();
   let line = '';

@@ -1,7 +1,7 @@
 /**
  * What the server said, and nothing else: sagas and values by version, and the position they are true at. State changes
  * only by a snapshot, a reset, a saga or a value; an event that does not follow the position is refused as a gap and
- * changes nothing, and a repeat changes nothing either.
+ * changes nothing, and a repeat changes nothing either. A saga's event without a position counts by its version alone.
  */
 import { parseCursor } from './cursor.js';
 
@@ -100,6 +100,13 @@ export function createStore() {
     return 'applied';
   }
 
+  /** An event at no position, told while the journal is restored: its version says whether it is news. @param {Saga | null} saga @returns {Verdict} */
+  function amend(saga) {
+    if (!saga || (sagas.get(saga.id)?.version ?? -1) >= saga.version) return 'repeated';
+    sagas.set(saga.id, saga);
+    return 'applied';
+  }
+
   return {
     /**
      * @param {import('./connection.js').LiveEvent} event
@@ -109,6 +116,7 @@ export function createStore() {
       if (type === 'value') return observe(data);
       const replaced = type === 'snapshot' || type === 'reset';
       if (!replaced && type !== 'saga') return 'ignored';
+      if (!replaced && !id) return cursor === null ? 'ignored' : amend(readSaga(data));
       const next = parseCursor(id);
       const last = parseCursor(cursor);
       const ahead = next && next.epoch === last?.epoch ? next.offset - last.offset : Infinity;

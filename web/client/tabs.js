@@ -17,7 +17,7 @@ import { attend, isHidden, isOnLine } from './page.js';
  */
 
 /** Both ends must speak alike: tabs that loaded another version, or another worker's file, share another stream. */
-const PROTOCOL = 'bff-live-4';
+const PROTOCOL = 'bff-live-5';
 const PATIENCE = 5000; // milliseconds for a hub to answer
 const WAYS = ['worker', 'lock', 'none'];
 
@@ -28,6 +28,7 @@ const WAYS = ['worker', 'lock', 'none'];
 export function createSharedStream(options) {
   const { onEvent, cursor, heartbeat = 15, base, cap, fetch, share } = options;
   const state = createCell(/** @type {import('./connection.js').StreamState} */ ('stopped'));
+  const fault = createCell(/** @type {import('./connection.js').Fault | null} */ (null));
   /** @type {any} where there is no page there is less of it */
   const around = globalThis;
   // A worker has an address of its own: what is relative is relative to the page.
@@ -124,9 +125,10 @@ export function createSharedStream(options) {
     else if (told.kind === 'full') {
       way = 1;
       next();
-    } else if (told.state === 'stopped') stop();
+    } else if (told.state === 'stopped') stop(told.fault);
     else {
       behind = false;
+      fault.set(told.fault ?? null);
       state.set(told.state);
     }
   }
@@ -147,21 +149,25 @@ export function createSharedStream(options) {
   /** @param {string} type  Of what happened to the page. */
   const wake = (type) => say({ kind: 'wake', type, onLine: isOnLine(around) });
 
-  function stop() {
+  /** @param {import('./connection.js').Fault | null} [why] */
+  function stop(why = null) {
     owner = user = null;
     close();
+    fault.set(why);
     state.set('stopped');
   }
 
   return {
     state,
+    fault,
     start(person = '') {
       if (owner !== null) return wake('online');
       owner = person;
+      fault.set(null);
       state.set('connecting');
       void open();
     },
-    stop,
+    stop: () => stop(),
     reconnect(how) {
       behind = true;
       join(how);

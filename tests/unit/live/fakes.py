@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from bff.calls import Principal
-from bff.stores.journal import Opened, Position, channel_of
+from bff.stores.journal import Head, Opened, Position, channel_of
 from bff.stores.redis.link import StoreUnavailable
 from bff.stores.values import Value, value_channel
 
@@ -106,13 +106,17 @@ class WorldJournal:
         await world.turns()
         return opened
 
-    async def tops(self, owners: Iterable[str]) -> dict[str, Position | None]:
+    async def heads(self, owners: Iterable[str]) -> dict[str, Head]:
         world = self._world
         await world.asked()
-        top = world.top if world.whole else None
-        tops: dict[str, Position | None] = dict.fromkeys(owners, top)
+        heads = dict.fromkeys(owners, Head(world.top, world.whole))
         await world.turns()
-        return tops
+        return heads
+
+    async def tops(self, owners: Iterable[str]) -> dict[str, Position | None]:
+        return {
+            owner: head.position if head.whole else None for owner, head in (await self.heads(owners)).items()
+        }
 
     async def seed(self, owner: str, entries: object) -> None:
         await self._world.asked()

@@ -9,8 +9,16 @@
  * @typedef {{type: string, id: string, data: any}} LiveEvent
  */
 /**
+ * What keeps a stream from working, where that is no outage. no-content: the server answered 204, there is no stream for this
+ * person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is stopped. redirect: the address
+ * redirects without end or to where the page may not go; it is tried again after the longest pause.
+ * @typedef {'no-content' | 'too-large' | 'redirect'} Fault
+ */
+/**
+ * `id` is the event's own position; empty where it has none.
  * @typedef {object} Source
  * @property {import('./observable.js').Readable<StreamState>} state
+ * @property {import('./observable.js').Readable<Fault | null>} [fault]  null while nothing but the network is in the way.
  * @property {(owner?: string) => void} start  Join as this person; where that was done, join anew without a word of it.
  * @property {() => void} stop   Leave, for good until `start()`.
  * @property {(names: Iterable<string>) => void} watch  From now on these values are asked for (at most 50).
@@ -58,8 +66,21 @@ export type LiveEvent = {
     id: string;
     data: any;
 };
+/**
+ * What keeps a stream from working, where that is no outage. no-content: the server answered 204, there is no stream for this
+ * person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is stopped. redirect: the address
+ * redirects without end or to where the page may not go; it is tried again after the longest pause.
+ */
+export type Fault = "no-content" | "too-large" | "redirect";
+/**
+ * `id` is the event's own position; empty where it has none.
+ */
 export type Source = {
     state: import("./observable.js").Readable<StreamState>;
+    /**
+     * null while nothing but the network is in the way.
+     */
+    fault?: import("./observable.js").Readable<Fault | null> | undefined;
     /**
      * Join as this person; where that was done, join anew without a word of it.
      */

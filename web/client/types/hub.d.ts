@@ -10,7 +10,7 @@
  * here, join it. full: it cannot serve you.
  * @typedef {{owner?: string | null, user?: string | null | undefined} & (
  *   {kind: 'event', event: import('./connection.js').LiveEvent}
- *   | {kind: 'state', state: import('./connection.js').StreamState} | {kind: 'hello'} | {kind: 'full'})} Told
+ *   | {kind: 'state', state: import('./connection.js').StreamState, fault?: import('./connection.js').Fault | null | undefined} | {kind: 'hello'} | {kind: 'full'})} Told
  */
 /**
  * @param {object} options
@@ -57,6 +57,7 @@ export type Told = {
 } | {
     kind: "state";
     state: import("./connection.js").StreamState;
+    fault?: import("./connection.js").Fault | null | undefined;
 } | {
     kind: "hello";
 } | {

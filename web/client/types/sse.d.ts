@@ -1,9 +1,4 @@
 /**
- * An event-stream parser over byte chunks (WHATWG HTML, 9.2.6 "Interpreting an event stream"). It promises the whole
- * grammar however the bytes are cut: CR, LF and CRLF, a byte order mark, many data lines, comments, ids, retry, half a
- * character. It refuses to grow without bound: one event larger than `limit` characters throws a `RangeError`.
- */
-/**
  * @typedef {object} StreamEvent
  * @property {string} type  The event's name; "message" when the stream gave none.
  * @property {string} data  The data lines joined by LF.
@@ -13,7 +8,7 @@
  * @typedef {object} ParserOptions
  * @property {(event: StreamEvent) => void} onEvent  Called for each dispatched event, in order.
  * @property {(milliseconds: number) => void} [onRetry]  Called for each valid `retry:` line.
- * @property {number} [limit]  Most characters held for one unfinished event; default 4 Mi.
+ * @property {number} [limit]  Most characters held for one unfinished event; default `LARGEST`.
  */
 /**
  * @param {ParserOptions} options
@@ -23,6 +18,13 @@
 export function createParser({ onEvent, onRetry, limit }: ParserOptions): {
     push(chunk: Uint8Array): void;
 };
+/**
+ * An event-stream parser over byte chunks (WHATWG HTML, 9.2.6 "Interpreting an event stream"). It promises the whole
+ * grammar however the bytes are cut: CR, LF and CRLF, a byte order mark, many data lines, comments, ids, retry, half a
+ * character. It refuses to grow without bound: one event larger than `limit` characters throws a `RangeError`.
+ */
+/** Characters of the largest event. The server sends none of more than 8 MiB (docs/contract.md), and a character takes a byte or more. */
+export const LARGEST: number;
 export type StreamEvent = {
     /**
      * The event's name; "message" when the stream gave none.
@@ -47,7 +49,7 @@ export type ParserOptions = {
      */
     onRetry?: ((milliseconds: number) => void) | undefined;
     /**
-     * Most characters held for one unfinished event; default 4 Mi.
+     * Most characters held for one unfinished event; default `LARGEST`.
      */
     limit?: number | undefined;
 };

@@ -62,6 +62,7 @@ let doubted = 0;
 // have a new one meanwhile.
 client.connection.subscribe((state) => {
   if (state !== 'stopped' || person === null) return;
+  if (client.fault.get()) return void toast('There are no live updates right now.', {});
   const again = Date.now() - doubted < 5000;
   doubted = Date.now();
   if (again) lose();
