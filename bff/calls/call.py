@@ -50,6 +50,7 @@ class Call(Generic[T]):
     key       the write's own idempotency key; inside a command one is derived when this is None
     timeout   seconds for one attempt, None for the upstream's setting
     attempts  of this call in all, None for the upstream's setting
+    media     media types under which its answer is read as JSON, None for the usual ones
     """
 
     owner: Owner
@@ -68,6 +69,7 @@ class Call(Generic[T]):
     key: str | None = None
     timeout: float | None = None
     attempts: int | None = None
+    media: tuple[str, ...] | None = None
 
     def fresh(
         self,
@@ -133,6 +135,14 @@ class Call(Generic[T]):
         if not 1 <= times <= 10:
             raise DeclarationError(f"{self.name}: tries() takes 1 to 10, not {times}")
         return replace(self, attempts=times)
+
+    def media_types(self, *types: str) -> Call[T]:
+        """Read its answer as JSON under exactly these media types, for example ``text/plain``; `""` stands for an
+        answer that names none. Default: ``application/json``, ``text/json``, every ``…+json``, and none. An answer of
+        another type is `invalid`."""
+        if not types:
+            raise DeclarationError(f"{self.name}: media_types() takes at least one media type")
+        return replace(self, media=tuple(one.strip().lower() for one in types))
 
     def __await__(self) -> Generator[Any, None, T]:
         scope = scopes.current()

@@ -6,17 +6,15 @@ is refused when it is declared: an error must always be able to say whom to ask.
 
 from __future__ import annotations
 
-import re
 import sys
 from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
-from urllib.parse import quote
-
-from pydantic_core import to_json
 
 from .call import Call, Method
+from .codec import encode
 from .errors import DeclarationError, Refused, declaring
 from .owner import Owner
+from .template import NamesNothing, query_of, template_of
 
 T = TypeVar("T")
 if TYPE_CHECKING:
@@ -25,13 +23,6 @@ if TYPE_CHECKING:
     # What a type checker sees in `A | B` and in `Optional[A]`. A class goes through `type[T]`, so that a wrong one is
     # told where it stands.
     Form: TypeAlias = UnionType | _SpecialForm
-_PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
 
 
 class Upstream:
@@ -67,7 +58,11 @@ class Upstream:
     @overload
     def get(self, template: str, model: Form, /, **data: Any) -> Call[Any]: ...
     def get(self, template: str, model: Any, /, **data: Any) -> Call[Any]:
-        """A read. Keyword arguments fill the path, the rest is the query; None is left out, a list repeats."""
+        """A read. Keyword arguments fill the path, the rest is the query; None is left out, a list repeats.
+
+        A value is spelled as JSON spells it, without quotes. `{name}` in the path takes one segment; `{name:path}`
+        takes several, `{name:escaped}` sends a slash as %2F.
+        """
         return self._call("GET", template, model, None, data)
 
     @overload
@@ -77,7 +72,7 @@ class Upstream:
     @overload
     def post(self, template: str, model: Form, body: Any = None, /, **data: Any) -> Call[Any]: ...
     def post(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]:
-        """A write with a JSON body (anything pydantic can serialise)."""
+        """A write with a JSON body (anything pydantic can serialise; a secret in a model is sent as it is)."""
         return self._call("POST", template, model, body, data)
 
     @overload
@@ -113,30 +108,14 @@ class Upstream:
     def _call(self, method: Method, template: str, model: Any, body: Any, data: dict[str, Any]) -> Call[Any]:
         # The frame two above is the user's method; its name makes logs and timings readable.
         name = f"{type(self).__name__}.{sys._getframe(2).f_code.co_name}"
-        if not template.startswith("/"):
-            raise DeclarationError(f"{name}: a path begins with /, this is {template!r}")
         unused = dict(data)
-
-        def fill(match: re.Match[str]) -> str:
-            try:
-                value = unused.pop(match.group(1))
-            except KeyError:
-                raise DeclarationError(f"{name}: {template} needs {match.group(1)}=…") from None
-            text = _text(value)
-            if text in ("", ".", ".."):
-                # An empty or dotted segment would change which resource the path names. The value is often a
-                # client's own, so it is refused as the service would refuse a name it does not know.
-                raise Refused(self.owner, name, f"{match.group(1)}={text!r} names nothing.", status=404)
-            return quote(text, safe="")
-
-        path = _PARAMETER.sub(fill, template)
-        query: list[tuple[str, str]] = []
-        for key, value in unused.items():
-            if value is None:
-                continue
-            if isinstance(value, list | tuple | set | frozenset):
-                query += [(key, _text(item)) for item in value]
-            else:
-                query.append((key, _text(value)))
-        encoded = None if body is None else to_json(body)
-        return Call(self.owner, name, method, template, path, model, tuple(query), encoded)
+        try:
+            path = template_of(template).filled(unused)
+            query = query_of(unused.items())
+            encoded = None if body is None else encode(body, secrets=True)
+        except NamesNothing as error:
+            # The value is often a client's own, so it is refused as the service would refuse a name it does not know.
+            raise Refused(self.owner, name, f"There is no such {error.parameter}.", status=404) from None
+        except DeclarationError as error:
+            raise DeclarationError(f"{name}: {template}: {error}") from None
+        return Call(self.owner, name, method, template, path, model, query, encoded)

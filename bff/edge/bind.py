@@ -1,8 +1,9 @@
 """From a request to a function's arguments, by the function's own signature.
 
 A parameter named in the path comes from the path, one annotated with a pydantic model is the JSON body, `Principal`
-is the caller, everything else is the query. What does not fit is told with a pointer for each mistake. A query is text
-and is read as its declared types; JSON has types of its own, so a body is held to them: `"1"` and `true` are no number.
+is the caller, everything else is the query. What does not fit is told with a pointer for each mistake. Values are read
+by the table "Values" of docs/contract.md: a body is held to JSON's types (`"1"` and `true` are no number), and the text
+of a parameter is what JSON would print, without quotes.
 A parameter that is given twice and is no list is refused: which of the two was meant cannot be known.
 """
 
@@ -11,32 +12,45 @@ from __future__ import annotations
 import inspect
 import re
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.errors import PydanticUserError
+from pydantic.fields import FieldInfo
 
 from ..calls import DeclarationError, Principal
+from ..calls.codec import Codec, Parameters, codec_of
 from .problem import Problem
 
 MAX_QUERY = 100
+_LISTS = (list, tuple, set, frozenset, Sequence)
 _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """path, query: a pydantic model of the parameters or None; body: (name, type) or None; who: the principal
-    parameter's name or None; who_optional: it may be None; returns: the annotated result."""
+    """path, query: a pydantic model of the parameters or None, and what reads them; lists: names of the query that may
+    be given several times; body: (name, type) or None; who: the principal parameter's name or None; who_optional: it
+    may be None; returns: the annotated result."""
 
     path: type[BaseModel] | None
     query: type[BaseModel] | None
+    path_reader: Parameters | None
+    query_reader: Parameters | None
     lists: frozenset[str]
     body: tuple[str, Any] | None
     who: str | None
     who_optional: bool
     returns: Any
+
+    @property
+    def codecs(self) -> list[Codec[Any]]:
+        """What reads the body and prints the result."""
+        models = [self.returns] if self.body is None else [self.returns, self.body[1]]
+        return [codec_of(model) for model in models]
 
     def arguments(
         self, path: Mapping[str, str], query: bytes, body: bytes | None, principal: Principal | None
@@ -44,16 +58,18 @@ class Binding:
         """Keyword arguments for the function; raises Problem 422 with pointers."""
         errors: list[dict[str, str]] = []
         values: dict[str, Any] = {}
-        if self.path is not None:
-            values |= _validate(self.path, dict(path), "path", errors)
-        if self.query is not None:
-            values |= _validate(self.query, self._query(query, errors), "query", errors)
+        if self.path_reader is not None:
+            values |= _read(self.path_reader, dict(path), "path", errors)
+        if self.query_reader is not None:
+            values |= _read(self.query_reader, self._query(query, errors), "query", errors)
         if self.body is not None:
             name, model = self.body
             try:
-                values[name] = TypeAdapter(model).validate_json(body or b"", strict=True)
+                values[name] = codec_of(model).decode(body or b"")
             except ValidationError as error:
                 errors += _pointers(error, "body")
+            except (ValueError, RecursionError):
+                errors.append({"pointer": "", "in": "body", "detail": "It is not JSON (RFC 8259)."})
         if errors:
             raise Problem(
                 422, "invalid-request", "Correct what `errors` points at and send it again.", errors=errors
@@ -104,10 +120,18 @@ def binding(function: Callable[..., Any], path: str, what: str, *, body: bool) -
         raise DeclarationError(
             f"{what}: {path} has {{{', '.join(sorted(missing))}}} but the function takes none"
         )
+    in_path_model = _model(f"{function.__name__}_path", found.path, what)
+    in_query_model = _model(f"{function.__name__}_query", found.query, what)
+    if in_path_model is not None:
+        for name, field in in_path_model.model_fields.items():
+            if set(_names(name, field)) != {name}:
+                raise DeclarationError(f"{what}: {{{name}}} has its name from the path and can have no alias")
     return Binding(
-        path=_model(f"{function.__name__}_path", found.path),
-        query=_model(f"{function.__name__}_query", found.query),
-        lists=frozenset(name for name, (hint, _) in found.query.items() if _is_list(hint)),
+        path=in_path_model,
+        query=in_query_model,
+        path_reader=None if in_path_model is None else Parameters(in_path_model),
+        query_reader=None if in_query_model is None else Parameters(in_query_model),
+        lists=frozenset(_lists(in_query_model, found.query, what)),
         body=found.body,
         who=found.who,
         who_optional=found.who_optional,
@@ -146,21 +170,49 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 
 def _is_list(hint: Any) -> bool:
-    return any(get_origin(one) in (list, tuple, set, frozenset) for one in _members(hint))
+    if get_origin(hint) is Annotated:
+        return _is_list(get_args(hint)[0])
+    return any(get_origin(one) in _LISTS or one in _LISTS for one in _members(hint)) or any(
+        _is_list(one) for one in _members(hint) if get_origin(one) is Annotated
+    )
 
 
-def _model(name: str, fields: dict[str, tuple[Any, Any]]) -> type[BaseModel] | None:
+def _lists(model: type[BaseModel] | None, query: Mapping[str, tuple[Any, Any]], what: str) -> Iterable[str]:
+    """Under which names a query may have lists."""
+    if model is None:
+        return
+    for name, field in model.model_fields.items():
+        names = _names(name, field)
+        if None in names:
+            raise DeclarationError(f"{what}: {name} is one parameter of the query and can have no AliasPath")
+        if _is_list(query[name][0]):
+            yield from (one for one in names if one is not None)
+
+
+def _names(name: str, field: FieldInfo) -> list[str | None]:
+    """What a parameter is called in a request; None for a way into a value, which is no name."""
+    alias = field.validation_alias
+    if alias is None:
+        return [name]
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    return [None if isinstance(one, AliasPath) else one for one in choices]
+
+
+def _model(name: str, fields: dict[str, tuple[Any, Any]], what: str) -> type[BaseModel] | None:
     if not fields:
         return None
-    made: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="ignore"), **fields)  # type: ignore[call-overload]
+    try:
+        made: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="ignore"), **fields)  # type: ignore[call-overload]
+    except PydanticUserError as error:
+        raise DeclarationError(f"{what}: {error.message}") from None
     return made
 
 
-def _validate(
-    model: type[BaseModel], given: dict[str, Any], where: str, errors: list[dict[str, str]]
+def _read(
+    reader: Parameters, given: dict[str, Any], where: str, errors: list[dict[str, str]]
 ) -> dict[str, Any]:
     try:
-        bound = model.model_validate(given)
+        bound = reader.read(given)
     except ValidationError as error:
         errors += _pointers(error, where)
         return {}

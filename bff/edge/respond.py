@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import TypeAdapter
 from starlette.types import Send
 
-from ..calls import Ledger, Splices
+from ..calls import Ledger
+from ..calls.codec import codec_of
 
 MAX_TIMINGS = 50
 PERSONAL = "Cookie, Authorization"
@@ -18,16 +17,10 @@ PERSONAL = "Cookie, Authorization"
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-@lru_cache(maxsize=1024)
-def _adapter(model: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(model)
-
-
 def to_json(model: Any, result: Any) -> bytes:
     """The declared fields, their values untouched. Raises when the result is not what was declared: written out as
     it happens to be, it could show what nobody meant to."""
-    splices = Splices()
-    return splices.fill(_adapter(model).dump_json(result, warnings="error", context=splices))
+    return codec_of(model).encode(result)
 
 
 def screen_headers(ledger: Ledger, *, public: bool, personal: bool) -> dict[str, str]:

@@ -114,8 +114,27 @@ class Shed:
     in_flight: int
 
 
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """An answer had this many halves of a surrogate pair on their own; each became U+FFFD."""
+
+    service: str
+    call: str
+    count: int
+
+
 Fact: TypeAlias = (
-    Attempted | Retried | Rejected | BreakerMoved | BulkheadFull | Hedged | Ejected | Returned | Served | Shed
+    Attempted
+    | Retried
+    | Rejected
+    | BreakerMoved
+    | BulkheadFull
+    | Hedged
+    | Ejected
+    | Returned
+    | Served
+    | Shed
+    | Replaced
 )
 
 Observer: TypeAlias = Callable[[Fact], None]

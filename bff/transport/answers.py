@@ -3,44 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from time import time
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from ..calls import Call, Failed, Invalid, Overloaded, Raw, Refused
+from ..calls.codec import codec_of
+from ..policies.facts import Observer, Replaced, ignore
 from .wire import Answer
 
 MAX_PROBLEM = 16_384
 
 
-@lru_cache(maxsize=4096)
-def _adapter(model: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(model)
-
-
-def decode(call: Call[Any], answer: Answer) -> Any:
-    """The answer as the call's model. Raises Overloaded, Failed, Refused or Invalid."""
+def decode(call: Call[Any], answer: Answer, observe: Observer = ignore) -> Any:
+    """The answer as the call's model, by the table "Values" of docs/contract.md. Raises Overloaded, Failed, Refused or
+    Invalid."""
     status = answer.status
     if 200 <= status < 300:
         if call.model is None:
             return None
-        media = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media != "application/json" and not media.endswith("+json"):
-            raise Invalid(call.owner, call.name, f"answered {media or 'no content type'} instead of JSON.")
-        if call.model is Raw:
-            try:
-                return Raw(answer.body)
-            except ValueError as error:
-                raise Invalid(call.owner, call.name, f"answered what is not JSON: {error}.") from None
-        try:
-            return _adapter(call.model).validate_json(answer.body)
-        except (ValidationError, ValueError, RecursionError) as error:
-            raise Invalid(
-                call.owner, call.name, f"answered what its model does not allow: {_why(error)}."
-            ) from None
+        return _value(call, answer, observe)
     if status in (429, 503):
         raise Overloaded(
             call.owner,
@@ -55,12 +40,50 @@ def decode(call: Call[Any], answer: Answer) -> Any:
     raise Refused(call.owner, call.name, detail, status=status, problem=problem)
 
 
+def _value(call: Call[Any], answer: Answer, observe: Observer) -> Any:
+    body = answer.body
+    if not body:
+        # 204, or nothing all the same: None, where the model has room for it.
+        if call.model is Raw:
+            raise Invalid(call.owner, call.name, "answered nothing, which is not JSON.")
+        body = b"null"
+    else:
+        media = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not _is_json(media) if call.media is None else media not in call.media:
+            raise Invalid(call.owner, call.name, f"answered {media or 'no content type'} instead of JSON.")
+    replaced: Callable[[int], None] | None = None
+    if observe is not ignore:
+
+        def replaced(count: int) -> None:
+            observe(Replaced(call.owner.service, call.name, count))
+
+    try:
+        return codec_of(call.model).decode(body, replaced)
+    except (ValueError, RecursionError) as error:
+        if not answer.body:
+            why = f"answered nothing ({answer.status}) where its model has no None"
+        else:
+            why = f"answered what {_why(error)}"
+        raise Invalid(call.owner, call.name, f"{why}.") from None
+
+
+def _is_json(media: str) -> bool:
+    """An answer that names no type at all is read as JSON, too: it has to be JSON anyway."""
+    return media in ("application/json", "text/json", "") or media.endswith("+json")
+
+
 def _why(error: Exception) -> str:
     """Where it does not fit, without the values: they may be somebody's data."""
     if isinstance(error, ValidationError):
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        return f"/{'/'.join(str(step) for step in first['loc'])} {first['msg']}"
-    return type(error).__name__
+        if first["type"] != "json_invalid":
+            return f"its model does not allow: /{'/'.join(str(step) for step in first['loc'])} {first['msg']}"
+        return f"is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"is not JSON: {error.msg}"
+    if isinstance(error, UnicodeDecodeError | RecursionError):
+        return "is not JSON: it is not UTF-8, or nested too deeply"
+    return f"is not JSON: {error}"
 
 
 def _problem(answer: Answer) -> dict[str, Any]:

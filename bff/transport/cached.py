@@ -70,7 +70,7 @@ class Cached:
             standing = entry.standing(self._clock())
             if standing in ("fresh", "revalidate"):
                 try:
-                    value = decode(call, _answer(entry))
+                    value = decode(call, _answer(entry), self._observe)
                 except Invalid:
                     # Another model than it was kept for; the upstream is asked what it says today.
                     looked = looked._replace(entry=None)
@@ -94,7 +94,7 @@ class Cached:
             return self._instead(call, scope, entry, error)
         if entry is not None and exchanged.answer.status == 304:
             try:
-                value = decode(call, _answer(entry))
+                value = decode(call, _answer(entry), self._observe)
             except Invalid:
                 self._kept.drop(looked.key)
                 return await self._fetch(call, scope, looked._replace(entry=None))
@@ -127,7 +127,7 @@ class Cached:
         if entry is None or not entry.instead_of_failure(now):
             raise error
         try:
-            value = decode(call, _answer(entry))
+            value = decode(call, _answer(entry), self._observe)
         except Invalid:
             raise error from None
         scope.ledger.was_stale(scope.part, entry.age(now))

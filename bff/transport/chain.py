@@ -99,7 +99,7 @@ class Chain:
             span.set_attribute("http.response.status_code", answer.status)
             if answer.status == 304 and walk.conditions:
                 return Exchanged(answer, None)
-            return Exchanged(answer, decode(call, answer))
+            return Exchanged(answer, decode(call, answer, self._observe))
         except UpstreamError as error:
             outcome = error.reason
             span.set_status(StatusCode.ERROR, error.reason)

@@ -134,7 +134,7 @@ class Coalesced:
         if isinstance(told, UpstreamError):
             scope.ledger.took(call.name, waited, told.reason)
             raise _copy(told)
-        value = None if conditions and told.status == 304 else decode(call, told)
+        value = None if conditions and told.status == 304 else decode(call, told, self._observe)
         scope.ledger.took(call.name, waited, "ok")
         self._observe(Served(call.owner.service, call.name, "coalesced", 0.0))
         return Exchanged(told, value, joined=True)

@@ -27,6 +27,7 @@ from ...policies.facts import (
     Fact,
     Hedged,
     Rejected,
+    Replaced,
     Retried,
     Returned,
     Served,
@@ -113,6 +114,9 @@ class Metrics:
             "bff_reads_age_seconds", "Age of kept answers.", "service", "call", buckets=AGES
         )
         self._shed = counter("bff_shed", "Requests refused, or answered without optional parts.", "where")
+        self._replaced = counter(
+            "bff_upstream_surrogates", "Lone surrogates in answers that became U+FFFD.", "service", "call"
+        )
         self._on: Mapping[type[Any], Callable[[Any], None]] = {
             Attempted: self._attempted,
             Retried: lambda fact: self._retries[fact.service, fact.call, fact.why].inc(),
@@ -124,6 +128,7 @@ class Metrics:
             Returned: lambda fact: None,
             Served: self._was_served,
             Shed: lambda fact: self._shed[fact.where,].inc(),
+            Replaced: lambda fact: self._replaced[fact.service, fact.call].inc(fact.count),
         }
 
     def observe(self, fact: Fact) -> None:

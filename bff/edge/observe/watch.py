@@ -1,13 +1,14 @@
-"""Facts that a person on duty wants to read in the log: a breaker that moved, an address left out or taken back."""
+"""Facts that a person on duty wants to read in the log: a breaker that moved, an address left out or taken back, text
+that had to be changed."""
 
 from __future__ import annotations
 
 import logging
 
-from ...policies.facts import BreakerMoved, Ejected, Fact, Observer, Returned
+from ...policies.facts import BreakerMoved, Ejected, Fact, Observer, Replaced, Returned
 
 log = logging.getLogger("bff.upstreams")
-_RARE = frozenset({BreakerMoved, Ejected, Returned})
+_RARE = frozenset({BreakerMoved, Ejected, Returned, Replaced})
 
 
 def logged(fact: Fact) -> None:
@@ -21,6 +22,11 @@ def logged(fact: Fact) -> None:
             log.warning("an address is left out", extra={"fields": {"upstream": service, "address": address}})
         case Returned(service, address):
             log.info("an address is taken back", extra={"fields": {"upstream": service, "address": address}})
+        case Replaced(service, call, count):
+            log.warning(
+                "lone surrogates in an answer became U+FFFD",
+                extra={"fields": {"upstream": service, "call": call, "count": count}},
+            )
         case _:
             pass
 

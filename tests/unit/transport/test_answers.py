@@ -53,7 +53,9 @@ def test_what_is_not_the_model_is_invalid_and_its_values_are_not_repeated(body: 
     assert "hunter2" not in str(error)
 
 
-@pytest.mark.parametrize("media", ["text/html", "", "application/json5", "application/jsonx", "json"])
+@pytest.mark.parametrize(
+    "media", ["text/html", "text/plain", "application/json5", "application/jsonx", "json"]
+)
 def test_a_success_that_is_not_json_is_invalid(media: str) -> None:
     assert isinstance(failure(200, b'{"name":"x"}', content_type=media), Invalid)
 

@@ -243,7 +243,7 @@ def test_the_target_is_path_and_query_with_lists_repeated() -> None:
     assert target(shelf.find(sku=["a b", "ü&"], page=1, none=None, on=True)) == (
         "/find?sku=a+b&sku=%C3%BC%26&page=1&on=true"
     )
-    assert target(shelf.make("a/../b?c#d")) == "/things/a%2F..%2Fb%3Fc%23d"
+    assert target(shelf.make("a..b?c#d")) == "/things/a..b%3Fc%23d"
 
 
 def sends(call: Call[Thing], **changes: object) -> dict[str, str]:

@@ -1,0 +1,265 @@
+"""The codec of a type: bytes of JSON to a value of it, and a value to bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from decimal import Decimal
+from enum import Enum
+from types import UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from pydantic_core import SchemaSerializer, SchemaValidator, to_jsonable_python
+
+from ..literals import BOM, may_have_constants, parsed, refuse_constants, without_lone_surrogates
+from ..raw import Raw, Splices
+from . import leaves, schema
+from .spelling import in_order, spelling
+
+T = TypeVar("T")
+_PLAIN = frozenset((str, int, bool, type(None)))
+_MOST = 4096
+_codecs: dict[Any, Codec[Any]] = {}
+
+
+class Codec(Generic[T]):
+    """model: any type pydantic can validate, and `Raw`. What costs is made at the first use, or by `prepare`.
+
+    Every method may raise what pydantic raises of a type that it knows no way for.
+    """
+
+    __slots__ = (
+        "_adapter",
+        "_exact",
+        "_floats",
+        "_marks",
+        "_quick",
+        "_raw",
+        "_serializer",
+        "_validator",
+        "model",
+    )
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._raw = model is Raw or (get_origin(model) in (Union, UnionType) and Raw in get_args(model))
+        self._quick: Callable[[bytes], T] | None = None
+        self._validator: SchemaValidator | None = None
+        self._exact: SchemaValidator | None = None
+        self._serializer: SchemaSerializer | None = None
+
+    def prepare(self) -> None:
+        """Make what the first use would make."""
+        self._adapter: TypeAdapter[T] = TypeAdapter(self.model)
+        declared = self._adapter.core_schema
+        # pydantic's own parser has rounded a Decimal before anybody can see its digits.
+        decimals = schema.mentions(declared, "decimal")
+        self._floats = schema.mentions(declared, "float")
+        self._marks = decimals or schema.mentions(declared, "any")
+        given = schema.fitted(declared, "exact" if decimals else "quick", any_writer=any_out)
+        # Models have validators and serializers of their own, made from the schema as it was; they are not for us.
+        self._validator = SchemaValidator(given, None, False)
+        self._serializer = SchemaSerializer(given, {"ser_json_inf_nan": "constants"}, False)
+        if decimals:
+            self._exact = self._validator
+        elif not self._raw:
+            self._quick = self._validator.validate_json
+
+    def decode(self, body: bytes, replaced: Callable[[int], None] | None = None) -> T:
+        """The value of a JSON text; a byte order mark before it is passed over. replaced: told the number of lone
+        surrogates, when there are any, that have become U+FFFD.
+
+        Raises ValueError (pydantic's ValidationError is one), RecursionError.
+        """
+        if self._quick is not None and not may_have_constants(body):
+            try:
+                return self._quick(body)
+            except ValidationError:
+                # It may be one of the few texts that the quick way does not read right.
+                pass
+        return self._carefully(body, replaced)
+
+    def _carefully(self, body: bytes, replaced: Callable[[int], None] | None) -> T:
+        body = body.removeprefix(BOM)
+        if self._raw:
+            return self._read_raw(body)
+        if self._validator is None:
+            self.prepare()
+        # What a body has that is not declared is passed over, but it has to be JSON.
+        refuse_constants(body)
+        body, lone = without_lone_surrogates(body)
+        if lone and replaced is not None:
+            replaced(lone)
+        if self._quick is None:
+            return self.of(parsed(body))
+        try:
+            return self._quick(body)
+        except ValidationError as error:
+            if (
+                not self._floats
+                or error.errors(include_url=False, include_context=False)[0]["type"] == "json_invalid"
+            ):
+                raise
+        return self.of(parsed(body))
+
+    def _read_raw(self, body: bytes) -> T:
+        found: Any = Raw(body)
+        if self.model is not Raw and body.strip() == b"null":
+            found = None
+        return found  # type: ignore[no-any-return]  # Raw is T here
+
+    def of(self, tree: Any) -> T:
+        """The value of what `parsed` made of a JSON text. Raises ValueError."""
+        if self._validator is None:
+            self.prepare()
+        if self._exact is None:
+            fitted = schema.fitted(self._adapter.core_schema, "exact", any_writer=any_out)
+            self._exact = SchemaValidator(fitted, None, False)
+        found: T = self._exact.validate_python(tree)
+        return found
+
+    def encode(self, value: T, *, include: set[str] | None = None, secrets: bool = False) -> bytes:
+        """The value as JSON, members under their aliases. include: only these fields of a model; secrets: written as
+        they are, default as asterisks.
+
+        Raises ValueError when it is not what was declared: written out as it happens to be, it could show what nobody
+        meant to. Also for NaN and Infinity.
+        """
+        if self._serializer is None:
+            self.prepare()
+        splices = Splices()
+        splices.secrets = secrets
+        written: bytes = self._serializer.to_json(  # type: ignore[union-attr]  # made by `prepare`
+            value, by_alias=True, warnings="error", include=include, context=splices
+        )
+        if may_have_constants(written):
+            refuse_constants(written)
+        if self._marks:
+            written = leaves.unmarked(written)
+        return splices.fill(written) if splices else written
+
+    def tree(self, value: T) -> Any:
+        """The value as `encode` would print it, in Python values that hold marks for what only bytes can say."""
+        if self._serializer is None:
+            self.prepare()
+        return self._serializer.to_python(value, mode="json", by_alias=True, warnings="error")  # type: ignore[union-attr]
+
+
+class Parameters:
+    """Reads the texts of a path or a query into a model, each as JSON would spell the value, without quotes."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        fitted = schema.fitted(TypeAdapter(model).core_schema, "text", any_writer=any_out)
+        self._validator = SchemaValidator(fitted, None, False)
+
+    def read(self, given: dict[str, Any]) -> BaseModel:
+        """given: a text, or a list of them, by name. Raises pydantic's ValidationError."""
+        found: BaseModel = self._validator.validate_python(given)
+        return found
+
+
+def codec_of(model: type[T] | Any) -> Codec[T]:
+    """The codec of a type, made once."""
+    key = model if isinstance(model, type) else _key(model)
+    found = _codecs.get(key)
+    if found is None:
+        if len(_codecs) >= _MOST:
+            _codecs.clear()
+        found = _codecs[key] = Codec(model)
+    return found
+
+
+def _key(model: Any) -> Any:
+    """What is equal for equal types only: `int | str` equals `str | int`, but they are not read alike."""
+    if isinstance(model, type) and not get_args(model):
+        return model
+    parts = get_args(model)
+    if get_origin(model) is None or not parts:
+        return _hashable(model)
+    return (get_origin(model), *map(_key, parts))
+
+
+def _hashable(model: Any) -> Any:
+    try:
+        hash(model)
+    except TypeError:
+        return repr(model)
+    return type(model), model
+
+
+def any_out(value: Any) -> Any:
+    """A value of which nothing is declared, in Python values of JSON's types; the same object where it is that."""
+    kind = type(value)
+    if kind in _PLAIN or kind is float:
+        return value
+    if kind is dict:
+        return {_name(name): any_out(one) for name, one in value.items()}
+    if kind is list or kind is tuple:
+        return [any_out(one) for one in value]
+    if isinstance(value, Decimal):
+        return leaves.write_decimal(value)
+    if isinstance(value, set | frozenset):
+        return [any_out(one) for one in in_order(value)]
+    if isinstance(value, Enum):
+        return any_out(value.value)
+    if isinstance(value, dict):
+        return {_name(name): any_out(one) for name, one in value.items()}
+    if isinstance(value, Raw):
+        return value
+    if isinstance(value, SecretStr | SecretBytes):
+        raise ValueError("a secret without a model around it: say whether it is to be written as it is")
+    if isinstance(value, BaseModel) or dataclasses.is_dataclass(kind):
+        return codec_of(kind).tree(value)
+    return spelling(value) or value
+
+
+def _name(name: Any) -> Any:
+    return name if type(name) is str else text_of(name)
+
+
+ANY: Codec[Any] = Codec(Any)
+
+
+def encode(value: Any, *, secrets: bool = False) -> bytes:
+    """A value as JSON, by its own type: a model as it is declared, anything else as pydantic prints it. secrets: of a
+    model, written as they are. Raises ValueError."""
+    kind = type(value)
+    if isinstance(value, BaseModel) or (dataclasses.is_dataclass(kind) and not isinstance(value, type)):
+        declared: Codec[Any] = codec_of(kind)
+        return declared.encode(value, secrets=secrets)
+    return ANY.encode(value)
+
+
+def text_of(value: Any) -> str:
+    """One value as the text of a path or a query: what JSON would print, without quotes. Raises ValueError for what has
+    no such text: None, a list, an object, NaN, a secret, bytes that are no UTF-8."""
+    kind = type(value)
+    if kind is str:
+        text: str = value
+    elif isinstance(value, Enum):
+        return text_of(value.value)
+    elif kind is bool:
+        return "true" if value else "false"
+    elif kind is int:
+        return str(value)
+    elif isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError(f"{value} is no number in JSON")
+        return spelling(value) or str(value)
+    elif isinstance(value, SecretStr | SecretBytes):
+        raise ValueError("a secret has no place in an address, where it would be logged")
+    else:
+        known = spelling(value)
+        if known is not None:
+            return known
+        found = to_jsonable_python(value, by_alias=True, inf_nan_mode="constants")
+        if isinstance(found, str):
+            text = found
+        elif isinstance(found, bool | int):
+            return text_of(found)
+        elif isinstance(found, float):
+            return ANY.encode(found).decode()
+        else:
+            raise ValueError(f"{kind.__name__} has no spelling in an address")
+    return text

@@ -1,0 +1,124 @@
+"""The path of a call: a template with parameters, and the text of their values.
+
+`{name}` takes one segment of a path. A value with a slash, a backslash, a control character or a dot segment would name
+another resource than the template does, for the service or for a proxy on the way to it, and is refused. A call opts
+into slashes in its template: `{name:path}` takes several segments, `{name:escaped}` sends a slash as %2F. Neither takes
+a dot segment or a control character.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+from .codec import text_of
+from .errors import DeclarationError
+
+_PARAMETER = re.compile(r"\{([^{}]*)\}")
+_INSIDE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::(path|escaped))?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SEPARATOR = re.compile(r"[/\\]")
+
+
+class NamesNothing(ValueError):
+    """A value that cannot stand in a path. parameter: whose value it is."""
+
+    def __init__(self, parameter: str) -> None:
+        super().__init__(f"{parameter} cannot stand in a path")
+        self.parameter = parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """literals: the text around the parameters, one more than there are of them; parameters: name and kind."""
+
+    literals: tuple[str, ...]
+    parameters: tuple[tuple[str, str], ...]
+
+    def filled(self, data: dict[str, Any]) -> str:
+        """The path, percent-encoded; takes what it uses out of `data`. Raises NamesNothing; DeclarationError for a
+        parameter that is not given, or has no text."""
+        literals = self.literals
+        pieces = [literals[0]]
+        for (name, kind), after in zip(self.parameters, literals[1:], strict=True):
+            try:
+                value = data.pop(name)
+            except KeyError:
+                raise DeclarationError(f"needs {name}=…") from None
+            try:
+                text = text_of(value)
+            except ValueError as error:
+                raise DeclarationError(f"{name}=: {error}") from None
+            pieces += (_segment(name, text, kind), after)
+        return "".join(pieces)
+
+
+@lru_cache(maxsize=4096)
+def template_of(text: str) -> Template:
+    """Raises DeclarationError for braces that are no parameter."""
+    if not text.startswith("/"):
+        raise DeclarationError(f"a path begins with /, this is {text!r}")
+    literals: list[str] = []
+    parameters: list[tuple[str, str]] = []
+    at = 0
+    for match in _PARAMETER.finditer(text):
+        inside = _INSIDE.fullmatch(match.group(1))
+        if inside is None:
+            raise DeclarationError(
+                f"{match.group(0)} in {text} is no parameter: write {{name}}, {{name:path}} or {{name:escaped}}"
+            )
+        name = inside.group(1)
+        if any(name == other for other, _ in parameters):
+            raise DeclarationError(f"{text} has {{{name}}} twice")
+        literals.append(text[at : match.start()])
+        parameters.append((name, inside.group(2) or "segment"))
+        at = match.end()
+    literals.append(text[at:])
+    if any("{" in one or "}" in one for one in literals):
+        raise DeclarationError(f"{text} has a brace that belongs to no parameter")
+    return Template(tuple(literals), tuple(parameters))
+
+
+def _segment(name: str, text: str, kind: str) -> str:
+    segments = _SEPARATOR.split(text)
+    if (len(segments) > 1 and (kind == "segment" or "\\" in text)) or _CONTROL.search(text):
+        raise NamesNothing(name)
+    if any(map(_is_dots, segments)) or not text or (kind == "path" and not all(segments)):
+        raise NamesNothing(name)
+    return quote(text, safe="/" if kind == "path" else "")
+
+
+def _is_dots(segment: str) -> bool:
+    # What follows a semicolon belongs to no name in the eyes of some servers: `..;x` is `..` to them.
+    return segment.partition(";")[0].strip(" ") in (".", "..")
+
+
+def query_of(data: Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...]:
+    """The pairs of a query in order: None is left out, also inside a list, which repeats its name. Raises
+    DeclarationError for a value that has no text."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in data:
+        if value is None:
+            continue
+        if isinstance(value, set | frozenset):
+            value = sorted(_query_text(name, one) for one in value if one is not None)
+        if isinstance(value, list | tuple):
+            pairs += [(name, _query_text(name, one)) for one in value if one is not None]
+        else:
+            pairs.append((name, _query_text(name, value)))
+    return tuple(pairs)
+
+
+def _query_text(name: str, value: Any) -> str:
+    try:
+        text = text_of(value)
+        text.encode()
+    except UnicodeEncodeError:
+        raise DeclarationError(f"{name}=: half a surrogate pair has no spelling in an address") from None
+    except ValueError as error:
+        raise DeclarationError(f"{name}=: {error}") from None
+    return text
