@@ -84,7 +84,7 @@ def written(fault: str, name: str) -> tuple[bytes, bool]:
             said = json.dumps({"code": f"no-{fault}", "detail": f"It says {fault}."}).encode()
             return answer(int(fault), said, problem), False
         case "429" | "503":
-            return answer(int(fault), b"{}", f"{JSON}retry-after: 9\r\n"), False
+            return answer(int(fault), b"{}", f"{JSON}retry-after: 90\r\n"), False
         case "500" | "502" | "504":
             return answer(int(fault), b'{"trace":"secret"}'), False
     return answer(200, body), False

@@ -144,7 +144,7 @@ def _screen(case: Case, seen: Seen, owner: dict[str, str]) -> list[str]:
             wrong.append(f"{plan.name} ({plan.fault}) is {part}")
         if part["owner"] != owner | {"service": service(plan)}:
             wrong.append(f"{plan.name}: owner {part['owner']}")
-        if part["retry_after"] != (9.0 if plan.fault in ("429", "503") else None):
+        if part["retry_after"] != (90.0 if plan.fault in ("429", "503") else None):
             wrong.append(f"{plan.name} ({plan.fault}): retry_after {part['retry_after']}")
     if seen.headers.get("bff-complete") != str(complete).lower():
         wrong.append(f"BFF-Complete {seen.headers.get('bff-complete')}, but complete is {complete}")
@@ -202,8 +202,8 @@ def _problem_of(plan: Plan, outcome: str, seen: Seen, owner: dict[str, str]) -> 
     off += [f"{key} {value}" for key, value in expected.items() if body.get(key) != value]
     if seen.headers.get("content-type") != "application/problem+json":
         off.append("content type")
-    if outcome == OVERLOADED and seen.headers.get("retry-after") != "9":
-        off.append(f"Retry-After 9, not {seen.headers.get('retry-after')}")
+    if outcome == OVERLOADED and seen.headers.get("retry-after") != "90":
+        off.append(f"Retry-After 90, not {seen.headers.get('retry-after')}")
     if "secret" in str(body):
         off.append("the service's inside is shown")
     if not body.get("correlation_id") or not body.get("type") or not body.get("title"):

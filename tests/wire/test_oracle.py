@@ -22,15 +22,15 @@ from bff.calls import Deadline, Scope, opened
 from bff.edge.settings import Settings
 
 from ..conftest import free_port
+from ..waiting import GUARD, until
 from .gateway import serving
 from .misbehaving import misbehaving
-from .oracle import Case, Plan, Seen, draw, judge
+from .oracle import TIMEOUT, Case, Plan, Seen, draw, judge
 
-# Seconds.
-DEADLINE = 8.0
+# Seconds given to an answer that never comes whole; every other one may take as long as a busy machine needs.
 ATTEMPT = 0.8
-# A loop that stood still for so long makes a timeout of a good answer: what was asked meanwhile is asked again.
-STALL = 0.2
+# Seconds of CPU that one turn of the event loop never takes: many times what it takes here.
+BLOCKED = 1.0
 WORKERS = 32
 OWNER = {"team": "Rig team", "contact": "#rig", "docs": "https://docs.test/rig"}
 
@@ -72,11 +72,12 @@ def call_of(plan: Plan) -> Call[Any]:
     else:
         call = rig.whole(plan.fault, plan.name) if plan.whole else rig.thing(plan.fault, plan.name)
     call = call.public() if plan.public else call
+    call = call.within(ATTEMPT) if plan.outcomes == {TIMEOUT} else call
     return call.fresh(plan.fresh) if plan.fresh else call
 
 
 def declare(cases: dict[int, Case]) -> Gateway:
-    gateway = Gateway("oracle", deadline=DEADLINE)
+    gateway = Gateway("oracle", deadline=GUARD)
 
     @gateway.view("/screens/{number}", public=True)
     async def screen(number: int) -> Screen:
@@ -106,7 +107,7 @@ def declare(cases: dict[int, Case]) -> Gateway:
 
 def settings(redis_url: str, port: int, **changes: Any) -> Settings:
     upstream = {
-        "timeout": ATTEMPT,
+        "timeout": GUARD,
         "max_body": 50_000,
         "connections": 200,
         # Judged here is what one call becomes; breaker, budget and bulkhead, whose answers hang on all calls before,
@@ -123,9 +124,9 @@ def settings(redis_url: str, port: int, **changes: Any) -> Settings:
     } | changes
     return Settings.model_validate(
         {
-            "redis": {"url": redis_url, "timeout": 2.0},
+            "redis": {"url": redis_url, "timeout": 10},
             "limits": {"default": "1000000000/minute"},
-            "admission": {"in_flight": 100_000, "lag": 10.0},
+            "admission": {"in_flight": 100_000, "lag": 10, "standing": 10},
             "upstreams": {
                 "rig": upstream | {"url": f"http://127.0.0.1:{port}"},
                 "down": upstream | {"url": f"http://127.0.0.1:{free_port()}"},
@@ -146,7 +147,7 @@ async def running(
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         async with (
             serving(gateway, sock),
-            aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(DEADLINE + 10)) as client,
+            aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(GUARD + 10)) as client,
         ):
             try:
                 yield gateway, client
@@ -172,40 +173,29 @@ async def judged(redis_url: str, count: int, seed: int, wire: str = "h1") -> lis
         async def worker() -> None:
             for number, case in left:
                 seen = await ask(client, number)
-                found = judge(case, seen, owner=OWNER, longest=DEADLINE + 0.5)
-                for _ in range(5):
-                    if not found or not stalls.during(seen.seconds):
-                        break
-                    seen = await ask(client, number)
-                    found = judge(case, seen, owner=OWNER, longest=DEADLINE + 0.5)
+                found = judge(case, seen, owner=OWNER, longest=GUARD)
                 wrong.extend(f"case {number}: {what}" for what in found)
 
-        async with Stalls() as stalls:
+        async with Turns() as turns:
             tasks_before = len(asyncio.all_tasks())
             async with asyncio.TaskGroup() as group:
                 for _ in range(WORKERS):
                     group.create_task(worker())
             if len(asyncio.all_tasks()) > tasks_before + WORKERS:
                 wrong.append(f"tasks are left: {asyncio.all_tasks()}")
-        if stalls.own > max(2, count // 200):
-            wrong.append(f"the event loop stood still {stalls.own} times though the machine let it run")
+        if turns.longest > BLOCKED:
+            wrong.append(f"one turn of the event loop took {turns.longest:.2f} s of CPU")
     return wrong
 
 
-def _waited() -> float:
-    """Seconds in which this thread waited for a CPU."""
-    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
-
-
-class Stalls:
-    """Notes when the event loop stood still. own: how often though the machine was not busy with something else, as the
-    kernel counts the time in which this thread was ready to run and did not."""
+class Turns:
+    """Watches the event loop. longest: seconds of CPU that this thread spent between two of its turns at most; what
+    another program takes of the machine does not count."""
 
     def __init__(self) -> None:
-        self.own = 0
-        self._last = -1e9
+        self.longest = 0.0
 
-    async def __aenter__(self) -> Stalls:
+    async def __aenter__(self) -> Turns:
         self._task = asyncio.create_task(self._watch())
         return self
 
@@ -213,16 +203,12 @@ class Stalls:
         self._task.cancel()
 
     async def _watch(self) -> None:
+        # A timer that is due runs in the next turn: between two wakings lies the one turn that was too long, and what
+        # little the loop did in the ten milliseconds before.
         while True:
-            before, waited = time.monotonic(), _waited()
+            before = time.thread_time()
             await asyncio.sleep(0.01)
-            now = time.monotonic()
-            if now - before > STALL:
-                self._last = now
-                self.own += _waited() - waited < (now - before) / 2
-
-    def during(self, seconds: float) -> bool:
-        return time.monotonic() - self._last < seconds + STALL
+            self.longest = max(self.longest, time.thread_time() - before)
 
 
 @pytest.mark.parametrize("wire", ["h1", "aiohttp", "httpx"])
@@ -255,7 +241,7 @@ async def cancelled_at_random(gateway: Gateway, count: int, dice: random.Random)
         nonlocal cut
         fault = dice.choice(["ok", "chunks", "slow-0.01", "silent", "stall", "drip", "503", "reset"])
         call = rig.thing(fault, f"x{number}").public()
-        with opened(Scope(Deadline.after(5.0), runtime.chain, "id")):
+        with opened(Scope(Deadline.after(GUARD), runtime.chain, "id")):
             try:
                 async with asyncio.timeout(dice.random() * 0.004):
                     await call
@@ -287,10 +273,7 @@ async def _nothing_is_held_after(redis_url: str, count: int, wire: str = "h1") -
         files, memory = _held()
         cut = await cancelled_at_random(gateway, count, dice)
         assert cut > count * 0.6, "the calls must really have been cut"
-        end = time.monotonic() + 10
-        while time.monotonic() < end and (len(asyncio.all_tasks()) > tasks or _held()[0] > files + 20):
-            await asyncio.sleep(0.05)
-        assert len(asyncio.all_tasks()) <= tasks
+        await until(lambda: len(asyncio.all_tasks()) <= tasks and _held()[0] <= files + 20)
         for lane in gateway.runtime.chain.lanes.values() if gateway.runtime else ():
             assert (lane.budget.active, lane.budget.spent) == (0, 0)
             assert [place.pending for place in lane.places] == [0]
