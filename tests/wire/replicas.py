@@ -18,6 +18,7 @@ import httpx
 
 from ..conftest import free_port, start_program, wait_for_port
 from ..unit.edge.access.issuing import ISSUER
+from ..waiting import GUARD, until
 from .oidc_provider import CLIENT, SECRET, OidcProvider
 from .scripted import Scripted, upstream
 from .served import listening, served
@@ -60,12 +61,10 @@ class Replicas:
                 for _ in range(count):
                     found.append(Followed())
                     group.create_task(self._follow(site, headers, found[-1]))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(GUARD):
                 await asyncio.gather(*(one.open.wait() for one in found))
             yield found
-            async with asyncio.timeout(20):
-                while any(one.ended is None for one in found):
-                    await asyncio.sleep(0.02)
+            await until(lambda: all(one.ended is not None for one in found))
 
     async def _follow(self, site: str, headers: dict[str, str], into: Followed) -> None:
         async with self.http.get(f"{site}/bff/live", headers=headers) as answer:
@@ -99,7 +98,7 @@ async def replicas(redis_url: str, folder: Path, count: int, **env: str) -> Asyn
         settings = {
             "BFF_PUBLIC_URL": sites[0],
             "BFF_REDIS__URL": redis_url,
-            "BFF_REDIS__TIMEOUT": "5",
+            "BFF_REDIS__TIMEOUT": "10",
             "BFF_ISSUERS": json.dumps(issuers),
             "BFF_OIDC__ISSUER": provider.issuer,
             "BFF_OIDC__CLIENT_ID": CLIENT,
@@ -109,7 +108,8 @@ async def replicas(redis_url: str, folder: Path, count: int, **env: str) -> Asyn
             "BFF_LIMITS__DEFAULT": "100000/minute",
             "BFF_LIMITS__LOGIN": "100000/minute",
             # Many at once on a busy machine is what is wanted here.
-            "BFF_ADMISSION__LAG": "5",
+            "BFF_ADMISSION__LAG": "10",
+            "BFF_ADMISSION__STANDING": "10",
             "BFF_ADMISSION__IN_FLIGHT": "5000",
             **env,
         }
@@ -123,8 +123,8 @@ async def replicas(redis_url: str, folder: Path, count: int, **env: str) -> Asyn
             await asyncio.to_thread(wait_for_port, port, process=program.process)
         http = await stack.enter_async_context(
             aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)
+                connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=2 * GUARD)
             )
         )
-        plain = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=20))
+        plain = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=GUARD))
         yield Replicas(sites, {**os.environ, **settings}, redis_url, provider, scripted, http, plain)

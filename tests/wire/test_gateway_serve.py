@@ -7,7 +7,6 @@ import json
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ import pytest
 
 from ..conftest import Program, free_port, start_program, wait_for_port
 from ..unit.edge.access.issuing import ISSUER
+from ..waiting import GUARD, until
 from .gateway import bearer, keyed
-from .scripted import Asked, Scripted, upstream
-from .upstream import http
+from .scripted import Gate, Scripted, upstream
 
 
 @dataclass
@@ -54,6 +53,10 @@ async def serve(redis_url: str, folder: Path, **env: str) -> AsyncIterator[Serve
                 "BFF_ADMIN_PORT": str(admin),
                 "BFF_PUBLIC_URL": f"http://127.0.0.1:{port}",
                 "BFF_REDIS__URL": redis_url,
+                "BFF_REDIS__TIMEOUT": "10",
+                "BFF_ADMISSION__LAG": "10",
+                "BFF_ADMISSION__STANDING": "10",
+                "BFF_UPSTREAMS__SHELF__TIMEOUT": "60",
                 "BFF_ISSUERS": json.dumps([issuer]),
                 "BFF_UPSTREAMS__SHELF__URL": f"http://127.0.0.1:{scripted.port}",
                 "BFF_LIVE__STREAM_KEYS": '["events:jobs:{p}"]',
@@ -63,7 +66,7 @@ async def serve(redis_url: str, folder: Path, **env: str) -> AsyncIterator[Serve
         try:
             await asyncio.to_thread(wait_for_port, port, process=program.process)
             async with httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10
+                base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=GUARD
             ) as client:
                 yield Served(program, client, f"http://127.0.0.1:{admin}", scripted, port)
         finally:
@@ -91,7 +94,7 @@ async def open_stream(served: Served, into: list[str]) -> asyncio.Task[None]:
             await events(response, into, first)
 
     task = asyncio.create_task(follow(), name="stream")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(GUARD):
         await first.wait()
     return task
 
@@ -100,32 +103,34 @@ async def open_stream(served: Served, into: list[str]) -> asyncio.Task[None]:
 async def test_a_signal_drains_it_streams_say_bye_commands_finish_and_it_ends_with_0(
     redis_url: str, tmp_path: Path, number: int
 ) -> None:
-    async with serve(redis_url, tmp_path, BFF_LIVE__DRAIN="1", BFF_UPSTREAMS__SHELF__TIMEOUT="3") as served:
+    async with serve(redis_url, tmp_path, BFF_LIVE__DRAIN="1") as served:
         heard: list[str] = []
         stream = await open_stream(served, heard)
 
-        async def after_a_while(asked: Asked, writer: asyncio.StreamWriter) -> None:
-            await asyncio.sleep(0.15)
-            writer.write(http(200, b'{"name":"late"}'))
-
-        served.upstream.answers["/things/late"] = after_a_while
+        gate = served.upstream.answers["/things/late"] = Gate()
         command = asyncio.create_task(
             served.client.post("/api/things/late", headers=keyed("k"), json={"name": "x"}), name="command"
         )
-        await asyncio.wait_for(served.upstream.news.wait(), 5)
+        await asyncio.wait_for(served.upstream.news.wait(), GUARD)
         served.signal(number)
+
+        async def draining() -> bool:
+            try:
+                ready = await served.client.get("/readyz")
+            except httpx.TransportError:
+                return True  # the listening socket may be closed already
+            assert ready.status_code == 200 or ready.json()["status"] == "draining"
+            return ready.status_code == 503
+
+        await until(draining)
+        gate.open.set()
         assert (await command).json() == {"name": "late"}
-        try:
-            ready = await served.client.get("/readyz")
-            assert (ready.status_code, ready.json()["status"]) == (503, "draining")
-        except httpx.TransportError:
-            pass  # the listening socket may be closed already
-        await asyncio.wait_for(stream, 5)
+        await asyncio.wait_for(stream, GUARD)
         assert heard[-1].startswith("bye ")
         bye = json.loads(heard[-1].removeprefix("bye "))
         assert bye["reason"] == "drain"
         assert 0 <= bye["retry_after"] <= 1
-        assert await served.ended(4) == 0
+        assert await served.ended(GUARD) == 0
         assert "Traceback" not in served.said()
 
 
@@ -134,17 +139,15 @@ async def test_it_becomes_unready_before_it_stops_listening(redis_url: str, tmp_
         stream = await open_stream(served, [])
         assert (await served.client.get("/readyz")).status_code == 200
         served.signal()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(GUARD):
             while (await served.client.get("/readyz")).status_code == 200:
                 await asyncio.sleep(0.01)
             ready = await served.client.get(f"{served.admin}/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "draining")
         assert (await served.client.get("/api/open/ok")).status_code == 200, "it still serves meanwhile"
 
-        began = time.monotonic()
         served.signal()
-        assert await served.ended(3) == 0, "a second signal ends it now"
-        assert time.monotonic() - began < 2.5
+        assert await served.ended(GUARD / 3) == 0, "a second signal ends it now, not after the window"
         await asyncio.gather(stream, return_exceptions=True)
         assert "Traceback" not in served.said()
 
@@ -184,7 +187,7 @@ async def test_the_admin_port_has_health_and_nothing_of_the_public_one(
         for nonsense in (b"BREW /pot HTTP/1.1\r\nhost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\r\n\r\n"):
             reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
             writer.write(nonsense)
-            head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+            head, _, body = (await asyncio.wait_for(reader.read(), GUARD)).partition(b"\r\n\r\n")
             writer.close()
             assert head.startswith(b"HTTP/1.1 400 ") and b"application/problem+json" in head
             problem = json.loads(body)
@@ -232,15 +235,17 @@ async def test_a_process_whose_hub_has_died_ends_with_an_error_instead_of_stream
     )
     try:
         await asyncio.to_thread(wait_for_port, port, process=program.process)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=GUARD
+        ) as client:
             assert (await client.get("/livez")).status_code == 200
             assert (await client.get("/die")).status_code == 200
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(GUARD):
                 # Its connections are closed first.
                 while (gone := await client.get("/livez")).status_code == 200:
                     await asyncio.sleep(0.01)
             assert (gone.status_code, gone.json()["parts"]) == (503, ["hub"])
-        assert await asyncio.to_thread(program.process.wait, 15) == 1
+        assert await asyncio.to_thread(program.process.wait, GUARD) == 1
         assert "ended by a fault" in program.log.read_text()
     finally:
         program.kill()

@@ -22,8 +22,9 @@ from ..unit.edge.access.hostile_keys import CONTROL, TRAPS, good_claims
 from ..unit.edge.access.issuing import ISSUER, claims, sign
 from .upstream import http, raw_server
 
-MOST_MS = 1.0
-"""Milliseconds of the gateway's CPU a refused token may cost, HTTP, log line and problem document included."""
+MOST = 10.0
+"""Times as much of the gateway's CPU a hostile token may cost as what is no token at all, HTTP, log line and problem
+document included: at most four times is usual, and what this bound is for costs hundreds of times as much."""
 TIMES = 12
 """Each token is sent so often; its cheapest time counts. It costs the same each time, and what comes on top is not its
 own: a neighbour on the machine, or, where an issuer has no usable key at all, the fetch that is due every second."""
@@ -91,7 +92,7 @@ async def front_door(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFa
     async def answer(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
         asked[path] += 1
         if path == "/hangs":
-            await asyncio.sleep(30)
+            await asyncio.sleep(3600)
         trap = answers.get(path, CONTROL)
         if path == "/keys":
             writer.write(http(200, json.dumps(KEY_SET).encode()))
@@ -113,8 +114,9 @@ async def front_door(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFa
                 "BFF_PORT": str(port),
                 "BFF_ADMIN_PORT": str(free_port()),
                 "BFF_REDIS__URL": valkey_session.url,
-                "BFF_REDIS__TIMEOUT": "5",
-                "BFF_ADMISSION__LAG": "5",
+                "BFF_REDIS__TIMEOUT": "10",
+                "BFF_ADMISSION__LAG": "10",
+                "BFF_ADMISSION__STANDING": "10",
                 "BFF_ISSUERS": json.dumps(issuers),
                 "BFF_UPSTREAMS__SHELF__URL": "http://127.0.0.1:9",
                 "BFF_LIVE__STREAM_KEYS": '["events:jobs:{p}"]',
@@ -139,7 +141,7 @@ def _allowed(seconds: float, gap: float) -> int:
     return 1 + int(seconds / gap)
 
 
-async def test_no_hostile_token_gets_in_costs_a_millisecond_or_turns_the_gateway_on_its_issuer(
+async def test_no_hostile_token_gets_in_costs_much_or_turns_the_gateway_on_its_issuer(
     front_door: Door,
 ) -> None:
     gateway, asked = front_door
@@ -163,7 +165,8 @@ async def test_no_hostile_token_gets_in_costs_a_millisecond_or_turns_the_gateway
         + ", ".join(f"{costs[name]:.3f} ms ({name})" for name in dearest)
         + f"; keys asked for {asked['/keys'] - before_it['/keys']} times in {seconds:.1f} s"
     )
-    assert costs[dearest[0]] < MOST_MS, dearest
+    _, plain = await gateway.cost("abc")
+    assert costs[dearest[0]] < MOST * plain, dearest
     fetched = asked - before_it
     assert fetched["/keys"] <= _allowed(seconds, GAP)
     assert set(fetched) <= {"/keys"}, "no address a token names is ever asked"
@@ -196,7 +199,8 @@ async def test_no_hostile_key_set_lets_a_token_in_or_is_fetched_more_often_than_
         f"{costs[dearest]:.3f} ms ({dearest}), for the one that had the set fetched at most "
         f"{first[longest]:.3f} ms ({longest})"
     )
-    assert costs[dearest] < MOST_MS, dearest
+    _, plain = await gateway.cost("abc")
+    assert costs[dearest] < MOST * plain, dearest
 
     # And one that never answers: whoever waits for it waits alone.
     other = await gateway.another()
