@@ -8,6 +8,7 @@ even when the client goes away, and whoever comes back with the same key gets th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from typing import TYPE_CHECKING
 
@@ -51,11 +52,17 @@ class CommandRoute:
             raise unauthenticated()
         permit(principal, command.needs)
         csrf.check(scope, principal, runtime.settings.public_url)
-        key = idempotency_key(scope)
-        body = await read_body(scope, receive, runtime.settings)
-        if command.binding.body is not None:
-            _require_json(scope)
-        arguments = command.binding.arguments(scope["path_params"], scope["query_string"], body, principal)
+        try:
+            key = idempotency_key(scope)
+            body = await read_body(scope, receive, runtime.settings)
+            if command.binding.body is not None:
+                _require_json(scope)
+            arguments = command.binding.arguments(
+                scope["path_params"], scope["query_string"], body, principal
+            )
+        except Problem as invalid:
+            await self._charge(scope, principal, invalid)
+            raise
         ticket = self._ticket(scope, principal, key, body)
         claimed, spent = await self._claim(scope, principal, ticket)
         limits = runtime.limits.told(spent)
@@ -75,6 +82,13 @@ class CommandRoute:
         carrying = Carrying(command, runtime, ticket, request, writes)
         work = runtime.own(carrying(arguments), f"command {command.path}")
         await _send(send, await asyncio.shield(work), limits)
+
+    async def _charge(self, scope: Scope, principal: calls.Principal, invalid: Problem) -> None:
+        """A command that cannot be read is no command, and spends what repeats do. Raises Problem 429 in its place."""
+        limits, command = self._runtime.limits, self._command
+        who = limits.caller(scope, principal)
+        with contextlib.suppress(StoreUnavailable):
+            invalid.headers |= await limits.spend(command.path, command.limit, who, times=CEILING)
 
     def _ticket(self, scope: Scope, principal: calls.Principal, key: str, body: bytes) -> Ticket:
         command, settings = self._command, self._runtime.settings.idempotency

@@ -83,12 +83,13 @@ class Limits:
         )
 
     def buckets(
-        self, route: str, declared: str | Limit | None, who: Caller, *, times: int = 1
+        self, route: str, declared: str | Limit | None, who: Caller, *, times: int = 1, cost: int = 1
     ) -> list[Bucket]:
         """What a request of `who` on `route` spends.
 
         declared  the route's own limit, None for the default
         times     multiplies the amounts, with buckets of their own (the ceiling for replayed commands)
+        cost      how many requests it counts for
         """
         # Bounded by the routes and tiers there are: an unknown tier is no tier.
         tier = who.tier if who.tier in self._settings.tiers else None
@@ -100,7 +101,7 @@ class Limits:
         for by, quota, name in known:
             counted = who.counted(by)
             if counted is not None:
-                found.append(Bucket(key_of(tag_of(*counted), name), quota))
+                found.append(Bucket(key_of(tag_of(*counted), name), quota, cost))
         return found
 
     def _read(
@@ -118,14 +119,14 @@ class Limits:
         return tuple(read)
 
     async def spend(
-        self, route: str, declared: str | Limit | None, who: Caller, *, times: int = 1
+        self, route: str, declared: str | Limit | None, who: Caller, *, times: int = 1, cost: int = 1
     ) -> dict[str, str]:
         """Count one request; returns the RateLimit headers. See `buckets`.
 
         Raises Problem 429 `rate-limited` with those headers and Retry-After; 503 where a costly route cannot be
         counted.
         """
-        buckets = self.buckets(route, declared, who, times=times)
+        buckets = self.buckets(route, declared, who, times=times, cost=cost)
         try:
             told = await self._store.spend(buckets)
         except StoreUnavailable as error:
@@ -161,7 +162,7 @@ class Limits:
             self._alone = True
             log.warning("rate limits are counted locally until Redis is back: %s", error)
         replicas = self._settings.replicas
-        shares = [Bucket(bucket.key, bucket.quota.share(replicas)) for bucket in buckets]
+        shares = [Bucket(bucket.key, bucket.quota.share(replicas), bucket.cost) for bucket in buckets]
         return self._shares.spend(shares, self._clock())
 
 

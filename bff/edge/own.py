@@ -14,7 +14,7 @@ from .access.permit import permit
 from .problem import Problem
 from .respond import PERSONAL, send_json
 from .screens import unauthenticated
-from .stream import live, snapshot
+from .stream import live, snapshot, values_asked
 
 if TYPE_CHECKING:
     from ..calls import Principal
@@ -31,6 +31,10 @@ class _Private(ABC):
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
+    def cost(self, scope: Scope) -> int:
+        """How many requests one counts for."""
+        return 1
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["bff.route"] = self.route
         principal = await self._runtime.authenticate(scope)
@@ -39,7 +43,9 @@ class _Private(ABC):
         permit(principal, self._runtime.gateway.needs)
         csrf.check_read(scope, principal)
         who = self._runtime.limits.caller(scope, principal)
-        limits = await self._runtime.limits.spend(self.route, None, who, times=self.times)
+        limits = await self._runtime.limits.spend(
+            self.route, None, who, times=self.times, cost=self.cost(scope)
+        )
         await self.answer(scope, receive, send, principal, limits)
 
     @abstractmethod
@@ -49,7 +55,14 @@ class _Private(ABC):
         """Answer this principal. limits: the RateLimit headers of having asked."""
 
 
-class LiveRoute(_Private):
+class _Values(_Private):
+    """Each value that is asked for counts as a request: one that nobody has published yet is asked of its service."""
+
+    def cost(self, scope: Scope) -> int:
+        return 1 + values_asked(scope, self._runtime.settings.live)
+
+
+class LiveRoute(_Values):
     """GET /bff/live. A plain EventSource gives up for good on a 429, so only a storm of reconnects meets one."""
 
     route = "/bff/live"
@@ -62,7 +75,7 @@ class LiveRoute(_Private):
         await live(scope, receive, send, principal=principal, hub=runtime.hub, settings=runtime.settings.live)
 
 
-class SnapshotRoute(_Private):
+class SnapshotRoute(_Values):
     """GET /bff/live/snapshot"""
 
     route = "/bff/live/snapshot"

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from .. import calls
 from .._version import __version__
-from ..calls import Call, Deadline, Principal, SagaStatus
+from ..calls import Call, Deadline, Principal, Refused, SagaStatus
 from ..live.hub import Hub
 from ..live.ingest import Intake, Registry
 from ..live.topics import ValueTopic
@@ -111,6 +111,7 @@ class Runtime:
             streams=live.streams,
             drain=live.drain,
             ended=self._forget,
+            revoked=self._over,
             living=SessionStore(self.link).living,
         )
         self.intake = Intake(
@@ -183,7 +184,28 @@ class Runtime:
         await self._revocations.note(session)
 
     def _end_revoked(self) -> None:
-        self.hub.end_those(self._verifier.revoked)
+        self.hub.end_those(self._over)
+
+    def _over(self, principal: Principal) -> bool:
+        """Whether a token was revoked, or a session has ended, since its request was authenticated."""
+        return self._verifier.revoked(principal) or (
+            self._sessions is not None and self._sessions.over(principal)
+        )
+
+    async def current(self, principal: Principal) -> Principal:
+        """The same person with a token that is valid now, for whatever acts for them when their request is long over.
+
+        Raises Problem 401 when the session or token has ended, 503 when that cannot be known.
+        """
+        found: Principal | None = None if self._over(principal) else principal
+        if found is not None and self._sessions is not None:
+            found = await self._sessions.current(principal)
+        if found is None:
+            if principal.session is not None:
+                # Nobody may have said so: it can also end by itself.
+                self.hub.session_ended(principal.session)
+            raise Problem(401, "unauthenticated", "The session has ended.")
+        return found
 
     def _forget(self, session: str) -> None:
         # Another gateway ended it: what this process remembers for the time Redis is away must go, too.
@@ -198,13 +220,19 @@ class Runtime:
         async def fetch(name: str) -> Mapping[str, Any] | None:
             pairs = zip(value.template.split("/"), name.split("/"), strict=True)
             given = {part[1:-1]: segment for part, segment in pairs if part.startswith("{")}
-            found = await self.aside(load(**given), None)
+            try:
+                found = await self.aside(load(**given), None)
+            except Refused as error:
+                if error.status not in (404, 410):
+                    raise
+                return None
             return {"version": found.version, "data": found.model_dump(mode="json")}
 
         return ValueTopic(value.template, public=value.public, load=fetch)
 
     async def _restore(self, principal: Principal) -> list[SagaStatus]:
         found: list[SagaStatus] = []
+        principal = await self.current(principal)
         for saga in self.gateway.sagas.values():
             if saga.restore is not None:
                 found += saga.listed(await self.aside(saga.restore(principal.id), principal))
@@ -230,6 +258,15 @@ class Runtime:
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, Problem):
             # Whoever waited for it has been told as well; when nobody did, this line is all there is.
             log.error("%s failed", task.get_name(), exc_info=error)
+
+    def identity(self) -> dict[str, Any]:
+        """What is known of the identity provider and of the issuers' keys, to be shown; never waits for them."""
+        told: dict[str, Any] = {}
+        if self._provider is not None:
+            told["provider"] = self._provider.look()
+        if issuers := self._verifier.look():
+            told["issuers"] = issuers
+        return told
 
     @property
     def dead(self) -> list[str]:

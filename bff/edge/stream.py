@@ -113,6 +113,11 @@ def _query(scope: Scope, settings: LiveSettings) -> list[tuple[str, str]]:
         raise Problem(400, "invalid-request", "The query has too many parameters.") from None
 
 
+def values_asked(scope: Scope, settings: LiveSettings) -> int:
+    """How many values a request asks for, before it is known whether it may. Raises Problem 400."""
+    return len({value for name, value in _query(scope, settings) if name == "value"})
+
+
 def _after(scope: Scope, query: list[tuple[str, str]]) -> str | None:
     for name, value in scope["headers"]:
         if name == b"last-event-id" and value:

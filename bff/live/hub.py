@@ -46,6 +46,8 @@ class Hub(Background):
     beat     seconds between beats (default 15);  age  seconds a stream lives at most, ended at 80–100 % of it (600)
     queue    events a slow stream may have waiting (256);  streams  open per principal (16)
     ended    told the hashed id of every browser session that ends, here or in another process
+    revoked  whether a principal is not to be believed any more; asked when its stream is admitted, for it was
+             authenticated a moment before
     living   which of these session ids are still alive; asked after a logout may have gone unheard
     drain    seconds over which `drain()` spreads the ends (5)
     wall     Unix seconds, for what principals expire by;  clock  monotonic seconds
@@ -66,6 +68,7 @@ class Hub(Background):
         streams: int = 16,
         drain: float = 5.0,
         ended: Callable[[str], None] = lambda session: None,
+        revoked: Callable[[Principal], bool] = lambda principal: False,
         living: Living | None = None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
@@ -75,6 +78,7 @@ class Hub(Background):
         self._age = age
         self._queue = queue
         self._cap = streams
+        self._revoked = revoked
         self._window = drain
         self._control = Control(link, ended, living)
         self._wall = wall
@@ -178,6 +182,9 @@ class Hub(Background):
             stream.end("drain", back())
         elif left <= 0:
             stream.end("expired", None)
+        elif self._revoked(principal):
+            # From here on whatever revokes it finds the stream.
+            stream.end("logout", None)
         return stream
 
     def join(self, stream: Stream) -> None:

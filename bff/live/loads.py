@@ -1,14 +1,16 @@
 """Values nobody has published yet, asked of their services.
 
 Promises one question per name at a time, at most `_LOADS` together, each given up on after `WITHIN` seconds; what is
-loaded is published like any other. A failure stays here.
+loaded is published like any other. A name whose service says that there is no such value is not asked for again within
+`ABSENT_FOR` seconds, whoever wants it. A failure stays here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -19,24 +21,32 @@ log = logging.getLogger("bff.live")
 
 WITHIN = 1.0
 """Seconds a load may take."""
+ABSENT_FOR = 10.0
+"""Seconds for which a value counts as not there once its service has said so; published meanwhile, it is there."""
+_ABSENT_MOST = 10_000
 _LOADS = 64
 
 
 class Loads:
-    """group: owns the loads; None: none is begun."""
+    """group: owns the loads; None: none is begun. clock: monotonic seconds."""
 
-    def __init__(self, values: Values, topics: Sequence[ValueTopic]) -> None:
+    def __init__(
+        self, values: Values, topics: Sequence[ValueTopic], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.group: asyncio.TaskGroup | None = None
         self._values = values
         self._topics = topics
         self._running: dict[str, asyncio.Task[None]] = {}
+        # Until when each is not there, the oldest first.
+        self._absent: dict[str, float] = {}
+        self._clock = clock
 
     def begin(self, names: Sequence[str]) -> list[asyncio.Task[None]]:
         """Begin to load these values, or go on: the loads under way."""
         tasks = []
         for name in names:
             topic = topic_of(self._topics, name)
-            if topic is None or topic.load is None or self.group is None:
+            if topic is None or topic.load is None or self.group is None or self._is_absent(name):
                 continue
             if name not in self._running and len(self._running) < _LOADS:
                 task = self.group.create_task(self._load_one(name, topic))
@@ -45,6 +55,16 @@ class Loads:
             if name in self._running:
                 tasks.append(self._running[name])
         return tasks
+
+    def _is_absent(self, name: str) -> bool:
+        until = self._absent.get(name)
+        return until is not None and self._clock() < until
+
+    def _remember_absent(self, name: str) -> None:
+        self._absent.pop(name, None)
+        self._absent[name] = self._clock() + ABSENT_FOR
+        if len(self._absent) > _ABSENT_MOST:
+            del self._absent[next(iter(self._absent))]
 
     def _loaded(self, name: str, _: asyncio.Task[None]) -> None:
         self._running.pop(name, None)
@@ -55,7 +75,9 @@ class Loads:
         try:
             async with asyncio.timeout(WITHIN):
                 found = await topic.load(name)
-            if found is not None:
+            if found is None:
+                self._remember_absent(name)
+            else:
                 at = str(found.get("at") or datetime.now(UTC).isoformat(timespec="milliseconds"))
                 await self._values.put(name, int(found["version"]), found["data"], at)
         except Exception as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 CALLERS = 20_000
 """Buckets kept in a process while Redis is away; the ones used longest ago are forgotten first."""
@@ -39,10 +39,17 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One caller's quota on one route; key: where it is counted."""
+    """One caller's quota on one route; key: where it is counted; cost: requests that one counts for."""
 
     key: str
     quota: Quota
+    cost: int = field(default=1, compare=False)
+
+    @property
+    def interval(self) -> float:
+        """Seconds by which it pushes the arrival time. One that costs more than the whole quota takes all of it, or it
+        would never be allowed."""
+        return self.quota.every * min(self.cost, self.quota.amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +62,11 @@ class Spent:
     reset: float
 
 
-def fits(quota: Quota, ahead: float) -> bool:
-    """Whether one more request is allowed when the arrival time lies so many seconds ahead."""
-    return ahead + quota.every * (1 - SLACK) <= quota.seconds
+def fits(quota: Quota, ahead: float, interval: float | None = None) -> bool:
+    """Whether one more request is allowed when the arrival time lies so many seconds ahead. interval: seconds by which
+    it would push it; default that of a request that counts for one."""
+    interval = quota.every if interval is None else interval
+    return ahead + interval * (1 - SLACK) <= quota.seconds
 
 
 def spent(quotas: Sequence[Quota], allowed: bool, ahead: Sequence[float]) -> list[Spent]:
@@ -96,9 +105,9 @@ class LocalRates:
         """Count one request at `now` (monotonic seconds) if every bucket allows it."""
         quotas = [bucket.quota for bucket in buckets]
         ahead = [max(0.0, self._arrivals.get(bucket, now) - now) for bucket in buckets]
-        allowed = all(map(fits, quotas, ahead))
+        allowed = all(map(fits, quotas, ahead, [bucket.interval for bucket in buckets]))
         if allowed:
-            ahead = [one + quota.every for one, quota in zip(ahead, quotas, strict=True)]
+            ahead = [one + bucket.interval for one, bucket in zip(ahead, buckets, strict=True)]
             for bucket, one in zip(buckets, ahead, strict=True):
                 self._arrivals[bucket] = now + one
                 self._arrivals.move_to_end(bucket)
@@ -109,7 +118,7 @@ class LocalRates:
     def give_back(self, buckets: Sequence[Bucket], now: float) -> None:
         """Undo one request that `spend` allowed."""
         for bucket in buckets:
-            arrival = self._arrivals.get(bucket, now) - bucket.quota.every
+            arrival = self._arrivals.get(bucket, now) - bucket.interval
             if arrival > now:
                 self._arrivals[bucket] = arrival
             else:

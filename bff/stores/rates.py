@@ -31,7 +31,7 @@ def key_of(tag: str, quota: str) -> str:
 
 def arguments(buckets: Sequence[Bucket]) -> list[float]:
     """What the scripts take of each bucket: interval and window, ms."""
-    return [number for one in buckets for number in (one.quota.every * 1000, one.quota.seconds * 1000)]
+    return [number for one in buckets for number in (one.interval * 1000, one.quota.seconds * 1000)]
 
 
 def told(buckets: Sequence[Bucket], answer: Sequence[int]) -> list[Spent]:

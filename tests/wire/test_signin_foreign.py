@@ -160,7 +160,8 @@ async def test_a_person_signs_in_stays_and_leaves_at_a_provider_that_is_not_ours
         assert len(seen) >= 3
 
         # Leaving here leads on to the provider, which takes the ID token as a hint and sends the browser back.
-        redirect = (await ada.here.post("/bff/logout")).json()["redirect"]
+        onward = await ada.here.get((await ada.here.post("/bff/logout")).json()["redirect"])
+        redirect = onward.headers["location"]
         assert redirect.startswith(f"{house.issuer}/session/end?")
         assert (await ada.here.get("/bff/user")).status_code == 401
         back = await ada.leave_provider(redirect)

@@ -1,8 +1,8 @@
 """What an identity provider says about itself (OpenID Connect Discovery 1.0), fetched once and kept.
 
 Promises that the document names exactly the issuer that was asked, and that an https issuer never sends anyone to a
-plain http address. Single flight; a failure is remembered for a second; a good document serves for an hour and, while
-the provider is away, for as long as the process lives.
+plain http address. Single flight; a failure is remembered for a second, or for a minute while there is a document; a
+good one serves for an hour and, while the provider is away, for as long as the process lives.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ FRESH = 3600.0
 """Seconds a document is used before it is asked for again."""
 
 RETRY = 1.0
-"""Seconds between two attempts while the provider is away."""
+"""Seconds between two attempts while there is no document."""
+
+AGAIN = 60.0
+"""Seconds until the next attempt when an old document could not be replaced."""
 
 
 class Discovery:
@@ -33,8 +36,14 @@ class Discovery:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._document: Mapping[str, Any] | None = None
-        self._asked_at = float("-inf")
+        self._due_at = float("-inf")
         self._why = "not asked yet"
+        self._state = "unknown"
+
+    @property
+    def state(self) -> str:
+        """`up`, `away`, or `unknown` while nobody has asked: as of the last attempt."""
+        return self._state
 
     async def endpoint(self, name: str) -> str:
         """The address under `name`, for example `token_endpoint`. Raises FetchFailed when there is none."""
@@ -45,7 +54,7 @@ class Discovery:
 
     async def document(self) -> Mapping[str, Any]:
         """The whole document. Raises FetchFailed when there is none yet and none can be had."""
-        if self._document is None or self._clock() - self._asked_at >= FRESH:
+        if self._clock() >= self._due_at:
             async with self._lock:
                 await self._ask()
         if self._document is None:
@@ -55,18 +64,19 @@ class Discovery:
     async def _ask(self) -> None:
         now = self._clock()
         # Whoever waited for the lock finds the answer of the one before.
-        if now - self._asked_at < (RETRY if self._document is None else FRESH):
+        if now < self._due_at:
             return
-        self._asked_at = now
+        self._due_at = now + (RETRY if self._document is None else AGAIN)
         url = self.issuer.rstrip("/") + "/.well-known/openid-configuration"
         try:
             status, _, body = await self._fetch(url)
             self._document = self._read(status, body)
+            self._due_at, self._state = now + FRESH, "up"
         except FetchFailed as error:
-            self._why = str(error)
+            self._why, self._state = str(error), "away"
         except asyncio.CancelledError:
             # Nobody learned anything: the next one in line asks at once.
-            self._asked_at = float("-inf")
+            self._due_at = float("-inf")
             raise
 
     def _read(self, status: int, body: bytes) -> Mapping[str, Any]:

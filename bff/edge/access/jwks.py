@@ -179,6 +179,24 @@ class KeySet:
         if self._keys and self._clock() - self._good_at >= FRESH and self._may_ask():
             self._begin()
 
+    def look(self) -> None:
+        """Begin a fetch in the background where there are no keys, or old ones; returns at once."""
+        if not self._have() and self._may_ask():
+            self._begin()
+        else:
+            self.refresh_when_old()
+
+    @property
+    def state(self) -> dict[str, object]:
+        """As of the last fetch: `state` (`up`, `away`, or `unknown` before the first), the number of `keys` that serve,
+        and their `age` in seconds, None where there are none."""
+        have = self._have()
+        state = "up" if have and self._good_at >= self._asked_at else "away"
+        if self._asked_at == float("-inf") or (not have and self._flight is not None):
+            state = "unknown"
+        age = round(self._clock() - self._good_at) if have else None
+        return {"state": state, "keys": len(self._keys) if have else 0, "age": age}
+
     async def close(self) -> None:
         if self._flight is not None:
             self._flight.cancel()

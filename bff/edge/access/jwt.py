@@ -155,6 +155,12 @@ class TokenVerifier:
             and self._revoked.refuse(principal.marks)
         )
 
+    def look(self) -> dict[str, dict[str, object]]:
+        """What is known of each issuer's keys; where there are none, or old ones, they are asked for meanwhile."""
+        for issuer in self._issuers.values():
+            issuer.keys.look()
+        return {name: issuer.keys.state for name, issuer in self._issuers.items()}
+
     async def close(self) -> None:
         """End the fetches under way."""
         for issuer in self._issuers.values():

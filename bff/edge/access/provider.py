@@ -8,7 +8,9 @@ way that cannot be read, gives no right. Refuses tokens that could not travel in
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -92,12 +94,26 @@ class Provider:
         self._discovery = Discovery(settings.issuer, fetch, monotonic)
         self._algorithms = trusted.algorithms if trusted else ("ES256", "RS256", "EdDSA")
         self._leeway = trusted.leeway if trusted else LEEWAY
+        self._looking: asyncio.Task[None] | None = None
         self._own_keys = keys is None
         self._keys = keys or KeySet(
             lambda: self._discovery.endpoint("jwks_uri"), fetch, frozenset(self._algorithms), monotonic
         )
 
+    def look(self) -> dict[str, object]:
+        """What is known of the provider; where nothing is, or not lately, it is asked meanwhile."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look(), name="bff-provider")
+        return {"issuer": self.issuer, "state": self._discovery.state}
+
+    async def _look(self) -> None:
+        with contextlib.suppress(FetchFailed):
+            await self._discovery.document()
+
     async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
         if self._own_keys:
             await self._keys.close()
 

@@ -6,14 +6,18 @@ Nothing is made from these headers but these decisions: how browsers reach the g
 
 from __future__ import annotations
 
+import logging
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..problem import Problem
 from ..settings.http import HttpSettings
 from .admission import EXEMPT
 from .cors import Cors
-from .networks import client_of, networks_of
+from .networks import address_of, client_of, inside, networks_of
 from .security import Pairs
+
+log = logging.getLogger("bff.edge")
 
 
 class Trust:
@@ -24,15 +28,19 @@ class Trust:
         self._app = app
         self._cors = cors
         self._proxies = networks_of(settings.proxies)
+        self._noticed = False
         self._hosts = frozenset(one for one in settings.hosts if not one.startswith("*"))
         self._domains = tuple(one[1:] for one in settings.hosts if one.startswith("*"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._proxies and scope.get("client"):
+        if scope.get("client"):
             forwarded = _values(scope, b"x-forwarded-for")
             peer, port = scope["client"]
-            client = client_of(peer, forwarded, self._proxies)
-            scope["client"] = (client, port if client == peer else 0)
+            if forwarded:
+                self._notice(peer)
+            if self._proxies:
+                client = client_of(peer, forwarded, self._proxies)
+                scope["client"] = (client, port if client == peer else 0)
         if (self._hosts or self._domains) and not self._served(scope):
             raise Problem(421, "misdirected", "Send it to a host this server answers for.")
         if self.preflight(scope):
@@ -40,6 +48,20 @@ class Trust:
             await send({"type": "http.response.body", "body": b""})
             return
         await self._app(scope, receive, send)
+
+    def _notice(self, peer: str) -> None:
+        """Say once that a proxy seems to stand in front that no setting names."""
+        if self._noticed:
+            return
+        address = address_of(peer)
+        if address is None or address.is_global or inside(address, self._proxies):
+            return
+        self._noticed = True
+        log.warning(
+            "%s sends X-Forwarded-For and is not in BFF_HTTP__PROXIES: everybody behind it counts as one address. "
+            "If it is your proxy, set BFF_HTTP__PROXIES='[\"%s\"]' or its network.",
+            *(address, address),
+        )
 
     def marks(self, scope: Scope) -> Pairs:
         """The headers that let another site's page read the answer, where it may."""

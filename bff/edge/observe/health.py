@@ -1,7 +1,8 @@
 """/livez: the process answers and its own work goes on. /readyz: whether to send it traffic, each dependency named.
 
 Redis being away does not make the gateway unready: every replica would leave at once, and screens are served without
-it. It is named as away. Draining makes it unready.
+it. It is named as away. The same goes for the identity provider and the issuers of tokens: people who are signed in
+and tokens by known keys are served without them. Draining makes it unready.
 """
 
 from __future__ import annotations
@@ -38,12 +39,14 @@ class Health:
         except StoreUnavailable:
             redis = "away"
         upstreams = {name: {"circuit": lane.circuit} for name, lane in sorted(runtime.chain.lanes.items())}
+        dependencies = {
+            "redis": {"state": redis, **runtime.link.shape},
+            "upstreams": upstreams,
+            **runtime.identity(),
+        }
         status = "draining" if runtime.draining else "ready"
         return JSONResponse(
-            {
-                "status": status,
-                "dependencies": {"redis": {"state": redis, **runtime.link.shape}, "upstreams": upstreams},
-            },
+            {"status": status, "dependencies": dependencies},
             status_code=503 if runtime.draining else 200,
             headers=NO_STORE,
         )
