@@ -182,3 +182,15 @@ async def test_signing_out_ends_the_stream_and_shows_nothing_of_the_person(perso
     await person.open("/orders")
     await person.page.get_by_test_id("sign-in-card").wait_for()
     assert await person.page.get_by_test_id("order-row").count() == 0
+
+
+async def test_an_anonymous_visitors_console_shows_no_failed_request(person: Person) -> None:
+    said: list[str] = []
+    person.page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    async with person.page.expect_response("**/bff/user?anonymous=1") as asked:
+        await person.open("/")
+    answer = await asked.value
+    assert (answer.status, await answer.json()) == (200, None)
+    await person.page.get_by_test_id("sign-in").first.wait_for()
+    await person.page.reload(wait_until="networkidle")
+    assert [one for one in said if "401" in one] == []

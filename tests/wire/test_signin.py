@@ -145,6 +145,11 @@ def problem_of(answer: httpx.Response, status: int, code: str) -> str:
 async def test_a_browser_signs_in_is_known_and_signs_out(house: House) -> None:
     browser = house.browser()
     problem_of(await browser.get("/bff/user"), 401, "unauthenticated")
+    nobody = await browser.get("/bff/user?anonymous=1")
+    assert (nobody.status_code, nobody.json()) == (200, None)
+    assert nobody.headers["cache-control"] == "no-store"
+    for odd in ("anonymous=0", "anonymous=", "anonymous=1&anonymous=1"):
+        problem_of(await browser.get(f"/bff/user?{odd}"), 400, "invalid-request")
     landed = await browser.sign_in("/bff/login?return=/orders%3Ftab%3D1%26x%3D%22%3E")
     assert landed.status_code == 200
     assert 'content="0;url=/orders?tab=1&amp;x=&quot;&gt;"' in landed.text
@@ -161,6 +166,7 @@ async def test_a_browser_signs_in_is_known_and_signs_out(house: House) -> None:
         "email": "ada@shop.test",
     }
     assert 28_000 < user["expires_in"] <= 28_800
+    assert (await browser.get("/bff/user?anonymous=1")).json().keys() == user.keys()
     assert not {"nonce", "sid", "aud", "exp"} & set(user)
     assert (await browser.get("/token")).json()["token"] == "access-0"
 

@@ -7,6 +7,7 @@ export { MOST_PENDING, TooManyPending } from './mutations.js';
 export { ProblemError, networkProblem, readProblem } from './problem.js';
 export { ended } from './store.js';
 export { createSharedStream } from './tabs.js';
+export { fetchUser } from './user.js';
 
 /** @typedef {import('./client.js').Client} Client */
 /** @typedef {import('./client.js').ClientOptions} ClientOptions */
@@ -22,4 +23,5 @@ export { createSharedStream } from './tabs.js';
 /** @typedef {import('./store.js').Value} Value */
 /** @typedef {import('./connection.js').Source} Source */
 /** @typedef {import('./connection.js').StreamState} StreamState */
+/** @typedef {import('./user.js').User} User */
 /** @typedef {import('./view.js').Draft} Draft */

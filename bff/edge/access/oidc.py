@@ -241,15 +241,21 @@ class SignIn:
         return Response(status_code=200, headers=NO_STORE)
 
     async def user(self, request: Request) -> Response:
-        """200 with what is known about the person and `expires_in`, seconds; 401 when nobody is signed in."""
+        """200 with what is known about the person and `expires_in`, seconds. Nobody is 401, or 200 `null` with
+        `?anonymous=1`: a page that asks for every visitor need not see a failure. A token that is no good is 401
+        either way."""
+        anonymous = request.query_params.getlist("anonymous")
+        if anonymous not in ([], ["1"]):
+            raise Problem(400, "invalid-request", "`anonymous` is 1, once, or left out.")
         principal = await self._authenticator(request.scope)
+        headers = {**NO_STORE, "vary": "Cookie, Authorization"}
         if principal is None:
+            if anonymous:
+                return JSONResponse(None, headers=headers)
             raise Problem(401, "unauthenticated", "Nobody is signed in. Go to /bff/login.")
         left = max(0, int(principal.expires_at - self._clock()))
         claims = {"iss": principal.issuer, **principal.claims, "sub": principal.subject}
-        return JSONResponse(
-            {**claims, "expires_in": left}, headers={**NO_STORE, "vary": "Cookie, Authorization"}
-        )
+        return JSONResponse({**claims, "expires_in": left}, headers=headers)
 
     async def _judge_answer(self, request: Request) -> None:
         query = request.query_params

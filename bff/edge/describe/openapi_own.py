@@ -208,7 +208,11 @@ def _sign_in() -> dict[str, Schema]:
         "required": True,
         "content": {"application/x-www-form-urlencoded": {"schema": form}},
     }
-    user = _operation("bff_user", "Who is signed in", _json("Claims", USER), 429, login=NOTHING)
+    claims = _json("Claims; null for nobody, with `anonymous`", {"anyOf": [USER, {"type": "null"}]})
+    user = _operation("bff_user", "Who is signed in", claims, 429, login=NOTHING)
+    user["parameters"] = [
+        _parameter("anonymous", "query", _one_of(["1"]), "With 1 nobody is 200 `null` instead of 401")
+    ]
     return {
         "/bff/login": {"get": login},
         "/bff/callback": {"get": callback},
@@ -241,7 +245,12 @@ def _events(settings: Settings) -> dict[str, Schema]:
         BATCH: {"schema": {"type": "array", "items": event, "maxItems": MOST}},
     }
     ask = _operation("bff_events_consent", "May a sender send? (Web Hooks for CloudEvents)", {})
-    ask["responses"] = {"204": {"description": "It may"}, **refusals(429)}
+    ask["responses"] = {
+        "204": {
+            "description": "What the headers WebHook-Allowed-Origin and -Rate grant; nothing without them"
+        },
+        **refusals(429),
+    }
     ask["parameters"] = [_parameter("source", "path", {"type": "string", "minLength": 1})]
     return {"post": take, "options": ask}
 

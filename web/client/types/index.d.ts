@@ -1,6 +1,7 @@
 export { createClient } from "./client.js";
 export { ended } from "./store.js";
 export { createSharedStream } from "./tabs.js";
+export { fetchUser } from "./user.js";
 export type Client = import("./client.js").Client;
 export type ClientOptions = import("./client.js").ClientOptions;
 export type Definition = import("./operation.js").Definition;
@@ -15,6 +16,7 @@ export type State = import("./store.js").State;
 export type Value = import("./store.js").Value;
 export type Source = import("./connection.js").Source;
 export type StreamState = import("./connection.js").StreamState;
+export type User = import("./user.js").User;
 export type Draft = import("./view.js").Draft;
 export { MOST_PENDING, TooManyPending } from "./mutations.js";
 export { ProblemError, networkProblem, readProblem } from "./problem.js";

@@ -31,19 +31,16 @@ function become(next) {
 
 /** Ask the gateway; the session itself never reaches the page. @returns {Promise<import('/client/index.js').Operation[]>} what a reload interrupted */
 export async function recognise() {
-  try {
-    const user = await fetchJson('/bff/user');
-    ends = Date.now() + user.expires_in * 1000;
-    if (user.sub !== person?.sub) person = null;
-    const restored = client.start({ owner: user.sub });
-    become(user);
-    return restored;
-  } catch (error) {
-    const problem = /** @type {import('/client/index.js').ProblemError} */ (error).problem;
-    if (problem?.status === 401) lose();
-    else throw error;
+  const user = await fetchJson('/bff/user?anonymous=1');
+  if (user === null) {
+    lose();
     return [];
   }
+  ends = Date.now() + user.expires_in * 1000;
+  if (user.sub !== person?.sub) person = null;
+  const restored = client.start({ owner: user.sub });
+  become(user);
+  return restored;
 }
 
 /** The session is over, whoever ended it. @param {{told?: boolean}} [how]  told: the person knows. */
