@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ from .calls import (
     Unreachable,
     UpstreamError,
 )
+from .transport.refused import failure
+from .transport.wire import Answer
 
 __all__ = ["Kit", "NoAnswer", "fails", "scope"]
 
@@ -57,8 +60,8 @@ class NoAnswer(BffError):
 class fails:
     """An answer that is a failure of the contract's kind: `fails("timeout")`, `fails("refused", status=409)`.
 
-    status       of `failed` (default 500) and `refused` (default 404)
-    problem      the service's own problem document, for `refused`
+    status       of `failed` (default 500) and `refused` (default 404; 400 to 499 without 429)
+    problem      the service's own problem document, for `refused`; of it your view sees what a real call lets through
     retry_after  seconds, for `circuit-open` and `overloaded`
     """
 
@@ -67,14 +70,19 @@ class fails:
     problem: Mapping[str, Any] | None = None
     retry_after: float | None = None
 
-    def error(self, call: Call[Any]) -> UpstreamError:
-        """What the call raises."""
+    def error(self, call: Call[Any], *, identified: bool = False) -> UpstreamError:
+        """What the call raises. identified: the call tells the service who asks."""
         owner, name, detail = call.owner, call.name, "failed because the test says so."
         match self.reason:
             case "failed":
                 return Failed(owner, name, detail, status=self.status or 500)
             case "refused":
-                return Refused(owner, name, detail, status=self.status or 404, problem=self.problem)
+                body = json.dumps(dict(self.problem or {})).encode()
+                answer = Answer(self.status or 404, {"content-type": "application/problem+json"}, body)
+                error = failure(call, answer, identified=identified)
+                if not isinstance(error, Refused):
+                    raise ValueError(f"refused takes a status of 400 to 499 without 429, not {self.status}")
+                return error
             case "timeout":
                 return Timeout(owner, name, detail)
             case "circuit-open":
@@ -133,7 +141,7 @@ class Kit:
             if inspect.isawaitable(answer):
                 answer = await answer
         if isinstance(answer, fails):
-            raise answer.error(call)
+            raise answer.error(call, identified=scope.principal is not None and not call.shared)
         if isinstance(answer, BaseException):
             raise answer
         scope.ledger.saw(fresh=call.freshness, public=call.shared)

@@ -18,6 +18,7 @@ from .errors import (
     Unreachable,
     UpstreamError,
 )
+from .outcomes import OUTCOMES, Outcome, OutcomeTable
 from .owner import Owner
 from .part import Missing, OwnerInfo, Part, Ready, Stale, optional, together
 from .principal import Principal
@@ -29,6 +30,7 @@ from .upstream import Upstream
 __all__ = [
     "ENDED",
     "LONGEST",
+    "OUTCOMES",
     "STATUSES",
     "Alarm",
     "BffError",
@@ -44,6 +46,8 @@ __all__ = [
     "Method",
     "Missing",
     "NoScope",
+    "Outcome",
+    "OutcomeTable",
     "Overloaded",
     "Owner",
     "OwnerInfo",

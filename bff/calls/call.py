@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from . import scope as scopes
 from .errors import DeclarationError
+from .outcomes import NEVER_PASSED, OUTCOMES, OutcomeTable
 from .owner import Owner
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class Call(Generic[T]):
     timeout   seconds for one attempt, None for the upstream's setting
     attempts  of this call in all, None for the upstream's setting
     media     media types under which its answer is read as JSON, None for the usual ones
+    outcomes  what becomes of each status that is no success
     """
 
     owner: Owner
@@ -70,6 +72,7 @@ class Call(Generic[T]):
     timeout: float | None = None
     attempts: int | None = None
     media: tuple[str, ...] | None = None
+    outcomes: OutcomeTable = field(default=OUTCOMES, repr=False)
 
     def fresh(
         self,
@@ -143,6 +146,23 @@ class Call(Generic[T]):
         if not types:
             raise DeclarationError(f"{self.name}: media_types() takes at least one media type")
         return replace(self, media=tuple(one.strip().lower() for one in types))
+
+    def passes(self, *statuses: int, only: bool = False) -> Call[T]:
+        """Pass these statuses of the service on as they are, for screens and commands, whoever asked.
+
+        statuses  400 to 499 but 401 and 407 (they speak of the gateway's own credentials) and 429 (it is `overloaded`)
+        only      False: besides those that the contract's table passes on; True: instead of them, none when no status
+                  is given. What is not passed on is 502.
+        """
+        for status in statuses:
+            if not 400 <= status <= 499 or status in NEVER_PASSED:
+                raise DeclarationError(
+                    f"{self.name}: passes() takes statuses from 400 to 499 without "
+                    f"{', '.join(map(str, sorted(NEVER_PASSED)))}, not {status}"
+                )
+        if not statuses and not only:
+            raise DeclarationError(f"{self.name}: passes() takes statuses; only=True alone passes none on")
+        return replace(self, outcomes=self.outcomes.passing(statuses, only=only))
 
     def __await__(self) -> Generator[Any, None, T]:
         scope = scopes.current()

@@ -11,7 +11,7 @@
         ├── Unreachable               connect, TLS, reset, truncated answer
         ├── Failed                    another 5xx of the upstream
         ├── Refused                   a 4xx of the upstream
-        └── Invalid                   the answer is not what the model says
+        └── Invalid                   the answer is not what the model says, or no answer at all (3xx)
 
 Nothing here imports a web framework: what an error becomes over HTTP is decided at the edge.
 """
@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
+from .outcomes import OUTCOMES, Outcome
 from .owner import Owner
 
 Reason = Literal["timeout", "circuit-open", "overloaded", "unreachable", "failed", "refused", "invalid"]
@@ -140,25 +141,40 @@ class Failed(UpstreamError):
 
 
 class Refused(UpstreamError):
-    """The upstream answered 4xx (429 is Overloaded).
+    """The upstream said no: it answered 4xx (429 is Overloaded).
 
-    status   its status code
-    problem  its problem document when it sent one (RFC 9457), else empty
+    status       its status code
+    problem      what of its body may be passed on, as far as it sent that: `detail` and `code` (texts) and `errors` (a
+                 list of `{"pointer", "detail"}`); see `policies.problem_details`
+    outcome      the row of the call's outcome table for this status
+    identified   whether the call told the service who asks; default False
+    retry_after  seconds from its Retry-After, None when it sent none
     """
 
     reason = "refused"
     code = "refused"
 
     def __init__(
-        self, owner: Owner, call: str, detail: str, *, status: int, problem: Mapping[str, Any] | None = None
+        self,
+        owner: Owner,
+        call: str,
+        detail: str,
+        *,
+        status: int,
+        problem: Mapping[str, Any] | None = None,
+        outcome: Outcome | None = None,
+        identified: bool = False,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(owner, call, detail)
+        super().__init__(owner, call, detail, retry_after=retry_after)
         self.status = status
         self.problem: Mapping[str, Any] = problem or {}
+        self.outcome = outcome or OUTCOMES.of(status)
+        self.identified = identified
 
 
 class Invalid(UpstreamError):
-    """The answer is not JSON, is too large, or does not fit the declared model."""
+    """The answer is not JSON, is too large, does not fit the declared model, or is none (a redirect, for one)."""
 
     reason = "invalid"
     code = "invalid"

@@ -14,5 +14,7 @@ class Owner:
     contact: str
     docs: str = ""
 
-    def as_dict(self) -> dict[str, str]:
-        return {"service": self.service, "team": self.team, "contact": self.contact, "docs": self.docs}
+    def as_dict(self, *, contacts: bool = True) -> dict[str, str]:
+        """contacts: False leaves `contact` and `docs` empty."""
+        contact, docs = (self.contact, self.docs) if contacts else ("", "")
+        return {"service": self.service, "team": self.team, "contact": contact, "docs": docs}

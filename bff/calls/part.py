@@ -39,7 +39,7 @@ class _Part(BaseModel):
 
 
 class OwnerInfo(_Part):
-    """Who owns what is missing and how to reach them."""
+    """Who owns what is missing and how to reach them; `contact` and `docs` are empty where they are not to be shown."""
 
     service: str
     team: str
@@ -94,7 +94,7 @@ async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[
             return Missing(
                 reason=error.reason,
                 retry_after=error.retry_after,
-                owner=OwnerInfo(**error.owner.as_dict()),
+                owner=OwnerInfo(**error.owner.as_dict(contacts=parent.contacts)),
             )
     return Ready(data=data) if note.age is None else Stale(data=data, age=note.age)
 
@@ -139,6 +139,7 @@ async def together(*parts: Awaitable[T]) -> tuple[T, ...]: ...
 async def together(*parts: Awaitable[Any]) -> tuple[Any, ...]:
     """Run parts side by side; the first failure of a required one cancels the rest and is raised as it is.
 
+    Where a service's failure and a mistake of the view come together, the mistake is raised: it would stay hidden.
     The first part runs in the caller's own task, so that n parts cost n - 1 tasks.
     """
     if not parts:
@@ -158,5 +159,6 @@ async def together(*parts: Awaitable[Any]) -> tuple[Any, ...]:
                 own = error
                 raise
     except BaseExceptionGroup as failures:
-        raise own or failures.exceptions[0] from None
+        mistake = next((one for one in failures.exceptions if not isinstance(one, UpstreamError)), None)
+        raise mistake or own or failures.exceptions[0] from None
     return (found, *(task.result() for task in tasks))

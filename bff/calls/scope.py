@@ -89,6 +89,7 @@ class Scope:
     mutation        the client's Idempotency-Key inside a command, else None
     safe            False where a service does not honour the keys derived from `mutation`: nothing is sent twice
     lean            True while the gateway has too much to do: optional parts are left out without being asked for
+    contacts        whether who asks may be shown how to reach the owners of what is missing
     """
 
     deadline: Deadline
@@ -101,6 +102,7 @@ class Scope:
     part: Note | None = None
     safe: bool = True
     lean: bool = False
+    contacts: bool = True
 
 
 _current: contextvars.ContextVar[Scope] = contextvars.ContextVar("bff_scope")

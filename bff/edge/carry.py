@@ -1,8 +1,9 @@
 """Carrying out a claimed command: the function under its lease, and what becomes of the claim.
 
 Promises that what came of it is stored before anybody hears of it, that nothing is called undone which may have been
-done, and that a holder whose claim was taken over stops. Nothing is stored of a failure: where trying again is safe, or
-no write has left the gateway, the key is free at once; else the outcome is unknown.
+done, and that a holder whose claim was taken over stops. A refusal, by a service or by the function's own Problem, is
+an outcome: it is stored, or its key is released where the outcome table says so. Nothing is stored of a failure: where
+trying again is safe, or no write was done, the key is free at once; else the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from .. import calls
-from ..calls import Call, Refused, Rejected, SagaStatus, UpstreamError
+from ..calls import OUTCOMES, Call, Refused, Rejected, SagaStatus, UpstreamError
+from ..calls.outcomes import Repeat
 from ..calls.scope import Runner
 from ..policies.idempotency import kept
 from ..stores.claims import StoredAnswer, Ticket
 from ..stores.redis.link import StoreUnavailable
+from .failure import as_problem, cancelled_itself, from_within, told
 from .observe import telemetry
-from .problem import Problem, problem_of
+from .problem import Problem
 from .respond import to_json
 from .screens import GRACE
 
@@ -55,7 +59,7 @@ class Writes:
         self.reached += 1
         try:
             return await self._runner.run(call, scope)
-        except Rejected:
+        except (Rejected, Refused):
             # Not sent, or said by the service itself not to have been taken.
             self.reached -= 1
             raise
@@ -72,6 +76,7 @@ class Carrying:
         self._ticket = ticket
         self._request = request
         self._writes = writes
+        self._contacts = request.contacts
 
     async def __call__(self, arguments: dict[str, Any]) -> Finished:
         """Run the function while the claim's lease is kept alive; store what came of it, or say why nothing did."""
@@ -89,29 +94,8 @@ class Carrying:
         command, request = self._command, self._request
         try:
             result = await self._run(arguments)
-        except Refused as error:
-            problem = problem_of(error)
-            if problem.status >= 500:
-                await self._give_up()
-                raise problem from error
-            # The service has said no for good: the same key gets the same no.
-            return await self._store(self._refusal(problem), None)
-        except UpstreamError as error:
-            await self._give_up()
-            raise problem_of(error) from error
-        except TimeoutError:
-            await self._give_up()
-            raise Problem(
-                504, "timeout", f"The command took longer than its {command.deadline:g} s; send it again."
-            ) from None
-        except Problem:
-            await self._give_up()
-            raise
-        except BaseException:
-            # A bug: nobody knows what it did on its way.
-            self._writes.reached += 1
-            await self._give_up()
-            raise
+        except BaseException as error:
+            return await self._failed(error)
         if command.starts is not None and isinstance(result, SagaStatus):
             # A command that moves a saga does not become the one that began it.
             known = {"type": command.starts.name, "mutation": result.mutation or request.mutation}
@@ -122,19 +106,65 @@ class Carrying:
         body = to_json(command.binding.returns, result)
         return await self._store(StoredAnswer(200, (("content-type", "application/json"),), body), None)
 
+    async def _failed(self, error: BaseException) -> Finished:
+        """A refusal is an outcome and is stored; after anything else the claim is given up, and the problem raised."""
+        found = told(error)
+        if isinstance(found, UpstreamError):
+            problem = as_problem(found, command=True)
+            if isinstance(found, Refused):
+                passed = problem.status == found.status
+                repeat = found.outcome.repeat if passed else "released"
+                return await self._refused(problem, repeat, error)
+            await self._give_up()
+            raise problem from error
+        if found is not None:
+            own = OUTCOMES.of(found.status)
+            if own.kind == "refused":
+                return await self._refused(found, own.repeat, error)
+            await self._give_up()
+            raise found
+        # A bug: nobody knows what it did on its way.
+        self._writes.reached += 1
+        await self._give_up()
+        if isinstance(error, asyncio.CancelledError) and from_within():
+            raise cancelled_itself() from error
+        raise error
+
+    async def _refused(self, problem: Problem, repeat: Repeat, error: BaseException) -> Finished:
+        """The command has said no. Where an earlier write of it was done and may not be done again, that no is what
+        every repeat gets, whatever its kind."""
+        again = repeat == "released" or problem.retry_after is not None
+        if again and (self._command.safe or not self._writes.reached):
+            await self._release()
+            raise problem from (None if error is problem else error)
+        return await self._store(self._told(problem), None, problem.response_headers(contacts=self._contacts))
+
     async def _run(self, arguments: dict[str, Any]) -> Any:
         request = self._request
+        limit = request.alarm.limit(request.deadline.left() + GRACE)
         try:
-            with calls.opened(request), request.alarm.limit(request.deadline.left() + GRACE):
+            with calls.opened(request), limit:
                 return await self._command.function(**arguments)
+        except TimeoutError:
+            if not limit.was_cut:
+                # The function's own, of something that it waited for.
+                raise
+            raise Problem(
+                504,
+                "timeout",
+                f"The command took longer than its {self._command.deadline:g} s; send it again.",
+            ) from None
         finally:
             # Before anybody hears of it, and whatever came of it: a failure may have changed something, too.
             if request.principal is not None:
                 tags = [tag.format_map(arguments) for tag in self._command.changes]
                 await self._runtime.reads.changes.changed_by(request.principal.id, tags)
 
-    async def _store(self, answer: StoredAnswer, saga: SagaStatus | None) -> Finished:
-        """Keep the outcome for replays; of an answer too large to be kept, that there was one."""
+    async def _store(
+        self, answer: StoredAnswer, saga: SagaStatus | None, headers: Mapping[str, str] | None = None
+    ) -> Finished:
+        """Keep the outcome for replays; of an answer too large to be kept, that there was one. headers: what the first
+        answer has in place of those that are kept."""
         keep = answer
         if len(answer.body_head) > self._runtime.settings.idempotency.max_body:
             keep = self._gone(answer)
@@ -151,7 +181,8 @@ class Carrying:
             ) from error
         if done is None:
             raise in_flight(self._ticket.lease)
-        return Finished(answer.status, answer.headers, done.body if keep is answer else answer.body())
+        sent = answer.headers if headers is None else tuple(headers.items())
+        return Finished(answer.status, sent, done.body if keep is answer else answer.body())
 
     def _gone(self, answer: StoredAnswer) -> StoredAnswer:
         most = self._runtime.settings.idempotency.max_body
@@ -164,20 +195,27 @@ class Carrying:
             )
         )
 
-    def _refusal(self, problem: Problem) -> StoredAnswer:
-        return self._told(problem)
-
     def _told(self, problem: Problem) -> StoredAnswer:
         body = problem.body(
             correlation_id=self._request.correlation_id,
             trace_id=telemetry.trace_id(),
             base=self._runtime.settings.public_url,
+            contacts=self._contacts,
         )
-        return StoredAnswer(problem.status, kept(problem.response_headers()), body)
+        headers = problem.response_headers(contacts=self._contacts)
+        return StoredAnswer(problem.status, kept(headers), body)
 
     async def _give_up(self) -> None:
-        claims = self._runtime.claims
-        step = claims.release if self._command.safe or not self._writes.reached else claims.mark_unknown
+        """Nothing is stored: the key is free where trying again is safe, or no write was done; else all is unknown."""
+        if self._command.safe or not self._writes.reached:
+            await self._release()
+        else:
+            await self._step(self._runtime.claims.mark_unknown)
+
+    async def _release(self) -> None:
+        await self._step(self._runtime.claims.release)
+
+    async def _step(self, step: Callable[[Ticket], Awaitable[bool]]) -> None:
         try:
             await asyncio.shield(step(self._ticket))
         except StoreUnavailable as error:

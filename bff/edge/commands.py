@@ -78,6 +78,7 @@ class CommandRoute:
             mutation=key,
             ledger=Ledger(),
             safe=command.safe,
+            contacts=runtime.contacts.on(scope),
         )
         carrying = Carrying(command, runtime, ticket, request, writes)
         work = runtime.own(carrying(arguments), f"command {command.path}")
@@ -151,8 +152,8 @@ def _known(claimed: Claimed) -> Finished:
     raise Problem(
         409,
         "idempotency-unknown",
-        "It was sent to a service and no answer came back. Look at the state of what it was to change before you "
-        "try again with a new key.",
+        "It was begun, and it cannot be known whether all of it was done. Look at the state of what it was to change "
+        "before you try again with a new key.",
     )
 
 

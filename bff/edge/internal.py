@@ -126,6 +126,10 @@ class Internal:
     def named(self) -> bool:
         return True
 
+    @property
+    def personal(self) -> bool:
+        return self.beside
+
     def headers(self, principal: Principal, scope: Scope, *, write: bool) -> Mapping[str, str]:
         tokens = self.tokens
         token = (

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from ..calls import CircuitOpen, Owner, Refused, Timeout, UpstreamError
+from ..calls import Owner, Refused, UpstreamError
 
 DOCS = "/docs/problems"
 MEDIA_TYPE = "application/problem+json"
@@ -54,10 +54,16 @@ QUOTA_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 
 class Problem(Exception):
-    """A refusal or failure on its way to the client.
+    """An answer that is not a success. Raise one in a view or a command to say no in your own words:
 
-    status       HTTP status
-    code         one of TITLES, or a code of the user's own
+        raise Problem(409, "sold-out", "The last ticket went a minute ago.", extra={"next": "/tickets/later"})
+
+    From a command, a status that the contract's table stores (400, 402, 403, 404, 409, 410, 412, 413, 422, 428, 451)
+    is the command's outcome: the same key gets the same answer. After any other, and after one with `retry_after`, the
+    same key may try again, as far as that is safe.
+
+    status       HTTP status, 400 to 599
+    code         a stable name: one of TITLES, or one of your own (then `type` is /docs/problems)
     detail       what happened and what to do, one or two sentences; never a secret
     errors       `{"pointer": "/lines/0/quantity", "detail": "…"}` for input that does not fit
     owner        the upstream's owner where an upstream failed
@@ -93,8 +99,11 @@ class Problem(Exception):
         self.type = type or (f"{DOCS}#{code}" if code in TITLES else DOCS)
         self.extra = dict(extra or {})
 
-    def document(self, *, correlation_id: str, trace_id: str, base: str = "") -> dict[str, Any]:
-        """The problem document. base: the gateway's own address, put before a `type` that is a path."""
+    def document(
+        self, *, correlation_id: str, trace_id: str, base: str = "", contacts: bool = True
+    ) -> dict[str, Any]:
+        """The problem document. base: the gateway's own address, put before a `type` that is a path; contacts: whether
+        it says how to reach the owner."""
         document: dict[str, Any] = {
             "type": base + self.type if self.type.startswith("/") else self.type,
             "title": self.title,
@@ -106,26 +115,28 @@ class Problem(Exception):
             "trace_id": trace_id,
         }
         if self.owner is not None:
-            document["owner"] = self.owner.as_dict()
+            document["owner"] = self.owner.as_dict(contacts=contacts)
         if self.errors:
             document["errors"] = [dict(error) for error in self.errors]
         if self.retry_after is not None:
             document["retry_after"] = round(self.retry_after, 3)
         return document | self.extra
 
-    def response_headers(self) -> dict[str, str]:
+    def response_headers(self, *, contacts: bool = True) -> dict[str, str]:
         headers = {"content-type": MEDIA_TYPE, "cache-control": "no-store", **self.headers}
         if self.retry_after is not None:
             headers["retry-after"] = str(max(1, -int(-self.retry_after // 1)))
-        if self.owner is not None and self.owner.docs:
+        if contacts and self.owner is not None and self.owner.docs:
             headers["link"] = f'<{self.owner.docs}>; rel="help"'
         return headers
 
-    def body(self, *, correlation_id: str, trace_id: str, base: str = "") -> bytes:
-        return to_json(self.document(correlation_id=correlation_id, trace_id=trace_id, base=base))
+    def body(self, *, correlation_id: str, trace_id: str, base: str = "", contacts: bool = True) -> bytes:
+        return to_json(
+            self.document(correlation_id=correlation_id, trace_id=trace_id, base=base, contacts=contacts)
+        )
 
 
-# What a required part's failure answers (the contract's table); Refused is decided by its status.
+# What a required part's failure answers (the contract's table); a Refused has its row in the outcome table.
 _STATUS = {
     "timeout": 504,
     "circuit-open": 503,
@@ -134,38 +145,54 @@ _STATUS = {
     "failed": 502,
     "invalid": 502,
 }
-_PASSED_ON = frozenset({404, 409, 422})
+# What is said of a refusal that came without words of its own.
+_SAID = {
+    400: "The service cannot use what was sent.",
+    402: "The service asks for a payment first.",
+    403: "The service does not allow this.",
+    404: "The service has no such thing.",
+    409: "The service says that this does not go with the present state.",
+    410: "The service says that this is gone for good.",
+    412: "The service says that this has changed in the meantime.",
+    413: "The service says that this is too large.",
+    422: "The service does not accept what was sent.",
+    423: "The service says that this is locked at the moment.",
+    428: "The service wants to be told which version is meant.",
+    451: "The service may not show this, for legal reasons.",
+}
+# A service's own code may be any but those with which this gateway speaks of itself: clients act on them.
+_OWN_CODES = frozenset(TITLES) - {"not-found"}
 
 
-def problem_of(error: UpstreamError) -> Problem:
-    """The problem a required call's failure becomes. Names the owner; passes 404, 409 and 422 on as they are."""
+def problem_of(error: UpstreamError, *, command: bool = False) -> Problem:
+    """The problem that a required call's failure becomes; it names the owner.
+
+    A refusal is passed on where its row of the outcome table says so for screens, or for commands (command), and is the
+    gateway's own mistake (502) elsewhere: then nothing of what the service said is in it.
+    """
     if isinstance(error, Refused):
-        if error.status in _PASSED_ON:
-            return Problem(
-                error.status,
-                str(error.problem.get("code") or "refused"),
-                str(error.problem.get("detail") or error.detail),
-                title=str(error.problem.get("title") or TITLES["refused"]),
-                errors=_pointers(error.problem.get("errors")),
-                owner=error.owner,
-                type=f"{DOCS}#refused",
-            )
-        return Problem(502, "refused", f"{error.call}: {error.detail}", owner=error.owner)
+        return _refusal(error, command)
     retry_after = error.retry_after
     status = _STATUS[error.reason]
     if retry_after is None and status == 503:
         retry_after = 1.0
-    detail = f"{error.call}: {error.detail}"
-    if isinstance(error, Timeout | CircuitOpen):
-        detail += f" {error.owner.team} owns it: {error.owner.contact}."
-    return Problem(status, error.code, detail, owner=error.owner, retry_after=retry_after)
+    return Problem(
+        status, error.code, f"{error.call}: {error.detail}", owner=error.owner, retry_after=retry_after
+    )
 
 
-def _pointers(errors: Any) -> list[dict[str, str]]:
-    if not isinstance(errors, list):
-        return []
-    return [
-        {"pointer": str(one.get("pointer", "")), "detail": str(one.get("detail", ""))}
-        for one in errors[:100]
-        if isinstance(one, dict)
-    ]
+def _refusal(error: Refused, command: bool) -> Problem:
+    if not error.outcome.passed(command=command, identified=error.identified):
+        return Problem(502, "refused", f"{error.call}: answered {error.status}.", owner=error.owner)
+    told = error.problem
+    code = str(told.get("code", "refused"))
+    return Problem(
+        error.status,
+        "refused" if code in _OWN_CODES else code,
+        str(told.get("detail") or _SAID.get(error.status, "The service refuses this.")),
+        title=TITLES["refused"],
+        errors=told.get("errors", ()),
+        owner=error.owner,
+        retry_after=error.retry_after,
+        type=f"{DOCS}#refused",
+    )

@@ -42,6 +42,7 @@ from .access.revoked import Revocations
 from .access.session import Sessions
 from .addresses import addresses, inside
 from .buses import ingesters
+from .contacts import OwnerContacts
 from .declared import ValueType
 from .http.admission import Admission
 from .http.cors import Cors
@@ -94,6 +95,7 @@ class Runtime:
             {name: lane(name, one, observe, self.internal) for name, one in settings.upstreams.items()},
             tracer,
             observe=observe,
+            renew=self._renewed,
         )
         self.reads = Reads(
             self.chain, self.link, self.channels, settings.cache, spawn=self.own, observe=observe
@@ -134,8 +136,11 @@ class Runtime:
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
         self.authenticate = Authenticator(self._verifier, self._sessions, Failures(settings.limits.failures))
         self.cors = Cors(settings.http)
+        self.contacts = OwnerContacts(settings.owner_contacts)
         trust = Trust(Routes(addresses(self, self._sign_in), self), settings.http, self.cors)
-        inner = Envelope(trust, tracer, settings.public_url, self.metrics.answered, trust.marks)
+        inner = Envelope(
+            trust, tracer, settings.public_url, self.metrics.answered, trust.marks, self.contacts
+        )
         page = gateway.page
         files = tuple(f"{prefix}/" for prefix in page.folders) if page is not None else ()
         self.admission = Admission(
@@ -143,7 +148,9 @@ class Runtime:
         )
         self.app: ASGIApp = self.admission
         self.metrics.watch(self.chain.lanes, self.admission, self.hub, self.intake)
-        self.admin: ASGIApp = Envelope(Routes(inside(self), self), tracer, settings.public_url)
+        self.admin: ASGIApp = Envelope(
+            Routes(inside(self), self), tracer, settings.public_url, contacts=self.contacts
+        )
 
     # ---- putting together ------------------------------------------------------------------------------------
 
@@ -237,6 +244,17 @@ class Runtime:
             if saga.restore is not None:
                 found += saga.listed(await self.aside(saga.restore(principal.id), principal))
         return sorted(found, key=lambda one: one.at, reverse=True)
+
+    async def _renewed(self, principal: Principal) -> Principal | None:
+        """A session's principal with another access token, as `transport.chain.Renew` has it."""
+        if self._sessions is None:
+            return None
+        try:
+            newer = await self._sessions.current(principal, refused=principal.token)
+        except Problem as problem:
+            log.info("a refused access token was not renewed: %s", problem.detail)
+            return None
+        return None if newer is None or newer.token == principal.token else newer
 
     async def aside(self, call: Call[Any], principal: Principal | None) -> Any:
         """Run a call that belongs to no request of its own."""

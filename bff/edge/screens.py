@@ -12,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 from .. import calls
 from ..calls import Deadline, Ledger, UpstreamError
 from .access.permit import permit
-from .problem import Problem, problem_of
+from .failure import as_problem, cancelled_itself, from_within, told
+from .problem import Problem
 from .respond import screen_headers, send_json, to_json
 
 if TYPE_CHECKING:
@@ -52,25 +53,37 @@ class Screen:
             principal,
             ledger=Ledger(),
             lean=scope.get("bff.lean", False),
+            contacts=runtime.contacts.on(scope),
         )
         leaving = Leaving(scope)
+        limit = request.alarm.limit(deadline.left() + GRACE)
         try:
-            with calls.opened(request), request.alarm.limit(deadline.left() + GRACE):
+            with calls.opened(request), limit:
                 result = await view.function(**arguments)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if leaving.left:
                 raise ClientDisconnect from None
+            if from_within():
+                raise cancelled_itself() from error
             raise
-        except UpstreamError as error:
-            problem = problem_of(error)
+        except TimeoutError:
+            if not limit.was_cut:
+                # The view's own, of something that it waited for.
+                raise
+            raise Problem(504, "timeout", f"The screen took longer than its {view.deadline:g} s.") from None
+        except Exception as error:
+            found = told(error)
+            if not isinstance(found, UpstreamError):
+                if found is None or found is error:
+                    raise
+                raise found from error
+            problem = as_problem(found)
             problem.headers |= {
                 name: value
                 for name, value in screen_headers(request.ledger, public=False, personal=True).items()
                 if name == "server-timing"
             }
             raise problem from error
-        except TimeoutError:
-            raise Problem(504, "timeout", f"The screen took longer than its {view.deadline:g} s.") from None
         finally:
             leaving.over()
         if request.ledger.missing:

@@ -4,40 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
-from time import time
 from typing import Any
 
 from pydantic import ValidationError
 
-from ..calls import Call, Failed, Invalid, Overloaded, Raw, Refused
+from ..calls import Call, Invalid, Raw
 from ..calls.codec import codec_of
 from ..policies.facts import Observer, Replaced, ignore
+from .refused import failure
 from .wire import Answer
 
-MAX_PROBLEM = 16_384
 
-
-def decode(call: Call[Any], answer: Answer, observe: Observer = ignore) -> Any:
-    """The answer as the call's model, by the table "Values" of docs/contract.md. Raises Overloaded, Failed, Refused or
-    Invalid."""
-    status = answer.status
-    if 200 <= status < 300:
-        if call.model is None:
-            return None
-        return _value(call, answer, observe)
-    if status in (429, 503):
-        raise Overloaded(
-            call.owner,
-            call.name,
-            f"answered {status}.",
-            retry_after=retry_after(answer),
-        )
-    if status >= 500 or status < 400:
-        raise Failed(call.owner, call.name, f"answered {status}.", status=status)
-    problem = _problem(answer)
-    detail = str(problem.get("detail") or f"answered {status}.")[:500]
-    raise Refused(call.owner, call.name, detail, status=status, problem=problem)
+def decode(call: Call[Any], answer: Answer, observe: Observer = ignore, *, identified: bool = False) -> Any:
+    """The answer as the call's model, by the table "Values" of docs/contract.md. identified: the call told the service
+    who asks. Raises Overloaded, Failed, Refused or Invalid."""
+    if 200 <= answer.status < 300:
+        return None if call.model is None else _value(call, answer, observe)
+    raise failure(call, answer, identified=identified)
 
 
 def _value(call: Call[Any], answer: Answer, observe: Observer) -> Any:
@@ -84,27 +67,3 @@ def _why(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError | RecursionError):
         return "is not JSON: it is not UTF-8, or nested too deeply"
     return f"is not JSON: {error}"
-
-
-def _problem(answer: Answer) -> dict[str, Any]:
-    media = answer.headers.get("content-type", "")
-    if "json" not in media or len(answer.body) > MAX_PROBLEM:
-        return {}
-    try:
-        document = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def retry_after(answer: Answer) -> float | None:
-    """Seconds from a Retry-After header: a number or an HTTP date (RFC 9110 section 10.2.3)."""
-    value = answer.headers.get("retry-after")
-    if not value:
-        return None
-    if value.isascii() and value.strip().isdigit():
-        return min(float(value), 3600.0)
-    try:
-        return min(max(0.0, parsedate_to_datetime(value).timestamp() - time()), 3600.0)
-    except (ValueError, TypeError):
-        return None

@@ -85,7 +85,7 @@ class Attempts:
         try:
             with scope.alarm.limit(seconds):
                 answer = await self._send(walk, place.wire, seconds)
-            outcome, side = _word(answer.status), "origin"
+            outcome, side = _word(call, answer.status), "origin"
             return answer
         except (TimeoutError, WireTimeout):
             outcome = "timeout"
@@ -169,13 +169,11 @@ class Attempts:
             self._observe(facts.Attempted(call.owner.service, call.name, address, 0.0, outcome, "local"))
 
 
-def _word(status: int) -> str:
-    """The contract's word for an answer's status, ``ok`` below 300 and for 304."""
+def _word(call: Call[Any], status: int) -> str:
+    """The contract's word for an answer's status, ``ok`` for 2xx and 304; 429 is ``throttled``."""
     if 200 <= status < 300 or status == 304:
         return "ok"
-    if status in (429, 503):
-        return "overloaded" if status == 503 else "throttled"
-    return "refused" if 400 <= status < 500 else "failed"
+    return "throttled" if status == 429 else call.outcomes.of(status).kind
 
 
 # What says that the upstream does not do its work. 429 is an upstream that works and says no.

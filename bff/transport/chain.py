@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer, get_current_span
@@ -18,6 +19,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer
 from ..calls import (
     Call,
     DeclarationError,
+    Principal,
     Rejected,
     Scope,
     Timeout,
@@ -27,19 +29,28 @@ from ..calls import (
 from ..policies import facts
 from ..policies.facts import Observer, ignore
 from ..policies.retry import passing
-from .answers import decode, retry_after
+from .answers import decode
 from .attempt import Attempts, Place, Walk
 from .exchange import NO_CONDITIONS, Exchanged
 from .headers import repeatable
 from .lane import Lane
+from .refused import retry_after
 from .wire import Answer
 
 Found: TypeAlias = Answer | UpstreamError
 
+Renew: TypeAlias = Callable[[Principal], Awaitable[Principal | None]]
+"""The same person with another access token than the one they have, which a service refused; None: there is none."""
+
+
+async def _never(principal: Principal) -> Principal | None:
+    return None
+
 
 class Chain:
     """lanes: by service name; tracer: begins the span of each hop; clock: monotonic seconds; chance: uniform in
-    [0, 1); observe: told what happened."""
+    [0, 1); observe: told what happened; renew: asked when a service refuses a person's own token (default: nobody has
+    another one)."""
 
     def __init__(
         self,
@@ -49,8 +60,10 @@ class Chain:
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
         observe: Observer = ignore,
+        renew: Renew = _never,
     ) -> None:
         self.lanes = dict(lanes)
+        self._renew = renew
         self._clock = clock
         self._chance = chance
         self._tracer = tracer
@@ -96,10 +109,13 @@ class Chain:
         outcome = "ok"
         try:
             answer = await self._answer(walk)
+            if answer.status == 401:
+                answer = await self._with_new_token(walk, answer)
             span.set_attribute("http.response.status_code", answer.status)
             if answer.status == 304 and walk.conditions:
                 return Exchanged(answer, None)
-            return Exchanged(answer, decode(call, answer, self._observe))
+            identified = scope.principal is not None and not call.shared and walk.lane.credentials.named
+            return Exchanged(answer, decode(call, answer, self._observe, identified=identified))
         except UpstreamError as error:
             outcome = error.reason
             span.set_status(StatusCode.ERROR, error.reason)
@@ -109,6 +125,25 @@ class Chain:
             raise
         finally:
             scope.ledger.took(call.name, self._clock() - began, outcome)
+
+    async def _with_new_token(self, walk: Walk, refused: Answer) -> Answer:
+        """What the service says to a new access token, when it refused the session's: a token may have been withdrawn
+        before its time. A write is not repeated here; its client's next attempt finds the new token."""
+        call, scope = walk.call, walk.scope
+        principal = scope.principal
+        if principal is None or call.shared or not walk.lane.credentials.personal:
+            return refused
+        limit = scope.alarm.limit(scope.deadline.left())
+        try:
+            with limit:
+                renewed = await self._renew(principal)
+        except TimeoutError:
+            if not limit.was_cut:
+                raise
+            return refused
+        if renewed is None or call.method != "GET":
+            return refused
+        return await self._answer(replace(walk, scope=replace(scope, principal=renewed)))
 
     # ---- the attempts ----------------------------------------------------------------------------------------
 

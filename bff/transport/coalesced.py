@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ..calls import Call, Scope, Timeout, UpstreamError
+from ..calls import Call, Refused, Scope, Timeout, UpstreamError
 from ..policies.cache import Key, key_of
 from ..policies.coalesce import Flight, Flights
 from ..policies.facts import Observer, Served, ignore
@@ -133,7 +133,7 @@ class Coalesced:
         waited = self._clock() - began
         if isinstance(told, UpstreamError):
             scope.ledger.took(call.name, waited, told.reason)
-            raise _copy(told)
+            raise _copy(told, call)
         value = None if conditions and told.status == 304 else decode(call, told, self._observe)
         scope.ledger.took(call.name, waited, "ok")
         self._observe(Served(call.owner.service, call.name, "coalesced", 0.0))
@@ -145,9 +145,12 @@ def _tell(follower: _Told, outcome: Answer | UpstreamError) -> None:
         follower.set_result(outcome)
 
 
-def _copy(error: E) -> E:
-    """An error is raised once each: its traceback and context are the raiser's own."""
+def _copy(error: E, call: Call[Any]) -> E:
+    """An error is raised once each: its traceback and context are the raiser's own, and what becomes of a refusal is
+    the follower's own call's word."""
     copy = type(error).__new__(type(error))
     copy.args = error.args
     copy.__dict__.update(error.__dict__)
+    if isinstance(copy, Refused):
+        copy.outcome = call.outcomes.of(copy.status)
     return copy

@@ -35,7 +35,11 @@ class Credentials(Protocol):
 
     @property
     def named(self) -> bool:
-        """Whether a write also carries `BFF-Owner` and `BFF-Mutation`."""
+        """Whether the service learns who asks; a write then also carries `BFF-Owner` and `BFF-Mutation`."""
+
+    @property
+    def personal(self) -> bool:
+        """Whether the person's own access token is sent."""
 
     def headers(self, principal: Principal, scope: Scope, *, write: bool) -> Mapping[str, str]:
         """The headers that prove it; lower-case names."""
@@ -45,6 +49,7 @@ class UsersToken:
     """The principal's own access token."""
 
     named = True
+    personal = True
 
     def headers(self, principal: Principal, scope: Scope, *, write: bool) -> Mapping[str, str]:
         return {"authorization": f"Bearer {principal.token}"}
@@ -54,6 +59,7 @@ class Nameless:
     """Nothing: for a service that must not know who asks."""
 
     named = False
+    personal = False
 
     def headers(self, principal: Principal, scope: Scope, *, write: bool) -> Mapping[str, str]:
         return {}

@@ -56,7 +56,7 @@ async def test_every_kind_of_refusal_is_a_problem_with_a_type_that_can_be_opened
         await told(world, form, 415, "unsupported-media-type")
         await told(world, await client.get("/api/bug"), 500, "internal")
         await told(world, await client.get("/api/sleepy"), 504, "timeout")
-        await told(world, await world.get("/api/required/410"), 502, "refused")
+        await told(world, await world.get("/api/required/400"), 502, "refused")
         await told(world, await world.get("/api/required/404"), 404, "no-404")
         await told(world, await world.get("/api/required/busy"), 503, "overloaded")
         missing = await client.post("/api/things/ok", headers=bearer(), json={"name": "x"})

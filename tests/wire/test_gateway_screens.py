@@ -33,9 +33,10 @@ TABLE = [
     ("422", "refused", None, 422, None),
     ("400", "refused", None, 502, None),
     ("401", "refused", None, 502, None),
-    ("403", "refused", None, 502, None),
-    ("410", "refused", None, 502, None),
+    ("403", "refused", None, 403, None),
+    ("410", "refused", None, 410, None),
 ]
+PASSED = ("403", "404", "409", "410", "422")
 
 
 async def test_a_screen_is_its_declared_model_and_nothing_more(redis_url: str) -> None:
@@ -75,7 +76,7 @@ async def test_each_failure_is_its_word_in_an_optional_part_and_its_status_in_a_
         assert whole.headers.get("retry-after") == header
         problem = whole.json()
         assert (problem["status"], problem["owner"]) == (status, OWNER)
-        assert problem["code"] == (f"no-{how}" if how in ("404", "409", "422") else reason)
+        assert problem["code"] == (f"no-{how}" if how in PASSED else reason)
         assert whole.headers["link"] == '<https://docs.test/shelf>; rel="help"'
         assert "hunter2" not in whole.text
         assert (
@@ -87,7 +88,7 @@ async def test_each_failure_is_its_word_in_an_optional_part_and_its_status_in_a_
 async def test_a_refusal_passed_on_keeps_the_services_words(redis_url: str) -> None:
     async with running(redis_url) as world:
         problem = (await world.get("/api/required/422")).json()
-        assert (problem["title"], problem["detail"]) == ("No", "It says 422.")
+        assert (problem["title"], problem["detail"]) == ("A service refused the request", "It says 422.")
         assert problem["errors"] == [{"pointer": "/name", "detail": "too short"}]
 
 

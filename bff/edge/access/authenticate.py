@@ -12,6 +12,7 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from ...calls import Principal
+from ..contacts import signed_in
 from ..problem import Problem
 from .failures import Failures
 from .jwt import TokenVerifier, invalid_token
@@ -69,6 +70,12 @@ class Authenticator:
 
     async def __call__(self, scope: MutableMapping[str, Any], *, optional: bool = False) -> Principal | None:
         """optional: nobody is served as well, so a cookie that means nobody is no reason to refuse."""
+        principal = await self._principal(scope, optional)
+        if principal is not None:
+            signed_in(scope)
+        return principal
+
+    async def _principal(self, scope: MutableMapping[str, Any], optional: bool) -> Principal | None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         credentials = [value for name, value in headers if name == b"authorization"]
         if credentials:

@@ -34,9 +34,9 @@ PATIENCE = 5.0
 """Seconds such a request waits at most."""
 FLIGHT = 20.0
 """Seconds a gateway stands in line for another one's refresh: longer than its lock can be held."""
-NEW = 10.0
-"""Seconds within which another token is not asked for because a service would not take this one: services that refuse
-every token must not cost a refresh each time."""
+FORCED = 60.0
+"""Seconds between two refreshes of a session's token because a service would not take it: a service that refuses every
+token must not cost a refresh each time."""
 PAUSE = 2.0
 """Seconds after a refresh that got no answer before the next attempt for that session."""
 
@@ -73,16 +73,18 @@ class Refresher:
         self._clock = clock
         self._monotonic = monotonic
         self._paused: dict[str, float] = {}
+        self._forced: dict[str, float] = {}
         self._flights: dict[str, asyncio.Task[Known | None]] = {}
 
     async def fresh(self, key: SessionKey, known: Known, *, refused: str | None = None) -> Known | None:
         """Raises Problem 503 when its token has run out and a new one cannot be had now. refused: an access token that
-        a service would not take; where the session still has it, another one is asked for unless it is `NEW`."""
+        a service would not take; where the session still has it, another one is asked for, once in `FORCED` seconds."""
         tokens = known.record.tokens
-        if not self._due(tokens, refused):
+        forced = tokens.access_token == refused and self._may_force(key.id, tokens)
+        if not forced and not self._due(tokens):
             return known
-        flight = self._flights.get(key.id) or self._begin(key, known, refused)
-        if flight is not None and (self._pressing(tokens) or tokens.access_token == refused):
+        flight = self._flights.get(key.id) or self._begin(key, known, refused if forced else None)
+        if flight is not None and (forced or self._pressing(tokens)):
             # Not `wait_for` nor a bare await: a browser that leaves must not cancel it.
             await asyncio.wait([flight], timeout=PATIENCE)
             if flight.done() and not flight.cancelled() and not isinstance(flight.exception(), _PASSING):
@@ -91,6 +93,7 @@ class Refresher:
 
     def forget(self, id: str) -> None:
         self._paused.pop(id, None)
+        self._forced.pop(id, None)
 
     async def close(self) -> None:
         """Wait for the refreshes under way, at most `PATIENCE` seconds: a redeemed token that is not stored is lost."""
@@ -99,11 +102,21 @@ class Refresher:
         for flight in list(self._flights.values()):
             flight.cancel()
 
-    def _due(self, tokens: Tokens, refused: str | None) -> bool:
+    def _due(self, tokens: Tokens) -> bool:
+        return tokens.refresh_token is not None and self._left(tokens) <= _margin(tokens)
+
+    def _may_force(self, id: str, tokens: Tokens) -> bool:
         if tokens.refresh_token is None:
             return False
-        spoilt = tokens.access_token == refused and self._clock() - tokens.issued_at >= NEW
-        return spoilt or self._left(tokens) <= _margin(tokens)
+        if id in self._flights:
+            return True
+        now = self._monotonic()
+        if now < self._forced.get(id, float("-inf")):
+            return False
+        if len(self._forced) >= KNOWN:
+            self._forced.clear()
+        self._forced[id] = now + FORCED
+        return True
 
     def _pressing(self, tokens: Tokens) -> bool:
         return self._left(tokens) <= min(PRESSING, _margin(tokens))
@@ -155,7 +168,10 @@ class Refresher:
                 raise FetchFailed("another gateway's refresh of this session takes too long")
         try:
             current = await self._read(key, known)
-            if current is None or not self._due(current.record.tokens, refused):
+            if current is None:
+                return None
+            tokens = current.record.tokens
+            if tokens.access_token != refused and not self._due(tokens):
                 return current
             return await self._redeem(key, current, holder)
         finally:

@@ -11,7 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from ..declared import Command, View
 from ..settings import Settings
 from . import schemas_live
-from .answers import components, refusals
+from .answers import components, passed_on, refusals
 from .openapi_own import own_paths, secured
 from .schemas import PROBLEM, Schema
 from .schemas_live import REF
@@ -154,8 +154,8 @@ def _view(view: View, schemas: _Schemas) -> Schema:
         **refusals(
             *(() if view.public else (401,)),
             *((403,) if view.needs or view.network else ()),
-            404,
-            409,
+            # A public view without a principal never tells a service who asks.
+            *passed_on(command=False, identified=not view.public or view.binding.who is not None),
             422,
             429,
             502,
@@ -198,6 +198,6 @@ def _command(command: Command, schemas: _Schemas) -> Schema:
             "headers": headers,
             "content": {"application/json": {"schema": schema}},
         },
-        **refusals(401, 403, 404, 409, 410, 415, 422, 429, 502, 504),
+        **refusals(401, 403, *passed_on(command=True, identified=True), 409, 410, 415, 422, 429, 502, 504),
     }
     return operation

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...stores.redis.link import StoreUnavailable
+from ..contacts import EVERYBODY, OwnerContacts
 from ..observe import telemetry
 from ..problem import Problem
 from .security import Pairs, secured
@@ -30,7 +31,7 @@ Answered = Callable[[str, str | None, int, float], None]
 class Envelope:
     """app: everything else; public_url: makes a problem's `type` an address that can be opened; answered: told method,
     route as declared, status (499: the client left before there was one) and seconds of each request; marks: headers
-    that every answer to a request gets."""
+    that every answer to a request gets; contacts: who is shown how to reach the owner of what failed."""
 
     def __init__(
         self,
@@ -39,8 +40,10 @@ class Envelope:
         public_url: str,
         answered: Answered | None = None,
         marks: Callable[[Scope], Pairs] = lambda scope: (),
+        contacts: OwnerContacts = EVERYBODY,
     ) -> None:
         self._marks = marks
+        self._contacts = contacts
         self._answered = answered
         self._app = app
         self._tracer = tracer
@@ -101,7 +104,10 @@ class Envelope:
                         span.set_status(StatusCode.ERROR)
                 seconds = time.monotonic() - began
                 if self._answered is not None:
-                    self._answered(scope["method"], route, answer.status or 499, seconds)
+                    try:
+                        self._answered(scope["method"], route, answer.status or 499, seconds)
+                    except Exception:
+                        log.exception("what observes answers failed")
                 access.info(
                     "%s %s %s",
                     scope["method"],
@@ -123,8 +129,11 @@ class Envelope:
     async def _send_problem(
         self, problem: Problem, scope: Scope, answer: _Answer, correlation: str, trace_id: str
     ) -> None:
-        body = problem.body(correlation_id=correlation, trace_id=trace_id, base=self._public_url)
-        headers = problem.response_headers() | {"content-length": str(len(body))}
+        contacts = self._contacts.on(scope)
+        body = problem.body(
+            correlation_id=correlation, trace_id=trace_id, base=self._public_url, contacts=contacts
+        )
+        headers = problem.response_headers(contacts=contacts) | {"content-length": str(len(body))}
         await answer.send(
             {
                 "type": "http.response.start",

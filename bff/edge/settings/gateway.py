@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -170,6 +170,8 @@ class Settings(_Section):
     admin_port  its port
     max_body    bytes of a request
     events      who may send CloudEvents to `/bff/events/<name>`
+    owner_contacts  who is shown how to reach the owner of a service that failed (`contact` and `docs`): everybody,
+                signed-in, or nobody
     """
 
     public_url: Url = "http://localhost:8000"
@@ -193,6 +195,7 @@ class Settings(_Section):
     cache: CacheSettings = CacheSettings()
     webhooks: dict[str, WebhookSettings] = Field(default_factory=dict)
     events: dict[str, EventSourceSettings] = Field(default_factory=dict)
+    owner_contacts: Literal["everybody", "signed-in", "nobody"] = "everybody"
 
     @model_validator(mode="after")
     def _two_ports(self) -> Self:

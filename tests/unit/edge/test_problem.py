@@ -77,12 +77,15 @@ def test_the_owner_is_named_with_a_link_to_its_docs() -> None:
         (Invalid(OWNER, "Shelf.x", "html"), 502, "invalid", None),
         *[
             (Refused(OWNER, "Shelf.x", "no", status=status), 502, "refused", None)
-            for status in (400, 401, 403, 410)
+            for status in (400, 401, 403, 405, 418)
         ],
         *[
             (Refused(OWNER, "Shelf.x", "no", status=status, problem={"code": "mine"}), status, "mine", None)
-            for status in (404, 409, 422)
+            for status in (404, 409, 410, 422)
         ],
+        (Refused(OWNER, "Shelf.x", "no", status=403, identified=True), 403, "refused", None),
+        (Refused(OWNER, "Shelf.x", "no", status=404, problem={"code": "csrf"}), 404, "refused", None),
+        (Refused(OWNER, "Shelf.x", "no", status=409, retry_after=3), 409, "refused", 3),
         (Refused(OWNER, "Shelf.x", "no", status=404), 404, "refused", None),
     ],
 )
@@ -95,14 +98,26 @@ def test_a_required_calls_failure_becomes_what_the_contract_says(
     assert problem.title
 
 
-@pytest.mark.parametrize("errors", ["x", [1, None, "x"], {"pointer": "/a"}, [{}] * 1000])
-def test_a_services_strange_problem_document_does_no_harm(errors: object) -> None:
-    strange = {"code": 7, "title": None, "detail": ["x"], "errors": errors, "status": "teapot"}
-    problem = problem_of(Refused(OWNER, "Shelf.x", "no", status=422, problem=strange))
-    found = document(problem)
-    assert (found["status"], found["code"]) == (422, "7")
-    assert len(problem.errors) <= 100
-    assert all(set(one) == {"pointer", "detail"} for one in problem.errors)
+def test_what_is_not_passed_on_says_nothing_of_what_the_service_said() -> None:
+    told = {"code": "mine", "detail": "inside", "errors": [{"pointer": "/a", "detail": "inside"}]}
+    for status in (400, 401, 402, 403, 405, 406, 415):
+        problem = problem_of(Refused(OWNER, "Shelf.x", "inside", status=status, problem=told))
+        assert problem.status == 502
+        assert "inside" not in str(document(problem)) and problem.code == "refused"
+
+
+def test_a_refusal_without_words_gets_a_sentence_of_ours() -> None:
+    for status in (400, 404, 409, 410, 412, 413, 422, 423, 428, 451):
+        problem = problem_of(Refused(OWNER, "Shelf.x", f"answered {status}.", status=status), command=True)
+        assert problem.status == status
+        assert problem.detail.startswith("The service ") and problem.title == TITLES["refused"]
+
+
+def test_an_owner_without_contacts_is_a_service_and_a_team() -> None:
+    problem = Problem(502, "failed", "x", owner=OWNER)
+    told = json.loads(problem.body(correlation_id=CORRELATION, trace_id=TRACE, contacts=False))
+    assert told["owner"] == {"service": "shelf", "team": "Shelf team", "contact": "", "docs": ""}
+    assert "link" not in problem.response_headers(contacts=False)
 
 
 @pytest.mark.parametrize(

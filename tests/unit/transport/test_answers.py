@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from bff import Call, Upstream
 from bff.calls import Failed, Invalid, Overloaded, Refused, UpstreamError
-from bff.transport.answers import MAX_PROBLEM, decode
+from bff.policies.problem_details import MAX_BODY
+from bff.transport.answers import decode
 from bff.transport.wire import Answer
 
 
@@ -61,14 +62,16 @@ def test_a_success_that_is_not_json_is_invalid(media: str) -> None:
 
 
 @given(st.integers(100, 599).filter(lambda status: not 200 <= status < 300))
-def test_every_other_status_is_one_of_three_failures(status: int) -> None:
+def test_every_other_status_is_one_of_four_failures(status: int) -> None:
     error = failure(status)
     if status in (429, 503):
         assert isinstance(error, Overloaded)
     elif 400 <= status < 500:
         assert isinstance(error, Refused) and error.status == status
-    else:
+    elif status >= 500:
         assert isinstance(error, Failed) and error.status == status
+    else:
+        assert isinstance(error, Invalid), "a redirect is no answer"
 
 
 @given(st.text(max_size=30))
@@ -108,7 +111,7 @@ def test_a_refusals_problem_is_kept_where_it_is_one() -> None:
         (b'["hunter2"]', "application/json"),
         (b"{hunter2", "application/json"),
         (b"[" * 15_000, "application/json"),
-        (b'{"detail":"' + b"x" * MAX_PROBLEM + b'"}', "application/json"),
+        (b'{"detail":"' + b"x" * MAX_BODY + b'"}', "application/json"),
     ],
 )
 def test_a_refusal_without_a_usable_problem_says_only_its_status(body: bytes, media: str) -> None:

@@ -1,0 +1,335 @@
+"""What of a service's refusal may be passed on: `detail`, `code` and `errors`, and nothing else of its body. Pure.
+
+Read are problem+json (RFC 9457) and the validation answers of FastAPI, Django REST framework, Spring and Rails, and
+those that look like them (ASP.NET, JSON:API). Guarantees that what leaves is at most 1 KB of text and 32 errors in
+sum, holds no control or bidirectional character, and places mistakes by JSON pointers (RFC 6901). Refuses markup, stack
+traces, values printed by a programming language, and what was sent: where a message quotes a value of the request, an
+ellipsis stands for it. A refused message leaves a plain sentence in its place, so that the pointer is not lost.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import unquote
+
+MAX_BODY = 65_536
+"""Bytes of a refusal that are read; of a larger one nothing is."""
+MAX_TEXT = 1_024
+"""Bytes of detail, code and errors in sum, in UTF-8."""
+MAX_ERRORS = 32
+MAX_DETAIL = 512
+"""Bytes of the detail, so that it leaves room for errors."""
+MAX_SENT = 65_536
+"""Characters of sent values that messages are compared with; where more were sent, no message is passed on."""
+
+UNSAID = "This is not accepted."
+"""Stands for a message that cannot be passed on."""
+
+_MAX_POINTER = 128
+_MAX_DEPTH = 8
+_MAX_NODES = 2_000
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+# Where FastAPI and express-validator say which part of the request they mean.
+_LOCATIONS = frozenset({"body", "query", "path", "header", "headers", "cookie", "cookies", "params"})
+# Names under which a form's mistakes that belong to no single field stand: Django, Rails, Spring.
+_NO_FIELD = frozenset({"non_field_errors", "__all__", "base", "global", "$", ""})
+_WHERE = ("pointer", "loc", "field", "path", "param", "property", "name")
+_WORDS = ("detail", "defaultMessage", "msg", "message", "reason")
+
+_INSIDES = re.compile(
+    r"""
+    <[a-z!/?]                                     # markup
+    | &\#?\w{2,8};                                # markup, escaped
+    | traceback\ \(most | ^\s*file\ ".*",\ line\ \d | ^\s*\#\d+\s | ^\s*at\ \S | \bat\ [\w.$<>]+\(
+    | stack\ ?trace | goroutine\ \d | \bpanic:\ | nested\ exception
+    | \.(?:py|rb|js|ts|java|kt|go|php|cs|cpp|rs)\b(?::|",|\(|\ line) # a line of a program
+    | \b(?:java|javax|jakarta|kotlin|scala|org|com|net|io|system|microsoft)\.\w+\.\w # a class
+    | \bobject\ at\ 0x | \b0x[0-9a-f]{6,} | input_value= | input_type= | \#<\w | =>
+    | [\[({]\s*['"{\[] | ['"]\s*:\s*['"\[{\d]      # a list, tuple or mapping as a language prints it
+    | \bsqlstate\b | \bora-\d{4} | violates\ .*\bconstraint | \bkey\ \(.*\)=\( | \bselect\b.*\bfrom\b | \binsert\ into\b
+    """,
+    re.VERBOSE | re.IGNORECASE | re.MULTILINE,
+)
+_EXCEPTION = re.compile(r"\b\w+(?:Error|Exception|Fault)\b|\bErrorDetail\(|\b[A-Z]\w+\([a-z_]\w*=")
+
+
+def details(status: int, media: str, body: bytes, sent: Iterable[str] = ()) -> dict[str, Any]:
+    """`detail`, `code` and `errors` (a list of `{"pointer", "detail"}`), each only where there is one to pass on.
+
+    media  the answer's content type
+    sent   every text and number of the request's query and body
+    """
+    kind = media.partition(";")[0].strip().lower()
+    if len(body) > MAX_BODY or not (kind in ("application/json", "text/json") or kind.endswith("+json")):
+        return {}
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    told = _Told(_Sent(sent))
+    if isinstance(document, dict):
+        told.code(document.get("code"))
+        detail = document.get("detail")
+        told.detail(detail)
+        problem = kind == "application/problem+json"
+        for found in (document.get("errors"), None if problem or isinstance(detail, dict) else detail):
+            told.errors(_mistakes(found))
+        if not told.found and not problem and status in (400, 422) and _is_form(document):
+            told.errors(_by_field(document, (), [_MAX_NODES]))
+    elif isinstance(document, list) and status in (400, 422) and _is_form(document):
+        told.errors(_by_field(document, (), [_MAX_NODES]))
+    return told.found
+
+
+def texts(value: object) -> Iterator[str]:
+    """Every text and number in a JSON value; names of members are none. Bounded in depth by the JSON parser."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)
+        elif isinstance(one, str):
+            yield one
+        elif isinstance(one, int | float) and not isinstance(one, bool):
+            yield str(one)
+
+
+# ---- finding mistakes ----------------------------------------------------------------------------------------------
+
+_Path = tuple[str | int, ...]
+_Mistake = tuple[str, object]
+"""A JSON pointer, and the words as they came."""
+
+
+def _mistakes(found: object) -> Iterator[_Mistake]:
+    """The mistakes of `errors`, or of FastAPI's `detail`: a list of entries or sentences, or lists by field."""
+    if isinstance(found, list):
+        for one in found:
+            if isinstance(one, dict):
+                yield _pointer(_place(one)), next((one[word] for word in _WORDS if word in one), None)
+            elif isinstance(one, str):
+                yield "", one
+    elif isinstance(found, dict):
+        yield from _by_field(found, (), [_MAX_NODES])
+
+
+def _place(entry: dict[str, Any]) -> object:
+    source = entry.get("source")
+    if isinstance(source, dict):
+        # JSON:API section 7.1
+        return source.get("pointer") or source.get("parameter")
+    return next((entry[name] for name in _WHERE if entry.get(name) is not None), None)
+
+
+def _by_field(value: object, path: _Path, left: list[int]) -> Iterator[_Mistake]:
+    """Django's and Rails' form: messages under the names of their fields, nested as the input was."""
+    left[0] -= 1
+    if left[0] < 0 or len(path) > _MAX_DEPTH:
+        return
+    if isinstance(value, str):
+        yield _path_pointer(path), value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(inner, str) and path:
+                # An object's members, not a field's messages.
+                continue
+            yield from _by_field(inner, path if name in _NO_FIELD else (*path, *_steps(name)), left)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _by_field(inner, path if isinstance(inner, str) else (*path, index), left)
+
+
+def _is_form(value: object, depth: int = 0) -> bool:
+    """Whether this is Django's form and nothing else: under every name a list of sentences, or the same again."""
+    if depth > _MAX_DEPTH:
+        return False
+    if isinstance(value, dict):
+        return (bool(value) or depth > 0) and all(
+            not isinstance(inner, str) and _is_form(inner, depth + 1) for inner in value.values()
+        )
+    if isinstance(value, list):
+        return bool(value) and all(
+            isinstance(inner, str) or (isinstance(inner, dict) and _is_form(inner, depth + 1))
+            for inner in value
+        )
+    return False
+
+
+# ---- pointers ------------------------------------------------------------------------------------------------------
+
+
+def _pointer(place: object) -> str:
+    """A JSON pointer from what a framework says: a pointer, a list of steps, or a path with dots and brackets."""
+    if isinstance(place, list):
+        steps = [step for step in place if isinstance(step, str | int) and not isinstance(step, bool)]
+        if steps and steps[0] in _LOCATIONS:
+            steps = steps[1:]
+        return _path_pointer(tuple(steps))
+    if not isinstance(place, str):
+        return ""
+    if place.startswith("#"):
+        # RFC 6901 section 6: a pointer in a URI's fragment, as RFC 9457 section 3 has it.
+        place = unquote(place[1:])
+    if place.startswith("/"):
+        return _cut(_clean(place), _MAX_POINTER)
+    return _path_pointer(() if place in _NO_FIELD else _steps(place))
+
+
+def _steps(name: str) -> _Path:
+    """`lines[0].quantity` and `$.lines[0]` as their steps."""
+    parts = [part.strip("'\"") for part in re.split(r"[.\[\]]+", name[:_MAX_POINTER]) if part]
+    return tuple(part for part in parts if part not in ("$", ""))
+
+
+def _path_pointer(path: _Path) -> str:
+    steps = (_clean(str(step)).replace("~", "~0").replace("/", "~1") for step in path[: _MAX_DEPTH * 2])
+    return _cut("".join(f"/{step}" for step in steps), _MAX_POINTER)
+
+
+# ---- words ---------------------------------------------------------------------------------------------------------
+
+
+def _clean(text: str) -> str:
+    """Without control characters (C0, C1), bidirectional and other invisible ones, and lone surrogates; blanks and line
+    ends are one blank."""
+    kept = (
+        " " if character.isspace() else character
+        for character in text
+        if character.isspace() or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co")
+    )
+    return " ".join("".join(kept).split())
+
+
+def _cut(text: str, size: int) -> str:
+    """The text in at most so many bytes, ended by an ellipsis where it was cut."""
+    data = text.encode()
+    if len(data) <= size:
+        return text
+    return data[: max(0, size - 3)].decode(errors="ignore") + "…" if size >= 3 else ""
+
+
+class _Told:
+    """Collects what is passed on, within the bound in sum."""
+
+    def __init__(self, sent: _Sent) -> None:
+        self.found: dict[str, Any] = {}
+        self._sent = sent
+        self._left = MAX_TEXT
+
+    def code(self, code: object) -> None:
+        if isinstance(code, int) and not isinstance(code, bool):
+            code = str(code)
+        if isinstance(code, str) and _CODE.fullmatch(code) and self._sent.without(code) == code:
+            self.found["code"] = code
+            self._left -= len(code)
+
+    def detail(self, detail: object) -> None:
+        if words := self._words(detail, min(MAX_DETAIL, self._left)):
+            self.found["detail"] = words
+            self._left -= len(words.encode())
+
+    def errors(self, mistakes: Iterable[_Mistake]) -> None:
+        for pointer, words in mistakes:
+            told: list[dict[str, str]] = self.found.setdefault("errors", [])
+            left = self._left - len(pointer.encode())
+            if len(told) >= MAX_ERRORS or left < len(UNSAID):
+                return
+            detail = self._words(words, left) or UNSAID
+            told.append({"pointer": pointer, "detail": detail})
+            self._left = left - len(detail.encode())
+
+    def _words(self, words: object, size: int) -> str:
+        """The sentence as it may be passed on, empty when it may not."""
+        if not isinstance(words, str):
+            return ""
+        words = words[: 2 * MAX_TEXT]
+        if _INSIDES.search(words) or _EXCEPTION.search(words):
+            return ""
+        words = self._sent.without(_clean(words))
+        return _cut(words, size) if any(map(str.isalpha, words)) else ""
+
+
+# ---- what was sent -------------------------------------------------------------------------------------------------
+
+_GRAM = 12
+"""Characters in a row of a long value that count as a quotation of it: frameworks shorten what they quote."""
+_WHOLE = 8
+"""From this length a value is found inside a longer word, too."""
+_WORD = 4
+"""From this length a value is found as a word of its own; shorter ones only as numbers of three digits or in quotes."""
+_QUOTES = "\"'`´‘’‚“”„«»‹›"
+
+
+class _Sent:
+    """The values of a request, to be left out of what is said about it."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self._short: set[str] = set()
+        self._grams: set[str] = set()
+        self._many = False
+        total = 0
+        for value in values:
+            total += len(value)
+            if total > MAX_SENT:
+                self._many = True
+                return
+            text = _lower(_clean(value))
+            if len(text) < _GRAM:
+                if text:
+                    self._short.add(text)
+            else:
+                self._grams.update(text[at : at + _GRAM] for at in range(len(text) - _GRAM + 1))
+
+    def without(self, text: str) -> str:
+        """The text with every quotation replaced by an ellipsis; empty where there is too much to compare it with."""
+        if self._many:
+            return ""
+        if not self._short and not self._grams:
+            return text
+        lower = _lower(text)
+        hidden = bytearray(len(text))
+        for start, end in self._quotations(lower):
+            hidden[start:end] = b"\x01" * (end - start)
+        if not any(hidden):
+            return text
+        pieces: list[str] = []
+        for character, out in zip(text, hidden, strict=True):
+            if not out:
+                pieces.append(character)
+            elif not pieces or pieces[-1] != "…":
+                pieces.append("…")
+        return "".join(pieces)
+
+    def _quotations(self, lower: str) -> Iterator[tuple[int, int]]:
+        for at in range(len(lower) - _GRAM + 1):
+            if lower[at : at + _GRAM] in self._grams:
+                yield at, at + _GRAM
+        for value in self._short:
+            at = lower.find(value)
+            while at >= 0:
+                end = at + len(value)
+                if _stands_out(lower, value, at, end):
+                    yield at, end
+                at = lower.find(value, at + 1)
+
+
+def _stands_out(text: str, value: str, start: int, end: int) -> bool:
+    """Whether the value at this place is the value, and not part of the sentence's own words."""
+    if len(value) >= _WHOLE:
+        return True
+    before, after = text[start - 1 : start], text[end : end + 1]
+    if before and before in _QUOTES and after and after in _QUOTES:
+        return True
+    alone = not before.isalnum() and not after.isalnum()
+    return alone and (len(value) >= _WORD or (len(value) == 3 and value.isdigit()))
+
+
+def _lower(text: str) -> str:
+    """In lower case, each character in its place."""
+    return "".join(low if len(low := character.lower()) == 1 else character for character in text)

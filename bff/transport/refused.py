@@ -1,0 +1,68 @@
+"""From an answer that is no success to the error that names the owner, by the call's outcome table."""
+
+from __future__ import annotations
+
+import json
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any
+
+from ..calls import Call, Failed, Invalid, Overloaded, Refused, UpstreamError
+from ..policies.problem_details import MAX_SENT, details, texts
+from .wire import Answer
+
+
+def failure(call: Call[Any], answer: Answer, *, identified: bool = False) -> UpstreamError:
+    """Overloaded, Failed, Refused or Invalid, as the table has it. identified: the call told the service who asks."""
+    status = answer.status
+    outcome = call.outcomes.of(status)
+    said = f"answered {status}."
+    match outcome.kind:
+        case "overloaded":
+            return Overloaded(call.owner, call.name, said, retry_after=retry_after(answer))
+        case "failed":
+            return Failed(call.owner, call.name, said, status=status)
+        case "invalid":
+            redirect = " Redirects are not followed." if 300 <= status < 400 else ""
+            return Invalid(call.owner, call.name, said + redirect)
+        case "refused":
+            media = answer.headers.get("content-type", "")
+            problem = details(status, media, answer.body, _sent(call))
+            return Refused(
+                call.owner,
+                call.name,
+                problem.get("detail", said),
+                status=status,
+                problem=problem,
+                outcome=outcome,
+                identified=identified,
+                retry_after=retry_after(answer),
+            )
+
+
+def _sent(call: Call[Any]) -> list[str]:
+    """Every value in the request's query and body."""
+    values = [value for _, value in call.query]
+    if call.body is None:
+        return values
+    if len(call.body) > 4 * MAX_SENT:
+        # More than messages are compared with, whatever is in it.
+        return ["?" * (MAX_SENT + 1)]
+    try:
+        values.extend(texts(json.loads(call.body)))
+    except (ValueError, RecursionError):
+        values.append(call.body.decode(errors="replace"))
+    return values
+
+
+def retry_after(answer: Answer) -> float | None:
+    """Seconds from a Retry-After header: a number or an HTTP date (RFC 9110 section 10.2.3)."""
+    value = answer.headers.get("retry-after")
+    if not value:
+        return None
+    if value.isascii() and value.strip().isdigit():
+        return min(float(value), 3600.0)
+    try:
+        return min(max(0.0, parsedate_to_datetime(value).timestamp() - time()), 3600.0)
+    except (ValueError, TypeError):
+        return None
