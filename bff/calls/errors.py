@@ -9,9 +9,9 @@
         │   ├── CircuitOpen           the breaker is open
         │   └── Overloaded            bulkhead or budget; also an upstream's 429 or 503
         ├── Unreachable               connect, TLS, reset, truncated answer
-        ├── Failed                    another 5xx of the upstream
+        ├── Failed                    another 5xx of the upstream, or a redirect
         ├── Refused                   a 4xx of the upstream
-        └── Invalid                   the answer is not what the model says, or no answer at all (3xx)
+        └── Invalid                   the answer is not what the model says
 
 Nothing here imports a web framework: what an error becomes over HTTP is decided at the edge.
 """
@@ -130,7 +130,7 @@ class Unreachable(UpstreamError):
 
 
 class Failed(UpstreamError):
-    """The upstream answered 5xx (503 is Overloaded). `status` is its status code."""
+    """The upstream answered 5xx (503 is Overloaded) or 3xx: no redirect is followed. `status` is its status code."""
 
     reason = "failed"
     code = "failed"
@@ -174,7 +174,7 @@ class Refused(UpstreamError):
 
 
 class Invalid(UpstreamError):
-    """The answer is not JSON, is too large, does not fit the declared model, or is none (a redirect, for one)."""
+    """The answer is not JSON, is too large, or does not fit the declared model."""
 
     reason = "invalid"
     code = "invalid"

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["refused", "overloaded", "failed", "invalid"]
-"""Which error the status becomes: Refused, Overloaded, Failed or Invalid."""
+Kind = Literal["refused", "overloaded", "failed"]
+"""Which error the status becomes: Refused, Overloaded or Failed."""
 
 Passed = Literal["yes", "identified", "no"]
 """Whether the status is passed on as it is. identified: only where the call told the service who asks."""
@@ -42,8 +42,6 @@ class Outcome:
 # A 4xx without a row says that this gateway's request was wrong, not its client's: 405, 406 and 415 are the usual ones.
 _MISTAKE = Outcome("refused")
 _FAILED = Outcome("failed", repeat="unknown")
-# No redirect is followed, and 1xx or above 599 is no final answer: nothing is known of what was done.
-_ODD = Outcome("invalid", repeat="unknown")
 _OVERLOADED = Outcome("overloaded")
 _BOTH = Outcome("refused", "yes", "yes", "stored")
 _COMMANDS = Outcome("refused", "no", "yes", "stored")
@@ -67,7 +65,8 @@ class OutcomeTable:
                 return outcome
         if 400 <= status < 500:
             return _MISTAKE
-        return _FAILED if 500 <= status < 600 else _ODD
+        # Also 3xx, for no redirect is followed, and what is no final status at all: nobody knows what was done.
+        return _FAILED
 
     def passing(self, statuses: tuple[int, ...], *, only: bool = False) -> OutcomeTable:
         """This table with these statuses passed on by screens and commands, whoever asked. only: and no other one."""

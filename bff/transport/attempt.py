@@ -80,12 +80,15 @@ class Attempts:
         seconds = min(scope.deadline.left(), own)
         side: Side = "client"
         outcome = "cancelled"
+        redirected = False
         began = clock()
         place.pending += 1
         try:
             with scope.alarm.limit(seconds):
                 answer = await self._send(walk, place.wire, seconds)
             outcome, side = _word(call, answer.status), "origin"
+            # It may be about who asks (a sign-in page): one person's redirects must not open the breaker for all.
+            redirected = 300 <= answer.status < 400
             return answer
         except (TimeoutError, WireTimeout):
             outcome = "timeout"
@@ -105,7 +108,7 @@ class Attempts:
             took = clock() - began
             if side == "client":
                 breaker.abandoned(era)
-            elif outcome in _BROKEN:
+            elif outcome in _BROKEN and not redirected:
                 breaker.failed(era)
                 lane.places.failed(place)
             else:

@@ -7,13 +7,13 @@ from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
 
-from ..calls import Call, Failed, Invalid, Overloaded, Refused, UpstreamError
+from ..calls import Call, Failed, Overloaded, Refused, UpstreamError
 from ..policies.problem_details import MAX_SENT, details, texts
 from .wire import Answer
 
 
 def failure(call: Call[Any], answer: Answer, *, identified: bool = False) -> UpstreamError:
-    """Overloaded, Failed, Refused or Invalid, as the table has it. identified: the call told the service who asks."""
+    """Overloaded, Failed or Refused, as the table has it. identified: the call told the service who asks."""
     status = answer.status
     outcome = call.outcomes.of(status)
     said = f"answered {status}."
@@ -21,10 +21,8 @@ def failure(call: Call[Any], answer: Answer, *, identified: bool = False) -> Ups
         case "overloaded":
             return Overloaded(call.owner, call.name, said, retry_after=retry_after(answer))
         case "failed":
-            return Failed(call.owner, call.name, said, status=status)
-        case "invalid":
             redirect = " Redirects are not followed." if 300 <= status < 400 else ""
-            return Invalid(call.owner, call.name, said + redirect)
+            return Failed(call.owner, call.name, said + redirect, status=status)
         case "refused":
             media = answer.headers.get("content-type", "")
             problem = details(status, media, answer.body, _sent(call))

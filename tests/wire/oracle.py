@@ -28,10 +28,10 @@ OUTCOMES: dict[str, frozenset[str]] = {
         how: frozenset({INVALID})
         for how in (
             ["huge-body", "html", "no-type", "not-json", "not-utf8", "deep", "deep-balanced", "wrong-model"]
-            + ["empty", "no-content", "302"]
+            + ["empty", "no-content"]
         )
     },
-    **{how: frozenset({FAILED}) for how in ("500", "502", "504")},
+    **{how: frozenset({FAILED}) for how in ("500", "502", "504", "302")},
     **{how: frozenset({REFUSED}) for how in ("400", "401", "403", "404", "409", "410", "422")},
     **{how: frozenset({OVERLOADED}) for how in ("429", "503")},
     # Cut short by its own length; what follows cannot be an answer's head.

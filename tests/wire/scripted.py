@@ -54,7 +54,7 @@ class Scripted:
                 b'{"id":"j1","type":"job","status":"RUNNING","version":1,"at":"2026-01-01T00:00:00Z"}',
             ),
         }
-        for status in (400, 401, 403, 404, 409, 410, 422):
+        for status in (400, 401, 403, 404, 405, 409, 410, 415, 422):
             problem = {"code": f"no-{status}", "title": "No", "detail": f"It says {status}."}
             if status == 422:
                 problem["errors"] = [{"pointer": "/name", "detail": "too short"}]  # type: ignore[assignment]

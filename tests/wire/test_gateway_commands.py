@@ -139,7 +139,7 @@ async def test_a_services_refusal_is_stored_and_replayed_as_it_was(redis_url: st
 
 async def test_an_upstreams_failure_is_not_kept_and_the_same_key_works_again(redis_url: str) -> None:
     async with running(redis_url) as world:
-        for how in ("401", "broken", "cut", "nonsense", "busy"):
+        for how in ("401", "405", "415", "broken", "cut", "nonsense", "busy"):
             world.upstream.asked.clear()
             first = await world.client.post(f"/api/things/{how}", headers=keyed(how), json=WISH)
             assert first.status_code == (503 if how == "busy" else 502), how
