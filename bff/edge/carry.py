@@ -91,20 +91,24 @@ class Carrying:
             raise in_flight(self._ticket.lease) from None
 
     async def _outcome(self, arguments: dict[str, Any]) -> Finished:
-        command, request = self._command, self._request
         try:
-            result = await self._run(arguments)
+            # What does not fit the declared answer is a mistake of the function, too.
+            answer, saga = self._answer(await self._run(arguments))
         except BaseException as error:
             return await self._failed(error)
+        return await self._store(answer, saga)
+
+    def _answer(self, result: Any) -> tuple[StoredAnswer, SagaStatus | None]:
+        command, request = self._command, self._request
         if command.starts is not None and isinstance(result, SagaStatus):
             # A command that moves a saga does not become the one that began it.
             known = {"type": command.starts.name, "mutation": result.mutation or request.mutation}
             saga = result.model_copy(update=known)
             # The gateway may be mounted below a prefix: its own address knows.
             prefix = urlsplit(self._runtime.settings.public_url).path
-            return await self._store(_started(saga, request.mutation, prefix), saga)
+            return _started(saga, request.mutation, prefix), saga
         body = to_json(command.binding.returns, result)
-        return await self._store(StoredAnswer(200, (("content-type", "application/json"),), body), None)
+        return StoredAnswer(200, (("content-type", "application/json"),), body), None
 
     async def _failed(self, error: BaseException) -> Finished:
         """A refusal is an outcome and is stored; after anything else the claim is given up, and the problem raised."""

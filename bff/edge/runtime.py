@@ -21,6 +21,7 @@ from ..calls import Call, Deadline, Principal, Refused, SagaStatus
 from ..live.hub import Hub
 from ..live.ingest import Intake, Registry
 from ..live.topics import ValueTopic
+from ..policies.facts import guarded
 from ..stores.claims import Claims
 from ..stores.dead_letters import DeadLetters
 from ..stores.journal import Journal
@@ -79,7 +80,7 @@ class Runtime:
         self.draining = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self.metrics = Metrics(gateway)
-        observe = with_log(self.metrics.observe)
+        observe = guarded(with_log(guarded(self.metrics.observe)))
         self._traces = telemetry.provider(gateway.name, settings.telemetry)
         tracer = self._traces.get_tracer("bff", __version__)
         redis = settings.redis

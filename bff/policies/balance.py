@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
-from .facts import Ejected, Observer, Returned, ignore
+from .facts import Ejected, Observer, Returned, guarded, ignore
 
 W = TypeVar("W")
 How = Literal["round-robin", "least-pending"]
@@ -76,7 +76,7 @@ class Balance(Generic[W]):
         self._at_most = at_most
         self._clock = clock
         self._below = below
-        self._observe = observe
+        self._observe = guarded(observe)
         self._next = 0
         self._ejected = 0
 

@@ -1,15 +1,23 @@
 """What a policy did, as frozen facts that metrics and logs observe. A fact changes nothing and is never awaited.
 
-Every shell takes `observe: Observer = ignore`. An observer must be quick and must not raise: it runs inside the call.
+Every shell takes `observe: Observer = ignore` and guards it: an observer runs inside the call and must be quick, but
+one that raises is logged and changes nothing.
 All durations are seconds unless the field says milliseconds. `service` is the upstream, `call` the call's name
 (``Catalog.product``), `address` where it went (scheme, host and port).
 """
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+log = logging.getLogger("bff.observers")
+
+TOLD_EVERY = 60.0
+"""Seconds between two log lines of an observer that keeps raising."""
 
 Side = Literal["local", "client", "origin"]
 """Who ended an attempt: we did before sending, the browser's hurry did, or the upstream failed or answered."""
@@ -142,3 +150,37 @@ Observer: TypeAlias = Callable[[Fact], None]
 
 def ignore(fact: Fact) -> None:
     """The observer that observes nothing."""
+
+
+class Guarded:
+    """An observer that never raises: what the one inside raises is logged, at most once in `TOLD_EVERY` seconds with
+    the number of times since. clock: monotonic seconds."""
+
+    __slots__ = ("_clock", "_observe", "_quiet_until", "_raised")
+
+    def __init__(self, observe: Observer, clock: Callable[[], float] = time.monotonic) -> None:
+        self._observe = observe
+        self._clock = clock
+        self._quiet_until = float("-inf")
+        self._raised = 0
+
+    def __call__(self, fact: Fact) -> None:
+        try:
+            self._observe(fact)
+        except Exception as error:
+            self._raised += 1
+            now = self._clock()
+            if now >= self._quiet_until:
+                name = type(fact).__name__
+                log.error(
+                    "an observer raised %d times, the last time told of %s",
+                    self._raised,
+                    name,
+                    exc_info=error,
+                )
+                self._quiet_until, self._raised = now + TOLD_EVERY, 0
+
+
+def guarded(observe: Observer) -> Observer:
+    """The observer made safe to call inside a call; one that already is, or that observes nothing, is given back."""
+    return observe if observe is ignore or isinstance(observe, Guarded) else Guarded(observe)

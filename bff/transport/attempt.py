@@ -18,7 +18,7 @@ from ..calls import Call, CircuitOpen, Invalid, Overloaded, Scope, Timeout, Unre
 from ..policies import facts
 from ..policies.balance import Address
 from ..policies.breaker import Breaker
-from ..policies.facts import Observer, Side, ignore
+from ..policies.facts import Observer, Side, guarded, ignore
 from .headers import outbound, repeatable
 from .lane import Lane
 from .wire import Answer, Request, Wire, WireBroken, WireTimeout, WireTooLarge
@@ -41,7 +41,7 @@ class Attempts:
 
     def __init__(self, clock: Callable[[], float], observe: Observer) -> None:
         self._clock = clock
-        self._observe = observe
+        self._observe = guarded(observe)
         # Facts are made only for somebody who looks at them.
         self._observed = observe is not ignore
 

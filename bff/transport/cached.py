@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ..calls import Call, Deadline, Invalid, Ledger, Refused, Scope, UpstreamError
 from ..policies.cache import Entry, Key, Lru, entry_of, key_of, public_by, renewed
-from ..policies.facts import Observer, Served, ignore
+from ..policies.facts import Observer, Served, guarded, ignore
 from ..stores.cache import CacheStore
 from .answers import decode
 from .changes import Changes
@@ -57,7 +57,7 @@ class Cached:
         self._aside = Aside(spawn, aside)
         self._kept = Kept(memory, changes, store, Aside(spawn, aside // 4), second=second, clock=clock)
         self._clock = clock
-        self._observe = observe
+        self._observe = guarded(observe)
         self._observed = observe is not ignore
         self._revalidating: set[Key] = set()
 

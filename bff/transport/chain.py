@@ -27,7 +27,7 @@ from ..calls import (
     UpstreamError,
 )
 from ..policies import facts
-from ..policies.facts import Observer, ignore
+from ..policies.facts import Observer, guarded, ignore
 from ..policies.retry import passing
 from .answers import decode
 from .attempt import Attempts, Place, Walk
@@ -67,7 +67,7 @@ class Chain:
         self._clock = clock
         self._chance = chance
         self._tracer = tracer
-        self._observe = observe
+        self._observe = guarded(observe)
         self._attempts = Attempts(clock, observe)
 
     async def run(self, call: Call[Any], scope: Scope) -> Any:

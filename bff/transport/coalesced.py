@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from ..calls import Call, Refused, Scope, Timeout, UpstreamError
 from ..policies.cache import Key, key_of
 from ..policies.coalesce import Flight, Flights
-from ..policies.facts import Observer, Served, ignore
+from ..policies.facts import Observer, Served, guarded, ignore
 from .answers import decode
 from .exchange import NO_CONDITIONS, Exchange, Exchanged
 from .wire import Answer
@@ -45,7 +45,7 @@ class Coalesced:
         self._inner = inner
         self._changed = changed
         self._clock = clock
-        self._observe = observe
+        self._observe = guarded(observe)
         self.flights: Flights[tuple[Key, tuple[str, ...]], _Told] = Flights(most)
 
     async def run(self, call: Call[Any], scope: Scope) -> Any:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from ..calls import UpstreamError
 from ..policies.breaker import Breaker
-from ..policies.facts import Hedged, Observer, ignore
+from ..policies.facts import Hedged, Observer, guarded, ignore
 from ..policies.hedge import HedgeRule, Latencies
 from .attempt import Attempts, Place, Walk
 from .wire import Answer
@@ -31,7 +31,7 @@ class Hedging:
     ) -> None:
         self.rule = rule
         self._clock = clock
-        self._observe = observe
+        self._observe = guarded(observe)
         self._groups: dict[str, Latencies] = {}
 
     async def make(self, attempts: Attempts, walk: Walk, place: Place, breaker: Breaker) -> Answer:
@@ -64,7 +64,7 @@ class _Race:
         self._walk = walk
         self._latencies = latencies
         self._clock = clock
-        self._observe = observe
+        self._observe = guarded(observe)
         self._first: Place | None = None
         self._second: asyncio.Task[Answer] | None = None
         self._cut = walk.scope.alarm.limit(None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..policies.balance import Address
 from ..policies.breaker import Breaker, BreakerRule
 from ..policies.bulkhead import BulkheadRule
-from ..policies.facts import BreakerMoved, Observer, State, ignore
+from ..policies.facts import BreakerMoved, Observer, State, guarded, ignore
 from ..policies.retry import Budget, RetryRule
 from .headers import USERS_TOKEN, Credentials
 from .permits import Permits
@@ -87,7 +87,7 @@ class Breakers:
         self.rule = rule
         self._service = service
         self._clock = clock
-        self._observe = observe
+        self._observe = guarded(observe)
         self._all: dict[tuple[str, str], Breaker] = {}
 
     def of(self, group: str, address: str) -> Breaker:

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...policies import admission as policies
 from ...policies.admission import AdmissionRule
-from ...policies.facts import Observer, Shed, ignore
+from ...policies.facts import Observer, Shed, guarded, ignore
 from ..observe import telemetry
 from ..problem import Problem
 from ..settings import AdmissionSettings
@@ -99,7 +99,7 @@ class Admission:
         self._preflight = preflight
         rule = AdmissionRule(settings.in_flight, settings.lag, settings.standing, settings.lean)
         self._policy = policies.Admission(rule)
-        self._observe = observe
+        self._observe = guarded(observe)
         self._said = -QUIET
         self._refused = 0
         problem = Problem(

@@ -193,3 +193,28 @@ async def test_whichever_part_fails_the_others_are_cancelled_and_its_error_comes
     with opened(scope(Fake())), pytest.raises(Failed):
         await together(*parts)
     assert sorted(ended) == [number for number in range(3) if number != broken]
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_mistake_beside_a_services_failure_is_the_one_that_is_raised(first: bool) -> None:
+    begun = asyncio.Event()
+
+    async def mistaken() -> int:
+        try:
+            begun.set()
+            await asyncio.sleep(60)
+        finally:
+            raise KeyError("mine")
+        return 1
+
+    async def failing() -> int:
+        await begun.wait()
+        raise Failed(words.owner, "Words.say", "answered 500.", status=500)
+
+    parts = (failing(), mistaken()) if first else (mistaken(), failing())
+    with pytest.raises(KeyError):
+        await together(*parts)
+    begun.clear()
+    parts = (failing(), mistaken()) if first else (mistaken(), failing())
+    with opened(scope(Fake())), pytest.raises(KeyError):
+        await optional(together(*parts))
