@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-log = logging.getLogger("bff.observers")
+log = logging.getLogger("bff.upstreams")
 
 TOLD_EVERY = 60.0
 """Seconds between two log lines of an observer that keeps raising."""
