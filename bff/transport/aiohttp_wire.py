@@ -13,9 +13,10 @@ import aiohttp
 from yarl import URL
 
 from . import connections as links
+from .coding import decoded
 from .headers import PASSED_ON
 from .trust import Trust
-from .wire import Answer, Request, WireBroken, WireTooLarge
+from .wire import Answer, Request, WireInvalid, WireTooLarge
 
 
 class AiohttpWire:
@@ -66,7 +67,9 @@ class AiohttpWire:
             name = name.lower()
             if name in PASSED_ON:
                 headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        return Answer(response.status, headers, body)
+        # Several fields are several codings, in order (RFC 9110 section 8.4).
+        coding = ", ".join(response.headers.getall("content-encoding", ())) or None
+        return Answer(response.status, headers, decoded(body, coding, self._max_body))
 
     def _url(self, target: str) -> URL:
         path, _, query = target.partition("?")
@@ -83,7 +86,7 @@ class AiohttpWire:
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         if response.status == 101:
             response.close()
-            raise WireBroken("it switched protocols", dropped=False)
+            raise WireInvalid("it switched protocols")
         length = response.content_length
         if length is not None and length > self._max_body:
             response.close()

@@ -21,7 +21,7 @@ from ..policies.breaker import Breaker
 from ..policies.facts import Observer, Side, guarded, ignore
 from .headers import outbound, repeatable
 from .lane import Lane
-from .wire import Answer, Request, Wire, WireBroken, WireTimeout, WireTooLarge
+from .wire import Answer, Request, Wire, WireBroken, WireInvalid, WireTimeout, WireTooLarge
 
 Place: TypeAlias = Address[Wire]
 
@@ -99,6 +99,9 @@ class Attempts:
         except WireBroken as error:
             outcome, side = "unreachable", "origin"
             raise Unreachable(call.owner, call.name, f"could not be reached ({error}).") from None
+        except WireInvalid as error:
+            outcome, side = "invalid", "origin"
+            raise Invalid(call.owner, call.name, f"answered what cannot be read: {error}.") from None
         except WireTooLarge as error:
             outcome, side = "invalid", "origin"
             raise Invalid(call.owner, call.name, f"answered {error}.") from None

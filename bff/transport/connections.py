@@ -18,7 +18,7 @@ import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from .trust import Trust
-from .wire import WireBroken, WireTimeout
+from .wire import WireBroken, WireInvalid, WireTimeout
 
 # Shorter than the five seconds after which common servers (uvicorn) close an idle connection, so that a write is not
 # sent into one that is just being closed.
@@ -98,6 +98,8 @@ def session(connections: int, at: str | None = None, trust: Trust | None = None)
         trust_env=False,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         # Each attempt has a time limit of its own, see chain.py; a second timer would cost and decide nothing.
+        # Undone in one way for all wires, see coding.py.
+        auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
     )
     # The library sends PUT and DELETE again by itself when a connection was lost, keyed or not.
@@ -105,10 +107,13 @@ def session(connections: int, at: str | None = None, trust: Trust | None = None)
     return made
 
 
-def wire_error(error: BaseException, *, answered: bool) -> WireBroken | WireTimeout:
+def wire_error(error: BaseException, *, answered: bool) -> WireBroken | WireInvalid | WireTimeout:
     """What the chain is told. answered: the head of the answer had arrived."""
     if isinstance(error, TimeoutError):
         return WireTimeout(type(error).__name__)
+    if isinstance(error, aiohttp.ClientResponseError):
+        # What came is no HTTP answer that can be believed.
+        return WireInvalid(f"no valid HTTP answer: {type(error).__name__}")
     connecting = isinstance(error, aiohttp.ClientConnectorError)
     lost = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError) and not connecting
     return WireBroken(type(error).__name__, dropped=lost and not answered and not opened.get())

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from httptools import HttpParserError, HttpResponseParser
 
-from .wire import Answer, WireBroken, WireError, WireTooLarge
+from .wire import Answer, WireBroken, WireError, WireInvalid, WireTooLarge
 
 # Bytes of an answer's head, interim answers before it included; and the bytes in a row of a body's framing (chunk
 # extensions, trailers) that bring nothing of the body.
@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
     def ask(self, request: bytes, *, no_body: bool) -> asyncio.Future[Answer]:
         """Send it; only on a usable connection. no_body: the method is HEAD.
 
-        The future gets the answer, or WireBroken or WireTooLarge. Whoever stops waiting calls `give_up`.
+        The future gets the answer, or WireBroken, WireInvalid or WireTooLarge. Whoever stops waiting calls `give_up`.
         """
         transport = self._transport
         if transport is None or self._waiting is not None:
@@ -122,14 +122,14 @@ class Connection(asyncio.Protocol):
                 self._parser.feed_data(data)
                 self._left = MAX_HEAD if self._size > size else self._left - len(data)
                 if self._left < 0 and self._stage == _BODY:
-                    raise WireBroken("the framing of its answer is too large", dropped=False)
+                    raise WireInvalid("the framing of its answer is too large")
         except HttpParserError as error:
             # What follows a whole answer does not make it less so; it only ends the connection.
             self._keep = False
             if self._stage != _WHOLE:
                 why = error.__context__
                 if not isinstance(why, WireError):
-                    why = WireBroken(f"no valid HTTP answer: {error}", dropped=False)
+                    why = WireInvalid(f"no valid HTTP answer: {error}")
                 self._fail(why)
         except WireError as error:
             self._fail(error)
@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
             return
         self._parser.feed_data(data[:left])
         if self._stage == _HEAD:
-            raise WireBroken(f"the head of its answer has more than {MAX_HEAD} bytes", dropped=False)
+            raise WireInvalid(f"the head of its answer has more than {MAX_HEAD} bytes")
         self._left = MAX_HEAD
         self._parser.feed_data(data[left:])
 
@@ -170,14 +170,14 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._stage == _WHOLE:
-            raise WireBroken("something follows the answer", dropped=False)
+            raise WireInvalid("something follows the answer")
         self._headers: dict[str, str] = {}
         self._fields = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields += 1
         if self._fields > MAX_FIELDS:
-            raise WireBroken(f"its answer has more than {MAX_FIELDS} header fields", dropped=False)
+            raise WireInvalid(f"its answer has more than {MAX_FIELDS} header fields")
         if self._stage != _HEAD:
             # A trailer: read over, never merged into the head (RFC 9110 section 6.5.1).
             return
@@ -193,11 +193,9 @@ class Connection(asyncio.Protocol):
         if status < 200:
             self._interim += 1
             if status < 100 or status == 101:
-                raise WireBroken(
-                    "it switched protocols" if status == 101 else "no such status", dropped=False
-                )
+                raise WireInvalid("it switched protocols" if status == 101 else "no such status")
             if length is not None or coding is not None or self._interim > MAX_INTERIM:
-                raise WireBroken("its interim answers are not to be trusted", dropped=False)
+                raise WireInvalid("its interim answers are not to be trusted")
             return
         keep = parser.should_keep_alive()
         # Asking for the version costs as much as reading two fields, and what llhttp keeps open of itself is 1.1.
@@ -205,10 +203,10 @@ class Connection(asyncio.Protocol):
             version = parser.get_http_version()
             # RFC 9112 section 6.1: a transfer coding in HTTP/1.0 is a fault in the framing.
             if version not in ("1.0", "1.1") or (version == "1.0" and coding is not None):
-                raise WireBroken(f"HTTP/{version} or its framing is not spoken here", dropped=False)
+                raise WireInvalid(f"HTTP/{version} or its framing is not spoken here")
             keep = keep and version == "1.1"
         if coding is not None and coding.lower() != "chunked":
-            raise WireBroken("its transfer coding is unknown", dropped=False)
+            raise WireInvalid("its transfer coding is unknown")
         if status == 204 or status == 304 or self._no_body:
             # llhttp knows that 204 and 304 end here, but not that HEAD was asked: it waits for the body it was told of.
             # And a 204 that speaks of one may be followed by it.
@@ -225,7 +223,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         if self._stage != _BODY:
-            raise WireBroken("something follows the answer", dropped=False)
+            raise WireInvalid("something follows the answer")
         self._size += len(data)
         if self._size > self._max_body:
             raise WireTooLarge(f"more than {self._max_body} bytes")

@@ -13,8 +13,8 @@ from collections import OrderedDict
 from itertools import takewhile
 from urllib.parse import urlsplit
 
+from .coding import decoded
 from .connections import KEEP_ALIVE
-from .h1_coding import decoded
 from .h1_dial import Dial
 from .h1_protocol import Connection
 from .h1_request import written
@@ -58,9 +58,7 @@ class H1Wire:
             answer = await waiting
         finally:
             connection.give_up(waiting)
-        coding, body = answer.headers.get("content-encoding"), answer.body
-        if coding is not None and body:
-            body = decoded(body, coding, self._max_body)
+        body = decoded(answer.body, answer.headers.get("content-encoding"), self._max_body)
         headers = {name: value for name, value in answer.headers.items() if name in PASSED_ON}
         return Answer(answer.status, headers, body)
 

@@ -13,9 +13,10 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from . import connections as links
+from .coding import decoded
 from .headers import PASSED_ON
 from .trust import Trust
-from .wire import Answer, Request, WireBroken, WireTimeout, WireTooLarge
+from .wire import Answer, Request, WireBroken, WireInvalid, WireTimeout, WireTooLarge
 
 
 class HttpxWire:
@@ -58,19 +59,20 @@ class HttpxWire:
             answered = True
             try:
                 if response.status_code == 101:
-                    raise WireBroken("it switched protocols", dropped=False)
+                    raise WireInvalid("it switched protocols")
                 body = await self._read(response)
             finally:
                 await response.aclose()
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             raise _wire_error(error, answered) from error
         headers = {name: value for name, value in response.headers.items() if name in PASSED_ON}
+        body = decoded(body, response.headers.get("content-encoding"), self._max_body)
         return Answer(response.status_code, headers, body)
 
     async def _read(self, response: httpx.Response) -> bytes:
         chunks: list[bytes] = []
         size = 0
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.aiter_raw():
             size += len(chunk)
             if size > self._max_body:
                 raise WireTooLarge(f"more than {self._max_body} bytes")
@@ -81,7 +83,8 @@ class HttpxWire:
         await self._client.aclose()
 
 
-def _wire_error(error: Exception, answered: bool) -> WireBroken | WireTimeout:
+def _wire_error(error: Exception, answered: bool) -> WireBroken | WireInvalid | WireTimeout:
     # The transport maps every lost connection to httpx.ConnectTimeout; only aiohttp's own exception tells the two
     # apart.
-    return links.wire_error(error.__cause__ or error, answered=answered)
+    found = error if isinstance(error, aiohttp.ClientError) else error.__cause__ or error
+    return links.wire_error(found, answered=answered)

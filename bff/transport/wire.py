@@ -1,7 +1,7 @@
 """The port to the wire: one request out, one whole answer in, in the gateway's own words.
 
 An adapter sends exactly what it is given and keeps nothing between requests but connections: no cookies, no
-redirects, no proxies from the environment. What goes wrong leaves it as one of three exceptions.
+redirects, no proxies from the environment. What goes wrong leaves it as one of four exceptions.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ class WireBroken(WireError):
     def __init__(self, detail: str, *, dropped: bool) -> None:
         super().__init__(detail)
         self.dropped = dropped
+
+
+class WireInvalid(WireError):
+    """An answer came, but no valid one: its HTTP is malformed or ambiguous, or its content coding cannot be undone."""
 
 
 class WireTooLarge(WireError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import zlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from bff.transport.aiohttp_wire import AiohttpWire
 from bff.transport.h1_wire import H1Wire
 from bff.transport.httpx_wire import HttpxWire
-from bff.transport.wire import Request, Wire, WireBroken, WireTooLarge
+from bff.transport.wire import Request, Wire, WireBroken, WireInvalid, WireTooLarge
 
 from ..conftest import free_port
 from .upstream import RawServer, http, raw_server
@@ -57,6 +58,38 @@ BYTES = {
     "/two-lengths": b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\ncontent-length: 3\r\n\r\n" + GOOD,
 }  # fmt: skip
 CUT = {"/half", "/half-chunk", "/garbage"}
+_ONE, _TWO = gzip.compress(GOOD[:7]), gzip.compress(GOOD[7:])
+CODED: dict[str, tuple[bytes, str, bytes | type[Exception]]] = {
+    "one member": (gzip.compress(GOOD), "gzip", GOOD),
+    "two members": (_ONE + _TWO, "gzip", GOOD),
+    "an empty member between": (_ONE + gzip.compress(b"") + _TWO, "x-gzip", GOOD),
+    "padding": (gzip.compress(GOOD) + bytes(500), "gzip", GOOD),
+    "members and padding": (_ONE + _TWO + bytes(1), "GZIP", GOOD),
+    "deflate": (zlib.compress(GOOD), "deflate", GOOD),
+    "deflate without its format": (zlib.compress(GOOD)[2:-4], "deflate", GOOD),
+    "identity": (GOOD, "identity", GOOD),
+    "no coding named": (GOOD, "", GOOD),
+    "nothing in gzip": (b"", "gzip", b""),
+    "cut": (gzip.compress(GOOD)[:-1], "gzip", WireInvalid),
+    "cut in the second member": (_ONE + _TWO[:-9], "gzip", WireInvalid),
+    "only the head of a second member": (_ONE + _TWO[:5], "gzip", WireInvalid),
+    "damaged": (_ONE[:-8] + bytes(8), "gzip", WireInvalid),
+    "followed by text": (_ONE + b"more", "gzip", WireInvalid),
+    "padding and text": (_ONE + bytes(3) + b"x", "gzip", WireInvalid),
+    "zeros only": (bytes(30), "gzip", WireInvalid),
+    "not gzip": (GOOD, "gzip", WireInvalid),
+    "not deflate": (b"\xff" + GOOD, "deflate", WireInvalid),
+    "deflate and more": (zlib.compress(GOOD) + b"x", "deflate", WireInvalid),
+    "unknown": (GOOD, "br", WireInvalid),
+    "two codings": (gzip.compress(gzip.compress(GOOD)), "gzip, gzip", WireInvalid),
+    "a bomb in the second member": (_ONE + gzip.compress(b"a" * 5_000_000), "gzip", WireTooLarge),
+    "just within the bound": (gzip.compress(b"a" * 10_000) * 2, "gzip", b"a" * 20_000),
+    "just beyond the bound": (gzip.compress(b"a" * 10_000) * 2 + gzip.compress(b"a"), "gzip", WireTooLarge),
+}
+BYTES |= {
+    f"/coded/{number}": http(200, body, JSON + f"content-encoding: {coding}\r\n")
+    for number, (body, coding, _) in enumerate(CODED.values())
+}
 
 
 async def answer(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -125,9 +158,26 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end(wire: Wire, server: 
     assert (await wire.send(get("/ok"))).status == 200
 
 
-@pytest.mark.parametrize(
-    "path", ["/half", "/half-chunk", "/garbage", "/hugehead", "/switch", "/two-lengths", "/reset", "/close"]
-)
+@pytest.mark.parametrize("name", CODED)
+async def test_a_content_coding_is_undone_in_one_way_on_every_wire(wire: Wire, name: str) -> None:
+    expected = CODED[name][2]
+    path = f"/coded/{list(CODED).index(name)}"
+    if isinstance(expected, bytes):
+        assert (await wire.send(get(path))).body == expected
+    else:
+        with pytest.raises(expected):
+            await wire.send(get(path))
+    assert (await wire.send(get("/ok"))).body == GOOD
+
+
+@pytest.mark.parametrize("path", ["/garbage", "/hugehead", "/switch", "/two-lengths"])
+async def test_what_is_no_valid_http_is_invalid_and_the_next_call_unharmed(wire: Wire, path: str) -> None:
+    with pytest.raises(WireInvalid):
+        await wire.send(get(path))
+    assert (await wire.send(get("/ok"))).body == GOOD
+
+
+@pytest.mark.parametrize("path", ["/half", "/half-chunk", "/reset", "/close"])
 async def test_what_is_not_a_whole_answer_is_broken_and_the_next_call_unharmed(wire: Wire, path: str) -> None:
     with pytest.raises(WireBroken) as raised:
         await wire.send(get(path))
