@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parents[1]
 if _NODE := shutil.which("node"):
     os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", _NODE)
 
+# What tests talk to is on this machine, whichever proxy it uses for others.
+for _name in ("no_proxy", "NO_PROXY"):
+    os.environ[_name] = ",".join(filter(None, [os.environ.get(_name), "localhost", "127.0.0.1", "::1"]))
+
 # Below those of outgoing connections (Linux' own default where it does not say).
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _PORTS = range(10_000, int(_RANGE.read_text().split()[0]) if _RANGE.exists() else 32_768)

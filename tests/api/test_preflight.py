@@ -133,8 +133,9 @@ def test_the_demo_needs_neither_node_nor_chromium_nor_a_database(machine: Machin
     ("script", "said"),
     [
         ("[ $1 = -e ] && exit 1; echo v18.20.8", "node is v18.20.8 ("),
-        # A binary for another processor, or one whose libraries are missing.
-        ("echo cannot execute >&2; exit 126", "node does not run ("),
+        # A binary whose libraries are missing, or one for another processor.
+        ("echo node: libatomic.so.1: no such file >&2; exit 127", "node does not run: node: libatomic.so.1"),
+        ("exit 126", "node does not run ("),
     ],
 )
 def test_a_node_that_is_too_old_or_does_not_run_is_named(machine: Machine, script: str, said: str) -> None:
@@ -162,6 +163,19 @@ def test_a_python_without_venv_is_named_before_a_half_made_one_is_left(machine: 
     said = machine.lacks("demo")
     assert "- Python's venv and ensurepip: " in said
     assert "apt-get install --no-install-recommends python3-venv\n" in said
+
+
+@pytest.mark.parametrize(
+    "script", ["exit 127", f'[ "$2" = "import pip" ] && exit 1; exec {sys.executable} "$@"']
+)
+def test_an_environment_that_was_left_half_made_is_named(machine: Machine, script: str) -> None:
+    left = machine.folder / "project" / ".venv" / "bin"
+    left.mkdir(parents=True)
+    (left / "python").write_text(f"#!/bin/sh\n{script}\n")
+    (left / "python").chmod(0o755)
+    ended = machine.preflight("demo")
+    assert ended.returncode == 1
+    assert "- an environment in .venv that works: " in ended.stderr and "`make clean`" in ended.stderr
 
 
 def test_a_chromium_that_only_tells_where_the_real_one_is_does_not_count(machine: Machine) -> None:

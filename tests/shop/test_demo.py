@@ -37,7 +37,9 @@ def free_offset() -> int:
 
 @contextlib.contextmanager
 def demo(home: Path, offset: int) -> Iterator[subprocess.Popen[str]]:
-    env = {**os.environ, "DEMO_HOME": str(home), "DEMO_OFFSET": str(offset)}
+    # As on a machine behind a proxy, which does not reach its loopback.
+    proxy = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "", "NO_PROXY": ""}
+    env = {**os.environ, **proxy, "DEMO_HOME": str(home), "DEMO_OFFSET": str(offset)}
     env.pop("REDIS_URL", None)
     process = subprocess.Popen(
         [sys.executable, "-m", "web.shop.demo"],
