@@ -23,11 +23,12 @@ from bff.stores.redis.scripts import read
 
 from ..conftest import Program, Valkey, free_port, start_program, wait_for_port
 from ..unit.edge.access.issuing import ISSUER
+from ..waiting import GUARD
 from .gateway import bearer
 from .scripted import Asked, Scripted, upstream
 from .upstream import http
 
-LEASE = 1.0
+LEASE = 2.0
 POINTS = ("before claim", "after claim", "sent", "committed", "before store", "after store")
 SCRIPTS = {
     step: (hashlib.sha1(read(name).encode()).hexdigest().encode(), read(name).encode())
@@ -180,7 +181,7 @@ class World:
 
     async def settled(self, gate: Gate, how: str, key: str, subject: str) -> httpx.Response:
         """What a client that tries again with the same key ends with: its answer, or that nobody knows."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 2 * GUARD
         while True:
             with contextlib.suppress(httpx.TransportError):
                 answer = await self.post(gate, how, key, subject)
@@ -212,19 +213,19 @@ async def world(folder: Path, **settings: Any) -> AsyncIterator[World]:
     listening = await asyncio.start_server(tap.serve, "127.0.0.1", 0)
     tap.port = listening.sockets[0].getsockname()[1]
     service = Counting(held)
-    async with upstream() as scripted, httpx.AsyncClient(trust_env=False, timeout=15) as client:
+    async with upstream() as scripted, httpx.AsyncClient(trust_env=False, timeout=GUARD / 2) as client:
         service.into(scripted)
         issuer = {"issuer": ISSUER, "audience": "shop", "jwks_uri": f"http://127.0.0.1:{scripted.port}/keys"}
         env = {
             "BFF_REDIS__URL": f"redis://127.0.0.1:{tap.port}/0",
             "BFF_ISSUERS": json.dumps([issuer]),
             "BFF_UPSTREAMS__SHELF__URL": f"http://127.0.0.1:{scripted.port}",
-            "BFF_UPSTREAMS__SHELF__TIMEOUT": "2",
+            "BFF_UPSTREAMS__SHELF__TIMEOUT": "30",
             "BFF_UPSTREAMS__SHELF__BREAKER__FAILURES": "1000",
             "BFF_IDEMPOTENCY__LEASE": str(LEASE),
             "BFF_LIVE__STREAM_KEYS": '["events:jobs:{p}"]',
             "BFF_LIMITS__DEFAULT": "100000/minute",
-            "BFF_ADMISSION__LAG": "5",
+            "BFF_ADMISSION__LAG": "10",
             **settings,
         }
         gates = [Gate(folder, env), Gate(folder, env)]

@@ -7,6 +7,7 @@ import asyncio
 import uuid
 from dataclasses import dataclass, replace
 
+from ..waiting import GUARD
 from .gateway import bearer
 
 CRLF = "\r\n"
@@ -335,7 +336,7 @@ def in_pieces(probe: Probe, size: int) -> Probe:
     return replace(probe, name=f"{probe.name}, {size} bytes at a time", sends=pieces, pause=0.001)
 
 
-async def play(port: int, probe: Probe, seconds: float = 20.0) -> tuple[int, ...]:
+async def play(port: int, probe: Probe, seconds: float = GUARD) -> tuple[int, ...]:
     """The statuses of the answers, in their order, once the server has ended the connection. Raises TimeoutError when
     it does not."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

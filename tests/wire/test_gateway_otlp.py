@@ -8,6 +8,7 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from ..waiting import GUARD
 from .gateway import running
 from .served import served
 
@@ -46,7 +47,7 @@ async def test_spans_leave_for_the_collector_and_hang_together(redis_url: str) -
         async with running(redis_url, telemetry={"otlp": otlp}) as world:
             assert (await world.client.get("/api/open/ok", headers=PARENT)).status_code == 200
         # The gateway has ended: what it still held has left by then.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(GUARD):
             while "Shelf.open_thing" not in collector.spans:
                 await asyncio.sleep(0.05)
     server = next(span for name, span in collector.spans.items() if name.startswith("GET /api/open"))

@@ -19,6 +19,7 @@ from bff.transport import h1_dial, h1_wire
 from bff.transport.h1_wire import H1Wire
 from bff.transport.wire import Request, WireBroken, WireInvalid, WireTooLarge
 
+from ..waiting import GUARD, until
 from .upstream import RawServer, http, raw_server
 
 Loop = Callable[[Awaitable[None]], None]
@@ -28,14 +29,14 @@ ASK = Request("GET", "/", {})
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def loop(request: pytest.FixtureRequest) -> Loop:
-    """Runs a test to its end within 20 s; what the loop has to complain about fails it."""
+    """Runs a test to its end within a minute; what the loop has to complain about fails it."""
 
     def run(test: Awaitable[None]) -> None:
         complaints: list[Any] = []
 
         async def main() -> None:
             asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(GUARD):
                 await test
 
         factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
@@ -52,12 +53,6 @@ def wire_to(server: RawServer, connections: int = 2, max_body: int = 20_000) -> 
 
 def get(target: str) -> Request:
     return Request("GET", target, {})
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.002)
 
 
 class Peer:
@@ -245,7 +240,7 @@ def test_an_answer_nobody_asked_for_never_reaches_the_next_caller(loop: Loop) ->
         async with raw_server(twice) as server:
             wire = wire_to(server)
             await wire.send(ASK)
-            await asyncio.sleep(0.1)
+            await until(lambda: wire._taken == 0, "the connection was not given up")
             assert (await wire.send(get("/next"))).body == b'{"name":"good"}'
             await wire.close()
 

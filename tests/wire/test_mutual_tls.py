@@ -18,6 +18,7 @@ from bff.transport.httpx_wire import HttpxWire
 from bff.transport.trust import Trust
 from bff.transport.wire import Request, WireBroken
 
+from ..waiting import GUARD
 from .authority import Authority, Pair, tls_server
 from .gateway import bearer
 from .test_gateway_serve import serve
@@ -202,7 +203,7 @@ async def test_a_lane_watches_its_files_itself_also_behind_a_link(
         beside = tmp_path / "beside"
         beside.symlink_to(tmp_path / "two")
         beside.replace(mounted)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(GUARD):
             while server.callers[-1] != "two":
                 await place.wire.send(GET)
                 await asyncio.sleep(0.02)
@@ -243,7 +244,7 @@ async def test_bff_serve_changes_certificates_and_keys_without_a_restart_or_a_fa
             assert server.callers[-1] == "one", "a certificate whose key has not come yet"
             replaced(mine.key, (tmp_path / "inside" / "two.key").read_bytes())
             rotate(keys)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(GUARD):
                 while server.callers[-1] != "two" or (await served.client.get(published)).json() == before:
                     await ask()
                     await asyncio.sleep(0.02)

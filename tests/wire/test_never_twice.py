@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ..waiting import GUARD
 from .crashes import LEASE, POINTS, World, world
 
 FAULTS = ("gateway killed", "owner paused past its lease", "redis restarted")
@@ -23,7 +24,7 @@ async def play(at: World, point: str, fault: str, how: str) -> None:
     key = f"{point} {fault} {how}".replace(" ", "-")
     at.held.arm(point)
     sent = asyncio.ensure_future(at.post(first, how, key, "ada"))
-    await asyncio.wait_for(at.held.reached.wait(), 20)
+    await asyncio.wait_for(at.held.reached.wait(), GUARD)
     starting = None
     if fault == "gateway killed":
         first.kill()

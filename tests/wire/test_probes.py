@@ -10,12 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from ..waiting import GUARD
 from . import probes
 from .gateway import running
 from .ours import behind_ours
 from .probes import Probe, get, in_pieces, play
 from .test_gateway_serve import Served, serve
 
+PATIENT = {
+    "BFF_LIMITS__DEFAULT": "100000/minute",
+    "BFF_HTTP__HEAD_TIMEOUT": "60",
+    "BFF_HTTP__BODY_TIMEOUT": "60",
+}
 QUICK = {
     "BFF_LIMITS__DEFAULT": "100000/minute",
     "BFF_HTTP__HEAD_TIMEOUT": "1",
@@ -53,7 +59,7 @@ async def test_each_hostile_request_gets_its_answer_and_reaches_no_upstream_in_t
     ]
     assert len(table) + len(probes.slow()) >= 60
     assert not any(status >= 500 for probe in table for status in probe.answers)
-    async with serve(redis_url, tmp_path, **QUICK) as served:
+    async with serve(redis_url, tmp_path, **PATIENT) as served:
         assert await mistakes(served, table) == []
         # Where the network cuts the bytes must not matter.
         # (What is sent after an announced end may meet a closed connection, though.)
@@ -153,7 +159,7 @@ async def test_a_connection_too_many_is_told_and_closed(redis_url: str) -> None:
         behind_ours(world.gateway, await world.gateway.start()) as port,
     ):
         crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(12)]
-        said = await asyncio.gather(*(asyncio.wait_for(reader.read(), 10) for reader, _ in crowd))
+        said = await asyncio.gather(*(asyncio.wait_for(reader.read(), GUARD) for reader, _ in crowd))
         refused = [one for one in said if one]
         assert len(refused) == 4, "those within the number are silent, and end in silence"
         assert all(one.startswith(b"HTTP/1.1 503 ") and b'"unavailable"' in one for one in refused)

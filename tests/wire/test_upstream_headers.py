@@ -16,6 +16,7 @@ import pytest
 
 from bff.edge.signing import rotate
 
+from ..waiting import GUARD
 from .gateway import World, bearer, keyed, running, token
 from .upstream import http
 
@@ -322,7 +323,7 @@ async def test_keys_turn_under_a_running_gateway(redis_url: str, tmp_path: Path)
         await world.get("/api/required/ok")
         old = world.upstream.last.headers["authorization"].removeprefix("Bearer ")
         rotate(file)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(GUARD):
             while world.upstream.last.headers["authorization"].endswith(old):
                 await asyncio.sleep(0.02)
                 await world.get("/api/required/ok")
