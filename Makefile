@@ -34,11 +34,9 @@ down: ## end the containers and remove them with their data
 
 test: preflight-test check $(PROVIDER_STAMP) ## every test that takes no long time (says first what it needs)
 	@.ci/tests
-	@cd web/client && npm test --silent
 
 test-slow: preflight-slow check $(PROVIDER_STAMP) ## the long tests too
 	@.ci/tests slow
-	@cd web/client && INTERLEAVINGS=120000 npm test --silent
 
 check: preflight-check $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the client's types
 	@$(BIN)/ruff format --check -q .
