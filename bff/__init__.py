@@ -29,6 +29,7 @@ from .calls import (
     together,
 )
 from .edge.gateway import Gateway
+from .edge.pages import ProblemPage
 from .edge.problem import Problem
 from .edge.quotas import Limit
 
@@ -45,6 +46,7 @@ __all__ = [
     "Part",
     "Principal",
     "Problem",
+    "ProblemPage",
     "Raw",
     "Ready",
     "Refused",

@@ -10,13 +10,14 @@ from starlette.types import ASGIApp
 from .._version import __version__
 from ..calls import DeclarationError
 from .commands import CommandRoute
-from .declared import Command, View
+from .declared import RESERVED, Command, Page, View
 from .describe import asyncapi, docs, openapi
+from .http.navigation import VARY
 from .http.networks import Fence, networks_of
 from .observe.health import Health
 from .observe.metrics import MetricsRoute
 from .own import Bytes, Limited, LiveRoute, SagaRoute, SnapshotRoute
-from .page import Html, assets
+from .page import Fallback, Html, assets
 from .routes import in_order
 from .screens import Screen
 from .webhooks.events import LIMIT as EVENTS_LIMIT
@@ -108,6 +109,15 @@ def addresses(runtime: Runtime, sign_in: SignIn | None) -> list[BaseRoute]:
         routes.append(Route(EVENTS, take, methods=["POST", "OPTIONS"]))
     if gateway.page is not None:
         page = gateway.page
-        routes += [Route(path, Html(page.file), methods=["GET"]) for path in page.paths]
-        routes += [Mount(prefix, assets(folder)) for prefix, folder in page.folders.items()]
+        headers = page.headers
+        routes += [Route(path, Html(page.file, headers), methods=["GET"]) for path in page.paths]
+        routes += [Mount(prefix, assets(folder, headers)) for prefix, folder in page.folders.items()]
     return routes
+
+
+def fallback(page: Page | None) -> Fallback | None:
+    """What answers a person where no route does: the page of a site that has routes of its own in the browser."""
+    if page is None or not page.fallback:
+        return None
+    # Who asks in another way gets 404 at the same address.
+    return Fallback(Html(page.file, page.headers | {"vary": VARY}), page.fallback, (*RESERVED, *page.folders))

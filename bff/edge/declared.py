@@ -106,11 +106,20 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Static files: `paths` answer with `file`, `folders` map a URL prefix to a folder of assets."""
+    """Static files: `paths` answer with `file`, `folders` map a URL prefix to a folder of assets, `fallback` are the
+    prefixes below which every further navigation answers with `file`. policy, permissions: the headers
+    Content-Security-Policy and Permissions-Policy of all of it."""
 
     file: Path
     paths: tuple[str, ...]
     folders: Mapping[str, Path]
+    fallback: tuple[str, ...]
+    policy: str
+    permissions: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"content-security-policy": self.policy, "permissions-policy": self.permissions}
 
 
 def check_path(path: str, what: str) -> None:
@@ -124,6 +133,39 @@ def check_path(path: str, what: str) -> None:
     for segment in path[1:].split("/"):
         if not _SEGMENT.fullmatch(segment):
             raise DeclarationError(f"{what}: {segment!r} in {path} is neither plain text nor {{a_parameter}}")
+
+
+def check_site(page: Page, views: Iterable[str]) -> None:
+    """Raises DeclarationError for an address that would have two answers."""
+    for path in (*page.paths, *page.folders, *page.fallback):
+        check_path(path, f"site: {path}")
+    known: dict[str, str] = {}
+    for path in page.paths:
+        if (other := known.setdefault(_shape(path), path)) is not path:
+            raise DeclarationError(f"site: {path} and {other} are one address")
+    for prefix in page.folders:
+        if prefix == "/" or "{" in prefix:
+            raise DeclarationError(
+                f"site: a folder stands below a prefix of its own such as /assets, not at {prefix}"
+            )
+    for view in views:
+        check_beside(view, f"view {view}", page)
+
+
+def check_beside(path: str, what: str, page: Page | None) -> None:
+    """Raises DeclarationError for a view whose address the site answers already."""
+    if page is None:
+        return
+    for other in page.paths:
+        if _shape(other) == _shape(path):
+            raise DeclarationError(
+                f"{what}: site() answers {other} already; give the view another path, such as /api{path}"
+            )
+    for prefix in page.folders:
+        if path == prefix or path.startswith(prefix + "/"):
+            raise DeclarationError(
+                f"{what}: site() serves the folder at {prefix} already; give one of them another path"
+            )
 
 
 def check_tags(tags: tuple[str, ...], path: str, what: str) -> None:

@@ -28,11 +28,15 @@ from .declared import (
     SagaType,
     ValueType,
     View,
+    check_beside,
     check_name,
     check_path,
     check_route,
+    check_site,
     check_tags,
 )
+from .page import content_policy, permissions_policy
+from .pages import Pages
 from .quotas import Limit
 from .runtime import Runtime
 from .settings import Settings
@@ -51,6 +55,8 @@ class Gateway:
     scopes    every one is needed for whatever is not public, the live stream too, unless a view or command names its
               own; none: being signed in is enough
     roles     one of them is needed, in the same way
+    pages     makes the page that a person is shown in place of a problem document (`bff.ProblemPage` → HTML); default
+              a plain one of ours
     settings  for tests; default: read from file and environment at start
     """
 
@@ -62,6 +68,7 @@ class Gateway:
         upstreams: tuple[Upstream, ...] = (),
         scopes: tuple[str, ...] = (),
         roles: tuple[str, ...] = (),
+        pages: Pages | None = None,
         settings: Settings | None = None,
     ) -> None:
         self.needs = NOTHING
@@ -79,7 +86,7 @@ class Gateway:
         self.sagas: dict[str, SagaType] = {}
         self.values: dict[str, ValueType] = {}
         self.page: Page | None = None
-        self.extra: list[Any] = []
+        self.pages = pages
         self._upstreams = upstreams
         self._settings = settings
         self._runtime: Runtime | None = None
@@ -109,6 +116,7 @@ class Gateway:
             with declaring():
                 what = f"view {path}"
                 check_route(path, what, deadline, limit, self.views)
+                check_beside(path, what, self.page)
                 bound = binding(function, path, what, body=False)
                 if bound.who and not bound.who_optional and public:
                     raise DeclarationError(f"{what}: public, so annotate {bound.who} as `Principal | None`")
@@ -221,16 +229,42 @@ class Gateway:
         return self.values[template]
 
     def site(
-        self, file: Path, *, paths: tuple[str, ...] = ("/",), folders: Mapping[str, Path] | None = None
+        self,
+        file: Path,
+        *,
+        paths: tuple[str, ...] = ("/",),
+        folders: Mapping[str, Path] | None = None,
+        fallback: bool | tuple[str, ...] = False,
+        csp: Mapping[str, tuple[str, ...]] | None = None,
+        permissions: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
-        """Serve a page: `file` at each of `paths` (templates allowed), and folders of assets under URL prefixes."""
+        """Serve a site: `file` at each of `paths` (templates allowed), and folders of assets under URL prefixes.
+
+        fallback     for routes that only the page's script knows: whoever goes to an address that is nothing else's
+                     gets `file`, below these prefixes or, with True, anywhere. A script's request and a missing asset
+                     are 404 all the same
+        csp          sources added to directives of the Content-Security-Policy, as in
+                     `{"connect-src": ("https://api.example.org",)}`
+        permissions  features of the Permissions-Policy and who may use them, as in `{"geolocation": ("self",)}`
+
+        Raises DeclarationError, also for a second site and for a path that a view has.
+        """
         with declaring():
-            for path in paths:
-                check_path(path, f"page {path}")
+            if self.page is not None:
+                raise DeclarationError("site: declared twice; one call takes several paths and folders")
             for place in (file, *(folders or {}).values()):
                 if not place.exists():
                     raise DeclarationError(f"page: {place} does not exist")
-        self.page = Page(file, paths, dict(folders or {}))
+            page = Page(
+                file,
+                paths,
+                dict(folders or {}),
+                ("/",) if fallback is True else fallback or (),
+                content_policy(csp or {}),
+                permissions_policy(permissions or {}),
+            )
+            check_site(page, self.views)
+            self.page = page
 
     # ---- asking about it -------------------------------------------------------------------------------------
 

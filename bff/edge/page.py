@@ -1,7 +1,9 @@
-"""Static files of the page: the HTML with a strict Content-Security-Policy, and folders of assets beside it."""
+"""The site: the HTML of a page with a strict Content-Security-Policy, and folders of assets beside it."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -9,30 +11,116 @@ from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-CSP = (
-    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
-    "frame-ancestors 'none'; form-action 'self'"
-)
+from ..calls import DeclarationError
+from .http.navigation import is_navigation
+from .http.security import PERMISSIONS, permissions
+
+_CSP: Mapping[str, tuple[str, ...]] = {
+    "default-src": ("'self'",),
+    "img-src": ("'self'", "data:"),
+    "object-src": ("'none'",),
+    "base-uri": ("'none'",),
+    "frame-ancestors": ("'none'",),
+    "form-action": ("'self'",),
+}
+# Content Security Policy Level 3, and what those that are not of it begin with.
+_ALONE = frozenset({"frame-ancestors", "form-action", "base-uri", "sandbox", "report-to", "report-uri"})
+_DIRECTIVE = re.compile(r"[a-z]+(-[a-z]+)*")
+_SOURCE = re.compile(r"[\x21-\x2b\x2d-\x3a\x3c-\x7e]+")
+_FEATURE = re.compile(r"[a-z]+(-[a-z]+)*")
+_ORIGIN = re.compile(r"self|\*|https://[a-z0-9.*-]+(:[0-9]{1,5})?")
+
+
+def content_policy(additions: Mapping[str, tuple[str, ...]]) -> str:
+    """The site's Content-Security-Policy: the strict one, with sources added to its directives.
+
+    A directive that the strict one leaves to `default-src` begins with `'self'`. Raises DeclarationError.
+    """
+    found = dict(_CSP)
+    for name, sources in additions.items():
+        if not _DIRECTIVE.fullmatch(name):
+            raise DeclarationError(f"site: csp has {name!r}, which is no directive such as connect-src")
+        if isinstance(sources, str) or not all(_SOURCE.fullmatch(one) for one in sources):
+            raise DeclarationError(
+                f"site: csp {name} is a tuple of sources without blanks, commas and semicolons, "
+                "such as ('https://api.example.org',)"
+            )
+        for one in sources:
+            if one.startswith("'") != one.endswith("'") or one in ("self", "none", "unsafe-inline"):
+                raise DeclarationError(
+                    f"site: csp {name}: write keywords in quotes, such as \"'self'\", not {one}"
+                )
+        before = tuple(one for one in found.get(name, () if name in _ALONE else _CSP["default-src"]))
+        # 'none' stands alone or not at all (CSP Level 3, section 6.7.2.4).
+        kept = before if not sources else tuple(one for one in before if one != "'none'")
+        found[name] = tuple(dict.fromkeys((*kept, *sources)))
+    return "; ".join(" ".join((name, *sources)) for name, sources in found.items())
+
+
+def permissions_policy(additions: Mapping[str, tuple[str, ...]]) -> str:
+    """The site's Permissions-Policy: what no answer may use, but for the features that are given to origins here.
+
+    Raises DeclarationError.
+    """
+    for name, origins in additions.items():
+        if not _FEATURE.fullmatch(name):
+            raise DeclarationError(f"site: permissions has {name!r}, which is no feature such as geolocation")
+        if isinstance(origins, str) or not all(_ORIGIN.fullmatch(one) for one in origins):
+            raise DeclarationError(
+                f"site: permissions {name} is a tuple of self, * and origins, such as ('self', 'https://maps.example.org')"
+            )
+    return permissions({**PERMISSIONS, **additions})
 
 
 class Html:
-    """One HTML file at any path it is routed to."""
+    """One HTML file at any path it is routed to. headers: the site's policies."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, headers: Mapping[str, str]) -> None:
         self._file = file
+        self._headers = {**headers, "cache-control": "no-cache"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = FileResponse(
-            self._file,
-            media_type="text/html",
-            headers={"content-security-policy": CSP, "cache-control": "no-cache"},
-        )
+        response = FileResponse(self._file, media_type="text/html", headers=self._headers)
         await response(_whole(scope), receive, send)
 
 
-def assets(folder: Path) -> ASGIApp:
-    """A folder of files that a browser may keep but must ask about."""
+class Fallback:
+    """The page for a route that only the page's own script knows: a navigation to an address that is nothing else's.
+
+    under  path prefixes below which it stands, `/` for everywhere. Never below `taken`: a missing asset, or an address
+           of the gateway's own, is 404 for a person, too
+    """
+
+    def __init__(self, page: Html, under: tuple[str, ...], taken: tuple[str, ...]) -> None:
+        self._page = page
+        self._under = under
+        self._taken = taken
+
+    def takes(self, scope: Scope) -> bool:
+        path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        return (
+            scope["method"] in ("GET", "HEAD")
+            and any(_below(path, one) for one in self._under)
+            and not any(_below(path, one) for one in self._taken)
+            and is_navigation(scope)
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises HTTPException 404 where it does not stand."""
+        if not self.takes(scope):
+            raise HTTPException(404)
+        await self._page(scope, receive, send)
+
+
+def _below(path: str, prefix: str) -> bool:
+    return prefix == "/" or path == prefix or path.startswith(prefix + "/")
+
+
+def assets(folder: Path, headers: Mapping[str, str]) -> ASGIApp:
+    """A folder of files that a browser may keep but must ask about. headers: the site's policies."""
     files = StaticFiles(directory=folder)
+    # A worker's script and a drawing that is opened by itself are held to the page's policy.
+    marks = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
@@ -43,12 +131,7 @@ def assets(folder: Path) -> ASGIApp:
 
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"cache-control", b"no-cache"),
-                    # A worker's script and a drawing that is opened by itself are held to the page's policy.
-                    (b"content-security-policy", CSP.encode()),
-                ]
+                message["headers"] = [*message["headers"], (b"cache-control", b"no-cache"), *marks]
             await send(message)
 
         await files(_whole(scope), receive, send_marked)

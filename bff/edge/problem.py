@@ -70,6 +70,8 @@ class Problem(Exception):
     retry_after  seconds; also sent as the Retry-After header, rounded up
     headers      further response headers
     extra        further members of the problem document
+    for_people   what a page says in place of `detail` (pages.py): a title, and a sentence or two
+    return_to    a path of this site where the person wanted to be, for the page's way to sign in
     """
 
     def __init__(
@@ -85,6 +87,8 @@ class Problem(Exception):
         headers: Mapping[str, str] | None = None,
         type: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        for_people: tuple[str, str] | None = None,
+        return_to: str | None = None,
     ) -> None:
         super().__init__(f"{status} {code}: {detail}")
         self.status = status
@@ -98,6 +102,8 @@ class Problem(Exception):
         # A code of somebody else's has no anchor in our docs: the page itself is its address then.
         self.type = type or (f"{DOCS}#{code}" if code in TITLES else DOCS)
         self.extra = dict(extra or {})
+        self.for_people = for_people
+        self.return_to = return_to
 
     def document(
         self, *, correlation_id: str, trace_id: str, base: str = "", contacts: bool = True

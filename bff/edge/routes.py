@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from .http.canonical import canonical
+from .page import Fallback
 
 
 def in_order(paths: Iterable[str]) -> list[str]:
@@ -22,11 +23,13 @@ def in_order(paths: Iterable[str]) -> list[str]:
 
 
 class Routes:
-    """Starlette's router, told to raise instead of answering plain text. owner: put into the scope as `app`."""
+    """Starlette's router, told to raise instead of answering plain text. owner: put into the scope as `app`; fallback:
+    asked where no route answers."""
 
-    def __init__(self, routes: list[BaseRoute], owner: object) -> None:
-        self._router = Router(routes, redirect_slashes=False)
+    def __init__(self, routes: list[BaseRoute], owner: object, fallback: Fallback | None = None) -> None:
+        self._router = Router(routes, redirect_slashes=False, default=fallback)
         self._owner = owner
+        self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "OPTIONS" and scope["path"] == "*":
@@ -41,6 +44,10 @@ class Routes:
         except HTTPException as error:
             if error.status_code != 405:
                 raise
+            if self._fallback is not None and self._fallback.takes(asked):
+                # Another method's address may be a page of the site for a person who goes there.
+                await self._fallback(asked, receive, send)
+                return
             # A screen and a command may share an address, and each alone knows only its own method.
             allowed = {name.strip() for name in (error.headers or {}).get("Allow", "").split(",")} - {""}
             for route in self._router.routes:

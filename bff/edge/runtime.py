@@ -41,7 +41,7 @@ from .access.oidc import SignIn
 from .access.provider import REDEMPTION, Provider
 from .access.revoked import Revocations
 from .access.session import Sessions
-from .addresses import addresses, inside
+from .addresses import addresses, fallback, inside
 from .buses import ingesters
 from .contacts import OwnerContacts
 from .declared import ValueType
@@ -55,6 +55,8 @@ from .observe import telemetry
 from .observe.metrics import Metrics
 from .observe.watch import with_log
 from .orphans import Orphans
+from .page import content_policy
+from .pages import ErrorPages
 from .problem import Problem
 from .reads import Reads
 from .routes import Routes
@@ -138,14 +140,30 @@ class Runtime:
         self.authenticate = Authenticator(self._verifier, self._sessions, Failures(settings.limits.failures))
         self.cors = Cors(settings.http)
         self.contacts = OwnerContacts(settings.owner_contacts)
-        trust = Trust(Routes(addresses(self, self._sign_in), self), settings.http, self.cors)
-        inner = Envelope(
-            trust, tracer, settings.public_url, self.metrics.answered, trust.marks, self.contacts
-        )
         page = gateway.page
-        files = tuple(f"{prefix}/" for prefix in page.folders) if page is not None else ()
+        routes = Routes(addresses(self, self._sign_in), self, fallback(page))
+        trust = Trust(routes, settings.http, self.cors)
+        pages = ErrorPages(
+            gateway.pages, page.policy if page else content_policy({}), sign_in=self._sign_in is not None
+        )
+        inner = Envelope(
+            trust,
+            tracer,
+            settings.public_url,
+            self.metrics.answered,
+            trust.marks,
+            self.contacts,
+            pages.answer,
+        )
         self.admission = Admission(
-            inner, settings.admission, settings.public_url, files, observe, trust.marks, trust.preflight
+            inner,
+            settings.admission,
+            settings.public_url,
+            tuple(f"{prefix}/" for prefix in page.folders) if page is not None else (),
+            observe,
+            trust.marks,
+            trust.preflight,
+            pages.page,
         )
         self.app: ASGIApp = self.admission
         self.metrics.watch(self.chain.lanes, self.admission, self.hub, self.intake)

@@ -20,6 +20,7 @@ PUBLIC = {
         "Part",
         "Principal",
         "Problem",
+        "ProblemPage",
         "Raw",
         "Ready",
         "Refused",

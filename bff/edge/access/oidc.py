@@ -25,7 +25,7 @@ from ...calls import Clock
 from ...policies.tokens import TokenRefused
 from ...stores.redis.link import StoreUnavailable
 from ...stores.sessions import SessionStore
-from ..problem import Problem
+from ..problem import TITLES, Problem
 from . import csrf
 from .authenticate import Authenticator, cookie_values, cookies, expired, set_cookie
 from .fetch import FetchFailed
@@ -247,7 +247,7 @@ class SignIn:
         anonymous = request.query_params.getlist("anonymous")
         if anonymous not in ([], ["1"]):
             raise Problem(400, "invalid-request", "`anonymous` is 1, once, or left out.")
-        principal = await self._authenticator(request.scope)
+        principal = await self._authenticator(request.scope, optional=bool(anonymous))
         headers = {**NO_STORE, "vary": "Cookie, Authorization"}
         if principal is None:
             if anonymous:
@@ -269,7 +269,7 @@ class SignIn:
             cancelled = query["error"] == "access_denied"
             said = readable(" ".join(filter(None, (query["error"], query.get("error_description")))))
             raise SignInRefused(
-                "it was cancelled" if cancelled else "the identity provider reported an error",
+                _WAS_CANCELLED if cancelled else "the identity provider reported an error",
                 reason=f"the browser brought back: {said}",
             )
         if not 0 < len(query.get("code", "")) <= 4096:
@@ -284,6 +284,8 @@ class SignIn:
                 return
 
 
+_WAS_CANCELLED = "it was cancelled"
+_CANCELLED = ("The sign-in was cancelled", "Nothing has changed. You can sign in at any time.")
 _NOT_HERE = "this sign-in was begun in another browser, took longer than ten minutes, or is already over"
 
 
@@ -346,6 +348,10 @@ def _failed(status: int, why: str, return_to: str = "/", clear: str | None = Non
         "sign-in-failed",
         f"The sign-in did not work out: {why}. Start again at {again}",
         headers=headers,
+        for_people=_CANCELLED
+        if why == _WAS_CANCELLED
+        else (TITLES["sign-in-failed"], f"{why[:1].upper()}{why[1:]}."),
+        return_to=return_to,
     )
 
 

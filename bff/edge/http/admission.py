@@ -24,7 +24,8 @@ from ...policies.facts import Observer, Shed, guarded, ignore
 from ..observe import telemetry
 from ..problem import Problem
 from ..settings import AdmissionSettings
-from .security import Pairs, security_headers
+from .navigation import VARY, is_navigation
+from .security import Pairs, secured
 
 log = logging.getLogger("bff.edge")
 
@@ -77,9 +78,23 @@ class Lag:
             self._wait()
 
 
+class _Prepared:
+    """A refusal that is made ready beforehand: `headers` for an application, `head` as it goes on the wire, and the
+    `body`, in which the ids are put in, each as long as what it takes the place of."""
+
+    def __init__(self, headers: dict[str, str], body: bytes, public_url: str) -> None:
+        self.body = body
+        whole = headers | {"content-length": str(len(body))}
+        own = [(name.encode(), value.encode("latin-1")) for name, value in whole.items()]
+        self.headers = secured(own, public_url)
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in self.headers)
+        self.head = b"HTTP/1.1 503 Service Unavailable\r\n" + lines
+
+
 class Admission:
     """app: everything else; public_url and marks: see `Envelope`; files: what the addresses of the page's files begin
-    with; observe: told what was shed; preflight: whether a request is one that `app` answers."""
+    with; observe: told what was shed; preflight: whether a request is one that `app` answers; page: what a person is
+    shown in place of the problem document, headers and body (pages.py)."""
 
     def __init__(
         self,
@@ -90,6 +105,7 @@ class Admission:
         observe: Observer = ignore,
         marks: Callable[[Scope], Pairs] = lambda scope: (),
         preflight: Callable[[Scope], bool] = lambda scope: False,
+        page: Callable[[Problem, str], tuple[dict[str, str], bytes]] | None = None,
     ) -> None:
         self.in_flight = 0
         self.lag = Lag(lambda lag: self._policy.looked(self.in_flight, lag, time.monotonic()))
@@ -109,12 +125,12 @@ class Admission:
             retry_after=settings.retry_after,
         )
         body = problem.body(correlation_id=_CORRELATION.decode(), trace_id=_TRACE.decode(), base=public_url)
-        self._body = body
-        headers = problem.response_headers() | {"content-length": str(len(body))}
-        self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        self._headers += security_headers(public_url)
-        lines = b"".join(name + b": " + value + b"\r\n" for name, value in self._headers)
-        self._head = b"HTTP/1.1 503 Service Unavailable\r\n" + lines
+        headers = problem.response_headers() | ({} if page is None else {"vary": VARY})
+        self._problem = _Prepared(headers, body, public_url)
+        self._page = self._problem
+        if page is not None:
+            own, shown = page(problem, _CORRELATION.decode())
+            self._page = _Prepared(headers | own, shown, public_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -150,10 +166,10 @@ class Admission:
         if entry != "refused":
             return None
         self._noted(lag)
-        correlation, body = self._answer(scope)
+        prepared, correlation, body = self._answer(scope)
         marks = b"".join(name + b": " + value + b"\r\n" for name, value in self._marks(scope))
         end = b"x-correlation-id: " + correlation + b"\r\n\r\n"
-        return self._head + marks + end + (b"" if scope["method"] == "HEAD" else body)
+        return prepared.head + marks + end + (b"" if scope["method"] == "HEAD" else body)
 
     def _decide(self, path: str) -> tuple[policies.Entry, float]:
         lag = self.lag.now()
@@ -165,8 +181,8 @@ class Admission:
         return self._policy.decide(self.in_flight, lag, time.monotonic()), lag
 
     async def _refuse(self, scope: Scope, send: Send) -> None:
-        correlation, body = self._answer(scope)
-        headers = [*self._headers, *self._marks(scope), (b"x-correlation-id", correlation)]
+        prepared, correlation, body = self._answer(scope)
+        headers = [*prepared.headers, *self._marks(scope), (b"x-correlation-id", correlation)]
         await send({"type": "http.response.start", "status": 503, "headers": headers})
         await send(
             {
@@ -176,14 +192,17 @@ class Admission:
             }
         )
 
-    def _answer(self, scope: Any) -> tuple[bytes, bytes]:
-        """The correlation id and the body."""
+    def _answer(self, scope: Any) -> tuple[_Prepared, bytes, bytes]:
+        """What is sent, the correlation id, and the body with it."""
         inbound = next(
             (value.decode("latin-1") for name, value in scope["headers"] if name == b"x-correlation-id"), None
         )
         correlation = telemetry.correlation_id(inbound)[0].encode()
-        body = self._body.replace(_CORRELATION, correlation).replace(_TRACE, secrets.token_hex(16).encode())
-        return correlation, body
+        prepared = self._page if is_navigation(scope) else self._problem
+        body = prepared.body.replace(_CORRELATION, correlation).replace(
+            _TRACE, secrets.token_hex(16).encode()
+        )
+        return prepared, correlation, body
 
     def _noted(self, lag: float) -> None:
         self._observe(Shed("request", lag, self.in_flight))

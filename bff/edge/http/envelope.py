@@ -20,18 +20,22 @@ from ...stores.redis.link import StoreUnavailable
 from ..contacts import EVERYBODY, OwnerContacts
 from ..observe import telemetry
 from ..problem import Problem
+from .navigation import VARY
 from .security import Pairs, secured
 
 access = logging.getLogger("bff.access")
 log = logging.getLogger("bff.edge")
 
 Answered = Callable[[str, str | None, int, float], None]
+Shown = Callable[[Scope, Problem, str], tuple[dict[str, str], bytes] | None]
+"""Given a request, its problem and its correlation id: headers and body of the page, None where it gets none."""
 
 
 class Envelope:
     """app: everything else; public_url: makes a problem's `type` an address that can be opened; answered: told method,
     route as declared, status (499: the client left before there was one) and seconds of each request; marks: headers
-    that every answer to a request gets; contacts: who is shown how to reach the owner of what failed."""
+    that every answer to a request gets; contacts: who is shown how to reach the owner of what failed; shown: the page
+    that a person gets in place of a problem document."""
 
     def __init__(
         self,
@@ -41,7 +45,9 @@ class Envelope:
         answered: Answered | None = None,
         marks: Callable[[Scope], Pairs] = lambda scope: (),
         contacts: OwnerContacts = EVERYBODY,
+        shown: Shown | None = None,
     ) -> None:
+        self._shown = shown
         self._marks = marks
         self._contacts = contacts
         self._answered = answered
@@ -130,10 +136,18 @@ class Envelope:
         self, problem: Problem, scope: Scope, answer: _Answer, correlation: str, trace_id: str
     ) -> None:
         contacts = self._contacts.on(scope)
-        body = problem.body(
-            correlation_id=correlation, trace_id=trace_id, base=self._public_url, contacts=contacts
-        )
-        headers = problem.response_headers(contacts=contacts) | {"content-length": str(len(body))}
+        headers = problem.response_headers(contacts=contacts)
+        if self._shown is not None:
+            # Even a page that is the same for everybody depends on who asked for one.
+            headers |= {"vary": VARY}
+        page = None if self._shown is None else self._shown(scope, problem, correlation)
+        if page is None:
+            body = problem.body(
+                correlation_id=correlation, trace_id=trace_id, base=self._public_url, contacts=contacts
+            )
+        else:
+            headers, body = headers | page[0], page[1]
+        headers["content-length"] = str(len(body))
         await answer.send(
             {
                 "type": "http.response.start",

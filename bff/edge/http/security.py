@@ -5,9 +5,27 @@ An answer that sets one of them itself keeps its own: a page has a wider Content
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 Pairs = tuple[tuple[bytes, bytes], ...]
+
+PERMISSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"camera": (), "geolocation": (), "microphone": (), "payment": (), "usb": ()}
+)
+"""Features of a browser and the origins that may use them: nobody."""
+
+
+def permissions(features: Mapping[str, tuple[str, ...]]) -> str:
+    """A Permissions-Policy (W3C, structured field): `camera=(), geolocation=(self "https://maps.example.org")`."""
+    return ", ".join(
+        f"{name}=*"
+        if origins == ("*",)
+        else f"{name}=({' '.join(one if one in ('self', '*') else f'{chr(34)}{one}{chr(34)}' for one in origins)})"
+        for name, origins in features.items()
+    )
+
 
 _ALWAYS: Pairs = (
     (b"x-content-type-options", b"nosniff"),
@@ -15,7 +33,7 @@ _ALWAYS: Pairs = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
-    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (b"permissions-policy", permissions(PERMISSIONS).encode()),
     # Data and problems are nothing to run or to frame, should a browser be led to show them.
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )

@@ -1,0 +1,241 @@
+"""Problems as pages: what a person is shown where a program gets a problem document.
+
+A page has the problem's own status and headers, `no-store`, and `Vary`. Its words are for people; what a request, a
+provider or a service said stands in it only escaped, and its links lead to paths of this site alone. `Gateway(pages=…)`
+takes a function in place of `plain`, which is what stands here by default; both are given the same `ProblemPage`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import logging
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from .access.authenticate import cookie_values
+from .access.login_state import safe_return
+from .access.session import COOKIE
+from .http.navigation import VARY, header_values, is_navigation
+from .problem import Problem
+
+log = logging.getLogger("bff.edge")
+
+Scope = MutableMapping[str, Any]
+
+
+class Escaped(str):
+    """Text that can be put into HTML as it is, between tags or inside a quoted attribute. Template engines that know
+    `__html__` (Jinja, Django) do not escape it again."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return str(self)
+
+
+def escaped(text: str) -> Escaped:
+    """The text with what means something in HTML as character references, and without control characters."""
+    return Escaped(html.escape("".join(one if one.isprintable() else " " for one in text), quote=True))
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemPage:
+    """What a page says, and where it leads. Every text is escaped already.
+
+    status       HTTP status of the answer
+    code         the problem's stable code, as in `/docs/problems`
+    title        what happened, in a few words for a person
+    text         what to do about it
+    detail       the problem's own sentence, which is written for developers
+    reference    the correlation id, to be quoted when somebody is asked for help
+    home         where the site begins
+    sign_in      where signing in begins, and leads back to where the person wanted to go; None: it would not help
+    again        the address that was asked for, where trying again may help; else None
+    retry_after  seconds until then, where that is known
+    """
+
+    status: int
+    code: Escaped
+    title: Escaped
+    text: Escaped
+    detail: Escaped
+    reference: Escaped
+    home: Escaped
+    sign_in: Escaped | None
+    again: Escaped | None
+    retry_after: float | None
+
+
+Pages = Callable[[ProblemPage], str]
+"""Makes a whole HTML document. It is called on the event loop and must not wait for anything. Raises what it likes:
+the plain page is shown instead, and the log says why."""
+
+_WORDS: dict[str, tuple[str, str]] = {
+    "not-found": ("There is no page here", "The address may be mistyped, or the page has moved."),
+    "unauthenticated": (
+        "Please sign in",
+        "Your sign-in has ended, or this page is for people who are signed in.",
+    ),
+    "invalid-token": ("Please sign in", "Your sign-in cannot be accepted any more."),
+    "forbidden": ("You may not see this", "Your account is not allowed to open this page."),
+    "csrf": ("This did not come from our own page", "Go to the start page and try it from there."),
+    "rate-limited": ("Too many requests", "Wait a moment, then try again."),
+    "sign-in-failed": ("The sign-in did not work out", "Try to sign in again."),
+    "method-not-allowed": ("There is no page here", "This address is for programs, not for browsers."),
+    "misdirected": ("This is not the right address", "This server does not answer for that name."),
+}
+_LATER = ("This cannot be shown right now", "It is not your fault. Try again in a moment.")
+_BROKEN = ("Something went wrong", "It is not your fault, and it has been logged.")
+_WRONG = ("This request cannot be answered", "Go to the start page and try it from there.")
+
+_AGAIN = frozenset({429, 502, 503, 504})
+
+_STYLE = """
+:root{color-scheme:light dark;--text:light-dark(#1c1d1f,#ececef);--soft:light-dark(#55585e,#a9acb3);
+--page:light-dark(#f4f5f7,#131416);--card:light-dark(#fff,#1d1f22);--line:light-dark(#dcdfe4,#34373c);
+--link:light-dark(#1a56b0,#8ab8ff);--on:light-dark(#fff,#0d1b30)}
+*{box-sizing:border-box}
+body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.25rem;background:var(--page);
+color:var(--text);font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+main{width:100%;max-width:32rem;padding:clamp(1.5rem,6vw,2.75rem);background:var(--card);
+border:1px solid var(--line);border-radius:1rem;overflow-wrap:anywhere}
+h1{margin:0 0 .5rem;font-size:clamp(1.4rem,5.5vw,1.85rem);line-height:1.2;text-wrap:balance}
+p{margin:0;color:var(--soft)}
+nav{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.75rem}
+a{display:inline-flex;align-items:center;min-height:2.75rem;padding:0 1.15rem;border:1px solid var(--line);
+border-radius:.6rem;color:var(--link);font-weight:600;text-decoration:none}
+a:first-child{background:var(--link);border-color:var(--link);color:var(--on)}
+a:hover{text-decoration:underline}
+a:focus-visible{outline:3px solid var(--link);outline-offset:3px}
+small{display:block;margin-top:1.75rem;padding-top:1rem;border-top:1px solid var(--line);color:var(--soft);
+font-size:.8125rem}
+@media(max-width:24rem){nav{flex-direction:column}a{justify-content:center}}
+"""
+_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_STRICT = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+PLAIN_POLICY = f"{_STRICT}; style-src 'sha256-{_HASH}'"
+
+
+def plain(page: ProblemPage) -> str:
+    """Our own page: no script, no picture, nothing from elsewhere; light and dark, on wide and narrow screens."""
+    links = [
+        (page.sign_in, "Sign in"),
+        (page.again, "Try again"),
+        (page.home, "Go to the start page"),
+    ]
+    nav = "".join(f'<a href="{where}">{what}</a>' for where, what in links if where is not None)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n<meta name="robots" content="noindex">\n'
+        f"<title>{page.title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>{page.title}</h1>\n<p>{page.text}</p>\n<nav>{nav}</nav>\n"
+        f"<small>Error {page.status} · Reference {page.reference}</small>\n</main>\n</body>\n</html>\n"
+    )
+
+
+class ErrorPages:
+    """Turns the problem of a navigation into a page.
+
+    pages    makes the page; None: `plain`
+    policy   the Content-Security-Policy of a page that `pages` makes: the site's own
+    prefix   the path below which the gateway is reached, without a slash at its end; empty: none
+    sign_in  whether browsers can sign in here
+    """
+
+    def __init__(self, pages: Pages | None, policy: str, *, prefix: str = "", sign_in: bool = False) -> None:
+        self._pages = pages
+        self._policy = policy
+        self._prefix = prefix
+        self._sign_in = sign_in
+
+    def answer(self, scope: Scope, problem: Problem, correlation: str) -> tuple[dict[str, str], bytes] | None:
+        """Headers beside the problem's own, and the body; None: this request gets the problem document."""
+        if not is_navigation(scope):
+            return None
+        asked = _asked(scope)
+        if asked is not None and self._is_strict_cookie_missing(scope, problem):
+            return _headers(_STRICT), _reload(asked)
+        return self.page(problem, correlation, asked)
+
+    def page(
+        self, problem: Problem, correlation: str, asked: str | None = None
+    ) -> tuple[dict[str, str], bytes]:
+        """The page itself. asked: the path and query that were asked for, when they may be gone to again."""
+        title, text = problem.for_people or _words(problem)
+        page = ProblemPage(
+            status=problem.status,
+            code=escaped(problem.code),
+            title=escaped(title),
+            text=escaped(text),
+            detail=escaped(problem.detail),
+            reference=escaped(correlation),
+            home=escaped(f"{self._prefix}/"),
+            sign_in=self._way_in(problem, asked),
+            again=escaped(asked) if asked is not None and problem.status in _AGAIN else None,
+            retry_after=problem.retry_after,
+        )
+        if self._pages is not None:
+            try:
+                return _headers(self._policy), self._pages(page).encode("utf-8", "replace")
+            except Exception:  # the user's own function: a person still gets a page
+                log.exception("the gateway's pages failed; the plain page is shown")
+        return _headers(PLAIN_POLICY), plain(page).encode()
+
+    def _way_in(self, problem: Problem, asked: str | None) -> Escaped | None:
+        if not self._sign_in or (problem.status != 401 and problem.code != "sign-in-failed"):
+            return None
+        # Our own addresses are no place to come back to: an answer of the provider is good once.
+        wanted = asked if asked is not None and not asked.startswith(f"{self._prefix}/bff/") else None
+        back = problem.return_to or wanted or f"{self._prefix}/"
+        return escaped(f"{self._prefix}/bff/login?{urlencode({'return': back}, quote_via=quote, safe='/')}")
+
+    def _is_strict_cookie_missing(self, scope: Scope, problem: Problem) -> bool:
+        """Whether the person may be signed in all the same: another site led here, so that the browser kept the
+        session's SameSite=Strict cookie back. The reload is this site's own, and brings it along."""
+        return (
+            self._sign_in
+            and problem.code == "unauthenticated"
+            and scope["method"] == "GET"
+            and header_values(scope, b"sec-fetch-site") == [b"cross-site"]
+            and not header_values(scope, b"authorization")
+            and not cookie_values(scope["headers"], COOKIE)
+        )
+
+
+def _headers(policy: str) -> dict[str, str]:
+    return {
+        "content-type": "text/html; charset=utf-8",
+        "cache-control": "no-store",
+        "content-security-policy": policy,
+        "vary": VARY,
+    }
+
+
+def _words(problem: Problem) -> tuple[str, str]:
+    if problem.code in _WORDS:
+        return _WORDS[problem.code]
+    if problem.status in _AGAIN:
+        return _LATER
+    return _BROKEN if problem.status >= 500 else _WRONG
+
+
+def _asked(scope: Scope) -> str | None:
+    """Path and query of a GET as they were sent, when they are a path of this site in every reading."""
+    if scope["method"] != "GET":
+        return None
+    raw = scope.get("raw_path") or quote(scope["path"]).encode()
+    query = scope.get("query_string", b"")
+    return safe_return((raw + (b"?" + query if query else b"")).decode("latin-1"))
+
+
+def _reload(path: str) -> bytes:
+    address = escaped(path)
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>One moment</title>'
+        f'<meta http-equiv="refresh" content="0;url={address}"><p><a href="{address}">Go on</a></p></html>'
+    ).encode()
