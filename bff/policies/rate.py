@@ -54,7 +54,8 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """One bucket after a request. reset: seconds until one more than `remaining` would be allowed."""
+    """One bucket after a request. reset: seconds until one more than `remaining` would be allowed; of one that refused,
+    until it would allow what was asked."""
 
     quota: Quota
     allowed: bool
@@ -69,14 +70,20 @@ def fits(quota: Quota, ahead: float, interval: float | None = None) -> bool:
     return ahead + interval * (1 - SLACK) <= quota.seconds
 
 
-def spent(quotas: Sequence[Quota], allowed: bool, ahead: Sequence[float]) -> list[Spent]:
+def spent(buckets: Sequence[Bucket], allowed: bool, ahead: Sequence[float]) -> list[Spent]:
     """What each bucket's state means. ahead: seconds, after a request that was allowed or before one that was not."""
-    return [_one(quota, allowed or fits(quota, one), one) for quota, one in zip(quotas, ahead, strict=True)]
+    return [
+        _one(bucket, allowed or fits(bucket.quota, one, bucket.interval), one)
+        for bucket, one in zip(buckets, ahead, strict=True)
+    ]
 
 
-def _one(quota: Quota, allowed: bool, ahead: float) -> Spent:
+def _one(bucket: Bucket, allowed: bool, ahead: float) -> Spent:
+    quota = bucket.quota
     left = max(0, math.floor((quota.seconds - ahead) / quota.every + SLACK))
     reset = ahead - quota.seconds + (left + 1) * quota.every if left < quota.amount else 0.0
+    if not allowed:
+        reset = max(reset, ahead - quota.seconds + bucket.interval)
     return Spent(quota, allowed, left, max(0.0, reset))
 
 
@@ -113,7 +120,7 @@ class LocalRates:
                 self._arrivals.move_to_end(bucket)
                 if len(self._arrivals) > self._most:
                     self._arrivals.popitem(last=False)
-        return spent(quotas, allowed, ahead)
+        return spent(buckets, allowed, ahead)
 
     def give_back(self, buckets: Sequence[Bucket], now: float) -> None:
         """Undo one request that `spend` allowed."""

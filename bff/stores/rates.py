@@ -36,9 +36,7 @@ def arguments(buckets: Sequence[Bucket]) -> list[float]:
 
 def told(buckets: Sequence[Bucket], answer: Sequence[int]) -> list[Spent]:
     """What `spend` in Lua answered."""
-    return spent(
-        [bucket.quota for bucket in buckets], answer[0] == 1, [micros / 1e6 for micros in answer[1:]]
-    )
+    return spent(buckets, answer[0] == 1, [micros / 1e6 for micros in answer[1:]])
 
 
 def by_slot(buckets: Sequence[Bucket]) -> list[list[Bucket]]:

@@ -272,3 +272,54 @@ test('what one person has under way is never taken up for another', () => {
   assert.equal(open().client.start({ owner: 'ada' }).length, 1);
   assert.equal(requests.length, 2);
 });
+
+test('who is here is told to the other tabs, and not kept for the next person at this browser', async () => {
+  const kept = new Map();
+  const page = new EventTarget();
+  const told = [];
+  const change = (key, newValue) => {
+    newValue === null ? kept.delete(key) : kept.set(key, newValue);
+    told.push({ key, newValue });
+  };
+  const localStorage = {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: change,
+    removeItem: (key) => change(key, null),
+  };
+  const source = (state) => () => ({
+    state: { get: () => state, subscribe: () => () => {} },
+    start() {},
+    stop() {},
+    watch() {},
+    reconnect() {},
+  });
+  Object.defineProperty(globalThis, 'localStorage', { configurable: true, value: localStorage });
+  globalThis.addEventListener = page.addEventListener.bind(page);
+  globalThis.removeEventListener = page.removeEventListener.bind(page);
+  try {
+    const [one, other] = [0, 1].map(() => createClient({ storage: null, source: source('live') }));
+    let heard = 0;
+    other.start({ owner: 'ada@example.org' });
+    other.onSignIn(() => (heard += 1));
+    /** What a browser does for every other tab, some time after the change. */
+    const deliver = () => {
+      for (const change of told.splice(0))
+        page.dispatchEvent(Object.assign(new Event('storage'), change));
+    };
+    deliver();
+    one.start({ owner: 'ada@example.org' });
+    deliver();
+    assert.equal(heard, 0, 'the same person');
+    one.start({ owner: 'grace@example.org' });
+    deliver();
+    assert.equal(heard, 1, 'another person, once');
+    assert.deepEqual([...kept], [], 'nothing says who was here');
+    one.stop();
+    other.stop();
+    deliver();
+    assert.equal(heard, 1);
+    assert.deepEqual([...kept], []);
+  } finally {
+    for (const name of ['addEventListener', 'removeEventListener', 'localStorage']) delete globalThis[name];
+  }
+});

@@ -154,8 +154,10 @@ export function createClient(options = {}) {
       owner = who.owner;
       expiring.set(null);
       const restored = mutations.restore(owner);
-      // Every beginning is another text, so that the other tabs hear of it.
+      // Every beginning is another text, so that the other tabs hear of it. They hear it though it is gone at once: who
+      // was here is not for the next person at this browser.
       orNull(() => localStorage.setItem(HERE, `${Date.now()} ${owner}`));
+      orNull(() => localStorage.removeItem(HERE));
       source.start(owner);
       return restored;
     },
@@ -170,8 +172,8 @@ export function createClient(options = {}) {
      */
     onSignIn(listener) {
       const hear = (/** @type {any} a StorageEvent */ { key, newValue }) => {
-        if (key !== HERE) return;
-        if (source.state.get() === 'stopped' || newValue?.replace(/.*? /, '') !== owner) listener();
+        if (key !== HERE || newValue === null) return;
+        if (source.state.get() === 'stopped' || newValue.replace(/.*? /, '') !== owner) listener();
       };
       globalThis.addEventListener?.('storage', hear);
       return () => globalThis.removeEventListener?.('storage', hear);

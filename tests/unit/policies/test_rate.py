@@ -55,8 +55,8 @@ def test_what_is_left_of_a_bucket_follows_from_how_far_ahead_it_is(
 ) -> None:
     assert SIXTEENTH.every == 16.0
     assert fits(SIXTEENTH, ahead) is fit
-    assert spent([SIXTEENTH], False, [ahead]) == [Spent(SIXTEENTH, fit, remaining, reset)]
-    assert spent([SIXTEENTH], True, [ahead])[0].allowed
+    assert spent([Bucket("k", SIXTEENTH)], False, [ahead]) == [Spent(SIXTEENTH, fit, remaining, reset)]
+    assert spent([Bucket("k", SIXTEENTH)], True, [ahead])[0].allowed
 
 
 def test_a_full_bucket_takes_its_amount_at_once_and_then_one_an_interval() -> None:
@@ -93,4 +93,33 @@ def test_those_used_longest_ago_are_forgotten_first() -> None:
 
 def test_a_state_for_each_bucket_and_no_more() -> None:
     with pytest.raises(ValueError, match="zip"):
-        spent([SIXTEENTH], True, [1.0, 2.0])
+        spent([Bucket("k", SIXTEENTH)], True, [1.0, 2.0])
+
+
+def test_a_request_that_counts_for_several_takes_as_much_and_waits_until_all_of_it_is_back() -> None:
+    rates, quota = LocalRates(), Quota("minute", 60, 60)
+    forty = Bucket("ada", quota, 40)
+    (first,) = rates.spend([forty], 0.0)
+    assert (first.allowed, first.remaining) == (True, 20)
+    (second,) = rates.spend([forty], 0.0)
+    assert (second.allowed, second.remaining, retry_after([second])) == (False, 20, 20.0)
+    assert rates.spend([Bucket("ada", quota)], 0.0)[0].allowed, "it is the same bucket"
+    assert rates.spend([forty], 21.0)[0].allowed
+    # More than there ever is takes all of it, once.
+    whole = Bucket("grace", quota, 1000)
+    assert rates.spend([whole], 0.0)[0].remaining == 0
+    assert not rates.spend([whole], 30.0)[0].allowed
+    assert rates.spend([whole], 60.0)[0].allowed
+
+
+def test_what_is_given_back_was_never_spent() -> None:
+    rates, bucket = LocalRates(), Bucket("ada", Quota("hour", 2, 3600))
+    for _ in range(10):
+        assert rates.spend([bucket], 0.0)[0].allowed
+        rates.give_back([bucket], 0.0)
+    assert len(rates) == 0
+    assert [rates.spend([bucket], 0.0)[0].allowed for _ in range(3)] == [True, True, False]
+    rates.give_back([bucket], 0.0)
+    assert rates.spend([bucket], 0.0)[0].allowed
+    rates.give_back([Bucket("nobody", bucket.quota)], 0.0)
+    assert len(rates) == 1

@@ -1,0 +1,292 @@
+"""What is done for a person later, when the request is long over: with a token that is valid then, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bff import Call, Gateway, Principal, SagaStatus, Upstream
+from bff.edge.access.record import SessionKey
+from bff.edge.access.session import COOKIE
+from bff.edge.runtime import Runtime
+from bff.edge.settings import Settings
+from bff.stores.revocations import RevocationStore
+
+from ..unit.edge.access.issuing import ISSUER
+from ..waiting import until
+from .gateway import serving, token
+from .oidc_provider import CLIENT, SECRET, OidcProvider
+from .scripted import Asked, Scripted, upstream
+from .served import listening, served
+from .test_signin import Browser
+from .upstream import http
+
+AT = "2026-01-01T00:00:00Z"
+
+
+class Jobs(Upstream, team="Jobs", contact="#jobs"):
+    def of(self, owner: str) -> Call[list[SagaStatus]]:
+        return self.get("/of", list[SagaStatus])
+
+
+jobs = Jobs()
+
+
+def declare() -> Gateway:
+    gateway = Gateway("late", upstreams=(jobs,))
+    gateway.saga("job", SagaStatus, restore=jobs.of)
+
+    gateway.site(Path(__file__), paths=("/page",))
+
+    @gateway.view("/api/mine")
+    async def mine(who: Principal) -> str:
+        return who.subject
+
+    return gateway
+
+
+class Bench:
+    """A gateway with a saga to restore, its provider, and a service that takes only tokens it finds valid."""
+
+    def __init__(self, site: str, provider: OidcProvider, service: Scripted, runtime: Runtime) -> None:
+        self.site = site
+        self.provider = provider
+        self.service = service
+        self.runtime = runtime
+        self.taken: set[str] = set()
+        self.tried: list[str] = []
+        service.answers["/of"] = self._answer
+
+    async def _answer(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        given = asked.headers.get("authorization", "").removeprefix("Bearer ")
+        self.tried.append(given)
+        if given in self.taken:
+            row = {"id": "j1", "type": "job", "status": "RUNNING", "version": 1, "at": AT}
+            writer.write(http(200, json.dumps([row]).encode()))
+        else:
+            writer.write(http(401, b"{}"))
+
+
+@asynccontextmanager
+async def bench(redis_url: str) -> AsyncIterator[Bench]:
+    sock, provider_sock = listening(), listening()
+    site = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    provider = OidcProvider(f"{site}/bff/callback")
+    provider.issuer = f"http://127.0.0.1:{provider_sock.getsockname()[1]}"
+    gateway = declare()
+    async with upstream() as service, served(provider.app, provider_sock):
+        settings: dict[str, Any] = {
+            "public_url": site,
+            "redis": {"url": redis_url, "timeout": 10},
+            "admission": {"lag": 10, "standing": 10},
+            "upstreams": {
+                "jobs": {"url": f"http://127.0.0.1:{service.port}", "breaker": {"failures": 1000}},
+            },
+            "issuers": [
+                {"issuer": ISSUER, "audience": "shop", "jwks_uri": f"http://127.0.0.1:{service.port}/keys"}
+            ],
+            "oidc": {"issuer": provider.issuer, "client_id": CLIENT, "client_secret": SECRET},
+        }
+        runtime = await gateway.start(Settings.model_validate(settings))
+        try:
+            async with serving(gateway, sock, lifespan="off"):
+                yield Bench(site, provider, service, runtime)
+        finally:
+            await gateway.stop()
+
+
+async def events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, Any]]:
+    name = ""
+    async for line in lines:
+        if line.startswith("event:"):
+            name = line[6:].strip()
+        elif line.startswith("data:"):
+            yield name, json.loads(line[5:])
+
+
+async def up_to(last: str, told: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[tuple[str, Any]]:
+    async for name, data in told:
+        yield name, data
+        if name == last:
+            return
+
+
+async def test_a_journal_is_restored_with_a_token_that_is_valid_then(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.live.restore.LONGEST", 0.2)
+    async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:
+        here.provider.life = 2
+        browser = Browser(client, here.site)
+        await browser.sign_in()
+        here.provider.life = 300
+        cookie = {"cookie": f"{COOKIE}={browser.jar[COOKIE]}"}
+        async with client.stream("GET", f"{here.site}/bff/live", headers=cookie) as stream:
+            # The token of the moment of connecting is of no use any more; the session has another one.
+            here.taken = {"access-1"}
+            told = [one async for one in up_to("snapshot", events(stream.aiter_lines()))]
+        assert {name for name, _ in told[:-1]} <= {"beat"}
+        assert [row["id"] for row in told[-1][1]["sagas"]] == ["j1"]
+        assert here.tried[0] == "access-0" and here.tried[-1] == "access-1"
+        assert len(here.provider.redeemed) == 1
+
+
+async def test_a_stream_whose_session_has_ended_by_itself_is_not_restored_but_ended(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.live.restore.LONGEST", 0.2)
+    async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:
+        browser = Browser(client, here.site)
+        await browser.sign_in()
+        cookie = {"cookie": f"{COOKIE}={browser.jar[COOKIE]}"}
+        async with client.stream("GET", f"{here.site}/bff/live", headers=cookie) as stream:
+            await until(lambda: len(here.tried) >= 1)
+            key = SessionKey.read(browser.jar[COOKIE])
+            assert key is not None
+            # As its idle end does, of which nobody tells.
+            await here.runtime.link.call("DEL", f"bff:{{session:{key.id}}}:record")
+            got = [one async for one in events(stream.aiter_lines())]
+        assert got[-1][0] == "bye" and got[-1][1]["reason"] == "logout"
+
+
+async def test_looking_after_a_stream_is_no_use_of_its_session(redis_url: str) -> None:
+    async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:
+        browser = Browser(client, here.site)
+        await browser.sign_in()
+        key = SessionKey.read(browser.jar[COOKIE])
+        assert key is not None and here.runtime._sessions is not None
+        principal = await here.runtime._sessions.principal(browser.jar[COOKIE])
+        assert principal is not None
+        record = f"bff:{{session:{key.id}}}:record"
+        await here.runtime.link.call("PEXPIRE", record, 100_000)
+        assert (await here.runtime.current(principal)).token == "access-0"
+        assert await here.runtime.link.call("PTTL", record) <= 100_000
+        await here.runtime._sessions.principal(browser.jar[COOKIE])
+        assert await here.runtime.link.call("PTTL", record) > 3_000_000
+
+
+async def test_a_token_that_a_service_would_not_take_is_refreshed_once(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.edge.access.refresh.NEW", 0.0)
+    async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:
+        browser = Browser(client, here.site)
+        await browser.sign_in()
+        sessions = here.runtime._sessions
+        assert sessions is not None
+        principal = await sessions.principal(browser.jar[COOKIE])
+        assert principal is not None and principal.token == "access-0"
+        found = await asyncio.gather(*(sessions.current(principal, refused="access-0") for _ in range(20)))
+        assert {one and one.token for one in found} == {"access-1"}
+        assert len(here.provider.redeemed) == 1
+        # One that is new is not asked for again, whatever services say.
+        monkeypatch.setattr("bff.edge.access.refresh.NEW", 10.0)
+        again = await sessions.current(principal, refused="access-1")
+        assert again is not None and again.token == "access-1"
+        assert len(here.provider.redeemed) == 1
+
+
+# ---- between authentication and admission
+
+
+async def bye_of(here: Bench, client: httpx.AsyncClient, headers: dict[str, str]) -> str:
+    async with client.stream("GET", f"{here.site}/bff/live", headers=headers) as stream:
+        assert stream.status_code == 200
+        async for name, data in events(stream.aiter_lines()):
+            if name == "bye":
+                return str(data["reason"])
+    return "none"
+
+
+class Held:
+    """Holds requests where they have been authenticated and are not admitted yet, as a slow Redis does."""
+
+    def __init__(self, here: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.there, self.go = asyncio.Event(), asyncio.Event()
+        spend = here.runtime.limits.spend
+
+        async def held(*args: Any, **options: Any) -> dict[str, str]:
+            self.there.set()
+            await self.go.wait()
+            return await spend(*args, **options)
+
+        monkeypatch.setattr(here.runtime.limits, "spend", held)
+
+
+@pytest.mark.parametrize("what", ["token", "subject"])
+async def test_a_token_revoked_before_its_stream_is_admitted_opens_none(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:
+        here.taken = {mine := token("ada", jti="the-one")}
+        held = Held(here, monkeypatch)
+        headers = {"authorization": f"Bearer {mine}"}
+        opening = asyncio.ensure_future(bye_of(here, client, headers))
+        await held.there.wait()
+        store = RevocationStore(here.runtime.link)
+        if what == "token":
+            await store.token(ISSUER, "the-one", keep=600)
+        else:
+            await store.subject(ISSUER, "ada", keep=600)
+        await until(lambda: bool(here.runtime._revocations._tokens or here.runtime._revocations._subjects))
+        held.go.set()
+        async with asyncio.timeout(60):
+            assert await opening == "logout"
+
+
+@pytest.mark.parametrize("how", ["here", "elsewhere", "person"])
+async def test_a_session_that_ends_before_its_stream_is_admitted_opens_none(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:
+        browser = Browser(client, here.site)
+        await browser.sign_in()
+        cookie = {"cookie": f"{COOKIE}={browser.jar[COOKIE]}"}
+        key = SessionKey.read(browser.jar[COOKIE])
+        sessions = here.runtime._sessions
+        assert key is not None and sessions is not None
+        held = Held(here, monkeypatch)
+        opening = asyncio.ensure_future(bye_of(here, client, cookie))
+        await held.there.wait()
+        if how == "here":
+            await sessions.end(browser.jar[COOKIE])
+        elif how == "elsewhere":
+            message = json.dumps({"end": "session", "session": key.id})
+            await here.runtime.link.call("PUBLISH", "bff:control", message)
+            await until(lambda: key.id in sessions._ended_lately)
+        else:
+            store = RevocationStore(here.runtime.link)
+            await store.subject(here.provider.issuer, "ada", keep=600)
+            await until(lambda: bool(here.runtime._revocations._subjects))
+        held.go.set()
+        async with asyncio.timeout(60):
+            assert await opening == "logout"
+
+
+async def test_a_persons_revocation_ends_open_streams_and_sessions_that_no_index_names(
+    redis_url: str,
+) -> None:
+    async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:
+        browser = Browser(client, here.site)
+        await browser.sign_in()
+        cookie = {"cookie": f"{COOKIE}={browser.jar[COOKIE]}"}
+        here.taken = {"access-0"}
+        async with client.stream("GET", f"{here.site}/bff/live", headers=cookie) as stream:
+            lines = events(stream.aiter_lines())
+            assert [one async for one in up_to("snapshot", lines)]
+            for index in await here.runtime.link.call("KEYS", "bff:{sub:*}:sessions"):
+                await here.runtime.link.call("DEL", index)
+            await RevocationStore(here.runtime.link).subject(here.provider.issuer, "ada", keep=600)
+            left = [one async for one in lines]
+        assert left[-1][0] == "bye" and left[-1][1]["reason"] == "logout"
+        assert (await browser.get("/bff/user")).status_code == 401
+        # Another sign-in is another session, though the person is the same.
+        await browser.sign_in()
+        assert (await browser.get("/bff/user")).status_code == 200
