@@ -12,7 +12,7 @@ SHOP_ENV ?= .docker/demo.env
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-PREFLIGHTS := preflight-demo preflight-check preflight-test preflight-slow preflight-bench
+PREFLIGHTS := preflight-demo preflight-check preflight-test preflight-slow preflight-bench preflight-up
 
 .PHONY: help demo up down test test-slow check openapi format bench lock audit sbom clean $(PREFLIGHTS)
 # One step after the other, under `make -j` too; and nothing half made is taken for made.
@@ -25,7 +25,7 @@ help: ## this list
 demo: preflight-demo $(STAMP) ## start the whole shop on http://localhost:8000 (Ctrl-C ends it)
 	@$(BIN)/python -m web.shop.demo
 
-up: ## start the whole shop in containers, two gateways behind a proxy (needs Docker with compose)
+up: preflight-up ## start the whole shop in containers, two gateways behind a proxy (needs Docker with compose)
 	@$(COMPOSE) --env-file $(SHOP_ENV) up --build --detach
 	@echo "Open https://localhost:$$(sed -n 's/^SHOP_PORT=//p' $(SHOP_ENV)) (the certificate is made here: the browser asks once)."
 
@@ -76,7 +76,7 @@ clean: ## remove what was set up and the demo's data
 	@rm -rf $(VENV) .bff web/client/node_modules tests/wire/oidc/node_modules .mypy_cache .ruff_cache .hypothesis
 
 $(PREFLIGHTS): preflight-%:
-	@PYTHON="$(PYTHON)" .ci/preflight $*
+	@PYTHON="$(PYTHON)" COMPOSE="$(COMPOSE)" .ci/preflight $*
 
 $(VENV)/bin/python:
 	@echo "Making $(VENV) …"

@@ -233,13 +233,25 @@ def test_the_benchmarks_run_without_what_they_can_do_without(machine: Machine) -
     assert machine.asked[0] == "install libnginx-mod-nchan nginx-light"
 
 
+def test_containers_need_compose_and_an_engine_that_answers(machine: Machine) -> None:
+    said = machine.lacks("up")
+    assert "- Docker's compose: `docker compose version` fails (COMPOSE=… names another)\n" in said
+    machine.program("docker", '[ "$1" = compose ]')
+    said = machine.lacks("up")
+    assert "compose" not in said and "- a container engine that is running: `docker info` fails\n" in said
+    machine.program("docker", "[ $1 = info ]")
+    machine.program("docker-compose", "[ $1 = version ]")
+    assert machine.run("make", "preflight-up").returncode == 2
+    assert machine.run("make", "preflight-up", "COMPOSE=docker-compose").returncode == 0
+
+
 def test_an_unknown_purpose_is_a_mistake_and_the_known_ones_are_told(machine: Machine) -> None:
     ended = machine.preflight("nothing")
     assert ended.returncode == 2 and "make test-slow" in ended.stderr
 
 
 @pytest.mark.parametrize(
-    "target", ["demo", "check", "test", "test-slow", "bench", "openapi", "format", "lock", "audit"]
+    "target", ["demo", "check", "test", "test-slow", "bench", "openapi", "format", "lock", "audit", "up"]
 )
 def test_every_target_that_sets_something_up_looks_first(machine: Machine, target: str) -> None:
     for folder in (".requirements", "web/client", "tests/wire/oidc"):
@@ -250,7 +262,9 @@ def test_every_target_that_sets_something_up_looks_first(machine: Machine, targe
         (machine.folder / "project" / ".requirements" / f"{name}.txt").touch()
     planned = machine.run("make", "-n", "-j8", target)
     assert planned.returncode == 0, planned.stderr
-    assert re.match(r'PYTHON="python3" \.ci/preflight \w+\n', planned.stdout), planned.stdout
+    assert re.match(r'PYTHON="python3" COMPOSE="docker compose" \.ci/preflight \w+\n', planned.stdout), (
+        planned.stdout
+    )
 
 
 def test_the_node_that_is_asked_for_runs_every_package_that_the_tests_use() -> None:
