@@ -5,7 +5,6 @@ The server refuses to run as root, so there it runs as `postgres`.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import shutil
@@ -123,9 +122,8 @@ class Postgres:
                 link.execute("CREATE SCHEMA public")
 
 
-@contextlib.contextmanager
-def cluster() -> Iterator[Postgres]:
-    """A running one, gone at the end."""
+@pytest.fixture(scope="session")
+def postgres_session() -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="shop-pg-"))
     server = Postgres(folder)
     try:
@@ -133,12 +131,6 @@ def cluster() -> Iterator[Postgres]:
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def postgres_session() -> Iterator[Postgres]:
-    with cluster() as server:
-        yield server
 
 
 @pytest.fixture

@@ -16,11 +16,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.upstreams.postgres import Postgres, postgres_session
 from tests.upstreams.test_orders_crash import told_once
-from tests.upstreams.test_orders_postgres import Cluster, cluster, orders_on
+from tests.upstreams.test_orders_postgres import orders_on
 from tests.upstreams.world import OPEN_STATUSES, World, eventually
 
-__all__ = ["cluster"]
+__all__ = ["postgres_session"]
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +118,7 @@ def right(plan: Plan, order: dict[str, Any]) -> bool:
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     where, orders = None, 1
     if request.param == "postgres":
-        started: Cluster = request.getfixturevalue("cluster")
+        started: Postgres = request.getfixturevalue("postgres_session")
         where, orders = orders_on(started, f"chaos-{time.monotonic_ns()}"), 3
     with World(tmp_path, where, orders, STEP_PAUSE_MS="60") as world:
         yield world

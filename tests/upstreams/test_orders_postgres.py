@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.upstreams.postgres import Postgres, cluster
+from tests.upstreams.postgres import Postgres, postgres_session
 from tests.upstreams.test_orders_crash import (  # the same promises, on the other database
     test_a_kill_around_each_actions_effect_still_completes_with_one_effect_each,
     test_a_kill_around_each_undos_effect_still_compensates,
@@ -21,6 +21,7 @@ from tests.upstreams.test_orders_crash import (  # the same promises, on the oth
 from tests.upstreams.world import World, eventually
 
 __all__ = [
+    "postgres_session",
     "test_a_kill_around_each_actions_effect_still_completes_with_one_effect_each",
     "test_a_kill_around_each_undos_effect_still_compensates",
     "test_many_sagas_killed_at_random_moments_all_end_right",
@@ -30,12 +31,6 @@ __all__ = [
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with cluster() as started:
-        yield started
-
-
 def orders_on(server: Postgres, database: str) -> Callable[[str], str | None]:
     """Where each service's database is: a new one for orders, the usual one for the others."""
     server.add(database)
@@ -43,8 +38,8 @@ def orders_on(server: Postgres, database: str) -> Callable[[str], str | None]:
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory, server: Postgres) -> Iterator[World]:
-    where = orders_on(server, "one")
+def started(tmp_path_factory: pytest.TempPathFactory, postgres_session: Postgres) -> Iterator[World]:
+    where = orders_on(postgres_session, "one")
     with World(tmp_path_factory.mktemp("world"), where) as world:
         yield world
 
@@ -56,8 +51,8 @@ def world(started: World) -> Iterator[World]:
 
 
 @pytest.fixture
-def three(tmp_path: Path, server: Postgres) -> Iterator[World]:
-    where = orders_on(server, f"three-{time.monotonic_ns()}")
+def three(tmp_path: Path, postgres_session: Postgres) -> Iterator[World]:
+    where = orders_on(postgres_session, f"three-{time.monotonic_ns()}")
     with World(tmp_path, where, orders=3, STEP_PAUSE_MS="300") as world:
         yield world
 
