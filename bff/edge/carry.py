@@ -23,9 +23,9 @@ from ..calls.scope import Runner
 from ..policies.idempotency import kept
 from ..stores.claims import StoredAnswer, Ticket
 from ..stores.redis.link import StoreUnavailable
-from .failure import as_problem, cancelled_itself, from_within, told
 from .observe import telemetry
 from .problem import Problem
+from .raised import cancelled_itself, from_within, told
 from .respond import to_json
 from .screens import GRACE
 
@@ -114,7 +114,7 @@ class Carrying:
         """A refusal is an outcome and is stored; after anything else the claim is given up, and the problem raised."""
         found = told(error)
         if isinstance(found, UpstreamError):
-            problem = as_problem(found, command=True)
+            problem = self._runtime.upstream_failures.problem(found, command=True)
             if isinstance(found, Refused):
                 passed = problem.status == found.status
                 repeat = found.outcome.repeat if passed else "released"

@@ -58,6 +58,7 @@ from .orphans import Orphans
 from .page import content_policy
 from .pages import ErrorPages
 from .problem import Problem
+from .raised import UpstreamFailures
 from .reads import Reads
 from .routes import Routes
 from .settings import Settings
@@ -140,6 +141,7 @@ class Runtime:
         self.authenticate = Authenticator(self._verifier, self._sessions, Failures(settings.limits.failures))
         self.cors = Cors(settings.http)
         self.contacts = OwnerContacts(settings.owner_contacts)
+        self.upstream_failures = UpstreamFailures()
         page = gateway.page
         routes = Routes(addresses(self, self._sign_in), self, fallback(page))
         trust = Trust(routes, settings.http, self.cors)

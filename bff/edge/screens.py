@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 from .. import calls
 from ..calls import Deadline, Ledger, UpstreamError
 from .access.permit import permit
-from .failure import as_problem, cancelled_itself, from_within, told
 from .problem import Problem
+from .raised import cancelled_itself, from_within, told
 from .respond import screen_headers, send_json, to_json
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Screen:
                 if found is None or found is error:
                     raise
                 raise found from error
-            problem = as_problem(found)
+            problem = runtime.upstream_failures.problem(found)
             problem.headers |= {
                 name: value
                 for name, value in screen_headers(request.ledger, public=False, personal=True).items()

@@ -44,13 +44,15 @@ _INSIDES = re.compile(
     r"""
     <[a-z!/?]                                     # markup
     | &\#?\w{2,8};                                # markup, escaped
-    | traceback\ \(most | ^\s*file\ ".*",\ line\ \d | ^\s*\#\d+\s | ^\s*at\ \S | \bat\ [\w.$<>]+\(
+    | traceback\ \(most | ^[ \t]{0,20}file\ "[^"\n]{0,200}",\ line\ \d | ^[ \t]{0,20}\#\d+\s
+    | ^[ \t]{0,20}at\ \S | \bat\ [\w.$<>]{1,200}\(
     | stack\ ?trace | goroutine\ \d | \bpanic:\ | nested\ exception
     | \.(?:py|rb|js|ts|java|kt|go|php|cs|cpp|rs)\b(?::|",|\(|\ line) # a line of a program
     | \b(?:java|javax|jakarta|kotlin|scala|org|com|net|io|system|microsoft)\.\w+\.\w # a class
     | \bobject\ at\ 0x | \b0x[0-9a-f]{6,} | input_value= | input_type= | \#<\w | =>
-    | [\[({]\s*['"{\[] | ['"]\s*:\s*['"\[{\d]      # a list, tuple or mapping as a language prints it
-    | \bsqlstate\b | \bora-\d{4} | violates\ .*\bconstraint | \bkey\ \(.*\)=\( | \bselect\b.*\bfrom\b | \binsert\ into\b
+    | [\[({][ ]{0,4}['"{\[] | ['"][ ]{0,4}:[ ]{0,4}['"\[{\d] # a list, tuple or mapping as a language prints it
+    | \bsqlstate\b | \bora-\d{4} | \bviolates\ [^\n]{0,60}\bconstraint | \bkey\ \([^\n]{0,60}\)=\( # a database
+    | \bselect\ [^\n]{0,100}\ from\ | \binsert\ into\b
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
@@ -173,6 +175,7 @@ def _pointer(place: object) -> str:
         return _path_pointer(tuple(steps))
     if not isinstance(place, str):
         return ""
+    place = place[: 4 * _MAX_POINTER]
     if place.startswith("#"):
         # RFC 6901 section 6: a pointer in a URI's fragment, as RFC 9457 section 3 has it.
         place = unquote(place[1:])

@@ -167,7 +167,11 @@ class Attempts:
             # and for a keyed write; it is not a retry of a failed call.
             if not error.dropped or not repeatable(call, scope):
                 raise
-            return await wire.send(request)
+            answer = await wire.send(request)
+            if answer.status == 409 and call.method != "GET":
+                # The first one may have arrived, and be still being carried out.
+                raise
+            return answer
 
     def _rejected(self, call: Call[Any], address: str, why: str, outcome: str) -> None:
         if self._observed:

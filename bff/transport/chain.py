@@ -171,6 +171,13 @@ class Chain:
                     found, after = error, None
                 else:
                     if answer.status < 500 and answer.status != 429:
+                        if (
+                            answer.status == 409
+                            and isinstance(earlier, UpstreamError)
+                            and call.method != "GET"
+                        ):
+                            # It may only say that the earlier attempt, which got no answer, is still being carried out.
+                            return _told(earlier)
                         return answer
                     after = retry_after(answer)
                 made += 1

@@ -48,16 +48,21 @@ def refusal(status: int, body: bytes = b"{}", headers: str = "content-type: appl
 
 @asynccontextmanager
 async def asking(
-    gateway: Gateway, redis_url: str, *, identity: str = "user", **settings: Any
+    gateway: Gateway, redis_url: str, *, identity: str = "user", attempts: int = 1, **settings: Any
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Scripted]]:
-    """A client of the gateway, and its service. identity: by what the service knows who asks."""
+    """A client of the gateway, and its service. identity: by what it knows who asks; attempts: of each call."""
     async with scripted() as told:
         issuer = {"issuer": ISSUER, "audience": "shop", "jwks_uri": f"http://127.0.0.1:{told.port}/keys"}
         async with client(
             gateway,
             redis_url,
             {"service": told.port},
-            each={"identity": identity, "timeout": 10, "breaker": {"failures": 1000, "error_rate": 1}},
+            each={
+                "identity": identity,
+                "timeout": 10,
+                "breaker": {"failures": 1000, "error_rate": 1},
+                "retry": {"attempts": attempts},
+            },
             issuers=[issuer],
             **settings,
         ) as http:

@@ -9,10 +9,13 @@ the Idempotency-Key draft (httpapi-idempotency-key-header-08, section 2.6) and t
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bff import Gateway, Problem, Refused, together
 
+from ..wire.scripted import Asked
 from .refusing import Done, Wish, asking, http, post, refusal, service
 
 gateway = Gateway("refusals", deadline=15)
@@ -166,3 +169,46 @@ async def test_a_problem_of_the_functions_own_is_an_outcome_too(redis_url: str) 
         failed = await post(client, "/api/own/503", "k503")
         again = await post(client, "/api/own/503", "k503")
         assert (failed.status_code, again.json()["code"]) == (503, "idempotency-unknown")
+
+
+async def test_a_conflict_with_an_attempt_that_got_no_answer_is_not_the_outcome(redis_url: str) -> None:
+    """The service may still be carrying out the first one: it says 409 to the second."""
+    seen: list[str] = []
+
+    async def cut_then_conflict(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        seen.append(asked.headers["idempotency-key"])
+        if len(seen) == 1:
+            writer.transport.abort()
+        else:
+            writer.write(refusal(409, b'{"code":"in-progress"}') if len(seen) == 2 else DONE)
+
+    async with asking(gateway, redis_url, attempts=2) as (client, told):
+        told.answers["/things/slow"] = cut_then_conflict
+        first = await post(client, "/api/safe/slow", "k")
+        assert (first.status_code, first.json()["code"]) == (502, "unreachable")
+        again = await post(client, "/api/safe/slow", "k")
+        assert (again.status_code, again.json()) == (200, {"name": "done"})
+        assert len(seen) == 3 and len(set(seen)) == 1
+
+
+async def test_a_conflict_on_a_connection_that_had_to_be_opened_anew_is_not_the_outcome(
+    redis_url: str,
+) -> None:
+    """A kept connection was closed as it was used, so the write was sent twice."""
+    seen: list[str] = []
+
+    async def drop_then_conflict(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        seen.append(asked.path)
+        if len(seen) == 2:
+            writer.transport.abort()
+        else:
+            writer.write(refusal(409, b'{"code":"in-progress"}') if len(seen) == 3 else DONE)
+
+    async with asking(gateway, redis_url) as (client, told):
+        told.answers["/things/slow"] = drop_then_conflict
+        assert (await post(client, "/api/safe/slow", "warm")).status_code == 200
+        first = await post(client, "/api/safe/slow", "k")
+        assert (first.status_code, first.json()["code"]) == (502, "unreachable")
+        assert len(seen) == 3
+        again = await post(client, "/api/safe/slow", "k")
+        assert (again.status_code, again.json()) == (200, {"name": "done"})

@@ -9,6 +9,7 @@ section 11.3, RFC 7725.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
 
 import pytest
@@ -183,3 +184,18 @@ def test_what_no_call_may_pass_on_is_a_mistake_of_the_declaration() -> None:
     assert call.passes(400) == service.read("x").passes(400) != call
     assert hash(call.passes(400)) == hash(service.read("x").passes(400))
     assert call.outcomes is OUTCOMES
+
+
+async def test_a_mistake_of_the_gateway_is_logged_with_the_services_reason_but_not_each_time(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asking(gateway, redis_url) as (client, told):
+        told.answers["/things/405"] = refusal(405, SAID, PROBLEM)
+        told.answers["/things/404"] = refusal(404, SAID, PROBLEM)
+        with caplog.at_level(logging.WARNING, logger="bff.upstreams"):
+            for _ in range(20):
+                for status in (404, 405):
+                    await client.get(f"/api/public/{status}")
+    (record,) = [one for one in caplog.records if "not passed on" in one.getMessage()]
+    assert "It is so." in record.getMessage()
+    assert vars(record)["fields"] == {"upstream": "service", "call": "Service.read", "status": 405}

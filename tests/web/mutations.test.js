@@ -461,6 +461,18 @@ test('a first 401 or 429 is a refusal; after an attempt that may have arrived it
   }
 });
 
+test('a refusal that was stored is the outcome, also after an attempt that may have arrived', async () => {
+  const bench = ready({ attempts: 2 });
+  const operation = place(bench);
+  (await bench.request(0)).reject(new TypeError('network'));
+  const stored = problem(403, 'card-declined');
+  stored.headers.set('idempotency-replayed', 'true');
+  (await bench.request(1)).resolve(stored);
+  const outcome = await operation.outcome;
+  assert.equal(outcome.kind, 'rejected');
+  assert.equal(outcome.problem.code, 'card-declined');
+});
+
 test('a change of an existing row holds until the event that shows it, not only until its answer', async () => {
   const bench = ready();
   bench.saga('e-1', event('m0', 2, 'RUNNING', 'charge'));

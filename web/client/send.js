@@ -26,15 +26,16 @@ import { networkProblem, readProblem } from './problem.js';
 /**
  * @param {Problem} problem
  * @param {boolean} first  Whether no earlier attempt can have reached the server.
+ * @param {boolean} stored  Whether it is the stored answer of an earlier attempt: the command's own outcome.
  */
-function classify({ status, code, retryAfter }, first) {
+function classify({ status, code, retryAfter }, first, stored) {
   // The gateway has had it before, and cannot tell its outcome or its answer any more, or the page asks otherwise after a
   // reload: the journal may.
   if (/^idempotency-(unknown|answer-gone|mismatch)$/.test(code)) return 'unknown';
   const inFlight = status === 409 && retryAfter !== null;
   if (status < 400 || status >= 500 || inFlight || [408, 425].includes(status)) return 'again';
   // Answers about the caller, not about the command: after an attempt that may have arrived they prove nothing.
-  if (first || ![401, 403, 429].includes(status)) return 'rejected';
+  if (first || stored || ![401, 403, 429].includes(status)) return 'rejected';
   return status === 429 ? 'again' : 'unknown';
 }
 
@@ -62,7 +63,8 @@ export async function attemptOnce({ key, request, first, timeout, fetch }) {
     });
     if (!response.ok) {
       const problem = await readProblem(response);
-      return { kind: classify(problem, first), problem };
+      const stored = response.headers.get('idempotency-replayed') === 'true';
+      return { kind: classify(problem, first, stored), problem };
     }
     const text = await response.text(); // a body cut short throws here, and the outcome is unknown
     const { saga = null, cursor = null } = Object(text && JSON.parse(text));

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
-from ..calls import Refused, UpstreamError
+from ..calls import Clock, Refused, UpstreamError
 from .problem import Problem, problem_of
 
 log = logging.getLogger("bff.upstreams")
+
+TOLD_EVERY = 60.0
+MOST = 1_000
+"""Calls and statuses remembered as told; beyond it all are forgotten."""
 
 
 def told(error: BaseException, *, command: bool = False) -> UpstreamError | Problem | None:
@@ -28,13 +33,30 @@ def told(error: BaseException, *, command: bool = False) -> UpstreamError | Prob
     return None
 
 
-def as_problem(error: UpstreamError, *, command: bool = False) -> Problem:
-    """The problem that a service's failure becomes; logs a refusal that is the gateway's own mistake."""
-    problem = problem_of(error, command=command)
-    if isinstance(error, Refused) and problem.status != error.status:
+class UpstreamFailures:
+    """Makes problems of services' failures, and logs the refusals that are mistakes of this gateway: those of one call
+    with one status at most once in `TOLD_EVERY` seconds. clock: monotonic seconds."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._told: dict[tuple[str, int], float] = {}
+
+    def problem(self, error: UpstreamError, *, command: bool = False) -> Problem:
+        """The problem that a service's failure becomes, for a screen or for a command."""
+        problem = problem_of(error, command=command)
+        if isinstance(error, Refused) and problem.status != error.status:
+            self._note(error)
+        return problem
+
+    def _note(self, error: Refused) -> None:
+        key, now = (error.call, error.status), self._clock()
+        if now < self._told.get(key, float("-inf")):
+            return
+        if len(self._told) >= MOST:
+            self._told.clear()
+        self._told[key] = now + TOLD_EVERY
         fields = {"upstream": error.owner.service, "call": error.call, "status": error.status}
         log.warning("a service refused what is not passed on: %s", error.detail, extra={"fields": fields})
-    return problem
 
 
 def from_within() -> bool:
