@@ -681,7 +681,7 @@ export interface components {
         };
         /**
          * OwnerInfo
-         * @description Who owns what is missing and how to reach them.
+         * @description Who owns what is missing and how to reach them; `contact` and `docs` are empty where they are not to be shown.
          */
         OwnerInfo: {
             /** Contact */
@@ -973,7 +973,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description The request cannot be read, or a command has no Idempotency-Key */
+        /** @description The request cannot be read, a command has no Idempotency-Key, or the service cannot use what was sent */
         400: {
             headers: {
                 [name: string]: unknown;
@@ -991,7 +991,16 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Not allowed */
+        /** @description The service asks for a payment first */
+        402: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Not allowed, by this gateway or by the service */
         403: {
             headers: {
                 [name: string]: unknown;
@@ -1029,8 +1038,17 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description It was carried out; its answer was too large to be kept for a repeat */
+        /** @description It is gone; or it was carried out, and its answer was too large to be kept for a repeat */
         410: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description It has changed in the meantime */
+        412: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1083,6 +1101,24 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description It is locked at the moment; the same key may try again */
+        423: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The service wants to be told which version is meant */
+        428: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description Too many requests */
         429: {
             headers: {
@@ -1096,6 +1132,15 @@ export interface components {
         };
         /** @description The headers are too many or too large */
         431: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The service may not show this, for legal reasons */
+        451: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1203,18 +1248,23 @@ export interface operations {
             };
             400: components["responses"]["400"];
             401: components["responses"]["401"];
+            402: components["responses"]["402"];
             403: components["responses"]["403"];
             404: components["responses"]["404"];
             408: components["responses"]["408"];
             409: components["responses"]["409"];
             410: components["responses"]["410"];
+            412: components["responses"]["412"];
             413: components["responses"]["413"];
             414: components["responses"]["414"];
             415: components["responses"]["415"];
             421: components["responses"]["421"];
             422: components["responses"]["422"];
+            423: components["responses"]["423"];
+            428: components["responses"]["428"];
             429: components["responses"]["429"];
             431: components["responses"]["431"];
+            451: components["responses"]["451"];
             500: components["responses"]["500"];
             502: components["responses"]["502"];
             503: components["responses"]["503"];
@@ -1252,18 +1302,23 @@ export interface operations {
             };
             400: components["responses"]["400"];
             401: components["responses"]["401"];
+            402: components["responses"]["402"];
             403: components["responses"]["403"];
             404: components["responses"]["404"];
             408: components["responses"]["408"];
             409: components["responses"]["409"];
             410: components["responses"]["410"];
+            412: components["responses"]["412"];
             413: components["responses"]["413"];
             414: components["responses"]["414"];
             415: components["responses"]["415"];
             421: components["responses"]["421"];
             422: components["responses"]["422"];
+            423: components["responses"]["423"];
+            428: components["responses"]["428"];
             429: components["responses"]["429"];
             431: components["responses"]["431"];
+            451: components["responses"]["451"];
             500: components["responses"]["500"];
             502: components["responses"]["502"];
             503: components["responses"]["503"];
@@ -1299,18 +1354,23 @@ export interface operations {
             };
             400: components["responses"]["400"];
             401: components["responses"]["401"];
+            402: components["responses"]["402"];
             403: components["responses"]["403"];
             404: components["responses"]["404"];
             408: components["responses"]["408"];
             409: components["responses"]["409"];
             410: components["responses"]["410"];
+            412: components["responses"]["412"];
             413: components["responses"]["413"];
             414: components["responses"]["414"];
             415: components["responses"]["415"];
             421: components["responses"]["421"];
             422: components["responses"]["422"];
+            423: components["responses"]["423"];
+            428: components["responses"]["428"];
             429: components["responses"]["429"];
             431: components["responses"]["431"];
+            451: components["responses"]["451"];
             500: components["responses"]["500"];
             502: components["responses"]["502"];
             503: components["responses"]["503"];
@@ -1339,10 +1399,12 @@ export interface operations {
             };
             400: components["responses"]["400"];
             401: components["responses"]["401"];
+            402: components["responses"]["402"];
             403: components["responses"]["403"];
             404: components["responses"]["404"];
             408: components["responses"]["408"];
             409: components["responses"]["409"];
+            410: components["responses"]["410"];
             413: components["responses"]["413"];
             414: components["responses"]["414"];
             421: components["responses"]["421"];
@@ -1377,10 +1439,12 @@ export interface operations {
             };
             400: components["responses"]["400"];
             401: components["responses"]["401"];
+            402: components["responses"]["402"];
             403: components["responses"]["403"];
             404: components["responses"]["404"];
             408: components["responses"]["408"];
             409: components["responses"]["409"];
+            410: components["responses"]["410"];
             413: components["responses"]["413"];
             414: components["responses"]["414"];
             421: components["responses"]["421"];
@@ -1417,10 +1481,12 @@ export interface operations {
             };
             400: components["responses"]["400"];
             401: components["responses"]["401"];
+            402: components["responses"]["402"];
             403: components["responses"]["403"];
             404: components["responses"]["404"];
             408: components["responses"]["408"];
             409: components["responses"]["409"];
+            410: components["responses"]["410"];
             413: components["responses"]["413"];
             414: components["responses"]["414"];
             421: components["responses"]["421"];
@@ -1457,6 +1523,7 @@ export interface operations {
             404: components["responses"]["404"];
             408: components["responses"]["408"];
             409: components["responses"]["409"];
+            410: components["responses"]["410"];
             413: components["responses"]["413"];
             414: components["responses"]["414"];
             421: components["responses"]["421"];
@@ -1495,6 +1562,7 @@ export interface operations {
             404: components["responses"]["404"];
             408: components["responses"]["408"];
             409: components["responses"]["409"];
+            410: components["responses"]["410"];
             413: components["responses"]["413"];
             414: components["responses"]["414"];
             421: components["responses"]["421"];
