@@ -90,6 +90,7 @@ class Scope:
     safe            False where a service does not honour the keys derived from `mutation`: nothing is sent twice
     lean            True while the gateway has too much to do: optional parts are left out without being asked for
     contacts        whether who asks may be shown how to reach the owners of what is missing
+    recovery        True where nobody waits for the answer: another breaker decides, one that is content with less
     """
 
     deadline: Deadline
@@ -103,6 +104,7 @@ class Scope:
     safe: bool = True
     lean: bool = False
     contacts: bool = True
+    recovery: bool = False
 
 
 _current: contextvars.ContextVar[Scope] = contextvars.ContextVar("bff_scope")

@@ -263,7 +263,8 @@ class Runtime:
         principal = await self.current(principal)
         for saga in self.gateway.sagas.values():
             if saga.restore is not None:
-                found += saga.listed(await self.aside(saga.restore(principal.id), principal))
+                call = saga.restore(principal.id)
+                found += saga.listed(await self.aside(call, principal, recovery=True))
         return sorted(found, key=lambda one: one.at, reverse=True)
 
     async def _renewed(self, principal: Principal) -> Principal | None:
@@ -277,9 +278,11 @@ class Runtime:
             return None
         return None if newer is None or newer.token == principal.token else newer
 
-    async def aside(self, call: Call[Any], principal: Principal | None) -> Any:
-        """Run a call that belongs to no request of its own."""
-        scope = calls.Scope(Deadline.after(ASIDE), self.chain, str(uuid.uuid4()), principal)
+    async def aside(self, call: Call[Any], principal: Principal | None, *, recovery: bool = False) -> Any:
+        """Run a call that belongs to no request of its own. recovery: see `Scope`."""
+        scope = calls.Scope(
+            Deadline.after(ASIDE), self.chain, str(uuid.uuid4()), principal, recovery=recovery
+        )
         with calls.opened(scope):
             return await call
 

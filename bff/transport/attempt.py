@@ -52,14 +52,14 @@ class Attempts:
             self._rejected(call, "", "deadline", "timeout")
             raise Timeout(call.owner, call.name, "was not called: the deadline had passed.")
         place = lane.places.pick(tried)
-        breaker = lane.breakers.of(call.name, place.name)
+        breaker = lane.breakers.of(call.name, place.name, recovery=scope.recovery)
         wait = breaker.admit()
         if wait is None:
             return place, breaker
         for other in lane.places:
             if other is place or other.out is not None:
                 continue
-            breaker = lane.breakers.of(call.name, other.name)
+            breaker = lane.breakers.of(call.name, other.name, recovery=scope.recovery)
             elsewhere = breaker.admit()
             if elsewhere is None:
                 return other, breaker

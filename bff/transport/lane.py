@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from ..policies.balance import Address
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 # Groups are a gateway's methods and addresses come and go with DNS: beyond this the oldest closed ones are forgotten.
 MOST_BREAKERS = 2048
+RECOVERY_FAILURES = 20
+"""Failures in a row that open recovery's breaker, and calls in its window before their share may."""
+RECOVERY_RATE = 0.9
+"""Share of failed calls that does."""
 
 
 class Places(Protocol):
@@ -75,7 +79,9 @@ class OnePlace:
 
 class Breakers:
     """One for each (group, address), made when it is first asked for. The group is the call's name, so that one bad
-    endpoint does not close the others."""
+    endpoint does not close the others. Recovery has groups of its own: for a person a service that fails half of the
+    time is not worth waiting for, to a queue that restores journals it is good progress; and what the one finds out
+    neither opens nor closes the other's."""
 
     def __init__(
         self,
@@ -85,18 +91,24 @@ class Breakers:
         observe: Observer = ignore,
     ) -> None:
         self.rule = rule
+        self._recovery = replace(
+            rule,
+            failures=max(rule.failures, RECOVERY_FAILURES),
+            error_rate=max(rule.error_rate, RECOVERY_RATE),
+            minimum=max(rule.minimum, RECOVERY_FAILURES),
+        )
         self._service = service
         self._clock = clock
         self._observe = guarded(observe)
         self._all: dict[tuple[str, str], Breaker] = {}
 
-    def of(self, group: str, address: str) -> Breaker:
+    def of(self, group: str, address: str, *, recovery: bool = False) -> Breaker:
         """The breaker of this group at this address."""
-        key = (group, address)
+        key = (f"{group} (recovery)" if recovery else group, address)
         found = self._all.get(key)
-        return found if found is not None else self._new(key)
+        return found if found is not None else self._new(key, self._recovery if recovery else self.rule)
 
-    def _new(self, key: tuple[str, str]) -> Breaker:
+    def _new(self, key: tuple[str, str], rule: BreakerRule) -> Breaker:
         if len(self._all) >= MOST_BREAKERS:
             forgotten = next((one for one, breaker in self._all.items() if breaker.state == "closed"), None)
             del self._all[forgotten or next(iter(self._all))]
@@ -104,7 +116,7 @@ class Breakers:
         def moved(state: State, open_for: float) -> None:
             self._observe(BreakerMoved(self._service, *key, state, open_for))
 
-        made = self._all[key] = Breaker(self.rule, self._clock, moved)
+        made = self._all[key] = Breaker(rule, self._clock, moved)
         return made
 
     def __iter__(self) -> Iterator[tuple[tuple[str, str], Breaker]]:

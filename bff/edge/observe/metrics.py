@@ -185,6 +185,11 @@ class _States(Collector):
             ),
             ("bff_loop_lag_seconds", "How late the event loop is.", admission.lag.now),
             ("bff_streams", "Open event streams.", lambda: hub.count),
+            (
+                "bff_journals_waiting",
+                "Journals that wait to be restored from the services.",
+                lambda: hub.restoring,
+            ),
         )
         self._intake = intake
 

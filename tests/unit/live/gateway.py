@@ -200,6 +200,12 @@ class Browser:
             elif self._world.journals[position.epoch][position.offset - 1].decode() != data:
                 self.wrong.append(f"{position} is another event")
             self.position = position
+        elif event == "saga" and not any(
+            # At no position: true by its version.
+            data.encode() in entries
+            for entries in self._world.journals.values()
+        ):
+            self.wrong.append("a saga that never was")
         self.bye = self.bye or event == "bye"
 
     def _learn(self, value: dict[str, object]) -> None:

@@ -367,3 +367,68 @@ def test_a_name_belongs_to_the_topic_whose_template_it_fits() -> None:
     assert topic_of(topics, "fx/eur/usd") is topics[1]
     for name in ("stock", "stock/", "stock/a/b", "other/a", "stock/a b"):
         assert topic_of(topics, name) is None
+
+
+# ---- while its journal is being restored ----
+
+
+def lost(offset: int, *entries: bytes, epoch: str = "f") -> Opened:
+    return Opened(Position(epoch, offset), False, "reset", entries)
+
+
+def test_a_stream_that_had_a_state_hears_of_its_sagas_without_positions_until_it_joins() -> None:
+    one = stream()
+    join(one, opened(3))
+    sent(one)
+    one.rejoin()
+    assert one.bide((), lost(7, b'{"n":2}', b'{"n":1}'))
+    assert [event for event, _ in sent(one)] == ["saga", "saga"]
+    assert one.offer(*event(8, b"f", b'{"n":3}'))
+    assert sent(one) == [("saga", "")]
+    assert one.position == Position("e", 3)
+    one.rejoin()
+    assert join(one, Opened(Position("f", 8), True, "reset", (b"{}",)))
+    assert sent(one) == [("reset", "f-8")]
+
+
+def test_what_was_told_once_is_not_told_again_each_time_the_journal_is_looked_at() -> None:
+    one = stream("e-3")
+    assert one.bide((), lost(7, b"{}"))
+    sent(one)
+    one.rejoin()
+    assert one.offer(*event(8, b"f"))
+    assert one.bide((), lost(7, b"{}"))
+    assert sent(one) == [("saga", "")]
+    one.rejoin()
+    assert one.bide((), lost(8, b"{}"))
+    assert sent(one) == []
+
+
+def test_a_gap_while_it_bides_is_read_from_the_journal_like_any_other() -> None:
+    one = stream("e-3")
+    assert one.bide((), lost(7))
+    assert not one.offer(*event(9, b"f"))
+    assert one.state == "joining"
+    assert one.bide((), lost(9, b"{}"))
+    assert [event for event, _ in sent(one)][-1] == "saga"
+    # A journal that is begun anew is another one.
+    assert not one.offer(*event(1, b"g"))
+
+
+def test_a_new_stream_is_told_no_saga_before_its_state() -> None:
+    one = stream()
+    assert one.bide((), lost(7, b"{}"))
+    assert one.offer(*event(8, b"f"))
+    assert [name for name, _ in sent(one) if name == "saga"] == []
+
+
+def test_what_comes_while_the_journal_cannot_be_read_is_told_as_far_as_it_follows() -> None:
+    one = stream("e-3")
+    assert one.bide((), lost(7))
+    sent(one)
+    one.rejoin()
+    assert one.offer(*event(8, b"f"))
+    assert one.offer(*event(10, b"f"))
+    assert one.bide(())
+    assert sent(one) == [("saga", "")]
+    assert not one.offer(*event(11, b"f"))

@@ -1,0 +1,200 @@
+"""The queue of lost journals, by a clock that takes no time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from bff.calls import CircuitOpen, Failed, Owner, Principal, Refused, SagaStatus
+from bff.live import restore
+from bff.live.restore import AT_ONCE, Restorer
+from bff.live.stream import Stream
+from bff.stores.journal import Position
+
+from ..hasty import HastyLoop
+
+OWNER = Owner("orders", "Orders", "#orders", "")
+
+
+class Journals:
+    """Which owners' journals are whole."""
+
+    def __init__(self) -> None:
+        self.whole: set[str] = set()
+
+    def now_ms(self) -> int:
+        return 1
+
+    async def tops(self, owners: Iterable[str]) -> dict[str, Position | None]:
+        return {owner: Position("e", 1) if owner in self.whole else None for owner in owners}
+
+    async def seed(self, owner: str, entries: object) -> bool:
+        self.whole.add(owner)
+        return True
+
+
+def person(number: int) -> Principal:
+    return Principal("https://id.example", f"u{number}", token="t", expires_at=4e9)
+
+
+def stream(number: int) -> Stream:
+    nobody: Any = None
+    return Stream(person(number), None, (), nobody, nobody, queue=8, ends_at=1e9, why="age")
+
+
+def play(course: Callable[[asyncio.TaskGroup], Awaitable[None]]) -> None:
+    async def played() -> None:
+        async with asyncio.TaskGroup() as group:
+            await course(group)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+    with asyncio.Runner(loop_factory=HastyLoop) as runner:
+        runner.run(played())
+
+
+class Queue:
+    """A restorer and what it did. ask: the service's answer to the n-th question, an error to raise."""
+
+    def __init__(self, group: asyncio.TaskGroup, ask: Callable[[int, float], Exception | None]) -> None:
+        self.clock = asyncio.get_running_loop().time
+        self.journals: Any = Journals()
+        self.asked: list[tuple[float, str]] = []
+        self.looked: list[str] = []
+        self.under_way = self.most = 0
+        self._ask = ask
+        self.restorer = Restorer(self.journals, self._restore, clock=self.clock)
+        self.restorer.group = group
+        self.restorer.look = lambda one: self.looked.append(one.principal.subject)
+
+    async def _restore(self, principal: Principal) -> Sequence[SagaStatus]:
+        self.asked.append((self.clock(), principal.subject))
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            answer = self._ask(len(self.asked), self.clock())
+            await asyncio.sleep(0.01)
+        finally:
+            self.under_way -= 1
+        if answer is not None:
+            raise answer
+        return []
+
+
+def closed(after: float) -> CircuitOpen:
+    return CircuitOpen(OWNER, "Orders.mine", "is not called for a moment.", retry_after=after)
+
+
+def test_a_local_rejection_is_nobodys_failure_and_lengthens_no_owners_pause() -> None:
+    async def course(group: asyncio.TaskGroup) -> None:
+        queue = Queue(group, lambda number, now: closed(300.0) if now < 60 else None)
+        for number in range(200):
+            queue.restorer.want(stream(number))
+        while queue.restorer.waiting:
+            await asyncio.sleep(0.1)
+        assert sorted(queue.looked) == sorted(f"u{number}" for number in range(200))
+        assert queue.clock() < 63
+        before = [now for now, _ in queue.asked if now < 60]
+        # Those under way when it opened, and one a second after that.
+        assert len(before) <= AT_ONCE + 70
+
+    play(course)
+
+
+def test_after_a_rejection_one_question_is_asked_at_a_time_until_one_is_answered() -> None:
+    async def course(group: asyncio.TaskGroup) -> None:
+        queue = Queue(group, lambda number, now: closed(0.5) if number <= AT_ONCE else None)
+        for number in range(100):
+            queue.restorer.want(stream(number))
+        await asyncio.sleep(0.1)
+        assert len(queue.asked) == AT_ONCE
+        queue.most = 0
+        await asyncio.sleep(0.415)
+        assert queue.most == 1
+        while queue.restorer.waiting:
+            await asyncio.sleep(0.1)
+        assert 1 < queue.most <= AT_ONCE
+
+    play(course)
+
+
+def test_an_owner_whom_the_service_fails_often_is_asked_about_again_within_a_second() -> None:
+    def failed() -> Exception:
+        return Failed(OWNER, "Orders.mine", "answered 500.", status=500)
+
+    async def course(group: asyncio.TaskGroup) -> None:
+        queue = Queue(group, lambda number, now: failed() if number < 9 else None)
+        queue.restorer.want(stream(1))
+        while queue.restorer.waiting:
+            await asyncio.sleep(0.1)
+        assert queue.clock() < 9
+        assert len(queue.asked) == 9
+
+    play(course)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Refused(OWNER, "Orders.mine", "answered 403.", status=403),
+        RuntimeError("a bug"),
+        Failed(OWNER, "Orders.mine", "answered 500.", status=500),
+    ],
+)
+def test_an_owner_whom_nobody_can_answer_for_is_asked_about_less_and_less_often(error: Exception) -> None:
+    async def course(group: asyncio.TaskGroup) -> None:
+        queue = Queue(group, lambda number, now: error)
+        queue.restorer.want(stream(1))
+        await asyncio.sleep(600)
+        late = [now for now, _ in queue.asked if now > 300]
+        assert 300 / restore.LONGEST - 1 <= len(late) <= 300 / (restore.LONGEST / 2) + 1
+
+    play(course)
+
+
+def test_owners_whose_streams_go_on_are_spread_and_one_who_waits_for_a_state_comes_first() -> None:
+    async def course(group: asyncio.TaskGroup) -> None:
+        queue = Queue(group, lambda number, now: None)
+        for number in range(300):
+            queue.restorer.want(stream(number), spread=10.0)
+        queue.restorer.want(stream(299))
+        await asyncio.sleep(1)
+        assert queue.asked[0][1] == "u299"
+        assert len(queue.asked) < 100
+        await asyncio.sleep(9.5)
+        assert queue.restorer.waiting == 0
+        assert len(queue.asked) == 300
+
+    play(course)
+
+
+def test_what_another_process_has_restored_is_not_asked_for() -> None:
+    async def course(group: asyncio.TaskGroup) -> None:
+        queue = Queue(group, lambda number, now: None)
+        queue.journals.whole.add(person(1).id)
+        queue.restorer.want(stream(1))
+        await asyncio.sleep(1)
+        assert (queue.asked, queue.looked) == ([], ["u1"])
+
+    play(course)
+
+
+def test_whoever_has_left_is_not_asked_about_and_a_poll_that_has_just_failed_asks_nobody() -> None:
+    async def course(group: asyncio.TaskGroup) -> None:
+        queue = Queue(group, lambda number, now: RuntimeError("away"))
+        gone = stream(1)
+        queue.restorer.want(gone, spread=10.0)
+        queue.restorer.forget(gone)
+        await asyncio.sleep(20)
+        assert queue.asked == []
+        assert not await queue.restorer.once(person(2))
+        assert not await queue.restorer.once(person(2))
+        assert len(queue.asked) == 1
+        await asyncio.sleep(60)
+        assert len(queue.asked) == 1
+        assert queue.restorer.waiting == 0
+
+    play(course)
