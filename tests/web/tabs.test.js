@@ -2,62 +2,57 @@
  * The ways to one stream for all tabs, with real threads where a browser has them: a shared worker is a thread of Node's
  * that runs the real `worker.js`, and can be made to block for ever.
  */
-import assert from "node:assert/strict";
-import { cp, mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, test } from "node:test";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { Worker } from "node:worker_threads";
+import assert from 'node:assert/strict';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
 
-import { createClient, createSharedStream } from "../../web/client/index.js";
-import { memoryStorage } from "./bench.js";
+import { createClient, createSharedStream } from '../../web/client/index.js';
+import { memoryStorage } from './bench.js';
 
 const OPEN = [];
 after(() => OPEN.forEach((close) => close()));
 
 const frame = (type, data, id) =>
-  `event: ${type}\n${id ? `id: ${id}\n` : ""}data: ${JSON.stringify(data)}\n\n`;
+  `event: ${type}\n${id ? `id: ${id}\n` : ''}data: ${JSON.stringify(data)}\n\n`;
 const row = (version) => ({
-  id: "o",
-  type: "order",
-  status: "RUNNING",
+  id: 'o',
+  type: 'order',
+  status: 'RUNNING',
   version,
 });
 
 /** A gateway with one order in the journal of whoever comes; `user` is whose session the browser has now. */
 async function gateway() {
   const streams = new Set();
-  const world = { joins: 0, version: 1, user: "a", open: () => streams.size };
+  const world = { joins: 0, version: 1, user: 'a', open: () => streams.size };
   const position = () => `${world.user}-${world.version}`;
   const server = createServer((request, response) => {
     world.joins += 1;
-    const after_ = request.headers["last-event-id"];
+    const after_ = request.headers['last-event-id'];
     response.writeHead(200, {
-      "content-type": "text/event-stream",
-      "bff-user": world.user,
+      'content-type': 'text/event-stream',
+      'bff-user': world.user,
     });
     const data = {
       cursor: position(),
       sagas: [row(world.version)],
       values: [],
     };
-    if (after_ !== position())
-      response.write(frame(after_ ? "reset" : "snapshot", data, position()));
-    const beat = setInterval(
-      () => response.write(frame("beat", { at: "" })),
-      40,
-    );
+    if (after_ !== position()) response.write(frame(after_ ? 'reset' : 'snapshot', data, position()));
+    const beat = setInterval(() => response.write(frame('beat', { at: '' })), 40);
     streams.add(response);
-    response.on("close", () => (clearInterval(beat), streams.delete(response)));
+    response.on('close', () => (clearInterval(beat), streams.delete(response)));
   });
   world.step = () => {
     world.version += 1;
-    for (const response of streams)
-      response.write(frame("saga", row(world.version), position()));
+    for (const response of streams) response.write(frame('saga', row(world.version), position()));
   };
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   OPEN.push(() => (server.close(), server.closeAllConnections()));
   world.url = `http://127.0.0.1:${server.address().port}/bff/live`;
   return world;
@@ -75,17 +70,14 @@ function shareWorkers() {
         parentPort.once('message', () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
         Object.assign(globalThis, { self: globalThis, name: workerData.name });
         import(workerData.url);`;
-      threads.set(
-        key,
-        new Worker(run, { eval: true, workerData: { name, url: String(url) } }),
-      );
+      threads.set(key, new Worker(run, { eval: true, workerData: { name, url: String(url) } }));
     }
   };
   OPEN.push(() => {
     delete globalThis.SharedWorker;
     for (const thread of threads.values()) void thread.terminate();
   });
-  return () => threads.forEach((thread) => thread.postMessage("block"));
+  return () => threads.forEach((thread) => thread.postMessage('block'));
 }
 
 function tab(url, options = {}) {
@@ -97,7 +89,7 @@ function tab(url, options = {}) {
   const states = [];
   client.connection.subscribe((state) => states.push(state));
   OPEN.push(client.stop);
-  return { client, states, version: () => client.saga("o").get()?.version };
+  return { client, states, version: () => client.saga('o').get()?.version };
 }
 
 async function until(condition, what, seconds = 15) {
@@ -108,48 +100,42 @@ async function until(condition, what, seconds = 15) {
   }
 }
 
-test("tabs share the stream of one worker; when it hangs, each goes on by itself within bounded time", async () => {
+test('tabs share the stream of one worker; when it hangs, each goes on by itself within bounded time', async () => {
   const world = await gateway();
   const block = shareWorkers();
   const tabs = [tab(world.url), tab(world.url), tab(world.url)];
   for (const one of tabs) {
-    one.client.start({ owner: "ada" });
-    await until(
-      () => one.client.connection.get() === "live" && one.version() === 1,
-      "live",
-    );
+    one.client.start({ owner: 'ada' });
+    await until(() => one.client.connection.get() === 'live' && one.version() === 1, 'live');
   }
-  await until(() => world.open() === 1, "one stream");
+  await until(() => world.open() === 1, 'one stream');
   world.step();
-  for (const one of tabs)
-    await until(() => one.version() === 2, "a step by the worker");
+  for (const one of tabs) await until(() => one.version() === 2, 'a step by the worker');
 
   block(); // alive and silent; its socket stays open
   const began = performance.now();
   await new Promise((resolve) => setTimeout(resolve, 50));
   world.step();
   world.step();
-  for (const one of tabs)
-    await until(() => one.version() === 4, "the steps that came meanwhile");
+  for (const one of tabs) await until(() => one.version() === 4, 'the steps that came meanwhile');
   // Three beats of silence, five seconds of patience, and what a busy machine adds.
   const took = performance.now() - began;
   assert.ok(took > 5000 && took < 12_000, `${took} ms`);
   world.step();
-  for (const { version } of tabs)
-    await until(() => version() === 5, "a step without the worker");
+  for (const { version } of tabs) await until(() => version() === 5, 'a step without the worker');
 });
 
-test("tabs whose workers are two files, after a deployment, speak to one hub each, and hear everything once", async () => {
+test('tabs whose workers are two files, after a deployment, speak to one hub each, and hear everything once', async () => {
   const world = await gateway();
   shareWorkers();
-  const copy = await mkdtemp(join(tmpdir(), "client-"));
+  const copy = await mkdtemp(join(tmpdir(), 'client-'));
   OPEN.push(() => rm(copy, { recursive: true }));
   const filter = (source) => !/node_modules|types/.test(source);
-  await cp(fileURLToPath(new URL("../../web/client/", import.meta.url)), copy, {
+  await cp(fileURLToPath(new URL('../../web/client/', import.meta.url)), copy, {
     recursive: true,
     filter,
   });
-  const later = await import(pathToFileURL(join(copy, "tabs.js")));
+  const later = await import(pathToFileURL(join(copy, 'tabs.js')));
   const tabs = [createSharedStream, later.createSharedStream].map((create) => {
     const one = { heard: [], cursor: null };
     one.stream = create({
@@ -158,24 +144,21 @@ test("tabs whose workers are two files, after a deployment, speak to one hub eac
       cursor: () => one.cursor,
       onEvent({ type, id }) {
         one.cursor = id || one.cursor;
-        if (type === "saga") one.heard.push(id);
+        if (type === 'saga') one.heard.push(id);
       },
     });
-    one.stream.start("ada");
+    one.stream.start('ada');
     OPEN.push(one.stream.stop);
     return one;
   });
-  await until(
-    () => world.open() === 2 && tabs.every(({ cursor }) => cursor),
-    "two streams",
-  );
+  await until(() => world.open() === 2 && tabs.every(({ cursor }) => cursor), 'two streams');
   await new Promise((resolve) => setTimeout(resolve, 200));
   world.step();
-  await until(() => tabs.every(({ heard }) => heard.length > 0), "a step");
+  await until(() => tabs.every(({ heard }) => heard.length > 0), 'a step');
   await new Promise((resolve) => setTimeout(resolve, 200));
   assert.deepEqual(
     tabs.map(({ heard }) => heard),
-    [["a-2"], ["a-2"]],
+    [['a-2'], ['a-2']],
   );
 });
 
@@ -185,7 +168,7 @@ async function inPage(play) {
   const forbidden = {
     configurable: true,
     get() {
-      throw new Error("SecurityError");
+      throw new Error('SecurityError');
     },
   };
   globalThis.addEventListener = page.addEventListener.bind(page);
@@ -197,49 +180,44 @@ async function inPage(play) {
   try {
     await play((type) => page.dispatchEvent(new Event(type)));
   } finally {
-    for (const name of [
-      "addEventListener",
-      "removeEventListener",
-      "localStorage",
-      "sessionStorage",
-    ])
+    for (const name of ['addEventListener', 'removeEventListener', 'localStorage', 'sessionStorage'])
       delete globalThis[name];
   }
 }
 
-test("where storage is forbidden everything works but persistence", () =>
+test('where storage is forbidden everything works but persistence', () =>
   inPage(async () => {
     const world = await gateway();
     const client = createClient({
       url: world.url,
-      stream: { share: "none", heartbeat: 0.1 },
+      stream: { share: 'none', heartbeat: 0.1 },
       mutations: { attempts: 1 },
     });
     OPEN.push(client.stop);
-    const place = client.define("place", {
+    const place = client.define('place', {
       request: () => ({
-        url: new URL("/nowhere", world.url).href.replace(/:\d+/, ":1"),
+        url: new URL('/nowhere', world.url).href.replace(/:\d+/, ':1'),
       }),
-      apply: (draft) => draft.saga({ type: "order" }),
+      apply: (draft) => draft.saga({ type: 'order' }),
     });
-    assert.deepEqual(client.start({ owner: "ada" }), []);
-    const leave = client.onSignIn(() => assert.fail("nobody has signed in"));
+    assert.deepEqual(client.start({ owner: 'ada' }), []);
+    const leave = client.onSignIn(() => assert.fail('nobody has signed in'));
     const operation = place({});
-    assert.equal(client.sagas().get()[0].pending, "sending");
-    assert.equal((await operation.outcome).kind, "unknown");
-    await until(() => client.saga("o").get()?.version === 1, "the journal");
+    assert.equal(client.sagas().get()[0].pending, 'sending');
+    assert.equal((await operation.outcome).kind, 'unknown');
+    await until(() => client.saga('o').get()?.version === 1, 'the journal');
     client.stop();
-    assert.deepEqual(client.start({ owner: "ada" }), [], "nothing was kept");
+    assert.deepEqual(client.start({ owner: 'ada' }), [], 'nothing was kept');
     leave();
   }));
 
-test("a storage that throws when it is used, not when it is asked for, costs the memory alone", () => {
+test('a storage that throws when it is used, not when it is asked for, costs the memory alone', () => {
   const broken = () => {
-    throw new Error("QuotaExceededError");
+    throw new Error('QuotaExceededError');
   };
   const storage = { getItem: broken, setItem: broken, removeItem: broken };
   const source = ({ cursor }) => ({
-    state: { get: () => "live", subscribe: () => () => cursor },
+    state: { get: () => 'live', subscribe: () => () => cursor },
     start() {},
     stop() {},
     watch() {},
@@ -250,49 +228,49 @@ test("a storage that throws when it is used, not when it is asked for, costs the
     source,
     fetch: () => new Promise(() => {}),
   });
-  const place = client.define("place", {
-    request: () => ({ url: "/" }),
-    apply: (draft) => draft.saga({ type: "order" }),
+  const place = client.define('place', {
+    request: () => ({ url: '/' }),
+    apply: (draft) => draft.saga({ type: 'order' }),
   });
-  client.start({ owner: "ada" });
+  client.start({ owner: 'ada' });
   place({});
   assert.equal(client.sagas().get().length, 1);
   client.stop();
 });
 
-test("without storage, too, a tab that comes back after another signed in is stopped, and shows nothing of theirs", () =>
+test('without storage, too, a tab that comes back after another signed in is stopped, and shows nothing of theirs', () =>
   inPage(async (page) => {
     const world = await gateway();
-    const { client, states, version } = tab(world.url, { share: "none" });
-    client.start({ owner: "ada" });
-    await until(() => version() === 1, "the journal");
-    page("pagehide");
-    await until(() => world.open() === 0, "no stream of a page that is away");
-    world.user = "b";
+    const { client, states, version } = tab(world.url, { share: 'none' });
+    client.start({ owner: 'ada' });
+    await until(() => version() === 1, 'the journal');
+    page('pagehide');
+    await until(() => world.open() === 0, 'no stream of a page that is away');
+    world.user = 'b';
     world.version = 7;
-    page("pageshow");
-    await until(() => client.connection.get() === "stopped", "stopped");
+    page('pageshow');
+    await until(() => client.connection.get() === 'stopped', 'stopped');
     assert.equal(version(), 1);
-    assert.deepEqual(states, ["connecting", "live", "stale", "stopped"]);
+    assert.deepEqual(states, ['connecting', 'live', 'stale', 'stopped']);
   }));
 
-test("a tab that never learned whose journal it follows does not guess when it comes back", () =>
+test('a tab that never learned whose journal it follows does not guess when it comes back', () =>
   inPage(async (page) => {
     const world = await gateway();
-    const { client, version } = tab(world.url.replace(/:\d+/, ":1"), {
-      share: "none",
+    const { client, version } = tab(world.url.replace(/:\d+/, ':1'), {
+      share: 'none',
     });
-    client.start({ owner: "ada" });
-    page("pagehide");
-    page("pageshow");
-    assert.equal(client.connection.get(), "stopped");
+    client.start({ owner: 'ada' });
+    page('pagehide');
+    page('pageshow');
+    assert.equal(client.connection.get(), 'stopped');
     assert.equal(version(), undefined);
   }));
 
-test("what one person has under way is never taken up for another", () => {
+test('what one person has under way is never taken up for another', () => {
   const storage = memoryStorage();
   const source = () => ({
-    state: { get: () => "live", subscribe: () => () => {} },
+    state: { get: () => 'live', subscribe: () => () => {} },
     start() {},
     stop() {},
     watch() {},
@@ -305,23 +283,23 @@ test("what one person has under way is never taken up for another", () => {
       source,
       fetch: (url) => (requests.push(url), new Promise(() => {})),
     });
-    const place = client.define("place", {
-      request: () => ({ url: "/" }),
-      apply: (draft) => draft.saga({ type: "order" }),
+    const place = client.define('place', {
+      request: () => ({ url: '/' }),
+      apply: (draft) => draft.saga({ type: 'order' }),
     });
     return { client, place };
   };
   const { client, place } = open();
-  client.start({ owner: "ada" });
+  client.start({ owner: 'ada' });
   place({});
-  assert.deepEqual(client.start({ owner: "bruno" }), []);
+  assert.deepEqual(client.start({ owner: 'bruno' }), []);
   assert.deepEqual(client.sagas().get(), []);
-  assert.deepEqual(open().client.start({ owner: "bruno" }), []);
-  assert.equal(open().client.start({ owner: "ada" }).length, 1);
+  assert.deepEqual(open().client.start({ owner: 'bruno' }), []);
+  assert.equal(open().client.start({ owner: 'ada' }).length, 1);
   assert.equal(requests.length, 2);
 });
 
-test("who is here is told to the other tabs, and not kept for the next person at this browser", async () => {
+test('who is here is told to the other tabs, and not kept for the next person at this browser', async () => {
   const kept = new Map();
   const page = new EventTarget();
   const told = [];
@@ -341,43 +319,35 @@ test("who is here is told to the other tabs, and not kept for the next person at
     watch() {},
     reconnect() {},
   });
-  Object.defineProperty(globalThis, "localStorage", {
+  Object.defineProperty(globalThis, 'localStorage', {
     configurable: true,
     value: localStorage,
   });
   globalThis.addEventListener = page.addEventListener.bind(page);
   globalThis.removeEventListener = page.removeEventListener.bind(page);
   try {
-    const [one, other] = [0, 1].map(() =>
-      createClient({ storage: null, source: source("live") }),
-    );
+    const [one, other] = [0, 1].map(() => createClient({ storage: null, source: source('live') }));
     let heard = 0;
-    other.start({ owner: "ada@example.org" });
+    other.start({ owner: 'ada@example.org' });
     other.onSignIn(() => (heard += 1));
     /** What a browser does for every other tab, some time after the change. */
     const deliver = () => {
-      for (const change of told.splice(0))
-        page.dispatchEvent(Object.assign(new Event("storage"), change));
+      for (const change of told.splice(0)) page.dispatchEvent(Object.assign(new Event('storage'), change));
     };
     deliver();
-    one.start({ owner: "ada@example.org" });
+    one.start({ owner: 'ada@example.org' });
     deliver();
-    assert.equal(heard, 0, "the same person");
-    one.start({ owner: "grace@example.org" });
+    assert.equal(heard, 0, 'the same person');
+    one.start({ owner: 'grace@example.org' });
     deliver();
-    assert.equal(heard, 1, "another person, once");
-    assert.deepEqual([...kept], [], "nothing says who was here");
+    assert.equal(heard, 1, 'another person, once');
+    assert.deepEqual([...kept], [], 'nothing says who was here');
     one.stop();
     other.stop();
     deliver();
     assert.equal(heard, 1);
     assert.deepEqual([...kept], []);
   } finally {
-    for (const name of [
-      "addEventListener",
-      "removeEventListener",
-      "localStorage",
-    ])
-      delete globalThis[name];
+    for (const name of ['addEventListener', 'removeEventListener', 'localStorage']) delete globalThis[name];
   }
 });
