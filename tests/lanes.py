@@ -13,13 +13,15 @@ from bff.transport.lane import Breakers, Lane, OnePlace
 from bff.transport.permits import Permits
 from bff.transport.wire import Wire
 
+from .waiting import GUARD
+
 
 def lane(
     wire: Wire,
     *,
     failures: int = 10**9,
     open_for: float = 10.0,
-    timeout: float = 5.0,
+    timeout: float = GUARD,
     attempts: int = 1,
     permits: BulkheadRule | None = None,
     budget: Budget | None = None,

@@ -169,7 +169,7 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
         yield RabbitRig(redis_url, request.getfixturevalue("rabbit_server"))
 
 
-async def until(holds: Any, *, seconds: float = 20.0) -> None:
+async def until(holds: Any, *, seconds: float = 60.0) -> None:
     """Wait for it, at most so long."""
     async with asyncio.timeout(seconds):
         while not await holds():

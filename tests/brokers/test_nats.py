@@ -45,7 +45,7 @@ async def reached(link: RedisLink, count: int) -> None:
     async def there() -> bool:
         return await top(link) >= count
 
-    await until(there, seconds=12)
+    await until(there)
 
 
 async def test_a_stream_that_was_made_again_is_read_from_its_first_event(

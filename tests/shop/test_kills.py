@@ -67,7 +67,7 @@ async def test_the_gateway_killed_under_fifty_streams_and_running_orders(shop: S
         await asyncio.gather(*(orders(person) for person in people))
         for follower in followers:
             mine = ids[follower.person]
-            await follower.until(lambda one, mine=mine: all(one.ended(id) for id in mine), 30)
+            await follower.until(lambda one, mine=mine: all(one.ended(id) for id in mine))
         for follower in followers:
             assert follower.connects >= 2, "it was really cut"
             _told_once_in_order(follower)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT, Program, free_port, start_program, wait_for_port
+from tests.waiting import GUARD
 
 README = (ROOT / "README.md").read_text()
 
@@ -46,7 +47,7 @@ def bff(folder: Path, env: dict[str, str], *command: str) -> subprocess.Complete
         env={**os.environ, "PYTHONPATH": str(ROOT), **env},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=GUARD,
         check=False,
     )
 

@@ -29,7 +29,7 @@ from upstreams.kit import Service, ServiceSettings, http_client
 Json = dict[str, Any]
 
 
-async def until(check: Callable[[], Awaitable[Any]], *, seconds: float = 10.0) -> Any:
+async def until(check: Callable[[], Awaitable[Any]], *, seconds: float = 60.0) -> Any:
     """The first true value of the check; fails after the deadline."""
     end = time.monotonic() + seconds
     while True:
@@ -208,7 +208,7 @@ async def served(service: Service) -> AsyncIterator[Running]:
         await until(started)
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
-        async with http_client(url, timeout=20) as client:
+        async with http_client(url, timeout=60) as client:
             yield Running(url, client, service)
         server.should_exit = True
 
@@ -260,7 +260,7 @@ async def process(tmp_path: Path, issuer: Issuer) -> AsyncIterator[Callable[...,
 
         def make(module: str, **env: str) -> Process:
             port = free_port()
-            client = http_client(f"http://127.0.0.1:{port}", timeout=20)
+            client = http_client(f"http://127.0.0.1:{port}", timeout=60)
             made = Process(module, tmp_path, {"IDENTITY_URL": issuer.url, **env}, client, port)
             stack.push_async_callback(client.aclose)
             stack.callback(made.kill)

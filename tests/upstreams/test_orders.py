@@ -131,7 +131,7 @@ def test_a_failing_refund_is_tried_again_in_the_open_until_it_needs_attention_an
     assert world.cancel(order_id).status_code == 202
     world.told(order_id, "cancel-shipment", status="COMPENSATING", attempt=2)
     world.calm("shipping")
-    order = world.ended(order_id, seconds=30)
+    order = world.ended(order_id)
     assert (order["status"], order["reason"]) == ("COMPENSATED", "cancelled")
     told(world, order_id)
     refunds = [(e["status"], e["attempt"]) for e in order["history"] if e["step"] == "refund"]

@@ -280,7 +280,7 @@ async def test_the_same_events_at_once_in_two_processes_all_succeed_and_ring_onc
                 await database.create_tables()
             receptions.append(Reception(database, inbox, outbox, None))
         bodies = [event_of(f"order-{n}", f"i|{n % 4}").json() for n in range(12)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asyncio.gather(*(one.handle(body) for body in bodies for one in receptions))
         async with database.read() as db:
             bells = await inbox.bells(db)
@@ -316,7 +316,7 @@ def test_who_reads_a_code_keeps_other_replicas_from_it_until_it_is_used(postgres
                 row = stores[0].code("code")
                 assert row is not None
                 other = pool.submit(stores[1].code, "code")
-                end = time.monotonic() + 10
+                end = time.monotonic() + 60
                 while not other.done() and not _someone_waits(watch):
                     assert time.monotonic() < end
                     time.sleep(0.01)
@@ -355,7 +355,7 @@ def test_identity_keeps_its_key_and_sign_ins_and_a_code_is_single_use_among_repl
     try:
         for port, program in zip(ports, started, strict=True):
             wait_for_port(port, process=program.process)
-        with httpx.Client(trust_env=False, timeout=10) as browser:
+        with httpx.Client(trust_env=False, timeout=60) as browser:
             keys = [browser.get(f"{url}/jwks.json").json() for url in urls]
             assert keys[0] == keys[1]
             assert browser.get(f"{urls[0]}/readyz").status_code == 200

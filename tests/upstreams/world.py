@@ -102,7 +102,7 @@ def redirected(answer: httpx.Response) -> dict[str, str]:
 
 def sign_in(identity: str, person: str) -> dict[str, Any]:
     """The token endpoint's answer after a whole code flow."""
-    with httpx.Client(trust_env=False, timeout=10) as browser:
+    with httpx.Client(trust_env=False, timeout=60) as browser:
         flow = Flow.start(identity)
         answer = flow.redeem(browser, flow.code(browser, person))
         answer.raise_for_status()
@@ -145,7 +145,7 @@ class World:
         self.ports = {name: free_port() for name in self.names}
         self.valkey = Valkey(folder / "valkey")
         self.programs: dict[str, Program] = {}
-        self.http = httpx.Client(trust_env=False, timeout=15)
+        self.http = httpx.Client(trust_env=False, timeout=60)
         self._tokens: dict[str, str] = {}
         # Makes an internal token: of whom, for which service.
         self.vouch: Callable[[str, str], str] | None = None
@@ -207,7 +207,7 @@ class World:
         self._launch(name, **settings)
         self.wait_ready(name)
 
-    def wait_ready(self, name: str, seconds: float = 60) -> None:
+    def wait_ready(self, name: str, seconds: float = 120) -> None:
         wait_for_port(self.ports[name], process=self.programs[name].process, seconds=seconds)
         eventually(lambda: self.http.get(f"{self.url(name)}/readyz").status_code == 200, seconds)
 
@@ -309,7 +309,7 @@ class World:
         )
 
     def ended(
-        self, order_id: str, person: str = "ada", seconds: float = 20, at: str = "orders"
+        self, order_id: str, person: str = "ada", seconds: float = 60, at: str = "orders"
     ) -> dict[str, Any]:
         """The order once it has ended."""
         eventually(lambda: self.order(order_id, person, at)["status"] not in OPEN_STATUSES, seconds)
@@ -381,7 +381,7 @@ class World:
         return [event for event in found if subject in (None, event["subject"])]
 
 
-def eventually(check: Callable[[], bool], seconds: float = 20) -> None:
+def eventually(check: Callable[[], bool], seconds: float = 60) -> None:
     """Return once the check holds; an AssertionError when it does not in time."""
     end = time.monotonic() + seconds
     while not check():

@@ -11,10 +11,14 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, async_p
 
 from tests.programs import program
 from tests.shop.system import Shop, running
+from tests.waiting import GUARD
 
 from .lab import Lab, Wire
 
 PACE_MS = "120"
+PATIENCE = GUARD * 1000
+"""Milliseconds that a test waits for what must come."""
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +138,7 @@ class Person:
     async def row(self, order: str, **marks: str) -> None:
         """This order's row is there with these marks: `status="COMPLETED"`, say."""
         for name, value in marks.items():
-            await expect(self.row_of(order)).to_have_attribute(f"data-{name}", value, timeout=20_000)
+            await expect(self.row_of(order)).to_have_attribute(f"data-{name}", value, timeout=PATIENCE)
 
     async def seen(self) -> list[dict[str, object]]:
         found: list[dict[str, object]] = await self.page.evaluate("window.seen")

@@ -19,6 +19,7 @@ from playwright.async_api import Browser, BrowserContext, Page
 from tests.conftest import Program, free_port, start_program, wait_for_port
 from tests.shop.system import BrowserSession, Shop
 from tests.upstreams.world import eventually
+from tests.waiting import GUARD
 
 # Any static file of the page will do: a document without a script of its own.
 BARE = "/assets/favicon.svg"
@@ -203,7 +204,7 @@ async def frozen_worker(browser: Browser) -> AsyncIterator[None]:
     await session.detach()
 
 
-async def until(ask: Any, wanted: Any, seconds: float = 20.0) -> None:
+async def until(ask: Any, wanted: Any, seconds: float = GUARD) -> None:
     """Poll `ask()` (awaitable) until it answers what is wanted."""
     end = asyncio.get_running_loop().time() + seconds
     while True:

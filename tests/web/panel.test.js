@@ -10,7 +10,7 @@ test('the pulse tells the position followed and when the stream last spoke, a be
   bench.snapshot('e-4', [], []);
   const { position, heardAt } = bench.client.pulse();
   assert.equal(position, 'e-4');
-  assert.ok(heardAt !== null && Math.abs(Date.now() - heardAt) < 1000);
+  assert.ok(heardAt !== null && Math.abs(Date.now() - heardAt) < 60_000);
 });
 
 test("each service's share is read with its outcome, and words it does not know do no harm", () => {

@@ -39,7 +39,7 @@ const snapshot = (cursor, sagas = []) => frame('snapshot', { cursor, sagas, valu
 const row = (version) => ({ id: 'o', type: 'order', status: 'RUNNING', version });
 
 async function until(condition, what) {
-  const deadline = performance.now() + 5000;
+  const deadline = performance.now() + 60_000;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`never: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from .conftest import Person
+from .conftest import PATIENCE, Person
 
 # The browser lives on the session's loop, and so does whoever uses it.
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -29,6 +29,8 @@ async def test_an_order_is_on_the_screen_at_once_and_every_step_arrives(person: 
     assert str(before - 1) in await person.stock("lamp-01")
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 async def test_the_row_of_an_order_is_there_within_50_ms_of_the_click(person: Person) -> None:
     await person.sign_in("ada")
     # The best of three: another program's turn on the machine must not pass for a slow page.
@@ -66,7 +68,7 @@ async def test_stock_is_live_in_another_persons_page(person: Person) -> None:
     badge = person.page.locator('[data-test="stock"][data-sku="plant-01"]').first
     assert str(before) in await badge.inner_text()
     person.shop.world.order_id("ada", [("plant-01", 3)])
-    await badge.filter(has_text=re.compile(rf"\b{before - 3}\b")).wait_for(timeout=5000)
+    await badge.filter(has_text=re.compile(rf"\b{before - 3}\b")).wait_for(timeout=PATIENCE)
 
 
 async def test_a_reload_in_the_middle_shows_the_truth_and_goes_on(person: Person) -> None:

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page, expect
 from tests.conftest import ROOT
 from tests.shop.system import Shop
 
-from .conftest import Person
+from .conftest import PATIENCE, Person
 from .lab import NO_WORKER
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -140,7 +140,7 @@ async def test_what_is_amiss_is_no_barrier_either(person: Person) -> None:
     await page.locator("main").get_by_test_id("problem").wait_for()
     found["offline"] = await barriers(page)
     await page.context.set_offline(False)
-    await expect(page.locator("main").get_by_test_id("problem")).to_have_count(0, timeout=20_000)
+    await expect(page.locator("main").get_by_test_id("problem")).to_have_count(0, timeout=PATIENCE)
     await page.clock.install()
     await person.open("/orders")
     await page.get_by_test_id("person").wait_for()

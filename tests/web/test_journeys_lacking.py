@@ -4,7 +4,6 @@ works without what it would have kept."""
 from __future__ import annotations
 
 import asyncio
-import os
 
 import pytest
 from playwright.async_api import Browser, Route, expect
@@ -23,8 +22,13 @@ for (const name of ['localStorage', 'sessionStorage'])
 """
 
 
+@pytest.mark.parametrize(
+    "timed",
+    [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.alone])],
+    ids=["in any time", "alone"],
+)
 async def test_a_shared_worker_that_hangs_costs_its_tabs_a_bounded_time_and_nothing_else(
-    lab: Lab, browser: Browser
+    lab: Lab, browser: Browser, timed: bool
 ) -> None:
     async with lab.visit(browser) as context:
         tabs = [await lab.tab(context) for _ in range(3)]
@@ -37,7 +41,7 @@ async def test_a_shared_worker_that_hangs_costs_its_tabs_a_bounded_time_and_noth
             began = asyncio.get_running_loop().time()
             second = await order(lab)
             for tab in tabs:
-                await until(lambda tab=tab: status(tab, second), "COMPLETED", 30)
+                await until(lambda tab=tab: status(tab, second), "COMPLETED")
             took = asyncio.get_running_loop().time() - began
             for tab in tabs:
                 # Who joins the new stream late is told where things stand, not each step.
@@ -45,11 +49,12 @@ async def test_a_shared_worker_that_hangs_costs_its_tabs_a_bounded_time_and_noth
                 await live(tab)
             # A tab that comes now is not to wait for ever for the worker either.
             late = await lab.tab(context)
-            await until(lambda: status(late, second), "COMPLETED", 30)
+            await until(lambda: status(late, second), "COMPLETED")
             # The worker's own stream, which nobody reads, and one for all tabs.
             assert await asyncio.to_thread(lab.streams) <= 2
     # Measured 8.0 s: at once would mean that nothing hung.
-    assert BEAT < took <= BOUND + 1.0 + os.getloadavg()[0] / 4
+    assert took > BEAT
+    assert took <= BOUND + 1.0 or not timed
 
 
 @pytest.mark.slow

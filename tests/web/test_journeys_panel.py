@@ -23,12 +23,10 @@ from tests.conftest import ROOT
 from tests.shop.test_demo import free_offset
 from tests.upstreams.world import eventually
 
-from .conftest import WATCH, Person
+from .conftest import PATIENCE, WATCH, Person
 
 # The browser lives on the session's loop, and so does whoever uses it.
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-SLOWLY = 30_000
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Demo:
 
     def _send(self, method: str, path: str) -> Any:
         headers = {"x-bff": "1"}
-        answer = httpx.request(method, f"{self.url}{path}", headers=headers, trust_env=False, timeout=10)
+        answer = httpx.request(method, f"{self.url}{path}", headers=headers, trust_env=False, timeout=60)
         return answer.raise_for_status().json()
 
     def state(self) -> Any:
@@ -81,7 +79,7 @@ def running_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         yield Demo(url)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.fixture
@@ -145,10 +143,10 @@ async def test_slow_payments_make_an_order_wait_and_a_screen_not(ada: Visitor) -
     await expect(ada.first()).to_have_attribute("data-step", "charge")
     await ada.first("h2 a").click()
     payment = ada.at("payment").get_by_test_id("missing")
-    await expect(payment).to_have_attribute("data-reason", "timeout", timeout=SLOWLY)
+    await expect(payment).to_have_attribute("data-reason", "timeout", timeout=PATIENCE)
     share = ada.page.locator('[data-test="share"][data-outcome="timeout"]').first
     await expect(share).to_contain_text("Payments")
-    await expect(ada.at("order")).to_have_attribute("data-status", "COMPLETED", timeout=SLOWLY)
+    await expect(ada.at("order")).to_have_attribute("data-status", "COMPLETED", timeout=PATIENCE)
 
 
 @pytest.mark.slow
@@ -169,14 +167,14 @@ async def test_failing_payments_are_seen_as_attempts_and_the_breaker_opens(ada: 
         await expect(lamp).to_be_visible()
     await expect(lamp).to_have_attribute("data-state", "open")
     await ada.at("scene-failing-payments").click()
-    await expect(ada.at("order")).to_have_attribute("data-status", "COMPLETED", timeout=SLOWLY)
+    await expect(ada.at("order")).to_have_attribute("data-status", "COMPLETED", timeout=PATIENCE)
     await expect(ada.at("attempts").first).to_contain_text("payments did not answer before")
 
 
 async def test_refused_payments_turn_the_order_back(ada: Visitor) -> None:
     await ada.press("declined-payments")
     await ada.order("pen-01")
-    await expect(ada.first()).to_have_attribute("data-status", "COMPENSATED", timeout=SLOWLY)
+    await expect(ada.first()).to_have_attribute("data-status", "COMPENSATED", timeout=PATIENCE)
     await expect(ada.first('[data-test="verdict"]')).to_contain_text("contact Payments (#payments)")
 
 
@@ -187,15 +185,17 @@ async def test_a_failing_refund_counts_its_attempts_needs_attention_and_finishes
     await ada.press("failing-refunds")
     await cancelled_at_shipping(ada)
     again = ada.first('[data-test="trying"]')
-    await expect(again).to_contain_text(re.compile(r"Refund: attempt \d, next try in \d+ s"), timeout=SLOWLY)
+    await expect(again).to_contain_text(
+        re.compile(r"Refund: attempt \d, next try in \d+ s"), timeout=PATIENCE
+    )
     assert int(await again.get_attribute("data-attempt") or 9) < 5
-    await expect(again).to_contain_text("Refund: attempt 5, next try in", timeout=SLOWLY)
-    await expect(ada.first()).to_have_attribute("data-status", "NEEDS_ATTENTION", timeout=SLOWLY)
+    await expect(again).to_contain_text("Refund: attempt 5, next try in", timeout=PATIENCE)
+    await expect(ada.first()).to_have_attribute("data-status", "NEEDS_ATTENTION", timeout=PATIENCE)
     await expect(ada.first('[data-test="verdict"]')).to_contain_text(
         "Payments (#payments) and Orders (#orders) look into it"
     )
     await ada.at("scene-failing-refunds").click()
-    await expect(ada.first()).to_have_attribute("data-status", "COMPENSATED", timeout=SLOWLY)
+    await expect(ada.first()).to_have_attribute("data-status", "COMPENSATED", timeout=PATIENCE)
     await ada.first("h2 a").click()
     await expect(ada.at("payment")).to_contain_text("Refunded")
     attempts = ada.page.locator('.timeline [data-step="refund"] [data-test="attempts"]').first
@@ -206,21 +206,21 @@ async def test_a_failing_refund_counts_its_attempts_needs_attention_and_finishes
 async def test_an_operator_ends_a_refund_that_cannot_be_made(ada: Visitor) -> None:
     await ada.press("failing-refunds")
     await cancelled_at_shipping(ada)
-    await expect(ada.first()).to_have_attribute("data-status", "NEEDS_ATTENTION", timeout=SLOWLY)
+    await expect(ada.first()).to_have_attribute("data-status", "NEEDS_ATTENTION", timeout=PATIENCE)
     stuck = ada.at("stuck").first
     attempt = int(await ada.first('[data-test="trying"]').get_attribute("data-attempt") or 0)
     await stuck.get_by_test_id("retry").click()
     await expect(ada.first('[data-test="trying"]')).not_to_have_attribute(
-        "data-attempt", str(attempt), timeout=5000
+        "data-attempt", str(attempt), timeout=PATIENCE
     )
     await stuck.get_by_test_id("give-up").click()
-    await expect(ada.first('[data-test="verdict"]')).to_contain_text("people do it by hand", timeout=SLOWLY)
+    await expect(ada.first('[data-test="verdict"]')).to_contain_text("people do it by hand", timeout=PATIENCE)
     await expect(ada.at("stuck")).to_have_count(0)
 
 
 async def cancelled_at_shipping(visitor: Visitor) -> None:
     await visitor.order("pen-01")
-    await expect(visitor.first()).to_have_attribute("data-step", "ship", timeout=SLOWLY)
+    await expect(visitor.first()).to_have_attribute("data-step", "ship", timeout=PATIENCE)
     await visitor.first("h2 a").click()
     await visitor.at("cancel").click()
     await visitor.page.locator('#nav a[href="/orders"]').click()
@@ -229,7 +229,7 @@ async def cancelled_at_shipping(visitor: Visitor) -> None:
 async def test_no_stock_refuses_with_nothing_to_undo(ada: Visitor) -> None:
     await ada.press("no-stock")
     await ada.order("pen-01")
-    await expect(ada.first()).to_have_attribute("data-status", "REJECTED", timeout=SLOWLY)
+    await expect(ada.first()).to_have_attribute("data-status", "REJECTED", timeout=PATIENCE)
     await expect(ada.first('[data-test="verdict"]')).to_contain_text("sold out before")
 
 
@@ -251,8 +251,8 @@ async def test_orders_killed_in_mid_charge_comes_back_and_charges_once(ada: Visi
     await expect(ada.at("scene-note").filter(has_text="Place an order now")).to_be_visible()
     await ada.order("mug-01")
     note = ada.at("scene-note").filter(has_text="One order, one charge")
-    await expect(note).to_be_visible(timeout=SLOWLY)
-    await expect(ada.first()).to_have_attribute("data-status", "COMPLETED", timeout=SLOWLY)
+    await expect(note).to_be_visible(timeout=PATIENCE)
+    await expect(ada.first()).to_have_attribute("data-status", "COMPLETED", timeout=PATIENCE)
     await expect(ada.at("scene-kill-orders-mid-charge")).to_have_attribute("aria-pressed", "false")
 
 
@@ -262,7 +262,7 @@ async def test_redis_stopped_for_ten_seconds_costs_nobody_a_session_or_an_order(
     await ada.press("stop-redis")
     await expect(ada.at("scene-note").filter(has_text="Stopped for another")).to_be_visible()
     await ada.press_order()
-    await expect(ada.first()).to_have_attribute("data-mood", "unknown", timeout=10_000)
+    await expect(ada.first()).to_have_attribute("data-mood", "unknown", timeout=PATIENCE)
     await ada.page.locator('#nav a[href="/"]').click()
     await expect(ada.at("product").first).to_be_visible()
     await expect(ada.at("person")).to_have_text("Ada Lovelace")
@@ -279,7 +279,7 @@ async def test_two_tabs_of_one_person_agree_during_an_order_and_about_the_bell(a
     before = await ada.unread()  # what the gateway says: the badge may not be drawn yet
     await ada.order("notebook-01")
     for one in (ada, tab):
-        await expect(one.first()).to_have_attribute("data-status", "COMPLETED", timeout=SLOWLY)
+        await expect(one.first()).to_have_attribute("data-status", "COMPLETED", timeout=PATIENCE)
     told = [await steps(one.page) for one in (ada, tab)]
     assert told[0] == told[1] == ["reserve", "charge", "ship"]
     for one in (ada, tab):
@@ -308,7 +308,7 @@ async def test_the_bell_rings_for_an_order_and_its_list_is_used_with_the_keyboar
     async with visiting(browser, demo, name) as one:
         await expect(one.at("bell")).to_have_attribute("aria-label", "Notifications, none unread")
         await one.order(sku)
-        await expect(one.at("unread")).to_have_text("1", timeout=SLOWLY)
+        await expect(one.at("unread")).to_have_text("1", timeout=PATIENCE)
         await one.at("bell").focus()
         await one.page.keyboard.press("Enter")
         newest = one.at("notification").first

@@ -42,10 +42,15 @@ async def test_twenty_tabs_share_one_stream_and_closing_any_of_them_costs_the_ot
 
 
 @pytest.mark.parametrize(
-    "crash", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["closed", "crashed"]
+    ("crash", "timed"),
+    [
+        pytest.param(False, False, id="closed"),
+        pytest.param(False, True, id="closed, alone", marks=[pytest.mark.slow, pytest.mark.alone]),
+        pytest.param(True, True, id="crashed, alone", marks=[pytest.mark.slow, pytest.mark.alone]),
+    ],
 )
 async def test_without_a_shared_worker_the_tab_that_holds_the_stream_goes_and_the_others_go_on_within_a_second(
-    lab: Lab, browser: Browser, crash: bool
+    lab: Lab, browser: Browser, crash: bool, timed: bool
 ) -> None:
     async with lab.visit(browser) as context:
         tabs = []
@@ -66,14 +71,14 @@ async def test_without_a_shared_worker_the_tab_that_holds_the_stream_goes_and_th
         second = await order(lab)
         # Which of the others has it now only the gateway knows: one stream again, and it hears of both orders.
         for tab in others:
-            await until(lambda tab=tab: status(tab, second), "RUNNING", 5)
+            await until(lambda tab=tab: status(tab, second), "RUNNING")
         took = asyncio.get_running_loop().time() - gone
         for tab in others:
             await saw_it_whole(tab, placed)
             await saw_it_whole(tab, second)
         await lab.one_stream()
-    # Measured 0.1 to 0.3 s at a load of 14; the gateway's own answers may take longer there.
-    assert took <= 1.0 + os.getloadavg()[0] / 4
+    # Measured 0.1 to 0.3 s; where other programs run, too, nobody can say how long it takes.
+    assert took <= 1.0 or not timed
 
 
 async def test_the_network_is_cut_and_comes_back(lab: Lab, browser: Browser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from .conftest import Person
+from .conftest import PATIENCE, Person
 from .lab import NO_WORKER
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -27,7 +27,7 @@ async def test_offline_the_page_says_so_keeps_the_order_and_sends_it_once_when_i
     await expect(row).to_have_attribute("data-mood", "unknown")
     await expect(banner).to_contain_text("1 order waits here and will be sent once")
     await page.context.set_offline(False)
-    await expect(row).to_have_attribute("data-status", "COMPLETED", timeout=20_000)
+    await expect(row).to_have_attribute("data-status", "COMPLETED", timeout=PATIENCE)
     await expect(banner).to_be_hidden()
     assert person.shop.world.stock("mug-01") == before - 1
 

@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 
 from tests.conftest import ROOT
 
-from .conftest import Person
+from .conftest import PATIENCE, Person
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -58,7 +58,7 @@ async def test_a_screen_in_react_shows_the_order_at_once_and_then_the_truth(
     assert await page.evaluate("document.querySelectorAll('li').length") == known + 1
     assert int(await left.inner_text()) == before - 1
     row = page.locator("li").last
-    await expect(row).to_have_attribute("data-status", "COMPLETED", timeout=20_000)
+    await expect(row).to_have_attribute("data-status", "COMPLETED", timeout=PATIENCE)
     assert await row.get_attribute("data-pending") is None
     assert int(await left.inner_text()) == before - 1
 
@@ -68,7 +68,7 @@ async def test_a_screen_in_react_shows_the_order_at_once_and_then_the_truth(
     again = await page.locator("li").count()
     await page.evaluate("document.querySelector('button').click()")
     await expect(page.locator("li")).to_have_count(again + 1)
-    await expect(page.locator("li").last).to_have_attribute("data-status", "COMPLETED", timeout=20_000)
+    await expect(page.locator("li").last).to_have_attribute("data-status", "COMPLETED", timeout=PATIENCE)
     await page.evaluate("window.archived()")
     await expect(page.locator("li[data-leaving]")).to_have_count(0)
 

@@ -53,7 +53,7 @@ async function follow(url, done, options = {}) {
     ...options,
   });
   stream.start();
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 60_000;
   while (!done(events)) {
     if (Date.now() > deadline) assert.fail(`${events.length} events came`);
     await new Promise((resolve) => setTimeout(resolve, 1));

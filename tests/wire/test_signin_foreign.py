@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 
 from ..conftest import ROOT, Valkey, free_port, start_program, wait_for_port
+from ..waiting import GUARD
 from .oidc_provider import CLIENT, SECRET
 from .scripted import Scripted, upstream
 from .test_signin import Browser
@@ -37,7 +38,7 @@ class House:
 
     @asynccontextmanager
     async def person(self, sub: str) -> AsyncIterator[Person]:
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as provider:
+        async with httpx.AsyncClient(trust_env=False, timeout=GUARD) as provider:
             yield Person(self, sub, Browser(self.client, self.site), provider)
 
 
@@ -102,11 +103,11 @@ async def house(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory
         env={"SITE": site, "CLIENT": CLIENT, "SECRET": SECRET, "LIFE": str(LIFE)},
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(GUARD):
             while not (said := re.search(r"^(http://\S+)\n", node.log.read_text(), re.M)):
                 await asyncio.sleep(0.05)
         issuer = said[1]
-        async with upstream() as scripted, httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        async with upstream() as scripted, httpx.AsyncClient(trust_env=False, timeout=GUARD) as client:
             program = start_program(
                 [sys.executable, "-m", "bff", "serve", "tests.wire.gateway:served"],
                 log=folder / "log",
@@ -122,7 +123,8 @@ async def house(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory
                     "BFF_OIDC__SCOPES": '["openid", "profile", "offline_access", "shop"]',
                     # OpenID Connect Core section 11: no refresh token without having asked the person.
                     "BFF_OIDC__AUTHORIZE": '{"prompt": "consent"}',
-                    "BFF_ADMISSION__LAG": "5",
+                    "BFF_ADMISSION__LAG": "10",
+                    "BFF_REDIS__TIMEOUT": "10",
                     "BFF_UPSTREAMS__SHELF__URL": f"http://127.0.0.1:{scripted.port}",
                     "BFF_LIVE__STREAM_KEYS": '["events:jobs:{p}"]',
                 },
@@ -151,7 +153,7 @@ async def test_a_person_signs_in_stays_and_leaves_at_a_provider_that_is_not_ours
         assert (answer.status_code, answer.json()["sub"]) == (200, "ada"), answer.text
 
         # It is refreshed in time, with refresh tokens that are taken once, by many requests at a time.
-        seen, end = {first}, time.monotonic() + 30
+        seen, end = {first}, time.monotonic() + GUARD
         while len(seen) < 3 and time.monotonic() < end:
             answers = await asyncio.gather(*(ada.here.get("/bff/user") for _ in range(10)))
             assert {one.status_code for one in answers} == {200}
@@ -175,12 +177,12 @@ async def test_the_provider_ends_its_session_and_the_stream_here_ends_with_it(ho
         cookie = {"cookie": f"__Host-bff={grace.here.jar['__Host-bff']}"}
         async with house.client.stream("GET", f"{house.site}/bff/live", headers=cookie) as stream:
             lines = stream.aiter_lines()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(GUARD):
                 while not (await anext(lines)).startswith("event: snapshot"):
                     pass
             await grace.leave_provider(f"{house.issuer}/session/end")
             began = time.monotonic()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(GUARD):
                 left = [line async for line in lines]
         assert '"reason":"logout"' in "".join(left).replace(" ", ""), house.log.read_text()
         print(

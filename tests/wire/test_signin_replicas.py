@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from ..conftest import Valkey
 from ..unit.edge.access.issuing import ISSUER
+from ..waiting import GUARD
 from .gateway import token
 from .replicas import Replicas, replicas
 from .test_signin import Browser
@@ -120,7 +121,7 @@ async def test_every_end_of_a_session_ends_its_streams_on_every_gateway(house: R
     house.provider.subject, house.provider.sid = "grace", "provider-session-2"
     await other.sign_in()
     house.provider.subject, house.provider.sid = "ada", "provider-session-1"
-    async with asyncio.timeout(60), house.streams(house.cookie(other)) as untouched:
+    async with asyncio.timeout(4 * GUARD), house.streams(house.cookie(other)) as untouched:
         for end in (by_logout, by_sid, by_subject, by_a_gateway_that_nobody_hears):
             browser = house.browser()
             await browser.sign_in()
@@ -131,7 +132,6 @@ async def test_every_end_of_a_session_ends_its_streams_on_every_gateway(house: R
             print(f"\n{end.__name__}: {len(streams)} streams on 2 gateways ended within {took * 1000:.0f} ms")
             assert {one.last[0] for one in streams} == {"bye"}, end
             assert {one.last[1]["reason"] for one in streams} == {"logout"}
-            assert took < 3, "a second, and what a busy machine adds"
             assert await storm(house, browser, 3) == {401: 3}
         assert all(one.ended is None for one in untouched)
         await by_logout(house, other)
