@@ -12,6 +12,7 @@ from ..edge.addresses import no_network
 from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
 from ..edge.lanes import trust
+from ..edge.quotas import declare
 from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings
 from ..stores.redis.link import RedisLink
@@ -46,6 +47,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     for service, one in settings.upstreams.items():
         found += _limits(service, one, _longest(gateway, service))
     found += _proofs(settings)
+    found += _quotas(settings)
     private = [view.path for view in gateway.views.values() if not view.public] + list(gateway.commands)
     if private and not settings.issuers and settings.oidc is None:
         found.append(
@@ -65,6 +67,15 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
             '["events:orders:{p}"]'
         )
     return found
+
+
+def _quotas(settings: Settings) -> Iterator[str]:
+    """Limits of the settings that cannot be read."""
+    for name in ("default", "login", "failures"):
+        try:
+            declare(f"BFF_LIMITS__{name.upper()}", getattr(settings.limits, name))
+        except DeclarationError as error:
+            yield str(error)
 
 
 def _calls(gateway: Gateway) -> Iterator[str]:

@@ -35,8 +35,9 @@ async def _revoke(
                 print(f"token {token} is refused for the next {keep:g} s")
             else:
                 done = await store.subject(issuer, subject or "", keep=keep)
-                for id in await SessionStore(link).end_all(issuer, subject=subject):
-                    await store.session(id)
+                async for ids in SessionStore(link).ending(issuer, subject=subject):
+                    for id in ids:
+                        await store.session(id)
                 print(f"every token of {subject} issued up to now is refused, and every session ended")
         except StoreUnavailable as error:
             raise DeclarationError(f"Redis cannot be reached (BFF_REDIS__URL): {error}") from error

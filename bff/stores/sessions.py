@@ -24,11 +24,12 @@ StoreUnavailable when Redis is away.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
-from .redis.link import RedisLink, granted, reaching
+from .redis.link import RedisLink, StoreUnavailable, granted, reaching
 
 LOCK = 18.0
 """Seconds a refresh may hold its lock: longer than a redemption and every attempt to store can take."""
@@ -177,26 +178,40 @@ class SessionStore:
         if row is None:
             return None
         sealed, subject, sid = row
-        with reaching("session end"):
+        # It has ended; entries that stay in the indexes fall out at its end.
+        with contextlib.suppress(StoreUnavailable), reaching("session indexes"):
             indexes = [index for index, _ in _families(subject.decode(), sid.decode())]
             granted(await self._link.batch([("ZREM", index, id) for index in indexes]))
         return bytes(sealed)
 
     async def end_all(self, issuer: str, *, sid: str | None = None, subject: str | None = None) -> list[str]:
         """End every session of a provider's session (`sid`) or, without one, of a subject; returns their ids."""
+        ended: dict[str, None] = {}
+        async for ids in self.ending(issuer, sid=sid, subject=subject):
+            ended |= dict.fromkeys(ids)
+        return list(ended)
+
+    async def ending(
+        self, issuer: str, *, sid: str | None = None, subject: str | None = None
+    ) -> AsyncIterator[list[str]]:
+        """The same, a batch at a time: those that were just ended. They leave the index when the next batch is asked
+        for, so that whoever is cut short meanwhile can begin again and is given them once more."""
         if sid is None and subject is None:
             raise ValueError("end_all takes a sid or a subject")
         names = ("", hashed(issuer, sid)) if sid is not None else (hashed(issuer, subject or ""), "")
         ((index, over),) = _families(*names)
         # From here on they are over, whatever becomes of the deletions.
         await self._over([index, over], [_ms(OVER)])
-        ended: dict[str, None] = {}
-        with reaching("session end"):
-            while ids := [one.decode() for one in await self._link.call("ZRANGE", index, 0, _BATCH - 1)]:
-                granted(await self._link.batch([("DEL", _record(id)) for id in ids]))
+        while ids := await self._delete(index):
+            yield ids
+            with reaching("session end"):
                 await self._link.call("ZREM", index, *ids)
-                ended |= dict.fromkeys(ids)
-        return list(ended)
+
+    async def _delete(self, index: str) -> list[str]:
+        with reaching("session end"):
+            ids = [one.decode() for one in await self._link.call("ZRANGE", index, 0, _BATCH - 1)]
+            granted(await self._link.batch([("DEL", _record(id)) for id in ids]))
+        return ids
 
     # -- signing in and out
 

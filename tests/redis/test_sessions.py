@@ -476,6 +476,45 @@ async def test_a_cookie_that_was_made_up_writes_nothing_and_tells_nobody(make: M
     assert await link.call("DBSIZE") == 0
 
 
+class WithoutIndexes(RedisLink):
+    """Redis goes away between the end of a session and the tidying of its indexes."""
+
+    async def batch(self, commands: Any, *, limit: float | None = None) -> list[Any]:
+        if commands and commands[0][0] == "ZREM":
+            raise StoreUnavailable("away")
+        return await super().batch(commands, limit=limit)
+
+
+async def test_a_logout_counts_though_the_indexes_could_not_be_tidied(make: Make, redis_url: str) -> None:
+    told: list[str] = []
+
+    async def on_end(id: str) -> None:
+        told.append(id)
+
+    async with WithoutIndexes(redis_url) as over:
+        sessions = make(over=over, on_end=on_end)
+        cookie = await sessions.start(record())
+        assert await sessions.end(cookie) is not None
+        assert len(told) == 1
+    assert await make().end_all(ISSUER, sid="s1", subject=None) == 1, "what is left names nobody"
+
+
+async def test_an_end_of_many_that_is_cut_short_tells_of_each_when_it_is_tried_again(
+    link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.stores.sessions._BATCH", 4)
+    store = SessionStore(link)
+    every = {f"s{number}" for number in range(10)}
+    for id in sorted(every):
+        await put(store, id)
+    cut = store.ending(ISSUER, subject="ada")
+    first = await anext(cut)
+    await cut.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
+    assert len(first) == 4
+    assert await store.living(sorted(every)) == set(), "all of them are over by then"
+    assert set(await store.end_all(ISSUER, subject="ada")) == every
+
+
 async def test_a_logout_takes_the_session_out_of_the_indexes(make: Make, link: RedisLink) -> None:
     sessions = make()
     await sessions.end(await sessions.start(record()))

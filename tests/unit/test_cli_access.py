@@ -95,6 +95,17 @@ def test_check_names_a_scope_that_sign_in_never_asks_for(
     assert main(["check", f"{module}:desk"]) == 0
 
 
+@pytest.mark.parametrize("name", ["DEFAULT", "LOGIN", "FAILURES"])
+@pytest.mark.parametrize("text", ["often", "", "0/minute", "10", "10/fortnight", "-1/minute"])
+def test_check_names_a_limit_that_cannot_be_read(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    monkeypatch.setenv(f"BFF_LIMITS__{name}", text)
+    assert main(["check", f"{module}:desk"]) == 1
+    said = capsys.readouterr().err
+    assert f"BFF_LIMITS__{name}: the limit {text!r} cannot be read; write it as 10/minute" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -54,6 +54,7 @@ def forged(issuer: Issuer) -> dict[str, str]:
         "without typ": issuer.token(headers={"typ": None}),
         "empty subject": issuer.token(""),
         "without client": issuer.token(client_id=None),
+        "bound to a key": issuer.token(cnf={"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
         "unknown key": issuer.token(headers={"kid": "key-9"}),
         "signed by a stranger": jwt.encode(issuer.claims("ada"), stranger, algorithm="ES256", headers=head),
         "alg none": unsigned({**head, "alg": "none"}, issuer.claims("ada")),

@@ -179,6 +179,9 @@ def verified(
         )
     except (jwt.PyJWTError, ValueError, OverflowError, TypeError):
         raise unauthorized("The token is expired or not for this service.") from None
+    if "cnf" in claims:
+        # RFC 7800: it is bound to a key, and whoever merely holds it has not proved anything.
+        raise unauthorized("The token is bound to a key, so it is no bearer token.")
     return claims
 
 

@@ -173,13 +173,15 @@ class Sessions:
 
     async def end_all(self, issuer: str, *, sid: str | None, subject: str | None) -> int:
         """End the sessions of a provider's session, or of a person; returns how many. Raises Problem 503."""
+        ended = 0
         try:
-            ids = await self._store.end_all(issuer, sid=sid, subject=subject)
+            async for ids in self._store.ending(issuer, sid=sid, subject=subject):
+                ended += len(ids)
+                for start in range(0, len(ids), _TOLD_AT_ONCE):
+                    await asyncio.gather(*map(self._ended, ids[start : start + _TOLD_AT_ONCE]))
         except StoreUnavailable as error:
             raise away() from error
-        for start in range(0, len(ids), _TOLD_AT_ONCE):
-            await asyncio.gather(*map(self._ended, ids[start : start + _TOLD_AT_ONCE]))
-        return len(ids)
+        return ended
 
     def forget(self, id: str) -> None:
         """A session has ended, here or on another gateway: nobody is let in with it any more."""
