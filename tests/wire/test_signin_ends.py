@@ -4,12 +4,13 @@ in the page, a second tab, the next person at the same browser. Over real socket
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import logging
 import time
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from starlette.responses import HTMLResponse, JSONResponse
@@ -267,3 +268,36 @@ async def test_a_logout_token_that_says_it_lives_for_years_is_good_for_minutes(
         (key,) = await link.call("KEYS", "bff:{logout:*}:seen")
         # As long as it would be taken, and no longer: 600 s and the leeway from its issue.
         assert 90_000 <= await link.call("PTTL", key) <= 120_000
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/" + "a" * 1023, 303),
+        ("/" + "a" * 1024, 400),
+        ("/" + "é" * 511, 303),
+        ("/" + "é" * 512, 400),
+        ("/" + "🛒" * 255, 303),
+        ("/" + "🛒" * 256, 400),
+        ("/" + '"' * 1023, 400),
+        ("/" + '"' * 200, 303),
+    ],
+    ids=lambda given: f"{given[:3]} {len(given)}" if isinstance(given, str) else str(given),
+)
+async def test_a_way_back_is_remembered_whole_or_refused_at_once(
+    house: House, path: str, status: int
+) -> None:
+    browser = house.browser()
+    await browser.sign_in()
+    address = f"/bff/login?{urlencode({'return': path})}"
+    answer = await browser.get(address)
+    assert answer.status_code == status
+    for line in answer.headers.get_list("set-cookie"):
+        # RFC 6265 section 6.1: what browsers keep at least, and most of them at most.
+        assert len(line.partition(";")[0]) <= 4096
+    if status == 303:
+        tabs = [await browser.begin(address) for _ in range(4)]
+        for callback in tabs:
+            landed = await browser.ask("GET", callback, cross_site=True)
+            assert html.escape(path) in landed.text
+            assert all(len(one.partition(";")[0]) <= 4096 for one in landed.headers.get_list("set-cookie"))

@@ -21,7 +21,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 PREFIX = "__Host-bff-login-"
 LIFETIME = 600
 """Seconds a sign-in may take."""
-LEAVES = 8
+COOKIE_BYTES = 4000
+"""Name and value of a flow's cookie at most: browsers drop one of more than 4,096 bytes without a word."""
+LEAVES = 4
 """Sessions one sign-in may end: the one it began in, and those of tabs that came back before it."""
 FLOWS = 5
 """Sign-ins one browser may have under way; the oldest gives way, so abandoned ones never fill its headers."""
@@ -79,7 +81,9 @@ class LoginStates:
 
     def seal(self, login: LoginState) -> str:
         nonce = secrets.token_bytes(_NONCE)
-        return (nonce + self._cipher.encrypt(nonce, json.dumps(asdict(login)).encode(), None)).hex()
+        return (
+            nonce + self._cipher.encrypt(nonce, json.dumps(asdict(login), ensure_ascii=False).encode(), None)
+        ).hex()
 
     def open(self, sealed: str | None, state: str, now: float) -> LoginState | None:
         """None unless this cookie was sealed here, for exactly this `state`, at most `LIFETIME` seconds ago."""
@@ -112,10 +116,16 @@ class LoginStates:
 
 def safe_return(path: str) -> str | None:
     """A path of this site to go back to, or None: no other host in any spelling a browser would take for one."""
-    if not path.startswith("/") or path.startswith("//") or "\\" in path or len(path) > 1024:
+    if not path.startswith("/") or path.startswith("//") or "\\" in path:
+        return None
+    # Half of a pair of UTF-16 counts like any other letter here, and is refused below.
+    if len(path.encode(errors="surrogatepass")) > 1024:
         return None
     # Browsers drop tabs and line ends from addresses: "/\t/evil.example" would become "//evil.example".
-    if any(ord(letter) <= 0x20 or 0x7F <= ord(letter) <= 0x9F for letter in path):
+    if any(
+        ord(letter) <= 0x20 or 0x7F <= ord(letter) <= 0x9F or 0xD800 <= ord(letter) <= 0xDFFF
+        for letter in path
+    ):
         return None
     # Dot segments resolve before the host is looked for by some: "/.//evil.example" is not worth finding out.
     if any(part in (".", "..") for part in re.split(r"[/?#]", path.lower().replace("%2e", "."))):

@@ -31,6 +31,7 @@ from .authenticate import Authenticator, cookie_values, cookies, expired, set_co
 from .fetch import FetchFailed
 from .jwks import KeysUnavailable
 from .login_state import (
+    COOKIE_BYTES,
     FLOWS,
     LIFETIME,
     PREFIX,
@@ -98,6 +99,9 @@ class SignIn:
             raise Problem(400, "invalid-request", "`return` must be a path of this site, such as /orders.")
         headers = request.scope["headers"]
         login = LoginState.new(return_to, self._clock(), _sessions_of(cookie_values(headers, COOKIE)))
+        name, sealed = cookie_name(login.state) or PREFIX, self._states.seal(login)
+        if len(name) + len(sealed) > COOKIE_BYTES:
+            raise Problem(400, "invalid-request", "`return` is longer than a sign-in can remember.")
         try:
             url = await self._provider.authorize_url(
                 state=login.state, nonce=login.nonce, verifier=login.verifier
@@ -107,12 +111,9 @@ class SignIn:
             raise _provider_away() from error
         response = RedirectResponse(url, 303, headers=NO_STORE)
         under_way = [name for name, _ in _flows(request)]
-        for name in dict.fromkeys(under_way[: max(0, len(under_way) - FLOWS + 1)]):
-            response.headers.append("set-cookie", expired(name, "Lax"))
-        name = cookie_name(login.state) or PREFIX
-        response.headers.append(
-            "set-cookie", set_cookie(name, self._states.seal(login), "Lax", max_age=LIFETIME)
-        )
+        for oldest in dict.fromkeys(under_way[: max(0, len(under_way) - FLOWS + 1)]):
+            response.headers.append("set-cookie", expired(oldest, "Lax"))
+        response.headers.append("set-cookie", set_cookie(name, sealed, "Lax", max_age=LIFETIME))
         return response
 
     async def callback(self, request: Request) -> Response:

@@ -57,6 +57,9 @@ def test_a_path_of_this_site_is_safe_to_return_to(path: str) -> None:
         "/\x00",
         " /a",
         "/\x7f",
+        "/\ud83d",
+        "/" + "a" * 1024,
+        "/" + "é" * 512,
     ]
     + [
         "/.//evil.test",
