@@ -115,6 +115,8 @@ async def front_door(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFa
                 "BFF_ADMIN_PORT": str(free_port()),
                 "BFF_REDIS__URL": valkey_session.url,
                 "BFF_REDIS__TIMEOUT": "10",
+                # All of them come from one address; what that is allowed is shown elsewhere.
+                "BFF_LIMITS__FAILURES": "1000000/minute",
                 "BFF_ADMISSION__LAG": "10",
                 "BFF_ADMISSION__STANDING": "10",
                 "BFF_ISSUERS": json.dumps(issuers),

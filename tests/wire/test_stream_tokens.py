@@ -172,10 +172,7 @@ async def test_looking_after_a_stream_is_no_use_of_its_session(redis_url: str) -
         assert await here.runtime.link.call("PTTL", record) > 3_000_000
 
 
-async def test_a_token_that_a_service_would_not_take_is_refreshed_once(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bff.edge.access.refresh.NEW", 0.0)
+async def test_a_token_that_a_service_would_not_take_is_refreshed_once(redis_url: str) -> None:
     async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:
         browser = Browser(client, here.site)
         await browser.sign_in()
@@ -186,8 +183,7 @@ async def test_a_token_that_a_service_would_not_take_is_refreshed_once(
         found = await asyncio.gather(*(sessions.current(principal, refused="access-0") for _ in range(20)))
         assert {one and one.token for one in found} == {"access-1"}
         assert len(here.provider.redeemed) == 1
-        # One that is new is not asked for again, whatever services say.
-        monkeypatch.setattr("bff.edge.access.refresh.NEW", 10.0)
+        # Another is not asked for again at once, whatever services say.
         again = await sessions.current(principal, refused="access-1")
         assert again is not None and again.token == "access-1"
         assert len(here.provider.redeemed) == 1
