@@ -70,8 +70,8 @@ class fails:
     problem: Mapping[str, Any] | None = None
     retry_after: float | None = None
 
-    def error(self, call: Call[Any], *, identified: bool = False) -> UpstreamError:
-        """What the call raises. identified: the call tells the service who asks."""
+    def error(self, call: Call[Any], *, asker: Principal | None = None) -> UpstreamError:
+        """What the call raises. asker: whom the call tells the service of."""
         owner, name, detail = call.owner, call.name, "failed because the test says so."
         match self.reason:
             case "failed":
@@ -79,7 +79,7 @@ class fails:
             case "refused":
                 body = json.dumps(dict(self.problem or {})).encode()
                 answer = Answer(self.status or 404, {"content-type": "application/problem+json"}, body)
-                error = failure(call, answer, identified=identified)
+                error = failure(call, answer, asker=asker)
                 if not isinstance(error, Refused):
                     raise ValueError(f"refused takes a status of 400 to 499 without 429, not {self.status}")
                 return error
@@ -141,7 +141,7 @@ class Kit:
             if inspect.isawaitable(answer):
                 answer = await answer
         if isinstance(answer, fails):
-            raise answer.error(call, identified=scope.principal is not None and not call.shared)
+            raise answer.error(call, asker=None if call.shared else scope.principal)
         if isinstance(answer, BaseException):
             raise answer
         scope.ledger.saw(fresh=call.freshness, public=call.shared)

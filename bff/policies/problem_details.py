@@ -23,7 +23,9 @@ MAX_TEXT = 1_024
 MAX_ERRORS = 32
 MAX_DETAIL = 512
 """Bytes of the detail, so that it leaves room for errors."""
-MAX_SENT = 65_536
+MAX_MESSAGE = 256
+"""Bytes of one error's message."""
+MAX_SENT = 32_768
 """Characters of sent values that messages are compared with; where more were sent, no message is passed on."""
 
 UNSAID = "This is not accepted."
@@ -46,17 +48,22 @@ _INSIDES = re.compile(
     | &\#?\w{2,8};                                # markup, escaped
     | traceback\ \(most | ^[ \t]{0,20}file\ "[^"\n]{0,200}",\ line\ \d | ^[ \t]{0,20}\#\d+\s
     | ^[ \t]{0,20}at\ \S | \bat\ [\w.$<>]{1,200}\(
-    | stack\ ?trace | goroutine\ \d | \bpanic:\ | nested\ exception
+    | stack\ ?trace | goroutine\ \d | \bpanic(?:ked)?\b | nested\ exception | cannot\ unmarshal | \[object\ \w
     | \.(?:py|rb|js|ts|java|kt|go|php|cs|cpp|rs)\b(?::|",|\(|\ line) # a line of a program
-    | \b(?:java|javax|jakarta|kotlin|scala|org|com|net|io|system|microsoft)\.\w+\.\w # a class
+    | \b(?:java|javax|jakarta|kotlin|scala|org|com|net|io)\.\w+\.\w | \b(?:system|microsoft)\.\w # a class
+    | (?<![\w.:/])/(?:etc|var|usr|home|opt|srv|app|tmp|root|proc|mnt|data)/ | \b[a-z]:\\ # a file
     | \bobject\ at\ 0x | \b0x[0-9a-f]{6,} | input_value= | input_type= | \#<\w | =>
     | [\[({][ ]{0,4}['"{\[] | ['"][ ]{0,4}:[ ]{0,4}['"\[{\d] # a list, tuple or mapping as a language prints it
+    | \beyj[\w-]{8,} | \b(?:bearer|basic)\ [\w.~+/=-]{8,} # a token
     | \bsqlstate\b | \bora-\d{4} | \bviolates\ [^\n]{0,60}\bconstraint | \bkey\ \([^\n]{0,60}\)=\( # a database
     | \bselect\ [^\n]{0,100}\ from\ | \binsert\ into\b
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
-_EXCEPTION = re.compile(r"\b\w+(?:Error|Exception|Fault)\b|\bErrorDetail\(|\b[A-Z]\w+\([a-z_]\w*=")
+_PRINTED = re.compile(
+    r"\b\w+(?:Error|Exception|Fault)\b|\bErrorDetail\(|\b[A-Z]\w+\([a-z_]\w*=|(?<![\w'\"])[bru]'|^\W*(?:None|null|nil|undefined|NaN)\W*$"
+)
+"""An exception, an object, or a value with its prefix, as a language prints it."""
 
 
 def details(status: int, media: str, body: bytes, sent: Iterable[str] = ()) -> dict[str, Any]:
@@ -201,6 +208,8 @@ def _path_pointer(path: _Path) -> str:
 def _clean(text: str) -> str:
     """Without control characters (C0, C1), bidirectional and other invisible ones, and lone surrogates; blanks and line
     ends are one blank."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     kept = (
         " " if character.isspace() else character
         for character in text
@@ -224,6 +233,8 @@ class _Told:
         self.found: dict[str, Any] = {}
         self._sent = sent
         self._left = MAX_TEXT
+        # Looking at words costs time, whether they are passed on or not.
+        self._looked = 4 * MAX_TEXT
 
     def code(self, code: object) -> None:
         if isinstance(code, int) and not isinstance(code, bool):
@@ -243,7 +254,7 @@ class _Told:
             left = self._left - len(pointer.encode())
             if len(told) >= MAX_ERRORS or left < len(UNSAID):
                 return
-            detail = self._words(words, left) or UNSAID
+            detail = self._words(words, min(MAX_MESSAGE, left)) or UNSAID
             told.append({"pointer": pointer, "detail": detail})
             self._left = left - len(detail.encode())
 
@@ -251,8 +262,9 @@ class _Told:
         """The sentence as it may be passed on, empty when it may not."""
         if not isinstance(words, str):
             return ""
-        words = words[: 2 * MAX_TEXT]
-        if _INSIDES.search(words) or _EXCEPTION.search(words):
+        words = words[: min(2 * size, self._looked)]
+        self._looked -= len(words)
+        if _INSIDES.search(words) or _PRINTED.search(words):
             return ""
         words = self._sent.without(_clean(words))
         return _cut(words, size) if any(map(str.isalpha, words)) else ""
@@ -266,6 +278,7 @@ _WHOLE = 8
 """From this length a value is found inside a longer word, too."""
 _WORD = 4
 """From this length a value is found as a word of its own; shorter ones only as numbers of three digits or in quotes."""
+_PARTS = re.compile(r"[@/:?#=&,;|]+")
 _QUOTES = "\"'`´‘’‚“”„«»‹›"
 
 
@@ -274,6 +287,7 @@ class _Sent:
 
     def __init__(self, values: Iterable[str]) -> None:
         self._short: set[str] = set()
+        self._lengths: list[int] = []
         self._grams: set[str] = set()
         self._many = False
         total = 0
@@ -283,11 +297,19 @@ class _Sent:
                 self._many = True
                 return
             text = _lower(_clean(value))
-            if len(text) < _GRAM:
-                if text:
-                    self._short.add(text)
-            else:
-                self._grams.update(text[at : at + _GRAM] for at in range(len(text) - _GRAM + 1))
+            self._add(text)
+            if " " not in text:
+                # An e-mail address or a URL: its parts are quoted one by one.
+                for part in _PARTS.split(text):
+                    if len(part) >= _WORD:
+                        self._add(part)
+        self._lengths = sorted({len(one) for one in self._short})
+
+    def _add(self, text: str) -> None:
+        if len(text) >= _GRAM:
+            self._grams.update(text[at : at + _GRAM] for at in range(len(text) - _GRAM + 1))
+        elif text:
+            self._short.add(text)
 
     def without(self, text: str) -> str:
         """The text with every quotation replaced by an ellipsis; empty where there is too much to compare it with."""
@@ -313,13 +335,11 @@ class _Sent:
         for at in range(len(lower) - _GRAM + 1):
             if lower[at : at + _GRAM] in self._grams:
                 yield at, at + _GRAM
-        for value in self._short:
-            at = lower.find(value)
-            while at >= 0:
-                end = at + len(value)
-                if _stands_out(lower, value, at, end):
-                    yield at, end
-                at = lower.find(value, at + 1)
+        for length in self._lengths:
+            for at in range(len(lower) - length + 1):
+                value = lower[at : at + length]
+                if value in self._short and _stands_out(lower, value, at, at + length):
+                    yield at, at + length
 
 
 def _stands_out(text: str, value: str, start: int, end: int) -> bool:

@@ -8,19 +8,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..calls import Call, Invalid, Raw
+from ..calls import Call, Invalid, Principal, Raw
 from ..calls.codec import codec_of
 from ..policies.facts import Observer, Replaced, ignore
 from .refused import failure
 from .wire import Answer
 
 
-def decode(call: Call[Any], answer: Answer, observe: Observer = ignore, *, identified: bool = False) -> Any:
-    """The answer as the call's model, by the table "Values" of docs/contract.md. identified: the call told the service
-    who asks. Raises Overloaded, Failed, Refused or Invalid."""
+def decode(
+    call: Call[Any], answer: Answer, observe: Observer = ignore, *, asker: Principal | None = None
+) -> Any:
+    """The answer as the call's model, by the table "Values" of docs/contract.md. asker: whom the call
+    told the service of. Raises Overloaded, Failed, Refused or Invalid."""
     if 200 <= answer.status < 300:
         return None if call.model is None else _value(call, answer, observe)
-    raise failure(call, answer, identified=identified)
+    raise failure(call, answer, asker=asker)
 
 
 def _value(call: Call[Any], answer: Answer, observe: Observer) -> Any:

@@ -109,13 +109,13 @@ class Chain:
         outcome = "ok"
         try:
             answer = await self._answer(walk)
-            if answer.status == 401:
-                answer = await self._with_new_token(walk, answer)
+            asker = None if call.shared or not walk.lane.credentials.named else scope.principal
+            if answer.status == 401 and asker is not None and walk.lane.credentials.personal:
+                answer, asker = await self._with_new_token(walk, asker, answer)
             span.set_attribute("http.response.status_code", answer.status)
             if answer.status == 304 and walk.conditions:
                 return Exchanged(answer, None)
-            identified = scope.principal is not None and not call.shared and walk.lane.credentials.named
-            return Exchanged(answer, decode(call, answer, self._observe, identified=identified))
+            return Exchanged(answer, decode(call, answer, self._observe, asker=asker))
         except UpstreamError as error:
             outcome = error.reason
             span.set_status(StatusCode.ERROR, error.reason)
@@ -126,24 +126,23 @@ class Chain:
         finally:
             scope.ledger.took(call.name, self._clock() - began, outcome)
 
-    async def _with_new_token(self, walk: Walk, refused: Answer) -> Answer:
+    async def _with_new_token(
+        self, walk: Walk, asker: Principal, refused: Answer
+    ) -> tuple[Answer, Principal]:
         """What the service says to a new access token, when it refused the session's: a token may have been withdrawn
         before its time. A write is not repeated here; its client's next attempt finds the new token."""
-        call, scope = walk.call, walk.scope
-        principal = scope.principal
-        if principal is None or call.shared or not walk.lane.credentials.personal:
-            return refused
+        scope = walk.scope
         limit = scope.alarm.limit(scope.deadline.left())
         try:
             with limit:
-                renewed = await self._renew(principal)
+                renewed = await self._renew(asker)
         except TimeoutError:
             if not limit.was_cut:
                 raise
-            return refused
-        if renewed is None or call.method != "GET":
-            return refused
-        return await self._answer(replace(walk, scope=replace(scope, principal=renewed)))
+            return refused, asker
+        if renewed is None or walk.call.method != "GET":
+            return refused, asker
+        return await self._answer(replace(walk, scope=replace(scope, principal=renewed))), renewed
 
     # ---- the attempts ----------------------------------------------------------------------------------------
 

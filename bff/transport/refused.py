@@ -7,13 +7,14 @@ from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
 
-from ..calls import Call, Failed, Overloaded, Refused, UpstreamError
+from ..calls import Call, Failed, Overloaded, Principal, Refused, UpstreamError
 from ..policies.problem_details import MAX_SENT, details, texts
 from .wire import Answer
 
 
-def failure(call: Call[Any], answer: Answer, *, identified: bool = False) -> UpstreamError:
-    """Overloaded, Failed or Refused, as the table has it. identified: the call told the service who asks."""
+def failure(call: Call[Any], answer: Answer, *, asker: Principal | None = None) -> UpstreamError:
+    """Overloaded, Failed or Refused, as the table has it. asker: whom the call told the service of, None: of
+    nobody."""
     status = answer.status
     outcome = call.outcomes.of(status)
     said = f"answered {status}."
@@ -25,7 +26,7 @@ def failure(call: Call[Any], answer: Answer, *, identified: bool = False) -> Ups
             return Failed(call.owner, call.name, said + redirect, status=status)
         case "refused":
             media = answer.headers.get("content-type", "")
-            problem = details(status, media, answer.body, _sent(call))
+            problem = details(status, media, answer.body, _sent(call, asker))
             return Refused(
                 call.owner,
                 call.name,
@@ -33,14 +34,16 @@ def failure(call: Call[Any], answer: Answer, *, identified: bool = False) -> Ups
                 status=status,
                 problem=problem,
                 outcome=outcome,
-                identified=identified,
+                identified=asker is not None,
                 retry_after=retry_after(answer),
             )
 
 
-def _sent(call: Call[Any]) -> list[str]:
-    """Every value in the request's query and body."""
+def _sent(call: Call[Any], asker: Principal | None) -> list[str]:
+    """Every value in the request's query and body, and the token that may have gone with it."""
     values = [value for _, value in call.query]
+    if asker is not None:
+        values.append(asker.token)
     if call.body is None:
         return values
     if len(call.body) > 4 * MAX_SENT:

@@ -8,6 +8,7 @@ FastAPI `RequestValidationError`, DRF `ValidationError`, Spring `BindingResult`,
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -17,6 +18,7 @@ from bff import Gateway
 from bff.stores.redis.link import RedisLink
 
 from ..wire.gateway import bearer
+from ..wire.scripted import Asked
 from .refusing import Done, Wish, asking, post, refusal, service
 
 gateway = Gateway("refusals", deadline=15)
@@ -137,3 +139,22 @@ async def test_what_the_service_says_is_bounded_and_plain(redis_url: str) -> Non
         texts = [problem["detail"], *(text for one in problem["errors"] for text in one.values())]
         assert sum(len(text.encode()) for text in texts) <= 1024
         assert "inside" not in answer.text
+
+
+@pytest.mark.parametrize("identity", ["user", "none"])
+async def test_a_service_that_quotes_the_access_token_does_not_give_it_to_the_page(
+    redis_url: str, identity: str
+) -> None:
+    async with asking(gateway, redis_url, identity=identity) as (client, told):
+
+        async def echo(asked: Asked, writer: asyncio.StreamWriter) -> None:
+            token = asked.headers.get("authorization", "Bearer none").removeprefix("Bearer ")
+            said = {"detail": f"The token {token} may not do this.", "errors": [f"no {token[-40:]} here"]}
+            writer.write(refusal(409, json.dumps(said).encode(), PROBLEM))
+
+        told.answers["/things/echo"] = echo
+        headers = bearer()
+        token = headers["authorization"].removeprefix("Bearer ")
+        answer = await client.get("/api/screen/echo", headers=headers)
+        assert answer.status_code == 409
+        assert not any(token[at : at + 12] in answer.text for at in range(len(token) - 12))

@@ -143,6 +143,17 @@ def test_what_is_no_recognised_form_passes_nothing(document: Any, status: int) -
         "SQLSTATE[23000]: no",
         "goroutine 1 [running]:",
         "User(name='secret', age=3)",
+        "b'secret' is odd",
+        "Token eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2ln has expired",
+        "Authorization: Bearer 0123456789abcdef",
+        "None",
+        "undefined",
+        "[object Object]",
+        "json: cannot unmarshal string into Go struct field Wish.qty of type int",
+        "thread 'main' panicked at src/main.rs:3:5",
+        "No such file or directory: '/etc/secrets/x'",
+        "The JSON value could not be converted to System.Int32.",
+        "Fatal error in /var/www/html/index",
     ],
 )
 def test_a_languages_own_output_is_not_passed_on(words: str) -> None:
@@ -157,6 +168,9 @@ def test_a_languages_own_output_is_not_passed_on(words: str) -> None:
         "Must be < 5 and > 1, e.g. 2.",
         "Ensure this value has at most 5 characters (it has 7).",
         "Input should be 'red' or 'blue'",
+        "Choose one of 'a', 'b', 'r', 'u'",
+        "None of these seats is free.",
+        "The system. Then the panel.",
         "This field may not be blank.",
         "Größe: höchstens 5 – „M“ ist vergriffen",
         "String should match pattern '^[a-z]+$'",
@@ -188,6 +202,8 @@ TYPED = "correct horse battery staple"
         ({"password": "pass1234"}, "xpass1234x is weak"),
         ({"amount": 12.75}, "12.75 is too much"),
         ({"mail": "ada@example.test"}, "ada@example.test is in use"),
+        ({"mail": "ada@example.test"}, "There is no domain example.test"),
+        ({"link": "https://inside.test/hidden?key=hunter2"}, "hunter2 is no key of inside.test"),
     ],
 )
 def test_what_was_sent_is_not_repeated(sent: Any, words: str) -> None:
