@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
+from pydantic_core.core_schema import ErrorType
 
 from ..calls import Call, Invalid, Principal, Raw
 from ..calls.codec import codec_of
@@ -18,8 +19,8 @@ from .wire import Answer
 def decode(
     call: Call[Any], answer: Answer, observe: Observer = ignore, *, asker: Principal | None = None
 ) -> Any:
-    """The answer as the call's model, by the table "Values" of docs/contract.md. asker: whom the call
-    told the service of. Raises Overloaded, Failed, Refused or Invalid."""
+    """The answer as the call's model, by the table "Values" of docs/contract.md. asker: whom the call told the
+    service of. Raises Overloaded, Failed, Refused or Invalid."""
     if 200 <= answer.status < 300:
         return None if call.model is None else _value(call, answer, observe)
     raise failure(call, answer, asker=asker)
@@ -57,12 +58,17 @@ def _is_json(media: str) -> bool:
     return media in ("application/json", "text/json", "") or media.endswith("+json")
 
 
+# Mistakes whose message never quotes the value: a validator of the model's own may, and so does a wrong tag.
+_PLAIN = frozenset(get_args(ErrorType)) - {"assertion_error", "union_tag_invalid", "value_error"}
+
+
 def _why(error: Exception) -> str:
     """Where it does not fit, without the values: they may be somebody's data."""
     if isinstance(error, ValidationError):
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         if first["type"] != "json_invalid":
-            return f"its model does not allow: /{'/'.join(str(step) for step in first['loc'])} {first['msg']}"
+            words = first["msg"] if first["type"] in _PLAIN else "This is not valid"
+            return f"its model does not allow: /{'/'.join(str(step) for step in first['loc'])} {words}"
         return f"is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
     if isinstance(error, json.JSONDecodeError):
         return f"is not JSON: {error.msg}"

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from bff import Call, Upstream
 from bff.calls import Failed, Invalid, Overloaded, Refused, UpstreamError
@@ -121,3 +122,37 @@ def test_a_refusal_without_a_usable_problem_says_only_its_status(body: bytes, me
 def test_a_long_detail_is_cut() -> None:
     refused = failure(409, b'{"detail":"' + b"x" * 5_000 + b'"}')
     assert len(str(refused)) < 600
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+
+
+class Picky(BaseModel):
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def _picky(cls, name: str) -> str:
+        if len(name) > 20:
+            raise PydanticCustomError("too_long_for_me", "{name} is too long", {"name": name})
+        raise ValueError(f"{name} is odd")
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        (Annotated[Cat | Dog, Field(discriminator="kind")], b'{"kind":"hunter2"}'),
+        (Picky, b'{"name":"hunter2"}'),
+        (Picky, b'{"name":"hunter2 hunter2 hunter2"}'),
+        (Literal["a", "b"], b'"hunter2"'),
+    ],
+)
+def test_a_message_that_quotes_the_services_value_is_not_repeated(model: Any, body: bytes) -> None:
+    with pytest.raises(Invalid) as raised:
+        decode(Shelf().thing(model), answer(200, body))
+    assert "hunter2" not in str(raised.value)
