@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
@@ -12,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from .. import calls
 from ..calls import Deadline, Ledger, UpstreamError
 from .access.permit import permit
+from .http.flow import Lost
 from .problem import Problem
 from .raised import cancelled_itself, from_within, told
 from .respond import screen_headers, send_json, to_json
@@ -104,10 +104,13 @@ class Leaving:
 
     def __init__(self, scope: Scope) -> None:
         self.left = False
-        self._lost: list[Callable[[], None]] | None = scope.get("bff.lost")
+        self._lost: Lost | None = scope.get("bff.lost")
         if self._lost is not None:
             self._task = asyncio.current_task()
             self._lost.append(self._leave)
+            if self._lost.gone:
+                # While it was found out who asks.
+                self._leave()
 
     def _leave(self) -> None:
         self.left = True

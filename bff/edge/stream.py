@@ -26,7 +26,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 # What the layers inside have put into the scope and nobody reads any more.
-_DONE = {"bff.send", "bff.correlation", "bff.trace_id", "bff.route", "endpoint", "path_params", "router"}
+_DONE = {"bff.correlation", "bff.trace_id", "bff.route", "endpoint", "path_params", "router"}
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store, no-transform"),
@@ -52,16 +52,21 @@ async def live(
     after = _after(scope, query)
     if "bff.send" in scope:
         # Every layer has seen the head. What follows passes them by, and stays when they have returned.
-        scope["bff.stay"] = partial(_stay_on, scope, receive, principal, after, names, hub)
+        scope["bff.stay"] = partial(_stay_on, scope, receive, scope["bff.send"], principal, after, names, hub)
     else:
         await _stay(receive, send, principal, after, names, hub)
 
 
 def _stay_on(
-    scope: Scope, receive: Receive, principal: Principal, after: str | None, names: list[str], hub: Hub
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    principal: Principal,
+    after: str | None,
+    names: list[str],
+    hub: Hub,
 ) -> Awaitable[None]:
     """`_stay`, keeping little of the request: its cookies and tokens, times thousands of streams, times minutes."""
-    send = scope["bff.send"]
     kept = {name: value for name, value in scope.items() if name not in _DONE}
     scope["headers"].clear()
     # Only a cleared dictionary gets smaller.

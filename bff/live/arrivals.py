@@ -84,6 +84,8 @@ class Arrivals:
                 log.debug("streams are joined one by one: %s", error)
                 for stream in streams:
                     self._catchup.apart(stream)
+            # Nobody may come for long: those that have left by then are not kept here.
+            streams.clear()
 
     async def _join_these(self, streams: list[Stream]) -> None:
         feeds, era = self._feeds, self._feeds.era

@@ -56,7 +56,11 @@ class Envelope:
         self._public_url = public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._answered_by(scope, receive, send)
+        try:
+            await self._answered_by(scope, receive, send)
+        finally:
+            # It leads back to the request: left in there, only the garbage collector would find it.
+            scope.pop("bff.send", None)
         # A stream stays for minutes: by now its request is told and measured, and what that took is let go.
         stay = scope.pop("bff.stay", None)
         if stay is not None:

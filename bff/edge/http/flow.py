@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -165,10 +166,22 @@ def _nothing() -> None:
     pass
 
 
+class Lost(list[Callable[[], None]]):
+    """What is called when a request's connection is lost before its answer is whole. gone: it is lost already, and
+    nobody will be told any more."""
+
+    __slots__ = ("gone",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone = False
+
+
 def leave(cycle: RequestResponseCycle) -> None:
     """Tell a request, once, that nobody waits for its answer any more."""
     cycle.disconnected = True
     cycle.message_event.set()
-    told = cast(dict[str, Any], cycle.scope)["bff.lost"]
-    while told:
-        told.pop()()
+    lost: Lost = cast(dict[str, Any], cycle.scope)["bff.lost"]
+    lost.gone = True
+    while lost:
+        lost.pop()()
