@@ -294,7 +294,12 @@ class Gateway:
         async with self._starting:
             if self._runtime is None:
                 runtime = Runtime(self, settings or self._settings or settings_file.load())
-                await runtime.start()
+                try:
+                    await runtime.start()
+                except BaseException:
+                    # What is open already is nobody's otherwise.
+                    await runtime.stop()
+                    raise
                 self._runtime = runtime
             return self._runtime
 

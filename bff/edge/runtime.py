@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from .. import calls
 from .._version import __version__
 from ..calls import Call, Deadline, Principal, Refused, SagaStatus
+from ..calls.ending import close_all, end_tasks
 from ..live.hub import Hub
 from ..live.ingest import Intake, Registry
 from ..live.topics import ValueTopic
@@ -70,6 +71,8 @@ log = logging.getLogger("bff.edge")
 
 # Seconds a claimed command may still run when the gateway ends.
 FINISH = 5.0
+# Seconds for one part to close; more than its tasks have to end.
+CLOSE = 10.0
 # Seconds for what runs outside a request: restoring a journal, loading a value.
 ASIDE = 2.0
 
@@ -344,26 +347,39 @@ class Runtime:
         await self.hub.drain()
 
     async def stop(self) -> None:
-        """Finish claimed commands (five seconds at most), close everything."""
+        """Finish claimed commands (five seconds at most), close everything; what cannot be closed is logged. Cancelled,
+        it closes what is left without waiting for commands, and is cancelled then."""
         self.draining = True
         self.orphans.stop()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=FINISH)
-        closing: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (
-            *(one.stop for one in self.ingesters),
-            self._revocations.stop,
-            self.hub.stop,
-            self.channels.stop,
-            *([self._sessions.close] if self._sessions else []),
-            *([self._provider.close] if self._provider else []),
-            *([self.internal.keys.watch.close] if self.internal else []),
-            self._verifier.close,
-            self._fetch.close,
-            self._exchange.close,
-            self.chain.close,
-            self.link.close,
+        await close_all(
+            [
+                ("commands under way", self._finish),
+                *((f"the ingester of {one.name}", one.stop) for one in self.ingesters),
+                ("the revocations", self._revocations.stop),
+                ("the hub", self.hub.stop),
+                ("the pub/sub connections", self.channels.stop),
+                *([("the sessions", self._sessions.close)] if self._sessions else []),
+                *([("the identity provider", self._provider.close)] if self._provider else []),
+                *([("the watch of keys", self.internal.keys.watch.close)] if self.internal else []),
+                ("the token verifier", self._verifier.close),
+                ("the fetcher of keys", self._fetch.close),
+                ("the fetcher of tokens", self._exchange.close),
+                ("the connections to upstreams", self.chain.close),
+                ("the connection to Redis", self.link.close),
+                ("the traces", lambda: asyncio.to_thread(self._traces.shutdown)),
+            ],
+            CLOSE,
         )
-        for close in closing:
-            with contextlib.suppress(Exception):
-                await close()
-        await asyncio.to_thread(self._traces.shutdown)
+
+    async def _finish(self) -> None:
+        """Let tasks come to their end, and cancel those that outlive the bound."""
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=FINISH)
+        except asyncio.CancelledError:
+            for task in self._tasks:
+                task.cancel()
+            raise
+        if late := list(self._tasks):
+            log.warning("cancelled when the gateway ended: %s", ", ".join(one.get_name() for one in late))
+            await end_tasks(late, 1.0)

@@ -14,10 +14,12 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from ..calls.ending import close_all, end_tasks
 from ..policies.balance import Address, Balance, How
 from ..policies.facts import Observer, ignore
 from .aiohttp_wire import AiohttpWire
@@ -234,15 +236,24 @@ class Addresses:
 
     async def close(self) -> None:
         """Look no more and close every connection."""
-        if self._trust is not None:
-            await self._trust.watch.close()
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait([self._watching])
-            self._watching = None
-        for one in [*self.balance.addresses, *(left for _, left in self._leaving)]:
-            await one.wire.close()
-        self._leaving = []
+        watching, self._watching = self._watching, None
+        leaving, self._leaving = self._leaving, []
+        every = [*self.balance.addresses, *(left for _, left in leaving)]
+        await close_all(
+            [
+                *(
+                    [("the watch of certificates", self._trust.watch.close)]
+                    if self._trust is not None
+                    else []
+                ),
+                *(
+                    [("the watch of addresses", partial(end_tasks, [watching]))]
+                    if watching is not None
+                    else []
+                ),
+                *((f"the connections to {self._service} at {one.name}", one.wire.close) for one in every),
+            ]
+        )
 
 
 def _is_base(url: str) -> bool:

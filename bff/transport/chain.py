@@ -26,6 +26,7 @@ from ..calls import (
     Unreachable,
     UpstreamError,
 )
+from ..calls.ending import close_all
 from ..policies import facts
 from ..policies.facts import Observer, guarded, ignore
 from ..policies.retry import passing
@@ -218,8 +219,9 @@ class Chain:
         return walk.lane.retry.delay(made, left, self._chance(), after, call.attempts)
 
     async def close(self) -> None:
-        for lane in self.lanes.values():
-            await lane.places.close()
+        await close_all(
+            (f"the connections to {name}", lane.places.close) for name, lane in self.lanes.items()
+        )
 
 
 def _told(found: Found) -> Answer:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from ..calls.ending import end_tasks
+
 log = logging.getLogger("bff.transport")
 
 Mark: TypeAlias = tuple[tuple[int, int, int] | None, ...]
@@ -87,5 +89,4 @@ class Watch:
         """Look no more."""
         watching, self._watching = self._watching, None
         if watching is not None:
-            watching.cancel()
-            await asyncio.wait([watching])
+            await end_tasks([watching])

@@ -10,7 +10,6 @@ their owner could sign for them (`sound`).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from ...calls import Clock
+from ...calls.ending import end_tasks
 from .fetch import Fetch, FetchFailed
 
 log = logging.getLogger("bff.jwks")
@@ -199,9 +199,7 @@ class KeySet:
 
     async def close(self) -> None:
         if self._flight is not None:
-            self._flight.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._flight
+            await end_tasks([self._flight])
 
     def _have(self) -> bool:
         return bool(self._keys) and self._clock() - self._good_at < STALE

@@ -17,6 +17,7 @@ from typing import Any
 import jwt
 
 from ...calls import Clock, DeclarationError, Principal
+from ...calls.ending import close_all
 from ...policies import tokens
 from ...policies.tokens import TokenRefused
 from ..problem import Problem
@@ -163,8 +164,7 @@ class TokenVerifier:
 
     async def close(self) -> None:
         """End the fetches under way."""
-        for issuer in self._issuers.values():
-            await issuer.keys.close()
+        await close_all((f"the keys of {name}", issuer.keys.close) for name, issuer in self._issuers.items())
 
     async def _verify(self, token: str, digest: bytes) -> Principal:
         parsed = tokens.parse(token)

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 from ...calls import Clock
+from ...calls.ending import end_tasks
 from ...policies import tokens
 from ...policies.tokens import TokenRefused
 from ..settings import IssuerSettings, OidcSettings
@@ -112,8 +113,7 @@ class Provider:
 
     async def close(self) -> None:
         if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+            await end_tasks([self._looking])
         if self._own_keys:
             await self._keys.close()
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...calls import Clock
+from ...calls.ending import end_tasks
 from ...calls.principal import Marks
 from ...stores.redis.link import StoreUnavailable
 from ...stores.revocations import RevocationStore, Revoked
@@ -108,9 +109,7 @@ class Revocations:
 
     async def stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end_tasks([self._task])
 
     @property
     def alive(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
+from ...calls.ending import close_all
 from .dial import Address, Place, address_of, dial, several
 from .node import Node
 from .wire import Dialler, Packable, StoreUnavailable, pack
@@ -224,8 +225,7 @@ class Cluster:
 
     async def close(self) -> None:
         """Close every node's connection."""
-        for node in self._nodes.values():
-            await node.close()
+        await close_all(("a node of Redis", node.close) for node in self._nodes.values())
 
 
 def _redirection(error: ResponseError) -> tuple[str, Place | None] | None:

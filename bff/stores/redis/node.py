@@ -14,6 +14,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ...calls.ending import end_tasks
 from .backoff import backoff
 from .wire import Dialler, Pending, StoreUnavailable, Watch, Wire, fail, pack
 
@@ -219,8 +220,7 @@ class Node:
             self._timer.cancel()
             self._timer = None
         if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+            await end_tasks([self._keeper])
         if self._wire is not None:
             self._wire.cut(ConnectionAbortedError("the link was closed"))
         self._refused(ConnectionAbortedError("the link was closed"))

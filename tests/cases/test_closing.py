@@ -1,0 +1,88 @@
+"""What was put in: a part that fails when it is closed, a task that outlives the time commands have at the end, a start
+that fails halfway, and a cancellation while the gateway stops. The failure was swallowed, the task went on, what was
+open stayed open, and whoever was cancelled was not.
+
+What is right: every failure in closing is logged and does not keep the rest open; a task that outlives the bound is
+cancelled and named; `stop()` does not swallow its caller's cancellation (asyncio's documentation of
+`asyncio.CancelledError`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from bff import Gateway
+from bff.edge import runtime as runtimes
+from bff.edge.runtime import Runtime
+from bff.edge.settings import Settings
+
+
+async def started(redis_url: str) -> tuple[Gateway, Runtime]:
+    gateway = Gateway("ending")
+    return gateway, await gateway.start(Settings.model_validate({"redis": {"url": redis_url}}))
+
+
+async def test_a_failure_in_closing_one_part_is_logged_and_the_rest_is_closed(
+    redis_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = asyncio.all_tasks()
+    gateway, runtime = await started(redis_url)
+
+    async def fails() -> None:
+        raise OSError("no such socket")
+
+    monkeypatch.setattr(runtime.chain, "close", fails)
+    with caplog.at_level(logging.ERROR, "bff"):
+        await gateway.stop()
+    assert "the connections to upstreams could not be closed" in caplog.text
+    assert "no such socket" in caplog.text
+    assert not asyncio.all_tasks() - before
+
+
+async def test_a_task_that_outlives_the_end_is_cancelled_and_named(
+    redis_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "FINISH", 0.05)
+    gateway, runtime = await started(redis_url)
+    task = runtime.own(asyncio.Event().wait(), "command /api/orders")
+    with caplog.at_level(logging.WARNING, "bff"):
+        await gateway.stop()
+    assert task.cancelled()
+    assert "cancelled when the gateway ended: command /api/orders" in caplog.text
+
+
+async def test_whoever_is_cancelled_while_it_stops_is_cancelled_and_everything_is_closed(
+    redis_url: str,
+) -> None:
+    before = asyncio.all_tasks()
+    gateway, runtime = await started(redis_url)
+    runtime.own(asyncio.Event().wait(), "command /api/orders")
+    stopping = asyncio.create_task(gateway.stop())
+    while not runtime.draining:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    stopping.cancel()
+    async with asyncio.timeout(30):
+        await asyncio.wait([stopping])
+    assert stopping.cancelled()
+    async with asyncio.timeout(30):
+        while asyncio.all_tasks() - before:
+            await asyncio.sleep(0)
+
+
+async def test_a_start_that_fails_closes_what_was_open(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = asyncio.all_tasks()
+
+    async def fails(self: object) -> None:
+        raise RuntimeError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bff.live.hub.Hub.start", fails)
+        with pytest.raises(RuntimeError, match="no"):
+            await started(redis_url)
+    assert not asyncio.all_tasks() - before
