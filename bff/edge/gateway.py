@@ -40,6 +40,10 @@ from .pages import Pages
 from .quotas import Limit
 from .runtime import Runtime
 from .settings import Settings
+from .stopping import StopNotice
+
+# Seconds within which streams end under another server: hypercorn waits 3 s for connections before it cuts them off.
+SOON = 1.5
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -90,6 +94,7 @@ class Gateway:
         self._upstreams = upstreams
         self._settings = settings
         self._runtime: Runtime | None = None
+        self._notice: StopNotice | None = None
         self._starting = asyncio.Lock()
 
     # ---- declaring -------------------------------------------------------------------------------------------
@@ -306,6 +311,9 @@ class Gateway:
     async def stop(self) -> None:
         """End streams, finish claimed commands (bounded), close connections."""
         runtime, self._runtime = self._runtime, None
+        notice, self._notice = self._notice, None
+        if notice is not None:
+            await notice.close()
         if runtime is not None:
             await runtime.stop()
 
@@ -313,16 +321,29 @@ class Gateway:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            runtime = self._runtime or await self.start()
+            runtime = self._runtime or await self._start_under_a_server()
+            if self._notice is not None and not self._notice.looks:
+                self._notice.look((scope.get("server") or (None, None))[1])
             await runtime.app(scope, receive, send)
         else:
             # No WebSockets: refuse the handshake instead of leaving the client waiting.
             await send({"type": "websocket.close", "code": 1000})
 
+    async def _start_under_a_server(self) -> Runtime:
+        """Start as an application of another ASGI server, which does not say that it is about to end."""
+        runtime = await self.start()
+        if self._notice is None:
+            self._notice = StopNotice(lambda: self._drain(runtime))
+            self._notice.start()
+        return runtime
+
+    def _drain(self, runtime: Runtime) -> None:
+        runtime.own(runtime.drain(min(runtime.settings.live.drain, SOON)), "the end of the streams")
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            await self.start()
+            await self._start_under_a_server()
         except DeclarationError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return

@@ -341,10 +341,10 @@ class Runtime:
         for ingester in self.ingesters:
             await ingester.start()
 
-    async def drain(self) -> None:
-        """Become unready and end every stream at a random moment of the drain window."""
+    async def drain(self, window: float | None = None) -> None:
+        """Become unready and end every stream at a random moment of the drain window (seconds; None: as set)."""
         self.draining = True
-        await self.hub.drain()
+        await self.hub.drain(window)
 
     async def stop(self) -> None:
         """Finish claimed commands (five seconds at most), close everything; what cannot be closed is logged. Cancelled,
