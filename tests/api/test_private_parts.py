@@ -1,0 +1,113 @@
+"""Which private parts of our dependencies the gateway uses, and that each of these is capped to the versions that the
+tests ran on: a later version may change them without saying so."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from ..conftest import ROOT
+
+# Distribution → file → what is used there: names as they stand in the code.
+USED = {
+    "uvicorn": {
+        "bff/edge/http/protocol.py": [
+            "HttpToolsProtocol",
+            "_start_asgi_task",
+            "_unset_keepalive_if_required",
+        ],
+        "bff/edge/http/flow.py": ["FlowControl", "RequestResponseCycle", "message_event"],
+        "bff/edge/http/unframed.py": ["uvicorn._types", "expected_content_length", "chunked_encoding"],
+        "bff/edge/http/outlet.py": ["_cycle.flow.write_paused", "_cycle.transport", "chunked_encoding"],
+        "bff/edge/server.py": ["handle_exit", "force_exit", "server._serve"],
+    },
+    "httptools": {
+        # That the body of a request with `Upgrade` is left to whoever catches HttpParserUpgrade, and where it begins.
+        "bff/edge/http/protocol.py": ["HttpParserUpgrade", "offered.args[0]"],
+        "bff/edge/http/upgrade.py": ["HttpRequestParser"],
+    },
+    "redis": {
+        "bff/stores/redis/ear.py": ["connection._writer", "make_connection"],
+        "bff/stores/redis/pools.py": ["_connect", "socket_timeout", "connection_class"],
+        "bff/stores/redis/dial.py": ["ssl_context.get()"],
+    },
+    "aiohttp": {
+        "bff/transport/connections.py": ["_create_connection", "made._retry_connection", "req._ssl"],
+    },
+    # The shapes of the schemas that it builds for models.
+    "pydantic": {"bff/calls/codec/schema.py": ["core_schema"]},
+    # Which arguments it is made with.
+    "slowapi": {"bff/edge/quotas.py": ["LimitGroup("]},
+}
+# Names of the standard library and of our own that begin with an underscore by convention.
+OURS = {
+    "_replace",
+    "_make",
+    "_fields",
+    "_asdict",
+    "_getframe",
+    "_row",
+    "_times",
+    "_since",
+    "_version",
+    "_Decompress",
+}
+
+
+def uses(tree: ast.Module) -> Iterator[str]:
+    """What of somebody else's is reached for although its name begins with an underscore."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr[0] == "_" and node.attr[:2] != "__":
+            of = ast.unparse(node.value)
+            if of not in ("self", "cls", "super()") and node.attr not in OURS:
+                yield f"{of}.{node.attr}"
+        elif (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and not node.level
+            and any(part[0] == "_" and part != "__future__" for part in node.module.split("."))
+        ):
+            yield node.module
+
+
+def capped(name: str) -> Requirement:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (found,) = [one for one in map(Requirement, declared) if one.name == name]
+    return found
+
+
+def test_every_private_part_is_in_the_table() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}: {use}"
+        for path in sorted((ROOT / "bff").rglob("*.py"))
+        for use in uses(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    listed = {f"{file}: {use}" for files in USED.values() for file, names in files.items() for use in names}
+    assert found <= listed
+
+
+@pytest.mark.parametrize("name", sorted(USED))
+def test_whoever_has_private_parts_that_are_used_is_capped_to_what_was_tested(name: str) -> None:
+    requirement = capped(name)
+    (cap,) = [one for one in requirement.specifier if one.operator == "<"]
+    tested = version(name)
+    assert requirement.specifier.contains(tested)
+    # The next one that may change something: of 1.2.3 that is 1.3.
+    major, minor = tested.split(".")[:2]
+    assert cap.version == f"{major}.{int(minor) + 1}"
+    for lock in ("demo", "dev"):
+        text = (ROOT / ".requirements" / f"{lock}.txt").read_text()
+        assert f"\n{name}=={tested} " in f"\n{text}"
+
+
+@pytest.mark.parametrize("name", sorted(USED))
+def test_what_the_table_names_is_still_used(name: str) -> None:
+    for file, parts in USED[name].items():
+        text = Path(ROOT / file).read_text(encoding="utf-8")
+        assert [part for part in parts if part not in text] == [], file
