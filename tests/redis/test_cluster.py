@@ -22,6 +22,7 @@ from bff.stores.rates import RateStore
 from bff.stores.redis.cluster import key_of, nodes_of, slot_of
 from bff.stores.redis.dial import address_of
 from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.sessions import SessionStore, StoredSession
 from bff.stores.values import Values
 
 from ..conftest import Valkey
@@ -238,3 +239,34 @@ async def test_a_whole_gateway_runs_on_it(nodes: list[Valkey]) -> None:
             async with asyncio.timeout(10):
                 while '"RUNNING"' not in await anext(lines):
                     pass
+
+
+@pytest.mark.slow
+async def test_sessions_their_ends_and_sign_ins_lie_where_they_fall(nodes: list[Valkey]) -> None:
+    async with linked(nodes) as link:
+        store = SessionStore(link)
+
+        async def put(id: str, sid: str) -> StoredSession:
+            given = {"issuer": ISSUER, "subject": "ada", "sid": sid, "lifetime": 600.0, "idle": 600.0}
+            return await store.put(id, b"sealed", **given)  # type: ignore[arg-type]
+
+        every = [f"s{number}" for number in range(30)]
+        stored = {id: await put(id, f"sid{number % 3}") for number, id in enumerate(every)}
+        assert await store.living(every) == set(every)
+        for id in every:
+            known = await store.open(id, idle=600)
+            assert known is not None and known.sealed == b"sealed" and known.subject == stored[id].subject
+            again = await store.open(id, idle=600, known=known)
+            assert again is not None and again.sealed is None
+        assert await store.end("s0") == b"sealed"
+        assert sorted(await store.end_all(ISSUER, sid="sid1")) == sorted(every[1::3])
+        assert await store.living(every) == set(every[2::3]) | set(every[3::3])
+        assert set(await store.end_all(ISSUER, subject="ada")) >= set(every[2::3])
+        assert await store.living(every) == set()
+        assert await store.open("s2", idle=600, known=stored["s2"]) is None
+        assert await store.claim_login(ISSUER, "state", "h", keep=60) is not None
+        assert await store.claim_login(ISSUER, "state", "h", keep=60) is None
+        await store.release_login(ISSUER, "state", "h")
+        assert await store.claim_login(ISSUER, "state", "h", keep=60) is not None
+        await store.keep_address("id", b"x", keep=60)
+        assert await store.take_address("id") == b"x" and await store.take_address("id") is None

@@ -19,6 +19,8 @@ from bff.edge.access.record import SessionKey
 from bff.edge.access.session import COOKIE
 from bff.stores.redis.link import RedisLink
 
+from ..conftest import Valkey
+from ..waiting import until
 from .oidc_provider import SECRET, readable
 from .test_signin import Browser, House, house_at, problem_of
 
@@ -71,6 +73,23 @@ async def test_a_sign_in_that_met_a_provider_that_was_away_can_be_tried_again(ho
     house.provider.token_status = 200
     assert "url=/orders" in (await browser.ask("GET", callback, cross_site=True)).text
     assert (await browser.get("/bff/user")).status_code == 200
+
+
+async def test_a_sign_in_that_met_a_store_that_was_away_can_be_tried_again(own_valkey: Valkey) -> None:
+    async with house_at(own_valkey.url) as house:
+        browser = house.browser()
+        callback = await browser.begin()
+        own_valkey.stop()
+        answer = await browser.ask("GET", callback, cross_site=True)
+        problem_of(answer, 503, "unavailable")
+        assert "set-cookie" not in answer.headers and house.provider.codes, "the code was not spent"
+        own_valkey.start()
+
+        async def works() -> bool:
+            return (await browser.ask("GET", callback, cross_site=True)).status_code == 200
+
+        await until(works)
+        assert (await browser.get("/bff/user")).status_code == 200
 
 
 # ---- what a provider says

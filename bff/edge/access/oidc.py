@@ -150,7 +150,12 @@ class SignIn:
         try:
             began = await self._store.claim_login(issuer, login.state, holder, keep=LIFETIME + 120)
         except StoreUnavailable as error:
-            raise away() from error
+            raise Problem(
+                503,
+                "unavailable",
+                "The sign-in cannot be completed at the moment. Load this address again shortly.",
+                retry_after=2.0,
+            ) from error
         if began is None:
             raise _failed(400, _NOT_HERE, login.return_to, over)
         try:
