@@ -145,7 +145,7 @@ class Refused(UpstreamError):
 
     status       its status code
     problem      what of its body may be passed on, as far as it sent that: `detail` and `code` (texts) and `errors` (a
-                 list of `{"pointer", "detail"}`); see `policies.problem_details`
+                 list of `{"pointer", "detail"}`); see `transport.problem_details`
     outcome      the row of the call's outcome table for this status
     identified   whether the call told the service who asks; default False
     retry_after  seconds from its Retry-After, None when it sent none

@@ -190,12 +190,14 @@ class Carrying:
 
     def _gone(self, answer: StoredAnswer) -> StoredAnswer:
         most = self._runtime.settings.idempotency.max_body
+        done = "carried out" if answer.status < 400 else "refused"
+        size = len(answer.body_head)
         return self._told(
             Problem(
                 410,
                 "idempotency-answer-gone",
-                f"It was carried out, with status {answer.status}; its answer had {len(answer.body_head)} bytes, and "
-                f"more than {most} are not kept.",
+                f"It was {done}, with status {answer.status}; its answer had {size} bytes, and more than {most} are not "
+                "kept.",
             )
         )
 

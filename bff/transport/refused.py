@@ -8,7 +8,7 @@ from time import time
 from typing import Any
 
 from ..calls import Call, Failed, Overloaded, Principal, Refused, UpstreamError
-from ..policies.problem_details import MAX_SENT, details, texts
+from .problem_details import MAX_SENT, details, texts
 from .wire import Answer
 
 

@@ -135,3 +135,26 @@ async def test_a_screen_is_called_like_the_function_it_is() -> None:
         shown = await screen("1")
     assert isinstance(shown.other, Missing)
     assert kit.waves == [["Shelf.thing", "Shelf.other"]]
+
+
+async def test_a_refusal_lets_through_what_a_real_call_does() -> None:
+    said = {
+        "code": "taken",
+        "detail": "<b>no</b>",
+        "trace": "inside",
+        "errors": [{"field": "a[0]", "msg": "no"}],
+    }
+    told = scope({"Shelf.other": fails("refused", status=403, problem=said)}, principal=ADA)
+    with told, pytest.raises(Refused) as raised:
+        await shelf.other()
+    assert (raised.value.status, raised.value.identified) == (403, True)
+    assert raised.value.problem == {"code": "taken", "errors": [{"pointer": "/a/0", "detail": "no"}]}
+    with scope({"Shelf.other": fails("refused", status=403)}), pytest.raises(Refused) as raised:
+        await shelf.other()
+    assert not raised.value.identified
+    for status in (200, 302, 429, 500):
+        with (
+            scope({"Shelf.other": fails("refused", status=status)}),
+            pytest.raises(ValueError, match="400 to 499"),
+        ):
+            await shelf.other()

@@ -24,6 +24,7 @@ PROBLEM: Schema = {
         "retry_after": {"type": "number"},
         "owner": {
             "type": "object",
+            "description": "Whose service it is; contact and docs are empty where they are not to be shown.",
             "required": ["service", "team", "contact", "docs"],
             "properties": {name: {"type": "string"} for name in ("service", "team", "contact", "docs")},
         },

@@ -12,8 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from bff import Call, Upstream
 from bff.calls import Failed, Invalid, Overloaded, Refused, UpstreamError
-from bff.policies.problem_details import MAX_BODY
 from bff.transport.answers import decode
+from bff.transport.problem_details import MAX_BODY
 from bff.transport.wire import Answer
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.policies.problem_details import MAX_BODY, MAX_ERRORS, MAX_TEXT, UNSAID, details, texts
+from bff.transport.problem_details import MAX_BODY, MAX_ERRORS, MAX_TEXT, UNSAID, details, texts
 
 JSON, PROBLEM = "application/json", "application/problem+json; charset=utf-8"
 
