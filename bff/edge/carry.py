@@ -196,8 +196,8 @@ class Carrying:
             Problem(
                 410,
                 "idempotency-answer-gone",
-                f"It was {done}, with status {answer.status}; its answer had {size} bytes, and more than {most} are not "
-                "kept.",
+                f"It was {done}, with status {answer.status}; its answer had {size} bytes, and more than {most} are "
+                "not kept.",
             )
         )
 

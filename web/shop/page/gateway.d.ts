@@ -756,6 +756,7 @@ export interface components {
                 pointer?: string;
             }[];
             instance: string;
+            /** @description Whose service it is; contact and docs are empty where they are not to be shown. */
             owner?: {
                 contact: string;
                 docs: string;
