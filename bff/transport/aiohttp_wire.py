@@ -87,6 +87,9 @@ class AiohttpWire:
         if response.status == 101:
             response.close()
             raise WireInvalid("it switched protocols")
+        if response.headers.get("transfer-encoding", "chunked").lower() != "chunked":
+            response.close()
+            raise WireInvalid("its transfer coding is unknown")
         length = response.content_length
         if length is not None and length > self._max_body:
             response.close()

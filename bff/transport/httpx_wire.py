@@ -60,6 +60,8 @@ class HttpxWire:
             try:
                 if response.status_code == 101:
                     raise WireInvalid("it switched protocols")
+                if response.headers.get("transfer-encoding", "chunked").lower() != "chunked":
+                    raise WireInvalid("its transfer coding is unknown")
                 body = await self._read(response)
             finally:
                 await response.aclose()

@@ -15,20 +15,19 @@ FAILED, OVERLOADED, REFUSED, READY = "failed", "overloaded", "refused", "ready"
 
 # What the gateway may make of each fault. More than one where the wire itself leaves it open.
 OUTCOMES: dict[str, frozenset[str]] = {
-    **{how: frozenset({READY}) for how in ("ok", "chunks", "until-close", "1xx", "second-answer", "slow-0.01")},
+    **{how: frozenset({READY}) for how in ("ok", "chunks", "until-close", "1xx", "second-answer", "slow-0.01", "no-type")},
     **{how: frozenset({TIMEOUT}) for how in ("silent", "drip", "stall")},
     **{
         how: frozenset({UNREACHABLE})
         for how in (
-            ["down", "reset", "close", "half", "half-head", "two-lengths", "bad-chunks", "101"]
-            + ["huge-head", "garbage"]
+            ["down", "reset", "close", "half", "half-head"]
         )
     },
     **{
         how: frozenset({INVALID})
         for how in (
-            ["huge-body", "html", "no-type", "not-json", "not-utf8", "deep", "deep-balanced", "wrong-model"]
-            + ["empty", "no-content"]
+            ["huge-body", "html", "not-json", "not-utf8", "deep", "deep-balanced", "wrong-model"]
+            + ["empty", "no-content", "two-lengths", "bad-chunks", "101", "huge-head", "garbage"]
         )
     },
     **{how: frozenset({FAILED}) for how in ("500", "502", "504", "302")},
