@@ -16,7 +16,7 @@ from typing_extensions import TypeAliasType
 
 from . import scope as scopes
 from .errors import Overloaded, Reason, UpstreamError
-from .scope import Note, Scope
+from .scope import Note, Runner, Scope
 
 if TYPE_CHECKING:
     from .call import Call
@@ -32,6 +32,8 @@ F = TypeVar("F")
 
 # Seconds told for a part that was left out under load: admission looks at the load anew with every request.
 LEFT_OUT_FOR = 1.0
+PART_GRACE = 0.02
+"""Seconds a part may take beyond its time: its calls are cut at the time itself, and still have to say so."""
 
 
 class _Part(BaseModel):
@@ -45,6 +47,9 @@ class OwnerInfo(_Part):
     team: str
     contact: str
     docs: str = ""
+
+
+_OURS = OwnerInfo(service="gateway", team="", contact="")
 
 
 class Ready(_Part, Generic[T]):
@@ -80,23 +85,48 @@ Part = TypeAliasType(
 async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[T] | Stale[T] | Missing:
     """Await a call (or a coroutine of several) and turn an upstream's failure into a Missing part.
 
-    within: seconds this part may take; the request's own deadline still holds. While the gateway has too much to do the
-    part is `overloaded` without its service being asked.
+    within: seconds this part may take, whatever it awaits; the request's own deadline still holds. A part that is not
+    done by then is cancelled, and missing because of `timeout`; its owner is that of the call it began last, or the
+    gateway where it has begun none. While the gateway has too much to do the part is `overloaded` without its service
+    being asked.
     """
     parent = scopes.current()
     note = Note()
-    runner = _LEFT_OUT if parent.lean else parent.runner
-    with scopes.opened(replace(parent, deadline=parent.deadline.within(within), part=note, runner=runner)):
-        try:
+    runner: Runner = _LEFT_OUT if parent.lean else parent.runner
+    asked = _Asked(runner) if within is not None else None
+    deadline = parent.deadline.within(within)
+    limit = parent.alarm.limit(None if within is None else deadline.left() + PART_GRACE)
+    scope = replace(parent, deadline=deadline, part=note, runner=asked or runner)
+    try:
+        with scopes.opened(scope), limit:
             data = await part
-        except UpstreamError as error:
-            parent.ledger.missing += 1
-            return Missing(
-                reason=error.reason,
-                retry_after=error.retry_after,
-                owner=OwnerInfo(**error.owner.as_dict(contacts=parent.contacts)),
-            )
+    except UpstreamError as error:
+        parent.ledger.missing += 1
+        return Missing(
+            reason=error.reason,
+            retry_after=error.retry_after,
+            owner=OwnerInfo(**error.owner.as_dict()),
+        )
+    except TimeoutError:
+        if not limit.was_cut:
+            raise
+        parent.ledger.missing += 1
+        owner = asked.owner if asked is not None and asked.owner is not None else _OURS
+        return Missing(reason="timeout", owner=owner)
     return Ready(data=data) if note.age is None else Stale(data=data, age=note.age)
+
+
+class _Asked:
+    """Runs calls as `runner` does, and knows whose was begun last."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.owner: OwnerInfo | None = None
+        self._runner = runner
+
+    async def run(self, call: Call[Any], scope: Scope) -> Any:
+        """The decoded answer, or an UpstreamError."""
+        self.owner = OwnerInfo(**call.owner.as_dict())
+        return await self._runner.run(call, scope)
 
 
 class _LeftOut:

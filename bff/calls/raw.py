@@ -77,6 +77,11 @@ class Splices(list[bytes]):
 
     secrets = False
 
+    def put(self, body: bytes) -> str:
+        """What stands for `body` until `fill`."""
+        self.append(body)
+        return f"{_MARK}{len(self) - 1}"
+
     def fill(self, written: bytes) -> bytes:
         """`written` with each body in its place."""
         if not self:
@@ -123,6 +128,5 @@ def _written(value: Any, info: core_schema.SerializationInfo) -> Any:
         raise TypeError(f"declared as Raw, but it is {type(value).__name__}")
     splices = info.context
     if info.mode == "json" and isinstance(splices, Splices):
-        splices.append(value.body)
-        return f"{_MARK}{len(splices) - 1}"
+        return splices.put(value.body)
     return value.value()

@@ -85,6 +85,10 @@ class Runtime:
         self.settings = settings
         self.draining = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        bindings = [one.binding for one in gateway.views.values()]
+        bindings += [one.binding for one in gateway.commands.values()]
+        for codec in (one for binding in bindings for one in binding.codecs):
+            codec.prepare()
         self.metrics = Metrics(gateway)
         observe = guarded(with_log(guarded(self.metrics.observe)))
         self._traces = telemetry.provider(gateway.name, settings.telemetry)

@@ -38,6 +38,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from pydantic_core import to_json
 
 from ..calls import ENDED, BffError, SagaStatus
+from ..calls.codec import codec_of
 from .redis.link import RedisLink, reaching
 from .redis.scripts import Step, run_all
 
@@ -114,10 +115,10 @@ class Entry:
     def of(cls, saga: SagaStatus, traceparent: str | None = None, *, now_ms: int) -> Entry:
         """now_ms: stands in for an `at` that cannot be read, and caps one that lies in the future. Raises
         EntryTooLarge."""
-        fields = saga.model_dump(mode="json", include=set(_FIELDS))
-        body = {name: fields[name] for name in _FIELDS} | {"traceparent": traceparent}
+        printed = codec_of(type(saga)).encode(saga, include=set(_FIELDS))
         ended = min(_ms(saga.at) or now_ms, now_ms) if saga.status in ENDED else 0
-        name, line = f"{saga.type}/{saga.id}", to_json(body)
+        name = f"{saga.type}/{saga.id}"
+        line = b'%b,"traceparent":%b}' % (printed[:-1], to_json(traceparent))
         if len(line) > ENTRY_BYTES:
             raise EntryTooLarge(f"saga {name} takes {len(line)} bytes, and at most {ENTRY_BYTES} are kept")
         return cls(name, saga.version, max(ended, 0), line)

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import to_json
-
+from ..calls.codec import encode
 from .redis.link import RedisLink, granted, reaching
 
 TTL = 7 * 86_400
@@ -55,12 +54,13 @@ class Values:
         self._put = link.script("value_put")
 
     async def put(self, name: str, version: int, data: Any, at: str) -> bool:
-        """Keep and publish this version unless a higher or equal one is known; True when it was news."""
+        """Keep and publish this version unless a higher or equal one is known; True when it was news. data: what JSON
+        can hold, or `Raw`: JSON already."""
         if not valid_name(name):
             raise ValueError("a value's name is at most 200 of letters, digits and ._/-")
         if not 0 <= version <= _HIGHEST:
             raise ValueError(f"a value's version is a whole number from 0 to {_HIGHEST}")
-        payload = to_json({"name": name, "version": version, "data": data, "at": at})
+        payload = encode({"name": name, "version": version, "data": data, "at": at})
         if len(payload) > VALUE_BYTES:
             raise ValueError(f"a value takes {len(payload)} bytes, and at most {VALUE_BYTES} are kept")
         return await self.keep(name, Value(version, payload))

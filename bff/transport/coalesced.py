@@ -1,9 +1,9 @@
 """Identical reads in flight are sent once: the first caller runs the call, the others wait for its answer.
 
-Identical means: the same service, path, query and asker (nobody in particular when the call is public), and not from
-before something the asker has changed since. A cancelled leader hands over to a follower; its failure is everybody's
-failure, but for a deadline of its own that was nearer than theirs. Every follower waits until its own deadline and
-decodes its own copy. Writes go straight through. No task is made for a call.
+Identical means: the same service, path, query and asker (nobody in particular when the call is public), the same limits
+(`within`, `tries`), and not from before something the asker has changed since. A cancelled leader hands over to a
+follower; its failure is everybody's failure, but for a deadline of its own that was nearer than theirs. Every follower
+waits until its own deadline and decodes its own copy. Writes go straight through. No task is made for a call.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from ..calls import Call, Refused, Scope, Timeout, UpstreamError
 from ..policies.cache import Key, key_of
@@ -25,7 +25,9 @@ from .wire import Answer
 HURRY = 0.005
 
 _Told = asyncio.Future["Answer | UpstreamError | None"]
-_Flight = Flight[tuple[Key, tuple[str, ...]], _Told]
+# What is read, under which conditions, and how long and how often it may be tried.
+_Read: TypeAlias = tuple[Key, tuple[str, ...], float | None, int | None]
+_Flight = Flight[_Read, _Told]
 E = TypeVar("E", bound=UpstreamError)
 
 
@@ -46,7 +48,7 @@ class Coalesced:
         self._changed = changed
         self._clock = clock
         self._observe = guarded(observe)
-        self.flights: Flights[tuple[Key, tuple[str, ...]], _Told] = Flights(most)
+        self.flights: Flights[_Read, _Told] = Flights(most)
 
     async def run(self, call: Call[Any], scope: Scope) -> Any:
         if call.method != "GET":
@@ -69,7 +71,7 @@ class Coalesced:
             after = max(after, self._changed(principal.id))
         me: _Told = asyncio.get_running_loop().create_future()
         began = self._clock()
-        key = (key_of(call, principal), tuple(conditions.values()))
+        key = (key_of(call, principal), tuple(conditions.values()), call.timeout, call.attempts)
         flight = self.flights.join(key, me, now=began, after=after)
         if flight.leader is not me:
             told = await self._wait(flight, me, call, scope, began)

@@ -15,7 +15,10 @@ FAILED, OVERLOADED, REFUSED, READY = "failed", "overloaded", "refused", "ready"
 
 # What the gateway may make of each fault. More than one where the wire itself leaves it open.
 OUTCOMES: dict[str, frozenset[str]] = {
-    **{how: frozenset({READY}) for how in ("ok", "chunks", "until-close", "1xx", "second-answer", "slow-0.01", "no-type")},
+    **{
+        how: frozenset({READY})
+        for how in ("ok", "chunks", "until-close", "1xx", "second-answer", "slow-0.01", "no-type")
+    },
     **{how: frozenset({TIMEOUT}) for how in ("silent", "drip", "stall")},
     **{
         how: frozenset({UNREACHABLE})

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from enum import Enum
 from types import UnionType
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin, overload
 
 from pydantic import BaseModel, SecretBytes, SecretStr, TypeAdapter, ValidationError
-from pydantic_core import SchemaSerializer, SchemaValidator, to_jsonable_python
+from pydantic_core import SchemaSerializer, SchemaValidator, core_schema, to_jsonable_python
 
 from ..literals import BOM, may_have_constants, parsed, refuse_constants, without_lone_surrogates
 from ..raw import Raw, Splices
@@ -139,11 +139,14 @@ class Codec(Generic[T]):
             written = leaves.unmarked(written)
         return splices.fill(written) if splices else written
 
-    def tree(self, value: T) -> Any:
+    def tree(self, value: T, splices: Splices | None = None) -> Any:
         """The value as `encode` would print it, in Python values that hold marks for what only bytes can say."""
         if self._serializer is None:
             self.prepare()
-        return self._serializer.to_python(value, mode="json", by_alias=True, warnings="error")  # type: ignore[union-attr]
+        found: Any = self._serializer.to_python(  # type: ignore[union-attr]  # made by `prepare`
+            value, mode="json", by_alias=True, warnings="error", context=splices
+        )
+        return found
 
 
 class Parameters:
@@ -159,7 +162,11 @@ class Parameters:
         return found
 
 
-def codec_of(model: type[T] | Any) -> Codec[T]:
+@overload
+def codec_of(model: type[T]) -> Codec[T]: ...
+@overload
+def codec_of(model: Any) -> Codec[Any]: ...
+def codec_of(model: Any) -> Codec[Any]:
     """The codec of a type, made once."""
     key = model if isinstance(model, type) else _key(model)
     found = _codecs.get(key)
@@ -188,29 +195,34 @@ def _hashable(model: Any) -> Any:
     return type(model), model
 
 
-def any_out(value: Any) -> Any:
-    """A value of which nothing is declared, in Python values of JSON's types; the same object where it is that."""
+def any_out(value: Any, info: core_schema.SerializationInfo) -> Any:
+    """A value of which nothing is declared, in Python values of JSON's types."""
+    return _plain(value, info.context)
+
+
+def _plain(value: Any, splices: Any) -> Any:
+    """splices: where bodies that are passed on whole are put."""
     kind = type(value)
     if kind in _PLAIN or kind is float:
         return value
     if kind is dict:
-        return {_name(name): any_out(one) for name, one in value.items()}
+        return {_name(name): _plain(one, splices) for name, one in value.items()}
     if kind is list or kind is tuple:
-        return [any_out(one) for one in value]
+        return [_plain(one, splices) for one in value]
     if isinstance(value, Decimal):
         return leaves.write_decimal(value)
     if isinstance(value, set | frozenset):
-        return [any_out(one) for one in in_order(value)]
+        return [_plain(one, splices) for one in in_order(value)]
     if isinstance(value, Enum):
-        return any_out(value.value)
+        return _plain(value.value, splices)
     if isinstance(value, dict):
-        return {_name(name): any_out(one) for name, one in value.items()}
+        return {_name(name): _plain(one, splices) for name, one in value.items()}
     if isinstance(value, Raw):
-        return value
+        return splices.put(value.body) if isinstance(splices, Splices) else value.value()
     if isinstance(value, SecretStr | SecretBytes):
         raise ValueError("a secret without a model around it: say whether it is to be written as it is")
     if isinstance(value, BaseModel) or dataclasses.is_dataclass(kind):
-        return codec_of(kind).tree(value)
+        return codec_of(kind).tree(value, splices)
     return spelling(value) or value
 
 

@@ -29,6 +29,7 @@ from . import leaves
 from .spelling import in_order, ordered, ordered_frozen
 
 Tree = dict[str, Any]
+AnyWriter: TypeAlias = Callable[[Any, core_schema.SerializationInfo], Any]
 For: TypeAlias = Literal["quick", "exact", "text"]
 
 _TEXT = {
@@ -65,7 +66,7 @@ _SECRET = core_schema.plain_serializer_function_ser_schema(
 _LIMITS = frozenset(("gt", "ge", "lt", "le"))
 
 
-def fitted(schema: CoreSchema, reader: For, *, any_writer: Callable[[Any], Any]) -> CoreSchema:
+def fitted(schema: CoreSchema, reader: For, *, any_writer: AnyWriter) -> CoreSchema:
     """any_writer: prints a value of which nothing is declared, for example in the place of `Any`."""
     found: Any = _Fitting(reader, any_writer).fit(dict(schema), {})
     return cast(CoreSchema, found)
@@ -90,9 +91,11 @@ _BRANCHES = ("json_schema", "python_schema", "lax_schema", "strict_schema")
 
 
 class _Fitting:
-    def __init__(self, reader: For, any_writer: Callable[[Any], Any]) -> None:
+    def __init__(self, reader: For, any_writer: AnyWriter) -> None:
         self._for = reader
-        self._any = core_schema.plain_serializer_function_ser_schema(any_writer, when_used="json")
+        self._any = core_schema.plain_serializer_function_ser_schema(
+            any_writer, info_arg=True, when_used="json"
+        )
 
     def fit(self, schema: Tree, config: Tree) -> Tree:
         """config: of the model around it."""

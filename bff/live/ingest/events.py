@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ...calls import BffError, SagaStatus
+from ...calls import BffError, Raw, SagaStatus
+from ...calls.codec import Codec, codec_of, parsed
+from ...calls.literals import BOM, without_lone_surrogates
 from ...stores.journal import Entry
 from ...stores.values import valid_name
 
@@ -69,7 +71,7 @@ class ValueEvent:
 
     name: str
     version: int
-    data: Any
+    data: Raw
     at: str
 
 
@@ -93,9 +95,7 @@ class Registry:
 
     def __init__(self, sagas: Mapping[str, type[SagaStatus]], values: Mapping[str, Any]) -> None:
         self._sagas = dict(sagas)
-        self._values: dict[str, TypeAdapter[Any]] = {
-            name: TypeAdapter(model) for name, model in values.items()
-        }
+        self._values: dict[str, Codec[Any]] = {name: codec_of(model) for name, model in values.items()}
 
     def meaning(self, body: bytes | None, *, now_ms: int) -> Meaning:
         """What to do with an event; None when it is of a type nobody declared. Raises BadEvent."""
@@ -104,46 +104,49 @@ class Registry:
         if len(body) > MAX_BODY:
             raise BadEvent(f"{len(body)} bytes, at most {MAX_BODY} are taken")
         try:
-            kind = _Type.model_validate_json(body).type
+            tree = parsed(without_lone_surrogates(body.removeprefix(BOM))[0])
+            kind = codec_of(_Type).of(tree).type
             route = _TYPE.fullmatch(kind)
             if route is None:
                 return None
             name, what = route.groups()
             if what == "status" and name in self._sagas:
-                return self._saga(_CloudEvent.model_validate_json(body), name, now_ms)
+                return self._saga(codec_of(_CloudEvent).of(tree), tree["data"], name, now_ms)
             if what == "value" and name in self._values:
-                return self._value(_CloudEvent.model_validate_json(body), name)
+                return self._value(codec_of(_CloudEvent).of(tree), tree["data"], name)
             if what == "changed":
-                return self._changed(_Changed.model_validate_json(body), name)
+                return self._changed(codec_of(_Changed).of(tree), name)
         except ValidationError as error:
             raise BadEvent(_mistakes(error)) from None
+        except (ValueError, RecursionError):
+            raise BadEvent("the event is not JSON") from None
         return None
 
-    def _saga(self, event: _CloudEvent, name: str, now_ms: int) -> SagaEvent:
+    def _saga(self, event: _CloudEvent, data: dict[str, Any], name: str, now_ms: int) -> SagaEvent:
+        # The data apart from its event still have every digit of their numbers.
         version = int(event.sequence)
         if version < 1:
             raise BadEvent("sequence: a saga's events count from 1")
-        fields = {**event.data, "id": event.subject, "type": name, "version": version}
-        saga = self._sagas[name].model_validate(fields)
+        fields = {**data, "id": event.subject, "type": name, "version": version}
+        saga = codec_of(self._sagas[name]).of(fields)
         traceparent = event.traceparent
         if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
             traceparent = None
-        return SagaEvent(_Owned.model_validate(event.data).owner, Entry.of(saga, traceparent, now_ms=now_ms))
+        return SagaEvent(codec_of(_Owned).of(data).owner, Entry.of(saga, traceparent, now_ms=now_ms))
 
     def _changed(self, event: _Changed, name: str) -> ChangedEvent:
         tags = (name,) if event.subject is None else (name, f"{name}/{event.subject}")
         return ChangedEvent(tags, event.data.owner if event.data else None)
 
-    def _value(self, event: _CloudEvent, name: str) -> ValueEvent:
-        value = _ValueData.model_validate(event.data)
+    def _value(self, event: _CloudEvent, data: dict[str, Any], name: str) -> ValueEvent:
+        value = codec_of(_ValueData).of(data)
         if int(event.sequence) != value.version:
             raise BadEvent("sequence: a value's is its data.version")
         full = f"{name}/{event.subject}"
         if not valid_name(full):
             raise BadEvent("subject: a value's name is at most 200 of letters, digits and ._/-")
-        adapter = self._values[name]
-        data = adapter.dump_python(adapter.validate_python(value.data), mode="json")
-        return ValueEvent(full, value.version, data, value.at)
+        codec = self._values[name]
+        return ValueEvent(full, value.version, Raw(codec.encode(codec.of(data["data"]))), value.at)
 
 
 class _ChangedData(BaseModel):

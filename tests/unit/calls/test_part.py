@@ -218,3 +218,44 @@ async def test_a_mistake_beside_a_services_failure_is_the_one_that_is_raised(fir
     parts = (failing(), mistaken()) if first else (mistaken(), failing())
     with opened(scope(Fake())), pytest.raises(KeyError):
         await optional(together(*parts))
+
+
+async def test_within_bounds_whatever_a_part_awaits_and_names_whose_call_it_began_last() -> None:
+    cancelled: list[str] = []
+
+    async def slow(*, ask: bool) -> Word:
+        if ask:
+            await words.say("a")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append("yes")
+            raise
+        raise AssertionError
+
+    with opened(Scope(Deadline.after(30.0), Fake(), "0" * 8)) as request:
+        first, second, third = await together(
+            optional(slow(ask=True), within=0.05),
+            optional(slow(ask=False), within=0.05),
+            optional(words.say("x"), within=0.05),
+        )
+    assert isinstance(first, Missing) and isinstance(second, Missing)
+    assert (first.reason, first.owner.team) == ("timeout", "Words")
+    assert (second.reason, second.owner.service) == ("timeout", "gateway")
+    assert third == Ready[Word](data=Word(text="x"))
+    assert (cancelled, request.ledger.missing) == (["yes", "yes"], 2)
+
+
+async def test_a_timeout_of_a_views_own_is_no_missing_part_and_a_cancellation_stays_one() -> None:
+    async def mine() -> Word:
+        raise TimeoutError("a bug")
+
+    with opened(Scope(Deadline.after(30.0), Fake(), "0" * 8)) as request:
+        with pytest.raises(TimeoutError, match="a bug"):
+            await optional(mine(), within=5)
+        outer = asyncio.create_task(optional(asyncio.Event().wait(), within=5))
+        await asyncio.sleep(0)
+        outer.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await outer
+    assert request.ledger.missing == 0

@@ -243,3 +243,23 @@ async def test_a_conditional_read_is_not_joined_by_one_that_could_not_use_a_304(
     assert (await same).joined
     assert not (await plain).joined
     assert inner.asked == 2
+
+
+async def test_reads_with_other_limits_are_other_reads() -> None:
+    inner = Inner()
+    coalesced = Coalesced(inner)
+    call = shelf.thing()
+    asked = [
+        call,
+        call,
+        call.within(0.1),
+        call.within(0.1),
+        call.within(5),
+        call.tries(1),
+        call.tries(1).within(5),
+    ]
+    tasks = [asyncio.create_task(coalesced.run(one, scope())) for one in asked]
+    await asyncio.sleep(0)
+    inner.gate.set()
+    await asyncio.gather(*tasks)
+    assert inner.asked == 5
