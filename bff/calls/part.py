@@ -16,6 +16,7 @@ from typing_extensions import TypeAliasType
 
 from . import scope as scopes
 from .errors import Overloaded, Reason, UpstreamError
+from .owner import Owner
 from .scope import Note, Runner, Scope
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class OwnerInfo(_Part):
     docs: str = ""
 
 
-_OURS = OwnerInfo(service="gateway", team="", contact="")
+_OURS = Owner("gateway", "", "")
 
 
 class Ready(_Part, Generic[T]):
@@ -105,14 +106,14 @@ async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[
         return Missing(
             reason=error.reason,
             retry_after=error.retry_after,
-            owner=OwnerInfo(**error.owner.as_dict()),
+            owner=OwnerInfo(**error.owner.as_dict(contacts=parent.contacts)),
         )
     except TimeoutError:
         if not limit.was_cut:
             raise
         parent.ledger.missing += 1
-        owner = asked.owner if asked is not None and asked.owner is not None else _OURS
-        return Missing(reason="timeout", owner=owner)
+        owner = _OURS if asked is None or asked.owner is None else asked.owner
+        return Missing(reason="timeout", owner=OwnerInfo(**owner.as_dict(contacts=parent.contacts)))
     return Ready(data=data) if note.age is None else Stale(data=data, age=note.age)
 
 
@@ -120,12 +121,12 @@ class _Asked:
     """Runs calls as `runner` does, and knows whose was begun last."""
 
     def __init__(self, runner: Runner) -> None:
-        self.owner: OwnerInfo | None = None
+        self.owner: Owner | None = None
         self._runner = runner
 
     async def run(self, call: Call[Any], scope: Scope) -> Any:
         """The decoded answer, or an UpstreamError."""
-        self.owner = OwnerInfo(**call.owner.as_dict())
+        self.owner = call.owner
         return await self._runner.run(call, scope)
 
 
