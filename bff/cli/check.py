@@ -11,6 +11,7 @@ from ..edge import internal
 from ..edge.addresses import no_network
 from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
+from ..edge.http.public_path import PublicPath
 from ..edge.lanes import trust
 from ..edge.quotas import declare
 from ..edge.settings import Settings
@@ -43,6 +44,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found += [
         no_network(route) for route in routes if route.network and route.network not in settings.http.networks
     ]
+    found += _below_prefix(gateway, settings)
     found += _calls(gateway)
     for service, one in settings.upstreams.items():
         found += _limits(service, one, _longest(gateway, service))
@@ -76,6 +78,26 @@ def _quotas(settings: Settings) -> Iterator[str]:
             declare(f"BFF_LIMITS__{name.upper()}", getattr(settings.limits, name))
         except DeclarationError as error:
             yield str(error)
+
+
+def _below_prefix(gateway: Gateway, settings: Settings) -> Iterator[str]:
+    """Routes that begin like the public path: behind a proxy that takes the prefix off they would be read without."""
+    path = PublicPath.of(settings.public_url)
+    if not path.prefix:
+        return
+    page = gateway.page
+    routes = [
+        *gateway.views,
+        *gateway.commands,
+        *(page.paths if page else ()),
+        *(page.folders if page else ()),
+    ]
+    for route in dict.fromkeys(routes):
+        if path.holds(route):
+            yield (
+                f"{route} begins with {path.prefix}, the path in BFF_PUBLIC_URL, which routes are declared without; "
+                "leave it out, or give the route another name"
+            )
 
 
 def _calls(gateway: Gateway) -> Iterator[str]:

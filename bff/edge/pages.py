@@ -18,8 +18,8 @@ from urllib.parse import quote, urlencode
 
 from .access.authenticate import cookie_values
 from .access.login_state import safe_return
-from .access.session import COOKIE
 from .http.navigation import VARY, header_values, is_navigation
+from .http.public_path import PublicPath
 from .problem import Problem
 
 log = logging.getLogger("bff.edge")
@@ -143,14 +143,14 @@ class ErrorPages:
 
     pages    makes the page; None: `plain`
     policy   the Content-Security-Policy of a page that `pages` makes: the site's own
-    prefix   the path below which the gateway is reached, without a slash at its end; empty: none
+    path     below which browsers reach the gateway
     sign_in  whether browsers can sign in here
     """
 
-    def __init__(self, pages: Pages | None, policy: str, *, prefix: str = "", sign_in: bool = False) -> None:
+    def __init__(self, pages: Pages | None, policy: str, path: PublicPath, *, sign_in: bool) -> None:
         self._pages = pages
         self._policy = policy
-        self._prefix = prefix
+        self._path = path
         self._sign_in = sign_in
 
     def answer(self, scope: Scope, problem: Problem, correlation: str) -> tuple[dict[str, str], bytes] | None:
@@ -174,7 +174,7 @@ class ErrorPages:
             text=escaped(text),
             detail=escaped(problem.detail),
             reference=escaped(correlation),
-            home=escaped(f"{self._prefix}/"),
+            home=escaped(self._path.home),
             sign_in=self._way_in(problem, asked),
             again=escaped(asked) if asked is not None and problem.status in _AGAIN else None,
             retry_after=problem.retry_after,
@@ -190,9 +190,11 @@ class ErrorPages:
         if not self._sign_in or (problem.status != 401 and problem.code != "sign-in-failed"):
             return None
         # Our own addresses are no place to come back to: an answer of the provider is good once.
-        wanted = asked if asked is not None and not asked.startswith(f"{self._prefix}/bff/") else None
-        back = problem.return_to or wanted or f"{self._prefix}/"
-        return escaped(f"{self._prefix}/bff/login?{urlencode({'return': back}, quote_via=quote, safe='/')}")
+        wanted = asked if asked is not None and not asked.startswith(f"{self._path.prefix}/bff/") else None
+        back = problem.return_to or wanted or self._path.home
+        return escaped(
+            f"{self._path.prefix}/bff/login?{urlencode({'return': back}, quote_via=quote, safe='/')}"
+        )
 
     def _is_strict_cookie_missing(self, scope: Scope, problem: Problem) -> bool:
         """Whether the person may be signed in all the same: another site led here, so that the browser kept the
@@ -203,7 +205,7 @@ class ErrorPages:
             and scope["method"] == "GET"
             and header_values(scope, b"sec-fetch-site") == [b"cross-site"]
             and not header_values(scope, b"authorization")
-            and not cookie_values(scope["headers"], COOKIE)
+            and not cookie_values(scope["headers"], self._path.session_cookie)
         )
 
 

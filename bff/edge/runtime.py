@@ -49,6 +49,7 @@ from .declared import ValueType
 from .http.admission import Admission
 from .http.cors import Cors
 from .http.envelope import Envelope
+from .http.public_path import PublicPath
 from .http.trust import Trust
 from .lanes import lane
 from .limits import Limits
@@ -145,7 +146,13 @@ class Runtime:
         )
         self._verifier = TokenVerifier(settings.issuers, self._fetch, revoked=self._revocations)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
-        self.authenticate = Authenticator(self._verifier, self._sessions, Failures(settings.limits.failures))
+        path = PublicPath.of(settings.public_url)
+        self.authenticate = Authenticator(
+            self._verifier,
+            self._sessions,
+            Failures(settings.limits.failures),
+            cookie=path.session_cookie,
+        )
         self.cors = Cors(settings.http)
         self.contacts = OwnerContacts(settings.owner_contacts)
         self.upstream_failures = UpstreamFailures()
@@ -153,7 +160,10 @@ class Runtime:
         routes = Routes(addresses(self, self._sign_in), self, fallback(page))
         trust = Trust(routes, settings.http, self.cors)
         pages = ErrorPages(
-            gateway.pages, page.policy if page else content_policy({}), sign_in=self._sign_in is not None
+            gateway.pages,
+            page.policy if page else content_policy({}),
+            path,
+            sign_in=self._sign_in is not None,
         )
         inner = Envelope(
             trust,
@@ -207,7 +217,9 @@ class Runtime:
             provider,
             sessions,
             store,
-            Authenticator(self._verifier, sessions),
+            Authenticator(
+                self._verifier, sessions, cookie=PublicPath.of(self.settings.public_url).session_cookie
+            ),
             client_secret=oidc.client_secret.get_secret_value(),
             public_url=self.settings.public_url,
         )

@@ -59,11 +59,18 @@ class Authenticator:
 
     sessions  None: there is no browser sign-in, cookies mean nothing
     failures  what an address may fail; None: any number of times
+    cookie    the session cookie's name
     """
 
     def __init__(
-        self, verifier: TokenVerifier, sessions: Sessions | None, failures: Failures | None = None
+        self,
+        verifier: TokenVerifier,
+        sessions: Sessions | None,
+        failures: Failures | None = None,
+        *,
+        cookie: str = COOKIE,
     ) -> None:
+        self._cookie = cookie
         self._verifier = verifier
         self._sessions = sessions
         self._failures = failures or Failures(None)
@@ -82,9 +89,9 @@ class Authenticator:
             return await self._bearer(scope, credentials)
         if self._sessions is None:
             return None
-        values = cookie_values(headers, COOKIE)
+        values = cookie_values(headers, self._cookie)
         if len(values) > 1 and not optional:
-            raise _two_cookies()
+            raise _two_cookies(self._cookie)
         if len(values) != 1:
             return None
         safe = scope["method"] in ("GET", "HEAD", "OPTIONS")
@@ -110,11 +117,11 @@ def _token(credentials: list[bytes]) -> str:
     return token.strip(" ")
 
 
-def _two_cookies() -> Problem:
+def _two_cookies(name: str) -> Problem:
     return Problem(
         401,
         "unauthenticated",
-        f"Two cookies named {COOKIE} arrived, and which of them is yours cannot be known. Yours has been removed: "
+        f"Two cookies named {name} arrived, and which of them is yours cannot be known. Yours has been removed: "
         "sign in again at /bff/login.",
-        headers={"set-cookie": expired(COOKIE, "Strict")},
+        headers={"set-cookie": expired(name, "Strict")},
     )

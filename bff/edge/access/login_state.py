@@ -62,15 +62,15 @@ class LoginState:
         return self.began + LIFETIME
 
 
-def is_cookie_name(name: str) -> bool:
-    """Whether a flow of ours could have this cookie."""
-    return name.startswith(PREFIX) and bool(_FLOW.fullmatch(name.removeprefix(PREFIX)))
+def is_cookie_name(name: str, prefix: str = PREFIX) -> bool:
+    """Whether a flow of ours could have this cookie. prefix: what their names begin with."""
+    return name.startswith(prefix) and bool(_FLOW.fullmatch(name.removeprefix(prefix)))
 
 
-def cookie_name(state: str) -> str | None:
+def cookie_name(state: str, prefix: str = PREFIX) -> str | None:
     """The cookie of the flow a `state` belongs to; None when it is none of ours."""
     found = _STATE.fullmatch(state)
-    return PREFIX + found[1] if found else None
+    return prefix + found[1] if found else None
 
 
 class LoginStates:

@@ -25,6 +25,7 @@ from ...calls import Clock
 from ...policies.tokens import TokenRefused
 from ...stores.redis.link import StoreUnavailable
 from ...stores.sessions import SessionStore
+from ..http.public_path import PublicPath
 from ..problem import TITLES, Problem
 from . import csrf
 from .authenticate import Authenticator, cookie_values, cookies, expired, set_cookie
@@ -34,7 +35,6 @@ from .login_state import (
     COOKIE_BYTES,
     FLOWS,
     LIFETIME,
-    PREFIX,
     LoginState,
     LoginStates,
     cookie_name,
@@ -44,7 +44,7 @@ from .login_state import (
 from .provider import Provider, SignInRefused, readable
 from .record import SessionKey, SessionRecord
 from .remembered import away
-from .session import COOKIE, Sessions
+from .session import Sessions
 
 log = logging.getLogger("bff.session")
 
@@ -80,6 +80,7 @@ class SignIn:
         self._authenticator = authenticator
         self._states = LoginStates(client_secret)
         self._public_url = public_url
+        self._path = PublicPath.of(public_url)
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -94,12 +95,19 @@ class SignIn:
 
     async def login(self, request: Request) -> Response:
         """303 to the provider; `?return=` is where to end up afterwards, default `/`."""
-        return_to = safe_return(request.query_params.get("return", "/"))
-        if return_to is None:
-            raise Problem(400, "invalid-request", "`return` must be a path of this site, such as /orders.")
+        return_to = safe_return(request.query_params.get("return", self._path.home))
+        if return_to is None or not self._path.holds(return_to):
+            raise Problem(
+                400,
+                "invalid-request",
+                f"`return` must be a path of this site, such as {self._path.home}orders.",
+            )
         headers = request.scope["headers"]
-        login = LoginState.new(return_to, self._clock(), _sessions_of(cookie_values(headers, COOKIE)))
-        name, sealed = cookie_name(login.state) or PREFIX, self._states.seal(login)
+        login = LoginState.new(
+            return_to, self._clock(), _sessions_of(cookie_values(headers, self._path.session_cookie))
+        )
+        name = cookie_name(login.state, self._path.login_cookies) or self._path.login_cookies
+        sealed = self._states.seal(login)
         if len(name) + len(sealed) > COOKIE_BYTES:
             raise Problem(400, "invalid-request", "`return` is longer than a sign-in can remember.")
         try:
@@ -110,7 +118,7 @@ class SignIn:
             log.warning("a sign-in cannot begin: %s", error)
             raise _provider_away() from error
         response = RedirectResponse(url, 303, headers=NO_STORE)
-        under_way = [name for name, _ in _flows(request)]
+        under_way = [name for name, _ in self._flows(request)]
         for oldest in dict.fromkeys(under_way[: max(0, len(under_way) - FLOWS + 1)]):
             response.headers.append("set-cookie", expired(oldest, "Lax"))
         response.headers.append("set-cookie", set_cookie(name, sealed, "Lax", max_age=LIFETIME))
@@ -120,27 +128,29 @@ class SignIn:
         """The provider's answer: 200 with the page that moves on, and the session's cookie."""
         query = request.query_params
         state = query.get("state", "")
-        name = cookie_name(state)
+        name = cookie_name(state, self._path.login_cookies)
         if name is None or len(query.multi_items()) != len(query):
-            raise _failed(400, "the answer does not belong to a sign-in begun here")
+            raise self._failed(400, "the answer does not belong to a sign-in begun here")
         values = cookie_values(request.scope["headers"], name)
         login = self._states.open(values[0] if len(values) == 1 else None, state, self._clock())
         over = expired(name, "Lax")
         if login is None:
-            raise _failed(400, _NOT_HERE, clear=over if values else None)
+            raise self._failed(400, _NOT_HERE, clear=over if values else None)
         record, began = await self._redeem(request, login, over)
         value = await self._sessions.start(record, began=began)
         response = HTMLResponse(_moving_on(login.return_to), headers=_PAGE_HEADERS | CLEAR_CACHE)
         response.headers.append("set-cookie", over)
-        response.headers.append("set-cookie", set_cookie(COOKIE, value, "Strict"))
+        response.headers.append("set-cookie", set_cookie(self._path.session_cookie, value, "Strict"))
         (session,) = _sessions_of([value])
-        for other, sealed in _flows(request):
+        for other, sealed in self._flows(request):
             # A sign-in of another tab began before this one: what it takes the place of is this session by now.
             left = self._states.leaving(sealed, session, self._clock()) if other != name else None
             if left is not None:
                 age = max(1, int(left[1].left - self._clock()))
                 response.headers.append("set-cookie", set_cookie(other, left[0], "Lax", max_age=age))
-        await self._leave_old({*login.leaves, *_sessions_of(cookie_values(request.scope["headers"], COOKIE))})
+        await self._leave_old(
+            {*login.leaves, *_sessions_of(cookie_values(request.scope["headers"], self._path.session_cookie))}
+        )
         return response
 
     async def _redeem(self, request: Request, login: LoginState, over: str) -> tuple[SessionRecord, float]:
@@ -157,7 +167,7 @@ class SignIn:
                 retry_after=2.0,
             ) from error
         if began is None:
-            raise _failed(400, _NOT_HERE, login.return_to, over)
+            raise self._failed(400, _NOT_HERE, login.return_to, over)
         try:
             await self._judge_answer(request)
             code = request.query_params.get("code", "")
@@ -165,7 +175,7 @@ class SignIn:
         except SignInRefused as refusal:
             level = logging.INFO if refusal.status == 400 else logging.ERROR
             log.log(level, "a sign-in failed at %s: %s", issuer, refusal.reason or refusal)
-            raise _failed(refusal.status, str(refusal), login.return_to, over) from None
+            raise self._failed(refusal.status, str(refusal), login.return_to, over) from None
         except FetchFailed as error:
             log.warning("a sign-in failed, for the identity provider is away: %s", error)
             await self._release(login, holder)
@@ -182,17 +192,17 @@ class SignIn:
 
     async def logout(self, request: Request) -> Response:
         """200 `{redirect}`: the session here is over; go there to end it at the provider, too."""
-        values = dict.fromkeys(cookie_values(request.scope["headers"], COOKIE))
+        values = dict.fromkeys(cookie_values(request.scope["headers"], self._path.session_cookie))
         if not values:
-            return JSONResponse({"redirect": "/"}, headers=NO_STORE)
+            return JSONResponse({"redirect": self._path.home}, headers=NO_STORE)
         csrf.check_request(request.scope, self._public_url)
-        redirect = "/"
+        redirect = self._path.home
         for value in list(values)[:COOKIES_MOST]:
             record = await self._sessions.end(value)
             if record is not None:
                 redirect = await self._after(record.tokens.id_token)
         response = JSONResponse({"redirect": redirect}, headers=NO_STORE | CLEAR_CACHE)
-        response.headers.append("set-cookie", expired(COOKIE, "Strict"))
+        response.headers.append("set-cookie", expired(self._path.session_cookie, "Strict"))
         return response
 
     async def _after(self, id_token: str | None) -> str:
@@ -201,11 +211,13 @@ class SignIn:
         try:
             url = await self._provider.end_session_url(id_token, self._public_url + "/")
             if url is None or id_token is None:
-                return url or "/"
-            return f"/bff/logout?{urlencode({'to': await self._sessions.keep_address(url)})}"
+                return url or self._path.home
+            return (
+                f"{self._path.prefix}/bff/logout?{urlencode({'to': await self._sessions.keep_address(url)})}"
+            )
         except FetchFailed as error:
             log.warning("nobody is signed out at the identity provider: %s", error)
-            return "/"
+            return self._path.home
         except StoreUnavailable:
             return await self._after(None)
 
@@ -220,7 +232,9 @@ class SignIn:
             url = await self._sessions.take_address(request.query_params.get("to"))
         except StoreUnavailable:
             url = await self._after(None)
-        return RedirectResponse(url or "/", 303, headers=NO_STORE | {"referrer-policy": "no-referrer"})
+        return RedirectResponse(
+            url or self._path.home, 303, headers=NO_STORE | {"referrer-policy": "no-referrer"}
+        )
 
     async def backchannel_logout(self, request: Request) -> Response:
         """The provider says that a session or a person is signed out (Back-Channel Logout 1.0 section 2.5)."""
@@ -258,7 +272,9 @@ class SignIn:
         if principal is None:
             if anonymous:
                 return JSONResponse(None, headers=headers)
-            raise Problem(401, "unauthenticated", "Nobody is signed in. Go to /bff/login.")
+            raise Problem(
+                401, "unauthenticated", f"Nobody is signed in. Go to {self._path.prefix}/bff/login."
+            )
         left = max(0, int(principal.expires_at - self._clock()))
         claims = {"iss": principal.issuer, **principal.claims, "sub": principal.subject}
         return JSONResponse({**claims, "expires_in": left}, headers=headers)
@@ -281,6 +297,31 @@ class SignIn:
         if not 0 < len(query.get("code", "")) <= 4096:
             raise SignInRefused("the answer holds no code")
 
+    def _flows(self, request: Request) -> list[tuple[str, str]]:
+        """The cookies of sign-ins that are under way in this browser: names and values."""
+        pairs = [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in cookies(request.scope["headers"])
+        ]
+        own = self._path.login_cookies
+        return [(name, value) for name, value in pairs if is_cookie_name(name, own)][: 2 * FLOWS]
+
+    def _failed(
+        self, status: int, why: str, return_to: str | None = None, clear: str | None = None
+    ) -> Problem:
+        again = f"{self._path.prefix}/bff/login"
+        if return_to is not None and return_to != self._path.home:
+            again += f"?{urlencode({'return': return_to})}"
+        said = _CANCELLED if why == _WAS_CANCELLED else (_DID_NOT, f"{why[:1].upper()}{why[1:]}.")
+        return Problem(
+            status,
+            "sign-in-failed",
+            f"The sign-in did not work out: {why}. Start again at {again}",
+            headers={} if clear is None else {"set-cookie": clear},
+            for_people=said,
+            return_to=return_to,
+        )
+
     async def _leave_old(self, sessions: Iterable[str]) -> None:
         # Whoever signs in again leaves the old session behind; when it cannot be ended now it ends by itself.
         for id in sessions:
@@ -291,6 +332,7 @@ class SignIn:
 
 
 _WAS_CANCELLED = "it was cancelled"
+_DID_NOT = TITLES["sign-in-failed"]
 _CANCELLED = ("The sign-in was cancelled", "Nothing has changed. You can sign in at any time.")
 _NOT_HERE = "this sign-in was begun in another browser, took longer than ten minutes, or is already over"
 
@@ -310,14 +352,6 @@ def _moving_on(path: str) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Signed in</title>'
         f'<meta http-equiv="refresh" content="0;url={address}"><p>Signed in. <a href="{address}">Go on</a></p></html>'
     )
-
-
-def _flows(request: Request) -> list[tuple[str, str]]:
-    """The cookies of sign-ins that are under way in this browser: names and values."""
-    pairs = [
-        (name.decode("latin-1"), value.decode("latin-1")) for name, value in cookies(request.scope["headers"])
-    ]
-    return [(name, value) for name, value in pairs if is_cookie_name(name)][: 2 * FLOWS]
 
 
 def _sessions_of(values: Iterable[str]) -> tuple[str, ...]:
@@ -344,21 +378,6 @@ async def _form(request: Request) -> dict[str, list[str]]:
         return parse_qs(body.decode("ascii"), max_num_fields=10)
     except ValueError:
         raise _no_logout("the body cannot be read") from None
-
-
-def _failed(status: int, why: str, return_to: str = "/", clear: str | None = None) -> Problem:
-    again = "/bff/login" if return_to == "/" else f"/bff/login?{urlencode({'return': return_to})}"
-    headers = {} if clear is None else {"set-cookie": clear}
-    return Problem(
-        status,
-        "sign-in-failed",
-        f"The sign-in did not work out: {why}. Start again at {again}",
-        headers=headers,
-        for_people=_CANCELLED
-        if why == _WAS_CANCELLED
-        else (TITLES["sign-in-failed"], f"{why[:1].upper()}{why[1:]}."),
-        return_to=return_to,
-    )
 
 
 def _no_logout(why: str) -> Problem:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from ..declared import Command, View
+from ..http.public_path import PublicPath
 from ..settings import Settings
 from . import schemas_live
 from .answers import components, passed_on, refusals
@@ -37,6 +38,7 @@ def document(gateway: Gateway, version: str, settings: Settings | None = None) -
     for path, operations in own_paths(gateway, settings or Settings()).items():
         paths[path] = operations | paths.get(path, {})
     _name_apart(paths)
+    session_cookie = PublicPath.of((settings or Settings()).public_url).session_cookie
     return {
         "openapi": "3.1.0",
         "info": {"title": gateway.name, "version": version},
@@ -46,7 +48,7 @@ def document(gateway: Gateway, version: str, settings: Settings | None = None) -
             "responses": components(),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-                "session": {"type": "apiKey", "in": "cookie", "name": "__Host-bff"},
+                "session": {"type": "apiKey", "in": "cookie", "name": session_cookie},
             },
         },
     }

@@ -25,6 +25,7 @@ from ..observe import telemetry
 from ..problem import Problem
 from ..settings import AdmissionSettings
 from .navigation import VARY, is_navigation
+from .public_path import PublicPath
 from .security import Pairs, secured
 
 log = logging.getLogger("bff.edge")
@@ -94,7 +95,7 @@ class _Prepared:
 class Admission:
     """app: everything else; public_url and marks: see `Envelope`; files: what the addresses of the page's files begin
     with; observe: told what was shed; preflight: whether a request is one that `app` answers; page: what a person is
-    shown in place of the problem document, headers and body (pages.py)."""
+    shown in place of the problem document, headers and body (pages.py). Requests enter below the public path here."""
 
     def __init__(
         self,
@@ -110,6 +111,7 @@ class Admission:
         self.in_flight = 0
         self.lag = Lag(lambda lag: self._policy.looked(self.in_flight, lag, time.monotonic()))
         self._app = app
+        self._public_path = PublicPath.of(public_url)
         self._files = files
         self._marks = marks
         self._preflight = preflight
@@ -133,6 +135,7 @@ class Admission:
             self._page = _Prepared(headers | own, shown, public_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._public_path.enter(scope)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path in EXEMPT or self._preflight(scope):
             await self._app(scope, receive, send)
@@ -159,6 +162,7 @@ class Admission:
     def refusal(self, scope: dict[str, Any]) -> bytes | None:
         """For a server that asks before it makes a task of the request: the whole answer as it goes on the wire when it
         is refused, else None. Takes 4 µs; through the application it would also take a task and two writes."""
+        self._public_path.enter(scope)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path in EXEMPT or self._preflight(scope):
             return None
