@@ -25,7 +25,8 @@ import { createSharedStream } from './tabs.js';
 
 /**
  * @typedef {object} ClientOptions
- * @property {string} [url]     The live stream; default "/bff/live".
+ * @property {string} [prefix]  The path below which the gateway is reached, "/desk"; default none.
+ * @property {string} [url]     The live stream; default "/bff/live" below the prefix.
  * @property {typeof fetch} [fetch]
  * @property {import('./pending.js').KeyValue | null} [storage]  For what must survive a reload; default sessionStorage.
  * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor'>} [stream]
@@ -34,11 +35,11 @@ import { createSharedStream } from './tabs.js';
  *   events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
  */
 
-/** Where the tabs tell each other who is here. */
-const HERE = 'bff:here';
-
 /** @param {ClientOptions} [options] */
 export function createClient(options = {}) {
+  const { prefix = '' } = options;
+  /** Where the tabs of one gateway tell each other who is here. */
+  const here = `bff:here${prefix}`;
   const store = createStore();
   /** @type {Set<() => void>} */
   const listeners = new Set();
@@ -54,7 +55,7 @@ export function createClient(options = {}) {
 
   const source = (options.source ?? createSharedStream)({
     fetch: options.fetch,
-    url: options.url,
+    url: options.url ?? `${prefix}/bff/live`,
     ...options.stream,
     cursor: store.cursor,
     onEvent,
@@ -153,11 +154,11 @@ export function createClient(options = {}) {
       if (owner !== null && owner !== who.owner) stop();
       owner = who.owner;
       expiring.set(null);
-      const restored = mutations.restore(owner);
+      const restored = mutations.restore(prefix + owner);
       // Every beginning is another text, so that the other tabs hear of it. They hear it though it is gone at once: who
       // was here is not for the next person at this browser.
-      orNull(() => localStorage.setItem(HERE, `${Date.now()} ${owner}`));
-      orNull(() => localStorage.removeItem(HERE));
+      orNull(() => localStorage.setItem(here, `${Date.now()} ${owner}`));
+      orNull(() => localStorage.removeItem(here));
       source.start(owner);
       return restored;
     },
@@ -172,7 +173,7 @@ export function createClient(options = {}) {
      */
     onSignIn(listener) {
       const hear = (/** @type {any} a StorageEvent */ { key, newValue }) => {
-        if (key !== HERE || newValue === null) return;
+        if (key !== here || newValue === null) return;
         if (source.state.get() === 'stopped' || newValue.replace(/.*? /, '') !== owner) listener();
       };
       globalThis.addEventListener?.('storage', hear);

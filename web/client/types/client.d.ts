@@ -1,3 +1,26 @@
+/** @typedef {import('./store.js').Saga} Saga */
+/** @typedef {import('./store.js').Value} Value */
+/** @typedef {import('./operation.js').Definition} Definition */
+/** @typedef {import('./operation.js').Operation} Operation */
+/**
+ * @template I
+ * @typedef {import('./mutations.js').Kind<I>} Kind
+ */
+/**
+ * @template T
+ * @typedef {import('./observable.js').Readable<T>} Readable
+ */
+/**
+ * @typedef {object} ClientOptions
+ * @property {string} [prefix]  The path below which the gateway is reached, "/desk"; default none.
+ * @property {string} [url]     The live stream; default "/bff/live" below the prefix.
+ * @property {typeof fetch} [fetch]
+ * @property {import('./pending.js').KeyValue | null} [storage]  For what must survive a reload; default sessionStorage.
+ * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor'>} [stream]
+ * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'listeners' | 'isLive'>} [mutations]
+ * @property {(options: import('./tabs.js').SharedOptions) => import('./connection.js').Source} [source]  Another way to the
+ *   events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
+ */
 /** @param {ClientOptions} [options] */
 export function createClient(options?: ClientOptions): {
     /** @type {Readable<import('./connection.js').StreamState>} */
@@ -71,7 +94,11 @@ export type Kind<I> = import("./mutations.js").Kind<I>;
 export type Readable<T> = import("./observable.js").Readable<T>;
 export type ClientOptions = {
     /**
-     * The live stream; default "/bff/live".
+     * The path below which the gateway is reached, "/desk"; default none.
+     */
+    prefix?: string | undefined;
+    /**
+     * The live stream; default "/bff/live" below the prefix.
      */
     url?: string | undefined;
     fetch?: typeof fetch | undefined;
