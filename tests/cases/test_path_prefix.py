@@ -57,13 +57,13 @@ def cookies_of(answer: httpx.Response) -> dict[str, str]:
 
 @asynccontextmanager
 async def below(
-    redis_url: str, prefix: str, folder: Path
+    redis_url: str, prefix: str, folder: Path, **more: Any
 ) -> AsyncIterator[tuple[httpx.AsyncClient, OidcProvider]]:
-    """The gateway as a proxy would reach it, and the provider, in this process."""
+    """The gateway as a proxy would reach it, and the provider, in this process. more: settings."""
     site = f"http://example.test{prefix}"
     provider = OidcProvider(f"{site}/bff/callback")
     folder.mkdir(exist_ok=True)
-    gateway = declared(prefix.strip("/").replace("/", "-"), folder)
+    gateway = declared(prefix.strip("/").replace("/", "-") or "root", folder)
     async with provided(provider):
         settings = Settings.model_validate(
             {
@@ -71,6 +71,7 @@ async def below(
                 "public_url": site,
                 "oidc": {"issuer": provider.issuer, "client_id": CLIENT, "client_secret": SECRET},
                 "admission": {"lag": 5},
+                **more,
             }
         )
         runtime = await gateway.start(settings)
