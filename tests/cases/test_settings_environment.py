@@ -120,6 +120,7 @@ SAID = [
     ({REDIS: f"redis://:{SECRET}/x@127.0.0.1:6379/0"}, f"{REDIS}: its user or password holds one of / # ?; write"),
     ({REDIS: f"redis://:{SECRET}#x@127.0.0.1:6379/0"}, f"{REDIS}: its user or password holds one of / # ?; write"),
     ({REDIS: f"redis://ada:{SECRET}?x@127.0.0.1/0"}, f"{REDIS}: its user or password holds one of / # ?; write"),
+    ({REDIS: f"redis://ada:1234/{SECRET}@h:6379/0"}, f"{REDIS}: its user or password holds a /; write"),
     ({REDIS: f"redis://:{SECRET}%x@127.0.0.1:6379/0"}, f"{REDIS}: its user or password holds a %; write"),
     ({REDIS: "redis://127.0.0.1:6379/cache"}, f"{REDIS}: names its database by a number"),
     ({REDIS: "redis://"}, f"{REDIS}: must be an address that names a host"),
@@ -242,10 +243,18 @@ def test_a_section_and_its_parts_come_together_in_any_order() -> None:
         "redis+sentinel://:pw@a:26379,b:26379/main/1",
         "redis+cluster://[::1]:7000,b",
         "redis://[::1]:6379/0",
+        "redis://h:6379/0?password=p@ss",
     ],
 )
 def test_addresses_that_are_right_are_taken(url: str) -> None:
     assert load({REDIS: url}).redis.url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h/api/@me", "http://h:80/a,b;c", "http://bücher.example", "http://a_b.c", "http://h."]
+)
+def test_addresses_of_services_may_have_any_path_and_host(url: str) -> None:
+    assert load({SHELF: url}).upstreams["shelf"].url == url
 
 
 def test_a_mistake_stops_the_start_with_the_same_sentence(

@@ -13,9 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator
 
 _ENCODED = "write them percent-encoded: %2F for /, %23 for #, %3F for ?, %40 for @, %25 for %"
-_HOST_NAME = re.compile(
-    r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?\]"
-)
+_HOST_NAME = re.compile(r"\w([\w.-]*\w)?\.?|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?\]")
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _REDIS = (
     "redis",
@@ -35,14 +33,17 @@ def split(url: str, *schemes: str, several: bool = False) -> SplitResult:
     if any(letter <= " " or "\x7f" <= letter <= "\xa0" for letter in url):
         raise ValueError("must be an address without blanks or control characters")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    # What follows the host ends there; an @ behind it means that the password was cut.
-    if "@" in rest[len(authority) :].partition("?")[0] or ("@" not in authority and "@" in rest):
-        raise ValueError(f"its user or password holds one of / # ?; {_ENCODED}")
     user, _, hosts = authority.rpartition("@")
+    try:
+        for one in hosts.split(",") if several else [hosts]:
+            _check_place(one)
+    except ValueError:
+        # The host ends at the first / ? or #: an @ behind it means that one of these cut a password off.
+        if not user and "@" in rest:
+            raise ValueError(f"its user or password holds one of / # ?; {_ENCODED}") from None
+        raise
     if _ESCAPE.search(user):
         raise ValueError(f"its user or password holds a %; {_ENCODED}")
-    for one in hosts.split(",") if several else [hosts]:
-        _check_place(one)
     try:
         return urlsplit(url)
     except ValueError:
@@ -85,6 +86,8 @@ def _redis_url(value: str) -> str:
     parts = split(value, *_REDIS, several="+" in value.partition("://")[0])
     if parts.fragment:
         raise ValueError(f"holds a #; {_ENCODED}")
+    if "@" in parts.path:
+        raise ValueError(f"its user or password holds a /; {_ENCODED}")
     database = parts.path.rpartition("/")[2] if "+sentinel" not in parts.scheme else ""
     if database and not (database.isascii() and database.isdigit()):
         raise ValueError("names its database by a number, as in redis://127.0.0.1:6379/0")
