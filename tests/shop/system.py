@@ -95,7 +95,6 @@ class Shop:
             # Other programs on the machine may hold it up: these tests are not about that.
             "BFF_ADMISSION__LAG": "10",
             "BFF_ADMISSION__STANDING": "10",
-            "BFF_REDIS__TIMEOUT": "2",
             "BFF_LIMITS__DEFAULT": "100000/minute",
             "BFF_LIMITS__LOGIN": "100000/minute",
             **upstreams,

@@ -32,10 +32,11 @@ async def _until_ended(streams: list[Follower], id: str, seconds: float = GUARD)
 
 
 def _contiguous(stream: Follower) -> None:
-    """Every position follows the one before; only a reset may begin anew."""
+    """Every position follows the one before; only a reset may begin anew. A saga without one is told while its journal
+    is lost, and moves none."""
     last = ""
     for event in stream.events:
-        if event.name == "saga":
+        if event.name == "saga" and event.id is not None:
             epoch, offset = last.rsplit("-", 1)
             assert event.id == f"{epoch}-{int(offset) + 1}"
         last = event.id or last
