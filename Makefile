@@ -102,9 +102,9 @@ $(AUDIT)/.ready: .requirements/audit.txt | $(VENV)/bin/python
 	@touch $@
 
 $(NODE_STAMP): web/client/package-lock.json
-	@cd web/client && npm ci --loglevel=error --no-audit --no-fund
+	@cd web/client && npm ci --loglevel=error --no-audit --no-fund >/dev/null
 	@touch $@
 
 $(PROVIDER_STAMP): tests/wire/oidc/package-lock.json
-	@cd tests/wire/oidc && npm ci --loglevel=error --no-audit --no-fund
+	@cd tests/wire/oidc && npm ci --loglevel=error --no-audit --no-fund >/dev/null
 	@touch $@
