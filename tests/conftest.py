@@ -18,6 +18,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# What every program is started with: nobody balances load here, who would have to hear that one is unready.
+QUICK = {"BFF_HTTP__LINGER": "0"}
+
 # The Node that Playwright brings needs more libraries than a minimal system has; it runs with the tests' own, too.
 if _NODE := shutil.which("node"):
     os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", _NODE)
@@ -164,6 +167,10 @@ def start_program(command: list[str], *, log: Path, env: dict[str, str] | None =
     """Start a program from the checkout's root with its output in a file."""
     with log.open("ab") as out:
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=out, stderr=subprocess.STDOUT
+            command,
+            cwd=ROOT,
+            env={**os.environ, **QUICK, **(env or {})},
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )
     return Program(process, log)

@@ -1,7 +1,8 @@
 """`bff serve`: uvicorn with the settings a gateway needs, an admin port, and an orderly end.
 
-On SIGTERM or SIGINT the gateway first becomes unready, then ends its streams spread over the drain window, and only
-then stops taking connections; uvicorn alone would close streams last and all at once. A second signal ends it now.
+On SIGTERM or SIGINT the gateway first becomes unready and serves on for the linger, so that whoever sends it requests
+hears of that before it refuses any; then it ends its streams spread over the drain window, and only then stops taking
+connections; uvicorn alone would close streams last and all at once. A second signal ends it now.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import gc
 import logging
 import resource
 import socket
+import sys
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
@@ -22,6 +24,7 @@ from starlette.types import ASGIApp
 from ..calls import DeclarationError
 from .http.cors import Cors
 from .http.protocol import Door, HttpProtocol
+from .memory import MemoryWatch
 from .observe import telemetry
 from .settings import Settings
 
@@ -38,16 +41,24 @@ GRACE = 5
 SEND_BUFFER = 65_536
 UNSENT = 16_384
 GONE_AFTER_MS = 20_000
+# Seconds until whoever balances the load has heard that this process is unready: endpoints of a Kubernetes service are
+# removed while the process is told to stop.
+LINGER = 5.0
+# Connections below which it is worth a warning that there may be no more.
+FEW = 1_000
 # Open files beside the public connections: to upstreams and Redis, the admin port, logs.
 FILES = 1_000
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server with a drain before its own end."""
+    """Uvicorn's server with a drain before its own end. linger: seconds it serves on, unready, before that."""
 
-    def __init__(self, config: uvicorn.Config, runtime: Runtime, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, runtime: Runtime, ready: Callable[[], None], linger: float
+    ) -> None:
         super().__init__(config)
         self._runtime = runtime
+        self._linger = linger
         self._ready = ready
         self._loop = asyncio.get_running_loop()
         self._drain: asyncio.Task[None] | None = None
@@ -69,6 +80,8 @@ class Server(uvicorn.Server):
 
     async def _end(self) -> None:
         try:
+            self._runtime.draining = True
+            await asyncio.sleep(self._linger)
             await self._runtime.drain()
         finally:
             self.should_exit = True
@@ -99,15 +112,34 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _make_room(connections: int) -> None:
-    """Let this process open as many files as that takes, as far as the system allows: often 1,024 unless one asks."""
-    wanted = connections + FILES
+def with_room(settings: Settings) -> Settings:
+    """Let this process open as many files as its connections take, as far as the system allows: often 1,024 unless one
+    asks. Where it allows fewer, fewer connections are taken, and who comes then is told (503) instead of being left
+    waiting; a number that somebody has set is worth a warning."""
+    wanted = settings.http.connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    limited = hard != resource.RLIM_INFINITY
+    most = min(wanted + FILES, hard) if limited else wanted + FILES
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    if most < wanted:
-        log.warning("%d connections may be open, but only %d files (ulimit -n)", connections, most)
+    room = max(1, most - min(FILES, most // 2))
+    if room >= wanted:
+        return settings
+    if "connections" in settings.http.model_fields_set or room < FEW:
+        log.warning(
+            "at most %d connections are taken at once, not %d: this process may open %d files; raise the limit "
+            "(ulimit -n, LimitNOFILE=), or lower BFF_HTTP__CONNECTIONS",
+            *(room, wanted, most),
+        )
+    return settings.model_copy(update={"http": settings.http.model_copy(update={"connections": room})})
+
+
+def linger_of(settings: Settings, terminal: bool) -> float:
+    """Seconds; what is not set is none for somebody who waits at a terminal, else `LINGER`."""
+    set_to = settings.http.linger
+    if set_to is not None:
+        return set_to
+    return 0.0 if terminal else LINGER
 
 
 def _config(
@@ -142,7 +174,10 @@ async def run(
     admin = listen(settings.admin_host, settings.admin_port)
     runtime = await gateway.start(settings)
     server = Server(
-        _config(app or gateway, settings, door=runtime.admission.refusal, cors=runtime.cors), runtime, ready
+        _config(app or gateway, settings, door=runtime.admission.refusal, cors=runtime.cors),
+        runtime,
+        ready,
+        linger_of(settings, sys.stdin is not None and sys.stdin.isatty()),
     )
     inside = uvicorn.Server(_config(runtime.admin, settings))
     log.info("serving %s on http://%s:%s", gateway.name, *public.getsockname()[:2])
@@ -155,8 +190,10 @@ async def run(
         async with asyncio.TaskGroup() as group:
             second = group.create_task(_quietly(inside, admin))
             mind = group.create_task(_mind(runtime, server))
+            memory = group.create_task(MemoryWatch().run(), name="bff-memory")
             await server.serve(sockets=[public])
             mind.cancel()
+            memory.cancel()
             inside.should_exit = True
             await second
         dead = runtime.dead
@@ -183,6 +220,6 @@ async def _quietly(server: uvicorn.Server, sock: socket.socket) -> None:
 def serve(gateway: Gateway, settings: Settings) -> None:
     """Serve until a signal. Raises DeclarationError when it cannot start."""
     telemetry.log_to_stderr(settings.telemetry.log_level)
-    _make_room(settings.http.connections)
+    settings = with_room(settings)
     with asyncio.Runner(loop_factory=_config(gateway, settings).get_loop_factory()) as runner:
         runner.run(run(gateway, settings))

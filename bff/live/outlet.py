@@ -6,7 +6,8 @@ from typing import Protocol
 
 
 class Outlet(Protocol):
-    """One connection's answer. After `last` nothing follows.
+    """One connection's answer. After `last` nothing follows, and nothing else ends it: a chunk of no bytes, which on
+    the wire would be the end, is taken and not written.
 
     paused  the connection has more than it likes to hold;  unsent  bytes it holds that the network has not taken
     """

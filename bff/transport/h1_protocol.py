@@ -14,9 +14,10 @@ from httptools import HttpParserError, HttpResponseParser
 
 from .wire import Answer, WireBroken, WireError, WireInvalid, WireTooLarge
 
-# Bytes of an answer's head, interim answers before it included; and the bytes in a row of a body's framing (chunk
-# extensions, trailers) that bring nothing of the body.
+# Bytes of an answer's head, interim answers before it included; and of a body's framing (chunk extensions, trailers),
+# all in all, beyond the FRAME bytes that each chunk may take.
 MAX_HEAD = 65_536
+FRAME = 12
 MAX_FIELDS = 256
 MAX_INTERIM = 16
 
@@ -42,8 +43,8 @@ class Connection(asyncio.Protocol):
     """max_body: bytes of an answer's body, its framing taken off. `since`: loop time at which it became idle."""
 
     __slots__ = (
-        "_answered", "_body", "_closed", "_fields", "_headers", "_interim", "_keep", "_left", "_loop", "_max_body",
-        "_more", "_no_body", "_parser", "_pool", "_size", "_stage", "_status", "_transport", "_until_close", "_used",
+        "_answered", "_body", "_chunks", "_closed", "_fields", "_headers", "_interim", "_keep", "_left", "_loop",
+        "_max_body", "_more", "_no_body", "_parser", "_pool", "_size", "_stage", "_status", "_transport", "_until_close", "_used",
         "_waiting", "since",
     )  # fmt: skip
 
@@ -77,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._answered = False
         self._left = MAX_HEAD
         self._interim = 0
-        self._size = 0
+        self._size = self._chunks = 0
         self._body = b""
         self._more: bytearray | None = None
         self._waiting = waiting = self._loop.create_future()
@@ -118,9 +119,9 @@ class Connection(asyncio.Protocol):
             if self._stage == _HEAD:
                 self._feed_head(data)
             else:
-                size = self._size
+                told = self._size + FRAME * self._chunks
                 self._parser.feed_data(data)
-                self._left = MAX_HEAD if self._size > size else self._left - len(data)
+                self._left -= max(0, len(data) - (self._size + FRAME * self._chunks - told))
                 if self._left < 0 and self._stage == _BODY:
                     raise WireInvalid("the framing of its answer is too large")
         except HttpParserError as error:
@@ -220,6 +221,9 @@ class Connection(asyncio.Protocol):
             self._until_close = length is None and coding is None
             self._stage = _BODY
         self._status = status
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
 
     def on_body(self, data: bytes) -> None:
         if self._stage != _BODY:

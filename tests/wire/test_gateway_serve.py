@@ -170,6 +170,39 @@ async def test_the_admin_port_is_on_loopback_whatever_the_public_one_listens_on(
         assert reached("127.0.0.2", httpx.URL(served.admin).port or 0)
 
 
+async def test_it_serves_on_unready_before_streams_end_and_it_refuses(redis_url: str, tmp_path: Path) -> None:
+    """Whoever balances the load goes on sending requests until it has heard that this process is unready."""
+    async with serve(redis_url, tmp_path, BFF_HTTP__LINGER="3", BFF_LIVE__DRAIN="0") as served:
+        heard: list[str] = []
+        stream = await open_stream(served, heard)
+        served.signal()
+        async with asyncio.timeout(GUARD):
+            while (await served.client.get("/readyz")).status_code == 200:
+                await asyncio.sleep(0.01)
+        # New connections, new streams, and requests are served as ever.
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.port}", trust_env=False) as another:
+            assert (await another.get("/api/open/ok")).status_code == 200
+        late: list[str] = []
+        following = await open_stream(served, late)
+        assert not [one for one in (*heard, *late) if one.startswith("bye ")]
+        async with asyncio.timeout(GUARD):
+            await asyncio.gather(stream, following)
+        assert heard[-1].startswith("bye ") and late[-1].startswith("bye ")
+        assert await served.ended(GUARD) == 0
+        assert "Traceback" not in served.said()
+
+
+async def test_a_second_signal_ends_it_while_it_serves_on(redis_url: str, tmp_path: Path) -> None:
+    async with serve(redis_url, tmp_path, BFF_HTTP__LINGER="300") as served:
+        served.signal()
+        async with asyncio.timeout(GUARD):
+            while (await served.client.get("/readyz")).status_code == 200:
+                await asyncio.sleep(0.01)
+        served.signal()
+        assert await served.ended(GUARD) == 0
+        assert "Traceback" not in served.said()
+
+
 async def test_the_admin_port_has_health_and_nothing_of_the_public_one(
     redis_url: str, tmp_path: Path
 ) -> None:

@@ -93,6 +93,8 @@ def gateway_environment(redis_url: str) -> dict[str, str]:
         "BFF_ADMIN_PORT": str(ADMIN),
         "BFF_REDIS__URL": redis_url,
         # A foreign name that was made to resolve to this machine reaches nothing (DNS rebinding).
+        # Nobody stands in front of it who would have to hear that it is unready.
+        "BFF_HTTP__LINGER": "0",
         "BFF_HTTP__HOSTS": '["localhost", "127.0.0.1", "[::1]"]',
         "BFF_INTERNAL__KEYS": str(KEYS),
         "BFF_INTERNAL__ISSUER": PUBLIC,

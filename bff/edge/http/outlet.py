@@ -3,7 +3,8 @@
 Under uvicorn `send` writes before it first suspends, or suspends before it writes anything, and that only while writing
 is paused. So one step of it tells which: a write costs no task and no queue, and a step that did not finish has written
 nothing and is thrown away. With httptools even the step is left out: what `send` would write is one chunk (RFC 9112,
-7.1), the same bytes for everybody who gets the event. Any other server, and anybody's middleware that wraps `send`, may
+7.1), the same bytes for everybody who gets the event. A chunk of no bytes would be the last one, so none is written: a
+stream ends by its `last` alone. Any other server, and anybody's middleware that wraps `send`, may
 suspend wherever it likes: there nothing is written in one step.
 """
 
@@ -29,6 +30,8 @@ class Inline:
         self._cycle = cycle
 
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
+        if not chunk and not last:
+            return True
         step = self._cycle.send({"type": "http.response.body", "body": chunk, "more_body": not last})
         try:
             step.send(None)
@@ -41,6 +44,8 @@ class Inline:
         return False
 
     async def send(self, chunk: bytes, *, last: bool = False) -> None:
+        if not chunk and not last:
+            return
         await self._cycle.send({"type": "http.response.body", "body": chunk, "more_body": not last})
 
     def abort(self) -> None:
@@ -67,7 +72,7 @@ class Direct(Inline):
         self._write = cycle.transport.write
 
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
-        if last:
+        if last or not chunk:
             return super().write(chunk, last=last)
         if self._flow.write_paused:
             return False
@@ -106,6 +111,8 @@ class Queued:
         return False
 
     async def send(self, chunk: bytes, *, last: bool = False) -> None:
+        if not chunk and not last:
+            return
         await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
         if last:
             self.abort()

@@ -48,7 +48,7 @@ HeaderName = Annotated[str, AfterValidator(_header)]
 
 
 class HttpSettings(BaseModel):
-    """What `bff serve` takes from a connection (the first eight), and what every gateway believes of a request.
+    """What `bff serve` takes from a connection (the first nine), and what every gateway believes of a request.
 
     head_timeout  seconds from a connection's or a further request's first moment to the end of its headers
     body_timeout  seconds from there to the end of the body
@@ -57,7 +57,10 @@ class HttpSettings(BaseModel):
     head_bytes    of all headers together; more is answered 431
     target_bytes  of the address in the request line; more is answered 414
     headers       how many; more is answered 431
-    connections   open at once in one process, each stream one of them for minutes; the next one is told 503 and closed
+    connections   open at once in one process, each stream one of them for minutes; the next one is told 503 and closed;
+                  fewer where the process may not open as many files
+    linger        seconds for which `bff serve` serves on, unready, after it is told to stop, before it refuses anybody;
+                  default 5, and 0 at a terminal
     proxies       networks of the proxies in front: only their `X-Forwarded-For` is believed
     hosts         names in `Host` that are served, `*.example.org` for all below one, others are answered 421; empty:
                   any, since nothing the gateway says is made from that header. Health pages are exempt
@@ -77,6 +80,7 @@ class HttpSettings(BaseModel):
     target_bytes: int = Field(8_192, ge=256, le=65_536)
     headers: int = Field(100, ge=16, le=1_000)
     connections: int = Field(20_000, ge=1, le=1_000_000)
+    linger: float | None = Field(None, ge=0, le=300)
     proxies: tuple[Network, ...] = ()
     hosts: tuple[Host, ...] = ()
     origins: tuple[Origin, ...] = ()
