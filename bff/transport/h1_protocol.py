@@ -43,9 +43,9 @@ class Connection(asyncio.Protocol):
     """max_body: bytes of an answer's body, its framing taken off. `since`: loop time at which it became idle."""
 
     __slots__ = (
-        "_answered", "_body", "_chunks", "_closed", "_fields", "_headers", "_interim", "_keep", "_left", "_loop",
-        "_max_body", "_more", "_no_body", "_parser", "_pool", "_size", "_stage", "_status", "_transport", "_until_close", "_used",
-        "_waiting", "since",
+        "_answered", "_body", "_chunks", "_closed", "_fields", "_headers", "_interim", "_keep", "_left",
+        "_loop", "_max_body", "_more", "_no_body", "_parser", "_pool", "_size", "_stage", "_status",
+        "_transport", "_until_close", "_used", "_waiting", "since",
     )  # fmt: skip
 
     def __init__(self, max_body: int) -> None:
