@@ -18,7 +18,7 @@ from ..edge import settings as settings_file
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings, SettingsError
 from ..edge.settings.upstream import UpstreamSettings
-from . import check, events, keys, revoke, routes
+from . import check, connect, events, keys, revoke, routes
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,6 +32,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", help="port to listen on (BFF_PORT)")
     checked = commands.add_parser(
         "check", help="load a gateway and its settings and report every mistake by name"
+    )
+    checked.add_argument(
+        "--connect",
+        action="store_true",
+        help="also ask Redis whether it does what the gateway needs, and warn of settings by which it loses data",
     )
     listed = commands.add_parser("routes", help="list the routes with their calls, budgets and policies")
     for one in (serve, checked, listed):
@@ -122,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 settings, given.issuer, subject=given.subject, token=given.token, keep=given.keep
             )
         if given.command == "check":
-            return _check(given.target)
+            return _check(given.target, ask_redis=given.connect)
         gateway = load(given.target)
         if given.command == "routes":
             print(routes.table(gateway, _upstreams()))
@@ -143,7 +148,7 @@ def _upstreams() -> dict[str, UpstreamSettings]:
         return {}
 
 
-def _check(target: str) -> int:
+def _check(target: str, *, ask_redis: bool = False) -> int:
     gateway: Gateway | None = None
     settings: Settings | None = None
     with collecting() as mistakes:
@@ -157,6 +162,11 @@ def _check(target: str) -> int:
         mistakes += error.mistakes
     if gateway is not None and settings is not None:
         mistakes += check.mistakes(gateway, settings)
+        if ask_redis:
+            wrong, warnings = connect.connected(gateway, settings)
+            mistakes += wrong
+            for warning in warnings:
+                print(f"warning: {warning}", file=sys.stderr)
     mistakes = list(dict.fromkeys(mistakes))
     for mistake in mistakes:
         print(mistake, file=sys.stderr)

@@ -160,7 +160,7 @@ class Limits:
     def _share(self, buckets: Sequence[Bucket], error: StoreUnavailable) -> list[Spent]:
         if not self._alone and self.local:
             self._alone = True
-            log.warning("rate limits are counted locally until Redis is back: %s", error)
+            log.info("rate limits are counted locally until Redis is back: %s", error)
         replicas = self._settings.replicas
         shares = [Bucket(bucket.key, bucket.quota.share(replicas), bucket.cost) for bucket in buckets]
         return self._shares.spend(shares, self._clock())

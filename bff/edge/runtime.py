@@ -28,6 +28,7 @@ from ..stores.dead_letters import DeadLetters
 from ..stores.journal import Journal
 from ..stores.rates import RateStore
 from ..stores.redis.channels import Channels
+from ..stores.redis.health import RedisHealth
 from ..stores.redis.link import RedisLink, StoreUnavailable
 from ..stores.revocations import RevocationStore
 from ..stores.sessions import SessionStore
@@ -96,6 +97,9 @@ class Runtime:
         tracer = self._traces.get_tracer("bff", __version__)
         redis = settings.redis
         self.link = RedisLink(redis.url, timeout=redis.timeout, most=redis.pending)
+        self.redis = RedisHealth(
+            self.link, once_only=any(not command.safe for command in gateway.commands.values())
+        )
         self.channels = Channels(self.link)
         live = settings.live
         self.journal = Journal(self.link, history=live.history, keep=live.keep)
@@ -316,8 +320,10 @@ class Runtime:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) and not isinstance(error, Problem):
-            # Whoever waited for it has been told as well; when nobody did, this line is all there is.
+        # Of Redis the log says once that it is away. Whoever waited for anything else has been told as well; when
+        # nobody did, this line is all there is.
+        expected = Problem | StoreUnavailable
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, expected):
             log.error("%s failed", task.get_name(), exc_info=error)
 
     def identity(self) -> dict[str, Any]:
@@ -350,6 +356,7 @@ class Runtime:
             one.places.start()
         with contextlib.suppress(StoreUnavailable):
             await self.link.ping()
+        await self.redis.start()
         self.reads.changes.start()
         await self.channels.start()
         await self.hub.start()
@@ -374,6 +381,7 @@ class Runtime:
                 ("the revocations", self._revocations.stop),
                 ("the hub", self.hub.stop),
                 ("the pub/sub connections", self.channels.stop),
+                ("the probes of Redis", self.redis.stop),
                 *([("the sessions", self._sessions.close)] if self._sessions else []),
                 *([("the identity provider", self._provider.close)] if self._provider else []),
                 *([("the watch of keys", self.internal.keys.watch.close)] if self.internal else []),

@@ -92,8 +92,7 @@ class Control:
                 await self._ask()
                 failures = 0
             except StoreUnavailable as error:
-                if not failures:
-                    log.warning("which sessions are alive cannot be asked: %s", error)
+                log.debug("which sessions are alive cannot be asked: %s", error)
                 failures += 1
                 await asyncio.sleep(backoff(failures, 0.1, 5.0))
                 self._doubted.set()

@@ -158,7 +158,7 @@ class Kept:
         return _own(ledger, tags)
 
     def _pause(self, error: StoreUnavailable) -> None:
-        log.warning("the cache's second level is left alone for %g s: %s", PAUSE, error)
+        log.debug("the cache's second level is left alone for %g s: %s", PAUSE, error)
         self._paused = time.monotonic() + PAUSE
 
     def _assume_changed(self, tags: tuple[str, ...]) -> None:

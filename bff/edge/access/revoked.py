@@ -117,13 +117,9 @@ class Revocations:
         return self._task is not None and not self._task.done()
 
     async def _run(self) -> None:
-        away = False
         while True:
             await asyncio.sleep(LOOK)
             try:
                 await self.look()
-                away = False
             except StoreUnavailable as error:
-                if not away:
-                    log.warning("revocations cannot be read, the last ones stay in force: %s", error)
-                away = True
+                log.debug("revocations cannot be read, the last ones stay in force: %s", error)

@@ -226,7 +226,7 @@ class Sessions:
             found = await self._read(key, known, used=used)
         except StoreUnavailable as error:
             self._breaker.failed(era)
-            log.warning("sessions cannot be read: %s", error)
+            log.debug("sessions cannot be read: %s", error)
             return self._memory.recall(key.id, safe)
         except BaseException:
             self._breaker.abandoned(era)

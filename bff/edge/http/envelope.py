@@ -99,9 +99,11 @@ class Envelope:
                     raise
                 problem = as_problem(error)
                 if problem.status >= 500 and problem.owner is None:
-                    # Redis away is one fault and many requests: where each of them met it tells nothing.
-                    away = isinstance(error, StoreUnavailable)
-                    log.error("request failed: %s", error, exc_info=None if away else error)
+                    # Redis away is one fault and many requests, and the log tells it once (stores/redis/condition.py).
+                    if isinstance(error, StoreUnavailable):
+                        log.debug("answered 503: %s", error)
+                    else:
+                        log.error("request failed: %s", error, exc_info=error)
                 await self._send_problem(problem, scope, answer, correlation, trace_id)
             finally:
                 route = scope.get("bff.route")

@@ -1,8 +1,9 @@
 """/livez: the process answers and its own work goes on. /readyz: whether to send it traffic, each dependency named.
 
 Redis being away does not make the gateway unready: every replica would leave at once, and screens are served without
-it. It is named as away. The same goes for the identity provider and the issuers of tokens: people who are signed in
-and tokens by known keys are served without them. Draining makes it unready.
+it. It is named as away, or as refusing with what it says and what to do, where it answers but does not do its work. The
+same goes for the identity provider and the issuers of tokens: people who are signed in and tokens by known keys are
+served without them. Draining makes it unready.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-
-from ...stores.redis.link import StoreUnavailable
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
@@ -33,15 +32,12 @@ class Health:
 
     async def readyz(self, request: Request) -> Response:
         runtime = self._runtime
-        try:
-            await runtime.link.ping()
-            redis = "up"
-        except StoreUnavailable:
-            redis = "away"
+        redis = await runtime.redis.look()
         upstreams = {name: {"circuit": lane.circuit} for name, lane in sorted(runtime.chain.lanes.items())}
         dependencies = {
-            "redis": {"state": redis, **runtime.link.shape},
+            "redis": redis | runtime.link.shape,
             "upstreams": upstreams,
+            "journals": {"waiting": runtime.hub.restoring},
             **runtime.identity(),
         }
         status = "draining" if runtime.draining else "ready"

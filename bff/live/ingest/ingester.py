@@ -68,7 +68,12 @@ class Ingester(Background):
                 await asyncio.sleep(self._lease / 4)
             except (StoreUnavailable, BusUnavailable) as error:
                 failures += 1
-                log.warning("reading events of %s waits: %s", self.name, error)
+                # That Redis is away the log says elsewhere; a bus of its own is told of once.
+                quiet = failures > 1 or isinstance(error, StoreUnavailable)
+                log.log(
+                    logging.DEBUG if quiet else logging.WARNING,
+                    *("reading events of %s waits: %s", self.name, error),
+                )
                 await asyncio.sleep(backoff(failures, 0.1, 2.0))
             finally:
                 await self._bus.end()

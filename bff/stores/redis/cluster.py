@@ -17,6 +17,7 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from ...calls.ending import close_all
+from .condition import Condition
 from .dial import Address, Place, address_of, dial, several
 from .node import Node
 from .wire import Dialler, Packable, StoreUnavailable, pack
@@ -70,16 +71,18 @@ def nodes_of(url: str) -> tuple[list[Place], str]:
 
 
 class Cluster:
-    """make: a node for a way of opening connections, and its name. Every method raises StoreUnavailable.
+    """make: a node for a way of opening connections, and its name; condition: told of slots that
+    nobody has. Every method raises StoreUnavailable.
 
     turns  nodes for what any of them may do, one after the other for ever: those that are there, then those that the
            address names
     """
 
-    def __init__(self, url: str, make: Callable[[Dialler, str], Node]) -> None:
+    def __init__(self, url: str, make: Callable[[Dialler, str], Node], condition: Condition) -> None:
         self._seeds, first = nodes_of(url)
         self._first: Address = address_of(first)
         self._make = make
+        self._condition = condition
         self.turns = self._turns()
         self._nodes: dict[Place, Node] = {}
         self._slots: list[Node | None] = [None] * SLOTS
@@ -195,6 +198,7 @@ class Cluster:
             )
         node = self._slots[slot_of(key)]
         if node is None:
+            self._condition.failed("CLUSTERDOWN nobody has a key's slot")
             raise StoreUnavailable("nobody has this key's slot")
         return node
 

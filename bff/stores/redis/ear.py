@@ -106,6 +106,8 @@ class Ear:
         self._outbox: list[tuple[str, str]] = []
         self._transport: asyncio.WriteTransport | None = None
         self._whole = False
+        self._told_lost = False
+        self._refusal = ""
 
     @property
     def up(self) -> bool:
@@ -140,7 +142,10 @@ class Ear:
                 await self._connected()
             except (RedisError, OSError) as lost:
                 failures = 0 if self._whole else failures + 1
-                log.warning("pub/sub connection lost, opening another: %s", lost)
+                # Told once until there is a whole one again, and at its end.
+                level = logging.DEBUG if self._told_lost else logging.WARNING
+                self._told_lost = True
+                log.log(level, "the pub/sub connection was lost, opening another: %s", lost)
             await asyncio.sleep(backoff(failures, 0.05, 1.0))
 
     async def _connected(self) -> None:
@@ -233,6 +238,7 @@ class Ear:
             if _one_less(self._unconfirmed, channel):
                 return
             if channel in self.wanted:
+                self._refusal = ""
                 self._hears.confirmed(channel)
             self._settled()
         elif channel in self._leaving:
@@ -245,7 +251,11 @@ class Ear:
         """A subscription failed; which, the error says by its slot or not at all."""
         word, _, rest = error.partition(" ")
         if word != "MOVED":
-            log.warning("channels are not subscribed: %s", error)
+            log.log(
+                logging.DEBUG if word == self._refusal else logging.WARNING,
+                *("channels are not subscribed: %s", error),
+            )
+            self._refusal = word
         slot = rest.partition(" ")[0]
         asked = [name for name in self._unconfirmed if self._sharded(name)]
         if word == "MOVED":
@@ -266,6 +276,9 @@ class Ear:
     def _settled(self) -> None:
         if not self._whole and not self._unconfirmed and not self._outbox:
             self._whole = True
+            if self._told_lost:
+                self._told_lost = False
+                log.info("there is a pub/sub connection again")
 
 
 def _one_less(counts: dict[str, int], name: str) -> int:

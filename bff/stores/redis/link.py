@@ -15,14 +15,18 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from .cluster import Cluster
+from .condition import Condition
 from .dial import Place, address_of, dial, scheme_of
 from .node import Node
 from .pools import pool_of
-from .scripts import Script, read
+from .scripts import Script, Step, read, run_all
 from .sentinel import Master, watched_of
 from .wire import Dialler, Packable, StoreUnavailable, pack
 
 __all__ = ["RedisLink", "Script", "StoreUnavailable", "granted", "reaching"]
+
+_PROBES = 128
+"""Slots looked at for one of each node; of five nodes all are found but for once in 10^12."""
 
 
 @contextlib.contextmanager
@@ -49,6 +53,7 @@ class RedisLink:
     url      `redis://`, `rediss://`, `unix://` (see dial.py), `redis+sentinel://` (sentinel.py), `redis+cluster://`
              (cluster.py)
     cluster  keys may lie on several nodes: one script takes those of one slot only
+    condition  how it does, by what came of the commands
     publish  the command that publishes to a channel of a key's slot: in a cluster only that slot's node hears of it
     """
 
@@ -59,22 +64,28 @@ class RedisLink:
         self.publish = "SPUBLISH" if self.cluster else "PUBLISH"
         self._most = most
         self._master: Master | None = None
-        self._nodes: Node | Cluster = Cluster(url, self._node) if self.cluster else self._only()
+        self.condition = Condition("the cluster")
+        self._nodes: Node | Cluster = (
+            Cluster(url, self._node, self.condition) if self.cluster else self._only()
+        )
         self._scripts: dict[str, Script] = {}
+        self._probe = self.script("probe")
 
     def _node(self, dial: Dialler, name: str) -> Node:
-        return Node(dial, name, timeout=self.timeout, most=self._most)
+        return Node(dial, name, self.condition, timeout=self.timeout, most=self._most)
 
     def _only(self) -> Node:
         if not scheme_of(self.url).endswith("+sentinel"):
             address = address_of(self.url)
-            return self._node(
-                lambda watch: dial(address, watch), address.path or f"{address.host}:{address.port}"
-            )
+            name = self.condition.name = address.path or f"{address.host}:{address.port}"
+            return self._node(lambda watch: dial(address, watch), name)
         watched = watched_of(self.url)
         self._master = master = Master(watched)
         name = f"the master {watched.master}"
-        return Node(master.dial, name, timeout=self.timeout, most=self._most, moved=master.moved)
+        self.condition.name = name
+        return Node(
+            master.dial, name, self.condition, timeout=self.timeout, most=self._most, moved=master.moved
+        )
 
     @property
     def era(self) -> int:
@@ -163,6 +174,20 @@ class RedisLink:
         """Return when Redis answers; raises StoreUnavailable."""
         with reaching("ping"):
             await self.call("PING")
+
+    async def probe(self) -> None:
+        """Have every node do once what scripts do: read which life of the data it is, write a key. Raises
+        StoreUnavailable."""
+        keys = [f"bff:{{probe:{number}}}:probe" for number in range(_PROBES if self.cluster else 1)]
+        # One key for each node that has slots.
+        once = dict(zip(await self.homes(keys), keys, strict=True))
+        await run_all(self, [Step(self._probe, [key], ()) for key in once.values()])
+
+    async def everywhere(self, *command: Packable) -> list[Any]:
+        """What each node answers; what one refused stands as an exception in the list. Raises StoreUnavailable."""
+        nodes = [self._nodes] if isinstance(self._nodes, Node) else await self._nodes.all()
+        answers = [await node.submit(pack(command), 1) for node in nodes]
+        return [answer for (answer,) in answers]
 
     async def close(self) -> None:
         """Close every connection but the dedicated ones. Never raises for one that is already gone."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from ...calls.ending import end_tasks
 from .backoff import backoff
+from .condition import Condition, refusal_of
 from .wire import Dialler, Pending, StoreUnavailable, Watch, Wire, fail, pack
 
 log = logging.getLogger("bff.stores")
@@ -30,15 +31,23 @@ _SHORTEST, _LONGEST = 0.005, 0.25
 
 class Node:
     """dial: opens a connection, ready for commands; moved: asked every `BEAT` whether it is the wrong one by now;
-    name: what logs call it; timeout, most: see `RedisLink`.
+    name: what logs call it; condition: told of each failure; timeout, most: see `RedisLink`.
 
     away  True while the last thing Redis did was not to answer; the first byte from it ends that
     """
 
     def __init__(
-        self, dial: Dialler, name: str, *, timeout: float, most: int, moved: Moved | None = None
+        self,
+        dial: Dialler,
+        name: str,
+        condition: Condition,
+        *,
+        timeout: float,
+        most: int,
+        moved: Moved | None = None,
     ) -> None:
         self.name = name
+        self._condition = condition
         self.timeout = timeout
         self.ticks = 0
         self.away = False
@@ -71,14 +80,18 @@ class Node:
         wire = self._wire
         if wire is not None:
             if len(wire.row) >= self._most:
-                raise StoreUnavailable(f"{self._most} commands are under way already")
+                raise self._full(f"{self._most} commands are under way already")
             wire.write(packed, pending)
         else:
             if len(self._waiting) >= self._most:
-                raise StoreUnavailable(f"{self._most} commands wait for a connection already")
+                raise self._full(f"{self._most} commands wait for a connection already")
             self._waiting.append((packed, pending))
             self._wanted.set()
         return pending.future
+
+    def _full(self, why: str) -> StoreUnavailable:
+        self._condition.failed(why)
+        return StoreUnavailable(why)
 
     @property
     def owes(self) -> bool:
@@ -92,14 +105,21 @@ class Node:
         if wire is self._wire:
             self.away = False
 
-    def lost(self, wire: Wire, error: Exception) -> None:
-        """The wire's word that it has ended."""
+    def refused(self, wire: Wire, error: Exception) -> None:
+        """The wire's word that Redis answered with an error. What it says to a greeting ends the attempt."""
+        if wire is self._wire and refusal_of(str(error)) is not None:
+            self._condition.failed(error)
+
+    def lost(self, wire: Wire, error: Exception, pending: int) -> None:
+        """The wire's word that it has ended, and so many commands with it."""
         if wire is self._wire:
             self.away = True
             self._wire = None
             self._ended.set()
             if not self._closed:
-                log.warning("the connection to Redis at %s was lost, opening another: %s", self.name, error)
+                log.info("the connection to Redis at %s was lost, opening another: %s", self.name, error)
+                for _ in range(pending):
+                    self._condition.failed(f"the connection was lost: {error}")
 
     def _begin(self) -> asyncio.AbstractEventLoop:
         if self._closed:
@@ -123,14 +143,10 @@ class Node:
                 # Whatever it is that answers there: this task is the only one that will ever try again.
                 failures += 1
                 if failures == 1:
-                    log.warning(
-                        "no connection to Redis at %s: %s: %s", self.name, type(error).__name__, error
-                    )
+                    self._condition.failed(_why(error))
                 self._refused(error)
                 await self._pause(failures)
                 continue
-            if failures:
-                log.info("Redis at %s is back", self.name)
             taken = loop.time()
             if wire.alive:
                 self._take(wire)
@@ -144,6 +160,8 @@ class Node:
         self.away = True
         waiting, self._waiting = self._waiting, []
         for _, pending in waiting:
+            if not self._closed:
+                self._condition.failed(_why(error))
             fail(pending, f"no connection to {self.name}: {type(error).__name__}: {error}", error)
 
     async def _pause(self, failures: int) -> None:
@@ -209,6 +227,9 @@ class Node:
 
     def _late(self, pending: Pending) -> bool:
         if self.ticks - pending.born >= pending.limit:
+            # Who waits for less than others do has a way of going on without.
+            if pending.limit >= self._limit and not pending.future.done():
+                self._condition.failed(f"no answer within {pending.limit * TICK:g} s")
             fail(pending, f"no answer within {pending.limit * TICK:g} s")
             return True
         return False
@@ -229,6 +250,12 @@ class Node:
 def ticks_of(seconds: float) -> int:
     """How many ticks a limit is, at least one."""
     return max(1, math.floor(seconds / TICK + 1e-9))
+
+
+def _why(error: Exception) -> str:
+    """What Redis said when it was greeted; else what went wrong with the connection."""
+    text = str(error)
+    return text if refusal_of(text) is not None else f"no connection: {type(error).__name__}: {text}"
 
 
 def _seen(asked: asyncio.Future[Any]) -> None:

@@ -57,13 +57,15 @@ class Pending:
 
 
 class Watch(Protocol):
-    """Who holds the connection: its clock, and who is told of its end."""
+    """Who holds the connection: its clock, and who is told of its end and of what Redis answered with an error."""
 
     ticks: int
 
     def heard(self, wire: Wire) -> None: ...
 
-    def lost(self, wire: Wire, error: Exception) -> None: ...
+    def lost(self, wire: Wire, error: Exception, pending: int) -> None: ...
+
+    def refused(self, wire: Wire, error: Exception) -> None: ...
 
 
 class Wire(asyncio.Protocol):
@@ -122,6 +124,8 @@ class Wire(asyncio.Protocol):
             reader.feed(data)
             while (reply := reader.gets()) is not False:
                 pending = row[0]
+                if isinstance(reply, Exception):
+                    self._watch.refused(self, reply)
                 if pending.replies is not None:
                     pending.replies.append(reply)
                     if len(pending.replies) != pending.count:
@@ -158,9 +162,10 @@ class Wire(asyncio.Protocol):
             self._transport.abort()
         self._out.clear()
         row, self.row = self.row, deque()
-        for pending in row:
-            fail(pending, f"the connection was lost: {error}", error)
-        self._watch.lost(self, error)
+        pending = sum(not one.future.done() for one in row)
+        for one in row:
+            fail(one, f"the connection was lost: {error}", error)
+        self._watch.lost(self, error, pending)
 
 
 Dialler = Callable[[Watch], Awaitable[Wire]]

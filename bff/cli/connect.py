@@ -1,0 +1,35 @@
+"""`bff check --connect`: what Redis itself says of how the gateway would fare with it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..edge.gateway import Gateway
+from ..edge.settings import Settings
+from ..stores.redis.condition import CURES
+from ..stores.redis.health import RedisHealth
+from ..stores.redis.link import RedisLink, StoreUnavailable
+
+
+def connected(gateway: Gateway, settings: Settings) -> tuple[list[str], list[str]]:
+    """What Redis itself says: mistakes where it does not do what the gateway needs, and warnings where it would lose
+    what it was given. Waits for it as long as `redis.timeout` has it."""
+
+    async def ask() -> tuple[list[str], list[str]]:
+        async with RedisLink(settings.redis.url, timeout=settings.redis.timeout) as link:
+            health = RedisHealth(
+                link, once_only=any(not command.safe for command in gateway.commands.values())
+            )
+            why = await health.refused()
+            if why in CURES:
+                return [f"Redis at {link.condition.name} refuses commands with {why}: {CURES[why]}"], []
+            if why is not None:
+                return [f"Redis at {link.condition.name} cannot be used: {why} (BFF_REDIS__URL)"], []
+            return [], [f"Redis at {link.condition.name}: {one}" for one in await health.inspect()]
+
+    try:
+        return asyncio.run(ask())
+    except ValueError:
+        return [], []  # an address that cannot be read is a mistake already
+    except StoreUnavailable as error:
+        return [f"Redis cannot be used: {error} (BFF_REDIS__URL)"], []

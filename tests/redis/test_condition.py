@@ -1,0 +1,226 @@
+"""A Redis that answers, and refuses; one that is away; one that would lose what it was given: what is said of each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bff.calls import SagaStatus
+from bff.stores.journal import Entry, Journal
+from bff.stores.redis.condition import CURES
+from bff.stores.redis.health import RedisHealth
+from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.values import Values
+
+from ..conftest import Valkey, free_port
+from ..waiting import until
+
+AT = "2026-03-01T10:00:00Z"
+
+
+@asynccontextmanager
+async def watched(url: str, *, once_only: bool = False, timeout: float = 5.0) -> AsyncIterator[Any]:
+    async with (
+        RedisLink(url, timeout=timeout) as link,
+        RedisHealth(link, once_only=once_only, clock=_always_later()) as health,
+    ):
+        health.link = link
+        yield health
+
+
+def _always_later() -> Any:
+    """No answer of `look` is given twice."""
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 10
+        return now
+
+    return clock
+
+
+def refused(found: dict[str, Any]) -> list[str]:
+    return [one["code"] for one in found.get("refuses", ())]
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+async def use(link: RedisLink) -> None:
+    """What a gateway does with it: scripts that write."""
+    saga = SagaStatus(id="o1", type="order", status="RUNNING", version=1, at=AT)
+    with suppress(StoreUnavailable):
+        await Journal(link).append("ada", Entry.of(saga, now_ms=1))
+    with suppress(StoreUnavailable):
+        await Values(link).put("stock/a", 1, {"x": "y" * 100}, AT)
+
+
+def server(folder: Path, *args: str) -> Valkey:
+    folder.mkdir(parents=True, exist_ok=True)
+    return Valkey(folder, args=("--appendonly", "no", *args))
+
+
+REFUSING = {
+    "OOM": [("CONFIG", "SET", "maxmemory", "1")],
+    "READONLY": [("REPLICAOF", "127.0.0.1", "1")],
+    "NOREPLICAS": [("CONFIG", "SET", "min-replicas-to-write", "1")],
+    "NOPERM": [("ACL", "SETUSER", "default", "-info")],
+    "LOADING": [],
+    "WRONGPASS": [],
+}
+
+
+@pytest.mark.parametrize("word", ["OOM", "READONLY", "NOREPLICAS", "NOPERM"])
+async def test_a_redis_that_answers_but_refuses_is_named_with_what_to_do_once_and_until_it_works_again(
+    tmp_path: Path, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bff")
+    one = server(tmp_path / "valkey").start()
+    try:
+        async with watched(one.url) as health, RedisLink(one.url) as other:
+            link: RedisLink = health.link
+            assert (await health.look())["state"] == "up"
+            for command in REFUSING[word]:
+                await other.call(*command)
+            for _ in range(20):
+                await use(link)
+            found = await health.look()
+            assert (found["state"], refused(found)) == ("refusing", [word])
+            assert found["refuses"][0]["detail"] == CURES[word]
+            told = lines(caplog)
+            assert len(told) == 1 and word in told[0] and CURES[word] in told[0], told
+            for command in [
+                ("CONFIG", "SET", "maxmemory", "0"),
+                ("REPLICAOF", "NO", "ONE"),
+                ("CONFIG", "SET", "min-replicas-to-write", "0"),
+                ("ACL", "SETUSER", "default", "+info"),
+            ]:
+                await other.call(*command)
+            await until(lambda: link.condition.trouble is None)
+            assert (await health.look())["state"] == "up"
+            told = lines(caplog)
+            assert len(told) == 2 and "works" not in told[0], told
+            assert "does its work again" in told[1]
+            # The probes of `look` are among them.
+            assert 20 <= int(told[1].split(f"({word} ")[1].split()[0]) <= 45, told[1]
+    finally:
+        one.stop()
+
+
+async def test_a_redis_that_lets_us_not_in_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one = server(tmp_path / "valkey", "--requirepass", "secret").start()
+    try:
+        for user, word in (("", "NOAUTH"), (":wrong@", "WRONGPASS")):
+            caplog.clear()
+            async with watched(one.url.replace("//", f"//{user}")) as health:
+                found = await health.look()
+                assert (found["state"], refused(found)) == ("refusing", [word])
+                assert "wrong@" not in "".join(lines(caplog))
+    finally:
+        one.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_an_outage_is_told_once_and_at_its_end_with_how_many_commands_failed(
+    tmp_path: Path, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bff")
+    one = server(tmp_path / "valkey").start()
+    try:
+        async with watched(one.url, timeout=0.2) as health:
+            link: RedisLink = health.link
+            await link.ping()
+            if number == signal.SIGKILL:
+                one.stop(number)
+            else:
+                one.send(number)
+            for _ in range(5):
+                await asyncio.gather(*(use(link) for _ in range(25)))
+            assert (await health.look())["state"] == "away"
+            if number == signal.SIGKILL:
+                one.start()
+            else:
+                one.send(signal.SIGCONT)
+            await until(lambda: link.condition.trouble is None)
+            told = lines(caplog)
+            assert len(told) == 2, told
+            assert "does not do its work" in told[0]
+            failed = int(told[1].split(" commands")[0].split()[-1])
+            # Those that were sent; probes are not among them.
+            assert 250 <= failed <= 260, told[1]
+    finally:
+        one.stop()
+
+
+async def test_a_policy_that_drops_keys_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = server(tmp_path / "valkey", "--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru").start()
+    try:
+        async with watched(one.url) as health:
+            await until(lambda: health.warnings)
+            assert ["volatile-lru" in warning for warning in health.warnings] == [True]
+            assert health.warnings[0] in lines(caplog)[0]
+            assert (await health.look())["warnings"] == list(health.warnings)
+            await health.link.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            assert await health.inspect() == ()
+            await health.link.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu", "maxmemory", "0")
+            assert await health.inspect() == (), "without a bound nothing is dropped"
+    finally:
+        one.stop()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--appendonly", "no"), "appendonly no"),
+        (("--appendonly", "yes", "--appendfsync", "everysec"), "appendfsync everysec"),
+        (("--appendonly", "yes", "--appendfsync", "always"), None),
+        (
+            (
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "always",
+                "--user",
+                *["default", "on", "nopass", "~*", "&*", "+@all", "-config"],
+            ),
+            "refused",
+        ),
+    ],
+)
+async def test_commands_that_must_not_be_done_twice_need_a_redis_that_keeps_what_it_confirms(
+    tmp_path: Path, args: tuple[str, ...], says: str | None
+) -> None:
+    one = server(tmp_path / "valkey", *args).start()
+    try:
+        async with watched(one.url, once_only=True) as health:
+            found = await health.inspect()
+            assert [says in warning for warning in found] == ([True] if says else [])
+            assert health.link.condition.trouble is None, "what the gateway can do without is no trouble"
+        async with watched(one.url) as health:
+            assert await health.inspect() == ()
+    finally:
+        one.stop()
+
+
+async def test_a_redis_that_is_not_there_at_the_start_is_looked_at_when_it_comes(tmp_path: Path) -> None:
+    one = server(tmp_path / "valkey", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+    one.port = free_port()
+    async with watched(one.url) as health:
+        await until(lambda: health.link.condition.trouble is not None)
+        assert (await health.look())["state"] == "away"
+        one.start()
+        try:
+            await until(lambda: health.warnings)
+        finally:
+            one.stop()
