@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from typing import TYPE_CHECKING
 
 from starlette.types import Receive, Scope, Send
@@ -111,7 +110,7 @@ class CommandRoute:
                 content_type=_header(scope, b"content-type"),
                 body=body,
             ),
-            str(uuid.uuid4()),
+            self._runtime.claims.holder(),
             settings.lease,
             settings.keep,
         )

@@ -26,6 +26,7 @@ from ..policies.facts import guarded
 from ..stores.claims import Claims
 from ..stores.dead_letters import DeadLetters
 from ..stores.journal import Journal
+from ..stores.processes import Processes
 from ..stores.rates import RateStore
 from ..stores.redis.channels import Channels
 from ..stores.redis.health import RedisHealth
@@ -104,7 +105,8 @@ class Runtime:
         live = settings.live
         self.journal = Journal(self.link, history=live.history, keep=live.keep)
         self.values = Values(self.link)
-        self.claims = Claims(self.link, self.journal)
+        processes = Processes(self.link)
+        self.claims = Claims(self.link, self.journal, processes)
         self.orphans = Orphans(self.claims, self.own)
         self.internal = internal.opened(settings.internal, settings.public_url)
         self.chain = Chain(
@@ -128,6 +130,7 @@ class Runtime:
             queue=live.queue,
             streams=live.streams,
             drain=live.drain,
+            processes=processes,
             ended=self._forget,
             revoked=self._over,
             living=SessionStore(self.link).living,

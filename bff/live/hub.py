@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Sequence
 from ..calls import Principal
 from ..stores.background import Background
 from ..stores.journal import Journal, channel_of
+from ..stores.processes import Processes
 from ..stores.redis.channels import Channels
 from ..stores.redis.clock import ServerClock
 from ..stores.redis.link import RedisLink
@@ -49,6 +50,7 @@ class Hub(Background):
     revoked  whether a principal is not to be believed any more; asked when its stream is admitted, for it was
              authenticated a moment before
     living   which of these session ids are still alive; asked after a logout may have gone unheard
+    processes  the gateways' processes, and this one's id; its channel is listened to here
     drain    seconds over which `drain()` spreads the ends (5)
     wall     Unix seconds, for what principals expire by;  clock  monotonic seconds
     """
@@ -67,6 +69,7 @@ class Hub(Background):
         queue: int = 256,
         streams: int = 16,
         drain: float = 5.0,
+        processes: Processes | None = None,
         ended: Callable[[str], None] = lambda session: None,
         revoked: Callable[[Principal], bool] = lambda principal: False,
         living: Living | None = None,
@@ -86,7 +89,7 @@ class Hub(Background):
         self._timer = Timer(beat, wall, clock)
         self._streams: dict[Stream, None] = {}
         self._there = ServerClock(link, wall, clock)
-        self._seats = seats = Seats(link, self._there)
+        self._seats = seats = Seats(link, self._there, processes=processes)
         self._seating = Seating(seats, lambda: self._catchup.check_soon())
         self._feeds = Feeds(channels, lambda stream: self._catchup.behind(stream), self._evicted)
         self._catchup = CatchUp(
@@ -106,7 +109,7 @@ class Hub(Background):
         )
         # A logout before that is heard of is as good as one that was missed.
         channels.listen(CONTROL, self._control.heard, late=True)
-        channels.listen(seats.channel, lambda channel, data: None)
+        channels.listen(seats.processes.channel, lambda channel, data: None)
         channels.watch(self._again, self._feeds.doubt)
         self._group: asyncio.TaskGroup | None = None
         self._draining = False
@@ -236,7 +239,7 @@ class Hub(Background):
     def _again(self, channels: Collection[str]) -> None:
         self._feeds.doubt(channels)
         self._catchup.check_these(channels)
-        if self._seats.channel in channels:
+        if self._seats.processes.channel in channels:
             self._catchup.check_soon()
         if CONTROL in channels:
             self._control.doubt()

@@ -11,8 +11,9 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from ..stores.processes import ALIVE
 from ..stores.redis.link import StoreUnavailable
-from ..stores.seats import ALIVE, Seats
+from ..stores.seats import Seats
 from .stream import Stream
 
 log = logging.getLogger("bff.live")
@@ -53,7 +54,7 @@ class Seating:
     async def _say(self) -> float:
         """That this process lives; seconds until the next time."""
         try:
-            if not await self._seats.live():
+            if not await self._seats.processes.live():
                 self._lost()
             return _BEAT
         except StoreUnavailable as error:

@@ -2,6 +2,7 @@
 
     absent → P, New | other fingerprint → Mismatch | D → Replay
     P, lease holds → Busy | P, lease over → safe ? New(takeover) : U | U → Unknown
+    P, lease holds, its process has ended → safe ? New(takeover) : Busy
 
 The rate limits are spent in the same step: the route's by what is new, a ceiling by what is not; refused, it is Limited
 and nothing else has changed. Only the holder may beat, complete or release (fencing): a holder whose claim was taken
@@ -16,13 +17,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..calls import SagaStatus
 from ..policies.rate import Bucket, Spent
 from .journal import Entry, EntryTooLarge, Journal, Position, owner_tag
+from .processes import Processes
 from .rates import RateStore, arguments, told
 from .redis.link import RedisLink
 
@@ -74,9 +77,10 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """It is being done right now. retry_after: seconds until its lease is over at the earliest."""
+    """It is being done right now. retry_after: seconds until its lease is over at the earliest; holder: by whom."""
 
     retry_after: float
+    holder: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +110,18 @@ Claimed: TypeAlias = New | Replay | Busy | Mismatch | Unknown | Limited
 
 
 class Claims:
-    """clock: Unix seconds, None asks the server. Every method raises StoreUnavailable when Redis is away."""
+    """processes: the gateways' processes, and this one's id; None: nobody's end is looked for. clock: Unix seconds,
+    None asks the server. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(
-        self, link: RedisLink, journal: Journal, *, clock: Callable[[], float] | None = None
+        self,
+        link: RedisLink,
+        journal: Journal,
+        processes: Processes | None = None,
+        *,
+        clock: Callable[[], float] | None = None,
     ) -> None:
+        self._processes = processes
         self._link = link
         self._rates = RateStore(link, wait=link.timeout)
         self._journal = journal
@@ -128,19 +139,43 @@ class Claims:
     async def claim(
         self, ticket: Ticket, *, safe: bool, new: Sequence[Bucket] = (), repeat: Sequence[Bucket] = ()
     ) -> tuple[Claimed, list[Spent]]:
-        """Claim a command, and what was spent on it.
+        """Claim a command, and what was spent on it. One whose holder's process has ended is free at once where it may
+        be run again: its services are handed the same keys, and the holder is fenced like any that was too slow.
 
         ticket       what it will be held by
         safe         the command may be run again after its holder went silent
         new, repeat  what it spends when it is carried out, and when it is not; in a cluster those that are not in the
                      owner's slot are spent beside it, by whatever comes
         """
+        claimed, spent = await self._spending(ticket, safe, new, repeat)
+        if isinstance(claimed, Busy) and safe and await self._ended(claimed.holder):
+            claimed, spent = await self._spending(ticket, safe, new, repeat, ended=claimed.holder)
+        return claimed, spent
+
+    def holder(self) -> str:
+        """A fresh name for one attempt to carry a command out, which tells the process that makes it."""
+        process = "" if self._processes is None else self._processes.id
+        return f"{process}.{uuid.uuid4()}"
+
+    async def _ended(self, holder: str) -> bool:
+        process, named, _ = holder.partition(".")
+        known = self._processes
+        return (
+            bool(named and process)
+            and known is not None
+            and process != known.id
+            and await known.ended(process)
+        )
+
+    async def _spending(
+        self, ticket: Ticket, safe: bool, new: Sequence[Bucket], repeat: Sequence[Bucket], ended: str = ""
+    ) -> tuple[Claimed, list[Spent]]:
         if not self._link.cluster:
-            return await self._one(ticket, safe, new, repeat)
+            return await self._one(ticket, safe, new, repeat, ended)
         slot = self._key(ticket).partition("}")[0]
         near, far = ([one for one in new if one.key.startswith(slot) == here] for here in (True, False))
         (claimed, spent), beside = await asyncio.gather(
-            self._one(ticket, safe, near, [one for one in repeat if one.key.startswith(slot)]),
+            self._one(ticket, safe, near, [one for one in repeat if one.key.startswith(slot)], ended),
             self._rates.spend(far),
         )
         if isinstance(claimed, New) and not all(one.allowed for one in beside):
@@ -149,11 +184,11 @@ class Claims:
         return claimed, spent + beside
 
     async def _one(
-        self, ticket: Ticket, safe: bool, new: Sequence[Bucket], repeat: Sequence[Bucket]
+        self, ticket: Ticket, safe: bool, new: Sequence[Bucket], repeat: Sequence[Bucket], ended: str
     ) -> tuple[Claimed, list[Spent]]:
         keys = [self._key(ticket), *(bucket.key for bucket in (*new, *repeat))]
         args: list[str | int | float] = [ticket.fingerprint, ticket.holder, int(ticket.lease * 1000)]
-        args += [int(ticket.ttl * 1000), "1" if safe else "0", self._now(), len(new), len(repeat)]
+        args += [int(ticket.ttl * 1000), "1" if safe else "0", self._now(), len(new), len(repeat), ended]
         args += arguments((*new, *repeat))
         spent, word, *rest = await self._claim(keys, args)
         carried = word in (b"new", b"takeover", b"limited")
@@ -223,8 +258,8 @@ def _claimed(ticket: Ticket, word: bytes, rest: Sequence[bytes]) -> Claimed:
             return Mismatch()
         case [b"limited" | b"repeats-limited"]:
             return Limited()
-        case [b"busy", left]:
-            return Busy(int(left) / 1000)
+        case [b"busy", left, holder]:
+            return Busy(int(left) / 1000, holder.decode())
         case [b"replay", status, headers, head, cursor, tail]:
             pairs = tuple((name, value) for name, value in json.loads(headers))
             return Replay(int(status), pairs, head + cursor + tail)

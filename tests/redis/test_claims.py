@@ -3,6 +3,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Redis
 
 from bff.calls import SagaStatus
 from bff.policies.idempotency import fingerprint, key_hash
@@ -20,7 +21,10 @@ from bff.stores.claims import (
     Unknown,
 )
 from bff.stores.journal import Entry, Journal, owner_tag
+from bff.stores.processes import Processes
 from bff.stores.redis.link import RedisLink
+
+from ..waiting import until
 
 OWNER = "https://id.example|ada"
 KEY = key_hash(
@@ -284,3 +288,51 @@ async def test_only_what_is_new_spends_the_limit_and_repeats_have_a_ceiling(
     clock.now += 1800
     taken, _ = await limited(claims, "3", "h2", **limits)
     assert isinstance(taken, New) and taken.takeover
+
+
+# ---- a holder whose process has ended ----
+
+
+async def test_a_claim_is_free_when_its_process_has_ended_and_only_where_it_may_be_run_again(
+    redis_url: str, link: RedisLink, journal: Journal
+) -> None:
+    here, there = Processes(link, process="here"), Processes(link, process="there")
+    ours, theirs = Claims(link, journal, here), Claims(link, journal, there)
+    async with Redis.from_url(redis_url) as redis, redis.pubsub() as pubsub:
+        await pubsub.subscribe(there.channel)
+        await pubsub.get_message(timeout=5)
+        held = await ticket(theirs, theirs.holder())
+        assert isinstance(await claim(ours, ours.holder(), safe=True), Busy), "it is at work"
+        await pubsub.unsubscribe(there.channel)
+        await until(lambda: here.ended("there"))
+        assert isinstance(await claim(ours, ours.holder()), Busy), "nobody may run it a second time"
+        taken = await claim(ours, ours.holder(), safe=True)
+        assert isinstance(taken, New) and taken.takeover
+        assert not await theirs.beat(held), "whoever was only away is fenced"
+        assert await theirs.complete(held, ANSWER) is None
+
+
+async def test_a_process_that_comes_back_in_time_keeps_its_claims(
+    redis_url: str, link: RedisLink, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.stores.processes.BACK", 3.0)
+    here, there = Processes(link, process="here"), Processes(link, process="there")
+    ours, theirs = Claims(link, journal, here), Claims(link, journal, there)
+    await ticket(theirs, theirs.holder())
+    async with Redis.from_url(redis_url) as redis, redis.pubsub() as pubsub:
+        asking = asyncio.create_task(claim(ours, ours.holder(), safe=True))
+        # Between the two looks, or before both of them.
+        await pubsub.subscribe(there.channel)
+        await pubsub.get_message(timeout=5)
+        assert isinstance(await asking, Busy)
+
+
+async def test_a_claim_of_this_very_process_and_one_that_names_none_are_left_to_their_lease(
+    link: RedisLink, journal: Journal
+) -> None:
+    ours = Claims(link, journal, Processes(link, process="here"))
+    await ticket(ours, ours.holder())
+    assert isinstance(await claim(ours, ours.holder(), safe=True), Busy)
+    await link.call("FLUSHALL")
+    await ticket(ours, "of-an-older-version")
+    assert isinstance(await claim(ours, ours.holder(), safe=True), Busy)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from bff.stores.journal import channel_of, owner_tag
+from bff.stores.processes import Processes
 from bff.stores.redis.link import RedisLink
 from bff.stores.seats import Seats
 from tests.waiting import GUARD, until
@@ -23,9 +24,9 @@ async def process(url: str, name: str) -> AsyncIterator[Seats]:
         link.dedicated(timeout=GUARD) as redis,
         redis.pubsub() as pubsub,
     ):
-        seats = Seats(link, process=name)
-        await seats.live()
-        await pubsub.subscribe(seats.channel)
+        seats = Seats(link, processes=Processes(link, process=name))
+        await seats.processes.live()
+        await pubsub.subscribe(seats.processes.channel)
         assert await pubsub.get_message(timeout=GUARD)
         yield seats
 
@@ -100,13 +101,13 @@ async def test_who_only_lost_a_connection_is_not_taken_for_dead(redis_url: str) 
         link.dedicated(timeout=GUARD) as redis,
         redis.pubsub() as pubsub,
     ):
-        away = Seats(link, process="away")
-        await away.live()
+        away = Seats(link, processes=Processes(link, process="away"))
+        await away.processes.live()
         theirs = away.seat(1.0)
         assert await away.hold(OWNER, 1, [theirs]) == []
         holding = asyncio.create_task(living.hold(OWNER, 1, [living.seat(2.0)]))
         await asyncio.sleep(0.05)
-        await pubsub.subscribe(away.channel)
+        await pubsub.subscribe(away.processes.channel)
         assert await holding == [theirs], "it is told to give way, and not forgotten"
 
 
@@ -114,7 +115,7 @@ async def test_who_says_nothing_for_too_long_is_taken_for_dead_and_finds_out(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its machine is gone, or it is frozen: Redis still has its connections."""
-    monkeypatch.setattr("bff.stores.seats.ALIVE", 2.0)
+    monkeypatch.setattr("bff.stores.processes.ALIVE", 2.0)
     async with (
         process(redis_url, "frozen") as frozen,
         process(redis_url, "living") as living,
@@ -122,13 +123,13 @@ async def test_who_says_nothing_for_too_long_is_taken_for_dead_and_finds_out(
     ):
         theirs = [frozen.seat(1.0), frozen.seat(9.0)]
         assert await frozen.hold(OWNER, 2, theirs) == []
-        assert await frozen.live(), "not for that long"
+        assert await frozen.processes.live(), "not for that long"
         await asyncio.sleep(2.1)
         newest = [living.seat(3.0), living.seat(4.0)]
         assert await living.hold(OWNER, 2, newest) == []
         # It thaws: the streams are there still, all of them, and those that opened first give way.
-        assert not await frozen.live()
-        await living.live()
+        assert not await frozen.processes.live()
+        await living.processes.live()
         assert await frozen.renew({OWNER: theirs}) == [(OWNER, 4)]
         assert await frozen.hold(OWNER, 2, theirs) == [theirs[0], newest[0]]
         assert await held(link) == {theirs[1], newest[1]}

@@ -1,7 +1,7 @@
 --#include _rate
 -- KEYS 1: the claim; then the buckets that carrying it out spends, then those that a repeat spends.
 -- ARGV 1: fingerprint, 2: holder, 3: lease ms, 4: ttl ms, 5: '1' when safe to run again, 6: now ms or 0,
--- 7, 8: how many buckets of either kind; 9 on: see spend.
+-- 7, 8: how many buckets of either kind, 9: a holder whose process has ended or '' for none; 10 on: see spend.
 -- Answers what was spent, a word, and what belongs to it. What is refused by a limit changes nothing else.
 local now = tonumber(ARGV[6])
 if now == 0 then
@@ -9,9 +9,12 @@ if now == 0 then
   now = t[1] * 1000 + t[2] / 1000
 end
 local lease = string.format('%.0f', now + ARGV[3])
-local claim = redis.call('HMGET', KEYS[1], 'state', 'fingerprint', 'lease')
+local claim = redis.call('HMGET', KEYS[1], 'state', 'fingerprint', 'lease', 'holder')
 local same = claim[2] == ARGV[1]
 local left = claim[1] == 'P' and claim[3] - now or 0
+if ARGV[5] == '1' and ARGV[9] ~= '' and claim[4] == ARGV[9] then
+  left = 0
+end
 local over = claim[1] == 'P' and same and left <= 0
 if over and ARGV[5] ~= '1' then
   redis.call('HSET', KEYS[1], 'state', 'U')
@@ -19,7 +22,7 @@ if over and ARGV[5] ~= '1' then
 end
 local news = tonumber(ARGV[7])
 if not claim[1] or claim[1] == 'P' and over then
-  local spent = spend(now, 2, news, 9)
+  local spent = spend(now, 2, news, 10)
   if spent[1] == 0 then
     return {spent, 'limited'}
   end
@@ -31,7 +34,7 @@ if not claim[1] or claim[1] == 'P' and over then
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
   return {spent, over and 'takeover' or 'new'}
 end
-local spent = spend(now, 2 + news, tonumber(ARGV[8]), 9 + 2 * news)
+local spent = spend(now, 2 + news, tonumber(ARGV[8]), 10 + 2 * news)
 if spent[1] == 0 then
   return {spent, 'repeats-limited'}
 end
@@ -42,6 +45,6 @@ if claim[1] == 'D' then
   return {spent, 'replay', unpack(redis.call('HMGET', KEYS[1], 'status', 'headers', 'head', 'cursor', 'tail'))}
 end
 if claim[1] == 'P' then
-  return {spent, 'busy', string.format('%.0f', left)}
+  return {spent, 'busy', string.format('%.0f', left), claim[4]}
 end
 return {spent, 'unknown'}
