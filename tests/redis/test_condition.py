@@ -13,13 +13,19 @@ from typing import Any
 import pytest
 
 from bff.calls import SagaStatus
+from bff.live import Hub, Ingester
+from bff.live.control import CONTROL
+from bff.live.ingest import RedisStreams
+from bff.stores.claims import Claims, New, Ticket
 from bff.stores.journal import Entry, Journal
+from bff.stores.processes import Processes
+from bff.stores.redis.channels import Channels
 from bff.stores.redis.condition import CURES
 from bff.stores.redis.health import RedisHealth
 from bff.stores.redis.link import RedisLink, StoreUnavailable
 from bff.stores.values import Values
 
-from ..conftest import Valkey, free_port
+from ..conftest import ROOT, Valkey, free_port
 from ..waiting import until
 
 AT = "2026-03-01T10:00:00Z"
@@ -224,3 +230,38 @@ async def test_a_redis_that_is_not_there_at_the_start_is_looked_at_when_it_comes
             await until(lambda: health.warnings)
         finally:
             one.stop()
+
+
+async def test_the_rights_that_the_docs_name_are_enough(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """docs/redis.md, "When it does not do its work"."""
+    rights = ["on", ">secret", "~bff:*", "~events:*", "&bff:*", "+@all", "-@admin", "-@dangerous", "+info"]
+    assert "`+@all -@admin -@dangerous +info`" in (ROOT / "docs/redis.md").read_text()
+    one = server(tmp_path / "valkey").start()
+    try:
+        async with RedisLink(one.url) as admin:
+            await admin.call("ACL", "SETUSER", "gateway", *rights)
+        url = one.url.replace("//", "//gateway:secret@")
+        async with watched(url) as health:
+            link: RedisLink = health.link
+            saga = SagaStatus(id="o1", type="order", status="RUNNING", version=1, at=AT)
+            journal, channels = Journal(link), Channels(link)
+            hub = Hub(link, channels, journal, Values(link))
+            intake: Any = None
+            reader = Ingester(link, intake, RedisStreams(link, ["events:orders:0"]))
+            async with channels, hub, reader:
+                await channels.ready(CONTROL)
+                await journal.append("ada", Entry.of(saga, now_ms=1))
+                await Values(link).put("stock/a", 1, {}, AT)
+                claims = Claims(link, journal, Processes(link))
+                ticket = Ticket("ada", "key", "print", claims.holder(), 10, 60)
+                assert isinstance((await claims.claim(ticket, safe=True))[0], New)
+                assert await Processes(link).ended("nobody")
+                assert await journal.doubt() == 1
+                await until(lambda: link.call("EXISTS", "bff:{lease:ingest-redis}"))
+            assert await health.refused() is None
+            assert link.condition.trouble is None
+            assert lines(caplog) == []
+    finally:
+        one.stop()
