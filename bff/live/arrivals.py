@@ -1,8 +1,9 @@
 """Streams that come: all that do within a moment are joined in one round trip.
 
 Promises the order of `CatchUp`: a stream's channels are confirmed before its seat is taken, and its seat before its
-journal is read. One that cannot be joined with the others is left to be joined apart, so that nobody's absence, and no
-node's, is the others' trouble.
+journal is read. Those whose owners lie on one node of Redis are joined together, next to those of the other nodes, and
+one that cannot be joined with the others is left to be joined apart: nobody's absence, and no node's, is the others'
+trouble.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 
 from ..stores.journal import Journal, channel_of
 from ..stores.redis.channels import Channels
+from ..stores.redis.dial import Place
 from ..stores.redis.link import RedisLink, StoreUnavailable
 from ..stores.redis.scripts import run_all
 from ..stores.seats import Seats
@@ -24,6 +26,8 @@ from .stream import Stream
 log = logging.getLogger("bff.live")
 
 _TOGETHER = 64
+_BATCHES = 4
+"""Batches that one node is asked for at a time."""
 # Seconds in which those that come gather: hardly any of a stream's life, and half of what its join costs.
 _PAUSE = 0.002
 
@@ -59,6 +63,8 @@ class Arrivals:
         self._evicted = evicted
         self._vacate = vacate
         self._coming: list[Stream] = []
+        # What each node is asked now.
+        self._asked: dict[Place | None, asyncio.Semaphore] = {}
         self._came = asyncio.Event()
 
     def welcome(self, stream: Stream) -> None:
@@ -67,20 +73,30 @@ class Arrivals:
         self._coming.append(stream)
         self._came.set()
 
-    async def run(self) -> None:
-        """Join those that come, for ever."""
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Join those that come, for ever; group owns the joins."""
         while True:
             await self._came.wait()
             if len(self._coming) < _TOGETHER:
                 await asyncio.sleep(_PAUSE)
-            streams = [stream for stream in self._coming[:_TOGETHER] if not stream.ended]
+            homes: dict[Place | None, list[Stream]] = {}
+            for stream in self._coming[:_TOGETHER]:
+                if not stream.ended:
+                    homes.setdefault(self._channels.home(channel_of(stream.owner)), []).append(stream)
             del self._coming[:_TOGETHER]
             if not self._coming:
                 self._came.clear()
+            for home, streams in homes.items():
+                asked = self._asked.setdefault(home, asyncio.Semaphore(_BATCHES))
+                group.create_task(self._join_batch(asked, streams))
+
+    async def _join_batch(self, asked: asyncio.Semaphore, streams: list[Stream]) -> None:
+        async with asked:
+            streams = [stream for stream in streams if not stream.ended]
             try:
                 await self._join_these(streams)
             except Exception as error:
-                # One that left, or whose node is away, must not be the others' trouble.
+                # One that left, or whose value's node is away, must not be the others' trouble.
                 log.debug("streams are joined one by one: %s", error)
                 for stream in streams:
                     self._catchup.apart(stream)

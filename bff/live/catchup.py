@@ -2,7 +2,8 @@
 
 Promises: a stream that could not be joined is tried again until it is, and every 20–30 s all positions are compared
 with the journals' tops, all values with Redis, which is given again what it has lost, and all seats renewed, so that a
-message lost anywhere is found. At most `_AT_ONCE` streams are joined at a time by themselves.
+message lost anywhere is found. At most `_AT_ONCE` streams of one node of Redis are joined at a time by themselves; who
+waits for a node that is slow or away holds up nobody whose node is not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..stores.journal import Head, Journal, Opened, Position, channel_of
 from ..stores.redis.backoff import backoff
 from ..stores.redis.channels import Channels
 from ..stores.redis.clock import ServerClock
+from ..stores.redis.dial import Place
 from ..stores.redis.link import StoreUnavailable
 from ..stores.seats import Seats
 from ..stores.values import Values, value_channel
@@ -62,7 +64,7 @@ class CatchUp:
         self._clock = clock
         self._channels = channels
         self._feeds = feeds
-        self._loads = Loads(values, topics)
+        self._loads = Loads(values, topics, feeds.lacks)
         self._restorer = restorer
         if restorer is not None:
             restorer.look = self._restored
@@ -71,7 +73,9 @@ class CatchUp:
         self._vacate = vacate
         self._waits = waits
         self._group: asyncio.TaskGroup | None = None
-        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._gates: dict[Place | None, asyncio.Semaphore] = {}
+        # How often in a row each could not be joined though Redis was there.
+        self._failures: dict[Stream, int] = {}
         self._behind: dict[Stream, None] = {}
         self._check = False
         self._doubted: dict[str, None] = {}
@@ -98,6 +102,7 @@ class CatchUp:
     def forget(self, stream: Stream) -> None:
         """Its client is gone."""
         self._behind.pop(stream, None)
+        self._failures.pop(stream, None)
         if self._restorer is not None:
             self._restorer.forget(stream)
 
@@ -135,9 +140,9 @@ class CatchUp:
                         next_check = loop.time() + random.uniform(20, 30)  # noqa: S311 - jitter
                 except StoreUnavailable:
                     if self._channels.partly:
-                        await self._join_all()
+                        self._join_all()
                     raise
-                await self._join_all()
+                self._join_all()
                 failures = 0
             except StoreUnavailable as error:
                 failures += 1
@@ -210,28 +215,35 @@ class CatchUp:
         for gone in await self._seats.hold(owner, self._cap, seats):
             self._evicted(channel, gone)
 
-    async def _join_all(self) -> None:
+    def _join_all(self) -> None:
         streams, self._behind = list(self._behind), {}
         if streams and not self._channels.up:
             self._behind = dict.fromkeys(streams)
             raise StoreUnavailable("no pub/sub connection")
-        failed: list[StoreUnavailable] = []
+        for stream in streams:
+            if not stream.ended and self._group is not None:
+                self._group.create_task(self._join_again(stream))
 
-        async def one(stream: Stream) -> None:
-            try:
-                await self._join(stream)
-            except StoreUnavailable as error:
+    async def _join_again(self, stream: Stream, *, new: bool = False) -> None:
+        try:
+            await self._join(stream)
+            self._failures.pop(stream, None)
+        except StoreUnavailable as error:
+            if stream.ended:
                 # Who left meanwhile has no channel any more, and is no sign of anything.
-                if not stream.ended:
-                    self.behind(stream)
-                    failed.append(error)
-
-        async with asyncio.TaskGroup() as group:
-            for stream in streams:
-                if not stream.ended:
-                    group.create_task(one(stream))
-        if failed:
-            raise failed[0]
+                return
+            log.debug("a stream waits for Redis: %s", error)
+            if new:
+                self._waits(stream)
+            if self._channels.up:
+                # Its node is away, or slow: nobody else waits for that.
+                failures = self._failures[stream] = self._failures.get(stream, 0) + 1
+                await asyncio.sleep(backoff(failures, 0.05, 1.0))
+            if stream.state != "live":
+                self.behind(stream)
+        except Exception:
+            log.exception("a stream could not be joined")
+            stream.abort()
 
     def begin(self, stream: Stream, opened: Opened) -> bool:
         """Give it what the journal says; False: it has to be read once more."""
@@ -255,22 +267,13 @@ class CatchUp:
 
     def apart(self, stream: Stream) -> None:
         """Join a new stream by itself."""
-        if self._group is not None and not stream.ended:
-            self._group.create_task(self._join_apart(stream))
-
-    async def _join_apart(self, stream: Stream) -> None:
-        try:
-            if self._channels.up:
-                await self._join(stream)
-                return
-        except StoreUnavailable as error:
-            log.debug("a stream waits for Redis: %s", error)
-        except Exception:
-            log.exception("a stream could not be joined")
-            stream.abort()
+        if self._group is None or stream.ended:
             return
-        self.behind(stream)
-        self._waits(stream)
+        if self._channels.up:
+            self._group.create_task(self._join_again(stream, new=True))
+        else:
+            self.behind(stream)
+            self._waits(stream)
 
     async def _join(self, stream: Stream) -> None:
         if stream.opening:
@@ -282,8 +285,8 @@ class CatchUp:
             while not stream.ended:
                 stream.again = False
                 era = feeds.era
-                async with self._gate:
-                    await self._channels.ready(channel_of(stream.owner), *map(value_channel, stream.names))
+                await self._channels.ready(channel_of(stream.owner), *map(value_channel, stream.names))
+                async with self._gate(stream.owner):
                     if not stream.seated:
                         # Not before its channel is confirmed: whoever takes the seat later says so there.
                         await self._sit(stream.owner, [stream.seat])
@@ -307,8 +310,14 @@ class CatchUp:
         finally:
             stream.opening = False
 
+    def _gate(self, owner: str) -> asyncio.Semaphore:
+        home = self._channels.home(channel_of(owner))
+        if home not in self._gates:
+            self._gates[home] = asyncio.Semaphore(_AT_ONCE)
+        return self._gates[home]
+
     async def _open(self, principal: Principal, after: Position | None) -> Opened:
-        async with self._gate:
+        async with self._gate(principal.id):
             return await self._journal.open(principal.id, after, make=self._restorer is None)
 
     async def snapshot(self, principal: Principal, names: Sequence[str]) -> bytes:

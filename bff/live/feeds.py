@@ -153,6 +153,11 @@ class Feeds:
                 newer[name] = Value(feed.version, feed.payload)
         return newer
 
+    def lacks(self, name: str) -> bool:
+        """Whether a stream asks for this value and nothing is known of it."""
+        feed = self._values.get(value_channel(name))
+        return feed is not None and feed.version < 0
+
     def payloads(self, names: Iterable[str]) -> dict[str, bytes]:
         """The newest payload of each name that has one."""
         newest = {}

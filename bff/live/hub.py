@@ -128,7 +128,7 @@ class Hub(Background):
         async with asyncio.TaskGroup() as group:
             self._group = group
             group.create_task(self._catchup.run(group, self._open_ones))
-            group.create_task(self._arrivals.run())
+            group.create_task(self._arrivals.run(group))
             group.create_task(self._timer.run())
             group.create_task(self._seating.run())
             group.create_task(self._control.run())

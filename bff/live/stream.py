@@ -239,13 +239,17 @@ class Stream:
             self._write(b"".join(dirty.values()))
 
     def offer_value(self, name: str, frame: bytes) -> None:
-        """A value's newest version; one that could not be sent yet is replaced."""
-        if self._backlog is None and self.state in ("live", "biding"):
+        """A value's newest version; one that could not be sent yet is replaced. Before the first state none is told:
+        that holds them all."""
+        if not self._told or self.state not in ("live", "biding", "joining"):
+            return
+        if self._backlog is None and self._dirty is None:
             self._write(frame)
-        elif self._told and self.state in ("live", "biding", "joining"):
-            if self._dirty is None:
-                self._dirty = {}
-            self._dirty[name] = frame
+            return
+        if self._dirty is None:
+            self._dirty = {}
+        self._dirty[name] = frame
+        self._flush()
 
     def say(self, frame: bytes) -> None:
         """A sign of life or a word of warning, unless something is on its way anyhow."""
@@ -320,7 +324,7 @@ class Stream:
         chunk = backlog.take()
         if backlog:
             return chunk, False
-        if self._dirty is not None and self.state != "joining":
+        if self._dirty is not None:
             chunk += b"".join(self._dirty.values())
             self._dirty = None
         return chunk + backlog.bye, bool(backlog.bye)

@@ -117,6 +117,10 @@ class Channels(Background):
         if not self._confirmed.issuperset(missing):
             raise StoreUnavailable(f"{len(missing)} channels were not subscribed within {timeout} s")
 
+    def home(self, channel: str) -> Place | None:
+        """The node of a cluster that this channel belongs to, as far as is known; None where there is one server."""
+        return self._link.home(channel)
+
     # ---- what ears say ---------------------------------------------------------------------------------------
 
     def confirmed(self, channel: str) -> None:

@@ -175,6 +175,11 @@ class Cluster:
         places: dict[Node | None, Place] = {node: place for place, node in self._nodes.items()}
         return [places.get(self._slots[slot_of(key)]) for key in keys]
 
+    def home(self, key: bytes) -> Place | None:
+        """Where this key's slot was when that was last asked."""
+        node = self._slots[slot_of(key)]
+        return next((place for place, one in self._nodes.items() if one is node), None)
+
     async def all(self) -> list[Node]:
         """Every node that has slots."""
         await self._known()

@@ -147,6 +147,11 @@ class RedisLink:
             return [None] * len(keys)
         return await nodes.homes([key.encode() for key in keys])
 
+    def home(self, key: str) -> Place | None:
+        """The node of the cluster that has this key's slot, as far as is known; by itself, a server is None."""
+        nodes = self._nodes
+        return None if isinstance(nodes, Node) else nodes.home(key.encode())
+
     async def keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
         """All keys that look so, some at a time; one that comes, or moves between nodes, meanwhile may be left out.
         Raises StoreUnavailable."""

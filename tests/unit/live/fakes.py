@@ -168,6 +168,9 @@ class WorldChannels:
     def leave(self, channel: str) -> None:
         del self.hearing[channel]
 
+    def home(self, channel: str) -> None:
+        """There is one server."""
+
     async def ready(self, *channels: str) -> None:
         if not self._world.confirmed:
             await self._world.asked()
