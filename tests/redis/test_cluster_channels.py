@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -17,6 +18,7 @@ from bff.stores.seats import Seats
 from bff.stores.values import value_channel
 
 from ..conftest import Valkey
+from ..waiting import GUARD
 from ..wire.test_stream import AT, Client, World, client, person, world
 from .conftest import THIRDS, linked
 
@@ -293,3 +295,30 @@ async def test_seats_know_the_living_wherever_they_listen(nodes: list[Valkey]) -
             # The first gives way to the sixth of the living.
             assert (await streams[0].until("bye")).data["reason"] == "limit"
         assert sum(one.hub.count for one in worlds) == 9 * 5
+
+
+async def test_nobody_waits_behind_those_whose_node_does_not_answer(nodes: list[Valkey]) -> None:
+    """A node that is frozen: each command to it takes longer than anybody here waits."""
+    people = [f"p{number}" for number in range(120)]
+    far = [name for name in people if home_of(name) == 2]
+    near = [name for name in people if home_of(name) != 2][:20]
+    async with (
+        linked(nodes) as link,
+        ends_of(nodes) as ends,
+        world(link.url, timeout=GUARD) as one,
+        opened(one, near[:1]),
+        AsyncExitStack() as stack,
+    ):
+        for end in ends:
+            await end.call("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        # Its channels are confirmed, so that the journals are asked for.
+        before = await stack.enter_async_context(client(one, who=far[0]))
+        await before.until("snapshot")
+        nodes[2].send(signal.SIGSTOP)
+        try:
+            waiting = [await stack.enter_async_context(client(one, who=name)) for name in far[1:]]
+            async with opened(one, near) as served:
+                assert len(served) == len(near)
+        finally:
+            nodes[2].send(signal.SIGCONT)
+        assert (await waiting[0].until("snapshot")).data["sagas"] == []
