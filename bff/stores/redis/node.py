@@ -117,7 +117,7 @@ class Node:
             self._wire = None
             self._ended.set()
             if not self._closed:
-                log.info("the connection to Redis at %s was lost, opening another: %s", self.name, error)
+                log.debug("the connection to Redis at %s was lost, opening another: %s", self.name, error)
                 for _ in range(pending):
                     self._condition.failed(f"the connection was lost: {error}")
 
