@@ -7,6 +7,7 @@ AUDIT := $(VENV)/audit
 DEV := $(VENV)/.ready-dev
 NODE_STAMP := web/client/node_modules/.ready
 PROVIDER_STAMP := tests/wire/oidc/node_modules/.ready
+LINT_STAMP := tests/api/openapi/node_modules/.ready
 COMPOSE ?= docker compose
 SHOP_ENV ?= .docker/demo.env
 
@@ -14,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PREFLIGHTS := preflight-demo preflight-check preflight-test preflight-slow preflight-bench preflight-up
 
-.PHONY: help demo up down test test-slow check openapi format bench lock audit sbom clean $(PREFLIGHTS)
+.PHONY: lint-openapi help demo up down test test-slow check openapi format bench lock audit sbom clean $(PREFLIGHTS)
 # One step after the other, under `make -j` too; and nothing half made is taken for made.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -32,11 +33,15 @@ up: preflight-up ## start the whole shop in containers, two gateways behind a pr
 down: ## end the containers and remove them with their data
 	@$(COMPOSE) --env-file $(SHOP_ENV) down --volumes --remove-orphans
 
-test: preflight-test check $(PROVIDER_STAMP) ## every test that takes no long time (says first what it needs)
+test: preflight-test check $(PROVIDER_STAMP) lint-openapi ## every test that takes no long time (says first what it needs)
 	@.ci/tests
 
-test-slow: preflight-slow check $(PROVIDER_STAMP) ## the long tests too
+test-slow: preflight-slow check $(PROVIDER_STAMP) lint-openapi ## the long tests too
 	@.ci/tests slow
+
+lint-openapi: $(DEV) $(LINT_STAMP) ## what redocly and spectral find wrong with the shop's description
+	@$(BIN)/python -m web.shop.describe > tests/api/openapi/node_modules/.openapi.json
+	@cd tests/api/openapi && REDOCLY_TELEMETRY=off npm run --silent lint
 
 check: preflight-check $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the client's types
 	@$(BIN)/ruff format --check -q .
@@ -73,7 +78,7 @@ sbom: ## write the bill of materials, dist/bff.cdx.json (CycloneDX), from the lo
 	@$(PYTHON) .ci/sbom.py dist/bff.cdx.json
 
 clean: ## remove what was set up and the demo's data
-	@rm -rf $(VENV) .bff web/client/node_modules tests/wire/oidc/node_modules .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .bff web/client/node_modules tests/wire/oidc/node_modules tests/api/openapi/node_modules .mypy_cache .ruff_cache .hypothesis
 
 $(PREFLIGHTS): preflight-%:
 	@PYTHON="$(PYTHON)" COMPOSE="$(COMPOSE)" .ci/preflight $*
@@ -103,6 +108,10 @@ $(AUDIT)/.ready: .requirements/audit.txt | $(VENV)/bin/python
 
 $(NODE_STAMP): web/client/package-lock.json
 	@cd web/client && npm ci --loglevel=error --no-audit --no-fund >/dev/null
+	@touch $@
+
+$(LINT_STAMP): tests/api/openapi/package-lock.json
+	@cd tests/api/openapi && npm ci --loglevel=error --no-audit --no-fund
 	@touch $@
 
 $(PROVIDER_STAMP): tests/wire/oidc/package-lock.json

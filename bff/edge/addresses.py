@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
-from .._version import __version__
 from ..calls import DeclarationError
 from .commands import CommandRoute
 from .declared import RESERVED, Command, Page, View
@@ -76,10 +75,10 @@ def addresses(runtime: Runtime, sign_in: SignIn | None) -> list[BaseRoute]:
         Route("/livez", health.livez),
         Route("/readyz", health.readyz),
     ]
-    document = openapi.document(gateway, __version__, runtime.settings)
+    document = openapi.document(gateway, gateway.version, runtime.settings)
     routes += [
         Route("/openapi.json", Bytes.json(document), methods=["GET"]),
-        Route("/asyncapi.json", Bytes.json(asyncapi.document(gateway, __version__)), methods=["GET"]),
+        Route("/asyncapi.json", Bytes.json(asyncapi.document(gateway, gateway.version)), methods=["GET"]),
         Route("/docs", Bytes.html(docs.overview(document)), methods=["GET"]),
         Route("/docs/problems", Bytes.html(docs.problems()), methods=["GET"]),
         Route("/docs/style.css", Bytes(docs.STYLE.encode(), "text/css"), methods=["GET"]),

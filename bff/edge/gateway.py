@@ -54,6 +54,7 @@ class Gateway:
     """A backend for one frontend.
 
     name      names the gateway in logs and traces: lower-case letters, digits, dashes
+    version   the gateway's own, as its documents name it; default "0"
     deadline  seconds a request may take in all, default 1.5; a view or command may set a nearer one
     upstreams the ones to check and list; those that views and commands mention by global name are found anyway
     scopes    every one is needed for whatever is not public, the live stream too, unless a view or command names its
@@ -68,6 +69,7 @@ class Gateway:
         self,
         name: str,
         *,
+        version: str = "0",
         deadline: float = 1.5,
         upstreams: tuple[Upstream, ...] = (),
         scopes: tuple[str, ...] = (),
@@ -84,6 +86,7 @@ class Gateway:
                     f"gateway {name}: deadline is seconds above 0 and up to 60, not {deadline}"
                 )
         self.name = name
+        self.version = version
         self.deadline = deadline
         self.views: dict[str, View] = {}
         self.commands: dict[str, Command] = {}

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import sys
 
-from bff import __version__
 from bff.edge.describe import openapi
 
 from .gateway import shop
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(openapi.document(shop, __version__)))
+    sys.stdout.write(json.dumps(openapi.document(shop, shop.version)))

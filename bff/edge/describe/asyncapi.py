@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from . import schemas_live
-from .schemas import Schema
+from .schemas import DescribedSchema, Schema
 from .schemas_live import POSITION, REF
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def document(gateway: Gateway, version: str) -> Schema:
     sagas, values = list(gateway.sagas.values()), list(gateway.values.values())
     models = [(("saga", one.name), "serialization", TypeAdapter(one.model)) for one in sagas]
     models += [(("value", one.template), "serialization", TypeAdapter(one.model)) for one in values]
-    found, extra = TypeAdapter.json_schemas(models, ref_template=REF)  # type: ignore[arg-type] # modes are literals
+    found, extra = TypeAdapter.json_schemas(models, ref_template=REF, schema_generator=DescribedSchema)  # type: ignore[arg-type] # modes are literals
     schemas: Schema = dict(extra.get("$defs", {}))
     messages: dict[str, Schema] = {}
     for saga in sagas:

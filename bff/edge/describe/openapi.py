@@ -6,26 +6,32 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema
 
 from ..declared import Command, View
 from ..http.public_path import PublicPath
 from ..settings import Settings
 from . import schemas_live
 from .answers import components, passed_on, refusals
-from .openapi_own import own_paths, secured
-from .schemas import PROBLEM, Schema
+from .openapi_own import NOBODY, own_paths, secured
+from .schemas import PROBLEM, DescribedSchema, Schema
 from .schemas_live import REF
 
 if TYPE_CHECKING:
     from ..gateway import Gateway
 
 # As `idempotency_key` has it: a bare token, or a string in quotes.
+_TAGS = {
+    "screens": "What a page shows, made of what services answer.",
+    "commands": "What a person does, once for each Idempotency-Key.",
+    "gateway": "The stream, sign-in, health and documents.",
+}
 _KEY = r'^(?:[!#-+\-.-~]{1,255}|"(?:[ !#-\[\]-~]|\\["\\]){1,253}")$'
 
 
 def document(gateway: Gateway, version: str, settings: Settings | None = None) -> Schema:
-    """The whole document. settings: decide which of the gateway's own addresses there are."""
+    """The whole document. version: the gateway's own; settings: say where it is and which of its own addresses there
+    are."""
+    settings = settings or Settings()
     models = [(adapter, mode) for route in _routes(gateway) for adapter, mode in _models(route)]
     models += [(saga.model, "serialization") for saga in gateway.sagas.values()]
     models += [(value.model, "serialization") for value in gateway.values.values()]
@@ -35,13 +41,19 @@ def document(gateway: Gateway, version: str, settings: Settings | None = None) -
         paths.setdefault(view.path, {})["get"] = _view(view, schemas)
     for command in gateway.commands.values():
         paths.setdefault(command.path, {})["post"] = _command(command, schemas)
-    for path, operations in own_paths(gateway, settings or Settings()).items():
+    for path, operations in own_paths(gateway, settings).items():
         paths[path] = operations | paths.get(path, {})
     _name_apart(paths)
     session_cookie = PublicPath.of((settings or Settings()).public_url).session_cookie
     return {
         "openapi": "3.1.0",
-        "info": {"title": gateway.name, "version": version},
+        "info": {
+            "title": gateway.name,
+            "version": version,
+            "description": "One call per screen, one click per command, one stream per browser.",
+        },
+        "servers": [{"url": settings.public_url.rstrip("/")}],
+        "tags": [{"name": tag, "description": says} for tag, says in _TAGS.items()],
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": schemas.definitions | _live(gateway, schemas) | {"Problem": PROBLEM},
@@ -86,7 +98,7 @@ class _Schemas:
             key = f"m{number}"
             self._keys[(id(model), mode)] = (key, mode)
             inputs.append((key, mode, TypeAdapter(model)))
-        found, extra = TypeAdapter.json_schemas(inputs, ref_template=REF, schema_generator=GenerateJsonSchema)
+        found, extra = TypeAdapter.json_schemas(inputs, ref_template=REF, schema_generator=DescribedSchema)
         self._found = {(str(key), str(mode)): schema for (key, mode), schema in found.items()}
         self._defs: Schema = dict(extra.get("$defs", {}))
         self._unlisted: set[str] = set()
@@ -143,7 +155,7 @@ def _describe(route: View | Command, schemas: _Schemas) -> Schema:
 
 
 def _view(view: View, schemas: _Schemas) -> Schema:
-    operation = _describe(view, schemas)
+    operation = _describe(view, schemas) | {"tags": ["screens"]}
     operation["responses"] = {
         "200": {
             "description": "The screen; `BFF-Complete` says whether every part is there.",
@@ -164,13 +176,12 @@ def _view(view: View, schemas: _Schemas) -> Schema:
             504,
         ),
     }
-    if not view.public:
-        operation |= secured(view.needs)
+    operation |= NOBODY if view.public else secured(view.needs)
     return operation
 
 
 def _command(command: Command, schemas: _Schemas) -> Schema:
-    operation = _describe(command, schemas)
+    operation = _describe(command, schemas) | {"tags": ["commands"]}
     operation |= secured(command.needs)
     operation.setdefault("parameters", []).append(
         {

@@ -24,6 +24,10 @@ _TEXT: Schema = {"schema": {"type": "string"}}
 _RETURN = r"^/(?!/)(?!(?:[^/?#]*[/?#])*(?:\.|%2[eE]){1,2}(?:[/?#]|$))[^\\\x00-\x20\x7f-\x9f]{0,1023}$"
 
 
+NOBODY: Schema = {"security": []}
+"""Nobody has to say who they are."""
+
+
 def secured(needs: Needs) -> Schema:
     """Who may: the scopes stand with both ways of saying who one is (OpenAPI 3.1 allows it for either)."""
     scopes = sorted(needs.scopes)
@@ -61,15 +65,14 @@ def own_paths(gateway: Gateway, settings: Settings) -> dict[str, Schema]:
 def _operation(id: str, summary: str, done: Schema, *statuses: int, login: Needs | None = None) -> Schema:
     operation: Schema = {
         "operationId": id,
+        "tags": ["gateway"],
         "summary": summary,
         "responses": {
             "200": done,
             **refusals(*statuses, *((401,) if login is not None else ()), *((403,) if login else ())),
         },
     }
-    if login is not None:
-        operation |= secured(login)
-    return operation
+    return operation | (NOBODY if login is None else secured(login))
 
 
 def _answer(description: str, media_type: str, content: Schema) -> Schema:

@@ -4,9 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
 from ..problem import TITLES
 
 Schema = dict[str, Any]
+
+
+class DescribedSchema(GenerateJsonSchema):
+    """JSON schemas as values really are: an answer has every field that its model declares, defaults among them, and a
+    Decimal is a number, or the text that a service sent."""
+
+    def field_is_required(
+        self,
+        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
+        total: bool,
+    ) -> bool:
+        """In an answer only what may be left out is not required."""
+        if self.mode == "serialization" and field["type"] != "typed-dict-field":
+            return field.get("serialization_exclude_if") is None
+        return super().field_is_required(field, total)
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """A number with all its digits, or such a number in text."""
+        found = super().decimal_schema(schema)
+        return found if "anyOf" in found else {"anyOf": [{"type": "number"}, found]}
+
 
 PROBLEM: Schema = {
     "type": "object",
