@@ -98,7 +98,7 @@ def test_a_route_that_says_nothing_needs_what_the_gateway_needs() -> None:
     assert shown("/plain") == (by("shop"), ["staff"], True)
     assert shown("/own") == (by("audit", "shop"), None, True)
     assert shown("/anyone") == (by(), None, True), "a service may say 403"
-    assert shown("/public") == (None, None, False)
+    assert shown("/public") == ([], None, False)
     assert shown("/do", "post") == (by("write"), ["staff"], True)
     for path in ("/bff/live", "/bff/live/snapshot", "/bff/sagas/{type}/{id}"):
         assert shown(path) == (by("shop"), ["staff"], True)
