@@ -89,14 +89,17 @@ class Authenticator:
             return await self._bearer(scope, credentials)
         if self._sessions is None:
             return None
-        values = cookie_values(headers, self._cookie)
-        if len(values) > 1 and not optional:
-            raise _two_cookies(self._cookie)
-        if len(values) != 1:
+        try:
+            value = one_cookie(headers, self._cookie)
+        except Problem:
+            if not optional:
+                raise
+            value = None
+        if value is None:
             return None
         safe = scope["method"] in ("GET", "HEAD", "OPTIONS")
         with self._failures.attempt(scope, refuse=not optional) as attempt:
-            principal = await self._sessions.principal(values[0], safe=safe)
+            principal = await self._sessions.principal(value, safe=safe)
             attempt.verified = principal is not None
         return principal
 
@@ -117,11 +120,15 @@ def _token(credentials: list[bytes]) -> str:
     return token.strip(" ")
 
 
-def _two_cookies(name: str) -> Problem:
-    return Problem(
-        401,
-        "unauthenticated",
-        f"Two cookies named {name} arrived, and which of them is yours cannot be known. Yours has been removed: "
-        "sign in again at /bff/login.",
-        headers={"set-cookie": expired(name, "Strict")},
-    )
+def one_cookie(headers: Headers, name: str) -> str | None:
+    """The session cookie's value, None where there is none. Raises Problem 401, which removes ours, for two."""
+    values = cookie_values(headers, name)
+    if len(values) > 1:
+        raise Problem(
+            401,
+            "unauthenticated",
+            f"Two cookies named {name} arrived, and which of them is yours cannot be known. Yours has been removed: "
+            "sign in again at /bff/login.",
+            headers={"set-cookie": expired(name, "Strict")},
+        )
+    return values[0] if values else None

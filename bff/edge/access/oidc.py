@@ -28,7 +28,7 @@ from ...stores.sessions import SessionStore
 from ..http.public_path import PublicPath
 from ..problem import TITLES, Problem
 from . import csrf
-from .authenticate import Authenticator, cookie_values, cookies, expired, set_cookie
+from .authenticate import Authenticator, cookie_values, cookies, expired, one_cookie, set_cookie
 from .fetch import FetchFailed
 from .jwks import KeysUnavailable
 from .login_state import (
@@ -270,6 +270,8 @@ class SignIn:
         principal = await self._authenticator(request.scope, optional=bool(anonymous))
         headers = {**NO_STORE, "vary": "Cookie, Authorization"}
         if principal is None:
+            # A page asks this first: a person with two cookies hears of it here, also where nobody is an answer.
+            one_cookie(request.scope["headers"], self._path.session_cookie)
             if anonymous:
                 return JSONResponse(None, headers=headers)
             raise Problem(
