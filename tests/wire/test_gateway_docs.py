@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 from bff import Gateway
 from bff.edge.addresses import addresses
 
+from ..unit.edge.access.issuing import ISSUER
 from .gateway import declare, keyed, nowhere, running
 
 
@@ -149,6 +150,7 @@ async def test_livez_says_alive_and_readyz_names_each_dependency(redis_url: str)
                 "redis": {"state": "up", "kind": "single", "tls": False},
                 "upstreams": {"shelf": {"circuit": "closed"}},
                 "journals": {"waiting": 0},
+                "issuers": {ISSUER: {"state": "unknown", "keys": 0, "age": None}},
             },
         }
         assert ready.headers["cache-control"] == "no-store"
