@@ -254,9 +254,14 @@ def test_an_unknown_purpose_is_a_mistake_and_the_known_ones_are_told(machine: Ma
     "target", ["demo", "check", "test", "test-slow", "bench", "openapi", "format", "lock", "audit", "up"]
 )
 def test_every_target_that_sets_something_up_looks_first(machine: Machine, target: str) -> None:
-    for folder in (".requirements", "web/client", "tests/wire/oidc"):
+    for folder in (".requirements", "web/client", "tests/wire/oidc", "tests/api/openapi"):
         (machine.folder / "project" / folder).mkdir(parents=True)
-    for name in ("pyproject.toml", "web/client/package-lock.json", "tests/wire/oidc/package-lock.json"):
+    for name in (
+        "pyproject.toml",
+        "web/client/package-lock.json",
+        "tests/wire/oidc/package-lock.json",
+        "tests/api/openapi/package-lock.json",
+    ):
         (machine.folder / "project" / name).touch()
     for name in ("demo", "dev", "audit"):
         (machine.folder / "project" / ".requirements" / f"{name}.txt").touch()
