@@ -2,11 +2,11 @@
 
 Keys, all with a TTL; `<id>` is the hash of the cookie's value, so nothing here lets anyone in:
 
-    bff:{session:<id>}:record    hash: sealed (opaque to this store), version, ends and began (Unix ms), subject and sid
-                                 (hashes, as below); until idle or ended
+    bff:{session:<id>}:record    hash: sealed (opaque to this store), version, ends (Unix ms), began (Unix µs), subject
+                                 and sid (hashes, as below); until idle or ended
     bff:{session:<id>}:refresh   who is refreshing its tokens right now; 18 s
     bff:{sub:<h>}:sessions       sorted set of ids by end: a subject's sessions; `<h>` is a hash of issuer and value
-    bff:{sub:<h>}:over           up to which moment every session of the subject is over (Unix ms)
+    bff:{sub:<h>}:over           up to which moment every session of the subject is over (Unix µs)
     bff:{sid:<h>}:sessions       the same by the provider's session
     bff:{sid:<h>}:over
     bff:{logout:<h>}:seen        a back-channel logout token that was carried out; until it would be refused for its age
@@ -103,9 +103,9 @@ class SessionStore:
         # does not find the record, and ends it all the same.
         moments = [int(await self._index([index], [id, _ms(lifetime)])) for index, _ in _families(*names)]
         if began is not None:
-            moments.append(round(began * 1000))
+            moments.append(round(began * 1e6))
         ends = await self._put([_record(id)], [sealed, _ms(lifetime), _ms(idle), min(moments), *names])
-        return StoredSession(1, int(ends) / 1000, None, min(moments) / 1000, *names)
+        return StoredSession(1, int(ends) / 1000, None, min(moments) / 1e6, *names)
 
     async def open(
         self, id: str, *, idle: float | None, known: StoredSession | None = None
@@ -129,7 +129,7 @@ class SessionStore:
             int(newest),
             int(ends) / 1000,
             sealed or None,
-            int(began) / 1000,
+            int(began) / 1e6,
             subject.decode(),
             sid.decode(),
         )
@@ -156,7 +156,7 @@ class SessionStore:
         return {
             id
             for id, row in found.items()
-            if not _is_over(int(row[1] or 0) / 1000, (moments[key] for key in over[id]))
+            if not _is_over(int(row[1] or 0) / 1e6, (moments[key] for key in over[id]))
         }
 
     async def lock(self, id: str, holder: str) -> bool:
@@ -218,7 +218,7 @@ class SessionStore:
     async def claim_login(self, issuer: str, state: str, holder: str, *, keep: float) -> float | None:
         """Take up the answer to a sign-in; returns the moment (Unix seconds), None when that was done before."""
         moment = await self._claim([_used(issuer, state)], [holder, _ms(keep)])
-        return None if moment is None else int(moment) / 1000
+        return None if moment is None else int(moment) / 1e6
 
     async def release_login(self, issuer: str, state: str, holder: str) -> None:
         """Give a claim back: nothing came of it, and it may be taken up again."""
@@ -248,7 +248,7 @@ class SessionStore:
 
 
 def _is_over(began: float, moments: Iterable[bytes | None]) -> bool:
-    return any(moment is not None and round(began * 1000) <= int(moment) for moment in moments)
+    return any(moment is not None and round(began * 1e6) <= int(moment) for moment in moments)
 
 
 def _families(subject: str, sid: str) -> list[tuple[str, str]]:

@@ -223,6 +223,8 @@ async def test_a_whole_gateway_runs_on_it(nodes: list[Valkey]) -> None:
         assert [saga["id"] for saga in state["sagas"]] == ["j1"]
         assert (await world.get("/api/open/ok")).status_code == 200
         redis = (await world.get("/readyz")).json()["dependencies"]["redis"]
+        # What is warned of is looked for beside the start.
+        redis.pop("warnings", None)
         assert redis == {"state": "up", "kind": "cluster", "tls": False, "nodes": 3, "away": 0}
         spent = [(await world.client.get("/api/search")).status_code for _ in range(4)]
         assert spent == [200, 200, 200, 429]

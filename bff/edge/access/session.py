@@ -139,7 +139,8 @@ class Sessions:
             claims=record.claims,
             session=key.id,
             roles=record.roles,
-            marks=Marks(None, stored.subject, stored.began),
+            # Revocations know their moment to the millisecond.
+            marks=Marks(None, stored.subject, int(stored.began * 1000) / 1000),
             session_key=key,
         )
         return None if self.over(principal) else principal

@@ -1,7 +1,7 @@
 -- A sign-in's answer is taken up once. KEYS 1: claim. ARGV 1: holder, 2: keep ms.
--- Answers the moment, ms, or nil when it was taken up before.
+-- Answers the moment, microseconds, or nil when it was taken up before.
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
   return nil
 end
 local time = redis.call('TIME')
-return string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
+return string.format('%d', time[1] * 1000000 + time[2])
