@@ -24,5 +24,8 @@ class Outlet(Protocol):
     async def send(self, chunk: bytes, *, last: bool = False) -> None:
         """Write it as soon as the connection takes it. Raises OSError or RuntimeError when it never will."""
 
+    async def drain(self) -> None:
+        """Return once it is not `paused`, or will take nothing more. Writes nothing."""
+
     def abort(self) -> None:
         """Cut the connection off; what was not sent is lost."""

@@ -305,11 +305,12 @@ class Stream:
         last = False
         while self.state != "closed" and not last:
             chunk, last = self._pull()
-            if not chunk and not self._outlet.paused:
+            nothing = not chunk and not last
+            if nothing and not self._outlet.paused:
                 break
             self.since = clock()
             try:
-                await self._outlet.send(chunk, last=last)
+                await (self._outlet.drain() if nothing else self._outlet.send(chunk, last=last))
             except (OSError, RuntimeError):
                 self.close()
         self._backlog = None

@@ -12,7 +12,11 @@ import httpx
 from bff import Gateway
 from bff.edge.settings import Settings
 
+from ..waiting import GUARD
 from ..wire.upstream import RawServer, raw_server
+
+PATIENT: dict[str, Any] = {"admission": {"lag": 10, "standing": 10}}
+"""A busy machine is no overload. A case's gateway is declared with `deadline=GUARD` unless a deadline is its matter."""
 
 
 def answer(
@@ -47,19 +51,21 @@ async def client(
     """A client of the gateway, started in this process.
 
     upstreams  the port of each upstream on loopback, by its name
-    each       further settings of every upstream; default one attempt
+    each       further settings of every upstream; default one attempt, which may take long
     settings   further settings of the gateway
     """
     given = {
-        name: {"url": f"http://127.0.0.1:{port}", "retry": {"attempts": 1}, **(each or {})}
+        name: {"url": f"http://127.0.0.1:{port}", "timeout": GUARD, "retry": {"attempts": 1}, **(each or {})}
         for name, port in (upstreams or {}).items()
     }
     await gateway.start(
-        Settings.model_validate({"upstreams": given, "redis": {"url": redis_url}, **settings})
+        Settings.model_validate(
+            {"upstreams": given, "redis": {"url": redis_url, "timeout": 10}, **PATIENT, **settings}
+        )
     )
     try:
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(gateway), base_url="http://localhost:8000"
+            transport=httpx.ASGITransport(gateway), base_url="http://localhost:8000", timeout=GUARD
         ) as http:
             yield http
     finally:

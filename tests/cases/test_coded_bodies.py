@@ -13,6 +13,7 @@ import pytest
 
 from bff import Call, Gateway, Raw, Upstream
 
+from ..waiting import GUARD
 from .kit import answer, client, upstream
 
 
@@ -22,7 +23,7 @@ class Shelf(Upstream, team="Shelf", contact="#shelf"):
 
 
 shelf = Shelf()
-gateway = Gateway("coded")
+gateway = Gateway("coded", deadline=GUARD)
 
 
 @gateway.view("/api/things/{name}", public=True)

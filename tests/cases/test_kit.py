@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bff import Call, Gateway, Raw, Upstream
 
+from ..waiting import GUARD
 from .kit import answer, client, upstream
 
 
@@ -13,7 +14,7 @@ class Shelf(Upstream, team="Shelf", contact="#shelf"):
 
 
 shelf = Shelf()
-gateway = Gateway("case")
+gateway = Gateway("case", deadline=GUARD)
 
 
 @gateway.view("/api/thing", public=True)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from bff import Call, Gateway, Part, Raw, Upstream, optional
 from bff.calls import DeclarationError
 
+from ..waiting import GUARD
 from .kit import answer, client, upstream
 
 
@@ -38,7 +39,7 @@ class Service(Upstream, team="Service", contact="#service"):
 
 
 service = Service()
-gateway = Gateway("media")
+gateway = Gateway("media", deadline=GUARD)
 
 
 class Screen(BaseModel):

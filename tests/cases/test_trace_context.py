@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from bff import Call, Gateway, Upstream, together
 from bff.edge.observe.tracestate import LONG, MOST
 
+from ..waiting import GUARD
 from ..wire.ours import behind_ours
 from ..wire.upstream import RawServer
 from .kit import answer, client, upstream
@@ -42,7 +43,7 @@ class Things(Upstream, team="Things", contact="#things"):
 async def traced(redis_url: str) -> AsyncIterator[tuple[int, RawServer]]:
     """The port of a gateway whose one screen asks a service three times, and the service."""
     things = Things()
-    gateway = Gateway("traced", upstreams=(things,))
+    gateway = Gateway("traced", deadline=GUARD, upstreams=(things,))
 
     @gateway.view("/three", public=True)
     async def three() -> Thing:

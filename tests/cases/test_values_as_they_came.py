@@ -22,6 +22,7 @@ from pydantic import AnyUrl, BaseModel, ConfigDict, Field, HttpUrl, RootModel
 
 from bff import Call, Gateway, Part, Upstream, optional
 
+from ..waiting import GUARD
 from .kit import answer, client, upstream
 
 
@@ -100,7 +101,7 @@ class Shelf(Upstream, team="Shelf", contact="#shelf"):
 
 
 shelf = Shelf()
-gateway = Gateway("values")
+gateway = Gateway("values", deadline=GUARD)
 
 
 @gateway.view("/api/everything", public=True)

@@ -20,6 +20,7 @@ from pydantic import Field, HttpUrl, SecretStr
 from bff import Call, Gateway, Raw, Upstream
 from bff.calls import DeclarationError, Refused
 
+from ..waiting import GUARD
 from .kit import answer, client, upstream
 
 
@@ -52,7 +53,7 @@ class Files(Upstream, team="Files", contact="#files"):
 
 
 files = Files()
-gateway = Gateway("addresses")
+gateway = Gateway("addresses", deadline=GUARD)
 
 
 @gateway.view("/api/file/{name}", public=True)

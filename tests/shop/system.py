@@ -170,7 +170,13 @@ class BrowserSession:
         return answer
 
     def sign_in(self, person: str, return_to: str = "/") -> httpx.Response:
-        answer = self.send("GET", f"{self.shop.url}/bff/login", params={"return": return_to})
+        end = time.monotonic() + GUARD
+        while True:
+            answer = self.send("GET", f"{self.shop.url}/bff/login", params={"return": return_to})
+            # On a busy machine Redis or the provider may take longer than the shop waits: a person tries again.
+            if answer.status_code != 503 or time.monotonic() > end:
+                break
+            time.sleep(float(answer.headers["retry-after"]))
         with httpx.Client(trust_env=False, timeout=GUARD) as provider:
             page = provider.get(answer.headers["location"])
             action, csrf = form_of(page.text)

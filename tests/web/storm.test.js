@@ -217,6 +217,7 @@ test('what the package promises is exactly this', () => {
     'createClient',
     'createSharedStream',
     'ended',
+    'fetchUser',
     'networkProblem',
     'readProblem',
   ]);

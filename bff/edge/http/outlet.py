@@ -48,6 +48,9 @@ class Inline:
             return
         await self._cycle.send({"type": "http.response.body", "body": chunk, "more_body": not last})
 
+    async def drain(self) -> None:
+        await self._cycle.flow.drain()
+
     def abort(self) -> None:
         self._cycle.transport.abort()
 
@@ -116,6 +119,9 @@ class Queued:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
         if last:
             self.abort()
+
+    async def drain(self) -> None:
+        pass
 
     def abort(self) -> None:
         self.released = True

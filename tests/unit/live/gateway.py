@@ -153,6 +153,9 @@ class Browser:
         return taken
 
     async def send(self, chunk: bytes, *, last: bool = False) -> None:
+        if not chunk and not last:
+            # As the real ones: nothing is written, and so nothing is waited for.
+            return
         while not self.cut and (not self.reading if self._queued else self.paused):
             self._moved.clear()
             await self._moved.wait()
@@ -161,6 +164,11 @@ class Browser:
         if self.cut:
             raise OSError("the client is gone")
         self._take(chunk, last)
+
+    async def drain(self) -> None:
+        while not self.cut and self.paused:
+            self._moved.clear()
+            await self._moved.wait()
 
     def abort(self) -> None:
         self.cut = True

@@ -30,9 +30,14 @@ class Socket:
         return self.open
 
     async def send(self, chunk: bytes, *, last: bool = False) -> None:
-        while not self.open:
+        if chunk or last:
+            while not self.open:
+                await asyncio.sleep(0)
+            self.write(chunk, last=last)
+
+    async def drain(self) -> None:
+        while self.paused:
             await asyncio.sleep(0)
-        self.write(chunk, last=last)
 
     def abort(self) -> None:
         self.cut = True
