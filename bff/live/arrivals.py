@@ -79,16 +79,21 @@ class Arrivals:
             await self._came.wait()
             if len(self._coming) < _TOGETHER:
                 await asyncio.sleep(_PAUSE)
-            homes: dict[Place | None, list[Stream]] = {}
-            for stream in self._coming[:_TOGETHER]:
-                if not stream.ended:
-                    homes.setdefault(self._channels.home(channel_of(stream.owner)), []).append(stream)
-            del self._coming[:_TOGETHER]
-            if not self._coming:
-                self._came.clear()
-            for home, streams in homes.items():
-                asked = self._asked.setdefault(home, asyncio.Semaphore(_BATCHES))
-                group.create_task(self._join_batch(asked, streams))
+            self._begin(group)
+
+    def _begin(self, group: asyncio.TaskGroup) -> None:
+        """Join those that came, together for each node. Not in `run`, whose variables would hold on to the last ones
+        until others come."""
+        homes: dict[Place | None, list[Stream]] = {}
+        for stream in self._coming[:_TOGETHER]:
+            if not stream.ended:
+                homes.setdefault(self._channels.home(channel_of(stream.owner)), []).append(stream)
+        del self._coming[:_TOGETHER]
+        if not self._coming:
+            self._came.clear()
+        for home, streams in homes.items():
+            asked = self._asked.setdefault(home, asyncio.Semaphore(_BATCHES))
+            group.create_task(self._join_batch(asked, streams))
 
     async def _join_batch(self, asked: asyncio.Semaphore, streams: list[Stream]) -> None:
         async with asked:
