@@ -140,8 +140,9 @@ class Heard:
 async def busy(url: str) -> AsyncIterator[tuple[World, Load, dict[str, Heard]]]:
     """Open streams, commands, events and values, until the block is left; then all must agree."""
     async with (
-        world(url, topics=TOPICS) as one,
-        running(url, patience=5) as gateway,
+        # A node that is away is to be given up on as soon as a gateway would: what follows is measured by events.
+        world(url, topics=TOPICS, timeout=1) as one,
+        running(url, patience=5, redis={"url": url, "timeout": 1}) as gateway,
         AsyncExitStack() as stack,
     ):
         query = "&".join(f"value=stock/{name}" for name in SKUS[:5])
