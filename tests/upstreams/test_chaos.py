@@ -20,6 +20,7 @@ from tests.upstreams.postgres import Postgres, postgres_session
 from tests.upstreams.test_orders_crash import told_once
 from tests.upstreams.test_orders_postgres import orders_on
 from tests.upstreams.world import OPEN_STATUSES, World, eventually
+from tests.waiting import GUARD
 
 __all__ = ["postgres_session"]
 
