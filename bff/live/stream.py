@@ -173,16 +173,19 @@ class Stream:
             return True
         held, self._held = self._held, None
         self.state = "biding"
+        # In one piece: of two the second could find the first one waiting, and fall behind each time it is tried.
+        chunk = b""
         if not self._told:
             self._told, self._dirty = True, None
-            self._give(frames.HELLO + b"".join(map(frames.value, values)))
+            chunk = frames.HELLO + b"".join(map(frames.value, values))
         if self._epoch and opened is not None:
             top = opened.position
             seen = (top.epoch.encode(), top.offset) if top is not None else _NOWHERE
             if seen != self._seen:
                 self._seen = seen
                 # The newest stands first in a state.
-                self._give(b"".join(map(frames.saga_without_position, reversed(opened.entries))))
+                chunk += b"".join(map(frames.saga_without_position, reversed(opened.entries)))
+        self._give(chunk)
         if self._seen is not None:
             for one in held or ():
                 if self.state == "biding" and not self._follow(*one):

@@ -190,7 +190,9 @@ def wrong(seed: int) -> list[str]:
         random.setstate(before)
 
 
-@pytest.mark.parametrize("seed", range(200))
+# After the first ones those that a stream went round in without an end: a restored state of two pieces, the first of
+# which was not taken yet.
+@pytest.mark.parametrize("seed", [*range(200), 6005, 7066, 7151, 8176])
 def test_every_client_ends_with_the_newest_of_everything(seed: int) -> None:
     assert wrong(seed) == [], f"seed {seed}"
 
