@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import random
 import shutil
@@ -28,6 +29,13 @@ if _NODE := shutil.which("node"):
 # What tests talk to is on this machine, whichever proxy it uses for others.
 for _name in ("no_proxy", "NO_PROXY"):
     os.environ[_name] = ",".join(filter(None, [os.environ.get(_name), "localhost", "127.0.0.1", "::1"]))
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+
 
 # Below those of outgoing connections (Linux' own default where it does not say).
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")

@@ -119,7 +119,9 @@ def test_everything_that_is_missing_is_told_at_once_with_what_to_do(machine: Mac
     assert "- Python 3.11 or newer: there is no python3 (PYTHON=… names another)\n" in said
     assert "- Node.js 20 or newer with npm: there is no node (https://nodejs.org/en/download, or " in said
     assert "- Chromium (CHROMIUM=… names one that is elsewhere)\n" in said
-    assert said.endswith("as root: apt-get install --no-install-recommends chromium fonts-dejavu-core\n")
+    assert said.endswith(
+        "as root: apt-get install --no-install-recommends chromium-headless-shell fonts-dejavu-core\n"
+    )
 
 
 def test_the_demo_needs_neither_node_nor_chromium_nor_a_database(machine: Machine) -> None:
@@ -191,6 +193,33 @@ def test_a_chromium_that_only_tells_where_the_real_one_is_does_not_count(machine
     assert asked.returncode == 1 and asked.stdout == "" and "apt-get install" in asked.stderr
 
 
+def test_the_browser_without_windows_is_taken_where_there_is_one_and_the_whole_one_for_the_long_tests(
+    machine: Machine,
+) -> None:
+    machine.program("chromium-headless-shell", "echo 1.2.3")
+    for asked, path in (("chromium", "chromium-headless-shell"), ("whole-chromium", "chromium")):
+        assert machine.run(".ci/preflight", "find", asked).stdout == f"{machine.folder}/bin/{path}\n"
+    machine.without("chromium")
+    assert machine.preflight().returncode == 0
+    assert " chromium " in machine.lacks("slow").splitlines()[-1]
+
+
+def test_root_gets_the_browser_without_windows_where_it_can_be_had_and_goes_on_without(
+    machine: Machine,
+) -> None:
+    machine.user(0)
+    machine.program("apt-cache", 'echo "  Candidate: 156.0"')
+    machine.apt("exit 100", "cat chromium >chromium-headless-shell; chmod +x chromium-headless-shell")
+    assert machine.preflight().returncode == 0
+    assert machine.asked == ["install chromium-headless-shell fonts-dejavu-core"]
+    assert machine.preflight("demo").returncode == 0
+    assert machine.preflight(CHROMIUM=str(machine.folder / "bin" / "chromium")).returncode == 0
+    assert len(machine.asked) == 1
+    assert machine.preflight().returncode == 0
+    assert machine.preflight().returncode == 0
+    assert len(machine.asked) == 2
+
+
 def test_root_gets_what_is_missing_and_a_stale_index_is_asked_for_again(machine: Machine) -> None:
     machine.user(0)
     machine.without("chromium")
@@ -199,8 +228,8 @@ def test_root_gets_what_is_missing_and_a_stale_index_is_asked_for_again(machine:
     machine.apt("echo 404 Not Found; exit 100", "cat whole >python3; cat node >chromium; chmod +x chromium")
     ended = machine.preflight()
     assert ended.returncode == 0, ended.stderr
-    assert ended.stderr == "Installing chromium fonts-dejavu-core python3-venv …\n"
-    assert machine.asked == ["install chromium fonts-dejavu-core python3-venv"] * 2
+    assert ended.stderr == "Installing chromium-headless-shell fonts-dejavu-core python3-venv …\n"
+    assert machine.asked == ["install chromium-headless-shell fonts-dejavu-core python3-venv"] * 2
     log = (machine.folder / "apt.log").read_text().splitlines()
     assert [line.partition("^")[0] for line in log] == ["update", "install", "update", "install"]
 
@@ -222,7 +251,9 @@ def test_root_installs_nothing_where_that_is_not_enough(machine: Machine) -> Non
     machine.without("chromium")
     said = machine.lacks()
     assert "v18.20.8" in said and "- Chromium" not in said
-    assert said.endswith("The rest is installed once that is here: chromium fonts-dejavu-core\n")
+    assert said.endswith(
+        "The rest is installed once that is here: chromium-headless-shell fonts-dejavu-core\n"
+    )
     assert not (machine.folder / "apt.log").exists()
 
 

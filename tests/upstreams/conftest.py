@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from tests.conftest import Program, free_port, start_program, wait_for_port
+from tests.upstreams.world import World
 from upstreams.kit import Service, ServiceSettings, http_client
 
 Json = dict[str, Any]
@@ -211,6 +212,13 @@ async def served(service: Service) -> AsyncIterator[Running]:
         async with http_client(url, timeout=60) as client:
             yield Running(url, client, service)
         server.should_exit = True
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """All services, each a process; whoever uses them puts right what they broke."""
+    with World(tmp_path_factory.mktemp("services")) as world:
+        yield world
 
 
 Build = Callable[[ServiceSettings], Service]

@@ -17,10 +17,10 @@ from upstreams.identity import Identity, IdentitySettings
 OWN = {"/page.css", "/livez", "/readyz", "/openapi.json"}
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with World(tmp_path_factory.mktemp("operations")) as world:
-        yield world
+@pytest.fixture
+def world(services: World) -> Iterator[World]:
+    yield services
+    services.calm("identity")
 
 
 def ask(world: World, path: str = "/jwks.json") -> httpx.Response:

@@ -19,9 +19,9 @@ PATIENT = {"RETRY_FIRST_SECONDS": "60", "RETRY_CAP_SECONDS": "60", "ATTENTION_AT
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with World(tmp_path_factory.mktemp("world"), **PATIENT) as world:
-        yield world
+def started(services: World) -> World:
+    services.again(**PATIENT)
+    return services
 
 
 @pytest.fixture

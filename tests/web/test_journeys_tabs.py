@@ -199,10 +199,11 @@ async def sign_in(page: Page, home: str, name: str) -> None:
     await page.get_by_test_id("person").wait_for()
 
 
+@pytest.mark.slow  # a browser without windows keeps no page
 async def test_a_page_from_the_back_forward_cache_catches_up(lab: Lab) -> None:
     async with async_playwright() as playwright:
         own = await playwright.chromium.launch(
-            executable_path=program("chromium"),
+            executable_path=program("whole-chromium"),
             args=ARGS,
             ignore_default_args=["--disable-back-forward-cache"],
         )
