@@ -33,10 +33,10 @@ up: preflight-up ## start the whole shop in containers, two gateways behind a pr
 down: ## end the containers and remove them with their data
 	@$(COMPOSE) --env-file $(SHOP_ENV) down --volumes --remove-orphans
 
-test: preflight-test check $(PROVIDER_STAMP) lint-openapi ## every test that takes no long time (says first what it needs)
+test: preflight-test check $(PROVIDER_STAMP) $(LINT_STAMP) ## every test that takes no long time (says first what it needs)
 	@.ci/tests
 
-test-slow: preflight-slow check $(PROVIDER_STAMP) lint-openapi ## the long tests too
+test-slow: preflight-slow check $(PROVIDER_STAMP) $(LINT_STAMP) ## the long tests too
 	@.ci/tests slow
 
 lint-openapi: $(DEV) $(LINT_STAMP) ## what redocly and spectral find wrong with the shop's description
@@ -46,12 +46,7 @@ lint-openapi: $(DEV) $(LINT_STAMP) ## what redocly and spectral find wrong with 
 check: preflight-check $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the client's types
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/ruff check -q .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.txt || { cat $(VENV)/lint-imports.txt; exit 1; }
-	@$(BIN)/python -m web.shop.describe > web/client/node_modules/.openapi.json
-	@cd web/client && OUT=node_modules/.gateway.d.ts npm run --silent openapi
-	@diff web/shop/page/gateway.d.ts web/client/node_modules/.gateway.d.ts || { echo "Run make openapi."; exit 1; }
-	@cd web/client && npm run --silent check
+	@.ci/check
 
 openapi: preflight-check $(DEV) $(NODE_STAMP) ## the page's types of screens, commands and sagas anew, from the gateway's description
 	@$(BIN)/python -m web.shop.describe > web/client/node_modules/.openapi.json

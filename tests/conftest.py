@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from .modules import Module
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # What every program is started with: nobody balances load here, who would have to hear that one is unready.
@@ -53,7 +55,7 @@ def free_port() -> int:
 
 
 def wait_for_port(
-    port: int, *, seconds: float = 120.0, process: subprocess.Popen[bytes] | None = None
+    port: int, *, seconds: float = 120.0, process: subprocess.Popen[bytes] | Module | None = None
 ) -> None:
     """Return once something accepts on the port; raise when it does not in time or the process ended."""
     end = time.monotonic() + seconds
@@ -152,7 +154,7 @@ def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
 class Program:
     """A started Python process with its log; `kill()` is SIGKILL, `stop()` is SIGTERM and a wait."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Module
     log: Path
 
     def kill(self) -> None:
@@ -182,3 +184,8 @@ def start_program(command: list[str], *, log: Path, env: dict[str, str] | None =
             stderr=subprocess.STDOUT,
         )
     return Program(process, log)
+
+
+def start_module(name: str, *arguments: str, log: Path, env: dict[str, str] | None = None) -> Program:
+    """Start a module of the checkout as `python -m` does, only sooner."""
+    return Program(Module(name, list(arguments), ROOT, log, {**os.environ, **QUICK, **(env or {})}), log)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.conftest import free_port, start_program
+from tests.conftest import free_port, start_module
 from tests.upstreams.world import World, eventually
 
 
@@ -23,8 +22,8 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def _start_notifications(world: World) -> None:
     world.ports["notifications"] = free_port()
-    world.programs["notifications"] = start_program(
-        [sys.executable, "-m", "upstreams.notifications"],
+    world.programs["notifications"] = start_module(
+        "upstreams.notifications",
         log=world.log("notifications"),
         env={
             "PORT": str(world.ports["notifications"]),

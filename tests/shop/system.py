@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +20,7 @@ import httpx
 from bff import Principal
 from bff.edge.internal import InternalTokens
 from bff.edge.signing import SigningKeys, rotate
-from tests.conftest import Program, free_port, start_program, wait_for_port
+from tests.conftest import Program, free_port, start_module, wait_for_port
 from tests.upstreams.world import CLIENT_ID, CLIENT_SECRET, World, eventually, form_of
 from tests.waiting import GUARD
 
@@ -102,8 +101,9 @@ class Shop:
         }
 
     def start_gateway(self) -> None:
-        command = [sys.executable, "-m", "bff", "serve", "web.shop.gateway:shop"]
-        self.gateway = start_program(command, log=self.folder / "gateway.log", env=self.environment())
+        self.gateway = start_module(
+            "bff", "serve", "web.shop.gateway:shop", log=self.folder / "gateway.log", env=self.environment()
+        )
         wait_for_port(self.port, process=self.gateway.process)
         eventually(lambda: httpx.get(f"{self.url}/readyz", trust_env=False).status_code == 200)
 

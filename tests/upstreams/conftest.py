@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 import threading
 import time
 import uuid
@@ -23,7 +22,7 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from tests.conftest import Program, free_port, start_program, wait_for_port
+from tests.conftest import Program, free_port, start_module, wait_for_port
 from tests.upstreams.world import World
 from upstreams.kit import Service, ServiceSettings, http_client
 
@@ -251,7 +250,7 @@ class Process:
     async def start(self) -> Running:
         env = {**self.env, "PORT": str(self.port), "DATA_DIR": str(self.folder), "FAULTS": "1"}
         log = self.folder / f"{self.module}.log"
-        self.program = start_program([sys.executable, "-m", self.module], log=log, env=env)
+        self.program = start_module(self.module, log=log, env=env)
         await asyncio.to_thread(wait_for_port, self.port, process=self.program.process)
         return Running(str(self.client.base_url), self.client)
 

@@ -12,7 +12,6 @@ import html
 import json
 import re
 import secrets
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 from redis import Redis
 
-from tests.conftest import Program, Valkey, free_port, start_program, wait_for_port
+from tests.conftest import Program, Valkey, free_port, start_module, wait_for_port
 
 CLIENT_ID = "bff"
 CLIENT_SECRET = "demo-only-secret"
@@ -201,9 +200,8 @@ class World:
             env["DATABASE_URL"] = database_url
         if name in self.orders[1:]:
             env["EXECUTOR_ID"] = name
-        command = [sys.executable, "-m", f"upstreams.{service}"]
-        self.programs[name] = start_program(
-            command, log=self.log(name), env={**env, **self.settings, **settings}
+        self.programs[name] = start_module(
+            f"upstreams.{service}", log=self.log(name), env={**env, **self.settings, **settings}
         )
 
     def log(self, name: str) -> Path:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 import httpx
 from playwright.async_api import Browser, BrowserContext, Page
 
-from tests.conftest import Program, free_port, start_program, wait_for_port
+from tests.conftest import Program, free_port, start_module, wait_for_port
 from tests.shop.system import BrowserSession, Shop
 from tests.upstreams.world import eventually
 from tests.waiting import GUARD
@@ -136,8 +135,9 @@ class Lab:
             "BFF_ADMIN_PORT": str(self.admin_port),
             "BFF_LIVE__BEAT": str(BEAT),
         }
-        command = ["-m", "bff", "serve", "web.shop.gateway:shop"]
-        self.program = start_program([sys.executable, *command], log=self.folder / "lab.log", env=env)
+        self.program = start_module(
+            "bff", "serve", "web.shop.gateway:shop", log=self.folder / "lab.log", env=env
+        )
         wait_for_port(self.port, process=self.program.process)
         eventually(
             lambda: httpx.get(f"http://127.0.0.1:{self.port}/readyz", trust_env=False).status_code == 200

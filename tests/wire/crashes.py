@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import json
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -21,7 +20,7 @@ import httpx
 
 from bff.stores.redis.scripts import read
 
-from ..conftest import Program, Valkey, free_port, start_program, wait_for_port
+from ..conftest import Program, Valkey, free_port, start_module, wait_for_port
 from ..unit.edge.access.issuing import ISSUER
 from ..waiting import GUARD
 from .gateway import bearer
@@ -116,8 +115,10 @@ class Gate:
     program: Program | None = None
 
     def start(self) -> None:
-        self.program = start_program(
-            [sys.executable, "-m", "bff", "serve", "tests.wire.gateway:served"],
+        self.program = start_module(
+            "bff",
+            "serve",
+            "tests.wire.gateway:served",
             log=self.folder / f"gate-{self.port}.log",
             env=self.env | {"BFF_PORT": str(self.port), "BFF_ADMIN_PORT": str(free_port())},
         )

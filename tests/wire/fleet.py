@@ -8,7 +8,6 @@ import json
 import os
 import random
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -24,7 +23,7 @@ from redis.exceptions import RedisError
 from bff.stores.journal import channel_of
 from tests.events import cloud_event
 
-from ..conftest import Program, Valkey, free_port, start_program, wait_for_port
+from ..conftest import Program, Valkey, free_port, start_module, wait_for_port
 from ..unit.edge.access.issuing import ISSUER, jwk
 from .gateway import token
 from .scripted import KEY
@@ -57,8 +56,10 @@ class Fleet:
 
     def begin(self, port: int) -> None:
         issuer = {"issuer": ISSUER, "audience": "shop", "jwks_uri": self.keys}
-        self.programs[port] = start_program(
-            [sys.executable, "-m", "bff", "serve", "tests.wire.gateway:served"],
+        self.programs[port] = start_module(
+            "bff",
+            "serve",
+            "tests.wire.gateway:served",
             log=self.folder / f"{port}.log",
             env={
                 "BFF_PORT": str(port),

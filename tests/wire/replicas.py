@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +15,7 @@ from typing import Any
 import aiohttp
 import httpx
 
-from ..conftest import free_port, start_program, wait_for_port
+from ..conftest import free_port, start_module, wait_for_port
 from ..unit.edge.access.issuing import ISSUER
 from ..waiting import GUARD, until
 from .oidc_provider import CLIENT, SECRET, OidcProvider
@@ -115,9 +114,11 @@ async def replicas(redis_url: str, folder: Path, count: int, **env: str) -> Asyn
         }
         programs = []
         for port in ports:
-            command = [sys.executable, "-m", "bff", "serve", "tests.wire.gateway:served"]
             own = {"BFF_PORT": str(port), "BFF_ADMIN_PORT": str(free_port())}
-            programs.append(start_program(command, log=folder / f"gateway-{port}.log", env=settings | own))
+            log = folder / f"gateway-{port}.log"
+            programs.append(
+                start_module("bff", "serve", "tests.wire.gateway:served", log=log, env=settings | own)
+            )
             stack.callback(programs[-1].kill)
         for port, program in zip(ports, programs, strict=True):
             await asyncio.to_thread(wait_for_port, port, process=program.process)

@@ -67,7 +67,7 @@ async def test_events_are_contiguous_across_a_connection_that_stops_taking_them(
             first = last + 1
             # More than the connection takes, less than the stream may keep beyond it.
             while len(stream._backlog or ()) < 4:
-                assert last < first + 500
+                assert last < first + 10_000  # more than the system's own buffers
                 await more()
             await more()
             assert stream.state == "live"
