@@ -11,6 +11,8 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 GUARD = 60.0
 """Seconds after which a test that still waits is taken to hang. No assertion about speed."""
 
@@ -29,3 +31,11 @@ async def until(
             return
         assert time.monotonic() < end, what
         await asyncio.sleep(0.01)
+
+
+IN_ANY_TIME_AND_TIMED = pytest.mark.parametrize(
+    "timed",
+    [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.alone])],
+    ids=["in any time", "alone"],
+)
+"""A test that asks how long something took only where nothing else runs beside it."""

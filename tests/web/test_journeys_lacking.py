@@ -8,6 +8,8 @@ import asyncio
 import pytest
 from playwright.async_api import Browser, Route, expect
 
+from tests.waiting import IN_ANY_TIME_AND_TIMED
+
 from .conftest import Person
 from .lab import BEAT, NO_WORKER, TABS, Lab, frozen_worker, live, order, saw_it_whole, status, until
 
@@ -22,11 +24,7 @@ for (const name of ['localStorage', 'sessionStorage'])
 """
 
 
-@pytest.mark.parametrize(
-    "timed",
-    [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.alone])],
-    ids=["in any time", "alone"],
-)
+@IN_ANY_TIME_AND_TIMED
 async def test_a_shared_worker_that_hangs_costs_its_tabs_a_bounded_time_and_nothing_else(
     lab: Lab, browser: Browser, timed: bool
 ) -> None:
