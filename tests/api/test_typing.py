@@ -163,7 +163,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> str:
         env={**os.environ, "MYPYPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert ended.returncode in (0, 1), ended.stderr + ended.stdout

@@ -26,7 +26,7 @@ async def rig(redis_url: str, nats_server: Nats) -> NatsRig:
 
 @pytest.fixture
 async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url) as opened:
+    async with RedisLink(redis_url, timeout=10) as opened:
         yield opened
 
 

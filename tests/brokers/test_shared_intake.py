@@ -41,7 +41,7 @@ def ahead_of_its_turn(saga: str) -> bytes:
 
 
 async def test_two_readers_that_share_an_intake_survive_an_event_that_was_held(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link:
+    async with RedisLink(redis_url, timeout=10) as link:
         intake = Intake(
             Journal(link, gap=0.05), Values(link), Registry({"order": SagaStatus}, {}), DeadLetters(link)
         )

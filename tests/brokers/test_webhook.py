@@ -31,7 +31,7 @@ BATCH = {"content-type": "application/cloudevents-batch+json"}
 
 @pytest.fixture
 async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url) as opened:
+    async with RedisLink(redis_url, timeout=10) as opened:
         yield opened
 
 

@@ -166,7 +166,7 @@ async def test_the_key_in_redis_lives_no_longer_than_the_answer_is_of_use(redis_
     async with two(redis_url) as (a, _, _):
         await a.read()
         await a.settled()
-        async with RedisLink(redis_url) as link:
+        async with RedisLink(redis_url, timeout=10) as link:
             left = await link.call("PTTL", f"bff:{{part:{digest(key_of(shelf.thing(), ADA))}}}")
         assert 620_000 < left <= 630_000
 
@@ -463,7 +463,7 @@ def test_what_is_kept_reads_back_and_strange_bytes_are_nothing() -> None:
 
 
 async def test_stamps_grow_even_when_the_clock_does_not(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link:
+    async with RedisLink(redis_url, timeout=10) as link:
         store = CacheStore(link, wait=2.0)
         stamps = [(await store.changed(["a"]))["a"] for _ in range(50)]
         assert stamps == sorted(set(stamps))

@@ -46,7 +46,7 @@ class Clock:
 
 @pytest.fixture
 async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url) as opened:
+    async with RedisLink(redis_url, timeout=10) as opened:
         yield opened
 
 

@@ -59,7 +59,7 @@ async def ingest(link: RedisLink, model: type[SagaStatus], saga: str) -> None:
 
 
 async def test_a_poison_event_is_listed_and_replayed_after_the_mend_and_told_once(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link, Redis.from_url(redis_url) as redis:
+    async with RedisLink(redis_url, timeout=10) as link, Redis.from_url(redis_url) as redis:
         await redis.xadd(STREAM, {"event": event("poisoned", 1, {"lines": []})})
         await redis.xadd(STREAM, {"event": event("healthy", 1, 7)})
         await ingest(link, Strict, "healthy")
@@ -86,7 +86,7 @@ async def test_a_poison_event_is_listed_and_replayed_after_the_mend_and_told_onc
 
 
 async def test_replaying_all_takes_each_once_and_what_is_still_wrong_comes_back(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link, Redis.from_url(redis_url) as redis:
+    async with RedisLink(redis_url, timeout=10) as link, Redis.from_url(redis_url) as redis:
         for number in range(3):
             await redis.xadd(STREAM, {"event": event(f"bad-{number}", 1, "text")})
         await redis.xadd(STREAM, {"event": event("good", 1, 1)})

@@ -18,7 +18,7 @@ NOW = 1_772_359_200.0  # that same moment
 
 @pytest.fixture
 async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url) as opened:
+    async with RedisLink(redis_url, timeout=10) as opened:
         yield opened
 
 

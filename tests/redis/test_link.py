@@ -34,7 +34,7 @@ async def connections(link: RedisLink) -> int:
 
 
 async def test_a_script_loads_itself_again_after_redis_forgot_it(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link:
+    async with RedisLink(redis_url, timeout=10) as link:
         script = Script(link, "echo", "return {KEYS[1], ARGV[1]}")
         assert await script(["k"], [b"\xff"]) == [b"k", b"\xff"]
         await link.call("SCRIPT", "FLUSH")
@@ -42,7 +42,7 @@ async def test_a_script_loads_itself_again_after_redis_forgot_it(redis_url: str)
 
 
 async def test_what_a_script_refuses_is_said_by_its_name(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link:
+    async with RedisLink(redis_url, timeout=10) as link:
         with pytest.raises(StoreUnavailable, match="script broken: ResponseError"):
             await Script(link, "broken", "return redis.call('INCR')")([], [])
         with pytest.raises(ResponseError, match="wrong number of arguments"):
@@ -186,7 +186,7 @@ def test_a_loop_that_was_held_up_does_not_take_redis_for_late(redis_url: str) ->
 
 
 async def test_what_is_refused_in_a_batch_is_known_and_the_rest_is_carried_out(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link:
+    async with RedisLink(redis_url, timeout=10) as link:
         assert granted(await link.batch([("INCR", "a"), ("INCR", "a")])) == [1, 2]
         told = await link.batch([("INCR", "a"), ("LPUSH", "a", "x"), ("GET", "a")])
         assert (told[0], told[2]) == (3, b"3")
@@ -215,7 +215,7 @@ async def test_passwords_users_and_databases_of_the_address_are_used(tmp_path: P
 
 
 async def test_a_task_cancelled_in_the_middle_of_a_command_stops(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link:
+    async with RedisLink(redis_url, timeout=10) as link:
 
         async def for_ever() -> None:
             while True:

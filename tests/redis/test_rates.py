@@ -150,7 +150,7 @@ async def test_every_key_has_an_end_and_names_nobody(redis_url: str) -> None:
         declared = Limit("5/second;100/hour", client="7/hour", address="8/hour", tenant="9/hour")
         who = Caller("192.0.2.1", "https://issuer.test|ada", "web", "acme")
         await limits.spend("/api/orders/{id}", declared, who)
-    async with RedisLink(redis_url) as link:
+    async with RedisLink(redis_url, timeout=10) as link:
         keys = await link.call("KEYS", "*")
         assert len(keys) == 5
         for key in keys:

@@ -24,7 +24,7 @@ KEYS = f"{ISSUER}/keys"
 
 @pytest.fixture
 async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url) as link:
+    async with RedisLink(redis_url, timeout=10) as link:
         yield link
 
 

@@ -12,7 +12,7 @@ AT = "2026-03-01T10:00:00Z"
 
 @pytest.fixture
 async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url) as opened:
+    async with RedisLink(redis_url, timeout=10) as opened:
         yield opened
 
 

@@ -10,7 +10,7 @@ import aiohttp
 from tests.waiting import GUARD
 from web.shop.gateway import shop as declared
 
-from .system import BrowserSession, Follower, Shop, basket, events, following, key
+from .system import BrowserSession, Follower, Shop, basket, events, following, key, place
 
 PARAMETER = re.compile(r"\{[a-z_]+\}")
 PUBLIC = {"/api/screens/products", "/api/screens/products/{sku}"}
@@ -19,7 +19,7 @@ PUBLIC = {"/api/screens/products", "/api/screens/products/{sku}"}
 async def test_on_every_route_another_person_gets_nothing_of_it(shop: Shop) -> None:
     click = key()
     async with shop.api("ada") as ada, shop.api("grace") as grace, following(shop, "grace") as [hers]:
-        placed = await ada.post("/api/orders", json=basket("teapot-01"), headers={"idempotency-key": click})
+        placed = await place(ada, basket("teapot-01"), click)
         id, cursor = placed.json()["saga"]["id"], placed.json()["cursor"]
         shop.world.ended(id)
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from .system import Follower, Shop, basket, following, key
+from .system import Follower, Shop, basket, following, key, place
 
 STREAMS = 50
 
@@ -17,7 +17,7 @@ async def test_orders_killed_while_payments_holds_the_charge(shop: Shop, moment:
     stock = world.stock("mug-01")
     async with shop.api("ada") as api, following(shop, "ada") as [stream]:
         world.faults("payments", hold=moment, match="POST /charges$")
-        answer = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+        answer = await place(api, basket())
         id = answer.json()["saga"]["id"]
         await asyncio.to_thread(world.wait_held, "payments")
         world.kill("orders")

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import asyncio
 
-from .system import Shop, basket, following, key
+from .system import Shop, basket, following, key, place
 
 
 async def test_an_order_is_seen_step_by_step_until_it_is_completed(shop: Shop) -> None:
     async with shop.api("ada") as api, following(shop, "ada", query="?value=stock/lamp-01") as [stream]:
         before = shop.world.stock("lamp-01")
         click = key()
-        answer = await api.post("/api/orders", json=basket("lamp-01", 2), headers={"idempotency-key": click})
+        answer = await place(api, basket("lamp-01", 2), click)
         assert answer.status_code == 202
         body = answer.json()
         assert body["mutation"] == click
@@ -42,7 +42,7 @@ async def test_an_order_is_seen_step_by_step_until_it_is_completed(shop: Shop) -
 async def test_a_refused_payment_is_undone_and_says_why(shop: Shop) -> None:
     async with shop.api("bruno") as api, following(shop, "bruno") as [stream]:
         before = shop.world.stock("mug-01")
-        answer = await api.post("/api/orders", json=basket("mug-01", 1), headers={"idempotency-key": key()})
+        answer = await place(api, basket("mug-01", 1))
         id = answer.json()["saga"]["id"]
         await stream.until(lambda one: one.ended(id))
         last = stream.newest(id)
@@ -54,7 +54,7 @@ async def test_a_refused_payment_is_undone_and_says_why(shop: Shop) -> None:
 
 async def test_the_answers_cursor_is_a_place_in_the_stream_that_can_be_resumed_from(shop: Shop) -> None:
     async with shop.api("ada") as api:
-        answer = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+        answer = await place(api, basket())
         body = answer.json()
         async with following(shop, "ada", query=f"?after={body['cursor']}") as [stream]:
             await stream.until(lambda one: one.ended(body["saga"]["id"]))
@@ -89,7 +89,7 @@ async def test_a_hundred_posts_with_one_key_are_one_order(shop: Shop) -> None:
         assert len(shop.world.charges(id)) == 1
         assert _calls(shop, "POST /orders") - calls_before == 1
 
-        other = await api.post("/api/orders", json=basket("mug-01", 2), headers={"idempotency-key": click})
+        other = await place(api, basket("mug-01", 2), click)
         assert (other.status_code, other.json()["code"]) == (422, "idempotency-mismatch")
         none = await api.post("/api/orders", json=basket())
         assert (none.status_code, none.json()["code"]) == (400, "idempotency-key-missing")
@@ -112,7 +112,7 @@ def _calls(shop: Shop, what: str) -> int:
 async def test_two_people_may_use_the_same_key(shop: Shop) -> None:
     click = key()
     async with shop.api("ada") as ada, shop.api("grace") as grace:
-        one = await ada.post("/api/orders", json=basket(), headers={"idempotency-key": click})
-        two = await grace.post("/api/orders", json=basket(), headers={"idempotency-key": click})
+        one = await place(ada, basket(), click)
+        two = await place(grace, basket(), click)
     assert one.status_code == two.status_code == 202
     assert one.json()["saga"]["id"] != two.json()["saga"]["id"]

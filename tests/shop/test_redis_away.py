@@ -13,7 +13,7 @@ import pytest
 
 from tests.waiting import GUARD
 
-from .system import BrowserSession, Follower, Shop, basket, following, key, running
+from .system import BrowserSession, Follower, Shop, basket, following, key, place
 
 FROZEN = 10.0
 
@@ -21,8 +21,11 @@ FROZEN = 10.0
 @pytest.fixture(scope="module")
 def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A shop of its own whose Redis keeps a log, as a deployment's would."""
-    folder = tmp_path_factory.mktemp("durable")
-    with running(folder, valkey_args=("--appendonly", "yes", "--appendfsync", "everysec")) as shop:
+    log = ("--appendonly", "yes", "--appendfsync", "everysec")
+    shop = Shop(tmp_path_factory.mktemp("durable"), valkey_args=log)
+    # How long the gateway waits for it is a matter of these tests.
+    shop.extra = {"BFF_REDIS__TIMEOUT": "0.5"}
+    with shop:
         yield shop
 
 
@@ -48,7 +51,7 @@ async def test_frozen_for_ten_seconds_reads_go_on_commands_say_so_and_streams_ca
     with BrowserSession(shop) as browser:
         await asyncio.to_thread(browser.sign_in, "ada")
         async with shop.api("ada") as api, following(shop, "ada", 10) as streams:
-            placed = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+            placed = await place(api, basket())
             before = placed.json()["saga"]["id"]
             await _until_ended(streams, before)
             connects = [stream.connects for stream in streams]
@@ -77,7 +80,7 @@ async def test_frozen_for_ten_seconds_reads_go_on_commands_say_so_and_streams_ca
                 shop.world.valkey.send(signal.SIGCONT)
             back = time.monotonic()
             while True:
-                answer = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+                answer = await place(api, basket())
                 if answer.status_code == 202:
                     break
                 assert time.monotonic() - back < GUARD, "commands do not work again"
@@ -97,7 +100,7 @@ async def test_killed_and_restarted_streams_stay_open_and_nothing_is_lost(durabl
         shop.world.faults("payments", latency_ms=300)
         ids = []
         for number in range(4):
-            answer = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+            answer = await place(api, basket())
             ids.append(answer.json()["saga"]["id"])
             if number == 2:
                 shop.world.valkey.stop(signal.SIGKILL)
@@ -121,7 +124,7 @@ async def test_killed_and_restarted_streams_stay_open_and_nothing_is_lost(durabl
 
 async def _commands_work(api: httpx.AsyncClient, since: float) -> None:
     while True:
-        answer = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+        answer = await place(api, basket())
         if answer.status_code == 202:
             return
         assert time.monotonic() - since < GUARD
@@ -131,11 +134,11 @@ async def _commands_work(api: httpx.AsyncClient, since: float) -> None:
 async def test_emptied_journals_are_rebuilt_from_the_services_and_everyone_is_reset(durable: Shop) -> None:
     shop = durable
     async with shop.api("ada") as api, following(shop, "ada", 5) as streams:
-        done = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+        done = await place(api, basket())
         done_id = done.json()["saga"]["id"]
         await _until_ended(streams, done_id)
         shop.world.faults("payments", hold="before", match="POST /charges$")
-        placed = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
+        placed = await place(api, basket())
         id = placed.json()["saga"]["id"]
         await asyncio.to_thread(shop.world.wait_held, "payments")
         await asyncio.to_thread(_empty, shop)

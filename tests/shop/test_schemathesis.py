@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from .system import Shop, basket, key, running
+from .system import Shop, basket, place, running
 
 ACCEPTED = '["2xx", "3xx", "401", "403", "404", "409", "429", "{}"]'
 CONFIG = """
@@ -68,7 +68,7 @@ async def hold(shop: Shop, folder: Path, user: str | None, examples: int) -> Non
     orders = []
     for person in ("ada", "grace"):
         async with shop.api(person) as api:
-            answer = await api.post("/api/orders", headers={"idempotency-key": key()}, json=basket())
+            answer = await place(api, basket())
             assert answer.status_code == 202
             orders.append(answer.json()["saga"]["id"])
     config = CONFIG.format(

@@ -34,7 +34,7 @@ def complaints(folder: Path) -> list[str]:
         "--tsBuildInfoFile",
         folder / "seen",
     ]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     return [line for line in ran.stdout.splitlines() if ": error TS" in line]
 
 
@@ -61,7 +61,7 @@ def described(change: Callable[[Schema], None], folder: Path) -> None:
     (folder / "openapi.json").write_text(json.dumps(document))
     command = [TOOLS / "openapi-typescript", folder / "openapi.json", "--alphabetize", "-o"]
     types = folder / "shop/page/gateway.d.ts"
-    subprocess.run([*command, types], capture_output=True, timeout=60, check=True)
+    subprocess.run([*command, types], capture_output=True, timeout=600, check=True)
 
 
 WRONG_IN_THE_PAGE = {

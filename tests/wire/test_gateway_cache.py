@@ -278,7 +278,7 @@ async def test_an_event_makes_what_is_kept_void_on_every_gateway(redis_url: str)
         it.says("/articles/b", "two")
         event = {"specversion": "1.0", "id": "1", "source": "/content", "subject": "a"}
         event["type"] = "site.article.edited"  # nobody's business
-        async with RedisLink(redis_url) as link:
+        async with RedisLink(redis_url, timeout=10) as link:
             await link.call("XADD", stream, "*", "event", json.dumps(event))
             event["type"] = "site.article.changed"
             await link.call("XADD", stream, "*", "event", json.dumps(event))

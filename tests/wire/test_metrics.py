@@ -90,7 +90,7 @@ async def test_kept_answers_show_their_age(redis_url: str) -> None:
 
 
 async def test_events_that_a_bus_dropped_unread_are_told(redis_url: str) -> None:
-    async with RedisLink(redis_url) as link:
+    async with RedisLink(redis_url, timeout=10) as link:
         for _ in range(3):
             await link.call("XADD", "events:x", "MAXLEN", "=", 1, "*", "event", "{}")
     async with (

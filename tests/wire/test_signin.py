@@ -31,6 +31,7 @@ from bff.stores.redis.link import RedisLink
 from bff.stores.sessions import SessionStore
 from tests.unit.edge.access.issuing import sign
 
+from ..waiting import GUARD
 from .oidc_provider import CLIENT, SECRET, OidcProvider, readable
 from .served import listening, served
 
@@ -91,7 +92,9 @@ class House:
 
 
 @pytest.fixture
-async def house(redis_url: str) -> AsyncIterator[House]:
+async def house(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    # However long a refresh takes here, whoever needs it waits.
+    monkeypatch.setattr("bff.edge.access.refresh.PATIENCE", GUARD)
     async with house_at(redis_url) as house:
         yield house
 
@@ -109,9 +112,9 @@ async def house_at(redis_url: str, *, host: str = "127.0.0.1") -> AsyncIterator[
     site = f"http://{host}:{sock.getsockname()[1]}"
     provider = OidcProvider(f"{site}/bff/callback")
     provider.issuer = f"http://127.0.0.1:{provider_sock.getsockname()[1]}"
-    async with RedisLink(redis_url) as link, httpx.AsyncClient() as client:
+    async with RedisLink(redis_url, timeout=10) as link, httpx.AsyncClient() as client:
         house = House(provider, site, lambda: Browser(client, site))
-        fetch = Fetcher()
+        fetch = Fetcher(timeout=GUARD)
         trusted = IssuerSettings(issuer=provider.issuer, audience="shop")
         verifier = TokenVerifier([trusted], fetch)
         settings = OidcSettings(issuer=provider.issuer, client_id=CLIENT, client_secret=SECRET)

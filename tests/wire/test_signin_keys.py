@@ -94,7 +94,7 @@ async def test_a_hundred_tokens_at_once_fetch_the_keys_once(bench: Bench, issuer
 
 
 async def test_the_keys_place_is_found_by_discovery(issuer: Issuer) -> None:
-    fetch, clock = Fetcher(), Clocks()
+    fetch, clock = Fetcher(timeout=GUARD), Clocks()
     verifier = TokenVerifier([settings(issuer, discover=True)], fetch, clock, clock)
     assert await status(verifier, token(iss=issuer.url)) == 200
     assert issuer.asked == ["/.well-known/openid-configuration", "/keys"]
@@ -256,7 +256,7 @@ async def test_an_https_issuer_cannot_send_the_gateway_to_a_plain_address() -> N
 
 
 async def test_an_issuer_that_is_not_there_is_a_failed_fetch() -> None:
-    fetch = Fetcher()
+    fetch = Fetcher(timeout=GUARD)
     for url in ("http://127.0.0.1:1/keys", "http://nowhere.invalid/keys", "gopher://x/", "http://[::1"):
         with pytest.raises(FetchFailed):
             await fetch(url)

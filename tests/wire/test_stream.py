@@ -408,7 +408,7 @@ async def test_a_silent_connection_is_noticed_and_replaced_and_what_it_missed_is
     server = await asyncio.start_server(proxy, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with (
-        RedisLink(redis_url) as outside,
+        RedisLink(redis_url, timeout=10) as outside,
         world(f"redis://127.0.0.1:{port}/0", timeout=0.5) as one,
         client(one) as ada,
     ):
