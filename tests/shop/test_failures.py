@@ -9,7 +9,7 @@ import pytest
 
 from tests.waiting import IN_ANY_TIME_AND_TIMED
 
-from .system import Shop
+from .system import Shop, basket, place
 
 
 @IN_ANY_TIME_AND_TIMED
@@ -95,15 +95,10 @@ async def test_the_trace_and_the_correlation_id_reach_the_last_service_of_a_saga
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     correlation = "3e0f6f3a-7a51-4b5e-9a52-0d2b7a0e8c11"
     async with shop.api("ada") as api:
-        answer = await api.post(
-            "/api/orders",
-            json={"lines": [{"sku": "mug-01", "quantity": 1}]},
-            headers={
-                "idempotency-key": "trace-me",
-                "traceparent": f"00-{trace}-00f067aa0ba902b7-01",
-                "x-correlation-id": correlation,
-            },
+        api.headers.update(
+            {"traceparent": f"00-{trace}-00f067aa0ba902b7-01", "x-correlation-id": correlation}
         )
+        answer = await place(api, basket("mug-01"))
     assert answer.headers["x-correlation-id"] == correlation
     shop.world.ended(answer.json()["saga"]["id"])
     for service in ("orders", "inventory", "payments", "shipping"):
