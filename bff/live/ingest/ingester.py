@@ -102,12 +102,16 @@ class Ingester(Background):
     async def _read(self) -> None:
         while True:
             read = await self._bus.read()
+            away: BaseExceptionGroup[StoreUnavailable | BusUnavailable] | None = None
             try:
                 async with asyncio.TaskGroup() as group:
                     for partition, events in read.items():
                         group.create_task(self._partition(partition, events))
-            except* (StoreUnavailable, BusUnavailable) as away:
-                raise StoreUnavailable(str(away.exceptions[0])) from None
+            except* (StoreUnavailable, BusUnavailable) as found:
+                away = found
+            if away is not None:
+                # Not inside `except*`: what is raised there is raised as a group.
+                raise StoreUnavailable(str(away.exceptions[0]))
             await self._intake.settle()
 
     async def _lost(self, why: str) -> None:

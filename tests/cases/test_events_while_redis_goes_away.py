@@ -1,0 +1,82 @@
+"""What was put in: Redis closes the connection while events that were read are being put into journals. The reader of
+events ended for good ("reading events has stopped until a restart"), and no gateway heard of anything any more.
+
+What is right: a store that is away is waited for, at any step (docs/architecture.md, "When something is away"). The
+events were not acknowledged, so they are read again. Python: what is raised inside `except*` is raised as a group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from bff.live.ingest import BusUnavailable, Ingester
+from bff.stores.events import BusEvent
+from bff.stores.redis.link import RedisLink, StoreUnavailable
+
+from ..waiting import GUARD, until
+
+EVENTS = [BusEvent("somewhere", str(number), b"{}", "fake") for number in range(2)]
+
+
+class Bus:
+    """Has the same events to read until they are done."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.left = {event.id for event in EVENTS}
+
+    async def begin(self, lost: Callable[[str], Awaitable[None]]) -> None: ...
+
+    async def read(self) -> Mapping[str, Sequence[BusEvent]]:
+        if not self.left:
+            await asyncio.sleep(GUARD)
+        return {event.id: [event] for event in EVENTS if event.id in self.left}
+
+    async def done(self, partition: str, events: Sequence[BusEvent]) -> None:
+        self.left.discard(partition)
+
+    async def end(self) -> None: ...
+
+
+class Intake:
+    """Fails as often as it is told."""
+
+    def __init__(self, error: Exception, times: int) -> None:
+        self.error, self.times = error, times
+        self.taken: list[str] = []
+
+    async def take(self, event: BusEvent) -> None:
+        if self.times:
+            self.times -= 1
+            raise self.error
+        self.taken.append(event.id)
+
+    async def settle(self) -> None: ...
+
+    async def lost(self, name: str, why: str) -> None: ...
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("it closed the connection"), BusUnavailable("gone")])
+async def test_events_are_read_again_when_the_store_went_away_while_they_were_taken(
+    redis_url: str, error: Exception
+) -> None:
+    bus, intake = Bus(), Intake(error, 3)
+    made: Any = Ingester
+    async with RedisLink(redis_url, timeout=10) as link, made(link, intake, bus) as reader:
+        await until(lambda: not bus.left)
+        assert reader.alive
+    assert set(intake.taken) == {event.id for event in EVENTS}
+
+
+async def test_a_mistake_while_events_are_taken_still_ends_the_reader_and_is_told(redis_url: str) -> None:
+    made: Any = Ingester
+    async with RedisLink(redis_url, timeout=10) as link:
+        reader = made(link, Intake(ValueError("a bug"), 3), Bus())
+        await reader.start()
+        await until(lambda: not reader.alive)
+        await reader.stop()
