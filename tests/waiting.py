@@ -7,10 +7,12 @@ waiting for, and its bound is long enough that only a fault reaches it. What mea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import time
 from collections.abc import Awaitable, Callable
 
+import httpx
 import pytest
 
 GUARD = 60.0
@@ -31,6 +33,17 @@ async def until(
             return
         assert time.monotonic() < end, what
         await asyncio.sleep(0.01)
+
+
+def eventually(holds: Callable[[], bool], seconds: float = GUARD) -> None:
+    """`until` for a test without a loop; what cannot be reached yet does not hold."""
+    end = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(OSError, httpx.TransportError):
+            if holds():
+                return
+        assert time.monotonic() < end, "what was awaited did not happen"
+        time.sleep(0.02)
 
 
 IN_ANY_TIME_AND_TIMED = pytest.mark.parametrize(

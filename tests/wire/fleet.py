@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
@@ -25,6 +26,7 @@ from tests.events import cloud_event
 
 from ..conftest import Program, Valkey, free_port, start_module, wait_for_port
 from ..unit.edge.access.issuing import ISSUER, jwk
+from ..waiting import eventually
 from .gateway import token
 from .scripted import KEY
 
@@ -78,7 +80,17 @@ class Fleet:
         )
 
     def up(self, port: int, seconds: float = 60.0) -> None:
+        """Return once it serves, and knows the keys of tokens: a browser whose stream is answered 503, because they did
+        not come in time, would not come back."""
         wait_for_port(port, seconds=seconds, process=self.programs[port].process)
+        headers = {"authorization": f"Bearer {token('nobody in particular')}"}
+        eventually(
+            lambda: (
+                httpx.get(f"http://127.0.0.1:{port}/api/me", headers=headers, trust_env=False).status_code
+                == 200
+            ),
+            seconds,
+        )
 
     async def again(self, port: int, number: int = signal.SIGKILL) -> None:
         """End a replica and start it anew."""
