@@ -32,6 +32,7 @@ from .edge.gateway import Gateway
 from .edge.pages import ProblemPage
 from .edge.problem import Problem
 from .edge.quotas import Limit
+from .edge.router import Router
 
 __all__ = [
     "Call",
@@ -51,6 +52,7 @@ __all__ = [
     "Ready",
     "Refused",
     "Rejected",
+    "Router",
     "SagaStatus",
     "Stale",
     "Timeout",

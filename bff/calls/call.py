@@ -104,7 +104,7 @@ class Call(Generic[T]):
 
     def tagged(self, *tags: str) -> Call[T]:
         """What the answer shows, at most 16 names in all. A kept answer is dropped when one of them is told to have
-        changed, and is not served to whoever has just changed one by a command (`changes=`). Reads only."""
+        changed, and is not served to whoever has just changed one by a command (`invalidates=`). Reads only."""
         if self.method != "GET":
             raise DeclarationError(f"{self.name}: only a GET can be tagged, this is a {self.method}")
         together = tuple(dict.fromkeys((*self.tags, *map(tag_of, tags))))

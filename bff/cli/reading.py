@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args, get_type_hints
 
@@ -81,23 +82,28 @@ def steps(function: Callable[..., Any]) -> list[Step]:
     tree = _tree(function)
     if tree is None:
         return []
-    known = {
-        name: one for name, one in inspect.unwrap(function).__globals__.items() if isinstance(one, Upstream)
-    }
-    return list(_steps(tree, known, (), False, {}))
+    return list(_steps(tree, inspect.unwrap(function).__globals__, (), False, {}))
+
+
+def _upstream(node: ast.AST, known: Mapping[str, Any]) -> Upstream | None:
+    """What `desk` or `clients.desk` names where the function stands."""
+    names = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    found = known.get(node.id) if isinstance(node, ast.Name) else None
+    for name in reversed(names):
+        found = vars(found).get(name) if isinstance(found, types.ModuleType) else None
+    return found if isinstance(found, Upstream) else None
 
 
 def _steps(
-    node: ast.AST, known: dict[str, Upstream], within: tuple[float, ...], optional: bool, options: Options
+    node: ast.AST, known: Mapping[str, Any], within: tuple[float, ...], optional: bool, options: Options
 ) -> Iterator[Step]:
     if isinstance(node, ast.Call):
         called = node.func
-        if (
-            isinstance(called, ast.Attribute)
-            and isinstance(called.value, ast.Name)
-            and called.value.id in known
-        ):
-            upstream = known[called.value.id]
+        upstream = _upstream(called.value, known) if isinstance(called, ast.Attribute) else None
+        if isinstance(called, ast.Attribute) and upstream is not None:
             verb, own = _declared(upstream, called.attr)
             yield Step(upstream, called.attr, verb, optional, within, own | options)
             options = {}

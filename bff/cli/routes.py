@@ -28,8 +28,8 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
         lines += _needs(command.needs)
         if command.starts is not None:
             lines.append(f"        saga      {command.starts.name}")
-        if command.changes:
-            lines.append(f"        changes   {', '.join(command.changes)}")
+        if command.invalidates:
+            lines.append(f"        invalidates  {', '.join(command.invalidates)}")
         lines += _calls(command.function, command.deadline, known, derived=command.safe)
     for value in gateway.values.values():
         lines.append(f"VALUE {value.template:<42} {'public' if value.public else 'login'}")
@@ -42,7 +42,7 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
 
 def _head(method: str, route: View | Command, who: str) -> str:
     only = f"  only from {route.network}" if route.network else ""
-    limits = f"deadline {route.deadline:g} s  limit {route.limit or 'default'}{only}"
+    limits = f"deadline {route.deadline:g} s  limit {route.limit or 'default'}{only}  {route.origin}"
     return f"{method:<5} {route.path:<42} {who:<7} {limits}"
 
 

@@ -161,7 +161,7 @@ class Carrying:
         finally:
             # Before anybody hears of it, and whatever came of it: a failure may have changed something, too.
             if request.principal is not None:
-                tags = [tag.format_map(arguments) for tag in self._command.changes]
+                tags = [tag.format_map(arguments) for tag in self._command.invalidates]
                 await self._runtime.reads.changes.changed_by(request.principal.id, tags)
 
     async def _store(

@@ -13,7 +13,6 @@ from string import Formatter
 from typing import Any
 
 from ..calls import Call, DeclarationError, SagaStatus
-from . import quotas
 from .access.permit import NOTHING, Needs
 from .bind import Binding
 from .quotas import Limit
@@ -31,6 +30,7 @@ class SagaType:
     name: str
     model: type[SagaStatus]
     restore: Callable[[str], Call[Any]] | None = None
+    origin: str = ""
 
     def listed(self, answer: Any) -> list[SagaStatus]:
         """The sagas in `restore`'s answer: a list, or a model whose one list field is it. Raises TypeError."""
@@ -57,6 +57,7 @@ class ValueType:
     model: type[Any]
     public: bool
     load: Callable[..., Call[Any]] | None = None
+    origin: str = ""
 
     @property
     def kind(self) -> str:
@@ -66,7 +67,8 @@ class ValueType:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A screen: GET path → one JSON answer made of upstream parts. network: the only one it is served to."""
+    """A screen: GET path → one JSON answer made of upstream parts. network: the only one it is served to; tags: of the
+    OpenAPI document; origin: `module:line` of its function."""
 
     path: str
     function: Function
@@ -76,6 +78,8 @@ class View:
     limit: str | Limit | None
     needs: Needs = NOTHING
     network: str | None = None
+    tags: tuple[str, ...] = ()
+    origin: str = ""
 
     @property
     def name(self) -> str:
@@ -85,8 +89,8 @@ class View:
 @dataclass(frozen=True, slots=True)
 class Command:
     """A guarded write: POST path with an Idempotency-Key. safe: its upstreams honour idempotency keys, so that an
-    unknown outcome may be tried again under the same key. changes: tags of what its caller sees that it changes.
-    network: the only one it is served to."""
+    unknown outcome may be tried again under the same key. invalidates: tags of what its caller sees that it changes.
+    network, tags, origin: as a view has them."""
 
     path: str
     function: Function
@@ -95,9 +99,11 @@ class Command:
     limit: str | Limit | None
     starts: SagaType | None
     safe: bool
-    changes: tuple[str, ...] = ()
+    invalidates: tuple[str, ...] = ()
     needs: Needs = NOTHING
     network: str | None = None
+    tags: tuple[str, ...] = ()
+    origin: str = ""
 
     @property
     def name(self) -> str:
@@ -141,7 +147,7 @@ def check_site(page: Page, views: Iterable[str]) -> None:
         check_path(path, f"site: {path}")
     known: dict[str, str] = {}
     for path in page.paths:
-        if (other := known.setdefault(_shape(path), path)) is not path:
+        if (other := known.setdefault(shape(path), path)) is not path:
             raise DeclarationError(f"site: {path} and {other} are one address")
     for prefix in page.folders:
         if prefix == "/" or "{" in prefix:
@@ -157,7 +163,7 @@ def check_beside(path: str, what: str, page: Page | None) -> None:
     if page is None:
         return
     for other in page.paths:
-        if _shape(other) == _shape(path):
+        if shape(other) == shape(path):
             raise DeclarationError(
                 f"{what}: site() answers {other} already; give the view another path, such as /api{path}"
             )
@@ -175,9 +181,9 @@ def check_tags(tags: tuple[str, ...], path: str, what: str) -> None:
         try:
             named = [name for _, name, _, _ in Formatter().parse(tag) if name is not None]
         except ValueError as error:
-            raise DeclarationError(f"{what}: changes={tag!r}: {error}") from None
+            raise DeclarationError(f"{what}: invalidates={tag!r}: {error}") from None
         if not tag or any(f"{{{name}}}" not in segments for name in named):
-            raise DeclarationError(f"{what}: changes={tag!r} needs text, and no parameter but its path's")
+            raise DeclarationError(f"{what}: invalidates={tag!r} needs text, and no parameter but its path's")
 
 
 def check_name(name: str, what: str) -> None:
@@ -185,22 +191,19 @@ def check_name(name: str, what: str) -> None:
         raise DeclarationError(f"{what}: {name!r} must be lower-case letters, digits and dashes")
 
 
-def check_route(
-    path: str, what: str, deadline: float | None, limit: str | Limit | None, known: Iterable[str]
-) -> None:
-    """Raises DeclarationError for a route that could not be, or would answer where one of those known does."""
-    check_path(path, what)
-    for other in known:
-        if _shape(other) == _shape(path):
-            raise DeclarationError(
-                f"{what}: declared twice" + ("" if other == path else f", the other is {other}")
-            )
+def check_deadline(deadline: float | None, what: str) -> None:
     if deadline is not None and not 0 < deadline <= 60:
         raise DeclarationError(f"{what}: deadline is seconds above 0 and up to 60, not {deadline}")
-    if limit is not None:
-        quotas.declare(what, limit)
 
 
-def _shape(path: str) -> str:
+def check_prefix(prefix: str, what: str) -> None:
+    """ "" or a path that can stand in front of others."""
+    if not isinstance(prefix, str) or prefix == "/":
+        raise DeclarationError(f'{what}: a prefix is "" or begins with / and does not end with it')
+    if prefix:
+        check_path(prefix, what)
+
+
+def shape(path: str) -> str:
     """Templates that differ in their parameters' names only are one address."""
     return re.sub(r"\{[^}]*\}", "{}", path)

@@ -9,54 +9,39 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+import types
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
-from ..calls import Call, DeclarationError, SagaStatus, Upstream
+from ..calls import DeclarationError, Upstream
 from ..calls.errors import declaring
-from ..live.topics import OWNER
 from . import settings as settings_file
 from .access.permit import NOTHING
-from .bind import binding
-from .declared import (
-    Command,
-    Page,
-    SagaType,
-    ValueType,
-    View,
-    check_beside,
-    check_name,
-    check_path,
-    check_route,
-    check_site,
-    check_tags,
-)
+from .declared import Command, Page, SagaType, View, check_beside, check_deadline, check_name, check_site
 from .page import content_policy, permissions_policy
 from .pages import Pages
-from .quotas import Limit
+from .router import Options, Route, Router
 from .runtime import Runtime
 from .settings import Settings
 from .stopping import StopNotice
 
 # Seconds within which streams end under another server: hypercorn waits 3 s for connections before it cuts them off.
 SOON = 1.5
-
-P = ParamSpec("P")
-R = TypeVar("R")
-Decorated = Callable[P, Awaitable[R]]
+# A module in a module in a module: `services.clients.desk.ticket()`.
+DEEP = 4
 
 
-class Gateway:
-    """A backend for one frontend.
+class Gateway(Router):
+    """A backend for one frontend: a router that is the ASGI application.
 
     name      names the gateway in logs and traces: lower-case letters, digits, dashes
     version   the gateway's own, as its documents name it; default "0"
     deadline  seconds a request may take in all, default 1.5; a view or command may set a nearer one
-    upstreams the ones to check and list; those that views and commands mention by global name are found anyway
+    upstreams the ones it may call; those that the modules of views and commands mention are found anyway
+    routers   what is declared elsewhere, as `include` takes it
     scopes    every one is needed for whatever is not public, the live stream too, unless a view or command names its
               own; none: being signed in is enough
     roles     one of them is needed, in the same way
@@ -72,26 +57,19 @@ class Gateway:
         version: str = "0",
         deadline: float = 1.5,
         upstreams: tuple[Upstream, ...] = (),
+        routers: tuple[Router, ...] = (),
         scopes: tuple[str, ...] = (),
         roles: tuple[str, ...] = (),
         pages: Pages | None = None,
         settings: Settings | None = None,
     ) -> None:
+        super().__init__()
         self.needs = NOTHING
-        with declaring():
-            check_name(name, "gateway")
-            self.needs = NOTHING.narrowed(scopes, roles, False, f"gateway {name}")
-            if not 0 < deadline <= 60:
-                raise DeclarationError(
-                    f"gateway {name}: deadline is seconds above 0 and up to 60, not {deadline}"
-                )
         self.name = name
         self.version = version
         self.deadline = deadline
         self.views: dict[str, View] = {}
         self.commands: dict[str, Command] = {}
-        self.sagas: dict[str, SagaType] = {}
-        self.values: dict[str, ValueType] = {}
         self.page: Page | None = None
         self.pages = pages
         self._upstreams = upstreams
@@ -99,142 +77,15 @@ class Gateway:
         self._runtime: Runtime | None = None
         self._notice: StopNotice | None = None
         self._starting = asyncio.Lock()
+        with declaring():
+            what = f"gateway {name}"
+            check_name(name, "gateway")
+            check_deadline(deadline, what)
+            self.needs = NOTHING.narrowed(scopes, roles, False, what)
+        self.options = Options(scopes, roles, deadline, tags=())
+        self.include(*routers)
 
     # ---- declaring -------------------------------------------------------------------------------------------
-
-    def view(
-        self,
-        path: str,
-        *,
-        public: bool = False,
-        deadline: float | None = None,
-        limit: str | Limit | None = None,
-        scopes: tuple[str, ...] | None = None,
-        roles: tuple[str, ...] | None = None,
-        network: str | None = None,
-    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-        """A screen at GET `path`. Login is required unless `public`; `limit` is a `Limit`, or a text in
-        slowapi's grammar for what each principal may ask.
-
-        scopes, roles  every scope and one of the roles is needed, in place of what the gateway names for all
-        network        a name from the setting `http.networks`: clients elsewhere get 403; default: everywhere
-        """
-
-        def declare(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-            with declaring():
-                what = f"view {path}"
-                check_route(path, what, deadline, limit, self.views)
-                check_beside(path, what, self.page)
-                bound = binding(function, path, what, body=False)
-                if bound.who and not bound.who_optional and public:
-                    raise DeclarationError(f"{what}: public, so annotate {bound.who} as `Principal | None`")
-                needs = self.needs.narrowed(scopes, roles, public, what)
-                self.views[path] = View(
-                    path, function, bound, public, deadline or self.deadline, limit, needs, network
-                )
-            return function
-
-        return declare
-
-    def command(
-        self,
-        path: str,
-        *,
-        starts: SagaType | None = None,
-        deadline: float | None = None,
-        limit: str | Limit | None = None,
-        safe: bool = True,
-        changes: tuple[str, ...] = (),
-        scopes: tuple[str, ...] | None = None,
-        roles: tuple[str, ...] | None = None,
-        network: str | None = None,
-    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-        """A guarded write at POST `path`, carried out once per Idempotency-Key.
-
-        starts  the saga it begins or moves; the answer is then 202 with the saga's place, else 200 with the result
-        safe    its upstreams honour the idempotency keys they are handed (default); False where one does not, so
-                that an unknown outcome is reported instead of tried again
-        changes tags (`Call.tagged`) of what it changes, such as ``orders`` or ``order/{id}`` with a parameter of the
-                path: kept answers that show it are not served to its caller any more, on any gateway
-        scopes, roles  as for views
-        network as a view has it
-        """
-
-        def declare(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-            with declaring():
-                what = f"command {path}"
-                check_route(path, what, deadline, limit, self.commands)
-                bound = binding(function, path, what, body=True)
-                check_tags(changes, path, what)
-                if starts is not None:
-                    if starts.name not in self.sagas:
-                        raise DeclarationError(f"{what}: saga {starts.name!r} belongs to another gateway")
-                    if not (isinstance(bound.returns, type) and issubclass(bound.returns, SagaStatus)):
-                        raise DeclarationError(
-                            f"{what}: it starts a saga, so it must return a SagaStatus model"
-                        )
-                self.commands[path] = Command(
-                    path,
-                    function,
-                    bound,
-                    deadline or self.deadline,
-                    limit,
-                    starts,
-                    safe,
-                    changes,
-                    self.needs.narrowed(scopes, roles, False, what),
-                    network,
-                )
-            return function
-
-        return declare
-
-    def saga(
-        self,
-        name: str,
-        model: type[SagaStatus],
-        *,
-        restore: Callable[[str], Call[Any]] | None = None,
-    ) -> SagaType:
-        """A kind of saga whose events (`<domain>.<name>.status`) browsers see.
-
-        restore  given the owner's principal id, a Call that lists the owner's sagas (a list of `model`, or a model
-                 whose single field is one); it rebuilds a lost journal
-        """
-        with declaring():
-            check_name(name, "saga")
-            if name in self.sagas:
-                raise DeclarationError(f"saga {name!r} is declared twice")
-        self.sagas[name] = SagaType(name, model, restore)
-        return self.sagas[name]
-
-    def value(
-        self,
-        template: str,
-        model: type[BaseModel],
-        *,
-        public: bool = False,
-        load: Callable[..., Call[Any]] | None = None,
-    ) -> ValueType:
-        """A live value such as ``stock/{sku}``: latest wins, sent whole.
-
-        public  whoever is signed in may ask for it; without it the template has one `{owner}`, as in
-                ``bell/{owner}``, and is open only to the principal whose `pseudonym` stands there
-        load    given the template's parameters, a Call that fetches a value nobody has published yet, in nobody's
-                name; its answer carries the value's `version`
-        """
-        with declaring():
-            kind = template.partition("/")[0]
-            check_name(kind, "value")
-            check_path("/" + template, f"value {template}")
-            if any(known.kind == kind for known in self.values.values()):
-                raise DeclarationError(f"value {template!r}: {kind!r} is declared twice")
-            if not public and template.split("/").count(OWNER) != 1:
-                raise DeclarationError(
-                    f"value {template!r}: public=True, or one {OWNER} in it: nobody could ask for it otherwise"
-                )
-        self.values[template] = ValueType(template, model, public, load)
-        return self.values[template]
 
     def site(
         self,
@@ -274,10 +125,62 @@ class Gateway:
             check_site(page, self.views)
             self.page = page
 
+    def _add(self, route: Route, *, direct: bool = True) -> None:
+        options, what = route.options, route.what
+        if route.method == "GET":
+            check_beside(route.path, what, self.page)
+        if direct:
+            self._check_saga(route.starts, what, route.origin)
+        super()._add(route)
+        deadline = options.deadline or self.deadline
+        needs = options.needs(route.public, what)
+        if route.method == "GET":
+            self.views[route.path] = View(
+                route.path,
+                route.function,
+                route.binding,
+                route.public,
+                deadline,
+                options.limit,
+                needs,
+                options.network,
+                options.tags or (),
+                route.origin,
+            )
+        else:
+            self.commands[route.path] = Command(
+                route.path,
+                route.function,
+                route.binding,
+                deadline,
+                options.limit,
+                route.starts,
+                route.safe,
+                route.invalidates,
+                needs,
+                options.network,
+                options.tags or (),
+                route.origin,
+            )
+
+    def _check_saga(self, saga: SagaType | None, what: str, origin: str) -> None:
+        if saga is not None and self.sagas.get(saga.name) is not saga:
+            raise DeclarationError(
+                f"{what}: saga {saga.name!r} belongs to another gateway, or to a router that is not included "
+                f"({origin})"
+            )
+
     # ---- asking about it -------------------------------------------------------------------------------------
 
+    def check(self) -> None:
+        """Raises DeclarationError for what can only be seen once everything is declared."""
+        for command in self.commands.values():
+            with declaring():
+                self._check_saga(command.starts, f"command {command.path}", command.origin)
+
     def upstreams(self) -> list[Upstream]:
-        """Every upstream this gateway can call: given ones, and those its functions' modules know by name."""
+        """Every upstream this gateway can call: given ones, and those that its functions' modules know by name, in
+        modules they import too (`clients.desk.ticket()`)."""
         found = {id(one): one for one in self._upstreams}
         functions: list[Callable[..., Any] | None] = [view.function for view in self.views.values()]
         functions += [command.function for command in self.commands.values()]
@@ -285,8 +188,13 @@ class Gateway:
         functions += [value.load for value in self.values.values()]
         for function in filter(None, functions):
             owner = getattr(function, "__self__", None)
-            candidates = [owner, *inspect.unwrap(function).__globals__.values()]
+            plain = inspect.unwrap(function)
+            candidates = [owner, *plain.__globals__.values()]
             candidates += [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+            names = set(plain.__code__.co_names)
+            for one in plain.__globals__.values():
+                if isinstance(one, types.ModuleType):
+                    candidates += _named_in(one, names, DEEP)
             found |= {id(one): one for one in candidates if isinstance(one, Upstream)}
         return sorted(found.values(), key=lambda one: one.owner.service)
 
@@ -301,6 +209,7 @@ class Gateway:
         """Read settings unless given, open connections. Raises DeclarationError that lists every mistake."""
         async with self._starting:
             if self._runtime is None:
+                self.check()
                 runtime = Runtime(self, settings or self._settings or settings_file.load())
                 try:
                     await runtime.start()
@@ -354,3 +263,13 @@ class Gateway:
         await receive()
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _named_in(module: types.ModuleType, names: set[str], deep: int) -> Iterator[Any]:
+    """What a module has under one of these names, and modules in it likewise."""
+    for name in names & vars(module).keys():
+        one = vars(module)[name]
+        if not isinstance(one, types.ModuleType):
+            yield one
+        elif deep > 1:
+            yield from _named_in(one, names, deep - 1)

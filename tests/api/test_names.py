@@ -25,6 +25,7 @@ PUBLIC = {
         "Ready",
         "Refused",
         "Rejected",
+        "Router",
         "SagaStatus",
         "Stale",
         "Timeout",

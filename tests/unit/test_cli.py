@@ -182,10 +182,10 @@ def test_routes_lists_each_route_with_its_calls_their_owners_and_its_limit(
     assert main(["routes", f"{module}:good"]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
-        "GET /api/thing public deadline 0.8 s limit default",
+        f"GET /api/thing public deadline 0.8 s limit default {module}:25",
         "required shelf.thing (Shelf team #shelf) GET at most 0.8 s 3 tries of 1 s fresh 5 s public",
         "optional shelf.extra (Shelf team #shelf) GET at most 0.3 s 1 try of 0.2 s public",
-        "POST /api/jobs login deadline 1.5 s limit 10/minute",
+        f"POST /api/jobs login deadline 1.5 s limit 10/minute {module}:30",
         "saga job",
         "required shelf.make (Shelf team #shelf) POST at most 1.5 s 3 tries of 1 s",
         "VALUE level/{sku} public",
@@ -230,7 +230,7 @@ kept = Gateway("kept")
 async def thing(id: str) -> Thing:
     return await shelf.thing(id).fresh(7, stale_if_error=600)
 
-@kept.command("/api/things/{id}", changes=("thing/{id}", "things"))
+@kept.command("/api/things/{id}", invalidates=("thing/{id}", "things"))
 async def make(id: str) -> Thing:
     return await shelf.make()
 """
@@ -248,7 +248,7 @@ def test_routes_says_what_is_kept_what_makes_it_void_and_between_which_addresses
     assert main(["routes", "kept_module:kept"]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines[1].endswith("fresh 7 s, 600 s instead of a failure until thing/{id} changes")
-    assert "changes thing/{id}, things" in lines
+    assert "invalidates thing/{id}, things" in lines
     assert (
         "balance least-pending of http://a.test (looked up every 30 s), http://b.test; "
         "left out after 5 failures in a row, 10 to 300 s, never more than half"

@@ -95,7 +95,7 @@ def declare(settings: Settings) -> Gateway:
         a.name += " (mine)"
         return Twice(a=a, b=b)
 
-    @gateway.command("/api/fill/{how}", changes=("basket", "article/{how}"))
+    @gateway.command("/api/fill/{how}", invalidates=("basket", "article/{how}"))
     async def fill(how: str) -> Thing:
         return await shelf.fill(how)
 
@@ -386,8 +386,8 @@ def test_a_webhooks_secret_is_checked_at_the_start() -> None:
 def test_a_commands_changes_are_checked_when_it_is_declared() -> None:
     gateway = Gateway("checked")
     for wrong in ("", "order/{nr}", "order/{", "order/{}"):
-        with pytest.raises(DeclarationError, match="changes="):
+        with pytest.raises(DeclarationError, match="invalidates="):
 
-            @gateway.command("/api/x/{id}", changes=(wrong,))
+            @gateway.command("/api/x/{id}", invalidates=(wrong,))
             async def command(id: str) -> Thing:
                 raise NotImplementedError

@@ -53,7 +53,7 @@ def document(gateway: Gateway, version: str, settings: Settings | None = None) -
             "description": "One call per screen, one click per command, one stream per browser.",
         },
         "servers": [{"url": settings.public_url.rstrip("/")}],
-        "tags": [{"name": tag, "description": says} for tag, says in _TAGS.items()],
+        "tags": _tags(gateway),
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": schemas.definitions | _live(gateway, schemas) | {"Problem": PROBLEM},
@@ -64,6 +64,17 @@ def document(gateway: Gateway, version: str, settings: Settings | None = None) -
             },
         },
     }
+
+
+def _tags(gateway: Gateway) -> list[Schema]:
+    """Ours, and those of routers."""
+    told: dict[str, Schema] = {name: {"name": name, "description": says} for name, says in _TAGS.items()}
+    for route in _routes(gateway):
+        for tag in route.tags:
+            told.setdefault(
+                tag, {"name": tag, "description": f"Declared in {route.origin.partition(':')[0]}."}
+            )
+    return list(told.values())
 
 
 def _live(gateway: Gateway, schemas: _Schemas) -> dict[str, Schema]:
@@ -155,7 +166,7 @@ def _describe(route: View | Command, schemas: _Schemas) -> Schema:
 
 
 def _view(view: View, schemas: _Schemas) -> Schema:
-    operation = _describe(view, schemas) | {"tags": ["screens"]}
+    operation = _describe(view, schemas) | {"tags": list(view.tags) or ["screens"]}
     operation["responses"] = {
         "200": {
             "description": "The screen; `BFF-Complete` says whether every part is there.",
@@ -181,7 +192,7 @@ def _view(view: View, schemas: _Schemas) -> Schema:
 
 
 def _command(command: Command, schemas: _Schemas) -> Schema:
-    operation = _describe(command, schemas) | {"tags": ["commands"]}
+    operation = _describe(command, schemas) | {"tags": list(command.tags) or ["commands"]}
     operation |= secured(command.needs)
     operation.setdefault("parameters", []).append(
         {

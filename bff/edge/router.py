@@ -1,0 +1,366 @@
+"""Declare screens, commands, sagas and live values, in as many modules as a team likes.
+
+A `Router` is included in another router or in the `Gateway`, which is one itself. What is declared later on an included
+router reaches the gateway as well, so modules may import each other's routers in any order. Mistakes raise
+DeclarationError where they are made.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, ParamSpec, TypeVar
+
+from pydantic import BaseModel
+
+from ..calls import Call, DeclarationError, SagaStatus
+from ..calls.errors import declaring
+from ..live.topics import OWNER
+from .access.permit import NOTHING, Needs
+from .bind import Binding, binding
+from .declared import (
+    Function,
+    SagaType,
+    ValueType,
+    check_deadline,
+    check_name,
+    check_path,
+    check_prefix,
+    check_tags,
+    shape,
+)
+from .quotas import Limit, declare
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a route, a router or a gateway says for itself; None: what the next one outwards says."""
+
+    scopes: tuple[str, ...] | None = None
+    roles: tuple[str, ...] | None = None
+    deadline: float | None = None
+    limit: str | Limit | None = None
+    network: str | None = None
+    tags: tuple[str, ...] | None = None
+
+    def check(self, what: str) -> None:
+        """Raises DeclarationError for what could not be."""
+        NOTHING.narrowed(self.scopes, self.roles, False, what)
+        check_deadline(self.deadline, what)
+        if self.limit is not None:
+            declare(what, self.limit)
+        if isinstance(self.tags, str) or not all(isinstance(one, str) and one for one in self.tags or ()):
+            raise DeclarationError(f"{what}: tags is a tuple of texts, as in tags=({str(self.tags)!r},)")
+
+    def within(self, outer: Options) -> Options:
+        """These, and where they say nothing those of whatever they stand in."""
+
+        def said(name: str) -> Any:
+            own = getattr(self, name)
+            return getattr(outer, name) if own is None else own
+
+        return Options(*map(said, self.__slots__))
+
+    def needs(self, public: bool, what: str) -> Needs:
+        return NOTHING if public else NOTHING.narrowed(self.scopes, self.roles, False, what)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A view or a command as it was declared. origin: `module:line` of its function."""
+
+    method: str
+    path: str
+    function: Function
+    binding: Binding
+    options: Options
+    origin: str
+    public: bool = False
+    starts: SagaType | None = None
+    safe: bool = True
+    invalidates: tuple[str, ...] = ()
+
+    @property
+    def what(self) -> str:
+        return f"{'view' if self.method == 'GET' else 'command'} {self.path}"
+
+    def inside(self, router: Router) -> Route:
+        """The same as a part of that router. Raises DeclarationError where its prefix does not fit the function."""
+        path = router.prefix + self.path
+        moved = replace(self, path=path, options=self.options.within(router.options))
+        if "{" not in router.prefix:
+            return moved
+        bound = binding(self.function, path, moved.what, body=self.method != "GET")
+        return replace(moved, binding=bound)
+
+
+class Router:
+    """Screens, commands, sagas and live values that belong together.
+
+    prefix   begins every path, such as ``/api/products``; it may have parameters, which every function then takes
+    scopes   every one is needed for whatever is not public, unless a route or an included router names its own
+    roles    one of them is needed, in the same way
+    deadline seconds a request may take in all
+    limit    how often each route may be asked, as `view` has it; every route counts for itself
+    network  a name from the setting `http.networks`: clients elsewhere get 403
+    tags     under which the OpenAPI document lists its routes; default: the name of the module that declares them
+
+    What is None is as the router or gateway says that includes this one.
+    """
+
+    def __init__(
+        self,
+        prefix: str = "",
+        *,
+        scopes: tuple[str, ...] | None = None,
+        roles: tuple[str, ...] | None = None,
+        deadline: float | None = None,
+        limit: str | Limit | None = None,
+        network: str | None = None,
+        tags: tuple[str, ...] | None = None,
+    ) -> None:
+        self.prefix = ""
+        self.options = Options()
+        self.routes: list[Route] = []
+        self.sagas: dict[str, SagaType] = {}
+        self.values: dict[str, ValueType] = {}
+        self._routers: list[Router] = []
+        self._outer: list[Router] = []
+        with declaring():
+            what = f"router {prefix}" if prefix else "router"
+            check_prefix(prefix, what)
+            options = Options(scopes, roles, deadline, limit, network, tags)
+            options.check(what)
+            self.prefix, self.options = prefix, options
+
+    # ---- declaring -------------------------------------------------------------------------------------------
+
+    def view(
+        self,
+        path: str,
+        *,
+        public: bool = False,
+        deadline: float | None = None,
+        limit: str | Limit | None = None,
+        scopes: tuple[str, ...] | None = None,
+        roles: tuple[str, ...] | None = None,
+        network: str | None = None,
+    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+        """A screen at GET `path`; "" is the router's prefix itself. Login is required unless `public`; `limit` is a
+        `Limit`, or a text in slowapi's grammar for what each principal may ask.
+
+        scopes, roles  every scope and one of the roles is needed, in place of what router and gateway name for all
+        network        a name from the setting `http.networks`: clients elsewhere get 403; default: everywhere
+
+        Raises DeclarationError for what could not be served, with the place of both where two are at one address.
+        """
+
+        def declared(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+            with declaring():
+                route = self._route(
+                    "GET",
+                    path,
+                    function,
+                    Options(scopes, roles, deadline, limit, network),
+                    public=public,
+                )
+                bound = route.binding
+                if public and (scopes or roles):
+                    asked = NOTHING.narrowed(scopes, roles, False, route.what)
+                    raise DeclarationError(f"{route.what}: public, so nobody is asked for {asked}")
+                if bound.who and not bound.who_optional and public:
+                    raise DeclarationError(
+                        f"{route.what}: public, so annotate {bound.who} as `Principal | None`"
+                    )
+                self._add(route)
+            return function
+
+        return declared
+
+    def command(
+        self,
+        path: str,
+        *,
+        starts: SagaType | None = None,
+        deadline: float | None = None,
+        limit: str | Limit | None = None,
+        safe: bool = True,
+        invalidates: tuple[str, ...] = (),
+        scopes: tuple[str, ...] | None = None,
+        roles: tuple[str, ...] | None = None,
+        network: str | None = None,
+    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+        """A guarded write at POST `path`, carried out once per Idempotency-Key.
+
+        starts  the saga it begins or moves; the answer is then 202 with the saga's place, else 200 with the result
+        safe    its upstreams honour the idempotency keys they are handed (default); False where one does not, so
+                that an unknown outcome is reported instead of tried again
+        invalidates  tags (`Call.tagged`) of what it changes, such as ``orders`` or ``order/{id}`` with a parameter of
+                the path: kept answers that show it are not served to its caller any more, on any gateway
+        scopes, roles, network  as a view has them
+
+        Raises DeclarationError as `view` does.
+        """
+
+        def declared(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+            with declaring():
+                route = self._route(
+                    "POST",
+                    path,
+                    function,
+                    Options(scopes, roles, deadline, limit, network),
+                    starts=starts,
+                    safe=safe,
+                    invalidates=invalidates,
+                )
+                check_tags(invalidates, route.path, route.what)
+                returns = route.binding.returns
+                if starts is not None and not (isinstance(returns, type) and issubclass(returns, SagaStatus)):
+                    raise DeclarationError(
+                        f"{route.what}: it starts a saga, so it must return a SagaStatus model"
+                    )
+                self._add(route)
+            return function
+
+        return declared
+
+    def saga(
+        self,
+        name: str,
+        model: type[SagaStatus],
+        *,
+        restore: Callable[[str], Call[Any]] | None = None,
+    ) -> SagaType:
+        """A kind of saga whose events (`<domain>.<name>.status`) browsers see.
+
+        restore  given the owner's principal id, a Call that lists the owner's sagas (a list of `model`, or a model
+                 whose single field is one); it rebuilds a lost journal
+        """
+        saga = SagaType(name, model, restore, _caller())
+        with declaring():
+            check_name(name, "saga")
+            self._add_saga(saga)
+        return saga
+
+    def value(
+        self,
+        template: str,
+        model: type[BaseModel],
+        *,
+        public: bool = False,
+        load: Callable[..., Call[Any]] | None = None,
+    ) -> ValueType:
+        """A live value such as ``stock/{sku}``: latest wins, sent whole.
+
+        public  whoever is signed in may ask for it; without it the template has one `{owner}`, as in
+                ``bell/{owner}``, and is open only to the principal whose `pseudonym` stands there
+        load    given the template's parameters, a Call that fetches a value nobody has published yet, in nobody's
+                name; its answer carries the value's `version`
+        """
+        value = ValueType(template, model, public, load, _caller())
+        with declaring():
+            check_name(value.kind, "value")
+            check_path("/" + template, f"value {template}")
+            if not public and template.split("/").count(OWNER) != 1:
+                raise DeclarationError(
+                    f"value {template!r}: public=True, or one {OWNER} in it: nobody could ask for it otherwise"
+                )
+            self._add_value(value)
+        return value
+
+    def include(self, *routers: Router) -> None:
+        """Serve these routers' declarations, too: those made so far and those still to come.
+
+        Raises DeclarationError where one is here already, would contain itself, or declares what is declared here.
+        """
+        for router in routers:
+            with declaring():
+                if not isinstance(router, Router):
+                    raise DeclarationError(f"include: {router!r} is no Router")
+                if router in self._routers:
+                    raise DeclarationError(f"router {router.prefix}: included twice")
+                if router is self or self in router._inside():
+                    raise DeclarationError(f"router {router.prefix}: it would contain itself")
+                self._routers.append(router)
+                router._outer.append(self)
+            for route in router.routes:
+                with declaring():
+                    self._add(route.inside(self), direct=False)
+            for saga in router.sagas.values():
+                with declaring():
+                    self._add_saga(saga)
+            for value in router.values.values():
+                with declaring():
+                    self._add_value(value)
+
+    # ---- what a declaration goes through ---------------------------------------------------------------------
+
+    def _inside(self) -> Iterable[Router]:
+        for router in self._routers:
+            yield router
+            yield from router._inside()
+
+    def _route(
+        self, method: str, path: str, function: Callable[..., Awaitable[Any]], options: Options, **more: Any
+    ) -> Route:
+        whole = self.prefix + path
+        what = f"{'view' if method == 'GET' else 'command'} {whole}"
+        if path or not self.prefix:
+            check_path(path, what)
+        if path == "/" and self.prefix:
+            raise DeclarationError(f'{what}: the address of the prefix itself is ""')
+        check_path(whole, what)
+        options.check(what)
+        self._check_new(method, whole, what, _place(function))
+        bound = binding(function, whole, what, body=method != "GET")
+        module = function.__module__.rpartition(".")[2]
+        tags = self.options.tags if self.options.tags is not None else (module,)
+        inherited = replace(options, tags=tags).within(self.options)
+        return Route(method, whole, function, bound, inherited, _place(function), **more)
+
+    def _add(self, route: Route, *, direct: bool = True) -> None:
+        """Take a route whose path and options are this router's, and pass it outwards."""
+        self._check_new(route.method, route.path, route.what, route.origin)
+        self.routes.append(route)
+        for outer in self._outer:
+            outer._add(route.inside(outer), direct=False)
+
+    def _check_new(self, method: str, path: str, what: str, origin: str) -> None:
+        for other in self.routes:
+            if other.method == method and shape(other.path) == shape(path):
+                same = "" if other.path == path else f", the other is {other.path}"
+                raise DeclarationError(f"{what}: declared twice{same} ({other.origin}, {origin})")
+
+    def _add_saga(self, saga: SagaType) -> None:
+        if (other := self.sagas.get(saga.name)) is not None:
+            raise DeclarationError(f"saga {saga.name!r} is declared twice ({other.origin}, {saga.origin})")
+        self.sagas[saga.name] = saga
+        for outer in self._outer:
+            outer._add_saga(saga)
+
+    def _add_value(self, value: ValueType) -> None:
+        for other in self.values.values():
+            if other.kind == value.kind:
+                raise DeclarationError(
+                    f"value {value.template!r}: {value.kind!r} is declared twice ({other.origin}, {value.origin})"
+                )
+        self.values[value.template] = value
+        for outer in self._outer:
+            outer._add_value(value)
+
+
+def _place(function: Callable[..., Any]) -> str:
+    """`module:line` of a function."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{function.__module__}:{code.co_firstlineno}" if code is not None else function.__module__
+
+
+def _caller() -> str:
+    """`module:line` of whoever declares a saga or a value."""
+    frame = sys._getframe(2)
+    return f"{frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"

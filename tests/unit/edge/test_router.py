@@ -1,0 +1,224 @@
+"""Routers: what is declared in any module, in any order, is the gateway's in the end, with what each of them says."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from bff import Call, DeclarationError, Gateway, Principal, Router, SagaStatus, Upstream
+from bff.cli.reading import steps
+from bff.edge.access.permit import Needs
+from bff.edge.describe import openapi
+
+from ...waiting import GUARD
+
+
+class Thing(BaseModel):
+    name: str
+
+
+class Desk(Upstream, team="Desk", contact="#desk"):
+    def ticket(self, id: str) -> Call[Thing]:
+        return self.get("/tickets/{id}", Thing, id=id)
+
+
+async def nothing() -> Thing:
+    return Thing(name="x")
+
+
+async def of_one(id: str) -> Thing:
+    return Thing(name=id)
+
+
+async def of_team(team: str, id: str) -> Thing:
+    return Thing(name=team + id)
+
+
+async def job(who: Principal) -> SagaStatus:
+    raise AssertionError
+
+
+def test_whatever_is_declared_before_and_after_reaches_the_gateway_through_every_router() -> None:
+    notes, tickets = Router(prefix="/notes"), Router(prefix="/api/tickets")
+    notes.view("")(nothing)
+    tickets.include(notes)
+    desk = Gateway("desk", routers=(tickets,))
+    notes.command("/{id}")(of_one)
+    tickets.view("/{id}")(of_one)
+    desk.view("/api/me")(nothing)
+    assert list(desk.views) == ["/api/tickets/notes", "/api/tickets/{id}", "/api/me"]
+    assert list(desk.commands) == ["/api/tickets/notes/{id}"]
+    assert [route.path for route in tickets.routes] == [
+        "/api/tickets/notes",
+        "/api/tickets/notes/{id}",
+        "/api/tickets/{id}",
+    ]
+
+
+def test_a_route_has_what_it_says_itself_else_what_stands_around_it_says() -> None:
+    inner = Router(prefix="/inner", roles=("boss",), limit="7/minute")
+    outer = Router(prefix="/outer", scopes=("outer",), deadline=3, network="office")
+    outer.include(inner)
+    gateway = Gateway("x", scopes=("all",), roles=("staff",), deadline=2, routers=(outer,))
+    inner.view("/plain")(nothing)
+    inner.view("/own", scopes=(), roles=("cook",), deadline=1, limit="1/hour", network="kitchen")(nothing)
+    inner.view("/open", public=True)(nothing)
+    outer.view("/plain")(nothing)
+    gateway.view("/plain")(nothing)
+
+    def of(path: str) -> tuple[Any, ...]:
+        view = gateway.views[path]
+        return view.needs, view.deadline, view.limit, view.network
+
+    outer_scope = frozenset({"outer"})
+    assert of("/outer/inner/plain") == (Needs(outer_scope, frozenset({"boss"})), 3, "7/minute", "office")
+    assert of("/outer/inner/own") == (Needs(frozenset(), frozenset({"cook"})), 1, "1/hour", "kitchen")
+    assert of("/outer/inner/open") == (Needs(), 3, "7/minute", "office")
+    assert of("/outer/plain") == (Needs(outer_scope, frozenset({"staff"})), 3, None, "office")
+    assert of("/plain") == (Needs(frozenset({"all"}), frozenset({"staff"})), 2, None, None)
+
+
+def test_a_prefix_may_have_parameters_that_every_function_takes() -> None:
+    tickets = Router(prefix="/tickets")
+    tickets.view("/{id}")(of_team)
+    with pytest.raises(DeclarationError, match=r"/teams/\{team\}/tickets/x has \{team\} but the function"):
+        bare = Router(prefix="/tickets")
+        bare.view("/x")(nothing)
+        Router(prefix="/teams/{team}").include(bare)
+    gateway = Gateway("x", routers=(teams := Router(prefix="/teams/{team}"),))
+    teams.include(tickets)
+    bound = gateway.views["/teams/{team}/tickets/{id}"].binding
+    assert bound.path is not None and set(bound.path.model_fields) == {"team", "id"} and bound.query is None
+    # Where it was declared, `team` is a parameter of the query.
+    assert tickets.routes[0].binding.query is not None
+
+
+def test_one_router_may_be_in_two_gateways() -> None:
+    shared = Router(prefix="/shared")
+    one, two = Gateway("one", scopes=("one",), routers=(shared,)), Gateway("two", routers=(shared,))
+    shared.view("/x")(nothing)
+    assert one.views["/shared/x"].needs == Needs(frozenset({"one"}))
+    assert two.views["/shared/x"].needs == Needs()
+
+
+@pytest.mark.parametrize("prefix", ["/", "api", "/api/", "/bff", "/a b", "//a"])
+def test_a_prefix_that_no_path_could_begin_with_is_refused(prefix: str) -> None:
+    with pytest.raises(DeclarationError, match="router"):
+        Router(prefix=prefix)
+
+
+def test_the_prefix_itself_is_the_empty_path() -> None:
+    router = Router(prefix="/things")
+    with pytest.raises(DeclarationError, match='the address of the prefix itself is ""'):
+        router.view("/")(nothing)
+    with pytest.raises(DeclarationError, match="a path begins with /"):
+        Router().view("")(nothing)
+    router.view("")(nothing)
+    assert router.routes[0].path == "/things"
+
+
+def test_a_mistake_names_the_places_of_both() -> None:
+    first, second = Router(), Router(prefix="/a")
+    gateway = Gateway("x", routers=(first, second))
+    first.view("/a/{id}")(of_one)
+    here = __name__
+    with pytest.raises(
+        DeclarationError, match=rf"declared twice, the other is /a/\{{id\}} \({here}:\d+, {here}"
+    ):
+        second.view("/{sku}")(of_sku)
+    first.saga("job", SagaStatus)
+    with pytest.raises(DeclarationError, match=rf"saga 'job' is declared twice \({here}:\d+, {here}:\d+\)"):
+        gateway.saga("job", SagaStatus)
+    first.value("level/{sku}", Thing, public=True)
+    with pytest.raises(DeclarationError, match=rf"'level' is declared twice \({here}:\d+"):
+        second.value("level/{id}", Thing, public=True)
+
+
+async def of_sku(sku: str) -> Thing:
+    return Thing(name=sku)
+
+
+def test_no_router_is_included_twice_or_contains_itself() -> None:
+    one, two, three = Router(), Router(), Router()
+    one.include(two)
+    two.include(three)
+    for outer, inner in ((one, two), (one, one), (three, one)):
+        with pytest.raises(DeclarationError, match=r"included twice|contain itself"):
+            outer.include(inner)
+    with pytest.raises(DeclarationError, match="is no Router"):
+        one.include("two")  # type: ignore[arg-type]
+    with pytest.raises(DeclarationError, match="tags is a tuple"):
+        Router(tags="things")  # type: ignore[arg-type]
+
+
+async def test_a_command_may_start_a_saga_of_another_router_that_is_included_in_the_end() -> None:
+    sagas, commands = Router(), Router(prefix="/jobs")
+    kind = sagas.saga("job", SagaStatus)
+    commands.command("", starts=kind)(job)
+    gateway = Gateway("x", routers=(commands,))
+    with pytest.raises(DeclarationError, match=r"saga 'job' belongs to .* a router that is not included"):
+        gateway.check()
+    gateway.include(sagas)
+    gateway.check()
+    assert gateway.commands["/jobs"].starts is kind
+
+
+def test_operations_stand_under_their_routers_tags_else_their_modules_name() -> None:
+    named, unnamed = Router(prefix="/named", tags=("Things",)), Router(prefix="/unnamed")
+    gateway = Gateway("x", routers=(named, unnamed))
+    for one in (named, unnamed, gateway):
+        one.view("/x")(nothing)
+    document = openapi.document(gateway, "1")
+    tags = {path: document["paths"][path]["get"]["tags"] for path in ("/named/x", "/unnamed/x", "/x")}
+    assert tags == {"/named/x": ["Things"], "/unnamed/x": ["test_router"], "/x": ["screens"]}
+    assert {"Things", "test_router"} <= {tag["name"] for tag in document["tags"]}
+
+
+CLIENTS = "from {here} import Desk\ndesk = Desk()\n"
+SCREENS = """
+from bff import Router
+from {here} import Thing
+import {name}_clients as clients
+
+tickets = Router(prefix="/tickets")
+
+@tickets.view("/{{id}}", public=True)
+async def ticket(id: str) -> Thing:
+    return await clients.desk.ticket(id)
+"""
+
+
+@pytest.fixture
+def screens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """A module whose screen reaches its upstream through another module."""
+    name = f"routed_{tmp_path.name}"
+    (tmp_path / f"{name}_clients.py").write_text(CLIENTS.format(here=__name__))
+    (tmp_path / f"{name}.py").write_text(SCREENS.format(here=__name__, name=name))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = __import__(name)
+    monkeypatch.delitem(sys.modules, name)
+    return module
+
+
+def test_an_upstream_is_found_through_the_modules_that_a_function_names(screens: types.ModuleType) -> None:
+    gateway = Gateway("x", routers=(screens.tickets,))
+    assert gateway.upstreams() == [screens.clients.desk]
+    (step,) = steps(screens.ticket)
+    assert (step.upstream, step.name, step.verb) == (screens.clients.desk, "ticket", "GET")
+
+
+async def test_a_gateway_of_routers_is_served(screens: types.ModuleType, redis_url: str) -> None:
+    from ...cases.kit import answer, client, upstream
+
+    gateway = Gateway("x", deadline=GUARD, routers=(screens.tickets,))
+    async with (
+        upstream(answer(b'{"name":"it"}')) as server,
+        client(gateway, redis_url, {"desk": server.port}) as browser,
+    ):
+        assert (await browser.get("/tickets/7")).json() == {"name": "it"}
+        assert server.requests[0].startswith(b"GET /tickets/7 ")
