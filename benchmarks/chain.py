@@ -12,9 +12,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from pydantic import BaseModel
 
-from bff import Call, Gateway, Raw, Upstream
+from bff import Call, Raw, Upstream
 from bff.calls import Deadline, Ledger, Scope, opened
-from bff.edge.lanes import lane
+from bff.edge.app.clients import lane
 from bff.edge.observe.metrics import Metrics
 from bff.edge.observe.watch import with_log
 from bff.edge.settings.upstream import UpstreamSettings
@@ -83,7 +83,7 @@ def _least_sync(work: Callable[[], object]) -> float:
 async def _measure() -> list[tuple[str, float]]:
     call = Store().thing()
     found: list[tuple[str, float]] = []
-    observe = with_log(Metrics(Gateway("bench")).observe)
+    observe = with_log(Metrics((), ()).observe)
     provider = TracerProvider(sampler=ALWAYS_OFF)
 
     async def walk(name: str, chain: Chain) -> None:

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from ..calls import DeclarationError
 from ..edge import internal
-from ..edge.addresses import no_network
+from ..edge.app.clients import trust
+from ..edge.app.routes import no_network
 from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
 from ..edge.http.public_path import PublicPath
-from ..edge.lanes import trust
 from ..edge.quotas import declare
 from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import Any, Protocol
 
 from ..calls import Call, DeclarationError, SagaStatus
 from .access.permit import NOTHING, Needs
@@ -20,6 +20,8 @@ from .quotas import Limit
 Function = Callable[..., Awaitable[Any]]
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+EVENTS = "/bff/events/{source}"
+CHANGES = "/bff/changes/{source}"
 RESERVED = ("/bff", "/livez", "/readyz", "/openapi.json", "/asyncapi.json", "/docs", "/metrics")
 
 
@@ -126,6 +128,20 @@ class Page:
     @property
     def headers(self) -> dict[str, str]:
         return {"content-security-policy": self.policy, "permissions-policy": self.permissions}
+
+
+class Declarations(Protocol):
+    """What a gateway declares, to be described, counted and served. needs: for what is the gateway's own and private;
+    version: the gateway's own."""
+
+    name: str
+    version: str
+    needs: Needs
+    views: dict[str, View]
+    commands: dict[str, Command]
+    sagas: dict[str, SagaType]
+    values: dict[str, ValueType]
+    page: Page | None
 
 
 def check_path(path: str, what: str) -> None:

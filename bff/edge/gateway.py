@@ -20,11 +20,11 @@ from ..calls import DeclarationError, Upstream
 from ..calls.errors import declaring
 from . import settings as settings_file
 from .access.permit import NOTHING
+from .app.build import App
 from .declared import Command, Page, SagaType, View, check_beside, check_deadline, check_name, check_site
 from .page import content_policy, permissions_policy
 from .pages import Pages
 from .router import Options, Route, Router
-from .runtime import Runtime
 from .settings import Settings
 from .stopping import StopNotice
 
@@ -74,7 +74,7 @@ class Gateway(Router):
         self.pages = pages
         self._upstreams = upstreams
         self._settings = settings
-        self._runtime: Runtime | None = None
+        self._runtime: App | None = None
         self._notice: StopNotice | None = None
         self._starting = asyncio.Lock()
         with declaring():
@@ -201,16 +201,16 @@ class Gateway(Router):
     # ---- serving ---------------------------------------------------------------------------------------------
 
     @property
-    def runtime(self) -> Runtime | None:
+    def runtime(self) -> App | None:
         """What is open while it serves, to be looked at; None before the start and after the end."""
         return self._runtime
 
-    async def start(self, settings: Settings | None = None) -> Runtime:
+    async def start(self, settings: Settings | None = None) -> App:
         """Read settings unless given, open connections. Raises DeclarationError that lists every mistake."""
         async with self._starting:
             if self._runtime is None:
                 self.check()
-                runtime = Runtime(self, settings or self._settings or settings_file.load())
+                runtime = App(self, settings or self._settings or settings_file.load(), self.pages)
                 try:
                     await runtime.start()
                 except BaseException:
@@ -241,7 +241,7 @@ class Gateway(Router):
             # No WebSockets: refuse the handshake instead of leaving the client waiting.
             await send({"type": "websocket.close", "code": 1000})
 
-    async def _start_under_a_server(self) -> Runtime:
+    async def _start_under_a_server(self) -> App:
         """Start as an application of another ASGI server, which does not say that it is about to end."""
         runtime = await self.start()
         if self._notice is None:
@@ -249,8 +249,8 @@ class Gateway(Router):
             self._notice.start()
         return runtime
 
-    def _drain(self, runtime: Runtime) -> None:
-        runtime.own(runtime.drain(min(runtime.settings.live.drain, SOON)), "the end of the streams")
+    def _drain(self, runtime: App) -> None:
+        runtime.spawn(runtime.drain(min(runtime.settings.live.drain, SOON)), "the end of the streams")
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -16,21 +16,18 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from ..calls import DeclarationError
+from .app.build import App
+from .gateway import Gateway
 from .http.cors import Cors
 from .http.protocol import Door, HttpProtocol
 from .memory import MemoryWatch
 from .observe import telemetry
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .gateway import Gateway
-    from .runtime import Runtime
 
 log = logging.getLogger("bff.server")
 
@@ -54,7 +51,7 @@ class Server(uvicorn.Server):
     """Uvicorn's server with a drain before its own end. linger: seconds it serves on, unready, before that."""
 
     def __init__(
-        self, config: uvicorn.Config, runtime: Runtime, ready: Callable[[], None], linger: float
+        self, config: uvicorn.Config, runtime: App, ready: Callable[[], None], linger: float
     ) -> None:
         super().__init__(config)
         self._runtime = runtime
@@ -204,7 +201,7 @@ async def run(
         raise SystemExit(1)
 
 
-async def _mind(runtime: Runtime, server: Server) -> None:
+async def _mind(runtime: App, server: Server) -> None:
     """End the server when a part of the gateway has died under it."""
     while not runtime.dead:  # noqa: ASYNC110 - two tasks' ends, neither of which tells anybody
         await asyncio.sleep(1.0)

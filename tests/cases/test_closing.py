@@ -15,12 +15,12 @@ import logging
 import pytest
 
 from bff import Gateway
-from bff.edge import runtime as runtimes
-from bff.edge.runtime import Runtime
+from bff.edge.app import build
+from bff.edge.app.build import App
 from bff.edge.settings import Settings
 
 
-async def started(redis_url: str) -> tuple[Gateway, Runtime]:
+async def started(redis_url: str) -> tuple[Gateway, App]:
     gateway = Gateway("ending")
     return gateway, await gateway.start(Settings.model_validate({"redis": {"url": redis_url}}))
 
@@ -45,9 +45,9 @@ async def test_a_failure_in_closing_one_part_is_logged_and_the_rest_is_closed(
 async def test_a_task_that_outlives_the_end_is_cancelled_and_named(
     redis_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtimes, "FINISH", 0.05)
+    monkeypatch.setattr(build, "FINISH", 0.05)
     gateway, runtime = await started(redis_url)
-    task = runtime.own(asyncio.Event().wait(), "command /api/orders")
+    task = runtime.spawn(asyncio.Event().wait(), "command /api/orders")
     with caplog.at_level(logging.WARNING, "bff"):
         await gateway.stop()
     assert task.cancelled()
@@ -59,7 +59,7 @@ async def test_whoever_is_cancelled_while_it_stops_is_cancelled_and_everything_i
 ) -> None:
     before = asyncio.all_tasks()
     gateway, runtime = await started(redis_url)
-    runtime.own(asyncio.Event().wait(), "command /api/orders")
+    runtime.spawn(asyncio.Event().wait(), "command /api/orders")
     stopping = asyncio.create_task(gateway.stop())
     while not runtime.draining:
         await asyncio.sleep(0)

@@ -12,7 +12,7 @@ from typing import Any
 import jwt
 
 from bff.edge import settings as settings_file
-from bff.edge.runtime import Runtime
+from bff.edge.app.build import App
 from tests.unit.edge.access.issuing import sign
 from tests.wire.matrix import CALLERS, Example, routes, wrongs
 from upstreams.identity.keys import Keys
@@ -84,7 +84,7 @@ async def test_every_route_of_the_shop_answers_everybody_as_it_is_declared(shop:
         "/client": Example(f"/client/{file}"),
     }
     # The table of routes is made from the settings that the gateway itself was started with.
-    runtime = Runtime(declared, settings_file.load(shop.environment()))
+    runtime = App(declared, settings_file.load(shop.environment()))
     try:
         async with shop.api(None) as client:
             asks, wrong = await wrongs(runtime, client, who, examples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bff import Gateway
 from tests.conftest import ROOT, Program, free_port, start_program, wait_for_port
 from tests.waiting import GUARD
 
@@ -120,6 +122,20 @@ def test_the_gateway_of_the_readme_works_before_services_that_are_not_ours(
         gateway.kill()
         for service in services.values():
             service.kill()
+
+
+def test_the_router_of_the_readme_is_served_by_a_gateway_that_includes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clients.py").write_text(block("desk.py"))
+    (tmp_path / "tickets.py").write_text(block("tickets.py"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    clients, tickets = importlib.import_module("clients"), importlib.import_module("tickets")
+    for name in ("clients", "tickets"):
+        monkeypatch.delitem(sys.modules, name)
+    gateway = Gateway("desk", routers=(tickets.tickets,))
+    assert list(gateway.views) == ["/api/tickets/{id}"]
+    assert gateway.upstreams() == [clients.desk]
 
 
 def test_every_file_the_readme_points_at_exists() -> None:

@@ -14,10 +14,8 @@ from typing import Any
 import httpx
 from starlette.routing import Mount, Route
 
-from bff import Gateway
-from bff.edge.addresses import addresses
-from bff.edge.declared import Command, View
-from bff.edge.runtime import Runtime
+from bff.edge.app.build import App
+from bff.edge.declared import Command, Declarations, View
 
 CALLERS = (
     "nobody",
@@ -66,9 +64,9 @@ class Example:
     query: Mapping[str, str] = field(default_factory=dict)
 
 
-def routes(runtime: Runtime) -> Iterator[tuple[str, str]]:
+def routes(runtime: App) -> Iterator[tuple[str, str]]:
     """Method and path of everything the public port answers."""
-    for route in addresses(runtime, runtime._sign_in):
+    for route in runtime.routes:
         if isinstance(route, Route):
             for method in sorted(route.methods or {"GET"}):
                 yield method, route.path
@@ -78,11 +76,11 @@ def routes(runtime: Runtime) -> Iterator[tuple[str, str]]:
             raise AssertionError(f"a kind of route that is not known here: {route}")
 
 
-def declared(gateway: Gateway, method: str, path: str) -> View | Command | None:
+def declared(gateway: Declarations, method: str, path: str) -> View | Command | None:
     return gateway.commands.get(path) if method == "POST" else gateway.views.get(path)
 
 
-def expected(gateway: Gateway, method: str, path: str, example: Example) -> Expected | None:
+def expected(gateway: Declarations, method: str, path: str, example: Example) -> Expected | None:
     """What each caller gets; None for an address nobody has classed."""
     route = declared(gateway, method, path)
     if isinstance(route, View) and route.public:
@@ -124,13 +122,13 @@ def expected(gateway: Gateway, method: str, path: str, example: Example) -> Expe
 
 
 async def wrongs(
-    runtime: Runtime,
+    runtime: App,
     client: httpx.AsyncClient,
     callers: Mapping[str, Mapping[str, str]],
     examples: Mapping[str, Example],
 ) -> tuple[int, list[str]]:
     """Ask every route as every caller; how many answers there were, and a line for each that is not as declared."""
-    gateway, asks, wrong = runtime.gateway, 0, []
+    gateway, asks, wrong = runtime.declared, 0, []
     for method, path in routes(runtime):
         example = examples.get(path, Example(path))
         expects = expected(gateway, method, path, example)

@@ -10,19 +10,19 @@ from functools import partial
 import uvicorn
 
 from bff import Gateway
+from bff.edge.app.build import App
 from bff.edge.http.protocol import HttpProtocol
-from bff.edge.runtime import Runtime
 
 
 @asynccontextmanager
-async def behind_ours(gateway: Gateway, runtime: Runtime) -> AsyncIterator[int]:
+async def behind_ours(gateway: Gateway, runtime: App) -> AsyncIterator[int]:
     """Yields the port. runtime: the gateway's, started."""
     async with server_of_ours(gateway, runtime) as server:
         yield server.servers[0].sockets[0].getsockname()[1]
 
 
 @asynccontextmanager
-async def server_of_ours(gateway: Gateway, runtime: Runtime) -> AsyncIterator[uvicorn.Server]:
+async def server_of_ours(gateway: Gateway, runtime: App) -> AsyncIterator[uvicorn.Server]:
     """Yields the server: `server_state.connections` are those open now."""
     config = uvicorn.Config(
         gateway,

@@ -18,9 +18,9 @@ import pytest
 from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Gateway, Part, Upstream, optional, together
+from bff.edge.endpoints.signed import sign
 from bff.edge.settings import Settings, load
 from bff.edge.settings.events import key_of
-from bff.edge.webhooks.signed import sign
 from bff.stores.redis.link import RedisLink
 
 from ..waiting import GUARD, until

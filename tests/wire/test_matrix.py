@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from bff import Gateway, Principal
-from bff.edge.runtime import Runtime
+from bff.edge.app.build import App
 from bff.edge.settings import Settings
 
 from ..unit.edge.access.issuing import ISSUER, claims, sign
@@ -91,7 +91,7 @@ class Bench:
     provider: OidcProvider
 
     @property
-    def runtime(self) -> Runtime:
+    def runtime(self) -> App:
         assert self.gateway.runtime is not None
         return self.gateway.runtime
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bff.edge.lanes import lane
+from bff.edge.app.clients import lane
 from bff.edge.settings.upstream import UpstreamSettings
 from bff.edge.signing import rotate
 from bff.policies.facts import ignore

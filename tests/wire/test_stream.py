@@ -13,9 +13,9 @@ import redis.asyncio as redis
 import uvicorn
 
 from bff.calls import Principal, SagaStatus
+from bff.edge.endpoints.live import live, snapshot
 from bff.edge.problem import Problem
 from bff.edge.settings import LiveSettings
-from bff.edge.stream import live, snapshot
 from bff.live import Hub, ValueTopic
 from bff.stores.journal import Entry, Journal, Position, channel_of
 from bff.stores.redis.channels import Channels

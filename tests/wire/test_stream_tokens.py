@@ -15,7 +15,7 @@ import pytest
 from bff import Call, Gateway, Principal, SagaStatus, Upstream
 from bff.edge.access.record import SessionKey
 from bff.edge.access.session import COOKIE
-from bff.edge.runtime import Runtime
+from bff.edge.app.build import App
 from bff.edge.settings import Settings
 from bff.stores.revocations import RevocationStore
 
@@ -55,7 +55,7 @@ def declare() -> Gateway:
 class Bench:
     """A gateway with a saga to restore, its provider, and a service that takes only tokens it finds valid."""
 
-    def __init__(self, site: str, provider: OidcProvider, service: Scripted, runtime: Runtime) -> None:
+    def __init__(self, site: str, provider: OidcProvider, service: Scripted, runtime: App) -> None:
         self.site = site
         self.provider = provider
         self.service = service

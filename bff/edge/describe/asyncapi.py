@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import TypeAdapter
 
+from ..declared import Declarations
 from . import schemas_live
 from .schemas import DescribedSchema, Schema
 from .schemas_live import POSITION, REF
 
-if TYPE_CHECKING:
-    from ..gateway import Gateway
-
 _TEXT: Schema = {"type": "string"}
 
 
-def document(gateway: Gateway, version: str) -> Schema:
+def document(gateway: Declarations, version: str) -> Schema:
     """The whole document: one channel, `/bff/live`, and a message for everything that may come on it."""
     sagas, values = list(gateway.sagas.values()), list(gateway.values.values())
     models = [(("saga", one.name), "serialization", TypeAdapter(one.model)) for one in sagas]

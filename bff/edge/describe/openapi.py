@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import TypeAdapter
 
-from ..declared import Command, View
+from ..declared import Command, Declarations, View
 from ..http.public_path import PublicPath
 from ..settings import Settings
 from . import schemas_live
@@ -15,9 +15,6 @@ from .answers import components, passed_on, refusals
 from .openapi_own import NOBODY, own_paths, secured
 from .schemas import PROBLEM, DescribedSchema, Schema
 from .schemas_live import REF
-
-if TYPE_CHECKING:
-    from ..gateway import Gateway
 
 # As `idempotency_key` has it: a bare token, or a string in quotes.
 _TAGS = {
@@ -28,7 +25,7 @@ _TAGS = {
 _KEY = r'^(?:[!#-+\-.-~]{1,255}|"(?:[ !#-\[\]-~]|\\["\\]){1,253}")$'
 
 
-def document(gateway: Gateway, version: str, settings: Settings | None = None) -> Schema:
+def document(gateway: Declarations, version: str, settings: Settings | None = None) -> Schema:
     """The whole document. version: the gateway's own; settings: say where it is and which of its own addresses there
     are."""
     settings = settings or Settings()
@@ -66,7 +63,7 @@ def document(gateway: Gateway, version: str, settings: Settings | None = None) -
     }
 
 
-def _tags(gateway: Gateway) -> list[Schema]:
+def _tags(gateway: Declarations) -> list[Schema]:
     """Ours, and those of routers."""
     told: dict[str, Schema] = {name: {"name": name, "description": says} for name, says in _TAGS.items()}
     for route in _routes(gateway):
@@ -77,7 +74,7 @@ def _tags(gateway: Gateway) -> list[Schema]:
     return list(told.values())
 
 
-def _live(gateway: Gateway, schemas: _Schemas) -> dict[str, Schema]:
+def _live(gateway: Declarations, schemas: _Schemas) -> dict[str, Schema]:
     """What the stream and its state are made of, under the names that /asyncapi.json gives them."""
     found: dict[str, Schema] = {}
     for saga in gateway.sagas.values():
@@ -129,7 +126,7 @@ class _Schemas:
         return dict(self._found[(key, mode)])
 
 
-def _routes(gateway: Gateway) -> list[View | Command]:
+def _routes(gateway: Declarations) -> list[View | Command]:
     return [*gateway.views.values(), *gateway.commands.values()]
 
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...live.ingest.http_binding import BATCH, MOST, STRUCTURED
 from ..access.permit import NOTHING, Needs
+from ..declared import CHANGES, EVENTS, Declarations
 from ..settings import Settings
-from ..webhooks.events import ROUTE as EVENTS
-from ..webhooks.invalidate import ROUTE as CHANGES
 from .answers import refusals
 from .schemas import USER, Schema
 from .schemas_live import REF, any_of
-
-if TYPE_CHECKING:
-    from ..gateway import Gateway
 
 _TEXT: Schema = {"schema": {"type": "string"}}
 # As `safe_return` has it: a path of this site, whatever a browser makes of it.
@@ -37,7 +33,7 @@ def secured(needs: Needs) -> Schema:
     return found
 
 
-def own_paths(gateway: Gateway, settings: Settings) -> dict[str, Schema]:
+def own_paths(gateway: Declarations, settings: Settings) -> dict[str, Schema]:
     """What the document's components call `saga.<name>` and `state` is referred to."""
     paths = _state(gateway, settings) | _health() | _documents()
     if settings.oidc is not None:
@@ -100,7 +96,7 @@ def _one_of(names: Iterable[str]) -> Schema:
     return {"type": "string", "enum": known} if known else {"type": "string"}
 
 
-def _state(gateway: Gateway, settings: Settings) -> dict[str, Schema]:
+def _state(gateway: Declarations, settings: Settings) -> dict[str, Schema]:
     values = _values(gateway, settings)
     where = [
         _parameter("type", "path", _one_of(gateway.sagas)),
@@ -142,7 +138,7 @@ def _state(gateway: Gateway, settings: Settings) -> dict[str, Schema]:
     }
 
 
-def _values(gateway: Gateway, settings: Settings) -> Schema:
+def _values(gateway: Declarations, settings: Settings) -> Schema:
     """The values there are: text between slashes as declared, one segment for each parameter."""
     shapes = [
         "/".join(

@@ -8,8 +8,8 @@ browser sent: their number is bounded. States are read when somebody asks for th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -34,11 +34,8 @@ from ...policies.facts import (
     Shed,
 )
 from ...transport.lane import Lane
-from ..http.admission import STREAM, Admission
 
-if TYPE_CHECKING:
-    from ..gateway import Gateway
-
+STREAM = "/bff/live"
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 # Seconds. From a cached part to the longest deadline.
 DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -46,6 +43,22 @@ AGES = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 STATES = {"closed": 0, "half-open": 1, "open": 2}
 
 M = TypeVar("M", Counter, Histogram)
+
+
+class Lateness(Protocol):
+    def now(self) -> float:
+        """Seconds."""
+        ...
+
+
+class Load(Protocol):
+    """in_flight: requests being answered; lag: how late the event loop is."""
+
+    @property
+    def in_flight(self) -> int: ...
+
+    @property
+    def lag(self) -> Lateness: ...
 
 
 class _Children(dict[tuple[str, ...], M]):
@@ -61,10 +74,11 @@ class _Children(dict[tuple[str, ...], M]):
 
 
 class Metrics:
-    """`observe` takes facts, `answered` a request's end, `text` gives the page."""
+    """`observe` takes facts, `answered` a request's end, `text` gives the page. screens, commands: the routes that are
+    such."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._views, self._commands = gateway.views, gateway.commands
+    def __init__(self, screens: Container[str | None], commands: Container[str | None]) -> None:
+        self._screens, self._commands = screens, commands
         registry = self._registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
@@ -141,7 +155,7 @@ class Metrics:
         if method == "POST":
             kind = "command" if route in self._commands else "other"
         else:
-            kind = "screen" if route in self._views else "other"
+            kind = "screen" if route in self._screens else "other"
         name = route or "none"
         self._requests[kind, name, str(status)].inc()
         if name != STREAM:
@@ -152,7 +166,7 @@ class Metrics:
         """A screen was answered without this many of its parts."""
         self._missing[route,].inc(parts)
 
-    def watch(self, lanes: Mapping[str, Lane], admission: Admission, hub: Hub, intake: Intake) -> None:
+    def watch(self, lanes: Mapping[str, Lane], admission: Load, hub: Hub, intake: Intake) -> None:
         """Whose states the page shows."""
         self._registry.register(_States(lanes, admission, hub, intake))
 
@@ -175,7 +189,7 @@ class Metrics:
 class _States(Collector):
     """Read at the moment of asking."""
 
-    def __init__(self, lanes: Mapping[str, Lane], admission: Admission, hub: Hub, intake: Intake) -> None:
+    def __init__(self, lanes: Mapping[str, Lane], admission: Load, hub: Hub, intake: Intake) -> None:
         self._lanes = lanes
         self._alone: tuple[tuple[str, str, Callable[[], float]], ...] = (
             (

@@ -1,61 +1,67 @@
-"""The way of a GET: session → limits → bind → your function → respond. One class, one walk, read top to bottom."""
+"""A screen: guard → arguments → your function → answer. One class, one walk, read top to bottom."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from .. import calls
-from ..calls import Deadline, Ledger, UpstreamError
-from .access.permit import permit
-from .http.flow import Lost
-from .problem import Problem
-from .raised import cancelled_itself, from_within, told
-from .respond import screen_headers, send_json, to_json
-
-if TYPE_CHECKING:
-    from .declared import View
-    from .runtime import Runtime
+from ... import calls
+from ...calls import Deadline, Ledger, Runner, UpstreamError
+from ..contacts import OwnerContacts
+from ..declared import View
+from ..http.flow import Lost
+from ..problem import Problem
+from ..raised import UpstreamFailures, cancelled_itself, from_within, told
+from ..respond import screen_headers, send_json, to_json
+from .guard import Access, Guard
 
 # What a function may take beyond its deadline before it is cut: every call inside it is cut at the deadline itself
 # and then still has to be turned into an answer.
 GRACE = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class ScreenServices:
+    """What a screen uses. runner: what its calls go through; incomplete: told a route and how many optional parts did
+    not come."""
+
+    guard: Guard
+    runner: Runner
+    contacts: OwnerContacts
+    failures: UpstreamFailures
+    incomplete: Callable[[str, int], None]
+
+
 class Screen:
     """An ASGI endpoint for one view."""
 
-    def __init__(self, view: View, runtime: Runtime) -> None:
+    def __init__(self, view: View, services: ScreenServices) -> None:
         self._view = view
-        self._runtime = runtime
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        view, runtime = self._view, self._runtime
-        scope["bff.route"] = view.path
-        deadline = Deadline.after(view.deadline)
+        self._services = services
         # A public view that takes no principal is the same for everybody: whoever asks stays out of it.
         anonymous = view.public and view.binding.who is None
-        principal = None if anonymous else await runtime.authenticate(scope, optional=view.public)
-        if principal is None and not view.public:
-            raise unauthenticated()
-        if principal is not None:
-            permit(principal, view.needs)
-        who = runtime.limits.caller(scope, principal)
-        limits = await runtime.limits.spend(view.path, view.limit, who)
+        self._access = Access(view.path, view.needs, view.public, anonymous, limit=view.limit)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        view, services = self._view, self._services
+        deadline = Deadline.after(view.deadline)
+        principal = await services.guard.admit(scope, self._access)
+        limits = await services.guard.spend(scope, principal, self._access)
         arguments = view.binding.arguments(scope["path_params"], scope["query_string"], None, principal)
         request = calls.Scope(
             deadline,
-            runtime.reads.runner,
+            services.runner,
             scope["bff.correlation"],
             principal,
             ledger=Ledger(),
             lean=scope.get("bff.lean", False),
-            contacts=runtime.contacts.on(scope),
+            contacts=services.contacts.on(scope),
         )
-        leaving = Leaving(scope)
+        leaving = DisconnectGuard(scope)
         limit = request.alarm.limit(deadline.left() + GRACE)
         try:
             with calls.opened(request), limit:
@@ -77,7 +83,7 @@ class Screen:
                 if found is None or found is error:
                     raise
                 raise found from error
-            problem = runtime.upstream_failures.problem(found)
+            problem = services.failures.problem(found)
             problem.headers |= {
                 name: value
                 for name, value in screen_headers(request.ledger, public=False, personal=True).items()
@@ -87,13 +93,13 @@ class Screen:
         finally:
             leaving.over()
         if request.ledger.missing:
-            runtime.metrics.incomplete(view.path, request.ledger.missing)
+            services.incomplete(view.path, request.ledger.missing)
         body = to_json(view.binding.returns, result)
         headers = screen_headers(request.ledger, public=view.public, personal=view.binding.who is not None)
         await send_json(send, 200, body, headers | limits, head=scope["method"] == "HEAD")
 
 
-class Leaving:
+class DisconnectGuard:
     """Cancels the current task when its client's connection is lost: what is read for nobody need not be read.
 
     The connection tells it, no task watches: `bff serve` puts the list ``bff.lost`` into the scope and calls what is in
@@ -121,13 +127,3 @@ class Leaving:
         """From here on the answer is being sent."""
         if self._lost is not None:
             self._lost.clear()
-
-
-def unauthenticated() -> Problem:
-    """401 with what to do about it."""
-    return Problem(
-        401,
-        "unauthenticated",
-        "Sign in at /bff/login, or send `Authorization: Bearer` with an access token.",
-        headers={"www-authenticate": 'Bearer realm="bff"'},
-    )

@@ -11,29 +11,46 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
-from .. import calls
-from ..calls import OUTCOMES, Call, Refused, Rejected, SagaStatus, UpstreamError
-from ..calls.outcomes import Repeat
-from ..calls.scope import Runner
-from ..policies.idempotency import kept
-from ..stores.claims import StoredAnswer, Ticket
-from ..stores.redis.link import StoreUnavailable
-from .observe import telemetry
-from .problem import Problem
-from .raised import cancelled_itself, from_within, told
-from .respond import to_json
-from .screens import GRACE
-
-if TYPE_CHECKING:
-    from .declared import Command
-    from .runtime import Runtime
+from ... import calls
+from ...calls import OUTCOMES, Call, Refused, Rejected, SagaStatus, UpstreamError
+from ...calls.outcomes import Repeat
+from ...calls.scope import Runner
+from ...policies.idempotency import kept
+from ...stores.claims import Claims, StoredAnswer, Ticket
+from ...stores.redis.link import StoreUnavailable
+from ..contacts import OwnerContacts
+from ..declared import Command
+from ..observe import telemetry
+from ..problem import Problem
+from ..raised import UpstreamFailures, cancelled_itself, from_within, told
+from ..respond import to_json
+from .screen import GRACE
 
 log = logging.getLogger("bff.edge")
+
+
+class Spawn(Protocol):
+    """Makes a task that belongs to the gateway and not to a request; name: what the log calls it."""
+
+    def __call__(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionServices:
+    """What carrying a command out uses. invalidate: told whose kept answers are void, and their tags; public_url: makes
+    addresses; most_kept: bytes of an answer that is kept for replays."""
+
+    claims: Claims
+    failures: UpstreamFailures
+    contacts: OwnerContacts
+    invalidate: Callable[[str, Sequence[str]], Awaitable[None]]
+    public_url: str
+    most_kept: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +82,19 @@ class Writes:
             raise
 
 
-class Carrying:
+class CommandExecution:
     """One command's way from its claim to its outcome."""
 
     def __init__(
-        self, command: Command, runtime: Runtime, ticket: Ticket, request: calls.Scope, writes: Writes
+        self,
+        command: Command,
+        services: ExecutionServices,
+        ticket: Ticket,
+        request: calls.Scope,
+        writes: Writes,
     ) -> None:
         self._command = command
-        self._runtime = runtime
+        self._services = services
         self._ticket = ticket
         self._request = request
         self._writes = writes
@@ -80,12 +102,12 @@ class Carrying:
 
     async def __call__(self, arguments: dict[str, Any]) -> Finished:
         """Run the function while the claim's lease is kept alive; store what came of it, or say why nothing did."""
-        heart = _Heart(self._runtime, self._ticket)
+        lease = LeaseHeartbeat(self._services.claims, self._ticket)
         try:
-            async with heart:
+            async with lease:
                 return await self._outcome(arguments)
         except asyncio.CancelledError:
-            if not heart.lost:
+            if not lease.lost:
                 raise
             # This holder was too slow and another one carries the command out: its answer is the one to give.
             raise in_flight(self._ticket.lease) from None
@@ -105,7 +127,7 @@ class Carrying:
             known = {"type": command.starts.name, "mutation": result.mutation or request.mutation}
             saga = result.model_copy(update=known)
             # The gateway may be mounted below a prefix: its own address knows.
-            prefix = urlsplit(self._runtime.settings.public_url).path
+            prefix = urlsplit(self._services.public_url).path
             return _started(saga, request.mutation, prefix), saga
         body = to_json(command.binding.returns, result)
         return StoredAnswer(200, (("content-type", "application/json"),), body), None
@@ -114,7 +136,7 @@ class Carrying:
         """A refusal is an outcome and is stored; after anything else the claim is given up, and the problem raised."""
         found = told(error)
         if isinstance(found, UpstreamError):
-            problem = self._runtime.upstream_failures.problem(found, command=True)
+            problem = self._services.failures.problem(found, command=True)
             if isinstance(found, Refused):
                 passed = problem.status == found.status
                 repeat = found.outcome.repeat if passed else "released"
@@ -162,7 +184,7 @@ class Carrying:
             # Before anybody hears of it, and whatever came of it: a failure may have changed something, too.
             if request.principal is not None:
                 tags = [tag.format_map(arguments) for tag in self._command.invalidates]
-                await self._runtime.reads.changes.changed_by(request.principal.id, tags)
+                await self._services.invalidate(request.principal.id, tags)
 
     async def _store(
         self, answer: StoredAnswer, saga: SagaStatus | None, headers: Mapping[str, str] | None = None
@@ -170,11 +192,11 @@ class Carrying:
         """Keep the outcome for replays; of an answer too large to be kept, that there was one. headers: what the first
         answer has in place of those that are kept."""
         keep = answer
-        if len(answer.body_head) > self._runtime.settings.idempotency.max_body:
+        if len(answer.body_head) > self._services.most_kept:
             keep = self._gone(answer)
         try:
             done = await asyncio.shield(
-                self._runtime.claims.complete(self._ticket, keep, saga, telemetry.traceparent())
+                self._services.claims.complete(self._ticket, keep, saga, telemetry.traceparent())
             )
         except StoreUnavailable as error:
             raise Problem(
@@ -189,7 +211,7 @@ class Carrying:
         return Finished(answer.status, sent, done.body if keep is answer else answer.body())
 
     def _gone(self, answer: StoredAnswer) -> StoredAnswer:
-        most = self._runtime.settings.idempotency.max_body
+        most = self._services.most_kept
         done = "carried out" if answer.status < 400 else "refused"
         size = len(answer.body_head)
         return self._told(
@@ -205,7 +227,7 @@ class Carrying:
         body = problem.body(
             correlation_id=self._request.correlation_id,
             trace_id=telemetry.trace_id(),
-            base=self._runtime.settings.public_url,
+            base=self._services.public_url,
             contacts=self._contacts,
         )
         headers = problem.response_headers(contacts=self._contacts)
@@ -216,10 +238,10 @@ class Carrying:
         if self._command.safe or not self._writes.reached:
             await self._release()
         else:
-            await self._step(self._runtime.claims.mark_unknown)
+            await self._step(self._services.claims.mark_unknown)
 
     async def _release(self) -> None:
-        await self._step(self._runtime.claims.release)
+        await self._step(self._services.claims.release)
 
     async def _step(self, step: Callable[[Ticket], Awaitable[bool]]) -> None:
         try:
@@ -229,12 +251,12 @@ class Carrying:
             log.warning("a claim could not be given up: %s", error)
 
 
-class _Heart:
+class LeaseHeartbeat:
     """Keeps a claim's lease while its command runs. lost: the claim is another's, and the task was told to stop."""
 
-    def __init__(self, runtime: Runtime, ticket: Ticket) -> None:
+    def __init__(self, claims: Claims, ticket: Ticket) -> None:
         self.lost = False
-        self._runtime = runtime
+        self._claims = claims
         self._ticket = ticket
 
     async def __aenter__(self) -> None:
@@ -249,7 +271,7 @@ class _Heart:
         while True:
             await asyncio.sleep(self._ticket.lease / 3)
             try:
-                mine = await self._runtime.claims.beat(self._ticket)
+                mine = await self._claims.beat(self._ticket)
             except StoreUnavailable:
                 continue
             if not mine and self._work is not None:

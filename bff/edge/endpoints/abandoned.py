@@ -12,20 +12,20 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from ..stores.claims import Claims, Ticket
-from ..stores.redis.link import StoreUnavailable
+from ...stores.claims import Claims, Ticket
+from ...stores.redis.link import StoreUnavailable
 
 MOST = 1000
 PAUSE = 0.1
 """Seconds between two attempts while Redis is away."""
 
 
-class Orphans:
-    """own: makes a task that the gateway looks after."""
+class AbandonedClaims:
+    """spawn: makes a task that the gateway looks after."""
 
-    def __init__(self, claims: Claims, own: Callable[[Coroutine[Any, Any, None], str], Any]) -> None:
+    def __init__(self, claims: Claims, spawn: Callable[[Coroutine[Any, Any, None], str], Any]) -> None:
         self._claims = claims
-        self._own = own
+        self._spawn = spawn
         self._tickets: deque[tuple[float, Ticket]] = deque(maxlen=MOST)
         self._at_it = False
         self._stopped = False
@@ -35,7 +35,7 @@ class Orphans:
         self._tickets.append((time.monotonic() + ticket.lease, ticket))
         if not self._at_it and not self._stopped:
             self._at_it = True
-            self._own(self._release(), "claims nobody heard of")
+            self._spawn(self._release(), "claims nobody heard of")
 
     def stop(self) -> None:
         """Leave them to their leases."""

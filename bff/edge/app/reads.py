@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from ..calls import Runner
-from ..policies.cache import Lru
-from ..policies.facts import Observer, ignore
-from ..stores.cache import CacheStore
-from ..stores.redis.channels import Channels
-from ..stores.redis.link import RedisLink
-from ..transport.cached import Cached
-from ..transport.changes import Changes
-from ..transport.coalesced import Coalesced
-from ..transport.exchange import Exchange
-from ..transport.kept import Spawn
-from .settings.cache import CacheSettings
+from ...calls import Runner
+from ...policies.cache import Lru
+from ...policies.facts import Observer, ignore
+from ...stores.cache import CacheStore
+from ...stores.redis.channels import Channels
+from ...stores.redis.link import RedisLink
+from ...transport.cached import Cached
+from ...transport.changes import Changes
+from ...transport.coalesced import Coalesced
+from ...transport.exchange import Exchange
+from ...transport.kept import Spawn
+from ..settings.cache import CacheSettings
 
 
 class Reads:

@@ -13,8 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from .http.canonical import canonical
-from .page import Fallback
+from ..http.canonical import canonical
+from ..page import Fallback
 
 
 def in_order(paths: Iterable[str]) -> list[str]:
@@ -23,12 +23,10 @@ def in_order(paths: Iterable[str]) -> list[str]:
 
 
 class Routes:
-    """Starlette's router, told to raise instead of answering plain text. owner: put into the scope as `app`; fallback:
-    asked where no route answers."""
+    """Starlette's router, told to raise instead of answering plain text. fallback: asked where no route answers."""
 
-    def __init__(self, routes: list[BaseRoute], owner: object, fallback: Fallback | None = None) -> None:
+    def __init__(self, routes: list[BaseRoute], fallback: Fallback | None = None) -> None:
         self._router = Router(routes, redirect_slashes=False, default=fallback)
-        self._owner = owner
         self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,7 +35,8 @@ class Routes:
             return
         if not canonical(scope.get("raw_path") or quote(scope["path"]).encode()):
             raise HTTPException(404)
-        scope["app"] = self._owner
+        # Starlette raises 404 and 405 where there is an application to handle them.
+        scope["app"] = self
         asked = dict(scope)
         try:
             await self._router(scope, receive, send)

@@ -1,4 +1,5 @@
-"""`GET /bff/live` and `GET /bff/live/snapshot`: one stream per browser, and the same state for who would rather poll.
+"""`GET /bff/live`, `GET /bff/live/snapshot` and `GET /bff/sagas/{type}/{id}`: one stream per browser, the same state
+for who would rather poll, and the newest word on one saga.
 
 Promises: refusals (unknown value, too many) come before the stream as problems; after that the answer is always 200,
 its head leaves at once, and an orderly end says `bye`. The request's task only waits for the client to leave,
@@ -8,17 +9,21 @@ which frees everything at once; the hub does the writing. Refuses to stream for 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from functools import partial
 from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qsl
 
-from ..calls import Principal
-from ..live import Hub
-from ..stores.redis.link import StoreUnavailable
-from .http.outlet import Queued, outlet
-from .problem import Problem
-from .settings import LiveSettings
+from ...calls import Principal
+from ...live import Hub
+from ...stores.journal import Journal
+from ...stores.redis.link import StoreUnavailable
+from ..access.permit import Needs
+from ..http.outlet import Queued, outlet
+from ..problem import Problem
+from ..respond import PERSONAL, send_json
+from ..settings import LiveSettings
+from .guard import Access, Guard
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -143,3 +148,69 @@ def _names(query: list[tuple[str, str]], principal: Principal, hub: Hub, setting
         if not topic.open_to(principal, name):
             raise Problem(403, "forbidden", f"The value {name!r} is somebody else's.")
     return names
+
+
+class LiveEndpoint:
+    """GET /bff/live. A plain EventSource gives up for good on a 429, so only a storm of reconnects meets one. Each
+    value that is asked for counts as a request: one that nobody has published yet is asked of its service."""
+
+    ROUTE = "/bff/live"
+
+    def __init__(self, guard: Guard, needs: Needs, hub: Hub, settings: LiveSettings) -> None:
+        self._guard = guard
+        self._access = Access(self.ROUTE, needs, own_site=True, times=20)
+        self._hub = hub
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        principal = await self._guard.admit_somebody(scope, self._access)
+        cost = 1 + values_asked(scope, self._settings)
+        await self._guard.spend(scope, principal, self._access, cost=cost)
+        await live(scope, receive, send, principal=principal, hub=self._hub, settings=self._settings)
+
+
+class SnapshotEndpoint:
+    """GET /bff/live/snapshot. Values count as they do for the stream."""
+
+    ROUTE = "/bff/live/snapshot"
+
+    def __init__(self, guard: Guard, needs: Needs, hub: Hub, settings: LiveSettings) -> None:
+        self._guard = guard
+        self._access = Access(self.ROUTE, needs, own_site=True)
+        self._hub = hub
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        principal = await self._guard.admit_somebody(scope, self._access)
+        cost = 1 + values_asked(scope, self._settings)
+        await self._guard.spend(scope, principal, self._access, cost=cost)
+        await snapshot(scope, receive, send, principal=principal, hub=self._hub, settings=self._settings)
+
+
+class SagaEndpoint:
+    """GET /bff/sagas/{type}/{id}: the newest word on one of the caller's own sagas. kinds: the sagas there are."""
+
+    ROUTE = "/bff/sagas/{type}/{id}"
+
+    def __init__(
+        self, guard: Guard, needs: Needs, hub: Hub, journal: Journal, kinds: Collection[str]
+    ) -> None:
+        self._guard = guard
+        self._access = Access(self.ROUTE, needs, own_site=True)
+        self._hub = hub
+        self._journal = journal
+        self._kinds = kinds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        principal = await self._guard.admit_somebody(scope, self._access)
+        limits = await self._guard.spend(scope, principal, self._access)
+        kind, id = scope["path_params"]["type"], scope["path_params"]["id"]
+        entry = await self._journal.saga(principal.id, kind, id)
+        if entry is None and kind in self._kinds:
+            # A lost journal is rebuilt by whoever asks for all of it.
+            await self._hub.snapshot(principal)
+            entry = await self._journal.saga(principal.id, kind, id)
+        if entry is None:
+            raise Problem(404, "not-found", "You have no such saga, or it ended long ago.")
+        headers = {"cache-control": "private, no-cache", "vary": PERSONAL} | limits
+        await send_json(send, 200, entry, headers, head=scope["method"] == "HEAD")

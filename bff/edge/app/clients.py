@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 
-from ..calls import DeclarationError
-from ..policies.breaker import BreakerRule
-from ..policies.bulkhead import BulkheadRule
-from ..policies.facts import Observer
-from ..policies.hedge import HedgeRule
-from ..policies.retry import Budget, RetryRule
-from ..transport.addresses import Addresses, open_wire
-from ..transport.hedging import Hedging
-from ..transport.lane import Breakers, Lane
-from ..transport.permits import Permits
-from ..transport.trust import Trust
-from .internal import InternalTokens, credentials
-from .settings.upstream import UpstreamSettings
+from ...calls import DeclarationError
+from ...policies.breaker import BreakerRule
+from ...policies.bulkhead import BulkheadRule
+from ...policies.facts import Observer
+from ...policies.hedge import HedgeRule
+from ...policies.retry import Budget, RetryRule
+from ...transport.addresses import Addresses, open_wire
+from ...transport.hedging import Hedging
+from ...transport.lane import Breakers, Lane
+from ...transport.permits import Permits
+from ...transport.trust import Trust
+from ..internal import InternalTokens, credentials
+from ..settings.upstream import UpstreamSettings
 
 # An answer that takes this share of the attempt's time is slow: the next one may well not come in time.
 SLOW = 0.9

@@ -10,49 +10,53 @@ origin, and for a source that does not exist, the answer is the same and grants 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 from ...live.ingest.http_binding import BadMessage, events_of, signed_part
 from ...stores.events import BusEvent
-from ..http.body import read_body
+from ..http.body import BodyReader
 from ..problem import Problem
 from ..respond import send_empty
+from ..settings.events import EventSourceSettings
 from .signed import Senders, headers_of
 
-if TYPE_CHECKING:
-    from ..runtime import Runtime
-    from ..settings.events import EventSourceSettings
-
-ROUTE = "/bff/events/{source}"
 # Messages from one address: a service sends for all its users.
 LIMIT = "6000/minute"
 
 
-class EventsRoute:
-    """An ASGI endpoint for every source. clock: Unix seconds."""
+class EventsEndpoint:
+    """An ASGI endpoint for every source. take: puts one event where it belongs; clock: Unix seconds."""
 
-    def __init__(self, runtime: Runtime, *, clock: Callable[[], float] = time.time) -> None:
-        self._runtime = runtime
-        self._senders = Senders(runtime.settings.events, clock=clock)
+    def __init__(
+        self,
+        body: BodyReader,
+        sources: Mapping[str, EventSourceSettings],
+        take: Callable[[BusEvent], Awaitable[Any]],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._body = body
+        self._sources = sources
+        self._take = take
+        self._senders = Senders(sources, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = headers_of(scope)
-        runtime = self._runtime
         source = scope["path_params"]["source"]
         if scope["method"] == "OPTIONS":
-            await send_empty(send, _consent(runtime.settings.events.get(source), headers))
+            await send_empty(send, _consent(self._sources.get(source), headers))
             return
-        body = await read_body(scope, receive, runtime.settings)
+        body = await self._body(scope, receive)
         id, _ = self._senders.verified(source, headers, signed_part(headers, body))
         try:
             events = events_of(headers, body)
         except BadMessage as error:
             raise Problem(error.status, error.code, str(error)) from None
         for number, event in enumerate(events):
-            await runtime.intake.take(BusEvent(source, f"{id}/{number}", event, "webhook"))
+            await self._take(BusEvent(source, f"{id}/{number}", event, "webhook"))
         await send_empty(send)
 
 

@@ -11,64 +11,68 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.types import ASGIApp
 
-from .. import calls
-from .._version import __version__
-from ..calls import Call, Deadline, Principal, Refused, SagaStatus
-from ..calls.ending import close_all, end_tasks
-from ..live.hub import Hub
-from ..live.ingest import Intake, Registry
-from ..live.topics import ValueTopic
-from ..policies.facts import guarded
-from ..stores.claims import Claims
-from ..stores.dead_letters import DeadLetters
-from ..stores.journal import Journal
-from ..stores.processes import Processes
-from ..stores.rates import RateStore
-from ..stores.redis.channels import Channels
-from ..stores.redis.health import RedisHealth
-from ..stores.redis.link import RedisLink, StoreUnavailable
-from ..stores.revocations import RevocationStore
-from ..stores.sessions import SessionStore
-from ..stores.values import Values
-from ..transport.chain import Chain
-from . import internal
-from .access.authenticate import Authenticator
-from .access.failures import Failures
-from .access.fetch import Fetcher
-from .access.jwt import TokenVerifier
-from .access.oidc import SignIn
-from .access.provider import REDEMPTION, Provider
-from .access.revoked import Revocations
-from .access.session import Sessions
-from .addresses import addresses, fallback, inside
-from .buses import ingesters
-from .contacts import OwnerContacts
-from .declared import ValueType
-from .http.admission import Admission
-from .http.cors import Cors
-from .http.envelope import Envelope
-from .http.public_path import PublicPath
-from .http.trust import Trust
-from .lanes import lane
-from .limits import Limits
-from .observe import telemetry
-from .observe.metrics import Metrics
-from .observe.watch import with_log
-from .orphans import Orphans
-from .page import content_policy
-from .pages import ErrorPages
-from .problem import Problem
-from .raised import UpstreamFailures
+from ... import calls
+from ..._version import __version__
+from ...calls import Call, Deadline, Principal, Refused, SagaStatus
+from ...calls.ending import close_all, end_tasks
+from ...live.hub import Hub
+from ...live.ingest import Intake, Registry
+from ...live.topics import ValueTopic
+from ...policies.facts import guarded
+from ...stores.claims import Claims
+from ...stores.dead_letters import DeadLetters
+from ...stores.deliveries import Deliveries
+from ...stores.journal import Journal
+from ...stores.processes import Processes
+from ...stores.rates import RateStore
+from ...stores.redis.channels import Channels
+from ...stores.redis.health import RedisHealth
+from ...stores.redis.link import RedisLink, StoreUnavailable
+from ...stores.revocations import RevocationStore
+from ...stores.sessions import SessionStore
+from ...stores.values import Values
+from ...transport.chain import Chain
+from .. import internal
+from ..access.authenticate import Authenticator
+from ..access.failures import Failures
+from ..access.fetch import Fetcher
+from ..access.jwt import TokenVerifier
+from ..access.oidc import SignIn
+from ..access.provider import REDEMPTION, Provider
+from ..access.revoked import Revocations
+from ..access.session import Sessions
+from ..contacts import OwnerContacts
+from ..declared import Declarations, ValueType
+from ..endpoints.abandoned import AbandonedClaims
+from ..endpoints.command import CommandServices
+from ..endpoints.execution import ExecutionServices
+from ..endpoints.guard import Guard
+from ..endpoints.health import Health
+from ..endpoints.screen import ScreenServices
+from ..http.admission import Admission
+from ..http.body import BodyReader
+from ..http.cors import Cors
+from ..http.envelope import Envelope
+from ..http.public_path import PublicPath
+from ..http.trust import Trust
+from ..limits import Limits
+from ..observe import telemetry
+from ..observe.metrics import Metrics
+from ..observe.watch import with_log
+from ..page import content_policy
+from ..pages import ErrorPages, Pages
+from ..problem import Problem
+from ..raised import UpstreamFailures
+from ..settings import Settings
+from .brokers import ingesters
+from .clients import lane
 from .reads import Reads
-from .routes import Routes
-from .settings import Settings
-
-if TYPE_CHECKING:
-    from .gateway import Gateway
+from .routes import Services, admin_routes, fallback, public_routes
+from .routing import Routes
 
 log = logging.getLogger("bff.edge")
 
@@ -80,26 +84,27 @@ CLOSE = 10.0
 ASIDE = 2.0
 
 
-class Runtime:
-    """Everything behind one running gateway. `app` is the public ASGI application, `admin` the private one."""
+class App:
+    """Everything behind one running gateway. `app` is the public ASGI application, `admin` the private one; `routes`
+    are the public ones."""
 
-    def __init__(self, gateway: Gateway, settings: Settings) -> None:
-        self.gateway = gateway
+    def __init__(self, declared: Declarations, settings: Settings, pages: Pages | None = None) -> None:
+        self.declared = declared
         self.settings = settings
         self.draining = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        bindings = [one.binding for one in gateway.views.values()]
-        bindings += [one.binding for one in gateway.commands.values()]
+        bindings = [one.binding for one in declared.views.values()]
+        bindings += [one.binding for one in declared.commands.values()]
         for codec in (one for binding in bindings for one in binding.codecs):
             codec.prepare()
-        self.metrics = Metrics(gateway)
+        self.metrics = Metrics(declared.views, declared.commands)
         observe = guarded(with_log(guarded(self.metrics.observe)))
-        self._traces = telemetry.provider(gateway.name, settings.telemetry)
+        self._traces = telemetry.provider(declared.name, settings.telemetry)
         tracer = self._traces.get_tracer("bff", __version__)
         redis = settings.redis
         self.link = RedisLink(redis.url, timeout=redis.timeout, most=redis.pending)
         self.redis = RedisHealth(
-            self.link, once_only=any(not command.safe for command in gateway.commands.values())
+            self.link, once_only=any(not command.safe for command in declared.commands.values())
         )
         self.channels = Channels(self.link)
         live = settings.live
@@ -107,7 +112,7 @@ class Runtime:
         self.values = Values(self.link)
         processes = Processes(self.link)
         self.claims = Claims(self.link, self.journal, processes)
-        self.orphans = Orphans(self.claims, self.own)
+        self.abandoned = AbandonedClaims(self.claims, self.spawn)
         self.internal = internal.opened(settings.internal, settings.public_url)
         self.chain = Chain(
             {name: lane(name, one, observe, self.internal) for name, one in settings.upstreams.items()},
@@ -116,15 +121,15 @@ class Runtime:
             renew=self._renewed,
         )
         self.reads = Reads(
-            self.chain, self.link, self.channels, settings.cache, spawn=self.own, observe=observe
+            self.chain, self.link, self.channels, settings.cache, spawn=self.spawn, observe=observe
         )
         self.hub = Hub(
             self.link,
             self.channels,
             self.journal,
             self.values,
-            topics=[self._topic(value) for value in gateway.values.values()],
-            restore=self._restore if any(saga.restore for saga in gateway.sagas.values()) else None,
+            topics=[self._topic(value) for value in declared.values.values()],
+            restore=self._restore if any(saga.restore for saga in declared.sagas.values()) else None,
             beat=live.beat,
             age=live.age,
             queue=live.queue,
@@ -139,8 +144,8 @@ class Runtime:
             self.journal,
             self.values,
             Registry(
-                sagas={saga.name: saga.model for saga in gateway.sagas.values()},
-                values={value.kind: value.model for value in gateway.values.values()},
+                sagas={saga.name: saga.model for saga in declared.sagas.values()},
+                values={value.kind: value.model for value in declared.values.values()},
             ),
             DeadLetters(self.link),
             changed=self.reads.changes.changed,
@@ -163,11 +168,13 @@ class Runtime:
         self.cors = Cors(settings.http)
         self.contacts = OwnerContacts(settings.owner_contacts)
         self.upstream_failures = UpstreamFailures()
-        page = gateway.page
-        routes = Routes(addresses(self, self._sign_in), self, fallback(page))
+        self.health = Health(self, self._dependencies)
+        page = declared.page
+        self.routes = public_routes(declared, settings, self._services())
+        routes = Routes(self.routes, fallback(page))
         trust = Trust(routes, settings.http, self.cors)
-        pages = ErrorPages(
-            gateway.pages,
+        shown = ErrorPages(
+            pages,
             page.policy if page else content_policy({}),
             path,
             sign_in=self._sign_in is not None,
@@ -179,7 +186,7 @@ class Runtime:
             self.metrics.answered,
             trust.marks,
             self.contacts,
-            pages.answer,
+            shown.answer,
         )
         self.admission = Admission(
             inner,
@@ -189,15 +196,55 @@ class Runtime:
             observe,
             trust.marks,
             trust.preflight,
-            pages.page,
+            shown.page,
         )
         self.app: ASGIApp = self.admission
         self.metrics.watch(self.chain.lanes, self.admission, self.hub, self.intake)
         self.admin: ASGIApp = Envelope(
-            Routes(inside(self), self), tracer, settings.public_url, contacts=self.contacts
+            Routes(admin_routes(self.health, self.metrics, self.internal)),
+            tracer,
+            settings.public_url,
+            contacts=self.contacts,
         )
 
     # ---- putting together ------------------------------------------------------------------------------------
+
+    def _services(self) -> Services:
+        settings = self.settings
+        guard = Guard(self.authenticate, self.limits, settings.public_url)
+        screens = ScreenServices(
+            guard, self.reads.runner, self.contacts, self.upstream_failures, self.metrics.incomplete
+        )
+        execution = ExecutionServices(
+            self.claims,
+            self.upstream_failures,
+            self.contacts,
+            self.reads.changes.changed_by,
+            settings.public_url,
+            settings.idempotency.max_body,
+        )
+        commands = CommandServices(
+            guard,
+            self.limits,
+            BodyReader(settings.max_body, settings.http.body_timeout),
+            self.reads.runner,
+            self.spawn,
+            self.abandoned,
+            execution,
+            settings.idempotency.lease,
+            settings.idempotency.keep,
+        )
+        return Services(
+            screens,
+            commands,
+            self.hub,
+            self.journal,
+            self.health,
+            Deliveries(self.link),
+            self.reads.changes.changed,
+            self.intake.take,
+            self._sign_in,
+        )
 
     def _browser_sign_in(self) -> tuple[Sessions | None, SignIn | None, Provider | None]:
         oidc = self.settings.oidc
@@ -287,7 +334,7 @@ class Runtime:
     async def _restore(self, principal: Principal) -> list[SagaStatus]:
         found: list[SagaStatus] = []
         principal = await self.current(principal)
-        for saga in self.gateway.sagas.values():
+        for saga in self.declared.sagas.values():
             if saga.restore is not None:
                 call = saga.restore(principal.id)
                 found += saga.listed(await self.aside(call, principal, recovery=True))
@@ -314,7 +361,7 @@ class Runtime:
 
     # ---- serving ---------------------------------------------------------------------------------------------
 
-    def own(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """A task that belongs to the gateway: it goes on when the client that began it has left."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
@@ -329,9 +376,13 @@ class Runtime:
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, expected):
             log.error("%s failed", task.get_name(), exc_info=error)
 
-    def identity(self) -> dict[str, Any]:
-        """What is known of the identity provider and of the issuers' keys, to be shown; never waits for them."""
-        told: dict[str, Any] = {}
+    async def _dependencies(self) -> dict[str, Any]:
+        """What `/readyz` names. It asks Redis, and nobody else."""
+        told: dict[str, Any] = {
+            "redis": await self.redis.look() | self.link.shape,
+            "upstreams": {name: {"circuit": lane.circuit} for name, lane in sorted(self.chain.lanes.items())},
+            "journals": {"waiting": self.hub.restoring},
+        }
         if self._provider is not None:
             told["provider"] = self._provider.look()
         if issuers := self._verifier.look():
@@ -376,7 +427,7 @@ class Runtime:
         """Finish claimed commands (five seconds at most), close everything; what cannot be closed is logged. Cancelled,
         it closes what is left without waiting for commands, and is cancelled then."""
         self.draining = True
-        self.orphans.stop()
+        self.abandoned.stop()
         await close_all(
             [
                 ("commands under way", self._finish),

@@ -1,5 +1,5 @@
-"""The way of a POST: session → csrf → bind → claim and limits in one round trip → replay, 409, 422, or your function →
-outcome stored.
+"""A command: guard → arguments → claim and limits in one round trip → replay, 409, 422, or your function → outcome
+stored.
 
 A claimed command belongs to the gateway, not to the client's connection: it is carried out and its outcome stored
 even when the client goes away, and whoever comes back with the same key gets that outcome.
@@ -9,51 +9,60 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 from starlette.types import Receive, Scope, Send
 
-from .. import calls
-from ..calls import Deadline, Ledger
-from ..policies.idempotency import fingerprint, key_hash
-from ..policies.rate import Spent
-from ..stores.claims import Busy, Claimed, Mismatch, New, Replay, Ticket
-from ..stores.redis.link import StoreUnavailable
-from .access import csrf
-from .access.permit import permit
-from .carry import Carrying, Finished, Writes, in_flight
-from .http.body import read_body
-from .idempotent import idempotency_key
-from .problem import Problem
-from .screens import unauthenticated
-
-if TYPE_CHECKING:
-    from .declared import Command
-    from .runtime import Runtime
+from ... import calls
+from ...calls import Deadline, Ledger
+from ...policies.idempotency import fingerprint, key_hash
+from ...policies.rate import Spent
+from ...stores.claims import Busy, Claimed, Mismatch, New, Replay, Ticket
+from ...stores.redis.link import StoreUnavailable
+from ..declared import Command
+from ..http.body import BodyReader
+from ..limits import Limits
+from ..problem import Problem
+from .abandoned import AbandonedClaims
+from .execution import CommandExecution, ExecutionServices, Finished, Spawn, Writes, in_flight
+from .guard import Access, Guard
+from .idempotency_key import idempotency_key
 
 # Replays, duplicates and mismatches spend this many times the route's own limit.
 CEILING = 20
 
 
-class CommandRoute:
+@dataclass(frozen=True, slots=True)
+class CommandServices:
+    """What a command uses. spawn: makes a task that goes on when the client has left; runner: what its calls go
+    through; abandoned: where claims go that nobody heard of; lease, keep: seconds of a claim and of its outcome."""
+
+    guard: Guard
+    limits: Limits
+    body: BodyReader
+    runner: calls.Runner
+    spawn: Spawn
+    abandoned: AbandonedClaims
+    execution: ExecutionServices
+    lease: float
+    keep: float
+
+
+class CommandEndpoint:
     """An ASGI endpoint for one command."""
 
-    def __init__(self, command: Command, runtime: Runtime) -> None:
+    def __init__(self, command: Command, services: CommandServices) -> None:
         self._command = command
-        self._runtime = runtime
+        self._services = services
+        self._access = Access(command.path, command.needs, limit=command.limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        command, runtime = self._command, self._runtime
-        scope["bff.route"] = command.path
+        command, services = self._command, self._services
         deadline = Deadline.after(command.deadline)
-        principal = await runtime.authenticate(scope)
-        if principal is None:
-            raise unauthenticated()
-        permit(principal, command.needs)
-        csrf.check(scope, principal, runtime.settings.public_url)
+        principal = await services.guard.admit_somebody(scope, self._access)
         try:
             key = idempotency_key(scope)
-            body = await read_body(scope, receive, runtime.settings)
+            body = await services.body(scope, receive)
             if command.binding.body is not None:
                 _require_json(scope)
             arguments = command.binding.arguments(
@@ -64,11 +73,11 @@ class CommandRoute:
             raise
         ticket = self._ticket(scope, principal, key, body)
         claimed, spent = await self._claim(scope, principal, ticket)
-        limits = runtime.limits.told(spent)
+        limits = services.limits.told(spent)
         if not isinstance(claimed, New):
             await _send(send, _known(claimed), {"idempotency-replayed": "true"})
             return
-        writes = Writes(runtime.reads.runner)
+        writes = Writes(services.runner)
         request = calls.Scope(
             deadline,
             writes,
@@ -77,21 +86,20 @@ class CommandRoute:
             mutation=key,
             ledger=Ledger(),
             safe=command.safe,
-            contacts=runtime.contacts.on(scope),
+            contacts=services.execution.contacts.on(scope),
         )
-        carrying = Carrying(command, runtime, ticket, request, writes)
-        work = runtime.own(carrying(arguments), f"command {command.path}")
+        execution = CommandExecution(command, services.execution, ticket, request, writes)
+        work = services.spawn(execution(arguments), f"command {command.path}")
         await _send(send, await asyncio.shield(work), limits)
 
     async def _charge(self, scope: Scope, principal: calls.Principal, invalid: Problem) -> None:
         """A command that cannot be read is no command, and spends what repeats do. Raises Problem 429 in its place."""
-        limits, command = self._runtime.limits, self._command
-        who = limits.caller(scope, principal)
+        repeats = replace(self._access, times=CEILING)
         with contextlib.suppress(StoreUnavailable):
-            invalid.headers |= await limits.spend(command.path, command.limit, who, times=CEILING)
+            invalid.headers |= await self._services.guard.spend(scope, principal, repeats)
 
     def _ticket(self, scope: Scope, principal: calls.Principal, key: str, body: bytes) -> Ticket:
-        command, settings = self._command, self._runtime.settings.idempotency
+        command, services = self._command, self._services
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         return Ticket(
             principal.id,
@@ -110,19 +118,19 @@ class CommandRoute:
                 content_type=_header(scope, b"content-type"),
                 body=body,
             ),
-            self._runtime.claims.holder(),
-            settings.lease,
-            settings.keep,
+            services.execution.claims.holder(),
+            services.lease,
+            services.keep,
         )
 
     async def _claim(
         self, scope: Scope, principal: calls.Principal, ticket: Ticket
     ) -> tuple[Claimed, list[Spent]]:
-        command, runtime = self._command, self._runtime
-        limits, path = runtime.limits, command.path
+        command, services = self._command, self._services
+        limits, path = services.limits, command.path
         who = limits.caller(scope, principal)
         try:
-            return await runtime.claims.claim(
+            return await services.execution.claims.claim(
                 ticket,
                 safe=command.safe,
                 new=limits.buckets(path, command.limit, who),
@@ -131,7 +139,7 @@ class CommandRoute:
         except BaseException as error:
             # It may yet be made, for nobody: Redis was slow, or the client left.
             if isinstance(error, StoreUnavailable | asyncio.CancelledError):
-                runtime.orphans.add(ticket)
+                services.abandoned.add(ticket)
             raise
 
 

@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 from ...stores.deliveries import Deliveries
-from ..http.body import read_body
+from ..http.body import BodyReader
 from ..problem import Problem
 from ..respond import send_empty
+from ..settings.cache import WebhookSettings
 from .signed import Senders, headers_of
-
-if TYPE_CHECKING:
-    from ..runtime import Runtime
-    from ..settings.cache import WebhookSettings
-
-ROUTE = "/bff/changes/{source}"
 
 
 def tags_in(body: bytes, settings: WebhookSettings) -> list[str]:
@@ -51,22 +46,30 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-class ChangesRoute:
-    """An ASGI endpoint for every source. clock: Unix seconds."""
+class ChangesEndpoint:
+    """An ASGI endpoint for every source. changed: tells every gateway which tags are void; clock: Unix seconds."""
 
-    def __init__(self, runtime: Runtime, *, clock: Callable[[], float] = time.time) -> None:
-        self._runtime = runtime
-        self._senders = Senders(runtime.settings.webhooks, clock=clock)
-        self._deliveries = Deliveries(runtime.link)
+    def __init__(
+        self,
+        body: BodyReader,
+        sources: Mapping[str, WebhookSettings],
+        deliveries: Deliveries,
+        changed: Callable[[Sequence[str]], Awaitable[None]],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._body = body
+        self._senders = Senders(sources, clock=clock)
+        self._deliveries = deliveries
+        self._changed = changed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        runtime = self._runtime
-        body = await read_body(scope, receive, runtime.settings)
+        body = await self._body(scope, receive)
         source = scope["path_params"]["source"]
         id, settings = self._senders.verified(source, headers_of(scope), body)
         tags = tags_in(body, settings)
         if not await self._deliveries.told(source, id):
-            await runtime.reads.changes.changed(tags)
+            await self._changed(tags)
             # Noted when it is done: a crash in between lets it be done twice, never not at all.
             await self._deliveries.tell(source, id, 2 * settings.window)
         await send_empty(send)

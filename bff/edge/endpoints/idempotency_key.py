@@ -11,7 +11,7 @@ import re
 
 from starlette.types import Scope
 
-from .problem import Problem
+from ..problem import Problem
 
 MAX_KEY = 255
 _BARE = re.compile(r"[\x21-\x7e]{1,255}")

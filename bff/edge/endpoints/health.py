@@ -8,41 +8,41 @@ served without them. Draining makes it unready.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-if TYPE_CHECKING:
-    from ..runtime import Runtime
-
 NO_STORE = {"cache-control": "no-store"}
 
 
-class Health:
-    """Endpoints over one runtime."""
+class Life(Protocol):
+    """draining: told to stop; dead: what a bug has ended, so that the process is to be replaced."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    draining: bool
+
+    @property
+    def dead(self) -> list[str]: ...
+
+
+class Health:
+    """dependencies: each by name, with what is known of it."""
+
+    def __init__(self, life: Life, dependencies: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        self._life = life
+        self._dependencies = dependencies
 
     async def livez(self, request: Request) -> Response:
-        if dead := self._runtime.dead:
+        if dead := self._life.dead:
             return JSONResponse({"status": "dead", "parts": dead}, status_code=503, headers=NO_STORE)
         return JSONResponse({"status": "alive"}, headers=NO_STORE)
 
     async def readyz(self, request: Request) -> Response:
-        runtime = self._runtime
-        redis = await runtime.redis.look()
-        upstreams = {name: {"circuit": lane.circuit} for name, lane in sorted(runtime.chain.lanes.items())}
-        dependencies = {
-            "redis": redis | runtime.link.shape,
-            "upstreams": upstreams,
-            "journals": {"waiting": runtime.hub.restoring},
-            **runtime.identity(),
-        }
-        status = "draining" if runtime.draining else "ready"
+        dependencies = await self._dependencies()
+        draining = self._life.draining
         return JSONResponse(
-            {"status": status, "dependencies": dependencies},
-            status_code=503 if runtime.draining else 200,
+            {"status": "draining" if draining else "ready", "dependencies": dependencies},
+            status_code=503 if draining else 200,
             headers=NO_STORE,
         )

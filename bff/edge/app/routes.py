@@ -1,0 +1,144 @@
+"""Every route of a running gateway: the user's screens and commands, its own endpoints, its documents, its page."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
+
+from ...calls import DeclarationError
+from ...live import Hub
+from ...stores.deliveries import Deliveries
+from ...stores.events import BusEvent
+from ...stores.journal import Journal
+from ..access.oidc import SignIn
+from ..declared import CHANGES, EVENTS, RESERVED, Command, Declarations, Page, View
+from ..describe import asyncapi, docs, openapi
+from ..endpoints.changes import ChangesEndpoint
+from ..endpoints.command import CommandEndpoint, CommandServices
+from ..endpoints.documents import Document
+from ..endpoints.events import LIMIT as EVENTS_LIMIT
+from ..endpoints.events import EventsEndpoint
+from ..endpoints.guard import Limited
+from ..endpoints.health import Health
+from ..endpoints.live import LiveEndpoint, SagaEndpoint, SnapshotEndpoint
+from ..endpoints.screen import Screen, ScreenServices
+from ..http.navigation import VARY
+from ..http.networks import Fence, networks_of
+from ..internal import InternalTokens
+from ..observe.metrics import Metrics, MetricsRoute
+from ..page import Fallback, Html, assets
+from ..settings import Settings
+from .routing import in_order
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the endpoints of a gateway use. sign_in: None where browsers cannot sign in; deliveries, changed: for signed
+    messages that something has changed; take: for signed events."""
+
+    screens: ScreenServices
+    commands: CommandServices
+    hub: Hub
+    journal: Journal
+    health: Health
+    deliveries: Deliveries
+    changed: Callable[[Sequence[str]], Awaitable[None]]
+    take: Callable[[BusEvent], Awaitable[Any]]
+    sign_in: SignIn | None
+
+
+def admin_routes(health: Health, metrics: Metrics, internal: InternalTokens | None) -> list[BaseRoute]:
+    """What the admin port answers."""
+    routes: list[BaseRoute] = [
+        Route("/livez", health.livez),
+        Route("/readyz", health.readyz),
+        Route("/metrics", MetricsRoute(metrics), methods=["GET"]),
+    ]
+    if internal is not None:
+        routes.append(Route("/.well-known/jwks.json", internal.published, methods=["GET"]))
+    return routes
+
+
+def public_routes(declared: Declarations, settings: Settings, services: Services) -> list[BaseRoute]:
+    """What the public port answers. Raises DeclarationError for a network that no setting explains."""
+    networks, guard, body = settings.http.networks, services.screens.guard, services.commands.body
+    routes: list[BaseRoute] = [
+        Route(path, _fenced(Screen(view, services.screens), view, networks), methods=["GET"])
+        for path, view in ((path, declared.views[path]) for path in in_order(declared.views))
+    ]
+    routes += [
+        Route(path, _fenced(CommandEndpoint(command, services.commands), command, networks), methods=["POST"])
+        for path, command in ((path, declared.commands[path]) for path in in_order(declared.commands))
+    ]
+    needs, hub = declared.needs, services.hub
+    saga = SagaEndpoint(guard, needs, hub, services.journal, declared.sagas)
+    routes += [
+        Route(LiveEndpoint.ROUTE, LiveEndpoint(guard, needs, hub, settings.live), methods=["GET"]),
+        Route(SnapshotEndpoint.ROUTE, SnapshotEndpoint(guard, needs, hub, settings.live), methods=["GET"]),
+        Route(SagaEndpoint.ROUTE, saga, methods=["GET"]),
+        Route("/livez", services.health.livez),
+        Route("/readyz", services.health.readyz),
+    ]
+    document = openapi.document(declared, declared.version, settings)
+    routes += [
+        Route("/openapi.json", Document.json(document), methods=["GET"]),
+        Route(
+            "/asyncapi.json", Document.json(asyncapi.document(declared, declared.version)), methods=["GET"]
+        ),
+        Route("/docs", Document.html(docs.overview(document)), methods=["GET"]),
+        Route("/docs/problems", Document.html(docs.problems()), methods=["GET"]),
+        Route("/docs/style.css", Document(docs.STYLE.encode(), "text/css"), methods=["GET"]),
+    ]
+    if services.sign_in is not None:
+        attempts = {"/bff/login", "/bff/callback"}
+        routes += [
+            Route(
+                route.path,
+                # Only these are somebody's attempts: every page asks who is signed in, and a provider sends
+                # the logouts of many people from one address.
+                Limited(
+                    guard, route.path, route.app, settings.limits.login if route.path in attempts else None
+                ),
+                methods=sorted(route.methods or ()),
+            )
+            for route in services.sign_in.routes()
+        ]
+    if settings.webhooks:
+        changes = ChangesEndpoint(body, settings.webhooks, services.deliveries, services.changed)
+        routes.append(Route(CHANGES, Limited(guard, CHANGES, changes, None), methods=["POST"]))
+    if settings.events:
+        events = EventsEndpoint(body, settings.events, services.take)
+        routes.append(
+            Route(EVENTS, Limited(guard, EVENTS, events, EVENTS_LIMIT), methods=["POST", "OPTIONS"])
+        )
+    if declared.page is not None:
+        page = declared.page
+        headers = page.headers
+        routes += [Route(path, Html(page.file, headers), methods=["GET"]) for path in page.paths]
+        routes += [Mount(prefix, assets(folder, headers)) for prefix, folder in page.folders.items()]
+    return routes
+
+
+def _fenced(app: ASGIApp, route: View | Command, known: Mapping[str, tuple[str, ...]]) -> ASGIApp:
+    if route.network is None:
+        return app
+    if route.network not in known:
+        raise DeclarationError(no_network(route))
+    return Fence(app, route.path, networks_of(known[route.network]))
+
+
+def no_network(route: View | Command) -> str:
+    """What to do about a network that a route names and no setting explains."""
+    return f'{route.path}: set BFF_HTTP__NETWORKS__{str(route.network).upper()}, for example ["10.0.0.0/8"]'
+
+
+def fallback(page: Page | None) -> Fallback | None:
+    """What answers a person where no route does: the page of a site that has routes of its own in the browser."""
+    if page is None or not page.fallback:
+        return None
+    # Who asks in another way gets 404 at the same address.
+    return Fallback(Html(page.file, page.headers | {"vary": VARY}), page.fallback, (*RESERVED, *page.folders))

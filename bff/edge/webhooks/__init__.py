@@ -1,1 +1,0 @@
-"""Signed messages from outside: events, and word that something has changed."""

