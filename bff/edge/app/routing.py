@@ -16,6 +16,9 @@ from starlette.types import Receive, Scope, Send
 from ..http.canonical import canonical
 from ..page import Fallback
 
+# What a router puts into the scope of a request that it has found a route for.
+_OF_A_ROUTE = ("endpoint", "path_params", "router")
+
 
 def in_order(paths: Iterable[str]) -> list[str]:
     """Plain segments before parameters, so that /orders/new is not taken for the order called new."""
@@ -37,12 +40,16 @@ class Routes:
             raise HTTPException(404)
         # Starlette raises 404 and 405 where there is an application to handle them.
         scope["app"] = self
-        asked = dict(scope)
+        root = scope.get("root_path", "")
         try:
             await self._router(scope, receive, send)
         except HTTPException as error:
             if error.status_code != 405:
                 raise
+            # As it was before the router looked for a route.
+            asked = {name: value for name, value in scope.items() if name not in _OF_A_ROUTE} | {
+                "root_path": root
+            }
             if self._fallback is not None and self._fallback.takes(asked):
                 # Another method's address may be a page of the site for a person who goes there.
                 await self._fallback(asked, receive, send)

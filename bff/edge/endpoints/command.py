@@ -23,6 +23,7 @@ from ..declared import Command
 from ..http.body import BodyReader
 from ..limits import Limits
 from ..problem import Problem
+from ..state import state_of
 from .abandoned import AbandonedClaims
 from .execution import CommandExecution, ExecutionServices, Finished, Spawn, Writes, in_flight
 from .guard import Access, Guard
@@ -81,7 +82,7 @@ class CommandEndpoint:
         request = calls.Scope(
             deadline,
             writes,
-            scope["bff.correlation"],
+            state_of(scope).correlation,
             principal,
             mutation=key,
             ledger=Ledger(),

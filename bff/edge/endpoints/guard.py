@@ -17,6 +17,7 @@ from ..access.permit import NOTHING, Needs, permit
 from ..limits import Caller, Limits
 from ..problem import Problem
 from ..quotas import Limit
+from ..state import state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Guard:
 
     async def admit(self, scope: Scope, access: Access) -> Principal | None:
         """Who asks, None for nobody in particular. Raises Problem 401, 403, 429 or 503."""
-        scope["bff.route"] = access.route
+        state_of(scope).route = access.route
         if access.anonymous:
             return None
         principal = await self._authenticate(scope, optional=access.public)

@@ -23,6 +23,7 @@ from ..http.outlet import Queued, outlet
 from ..problem import Problem
 from ..respond import PERSONAL, send_json
 from ..settings import LiveSettings
+from ..state import state_of
 from .guard import Access, Guard
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -31,7 +32,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 # What the layers inside have put into the scope and nobody reads any more.
-_DONE = {"bff.correlation", "bff.trace_id", "bff.route", "endpoint", "path_params", "router"}
+_DONE = {"endpoint", "path_params", "router"}
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store, no-transform"),
@@ -55,9 +56,10 @@ async def live(
         await send({"type": "http.response.body", "body": b""})
         return
     after = _after(scope, query)
-    if "bff.send" in scope:
+    state = state_of(scope)
+    if state.send is not None:
         # Every layer has seen the head. What follows passes them by, and stays when they have returned.
-        scope["bff.stay"] = partial(_stay_on, scope, receive, scope["bff.send"], principal, after, names, hub)
+        state.stay = partial(_stay_on, scope, receive, state.send, principal, after, names, hub)
     else:
         await _stay(receive, send, principal, after, names, hub)
 
@@ -73,6 +75,8 @@ def _stay_on(
 ) -> Awaitable[None]:
     """`_stay`, keeping little of the request: its cookies and tokens, times thousands of streams, times minutes."""
     kept = {name: value for name, value in scope.items() if name not in _DONE}
+    state = state_of(scope)
+    state.correlation = state.trace_id = ""
     scope["headers"].clear()
     # Only a cleared dictionary gets smaller.
     scope.clear()

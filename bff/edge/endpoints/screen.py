@@ -13,10 +13,10 @@ from ... import calls
 from ...calls import Deadline, Ledger, Runner, UpstreamError
 from ..contacts import OwnerContacts
 from ..declared import View
-from ..http.flow import Lost
 from ..problem import Problem
 from ..raised import UpstreamFailures, cancelled_itself, from_within, told
 from ..respond import screen_headers, send_json, to_json
+from ..state import Lost, state_of
 from .guard import Access, Guard
 
 # What a function may take beyond its deadline before it is cut: every call inside it is cut at the deadline itself
@@ -52,16 +52,17 @@ class Screen:
         principal = await services.guard.admit(scope, self._access)
         limits = await services.guard.spend(scope, principal, self._access)
         arguments = view.binding.arguments(scope["path_params"], scope["query_string"], None, principal)
+        state = state_of(scope)
         request = calls.Scope(
             deadline,
             services.runner,
-            scope["bff.correlation"],
+            state.correlation,
             principal,
             ledger=Ledger(),
-            lean=scope.get("bff.lean", False),
+            lean=state.degraded,
             contacts=services.contacts.on(scope),
         )
-        leaving = DisconnectGuard(scope)
+        leaving = DisconnectGuard(state.lost)
         limit = request.alarm.limit(deadline.left() + GRACE)
         try:
             with calls.opened(request), limit:
@@ -102,15 +103,15 @@ class Screen:
 class DisconnectGuard:
     """Cancels the current task when its client's connection is lost: what is read for nobody need not be read.
 
-    The connection tells it, no task watches: `bff serve` puts the list ``bff.lost`` into the scope and calls what is in
-    it. Under another server nothing tells, and the request runs on to its deadline at most.
+    The connection tells it, no task watches: `bff serve` calls what is in the request's `lost`. Under another server
+    nothing tells, and the request runs on to its deadline at most.
     """
 
     __slots__ = ("_lost", "_task", "left")
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, lost: Lost | None) -> None:
         self.left = False
-        self._lost: Lost | None = scope.get("bff.lost")
+        self._lost = lost
         if self._lost is not None:
             self._task = asyncio.current_task()
             self._lost.append(self._leave)

@@ -24,6 +24,7 @@ from ...policies.facts import Observer, Shed, guarded, ignore
 from ..observe import telemetry
 from ..problem import Problem
 from ..settings import AdmissionSettings
+from ..state import state_of
 from .navigation import VARY, is_navigation
 from .public_path import PublicPath
 from .security import Pairs, secured
@@ -150,7 +151,7 @@ class Admission:
             return
         if entry == "lean" and scope["method"] != "POST":
             self._observe(Shed("optional", lag, self.in_flight))
-            scope["bff.lean"] = True
+            state_of(scope).degraded = True
         self.in_flight += 1
         try:
             await self._app(scope, receive, send)

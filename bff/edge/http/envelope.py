@@ -20,6 +20,7 @@ from ...stores.redis.link import StoreUnavailable
 from ..contacts import EVERYBODY, OwnerContacts
 from ..observe import telemetry
 from ..problem import Problem
+from ..state import RequestState, state_of
 from .navigation import VARY
 from .security import Pairs, secured
 
@@ -56,17 +57,18 @@ class Envelope:
         self._public_url = public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = state_of(scope)
         try:
-            await self._answered_by(scope, receive, send)
+            await self._answered_by(scope, state, receive, send)
         finally:
             # It leads back to the request: left in there, only the garbage collector would find it.
-            scope.pop("bff.send", None)
+            state.send = None
         # A stream stays for minutes: by now its request is told and measured, and what that took is let go.
-        stay = scope.pop("bff.stay", None)
+        stay, state.stay = state.stay, None
         if stay is not None:
             await stay()
 
-    async def _answered_by(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answered_by(self, scope: Scope, state: RequestState, receive: Receive, send: Send) -> None:
         began = time.monotonic()
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         inbound = next(
@@ -82,10 +84,10 @@ class Envelope:
         ) as span:
             trace_id = trace.format_trace_id(span.get_span_context().trace_id)
             telemetry.bind(telemetry.Ids(correlation, trace_id))
-            scope["bff.correlation"] = correlation
-            scope["bff.trace_id"] = trace_id
+            state.correlation = correlation
+            state.trace_id = trace_id
             span.set_attribute("bff.correlation_id", correlation)
-            scope["bff.send"] = send
+            state.send = send
             answer = _Answer(send, correlation, self._public_url, self._marks(scope))
             try:
                 await self._app(scope, receive, answer.send)
@@ -106,7 +108,7 @@ class Envelope:
                         log.error("request failed: %s", error, exc_info=error)
                 await self._send_problem(problem, scope, answer, correlation, trace_id)
             finally:
-                route = scope.get("bff.route")
+                route = state.route
                 if route:
                     span.update_name(f"{scope['method']} {route}")
                     span.set_attribute("http.route", route)

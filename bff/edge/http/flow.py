@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from ..state import state_of
 
 # What can stand against reading on: uvicorn (a body that its request has not read), requests that wait for their turn
 # and hold as many bytes as may wait, a client that does not take its answers.
@@ -166,22 +167,13 @@ def _nothing() -> None:
     pass
 
 
-class Lost(list[Callable[[], None]]):
-    """What is called when a request's connection is lost before its answer is whole. gone: it is lost already, and
-    nobody will be told any more."""
-
-    __slots__ = ("gone",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gone = False
-
-
 def leave(cycle: RequestResponseCycle) -> None:
     """Tell a request, once, that nobody waits for its answer any more."""
     cycle.disconnected = True
     cycle.message_event.set()
-    lost: Lost = cast(dict[str, Any], cycle.scope)["bff.lost"]
+    lost = state_of(cast(dict[str, Any], cycle.scope)).lost
+    if lost is None:
+        return
     lost.gone = True
     while lost:
         lost.pop()()

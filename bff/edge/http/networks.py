@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..problem import Problem
+from ..state import state_of
 
 Address = IPv4Address | IPv6Address
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -81,6 +82,6 @@ class Fence:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
         if not inside(address_of(client[0]) if client else None, self._networks):
-            scope["bff.route"] = self._route
+            state_of(scope).route = self._route
             raise Problem(403, "forbidden", "This address is not served to the network you come from.")
         await self._app(scope, receive, send)

@@ -9,7 +9,7 @@ more is read. Trailers are dropped: they would become headers after the fact. An
 `Upgrade` is ignored (upgrade.py), and the connection ends with the answer. A lost connection lets go of all it held at
 once, without the garbage collector. Everything else is uvicorn's.
 
-Each request's scope holds a list, ``bff.lost`` (flow.py); what is in it is called when the connection is lost before
+Each request's state (state.py) has a list, `lost`; what is in it is called when the connection is lost before
 the answer is whole.
 """
 
@@ -24,8 +24,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from ..problem import Problem
 from ..settings import Settings
+from ..state import Lost, begin
 from .cors import Cors
-from .flow import Flow, Lost, Pipeline, Told, Unread, leave
+from .flow import Flow, Pipeline, Told, Unread, leave
 from .head import Head, judge, too_large, unreadable
 from .refusal import whole_answer
 from .security import Pairs
@@ -189,7 +190,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        cast(dict[str, Any], self.scope)["bff.lost"] = Lost()
+        begin(cast(dict[str, Any], self.scope), Lost())
         self._phase = "head"
         self._marks = ()
         self._step += 1

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from bff import Problem
 from bff.edge.http.envelope import Envelope
+from bff.edge.state import state_of
 
 
 async def told(app: Any, method: str = "GET") -> tuple[list[Any], dict[str, Any]]:
@@ -58,10 +59,10 @@ async def test_every_answer_gets_its_ids_and_the_security_headers() -> None:
     for app in (fine, refused, bug):
         sent, scope = await told(app)
         headers = dict(sent[0]["headers"])
-        assert headers[b"x-correlation-id"].decode() == scope["bff.correlation"]
+        assert headers[b"x-correlation-id"].decode() == state_of(scope).correlation
         assert headers[b"x-content-type-options"] == b"nosniff"
         assert headers[b"x-frame-options"] == b"DENY"
-        assert len(scope["bff.trace_id"]) == 32
+        assert len(state_of(scope).trace_id) == 32
 
 
 async def test_a_problem_is_written_whole_and_for_head_without_its_body() -> None:
