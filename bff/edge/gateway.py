@@ -125,13 +125,13 @@ class Gateway(Router):
             check_site(page, self.views)
             self.page = page
 
-    def _add(self, route: Route, *, direct: bool = True) -> None:
+    def add(self, route: Route, *, direct: bool = True) -> None:
         options, what = route.options, route.what
         if route.method == "GET":
             check_beside(route.path, what, self.page)
         if direct:
             self._check_saga(route.starts, what, route.origin)
-        super()._add(route)
+        super().add(route)
         deadline = options.deadline or self.deadline
         needs = options.needs(route.public, what)
         if route.method == "GET":
@@ -250,7 +250,7 @@ class Gateway(Router):
         return runtime
 
     def _drain(self, runtime: App) -> None:
-        runtime.spawn(runtime.drain(min(runtime.settings.live.drain, SOON)), "the end of the streams")
+        runtime.tasks.spawn(runtime.drain(min(runtime.settings.live.drain, SOON)), "the end of the streams")
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

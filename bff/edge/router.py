@@ -129,8 +129,8 @@ class Router:
         self.routes: list[Route] = []
         self.sagas: dict[str, SagaType] = {}
         self.values: dict[str, ValueType] = {}
-        self._routers: list[Router] = []
-        self._outer: list[Router] = []
+        self.routers: list[Router] = []
+        self.outer: list[Router] = []
         with declaring():
             what = f"router {prefix}" if prefix else "router"
             check_prefix(prefix, what)
@@ -177,7 +177,7 @@ class Router:
                     raise DeclarationError(
                         f"{route.what}: public, so annotate {bound.who} as `Principal | None`"
                     )
-                self._add(route)
+                self.add(route)
             return function
 
         return declared
@@ -224,7 +224,7 @@ class Router:
                     raise DeclarationError(
                         f"{route.what}: it starts a saga, so it must return a SagaStatus model"
                     )
-                self._add(route)
+                self.add(route)
             return function
 
         return declared
@@ -244,7 +244,7 @@ class Router:
         saga = SagaType(name, model, restore, _caller())
         with declaring():
             check_name(name, "saga")
-            self._add_saga(saga)
+            self.add_saga(saga)
         return saga
 
     def value(
@@ -270,7 +270,7 @@ class Router:
                 raise DeclarationError(
                     f"value {template!r}: public=True, or one {OWNER} in it: nobody could ask for it otherwise"
                 )
-            self._add_value(value)
+            self.add_value(value)
         return value
 
     def include(self, *routers: Router) -> None:
@@ -282,28 +282,28 @@ class Router:
             with declaring():
                 if not isinstance(router, Router):
                     raise DeclarationError(f"include: {router!r} is no Router")
-                if router in self._routers:
+                if router in self.routers:
                     raise DeclarationError(f"router {router.prefix}: included twice")
-                if router is self or self in router._inside():
+                if router is self or self in router.inside():
                     raise DeclarationError(f"router {router.prefix}: it would contain itself")
-                self._routers.append(router)
-                router._outer.append(self)
+                self.routers.append(router)
+                router.outer.append(self)
             for route in router.routes:
                 with declaring():
-                    self._add(route.inside(self), direct=False)
+                    self.add(route.inside(self), direct=False)
             for saga in router.sagas.values():
                 with declaring():
-                    self._add_saga(saga)
+                    self.add_saga(saga)
             for value in router.values.values():
                 with declaring():
-                    self._add_value(value)
+                    self.add_value(value)
 
     # ---- what a declaration goes through ---------------------------------------------------------------------
 
-    def _inside(self) -> Iterable[Router]:
-        for router in self._routers:
+    def inside(self) -> Iterable[Router]:
+        for router in self.routers:
             yield router
-            yield from router._inside()
+            yield from router.inside()
 
     def _route(
         self, method: str, path: str, function: Callable[..., Awaitable[Any]], options: Options, **more: Any
@@ -323,12 +323,12 @@ class Router:
         inherited = replace(options, tags=tags).within(self.options)
         return Route(method, whole, function, bound, inherited, _place(function), **more)
 
-    def _add(self, route: Route, *, direct: bool = True) -> None:
+    def add(self, route: Route, *, direct: bool = True) -> None:
         """Take a route whose path and options are this router's, and pass it outwards."""
         self._check_new(route.method, route.path, route.what, route.origin)
         self.routes.append(route)
-        for outer in self._outer:
-            outer._add(route.inside(outer), direct=False)
+        for outer in self.outer:
+            outer.add(route.inside(outer), direct=False)
 
     def _check_new(self, method: str, path: str, what: str, origin: str) -> None:
         for other in self.routes:
@@ -336,22 +336,24 @@ class Router:
                 same = "" if other.path == path else f", the other is {other.path}"
                 raise DeclarationError(f"{what}: declared twice{same} ({other.origin}, {origin})")
 
-    def _add_saga(self, saga: SagaType) -> None:
+    def add_saga(self, saga: SagaType) -> None:
+        """Take a saga that a router inside declares, and pass it outwards."""
         if (other := self.sagas.get(saga.name)) is not None:
             raise DeclarationError(f"saga {saga.name!r} is declared twice ({other.origin}, {saga.origin})")
         self.sagas[saga.name] = saga
-        for outer in self._outer:
-            outer._add_saga(saga)
+        for outer in self.outer:
+            outer.add_saga(saga)
 
-    def _add_value(self, value: ValueType) -> None:
+    def add_value(self, value: ValueType) -> None:
+        """Take a value that a router inside declares, and pass it outwards."""
         for other in self.values.values():
             if other.kind == value.kind:
                 raise DeclarationError(
                     f"value {value.template!r}: {value.kind!r} is declared twice ({other.origin}, {value.origin})"
                 )
         self.values[value.template] = value
-        for outer in self._outer:
-            outer._add_value(value)
+        for outer in self.outer:
+            outer.add_value(value)
 
 
 def _place(function: Callable[..., Any]) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.types import ASGIApp
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from ... import calls
 from ..._version import __version__
 from ...calls import Call, Deadline, Principal, Refused, SagaStatus
-from ...calls.ending import close_all, end_tasks
+from ...calls.ending import close_all
 from ...live.hub import Hub
 from ...live.ingest import Intake, Registry
 from ...live.topics import ValueTopic
@@ -73,11 +73,10 @@ from .clients import lane
 from .reads import Reads
 from .routes import Services, admin_routes, fallback, public_routes
 from .routing import Routes
+from .tasks import BackgroundTasks
 
 log = logging.getLogger("bff.edge")
 
-# Seconds a claimed command may still run when the gateway ends.
-FINISH = 5.0
 # Seconds for one part to close; more than its tasks have to end.
 CLOSE = 10.0
 # Seconds for what runs outside a request: restoring a journal, loading a value.
@@ -92,7 +91,7 @@ class App:
         self.declared = declared
         self.settings = settings
         self.draining = False
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.tasks = BackgroundTasks()
         bindings = [one.binding for one in declared.views.values()]
         bindings += [one.binding for one in declared.commands.values()]
         for codec in (one for binding in bindings for one in binding.codecs):
@@ -112,7 +111,7 @@ class App:
         self.values = Values(self.link)
         processes = Processes(self.link)
         self.claims = Claims(self.link, self.journal, processes)
-        self.abandoned = AbandonedClaims(self.claims, self.spawn)
+        self.abandoned = AbandonedClaims(self.claims, self.tasks.spawn)
         self.internal = internal.opened(settings.internal, settings.public_url)
         self.chain = Chain(
             {name: lane(name, one, observe, self.internal) for name, one in settings.upstreams.items()},
@@ -121,7 +120,7 @@ class App:
             renew=self._renewed,
         )
         self.reads = Reads(
-            self.chain, self.link, self.channels, settings.cache, spawn=self.spawn, observe=observe
+            self.chain, self.link, self.channels, settings.cache, spawn=self.tasks.spawn, observe=observe
         )
         self.hub = Hub(
             self.link,
@@ -228,7 +227,7 @@ class App:
             self.limits,
             BodyReader(settings.max_body, settings.http.body_timeout),
             self.reads.runner,
-            self.spawn,
+            self.tasks.spawn,
             self.abandoned,
             execution,
             settings.idempotency.lease,
@@ -361,21 +360,6 @@ class App:
 
     # ---- serving ---------------------------------------------------------------------------------------------
 
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """A task that belongs to the gateway: it goes on when the client that began it has left."""
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        # Of Redis the log says once that it is away. Whoever waited for anything else has been told as well; when
-        # nobody did, this line is all there is.
-        expected = Problem | StoreUnavailable
-        if not task.cancelled() and (error := task.exception()) and not isinstance(error, expected):
-            log.error("%s failed", task.get_name(), exc_info=error)
-
     async def _dependencies(self) -> dict[str, Any]:
         """What `/readyz` names. It asks Redis, and nobody else."""
         told: dict[str, Any] = {
@@ -430,7 +414,7 @@ class App:
         self.abandoned.stop()
         await close_all(
             [
-                ("commands under way", self._finish),
+                ("commands under way", self.tasks.finish),
                 *((f"the ingester of {one.name}", one.stop) for one in self.ingesters),
                 ("the revocations", self._revocations.stop),
                 ("the hub", self.hub.stop),
@@ -448,16 +432,3 @@ class App:
             ],
             CLOSE,
         )
-
-    async def _finish(self) -> None:
-        """Let tasks come to their end, and cancel those that outlive the bound."""
-        try:
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=FINISH)
-        except asyncio.CancelledError:
-            for task in self._tasks:
-                task.cancel()
-            raise
-        if late := list(self._tasks):
-            log.warning("cancelled when the gateway ended: %s", ", ".join(one.get_name() for one in late))
-            await end_tasks(late, 1.0)
