@@ -11,22 +11,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from .alarm import Alarm
 from .deadline import Deadline
 from .errors import NoScope
 from .principal import Principal
 
-if TYPE_CHECKING:
-    from .call import Call
-
 
 class Runner(Protocol):
     """What turns a Call into its answer: policies around a transport, or a fake in a user's test."""
 
-    async def run(self, call: Call[Any], scope: Scope) -> Any:
-        """Return the decoded answer or raise an `UpstreamError`."""
+    async def run(self, call: Any, scope: Scope) -> Any:
+        """Return the decoded answer of a `Call` or raise an `UpstreamError`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from ..policies.balance import Address
 from ..policies.breaker import Breaker, BreakerRule
@@ -17,10 +17,7 @@ from ..policies.facts import BreakerMoved, Observer, State, guarded, ignore
 from ..policies.retry import Budget, RetryRule
 from .headers import USERS_TOKEN, Credentials
 from .permits import Permits
-from .wire import Wire
-
-if TYPE_CHECKING:
-    from .hedging import Hedging
+from .wire import Answer, Wire
 
 # Groups are a gateway's methods and addresses come and go with DNS: beyond this the oldest closed ones are forgotten.
 MOST_BREAKERS = 2048
@@ -28,6 +25,14 @@ RECOVERY_FAILURES = 20
 """Failures in a row that open recovery's breaker, and calls in its window before their share may."""
 RECOVERY_RATE = 0.9
 """Share of failed calls that does."""
+
+
+class Hedge(Protocol):
+    """Sends a second copy of a slow read: see `Hedging`."""
+
+    async def make(self, attempts: Any, walk: Any, place: Any, breaker: Breaker) -> Answer:
+        """One attempt, or two of which the first good answer is taken."""
+        ...
 
 
 class Places(Protocol):
@@ -134,7 +139,7 @@ class Lane:
     retry: RetryRule = field(default_factory=RetryRule)
     permits: Permits = field(default_factory=lambda: Permits(BulkheadRule()))
     budget: Budget = field(default_factory=Budget)
-    hedge: Hedging | None = None
+    hedge: Hedge | None = None
     credentials: Credentials = USERS_TOKEN
 
     @property

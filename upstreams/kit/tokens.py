@@ -10,16 +10,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import httpx
 import jwt
 from jwt.algorithms import ECAlgorithm
 
 from upstreams.kit.problems import Problem
-
-if TYPE_CHECKING:
-    from upstreams.kit.internal import InternalVerifier
 
 _log = logging.getLogger(__name__)
 _MAX_TOKEN_BYTES = 8192
@@ -49,6 +46,12 @@ class Caller:
     def is_person(self) -> bool:
         """False for a service: by client credentials a client is its own subject (RFC 9068, section 2.2)."""
         return self.sub != self.client_id
+
+
+class InternalTokens(Protocol):
+    """Verifies a gateway's tokens: see `InternalVerifier`."""
+
+    async def caller(self, token: str, header: dict[str, Any]) -> Caller: ...
 
 
 def unauthorized(detail: str) -> Problem:
@@ -190,7 +193,7 @@ class TokenVerifier:
     the gateway's tokens; then people's own are refused, and services' own are taken as before."""
 
     def __init__(
-        self, keys: KeySet, *, issuer: str, audience: str, internal: InternalVerifier | None = None
+        self, keys: KeySet, *, issuer: str, audience: str, internal: InternalTokens | None = None
     ) -> None:
         self._keys = keys
         self._issuer = issuer

@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from redis.exceptions import NoScriptError, RedisError
 
 from .wire import Packable, StoreUnavailable
 
-if TYPE_CHECKING:
-    from .link import RedisLink
-
 _LUA = Path(__file__).parent.parent / "lua"
 _INCLUDE = "--#include"
+
+
+class Commands(Protocol):
+    """What a script is sent by: see `RedisLink`."""
+
+    async def call(self, *command: Packable, limit: float | None = None) -> Any: ...
+
+    async def batch(
+        self, commands: Sequence[Sequence[Packable]], *, limit: float | None = None
+    ) -> list[Any]: ...
 
 
 class Step(NamedTuple):
@@ -32,7 +39,7 @@ class Script:
     Raises StoreUnavailable.
     """
 
-    def __init__(self, link: RedisLink, name: str, text: str) -> None:
+    def __init__(self, link: Commands, name: str, text: str) -> None:
         self.name = name
         self.text = text
         self._link = link
@@ -53,7 +60,7 @@ class Script:
             raise StoreUnavailable(f"script {self.name}: {type(error).__name__}: {error}") from error
 
 
-async def run_all(link: RedisLink, steps: Sequence[Step]) -> list[Any]:
+async def run_all(link: Commands, steps: Sequence[Step]) -> list[Any]:
     """The answers to several steps, sent in one write in this order (a node); each is atomic by itself. Raises
     StoreUnavailable, though some may have been taken."""
     try:
