@@ -54,6 +54,21 @@ def free_port() -> int:
     raise RuntimeError("no free port on loopback")
 
 
+def closed_port() -> int:
+    """A port on loopback that refuses connections for as long as this process lives: it is taken, and nobody listens.
+    One that was merely free a moment ago may soon be somebody's."""
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        probe = socket.socket()
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.close()
+            continue
+        probe.detach()
+        return port
+    raise RuntimeError("no free port on loopback")
+
+
 def wait_for_port(
     port: int, *, seconds: float = 120.0, process: subprocess.Popen[bytes] | Module | None = None
 ) -> None:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from bff import Call, Gateway, Limit, Part, Principal, Problem, SagaStatus, Upstream, optional, together
 from bff.edge.settings import Settings
 
-from ..conftest import free_port
+from ..conftest import closed_port
 from ..unit.edge.access.issuing import ISSUER, claims, sign
 from ..waiting import GUARD
 from .scripted import KEY, Scripted, upstream
@@ -335,7 +335,7 @@ async def running(
 
 def nowhere() -> str:
     """A Redis address that nobody answers at."""
-    return f"redis://127.0.0.1:{free_port()}/0"
+    return f"redis://127.0.0.1:{closed_port()}/0"
 
 
 served = declare()

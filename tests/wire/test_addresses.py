@@ -15,7 +15,7 @@ import pytest
 from bff.transport.addresses import Addresses, open_wire
 from bff.transport.wire import Request, WireError
 
-from ..conftest import free_port
+from ..conftest import closed_port
 from ..waiting import until
 from .upstream import RawServer, http, raw_server
 
@@ -60,7 +60,7 @@ async def ask(places: Addresses, times: int) -> Counter[str]:
 
 async def test_calls_go_to_all_of_them_and_away_from_one_that_is_down() -> None:
     async with servers(2) as (one, two):
-        places = addresses(url(one.port), url(two.port), url(free_port()), how="round-robin", failures=3)
+        places = addresses(url(one.port), url(two.port), url(closed_port()), how="round-robin", failures=3)
         seen = await ask(places, 60)
         assert seen["failed"] == 3
         assert abs(seen[str(one.port)] - seen[str(two.port)]) <= 4
@@ -71,7 +71,7 @@ async def test_a_watched_file_changes_the_addresses_and_a_broken_one_changes_not
     file = tmp_path / "addresses"
     async with servers(2) as (one, two):
         file.write_text(f"# first\n{url(one.port)}/ # here\n\n")
-        places = addresses(url(free_port()), file=file, look=0.02)
+        places = addresses(url(closed_port()), file=file, look=0.02)
         assert await ask(places, 3) == {str(one.port): 3}
         places.start()
         for text, expected in [

@@ -21,7 +21,7 @@ from bff import Call, Gateway, Part, Raw, Upstream, UpstreamError, optional, tog
 from bff.calls import Deadline, Scope, opened
 from bff.edge.settings import Settings
 
-from ..conftest import free_port
+from ..conftest import closed_port
 from ..waiting import GUARD, until
 from .gateway import serving
 from .misbehaving import misbehaving
@@ -129,7 +129,7 @@ def settings(redis_url: str, port: int, **changes: Any) -> Settings:
             "admission": {"in_flight": 100_000, "lag": 10, "standing": 10},
             "upstreams": {
                 "rig": upstream | {"url": f"http://127.0.0.1:{port}"},
-                "down": upstream | {"url": f"http://127.0.0.1:{free_port()}"},
+                "down": upstream | {"url": f"http://127.0.0.1:{closed_port()}"},
             },
         }
     )

@@ -18,7 +18,7 @@ from bff.transport.addresses import WireName, open_wire
 from bff.transport.chain import Chain
 from bff.transport.lane import Lane
 
-from ..conftest import free_port
+from ..conftest import closed_port
 from ..lanes import lane
 from ..waiting import GUARD
 from .upstream import RawServer, http, raw_server
@@ -154,7 +154,7 @@ async def test_each_fault_becomes_its_word_and_names_the_owner(
 
 
 async def test_a_refused_connection_is_unreachable_at_once(chain_to: ChainTo) -> None:
-    async with chain_to(free_port()) as (chain, _):
+    async with chain_to(closed_port()) as (chain, _):
         with opened(scope(chain)), pytest.raises(Unreachable):
             await store.thing("ok")
 

@@ -14,7 +14,7 @@ from bff.transport.h1_wire import H1Wire
 from bff.transport.httpx_wire import HttpxWire
 from bff.transport.wire import Request, Wire, WireBroken, WireInvalid, WireTooLarge
 
-from ..conftest import free_port
+from ..conftest import closed_port
 from .upstream import RawServer, http, raw_server
 
 KINDS = (H1Wire, AiohttpWire, HttpxWire)
@@ -186,7 +186,7 @@ async def test_what_is_not_a_whole_answer_is_broken_and_the_next_call_unharmed(w
 
 
 async def test_nobody_listening_is_broken(wire: Wire) -> None:
-    nobody = type(wire)(f"http://127.0.0.1:{free_port()}", connections=4, max_body=20_000)  # type: ignore[call-arg]
+    nobody = type(wire)(f"http://127.0.0.1:{closed_port()}", connections=4, max_body=20_000)  # type: ignore[call-arg]
     with pytest.raises(WireBroken) as raised:
         await nobody.send(get("/ok"))
     assert not raised.value.dropped

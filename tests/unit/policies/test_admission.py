@@ -56,6 +56,13 @@ def test_more_load_never_opens_the_door_wider(
 STANDING = AdmissionRule(in_flight=1000, lag=0.05, standing=0.25, lean=0.6)
 
 
+def test_a_loop_has_been_late_for_at_least_as_long_as_it_is_late_now() -> None:
+    policy = Admission(STANDING)
+    assert policy.decide(LEAST, 0.05, 10.0) == "in"
+    # It was thought to be late since 9.95; being late by 0.4 now says since 9.7.
+    assert policy.decide(LEAST, 0.4, 10.1) == "refused"
+
+
 def test_one_late_turn_refuses_nobody() -> None:
     policy = Admission(STANDING)
     policy.looked(200, 0.1, 10.0)

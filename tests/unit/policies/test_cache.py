@@ -303,5 +303,15 @@ def test_the_bounds_are_reached_and_not_passed() -> None:
     assert Lru(10, 20).max_entry == 10
 
 
+def test_what_was_read_lately_stays_longer() -> None:
+    memory = Lru(4_000, 2_000)
+    whole = Entry({}, b"x" * 1_000, 0, 1, 0, 0, 1, 0)
+    for key in KEYS[:2]:
+        memory.put(key, whole)
+    assert memory.get(KEYS[0]) is whole
+    memory.put(KEYS[2], whole)
+    assert [memory.get(key) is whole for key in KEYS[:3]] == [True, False, True]
+
+
 Memory.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestMemory = Memory.TestCase

@@ -54,6 +54,12 @@ EXTENSION = "it asks for an extension that is not understood"
 KEY_ID = "its key id cannot be read"
 
 
+def test_a_token_that_is_bound_to_a_key_is_no_bearer_token() -> None:
+    for bound in ({"jkt": "x"}, None, {}):
+        assert why(tokens.judge_bearer, claims(cnf=bound)) == "it is bound to a key, so it is no bearer token"
+    tokens.judge_bearer(claims(CNF={"jkt": "x"}))
+
+
 def test_a_token_is_taken_apart() -> None:
     text = token({"alg": "RS256", "kid": "k1"}, {"iss": "https://i", "name": "é"}, b"\xff\xfe\x00\x01")
     parsed = parse(text)
