@@ -58,7 +58,7 @@ STANDING = AdmissionRule(in_flight=1000, lag=0.05, standing=0.25, lean=0.6)
 
 def test_a_loop_has_been_late_for_at_least_as_long_as_it_is_late_now() -> None:
     policy = Admission(STANDING)
-    assert policy.decide(LEAST, 0.05, 10.0) == "in"
+    policy.looked(LEAST, 0.05, 10.0)
     # It was thought to be late since 9.95; being late by 0.4 now says since 9.7.
     assert policy.decide(LEAST, 0.4, 10.1) == "refused"
 
