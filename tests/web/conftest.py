@@ -110,6 +110,12 @@ class Person:
         await self.page.wait_for_url(f"{self.shop.url}/**")
         await self.live()
 
+    async def sign_out(self) -> None:
+        """By way of the provider, and back: who goes somewhere meanwhile is held up by that."""
+        async with self.page.expect_navigation():
+            await self.page.get_by_test_id("sign-out").click()
+        await self.page.get_by_test_id("sign-in").first.wait_for()
+
     async def live(self) -> None:
         await self.page.locator('[data-test="connection"][data-state="live"]').wait_for(state="attached")
 

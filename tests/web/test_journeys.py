@@ -179,10 +179,7 @@ async def test_no_token_is_anywhere_in_the_page(person: Person) -> None:
 
 async def test_signing_out_ends_the_stream_and_shows_nothing_of_the_person(person: Person) -> None:
     await person.sign_in("ada")
-    # By way of the provider, and back.
-    async with person.page.expect_navigation():
-        await person.page.get_by_test_id("sign-out").click()
-    await person.page.get_by_test_id("sign-in").first.wait_for()
+    await person.sign_out()
     await person.open("/orders")
     await person.page.get_by_test_id("sign-in-card").wait_for()
     assert await person.page.get_by_test_id("order-row").count() == 0
