@@ -159,10 +159,13 @@ class LiveEndpoint:
     value that is asked for counts as a request: one that nobody has published yet is asked of its service."""
 
     ROUTE = "/bff/live"
+    TIMES = 20
+    """Multiplies the default limit."""
+    answer = staticmethod(live)
 
     def __init__(self, guard: Guard, needs: Needs, hub: Hub, settings: LiveSettings) -> None:
         self._guard = guard
-        self._access = Access(self.ROUTE, needs, own_site=True, times=20)
+        self._access = Access(self.ROUTE, needs, own_site=True, times=self.TIMES)
         self._hub = hub
         self._settings = settings
 
@@ -170,25 +173,15 @@ class LiveEndpoint:
         principal = await self._guard.admit_somebody(scope, self._access)
         cost = 1 + values_asked(scope, self._settings)
         await self._guard.spend(scope, principal, self._access, cost=cost)
-        await live(scope, receive, send, principal=principal, hub=self._hub, settings=self._settings)
+        await self.answer(scope, receive, send, principal=principal, hub=self._hub, settings=self._settings)
 
 
-class SnapshotEndpoint:
-    """GET /bff/live/snapshot. Values count as they do for the stream."""
+class SnapshotEndpoint(LiveEndpoint):
+    """GET /bff/live/snapshot: the same state once, under the default limit."""
 
     ROUTE = "/bff/live/snapshot"
-
-    def __init__(self, guard: Guard, needs: Needs, hub: Hub, settings: LiveSettings) -> None:
-        self._guard = guard
-        self._access = Access(self.ROUTE, needs, own_site=True)
-        self._hub = hub
-        self._settings = settings
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        principal = await self._guard.admit_somebody(scope, self._access)
-        cost = 1 + values_asked(scope, self._settings)
-        await self._guard.spend(scope, principal, self._access, cost=cost)
-        await snapshot(scope, receive, send, principal=principal, hub=self._hub, settings=self._settings)
+    TIMES = 1
+    answer = staticmethod(snapshot)
 
 
 class SagaEndpoint:
