@@ -15,15 +15,15 @@ from pydantic import BaseModel
 from bff import Call, Raw, Upstream
 from bff.calls import Deadline, Ledger, Scope, opened
 from bff.edge.app.clients import lane
+from bff.edge.observe.event_log import with_event_log
 from bff.edge.observe.metrics import Metrics
-from bff.edge.observe.watch import with_log
 from bff.edge.settings.upstream import UpstreamSettings
 from bff.policies.balance import Address, Balance
-from bff.policies.facts import Attempted, Observer, ignore
+from bff.policies.events import Attempted, Observer, ignore
 from bff.policies.hedge import HedgeRule, Latencies
 from bff.transport.answers import decode
-from bff.transport.chain import Chain
 from bff.transport.headers import outbound
+from bff.transport.pipeline import CallPipeline
 from bff.transport.wire import Answer, Request
 
 ROUNDS, TIMES = 60, 300
@@ -51,13 +51,13 @@ class AtOnce:
         pass
 
 
-def _chain(observe: Observer, **changes: object) -> Chain:
+def _chain(observe: Observer, **changes: object) -> CallPipeline:
     settings = UpstreamSettings.model_validate({"url": "http://127.0.0.1:1"} | changes)
     made = lane("store", settings, observe)
     for place in made.places:
         place.wire = AtOnce()
     tracer = TracerProvider(sampler=ALWAYS_OFF).get_tracer("bench")
-    return Chain({"store": made}, tracer, observe=observe)
+    return CallPipeline({"store": made}, tracer, observe=observe)
 
 
 async def _least(work: Callable[[], Awaitable[object]]) -> float:
@@ -83,10 +83,10 @@ def _least_sync(work: Callable[[], object]) -> float:
 async def _measure() -> list[tuple[str, float]]:
     call = Store().thing()
     found: list[tuple[str, float]] = []
-    observe = with_log(Metrics((), ()).observe)
+    observe = with_event_log(Metrics((), ()).observe)
     provider = TracerProvider(sampler=ALWAYS_OFF)
 
-    async def walk(name: str, chain: Chain) -> None:
+    async def walk(name: str, chain: CallPipeline) -> None:
         scope = Scope(Deadline.after(3600), chain, "6f1c1d6e-0000-4000-8000-000000000000", ledger=Ledger())
 
         async def once() -> None:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from bff.stores.cache import CacheStore
 from bff.stores.journal import Journal
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 from bff.stores.redis.scripts import read
 from bff.stores.sessions import SessionStore
 from bff.stores.values import Values
@@ -43,7 +43,7 @@ def table() -> str:
 
 
 async def _measured(url: str) -> dict[str, list[float]]:
-    link = RedisLink(url, timeout=10)
+    link = RedisClient(url, timeout=10)
     pool = Redis.from_url(url, max_connections=max(UNDER_WAY), protocol=2)
     script, sha = link.script("rate"), await pool.script_load(read("rate"))
     cache, journal, sessions, values = (

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from bff.policies.breaker import BreakerRule
 from bff.policies.bulkhead import BulkheadRule
-from bff.policies.facts import Observer, ignore
+from bff.policies.events import Observer, ignore
 from bff.policies.retry import Budget, RetryRule
-from bff.transport.lane import Breakers, Lane, OnePlace
+from bff.transport.client import Breakers, SingleBackend, UpstreamClient
 from bff.transport.permits import Permits
 from bff.transport.wire import Wire
 
@@ -27,7 +27,7 @@ def lane(
     budget: Budget | None = None,
     clock: Callable[[], float] = time.monotonic,
     observe: Observer = ignore,
-) -> Lane:
+) -> UpstreamClient:
     """One attempt and a breaker that counts failures in a row only, unless told otherwise."""
     rule = BreakerRule(
         failures=failures,
@@ -35,8 +35,8 @@ def lane(
         open_for=open_for,
         open_at_most=max(4.0, open_for),
     )
-    return Lane(
-        OnePlace(wire, "http://one"),
+    return UpstreamClient(
+        SingleBackend(wire, "http://one"),
         Breakers("shelf", rule, clock, observe),
         timeout,
         RetryRule(attempts),

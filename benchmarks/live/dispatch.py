@@ -12,8 +12,8 @@ import time
 from bff.calls import Principal
 from bff.live import Hub
 from bff.stores.journal import Journal, Opened, Position, channel_of
-from bff.stores.redis.channels import Channels
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
+from bff.stores.redis.subscriptions import Subscriptions
 from bff.stores.values import Values
 
 OWNERS, EVENTS, ROUNDS = 2_000, 40, 5
@@ -35,8 +35,8 @@ class _Nowhere:
 
 async def measured() -> float:
     """Microseconds of CPU for one message."""
-    link = RedisLink("redis://127.0.0.1:1/0")
-    channels = Channels(link)
+    link = RedisClient("redis://127.0.0.1:1/0")
+    channels = Subscriptions(link)
     hub = Hub(link, channels, Journal(link), Values(link))
     names = []
     for number in range(OWNERS):

@@ -20,7 +20,7 @@ from pathlib import Path
 from bff.edge.access.record import SessionRecord, Tokens
 from bff.edge.access.session import COOKIE, Sessions
 from bff.edge.settings import SessionSettings
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 from bff.stores.sessions import SessionStore
 
 from ..fanout.issuer import AUDIENCE, ISSUER, Issuer
@@ -44,7 +44,7 @@ def _issuer(people: int) -> Issuer:
 async def _signed_in(redis: str, people: int) -> list[str]:
     """The cookies of so many people who have signed in; the last of them was not granted the scope."""
     now = time.time()
-    link = RedisLink(redis, timeout=10.0)
+    link = RedisClient(redis, timeout=10.0)
     sessions = Sessions(SessionStore(link), SessionSettings())
 
     async def one(number: int, token: str) -> str:

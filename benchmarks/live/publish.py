@@ -16,7 +16,7 @@ from typing import Protocol
 
 from bff import SagaStatus
 from bff.stores.journal import Entry, Journal
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 from bff.stores.values import Values
 from upstreams.kit.events import Event, stream_of
 
@@ -55,7 +55,7 @@ class ThroughRedis(_Numbered):
     """Values and journals, written by the project's own stores."""
 
     def __init__(self, url: str) -> None:
-        self._link = RedisLink(url, timeout=10.0)
+        self._link = RedisClient(url, timeout=10.0)
         self._journal, self._values = Journal(self._link), Values(self._link)
         self._versions: Counter[int] = Counter()
 
@@ -81,7 +81,7 @@ class OnTheBus(_Numbered):
     """CloudEvents on Redis Streams, as the shop's services publish them; the gateway reads them itself."""
 
     def __init__(self, url: str) -> None:
-        self._link = RedisLink(url, timeout=10.0)
+        self._link = RedisClient(url, timeout=10.0)
         self._versions: Counter[int] = Counter()
 
     async def everybody(self) -> None:

@@ -16,8 +16,8 @@ from ..edge.http.public_path import PublicPath
 from ..edge.quotas import declare
 from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings
-from ..stores.redis.link import RedisLink
-from .reading import Step, steps
+from ..stores.redis.client import RedisClient
+from .static_analysis import Step, steps
 
 
 def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
@@ -128,7 +128,7 @@ def _calls(gateway: Gateway) -> Iterator[str]:
 def _proofs(settings: Settings) -> Iterator[str]:
     """Keys and certificates, read as the gateway would read them."""
     try:
-        RedisLink(settings.redis.url)
+        RedisClient(settings.redis.url)
     except ValueError as error:
         yield f"BFF_REDIS__URL: {error}"
     tokens = None

@@ -6,9 +6,9 @@ import asyncio
 
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings
+from ..stores.redis.client import RedisClient, StoreUnavailable
 from ..stores.redis.condition import CURES
 from ..stores.redis.health import RedisHealth
-from ..stores.redis.link import RedisLink, StoreUnavailable
 
 
 def connected(gateway: Gateway, settings: Settings) -> tuple[list[str], list[str]]:
@@ -16,16 +16,16 @@ def connected(gateway: Gateway, settings: Settings) -> tuple[list[str], list[str
     what it was given. Waits for it as long as `redis.timeout` has it."""
 
     async def ask() -> tuple[list[str], list[str]]:
-        async with RedisLink(settings.redis.url, timeout=settings.redis.timeout) as link:
+        async with RedisClient(settings.redis.url, timeout=settings.redis.timeout) as redis:
             health = RedisHealth(
-                link, once_only=any(not command.safe for command in gateway.commands.values())
+                redis, once_only=any(not command.safe for command in gateway.commands.values())
             )
             why = await health.refused()
             if why in CURES:
-                return [f"Redis at {link.condition.name} refuses commands with {why}: {CURES[why]}"], []
+                return [f"Redis at {redis.condition.name} refuses commands with {why}: {CURES[why]}"], []
             if why is not None:
-                return [f"Redis at {link.condition.name} cannot be used: {why} (BFF_REDIS__URL)"], []
-            return [], [f"Redis at {link.condition.name}: {one}" for one in await health.inspect()]
+                return [f"Redis at {redis.condition.name} cannot be used: {why} (BFF_REDIS__URL)"], []
+            return [], [f"Redis at {redis.condition.name}: {one}" for one in await health.inspect()]
 
     try:
         return asyncio.run(ask())

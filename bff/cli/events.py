@@ -9,7 +9,7 @@ import json
 from ..calls import DeclarationError
 from ..edge.settings import Settings
 from ..stores.dead_letters import DeadLetters
-from ..stores.redis.link import RedisLink, StoreUnavailable
+from ..stores.redis.client import RedisClient, StoreUnavailable
 
 PAGE = 100
 
@@ -25,9 +25,9 @@ def replay(settings: Settings, ids: list[str]) -> int:
 
 
 async def _dead(settings: Settings, count: int) -> int:
-    async with RedisLink(settings.redis.url, timeout=settings.redis.timeout) as link:
+    async with RedisClient(settings.redis.url, timeout=settings.redis.timeout) as redis:
         try:
-            for letter in await DeadLetters(link).listed(count):
+            for letter in await DeadLetters(redis).listed(count):
                 body = (letter.event.body or b"").decode("utf-8", "replace")
                 line = {
                     "id": letter.id,
@@ -45,8 +45,8 @@ async def _dead(settings: Settings, count: int) -> int:
 
 async def _replay(settings: Settings, ids: list[str]) -> int:
     unknown = 0
-    async with RedisLink(settings.redis.url, timeout=settings.redis.timeout) as link:
-        letters = DeadLetters(link)
+    async with RedisClient(settings.redis.url, timeout=settings.redis.timeout) as redis:
+        letters = DeadLetters(redis)
         try:
             if ids == ["all"]:
                 # Only what is there now: what fails again is set aside behind these and must not be sent in circles.

@@ -7,7 +7,7 @@ import asyncio
 
 from ..calls import DeclarationError
 from ..edge.settings import Settings
-from ..stores.redis.link import RedisLink, StoreUnavailable
+from ..stores.redis.client import RedisClient, StoreUnavailable
 from ..stores.revocations import MOST, RevocationStore
 from ..stores.sessions import SessionStore
 
@@ -27,15 +27,15 @@ def revoke(settings: Settings, issuer: str, *, subject: str | None, token: str |
 async def _revoke(
     settings: Settings, issuer: str, subject: str | None, token: str | None, keep: float
 ) -> int:
-    async with RedisLink(settings.redis.url, timeout=settings.redis.timeout) as link:
-        store = RevocationStore(link)
+    async with RedisClient(settings.redis.url, timeout=settings.redis.timeout) as redis:
+        store = RevocationStore(redis)
         try:
             if token is not None:
                 done = await store.token(issuer, token, keep=keep)
                 print(f"token {token} is refused for the next {keep:g} s")
             else:
                 done = await store.subject(issuer, subject or "", keep=keep)
-                async for ids in SessionStore(link).ending(issuer, subject=subject):
+                async for ids in SessionStore(redis).ending(issuer, subject=subject):
                     for id in ids:
                         await store.session(id)
                 print(f"every token of {subject} issued up to now is refused, and every session ended")

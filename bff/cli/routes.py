@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..edge.access.permit import Needs
+from ..edge.access.permit import Requirements
 from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
 from ..edge.settings.upstream import UpstreamSettings
-from .reading import Step, passes_whole, steps
+from .static_analysis import Step, passes_whole, steps
 
 # For an upstream without settings yet: its defaults. The address is never asked.
 _DEFAULTS = UpstreamSettings(url="http://localhost")
@@ -46,7 +46,7 @@ def _head(method: str, route: View | Command, who: str) -> str:
     return f"{method:<5} {route.path:<42} {who:<7} {limits}"
 
 
-def _needs(needs: Needs) -> list[str]:
+def _needs(needs: Requirements) -> list[str]:
     return [f"        needs     {needs}"] if needs else []
 
 

@@ -81,7 +81,7 @@ class Gateway(Router):
             what = f"gateway {name}"
             check_name(name, "gateway")
             check_deadline(deadline, what)
-            self.needs = NOTHING.narrowed(scopes, roles, False, what)
+            self.needs = NOTHING.override(scopes, roles, False, what)
         self.options = Options(scopes, roles, deadline, tags=())
         self.include(*routers)
 

@@ -18,7 +18,7 @@ from ..calls import Clock, Principal
 from ..policies import rate
 from ..policies.rate import Bucket, LocalRates, Quota, Spent
 from ..stores.rates import RateStore, key_of, tag_of
-from ..stores.redis.link import StoreUnavailable
+from ..stores.redis.client import StoreUnavailable
 from .http.networks import network_of
 from .problem import QUOTA_TYPE, Problem
 from .quotas import Limit, declare, limit_of

@@ -1,6 +1,6 @@
 """Streams that come: all that do within a moment are joined in one round trip.
 
-Promises the order of `CatchUp`: a stream's channels are confirmed before its seat is taken, and its seat before its
+Promises the order of `Recovery`: a stream's channels are confirmed before its seat is taken, and its seat before its
 journal is read. Those whose owners lie on one node of Redis are joined together, next to those of the other nodes, and
 one that cannot be joined with the others is left to be joined apart: nobody's absence, and no node's, is the others'
 trouble.
@@ -13,13 +13,13 @@ import logging
 from collections.abc import Callable
 
 from ..stores.journal import Journal, channel_of
-from ..stores.redis.channels import Channels
-from ..stores.redis.dial import Place
-from ..stores.redis.link import RedisLink, StoreUnavailable
+from ..stores.redis.client import RedisClient, StoreUnavailable
+from ..stores.redis.dialing import NodeAddress
 from ..stores.redis.scripts import run_all
-from ..stores.seats import Seats
+from ..stores.redis.subscriptions import Subscriptions
+from ..stores.stream_slots import StreamSlots
 from ..stores.values import Values, value_channel
-from .catchup import CatchUp
+from .catchup import Recovery
 from .feeds import Feeds
 from .stream import Stream
 
@@ -32,26 +32,26 @@ _BATCHES = 4
 _PAUSE = 0.002
 
 
-class Arrivals:
-    """Owned by the hub, which runs `run()`. cap, evicted, vacate: see `CatchUp`; make: owners without a journal get
+class Joins:
+    """Owned by the hub, which runs `run()`. cap, evicted, vacate: see `Recovery`; make: owners without a journal get
     one, for there is nowhere to restore it from."""
 
     def __init__(
         self,
-        link: RedisLink,
+        redis: RedisClient,
         journal: Journal,
         values: Values,
-        seats: Seats,
-        channels: Channels,
+        seats: StreamSlots,
+        channels: Subscriptions,
         feeds: Feeds,
-        catchup: CatchUp,
+        catchup: Recovery,
         *,
         cap: int,
         make: bool,
         evicted: Callable[[str, str], None],
         vacate: Callable[[Stream], None],
     ) -> None:
-        self._link = link
+        self._redis = redis
         self._journal = journal
         self._values = values
         self._seats = seats
@@ -64,7 +64,7 @@ class Arrivals:
         self._vacate = vacate
         self._coming: list[Stream] = []
         # What each node is asked now.
-        self._asked: dict[Place | None, asyncio.Semaphore] = {}
+        self._asked: dict[NodeAddress | None, asyncio.Semaphore] = {}
         self._came = asyncio.Event()
 
     def welcome(self, stream: Stream) -> None:
@@ -84,7 +84,7 @@ class Arrivals:
     def _begin(self, group: asyncio.TaskGroup) -> None:
         """Join those that came, together for each node. Not in `run`, whose variables would hold on to the last ones
         until others come."""
-        homes: dict[Place | None, list[Stream]] = {}
+        homes: dict[NodeAddress | None, list[Stream]] = {}
         for stream in self._coming[:_TOGETHER]:
             if not stream.ended:
                 homes.setdefault(self._channels.home(channel_of(stream.owner)), []).append(stream)
@@ -123,7 +123,7 @@ class Arrivals:
             for stream in streams:
                 steps.append(self._seats.holding(stream.owner, self._cap, [stream.seat]))
                 steps.append(self._journal.opening(stream.owner, stream.position, make=self._make))
-            answers = await run_all(self._link, steps)
+            answers = await run_all(self._redis, steps)
             unknown = feeds.unknown(names)
             feeds.learn(unknown, await self._values.get(unknown), era)
         finally:

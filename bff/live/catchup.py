@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Sequence
 from ..calls import Principal
 from ..stores.journal import Head, Journal, Opened, Position, channel_of
 from ..stores.redis.backoff import backoff
-from ..stores.redis.channels import Channels
+from ..stores.redis.client import StoreUnavailable
 from ..stores.redis.clock import ServerClock
-from ..stores.redis.dial import Place
-from ..stores.redis.link import StoreUnavailable
-from ..stores.seats import Seats
+from ..stores.redis.dialing import NodeAddress
+from ..stores.redis.subscriptions import Subscriptions
+from ..stores.stream_slots import StreamSlots
 from ..stores.values import Values, value_channel
 from . import frames
 from .feeds import Feeds
@@ -38,7 +38,7 @@ positions are compared 40 at most."""
 _BATCH = 500
 
 
-class CatchUp:
+class Recovery:
     """Owned by the hub, which runs `run()`. cap: seats per owner; evicted: told each seat that gave way;
     vacate: told a stream that left before it was seated; waits: told a new one that cannot be joined for now."""
 
@@ -46,9 +46,9 @@ class CatchUp:
         self,
         journal: Journal,
         values: Values,
-        seats: Seats,
+        seats: StreamSlots,
         clock: ServerClock,
-        channels: Channels,
+        channels: Subscriptions,
         feeds: Feeds,
         topics: Sequence[ValueTopic],
         restorer: Restorer | None,
@@ -73,7 +73,7 @@ class CatchUp:
         self._vacate = vacate
         self._waits = waits
         self._group: asyncio.TaskGroup | None = None
-        self._gates: dict[Place | None, asyncio.Semaphore] = {}
+        self._gates: dict[NodeAddress | None, asyncio.Semaphore] = {}
         # How often in a row each could not be joined though Redis was there.
         self._failures: dict[Stream, int] = {}
         self._behind: dict[Stream, None] = {}

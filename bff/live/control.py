@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from ..stores.redis.backoff import backoff
-from ..stores.redis.link import RedisLink, StoreUnavailable, reaching
+from ..stores.redis.client import RedisClient, StoreUnavailable, reaching
 from .stream import Stream
 
 log = logging.getLogger("bff.live")
@@ -29,8 +29,8 @@ class Control:
     """told: each hashed id of a session that ends, here or elsewhere. living: which of these ids are alive; None where
     there are no sessions. The hub runs `run()`."""
 
-    def __init__(self, link: RedisLink, told: Callable[[str], None], living: Living | None) -> None:
-        self._link = link
+    def __init__(self, redis: RedisClient, told: Callable[[str], None], living: Living | None) -> None:
+        self._redis = redis
         self._told = told
         self._living = living
         self._streams: dict[str, list[Stream]] = {}
@@ -63,7 +63,7 @@ class Control:
         message = json.dumps({"end": "session", "session": session})
         try:
             with reaching("control"):
-                await self._link.call("PUBLISH", CONTROL, message)
+                await self._redis.call("PUBLISH", CONTROL, message)
         except StoreUnavailable as error:
             log.warning("other processes were not told of a logout: %s", error)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from ..stores.journal import channel_of
-from ..stores.redis.channels import Channels
+from ..stores.redis.subscriptions import Subscriptions
 from ..stores.values import Value, unpack_value, value_channel
 from . import frames
 from .stream import Stream
@@ -42,7 +42,7 @@ class Feeds:
     """behind: told each stream that an event did not follow on from; evicted: told the seat of each that gave way."""
 
     def __init__(
-        self, channels: Channels, behind: Callable[[Stream], None], evicted: Callable[[str, str], None]
+        self, channels: Subscriptions, behind: Callable[[Stream], None], evicted: Callable[[str, str], None]
     ) -> None:
         self._channels = channels
         self._behind = behind

@@ -19,21 +19,21 @@ from ..calls import Principal
 from ..stores.background import Background
 from ..stores.journal import Journal, channel_of
 from ..stores.processes import Processes
-from ..stores.redis.channels import Channels
+from ..stores.redis.client import RedisClient
 from ..stores.redis.clock import ServerClock
-from ..stores.redis.link import RedisLink
-from ..stores.seats import Seats
+from ..stores.redis.subscriptions import Subscriptions
+from ..stores.stream_slots import StreamSlots
 from ..stores.values import Values
 from . import frames
-from .arrivals import Arrivals
-from .catchup import CatchUp
+from .arrivals import Joins
+from .catchup import Recovery
 from .control import CONTROL, Control, Living
 from .feeds import Feeds
 from .outlet import Outlet
 from .restore import Restore, Restorer
-from .seating import Seating
+from .scheduler import StreamScheduler, back
+from .slots import SlotRenewer
 from .stream import Stream
-from .timer import Timer, back
 from .topics import ValueTopic, topic_of
 
 log = logging.getLogger("bff.live")
@@ -57,8 +57,8 @@ class Hub(Background):
 
     def __init__(
         self,
-        link: RedisLink,
-        channels: Channels,
+        redis: RedisClient,
+        channels: Subscriptions,
         journal: Journal,
         values: Values,
         *,
@@ -83,16 +83,16 @@ class Hub(Background):
         self._cap = streams
         self._revoked = revoked
         self._window = drain
-        self._control = Control(link, ended, living)
+        self._control = Control(redis, ended, living)
         self._wall = wall
         self._clock = clock
-        self._timer = Timer(beat, wall, clock)
+        self._timer = StreamScheduler(beat, wall, clock)
         self._streams: dict[Stream, None] = {}
-        self._there = ServerClock(link, wall, clock)
-        self._seats = seats = Seats(link, self._there, processes=processes)
-        self._seating = Seating(seats, lambda: self._catchup.check_soon())
+        self._there = ServerClock(redis, wall, clock)
+        self._seats = seats = StreamSlots(redis, self._there, processes=processes)
+        self._seating = SlotRenewer(seats, lambda: self._catchup.check_soon())
         self._feeds = Feeds(channels, lambda stream: self._catchup.behind(stream), self._evicted)
-        self._catchup = CatchUp(
+        self._catchup = Recovery(
             *(journal, values, seats, self._there, channels, self._feeds, self.topics),
             Restorer(journal, restore) if restore is not None else None,
             cap=streams,
@@ -100,8 +100,8 @@ class Hub(Background):
             vacate=self._seating.vacate,
             waits=self._waits,
         )
-        self._arrivals = Arrivals(
-            *(link, journal, values, seats, channels, self._feeds, self._catchup),
+        self._arrivals = Joins(
+            *(redis, journal, values, seats, channels, self._feeds, self._catchup),
             cap=streams,
             make=restore is None,
             evicted=self._evicted,

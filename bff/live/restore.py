@@ -23,7 +23,7 @@ from typing import Any
 from ..calls import CircuitOpen, Failed, Overloaded, Principal, SagaStatus, Timeout, Unreachable
 from ..stores.journal import Entry, EntryTooLarge, Journal
 from ..stores.redis.backoff import backoff
-from ..stores.redis.link import StoreUnavailable
+from ..stores.redis.client import StoreUnavailable
 from .stream import Stream
 
 log = logging.getLogger("bff.live")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
-from .facts import Ejected, Observer, Returned, guarded, ignore
+from .events import Ejected, Observer, Returned, guarded, ignore
 
 W = TypeVar("W")
 How = Literal["round-robin", "least-pending"]

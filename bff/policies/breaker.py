@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .facts import State
+from .events import State
 
 BUCKETS = 10
 

@@ -22,8 +22,8 @@ from typing import Any
 from ..calls import LONGEST
 from ..policies.cache import Entry, Key
 from .journal import owner_tag
-from .redis.link import RedisLink, granted, reaching
-from .redis.wire import Packable
+from .redis.client import RedisClient, granted, reaching
+from .redis.connection import Packable
 
 CHANNEL = "bff:cache"
 _TTL = int(2 * LONGEST)
@@ -98,10 +98,10 @@ class CacheStore:
     """Every method raises StoreUnavailable when Redis is away, or slower than `wait` seconds (default 0.1): a cache
     that is slow to ask is worse than none."""
 
-    def __init__(self, link: RedisLink, *, wait: float = 0.1) -> None:
-        self._link = link
+    def __init__(self, redis: RedisClient, *, wait: float = 0.1) -> None:
+        self._redis = redis
         self._wait = wait
-        self._change = link.script("cache_change")
+        self._change = redis.script("cache_change")
 
     async def look(self, name: str | None, tags: Sequence[str], owner: str | None) -> Found:
         """One round trip for all that decides about one read. name: a `digest`, None when only the stamps matter;
@@ -114,7 +114,7 @@ class CacheStore:
         if name is not None:
             asked.append(("GET", _part_key(name)))
         with reaching("the cache"):
-            answers = iter(granted(await self._link.batch(asked, limit=self._wait)))
+            answers = iter(granted(await self._redis.batch(asked, limit=self._wait)))
         seconds, micros = next(answers)
         stamps = {tag: int(next(answers) or 0) for tag in tags}
         own: dict[str, int] = {}
@@ -138,7 +138,7 @@ class CacheStore:
 
     async def _ask(self, *command: Packable) -> Any:
         with reaching("the cache"):
-            return await self._link.call(*command, limit=self._wait)
+            return await self._redis.call(*command, limit=self._wait)
 
     async def changed(self, tags: Sequence[str]) -> dict[str, int]:
         """What these tags stand for has changed: every answer asked for before this moment is void, everywhere.

@@ -27,7 +27,7 @@ from ..policies.rate import Bucket, Spent
 from .journal import Entry, EntryTooLarge, Journal, Position, owner_tag
 from .processes import Processes
 from .rates import RateStore, arguments, told
-from .redis.link import RedisLink
+from .redis.client import RedisClient
 
 log = logging.getLogger("bff.stores")
 
@@ -115,20 +115,20 @@ class Claims:
 
     def __init__(
         self,
-        link: RedisLink,
+        redis: RedisClient,
         journal: Journal,
         processes: Processes | None = None,
         *,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._processes = processes
-        self._link = link
-        self._rates = RateStore(link, wait=link.timeout)
+        self._redis = redis
+        self._rates = RateStore(redis, wait=redis.timeout)
         self._journal = journal
         self._clock = clock
-        self._claim = link.script("claim")
-        self._hold = link.script("claim_hold")
-        self._complete = link.script("claim_complete")
+        self._claim = redis.script("claim")
+        self._hold = redis.script("claim_hold")
+        self._complete = redis.script("claim_complete")
 
     def _key(self, ticket: Ticket) -> str:
         return f"bff:{{{owner_tag(ticket.owner)}}}:claim:{ticket.key}"
@@ -170,7 +170,7 @@ class Claims:
     async def _spending(
         self, ticket: Ticket, safe: bool, new: Sequence[Bucket], repeat: Sequence[Bucket], ended: str = ""
     ) -> tuple[Claimed, list[Spent]]:
-        if not self._link.cluster:
+        if not self._redis.cluster:
             return await self._one(ticket, safe, new, repeat, ended)
         slot = self._key(ticket).partition("}")[0]
         near, far = ([one for one in new if one.key.startswith(slot) == here] for here in (True, False))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .events import FIELD, BusEvent, entries
-from .redis.link import RedisLink, reaching
+from .redis.client import RedisClient, reaching
 
 DEAD = "bff:dead"
 # Where an event is put back that came by a bus one cannot write to from here: every gateway that reads events reads it.
@@ -31,9 +31,9 @@ class DeadLetter:
 class DeadLetters:
     """What was set aside, oldest first. Every method raises StoreUnavailable when Redis is away."""
 
-    def __init__(self, link: RedisLink) -> None:
-        self._link = link
-        self._add = link.script("stream_add")
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+        self._add = redis.script("stream_add")
 
     async def bury(self, event: BusEvent, why: str) -> None:
         """Set an event aside for a person to look at. At most 64 KB of its body is kept."""
@@ -45,7 +45,7 @@ class DeadLetters:
         """At most `count`, beginning behind `after` (an id, or "-" for the oldest)."""
         with reaching("dead letters"):
             start = "-" if after == "-" else f"({after}"
-            rows = await self._link.call("XRANGE", DEAD, start, "+", "COUNT", count)
+            rows = await self._redis.call("XRANGE", DEAD, start, "+", "COUNT", count)
         return [_dead(id, fields) for id, fields in entries(rows)]
 
     async def replay(self, id: str) -> bool:
@@ -56,16 +56,16 @@ class DeadLetters:
         drops.
         """
         with reaching("replaying a dead letter"):
-            rows = entries(await self._link.call("XRANGE", DEAD, id, id))
+            rows = entries(await self._redis.call("XRANGE", DEAD, id, id))
             if not rows:
                 return False
             event = _dead(*rows[0]).event
             body = event.body or b""
             if event.bus == "redis":
-                await self._link.call("XADD", event.stream, "*", FIELD, body)
+                await self._redis.call("XADD", event.stream, "*", FIELD, body)
             else:
                 await self._add([REPLAYED], [_LENGTH, _TTL, FIELD, body])
-            await self._link.call("XDEL", DEAD, id)
+            await self._redis.call("XDEL", DEAD, id)
         return True
 
 

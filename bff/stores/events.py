@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from .redis.link import RedisLink, granted, reaching
+from .redis.client import RedisClient, granted, reaching
 from .redis.scripts import Step, run_all
 
 FIELD = b"event"
@@ -45,19 +45,19 @@ def entries(rows: Sequence[Any]) -> list[tuple[bytes, dict[bytes, bytes]]]:
 class StreamReader:
     """A reader of some Redis Streams. Raises StoreUnavailable when Redis is away. Close it."""
 
-    def __init__(self, link: RedisLink, *, block: float = 1.0) -> None:
+    def __init__(self, redis: RedisClient, *, block: float = 1.0) -> None:
         """block: seconds a read waits for something to come."""
-        self._link = link
-        self._extent = link.script("stream_extent")
+        self._redis = redis
+        self._extent = redis.script("stream_extent")
         self._block_ms = math.ceil(block * 1000)
         # A connection of its own, whose timeout leaves room for the wait.
-        self._reader: Redis = link.dedicated(timeout=block + 2.0)
-        self._era = link.era
+        self._reader: Redis = redis.dedicated(timeout=block + 2.0)
+        self._era = redis.era
 
     async def read(self, positions: Mapping[str, str], *, count: int) -> dict[str, list[BusEvent]]:
         """At most `count` events of each stream after its position; empty when none came within the wait."""
         with reaching("reading events"):
-            answer = await (self._polled if self._link.cluster else self._waited)(positions, count)
+            answer = await (self._polled if self._redis.cluster else self._waited)(positions, count)
         read: dict[str, list[BusEvent]] = {}
         for name, rows in answer or ():
             stream = name.decode()
@@ -70,7 +70,7 @@ class StreamReader:
         """How far these reach, in one round trip; left out what does not exist, and all where the server is older than
         Redis 7, which does not count what it was given."""
         names = list(streams)
-        found = await run_all(self._link, [Step(self._extent, [name], ()) for name in names])
+        found = await run_all(self._redis, [Step(self._extent, [name], ()) for name in names])
         return {
             name: Extent(int(answer[0]), int(answer[1]), answer[2].decode())
             for name, answer in zip(names, found, strict=True)
@@ -79,8 +79,8 @@ class StreamReader:
 
     async def _waited(self, positions: Mapping[str, str], count: int) -> Any:
         reader: Any = self._reader  # redis-py types xread's keys too narrowly
-        if self._era != self._link.era:
-            self._era = self._link.era
+        if self._era != self._redis.era:
+            self._era = self._redis.era
             await reader.connection_pool.disconnect()
         return await reader.xread(dict(positions), count=count, block=self._block_ms)
 
@@ -89,7 +89,7 @@ class StreamReader:
         over = time.monotonic() + self._block_ms / 1000
         asked = [("XREAD", "COUNT", count, "STREAMS", *place) for place in positions.items()]
         while True:
-            answers = granted(await self._link.batch(asked))
+            answers = granted(await self._redis.batch(asked))
             found = [(name, entries(rows)) for answer in answers for name, rows in answer or ()]
             if found or time.monotonic() > over:
                 return found

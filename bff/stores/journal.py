@@ -39,7 +39,7 @@ from pydantic_core import to_json
 
 from ..calls import ENDED, BffError, SagaStatus
 from ..calls.codec import codec_of
-from .redis.link import RedisLink, reaching
+from .redis.client import RedisClient, reaching
 from .redis.scripts import Step, run_all
 
 Appended = Literal["appended", "repeat", "held"]
@@ -186,7 +186,7 @@ class Journal:
 
     def __init__(
         self,
-        link: RedisLink,
+        redis: RedisClient,
         *,
         history: int = 500,
         keep: float = 86_400.0,
@@ -196,17 +196,17 @@ class Journal:
         new_id: Callable[[], str] = new_epoch,
     ) -> None:
         self.gap = gap
-        self._link = link
+        self._redis = redis
         self._history = history
         self._keep_ms = int(keep * 1000)
         self._retain = int(max(retain, keep))
         self._clock = clock
         self._new_id = new_id
-        self._append = link.script("journal_append")
-        self._open = link.script("journal_open")
-        self._seed = link.script("journal_seed")
-        self._settle = link.script("journal_settle")
-        self._head = link.script("journal_head")
+        self._append = redis.script("journal_append")
+        self._open = redis.script("journal_open")
+        self._seed = redis.script("journal_seed")
+        self._settle = redis.script("journal_settle")
+        self._head = redis.script("journal_head")
 
     def now_ms(self) -> int:
         """Unix milliseconds by the injected clock, else this machine's."""
@@ -222,7 +222,7 @@ class Journal:
         now = 0 if self._clock is None else int(self._clock() * 1000)
         gap_ms = int(self.gap * 1000)
         kept = (self._history, self._keep_ms, self._retain, gap_ms)
-        return [channel_of(owner), now, self._new_id(), *kept, self._link.publish]
+        return [channel_of(owner), now, self._new_id(), *kept, self._redis.publish]
 
     async def append(self, owner: str, entry: Entry) -> Appended:
         """Write an event unless it is a repeat; one ahead of its turn is held, and `settle` lets it through."""
@@ -242,7 +242,7 @@ class Journal:
     async def _settle_all(self, owners: Sequence[str]) -> None:
         for start in range(0, len(owners), _TOGETHER):
             some = owners[start : start + _TOGETHER]
-            await run_all(self._link, [Step(self._settle, self.keys(one), self.args(one)) for one in some])
+            await run_all(self._redis, [Step(self._settle, self.keys(one), self.args(one)) for one in some])
 
     async def open(self, owner: str, after: Position | None, *, make: bool = False) -> Opened:
         """Top and history after the cursor, or the snapshot, in one round trip.
@@ -282,9 +282,9 @@ class Journal:
         """Every journal there is may lack something: none is whole any more, so each is restored when it is next
         opened or compared. Returns how many there are. It looks through all of Redis, a thousand keys at a time."""
         count = 0
-        async for metas in self._link.keys("bff:{*}:meta"):
+        async for metas in self._redis.keys("bff:{*}:meta"):
             with reaching("doubting journals"):
-                await self._link.batch([("HDEL", meta, "whole") for meta in metas])
+                await self._redis.batch([("HDEL", meta, "whole") for meta in metas])
             count += len(metas)
         return count
 
@@ -293,7 +293,7 @@ class Journal:
         whoever held them may be gone."""
         names = list(owners)
         keys = [self.keys(owner) for owner in names]
-        answers = await run_all(self._link, [Step(self._head, [one.meta, one.waiting], ()) for one in keys])
+        answers = await run_all(self._redis, [Step(self._head, [one.meta, one.waiting], ()) for one in keys])
         await self._settle_all([owner for owner, answer in zip(names, answers, strict=True) if answer[3]])
         return {
             owner: Head(Position(epoch.decode(), int(offset)) if epoch else None, bool(whole))
@@ -308,5 +308,5 @@ class Journal:
     async def saga(self, owner: str, type: str, id: str) -> bytes | None:
         """The newest entry of one saga of this owner, None when the snapshot has none."""
         with reaching("journal saga"):
-            entry: bytes | None = await self._link.call("HGET", self.keys(owner).state, f"{type}/{id}")
+            entry: bytes | None = await self._redis.call("HGET", self.keys(owner).state, f"{type}/{id}")
         return entry

@@ -6,14 +6,14 @@ Key: `bff:{lease:<name>}`, string, the holder's id; TTL is the lease itself.
 
 from __future__ import annotations
 
-from .redis.link import RedisLink
+from .redis.client import RedisClient
 
 
 class Leases:
     """Every method raises StoreUnavailable when Redis is away."""
 
-    def __init__(self, link: RedisLink) -> None:
-        self._lease = link.script("lease")
+    def __init__(self, redis: RedisClient) -> None:
+        self._lease = redis.script("lease")
 
     async def hold(self, name: str, holder: str, seconds: float) -> bool:
         """Take the lease or renew it; False while it is another's."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from .redis.link import RedisLink, StoreUnavailable
+from .redis.client import RedisClient, StoreUnavailable
 
 _TTL = 30 * 86_400
 
@@ -17,9 +17,9 @@ _TTL = 30 * 86_400
 class Positions:
     """How far streams were read. Every method raises StoreUnavailable when Redis is away."""
 
-    def __init__(self, link: RedisLink) -> None:
-        self._read = link.script("position")
-        self._save = link.script("position_save")
+    def __init__(self, redis: RedisClient) -> None:
+        self._read = redis.script("position")
+        self._save = redis.script("position_save")
         self._lives: dict[str, bytes] = {}
 
     async def of(self, streams: Sequence[str]) -> dict[str, str | None]:

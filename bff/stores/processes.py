@@ -15,7 +15,7 @@ import logging
 import secrets
 from collections.abc import Iterable, Sequence
 
-from .redis.link import RedisLink, StoreUnavailable, reaching
+from .redis.client import RedisClient, StoreUnavailable, reaching
 
 log = logging.getLogger("bff.stores")
 
@@ -29,8 +29,8 @@ class Processes:
     """id: of this process, letters and digits; channel: what it must listen to, for the others to know that it is
     there."""
 
-    def __init__(self, link: RedisLink, *, process: str | None = None) -> None:
-        self._link = link
+    def __init__(self, redis: RedisClient, *, process: str | None = None) -> None:
+        self._redis = redis
         self.id = process or secrets.token_hex(6)
         self.channel = _channel(self.id)
 
@@ -38,7 +38,7 @@ class Processes:
         """Say that this process lives. False: it had not said so lately, and others may have taken what it held. Raises
         StoreUnavailable."""
         with reaching("processes"):
-            said = await self._link.call("SET", _alive(self.id), "1", "PX", int(ALIVE * 1000), "GET")
+            said = await self._redis.call("SET", _alive(self.id), "1", "PX", int(ALIVE * 1000), "GET")
         return said is not None
 
     async def dead(self, processes: Sequence[str]) -> list[str]:
@@ -67,12 +67,12 @@ class Processes:
     ) -> tuple[list[str], list[str]]:
         """Those without a word, and those with one that nevertheless do not listen. silent: whether the word counts."""
         names = list(processes)
-        count = "SHARDNUMSUB" if self._link.cluster else "NUMSUB"
+        count = "SHARDNUMSUB" if self._redis.cluster else "NUMSUB"
         asked: list[tuple[str, ...]] = []
         for one in names:
             asked += [("EXISTS", _alive(one)), ("PUBSUB", count, _channel(one))]
         try:
-            told = await self._link.batch(asked)
+            told = await self._redis.batch(asked)
         except StoreUnavailable as error:
             log.debug("which processes live cannot be asked: %s", error)
             return [], []

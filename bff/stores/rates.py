@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from ..policies.rate import Bucket, Spent, spent
 from .journal import owner_tag
-from .redis.link import RedisLink, StoreUnavailable
+from .redis.client import RedisClient, StoreUnavailable
 
 
 def tag_of(by: str, who: str) -> str:
@@ -51,21 +51,21 @@ class RateStore:
     """wait: seconds for a decision (default 0.05). In a cluster all or nothing holds for the buckets of one slot: a
     principal's together, and each other one by itself."""
 
-    def __init__(self, link: RedisLink, *, wait: float = 0.05) -> None:
-        self._link = link
+    def __init__(self, redis: RedisClient, *, wait: float = 0.05) -> None:
+        self._redis = redis
         self._wait = wait
-        self._rate = link.script("rate")
+        self._rate = redis.script("rate")
 
     @property
     def away(self) -> bool:
         """Redis gave no answer lately: nobody should wait for one."""
-        return self._link.away
+        return self._redis.away
 
     async def spend(self, buckets: Sequence[Bucket]) -> list[Spent]:
         """Count one request against every bucket if all allow it."""
-        if self._link.away:
+        if self._redis.away:
             raise StoreUnavailable("Redis is away")
-        if not self._link.cluster:
+        if not self._redis.cluster:
             return await self._spend(buckets)
         shares = by_slot(buckets)
         answers = iter(await asyncio.gather(*map(self._spend, shares)))

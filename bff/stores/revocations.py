@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .redis.link import RedisLink
+from .redis.client import RedisClient
 from .sessions import hashed
 
 MOST = 10_000
@@ -51,10 +51,10 @@ class News:
 class RevocationStore:
     """`keep` is seconds: at least as long as what is revoked would live."""
 
-    def __init__(self, link: RedisLink) -> None:
-        self._revoke = link.script("revoke")
-        self._end = link.script("revoke_session")
-        self._news = link.script("revoked")
+    def __init__(self, redis: RedisClient) -> None:
+        self._revoke = redis.script("revoke")
+        self._end = redis.script("revoke_session")
+        self._news = redis.script("revoked")
 
     async def token(self, issuer: str, token_id: str, *, keep: float) -> bool:
         """Refuse the token with this `jti`. False when the list is full."""

@@ -29,7 +29,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
-from .redis.link import RedisLink, StoreUnavailable, granted, reaching
+from .redis.client import RedisClient, StoreUnavailable, granted, reaching
 
 LOCK = 18.0
 """Seconds a refresh may hold its lock: longer than a redemption and every attempt to store can take."""
@@ -73,16 +73,16 @@ def _ms(seconds: float) -> int:
 class SessionStore:
     """`lifetime` and `idle` are seconds throughout."""
 
-    def __init__(self, link: RedisLink) -> None:
-        self._link = link
-        self._put = link.script("session_put")
-        self._open = link.script("session_open")
-        self._swap = link.script("session_swap")
-        self._end = link.script("session_end")
-        self._unlock = link.script("session_unlock")
-        self._index = link.script("session_index")
-        self._over = link.script("session_over")
-        self._claim = link.script("login_claim")
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+        self._put = redis.script("session_put")
+        self._open = redis.script("session_open")
+        self._swap = redis.script("session_swap")
+        self._end = redis.script("session_end")
+        self._unlock = redis.script("session_unlock")
+        self._index = redis.script("session_index")
+        self._over = redis.script("session_over")
+        self._claim = redis.script("login_claim")
 
     async def put(
         self,
@@ -136,14 +136,14 @@ class SessionStore:
 
     async def _ended(self, session: StoredSession) -> bool:
         keys = [over for _, over in _families(session.subject, session.sid)]
-        moments = granted(await self._link.batch([("GET", key) for key in keys]))
+        moments = granted(await self._redis.batch([("GET", key) for key in keys]))
         return _is_over(session.began, moments)
 
     async def living(self, ids: Sequence[str]) -> set[str]:
         """Those of the sessions that have not ended, in two round trips."""
         with reaching("sessions living"):
             asked = [("HMGET", _record(id), "version", "began", "subject", "sid") for id in ids]
-            rows = granted(await self._link.batch(asked))
+            rows = granted(await self._redis.batch(asked))
             found = {id: row for id, row in zip(ids, rows, strict=True) if row[0] is not None}
             over = {
                 id: [key for _, key in _families((row[2] or b"").decode(), (row[3] or b"").decode())]
@@ -151,7 +151,7 @@ class SessionStore:
             }
             keys = list(dict.fromkeys(key for many in over.values() for key in many))
             moments = dict(
-                zip(keys, granted(await self._link.batch([("GET", key) for key in keys])), strict=True)
+                zip(keys, granted(await self._redis.batch([("GET", key) for key in keys])), strict=True)
             )
         return {
             id
@@ -162,7 +162,7 @@ class SessionStore:
     async def lock(self, id: str, holder: str) -> bool:
         """Try to become the one who refreshes this session's tokens."""
         with reaching("session lock"):
-            return bool(await self._link.call("SET", _lock(id), holder, "NX", "PX", _ms(LOCK)))
+            return bool(await self._redis.call("SET", _lock(id), holder, "NX", "PX", _ms(LOCK)))
 
     async def unlock(self, id: str, holder: str) -> None:
         await self._unlock([_lock(id)], [holder])
@@ -181,7 +181,7 @@ class SessionStore:
         # It has ended; entries that stay in the indexes fall out at its end.
         with contextlib.suppress(StoreUnavailable), reaching("session indexes"):
             indexes = [index for index, _ in _families(subject.decode(), sid.decode())]
-            granted(await self._link.batch([("ZREM", index, id) for index in indexes]))
+            granted(await self._redis.batch([("ZREM", index, id) for index in indexes]))
         return bytes(sealed)
 
     async def end_all(self, issuer: str, *, sid: str | None = None, subject: str | None = None) -> list[str]:
@@ -205,12 +205,12 @@ class SessionStore:
         while ids := await self._delete(index):
             yield ids
             with reaching("session end"):
-                await self._link.call("ZREM", index, *ids)
+                await self._redis.call("ZREM", index, *ids)
 
     async def _delete(self, index: str) -> list[str]:
         with reaching("session end"):
-            ids = [one.decode() for one in await self._link.call("ZRANGE", index, 0, _BATCH - 1)]
-            granted(await self._link.batch([("DEL", _record(id)) for id in ids]))
+            ids = [one.decode() for one in await self._redis.call("ZRANGE", index, 0, _BATCH - 1)]
+            granted(await self._redis.batch([("DEL", _record(id)) for id in ids]))
         return ids
 
     # -- signing in and out
@@ -227,23 +227,23 @@ class SessionStore:
     async def seen(self, issuer: str, token_id: str) -> bool:
         """Whether `once` was asked about this token id before."""
         with reaching("logout token"):
-            return bool(await self._link.call("EXISTS", _seen(issuer, token_id)))
+            return bool(await self._redis.call("EXISTS", _seen(issuer, token_id)))
 
     async def once(self, issuer: str, token_id: str, *, keep: float) -> bool:
         """True the first time this token id is seen; it is remembered for `keep` seconds."""
         with reaching("logout token"):
             key = _seen(issuer, token_id)
-            return bool(await self._link.call("SET", key, b"1", "NX", "PX", _ms(keep)))
+            return bool(await self._redis.call("SET", key, b"1", "NX", "PX", _ms(keep)))
 
     async def keep_address(self, id: str, sealed: bytes, *, keep: float) -> None:
         """Where a browser goes next, for `keep` seconds."""
         with reaching("logout address"):
-            await self._link.call("SET", _address(id), sealed, "PX", _ms(keep))
+            await self._redis.call("SET", _address(id), sealed, "PX", _ms(keep))
 
     async def take_address(self, id: str) -> bytes | None:
         """The same, once."""
         with reaching("logout address"):
-            found: bytes | None = await self._link.call("GETDEL", _address(id))
+            found: bytes | None = await self._redis.call("GETDEL", _address(id))
         return found
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..calls.codec import encode
-from .redis.link import RedisLink, granted, reaching
+from .redis.client import RedisClient, granted, reaching
 
 TTL = 7 * 86_400
 _NAME = re.compile(r"[A-Za-z0-9._/-]{1,200}")
@@ -49,9 +49,9 @@ def unpack_value(frame: bytes) -> Value | None:
 class Values:
     """Every method raises StoreUnavailable when Redis is away, ValueError for a name, version or size it refuses."""
 
-    def __init__(self, link: RedisLink) -> None:
-        self._link = link
-        self._put = link.script("value_put")
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+        self._put = redis.script("value_put")
 
     async def put(self, name: str, version: int, data: Any, at: str) -> bool:
         """Keep and publish this version unless a higher or equal one is known; True when it was news. data: what JSON
@@ -68,14 +68,14 @@ class Values:
     async def keep(self, name: str, value: Value) -> bool:
         """As `put`, of a value as it was heard: Redis may have lost what it told."""
         args: list[str | bytes | int] = [value.version, value.payload, TTL]
-        args += [value_channel(name), self._link.publish]
+        args += [value_channel(name), self._redis.publish]
         return bool(await self._put([f"bff:{{value:{name}}}"], args))
 
     async def get(self, names: Sequence[str]) -> dict[str, Value]:
         """Those of the names that have a value, in one round trip."""
         asked = [("HMGET", f"bff:{{value:{name}}}", "version", "payload") for name in names]
         with reaching("values"):
-            answers = granted(await self._link.batch(asked))
+            answers = granted(await self._redis.batch(asked))
         return {
             name: Value(int(version), payload)
             for name, (version, payload) in zip(names, answers, strict=True)

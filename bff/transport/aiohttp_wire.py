@@ -15,7 +15,7 @@ from yarl import URL
 from . import connections as links
 from .coding import decoded
 from .headers import PASSED_ON
-from .trust import Trust
+from .tls import TlsTrust
 from .wire import Answer, Request, WireInvalid, WireTooLarge
 
 
@@ -30,7 +30,7 @@ class AiohttpWire:
         connections: int,
         max_body: int,
         at: str | None = None,
-        trust: Trust | None = None,
+        trust: TlsTrust | None = None,
     ) -> None:
         parts = urlsplit(base_url)
         self._scheme, self._authority, self._prefix = parts.scheme, parts.netloc, parts.path

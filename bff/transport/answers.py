@@ -11,7 +11,7 @@ from pydantic_core.core_schema import ErrorType
 
 from ..calls import Call, Invalid, Principal, Raw
 from ..calls.codec import codec_of
-from ..policies.facts import Observer, Replaced, ignore
+from ..policies.events import Observer, Replaced, ignore
 from .refused import failure
 from .wire import Answer
 

@@ -15,24 +15,24 @@ from urllib.parse import urlencode
 from opentelemetry.trace import get_current_span
 
 from ..calls import Call, CircuitOpen, Invalid, Overloaded, Scope, Timeout, Unreachable
-from ..policies import facts
+from ..policies import events
 from ..policies.balance import Address
 from ..policies.breaker import Breaker
-from ..policies.facts import Observer, Side, guarded, ignore
+from ..policies.events import Observer, Side, guarded, ignore
+from .client import UpstreamClient
 from .headers import outbound, repeatable
-from .lane import Lane
 from .wire import Answer, Request, Wire, WireBroken, WireInvalid, WireTimeout, WireTooLarge
 
-Place: TypeAlias = Address[Wire]
+Backend: TypeAlias = Address[Wire]
 
 
 @dataclass(slots=True)
-class Walk:
+class CallContext:
     """One call on its way; conditions: further request headers."""
 
     call: Call[Any]
     scope: Scope
-    lane: Lane
+    lane: UpstreamClient
     conditions: Mapping[str, str]
 
 
@@ -45,7 +45,7 @@ class Attempts:
         # Facts are made only for somebody who looks at them.
         self._observed = observe is not ignore
 
-    def choose(self, walk: Walk, tried: Place | None) -> tuple[Place, Breaker]:
+    def choose(self, walk: CallContext, tried: Backend | None) -> tuple[Backend, Breaker]:
         """Where to send, let in by the breaker there: report to it. Raises Timeout or CircuitOpen."""
         call, scope, lane = walk.call, walk.scope, walk.lane
         if scope.deadline.left() < lane.retry.least:
@@ -69,7 +69,7 @@ class Attempts:
             call.owner, call.name, "is not called for a moment after failing repeatedly.", retry_after=wait
         )
 
-    async def make(self, walk: Walk, place: Place, breaker: Breaker) -> Answer:
+    async def make(self, walk: CallContext, place: Backend, breaker: Breaker) -> Answer:
         call, scope, lane = walk.call, walk.scope, walk.lane
         era = breaker.era
         entry = lane.permits.bulkhead.enter()
@@ -119,10 +119,10 @@ class Attempts:
                 lane.places.succeeded(place)
             if self._observed:
                 self._observe(
-                    facts.Attempted(call.owner.service, call.name, place.name, took * 1000, outcome, side)
+                    events.Attempted(call.owner.service, call.name, place.name, took * 1000, outcome, side)
                 )
 
-    async def _permit(self, walk: Walk, place: Place, breaker: Breaker, queued: bool) -> None:
+    async def _permit(self, walk: CallContext, place: Backend, breaker: Breaker, queued: bool) -> None:
         """Wait for a permit of the bulkhead. Raises Overloaded, CircuitOpen."""
         call, scope, lane = walk.call, walk.scope, walk.lane
         era = breaker.era
@@ -138,7 +138,7 @@ class Attempts:
         if not let_in:
             self._rejected(call, place.name, "bulkhead", "overloaded")
             waited = 0.0 if began is None else self._clock() - began
-            self._observe(facts.BulkheadFull(call.owner.service, call.name, waited))
+            self._observe(events.BulkheadFull(call.owner.service, call.name, waited))
             raise Overloaded(
                 call.owner, call.name, "has as many calls under way as it may have.", retry_after=1.0
             )
@@ -153,7 +153,7 @@ class Attempts:
                 retry_after=breaker.admit(),
             )
 
-    async def _send(self, walk: Walk, wire: Wire, seconds: float) -> Answer:
+    async def _send(self, walk: CallContext, wire: Wire, seconds: float) -> Answer:
         call, scope = walk.call, walk.scope
         headers = outbound(call, scope, seconds, walk.lane.credentials)
         if walk.conditions:
@@ -175,8 +175,8 @@ class Attempts:
 
     def _rejected(self, call: Call[Any], address: str, why: str, outcome: str) -> None:
         if self._observed:
-            self._observe(facts.Rejected(call.owner.service, call.name, why))
-            self._observe(facts.Attempted(call.owner.service, call.name, address, 0.0, outcome, "local"))
+            self._observe(events.Rejected(call.owner.service, call.name, why))
+            self._observe(events.Attempted(call.owner.service, call.name, address, 0.0, outcome, "local"))
 
 
 def _word(call: Call[Any], status: int) -> str:

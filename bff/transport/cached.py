@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 from ..calls import Call, Deadline, Invalid, Ledger, Refused, Scope, UpstreamError
 from ..policies.cache import Entry, Key, Lru, entry_of, key_of, public_by, renewed
-from ..policies.facts import Observer, Served, guarded, ignore
+from ..policies.events import Observer, Served, guarded, ignore
 from ..stores.cache import CacheStore
 from .answers import decode
+from .cache_storage import CacheStorage, DetachedTasks, Lookup, Spawn
 from .changes import Changes
 from .coalesced import Coalesced
 from .exchange import NO_CONDITIONS, Exchanged
-from .kept import Aside, Kept, Looked, Spawn
 from .wire import Answer
 
 log = logging.getLogger("bff.transport")
@@ -54,8 +54,10 @@ class Cached:
         observe: Observer = ignore,
     ) -> None:
         self._inner = inner
-        self._aside = Aside(spawn, aside)
-        self._kept = Kept(memory, changes, store, Aside(spawn, aside // 4), second=second, clock=clock)
+        self._aside = DetachedTasks(spawn, aside)
+        self._kept = CacheStorage(
+            memory, changes, store, DetachedTasks(spawn, aside // 4), second=second, clock=clock
+        )
         self._clock = clock
         self._observe = guarded(observe)
         self._observed = observe is not ignore
@@ -81,7 +83,7 @@ class Cached:
                     return value
         return await self._fetch(call, scope, looked)
 
-    async def _fetch(self, call: Call[Any], scope: Scope, looked: Looked) -> Any:
+    async def _fetch(self, call: Call[Any], scope: Scope, looked: Lookup) -> Any:
         entry = looked.entry
         asked_at = self._clock()
         try:
@@ -115,7 +117,7 @@ class Cached:
         return value
 
     async def _exchange(
-        self, call: Call[Any], scope: Scope, looked: Looked, entry: Entry | None
+        self, call: Call[Any], scope: Scope, looked: Lookup, entry: Entry | None
     ) -> Exchanged:
         conditions = entry.conditions() if entry is not None else NO_CONDITIONS
         after = self._kept.moment(looked.after) + SKEW if looked.after else 0.0
@@ -134,7 +136,7 @@ class Cached:
         self._note(call, scope, entry, "stale")
         return value
 
-    def _keep(self, looked: Looked, kept: Entry | None, exchanged: Exchanged) -> None:
+    def _keep(self, looked: Lookup, kept: Entry | None, exchanged: Exchanged) -> None:
         if exchanged.joined:
             # It began before we looked: whoever began it knows better when that was.
             return
@@ -145,7 +147,7 @@ class Cached:
 
     # ---- beside the request ----------------------------------------------------------------------------------
 
-    def _revalidate(self, call: Call[Any], scope: Scope, looked: Looked) -> None:
+    def _revalidate(self, call: Call[Any], scope: Scope, looked: Lookup) -> None:
         """Fetch a new one while the old one is served; once a key, in nobody's time."""
         if looked.key in self._revalidating:
             return
@@ -156,7 +158,7 @@ class Cached:
         if self._aside.run(self._again(call, apart, looked), name, lambda: self._revalidating.discard(key)):
             self._revalidating.add(key)
 
-    async def _again(self, call: Call[Any], scope: Scope, looked: Looked) -> None:
+    async def _again(self, call: Call[Any], scope: Scope, looked: Lookup) -> None:
         try:
             await self._fetch(call, scope, looked._replace(seen=self._kept.now()))
         except UpstreamError as error:

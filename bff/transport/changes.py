@@ -15,8 +15,8 @@ from ..calls import tag_of
 from ..policies.tags import Stamps
 from ..stores.cache import CHANNEL, CacheStore, unpack_change
 from ..stores.journal import owner_tag
-from ..stores.redis.channels import Channels
-from ..stores.redis.link import StoreUnavailable
+from ..stores.redis.client import StoreUnavailable
+from ..stores.redis.subscriptions import Subscriptions
 
 log = logging.getLogger("bff.transport")
 
@@ -26,7 +26,7 @@ class Changes:
     seconds."""
 
     def __init__(
-        self, channels: Channels, store: CacheStore, *, clock: Callable[[], float] = time.time
+        self, channels: Subscriptions, store: CacheStore, *, clock: Callable[[], float] = time.time
     ) -> None:
         self.tags = Stamps()
         self._owners = Stamps()

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 from ..calls import Call, Refused, Scope, Timeout, UpstreamError
 from ..policies.cache import Key, key_of
 from ..policies.coalesce import Flight, Flights
-from ..policies.facts import Observer, Served, guarded, ignore
+from ..policies.events import Observer, Served, guarded, ignore
 from .answers import decode
 from .exchange import NO_CONDITIONS, Exchange, Exchanged
 from .wire import Answer

@@ -17,7 +17,7 @@ import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from .trust import Trust
+from .tls import TlsTrust
 from .wire import WireBroken, WireInvalid, WireTimeout
 
 # Shorter than the five seconds after which common servers (uvicorn) close an idle connection, so that a write is not
@@ -44,7 +44,7 @@ class _Connector(aiohttp.TCPConnector):
 class _Trusting(_Connector):
     """trust: what connections are opened with now."""
 
-    def __init__(self, trust: Trust, **options: Any) -> None:
+    def __init__(self, trust: TlsTrust, **options: Any) -> None:
         super().__init__(**options)
         self._trust = trust
 
@@ -80,7 +80,7 @@ class _Pinned(AbstractResolver):
         return
 
 
-def session(connections: int, at: str | None = None, trust: Trust | None = None) -> aiohttp.ClientSession:
+def session(connections: int, at: str | None = None, trust: TlsTrust | None = None) -> aiohttp.ClientSession:
     """A new session. Must be called on the loop it will serve.
 
     connections  open at most; who comes then waits for one

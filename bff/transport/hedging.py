@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from ..calls import UpstreamError
 from ..policies.breaker import Breaker
-from ..policies.facts import Hedged, Observer, guarded, ignore
+from ..policies.events import Hedged, Observer, guarded, ignore
 from ..policies.hedge import HedgeRule, Latencies
-from .attempt import Attempts, Place, Walk
+from .attempt import Attempts, Backend, CallContext
 from .wire import Answer
 
 # Endpoints are a gateway's methods; beyond this many nothing is learnt of further ones.
@@ -34,7 +34,7 @@ class Hedging:
         self._observe = guarded(observe)
         self._groups: dict[str, Latencies] = {}
 
-    async def make(self, attempts: Attempts, walk: Walk, place: Place, breaker: Breaker) -> Answer:
+    async def make(self, attempts: Attempts, walk: CallContext, place: Backend, breaker: Breaker) -> Answer:
         """As `attempts.make`, for a read."""
         group = walk.call.name
         latencies = self._groups.get(group)
@@ -55,7 +55,7 @@ class _Race:
     def __init__(
         self,
         attempts: Attempts,
-        walk: Walk,
+        walk: CallContext,
         latencies: Latencies,
         clock: Callable[[], float],
         observe: Observer,
@@ -65,12 +65,12 @@ class _Race:
         self._latencies = latencies
         self._clock = clock
         self._observe = guarded(observe)
-        self._first: Place | None = None
+        self._first: Backend | None = None
         self._second: asyncio.Task[Answer] | None = None
         self._cut = walk.scope.alarm.limit(None)
         self._running = True
 
-    async def run(self, place: Place, breaker: Breaker, after: float) -> Answer:
+    async def run(self, place: Backend, breaker: Breaker, after: float) -> Answer:
         self._first = place
         began = self._clock()
         timer = asyncio.get_running_loop().call_later(after, self._begin)

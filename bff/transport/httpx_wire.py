@@ -15,7 +15,7 @@ from httpx_aiohttp import AiohttpTransport
 from . import connections as links
 from .coding import decoded
 from .headers import PASSED_ON
-from .trust import Trust
+from .tls import TlsTrust
 from .wire import Answer, Request, WireBroken, WireInvalid, WireTimeout, WireTooLarge
 
 
@@ -30,7 +30,7 @@ class HttpxWire:
         connections: int,
         max_body: int,
         at: str | None = None,
-        trust: Trust | None = None,
+        trust: TlsTrust | None = None,
     ) -> None:
         self._max_body = max_body
         self._base = base_url

@@ -33,9 +33,9 @@ USED = {
         "bff/edge/http/upgrade.py": ["HttpRequestParser"],
     },
     "redis": {
-        "bff/stores/redis/ear.py": ["connection._writer", "make_connection"],
+        "bff/stores/redis/pubsub.py": ["connection._writer", "make_connection"],
         "bff/stores/redis/pools.py": ["_connect", "socket_timeout", "connection_class"],
-        "bff/stores/redis/dial.py": ["ssl_context.get()"],
+        "bff/stores/redis/dialing.py": ["ssl_context.get()"],
     },
     "aiohttp": {
         "bff/transport/connections.py": ["_create_connection", "made._retry_connection", "req._ssl"],

@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bff.calls import SagaStatus
-from bff.live.ingest import BusUnavailable, Ingester, Intake, RedisStreams, Registry
+from bff.live.ingest import BrokerUnavailable, EventDispatcher, Ingester, RedisStreams, Registry
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.events import BusEvent, entries
 from bff.stores.journal import Journal
-from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.values import Values
 from tests.events import cloud_event
 
@@ -39,16 +39,18 @@ def event(saga: str, version: int, data: object = None, status: str = "RUNNING")
 
 
 @pytest.fixture
-async def link(rig: Rig) -> AsyncIterator[RedisLink]:
-    async with RedisLink(rig.redis_url) as opened:
+async def link(rig: Rig) -> AsyncIterator[RedisClient]:
+    async with RedisClient(rig.redis_url) as opened:
         yield opened
 
 
-def intake(link: RedisLink, model: type[SagaStatus] = SagaStatus) -> Intake:
-    return Intake(Journal(link, gap=0.5), Values(link), Registry({"order": model}, {}), DeadLetters(link))
+def intake(link: RedisClient, model: type[SagaStatus] = SagaStatus) -> EventDispatcher:
+    return EventDispatcher(
+        Journal(link, gap=0.5), Values(link), Registry({"order": model}, {}), DeadLetters(link)
+    )
 
 
-async def top(link: RedisLink) -> int:
+async def top(link: RedisClient) -> int:
     """How many events the journal has told."""
     try:
         opened = await Journal(link).open(OWNER, None)
@@ -57,7 +59,7 @@ async def top(link: RedisLink) -> int:
     return opened.position.offset if opened.position is not None else 0
 
 
-async def history(link: RedisLink) -> list[tuple[str, int]]:
+async def history(link: RedisClient) -> list[tuple[str, int]]:
     """What was told in this epoch."""
     log = Journal(link).keys(OWNER).log
     rows = [json.loads(fields[b"e"]) for _, fields in entries(await link.call("XRANGE", log, "-", "+"))]
@@ -65,7 +67,7 @@ async def history(link: RedisLink) -> list[tuple[str, int]]:
 
 
 async def test_events_are_told_once_and_in_order_also_those_from_before_the_reader(
-    rig: Rig, link: RedisLink
+    rig: Rig, link: RedisClient
 ) -> None:
     await rig.publish(*(event("o1", version) for version in range(1, 6)))
     async with Ingester(link, intake(link), rig.bus(link)):
@@ -76,16 +78,16 @@ async def test_events_are_told_once_and_in_order_also_those_from_before_the_read
     assert await history(link) == [*(("o1", version) for version in range(1, 151)), ("o2", 1)]
 
 
-async def _reached(link: RedisLink, offset: int) -> bool:
+async def _reached(link: RedisClient, offset: int) -> bool:
     return await top(link) >= offset
 
 
 async def test_whoever_dies_between_effect_and_place_repeats_nothing_and_skips_nothing(
-    rig: Rig, link: RedisLink
+    rig: Rig, link: RedisClient
 ) -> None:
     """The reader stands still after some effects, as killed: the next one goes on where its bus says."""
 
-    class Dying(Intake):
+    class Dying(EventDispatcher):
         left = 0
         died: asyncio.Event
 
@@ -113,7 +115,7 @@ async def test_whoever_dies_between_effect_and_place_repeats_nothing_and_skips_n
         assert [version for id, version in told if id == saga] == list(range(1, 31))
 
 
-async def test_of_two_readers_one_reads_and_the_other_takes_over(rig: Rig, link: RedisLink) -> None:
+async def test_of_two_readers_one_reads_and_the_other_takes_over(rig: Rig, link: RedisClient) -> None:
     first = Ingester(link, intake(link), rig.bus(link), lease=1.0)
     second = Ingester(link, intake(link), rig.bus(link), lease=1.0)
     async with second:
@@ -132,7 +134,7 @@ async def test_of_two_readers_one_reads_and_the_other_takes_over(rig: Rig, link:
     assert await history(link) == [("o1", version) for version in range(1, 13)]
 
 
-async def test_a_bus_that_is_killed_is_waited_for_and_nothing_is_lost(rig: Rig, link: RedisLink) -> None:
+async def test_a_bus_that_is_killed_is_waited_for_and_nothing_is_lost(rig: Rig, link: RedisClient) -> None:
     async with Ingester(link, intake(link), rig.bus(link)) as reader:
         await rig.publish(*(event("o1", version) for version in range(1, 31)))
         await until(lambda: _reached(link, 10))
@@ -149,7 +151,9 @@ async def test_a_bus_that_is_killed_is_waited_for_and_nothing_is_lost(rig: Rig, 
     assert told == [("o1", version) for version in range(1, 41)][-len(told) :]
 
 
-async def test_a_poison_event_blocks_nobody_and_is_replayed_after_the_mend(rig: Rig, link: RedisLink) -> None:
+async def test_a_poison_event_blocks_nobody_and_is_replayed_after_the_mend(
+    rig: Rig, link: RedisClient
+) -> None:
     async with Ingester(link, intake(link, Strict), rig.bus(link)):
         await rig.publish(event("bad", 1, {"lines": []}), b"not json", event("good", 1, 7))
         await until(lambda: _reached(link, 1))
@@ -186,14 +190,14 @@ def _bff(rig: Rig, *arguments: str) -> str:
     return done.stdout
 
 
-async def test_an_event_ahead_of_its_turn_waits_for_the_one_before_it(rig: Rig, link: RedisLink) -> None:
+async def test_an_event_ahead_of_its_turn_waits_for_the_one_before_it(rig: Rig, link: RedisClient) -> None:
     async with Ingester(link, intake(link), rig.bus(link)):
         await rig.publish(event("o1", 2), event("o1", 1), event("o1", 4))
         await until(lambda: _reached(link, 3))
     assert await history(link) == [("o1", 1), ("o1", 2), ("o1", 4)], "the third never came, and nobody hangs"
 
 
-async def test_a_server_that_is_away_from_the_start_is_waited_for(rig: Rig, link: RedisLink) -> None:
+async def test_a_server_that_is_away_from_the_start_is_waited_for(rig: Rig, link: RedisClient) -> None:
     rig.kill()
     async with Ingester(link, intake(link), rig.bus(link)) as reader:
         await asyncio.sleep(0.5)
@@ -204,7 +208,7 @@ async def test_a_server_that_is_away_from_the_start_is_waited_for(rig: Rig, link
 
 
 async def test_who_takes_over_from_a_frozen_reader_begins_where_it_stood_or_waits(
-    rig: Rig, link: RedisLink
+    rig: Rig, link: RedisClient
 ) -> None:
     """It stands still, as a stopped process does: its connections stay."""
 
@@ -226,7 +230,7 @@ async def test_who_takes_over_from_a_frozen_reader_begins_where_it_stood_or_wait
         for _ in range(20):
             if not read:
                 read += [one.body for events in (await successor.read()).values() for one in events]
-    except BusUnavailable:
+    except BrokerUnavailable:
         assert rig.bus(link).name == "rabbitmq", "what it holds is in nobody's hands but its own"
     finally:
         await successor.end()

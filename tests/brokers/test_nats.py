@@ -8,9 +8,9 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from bff.live.ingest import Ingester, Intake
+from bff.live.ingest import EventDispatcher, Ingester
 from bff.live.ingest.nats import NatsJetStream
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 
 from .conftest import STREAM, NatsRig, until
 from .servers import Nats
@@ -25,8 +25,8 @@ async def rig(redis_url: str, nats_server: Nats) -> NatsRig:
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url, timeout=10) as opened:
+async def link(redis_url: str) -> AsyncIterator[RedisClient]:
+    async with RedisClient(redis_url, timeout=10) as opened:
         yield opened
 
 
@@ -37,11 +37,13 @@ async def server(nats_server: Nats) -> AsyncIterator[Client]:
     await client.close()
 
 
-def reader(link: RedisLink, fed: Intake, nats_server: Nats, subject: str | None = None) -> Ingester:
+def reader(
+    link: RedisClient, fed: EventDispatcher, nats_server: Nats, subject: str | None = None
+) -> Ingester:
     return Ingester(link, fed, NatsJetStream(link, nats_server.url, STREAM, subject=subject, block=0.1))
 
 
-async def reached(link: RedisLink, count: int) -> None:
+async def reached(link: RedisClient, count: int) -> None:
     async def there() -> bool:
         return await top(link) >= count
 
@@ -49,7 +51,7 @@ async def reached(link: RedisLink, count: int) -> None:
 
 
 async def test_a_stream_that_was_made_again_is_read_from_its_first_event(
-    rig: NatsRig, link: RedisLink, server: Client, nats_server: Nats
+    rig: NatsRig, link: RedisClient, server: Client, nats_server: Nats
 ) -> None:
     fed = intake(link)
     async with reader(link, fed, nats_server):
@@ -71,7 +73,7 @@ async def test_a_stream_that_was_made_again_is_read_from_its_first_event(
 
 
 async def test_a_consumer_that_the_server_dropped_is_made_again(
-    rig: NatsRig, link: RedisLink, server: Client, nats_server: Nats
+    rig: NatsRig, link: RedisClient, server: Client, nats_server: Nats
 ) -> None:
     fed = intake(link)
     async with reader(link, fed, nats_server):
@@ -85,7 +87,7 @@ async def test_a_consumer_that_the_server_dropped_is_made_again(
 
 
 async def test_events_dropped_unread_are_a_loss_and_those_dropped_after_are_none(
-    rig: NatsRig, link: RedisLink, server: Client, nats_server: Nats
+    rig: NatsRig, link: RedisClient, server: Client, nats_server: Nats
 ) -> None:
     fed = intake(link)
     await rig.publish(*(event("o1", version) for version in range(1, 4)))
@@ -105,7 +107,7 @@ async def test_events_dropped_unread_are_a_loss_and_those_dropped_after_are_none
 
 
 async def test_what_is_dropped_of_other_subjects_is_no_loss(
-    rig: NatsRig, link: RedisLink, server: Client, nats_server: Nats
+    rig: NatsRig, link: RedisClient, server: Client, nats_server: Nats
 ) -> None:
     fed = intake(link)
     async with reader(link, fed, nats_server, "events.orders"):

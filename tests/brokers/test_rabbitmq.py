@@ -9,9 +9,9 @@ import sys
 import aio_pika
 import pytest
 
-from bff.live.ingest import Ingester, Intake
+from bff.live.ingest import EventDispatcher, Ingester
 from bff.live.ingest.rabbitmq import RabbitMq
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 
 from ..conftest import ROOT
 from .conftest import until
@@ -25,7 +25,7 @@ EACH = 300
 
 async def test_a_backlog_in_several_queues_arrives_whole(redis_url: str, rabbit_server: Rabbit) -> None:
     connection = await aio_pika.connect(rabbit_server.url)
-    async with connection, RedisLink(redis_url, timeout=10) as link:
+    async with connection, RedisClient(redis_url, timeout=10) as link:
         channel = await connection.channel(publisher_confirms=False)
         for queue in QUEUES:
             await channel.declare_queue(queue, durable=True)
@@ -43,7 +43,7 @@ async def test_a_queue_that_is_deleted_and_made_again_is_read_again(
     redis_url: str, rabbit_server: Rabbit
 ) -> None:
     connection = await aio_pika.connect(rabbit_server.url)
-    async with connection, RedisLink(redis_url, timeout=10) as link:
+    async with connection, RedisClient(redis_url, timeout=10) as link:
         channel = await connection.channel(publisher_confirms=True)
         await channel.declare_queue("taken", durable=True)
         fed = intake(link)
@@ -82,7 +82,7 @@ async def test_who_waits_for_a_frozen_reader_gets_all_it_held_when_the_server_ha
     redis_url: str, rabbit_server: Rabbit
 ) -> None:
     connection = await aio_pika.connect(rabbit_server.url)
-    async with connection, RedisLink(redis_url, timeout=10) as link:
+    async with connection, RedisClient(redis_url, timeout=10) as link:
         channel = await connection.channel(publisher_confirms=True)
         await channel.declare_queue("frozen", durable=True)
         for version in range(1, 6):
@@ -109,7 +109,7 @@ async def test_who_waits_for_a_frozen_reader_gets_all_it_held_when_the_server_ha
             await frozen.wait()
 
 
-async def _anew(connection: aio_pika.abc.AbstractConnection, fed: Intake) -> bool:
+async def _anew(connection: aio_pika.abc.AbstractConnection, fed: EventDispatcher) -> bool:
     if fed.losses != 1:
         return False
     channel = await connection.channel()

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from bff.calls import SagaStatus
-from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
-from bff.live.ingest.bus import Lost
+from bff.live.ingest import EventDispatcher, Ingester, RedisStreams, Registry
+from bff.live.ingest.broker import Lost
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.events import BusEvent
 from bff.stores.journal import Journal
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 from bff.stores.values import Values
 from tests.events import cloud_event
 
@@ -41,8 +41,8 @@ def ahead_of_its_turn(saga: str) -> bytes:
 
 
 async def test_two_readers_that_share_an_intake_survive_an_event_that_was_held(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link:
-        intake = Intake(
+    async with RedisClient(redis_url, timeout=10) as link:
+        intake = EventDispatcher(
             Journal(link, gap=0.05), Values(link), Registry({"order": SagaStatus}, {}), DeadLetters(link)
         )
         streams = RedisStreams(link, ["events:orders:0"], block=0.01)

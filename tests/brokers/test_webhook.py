@@ -18,7 +18,7 @@ from bff import Gateway
 from bff.calls import SagaStatus
 from bff.edge.settings import Settings
 from bff.stores.dead_letters import DeadLetters
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 
 from ..wire.gateway import serving
 from .conftest import until
@@ -30,8 +30,8 @@ BATCH = {"content-type": "application/cloudevents-batch+json"}
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url, timeout=10) as opened:
+async def link(redis_url: str) -> AsyncIterator[RedisClient]:
+    async with RedisClient(redis_url, timeout=10) as opened:
         yield opened
 
 
@@ -73,7 +73,7 @@ async def send(
 
 
 async def test_a_structured_event_and_a_batch_are_in_the_journal_when_they_are_answered(
-    client: httpx.AsyncClient, link: RedisLink
+    client: httpx.AsyncClient, link: RedisClient
 ) -> None:
     assert (await send(client, event("o1", 1), STRUCTURED)).status_code == 204
     assert await history(link) == [("o1", 1)]
@@ -84,7 +84,7 @@ async def test_a_structured_event_and_a_batch_are_in_the_journal_when_they_are_a
 
 
 async def test_an_event_in_headers_is_signed_with_its_headers(
-    client: httpx.AsyncClient, link: RedisLink
+    client: httpx.AsyncClient, link: RedisClient
 ) -> None:
     whole = json.loads(event("o1", 1))
     body = json.dumps(whole.pop("data")).encode()
@@ -99,7 +99,7 @@ async def test_an_event_in_headers_is_signed_with_its_headers(
 
 
 async def test_what_is_not_signed_by_its_source_in_time_is_refused_in_the_same_words(
-    client: httpx.AsyncClient, link: RedisLink
+    client: httpx.AsyncClient, link: RedisClient
 ) -> None:
     body = event("o1", 1)
     refused = [
@@ -138,7 +138,7 @@ async def test_what_holds_no_events_is_refused_with_what_to_send(
 
 
 async def test_an_event_that_cannot_be_used_is_set_aside_and_the_rest_goes_through(
-    client: httpx.AsyncClient, link: RedisLink
+    client: httpx.AsyncClient, link: RedisClient
 ) -> None:
     bad = json.loads(event("o1", 1, status="EXPLODED"))
     batch = json.dumps([bad, json.loads(event("o2", 1))]).encode()
@@ -151,7 +151,7 @@ async def test_an_event_that_cannot_be_used_is_set_aside_and_the_rest_goes_throu
 
 
 async def test_an_event_ahead_of_its_turn_waits_and_goes_through_without_the_next_message(
-    client: httpx.AsyncClient, link: RedisLink
+    client: httpx.AsyncClient, link: RedisClient
 ) -> None:
     assert (await send(client, event("o1", 1), STRUCTURED)).status_code == 204
     assert (await send(client, event("o1", 3), STRUCTURED)).status_code == 204

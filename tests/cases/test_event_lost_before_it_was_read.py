@@ -88,7 +88,7 @@ async def test_streams_hear_of_their_sagas_while_the_services_cannot_be_asked(re
         assert await version_of(ada, 1) == "snapshot"
         place = ada.cursor
         service.away = True
-        await one.link.call("FLUSHALL")
+        await one.redis.call("FLUSHALL")
         one.hub._catchup.check_soon()
         await until(lambda: service.asked.count("ada") > 1)
         async with client(one, who="ada") as new:

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from bff.live.ingest import BusUnavailable, Ingester
+from bff.live.ingest import BrokerUnavailable, Ingester
 from bff.stores.events import BusEvent
-from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.client import RedisClient, StoreUnavailable
 
 from ..waiting import GUARD, until
 
 EVENTS = [BusEvent("somewhere", str(number), b"{}", "fake") for number in range(2)]
 
 
-class Bus:
+class Broker:
     """Has the same events to read until they are done."""
 
     name = "fake"
@@ -43,7 +43,7 @@ class Bus:
     async def end(self) -> None: ...
 
 
-class Intake:
+class EventDispatcher:
     """Fails as often as it is told."""
 
     def __init__(self, error: Exception, times: int) -> None:
@@ -61,13 +61,13 @@ class Intake:
     async def lost(self, name: str, why: str) -> None: ...
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("it closed the connection"), BusUnavailable("gone")])
+@pytest.mark.parametrize("error", [StoreUnavailable("it closed the connection"), BrokerUnavailable("gone")])
 async def test_events_are_read_again_when_the_store_went_away_while_they_were_taken(
     redis_url: str, error: Exception
 ) -> None:
-    bus, intake = Bus(), Intake(error, 3)
+    bus, intake = Broker(), EventDispatcher(error, 3)
     made: Any = Ingester
-    async with RedisLink(redis_url, timeout=10) as link, made(link, intake, bus) as reader:
+    async with RedisClient(redis_url, timeout=10) as link, made(link, intake, bus) as reader:
         await until(lambda: not bus.left)
         assert reader.alive
     assert set(intake.taken) == {event.id for event in EVENTS}
@@ -75,8 +75,8 @@ async def test_events_are_read_again_when_the_store_went_away_while_they_were_ta
 
 async def test_a_mistake_while_events_are_taken_still_ends_the_reader_and_is_told(redis_url: str) -> None:
     made: Any = Ingester
-    async with RedisLink(redis_url, timeout=10) as link:
-        reader = made(link, Intake(ValueError("a bug"), 3), Bus())
+    async with RedisClient(redis_url, timeout=10) as link:
+        reader = made(link, EventDispatcher(ValueError("a bug"), 3), Broker())
         await reader.start()
         await until(lambda: not reader.alive)
         await reader.stop()

@@ -15,7 +15,7 @@ import pytest
 
 from bff import Gateway, Part, optional, together
 from bff.edge.observe.metrics import Metrics
-from bff.policies.facts import Fact
+from bff.policies.events import PolicyEvent
 
 from ..wire.gateway import bearer
 from .refusing import Done, Wish, asking, http, post, refusal, service
@@ -171,7 +171,7 @@ async def test_a_commands_own_exception_is_the_gateways_mistake_and_its_outcome_
 async def test_observers_that_raise_change_nothing_and_are_logged_once(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def observe(metrics: Metrics, fact: Fact) -> None:
+    def observe(metrics: Metrics, fact: PolicyEvent) -> None:
         raise RuntimeError("the observer's own mistake")
 
     def answered(*facts: object) -> None:

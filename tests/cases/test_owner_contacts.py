@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bff import Gateway, Part, Principal, Problem, optional
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 
 from ..wire.gateway import bearer
 from .refusing import Done, Wish, asking, post, refusal, service
@@ -92,7 +92,7 @@ async def test_contacts_are_told_to_whom_the_setting_says_and_to_nobody_else(
                 for path in DOCUMENTS:
                     assert not tells(await place.get(path)), path
         if shown == "nobody":
-            async with RedisLink(redis_url, timeout=10) as link:
+            async with RedisClient(redis_url, timeout=10) as link:
                 (key,) = await link.call("KEYS", "*:claim:*")
                 kept = b"".join(await link.call("HVALS", key))
             assert not any(secret.encode() in kept for secret in SECRETS)

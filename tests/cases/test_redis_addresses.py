@@ -12,9 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 
 import pytest
 
-from bff.stores.redis import dial
+from bff.stores.redis import dialing
+from bff.stores.redis.client import RedisClient
 from bff.stores.redis.cluster import nodes_of
-from bff.stores.redis.link import RedisLink
 from bff.stores.redis.sentinel import watched_of
 
 
@@ -29,7 +29,7 @@ def strict(url: str) -> SplitResult:
 
 @pytest.fixture(autouse=True)
 def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dial, "urlsplit", strict)
+    monkeypatch.setattr(dialing, "urlsplit", strict)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_each_of_several_nodes_is_read_by_itself(named: str, places: list[tuple[
 def test_the_first_alone_keeps_who_asks_path_and_query() -> None:
     _, first = nodes_of("rediss+cluster://app:s@a:1,[::1]:7/0?ssl_check_hostname=no")
     assert first == "rediss://app:s@a:1?ssl_check_hostname=no"
-    places, alone = dial.several("redis+sentinel://[::1],a/main/2?x=1", 26379)
+    places, alone = dialing.several("redis+sentinel://[::1],a/main/2?x=1", 26379)
     assert places == [("::1", 26379), ("a", 26379)]
     assert (alone.netloc, alone.path, alone.query) == ("[::1]", "/main/2", "x=1")
     watched = watched_of("redis+sentinel://a,[::1]:5/main")
@@ -56,6 +56,6 @@ def test_the_first_alone_keeps_who_asks_path_and_query() -> None:
 
 
 async def test_a_connection_to_such_a_cluster_can_be_made() -> None:
-    link = RedisLink("redis+cluster://a:1,b,[::1]:7")
+    link = RedisClient("redis+cluster://a:1,b,[::1]:7")
     assert link.cluster and link.shape["kind"] == "cluster"
     await link.close()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bff import Gateway
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 
 from ..wire.gateway import bearer
 from ..wire.scripted import Asked
@@ -95,7 +95,7 @@ async def test_only_detail_code_and_errors_leave_and_nothing_typed_is_in_them(
     redis_url: str, name: str, status: int, body: Any, media: str, errors: list[tuple[str, str]]
 ) -> None:
     said = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    async with asking(gateway, redis_url) as (client, told), RedisLink(redis_url, timeout=10) as link:
+    async with asking(gateway, redis_url) as (client, told), RedisClient(redis_url, timeout=10) as link:
         told.answers[f"/things/{name}"] = refusal(status, said, media)
         answers = [await post(client, f"/api/command/{name}", "k", note=SECRET) for _ in range(2)]
         assert answers[1].headers["idempotency-replayed"] == "true"

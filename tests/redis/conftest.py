@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 
 from ..conftest import Valkey, free_port
 
@@ -32,8 +32,8 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Valkey]]:
 
 
 @asynccontextmanager
-async def linked(nodes: list[Valkey]) -> AsyncIterator[RedisLink]:
-    ends = [RedisLink(node.url) for node in nodes]
+async def linked(nodes: list[Valkey]) -> AsyncIterator[RedisClient]:
+    ends = [RedisClient(node.url) for node in nodes]
     for end, (first, last) in zip(ends, THIRDS, strict=True):
         if b"cluster_slots_assigned:0" in await end.call("CLUSTER", "INFO"):
             await end.call("CLUSTER", "ADDSLOTSRANGE", first, last)
@@ -48,5 +48,5 @@ async def linked(nodes: list[Valkey]) -> AsyncIterator[RedisLink]:
             await asyncio.sleep(0.05)
         await end.call("FLUSHALL")
         await end.close()
-    async with RedisLink(f"redis+cluster://127.0.0.1:{nodes[0].port}", timeout=5) as link:
+    async with RedisClient(f"redis+cluster://127.0.0.1:{nodes[0].port}", timeout=5) as link:
         yield link

@@ -13,7 +13,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from bff.live import ValueTopic
-from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.client import RedisClient, StoreUnavailable
 
 from ..conftest import Valkey
 from ..wire.gateway import World as Gateway
@@ -37,7 +37,7 @@ class Load:
     values: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SKUS, 0))
     done: bool = False
 
-    async def ask(self, link: RedisLink, number: int) -> None:
+    async def ask(self, link: RedisClient, number: int) -> None:
         """A counter that may be one ahead for each command that failed, and never behind."""
         counted, failed, since = 0, 0, 0.0
         while not self.done:
@@ -93,7 +93,7 @@ class Load:
         )
 
 
-async def _sooner(link: RedisLink, number: int) -> bytes | None:
+async def _sooner(link: RedisClient, number: int) -> bytes | None:
     with contextlib.suppress(StoreUnavailable):
         answer: bytes = await link.call("GET", f"counter-{number}")
         return answer
@@ -201,7 +201,7 @@ async def goes_on(load: Load, heard: dict[str, Heard], seconds: float) -> float:
 async def promoted(replica: Valkey) -> float:
     """Wait until it is the master; how long that took, in seconds. It may cut its connections when it is."""
     began, role = time.monotonic(), b""
-    async with RedisLink(replica.url, timeout=5) as end:
+    async with RedisClient(replica.url, timeout=5) as end:
         while role != b"master":
             with contextlib.suppress(StoreUnavailable):
                 role = (await end.call("ROLE"))[0]

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bff.stores.redis.client import RedisClient
 from bff.stores.redis.cluster import slot_of
-from bff.stores.redis.link import RedisLink
 
 from ..conftest import Valkey, free_port
 from .conftest import THIRDS
@@ -31,7 +31,7 @@ class Pairs:
         """Every server says that all is well and every master has its replica, in step with it."""
         limit = time.monotonic() + 60
         for server in self.servers:
-            async with RedisLink(server.url, timeout=5) as end:
+            async with RedisClient(server.url, timeout=5) as end:
                 while True:
                     info, role = await end.batch([("CLUSTER", "INFO"), ("ROLE",)])
                     in_step = role[2] if role[0] == b"master" else role[3] == b"connected"
@@ -69,7 +69,7 @@ async def pairs(folder: Path, make: Callable[..., Valkey] = Valkey) -> AsyncIter
 
 async def _joined(servers: Sequence[Valkey]) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        ends = [await stack.enter_async_context(RedisLink(one.url, timeout=5)) for one in servers]
+        ends = [await stack.enter_async_context(RedisClient(one.url, timeout=5)) for one in servers]
         bus = servers[0].args[servers[0].args.index("--cluster-port") + 1]
         for end in ends[1:]:
             await end.call("CLUSTER", "MEET", "127.0.0.1", servers[0].port, bus)

@@ -15,10 +15,10 @@ from bff import Call, Principal, Upstream
 from bff.calls import Deadline, Failed, Ledger, Refused, Scope, UpstreamError
 from bff.calls.scope import Note
 from bff.policies.cache import Entry, Lru, key_of
-from bff.policies.facts import Fact, Served
+from bff.policies.events import PolicyEvent, Served
 from bff.stores.cache import CacheStore, digest, pack, unpack, unpack_change
-from bff.stores.redis.channels import Channels
-from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.client import RedisClient, StoreUnavailable
+from bff.stores.redis.subscriptions import Subscriptions
 from bff.transport.cached import Cached
 from bff.transport.changes import Changes
 from bff.transport.coalesced import Coalesced
@@ -79,12 +79,12 @@ class Origin:
 class Replica:
     """One gateway's reads before a shared origin."""
 
-    def __init__(self, link: RedisLink, origin: Origin, **options: Any) -> None:
-        self.facts: list[Fact] = []
+    def __init__(self, link: RedisClient, origin: Origin, **options: Any) -> None:
+        self.facts: list[PolicyEvent] = []
         self.ahead = 0.0
         self.tasks: list[asyncio.Task[Any]] = []
         self.store = CacheStore(link, wait=options.pop("wait", 2.0))
-        self.channels = Channels(link)
+        self.channels = Subscriptions(link)
         self.changes = Changes(self.channels, self.store)
         self.memory = Lru(1_000_000, 100_000)
         self.coalesced = Coalesced(origin, changed=self.changes.last_of)
@@ -127,7 +127,7 @@ class Replica:
 
 @asynccontextmanager
 async def replica(url: str, origin: Origin, **options: Any) -> AsyncIterator[Replica]:
-    async with RedisLink(url, timeout=options.pop("timeout", 10)) as link:
+    async with RedisClient(url, timeout=options.pop("timeout", 10)) as link:
         one = Replica(link, origin, **options)
         one.changes.start()
         async with one.channels:
@@ -166,7 +166,7 @@ async def test_the_key_in_redis_lives_no_longer_than_the_answer_is_of_use(redis_
     async with two(redis_url) as (a, _, _):
         await a.read()
         await a.settled()
-        async with RedisLink(redis_url, timeout=10) as link:
+        async with RedisClient(redis_url, timeout=10) as link:
             left = await link.call("PTTL", f"bff:{{part:{digest(key_of(shelf.thing(), ADA))}}}")
         assert 620_000 < left <= 630_000
 
@@ -463,7 +463,7 @@ def test_what_is_kept_reads_back_and_strange_bytes_are_nothing() -> None:
 
 
 async def test_stamps_grow_even_when_the_clock_does_not(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link:
+    async with RedisClient(redis_url, timeout=10) as link:
         store = CacheStore(link, wait=2.0)
         stamps = [(await store.changed(["a"]))["a"] for _ in range(50)]
         assert stamps == sorted(set(stamps))

@@ -22,7 +22,7 @@ from bff.stores.claims import (
 )
 from bff.stores.journal import Entry, Journal, owner_tag
 from bff.stores.processes import Processes
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 
 from ..waiting import until
 
@@ -45,8 +45,8 @@ class Clock:
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url, timeout=10) as opened:
+async def link(redis_url: str) -> AsyncIterator[RedisClient]:
+    async with RedisClient(redis_url, timeout=10) as opened:
         yield opened
 
 
@@ -56,12 +56,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def journal(link: RedisLink) -> Journal:
+def journal(link: RedisClient) -> Journal:
     return Journal(link)
 
 
 @pytest.fixture
-def claims(link: RedisLink, journal: Journal, clock: Clock) -> Claims:
+def claims(link: RedisClient, journal: Journal, clock: Clock) -> Claims:
     return Claims(link, journal, clock=clock)
 
 
@@ -192,7 +192,7 @@ async def test_a_saga_the_journal_lost_is_taken_at_the_services_word(
     assert await journal.append(OWNER, Entry.of(saga(6, "COMPLETED"), now_ms=0)) == "appended"
 
 
-async def test_a_claim_lies_in_its_owners_slot_and_expires(claims: Claims, link: RedisLink) -> None:
+async def test_a_claim_lies_in_its_owners_slot_and_expires(claims: Claims, link: RedisClient) -> None:
     held = await ticket(claims)
     (key,) = await link.call("KEYS", "*")
     assert key.startswith(f"bff:{{{owner_tag(OWNER)}}}:claim:".encode())
@@ -216,7 +216,7 @@ def test_no_two_different_lists_of_parts_hash_alike() -> None:
 
 
 async def test_a_claim_that_redis_lost_is_written_again_by_its_holders_next_beat(
-    claims: Claims, link: RedisLink
+    claims: Claims, link: RedisClient
 ) -> None:
     held = await ticket(claims)
     await link.call("FLUSHALL")
@@ -230,7 +230,7 @@ async def test_a_claim_that_redis_lost_is_written_again_by_its_holders_next_beat
 
 
 async def test_an_outcome_not_known_stays_so_when_redis_lost_the_claim(
-    claims: Claims, link: RedisLink
+    claims: Claims, link: RedisClient
 ) -> None:
     held = await ticket(claims)
     await link.call("FLUSHALL")
@@ -271,7 +271,7 @@ async def limited(
 
 
 async def test_only_what_is_new_spends_the_limit_and_repeats_have_a_ceiling(
-    claims: Claims, clock: Clock, link: RedisLink
+    claims: Claims, clock: Clock, link: RedisClient
 ) -> None:
     limits = {"new": [bucket("a", 2), bucket("b", 9)], "repeat": [bucket("c", 3)]}
     assert isinstance((await limited(claims, "1", **limits))[0], New)
@@ -294,7 +294,7 @@ async def test_only_what_is_new_spends_the_limit_and_repeats_have_a_ceiling(
 
 
 async def test_a_claim_is_free_when_its_process_has_ended_and_only_where_it_may_be_run_again(
-    redis_url: str, link: RedisLink, journal: Journal
+    redis_url: str, link: RedisClient, journal: Journal
 ) -> None:
     here, there = Processes(link, process="here"), Processes(link, process="there")
     ours, theirs = Claims(link, journal, here), Claims(link, journal, there)
@@ -313,7 +313,7 @@ async def test_a_claim_is_free_when_its_process_has_ended_and_only_where_it_may_
 
 
 async def test_a_process_that_comes_back_in_time_keeps_its_claims(
-    redis_url: str, link: RedisLink, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    redis_url: str, link: RedisClient, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.stores.processes.BACK", 3.0)
     here, there = Processes(link, process="here"), Processes(link, process="there")
@@ -328,7 +328,7 @@ async def test_a_process_that_comes_back_in_time_keeps_its_claims(
 
 
 async def test_a_claim_of_this_very_process_and_one_that_names_none_are_left_to_their_lease(
-    link: RedisLink, journal: Journal
+    link: RedisClient, journal: Journal
 ) -> None:
     ours = Claims(link, journal, Processes(link, process="here"))
     await ticket(ours, ours.holder())

@@ -19,9 +19,9 @@ from bff.stores.claims import Claims, Limited, New, Replay, StoredAnswer, Ticket
 from bff.stores.events import StreamReader
 from bff.stores.journal import Entry, Journal, owner_tag
 from bff.stores.rates import RateStore
+from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.redis.cluster import key_of, nodes_of, slot_of
-from bff.stores.redis.dial import address_of
-from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.dialing import address_of
 from bff.stores.sessions import SessionStore, StoredSession
 from bff.stores.values import Values
 
@@ -60,7 +60,7 @@ async def test_a_cluster_that_says_nothing_costs_a_look_no_more_than_its_patienc
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, RedisLink(f"redis+cluster://127.0.0.1:{port}", timeout=60) as link:
+    async with server, RedisClient(f"redis+cluster://127.0.0.1:{port}", timeout=60) as link:
         for tags in ((), ("a", "b")):
             async with asyncio.timeout(20):
                 with pytest.raises(StoreUnavailable, match="where keys are"):
@@ -81,7 +81,7 @@ async def test_commands_find_their_nodes_and_batches_come_back_in_order(nodes: l
         assert await link.batch([("INCR", "{t}a")] * 2) == [1, 2]
         held = []
         for node in nodes:
-            async with RedisLink(node.url) as one:
+            async with RedisClient(node.url) as one:
                 held.append(len(await one.call("KEYS", "*")))
         assert all(held) and sum(held) == 301
 
@@ -90,7 +90,7 @@ async def test_commands_find_their_nodes_and_batches_come_back_in_order(nodes: l
 async def test_slots_that_move_are_followed(nodes: list[Valkey]) -> None:
     async with linked(nodes) as link:
         await link.call("SET", "foo", "1")
-        slot, ends = slot_of(b"foo"), [RedisLink(node.url) for node in nodes]
+        slot, ends = slot_of(b"foo"), [RedisClient(node.url) for node in nodes]
         ids = [(await end.call("CLUSTER", "MYID")).decode() for end in ends]
         source = next(index for index, (first, last) in enumerate(THIRDS) if first <= slot <= last)
         target = (source + 1) % 3
@@ -185,9 +185,9 @@ async def test_the_stores_work_as_on_one_node(nodes: list[Valkey]) -> None:
 @pytest.mark.slow
 async def test_a_node_away_takes_only_its_own_slots_and_is_found_again(nodes: list[Valkey]) -> None:
     async with linked(nodes) as link:
-        async with RedisLink(nodes[0].url) as end:
+        async with RedisClient(nodes[0].url) as end:
             await end.call("CONFIG", "SET", "cluster-require-full-coverage", "no")
-        async with RedisLink(nodes[1].url) as end:
+        async with RedisClient(nodes[1].url) as end:
             await end.call("CONFIG", "SET", "cluster-require-full-coverage", "no")
         await asyncio.gather(*(link.call("SET", f"k{number}", number) for number in range(30)))
         nodes[2].stop()

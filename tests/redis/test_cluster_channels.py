@@ -12,9 +12,9 @@ import pytest
 
 from bff.live import ValueTopic
 from bff.stores.journal import channel_of
+from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.redis.cluster import slot_of
-from bff.stores.redis.link import RedisLink, StoreUnavailable
-from bff.stores.seats import Seats
+from bff.stores.stream_slots import StreamSlots
 from bff.stores.values import value_channel
 
 from ..conftest import Valkey
@@ -36,9 +36,9 @@ def home_of(name: str) -> int:
 
 
 @asynccontextmanager
-async def ends_of(nodes: Sequence[Valkey]) -> AsyncIterator[list[RedisLink]]:
+async def ends_of(nodes: Sequence[Valkey]) -> AsyncIterator[list[RedisClient]]:
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(RedisLink(node.url, timeout=10)) for node in nodes]
+        yield [await stack.enter_async_context(RedisClient(node.url, timeout=10)) for node in nodes]
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def nothing() -> None:
 
 
 async def hand_over(
-    ends: Sequence[RedisLink],
+    ends: Sequence[RedisClient],
     nodes: Sequence[Valkey],
     slot: int,
     source: int,
@@ -104,14 +104,14 @@ async def hand_over(
         await ends[index].call("CLUSTER", "SETSLOT", slot, "NODE", ids[to])
 
 
-async def holders(end: RedisLink, slot: int) -> list[int]:
+async def holders(end: RedisClient, slot: int) -> list[int]:
     """Ports of who has the slot, as this node sees it."""
     ranges = await end.call("CLUSTER", "SLOTS")
     return [where[1] for first, last, where, *_ in ranges if first <= slot <= last]
 
 
 async def hand_over_whole(
-    ends: Sequence[RedisLink], nodes: Sequence[Valkey], slot: int, source: int, to: int
+    ends: Sequence[RedisClient], nodes: Sequence[Valkey], slot: int, source: int, to: int
 ) -> None:
     """Move a slot in one step."""
     target = (await ends[to].call("CLUSTER", "MYID")).decode()
@@ -121,7 +121,7 @@ async def hand_over_whole(
             await asyncio.sleep(0.01)
 
 
-async def carried(ends: Sequence[RedisLink]) -> list[int]:
+async def carried(ends: Sequence[RedisClient]) -> list[int]:
     """Messages of pub/sub that each node has sent to others."""
     told = [(await end.call("CLUSTER", "INFO")).decode() for end in ends]
     return [sum(map(int, re.findall(r"messages_publish\w*_sent:(\d+)", one))) for one in told]
@@ -284,7 +284,7 @@ async def test_seats_know_the_living_wherever_they_listen(nodes: list[Valkey]) -
     async with linked(nodes) as link, AsyncExitStack() as stack:
         worlds = [await stack.enter_async_context(world(link.url, timeout=5, streams=5)) for _ in range(4)]
         for name in PEOPLE[:9]:
-            dead = Seats(link)
+            dead = StreamSlots(link)
             await dead.hold(person(name).id, 5, [dead.seat(1e6), dead.seat(4e9)])
             streams = []
             for one in [*worlds, *worlds[:2]]:

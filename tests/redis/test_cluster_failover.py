@@ -11,7 +11,7 @@ import pytest
 
 from bff.live.control import Control
 from bff.stores.journal import channel_of
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 
 from ..conftest import Valkey
 from ..wire.test_stream import World, client, person
@@ -26,7 +26,7 @@ def silence(heard: dict[str, Heard]) -> str:
 
 async def logout_is_heard(cluster: Pairs, one: World, name: str) -> None:
     """What is everybody's has a way as well, though the only node that the address names is gone."""
-    async with RedisLink(cluster.by(0)) as other:
+    async with RedisClient(cluster.by(0)) as other:
         async with asyncio.timeout(10):
             while one.hub.count > len(PEOPLE):
                 await Control(other, lambda session: None, None).end(f"session-of-{name}")
@@ -77,7 +77,7 @@ async def test_a_planned_failover_under_load_closes_nothing_and_refuses_next_to_
         took = []
         async with busy(cluster.by(1)) as (one, load, heard):
             for replica in (3, 4, 5, 0, 1, 2):
-                async with RedisLink(cluster.servers[replica].url, timeout=5) as end:
+                async with RedisClient(cluster.servers[replica].url, timeout=5) as end:
                     await end.call("CLUSTER", "FAILOVER")
                 took.append(await promoted(cluster.servers[replica]))
                 await goes_on(load, heard, 30)

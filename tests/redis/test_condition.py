@@ -19,10 +19,10 @@ from bff.live.ingest import RedisStreams
 from bff.stores.claims import Claims, New, Ticket
 from bff.stores.journal import Entry, Journal
 from bff.stores.processes import Processes
-from bff.stores.redis.channels import Channels
+from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.redis.condition import CURES
 from bff.stores.redis.health import RedisHealth
-from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.subscriptions import Subscriptions
 from bff.stores.values import Values
 
 from ..conftest import ROOT, Valkey, free_port
@@ -34,7 +34,7 @@ AT = "2026-03-01T10:00:00Z"
 @asynccontextmanager
 async def watched(url: str, *, once_only: bool = False, timeout: float = 5.0) -> AsyncIterator[Any]:
     async with (
-        RedisLink(url, timeout=timeout) as link,
+        RedisClient(url, timeout=timeout) as link,
         RedisHealth(link, once_only=once_only, clock=_always_later()) as health,
     ):
         health.link = link
@@ -61,7 +61,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
 
 
-async def use(link: RedisLink) -> None:
+async def use(link: RedisClient) -> None:
     """What a gateway does with it: scripts that write."""
     saga = SagaStatus(id="o1", type="order", status="RUNNING", version=1, at=AT)
     with suppress(StoreUnavailable):
@@ -92,8 +92,8 @@ async def test_a_redis_that_answers_but_refuses_is_named_with_what_to_do_once_an
     caplog.set_level(logging.INFO, "bff")
     one = server(tmp_path / "valkey").start()
     try:
-        async with watched(one.url) as health, RedisLink(one.url) as other:
-            link: RedisLink = health.link
+        async with watched(one.url) as health, RedisClient(one.url) as other:
+            link: RedisClient = health.link
             assert (await health.look())["state"] == "up"
             for command in REFUSING[word]:
                 await other.call(*command)
@@ -143,7 +143,7 @@ async def test_an_outage_is_told_once_and_at_its_end_with_how_many_commands_fail
     one = server(tmp_path / "valkey").start()
     try:
         async with watched(one.url, timeout=0.2) as health:
-            link: RedisLink = health.link
+            link: RedisClient = health.link
             await link.ping()
             if number == signal.SIGKILL:
                 one.stop(number)
@@ -240,13 +240,13 @@ async def test_the_rights_that_the_docs_name_are_enough(
     assert "`+@all -@admin -@dangerous +info`" in (ROOT / "docs/redis.md").read_text()
     one = server(tmp_path / "valkey").start()
     try:
-        async with RedisLink(one.url) as admin:
+        async with RedisClient(one.url) as admin:
             await admin.call("ACL", "SETUSER", "gateway", *rights)
         url = one.url.replace("//", "//gateway:secret@")
         async with watched(url) as health:
-            link: RedisLink = health.link
+            link: RedisClient = health.link
             saga = SagaStatus(id="o1", type="order", status="RUNNING", version=1, at=AT)
-            journal, channels = Journal(link), Channels(link)
+            journal, channels = Journal(link), Subscriptions(link)
             hub = Hub(link, channels, journal, Values(link))
             intake: Any = None
             reader = Ingester(link, intake, RedisStreams(link, ["events:orders:0"]))

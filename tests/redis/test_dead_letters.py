@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 
 from bff.calls import SagaStatus
-from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
+from bff.live.ingest import EventDispatcher, Ingester, RedisStreams, Registry
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.journal import Journal
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 from bff.stores.values import Values
 from tests.conftest import ROOT
 from tests.events import cloud_event
@@ -49,17 +49,17 @@ def bff(redis_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def ingest(link: RedisLink, model: type[SagaStatus], saga: str) -> None:
+async def ingest(link: RedisClient, model: type[SagaStatus], saga: str) -> None:
     """Run an ingester with this model until the journal knows the saga."""
     journal = Journal(link)
-    intake = Intake(journal, Values(link), Registry({"order": model}, {}), DeadLetters(link))
+    intake = EventDispatcher(journal, Values(link), Registry({"order": model}, {}), DeadLetters(link))
     async with asyncio.timeout(GUARD), Ingester(link, intake, RedisStreams(link, [STREAM], block=0.1)):
         while await journal.saga(OWNER, "order", saga) is None:
             await asyncio.sleep(0.02)
 
 
 async def test_a_poison_event_is_listed_and_replayed_after_the_mend_and_told_once(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link, Redis.from_url(redis_url) as redis:
+    async with RedisClient(redis_url, timeout=10) as link, Redis.from_url(redis_url) as redis:
         await redis.xadd(STREAM, {"event": event("poisoned", 1, {"lines": []})})
         await redis.xadd(STREAM, {"event": event("healthy", 1, 7)})
         await ingest(link, Strict, "healthy")
@@ -86,7 +86,7 @@ async def test_a_poison_event_is_listed_and_replayed_after_the_mend_and_told_onc
 
 
 async def test_replaying_all_takes_each_once_and_what_is_still_wrong_comes_back(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link, Redis.from_url(redis_url) as redis:
+    async with RedisClient(redis_url, timeout=10) as link, Redis.from_url(redis_url) as redis:
         for number in range(3):
             await redis.xadd(STREAM, {"event": event(f"bad-{number}", 1, "text")})
         await redis.xadd(STREAM, {"event": event("good", 1, 1)})

@@ -2,11 +2,11 @@ from bff.stores.dead_letters import DEAD, DeadLetters
 from bff.stores.events import BusEvent, StreamReader, entries
 from bff.stores.leases import Leases
 from bff.stores.positions import Positions
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 
 
 async def test_a_bus_goes_on_from_the_saved_position(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link:
+    async with RedisClient(redis_url, timeout=10) as link:
         reader, kept = StreamReader(link, block=0.05), Positions(link)
         for number in range(5):
             await link.call("XADD", "events:a:0", f"{number + 1}-0", "event", str(number))
@@ -27,7 +27,7 @@ async def test_a_bus_goes_on_from_the_saved_position(redis_url: str) -> None:
 
 
 async def test_a_buried_event_says_where_it_stood_and_why(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link:
+    async with RedisClient(redis_url, timeout=10) as link:
         await DeadLetters(link).bury(BusEvent("events:a:0", "1-0", b"x" * 100_000), "too large")
         ((_, fields),) = entries(await link.call("XRANGE", DEAD, "-", "+"))
         assert (
@@ -38,7 +38,7 @@ async def test_a_buried_event_says_where_it_stood_and_why(redis_url: str) -> Non
 
 
 async def test_a_lease_is_held_by_one_and_passes_on_when_it_is_over_or_given_back(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link:
+    async with RedisClient(redis_url, timeout=10) as link:
         leases = Leases(link)
         assert await leases.hold("x", "a", 60)
         assert await leases.hold("x", "a", 60)

@@ -7,13 +7,13 @@ import pytest
 from pydantic import BaseModel
 
 from bff.calls import SagaStatus
-from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
-from bff.live.ingest.redis_streams import Place, stream_names
+from bff.live.ingest import EventDispatcher, Ingester, RedisStreams, Registry
+from bff.live.ingest.redis_streams import NodeAddress, stream_names
 from bff.stores.dead_letters import DEAD, DeadLetters
 from bff.stores.events import entries
 from bff.stores.journal import Entry, Journal
 from bff.stores.positions import Positions
-from bff.stores.redis.link import RedisLink, StoreUnavailable, reaching
+from bff.stores.redis.client import RedisClient, StoreUnavailable, reaching
 from bff.stores.values import Values
 from tests.conftest import Valkey
 from tests.events import cloud_event
@@ -45,24 +45,24 @@ def stock(sku: str, version: int, available: Any = 7) -> str:
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url, timeout=10) as opened:
+async def link(redis_url: str) -> AsyncIterator[RedisClient]:
+    async with RedisClient(redis_url, timeout=10) as opened:
         yield opened
 
 
 def ingester(
-    link: RedisLink, journal: Journal | None = None, streams: tuple[str, ...] = (STREAM,), **more: Any
+    link: RedisClient, journal: Journal | None = None, streams: tuple[str, ...] = (STREAM,), **more: Any
 ) -> Ingester:
-    intake = Intake(journal or Journal(link), Values(link), REGISTRY, DeadLetters(link))
+    intake = EventDispatcher(journal or Journal(link), Values(link), REGISTRY, DeadLetters(link))
     return Ingester(link, intake, RedisStreams(link, streams, block=0.1), **more)
 
 
-async def publish(link: RedisLink, *bodies: str | bytes, stream: str = STREAM) -> None:
+async def publish(link: RedisClient, *bodies: str | bytes, stream: str = STREAM) -> None:
     for body in bodies:
         await link.call("XADD", stream, "*", "event", body)
 
 
-async def told(link: RedisLink) -> list[dict[str, Any]]:
+async def told(link: RedisClient) -> list[dict[str, Any]]:
     return [json.loads(entry) for entry in (await Journal(link).open(OWNER, None)).entries]
 
 
@@ -77,11 +77,11 @@ async def until(holds: Callable[[], Any], *, seconds: float = GUARD) -> None:
             await asyncio.sleep(0.02)
 
 
-async def position(link: RedisLink, stream: str = STREAM) -> str:
-    return Place.parse((await Positions(link).of([stream]))[stream]).id
+async def position(link: RedisClient, stream: str = STREAM) -> str:
+    return NodeAddress.parse((await Positions(link).of([stream]))[stream]).id
 
 
-async def read_all(link: RedisLink, stream: str = STREAM) -> None:
+async def read_all(link: RedisClient, stream: str = STREAM) -> None:
     async def caught_up() -> bool:
         last = await link.call("XREVRANGE", stream, "+", "-", "COUNT", 1)
         return bool(last) and await position(link, stream) == last[0][0].decode()
@@ -98,7 +98,7 @@ def test_templates_name_every_partition() -> None:
     ]
 
 
-async def test_a_status_event_becomes_the_contracts_saga_entry(link: RedisLink) -> None:
+async def test_a_status_event_becomes_the_contracts_saga_entry(link: RedisClient) -> None:
     async with ingester(link):
         await publish(link, status("o1", 1))
         await read_all(link)
@@ -118,7 +118,7 @@ async def test_a_status_event_becomes_the_contracts_saga_entry(link: RedisLink) 
     ]
 
 
-async def test_a_value_event_becomes_the_value_with_only_declared_fields(link: RedisLink) -> None:
+async def test_a_value_event_becomes_the_value_with_only_declared_fields(link: RedisClient) -> None:
     async with ingester(link):
         await publish(link, stock("mug-01", 4), stock("mug-01", 3, 99))
         await read_all(link)
@@ -148,7 +148,9 @@ async def test_a_value_event_becomes_the_value_with_only_declared_fields(link: R
         stock("mug-01", 1).replace('"sequence": "1"', '"sequence": "2"'),
     ],
 )
-async def test_a_bad_event_is_set_aside_and_the_next_goes_through(link: RedisLink, bad: str | bytes) -> None:
+async def test_a_bad_event_is_set_aside_and_the_next_goes_through(
+    link: RedisClient, bad: str | bytes
+) -> None:
     async with ingester(link):
         await publish(link, bad, status("o1", 1))
         await read_all(link)
@@ -160,7 +162,7 @@ async def test_a_bad_event_is_set_aside_and_the_next_goes_through(link: RedisLin
     assert dead[b"body"] == body[:65_536]
 
 
-async def test_events_of_undeclared_types_are_nobodys_business(link: RedisLink) -> None:
+async def test_events_of_undeclared_types_are_nobodys_business(link: RedisClient) -> None:
     other = json.dumps({"type": "shop.invoice.sent", "anything": 1})
     async with ingester(link):
         await publish(link, other, status("o1", 1).replace("shop.order.", "shop.parcel."), status("o1", 1))
@@ -169,7 +171,7 @@ async def test_events_of_undeclared_types_are_nobodys_business(link: RedisLink) 
     assert await link.call("EXISTS", DEAD) == 0
 
 
-async def test_an_ingester_stopped_between_effect_and_position_repeats_nothing(link: RedisLink) -> None:
+async def test_an_ingester_stopped_between_effect_and_position_repeats_nothing(link: RedisClient) -> None:
     class Dying(Journal):
         """Stops the ingester right after an effect, before its position can be saved."""
 
@@ -192,7 +194,7 @@ async def test_an_ingester_stopped_between_effect_and_position_repeats_nothing(l
         await reader.start()
         await asyncio.wait_for(journal.died.wait(), GUARD)
         await reader.stop()
-        dealt = Place.parse((await Positions(link).of([STREAM]))[STREAM]).count
+        dealt = NodeAddress.parse((await Positions(link).of([STREAM]))[STREAM]).count
         told_of = (await Journal(link).open(OWNER, None)).position
         assert told_of is not None and dealt < told_of.offset
     async with ingester(link):
@@ -205,7 +207,7 @@ async def test_an_ingester_stopped_between_effect_and_position_repeats_nothing(l
         assert [row["version"] for row in rows if row["id"] == saga] == list(range(1, 21))
 
 
-async def test_another_process_takes_over_within_three_seconds_of_a_death(link: RedisLink) -> None:
+async def test_another_process_takes_over_within_three_seconds_of_a_death(link: RedisClient) -> None:
     dead = ingester(link)
     await dead.start()
     await publish(link, status("o1", 1))
@@ -222,14 +224,14 @@ async def test_another_process_takes_over_within_three_seconds_of_a_death(link: 
     assert [row["version"] for row in await told(link)] == [2]
 
 
-async def test_a_stopped_ingester_hands_over_at_once(link: RedisLink) -> None:
+async def test_a_stopped_ingester_hands_over_at_once(link: RedisClient) -> None:
     async with ingester(link, lease=60.0):
         await publish(link, status("o1", 1))
         await read_all(link)
     assert await link.call("EXISTS", "bff:{lease:ingest-redis}") == 0
 
 
-async def test_two_ingesters_and_many_partitions_tell_everything_once(link: RedisLink) -> None:
+async def test_two_ingesters_and_many_partitions_tell_everything_once(link: RedisClient) -> None:
     names = tuple(stream_names(["events:orders:{p}"], 8))
     async with ingester(link, streams=names), ingester(link, streams=names):
         for number in range(120):
@@ -240,7 +242,7 @@ async def test_two_ingesters_and_many_partitions_tell_everything_once(link: Redi
     assert top is not None and top.offset == 120
 
 
-async def test_a_gap_nobody_fills_does_not_hang(link: RedisLink) -> None:
+async def test_a_gap_nobody_fills_does_not_hang(link: RedisClient) -> None:
     async with ingester(link, Journal(link, gap=0.3)):
         await publish(link, status("o1", 1), status("o1", 3))
 
@@ -252,7 +254,7 @@ async def test_a_gap_nobody_fills_does_not_hang(link: RedisLink) -> None:
 
 async def test_redis_away_is_waited_for(own_valkey: Valkey) -> None:
     own_valkey.stop()
-    async with RedisLink(own_valkey.url) as link, ingester(link):
+    async with RedisClient(own_valkey.url) as link, ingester(link):
 
         async def published(id: str) -> bool:
             with reaching("the test's own event"):

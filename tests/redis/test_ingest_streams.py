@@ -11,13 +11,13 @@ import pytest
 
 from bff.calls import Principal, SagaStatus
 from bff.live import Hub
-from bff.live.ingest import Ingester, Intake, RedisStreams, Registry
-from bff.live.ingest.redis_streams import Place
+from bff.live.ingest import EventDispatcher, Ingester, RedisStreams, Registry
+from bff.live.ingest.redis_streams import NodeAddress
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.events import Extent
 from bff.stores.journal import Entry, Journal
-from bff.stores.redis.channels import Channels
-from bff.stores.redis.link import RedisLink, granted
+from bff.stores.redis.client import RedisClient, granted
+from bff.stores.redis.subscriptions import Subscriptions
 from bff.stores.values import Values
 from tests.events import cloud_event
 
@@ -38,32 +38,32 @@ def event(saga: str, version: int, status: str = "RUNNING", owner: str = ADA.id)
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url, timeout=10) as opened:
+async def link(redis_url: str) -> AsyncIterator[RedisClient]:
+    async with RedisClient(redis_url, timeout=10) as opened:
         yield opened
 
 
 @pytest.fixture
-def fed(link: RedisLink) -> Intake:
-    return Intake(
+def fed(link: RedisClient) -> EventDispatcher:
+    return EventDispatcher(
         Journal(link, gap=0.1), Values(link), Registry({"order": SagaStatus}, {}), DeadLetters(link)
     )
 
 
-def reader(link: RedisLink, fed: Intake) -> Ingester:
+def reader(link: RedisClient, fed: EventDispatcher) -> Ingester:
     return Ingester(link, fed, RedisStreams(link, [STREAM], block=0.05))
 
 
-async def add(link: RedisLink, body: bytes, *trim: str | int) -> None:
+async def add(link: RedisClient, body: bytes, *trim: str | int) -> None:
     await link.call("XADD", STREAM, *trim, "*", "event", body)
 
 
-async def seen(link: RedisLink, saga: str, owner: str = ADA.id) -> str | None:
+async def seen(link: RedisClient, saga: str, owner: str = ADA.id) -> str | None:
     entry = await Journal(link).saga(owner, "order", saga)
     return None if entry is None else str(json.loads(entry)["status"])
 
 
-async def known(link: RedisLink, saga: str, owner: str = ADA.id) -> None:
+async def known(link: RedisClient, saga: str, owner: str = ADA.id) -> None:
     async def there() -> bool:
         return await seen(link, saga, owner) is not None
 
@@ -72,7 +72,7 @@ async def known(link: RedisLink, saga: str, owner: str = ADA.id) -> None:
 
 @pytest.mark.parametrize("ago, status", [(0.0, "COMPLETED"), (7 * 86_400, None)])
 async def test_what_a_trimmed_stream_dropped_unread_is_restored_from_the_services(
-    link: RedisLink, fed: Intake, ago: float, status: str | None
+    link: RedisClient, fed: EventDispatcher, ago: float, status: str | None
 ) -> None:
     """The services know that the saga has ended; the gateway was away when the stream said so. Of what ended too long
     ago for the snapshot, nothing is left there."""
@@ -82,7 +82,7 @@ async def test_what_a_trimmed_stream_dropped_unread_is_restored_from_the_service
         return [SagaStatus.model_validate({"id": "o1", "type": "order", **truth})]
 
     async with (
-        Channels(link) as channels,
+        Subscriptions(link) as channels,
         Hub(link, channels, Journal(link), Values(link), restore=restore) as hub,
     ):
         await hub.snapshot(ADA)
@@ -100,7 +100,7 @@ async def test_what_a_trimmed_stream_dropped_unread_is_restored_from_the_service
         assert fed.losses == 1
 
 
-async def test_a_doubted_journal_has_to_be_opened_and_is_restored_once(link: RedisLink) -> None:
+async def test_a_doubted_journal_has_to_be_opened_and_is_restored_once(link: RedisClient) -> None:
     journal = Journal(link)
     saga = SagaStatus(id="o1", type="order", status="RUNNING", version=1, at=at())
     for owner in (ADA.id, BOB):
@@ -118,7 +118,9 @@ async def test_a_doubted_journal_has_to_be_opened_and_is_restored_once(link: Red
     assert await journal.tops([ADA.id, BOB]) == {ADA.id: tops[ADA.id], BOB: None}
 
 
-async def test_a_stream_trimmed_behind_its_reader_lost_nothing(link: RedisLink, fed: Intake) -> None:
+async def test_a_stream_trimmed_behind_its_reader_lost_nothing(
+    link: RedisClient, fed: EventDispatcher
+) -> None:
     """As by age, where little happens: whatever was read is gone before the next event comes."""
     for saga in ("a", "b", "c"):
         async with reader(link, fed):
@@ -130,13 +132,13 @@ async def test_a_stream_trimmed_behind_its_reader_lost_nothing(link: RedisLink, 
     assert fed.losses == 0
 
 
-async def known_after(link: RedisLink, saga: str) -> None:
+async def known_after(link: RedisClient, saga: str) -> None:
     await add(link, event(saga, 1))
     await known(link, saga)
 
 
 async def test_a_stream_that_was_made_again_is_read_from_its_first_event(
-    link: RedisLink, fed: Intake
+    link: RedisClient, fed: EventDispatcher
 ) -> None:
     async with reader(link, fed):
         await link.call("XADD", STREAM, "9999999999999-0", "event", event("before", 1))
@@ -148,8 +150,8 @@ async def test_a_stream_that_was_made_again_is_read_from_its_first_event(
 
 
 def test_a_place_beside_what_the_stream_says() -> None:
-    place = Place("7-1", 5)
-    assert Place.parse(str(place)) == place and Place.parse(None) == Place()
+    place = NodeAddress("7-1", 5)
+    assert NodeAddress.parse(str(place)) == place and NodeAddress.parse(None) == NodeAddress()
     for kept in (
         Extent(5, 5, "7-1"),
         Extent(5, 0, "7-1"),
@@ -159,19 +161,19 @@ def test_a_place_beside_what_the_stream_says() -> None:
     ):
         assert place.beside(kept) == (place, ""), kept
     for trimmed, then in (
-        (Extent(9, 3, "10-0"), Place("7-1", 6)),
-        (Extent(9, 0, "8-0"), Place("7-1", 9)),
-        (Extent(6, 6, "7-1"), Place("7-1", 6)),
+        (Extent(9, 3, "10-0"), NodeAddress("7-1", 6)),
+        (Extent(9, 0, "8-0"), NodeAddress("7-1", 9)),
+        (Extent(6, 6, "7-1"), NodeAddress("7-1", 6)),
     ):
         found, why = place.beside(trimmed)
         assert found == then and "trimmed" in why, trimmed
         assert found.beside(trimmed) == (then, ""), "said once"
     for anew in (Extent(4, 4, "9-0"), Extent(9, 9, "7-0"), Extent(5, 5, "6-9")):
         found, why = place.beside(anew)
-        assert found == Place() and "again" in why, anew
+        assert found == NodeAddress() and "again" in why, anew
 
 
-async def test_one_read_of_a_bus_is_bounded_in_bytes_too(link: RedisLink) -> None:
+async def test_one_read_of_a_bus_is_bounded_in_bytes_too(link: RedisClient) -> None:
     async def nothing_lost(why: str) -> None:
         raise AssertionError(why)
 

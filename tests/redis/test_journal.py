@@ -8,7 +8,7 @@ import pytest
 
 from bff.calls import SagaStatus
 from bff.stores.journal import Entry, Journal, Opened, Position, channel_of, owner_tag
-from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.client import RedisClient, StoreUnavailable
 from tests.conftest import Valkey
 
 OWNER = "https://id.example|ada"
@@ -17,8 +17,8 @@ NOW = 1_772_359_200.0  # that same moment
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url, timeout=10) as opened:
+async def link(redis_url: str) -> AsyncIterator[RedisClient]:
+    async with RedisClient(redis_url, timeout=10) as opened:
         yield opened
 
 
@@ -74,7 +74,7 @@ def test_a_position_reads_back_as_it_was_written() -> None:
     assert Position.parse(str(Position("a1b2", 12))) == Position("a1b2", 12)
 
 
-async def test_events_are_numbered_without_gaps_and_repeats_are_dropped(link: RedisLink) -> None:
+async def test_events_are_numbered_without_gaps_and_repeats_are_dropped(link: RedisClient) -> None:
     journal = Journal(link)
     assert await journal.append(OWNER, entry("o1", 0, "PENDING")) == "appended"
     assert await journal.append(OWNER, entry("o1", 1)) == "appended"
@@ -89,7 +89,7 @@ async def test_events_are_numbered_without_gaps_and_repeats_are_dropped(link: Re
     assert (history.kind, told(history)) == ("history", [("o1", 1), ("o2", 1)])
 
 
-async def test_a_gap_is_held_and_flushed_in_order_when_it_is_filled(link: RedisLink) -> None:
+async def test_a_gap_is_held_and_flushed_in_order_when_it_is_filled(link: RedisClient) -> None:
     journal = Journal(link, gap=60)
     first = await journal.append(OWNER, entry("o1", 1))
     held = [await journal.append(OWNER, entry("o1", version)) for version in (4, 3, 4)]
@@ -104,7 +104,7 @@ async def test_a_gap_is_held_and_flushed_in_order_when_it_is_filled(link: RedisL
     assert await journal.settle(OWNER) == 0
 
 
-async def test_a_gap_that_nobody_fills_is_let_through_after_its_time(link: RedisLink) -> None:
+async def test_a_gap_that_nobody_fills_is_let_through_after_its_time(link: RedisClient) -> None:
     clock = Clock()
     journal = Journal(link, gap=2, clock=clock)
     await journal.append(OWNER, entry("o1", 1))
@@ -120,7 +120,7 @@ async def test_a_gap_that_nobody_fills_is_let_through_after_its_time(link: Redis
     assert await journal.append(OWNER, entry("o1", 8)) == "repeat"
 
 
-async def test_to_ask_for_many_tops_lets_through_what_is_overdue_in_each(link: RedisLink) -> None:
+async def test_to_ask_for_many_tops_lets_through_what_is_overdue_in_each(link: RedisClient) -> None:
     clock = Clock()
     journal = Journal(link, gap=2, clock=clock)
     owners = [f"{OWNER}{number}" for number in range(150)]
@@ -135,7 +135,7 @@ async def test_to_ask_for_many_tops_lets_through_what_is_overdue_in_each(link: R
     assert told(await journal.open(owners[-1], None)) == [("o1", 2)]
 
 
-async def test_what_waits_for_a_gap_is_bounded(link: RedisLink) -> None:
+async def test_what_waits_for_a_gap_is_bounded(link: RedisClient) -> None:
     clock = Clock()
     journal = Journal(link, gap=3600, clock=clock)
     for version in range(2, 2 + 300):
@@ -148,7 +148,7 @@ async def test_what_waits_for_a_gap_is_bounded(link: RedisLink) -> None:
 
 @pytest.mark.parametrize("cursor", ["other-1", "{epoch}-99", "{epoch}-2"])
 async def test_a_cursor_that_cannot_be_honoured_gets_reset_and_the_snapshot(
-    link: RedisLink, cursor: str
+    link: RedisClient, cursor: str
 ) -> None:
     journal = Journal(link, history=10)
     for version in range(1, 21):
@@ -164,7 +164,7 @@ async def test_a_cursor_that_cannot_be_honoured_gets_reset_and_the_snapshot(
 
 
 async def test_ended_sagas_leave_the_snapshot_after_their_time_and_repeats_stay_dropped(
-    link: RedisLink,
+    link: RedisClient,
 ) -> None:
     clock = Clock()
     journal = Journal(link, keep=3600, clock=clock)
@@ -177,7 +177,7 @@ async def test_ended_sagas_leave_the_snapshot_after_their_time_and_repeats_stay_
     assert await journal.append(OWNER, entry("done", 1, "COMPLETED")) == "repeat"
 
 
-async def test_a_snapshot_holds_a_hundred_and_gives_up_ended_sagas_first(link: RedisLink) -> None:
+async def test_a_snapshot_holds_a_hundred_and_gives_up_ended_sagas_first(link: RedisClient) -> None:
     journal = Journal(link, clock=Clock())
     for number in range(95):
         await journal.append(OWNER, entry(f"open{number}", 1))
@@ -188,7 +188,7 @@ async def test_a_snapshot_holds_a_hundred_and_gives_up_ended_sagas_first(link: R
     assert sum(id.startswith("open") for id in ids) == 95
 
 
-async def test_every_key_of_a_journal_expires(link: RedisLink) -> None:
+async def test_every_key_of_a_journal_expires(link: RedisClient) -> None:
     journal = Journal(link, retain=5000, keep=100, clock=Clock())
     await journal.append(OWNER, entry("o1", 1, "COMPLETED"))
     await journal.append(OWNER, entry("o2", 5))
@@ -199,7 +199,7 @@ async def test_every_key_of_a_journal_expires(link: RedisLink) -> None:
         assert f"{{{owner_tag(OWNER)}}}".encode() in key
 
 
-async def test_owners_never_see_each_other(link: RedisLink) -> None:
+async def test_owners_never_see_each_other(link: RedisClient) -> None:
     journal = Journal(link)
     await journal.append(OWNER, entry("o1", 1))
     await journal.append("https://id.example|bob", entry("o2", 1))
@@ -208,7 +208,7 @@ async def test_owners_never_see_each_other(link: RedisLink) -> None:
     assert await journal.saga(OWNER, "order", "o1") == entry("o1", 1).body
 
 
-async def test_a_journal_is_seeded_once_and_keeps_what_is_newer(link: RedisLink) -> None:
+async def test_a_journal_is_seeded_once_and_keeps_what_is_newer(link: RedisClient) -> None:
     journal = Journal(link, gap=60)
     assert (await journal.open(OWNER, None)).position is None
     await journal.append(OWNER, entry("o1", 6))
@@ -223,7 +223,7 @@ async def test_a_journal_is_seeded_once_and_keeps_what_is_newer(link: RedisLink)
     assert await journal.append(OWNER, entry("o2", 4)) == "appended"
 
 
-async def test_an_emptied_redis_gives_a_new_epoch(link: RedisLink) -> None:
+async def test_an_emptied_redis_gives_a_new_epoch(link: RedisClient) -> None:
     journal = Journal(link)
     before = (await journal.open(OWNER, None, make=True)).position
     await link.call("FLUSHALL")
@@ -233,7 +233,7 @@ async def test_an_emptied_redis_gives_a_new_epoch(link: RedisLink) -> None:
     assert before.epoch != after.epoch
 
 
-async def test_a_log_that_outran_its_counter_does_not_stop_the_owner(link: RedisLink) -> None:
+async def test_a_log_that_outran_its_counter_does_not_stop_the_owner(link: RedisClient) -> None:
     journal = Journal(link)
     for version in range(1, 6):
         await journal.append(OWNER, entry("o1", version))
@@ -244,7 +244,7 @@ async def test_a_log_that_outran_its_counter_does_not_stop_the_owner(link: Redis
     assert (await journal.open(OWNER, Position(top.epoch, 1))).kind == "reset"
 
 
-async def test_each_event_is_published_with_its_position(link: RedisLink) -> None:
+async def test_each_event_is_published_with_its_position(link: RedisClient) -> None:
     journal = Journal(link)
     async with link.dedicated(timeout=5) as redis, redis.pubsub() as pubsub:
         await pubsub.subscribe(channel_of(OWNER))
@@ -256,7 +256,9 @@ async def test_each_event_is_published_with_its_position(link: RedisLink) -> Non
     assert message["data"] == b"%s %s" % (str(top).encode(), entry("o1", 1).body)
 
 
-async def test_whatever_order_versions_arrive_in_each_saga_is_told_once_and_in_order(link: RedisLink) -> None:
+async def test_whatever_order_versions_arrive_in_each_saga_is_told_once_and_in_order(
+    link: RedisClient,
+) -> None:
     journal = Journal(link, gap=60, history=500)
     shuffled = random.Random(7)
     events = [entry(f"o{saga}", version) for saga in range(6) for version in range(1, 31)]
@@ -272,7 +274,7 @@ async def test_whatever_order_versions_arrive_in_each_saga_is_told_once_and_in_o
 
 
 async def test_redis_away_is_said_in_one_word(own_valkey: Valkey) -> None:
-    async with RedisLink(own_valkey.url, timeout=0.3) as link:
+    async with RedisClient(own_valkey.url, timeout=0.3) as link:
         journal = Journal(link)
         await journal.append(OWNER, entry("o1", 1))
         own_valkey.stop()
@@ -287,7 +289,7 @@ async def test_redis_away_is_said_in_one_word(own_valkey: Valkey) -> None:
         assert await journal.append(OWNER, entry("o1", 1)) == "appended"
 
 
-async def test_every_key_of_a_journal_that_began_with_a_gap_expires(link: RedisLink) -> None:
+async def test_every_key_of_a_journal_that_began_with_a_gap_expires(link: RedisClient) -> None:
     for let_through in (Journal.settle, _open):
         await link.call("FLUSHALL")
         clock = Clock()

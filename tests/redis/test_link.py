@@ -16,12 +16,12 @@ from bff.policies.rate import Bucket, Quota
 from bff.stores.events import StreamReader
 from bff.stores.positions import Positions
 from bff.stores.rates import RateStore
-from bff.stores.redis.link import RedisLink, Script, StoreUnavailable, granted, reaching
+from bff.stores.redis.client import RedisClient, Script, StoreUnavailable, granted, reaching
 from tests.conftest import Valkey
 from tests.waiting import GUARD, until
 
 
-async def answers(link: RedisLink) -> bool:
+async def answers(link: RedisClient) -> bool:
     try:
         await link.ping()
     except StoreUnavailable:
@@ -29,12 +29,12 @@ async def answers(link: RedisLink) -> bool:
     return True
 
 
-async def connections(link: RedisLink) -> int:
+async def connections(link: RedisClient) -> int:
     return len((await link.call("CLIENT", "LIST", "TYPE", "normal")).splitlines())
 
 
 async def test_a_script_loads_itself_again_after_redis_forgot_it(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link:
+    async with RedisClient(redis_url, timeout=10) as link:
         script = Script(link, "echo", "return {KEYS[1], ARGV[1]}")
         assert await script(["k"], [b"\xff"]) == [b"k", b"\xff"]
         await link.call("SCRIPT", "FLUSH")
@@ -42,7 +42,7 @@ async def test_a_script_loads_itself_again_after_redis_forgot_it(redis_url: str)
 
 
 async def test_what_a_script_refuses_is_said_by_its_name(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link:
+    async with RedisClient(redis_url, timeout=10) as link:
         with pytest.raises(StoreUnavailable, match="script broken: ResponseError"):
             await Script(link, "broken", "return redis.call('INCR')")([], [])
         with pytest.raises(ResponseError, match="wrong number of arguments"):
@@ -51,7 +51,7 @@ async def test_what_a_script_refuses_is_said_by_its_name(redis_url: str) -> None
 
 
 async def test_a_frozen_redis_costs_one_timeout_and_is_used_again_when_it_wakes(own_valkey: Valkey) -> None:
-    async with RedisLink(own_valkey.url, timeout=1.0) as link:
+    async with RedisClient(own_valkey.url, timeout=1.0) as link:
         await until(lambda: answers(link))
         own_valkey.send(19)
         async with asyncio.timeout(GUARD):
@@ -64,7 +64,7 @@ async def test_a_frozen_redis_costs_one_timeout_and_is_used_again_when_it_wakes(
 
 
 async def test_a_thousand_callers_share_one_connection_and_each_gets_his_own_answer(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=GUARD) as link:
+    async with RedisClient(redis_url, timeout=GUARD) as link:
         script = Script(link, "echo", "return ARGV[1]")
         before = await connections(link)
         answers = await asyncio.gather(*(script([], [number]) for number in range(1000)))
@@ -74,7 +74,7 @@ async def test_a_thousand_callers_share_one_connection_and_each_gets_his_own_ans
 
 async def test_whoever_is_cancelled_or_gives_up_disturbs_nobody_else(redis_url: str) -> None:
     chance = random.Random(5)
-    async with RedisLink(redis_url, timeout=GUARD) as link:
+    async with RedisClient(redis_url, timeout=GUARD) as link:
 
         async def echo(number: int) -> None:
             text = b"%d:" % number + b"x" * chance.choice([1, 100, 20_000])
@@ -93,7 +93,7 @@ async def test_whoever_is_cancelled_or_gives_up_disturbs_nobody_else(redis_url: 
 async def test_the_impatient_hear_no_from_a_slow_redis_and_the_patient_their_answer(
     own_valkey: Valkey,
 ) -> None:
-    async with RedisLink(own_valkey.url, timeout=2 * GUARD) as link:
+    async with RedisClient(own_valkey.url, timeout=2 * GUARD) as link:
         await link.ping()
         own_valkey.send(19)
         patient = asyncio.ensure_future(link.call("ECHO", "patient"))
@@ -108,7 +108,7 @@ async def test_the_impatient_hear_no_from_a_slow_redis_and_the_patient_their_ans
 
 
 async def test_more_commands_than_may_be_under_way_are_refused_at_once(own_valkey: Valkey) -> None:
-    async with RedisLink(own_valkey.url, timeout=GUARD, most=10) as link:
+    async with RedisClient(own_valkey.url, timeout=GUARD, most=10) as link:
         await link.ping()
         own_valkey.send(19)
         waiting = [asyncio.ensure_future(link.ping()) for _ in range(10)]
@@ -121,7 +121,7 @@ async def test_more_commands_than_may_be_under_way_are_refused_at_once(own_valke
 
 
 async def test_bytes_that_redis_does_not_take_are_bounded(own_valkey: Valkey) -> None:
-    async with RedisLink(own_valkey.url, timeout=GUARD) as link:
+    async with RedisClient(own_valkey.url, timeout=GUARD) as link:
         await link.ping()
         own_valkey.send(19)
         big = b"x" * 1_000_000
@@ -137,7 +137,7 @@ async def test_bytes_that_redis_does_not_take_are_bounded(own_valkey: Valkey) ->
 
 
 async def test_a_killed_redis_is_found_again_by_itself(own_valkey: Valkey) -> None:
-    async with RedisLink(own_valkey.url, timeout=10) as link:
+    async with RedisClient(own_valkey.url, timeout=10) as link:
         await link.ping()
         for _ in range(3):
             own_valkey.stop()
@@ -150,7 +150,7 @@ async def test_a_killed_redis_is_found_again_by_itself(own_valkey: Valkey) -> No
 
 
 async def test_an_idle_connection_that_died_silently_is_noticed_by_nobodys_asking(own_valkey: Valkey) -> None:
-    async with RedisLink(own_valkey.url, timeout=0.2) as link:
+    async with RedisClient(own_valkey.url, timeout=0.2) as link:
         await until(lambda: answers(link))
         own_valkey.send(19)
         await until(lambda: link.away)
@@ -170,7 +170,7 @@ def test_a_loop_that_was_held_up_does_not_take_redis_for_late(redis_url: str) ->
     """On uvloop, which looks at its timers before it reads."""
 
     async def play() -> None:
-        async with RedisLink(redis_url, timeout=10) as link:
+        async with RedisClient(redis_url, timeout=10) as link:
             await link.ping()
             await link.call("CONFIG", "RESETSTAT")
             asked = [asyncio.ensure_future(link.call("ECHO", "x", limit=0.05)) for _ in range(10)]
@@ -186,7 +186,7 @@ def test_a_loop_that_was_held_up_does_not_take_redis_for_late(redis_url: str) ->
 
 
 async def test_what_is_refused_in_a_batch_is_known_and_the_rest_is_carried_out(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link:
+    async with RedisClient(redis_url, timeout=10) as link:
         assert granted(await link.batch([("INCR", "a"), ("INCR", "a")])) == [1, 2]
         told = await link.batch([("INCR", "a"), ("LPUSH", "a", "x"), ("GET", "a")])
         assert (told[0], told[2]) == (3, b"3")
@@ -200,14 +200,14 @@ async def test_passwords_users_and_databases_of_the_address_are_used(tmp_path: P
     server.start()
     try:
         for who in (":s3cret%2F%3F", "default:s3cret%2F%3F"):
-            async with RedisLink(f"redis://{who}@127.0.0.1:{server.port}/3") as link:
+            async with RedisClient(f"redis://{who}@127.0.0.1:{server.port}/3") as link:
                 await link.call("SET", "k", "in three")
-        async with RedisLink(f"unix://:s3cret%2F%3F@{tmp_path / 'sock'}?db=3") as link:
+        async with RedisClient(f"unix://:s3cret%2F%3F@{tmp_path / 'sock'}?db=3") as link:
             assert await link.call("GET", "k") == b"in three"
             async with link.dedicated(timeout=GUARD) as apart:
                 assert await apart.get("k") == b"in three"
         for wrong in ("redis://127.0.0.1:{}/0", "redis://:wrong@127.0.0.1:{}/0"):
-            async with RedisLink(wrong.format(server.port)) as link:
+            async with RedisClient(wrong.format(server.port)) as link:
                 with pytest.raises(StoreUnavailable, match=r"NOAUTH|WRONGPASS"):
                     await link.ping()
     finally:
@@ -215,7 +215,7 @@ async def test_passwords_users_and_databases_of_the_address_are_used(tmp_path: P
 
 
 async def test_a_task_cancelled_in_the_middle_of_a_command_stops(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link:
+    async with RedisClient(redis_url, timeout=10) as link:
 
         async def for_ever() -> None:
             while True:
@@ -246,7 +246,7 @@ async def test_what_is_no_answer_ends_the_connection(words: bytes) -> None:
             writer.close()
 
     server = await asyncio.start_server(speak, "127.0.0.1", 0)
-    async with RedisLink(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.3) as link:
+    async with RedisClient(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.3) as link:
         with contextlib.suppress(StoreUnavailable):
             assert await link.call("PING") == b"PONG"
         await until(lambda: len(writers) >= 2)
@@ -269,7 +269,7 @@ def test_a_server_that_refuses_and_closes_is_away_and_nothing_worse() -> None:
     async def play() -> None:
         server = await asyncio.start_server(refuse, "127.0.0.1", 0)
         url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
-        async with RedisLink(url) as link:
+        async with RedisClient(url) as link:
             reader, kept = StreamReader(link, block=0.05), Positions(link)
             rates = RateStore(link)
             asks: list[Callable[[], Awaitable[object]]] = [

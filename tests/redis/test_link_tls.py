@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.client import RedisClient, StoreUnavailable
 
 from .tls import certificate
 
@@ -48,7 +48,7 @@ async def test_commands_go_encrypted_and_only_to_whom_the_certificate_names(
     localhost, stranger = certificate(tmp_path, "localhost"), certificate(tmp_path, "stranger.test")
     async with encrypted(port, localhost) as good, encrypted(port, stranger) as bad:
         trust = f"?ssl_ca_certs={localhost[0]}"
-        async with RedisLink(f"rediss://localhost:{good}/0{trust}", timeout=5) as link:
+        async with RedisClient(f"rediss://localhost:{good}/0{trust}", timeout=5) as link:
             big = b"x" * 1_000_000
             assert await link.call("SET", "k", big) == b"OK"
             assert await link.call("GET", "k") == big
@@ -61,7 +61,7 @@ async def test_commands_go_encrypted_and_only_to_whom_the_certificate_names(
             f"rediss://localhost:{bad}/0?ssl_ca_certs={stranger[0]}",
             f"redis://localhost:{good}/0",
         ):
-            async with RedisLink(url, timeout=1) as link:
+            async with RedisClient(url, timeout=1) as link:
                 with pytest.raises(StoreUnavailable):
                     await link.ping()
 
@@ -72,7 +72,7 @@ def test_certificates_that_cannot_be_read_are_refused_by_name_at_the_start(tmp_p
     for scheme, path in (("rediss", "/0"), ("rediss+cluster", ""), ("rediss+sentinel", "/shop")):
         for file in (nothing, rubbish):
             with pytest.raises(ValueError, match=f"ssl_ca_certs={file}"):
-                RedisLink(f"{scheme}://a:1{path}?ssl_ca_certs={file}")
+                RedisClient(f"{scheme}://a:1{path}?ssl_ca_certs={file}")
 
 
 async def test_whom_the_certificate_does_not_name_is_said_by_name(
@@ -82,7 +82,7 @@ async def test_whom_the_certificate_does_not_name_is_said_by_name(
     stranger = certificate(tmp_path, "stranger.test")
     async with encrypted(port, stranger) as bad:
         for scheme, path in (("rediss", ""), ("rediss+cluster", ""), ("rediss+sentinel", "/shop")):
-            async with RedisLink(f"{scheme}://localhost:{bad}{path}", timeout=5) as link:
+            async with RedisClient(f"{scheme}://localhost:{bad}{path}", timeout=5) as link:
                 with pytest.raises(StoreUnavailable, match="certificate verify failed"):
                     await link.call("GET", "k")
     told = [record.getMessage() for record in caplog.records if "certificate verify failed" in record.message]

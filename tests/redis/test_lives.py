@@ -19,7 +19,7 @@ from bff.calls import Principal, SagaStatus
 from bff.live import ValueTopic
 from bff.stores.journal import Position
 from bff.stores.positions import Positions
-from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.client import RedisClient, StoreUnavailable
 
 from ..conftest import Valkey, free_port
 from ..waiting import GUARD
@@ -177,7 +177,7 @@ async def test_a_value_that_redis_has_lost_is_given_back_by_who_told_it(forgetfu
         assert [(await ada.until("value")).data["version"] for _ in range(2)] == [4, 5]
         forgetful.die()
         await forgetful.live(one)
-        async with asyncio.timeout(GUARD), RedisLink(forgetful.valkey.url) as link:
+        async with asyncio.timeout(GUARD), RedisClient(forgetful.valkey.url) as link:
             while await link.call("HGET", "bff:{value:stock/mug}", "version") != b"5":
                 await asyncio.sleep(0.02)
         assert not await one.values.put("stock/mug", 4, "old", AT)

@@ -19,7 +19,7 @@ from bff.edge.quotas import Limit
 from bff.edge.settings import LimitSettings
 from bff.stores.journal import owner_tag
 from bff.stores.rates import RateStore
-from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.client import RedisClient, StoreUnavailable
 from tests.conftest import Valkey
 from tests.waiting import until
 
@@ -46,7 +46,7 @@ async def outcome(
 async def counting(
     url: str, *, wait: float = PATIENT, clock: Clock = time.monotonic, **settings: Any
 ) -> AsyncIterator[Limits]:
-    async with RedisLink(url, timeout=10) as link:
+    async with RedisClient(url, timeout=10) as link:
         yield Limits(LimitSettings(**settings), RateStore(link, wait=wait), clock)
 
 
@@ -136,7 +136,7 @@ async def test_a_tier_multiplies_what_a_route_allows_but_not_an_address(redis_ur
 
 
 def test_who_is_counted_is_read_from_the_token_and_the_connection() -> None:
-    limits = Limits(LimitSettings(tenant_claim="org"), RateStore(RedisLink("redis://127.0.0.1:1/0")))
+    limits = Limits(LimitSettings(tenant_claim="org"), RateStore(RedisClient("redis://127.0.0.1:1/0")))
     claims = {"client_id": "web", "org": "acme", "tier": ["not", "text"]}
     ada = Principal("https://issuer.test", "ada", "token", 0, claims=claims)
     found = limits.caller({"client": ("2001:db8:1:2:3:4:5:6", 4711)}, ada)
@@ -150,7 +150,7 @@ async def test_every_key_has_an_end_and_names_nobody(redis_url: str) -> None:
         declared = Limit("5/second;100/hour", client="7/hour", address="8/hour", tenant="9/hour")
         who = Caller("192.0.2.1", "https://issuer.test|ada", "web", "acme")
         await limits.spend("/api/orders/{id}", declared, who)
-    async with RedisLink(redis_url, timeout=10) as link:
+    async with RedisClient(redis_url, timeout=10) as link:
         keys = await link.call("KEYS", "*")
         assert len(keys) == 5
         for key in keys:

@@ -12,7 +12,7 @@ from bff.edge.access.jwt import TokenVerifier
 from bff.edge.access.revoked import Revocations, marks_of
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings
-from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.revocations import RevocationStore
 from tests.conftest import Valkey
 from tests.unit.edge.access.issuing import ISSUER, Served, claims, ec_key, jwk, sign
@@ -23,8 +23,8 @@ KEYS = f"{ISSUER}/keys"
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url, timeout=10) as link:
+async def link(redis_url: str) -> AsyncIterator[RedisClient]:
+    async with RedisClient(redis_url, timeout=10) as link:
         yield link
 
 
@@ -32,7 +32,7 @@ def marks(jti: str | None = "1", sub: str = "ada", issued: float | None = None, 
     return marks_of(iss, {"jti": jti, "sub": sub, "iat": time.time() - 5 if issued is None else issued})
 
 
-async def test_a_token_is_refused_by_its_id_and_no_other_one_is(link: RedisLink) -> None:
+async def test_a_token_is_refused_by_its_id_and_no_other_one_is(link: RedisClient) -> None:
     store = RevocationStore(link)
     here = Revocations(store)
     await here.look()
@@ -48,7 +48,7 @@ async def test_a_token_is_refused_by_its_id_and_no_other_one_is(link: RedisLink)
     assert later.refuse(marks("1")), "a gateway that starts later knows it, too"
 
 
-async def test_a_person_is_refused_up_to_the_moment_and_signs_in_anew_after_it(link: RedisLink) -> None:
+async def test_a_person_is_refused_up_to_the_moment_and_signs_in_anew_after_it(link: RedisClient) -> None:
     store = RevocationStore(link)
     here = Revocations(store)
     assert await store.subject(ISSUER, "ada", keep=60)
@@ -64,7 +64,7 @@ async def test_a_person_is_refused_up_to_the_moment_and_signs_in_anew_after_it(l
     assert here.refuse(marks(issued=first + 0.01)), "the later moment counts"
 
 
-async def test_a_revocation_is_kept_as_long_as_it_was_asked_for(link: RedisLink) -> None:
+async def test_a_revocation_is_kept_as_long_as_it_was_asked_for(link: RedisClient) -> None:
     store, clock = RevocationStore(link), [time.time()]
     here = Revocations(store, clock=lambda: clock[0])
     await store.token(ISSUER, "short", keep=1)
@@ -79,7 +79,7 @@ async def test_a_revocation_is_kept_as_long_as_it_was_asked_for(link: RedisLink)
         assert 1_000 < await link.call("PTTL", key) <= 100_000
 
 
-async def test_a_redis_that_lost_its_list_takes_nothing_back(link: RedisLink) -> None:
+async def test_a_redis_that_lost_its_list_takes_nothing_back(link: RedisClient) -> None:
     store = RevocationStore(link)
     here = Revocations(store)
     await store.token(ISSUER, "1", keep=60)
@@ -91,7 +91,7 @@ async def test_a_redis_that_lost_its_list_takes_nothing_back(link: RedisLink) ->
 
 
 async def test_the_list_is_bounded_and_forgets_nothing_before_its_time(
-    link: RedisLink, monkeypatch: pytest.MonkeyPatch
+    link: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.stores.revocations.MOST", 3)
     store = RevocationStore(link)
@@ -102,7 +102,7 @@ async def test_the_list_is_bounded_and_forgets_nothing_before_its_time(
 
 
 async def test_ends_of_sessions_are_told_to_whoever_was_there_before_and_only_news_change_anything(
-    link: RedisLink,
+    link: RedisClient,
 ) -> None:
     store = RevocationStore(link)
     heard: list[str] = []
@@ -123,7 +123,7 @@ async def test_ends_of_sessions_are_told_to_whoever_was_there_before_and_only_ne
     assert changes == [1]
 
 
-async def test_a_token_that_was_accepted_and_remembered_is_refused_from_then_on(link: RedisLink) -> None:
+async def test_a_token_that_was_accepted_and_remembered_is_refused_from_then_on(link: RedisClient) -> None:
     store = RevocationStore(link)
     revoked = Revocations(store)
     trusted = IssuerSettings(issuer=ISSUER, audience="shop", jwks_uri=KEYS)
@@ -150,7 +150,7 @@ async def test_a_token_that_was_accepted_and_remembered_is_refused_from_then_on(
 
 
 async def test_while_redis_is_away_what_was_known_stays_refused(own_valkey: Valkey) -> None:
-    async with RedisLink(own_valkey.url, timeout=10) as link:
+    async with RedisClient(own_valkey.url, timeout=10) as link:
         store = RevocationStore(link)
         await store.token(ISSUER, "1", keep=60)
         here = Revocations(store)
@@ -167,7 +167,7 @@ async def test_while_redis_is_away_what_was_known_stays_refused(own_valkey: Valk
         await late.stop()
 
 
-async def test_a_revocation_is_heard_by_a_gateway_that_runs(link: RedisLink) -> None:
+async def test_a_revocation_is_heard_by_a_gateway_that_runs(link: RedisClient) -> None:
     store = RevocationStore(link)
     here = Revocations(store)
     await here.start()

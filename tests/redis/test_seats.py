@@ -8,8 +8,8 @@ import pytest
 
 from bff.stores.journal import channel_of, owner_tag
 from bff.stores.processes import Processes
-from bff.stores.redis.link import RedisLink
-from bff.stores.seats import Seats
+from bff.stores.redis.client import RedisClient
+from bff.stores.stream_slots import StreamSlots
 from tests.waiting import GUARD, until
 
 OWNER = "https://id.example|ada"
@@ -17,21 +17,21 @@ KEY = f"bff:{{{owner_tag(OWNER)}}}:seats"
 
 
 @asynccontextmanager
-async def process(url: str, name: str) -> AsyncIterator[Seats]:
+async def process(url: str, name: str) -> AsyncIterator[StreamSlots]:
     """What others see of a living one; gone with its connections when the block is left."""
     async with (
-        RedisLink(url, timeout=10) as link,
+        RedisClient(url, timeout=10) as link,
         link.dedicated(timeout=GUARD) as redis,
         redis.pubsub() as pubsub,
     ):
-        seats = Seats(link, processes=Processes(link, process=name))
+        seats = StreamSlots(link, processes=Processes(link, process=name))
         await seats.processes.live()
         await pubsub.subscribe(seats.processes.channel)
         assert await pubsub.get_message(timeout=GUARD)
         yield seats
 
 
-async def held(link: RedisLink) -> set[str]:
+async def held(link: RedisClient) -> set[str]:
     return {member.decode() for member in await link.call("ZRANGE", KEY, 0, -1)}
 
 
@@ -39,7 +39,7 @@ async def test_nobody_ever_has_more_seats_than_there_are_and_the_first_give_way(
     async with (
         process(redis_url, "a") as one,
         process(redis_url, "b") as other,
-        RedisLink(redis_url, timeout=10) as link,
+        RedisClient(redis_url, timeout=10) as link,
     ):
         stores = [one, other]
         gone: list[str] = []
@@ -57,13 +57,13 @@ async def test_nobody_ever_has_more_seats_than_there_are_and_the_first_give_way(
 
 async def test_those_who_give_way_are_told_on_their_owners_channel(redis_url: str) -> None:
     async with (
-        RedisLink(redis_url, timeout=10) as link,
+        RedisClient(redis_url, timeout=10) as link,
         link.dedicated(timeout=GUARD) as redis,
         redis.pubsub() as pubsub,
     ):
         await pubsub.subscribe(channel_of(OWNER))
         assert await pubsub.get_message(timeout=GUARD)
-        seats = Seats(link)
+        seats = StreamSlots(link)
         first, second, third = seats.seat(1.0), seats.seat(2.0), seats.seat(3.0)
         assert await seats.hold(OWNER, 2, [first]) == []
         assert await seats.hold(OWNER, 2, [second]) == []
@@ -74,8 +74,8 @@ async def test_those_who_give_way_are_told_on_their_owners_channel(redis_url: st
 
 
 async def test_a_seat_that_was_left_is_free_at_once(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link:
-        seats = Seats(link)
+    async with RedisClient(redis_url, timeout=10) as link:
+        seats = StreamSlots(link)
         first, second, third = seats.seat(1.0), seats.seat(2.0), seats.seat(3.0)
         await seats.hold(OWNER, 2, [first, second])
         await seats.leave({OWNER: [second]})
@@ -83,7 +83,7 @@ async def test_a_seat_that_was_left_is_free_at_once(redis_url: str) -> None:
 
 
 async def test_what_a_dead_process_held_is_free_at_once_and_the_living_keep_theirs(redis_url: str) -> None:
-    async with process(redis_url, "living") as living, RedisLink(redis_url, timeout=10) as link:
+    async with process(redis_url, "living") as living, RedisClient(redis_url, timeout=10) as link:
         oldest = living.seat(1.0)
         assert await living.hold(OWNER, 3, [oldest]) == []
         async with process(redis_url, "dead") as dead:
@@ -97,11 +97,11 @@ async def test_what_a_dead_process_held_is_free_at_once_and_the_living_keep_thei
 async def test_who_only_lost_a_connection_is_not_taken_for_dead(redis_url: str) -> None:
     async with (
         process(redis_url, "living") as living,
-        RedisLink(redis_url, timeout=10) as link,
+        RedisClient(redis_url, timeout=10) as link,
         link.dedicated(timeout=GUARD) as redis,
         redis.pubsub() as pubsub,
     ):
-        away = Seats(link, processes=Processes(link, process="away"))
+        away = StreamSlots(link, processes=Processes(link, process="away"))
         await away.processes.live()
         theirs = away.seat(1.0)
         assert await away.hold(OWNER, 1, [theirs]) == []
@@ -119,7 +119,7 @@ async def test_who_says_nothing_for_too_long_is_taken_for_dead_and_finds_out(
     async with (
         process(redis_url, "frozen") as frozen,
         process(redis_url, "living") as living,
-        RedisLink(redis_url, timeout=10) as link,
+        RedisClient(redis_url, timeout=10) as link,
     ):
         theirs = [frozen.seat(1.0), frozen.seat(9.0)]
         assert await frozen.hold(OWNER, 2, theirs) == []
@@ -138,9 +138,9 @@ async def test_who_says_nothing_for_too_long_is_taken_for_dead_and_finds_out(
 async def test_seats_nobody_renews_are_free_after_their_lease(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bff.stores.seats.LEASE", 2.0)
-    async with RedisLink(redis_url, timeout=10) as link:
-        seats = Seats(link)
+    monkeypatch.setattr("bff.stores.stream_slots.LEASE", 2.0)
+    async with RedisClient(redis_url, timeout=10) as link:
+        seats = StreamSlots(link)
         lost, kept, newest = seats.seat(2.0), seats.seat(1.0), seats.seat(3.0)
         await seats.hold(OWNER, 2, [lost, kept])
         await asyncio.sleep(1.5)
@@ -155,8 +155,8 @@ async def test_seats_nobody_renews_are_free_after_their_lease(
 
 
 async def test_renewing_takes_again_what_redis_has_lost(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link:
-        seats = Seats(link)
+    async with RedisClient(redis_url, timeout=10) as link:
+        seats = StreamSlots(link)
         mine = [seats.seat(1.0), seats.seat(2.0), seats.seat(3.0)]
         await seats.hold(OWNER, 2, mine[:2])
         await link.call("FLUSHALL")
@@ -165,6 +165,6 @@ async def test_renewing_takes_again_what_redis_has_lost(redis_url: str) -> None:
 
 
 async def test_seats_without_a_process_in_their_name_are_not_taken_for_a_dead_ones(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link, process(redis_url, "a") as one:
+    async with RedisClient(redis_url, timeout=10) as link, process(redis_url, "a") as one:
         await link.call("ZADD", KEY, 9e15, "0000000001000-abcdef")
         assert await one.hold(OWNER, 1, [one.seat(2.0)]) == ["0000000001000-abcdef"]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from redis.exceptions import RedisError
 
-from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.redis.sentinel import watched_of
 
 from ..conftest import Valkey, free_port
@@ -58,7 +58,7 @@ async def test_nobody_is_taken_for_the_master_who_is_not(redis_url: str) -> None
     """What answers here is no Sentinel at all."""
     port = redis_url.rpartition(":")[2].partition("/")[0]
     url = f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{port}/shop"
-    async with RedisLink(url) as link:
+    async with RedisClient(url) as link:
         with pytest.raises(StoreUnavailable):
             await link.ping()
         assert link.away
@@ -90,12 +90,12 @@ async def test_after_a_failover_under_load_everything_is_the_new_masters(tmp_pat
     scheme, trust = one.url.partition("://")[0], one.url.partition("/0")[2]
     url = f"{scheme}+sentinel://127.0.0.1:{silent.getsockname()[1]},127.0.0.1:{guard.port}/shop{trust}"
     try:
-        async with RedisLink(two.url) as direct:
+        async with RedisClient(two.url) as direct:
             while (await direct.call("ROLE"))[3] != b"connected":
                 await asyncio.sleep(0.05)
         # It asks the master for its replicas at once, and then every ten seconds.
         guard.start()
-        async with RedisLink(url, timeout=1) as link:
+        async with RedisClient(url, timeout=1) as link:
             await again(link.ping)
             reader = link.dedicated(timeout=2)
             async with busy(url) as (world, load, heard):
@@ -104,8 +104,8 @@ async def test_after_a_failover_under_load_everything_is_the_new_masters(tmp_pat
                 elif how == "relieved":
                     # Who does not ask for this loses what the old one confirms until everybody has left it.
                     async with (
-                        RedisLink(one.url) as direct,
-                        RedisLink(f"redis://127.0.0.1:{guard.port}") as told,
+                        RedisClient(one.url) as direct,
+                        RedisClient(f"redis://127.0.0.1:{guard.port}") as told,
                     ):
                         await direct.call("CONFIG", "SET", "min-replicas-to-write", "1")
                         await told.call("SENTINEL", "FAILOVER", "shop")

@@ -18,7 +18,7 @@ from bff.edge.access.refresh import RefreshRefused
 from bff.edge.access.session import Sessions
 from bff.edge.problem import Problem
 from bff.edge.settings import SessionSettings
-from bff.stores.redis.link import RedisLink, StoreUnavailable
+from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.sessions import SessionStore, StoredSession
 from tests.conftest import Valkey
 from tests.waiting import until
@@ -73,17 +73,17 @@ Make = Callable[..., Sessions]
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url, timeout=10) as link:
+async def link(redis_url: str) -> AsyncIterator[RedisClient]:
+    async with RedisClient(redis_url, timeout=10) as link:
         yield link
 
 
 @pytest.fixture
-async def make(link: RedisLink) -> AsyncIterator[Make]:
+async def make(link: RedisClient) -> AsyncIterator[Make]:
     made: list[Sessions] = []
 
     def sessions(
-        settings: SessionSettings = SETTINGS, *, over: RedisLink | None = None, **options: Any
+        settings: SessionSettings = SETTINGS, *, over: RedisClient | None = None, **options: Any
     ) -> Sessions:
         made.append(Sessions(SessionStore(over or link), settings, **options))
         return made[-1]
@@ -112,7 +112,7 @@ async def test_an_unknown_cookie_is_nobody(make: Make) -> None:
         assert await sessions.principal(cookie) is None
 
 
-async def test_redis_holds_neither_tokens_nor_claims_nor_the_cookie(make: Make, link: RedisLink) -> None:
+async def test_redis_holds_neither_tokens_nor_claims_nor_the_cookie(make: Make, link: RedisClient) -> None:
     cookie = await make().start(record(subject="the-subject", refresh="the-refresh-token"))
     everything = b""
     for key in await link.call("KEYS", "*"):
@@ -124,7 +124,7 @@ async def test_redis_holds_neither_tokens_nor_claims_nor_the_cookie(make: Make, 
         assert secret not in everything
 
 
-async def test_each_use_pushes_the_idle_end_away_and_none_the_absolute_one(link: RedisLink) -> None:
+async def test_each_use_pushes_the_idle_end_away_and_none_the_absolute_one(link: RedisClient) -> None:
     store = SessionStore(link)
 
     async def begin(id: str, lifetime: float, idle: float) -> None:
@@ -181,7 +181,7 @@ async def test_five_gateways_at_once_redeem_the_refresh_token_once(make: Make, r
 class LateToTheLock(SessionStore):
     """A gateway that is held up between reading a session and locking it."""
 
-    def __init__(self, link: RedisLink) -> None:
+    def __init__(self, link: RedisClient) -> None:
         super().__init__(link)
         self.there, self.go = asyncio.Event(), asyncio.Event()
 
@@ -192,7 +192,7 @@ class LateToTheLock(SessionStore):
 
 
 async def test_a_gateway_that_comes_late_to_the_lock_uses_the_others_tokens(
-    make: Make, link: RedisLink
+    make: Make, link: RedisClient
 ) -> None:
     endpoint = TokenEndpoint()
     store = LateToTheLock(link)
@@ -267,7 +267,7 @@ async def test_a_provider_that_is_away_signs_nobody_out(make: Make) -> None:
     assert (caught.value.status, caught.value.code) == (503, "unavailable")
 
 
-async def test_a_refresh_that_was_given_up_does_not_block_the_next(make: Make, link: RedisLink) -> None:
+async def test_a_refresh_that_was_given_up_does_not_block_the_next(make: Make, link: RedisClient) -> None:
     endpoint = TokenEndpoint(error=FetchFailed("away"), takes=0.0)
     monotonic = Clock(time.monotonic)
     sessions = make(renew=endpoint.renew, monotonic=monotonic)
@@ -293,7 +293,7 @@ async def test_no_request_waits_for_a_refresh_while_the_old_token_lasts(make: Ma
 
 
 async def test_a_gateway_held_up_past_its_lock_does_not_end_the_session_the_other_went_on_with(
-    make: Make, link: RedisLink
+    make: Make, link: RedisClient
 ) -> None:
     endpoint = TokenEndpoint()
     held, go = asyncio.Event(), asyncio.Event()
@@ -361,7 +361,7 @@ async def test_the_provider_can_end_sessions_by_its_own_session_or_by_person(mak
     assert {key.id for key in keys if key} <= set(ended)
 
 
-async def test_every_one_of_two_thousand_sessions_of_a_person_is_ended(link: RedisLink) -> None:
+async def test_every_one_of_two_thousand_sessions_of_a_person_is_ended(link: RedisClient) -> None:
     store = SessionStore(link)
     every = [f"s{number}" for number in range(2000)]
     for start in range(0, len(every), 100):
@@ -381,13 +381,13 @@ async def put(
     )
 
 
-class Stopped(RedisLink):
+class Stopped(RedisClient):
     """A process that is held up between indexing a session and storing it."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.there, self.go = asyncio.Event(), asyncio.Event()
-        self.sha = RedisLink.script(self, "session_put").sha
+        self.sha = RedisClient.script(self, "session_put").sha
 
     async def call(self, *command: Any, limit: float | None = None) -> Any:
         if self.sha in command:
@@ -398,7 +398,7 @@ class Stopped(RedisLink):
 
 @pytest.mark.parametrize("by", [{"subject": "ada"}, {"sid": "s1"}], ids=str)
 async def test_a_session_that_is_being_stored_when_all_are_ended_is_over(
-    link: RedisLink, redis_url: str, by: dict[str, str]
+    link: RedisClient, redis_url: str, by: dict[str, str]
 ) -> None:
     store = SessionStore(link)
     async with Stopped(redis_url) as held:
@@ -414,7 +414,7 @@ async def test_a_session_that_is_being_stored_when_all_are_ended_is_over(
     assert await store.open("later", idle=60) is not None, "what begins afterwards goes on"
 
 
-async def test_a_sign_in_that_was_under_way_when_all_are_ended_is_over(link: RedisLink) -> None:
+async def test_a_sign_in_that_was_under_way_when_all_are_ended_is_over(link: RedisClient) -> None:
     store = SessionStore(link)
     began = await store.claim_login(ISSUER, "state", "holder", keep=60)
     await store.end_all(ISSUER, subject="ada")
@@ -422,7 +422,7 @@ async def test_a_sign_in_that_was_under_way_when_all_are_ended_is_over(link: Red
     assert await store.open("late", idle=60) is None
 
 
-async def test_sessions_whose_deletion_did_not_come_to_pass_are_over_all_the_same(link: RedisLink) -> None:
+async def test_sessions_whose_deletion_did_not_come_to_pass_are_over_all_the_same(link: RedisClient) -> None:
     store = SessionStore(link)
     first, second = await put(store, "first", sid="s1"), await put(store, "second", sid="s2")
     index = await link.call("KEYS", "bff:{sub:*}:sessions")
@@ -435,7 +435,7 @@ async def test_sessions_whose_deletion_did_not_come_to_pass_are_over_all_the_sam
     assert second.subject == first.subject and second.sid != first.sid
 
 
-async def test_an_end_is_remembered_as_long_as_any_session_it_ends_could_last(link: RedisLink) -> None:
+async def test_an_end_is_remembered_as_long_as_any_session_it_ends_could_last(link: RedisClient) -> None:
     store = SessionStore(link)
     await put(store, "long", lifetime=30 * 86_400)
     for _ in range(2):
@@ -449,7 +449,7 @@ async def test_an_end_is_remembered_as_long_as_any_session_it_ends_could_last(li
 
 
 async def test_a_session_stored_by_an_older_version_is_known_and_ends_with_its_person(
-    make: Make, link: RedisLink
+    make: Make, link: RedisClient
 ) -> None:
     for by in ({"sid": "s1", "subject": None}, {"sid": None, "subject": "ada"}):
         cookie = await make().start(record())
@@ -462,7 +462,9 @@ async def test_a_session_stored_by_an_older_version_is_known_and_ends_with_its_p
         assert await sessions.principal(cookie) is None
 
 
-async def test_a_cookie_that_was_made_up_writes_nothing_and_tells_nobody(make: Make, link: RedisLink) -> None:
+async def test_a_cookie_that_was_made_up_writes_nothing_and_tells_nobody(
+    make: Make, link: RedisClient
+) -> None:
     told: list[str] = []
 
     async def on_end(id: str) -> None:
@@ -476,7 +478,7 @@ async def test_a_cookie_that_was_made_up_writes_nothing_and_tells_nobody(make: M
     assert await link.call("DBSIZE") == 0
 
 
-class WithoutIndexes(RedisLink):
+class WithoutIndexes(RedisClient):
     """Redis goes away between the end of a session and the tidying of its indexes."""
 
     async def batch(self, commands: Any, *, limit: float | None = None) -> list[Any]:
@@ -500,7 +502,7 @@ async def test_a_logout_counts_though_the_indexes_could_not_be_tidied(make: Make
 
 
 async def test_an_end_of_many_that_is_cut_short_tells_of_each_when_it_is_tried_again(
-    link: RedisLink, monkeypatch: pytest.MonkeyPatch
+    link: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.stores.sessions._BATCH", 4)
     store = SessionStore(link)
@@ -515,13 +517,13 @@ async def test_an_end_of_many_that_is_cut_short_tells_of_each_when_it_is_tried_a
     assert set(await store.end_all(ISSUER, subject="ada")) == every
 
 
-async def test_a_logout_takes_the_session_out_of_the_indexes(make: Make, link: RedisLink) -> None:
+async def test_a_logout_takes_the_session_out_of_the_indexes(make: Make, link: RedisClient) -> None:
     sessions = make()
     await sessions.end(await sessions.start(record()))
     assert await link.call("DBSIZE") == 0
 
 
-async def test_the_answer_to_a_sign_in_is_taken_up_once_unless_it_is_given_back(link: RedisLink) -> None:
+async def test_the_answer_to_a_sign_in_is_taken_up_once_unless_it_is_given_back(link: RedisClient) -> None:
     store = SessionStore(link)
     claims = await asyncio.gather(
         *(store.claim_login(ISSUER, "state", f"h{number}", keep=60) for number in range(20))
@@ -535,7 +537,7 @@ async def test_the_answer_to_a_sign_in_is_taken_up_once_unless_it_is_given_back(
 
 
 async def test_the_address_after_a_logout_is_sealed_and_can_be_taken_once(
-    make: Make, link: RedisLink
+    make: Make, link: RedisClient
 ) -> None:
     sessions = make()
     value = await sessions.keep_address("https://issuer.test/logout?id_token_hint=eyJ")
@@ -548,7 +550,7 @@ async def test_the_address_after_a_logout_is_sealed_and_can_be_taken_once(
         assert await sessions.take_address(again) is None
 
 
-async def test_a_logout_token_counts_once(link: RedisLink) -> None:
+async def test_a_logout_token_counts_once(link: RedisClient) -> None:
     store = SessionStore(link)
     seen = await asyncio.gather(*(store.once(ISSUER, "jti", keep=60) for _ in range(20)))
     assert sum(seen) == 1
@@ -560,13 +562,13 @@ def frozen(server: Valkey) -> Callable[[], None]:
 
 
 @pytest.fixture
-async def own(own_valkey: Valkey) -> AsyncIterator[RedisLink]:
-    async with RedisLink(own_valkey.url, timeout=1.0) as link:
+async def own(own_valkey: Valkey) -> AsyncIterator[RedisClient]:
+    async with RedisClient(own_valkey.url, timeout=1.0) as link:
         yield link
 
 
 async def test_while_redis_is_away_a_session_seen_lately_goes_on_and_another_gets_503(
-    make: Make, own: RedisLink, own_valkey: Valkey
+    make: Make, own: RedisClient, own_valkey: Valkey
 ) -> None:
     monotonic = Clock(time.monotonic)
     sessions, stranger = make(over=own, monotonic=monotonic), make(over=own)
@@ -590,7 +592,7 @@ async def test_while_redis_is_away_a_session_seen_lately_goes_on_and_another_get
 
 
 async def test_a_frozen_redis_costs_a_few_requests_their_patience_and_not_every_one(
-    make: Make, own: RedisLink, own_valkey: Valkey
+    make: Make, own: RedisClient, own_valkey: Valkey
 ) -> None:
     sessions = make(over=own)
     cookie = await sessions.start(record(20_000))
@@ -612,7 +614,7 @@ async def test_a_frozen_redis_costs_a_few_requests_their_patience_and_not_every_
     await until(back, "sessions did not come back")
 
 
-async def test_a_store_without_redis_says_so(own: RedisLink, own_valkey: Valkey) -> None:
+async def test_a_store_without_redis_says_so(own: RedisClient, own_valkey: Valkey) -> None:
     store = SessionStore(own)
     own_valkey.stop()
     attempts: list[Callable[[], Awaitable[Any]]] = [

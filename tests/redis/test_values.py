@@ -4,19 +4,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 from bff.stores.values import Values, unpack_value, value_channel
 
 AT = "2026-03-01T10:00:00Z"
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    async with RedisLink(redis_url, timeout=10) as opened:
+async def link(redis_url: str) -> AsyncIterator[RedisClient]:
+    async with RedisClient(redis_url, timeout=10) as opened:
         yield opened
 
 
-async def test_only_a_higher_version_is_kept(link: RedisLink) -> None:
+async def test_only_a_higher_version_is_kept(link: RedisClient) -> None:
     values = Values(link)
     versions = [*range(1, 60)] * 2
     versions.sort(key=lambda version: (version * 37) % 61)
@@ -32,7 +32,7 @@ async def test_only_a_higher_version_is_kept(link: RedisLink) -> None:
     assert not await values.put("stock/mug-01", 59, {}, AT)
 
 
-async def test_a_change_is_published_and_the_key_expires(link: RedisLink) -> None:
+async def test_a_change_is_published_and_the_key_expires(link: RedisClient) -> None:
     values = Values(link)
     async with link.dedicated(timeout=5) as redis, redis.pubsub() as pubsub:
         await pubsub.subscribe(value_channel("stock/a"))
@@ -45,11 +45,11 @@ async def test_a_change_is_published_and_the_key_expires(link: RedisLink) -> Non
 
 
 @pytest.mark.parametrize("name", ["", "a" * 201, "a b", "a}b", "ü", "a\n"])
-async def test_a_name_that_could_not_be_a_topic_is_refused(link: RedisLink, name: str) -> None:
+async def test_a_name_that_could_not_be_a_topic_is_refused(link: RedisClient, name: str) -> None:
     with pytest.raises(ValueError, match="name"):
         await Values(link).put(name, 1, None, AT)
 
 
-async def test_a_version_that_could_not_be_compared_exactly_is_refused(link: RedisLink) -> None:
+async def test_a_version_that_could_not_be_compared_exactly_is_refused(link: RedisClient) -> None:
     with pytest.raises(ValueError, match="version"):
         await Values(link).put("a", 2**53, None, AT)

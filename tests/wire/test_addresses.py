@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bff.transport.addresses import Addresses, open_wire
+from bff.transport.backends import DynamicBackends, open_wire
 from bff.transport.wire import Request, WireError
 
 from ..conftest import closed_port
@@ -32,15 +32,15 @@ async def servers(count: int) -> AsyncIterator[list[RawServer]]:
         yield [await stack.enter_async_context(raw_server(answer)) for _ in range(count)]
 
 
-def addresses(*urls: str, **options: Any) -> Addresses:
-    return Addresses("s", urls, open_wire("aiohttp", connections=4, max_body=1000), **options)
+def addresses(*urls: str, **options: Any) -> DynamicBackends:
+    return DynamicBackends("s", urls, open_wire("aiohttp", connections=4, max_body=1000), **options)
 
 
 def url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-async def ask(places: Addresses, times: int) -> Counter[str]:
+async def ask(places: DynamicBackends, times: int) -> Counter[str]:
     """As the chain does: pick, count, send, report."""
     seen: Counter[str] = Counter()
     for _ in range(times):

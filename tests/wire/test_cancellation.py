@@ -18,9 +18,9 @@ from pydantic import BaseModel
 from bff import Call, Upstream, UpstreamError
 from bff.calls import Deadline, Scope, opened
 from bff.transport.aiohttp_wire import AiohttpWire
-from bff.transport.chain import Chain
 from bff.transport.h1_wire import H1Wire
 from bff.transport.httpx_wire import HttpxWire
+from bff.transport.pipeline import CallPipeline
 
 from ..lanes import lane
 from ..waiting import GUARD
@@ -64,7 +64,7 @@ async def rounds(kind: type[H1Wire | AiohttpWire | HttpxWire]) -> None:
 
     async with raw_server(sometimes_slow) as server:
         wire = kind(f"http://127.0.0.1:{server.port}", connections=CONNECTIONS, max_body=10_000)
-        chain = Chain({"store": lane(wire)}, NoOpTracer())
+        chain = CallPipeline({"store": lane(wire)}, NoOpTracer())
 
         async def call(seconds: float) -> bool:
             with opened(Scope(Deadline.after(seconds), chain, "id")):

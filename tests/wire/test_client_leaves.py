@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 
-from bff.policies.facts import Attempted, Fact
+from bff.policies.events import Attempted, PolicyEvent
 
 from ..waiting import GUARD, until
 from .gateway import World, bearer, running
@@ -42,7 +42,7 @@ async def ask(
 async def test_what_is_read_for_a_client_that_leaves_is_given_up_at_once(redis_url: str) -> None:
     async with served_by_ours(redis_url) as (world, port, _):
         runtime = await world.gateway.start()
-        seen: list[Fact] = []
+        seen: list[PolicyEvent] = []
         attempts = runtime.chain._attempts
         attempts._observe, attempts._observed = seen.append, True
         gate = Gate()

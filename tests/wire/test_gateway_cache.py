@@ -21,7 +21,7 @@ from bff import Call, DeclarationError, Gateway, Part, Upstream, optional, toget
 from bff.edge.endpoints.signed import sign
 from bff.edge.settings import Settings, load
 from bff.edge.settings.events import key_of
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 
 from ..waiting import GUARD, until
 from .gateway import bearer, keyed, serving, settings_for
@@ -278,7 +278,7 @@ async def test_an_event_makes_what_is_kept_void_on_every_gateway(redis_url: str)
         it.says("/articles/b", "two")
         event = {"specversion": "1.0", "id": "1", "source": "/content", "subject": "a"}
         event["type"] = "site.article.edited"  # nobody's business
-        async with RedisLink(redis_url, timeout=10) as link:
+        async with RedisClient(redis_url, timeout=10) as link:
             await link.call("XADD", stream, "*", "event", json.dumps(event))
             event["type"] = "site.article.changed"
             await link.call("XADD", stream, "*", "event", json.dumps(event))

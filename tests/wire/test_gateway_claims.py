@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 
 from ..conftest import Valkey
 from ..waiting import GUARD, until
@@ -62,7 +62,7 @@ async def test_only_headers_that_say_something_of_the_command_are_repeated(redis
         again = await world.client.post("/api/things/404", headers=keyed("k"), json=WISH)
         assert again.headers["link"] == first.headers["link"]
         assert again.headers["x-correlation-id"] != first.headers["x-correlation-id"]
-        async with RedisLink(redis_url, timeout=10) as link:
+        async with RedisClient(redis_url, timeout=10) as link:
             (key,) = await link.call("KEYS", "*:claim:*")
             kept = await link.call("HGET", key, "headers")
         assert b"cache-control" not in kept and b"ratelimit" not in kept
@@ -71,7 +71,7 @@ async def test_only_headers_that_say_something_of_the_command_are_repeated(redis
 async def test_a_holder_that_lost_its_claim_stops_and_says_that_another_is_at_it(redis_url: str) -> None:
     async with (
         running(redis_url, idempotency={"lease": 3}) as world,
-        RedisLink(redis_url, timeout=10) as link,
+        RedisClient(redis_url, timeout=10) as link,
     ):
         gate = world.upstream.answers["/things/gate"] = Gate()
         command = asyncio.create_task(

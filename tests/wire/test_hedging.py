@@ -16,14 +16,14 @@ from pydantic import BaseModel
 
 from bff import Call, Upstream, UpstreamError
 from bff.calls import Deadline, Failed, Scope, opened
-from bff.policies.facts import Fact, Hedged
+from bff.policies.events import Hedged, PolicyEvent
 from bff.policies.hedge import HedgeRule
 from bff.policies.retry import Budget
-from bff.transport.addresses import Addresses, WireName, open_wire
-from bff.transport.chain import Chain
+from bff.transport.backends import DynamicBackends, WireName, open_wire
+from bff.transport.client import UpstreamClient
 from bff.transport.h1_wire import H1Wire
 from bff.transport.hedging import Hedging
-from bff.transport.lane import Lane
+from bff.transport.pipeline import CallPipeline
 
 from ..lanes import lane
 from ..waiting import GUARD, until
@@ -83,11 +83,11 @@ def after(event: Callable[[], bool], then: Doing = good) -> Doing:
 class Rig:
     """doing: what each server does with its next requests, `good` when there is nothing left."""
 
-    chain: Chain
-    lane: Lane
+    chain: CallPipeline
+    lane: UpstreamClient
     servers: list[RawServer]
     doing: dict[str, list[Doing]] = field(default_factory=dict)
-    facts: list[Fact] = field(default_factory=list)
+    facts: list[PolicyEvent] = field(default_factory=list)
 
     def asked(self, name: str) -> bool:
         """A copy has arrived at this address."""
@@ -141,10 +141,10 @@ async def _rig(
         one = lane(H1Wire("http://unused", connections=1, max_body=1), timeout=GUARD, budget=budget)
         urls = [f"http://127.0.0.1:{b.port}", f"http://127.0.0.1:{a.port}"]
         opener = open_wire(wire_name, connections=20, max_body=1000)
-        one.places = Addresses("store", urls, opener, how="round-robin", failures=1000)
-        seen: list[Fact] = []
+        one.places = DynamicBackends("store", urls, opener, how="round-robin", failures=1000)
+        seen: list[PolicyEvent] = []
         one.hedge = Hedging(HedgeRule(quantile=0.5, least=least, minimum=10), observe=seen.append)
-        made = Rig(Chain({"store": one}, NoOpTracer()), one, [a, b], facts=seen)
+        made = Rig(CallPipeline({"store": one}, NoOpTracer()), one, [a, b], facts=seen)
         for _ in range(10 if known else 0):
             await made.ask()
         for listening in made.servers:

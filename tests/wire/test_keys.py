@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 from bff.stores.values import Values
 
 from ..conftest import ROOT
@@ -45,7 +45,7 @@ async def test_what_a_busy_gateway_leaves_is_documented_and_ends(redis_url: str)
     patient = {"url": redis_url, "timeout": 10}
     async with (
         running(redis_url, redis=patient, patience=10) as world,
-        RedisLink(redis_url, timeout=10) as link,
+        RedisClient(redis_url, timeout=10) as link,
     ):
         for path, wanted, key, status in (
             ("/api/jobs", {"lines": [WISH]}, "job", 202),

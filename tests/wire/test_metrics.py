@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from bff.edge.observe.metrics import Metrics
-from bff.policies import facts
-from bff.stores.redis.link import RedisLink
+from bff.policies import events
+from bff.stores.redis.client import RedisClient
 
 from ..waiting import GUARD
 from .gateway import World, keyed, running
@@ -90,7 +90,7 @@ async def test_kept_answers_show_their_age(redis_url: str) -> None:
 
 
 async def test_events_that_a_bus_dropped_unread_are_told(redis_url: str) -> None:
-    async with RedisLink(redis_url, timeout=10) as link:
+    async with RedisClient(redis_url, timeout=10) as link:
         for _ in range(3):
             await link.call("XADD", "events:x", "MAXLEN", "=", 1, "*", "event", "{}")
     async with (
@@ -104,22 +104,22 @@ async def test_events_that_a_bus_dropped_unread_are_told(redis_url: str) -> None
 
 def test_every_fact_is_counted() -> None:
     metrics = Metrics({"/x"}, {"/x"})
-    every: list[facts.Fact] = [
-        facts.Attempted("s", "c", "http://a", 1.0, "ok", "origin"),
-        facts.Attempted("s", "c", "", 0.0, "circuit-open", "local"),
-        facts.Retried("s", "c", 2, 0.01, "timeout"),
-        facts.Rejected("s", "c", "deadline"),
-        facts.BreakerMoved("s", "c", "http://a", "open", 2.0),
-        facts.BulkheadFull("s", "c", 0.1),
-        facts.Hedged("s", "c", True),
-        facts.Ejected("s", "http://a", 5.0),
-        facts.Returned("s", "http://a"),
-        facts.Served("s", "c", "stale", 3.0),
-        facts.Served("s", "c", "miss", 0.0),
-        facts.Shed("request", 0.1, 7),
-        facts.Replaced("s", "c", 2),
+    every: list[events.PolicyEvent] = [
+        events.Attempted("s", "c", "http://a", 1.0, "ok", "origin"),
+        events.Attempted("s", "c", "", 0.0, "circuit-open", "local"),
+        events.Retried("s", "c", 2, 0.01, "timeout"),
+        events.Rejected("s", "c", "deadline"),
+        events.BreakerMoved("s", "c", "http://a", "open", 2.0),
+        events.BulkheadFull("s", "c", 0.1),
+        events.Hedged("s", "c", True),
+        events.Ejected("s", "http://a", 5.0),
+        events.Returned("s", "http://a"),
+        events.Served("s", "c", "stale", 3.0),
+        events.Served("s", "c", "miss", 0.0),
+        events.Shed("request", 0.1, 7),
+        events.Replaced("s", "c", 2),
     ]
-    assert {type(fact) for fact in every} == set(facts.Fact.__args__), "a new fact is counted, too"  # type: ignore[attr-defined]
+    assert {type(fact) for fact in every} == set(events.PolicyEvent.__args__), "a new fact is counted, too"  # type: ignore[attr-defined]
     for fact in every:
         metrics.observe(fact)
     page = metrics.text().decode()
@@ -137,7 +137,7 @@ def test_every_fact_is_counted() -> None:
 @pytest.mark.alone
 def test_an_attempt_is_counted_in_a_few_microseconds() -> None:
     metrics = Metrics({"/x"}, {"/x"})
-    attempt = facts.Attempted("s", "c", "http://a", 1.0, "ok", "origin")
+    attempt = events.Attempted("s", "c", "http://a", 1.0, "ok", "origin")
     best = 1.0
     for _ in range(20):
         began = time.perf_counter()

@@ -12,10 +12,10 @@ import pytest
 from bff.edge.app.clients import lane
 from bff.edge.settings.upstream import UpstreamSettings
 from bff.edge.signing import rotate
-from bff.policies.facts import ignore
+from bff.policies.events import ignore
 from bff.transport.aiohttp_wire import AiohttpWire
 from bff.transport.httpx_wire import HttpxWire
-from bff.transport.trust import Trust
+from bff.transport.tls import TlsTrust
 from bff.transport.wire import Request, WireBroken
 
 from ..waiting import GUARD
@@ -55,7 +55,7 @@ def replaced(path: Path, data: bytes) -> None:
 
 
 def wire(
-    kind: type[AiohttpWire | HttpxWire], port: int, trust: Trust | None, host: str = "localhost"
+    kind: type[AiohttpWire | HttpxWire], port: int, trust: TlsTrust | None, host: str = "localhost"
 ) -> AiohttpWire | HttpxWire:
     return kind(f"https://{host}:{port}", connections=4, max_body=1000, at="127.0.0.1", trust=trust)
 
@@ -65,7 +65,7 @@ async def test_each_side_knows_the_other_by_its_certificate(
 ) -> None:
     mine = inside.pair("gateway")
     async with tls_server(service, inside) as server:
-        made = wire(kind, server.port, Trust("stock", cert=mine.cert, key=mine.key, ca=inside.file))
+        made = wire(kind, server.port, TlsTrust("stock", cert=mine.cert, key=mine.key, ca=inside.file))
         assert (await made.send(GET)).status == 200
         assert (await made.send(GET)).status == 200
         assert server.callers == ["gateway", "gateway"]
@@ -79,15 +79,15 @@ async def test_whoever_cannot_prove_itself_is_not_spoken_to(
     mine, foreign = inside.pair("gateway"), other.pair("gateway")
     ended = inside.pair("ended", days=-1)
     trusts = {
-        "we show no certificate": Trust("stock", ca=inside.file),
-        "ours is of an authority they do not know": Trust(
+        "we show no certificate": TlsTrust("stock", ca=inside.file),
+        "ours is of an authority they do not know": TlsTrust(
             "stock", cert=foreign.cert, key=foreign.key, ca=inside.file
         ),
-        "ours has ended": Trust("stock", cert=ended.cert, key=ended.key, ca=inside.file),
-        "theirs is of an authority we do not know": Trust(
+        "ours has ended": TlsTrust("stock", cert=ended.cert, key=ended.key, ca=inside.file),
+        "theirs is of an authority we do not know": TlsTrust(
             "stock", cert=mine.cert, key=mine.key, ca=other.file
         ),
-        "the usual authorities do not know theirs": Trust("stock", cert=mine.cert, key=mine.key),
+        "the usual authorities do not know theirs": TlsTrust("stock", cert=mine.cert, key=mine.key),
     }
     async with tls_server(service, inside) as server:
         for why, trust in trusts.items():
@@ -97,7 +97,7 @@ async def test_whoever_cannot_prove_itself_is_not_spoken_to(
             assert not raised.value.dropped, why
             await made.close()
         stranger = wire(
-            kind, server.port, Trust("stock", cert=mine.cert, key=mine.key, ca=inside.file), "elsewhere"
+            kind, server.port, TlsTrust("stock", cert=mine.cert, key=mine.key, ca=inside.file), "elsewhere"
         )
         with pytest.raises(WireBroken):
             await stranger.send(GET)
@@ -109,7 +109,7 @@ async def test_new_certificates_are_used_for_every_call_after_them_without_a_res
     kind: type[AiohttpWire | HttpxWire], tmp_path: Path, inside: Authority, service: Pair
 ) -> None:
     mine = inside.pair("one", into="mine")
-    trust = Trust("stock", cert=mine.cert, key=mine.key, ca=inside.file)
+    trust = TlsTrust("stock", cert=mine.cert, key=mine.key, ca=inside.file)
     async with tls_server(service, inside) as server:
         made = wire(kind, server.port, trust)
         await made.send(GET)
@@ -128,7 +128,7 @@ async def test_half_a_change_changes_nothing_and_the_whole_one_does(
     kind: type[AiohttpWire | HttpxWire], tmp_path: Path, inside: Authority, service: Pair
 ) -> None:
     mine, new = inside.pair("one", into="mine"), inside.pair("two", into="new")
-    trust = Trust("stock", cert=mine.cert, key=mine.key, ca=inside.file)
+    trust = TlsTrust("stock", cert=mine.cert, key=mine.key, ca=inside.file)
     async with tls_server(service, inside) as server:
 
         async def called() -> str | None:
@@ -158,7 +158,7 @@ async def test_an_authority_that_is_no_longer_believed_is_not(
 ) -> None:
     believed = tmp_path / "believed.pem"
     shutil.copy(inside.file, believed)
-    trust = Trust("stock", ca=believed)
+    trust = TlsTrust("stock", ca=believed)
     async with tls_server(service, None) as server:
         made = wire(kind, server.port, trust)
         await made.send(GET)
@@ -282,4 +282,4 @@ def test_what_is_wrong_with_a_file_is_said_by_its_name(
     }
     for said, files in wrong.items():
         with pytest.raises(ValueError, match=said):
-            Trust("stock", **files)  # type: ignore[arg-type]  # names of its own parameters
+            TlsTrust("stock", **files)  # type: ignore[arg-type]  # names of its own parameters

@@ -48,7 +48,7 @@ async def test_events_are_contiguous_across_a_connection_that_stops_taking_them(
     redis_url: str, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It reads nothing for as long as the test takes to fill what is between them.
-    monkeypatch.setattr("bff.live.timer.STALL", GUARD)
+    monkeypatch.setattr("bff.live.scheduler.STALL", GUARD)
     http, wrap = ("httptools", wrapped) if server == "wrapped" else (server, lambda app: app)
     async with (
         world(redis_url, http=http, wrap=wrap, queue=1000) as one,

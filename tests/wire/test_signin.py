@@ -27,7 +27,7 @@ from bff.edge.access.record import SessionKey
 from bff.edge.access.session import COOKIE, Sessions
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings, OidcSettings, SessionSettings
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 from bff.stores.sessions import SessionStore
 from tests.unit.edge.access.issuing import sign
 
@@ -112,7 +112,7 @@ async def house_at(redis_url: str, *, host: str = "127.0.0.1") -> AsyncIterator[
     site = f"http://{host}:{sock.getsockname()[1]}"
     provider = OidcProvider(f"{site}/bff/callback")
     provider.issuer = f"http://127.0.0.1:{provider_sock.getsockname()[1]}"
-    async with RedisLink(redis_url, timeout=10) as link, httpx.AsyncClient() as client:
+    async with RedisClient(redis_url, timeout=10) as link, httpx.AsyncClient() as client:
         house = House(provider, site, lambda: Browser(client, site))
         fetch = Fetcher(timeout=GUARD)
         trusted = IssuerSettings(issuer=provider.issuer, audience="shop")

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from bff.edge.access.record import SessionKey
 from bff.edge.access.session import COOKIE
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 
 from ..conftest import Valkey
 from ..waiting import until
@@ -246,7 +246,7 @@ async def test_an_address_after_a_logout_that_is_none_leads_home(house: House, t
 
 async def test_a_logout_with_a_cookie_that_was_made_up_writes_nothing(house: House, redis_url: str) -> None:
     browser = house.browser()
-    async with RedisLink(redis_url, timeout=10) as link, RedisLink(redis_url, timeout=10) as watching:
+    async with RedisClient(redis_url, timeout=10) as link, RedisClient(redis_url, timeout=10) as watching:
         pubsub = watching.dedicated(timeout=5).pubsub()
         await pubsub.subscribe("bff:control")
         await pubsub.get_message(timeout=5)
@@ -283,7 +283,7 @@ async def test_a_logout_token_that_says_it_lives_for_years_is_good_for_minutes(
     token = house.provider.logout_token(iat=now - 500, exp=ends)
     assert await tell(token) == 200
     assert await tell(token) == 400, "each counts once"
-    async with RedisLink(redis_url, timeout=10) as link:
+    async with RedisClient(redis_url, timeout=10) as link:
         (key,) = await link.call("KEYS", "bff:{logout:*}:seen")
         # As long as it would be taken, and no longer: 600 s and the leeway from its issue.
         assert 90_000 <= await link.call("PTTL", key) <= 120_000

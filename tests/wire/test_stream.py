@@ -18,8 +18,8 @@ from bff.edge.problem import Problem
 from bff.edge.settings import LiveSettings
 from bff.live import Hub, ValueTopic
 from bff.stores.journal import Entry, Journal, Position, channel_of
-from bff.stores.redis.channels import Channels
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
+from bff.stores.redis.subscriptions import Subscriptions
 from bff.stores.values import Values
 from tests.conftest import Valkey
 from tests.waiting import GUARD, until
@@ -43,12 +43,12 @@ def entry(id: str, version: int, status: str = "RUNNING") -> Entry:
 class World:
     """A hub behind a real server. `who` says whom the next request comes from: its `x-who` header."""
 
-    link: RedisLink
+    link: RedisClient
     journal: Journal
     values: Values
     hub: Hub
     settings: LiveSettings
-    channels: Channels
+    channels: Subscriptions
     port: int = 0
     people: dict[str, Principal] = field(default_factory=dict)
 
@@ -89,9 +89,9 @@ async def world(
     wrap: Callable[[Any], Any] = lambda app: app,
     **limits: Any,
 ) -> AsyncIterator[World]:
-    async with RedisLink(url, timeout=timeout) as link:
+    async with RedisClient(url, timeout=timeout) as link:
         journal, values = Journal(link, history=history, gap=gap), Values(link)
-        channels = Channels(link)
+        channels = Subscriptions(link)
         hub = Hub(link, channels, journal, values, **limits)
         one = World(link, journal, values, hub, LiveSettings(values=5), channels)
         sock = socket.socket()
@@ -408,7 +408,7 @@ async def test_a_silent_connection_is_noticed_and_replaced_and_what_it_missed_is
     server = await asyncio.start_server(proxy, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with (
-        RedisLink(redis_url, timeout=10) as outside,
+        RedisClient(redis_url, timeout=10) as outside,
         world(f"redis://127.0.0.1:{port}/0", timeout=0.5) as one,
         client(one) as ada,
     ):
@@ -642,7 +642,7 @@ async def test_a_client_that_reads_too_slowly_gets_the_latest_status_and_keeps_i
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It reads nothing until all is told, however long that takes.
-    monkeypatch.setattr("bff.live.timer.STALL", GUARD)
+    monkeypatch.setattr("bff.live.scheduler.STALL", GUARD)
     async with (
         world(redis_url, queue=16, history=2000) as one,
         client(one, limit=1024) as slow,
@@ -681,7 +681,7 @@ async def test_a_gap_whose_ingester_died_is_let_through_by_the_next_comparison(r
 async def test_a_client_that_never_reads_again_is_given_up_on(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bff.live.timer.STALL", 0.5)
+    monkeypatch.setattr("bff.live.scheduler.STALL", 0.5)
     async with world(redis_url, queue=16) as one, client(one, limit=1024) as frozen:
         await frozen.until("snapshot")
         data = {"text": "x" * 50_000}

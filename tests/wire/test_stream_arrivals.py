@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 from bff.stores.journal import owner_tag
-from bff.stores.redis.link import RedisLink
+from bff.stores.redis.client import RedisClient
 
 from ..conftest import Valkey
 from ..waiting import until
@@ -43,7 +43,7 @@ async def test_those_who_leave_while_they_come_cost_the_others_nothing(redis_url
             assert (await came[number].until("saga")).data["id"] == "o2"
 
 
-async def seats(link: RedisLink, owners: dict[str, bool]) -> dict[str, bool]:
+async def seats(link: RedisClient, owners: dict[str, bool]) -> dict[str, bool]:
     return {owner: bool(await link.call("ZCARD", f"bff:{{{owner_tag(owner)}}}:seats")) for owner in owners}
 
 

@@ -11,7 +11,7 @@ import pytest
 import redis.asyncio as redis
 
 from bff.live.stream import Stream
-from bff.stores.redis.link import StoreUnavailable
+from bff.stores.redis.client import StoreUnavailable
 
 from ..conftest import Valkey
 from ..waiting import GUARD
@@ -21,7 +21,7 @@ from .test_stream import client, person, world
 async def test_a_session_that_ends_soon_is_announced_first(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bff.live.timer.WARN", 3.0)
+    monkeypatch.setattr("bff.live.scheduler.WARN", 3.0)
     async with world(redis_url) as one:
         one.people["ada"] = person("ada", expires_at=time.time() + 4.0)
         async with client(one) as ada:

@@ -12,7 +12,7 @@ import pytest
 from bff.calls import Principal, SagaStatus
 from bff.live import ValueTopic
 from bff.stores.journal import channel_of
-from bff.stores.redis.link import StoreUnavailable
+from bff.stores.redis.client import StoreUnavailable
 
 from ..waiting import GUARD, until
 from .test_outlet import wrapped

@@ -53,7 +53,7 @@ async def test_a_client_that_reads_slowly_but_always_gets_its_whole_snapshot(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, rate: int, stall: float
 ) -> None:
     """rate: bytes a second."""
-    monkeypatch.setattr("bff.live.timer.STALL", stall)
+    monkeypatch.setattr("bff.live.scheduler.STALL", stall)
     async with world(redis_url) as one:
         await fill(one, 100, 1, 4_000)
         loop = asyncio.get_running_loop()
@@ -74,7 +74,7 @@ async def test_a_client_that_freezes_as_it_joins_is_gone_in_time(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not a beat's time later: nobody has to write to it again before it is noticed."""
-    monkeypatch.setattr("bff.live.timer.STALL", 1.0)
+    monkeypatch.setattr("bff.live.scheduler.STALL", 1.0)
     # The first beat would come after a minute at the earliest.
     async with world(redis_url, beat=4 * GUARD) as one:
         await fill(one, 60, 1, 4_000)

@@ -14,9 +14,9 @@ from pydantic import BaseModel
 
 from bff import Call, Missing, Principal, Upstream, UpstreamError, optional
 from bff.calls import CircuitOpen, Deadline, Refused, Scope, Unreachable, opened
-from bff.transport.addresses import WireName, open_wire
-from bff.transport.chain import Chain
-from bff.transport.lane import Lane
+from bff.transport.backends import WireName, open_wire
+from bff.transport.client import UpstreamClient
+from bff.transport.pipeline import CallPipeline
 
 from ..conftest import closed_port
 from ..lanes import lane
@@ -86,7 +86,7 @@ async def _misbehave(path: str, head: bytes, writer: asyncio.StreamWriter) -> No
 class ChainTo(Protocol):
     def __call__(
         self, port: int, *, failures: int = 1000, timeout: float = GUARD / 2
-    ) -> AbstractAsyncContextManager[tuple[Chain, Lane]]:
+    ) -> AbstractAsyncContextManager[tuple[CallPipeline, UpstreamClient]]:
         """A chain whose only upstream is at this port, over the wire the test runs with."""
 
 
@@ -97,10 +97,10 @@ def chain_to(request: pytest.FixtureRequest) -> ChainTo:
     @asynccontextmanager
     async def made(
         port: int, *, failures: int = 1000, timeout: float = GUARD / 2
-    ) -> AsyncIterator[tuple[Chain, Lane]]:
+    ) -> AsyncIterator[tuple[CallPipeline, UpstreamClient]]:
         wire = open_wire(wire_name, connections=10, max_body=20_000)(f"http://127.0.0.1:{port}", None)
         one = lane(wire, failures=failures, open_for=60.0, timeout=timeout)
-        chain = Chain({"store": one}, NoOpTracer())
+        chain = CallPipeline({"store": one}, NoOpTracer())
         try:
             yield chain, one
         finally:
@@ -109,7 +109,7 @@ def chain_to(request: pytest.FixtureRequest) -> ChainTo:
     return made
 
 
-def scope(chain: Chain, seconds: float = GUARD, mutation: str | None = None) -> Scope:
+def scope(chain: CallPipeline, seconds: float = GUARD, mutation: str | None = None) -> Scope:
     return Scope(
         Deadline.after(seconds), chain, "6f1c1d6e-0000-4000-8000-000000000000", ADA, mutation=mutation
     )

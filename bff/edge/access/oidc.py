@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from ...calls import Clock
 from ...policies.tokens import TokenRefused
-from ...stores.redis.link import StoreUnavailable
+from ...stores.redis.client import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..http.public_path import PublicPath
 from ..problem import TITLES, Problem

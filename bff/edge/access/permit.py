@@ -13,18 +13,18 @@ from ..problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class Requirements:
     """scopes: every one of them; roles: one of them, none when empty."""
 
     scopes: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
 
-    def narrowed(self, scopes: Any, roles: Any, public: bool, what: str) -> Needs:
+    def override(self, scopes: Any, roles: Any, public: bool, what: str) -> Requirements:
         """These for a route that says nothing of its own (None); its own words in their place where it does.
 
         Raises DeclarationError for what could not stand in a token, and for a public route that asks for anything.
         """
-        own = Needs(
+        own = Requirements(
             self.scopes if scopes is None else _names(scopes, "scopes", what),
             self.roles if roles is None else _names(roles, "roles", what),
         )
@@ -44,7 +44,7 @@ class Needs:
         return " and ".join(words)
 
 
-NOTHING = Needs()
+NOTHING = Requirements()
 
 
 def _names(given: Any, name: str, what: str) -> frozenset[str]:
@@ -58,7 +58,7 @@ def _names(given: Any, name: str, what: str) -> frozenset[str]:
     return frozenset(given)
 
 
-def permit(principal: Principal, needs: Needs) -> None:
+def permit(principal: Principal, needs: Requirements) -> None:
     """Raises Problem 403 `forbidden` that says what is missing (RFC 6750 section 3.1)."""
     if not needs or (needs.scopes <= principal.scopes and (not needs.roles or needs.roles & principal.roles)):
         return

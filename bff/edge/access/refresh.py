@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from ...calls import Clock
 from ...policies.tokens import TokenRefused, parse
-from ...stores.redis.link import StoreUnavailable
+from ...stores.redis.client import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..problem import Problem
 from .fetch import FetchFailed

@@ -18,7 +18,7 @@ from typing import Any
 from ...calls import Clock
 from ...calls.ending import end_tasks
 from ...calls.principal import Marks
-from ...stores.redis.link import StoreUnavailable
+from ...stores.redis.client import StoreUnavailable
 from ...stores.revocations import RevocationStore, Revoked
 from ...stores.sessions import hashed
 

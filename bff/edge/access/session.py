@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidTag
 from ...calls import Clock, Principal
 from ...calls.principal import Marks
 from ...policies.breaker import Breaker, BreakerRule
-from ...stores.redis.link import StoreUnavailable
+from ...stores.redis.client import StoreUnavailable
 from ...stores.sessions import SessionStore, hashed
 from ..settings import SessionSettings
 from .record import SessionKey, SessionRecord

@@ -6,20 +6,20 @@ What a bus needs is imported only where one is named: `pip install bff-gateway[n
 from __future__ import annotations
 
 from ...calls import DeclarationError
-from ...live.ingest import Bus, Ingester, Intake, RedisStreams
+from ...live.ingest import Broker, EventDispatcher, Ingester, RedisStreams
 from ...live.ingest.redis_streams import stream_names
-from ...stores.redis.link import RedisLink
+from ...stores.redis.client import RedisClient
 from ..settings import Settings
 
 
-def ingesters(settings: Settings, link: RedisLink, intake: Intake) -> list[Ingester]:
+def ingesters(settings: Settings, redis: RedisClient, intake: EventDispatcher) -> list[Ingester]:
     """None where no events are to be had. Raises DeclarationError when a client is not installed."""
-    return [Ingester(link, intake, bus) for bus in _buses(settings, link)]
+    return [Ingester(redis, intake, bus) for bus in _buses(settings, redis)]
 
 
-def _buses(settings: Settings, link: RedisLink) -> list[Bus]:
+def _buses(settings: Settings, redis: RedisClient) -> list[Broker]:
     live = settings.live
-    buses: list[Bus] = []
+    brokers: list[Broker] = []
     if live.nats is not None:
         try:
             from ...live.ingest.nats import NatsJetStream
@@ -28,7 +28,7 @@ def _buses(settings: Settings, link: RedisLink) -> list[Bus]:
                 "BFF_LIVE__NATS: needs the client: pip install 'bff-gateway[nats]'"
             ) from None
         url = live.nats.url.get_secret_value()
-        buses.append(NatsJetStream(link, url, live.nats.stream, subject=live.nats.subject))
+        brokers.append(NatsJetStream(redis, url, live.nats.stream, subject=live.nats.subject))
     if live.rabbitmq is not None:
         try:
             from ...live.ingest.rabbitmq import RabbitMq
@@ -38,8 +38,8 @@ def _buses(settings: Settings, link: RedisLink) -> list[Bus]:
             ) from None
         rabbit = live.rabbitmq
         url = rabbit.url.get_secret_value()
-        buses.append(RabbitMq(url, rabbit.queues, exchange=rabbit.exchange, keys=rabbit.keys))
-    if live.stream_keys or buses or settings.events:
+        brokers.append(RabbitMq(url, rabbit.queues, exchange=rabbit.exchange, keys=rabbit.keys))
+    if live.stream_keys or brokers or settings.events:
         # Also where services publish elsewhere: what is replayed from the dead letters comes this way.
-        buses.append(RedisStreams(link, stream_names(live.stream_keys, live.partitions)))
-    return buses
+        brokers.append(RedisStreams(redis, stream_names(live.stream_keys, live.partitions)))
+    return brokers

@@ -20,22 +20,22 @@ from ..._version import __version__
 from ...calls import Call, Deadline, Principal, Refused, SagaStatus
 from ...calls.ending import close_all
 from ...live.hub import Hub
-from ...live.ingest import Intake, Registry
+from ...live.ingest import EventDispatcher, Registry
 from ...live.topics import ValueTopic
-from ...policies.facts import guarded
+from ...policies.events import guarded
 from ...stores.claims import Claims
 from ...stores.dead_letters import DeadLetters
 from ...stores.deliveries import Deliveries
 from ...stores.journal import Journal
 from ...stores.processes import Processes
 from ...stores.rates import RateStore
-from ...stores.redis.channels import Channels
+from ...stores.redis.client import RedisClient, StoreUnavailable
 from ...stores.redis.health import RedisHealth
-from ...stores.redis.link import RedisLink, StoreUnavailable
+from ...stores.redis.subscriptions import Subscriptions
 from ...stores.revocations import RevocationStore
 from ...stores.sessions import SessionStore
 from ...stores.values import Values
-from ...transport.chain import Chain
+from ...transport.pipeline import CallPipeline
 from .. import internal
 from ..access.authenticate import Authenticator
 from ..access.failures import Failures
@@ -61,8 +61,8 @@ from ..http.public_path import PublicPath
 from ..http.trust import Trust
 from ..limits import Limits
 from ..observe import telemetry
+from ..observe.event_log import with_event_log
 from ..observe.metrics import Metrics
-from ..observe.watch import with_log
 from ..page import content_policy
 from ..pages import ErrorPages, Pages
 from ..problem import Problem
@@ -97,33 +97,33 @@ class App:
         for codec in (one for binding in bindings for one in binding.codecs):
             codec.prepare()
         self.metrics = Metrics(declared.views, declared.commands)
-        observe = guarded(with_log(guarded(self.metrics.observe)))
+        observe = guarded(with_event_log(guarded(self.metrics.observe)))
         self._traces = telemetry.provider(declared.name, settings.telemetry)
         tracer = self._traces.get_tracer("bff", __version__)
-        redis = settings.redis
-        self.link = RedisLink(redis.url, timeout=redis.timeout, most=redis.pending)
-        self.redis = RedisHealth(
-            self.link, once_only=any(not command.safe for command in declared.commands.values())
+        connection = settings.redis
+        self.redis = RedisClient(connection.url, timeout=connection.timeout, most=connection.pending)
+        self.redis_health = RedisHealth(
+            self.redis, once_only=any(not command.safe for command in declared.commands.values())
         )
-        self.channels = Channels(self.link)
+        self.channels = Subscriptions(self.redis)
         live = settings.live
-        self.journal = Journal(self.link, history=live.history, keep=live.keep)
-        self.values = Values(self.link)
-        processes = Processes(self.link)
-        self.claims = Claims(self.link, self.journal, processes)
+        self.journal = Journal(self.redis, history=live.history, keep=live.keep)
+        self.values = Values(self.redis)
+        processes = Processes(self.redis)
+        self.claims = Claims(self.redis, self.journal, processes)
         self.abandoned = AbandonedClaims(self.claims, self.tasks.spawn)
         self.internal = internal.opened(settings.internal, settings.public_url)
-        self.chain = Chain(
+        self.chain = CallPipeline(
             {name: lane(name, one, observe, self.internal) for name, one in settings.upstreams.items()},
             tracer,
             observe=observe,
             renew=self._renewed,
         )
         self.reads = Reads(
-            self.chain, self.link, self.channels, settings.cache, spawn=self.tasks.spawn, observe=observe
+            self.chain, self.redis, self.channels, settings.cache, spawn=self.tasks.spawn, observe=observe
         )
         self.hub = Hub(
-            self.link,
+            self.redis,
             self.channels,
             self.journal,
             self.values,
@@ -137,23 +137,23 @@ class App:
             processes=processes,
             ended=self._forget,
             revoked=self._over,
-            living=SessionStore(self.link).living,
+            living=SessionStore(self.redis).living,
         )
-        self.intake = Intake(
+        self.intake = EventDispatcher(
             self.journal,
             self.values,
             Registry(
                 sagas={saga.name: saga.model for saga in declared.sagas.values()},
                 values={value.kind: value.model for value in declared.values.values()},
             ),
-            DeadLetters(self.link),
+            DeadLetters(self.redis),
             changed=self.reads.changes.changed,
         )
-        self.ingesters = ingesters(settings, self.link, self.intake)
-        self.limits = Limits(settings.limits, RateStore(self.link))
+        self.ingesters = ingesters(settings, self.redis, self.intake)
+        self.limits = Limits(settings.limits, RateStore(self.redis))
         self._fetch, self._exchange = Fetcher(), Fetcher(timeout=REDEMPTION)
         self._revocations = Revocations(
-            RevocationStore(self.link), ended=self.hub.session_ended, changed=self._end_revoked
+            RevocationStore(self.redis), ended=self.hub.session_ended, changed=self._end_revoked
         )
         self._verifier = TokenVerifier(settings.issuers, self._fetch, revoked=self._revocations)
         self._sessions, self._sign_in, self._provider = self._browser_sign_in()
@@ -239,7 +239,7 @@ class App:
             self.hub,
             self.journal,
             self.health,
-            Deliveries(self.link),
+            Deliveries(self.redis),
             self.reads.changes.changed,
             self.intake.take,
             self._sign_in,
@@ -258,7 +258,7 @@ class App:
             trusted=issuer.settings if issuer else None,
             keys=issuer.keys if issuer else None,
         )
-        store = SessionStore(self.link)
+        store = SessionStore(self.redis)
         sessions = Sessions(
             store,
             self.settings.session,
@@ -321,7 +321,7 @@ class App:
             pairs = zip(value.template.split("/"), name.split("/"), strict=True)
             given = {part[1:-1]: segment for part, segment in pairs if part.startswith("{")}
             try:
-                found = await self.aside(load(**given), None)
+                found = await self.run_detached(load(**given), None)
             except Refused as error:
                 if error.status not in (404, 410):
                     raise
@@ -336,7 +336,7 @@ class App:
         for saga in self.declared.sagas.values():
             if saga.restore is not None:
                 call = saga.restore(principal.id)
-                found += saga.listed(await self.aside(call, principal, recovery=True))
+                found += saga.listed(await self.run_detached(call, principal, recovery=True))
         return sorted(found, key=lambda one: one.at, reverse=True)
 
     async def _renewed(self, principal: Principal) -> Principal | None:
@@ -350,7 +350,9 @@ class App:
             return None
         return None if newer is None or newer.token == principal.token else newer
 
-    async def aside(self, call: Call[Any], principal: Principal | None, *, recovery: bool = False) -> Any:
+    async def run_detached(
+        self, call: Call[Any], principal: Principal | None, *, recovery: bool = False
+    ) -> Any:
         """Run a call that belongs to no request of its own. recovery: see `Scope`."""
         scope = calls.Scope(
             Deadline.after(ASIDE), self.chain, str(uuid.uuid4()), principal, recovery=recovery
@@ -363,7 +365,7 @@ class App:
     async def _dependencies(self) -> dict[str, Any]:
         """What `/readyz` names. It asks Redis, and nobody else."""
         told: dict[str, Any] = {
-            "redis": await self.redis.look() | self.link.shape,
+            "redis": await self.redis_health.look() | self.redis.shape,
             "upstreams": {name: {"circuit": lane.circuit} for name, lane in sorted(self.chain.lanes.items())},
             "journals": {"waiting": self.hub.restoring},
         }
@@ -393,8 +395,8 @@ class App:
         for one in self.chain.lanes.values():
             one.places.start()
         with contextlib.suppress(StoreUnavailable):
-            await self.link.ping()
-        await self.redis.start()
+            await self.redis.ping()
+        await self.redis_health.start()
         self.reads.changes.start()
         await self.channels.start()
         await self.hub.start()
@@ -419,7 +421,7 @@ class App:
                 ("the revocations", self._revocations.stop),
                 ("the hub", self.hub.stop),
                 ("the pub/sub connections", self.channels.stop),
-                ("the probes of Redis", self.redis.stop),
+                ("the probes of Redis", self.redis_health.stop),
                 *([("the sessions", self._sessions.close)] if self._sessions else []),
                 *([("the identity provider", self._provider.close)] if self._provider else []),
                 *([("the watch of keys", self.internal.keys.watch.close)] if self.internal else []),
@@ -427,7 +429,7 @@ class App:
                 ("the fetcher of keys", self._fetch.close),
                 ("the fetcher of tokens", self._exchange.close),
                 ("the connections to upstreams", self.chain.close),
-                ("the connection to Redis", self.link.close),
+                ("the connection to Redis", self.redis.close),
                 ("the traces", lambda: asyncio.to_thread(self._traces.shutdown)),
             ],
             CLOSE,

@@ -7,14 +7,14 @@ import time
 from ...calls import DeclarationError
 from ...policies.breaker import BreakerRule
 from ...policies.bulkhead import BulkheadRule
-from ...policies.facts import Observer
+from ...policies.events import Observer
 from ...policies.hedge import HedgeRule
 from ...policies.retry import Budget, RetryRule
-from ...transport.addresses import Addresses, open_wire
+from ...transport.backends import DynamicBackends, open_wire
+from ...transport.client import Breakers, UpstreamClient
 from ...transport.hedging import Hedging
-from ...transport.lane import Breakers, Lane
 from ...transport.permits import Permits
-from ...transport.trust import Trust
+from ...transport.tls import TlsTrust
 from ..internal import InternalTokens, credentials
 from ..settings.upstream import UpstreamSettings
 
@@ -24,7 +24,7 @@ SLOW = 0.9
 
 def lane(
     service: str, settings: UpstreamSettings, observe: Observer, tokens: InternalTokens | None = None
-) -> Lane:
+) -> UpstreamClient:
     """Opens nothing: connections are made with the first call. tokens: for upstreams that are given internal ones.
     Raises DeclarationError when certificates or keys are not there."""
     breaker, retry, bulkhead, balance = (
@@ -35,8 +35,8 @@ def lane(
     )
     hedge = settings.hedge
     believed = trust(service, settings)
-    return Lane(
-        Addresses(
+    return UpstreamClient(
+        DynamicBackends(
             service,
             [settings.url, *balance.urls],
             open_wire(
@@ -80,12 +80,12 @@ def lane(
     )
 
 
-def trust(service: str, settings: UpstreamSettings) -> Trust | None:
+def trust(service: str, settings: UpstreamSettings) -> TlsTrust | None:
     """TLS of the upstream's own, None where none is set. Raises DeclarationError."""
     tls = settings.tls
     if tls is None:
         return None
     try:
-        return Trust(service, cert=tls.cert, key=tls.key, ca=tls.ca, look=tls.look)
+        return TlsTrust(service, cert=tls.cert, key=tls.key, ca=tls.ca, look=tls.look)
     except ValueError as error:
         raise DeclarationError(f"BFF_UPSTREAMS__{service.upper()}__TLS: {error}") from None

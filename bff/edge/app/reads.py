@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from ...calls import Runner
 from ...policies.cache import Lru
-from ...policies.facts import Observer, ignore
+from ...policies.events import Observer, ignore
 from ...stores.cache import CacheStore
-from ...stores.redis.channels import Channels
-from ...stores.redis.link import RedisLink
+from ...stores.redis.client import RedisClient
+from ...stores.redis.subscriptions import Subscriptions
+from ...transport.cache_storage import Spawn
 from ...transport.cached import Cached
 from ...transport.changes import Changes
 from ...transport.coalesced import Coalesced
 from ...transport.exchange import Exchange
-from ...transport.kept import Spawn
 from ..settings.cache import CacheSettings
 
 
@@ -23,14 +23,14 @@ class Reads:
     def __init__(
         self,
         chain: Exchange,
-        link: RedisLink,
-        channels: Channels,
+        redis: RedisClient,
+        channels: Subscriptions,
         settings: CacheSettings,
         *,
         spawn: Spawn,
         observe: Observer = ignore,
     ) -> None:
-        self.store = CacheStore(link, wait=settings.wait)
+        self.store = CacheStore(redis, wait=settings.wait)
         self.changes = Changes(channels, self.store)
         self.memory = Lru(settings.max_bytes, settings.max_entry)
         self.coalesced = Coalesced(

@@ -27,7 +27,7 @@ from ..endpoints.health import Health
 from ..endpoints.live import LiveEndpoint, SagaEndpoint, SnapshotEndpoint
 from ..endpoints.screen import Screen, ScreenServices
 from ..http.navigation import VARY
-from ..http.networks import Fence, networks_of
+from ..http.networks import IpAllowlist, networks_of
 from ..internal import InternalTokens
 from ..observe.metrics import Metrics, MetricsRoute
 from ..page import Fallback, Html, assets
@@ -128,7 +128,7 @@ def _fenced(app: ASGIApp, route: View | Command, known: Mapping[str, tuple[str, 
         return app
     if route.network not in known:
         raise DeclarationError(no_network(route))
-    return Fence(app, route.path, networks_of(known[route.network]))
+    return IpAllowlist(app, route.path, networks_of(known[route.network]))
 
 
 def no_network(route: View | Command) -> str:

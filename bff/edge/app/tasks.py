@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from ...calls.ending import end_tasks
-from ...stores.redis.link import StoreUnavailable
+from ...stores.redis.client import StoreUnavailable
 from ..problem import Problem
 
 log = logging.getLogger("bff.edge")

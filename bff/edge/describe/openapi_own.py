@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...live.ingest.http_binding import BATCH, MOST, STRUCTURED
-from ..access.permit import NOTHING, Needs
+from ..access.permit import NOTHING, Requirements
 from ..declared import CHANGES, EVENTS, Declarations
 from ..settings import Settings
 from .answers import refusals
@@ -24,7 +24,7 @@ NOBODY: Schema = {"security": []}
 """Nobody has to say who they are."""
 
 
-def secured(needs: Needs) -> Schema:
+def secured(needs: Requirements) -> Schema:
     """Who may: the scopes stand with both ways of saying who one is (OpenAPI 3.1 allows it for either)."""
     scopes = sorted(needs.scopes)
     found: Schema = {"security": [{"bearer": scopes}, {"session": scopes}]}
@@ -58,7 +58,9 @@ def own_paths(gateway: Declarations, settings: Settings) -> dict[str, Schema]:
     return paths
 
 
-def _operation(id: str, summary: str, done: Schema, *statuses: int, login: Needs | None = None) -> Schema:
+def _operation(
+    id: str, summary: str, done: Schema, *statuses: int, login: Requirements | None = None
+) -> Schema:
     operation: Schema = {
         "operationId": id,
         "tags": ["gateway"],

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ...stores.claims import Claims, Ticket
-from ...stores.redis.link import StoreUnavailable
+from ...stores.redis.client import StoreUnavailable
 
 MOST = 1000
 PAUSE = 0.1

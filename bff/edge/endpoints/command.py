@@ -18,7 +18,7 @@ from ...calls import Deadline, Ledger
 from ...policies.idempotency import fingerprint, key_hash
 from ...policies.rate import Spent
 from ...stores.claims import Busy, Claimed, Mismatch, New, Replay, Ticket
-from ...stores.redis.link import StoreUnavailable
+from ...stores.redis.client import StoreUnavailable
 from ..declared import Command
 from ..http.body import BodyReader
 from ..limits import Limits

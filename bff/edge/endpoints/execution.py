@@ -22,7 +22,7 @@ from ...calls.outcomes import Repeat
 from ...calls.scope import Runner
 from ...policies.idempotency import kept
 from ...stores.claims import Claims, StoredAnswer, Ticket
-from ...stores.redis.link import StoreUnavailable
+from ...stores.redis.client import StoreUnavailable
 from ..contacts import OwnerContacts
 from ..declared import Command
 from ..observe import telemetry

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ...calls import Principal
 from ..access import csrf
 from ..access.authenticate import Authenticator
-from ..access.permit import NOTHING, Needs, permit
+from ..access.permit import NOTHING, Requirements, permit
 from ..limits import Caller, Limits
 from ..problem import Problem
 from ..quotas import Limit
@@ -34,7 +34,7 @@ class Access:
     """
 
     route: str
-    needs: Needs = NOTHING
+    needs: Requirements = NOTHING
     public: bool = False
     anonymous: bool = False
     own_site: bool = False

@@ -17,8 +17,8 @@ from urllib.parse import parse_qsl
 from ...calls import Principal
 from ...live import Hub
 from ...stores.journal import Journal
-from ...stores.redis.link import StoreUnavailable
-from ..access.permit import Needs
+from ...stores.redis.client import StoreUnavailable
+from ..access.permit import Requirements
 from ..http.outlet import Queued, outlet
 from ..problem import Problem
 from ..respond import PERSONAL, send_json
@@ -163,7 +163,7 @@ class LiveEndpoint:
     """Multiplies the default limit."""
     answer = staticmethod(live)
 
-    def __init__(self, guard: Guard, needs: Needs, hub: Hub, settings: LiveSettings) -> None:
+    def __init__(self, guard: Guard, needs: Requirements, hub: Hub, settings: LiveSettings) -> None:
         self._guard = guard
         self._access = Access(self.ROUTE, needs, own_site=True, times=self.TIMES)
         self._hub = hub
@@ -190,7 +190,7 @@ class SagaEndpoint:
     ROUTE = "/bff/sagas/{type}/{id}"
 
     def __init__(
-        self, guard: Guard, needs: Needs, hub: Hub, journal: Journal, kinds: Collection[str]
+        self, guard: Guard, needs: Requirements, hub: Hub, journal: Journal, kinds: Collection[str]
     ) -> None:
         self._guard = guard
         self._access = Access(self.ROUTE, needs, own_site=True)

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...policies import admission as policies
 from ...policies.admission import AdmissionRule
-from ...policies.facts import Observer, Shed, guarded, ignore
+from ...policies.events import Observer, Shed, guarded, ignore
 from ..observe import telemetry
 from ..problem import Problem
 from ..settings import AdmissionSettings

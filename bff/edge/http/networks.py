@@ -71,7 +71,7 @@ def client_of(peer: str, forwarded: list[bytes], proxies: Networks) -> str:
     return str(client)
 
 
-class Fence:
+class IpAllowlist:
     """`app` for clients of these networks; others get 403 before anything is asked or counted."""
 
     def __init__(self, app: ASGIApp, route: str, networks: Networks) -> None:

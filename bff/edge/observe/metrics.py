@@ -18,14 +18,14 @@ from prometheus_client.registry import Collector
 from starlette.types import Receive, Scope, Send
 
 from ...live.hub import Hub
-from ...live.ingest import Intake
-from ...policies.facts import (
+from ...live.ingest import EventDispatcher
+from ...policies.events import (
     Attempted,
     BreakerMoved,
     BulkheadFull,
     Ejected,
-    Fact,
     Hedged,
+    PolicyEvent,
     Rejected,
     Replaced,
     Retried,
@@ -33,7 +33,7 @@ from ...policies.facts import (
     Served,
     Shed,
 )
-from ...transport.lane import Lane
+from ...transport.client import UpstreamClient
 
 STREAM = "/bff/live"
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -145,7 +145,7 @@ class Metrics:
             Replaced: lambda fact: self._replaced[fact.service, fact.call].inc(fact.count),
         }
 
-    def observe(self, fact: Fact) -> None:
+    def observe(self, fact: PolicyEvent) -> None:
         """An Observer: one or two additions."""
         self._on[type(fact)](fact)
 
@@ -166,7 +166,9 @@ class Metrics:
         """A screen was answered without this many of its parts."""
         self._missing[route,].inc(parts)
 
-    def watch(self, lanes: Mapping[str, Lane], admission: Load, hub: Hub, intake: Intake) -> None:
+    def watch(
+        self, lanes: Mapping[str, UpstreamClient], admission: Load, hub: Hub, intake: EventDispatcher
+    ) -> None:
         """Whose states the page shows."""
         self._registry.register(_States(lanes, admission, hub, intake))
 
@@ -189,7 +191,9 @@ class Metrics:
 class _States(Collector):
     """Read at the moment of asking."""
 
-    def __init__(self, lanes: Mapping[str, Lane], admission: Load, hub: Hub, intake: Intake) -> None:
+    def __init__(
+        self, lanes: Mapping[str, UpstreamClient], admission: Load, hub: Hub, intake: EventDispatcher
+    ) -> None:
         self._lanes = lanes
         self._alone: tuple[tuple[str, str, Callable[[], float]], ...] = (
             (

@@ -17,9 +17,9 @@ from ...stores.background import Background
 from ...stores.events import BusEvent
 from ...stores.leases import Leases
 from ...stores.redis.backoff import backoff
-from ...stores.redis.link import RedisLink, StoreUnavailable
-from .bus import Bus, BusUnavailable
-from .intake import Intake
+from ...stores.redis.client import RedisClient, StoreUnavailable
+from .broker import Broker, BrokerUnavailable
+from .dispatcher import EventDispatcher
 
 log = logging.getLogger("bff.live")
 
@@ -30,9 +30,9 @@ class Ingester(Background):
 
     def __init__(
         self,
-        link: RedisLink,
-        intake: Intake,
-        bus: Bus,
+        redis: RedisClient,
+        intake: EventDispatcher,
+        bus: Broker,
         *,
         lease: float = 2.0,
         new_id: Callable[[], str] = lambda: secrets.token_hex(8),
@@ -43,7 +43,7 @@ class Ingester(Background):
         self.name = bus.name
         self._lease = lease
         self._holder = new_id()
-        self._leases = Leases(link)
+        self._leases = Leases(redis)
         self._lease_name = f"ingest-{self.name}"
 
     async def stop(self) -> None:
@@ -66,7 +66,7 @@ class Ingester(Background):
                 # What came here by another way than this bus may wait, too.
                 await self._intake.settle()
                 await asyncio.sleep(self._lease / 4)
-            except (StoreUnavailable, BusUnavailable) as error:
+            except (StoreUnavailable, BrokerUnavailable) as error:
                 failures += 1
                 # That Redis is away the log says elsewhere; a bus of its own is told of once.
                 quiet = failures > 1 or isinstance(error, StoreUnavailable)
@@ -102,12 +102,12 @@ class Ingester(Background):
     async def _read(self) -> None:
         while True:
             read = await self._bus.read()
-            away: BaseExceptionGroup[StoreUnavailable | BusUnavailable] | None = None
+            away: BaseExceptionGroup[StoreUnavailable | BrokerUnavailable] | None = None
             try:
                 async with asyncio.TaskGroup() as group:
                     for partition, events in read.items():
                         group.create_task(self._partition(partition, events))
-            except* (StoreUnavailable, BusUnavailable) as found:
+            except* (StoreUnavailable, BrokerUnavailable) as found:
                 away = found
             if away is not None:
                 # Not inside `except*`: what is raised there is raised as a group.

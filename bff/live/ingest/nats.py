@@ -19,8 +19,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 
 from ...stores.events import BusEvent
 from ...stores.positions import Positions
-from ...stores.redis.link import RedisLink
-from .bus import LOOK, BusUnavailable, Lost, Portion, words
+from ...stores.redis.client import RedisClient
+from .broker import LOOK, BrokerUnavailable, Lost, Partition, words
 
 PATIENCE = 5
 """Seconds for connecting, and for an answer of the server's."""
@@ -37,13 +37,13 @@ class NatsJetStream:
     name = "nats"
 
     def __init__(
-        self, link: RedisLink, url: str, stream: str, *, subject: str | None = None, block: float = 1.0
+        self, redis: RedisClient, url: str, stream: str, *, subject: str | None = None, block: float = 1.0
     ) -> None:
         self._url = url
         self._stream = stream
         self._subject = subject
         self._block = block
-        self._positions = Positions(link)
+        self._positions = Positions(redis)
         self._place = f"nats:{stream}"
         self._read_to = 0
         self._taken = 0
@@ -53,12 +53,12 @@ class NatsJetStream:
         self._consumer = ""
         self._reading: JetStreamContext.PullSubscription | None = None
         self._lost: Lost | None = None
-        self._portion = Portion()
+        self._portion = Partition()
         self._next_look = 0.0
         self._why = ""
 
     async def begin(self, lost: Lost) -> None:
-        self._lost, self._why, self._portion, self._taken = lost, "", Portion(), 0
+        self._lost, self._why, self._portion, self._taken = lost, "", Partition(), 0
         kept = (await self._positions.of([self._place]))[self._place]
         number, _, self._created = (kept or "").partition(" ")
         self._read_to = int(number or 0)
@@ -97,7 +97,9 @@ class NatsJetStream:
 
     async def read(self) -> Mapping[str, Sequence[BusEvent]]:
         if self._reading is None or self._client is None or not self._client.is_connected:
-            raise BusUnavailable(f"NATS, stream {self._stream!r}: {self._why or 'the connection was lost'}")
+            raise BrokerUnavailable(
+                f"NATS, stream {self._stream!r}: {self._why or 'the connection was lost'}"
+            )
         now = asyncio.get_running_loop().time()
         if now >= self._next_look:
             await self._look()
@@ -127,7 +129,7 @@ class NatsJetStream:
             # The server forgets a consumer that was silent for long, and says nothing to who fetches.
             raise self._unavailable(error) from error
         if _created(stream) != self._created:
-            raise BusUnavailable(f"NATS, stream {self._stream!r}: it was made again")
+            raise BrokerUnavailable(f"NATS, stream {self._stream!r}: it was made again")
         await self._compare(stream)
         given = consumer.delivered.consumer_seq if consumer.delivered else 0
         if consumer.num_pending == 0 and given == self._taken and self._read_to < stream.state.last_seq:
@@ -162,8 +164,8 @@ class NatsJetStream:
                 async with asyncio.timeout(PATIENCE):
                     await client.close()
 
-    def _unavailable(self, error: BaseException) -> BusUnavailable:
-        return BusUnavailable(f"NATS, stream {self._stream!r}: {words(error)}")
+    def _unavailable(self, error: BaseException) -> BrokerUnavailable:
+        return BrokerUnavailable(f"NATS, stream {self._stream!r}: {words(error)}")
 
     async def _failed(self, error: Exception) -> None:
         self._why = words(error)

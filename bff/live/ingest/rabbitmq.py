@@ -18,7 +18,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aiormq.exceptions import AMQPError
 
 from ...stores.events import BusEvent
-from .bus import TOGETHER, BusUnavailable, Lost, words
+from .broker import TOGETHER, BrokerUnavailable, Lost, words
 
 PATIENCE = 5.0
 """Seconds for connecting, and for an answer of the server's."""
@@ -65,7 +65,7 @@ class RabbitMq:
                 self._connection = await aio_pika.connect(self._url, timeout=PATIENCE, heartbeat=HEARTBEAT)
                 missing = [name for name in self._queues if not await _exists(self._connection, name)]
         except _BROKEN as error:
-            raise BusUnavailable(f"RabbitMQ: {words(error)}") from error
+            raise BrokerUnavailable(f"RabbitMQ: {words(error)}") from error
         if missing:
             await lost(f"{', '.join(missing)}: no such queue, what was in it is gone")
         try:
@@ -81,13 +81,13 @@ class RabbitMq:
                             await queue.bind(self._exchange, key)
                     await queue.consume(self._taker(name), exclusive=True)
         except _BROKEN as error:
-            raise BusUnavailable(f"RabbitMQ: {words(error)}") from error
+            raise BrokerUnavailable(f"RabbitMQ: {words(error)}") from error
 
     async def read(self) -> Mapping[str, Sequence[BusEvent]]:
         if self._channel is None or self._channel.is_closed:
-            raise BusUnavailable("RabbitMQ: the connection was lost")
+            raise BrokerUnavailable("RabbitMQ: the connection was lost")
         if self._cancelled:
-            raise BusUnavailable("RabbitMQ: the server ended a consumer: its queue was deleted or moved")
+            raise BrokerUnavailable("RabbitMQ: the server ended a consumer: its queue was deleted or moved")
         read: dict[str, list[BusEvent]] = {}
         try:
             async with asyncio.timeout(self._block):
@@ -104,7 +104,7 @@ class RabbitMq:
             for event in events:
                 await waiting.pop(event.id).ack()
         except _BROKEN as error:
-            raise BusUnavailable(f"RabbitMQ: {words(error)}") from error
+            raise BrokerUnavailable(f"RabbitMQ: {words(error)}") from error
 
     async def end(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from ...stores.dead_letters import REPLAYED
 from ...stores.events import BusEvent, Extent, StreamReader
 from ...stores.positions import Positions
-from ...stores.redis.link import RedisLink
-from .bus import LOOK, Lost, Portion
+from ...stores.redis.client import RedisClient
+from .broker import LOOK, Lost, Partition
 
 
 def stream_names(templates: Sequence[str], partitions: int) -> list[str]:
@@ -28,7 +28,7 @@ def stream_names(templates: Sequence[str], partitions: int) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StreamPosition:
     """id: of the last event dealt with; count: of the entries up to it. Its text is what is kept."""
 
     id: str = "0-0"
@@ -38,22 +38,22 @@ class Place:
         return f"{self.id} {self.count}"
 
     @classmethod
-    def parse(cls, text: str | None) -> Place:
+    def parse(cls, text: str | None) -> StreamPosition:
         """The first place of all for None."""
         if text is None:
             return cls()
         id, _, count = text.partition(" ")
         return cls(id, int(count or 0))
 
-    def beside(self, extent: Extent) -> tuple[Place, str]:
+    def beside(self, extent: Extent) -> tuple[StreamPosition, str]:
         """Where to go on in a stream of this extent, and what was lost before it, nothing for ""."""
         if extent.added < self.count or _numbers(extent.last) < _numbers(self.id):
-            return Place(), "it was made again"
+            return StreamPosition(), "it was made again"
         dropped = extent.added - extent.length
         if dropped > self.count:
-            return Place(self.id, dropped), "it was trimmed past its reader"
+            return StreamPosition(self.id, dropped), "it was trimmed past its reader"
         if extent.last == self.id and extent.added > self.count:
-            return Place(self.id, extent.added), "it was trimmed past its reader"
+            return StreamPosition(self.id, extent.added), "it was trimmed past its reader"
         return self, ""
 
 
@@ -63,23 +63,23 @@ class RedisStreams:
 
     name = "redis"
 
-    def __init__(self, link: RedisLink, streams: Sequence[str], *, block: float = 1.0) -> None:
-        self._link = link
+    def __init__(self, redis: RedisClient, streams: Sequence[str], *, block: float = 1.0) -> None:
+        self._redis = redis
         self._block = block
         self._streams = [*streams, REPLAYED]
-        self._positions = Positions(link)
+        self._positions = Positions(redis)
         self._reader: StreamReader | None = None
         self._lost: Lost | None = None
-        self._places: dict[str, Place] = {}
-        self._portion = Portion(len(self._streams))
+        self._places: dict[str, StreamPosition] = {}
+        self._portion = Partition(len(self._streams))
         self._next_look = 0.0
 
     async def begin(self, lost: Lost) -> None:
-        self._reader = StreamReader(self._link, block=self._block)
+        self._reader = StreamReader(self._redis, block=self._block)
         self._lost = lost
         kept = await self._positions.of(self._streams)
-        self._places = {stream: Place.parse(text) for stream, text in kept.items()}
-        self._portion = Portion(len(self._streams))
+        self._places = {stream: StreamPosition.parse(text) for stream, text in kept.items()}
+        self._portion = Partition(len(self._streams))
         self._next_look = 0.0
 
     async def read(self) -> Mapping[str, Sequence[BusEvent]]:
@@ -103,9 +103,9 @@ class RedisStreams:
 
     async def done(self, partition: str, events: Sequence[BusEvent]) -> None:
         count = self._places[partition].count + len(events)
-        await self._move(partition, Place(events[-1].id, count))
+        await self._move(partition, StreamPosition(events[-1].id, count))
 
-    async def _move(self, stream: str, place: Place) -> None:
+    async def _move(self, stream: str, place: StreamPosition) -> None:
         await self._positions.save(stream, str(place))
         self._places[stream] = place
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from .link import RedisLink, reaching
+from .client import RedisClient, reaching
 
 
 class ServerClock:
@@ -17,11 +17,11 @@ class ServerClock:
 
     def __init__(
         self,
-        link: RedisLink,
+        client: RedisClient,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._link = link
+        self._client = client
         self._monotonic = monotonic
         self._ahead = wall() - monotonic()
 
@@ -32,5 +32,5 @@ class ServerClock:
         """Ask Redis. Raises StoreUnavailable."""
         asked = self._monotonic()
         with reaching("time"):
-            seconds, micros = await self._link.call("TIME")
+            seconds, micros = await self._client.call("TIME")
         self._ahead = int(seconds) + int(micros) / 1e6 - (asked + self._monotonic()) / 2

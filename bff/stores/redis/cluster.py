@@ -18,9 +18,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from ...calls.ending import close_all
 from .condition import Condition
-from .dial import Address, Place, address_of, dial, several
+from .connection import Dialler, Packable, StoreUnavailable, pack
+from .dialing import Address, NodeAddress, address_of, dial, several
 from .node import Node
-from .wire import Dialler, Packable, StoreUnavailable, pack
 
 SLOTS = 16_384
 REDIRECTS = 5
@@ -62,7 +62,7 @@ def _bytes(word: Packable) -> bytes:
     return word if isinstance(word, bytes) else str(word).encode()
 
 
-def nodes_of(url: str) -> tuple[list[Place], str]:
+def nodes_of(url: str) -> tuple[list[NodeAddress], str]:
     """The nodes an address names, and the address of the first alone, as redis-py reads it. Raises ValueError."""
     places, alone = several(url, 6379)
     if not places:
@@ -84,7 +84,7 @@ class Cluster:
         self._make = make
         self._condition = condition
         self.turns = self._turns()
-        self._nodes: dict[Place, Node] = {}
+        self._nodes: dict[NodeAddress, Node] = {}
         self._slots: list[Node | None] = [None] * SLOTS
         self._stale = True
         self._loading = asyncio.Lock()
@@ -99,13 +99,13 @@ class Cluster:
         """How many nodes are known, and how many of them are away."""
         return {"nodes": len(self._nodes), "away": sum(node.away for node in self._nodes.values())}
 
-    def _at(self, place: Place) -> Node:
+    def _at(self, place: NodeAddress) -> Node:
         if place not in self._nodes:
             address = replace(self._first, host=place[0], port=place[1])
             self._nodes[place] = self._make(lambda watch: dial(address, watch), f"{place[0]}:{place[1]}")
         return self._nodes[place]
 
-    def _turns(self) -> Iterator[Place]:
+    def _turns(self) -> Iterator[NodeAddress]:
         while True:
             there = [place for place, node in self._nodes.items() if not node.away]
             yield from dict.fromkeys([*there, *self._seeds])
@@ -169,13 +169,13 @@ class Cluster:
         """Slots may have moved: ask before the next one is looked up."""
         self._stale = True
 
-    async def homes(self, keys: Sequence[bytes]) -> list[Place | None]:
+    async def homes(self, keys: Sequence[bytes]) -> list[NodeAddress | None]:
         """Where these keys' slots are; None where nobody has one."""
         await self._known()
-        places: dict[Node | None, Place] = {node: place for place, node in self._nodes.items()}
+        places: dict[Node | None, NodeAddress] = {node: place for place, node in self._nodes.items()}
         return [places.get(self._slots[slot_of(key)]) for key in keys]
 
-    def home(self, key: bytes) -> Place | None:
+    def home(self, key: bytes) -> NodeAddress | None:
         """Where this key's slot was when that was last asked."""
         node = self._slots[slot_of(key)]
         return next((place for place, one in self._nodes.items() if one is node), None)
@@ -237,7 +237,7 @@ class Cluster:
         await close_all(("a node of Redis", node.close) for node in self._nodes.values())
 
 
-def _redirection(error: ResponseError) -> tuple[str, Place | None] | None:
+def _redirection(error: ResponseError) -> tuple[str, NodeAddress | None] | None:
     """Where to go on; the place is None where the cluster does not know for now."""
     word, _, rest = str(error).partition(" ")
     if word in ("MOVED", "ASK"):

@@ -16,8 +16,8 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from ..background import Background
+from .client import RedisClient, StoreUnavailable
 from .condition import CURES, refusal_of
-from .link import RedisLink, StoreUnavailable
 
 log = logging.getLogger("bff.stores")
 
@@ -40,10 +40,10 @@ class RedisHealth(Background):
     """
 
     def __init__(
-        self, link: RedisLink, *, once_only: bool, clock: Callable[[], float] = time.monotonic
+        self, client: RedisClient, *, once_only: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__("bff-redis-health", "nobody looks after Redis")
-        self._link = link
+        self._client = client
         self._once_only = once_only
         self._clock = clock
         self._wake = asyncio.Event()
@@ -51,7 +51,7 @@ class RedisHealth(Background):
         self.warnings: tuple[str, ...] = ()
 
     async def _run(self, started: asyncio.Event) -> None:
-        condition = self._link.condition
+        condition = self._client.condition
         condition.begins = self._wake.set
         started.set()
         probes = 0
@@ -74,7 +74,7 @@ class RedisHealth(Background):
     async def refused(self) -> str | None:
         """Why a probe is not carried out: a word of `CURES`, or what happened; None when it is."""
         try:
-            await self._link.probe()
+            await self._client.probe()
         except StoreUnavailable as error:
             return refusal_of(_said(error)) or str(error)
         return None
@@ -85,7 +85,7 @@ class RedisHealth(Background):
         if self._looked is not None and now - self._looked[0] < _FRESH:
             return self._looked[1]
         why = await self.refused()
-        trouble = self._link.condition.trouble
+        trouble = self._client.condition.trouble
         words = {} if why is None or trouble is None else dict.fromkeys(trouble.refusals)
         if why in CURES:
             words = {why: None} | words
@@ -105,13 +105,13 @@ class RedisHealth(Background):
             return
         for warning in found:
             if warning not in self.warnings:
-                log.warning("Redis at %s: %s", self._link.condition.name, warning)
+                log.warning("Redis at %s: %s", self._client.condition.name, warning)
         self.warnings = found
 
     async def inspect(self) -> tuple[str, ...]:
         """Settings of Redis by which it would lose what it was given. Raises StoreUnavailable."""
         found: dict[str, None] = {}
-        for answer in await self._link.everywhere("INFO", "memory"):
+        for answer in await self._client.everywhere("INFO", "memory"):
             if isinstance(answer, Exception):
                 continue  # a probe says so
             told = dict(line.split(":", 1) for line in answer.decode().splitlines() if ":" in line)
@@ -120,8 +120,8 @@ class RedisHealth(Background):
                 found[_EVICTS.format(policy=policy)] = None
         if self._once_only:
             keeps = zip(
-                await self._link.everywhere("CONFIG", "GET", "appendonly"),
-                await self._link.everywhere("CONFIG", "GET", "appendfsync"),
+                await self._client.everywhere("CONFIG", "GET", "appendonly"),
+                await self._client.everywhere("CONFIG", "GET", "appendfsync"),
                 strict=True,
             )
             for appendonly, appendfsync in keeps:

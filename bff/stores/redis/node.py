@@ -17,7 +17,7 @@ from typing import Any
 from ...calls.ending import end_tasks
 from .backoff import backoff
 from .condition import Condition, refusal_of
-from .wire import Dialler, Pending, StoreUnavailable, Watch, Wire, fail, pack
+from .connection import Dialler, MultiplexedConnection, Pending, StoreUnavailable, Watch, fail, pack
 
 log = logging.getLogger("bff.stores")
 
@@ -31,7 +31,7 @@ _SHORTEST, _LONGEST = 0.005, 0.25
 
 class Node:
     """dial: opens a connection, ready for commands; moved: asked every `BEAT` whether it is the wrong one by now;
-    name: what logs call it; condition: told of each failure; timeout, most: see `RedisLink`.
+    name: what logs call it; condition: told of each failure; timeout, most: see `RedisClient`.
 
     away  True while the last thing Redis did was not to answer; the first byte from it ends that
     """
@@ -56,7 +56,7 @@ class Node:
         self._most = most
         self._limit = ticks_of(timeout)
         self._shortest = self._limit
-        self._wire: Wire | None = None
+        self._wire: MultiplexedConnection | None = None
         self._waiting: list[tuple[bytes, Pending]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -100,17 +100,17 @@ class Node:
 
     # ---- the connection --------------------------------------------------------------------------------------
 
-    def heard(self, wire: Wire) -> None:
+    def heard(self, wire: MultiplexedConnection) -> None:
         """The wire's word that something came."""
         if wire is self._wire:
             self.away = False
 
-    def refused(self, wire: Wire, error: Exception) -> None:
+    def refused(self, wire: MultiplexedConnection, error: Exception) -> None:
         """The wire's word that Redis answered with an error. What it says to a greeting ends the attempt."""
         if wire is self._wire and refusal_of(str(error)) is not None:
             self._condition.failed(error)
 
-    def lost(self, wire: Wire, error: Exception, pending: int) -> None:
+    def lost(self, wire: MultiplexedConnection, error: Exception, pending: int) -> None:
         """The wire's word that it has ended, and so many commands with it."""
         if wire is self._wire:
             self.away = True
@@ -172,7 +172,7 @@ class Node:
             async with asyncio.timeout(backoff(failures, _SHORTEST, _LONGEST)):
                 await self._wanted.wait()
 
-    def _take(self, wire: Wire) -> None:
+    def _take(self, wire: MultiplexedConnection) -> None:
         self._wire = wire
         self.away = False
         waiting, self._waiting = self._waiting, []
@@ -184,7 +184,7 @@ class Node:
             except StoreUnavailable as error:
                 fail(pending, str(error), error)
 
-    async def _hold(self, wire: Wire) -> None:
+    async def _hold(self, wire: MultiplexedConnection) -> None:
         """Return when the connection has ended; ask it now and then."""
         while wire.alive:
             before = wire.heard, self.ticks
@@ -215,7 +215,7 @@ class Node:
         if loop is not None and not self._closed:
             self._timer = loop.call_later(TICK, self._tick) if busy else None
 
-    def _expire(self, wire: Wire) -> None:
+    def _expire(self, wire: MultiplexedConnection) -> None:
         for pending in wire.row:
             if self.ticks - pending.born < self._shortest:
                 break

@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
 
 from .cluster import nodes_of
-from .dial import Place, scheme_of
+from .dialing import NodeAddress, scheme_of
 from .sentinel import pool_of_master, watched_of
 
 
@@ -45,7 +45,7 @@ class _Sturdy:
 class _Placed(_Sturdy):
     """To the next node of a cluster that there is to try."""
 
-    def __init__(self, *, places: Iterator[Place], **options: Any) -> None:
+    def __init__(self, *, places: Iterator[NodeAddress], **options: Any) -> None:
         super().__init__(**options)
         self._places = places
 
@@ -55,7 +55,7 @@ class _Placed(_Sturdy):
 
 
 def pool_of(
-    url: str, *, timeout: float, wait: float, places: Iterator[Place] | None = None
+    url: str, *, timeout: float, wait: float, places: Iterator[NodeAddress] | None = None
 ) -> ConnectionPool:
     """A pool of one. timeout: seconds for a command; wait: for connecting, or until it is free; places: the nodes of a
     cluster to connect to, one after the other."""

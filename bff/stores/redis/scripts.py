@@ -9,14 +9,14 @@ from typing import Any, NamedTuple, Protocol
 
 from redis.exceptions import NoScriptError, RedisError
 
-from .wire import Packable, StoreUnavailable
+from .connection import Packable, StoreUnavailable
 
 _LUA = Path(__file__).parent.parent / "lua"
 _INCLUDE = "--#include"
 
 
 class Commands(Protocol):
-    """What a script is sent by: see `RedisLink`."""
+    """What a script is sent by: see `RedisClient`."""
 
     async def call(self, *command: Packable, limit: float | None = None) -> Any: ...
 
@@ -39,10 +39,10 @@ class Script:
     Raises StoreUnavailable.
     """
 
-    def __init__(self, link: Commands, name: str, text: str) -> None:
+    def __init__(self, client: Commands, name: str, text: str) -> None:
         self.name = name
         self.text = text
-        self._link = link
+        self._client = client
         # A name, not a secret: Redis itself knows scripts by their SHA-1.
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -50,21 +50,21 @@ class Script:
         self, keys: Sequence[str | bytes], args: Sequence[Packable] = (), *, limit: float | None = None
     ) -> Any:
         """limit: seconds instead of the link's `timeout`."""
-        link = self._link
+        client = self._client
         try:
             try:
-                return await link.call("EVALSHA", self.sha, len(keys), *keys, *args, limit=limit)
+                return await client.call("EVALSHA", self.sha, len(keys), *keys, *args, limit=limit)
             except NoScriptError:
-                return await link.call("EVAL", self.text, len(keys), *keys, *args, limit=limit)
+                return await client.call("EVAL", self.text, len(keys), *keys, *args, limit=limit)
         except RedisError as error:
             raise StoreUnavailable(f"script {self.name}: {type(error).__name__}: {error}") from error
 
 
-async def run_all(link: Commands, steps: Sequence[Step]) -> list[Any]:
+async def run_all(client: Commands, steps: Sequence[Step]) -> list[Any]:
     """The answers to several steps, sent in one write in this order (a node); each is atomic by itself. Raises
     StoreUnavailable, though some may have been taken."""
     try:
-        answers = await link.batch(
+        answers = await client.batch(
             [("EVALSHA", one.script.sha, len(one.keys), *one.keys, *one.args) for one in steps]
         )
     except RedisError as error:

@@ -24,8 +24,8 @@ from redis.asyncio.sentinel import (
 from redis.exceptions import ConnectionError as NoMaster
 from redis.exceptions import RedisError
 
-from .dial import Address, Place, address_of, dial, several
-from .wire import Packable, Watch, Wire
+from .connection import MultiplexedConnection, Packable, Watch
+from .dialing import Address, NodeAddress, address_of, dial, several
 
 PORT = 26379
 
@@ -76,9 +76,9 @@ class Master:
         self.era = 0
         self._watched = watched
         self._turns = itertools.count()
-        self._at: Place | None = None
+        self._at: NodeAddress | None = None
 
-    async def dial(self, watch: Watch) -> Wire:
+    async def dial(self, watch: Watch) -> MultiplexedConnection:
         """Open a connection to whom the first Sentinel that answers calls master, if it says so itself. A silent one
         costs an attempt its time, so the next attempt begins with another.
 
@@ -118,7 +118,7 @@ class Master:
         return [*everyone[turn:], *everyone[:turn]]
 
 
-async def _named(sentinel: Address, watch: Watch) -> Place | None:
+async def _named(sentinel: Address, watch: Watch) -> NodeAddress | None:
     asked: list[Any] = []
     wire = await dial(sentinel, watch, asked)
     wire.cut(ConnectionAbortedError("it has answered"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bff import Principal, Problem
-from bff.edge.access.permit import Needs
+from bff.edge.access.permit import Requirements
 from bff.edge.endpoints.guard import Access, Guard, Limited
 from bff.edge.state import state_of
 
@@ -57,7 +57,7 @@ async def test_a_request_goes_through_every_step_in_their_order() -> None:
     ("who", "access", "scope", "status"),
     [
         (None, Access("/x"), asks(), 401),
-        (person(), Access("/x", Needs(frozenset({"shop"}))), asks(), 403),
+        (person(), Access("/x", Requirements(frozenset({"shop"}))), asks(), 403),
         (person(session="s"), Access("/x"), asks("POST"), 403),
         (person(session="s"), Access("/x"), asks("POST", x_bff="1", origin="https://evil.test"), 403),
         (person(session="s"), Access("/x", own_site=True), asks(sec_fetch_site="cross-site"), 403),

@@ -10,7 +10,7 @@ from bff.calls import CircuitOpen, Failed, Invalid, Overloaded, Owner, Refused, 
 from bff.edge.describe.docs import problems
 from bff.edge.http.envelope import as_problem
 from bff.edge.problem import TITLES, problem_of
-from bff.stores.redis.link import StoreUnavailable
+from bff.stores.redis.client import StoreUnavailable
 
 OWNER = Owner("shelf", "Shelf team", "#shelf", "https://docs.test/shelf")
 CORRELATION, TRACE = "6f1c1d6e-0000-4000-8000-000000000000", "a" * 32

@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Gateway, Principal, Router, SagaStatus, Upstream
-from bff.cli.reading import steps
-from bff.edge.access.permit import Needs
+from bff.cli.static_analysis import steps
+from bff.edge.access.permit import Requirements
 from bff.edge.describe import openapi
 
 from ...waiting import GUARD
@@ -76,11 +76,16 @@ def test_a_route_has_what_it_says_itself_else_what_stands_around_it_says() -> No
         return view.needs, view.deadline, view.limit, view.network
 
     outer_scope = frozenset({"outer"})
-    assert of("/outer/inner/plain") == (Needs(outer_scope, frozenset({"boss"})), 3, "7/minute", "office")
-    assert of("/outer/inner/own") == (Needs(frozenset(), frozenset({"cook"})), 1, "1/hour", "kitchen")
-    assert of("/outer/inner/open") == (Needs(), 3, "7/minute", "office")
-    assert of("/outer/plain") == (Needs(outer_scope, frozenset({"staff"})), 3, None, "office")
-    assert of("/plain") == (Needs(frozenset({"all"}), frozenset({"staff"})), 2, None, None)
+    assert of("/outer/inner/plain") == (
+        Requirements(outer_scope, frozenset({"boss"})),
+        3,
+        "7/minute",
+        "office",
+    )
+    assert of("/outer/inner/own") == (Requirements(frozenset(), frozenset({"cook"})), 1, "1/hour", "kitchen")
+    assert of("/outer/inner/open") == (Requirements(), 3, "7/minute", "office")
+    assert of("/outer/plain") == (Requirements(outer_scope, frozenset({"staff"})), 3, None, "office")
+    assert of("/plain") == (Requirements(frozenset({"all"}), frozenset({"staff"})), 2, None, None)
 
 
 def test_a_prefix_may_have_parameters_that_every_function_takes() -> None:
@@ -102,8 +107,8 @@ def test_one_router_may_be_in_two_gateways() -> None:
     shared = Router(prefix="/shared")
     one, two = Gateway("one", scopes=("one",), routers=(shared,)), Gateway("two", routers=(shared,))
     shared.view("/x")(nothing)
-    assert one.views["/shared/x"].needs == Needs(frozenset({"one"}))
-    assert two.views["/shared/x"].needs == Needs()
+    assert one.views["/shared/x"].needs == Requirements(frozenset({"one"}))
+    assert two.views["/shared/x"].needs == Requirements()
 
 
 @pytest.mark.parametrize("prefix", ["/", "api", "/api/", "/bff", "/a b", "//a"])

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from bff.calls import Principal
 from bff.stores.journal import Head, Opened, Position, channel_of
-from bff.stores.redis.link import StoreUnavailable
+from bff.stores.redis.client import StoreUnavailable
 from bff.stores.values import Value, value_channel
 
 ADA = Principal("https://id.example", "ada", token="t", expires_at=4e9)

@@ -9,14 +9,14 @@ import asyncio
 import json
 from typing import Any
 
-from bff.live.catchup import CatchUp
+from bff.live.catchup import Recovery
 from bff.live.feeds import Feeds
 from bff.live.frames import HELLO
 from bff.live.restore import Restorer
+from bff.live.scheduler import StreamScheduler
 from bff.live.stream import Stream
-from bff.live.timer import Timer
 from bff.stores.journal import Position, channel_of
-from bff.stores.redis.link import StoreUnavailable
+from bff.stores.redis.client import StoreUnavailable
 from bff.stores.values import value_channel
 
 from .fakes import (
@@ -46,9 +46,9 @@ class Gateway:
         channels: Any = WorldChannels(world)
         self._journal, self._values, self._channels = journal, values, channels
         self._clock = clock
-        self._timer = Timer(15.0, clock, clock)
+        self._timer = StreamScheduler(15.0, clock, clock)
         self.feeds = Feeds(channels, lambda stream: self.catchup.behind(stream), lambda channel, seat: None)
-        self.catchup = CatchUp(
+        self.catchup = Recovery(
             *(journal, values, seats, server_clock, channels, self.feeds, ()),
             Restorer(journal, world.restore, clock=clock) if restoring else None,
             cap=16,
@@ -76,7 +76,7 @@ class Gateway:
         self._group.create_task(self._welcome(stream))
 
     async def _welcome(self, stream: Stream) -> None:
-        """The order of `Arrivals`, which asks all of it in one round trip."""
+        """The order of `Joins`, which asks all of it in one round trip."""
         stream.opening = True
         await self._world.turns()
         if stream.ended:

@@ -7,8 +7,8 @@ from bff.calls import Principal
 from bff.live import ValueTopic, frames
 from bff.live.backlog import BYTES
 from bff.live.stream import Stream
+from bff.live.timing_wheel import TimingWheel
 from bff.live.topics import topic_of
-from bff.live.wheel import Wheel
 from bff.stores.journal import Opened, Position
 
 ADA = Principal("https://id.example", "ada", token="t", expires_at=0)
@@ -334,7 +334,7 @@ async def test_an_end_waits_for_what_stands_before_it() -> None:
 
 
 def test_a_turn_of_the_wheel_finds_what_is_due_and_nothing_else() -> None:
-    wheel = Wheel(0.25, 15.0, now=100.0)
+    wheel = TimingWheel(0.25, 15.0, now=100.0)
     streams = [stream() for _ in range(40)]
     for number, one in enumerate(streams):
         wheel.put(one, 100.0 + number * 0.5)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bff.policies.balance import Address, Balance
-from bff.policies.facts import Ejected, Fact, Returned
+from bff.policies.events import Ejected, PolicyEvent, Returned
 
 
 class Clock:
@@ -79,7 +79,7 @@ def test_no_address_is_a_mistake_that_names_the_service() -> None:
 
 
 def test_by_default_five_in_a_row_eject_for_ten_seconds_and_never_for_more_than_five_minutes() -> None:
-    clock, seen = Clock(), list[Fact]()
+    clock, seen = Clock(), list[PolicyEvent]()
     made = places(2)
     balance = Balance("s", made, clock=clock, observe=seen.append)
     fail(balance, made[0], 4)
@@ -115,7 +115,7 @@ def fail(balance: Balance[str], address: Address[str], times: int) -> None:
 
 
 def test_one_that_fails_in_a_row_is_left_out_and_comes_back_for_longer_each_time() -> None:
-    clock, seen = Clock(), list[Fact]()
+    clock, seen = Clock(), list[PolicyEvent]()
     made = places(2)
     balance = Balance("s", made, failures=3, eject_for=10, at_most=25, clock=clock, observe=seen.append)
     fail(balance, made[0], 2)
@@ -147,7 +147,7 @@ def test_one_whose_time_is_over_makes_room_for_another_before_anybody_picks() ->
 
 
 def test_forgiveness_is_earned_one_by_one() -> None:
-    clock, seen = Clock(), list[Fact]()
+    clock, seen = Clock(), list[PolicyEvent]()
     made = places(2)
     balance = Balance("s", made, failures=1, eject_for=10, clock=clock, observe=seen.append)
     # Ejections so far, seconds it served after the last one, and how long the next lasts.
@@ -160,7 +160,7 @@ def test_forgiveness_is_earned_one_by_one() -> None:
 
 
 def test_one_that_served_well_for_long_is_forgiven() -> None:
-    clock, seen = Clock(), list[Fact]()
+    clock, seen = Clock(), list[PolicyEvent]()
     made = places(2)
     balance = Balance("s", made, failures=1, eject_for=10, clock=clock, observe=seen.append)
     for _ in range(3):
@@ -203,7 +203,7 @@ def test_a_change_that_leaves_them_few_enough_brings_nobody_back() -> None:
 
 
 def test_those_nearest_to_their_end_come_back_first_and_it_is_told() -> None:
-    clock, seen = Clock(), list[Fact]()
+    clock, seen = Clock(), list[PolicyEvent]()
     made = places(4)
     balance = Balance("s", made, failures=1, clock=clock, observe=seen.append)
     balance.failed(made[1])
@@ -217,7 +217,7 @@ def test_those_nearest_to_their_end_come_back_first_and_it_is_told() -> None:
 
 
 def test_one_that_is_gone_or_out_already_is_not_ejected() -> None:
-    seen = list[Fact]()
+    seen = list[PolicyEvent]()
     made = places(4)
     balance = Balance("s", made, failures=1, observe=seen.append)
     balance.replace(made[:3])
@@ -237,7 +237,7 @@ class Machine(RuleBasedStateMachine):
     )
     def begin(self, count: int, how: str, seed: int) -> None:
         self.clock = Clock()
-        self.facts: list[Fact] = []
+        self.facts: list[PolicyEvent] = []
         self.made = places(count)
         self.serial = count
         self.balance = Balance(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bff.policies.breaker import BUCKETS, Breaker, BreakerRule, Window
-from bff.policies.facts import State
+from bff.policies.events import State
 
 
 class Clock:

@@ -22,7 +22,7 @@ from bff.calls import Deadline, Failed, Ledger, Scope, UpstreamError
 from bff.policies.cache import Lru
 from bff.stores.cache import CHANNEL, Found
 from bff.stores.journal import owner_tag
-from bff.stores.redis.link import StoreUnavailable
+from bff.stores.redis.client import StoreUnavailable
 from bff.transport.cached import Cached
 from bff.transport.changes import Changes
 from bff.transport.coalesced import Coalesced

@@ -26,13 +26,13 @@ from bff.calls import (
 )
 from bff.policies.balance import Address
 from bff.policies.bulkhead import BulkheadRule
-from bff.policies.facts import Attempted, BreakerMoved, BulkheadFull, Fact, Rejected, Retried
+from bff.policies.events import Attempted, BreakerMoved, BulkheadFull, PolicyEvent, Rejected, Retried
 from bff.policies.retry import Budget
 from bff.transport.attempt import target
-from bff.transport.chain import Chain
+from bff.transport.client import SingleBackend
 from bff.transport.headers import Nameless, idempotency_key, outbound
-from bff.transport.lane import OnePlace
 from bff.transport.permits import Permits
+from bff.transport.pipeline import CallPipeline
 from bff.transport.wire import Answer, Request, WireBroken, WireTimeout, WireTooLarge
 from bff.transport.wire import Wire as AnyWire
 
@@ -122,7 +122,7 @@ class House:
     ) -> None:
         self.wire = Wire(*steps)
         self.now = 0.0
-        self.facts: list[Fact] = []
+        self.facts: list[PolicyEvent] = []
         self.lane = lane(
             self.wire,
             failures=failures,
@@ -133,7 +133,9 @@ class House:
             clock=lambda: self.now,
             observe=self.facts.append,
         )
-        self.chain = Chain({"shelf": self.lane}, NoOpTracer(), chance=lambda: 0.0, observe=self.facts.append)
+        self.chain = CallPipeline(
+            {"shelf": self.lane}, NoOpTracer(), chance=lambda: 0.0, observe=self.facts.append
+        )
         self.scope = Scope(Deadline.after(1.0), self.chain, "id", ADA)
 
     async def ask(self, call: Call[Thing], scope: Scope | None = None) -> Thing | UpstreamError:
@@ -232,7 +234,7 @@ async def test_each_call_leaves_one_timing_with_its_outcome() -> None:
 
 
 async def test_an_upstream_without_an_address_is_named_with_its_setting() -> None:
-    chain = Chain({}, NoOpTracer())
+    chain = CallPipeline({}, NoOpTracer())
     named = pytest.raises(DeclarationError, match="BFF_UPSTREAMS__SHELF__URL")
     with opened(Scope(Deadline.after(1), chain, "id")), named:
         await shelf.thing()
@@ -449,7 +451,7 @@ async def turns(count: int = 20) -> None:
 async def test_beyond_its_permits_a_call_waits_and_beyond_its_queue_it_is_refused_at_once() -> None:
     house = House(GOOD, permits=BulkheadRule(permits=1, queue=1, wait=5.0), timeout=5.0)
     held = Held()
-    house.lane.places = OnePlace(held)
+    house.lane.places = SingleBackend(held)
     first, second = (asyncio.create_task(house.ask(shelf.thing())) for _ in range(2))
     await turns()
     third = await house.ask(shelf.thing())
@@ -465,7 +467,7 @@ async def test_beyond_its_permits_a_call_waits_and_beyond_its_queue_it_is_refuse
 async def test_the_wait_for_a_permit_is_bounded_and_a_refusal_is_not_the_upstreams_failure() -> None:
     house = House(GOOD, permits=BulkheadRule(permits=1, queue=9, wait=0.02), failures=1, timeout=5.0)
     held = Held()
-    house.lane.places = OnePlace(held)
+    house.lane.places = SingleBackend(held)
     first = asyncio.create_task(house.ask(shelf.thing()))
     await turns()
     assert isinstance(await house.ask(shelf.thing()), Overloaded)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from bff import DeclarationError, Gateway, Principal, Problem
-from bff.edge.access.permit import NOTHING, Needs, permit
+from bff.edge.access.permit import NOTHING, Requirements, permit
 from bff.edge.describe.openapi import document
 from bff.policies.tokens import TokenRefused, roles_of
 
@@ -25,14 +25,14 @@ def who(scopes: str = "", roles: str = "") -> Principal:
     ("needs", "scopes", "roles"),
     [
         (NOTHING, "", ""),
-        (Needs(frozenset({"a"})), "a b", ""),
-        (Needs(frozenset({"a", "b"})), "b a", ""),
-        (Needs(roles=frozenset({"x", "y"})), "", "y z"),
-        (Needs(frozenset({"a"}), frozenset({"x"})), "a", "x"),
+        (Requirements(frozenset({"a"})), "a b", ""),
+        (Requirements(frozenset({"a", "b"})), "b a", ""),
+        (Requirements(roles=frozenset({"x", "y"})), "", "y z"),
+        (Requirements(frozenset({"a"}), frozenset({"x"})), "a", "x"),
     ],
 )
 def test_whoever_has_every_scope_and_one_of_the_roles_is_let_in(
-    needs: Needs, scopes: str, roles: str
+    needs: Requirements, scopes: str, roles: str
 ) -> None:
     permit(who(scopes, roles), needs)
 
@@ -40,15 +40,15 @@ def test_whoever_has_every_scope_and_one_of_the_roles_is_let_in(
 @pytest.mark.parametrize(
     ("needs", "scopes", "roles"),
     [
-        (Needs(frozenset({"a"})), "", "a"),
-        (Needs(frozenset({"a", "b"})), "a", ""),
-        (Needs(frozenset({"a"})), "A aa", ""),
-        (Needs(roles=frozenset({"x"})), "x", ""),
-        (Needs(frozenset({"a"}), frozenset({"x"})), "a", "y"),
-        (Needs(frozenset({"a"}), frozenset({"x"})), "b", "x"),
+        (Requirements(frozenset({"a"})), "", "a"),
+        (Requirements(frozenset({"a", "b"})), "a", ""),
+        (Requirements(frozenset({"a"})), "A aa", ""),
+        (Requirements(roles=frozenset({"x"})), "x", ""),
+        (Requirements(frozenset({"a"}), frozenset({"x"})), "a", "y"),
+        (Requirements(frozenset({"a"}), frozenset({"x"})), "b", "x"),
     ],
 )
-def test_whoever_lacks_one_is_told_what(needs: Needs, scopes: str, roles: str) -> None:
+def test_whoever_lacks_one_is_told_what(needs: Requirements, scopes: str, roles: str) -> None:
     with pytest.raises(Problem) as caught:
         permit(who(scopes, roles), needs)
     assert (caught.value.status, caught.value.code) == (403, "forbidden")
@@ -81,10 +81,14 @@ def test_a_route_that_says_nothing_needs_what_the_gateway_needs() -> None:
     async def do() -> Done:
         return Done(done=True)
 
-    assert gateway.views["/plain"].needs == gateway.needs == Needs(frozenset({"shop"}), frozenset({"staff"}))
-    assert gateway.views["/own"].needs == Needs(frozenset({"audit", "shop"}))
+    assert (
+        gateway.views["/plain"].needs
+        == gateway.needs
+        == Requirements(frozenset({"shop"}), frozenset({"staff"}))
+    )
+    assert gateway.views["/own"].needs == Requirements(frozenset({"audit", "shop"}))
     assert gateway.views["/anyone"].needs == gateway.views["/public"].needs == NOTHING
-    assert gateway.commands["/do"].needs == Needs(frozenset({"write"}), frozenset({"staff"}))
+    assert gateway.commands["/do"].needs == Requirements(frozenset({"write"}), frozenset({"staff"}))
 
     paths = document(gateway, "1")["paths"]
 

@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 
 from ..calls.ending import close_all, end_tasks
 from ..policies.balance import Address, Balance, How
-from ..policies.facts import Observer, ignore
+from ..policies.events import Observer, ignore
 from .aiohttp_wire import AiohttpWire
 from .h1_wire import H1Wire
 from .httpx_wire import HttpxWire
-from .trust import Trust
+from .tls import TlsTrust
 from .wire import Wire
 
 log = logging.getLogger("bff.transport")
@@ -39,7 +39,7 @@ WireName = Literal["h1", "aiohttp", "httpx"]
 OpenWire = Callable[[str, str | None], Wire]
 
 
-def open_wire(name: WireName, *, connections: int, max_body: int, trust: Trust | None = None) -> OpenWire:
+def open_wire(name: WireName, *, connections: int, max_body: int, trust: TlsTrust | None = None) -> OpenWire:
     """Makes a wire for (base address, IP address to connect to or None). `h1` speaks no TLS: an https:// address gets
     aiohttp's wire in its place."""
 
@@ -53,7 +53,7 @@ def open_wire(name: WireName, *, connections: int, max_body: int, trust: Trust |
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Backend:
     """A base address; `at` the IP address to connect to in place of asking DNS."""
 
     url: str
@@ -70,7 +70,7 @@ class Place:
         return f"{parts.scheme}://{host}:{port}"
 
 
-class Addresses:
+class DynamicBackends:
     """One upstream's addresses behind a balance.
 
     service    the upstream's name
@@ -92,7 +92,7 @@ class Addresses:
         resolve: float = 0.0,
         file: Path | None = None,
         look: float = 1.0,
-        trust: Trust | None = None,
+        trust: TlsTrust | None = None,
         how: How = "least-pending",
         failures: int = 5,
         eject_for: float = 10.0,
@@ -110,10 +110,10 @@ class Addresses:
         self._trust = trust
         self._clock = clock
         self._seen: tuple[int, int] | None = None
-        self._known: dict[Place, Address[Wire]] = {}
+        self._known: dict[Backend, Address[Wire]] = {}
         self._leaving: list[tuple[float, Address[Wire]]] = []
         self._watching: asyncio.Task[None] | None = None
-        places = self._in_file() or [Place(url) for url in urls]
+        places = self._in_file() or [Backend(url) for url in urls]
         self.balance: Balance[Wire] = Balance(
             service,
             [self._address(place) for place in places],
@@ -163,7 +163,7 @@ class Addresses:
             self._use(places)
         await self._close_left()
 
-    def _use(self, places: Sequence[Place]) -> None:
+    def _use(self, places: Sequence[Backend]) -> None:
         if set(places) == set(self._known):
             return
         gone = self.balance.replace([self._address(place) for place in places])
@@ -174,13 +174,13 @@ class Addresses:
             extra={"fields": {"upstream": self._service, "addresses": [place.name for place in places]}},
         )
 
-    def _address(self, place: Place) -> Address[Wire]:
+    def _address(self, place: Backend) -> Address[Wire]:
         known = self._known.get(place)
         if known is None:
             known = self._known[place] = Address(place.name, self._open(place.url, place.at))
         return known
 
-    async def _in_dns(self) -> list[Place]:
+    async def _in_dns(self) -> list[Backend]:
         url = self._urls[0]
         parts = urlsplit(url)
         try:
@@ -194,9 +194,9 @@ class Addresses:
             )
             return []
         ips = sorted({str(one[4][0]) for one in found})[:MOST]
-        return [Place(url, ip) for ip in ips]
+        return [Backend(url, ip) for ip in ips]
 
-    def _in_file(self) -> list[Place]:
+    def _in_file(self) -> list[Backend]:
         if self._file is None:
             return []
         try:
@@ -219,7 +219,7 @@ class Addresses:
         if wrong or not urls or len(urls) > MOST:
             self._complain(f"not a base address: {wrong[0]}" if wrong else f"{len(urls)} addresses")
             return []
-        return [Place(url) for url in urls]
+        return [Backend(url) for url in urls]
 
     def _complain(self, why: str) -> None:
         log.warning(

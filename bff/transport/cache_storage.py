@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from ..calls import Call, Ledger, Scope
 from ..policies.cache import Entry, Key, Lru
 from ..stores.cache import CacheStore, Found, digest, pack, unpack
-from ..stores.redis.link import StoreUnavailable
+from ..stores.redis.client import StoreUnavailable
 from .changes import Changes
 
 log = logging.getLogger("bff.transport")
@@ -28,7 +28,7 @@ PAUSE = 1.0
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[Any]"]
 
 
-class Looked(NamedTuple):
+class Lookup(NamedTuple):
     """entry: one this caller may be served; seen: the store's clock before anything was asked; after: the newest change
     (the same clock); keep: where a new answer may lie."""
 
@@ -39,7 +39,7 @@ class Looked(NamedTuple):
     keep: Literal["nowhere", "here", "everywhere"]
 
 
-class Aside:
+class DetachedTasks:
     """Work beside requests, at most `most` at a time; spawn: starts a task that the gateway owns."""
 
     def __init__(self, spawn: Spawn, most: int) -> None:
@@ -64,7 +64,7 @@ class Aside:
         return True
 
 
-class Kept:
+class CacheStorage:
     """memory: this process's level; store: Redis, for what changed and (when `second`) for answers; clock: Unix
     seconds."""
 
@@ -73,7 +73,7 @@ class Kept:
         memory: Lru,
         changes: Changes,
         store: CacheStore,
-        aside: Aside,
+        aside: DetachedTasks,
         *,
         second: bool,
         clock: Callable[[], float],
@@ -92,7 +92,7 @@ class Kept:
 
     # ---- looking ---------------------------------------------------------------------------------------------
 
-    async def look(self, call: Call[Any], scope: Scope, key: Key) -> Looked:
+    async def look(self, call: Call[Any], scope: Scope, key: Key) -> Lookup:
         """What there is for this caller."""
         entry = self._memory.get(key)
         tags = call.tags
@@ -114,8 +114,8 @@ class Kept:
                 if tags and ((owner is not None and not call.shared) or not self._reckoned):
                     # What this caller has changed is not known, or when: a kept answer could deny it.
                     # Before the store's clock is known no stamp can be set against ours: nothing from before counts.
-                    return Looked(key, None, self.now(), newest if self._reckoned else self.now(), "nowhere")
-                return Looked(key, _valid(entry, newest, tags), self.now(), newest, "here")
+                    return Lookup(key, None, self.now(), newest if self._reckoned else self.now(), "nowhere")
+                return Lookup(key, _valid(entry, newest, tags), self.now(), newest, "here")
             scope.ledger.own.update(found.own)
             self._changes.tags.learn(found.tags)
             newest = max(self._changes.tags.newest(tags) or 0, *found.tags.values(), *found.own.values(), 0)
@@ -124,9 +124,9 @@ class Kept:
                 entry = other
                 if _valid(other, newest, tags) is not None:
                     self._memory.put(key, other)
-            return Looked(key, _valid(entry, newest, tags), found.seen, newest, "everywhere")
+            return Lookup(key, _valid(entry, newest, tags), found.seen, newest, "everywhere")
         newest = max(newest, own)
-        return Looked(key, _valid(entry, newest, tags), self.now(), newest, "everywhere")
+        return Lookup(key, _valid(entry, newest, tags), self.now(), newest, "everywhere")
 
     async def _ask(self, name: str | None, tags: tuple[str, ...], owner: str | None) -> Found | None:
         """One round trip; None while Redis does not answer in time."""
@@ -176,7 +176,7 @@ class Kept:
 
     # ---- keeping ---------------------------------------------------------------------------------------------
 
-    def keep(self, looked: Looked, entry: Entry) -> None:
+    def keep(self, looked: Lookup, entry: Entry) -> None:
         """Put a new answer where it may lie."""
         if looked.keep == "nowhere":
             return

@@ -27,14 +27,14 @@ from ..calls import (
     UpstreamError,
 )
 from ..calls.ending import close_all
-from ..policies import facts
-from ..policies.facts import Observer, guarded, ignore
+from ..policies import events
+from ..policies.events import Observer, guarded, ignore
 from ..policies.retry import passing
 from .answers import decode
-from .attempt import Attempts, Place, Walk
+from .attempt import Attempts, Backend, CallContext
+from .client import UpstreamClient
 from .exchange import NO_CONDITIONS, Exchanged
 from .headers import repeatable
-from .lane import Lane
 from .refused import retry_after
 from .wire import Answer
 
@@ -48,14 +48,14 @@ async def _never(principal: Principal) -> Principal | None:
     return None
 
 
-class Chain:
+class CallPipeline:
     """lanes: by service name; tracer: begins the span of each hop; clock: monotonic seconds; chance: uniform in
     [0, 1); observe: told what happened; renew: asked when a service refuses a person's own token (default: nobody has
     another one)."""
 
     def __init__(
         self,
-        lanes: Mapping[str, Lane],
+        lanes: Mapping[str, UpstreamClient],
         tracer: Tracer,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -92,7 +92,7 @@ class Chain:
         try:
             if parent.is_valid and not parent.trace_flags.sampled:
                 # Nobody records this trace: a span of the SDK would cost 5 µs to say so.
-                return await self._exchange(Walk(call, scope, lane, conditions), INVALID_SPAN)
+                return await self._exchange(CallContext(call, scope, lane, conditions), INVALID_SPAN)
             with self._tracer.start_as_current_span(
                 call.name,
                 kind=SpanKind.CLIENT,
@@ -100,11 +100,11 @@ class Chain:
                 record_exception=False,
                 set_status_on_exception=False,
             ) as span:
-                return await self._exchange(Walk(call, scope, lane, conditions), span)
+                return await self._exchange(CallContext(call, scope, lane, conditions), span)
         finally:
             lane.budget.active -= 1
 
-    async def _exchange(self, walk: Walk, span: Span) -> Exchanged:
+    async def _exchange(self, walk: CallContext, span: Span) -> Exchanged:
         call, scope = walk.call, walk.scope
         began = self._clock()
         outcome = "ok"
@@ -128,7 +128,7 @@ class Chain:
             scope.ledger.took(call.name, self._clock() - began, outcome)
 
     async def _with_new_token(
-        self, walk: Walk, asker: Principal, refused: Answer
+        self, walk: CallContext, asker: Principal, refused: Answer
     ) -> tuple[Answer, Principal]:
         """What the service says to a new access token, when it refused the session's: a token may have been withdrawn
         before its time. A write is not repeated here; its client's next attempt finds the new token."""
@@ -147,13 +147,13 @@ class Chain:
 
     # ---- the attempts ----------------------------------------------------------------------------------------
 
-    async def _answer(self, walk: Walk) -> Answer:
+    async def _answer(self, walk: CallContext) -> Answer:
         """One attempt, or several. What an upstream did to an earlier attempt outranks a later refusal of our own."""
         call, lane = walk.call, walk.lane
         made = 0
         taken = False
-        tried: Place | None = None
-        place: Place | None = None
+        tried: Backend | None = None
+        place: Backend | None = None
         earlier: Found | None = None
         found: Found
         try:
@@ -185,7 +185,7 @@ class Chain:
                 if delay is not None and not taken:
                     taken = lane.budget.take()
                     if not taken:
-                        self._observe(facts.Rejected(call.owner.service, call.name, "retry-budget"))
+                        self._observe(events.Rejected(call.owner.service, call.name, "retry-budget"))
                         delay = None
                 if delay is None:
                     if earlier is not None and call.method != "GET" and _refused(found):
@@ -196,14 +196,14 @@ class Chain:
                     earlier = found
                 tried = place
                 why = found.reason if isinstance(found, UpstreamError) else str(found.status)
-                self._observe(facts.Retried(call.owner.service, call.name, made + 1, delay, why))
+                self._observe(events.Retried(call.owner.service, call.name, made + 1, delay, why))
                 await asyncio.sleep(delay)
         finally:
             if taken:
                 lane.budget.give()
 
     def _again(
-        self, walk: Walk, made: int, found: Found, after: float | None, place: Place | None
+        self, walk: CallContext, made: int, found: Found, after: float | None, place: Backend | None
     ) -> float | None:
         """Seconds until the next attempt, None for no further one."""
         call = walk.call

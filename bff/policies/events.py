@@ -131,7 +131,7 @@ class Replaced:
     count: int
 
 
-Fact: TypeAlias = (
+PolicyEvent: TypeAlias = (
     Attempted
     | Retried
     | Rejected
@@ -145,10 +145,10 @@ Fact: TypeAlias = (
     | Replaced
 )
 
-Observer: TypeAlias = Callable[[Fact], None]
+Observer: TypeAlias = Callable[[PolicyEvent], None]
 
 
-def ignore(fact: Fact) -> None:
+def ignore(fact: PolicyEvent) -> None:
     """The observer that observes nothing."""
 
 
@@ -164,7 +164,7 @@ class Guarded:
         self._quiet_until = float("-inf")
         self._raised = 0
 
-    def __call__(self, fact: Fact) -> None:
+    def __call__(self, fact: PolicyEvent) -> None:
         try:
             self._observe(fact)
         except Exception as error:

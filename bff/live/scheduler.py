@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from . import frames
 from .stream import Stream
-from .wheel import Wheel
+from .timing_wheel import TimingWheel
 
 STALL = 9.0
 GRACE = 0.5
@@ -36,14 +36,14 @@ def back(within: float = RETURN) -> float:
     return random.uniform(0, within)  # noqa: S311 - jitter
 
 
-class Timer:
+class StreamScheduler:
     """beat: seconds; wall: Unix seconds; clock: monotonic seconds. The hub runs `run()`."""
 
     def __init__(self, beat: float, wall: Callable[[], float], clock: Callable[[], float]) -> None:
         self._beat = beat
         self._wall = wall
         self._clock = clock
-        self._wheel = Wheel(min(0.25, beat / 4), beat, clock())
+        self._wheel = TimingWheel(min(0.25, beat / 4), beat, clock())
         # What has a backlog, and how many bytes of it the network had not taken at the last look.
         self._slow: dict[Stream, int] = {}
 

@@ -23,13 +23,13 @@ Lost: TypeAlias = Callable[[str], Awaitable[None]]
 """To be awaited, before the place is moved on, when a bus dropped events that nobody had read; in words, why."""
 
 
-class BusUnavailable(BffError):
+class BrokerUnavailable(BffError):
     """The bus cannot be reached, or refuses; it is tried again, with growing pauses."""
 
     code = "bus-unavailable"
 
 
-class Bus(Protocol):
+class Broker(Protocol):
     """One event bus. Every method raises BusUnavailable or StoreUnavailable when what it needs is away."""
 
     @property
@@ -49,7 +49,7 @@ class Bus(Protocol):
         """This process reads no longer: give back what is not done, close what `begin` opened. Raises nothing."""
 
 
-class Portion:
+class Partition:
     """How many events to ask for of each partition, so that one read stays small: one at first, twice as many after a
     small read, fewer after one of more than 4 MB; at most 100, and 256 of all `partitions` together."""
 

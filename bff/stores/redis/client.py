@@ -16,14 +16,14 @@ from redis.exceptions import RedisError
 
 from .cluster import Cluster
 from .condition import Condition
-from .dial import Place, address_of, dial, scheme_of
+from .connection import Dialler, Packable, StoreUnavailable, pack
+from .dialing import NodeAddress, address_of, dial, scheme_of
 from .node import Node
 from .pools import pool_of
 from .scripts import Script, Step, read, run_all
 from .sentinel import Master, watched_of
-from .wire import Dialler, Packable, StoreUnavailable, pack
 
-__all__ = ["RedisLink", "Script", "StoreUnavailable", "granted", "reaching"]
+__all__ = ["RedisClient", "Script", "StoreUnavailable", "granted", "reaching"]
 
 _PROBES = 128
 """Slots looked at for one of each node; of five nodes all are found but for once in 10^12."""
@@ -39,14 +39,14 @@ def reaching(what: str) -> Iterator[None]:
 
 
 def granted(answers: list[Any]) -> list[Any]:
-    """What `RedisLink.batch` answered, when Redis refused none of it. Raises the first refusal, a ResponseError."""
+    """What `RedisClient.batch` answered, when Redis refused none of it. Raises the first refusal, a ResponseError."""
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer
     return answers
 
 
-class RedisLink:
+class RedisClient:
     """A command may take `timeout` seconds (default 0.5), at most `most` may be under way (default 10,000): one more is
     StoreUnavailable at once. Answers are bytes.
 
@@ -128,18 +128,18 @@ class RedisLink:
             return answers
         return await nodes.batch(commands, limit)
 
-    def dedicated(self, *, timeout: float, place: Place | None = None) -> Redis:
+    def dedicated(self, *, timeout: float, place: NodeAddress | None = None) -> Redis:
         """A client with one connection of its own for blocking reads or pub/sub, `timeout` seconds for a read. place:
         the node of a cluster, else any.
 
         The caller closes it with `aclose()`.
         """
-        places: Iterator[Place] | None = None
+        places: Iterator[NodeAddress] | None = None
         if isinstance(self._nodes, Cluster):
             places = self._nodes.turns if place is None else itertools.repeat(place)
         return Redis.from_pool(pool_of(self.url, timeout=timeout, wait=self.timeout, places=places))
 
-    async def homes(self, keys: Sequence[str]) -> list[Place | None]:
+    async def homes(self, keys: Sequence[str]) -> list[NodeAddress | None]:
         """Which node of the cluster has each key's slot, None for nobody (by itself, a server has no slots). Raises
         StoreUnavailable."""
         nodes = self._nodes
@@ -147,7 +147,7 @@ class RedisLink:
             return [None] * len(keys)
         return await nodes.homes([key.encode() for key in keys])
 
-    def home(self, key: str) -> Place | None:
+    def home(self, key: str) -> NodeAddress | None:
         """The node of the cluster that has this key's slot, as far as is known; by itself, a server is None."""
         nodes = self._nodes
         return None if isinstance(nodes, Node) else nodes.home(key.encode())
@@ -198,7 +198,7 @@ class RedisLink:
         """Close every connection but the dedicated ones. Never raises for one that is already gone."""
         await self._nodes.close()
 
-    async def __aenter__(self) -> RedisLink:
+    async def __aenter__(self) -> RedisClient:
         return self
 
     async def __aexit__(self, *exc: object) -> None:

@@ -36,7 +36,7 @@ class Hears(Protocol):
 
     def confirmed(self, channel: str) -> None: ...
 
-    def lost(self, ear: Ear) -> None: ...
+    def lost(self, ear: PubSubConnection) -> None: ...
 
     def moved(self, channels: Sequence[str], pause: float) -> None: ...
 
@@ -69,7 +69,7 @@ class _Wire(asyncio.Protocol):
             self.lost.set_exception(error)
 
 
-class Ear:
+class PubSubConnection:
     """Subscriptions on one connection. `run()` is the owner's to start and to cancel.
 
     dial              a client with one connection of its own

@@ -23,7 +23,7 @@ log = logging.getLogger("bff.transport")
 SOON = timedelta(days=7)
 
 
-class Trust:
+class TlsTrust:
     """service: whose TLS it is; cert, key: PEM files of our own certificate (with what stands above it) and its key,
     None: we show none; ca: PEM file of the only authorities believed, None: the usual ones; look: seconds between two
     looks at the files, default 1.

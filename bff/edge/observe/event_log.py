@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import logging
 
-from ...policies.facts import BreakerMoved, Ejected, Fact, Observer, Replaced, Returned
+from ...policies.events import BreakerMoved, Ejected, Observer, PolicyEvent, Replaced, Returned
 
 log = logging.getLogger("bff.upstreams")
 _RARE = frozenset({BreakerMoved, Ejected, Returned, Replaced})
 
 
-def logged(fact: Fact) -> None:
+def logged(fact: PolicyEvent) -> None:
     """An Observer. Breakers move rarely, growing rarer as an outage lasts; the rest is for metrics."""
     match fact:
         case BreakerMoved(service, group, address, state, open_for):
@@ -31,10 +31,10 @@ def logged(fact: Fact) -> None:
             pass
 
 
-def with_log(observe: Observer) -> Observer:
+def with_event_log(observe: Observer) -> Observer:
     """Tells `observe` everything and the log what belongs there."""
 
-    def tell(fact: Fact) -> None:
+    def tell(fact: PolicyEvent) -> None:
         observe(fact)
         if type(fact) in _RARE:
             logged(fact)

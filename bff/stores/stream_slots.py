@@ -17,25 +17,29 @@ from typing import Any
 
 from .journal import channel_of, owner_tag
 from .processes import Processes
-from .redis.link import RedisLink, granted, reaching
+from .redis.client import RedisClient, granted, reaching
+from .redis.connection import Packable
 from .redis.scripts import Step
-from .redis.wire import Packable
 
 LEASE = 90.0
 """Seconds; renewed at least every 40."""
 
 
-class Seats:
+class StreamSlots:
     """One process's way to them. clock: Unix seconds, the same in all processes; processes: who else there is, and this
     one's id. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(
-        self, link: RedisLink, clock: Callable[[], float] = time.time, *, processes: Processes | None = None
+        self,
+        redis: RedisClient,
+        clock: Callable[[], float] = time.time,
+        *,
+        processes: Processes | None = None,
     ) -> None:
-        self.processes = processes or Processes(link)
-        self._link = link
+        self.processes = processes or Processes(redis)
+        self._redis = redis
         self._clock = clock
-        self._hold = link.script("seats_hold")
+        self._hold = redis.script("seats_hold")
         self._process = self.processes.id
         self._number = 0
 
@@ -57,7 +61,13 @@ class Seats:
         self, owner: str, cap: int, seats: Sequence[str], *, dead: Sequence[str] | None = None
     ) -> Step:
         """`hold` as a step among others. dead: processes known to be; None while nobody has looked."""
-        args: list[str | int] = [cap, int(LEASE * 1000), channel_of(owner), self._link.publish, self._process]
+        args: list[str | int] = [
+            cap,
+            int(LEASE * 1000),
+            channel_of(owner),
+            self._redis.publish,
+            self._process,
+        ]
         args += [""] if dead is None else [len(dead), *dead]
         return Step(self._hold, [_key(owner)], [*args, *seats])
 
@@ -82,13 +92,13 @@ class Seats:
             scored = (word for seat in seats for word in (until, seat))
             asked += [("ZADD", key, *scored), ("PEXPIRE", key, int(LEASE * 1000)), ("ZCARD", key)]
         with reaching("seats"):
-            answers = granted(await self._link.batch(asked))
+            answers = granted(await self._redis.batch(asked))
         return list(zip(held, answers[2::3], strict=True))
 
     async def leave(self, left: Mapping[str, Sequence[str]]) -> None:
         """Free these seats by owner, in one round trip."""
         with reaching("seats"):
-            granted(await self._link.batch([("ZREM", _key(owner), *seats) for owner, seats in left.items()]))
+            granted(await self._redis.batch([("ZREM", _key(owner), *seats) for owner, seats in left.items()]))
 
 
 def _key(owner: str) -> str:

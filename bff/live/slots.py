@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable
 
 from ..stores.processes import ALIVE
-from ..stores.redis.link import StoreUnavailable
-from ..stores.seats import Seats
+from ..stores.redis.client import StoreUnavailable
+from ..stores.stream_slots import StreamSlots
 from .stream import Stream
 
 log = logging.getLogger("bff.live")
@@ -22,10 +22,10 @@ _BEAT = ALIVE / 4
 _AGAIN = 0.25
 
 
-class Seating:
+class SlotRenewer:
     """The hub runs `run()`. lost: called when others may have given the seats of this process away."""
 
-    def __init__(self, seats: Seats, lost: Callable[[], None]) -> None:
+    def __init__(self, seats: StreamSlots, lost: Callable[[], None]) -> None:
         self._seats = seats
         self._lost = lost
         self._left: dict[str, list[str]] = {}

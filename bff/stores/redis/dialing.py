@@ -19,9 +19,9 @@ from urllib.parse import SplitResult, urlsplit
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.exceptions import RedisError
 
-from .wire import Packable, Pending, Watch, Wire, pack
+from .connection import MultiplexedConnection, Packable, Pending, Watch, pack
 
-Place = tuple[str, int]
+NodeAddress = tuple[str, int]
 _FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 
 
@@ -36,7 +36,7 @@ class Address:
     greeting: tuple[tuple[Packable, ...], ...]
 
 
-def several(url: str, port: int) -> tuple[list[Place], SplitResult]:
+def several(url: str, port: int) -> tuple[list[NodeAddress], SplitResult]:
     """The places that `host:port,host:port` names (port: where none is said), and the URL of the first one alone, its
     path and query untouched. Raises ValueError."""
     # `urlsplit` never sees several places: it takes them for one host, which has no brackets inside (CVE-2025-0938).
@@ -83,15 +83,15 @@ def address_of(url: str) -> Address:
 _OF_POOLS = ("max_connections", "timeout")
 
 
-async def dial(address: Address, watch: Watch, said: list[Any] | None = None) -> Wire:
+async def dial(address: Address, watch: Watch, said: list[Any] | None = None) -> MultiplexedConnection:
     """Open a connection and say the greeting; said: takes the answers. Raises OSError, RedisError. Bound it from
     outside."""
     loop = asyncio.get_running_loop()
     if address.path is not None:
-        _, wire = await loop.create_unix_connection(lambda: Wire(watch), address.path)
+        _, wire = await loop.create_unix_connection(lambda: MultiplexedConnection(watch), address.path)
     else:
         _, wire = await loop.create_connection(
-            lambda: Wire(watch),
+            lambda: MultiplexedConnection(watch),
             address.host,
             address.port,
             ssl=address.tls,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ..policies.balance import Address
 from ..policies.breaker import Breaker, BreakerRule
 from ..policies.bulkhead import BulkheadRule
-from ..policies.facts import BreakerMoved, Observer, State, guarded, ignore
+from ..policies.events import BreakerMoved, Observer, State, guarded, ignore
 from ..policies.retry import Budget, RetryRule
 from .headers import USERS_TOKEN, Credentials
 from .permits import Permits
@@ -35,8 +35,8 @@ class Hedge(Protocol):
         ...
 
 
-class Places(Protocol):
-    """Where an upstream is: `Addresses`, or one place that never changes."""
+class BackendSet(Protocol):
+    """Where an upstream is: `DynamicBackends`, or one place that never changes."""
 
     def pick(self, avoid: Address[Wire] | None = None) -> Address[Wire]:
         """Where to send; `avoid` only where there is no other."""
@@ -57,7 +57,7 @@ class Places(Protocol):
         """Close every connection."""
 
 
-class OnePlace:
+class SingleBackend:
     """A single address that is never left out."""
 
     def __init__(self, wire: Wire, name: str = "") -> None:
@@ -129,11 +129,11 @@ class Breakers:
 
 
 @dataclass(slots=True)
-class Lane:
+class UpstreamClient:
     """places: its addresses; breakers, permits, budget: its protection; retry: how often; timeout: seconds for one
     attempt; hedge: sends a second copy of slow reads, None: nothing does; credentials: by what it knows who asks."""
 
-    places: Places
+    places: BackendSet
     breakers: Breakers
     timeout: float = 1.0
     retry: RetryRule = field(default_factory=RetryRule)

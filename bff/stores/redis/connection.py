@@ -61,14 +61,14 @@ class Watch(Protocol):
 
     ticks: int
 
-    def heard(self, wire: Wire) -> None: ...
+    def heard(self, wire: MultiplexedConnection) -> None: ...
 
-    def lost(self, wire: Wire, error: Exception, pending: int) -> None: ...
+    def lost(self, wire: MultiplexedConnection, error: Exception, pending: int) -> None: ...
 
-    def refused(self, wire: Wire, error: Exception) -> None: ...
+    def refused(self, wire: MultiplexedConnection, error: Exception) -> None: ...
 
 
-class Wire(asyncio.Protocol):
+class MultiplexedConnection(asyncio.Protocol):
     """The row of commands under way on one connection. Once lost it stays lost."""
 
     def __init__(self, watch: Watch) -> None:
@@ -168,7 +168,7 @@ class Wire(asyncio.Protocol):
         self._watch.lost(self, error, pending)
 
 
-Dialler = Callable[[Watch], Awaitable[Wire]]
+Dialler = Callable[[Watch], Awaitable[MultiplexedConnection]]
 """Opens a connection that is ready for commands."""
 
 

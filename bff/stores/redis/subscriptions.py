@@ -14,26 +14,28 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 
 from ..background import Background
-from .dial import Place
-from .ear import UNSERVED, Ear, Heard
-from .link import RedisLink, StoreUnavailable
+from .client import RedisClient, StoreUnavailable
+from .dialing import NodeAddress
+from .pubsub import UNSERVED, Heard, PubSubConnection
 
 log = logging.getLogger("bff.stores")
 
 Told = Callable[[Collection[str]], None]
 
 
-class Channels(Background):
-    """One for a process: `async with channels:`, or `start()` and `stop()`. beat, dead_after: seconds; see `Ear`."""
+class Subscriptions(Background):
+    """One for a process: `async with subscriptions:`, or `start()` and `stop()`.
 
-    def __init__(self, link: RedisLink, *, beat: float = 1.0, dead_after: float = 3.0) -> None:
+    beat, dead_after: seconds; see `PubSubConnection`."""
+
+    def __init__(self, client: RedisClient, *, beat: float = 1.0, dead_after: float = 3.0) -> None:
         super().__init__("bff-channels", "nothing published is heard")
-        self._link = link
+        self._client = client
         self._beat = beat
         self._dead_after = dead_after
         self._watching: list[tuple[Told, Told]] = []
         self._listeners: dict[str, Heard] = {}
-        self._homes: dict[str, Ear] = {}
+        self._homes: dict[str, PubSubConnection] = {}
         self._confirmed: set[str] = set()
         self._waiting: dict[str, asyncio.Future[None]] = {}
         # Channels whose node is to be found, or looked for again.
@@ -41,10 +43,10 @@ class Channels(Background):
         self._look = asyncio.Event()
         self._missed: set[str] = set()
         self._again: set[str] = set()
-        self._ears: dict[Place | None, Ear] = {}
-        self._tasks: dict[Ear, asyncio.Task[None]] = {}
+        self._ears: dict[NodeAddress | None, PubSubConnection] = {}
+        self._tasks: dict[PubSubConnection, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
-        if not link.cluster:
+        if not client.cluster:
             self._at(None)
 
     @property
@@ -117,9 +119,9 @@ class Channels(Background):
         if not self._confirmed.issuperset(missing):
             raise StoreUnavailable(f"{len(missing)} channels were not subscribed within {timeout} s")
 
-    def home(self, channel: str) -> Place | None:
+    def home(self, channel: str) -> NodeAddress | None:
         """The node of a cluster that this channel belongs to, as far as is known; None where there is one server."""
-        return self._link.home(channel)
+        return self._client.home(channel)
 
     # ---- what ears say ---------------------------------------------------------------------------------------
 
@@ -136,10 +138,10 @@ class Channels(Background):
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
-    def lost(self, ear: Ear) -> None:
+    def lost(self, ear: PubSubConnection) -> None:
         """It has no connection; in a cluster its channels may be another node's by now."""
         self._unheard(ear.wanted)
-        if self._link.cluster:
+        if self._client.cluster:
             self._search(ear.wanted)
             self._look.set()
 
@@ -168,7 +170,7 @@ class Channels(Background):
 
     def _search(self, channels: Collection[str]) -> None:
         self._placing.update(dict.fromkeys(channels))
-        self._link.doubt()
+        self._client.doubt()
 
     async def _place(self) -> None:
         """Give each channel that waits for one its node, for ever."""
@@ -177,7 +179,7 @@ class Channels(Background):
             self._look.clear()
             channels = list(self._placing)
             try:
-                homes = await self._link.homes(channels)
+                homes = await self._client.homes(channels)
             except StoreUnavailable as error:
                 log.debug("where channels are cannot be asked: %s", error)
                 asyncio.get_running_loop().call_later(UNSERVED, self._look.set)
@@ -187,41 +189,41 @@ class Channels(Background):
                     del self._placing[channel]
                     self._settle(channel, self._ear_of(channel, place))
             if any(place is None for place in homes):
-                self._link.doubt()
+                self._client.doubt()
                 asyncio.get_running_loop().call_later(UNSERVED, self._look.set)
             for place, ear in list(self._ears.items()):
                 if ear.away and not ear.wanted:
                     del self._ears[place]
                     self._tasks.pop(ear).cancel()
 
-    def _ear_of(self, channel: str, place: Place) -> Ear:
+    def _ear_of(self, channel: str, place: NodeAddress) -> PubSubConnection:
         if self._sharded(channel):
             return self._at(place)
         return next((ear for ear in self._ears.values() if not ear.away), None) or self._at(place)
 
-    def _settle(self, channel: str, ear: Ear) -> None:
+    def _settle(self, channel: str, ear: PubSubConnection) -> None:
         before = self._homes.get(channel)
         if before is not None and before is not ear:
             before.discard(channel)
         self._homes[channel] = ear
         ear.add(channel)
 
-    def _at(self, place: Place | None) -> Ear:
+    def _at(self, place: NodeAddress | None) -> PubSubConnection:
         ear = self._ears.get(place)
         if ear is None:
-            link, patience = self._link, self._dead_after
-            ear = self._ears[place] = Ear(
-                lambda: link.dedicated(timeout=patience, place=place),
+            client, patience = self._client, self._dead_after
+            ear = self._ears[place] = PubSubConnection(
+                lambda: client.dedicated(timeout=patience, place=place),
                 self,
                 self._listeners,
                 sharded=self._sharded,
                 beat=self._beat,
                 dead_after=patience,
-                era=lambda: link.era,
+                era=lambda: client.era,
             )
             if self._group is not None:
                 self._tasks[ear] = self._group.create_task(ear.run())
         return ear
 
     def _sharded(self, channel: str) -> bool:
-        return self._link.cluster and "{" in channel
+        return self._client.cluster and "{" in channel

@@ -23,7 +23,7 @@ log = logging.getLogger("bff.live")
 _HELD = 10_000
 
 
-class Intake:
+class EventDispatcher:
     """changed: told what events say has changed, and whose it is (None: everybody's). Raises StoreUnavailable when
     Redis is away: the event is then not taken. losses: times a bus has dropped events unread."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .stream import Stream
 
 
-class Wheel:
+class TimingWheel:
     """tick: seconds; around: seconds of one round. The timer turns it."""
 
     def __init__(self, tick: float, around: float, now: float) -> None:
