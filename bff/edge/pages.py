@@ -84,7 +84,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "forbidden": ("You may not see this", "Your account is not allowed to open this page."),
     "csrf": ("This did not come from our own page", "Go to the start page and try it from there."),
     "rate-limited": ("Too many requests", "Wait a moment, then try again."),
-    "sign-in-failed": ("The sign-in did not work out", "Try to sign in again."),
+    "sign-in-failed": ("Sign-in failed", "Try to sign in again."),
     "method-not-allowed": ("There is no page here", "This address is for programs, not for browsers."),
     "misdirected": ("This is not the right address", "This server does not answer for that name."),
 }

@@ -45,7 +45,7 @@ TITLES: dict[str, str] = {
     "failed": "A service failed",
     "refused": "A service refused the request",
     "invalid": "A service gave an answer that cannot be used",
-    "sign-in-failed": "The sign-in did not work out",
+    "sign-in-failed": "Sign-in failed",
     "internal": "The gateway made a mistake",
 }
 """Every code this gateway answers with, and the sentence that stands over it."""

@@ -93,7 +93,7 @@ async def test_every_failure_a_person_meets_is_a_page_with_the_problems_own_stat
         assert own.status_code == 403
         page_of(await http.get("/bff/login?return=//evil.test", headers=PERSON), 400)
         stale = await http.get("/bff/callback?code=a&state=b", headers=PERSON)
-        assert links(page_of(stale, 400, "The sign-in did not work out")) == ["/bff/login?return=/", "/"]
+        assert links(page_of(stale, 400, "Sign-in failed")) == ["/bff/login?return=/", "/"]
         page_of(await http.get("/..%2f..//evil.test", headers=PERSON), 404)
         head = await http.head("/nothing", headers=PERSON)
         assert (head.status_code, head.text, head.headers["content-type"]) == (
@@ -173,7 +173,7 @@ async def test_a_cancelled_sign_in_says_so_and_shows_nothing_of_the_provider(red
     cookie = f"{name}={LoginStates(OIDC['client_secret']).seal(login)}"
     for error, title in (
         ("access_denied", "The sign-in was cancelled"),
-        (HOSTILE, "The sign-in did not work out"),
+        (HOSTILE, "Sign-in failed"),
     ):
         async with client(declared(), redis_url, oidc=OIDC) as http:
             query = {"state": login.state, "iss": ISSUER, "error": error, "error_description": HOSTILE}

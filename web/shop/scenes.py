@@ -138,7 +138,7 @@ class Stage:
     def _over(self, name: str, task: asyncio.Task[None]) -> None:
         self._acts.pop(name, None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._notes[name] = f"It did not work: {error}"
+            self._notes[name] = f"Failed: {error}"
 
     async def _kill_orders(self) -> None:
         """Park the next charge after its commit, kill orders while it waits for the answer, let the charge go."""

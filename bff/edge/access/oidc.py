@@ -318,7 +318,7 @@ class SignIn:
         return Problem(
             status,
             "sign-in-failed",
-            f"The sign-in did not work out: {why}. Start again at {again}",
+            f"Sign-in failed: {why}. Start again at {again}",
             headers={} if clear is None else {"set-cookie": clear},
             for_people=said,
             return_to=return_to,

@@ -118,7 +118,8 @@ export function startBell() {
               ),
             ),
           )
-        : told && h('li', { class: 'quiet none' }, 'Nothing yet. What becomes of your orders is told here.'),
+        : told &&
+            h('li', { class: 'quiet none' }, 'No notifications yet. Updates about your orders appear here.'),
     );
   }
 
@@ -139,7 +140,7 @@ export function startBell() {
         note,
         drawProblem(problem, {
           retry: load,
-          title: 'Notifications cannot be had right now',
+          title: 'Notifications are not available right now',
         }),
       );
     }

@@ -95,9 +95,7 @@ export function startHeader() {
                 class: 'plain small',
                 'data-test': 'sign-out',
                 onclick: () =>
-                  signOut().catch(() =>
-                    toast('Signing out did not work. Please try again.', { tone: 'bad' }),
-                  ),
+                  signOut().catch(() => toast('Sign-out failed. Please try again.', { tone: 'bad' })),
               },
               'Sign out',
             ),

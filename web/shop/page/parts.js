@@ -18,7 +18,7 @@ export function contact(owner) {
   return h(
     'span',
     { class: 'contact' },
-    `Looked after by ${name}${reach}`,
+    `Maintained by ${name}${reach}`,
     safe && [' · ', h('a', { href: safe, target: '_blank', rel: 'noreferrer' }, 'docs')],
   );
 }
@@ -51,7 +51,7 @@ export function drawPart(what, part, draw, retry) {
     h(
       'p',
       { class: 'quiet', 'data-test': 'stale' },
-      `From ${Math.round(part.age)} s ago: the newest could not be had.`,
+      `From ${Math.round(part.age)} s ago. The latest data is not available.`,
     );
   return [draw(part.data), old];
 }

@@ -42,7 +42,7 @@ const REASONS = {
   },
   cancelled: {
     happened: 'You cancelled this order. Nothing stays charged and the items are back in stock.',
-    next: 'Changed your mind again? Put it back in the basket.',
+    next: 'Changed your mind? Put it back in the basket.',
   },
 };
 /** @satisfies {Record<string, {team: string, failed: string}>} by the service that is being asked again */
@@ -65,7 +65,7 @@ const TRIED = {
   reserve: 'Setting items aside',
   charge: 'Charge',
   ship: 'Booking the parcel',
-  'cancel-shipment': 'Calling the parcel back',
+  'cancel-shipment': 'Recalling the parcel',
   refund: 'Refund',
   release: 'Putting items back',
 };
@@ -94,7 +94,7 @@ const DOING = { reserve: 'Setting items aside', charge: 'Charging your card', sh
 const UNDOING = {
   refund: 'Refunding',
   release: 'Putting items back',
-  'cancel-shipment': 'Calling the parcel back',
+  'cancel-shipment': 'Recalling the parcel',
 };
 
 /**
@@ -116,7 +116,7 @@ export function trying(order) {
 
 /** Why an attempt failed. @param {string | null | undefined} error  Such as `payments-unavailable`. */
 export function why(error) {
-  return word(SERVICES, error?.replace(/-unavailable$/, ''))?.failed ?? (error ? 'It did not work' : '');
+  return word(SERVICES, error?.replace(/-unavailable$/, ''))?.failed ?? (error ? 'Failed' : '');
 }
 
 /** @param {Order} order  Two or three words for the chip. */
@@ -152,8 +152,8 @@ export function message(order) {
     case 'unknown':
       return {
         tone: 'warn',
-        happened: 'We have not heard whether this order arrived.',
-        next: 'We keep asking with the same order number, so it cannot be placed twice.',
+        happened: 'We do not know yet whether this order arrived.',
+        next: 'We keep trying with the same order number, so it cannot be placed twice.',
       };
     case 'undoing':
       if (order.reason === 'cancelling') return null;
@@ -180,7 +180,7 @@ export function message(order) {
         };
       return {
         tone: 'warn',
-        happened: 'A step of this order keeps failing. We have not given up: it is tried again and again.',
+        happened: 'A step of this order keeps failing. We keep retrying it.',
         next: `${word(SERVICES, word(SERVICE_OF, order.step))?.team ?? 'Orders (#orders)'} and Orders (#orders) look into it; there is nothing for you to do.`,
       };
     default:

@@ -19,7 +19,7 @@ const SETTLE = 250; // milliseconds after an event before the parts are fetched 
 /** @type {Record<string, string>} */
 const PAYMENT = { captured: 'Charged', refunded: 'Refunded' };
 /** @type {Record<string, string>} */
-const SHIPMENT = { booked: 'Booked', cancelled: 'Called back' };
+const SHIPMENT = { booked: 'Booked', cancelled: 'Recalled' };
 
 const lower = (/** @type {string} */ text) => text.charAt(0).toLowerCase() + text.slice(1);
 
