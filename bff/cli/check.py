@@ -18,6 +18,7 @@ from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings
 from ..stores.redis.client import RedisClient
 from .static_analysis import Step, steps
+from .target import did_you_mean
 
 
 def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
@@ -39,6 +40,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
             found.append(
                 f"BFF_UPSTREAMS__{service.upper()}: this gateway has no such upstream; it has "
                 + (", ".join(sorted(known)) or "none")
+                + did_you_mean(service, known)
             )
     routes: list[View | Command] = [*gateway.views.values(), *gateway.commands.values()]
     found += [
@@ -50,11 +52,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
         found += _limits(service, one, _longest(gateway, service))
     found += _proofs(settings)
     found += _quotas(settings)
-    private = [view.path for view in gateway.views.values() if not view.public] + list(gateway.commands)
-    if private and not settings.issuers and settings.oidc is None:
-        found.append(
-            f"nobody could ever sign in for {private[0]}: set BFF_ISSUERS for bearer tokens or BFF_OIDC__… for browsers"
-        )
+    found += no_sign_in(gateway, settings)
     asked = {scope for route in routes for scope in route.needs.scopes} | gateway.needs.scopes
     if settings.oidc is not None and (never := asked - set(settings.oidc.scopes)):
         found.append(
@@ -69,6 +67,16 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
             '["events:orders:{p}"]'
         )
     return found
+
+
+def no_sign_in(gateway: Gateway, settings: Settings) -> list[str]:
+    """The mistake of a gateway with private routes that nobody can sign in to, if it is one."""
+    private = [view.path for view in gateway.views.values() if not view.public] + list(gateway.commands)
+    if not private or settings.issuers or settings.oidc is not None:
+        return []
+    return [
+        f"nobody could ever sign in for {private[0]}: set BFF_ISSUERS for bearer tokens or BFF_OIDC__… for browsers"
+    ]
 
 
 def _quotas(settings: Settings) -> Iterator[str]:

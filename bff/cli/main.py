@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from ..edge.gateway import Gateway
 from ..edge.settings import Settings, SettingsError
 from ..edge.settings.upstream import UpstreamSettings
 from . import check, connect, events, keys, revoke, routes
+from .target import load
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,47 +66,6 @@ def _parser() -> argparse.ArgumentParser:
         "--keep", type=float, default=86_400.0, help="seconds it could still live at most (86400)"
     )
     return parser
-
-
-def load(target: str) -> Gateway:
-    """Import the gateway. Raises DeclarationError with what is wrong with the name."""
-    module_name, _, attribute = target.partition(":")
-    if not module_name or not attribute:
-        raise DeclarationError(f"{target!r}: write module:gateway, for example web.shop.gateway:shop")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except DeclarationError:
-        raise
-    except ModuleNotFoundError as error:
-        where = "" if error.name == module_name else f" ({module_name} imports it)"
-        raise DeclarationError(
-            f"{target}: no module named {error.name}{where}; install it, or run bff in the folder that holds it"
-        ) from None
-    except Exception as error:
-        raise DeclarationError(f"{target}: {module_name} cannot be imported: {_cause(error)}") from error
-    found = getattr(module, attribute, None)
-    if not isinstance(found, Gateway):
-        known = [name for name, one in vars(module).items() if isinstance(one, Gateway)]
-        what = "is not a Gateway" if hasattr(module, attribute) else "does not exist"
-        cure = (
-            f"write {' or '.join(f'{module_name}:{name}' for name in known)}"
-            if known
-            else f"{module_name} has no Gateway; make one there, such as {attribute} = Gateway({attribute!r})"
-        )
-        raise DeclarationError(f"{target}: {attribute} in {module_name} {what}; {cure}")
-    return found
-
-
-def _cause(error: Exception) -> str:
-    """What went wrong in somebody's module, and where: the innermost line of their own code."""
-    if isinstance(error, SyntaxError):
-        return f"{error.msg} ({error.filename}, line {error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [one for one in frames if not one.filename.startswith("<") and Path(one.filename) != Path(__file__)]
-    at = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{at}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -160,15 +160,22 @@ def _config(
 
 
 async def run(
-    gateway: Gateway, settings: Settings, app: ASGIApp | None = None, ready: Callable[[], None] = lambda: None
+    gateway: Gateway,
+    settings: Settings,
+    app: ASGIApp | None = None,
+    ready: Callable[[], None] = lambda: None,
+    listeners: tuple[socket.socket, socket.socket] | None = None,
 ) -> None:
     """Serve on the running loop until a signal.
 
-    app    stands before the gateway and hands on what is not its own
-    ready  called once connections are accepted
+    app        stands before the gateway and hands on what is not its own
+    ready      called once connections are accepted
+    listeners  the public and the admin socket, where another process has opened them; default: opened here
     """
-    public = listen(settings.host, settings.port)
-    admin = listen(settings.admin_host, settings.admin_port)
+    public, admin = listeners or (
+        listen(settings.host, settings.port),
+        listen(settings.admin_host, settings.admin_port),
+    )
     runtime = await gateway.start(settings)
     server = Server(
         _config(app or gateway, settings, door=runtime.admission.refusal, cors=runtime.cors),
