@@ -31,7 +31,7 @@ from .calls import (
 from .edge.gateway import Gateway
 from .edge.pages import ProblemPage
 from .edge.problem import Problem
-from .edge.quotas import Limit
+from .edge.rate_limits import Limit
 from .edge.router import Router
 
 __all__ = [

@@ -7,13 +7,13 @@ from itertools import pairwise
 from urllib.parse import urlsplit
 
 from ..calls import DeclarationError
-from ..edge import internal
 from ..edge.app.clients import trust
 from ..edge.app.routes import no_network
 from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
 from ..edge.http.public_path import PublicPath
-from ..edge.quotas import declare
+from ..edge.internal_tokens import credentials_for, open_tokens
+from ..edge.rate_limits import quotas_of
 from ..edge.settings import Settings
 from ..edge.settings.upstream import UpstreamSettings
 from ..stores.redis.client import RedisClient
@@ -83,7 +83,7 @@ def _quotas(settings: Settings) -> Iterator[str]:
     """Limits of the settings that cannot be read."""
     for name in ("default", "login", "failures"):
         try:
-            declare(f"BFF_LIMITS__{name.upper()}", getattr(settings.limits, name))
+            quotas_of(f"BFF_LIMITS__{name.upper()}", getattr(settings.limits, name))
         except DeclarationError as error:
             yield str(error)
 
@@ -141,14 +141,14 @@ def _proofs(settings: Settings) -> Iterator[str]:
         yield f"BFF_REDIS__URL: {error}"
     tokens = None
     try:
-        tokens = internal.opened(settings.internal, settings.public_url)
+        tokens = open_tokens(settings.internal, settings.public_url)
     except DeclarationError as error:
         yield str(error)
     for service, one in settings.upstreams.items():
         try:
             trust(service, one)
             if settings.internal is None or tokens is not None:
-                internal.credentials(service, one, tokens)
+                credentials_for(service, one, tokens)
         except DeclarationError as error:
             yield str(error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..calls import DeclarationError
-from ..edge.signing import rotate
+from ..edge.signing_keys import rotate
 
 
 def turn(path: Path) -> int:

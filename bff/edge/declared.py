@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ..calls import Call, DeclarationError, SagaStatus
 from .access.permit import NOTHING, Requirements
 from .bind import Binding
-from .quotas import Limit
+from .rate_limits import Limit
 
 Function = Callable[..., Awaitable[Any]]
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}")

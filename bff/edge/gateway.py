@@ -26,7 +26,7 @@ from .page import content_policy, permissions_policy
 from .pages import Pages
 from .router import Options, Route, Router
 from .settings import Settings
-from .stopping import StopNotice
+from .shutdown import ShutdownWatch
 
 # Seconds within which streams end under another server: hypercorn waits 3 s for connections before it cuts them off.
 SOON = 1.5
@@ -75,7 +75,7 @@ class Gateway(Router):
         self._upstreams = upstreams
         self._settings = settings
         self._runtime: App | None = None
-        self._notice: StopNotice | None = None
+        self._notice: ShutdownWatch | None = None
         self._starting = asyncio.Lock()
         with declaring():
             what = f"gateway {name}"
@@ -245,7 +245,7 @@ class Gateway(Router):
         """Start as an application of another ASGI server, which does not say that it is about to end."""
         runtime = await self.start()
         if self._notice is None:
-            self._notice = StopNotice(lambda: self._drain(runtime))
+            self._notice = ShutdownWatch(lambda: self._drain(runtime))
             self._notice.start()
         return runtime
 

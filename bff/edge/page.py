@@ -12,8 +12,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..calls import DeclarationError
-from .http.navigation import is_navigation
-from .http.security import PERMISSIONS, permissions
+from .http.request import is_navigation
+from .http.security_headers import PERMISSIONS, permissions_header
 
 _CSP: Mapping[str, tuple[str, ...]] = {
     "default-src": ("'self'",),
@@ -69,7 +69,7 @@ def permissions_policy(additions: Mapping[str, tuple[str, ...]]) -> str:
             raise DeclarationError(
                 f"site: permissions {name} is a tuple of self, * and origins, such as ('self', 'https://maps.example.org')"
             )
-    return permissions({**PERMISSIONS, **additions})
+    return permissions_header({**PERMISSIONS, **additions})
 
 
 class Html:

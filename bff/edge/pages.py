@@ -18,8 +18,8 @@ from urllib.parse import quote, urlencode
 
 from .access.authenticate import cookie_values
 from .access.login_state import safe_return
-from .http.navigation import VARY, header_values, is_navigation
 from .http.public_path import PublicPath
+from .http.request import VARY, header_values, is_navigation
 from .problem import Problem
 
 log = logging.getLogger("bff.edge")

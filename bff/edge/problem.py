@@ -2,16 +2,19 @@
 
 A `Problem` is raised anywhere at the edge and written once, by the outermost layer, which adds the correlation and
 trace ids. `code` is stable: clients program against it, and `type` is the address of its explanation in the docs.
+`OwnerContacts` decides whether a problem shows how to reach the owner of the service that failed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pydantic_core import to_json
 
-from ..calls import Owner, Refused, UpstreamError
+from ..calls import Owner
+from .state import state_of
 
 DOCS = "/docs/problems"
 MEDIA_TYPE = "application/problem+json"
@@ -142,63 +145,23 @@ class Problem(Exception):
         )
 
 
-# What a required part's failure answers (the contract's table); a Refused has its row in the outcome table.
-_STATUS = {
-    "timeout": 504,
-    "circuit-open": 503,
-    "overloaded": 503,
-    "unreachable": 502,
-    "failed": 502,
-    "invalid": 502,
-}
-# What is said of a refusal that came without words of its own.
-_SAID = {
-    400: "The service cannot use what was sent.",
-    402: "The service asks for a payment first.",
-    403: "The service does not allow this.",
-    404: "The service has no such thing.",
-    409: "The service says that this does not go with the present state.",
-    410: "The service says that this is gone for good.",
-    412: "The service says that this has changed in the meantime.",
-    413: "The service says that this is too large.",
-    422: "The service does not accept what was sent.",
-    423: "The service says that this is locked at the moment.",
-    428: "The service wants to be told which version is meant.",
-    451: "The service may not show this, for legal reasons.",
-}
-# A service's own code may be any but those with which this gateway speaks of itself: clients act on them.
-_OWN_CODES = frozenset(TITLES) - {"not-found"}
+Shown = Literal["everybody", "signed-in", "nobody"]
 
 
-def problem_of(error: UpstreamError, *, command: bool = False) -> Problem:
-    """The problem that a required call's failure becomes; it names the owner.
-
-    A refusal is passed on where its row of the outcome table says so for screens, or for commands (command), and is the
-    gateway's own mistake (502) elsewhere: then nothing of what the service said is in it.
-    """
-    if isinstance(error, Refused):
-        return _refusal(error, command)
-    retry_after = error.retry_after
-    status = _STATUS[error.reason]
-    if retry_after is None and status == 503:
-        retry_after = 1.0
-    return Problem(
-        status, error.code, f"{error.call}: {error.detail}", owner=error.owner, retry_after=retry_after
-    )
+def signed_in(scope: MutableMapping[str, Any]) -> None:
+    """Note on a request that it is somebody's who was authenticated."""
+    state_of(scope).signed_in = True
 
 
-def _refusal(error: Refused, command: bool) -> Problem:
-    if not error.outcome.passed(command=command, identified=error.identified):
-        return Problem(502, "refused", f"{error.call}: answered {error.status}.", owner=error.owner)
-    told = error.problem
-    code = str(told.get("code", "refused"))
-    return Problem(
-        error.status,
-        "refused" if code in _OWN_CODES else code,
-        str(told.get("detail") or _SAID.get(error.status, "The service refuses this.")),
-        title=TITLES["refused"],
-        errors=told.get("errors", ()),
-        owner=error.owner,
-        retry_after=error.retry_after,
-        type=f"{DOCS}#refused",
-    )
+@dataclass(frozen=True, slots=True)
+class OwnerContacts:
+    """shown: the setting `owner_contacts`."""
+
+    shown: Shown = "everybody"
+
+    def on(self, scope: MutableMapping[str, Any]) -> bool:
+        """Whether the answer to this request may hold them; what is not known to be somebody's is nobody's."""
+        return self.shown == "everybody" or (self.shown == "signed-in" and state_of(scope).signed_in)
+
+
+EVERYBODY = OwnerContacts()

@@ -31,7 +31,7 @@ from .declared import (
     check_tags,
     shape,
 )
-from .quotas import Limit, declare
+from .rate_limits import Limit, quotas_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,7 +53,7 @@ class Options:
         NOTHING.override(self.scopes, self.roles, False, what)
         check_deadline(self.deadline, what)
         if self.limit is not None:
-            declare(what, self.limit)
+            quotas_of(what, self.limit)
         if isinstance(self.tags, str) or not all(isinstance(one, str) and one for one in self.tags or ()):
             raise DeclarationError(f"{what}: tags is a tuple of texts, as in tags=({str(self.tags)!r},)")
 

@@ -24,7 +24,7 @@ from ..calls import DeclarationError
 from .app.build import App
 from .gateway import Gateway
 from .http.cors import Cors
-from .http.protocol import Door, HttpProtocol
+from .http.protocol import AdmissionHook, HttpProtocol
 from .memory import MemoryWatch
 from .observe import telemetry
 from .settings import Settings
@@ -140,12 +140,12 @@ def linger_of(settings: Settings, terminal: bool) -> float:
 
 
 def _config(
-    app: ASGIApp, settings: Settings, *, door: Door | None = None, cors: Cors | None = None
+    app: ASGIApp, settings: Settings, *, admit: AdmissionHook | None = None, cors: Cors | None = None
 ) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=partial(HttpProtocol, settings=settings, door=door, cors=cors),  # type: ignore[arg-type]  # it is called like the class it makes
+        http=partial(HttpProtocol, settings=settings, admit=admit, cors=cors),  # type: ignore[arg-type]  # it is called like the class it makes
         ws="none",
         lifespan="off",
         log_config=None,
@@ -178,7 +178,7 @@ async def run(
     )
     runtime = await gateway.start(settings)
     server = Server(
-        _config(app or gateway, settings, door=runtime.admission.refusal, cors=runtime.cors),
+        _config(app or gateway, settings, admit=runtime.admission.refusal, cors=runtime.cors),
         runtime,
         ready,
         linger_of(settings, sys.stdin is not None and sys.stdin.isatty()),

@@ -22,15 +22,21 @@ USED = {
             "_start_asgi_task",
             "_unset_keepalive_if_required",
         ],
-        "bff/edge/http/flow.py": ["FlowControl", "RequestResponseCycle", "message_event"],
-        "bff/edge/http/unframed.py": ["uvicorn._types", "expected_content_length", "chunked_encoding"],
+        "bff/edge/http/connection.py": [
+            "FlowControl",
+            "RequestResponseCycle",
+            "message_event",
+            "uvicorn._types",
+            "expected_content_length",
+            "chunked_encoding",
+        ],
         "bff/edge/http/outlet.py": ["_cycle.flow.write_paused", "_cycle.transport", "chunked_encoding"],
         "bff/edge/server.py": ["handle_exit", "force_exit", "server._serve"],
     },
     "httptools": {
         # That the body of a request with `Upgrade` is left to whoever catches HttpParserUpgrade, and where it begins.
         "bff/edge/http/protocol.py": ["HttpParserUpgrade", "offered.args[0]"],
-        "bff/edge/http/upgrade.py": ["HttpRequestParser"],
+        "bff/edge/http/connection.py": ["HttpRequestParser"],
     },
     "redis": {
         "bff/stores/redis/pubsub.py": ["connection._writer", "make_connection"],
@@ -43,7 +49,7 @@ USED = {
     # The shapes of the schemas that it builds for models.
     "pydantic": {"bff/calls/codec/schema.py": ["core_schema"]},
     # Which arguments it is made with.
-    "slowapi": {"bff/edge/quotas.py": ["LimitGroup("]},
+    "slowapi": {"bff/edge/rate_limits.py": ["LimitGroup("]},
 }
 # Names of the standard library and of our own that begin with an underscore by convention.
 OURS = {

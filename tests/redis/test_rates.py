@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from bff.calls import Principal
-from bff.edge.limits import Caller, Limits
 from bff.edge.problem import QUOTA_TYPE, Problem
-from bff.edge.quotas import Limit
+from bff.edge.rate_limiter import Caller, RateLimiter
+from bff.edge.rate_limits import Limit
 from bff.edge.settings import LimitSettings
 from bff.stores.journal import owner_tag
 from bff.stores.rates import RateStore
@@ -32,7 +32,7 @@ def caller(who: str, **more: str) -> Caller:
 
 
 async def outcome(
-    limits: Limits, declared: str | Limit, who: str | Caller = "ada", route: str = "/api/orders"
+    limits: RateLimiter, declared: str | Limit, who: str | Caller = "ada", route: str = "/api/orders"
 ) -> bool:
     try:
         await limits.spend(route, declared, who if isinstance(who, Caller) else caller(who))
@@ -45,9 +45,9 @@ async def outcome(
 @asynccontextmanager
 async def counting(
     url: str, *, wait: float = PATIENT, clock: Clock = time.monotonic, **settings: Any
-) -> AsyncIterator[Limits]:
+) -> AsyncIterator[RateLimiter]:
     async with RedisClient(url, timeout=10) as link:
-        yield Limits(LimitSettings(**settings), RateStore(link, wait=wait), clock)
+        yield RateLimiter(LimitSettings(**settings), RateStore(link, wait=wait), clock)
 
 
 async def test_fifty_at_once_on_two_gateways_get_exactly_the_limit(redis_url: str) -> None:
@@ -136,7 +136,7 @@ async def test_a_tier_multiplies_what_a_route_allows_but_not_an_address(redis_ur
 
 
 def test_who_is_counted_is_read_from_the_token_and_the_connection() -> None:
-    limits = Limits(LimitSettings(tenant_claim="org"), RateStore(RedisClient("redis://127.0.0.1:1/0")))
+    limits = RateLimiter(LimitSettings(tenant_claim="org"), RateStore(RedisClient("redis://127.0.0.1:1/0")))
     claims = {"client_id": "web", "org": "acme", "tier": ["not", "text"]}
     ada = Principal("https://issuer.test", "ada", "token", 0, claims=claims)
     found = limits.caller({"client": ("2001:db8:1:2:3:4:5:6", 4711)}, ada)
@@ -244,5 +244,5 @@ def standing() -> float:
     return 1800.0
 
 
-async def counted_together(limits: Limits) -> None:
+async def counted_together(limits: RateLimiter) -> None:
     await until(lambda: not limits.local, "Redis is back and the limits are still local")

@@ -18,8 +18,8 @@ import aiohttp
 import httpx
 
 from bff import Principal
-from bff.edge.internal import InternalTokens
-from bff.edge.signing import SigningKeys, rotate
+from bff.edge.internal_tokens import InternalTokens
+from bff.edge.signing_keys import SigningKeys, rotate
 from tests.conftest import Program, free_port, start_module, wait_for_port
 from tests.upstreams.world import CLIENT_ID, CLIENT_SECRET, World, eventually, form_of
 from tests.waiting import GUARD

@@ -18,7 +18,7 @@ from bff import DeclarationError
 from bff.cli import check
 from bff.edge import settings as gateway_settings
 from bff.edge.declared import RESERVED
-from bff.edge.signing import rotate
+from bff.edge.signing_keys import rotate
 from tests.conftest import ROOT
 from tests.programs import program
 from upstreams.kit import ServiceSettings

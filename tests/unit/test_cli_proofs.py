@@ -9,7 +9,7 @@ import pytest
 from bff import DeclarationError, Gateway
 from bff.cli import main
 from bff.edge.settings import Settings, load
-from bff.edge.signing import rotate
+from bff.edge.signing_keys import rotate
 
 from ..wire.authority import Authority
 

@@ -27,7 +27,7 @@ async def server_of_ours(gateway: Gateway, runtime: App) -> AsyncIterator[uvicor
     config = uvicorn.Config(
         gateway,
         http=partial(  # type: ignore[arg-type]
-            HttpProtocol, settings=runtime.settings, door=runtime.admission.refusal, cors=runtime.cors
+            HttpProtocol, settings=runtime.settings, admit=runtime.admission.refusal, cors=runtime.cors
         ),
         lifespan="off",
         log_level="critical",

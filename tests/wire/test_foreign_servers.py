@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bff.edge.stopping import StopNotice
+from bff.edge.shutdown import ShutdownWatch
 
 from ..conftest import ROOT, Program, free_port, start_program, wait_for_port
 from ..unit.edge.access.issuing import ISSUER
@@ -186,7 +186,7 @@ async def test_nothing_is_changed_where_nobody_handles_a_signal_and_what_was_the
         signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
         mine = signal.getsignal(signal.SIGTERM)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        notice = StopNotice(lambda: told.append(1))
+        notice = ShutdownWatch(lambda: told.append(1))
         notice.start()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
         for _ in range(2):

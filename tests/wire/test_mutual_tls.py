@@ -11,7 +11,7 @@ import pytest
 
 from bff.edge.app.clients import lane
 from bff.edge.settings.upstream import UpstreamSettings
-from bff.edge.signing import rotate
+from bff.edge.signing_keys import rotate
 from bff.policies.events import ignore
 from bff.transport.aiohttp_wire import AiohttpWire
 from bff.transport.httpx_wire import HttpxWire

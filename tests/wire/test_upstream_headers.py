@@ -14,7 +14,7 @@ import httpx
 import jwt
 import pytest
 
-from bff.edge.signing import rotate
+from bff.edge.signing_keys import rotate
 
 from ..waiting import GUARD
 from .gateway import World, bearer, keyed, running, token

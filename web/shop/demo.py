@@ -19,7 +19,7 @@ from bff.edge import settings as settings_file
 from bff.edge.observe import telemetry
 from bff.edge.server import run
 from bff.edge.settings import Settings
-from bff.edge.signing import rotate
+from bff.edge.signing_keys import rotate
 
 from . import embedded
 from .embedded import CannotStart

@@ -12,8 +12,7 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from ...calls import Principal
-from ..contacts import signed_in
-from ..problem import Problem
+from ..problem import Problem, signed_in
 from .failures import Failures
 from .jwt import TokenVerifier, invalid_token
 from .session import COOKIE, Sessions

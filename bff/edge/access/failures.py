@@ -17,7 +17,7 @@ from ...calls import Clock
 from ...policies.rate import Bucket, LocalRates, Spent, retry_after
 from ..http.networks import network_of
 from ..problem import QUOTA_TYPE, Problem
-from ..quotas import declare
+from ..rate_limits import quotas_of
 
 
 class Failures:
@@ -25,7 +25,7 @@ class Failures:
     seconds. Raises DeclarationError for a limit that cannot be read."""
 
     def __init__(self, limit: str | None, clock: Clock = time.monotonic) -> None:
-        declared = () if limit is None else declare("settings limits.failures", limit)
+        declared = () if limit is None else quotas_of("settings limits.failures", limit)
         self._quotas = tuple(quota for _, quota in declared)
         self._rates = LocalRates()
         self._clock = clock

@@ -36,7 +36,6 @@ from ...stores.revocations import RevocationStore
 from ...stores.sessions import SessionStore
 from ...stores.values import Values
 from ...transport.pipeline import CallPipeline
-from .. import internal
 from ..access.authenticate import Authenticator
 from ..access.failures import Failures
 from ..access.fetch import Fetcher
@@ -45,7 +44,6 @@ from ..access.oidc import SignIn
 from ..access.provider import REDEMPTION, Provider
 from ..access.revoked import Revocations
 from ..access.session import Sessions
-from ..contacts import OwnerContacts
 from ..declared import Declarations, ValueType
 from ..endpoints.abandoned import AbandonedClaims
 from ..endpoints.command import CommandServices
@@ -53,20 +51,21 @@ from ..endpoints.execution import ExecutionServices
 from ..endpoints.guard import Guard
 from ..endpoints.health import Health
 from ..endpoints.screen import ScreenServices
+from ..function_errors import UpstreamFailures
 from ..http.admission import Admission
-from ..http.body import BodyReader
 from ..http.cors import Cors
 from ..http.envelope import Envelope
+from ..http.proxies import Trust
 from ..http.public_path import PublicPath
-from ..http.trust import Trust
-from ..limits import Limits
+from ..http.request import BodyReader
+from ..internal_tokens import open_tokens
 from ..observe import telemetry
 from ..observe.event_log import with_event_log
 from ..observe.metrics import Metrics
 from ..page import content_policy
 from ..pages import ErrorPages, Pages
-from ..problem import Problem
-from ..raised import UpstreamFailures
+from ..problem import OwnerContacts, Problem
+from ..rate_limiter import RateLimiter
 from ..settings import Settings
 from .brokers import ingesters
 from .clients import lane
@@ -112,7 +111,7 @@ class App:
         processes = Processes(self.redis)
         self.claims = Claims(self.redis, self.journal, processes)
         self.abandoned = AbandonedClaims(self.claims, self.tasks.spawn)
-        self.internal = internal.opened(settings.internal, settings.public_url)
+        self.internal = open_tokens(settings.internal, settings.public_url)
         self.chain = CallPipeline(
             {name: lane(name, one, observe, self.internal) for name, one in settings.upstreams.items()},
             tracer,
@@ -150,7 +149,7 @@ class App:
             changed=self.reads.changes.changed,
         )
         self.ingesters = ingesters(settings, self.redis, self.intake)
-        self.limits = Limits(settings.limits, RateStore(self.redis))
+        self.limits = RateLimiter(settings.limits, RateStore(self.redis))
         self._fetch, self._exchange = Fetcher(), Fetcher(timeout=REDEMPTION)
         self._revocations = Revocations(
             RevocationStore(self.redis), ended=self.hub.session_ended, changed=self._end_revoked

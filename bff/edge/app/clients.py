@@ -15,7 +15,7 @@ from ...transport.client import Breakers, UpstreamClient
 from ...transport.hedging import Hedging
 from ...transport.permits import Permits
 from ...transport.tls import TlsTrust
-from ..internal import InternalTokens, credentials
+from ..internal_tokens import InternalTokens, credentials_for
 from ..settings.upstream import UpstreamSettings
 
 # An answer that takes this share of the attempt's time is slow: the next one may well not come in time.
@@ -76,7 +76,7 @@ def lane(
         Permits(BulkheadRule(bulkhead.permits, bulkhead.queue, bulkhead.wait)),
         Budget(retry.share, retry.least),
         Hedging(HedgeRule(hedge.quantile, hedge.least, hedge.minimum), observe=observe) if hedge.on else None,
-        credentials(service, settings, tokens),
+        credentials_for(service, settings, tokens),
     )
 
 

@@ -26,9 +26,9 @@ from ..endpoints.guard import Limited
 from ..endpoints.health import Health
 from ..endpoints.live import LiveEndpoint, SagaEndpoint, SnapshotEndpoint
 from ..endpoints.screen import Screen, ScreenServices
-from ..http.navigation import VARY
 from ..http.networks import IpAllowlist, networks_of
-from ..internal import InternalTokens
+from ..http.request import VARY
+from ..internal_tokens import InternalTokens
 from ..observe.metrics import Metrics, MetricsRoute
 from ..page import Fallback, Html, assets
 from ..settings import Settings

@@ -1,6 +1,6 @@
 """Which endpoint an address belongs to. Nothing is answered here: 404 and 405 are raised, and written in one place.
 
-A path that is not written in its one form (http/canonical.py) is none of ours, whatever it might be decoded to.
+A path that is not written in its one form (http/head.py) is none of ours, whatever it might be decoded to.
 `OPTIONS *` asks about the server as a whole (RFC 9110 section 9.3.7) and is the one request without a path.
 """
 
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from ..http.canonical import canonical
+from ..http.head import is_canonical
 from ..page import Fallback
 
 # What a router puts into the scope of a request that it has found a route for.
@@ -36,7 +36,7 @@ class Routes:
         if scope["method"] == "OPTIONS" and scope["path"] == "*":
             await self._options(send)
             return
-        if not canonical(scope.get("raw_path") or quote(scope["path"]).encode()):
+        if not is_canonical(scope.get("raw_path") or quote(scope["path"]).encode()):
             raise HTTPException(404)
         # Starlette raises 404 and 405 where there is an application to handle them.
         scope["app"] = self

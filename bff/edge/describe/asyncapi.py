@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import TypeAdapter
 
 from ..declared import Declarations
-from . import schemas_live
-from .schemas import DescribedSchema, Schema
-from .schemas_live import POSITION, REF
+from . import live_schemas
+from .components import DescribedSchema, Schema
+from .live_schemas import POSITION, REF
 
 _TEXT: Schema = {"type": "string"}
 
@@ -21,14 +21,14 @@ def document(gateway: Declarations, version: str) -> Schema:
     schemas: Schema = dict(extra.get("$defs", {}))
     messages: dict[str, Schema] = {}
     for saga in sagas:
-        schemas[f"saga.{saga.name}"] = schemas_live.saga(saga, found[("saga", saga.name), "serialization"])
+        schemas[f"saga.{saga.name}"] = live_schemas.saga(saga, found[("saga", saga.name), "serialization"])
         title = f"A step of a saga of type {saga.name}"
         messages[f"saga.{saga.name}"] = _message("saga", title, f"saga.{saga.name}", id=True)
     for value in values:
         name = f"value.{value.kind}"
-        schemas[name] = schemas_live.value(value, found[("value", value.template), "serialization"])
+        schemas[name] = live_schemas.value(value, found[("value", value.template), "serialization"])
         messages[name] = _message("value", f"{value.template} as it is now; the latest wins", name)
-    schemas |= {"state": schemas_live.state(schemas)} | schemas_live.OWN
+    schemas |= {"state": live_schemas.state(schemas)} | live_schemas.OWN
     messages["snapshot"] = _message("snapshot", "All of it, on joining without a position", "state", id=True)
     messages["reset"] = _message("reset", "All of it, where a position cannot be honoured", "state", id=True)
     messages["beat"] = _message("beat", "A sign of life", "beat")

@@ -10,11 +10,10 @@ from pydantic import TypeAdapter
 from ..declared import Command, Declarations, View
 from ..http.public_path import PublicPath
 from ..settings import Settings
-from . import schemas_live
-from .answers import components, passed_on, refusals
-from .openapi_own import NOBODY, own_paths, secured
-from .schemas import PROBLEM, DescribedSchema, Schema
-from .schemas_live import REF
+from . import live_schemas
+from .components import PROBLEM, DescribedSchema, Schema, passed_on, problem_responses, response_components
+from .live_schemas import REF
+from .openapi_builtin import PUBLIC, builtin_paths, security_of
 
 # As `idempotency_key` has it: a bare token, or a string in quotes.
 _TAGS = {
@@ -38,7 +37,7 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
         paths.setdefault(view.path, {})["get"] = _view(view, schemas)
     for command in gateway.commands.values():
         paths.setdefault(command.path, {})["post"] = _command(command, schemas)
-    for path, operations in own_paths(gateway, settings).items():
+    for path, operations in builtin_paths(gateway, settings).items():
         paths[path] = operations | paths.get(path, {})
     _name_apart(paths)
     session_cookie = PublicPath.of((settings or Settings()).public_url).session_cookie
@@ -54,7 +53,7 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": schemas.definitions | _live(gateway, schemas) | {"Problem": PROBLEM},
-            "responses": components(),
+            "responses": response_components(),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "session": {"type": "apiKey", "in": "cookie", "name": session_cookie},
@@ -78,11 +77,11 @@ def _live(gateway: Declarations, schemas: _Schemas) -> dict[str, Schema]:
     """What the stream and its state are made of, under the names that /asyncapi.json gives them."""
     found: dict[str, Schema] = {}
     for saga in gateway.sagas.values():
-        found[f"saga.{saga.name}"] = schemas_live.saga(saga, schemas.of(saga.model, "serialization"))
-        found[f"started.{saga.name}"] = schemas_live.started(saga)
+        found[f"saga.{saga.name}"] = live_schemas.saga(saga, schemas.of(saga.model, "serialization"))
+        found[f"started.{saga.name}"] = live_schemas.started(saga)
     for value in gateway.values.values():
-        found[f"value.{value.kind}"] = schemas_live.value(value, schemas.of(value.model, "serialization"))
-    return found | {"state": schemas_live.state(found)}
+        found[f"value.{value.kind}"] = live_schemas.value(value, schemas.of(value.model, "serialization"))
+    return found | {"state": live_schemas.state(found)}
 
 
 def _name_apart(paths: Schema) -> None:
@@ -173,7 +172,7 @@ def _view(view: View, schemas: _Schemas) -> Schema:
             },
             "content": {"application/json": {"schema": schemas.of(view.binding.returns, "serialization")}},
         },
-        **refusals(
+        **problem_responses(
             *(() if view.public else (401,)),
             *((403,) if view.needs or view.network else ()),
             # A public view without a principal never tells a service who asks.
@@ -184,13 +183,13 @@ def _view(view: View, schemas: _Schemas) -> Schema:
             504,
         ),
     }
-    operation |= NOBODY if view.public else secured(view.needs)
+    operation |= PUBLIC if view.public else security_of(view.needs)
     return operation
 
 
 def _command(command: Command, schemas: _Schemas) -> Schema:
     operation = _describe(command, schemas) | {"tags": list(command.tags) or ["commands"]}
-    operation |= secured(command.needs)
+    operation |= security_of(command.needs)
     operation.setdefault("parameters", []).append(
         {
             "name": "Idempotency-Key",
@@ -219,6 +218,8 @@ def _command(command: Command, schemas: _Schemas) -> Schema:
             "headers": headers,
             "content": {"application/json": {"schema": schema}},
         },
-        **refusals(401, 403, *passed_on(command=True, identified=True), 409, 410, 415, 422, 429, 502, 504),
+        **problem_responses(
+            401, 403, *passed_on(command=True, identified=True), 409, 410, 415, 422, 429, 502, 504
+        ),
     }
     return operation

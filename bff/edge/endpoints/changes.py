@@ -14,7 +14,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from ...stores.deliveries import Deliveries
-from ..http.body import BodyReader
+from ..http.request import BodyReader
 from ..problem import Problem
 from ..respond import send_empty
 from ..settings.cache import WebhookSettings

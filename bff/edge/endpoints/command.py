@@ -20,9 +20,9 @@ from ...policies.rate import Spent
 from ...stores.claims import Busy, Claimed, Mismatch, New, Replay, Ticket
 from ...stores.redis.client import StoreUnavailable
 from ..declared import Command
-from ..http.body import BodyReader
-from ..limits import Limits
+from ..http.request import BodyReader
 from ..problem import Problem
+from ..rate_limiter import RateLimiter
 from ..state import state_of
 from .abandoned import AbandonedClaims
 from .execution import CommandExecution, ExecutionServices, Finished, Spawn, Writes, in_flight
@@ -39,7 +39,7 @@ class CommandServices:
     through; abandoned: where claims go that nobody heard of; lease, keep: seconds of a claim and of its outcome."""
 
     guard: Guard
-    limits: Limits
+    limits: RateLimiter
     body: BodyReader
     runner: calls.Runner
     spawn: Spawn

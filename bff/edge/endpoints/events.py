@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from ...live.ingest.http_binding import BadMessage, events_of, signed_part
 from ...stores.events import BusEvent
-from ..http.body import BodyReader
+from ..http.request import BodyReader
 from ..problem import Problem
 from ..respond import send_empty
 from ..settings.events import EventSourceSettings

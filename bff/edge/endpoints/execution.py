@@ -23,11 +23,10 @@ from ...calls.scope import Runner
 from ...policies.idempotency import kept
 from ...stores.claims import Claims, StoredAnswer, Ticket
 from ...stores.redis.client import StoreUnavailable
-from ..contacts import OwnerContacts
 from ..declared import Command
+from ..function_errors import UpstreamFailures, expected_error, is_self_cancelled, self_cancellation
 from ..observe import telemetry
-from ..problem import Problem
-from ..raised import UpstreamFailures, cancelled_itself, from_within, told
+from ..problem import OwnerContacts, Problem
 from ..respond import to_json
 from .screen import GRACE
 
@@ -134,7 +133,7 @@ class CommandExecution:
 
     async def _failed(self, error: BaseException) -> Finished:
         """A refusal is an outcome and is stored; after anything else the claim is given up, and the problem raised."""
-        found = told(error)
+        found = expected_error(error)
         if isinstance(found, UpstreamError):
             problem = self._services.failures.problem(found, command=True)
             if isinstance(found, Refused):
@@ -152,8 +151,8 @@ class CommandExecution:
         # A bug: nobody knows what it did on its way.
         self._writes.reached += 1
         await self._give_up()
-        if isinstance(error, asyncio.CancelledError) and from_within():
-            raise cancelled_itself() from error
+        if isinstance(error, asyncio.CancelledError) and is_self_cancelled():
+            raise self_cancellation() from error
         raise error
 
     async def _refused(self, problem: Problem, repeat: Repeat, error: BaseException) -> Finished:

@@ -14,9 +14,9 @@ from ...calls import Principal
 from ..access import csrf
 from ..access.authenticate import Authenticator
 from ..access.permit import NOTHING, Requirements, permit
-from ..limits import Caller, Limits
 from ..problem import Problem
-from ..quotas import Limit
+from ..rate_limiter import Caller, RateLimiter
+from ..rate_limits import Limit
 from ..state import state_of
 
 
@@ -45,7 +45,7 @@ class Access:
 class Guard:
     """authenticate: who asks; public_url: where this site's own pages are."""
 
-    def __init__(self, authenticate: Authenticator, limits: Limits, public_url: str) -> None:
+    def __init__(self, authenticate: Authenticator, limits: RateLimiter, public_url: str) -> None:
         self._authenticate = authenticate
         self._limits = limits
         self._public_url = public_url

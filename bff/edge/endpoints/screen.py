@@ -11,10 +11,9 @@ from starlette.types import Receive, Scope, Send
 
 from ... import calls
 from ...calls import Deadline, Ledger, Runner, UpstreamError
-from ..contacts import OwnerContacts
 from ..declared import View
-from ..problem import Problem
-from ..raised import UpstreamFailures, cancelled_itself, from_within, told
+from ..function_errors import UpstreamFailures, expected_error, is_self_cancelled, self_cancellation
+from ..problem import OwnerContacts, Problem
 from ..respond import screen_headers, send_json, to_json
 from ..state import Lost, state_of
 from .guard import Access, Guard
@@ -70,8 +69,8 @@ class Screen:
         except asyncio.CancelledError as error:
             if leaving.left:
                 raise ClientDisconnect from None
-            if from_within():
-                raise cancelled_itself() from error
+            if is_self_cancelled():
+                raise self_cancellation() from error
             raise
         except TimeoutError:
             if not limit.was_cut:
@@ -79,7 +78,7 @@ class Screen:
                 raise
             raise Problem(504, "timeout", f"The screen took longer than its {view.deadline:g} s.") from None
         except Exception as error:
-            found = told(error)
+            found = expected_error(error)
             if not isinstance(found, UpstreamError):
                 if found is None or found is error:
                     raise

@@ -25,9 +25,9 @@ from ..observe import telemetry
 from ..problem import Problem
 from ..settings import AdmissionSettings
 from ..state import state_of
-from .navigation import VARY, is_navigation
 from .public_path import PublicPath
-from .security import Pairs, secured
+from .request import VARY, is_navigation
+from .security_headers import HeaderPairs, with_security_headers
 
 log = logging.getLogger("bff.edge")
 
@@ -88,7 +88,7 @@ class _Prepared:
         self.body = body
         whole = headers | {"content-length": str(len(body))}
         own = [(name.encode(), value.encode("latin-1")) for name, value in whole.items()]
-        self.headers = secured(own, public_url)
+        self.headers = with_security_headers(own, public_url)
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in self.headers)
         self.head = b"HTTP/1.1 503 Service Unavailable\r\n" + lines
 
@@ -105,7 +105,7 @@ class Admission:
         public_url: str,
         files: tuple[str, ...] = (),
         observe: Observer = ignore,
-        marks: Callable[[Scope], Pairs] = lambda scope: (),
+        marks: Callable[[Scope], HeaderPairs] = lambda scope: (),
         preflight: Callable[[Scope], bool] = lambda scope: False,
         page: Callable[[Problem, str], tuple[dict[str, str], bytes]] | None = None,
     ) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..settings.http import HttpSettings
-from .security import Pairs
+from .security_headers import HeaderPairs
 
 _ALLOWED = (
     "authorization",
@@ -52,14 +52,14 @@ class Cors:
     def __init__(self, settings: HttpSettings) -> None:
         self._origins = frozenset(one.encode() for one in settings.origins)
         allowed = dict.fromkeys((*_ALLOWED, *settings.cors_headers))
-        self.granted: Pairs = (
+        self.granted: HeaderPairs = (
             (b"access-control-allow-methods", b"GET, HEAD, POST"),
             (b"access-control-allow-headers", ", ".join(allowed).encode()),
             (b"access-control-max-age", _MAX_AGE),
         )
         self._readable = ", ".join(_READABLE).encode()
 
-    def marks(self, headers: Headers) -> Pairs:
+    def marks(self, headers: Headers) -> HeaderPairs:
         """What an answer to a request with these headers carries."""
         if not self._origins:
             return ()

@@ -17,12 +17,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...stores.redis.client import StoreUnavailable
-from ..contacts import EVERYBODY, OwnerContacts
 from ..observe import telemetry
-from ..problem import Problem
+from ..problem import EVERYBODY, OwnerContacts, Problem
 from ..state import RequestState, state_of
-from .navigation import VARY
-from .security import Pairs, secured
+from .request import VARY
+from .security_headers import HeaderPairs, with_security_headers
 
 access = logging.getLogger("bff.access")
 log = logging.getLogger("bff.edge")
@@ -44,7 +43,7 @@ class Envelope:
         tracer: Tracer,
         public_url: str,
         answered: Answered | None = None,
-        marks: Callable[[Scope], Pairs] = lambda scope: (),
+        marks: Callable[[Scope], HeaderPairs] = lambda scope: (),
         contacts: OwnerContacts = EVERYBODY,
         shown: Shown | None = None,
     ) -> None:
@@ -177,16 +176,16 @@ class Envelope:
 class _Answer:
     """Sends on, remembers the status, and adds the headers every answer has."""
 
-    def __init__(self, send: Send, correlation: str, public_url: str, marks: Pairs) -> None:
+    def __init__(self, send: Send, correlation: str, public_url: str, marks: HeaderPairs) -> None:
         self._send = send
-        self._marks: Pairs = ((b"x-correlation-id", correlation.encode()), *marks)
+        self._marks: HeaderPairs = ((b"x-correlation-id", correlation.encode()), *marks)
         self._public_url = public_url
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = secured(list(message.get("headers", ())), self._public_url)
+            headers = with_security_headers(list(message.get("headers", ())), self._public_url)
             message["headers"] = [*headers, *self._marks]
         await self._send(message)
 

@@ -1,16 +1,19 @@
-"""The connection: what it takes, how long it waits, and what it answers before any application is asked.
+"""The connection of `bff serve`: what it accepts, how long it waits, and what it answers before any application runs.
 
-Promises that a head, a body and a client that does not read each have a deadline, that their sizes and numbers are
-bounded, that bytes on which two readers could differ are refused (head.py), and that a refusal is a problem with a
-correlation id of its own, sent in its turn: never before the answer to an earlier request on the same connection.
-Bounded in sum: what a message carries beside its address, headers and body (padding, chunk extensions), and the bytes
-of the requests that wait for their turn. While as many wait as may, or the client does not take its answers, nothing
-more is read. Trailers are dropped: they would become headers after the fact. Another protocol is not spoken:
-`Upgrade` is ignored (upgrade.py), and the connection ends with the answer. A lost connection lets go of all it held at
-once, without the garbage collector. Everything else is uvicorn's.
+Guarantees:
+- A head, a body, and a client that does not read each have a deadline; their sizes and numbers are bounded.
+- Bytes that two readers could read differently are refused (head.py).
+- A refusal is a problem with a correlation id of its own. It is sent in its turn, never before the answer to an earlier
+  request on the same connection.
+- Bounded in sum: what a message carries beside its address, headers and body (padding, chunk extensions), and the bytes
+  of the requests that wait for their turn. At that bound, and while the client does not read its answers, nothing more
+  is read.
+- A lost connection releases all that it held at once, without the garbage collector.
 
-Each request's state (state.py) has a list, `lost`; what is in it is called when the connection is lost before
-the answer is whole.
+Trailers are dropped, because they would become headers after the head was handed over. Other protocols are not spoken:
+`Upgrade` is ignored, and the connection ends with the answer. Everything else is uvicorn's.
+
+`RequestState.lost` of each request holds what is called when the connection is lost before the answer is complete.
 """
 
 from __future__ import annotations
@@ -25,15 +28,21 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from ..problem import Problem
 from ..settings import Settings
 from ..state import Lost, begin
+from .connection import (
+    ConnectionFlow,
+    LightEvent,
+    RequestPipeline,
+    StalledReader,
+    body_parser,
+    disconnect,
+    http10_answering,
+)
 from .cors import Cors
-from .flow import Flow, Pipeline, Told, Unread, leave
 from .head import Head, judge, too_large, unreadable
 from .refusal import whole_answer
-from .security import Pairs
-from .unframed import answering
-from .upgrade import body_parser
+from .security_headers import HeaderPairs
 
-Door = Callable[[dict[str, Any]], bytes | None]
+AdmissionHook = Callable[[dict[str, Any]], bytes | None]
 
 # Requests that may wait on one connection for their turn.
 PIPELINE = 16
@@ -61,18 +70,23 @@ class HttpProtocol(HttpToolsProtocol):
         "_upgrade", "_watched", "_why",
     )  # fmt: skip
 
-    flow: Flow
-    pipeline: Pipeline  # type: ignore[assignment]  # all of a deque that uvicorn uses
+    flow: ConnectionFlow
+    pipeline: RequestPipeline  # type: ignore[assignment]  # all of a deque that uvicorn uses
 
     def __init__(
-        self, *args: Any, settings: Settings, door: Door | None = None, cors: Cors | None = None, **rest: Any
+        self,
+        *args: Any,
+        settings: Settings,
+        admit: AdmissionHook | None = None,
+        cors: Cors | None = None,
+        **rest: Any,
     ) -> None:
         super().__init__(*args, **rest)
-        self._door = door
+        self._door = admit
         self._cors = cors
         # Of the request whose head was read last, for its refusal.
-        self._marks: Pairs = ()
-        self.pipeline = Pipeline()
+        self._marks: HeaderPairs = ()
+        self.pipeline = RequestPipeline()
         self._bounds = settings.http
         self._max_body = settings.max_body
         self._public_url = settings.public_url
@@ -92,13 +106,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._watched = -1
-        self._stalled: Unread | None = None
+        self._stalled: StalledReader | None = None
 
     # ---- the connection --------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self.flow = Flow(transport)
+        self.flow = ConnectionFlow(transport)
         if len(self.connections) > self._bounds.connections:
             self._end(
                 Problem(503, "unavailable", "There are too many connections at the moment.", retry_after=1)
@@ -115,7 +129,7 @@ class HttpProtocol(HttpToolsProtocol):
         running, self._running = self._running, None
         # Uvicorn tells the newest request; the one being answered may be an older one.
         if running is not None and not running.response_complete:
-            leave(running)
+            disconnect(running)
         # Requests know the connection and the connection knows them: what is not undone here stays until the collector
         # comes, with every body that was sent.
         self.pipeline.release()
@@ -178,7 +192,7 @@ class HttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._stalled is None:
-            self._stalled = Unread(self.transport, self.loop, self._bounds.unread)
+            self._stalled = StalledReader(self.transport, self.loop, self._bounds.unread)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -307,12 +321,12 @@ class HttpProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
         if not cycle.message_event.is_set():
-            cycle.message_event = Told()  # type: ignore[assignment]  # all of an Event that uvicorn uses
+            cycle.message_event = LightEvent()  # type: ignore[assignment]  # all of an Event that uvicorn uses
         # Who does not take his answers is not given one more here: there it waits until he does.
         asked = self._door is not None and not self.flow.write_paused
         refusal = self._door(cast(dict[str, Any], cycle.scope)) if asked and self._door else None
         if refusal is None:
-            super()._start_asgi_task(answering(cycle), app)
+            super()._start_asgi_task(http10_answering(cycle), app)
             return
         cycle.response_started = cycle.response_complete = True
         self.transport.write(refusal)
@@ -360,7 +374,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._end(problem)
         if own is not None:
-            leave(own)
+            disconnect(own)
 
     def _end(self, problem: Problem) -> None:
         self.transport.write(whole_answer(problem, self._public_url, self._marks))

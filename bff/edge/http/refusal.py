@@ -8,12 +8,12 @@ import secrets
 import uuid
 
 from ..problem import Problem
-from .security import Pairs, security_headers
+from .security_headers import HeaderPairs, security_headers
 
 log = logging.getLogger("bff.edge")
 
 
-def whole_answer(problem: Problem, public_url: str, marks: Pairs = ()) -> bytes:
+def whole_answer(problem: Problem, public_url: str, marks: HeaderPairs = ()) -> bytes:
     """Head and body; it ends the connection. marks: further headers, for another site's page (cors.py)."""
     correlation = str(uuid.uuid4())
     body = problem.body(correlation_id=correlation, trace_id=secrets.token_hex(16), base=public_url)

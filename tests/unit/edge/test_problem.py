@@ -8,8 +8,9 @@ from starlette.exceptions import HTTPException
 from bff import Problem
 from bff.calls import CircuitOpen, Failed, Invalid, Overloaded, Owner, Refused, Timeout, Unreachable
 from bff.edge.describe.docs import problems
+from bff.edge.function_errors import problem_of
 from bff.edge.http.envelope import as_problem
-from bff.edge.problem import TITLES, problem_of
+from bff.edge.problem import TITLES
 from bff.stores.redis.client import StoreUnavailable
 
 OWNER = Owner("shelf", "Shelf team", "#shelf", "https://docs.test/shelf")

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff import Problem
-from bff.edge.http.canonical import canonical
-from bff.edge.http.head import judge
+from bff.edge.http.head import is_canonical, judge
 
 HOST = (b"host", b"shop.test:8000")
 
@@ -106,7 +105,7 @@ def test_only_options_asks_about_the_server_as_a_whole() -> None:
     "path", [b"/", b"/a", b"/a/b.c", b"/a/.b", b"/%61", b"/a%20b", b"/%C3%A4", b"/a;b=c", b"/...", b"/a/"]
 )
 def test_a_path_in_its_one_form_is_one(path: bytes) -> None:
-    assert canonical(path)
+    assert is_canonical(path)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,7 @@ def test_a_path_in_its_one_form_is_one(path: bytes) -> None:
     ],
 )
 def test_a_path_that_could_be_read_in_two_ways_is_none(path: bytes) -> None:
-    assert not canonical(path)
+    assert not is_canonical(path)
 
 
 @given(st.lists(st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs", "Cc"])), min_size=1))
@@ -127,6 +126,6 @@ def test_whatever_is_escaped_segment_by_segment_is_canonical_or_holds_what_is_na
 
     raw = "/" + "/".join(quote(part, safe="") for part in parts)
     odd = any(part in (".", "..") or "/" in part or "\\" in part or "%" in part for part in parts)
-    assert odd or canonical(raw.encode())
-    if canonical(raw.encode()):
+    assert odd or is_canonical(raw.encode())
+    if is_canonical(raw.encode()):
         assert unquote(raw).split("/")[1:] == parts, "no decoding moves a segment's border"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from ...calls.saga import STATUSES, SagaStatus
 from ..declared import SagaType, ValueType
-from .schemas import Schema
+from .components import Schema
 
 REF = "#/components/schemas/{model}"
 POSITION: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._-]+-[0-9]+$"}

@@ -21,7 +21,7 @@ from ..stores.rates import RateStore, key_of, tag_of
 from ..stores.redis.client import StoreUnavailable
 from .http.networks import network_of
 from .problem import QUOTA_TYPE, Problem
-from .quotas import Limit, declare, limit_of
+from .rate_limits import Limit, limit_of, quotas_of
 from .settings import LimitSettings
 
 log = logging.getLogger("bff.limits")
@@ -49,7 +49,7 @@ Counted = tuple[str, Quota, str]
 """By what, how much, and the hash its keys end with."""
 
 
-class Limits:
+class RateLimiter:
     """clock: monotonic seconds."""
 
     def __init__(self, settings: LimitSettings, store: RateStore, clock: Clock = time.monotonic) -> None:
@@ -59,8 +59,8 @@ class Limits:
         self._shares = LocalRates()
         self._alone = False
         self._declared: dict[tuple[str, str | Limit | None, int, str | None], tuple[Counted, ...]] = {}
-        declare("settings limits.default", settings.default)
-        declare("settings limits.login", settings.login)
+        quotas_of("settings limits.default", settings.default)
+        quotas_of("settings limits.login", settings.login)
 
     @property
     def local(self) -> bool:
@@ -111,7 +111,7 @@ class Limits:
         if limit.principal is None:
             limit = Limit(self._settings.default, limit.client, limit.address, limit.tenant, limit.costly)
         read = []
-        for by, quota in declare(route, limit):
+        for by, quota in quotas_of(route, limit):
             factor = times * (1.0 if tier is None or by == "address" else self._settings.tiers[tier])
             quota = Quota(quota.name, max(1, int(quota.amount * factor)), quota.seconds)
             name = hashlib.sha256(f"{route} {times} {quota}".encode()).hexdigest()[:16]

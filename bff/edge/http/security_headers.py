@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-Pairs = tuple[tuple[bytes, bytes], ...]
+HeaderPairs = tuple[tuple[bytes, bytes], ...]
 
 PERMISSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"camera": (), "geolocation": (), "microphone": (), "payment": (), "usb": ()}
@@ -17,7 +17,7 @@ PERMISSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Features of a browser and the origins that may use them: nobody."""
 
 
-def permissions(features: Mapping[str, tuple[str, ...]]) -> str:
+def permissions_header(features: Mapping[str, tuple[str, ...]]) -> str:
     """A Permissions-Policy (W3C, structured field): `camera=(), geolocation=(self "https://maps.example.org")`."""
     return ", ".join(
         f"{name}=*"
@@ -27,13 +27,13 @@ def permissions(features: Mapping[str, tuple[str, ...]]) -> str:
     )
 
 
-_ALWAYS: Pairs = (
+_ALWAYS: HeaderPairs = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
-    (b"permissions-policy", permissions(PERMISSIONS).encode()),
+    (b"permissions-policy", permissions_header(PERMISSIONS).encode()),
     # Data and problems are nothing to run or to frame, should a browser be led to show them.
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
@@ -44,12 +44,12 @@ _NAMES = frozenset(name for name, _ in (*_ALWAYS, _HSTS))
 
 
 @lru_cache(maxsize=16)
-def security_headers(public_url: str) -> Pairs:
+def security_headers(public_url: str) -> HeaderPairs:
     """All of them, for a gateway that browsers reach at this address."""
     return (*_ALWAYS, _HSTS) if public_url.startswith("https://") else _ALWAYS
 
 
-def secured(headers: list[tuple[bytes, bytes]], public_url: str) -> list[tuple[bytes, bytes]]:
+def with_security_headers(headers: list[tuple[bytes, bytes]], public_url: str) -> list[tuple[bytes, bytes]]:
     """The headers with those that are missing."""
     pairs = security_headers(public_url)
     own = {name for name, _ in headers}

@@ -22,7 +22,7 @@ from starlette.responses import Response
 from ..calls import Clock, DeclarationError, Principal, Scope
 from ..transport.headers import USERS_TOKEN, Credentials, Nameless
 from .settings.upstream import InternalSettings, UpstreamSettings
-from .signing import SigningKeys
+from .signing_keys import SigningKeys
 
 TYPE = "bff-internal+jwt"
 HEADER = "bff-identity"
@@ -115,7 +115,7 @@ class InternalTokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Internal:
+class InternalCredentials:
     """An upstream that is given internal tokens. beside: next to the person's own one, which then is the bearer."""
 
     tokens: InternalTokens
@@ -142,7 +142,7 @@ class Internal:
         return {"authorization": f"Bearer {token}"}
 
 
-def opened(settings: InternalSettings | None, public_url: str) -> InternalTokens | None:
+def open_tokens(settings: InternalSettings | None, public_url: str) -> InternalTokens | None:
     """None where no keys are set. Raises DeclarationError."""
     if settings is None:
         return None
@@ -153,7 +153,7 @@ def opened(settings: InternalSettings | None, public_url: str) -> InternalTokens
     return InternalTokens(keys, settings.issuer or public_url, lifetime=settings.lifetime)
 
 
-def credentials(service: str, upstream: UpstreamSettings, tokens: InternalTokens | None) -> Credentials:
+def credentials_for(service: str, upstream: UpstreamSettings, tokens: InternalTokens | None) -> Credentials:
     """By what this upstream knows who asks. Raises DeclarationError."""
     if upstream.identity == "user":
         return USERS_TOKEN
@@ -164,7 +164,7 @@ def credentials(service: str, upstream: UpstreamSettings, tokens: InternalTokens
             f"BFF_UPSTREAMS__{service.upper()}__IDENTITY: {upstream.identity} needs keys to sign with; "
             "set BFF_INTERNAL__KEYS to a file that `bff keys rotate` made"
         )
-    return Internal(tokens, upstream.audience or service, beside=upstream.identity == "both")
+    return InternalCredentials(tokens, upstream.audience or service, beside=upstream.identity == "both")
 
 
 def _client(principal: Principal) -> str | None:

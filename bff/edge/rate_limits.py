@@ -47,7 +47,7 @@ def limit_of(given: str | Limit | None) -> Limit:
     return given if isinstance(given, Limit) else Limit(given)
 
 
-def declare(route: str, given: str | Limit) -> tuple[tuple[str, Quota], ...]:
+def quotas_of(route: str, given: str | Limit) -> tuple[tuple[str, Quota], ...]:
     """Whom a limit counts, and the quotas. Raises DeclarationError naming the route."""
     return tuple(
         (by, _quota(by, item))

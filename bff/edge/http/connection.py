@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
+import httptools
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from ..state import state_of
+from .head import Head
 
 # What can stand against reading on: uvicorn (a body that its request has not read), requests that wait for their turn
 # and hold as many bytes as may wait, a client that does not take its answers.
 _BODY, _WAITING, _WRITING = 1, 2, 4
 
 
-class Flow(FlowControl):
+class ConnectionFlow(FlowControl):
     """Uvicorn's, less what it keeps for every connection in case writing is paused: a tenth of an open stream. Reading
     goes on once nothing stands against it any more."""
 
@@ -64,7 +67,7 @@ class Flow(FlowControl):
                 self._transport.pause_reading() if self.read_paused else self._transport.resume_reading()
 
 
-class Unread:
+class StalledReader:
     """Cuts a connection off that takes nothing for `seconds`: what waits for it has to become less. Looks a few times
     in between, so a client is not cut early, and is at most a quarter late."""
 
@@ -91,7 +94,7 @@ class Unread:
         self._timer = self._loop.call_later(self._seconds / 4, self._look)
 
 
-class Told:
+class LightEvent:
     """What a request's task waits on for news of its body or its client: an `asyncio.Event` without the deque of 600
     bytes that one makes for those who may wait."""
 
@@ -124,7 +127,7 @@ class Told:
             self._waiting.remove(waiter)
 
 
-class Pipeline(list[Any]):
+class RequestPipeline(list[Any]):
     """Requests that wait for their turn, the newest first, and how many bytes they hold: hardly ever one, and an empty
     deque takes 700 bytes."""
 
@@ -167,7 +170,7 @@ def _nothing() -> None:
     pass
 
 
-def leave(cycle: RequestResponseCycle) -> None:
+def disconnect(cycle: RequestResponseCycle) -> None:
     """Tell a request, once, that nobody waits for its answer any more."""
     cycle.disconnected = True
     cycle.message_event.set()
@@ -177,3 +180,69 @@ def leave(cycle: RequestResponseCycle) -> None:
     lost.gone = True
     while lost:
         lost.pop()()
+
+
+class Http10Cycle(RequestResponseCycle):
+    """A request by HTTP/1.0."""
+
+    _sized = False
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
+            self._sized = any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
+            if not self._sized:
+                self.chunked_encoding = False
+        elif message["type"] == "http.response.body" and not self._sized:
+            # Uvicorn counts down what was announced: of this answer each part is all there is so far.
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
+
+
+def http10_answering(cycle: RequestResponseCycle) -> RequestResponseCycle:
+    """The same request, answered as its version of HTTP has it."""
+    if cycle.scope["http_version"] == "1.0":
+        cycle.__class__ = Http10Cycle
+    return cycle
+
+
+class Connection(Protocol):
+    """Who reads the body."""
+
+    def on_header(self, name: bytes, value: bytes) -> None: ...
+
+    def on_chunk_header(self) -> None: ...
+
+    def on_body(self, body: bytes) -> None: ...
+
+    def on_message_complete(self) -> None: ...
+
+    def ignore_rest(self) -> None: ...
+
+
+class _Body:
+    """What the parser of a body says: trailers and the body's bytes, of the head it was made with nothing."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._begun = False
+        self.on_body = connection.on_body
+        self.on_chunk_header = connection.on_chunk_header
+
+    def on_headers_complete(self) -> None:
+        self._begun = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._begun:
+            self._connection.on_header(name, value)
+
+    def on_message_complete(self) -> None:
+        self._connection.on_message_complete()
+        self._connection.ignore_rest()
+
+
+def body_parser(connection: Connection, head: Head) -> httptools.HttpRequestParser:
+    """A parser that is about to read the body this head announced; what follows the body is an error to it."""
+    parser = httptools.HttpRequestParser(_Body(connection))
+    framing = b"transfer-encoding: chunked" if head.chunked else b"content-length: %d" % head.length
+    parser.feed_data(b"POST / HTTP/1.1\r\nconnection: close\r\n" + framing + b"\r\n\r\n")
+    return parser

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from bff.edge.http.flow import Told
+from bff.edge.http.connection import LightEvent
 
 
 async def test_whoever_waits_is_told_and_whoever_comes_later_does_not_wait() -> None:
-    told = Told()
+    told = LightEvent()
     waiting = [asyncio.create_task(told.wait()) for _ in range(3)]
     await asyncio.sleep(0)
     assert not told.is_set() and not any(one.done() for one in waiting)
@@ -26,7 +26,7 @@ async def test_whoever_waits_is_told_and_whoever_comes_later_does_not_wait() -> 
 
 
 async def test_one_that_gives_up_waiting_is_forgotten_and_the_others_are_told() -> None:
-    told = Told()
+    told = LightEvent()
     first, second = (asyncio.create_task(told.wait()) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from bff import Principal
 from bff.calls import Deadline, Scope
 from bff.cli import main
-from bff.edge.internal import Internal, InternalTokens
-from bff.edge.signing import SigningKeys, rotate
+from bff.edge.internal_tokens import InternalCredentials, InternalTokens
+from bff.edge.signing_keys import SigningKeys, rotate
 
 from .access.issuing import NOW, Clocks
 
@@ -129,9 +129,9 @@ def test_a_write_has_a_token_of_its_own_that_names_request_and_click(tokens: Int
 
 
 def test_next_to_the_persons_token_it_has_a_header_of_its_own(tokens: InternalTokens) -> None:
-    alone = Internal(tokens, "stock").headers(ADA, scope(), write=False)
+    alone = InternalCredentials(tokens, "stock").headers(ADA, scope(), write=False)
     assert alone == {"authorization": f"Bearer {tokens.for_reads(ADA, 'stock')}"}
-    both = Internal(tokens, "stock", beside=True).headers(ADA, scope(), write=False)
+    both = InternalCredentials(tokens, "stock", beside=True).headers(ADA, scope(), write=False)
     assert both == {
         "authorization": "Bearer her-own-token",
         "bff-identity": tokens.for_reads(ADA, "stock"),

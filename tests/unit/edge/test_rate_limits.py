@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.calls import DeclarationError
-from bff.edge.quotas import Limit, declare
+from bff.edge.rate_limits import Limit, quotas_of
 from bff.policies.rate import Bucket, LocalRates, Quota, Spent, headers, retry_after
 
 
 @pytest.mark.parametrize("text", ["10/minute", "5/second;100/hour", "3 per 2 minute", "1/day, 2/month"])
 def test_slowapis_grammar_is_understood(text: str) -> None:
-    assert all(by == "principal" for by, _ in declare("/api/orders", text))
+    assert all(by == "principal" for by, _ in quotas_of("/api/orders", text))
 
 
 def test_a_limit_may_count_several_kinds_of_callers() -> None:
     limit = Limit("2/minute", client="100/hour", address="5/second", tenant="9/day;1/second", costly=True)
-    assert [(by, quota.name, quota.amount) for by, quota in declare("/api/orders", limit)] == [
+    assert [(by, quota.name, quota.amount) for by, quota in quotas_of("/api/orders", limit)] == [
         ("principal", "minute", 2),
         ("client", "client-hour", 100),
         ("address", "address-second", 5),
@@ -32,7 +32,7 @@ def test_a_limit_may_count_several_kinds_of_callers() -> None:
 @pytest.mark.parametrize("text", ["", "ten/minute", "10/fortnight", "10", "0/minute", "-1/minute", ";"])
 def test_a_limit_that_cannot_be_read_names_its_route(text: str) -> None:
     with pytest.raises(DeclarationError, match="/api/orders"):
-        declare("/api/orders", text)
+        quotas_of("/api/orders", text)
 
 
 def test_the_headers_follow_the_draft() -> None:

@@ -15,7 +15,7 @@ from ..settings.http import HttpSettings
 from .admission import EXEMPT
 from .cors import Cors
 from .networks import address_of, client_of, inside, networks_of
-from .security import Pairs
+from .security_headers import HeaderPairs
 
 log = logging.getLogger("bff.edge")
 
@@ -63,7 +63,7 @@ class Trust:
             *(address, address),
         )
 
-    def marks(self, scope: Scope) -> Pairs:
+    def marks(self, scope: Scope) -> HeaderPairs:
         """The headers that let another site's page read the answer, where it may."""
         return self._cors.marks(scope["headers"])
 

@@ -35,7 +35,7 @@ LOOK = 0.2
 _FILES = ("/proc/self/fd", "/dev/fd")
 
 
-class StopNotice:
+class ShutdownWatch:
     """told: called once, on the running loop, when the process is told to stop. `start()` once the server has installed
     its own handlers, which it has when it begins the lifespan; `look()` with the first request; `close()` puts back
     what was there."""

@@ -11,20 +11,19 @@ from ...live.ingest.http_binding import BATCH, MOST, STRUCTURED
 from ..access.permit import NOTHING, Requirements
 from ..declared import CHANGES, EVENTS, Declarations
 from ..settings import Settings
-from .answers import refusals
-from .schemas import USER, Schema
-from .schemas_live import REF, any_of
+from .components import USER, Schema, problem_responses
+from .live_schemas import REF, any_of
 
 _TEXT: Schema = {"schema": {"type": "string"}}
 # As `safe_return` has it: a path of this site, whatever a browser makes of it.
 _RETURN = r"^/(?!/)(?!(?:[^/?#]*[/?#])*(?:\.|%2[eE]){1,2}(?:[/?#]|$))[^\\\x00-\x20\x7f-\x9f]{0,1023}$"
 
 
-NOBODY: Schema = {"security": []}
+PUBLIC: Schema = {"security": []}
 """Nobody has to say who they are."""
 
 
-def secured(needs: Requirements) -> Schema:
+def security_of(needs: Requirements) -> Schema:
     """Who may: the scopes stand with both ways of saying who one is (OpenAPI 3.1 allows it for either)."""
     scopes = sorted(needs.scopes)
     found: Schema = {"security": [{"bearer": scopes}, {"session": scopes}]}
@@ -33,7 +32,7 @@ def secured(needs: Requirements) -> Schema:
     return found
 
 
-def own_paths(gateway: Declarations, settings: Settings) -> dict[str, Schema]:
+def builtin_paths(gateway: Declarations, settings: Settings) -> dict[str, Schema]:
     """What the document's components call `saga.<name>` and `state` is referred to."""
     paths = _state(gateway, settings) | _health() | _documents()
     if settings.oidc is not None:
@@ -67,10 +66,12 @@ def _operation(
         "summary": summary,
         "responses": {
             "200": done,
-            **refusals(*statuses, *((401,) if login is not None else ()), *((403,) if login else ())),
+            **problem_responses(
+                *statuses, *((401,) if login is not None else ()), *((403,) if login else ())
+            ),
         },
     }
-    return operation | (NOBODY if login is None else secured(login))
+    return operation | (PUBLIC if login is None else security_of(login))
 
 
 def _answer(description: str, media_type: str, content: Schema) -> Schema:
@@ -165,7 +166,7 @@ def _sign_in() -> dict[str, Schema]:
     cookie = {"Set-Cookie": {"schema": text}}
     away = {"description": "To the identity provider", "headers": {"Location": {"schema": text}} | cookie}
     login = _operation("bff_login", "Sign in", {}, 429)
-    login["responses"] = {"303": away, **refusals(429)}
+    login["responses"] = {"303": away, **problem_responses(429)}
     login["parameters"] = [
         _parameter(
             "return", "query", {"type": "string", "pattern": _RETURN}, "Where to end up; a path of this site"
@@ -198,7 +199,7 @@ def _sign_in() -> dict[str, Schema]:
             "description": "To the identity provider, or home",
             "headers": {"Location": {"schema": text}},
         },
-        **refusals(403, 429),
+        **problem_responses(403, 429),
     }
     onward["parameters"] = [
         _parameter("to", "query", text, "From the answer to the logout; good once, for a minute")
@@ -227,7 +228,7 @@ def _sign_in() -> dict[str, Schema]:
 
 def _signed(id: str, summary: str, sources: Iterable[str], *statuses: int) -> Schema:
     operation = _operation(id, summary, {})
-    operation["responses"] = {"204": {"description": "Done"}, **refusals(401, 429, *statuses)}
+    operation["responses"] = {"204": {"description": "Done"}, **problem_responses(401, 429, *statuses)}
     headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
     operation["parameters"] = [
         _parameter("source", "path", _one_of(sources)),
@@ -252,7 +253,7 @@ def _events(settings: Settings) -> dict[str, Schema]:
         "204": {
             "description": "What the headers WebHook-Allowed-Origin and -Rate grant; nothing without them"
         },
-        **refusals(429),
+        **problem_responses(429),
     }
     ask["parameters"] = [_parameter("source", "path", {"type": "string", "minLength": 1})]
     return {"post": take, "options": ask}

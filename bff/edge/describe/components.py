@@ -1,0 +1,133 @@
+"""The components that the description of every gateway has, whatever it declares: refusals, a problem, a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from ...calls import OUTCOMES
+from ..problem import MEDIA_TYPE, TITLES
+
+_WORDS = {
+    400: "The request cannot be read, a command has no Idempotency-Key, or the service cannot use what was sent",
+    401: "Nobody is signed in, or the token cannot be accepted",
+    402: "The service asks for a payment first",
+    403: "Not allowed, by this gateway or by the service",
+    404: "There is no such thing, or it is somebody else's",
+    408: "The request did not arrive in time",
+    409: "In flight (then with Retry-After), its outcome unknown, or refused by the service",
+    410: "It is gone; or it was carried out, and its answer was too large to be kept for a repeat",
+    412: "It has changed in the meantime",
+    413: "The body is too large",
+    414: "The address is too long",
+    415: "The body is of another media type",
+    421: "This server does not answer for that host",
+    422: "The input does not fit, or the key was used for another request",
+    423: "It is locked at the moment; the same key may try again",
+    428: "The service wants to be told which version is meant",
+    429: "Too many requests",
+    431: "The headers are too many or too large",
+    451: "The service may not show this, for legal reasons",
+    500: "The gateway made a mistake",
+    502: "A service failed, could not be reached, or gave an unusable answer",
+    503: "A service or the gateway is not available for a moment",
+    504: "A service did not answer in time",
+}
+_RETRY: Schema = {
+    "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
+}
+EVERYWHERE = (400, 408, 413, 414, 421, 431, 500, 503)
+"""What any request may be told, whichever address it is for."""
+
+
+def problem_responses(*statuses: int) -> Schema:
+    """The problems a route may answer with beside those of every route."""
+    return {
+        str(status): {"$ref": f"#/components/responses/{status}"}
+        for status in sorted({*statuses, *EVERYWHERE})
+    }
+
+
+def passed_on(*, command: bool, identified: bool) -> list[int]:
+    """The statuses of a service that a screen, or a command, passes on. identified: its calls may say who asks."""
+    return [
+        status for status, outcome in OUTCOMES.rows if outcome.passed(command=command, identified=identified)
+    ]
+
+
+def response_components() -> Schema:
+    """For `components.responses`."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        str(status): {
+            "description": words,
+            "content": content,
+            **({"headers": _RETRY} if status in (409, 429, 503) else {}),
+        }
+        for status, words in _WORDS.items()
+    }
+
+
+Schema = dict[str, Any]
+
+
+class DescribedSchema(GenerateJsonSchema):
+    """JSON schemas as values really are: an answer has every field that its model declares, defaults among them, and a
+    Decimal is a number, or the text that a service sent."""
+
+    def field_is_required(
+        self,
+        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
+        total: bool,
+    ) -> bool:
+        """In an answer only what may be left out is not required."""
+        if self.mode == "serialization" and field["type"] != "typed-dict-field":
+            return field.get("serialization_exclude_if") is None
+        return super().field_is_required(field, total)
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """A number with all its digits, or such a number in text."""
+        found = super().decimal_schema(schema)
+        return found if "anyOf" in found else {"anyOf": [{"type": "number"}, found]}
+
+
+PROBLEM: Schema = {
+    "type": "object",
+    "description": "What went wrong and what to do (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "instance", "code", "correlation_id", "trace_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "code": {"type": "string", "examples": sorted(TITLES)},
+        "correlation_id": {"type": "string", "format": "uuid"},
+        "trace_id": {"type": "string"},
+        "retry_after": {"type": "number"},
+        "owner": {
+            "type": "object",
+            "description": "Whose service it is; contact and docs are empty where they are not to be shown.",
+            "required": ["service", "team", "contact", "docs"],
+            "properties": {name: {"type": "string"} for name in ("service", "team", "contact", "docs")},
+        },
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {name: {"type": "string"} for name in ("pointer", "in", "detail")},
+            },
+        },
+    },
+}
+USER: Schema = {
+    "type": "object",
+    "required": ["iss", "sub", "expires_in"],
+    "properties": {
+        "iss": {"type": "string"},
+        "sub": {"type": "string"},
+        "expires_in": {"type": "integer", "description": "Seconds until the sign-in has to be renewed."},
+    },
+}

@@ -1,0 +1,92 @@
+"""What is read from a request: its headers, whether a person navigates with it, and its body.
+
+`Sec-Fetch-Mode: navigate` marks a navigation where a browser sends it (Fetch Metadata, section 2.3); a script's
+request has another mode. Without that header, an `Accept` that names HTML marks one: programs send `*/*`, or the type
+they want. A body is bounded in bytes and in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
+
+from ..problem import Problem
+
+VARY = "Accept, Sec-Fetch-Mode"
+"""What the choice between a page and a problem document depends on."""
+
+_HTML = ("text/html", "application/xhtml+xml")
+_JSON = ("application/json", "application/problem+json")
+_WEIGHT = re.compile(r"q=(0(?:\.[0-9]{1,3})?|1(?:\.0{1,3})?)")
+_MOST = 2_000
+
+
+def is_navigation(scope: MutableMapping[str, Any]) -> bool:
+    """Whether the answer is shown to a person as a page."""
+    modes = header_values(scope, b"sec-fetch-mode")
+    if modes and modes != [b"navigate"]:
+        return False
+    if not modes and scope["method"] not in ("GET", "HEAD"):
+        return False
+    accept = b",".join(header_values(scope, b"accept"))[:_MOST].decode("latin-1")
+    html = _weight(accept, _HTML)
+    return html > 0 and html >= _weight(accept, _JSON)
+
+
+def header_values(scope: MutableMapping[str, Any], name: bytes) -> list[bytes]:
+    """All values of the header, in their order."""
+    return [value for key, value in scope["headers"] if key == name]
+
+
+def _weight(accept: str, media: tuple[str, ...]) -> float:
+    """The best weight with which one of these types is named (RFC 9110 section 12.5.1); 0 where none is."""
+    best = 0.0
+    for one in accept.split(","):
+        kind, *parameters = (part.strip().lower() for part in one.split(";"))
+        if kind in media:
+            given = [found for part in parameters if (found := _WEIGHT.fullmatch(part))]
+            best = max(best, float(given[0][1]) if given else 1.0)
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class BodyReader:
+    """`await reader(scope, receive)` gives the whole body. most: bytes; seconds: until it must be here."""
+
+    most: int
+    seconds: float
+
+    async def __call__(self, scope: Scope, receive: Receive) -> bytes:
+        """Raises Problem 413 for a body that is too large, 408 for one that does not come in time."""
+        too_large = Problem(413, "body-too-large", f"At most {self.most} bytes are taken here.")
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > self.most:
+                raise too_large
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self.seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientDisconnect
+                    chunk = message.get("body", b"")
+                    size += len(chunk)
+                    if size > self.most:
+                        raise too_large
+                    chunks.append(chunk)
+                    if not message.get("more_body", False):
+                        return b"".join(chunks)
+        except TimeoutError:
+            raise Problem(
+                408,
+                "too-slow",
+                f"The body did not arrive within {self.seconds:g} s.",
+                headers={"connection": "close"},
+            ) from None
