@@ -17,8 +17,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from bff.edge.access.record import SessionRecord, Tokens
 from bff.edge.access.session import COOKIE, Sessions
+from bff.edge.access.session_record import SessionRecord, TokenSet
 from bff.edge.settings import SessionSettings
 from bff.stores.redis.client import RedisClient
 from bff.stores.sessions import SessionStore
@@ -48,7 +48,7 @@ async def _signed_in(redis: str, people: int) -> list[str]:
     sessions = Sessions(SessionStore(link), SessionSettings())
 
     async def one(number: int, token: str) -> str:
-        tokens = Tokens(
+        tokens = TokenSet(
             token,
             issued_at=now,
             expires_at=now + 3600,

@@ -53,7 +53,7 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
     found += _proofs(settings)
     found += _quotas(settings)
     found += no_sign_in(gateway, settings)
-    asked = {scope for route in routes for scope in route.needs.scopes} | gateway.needs.scopes
+    asked = {scope for route in routes for scope in route.requirements.scopes} | gateway.requirements.scopes
     if settings.oidc is not None and (never := asked - set(settings.oidc.scopes)):
         found.append(
             f"no browser could ever have the scope {sorted(never)[0]!r}, which routes need: "

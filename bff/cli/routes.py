@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..edge.access.permit import Requirements
+from ..edge.access.authorization import Requirements
 from ..edge.declared import Command, View
 from ..edge.gateway import Gateway
 from ..edge.settings.upstream import UpstreamSettings
@@ -21,11 +21,11 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
     lines: list[str] = []
     for view in gateway.views.values():
         lines.append(_head("GET", view, "public" if view.public else "login"))
-        lines += _needs(view.needs)
+        lines += _requirements(view.requirements)
         lines += _calls(view.function, view.deadline, known, derived=False)
     for command in gateway.commands.values():
         lines.append(_head("POST", command, "login"))
-        lines += _needs(command.needs)
+        lines += _requirements(command.requirements)
         if command.starts is not None:
             lines.append(f"        saga      {command.starts.name}")
         if command.invalidates:
@@ -46,8 +46,8 @@ def _head(method: str, route: View | Command, who: str) -> str:
     return f"{method:<5} {route.path:<42} {who:<7} {limits}"
 
 
-def _needs(needs: Requirements) -> list[str]:
-    return [f"        needs     {needs}"] if needs else []
+def _requirements(requirements: Requirements) -> list[str]:
+    return [f"        needs     {requirements}"] if requirements else []
 
 
 def _calls(

@@ -13,7 +13,7 @@ from string import Formatter
 from typing import Any, Protocol
 
 from ..calls import Call, DeclarationError, SagaStatus
-from .access.permit import NOTHING, Requirements
+from .access.authorization import NO_REQUIREMENTS, Requirements
 from .bind import Binding
 from .rate_limits import Limit
 
@@ -78,7 +78,7 @@ class View:
     public: bool
     deadline: float
     limit: str | Limit | None
-    needs: Requirements = NOTHING
+    requirements: Requirements = NO_REQUIREMENTS
     network: str | None = None
     tags: tuple[str, ...] = ()
     origin: str = ""
@@ -102,7 +102,7 @@ class Command:
     starts: SagaType | None
     safe: bool
     invalidates: tuple[str, ...] = ()
-    needs: Requirements = NOTHING
+    requirements: Requirements = NO_REQUIREMENTS
     network: str | None = None
     tags: tuple[str, ...] = ()
     origin: str = ""
@@ -136,7 +136,7 @@ class Declarations(Protocol):
 
     name: str
     version: str
-    needs: Requirements
+    requirements: Requirements
     views: dict[str, View]
     commands: dict[str, Command]
     sagas: dict[str, SagaType]

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from ..calls import DeclarationError, Upstream
 from ..calls.errors import declaring
 from . import settings as settings_file
-from .access.permit import NOTHING
+from .access.authorization import NO_REQUIREMENTS
 from .app.build import App
 from .declared import Command, Page, SagaType, View, check_beside, check_deadline, check_name, check_site
 from .page import content_policy, permissions_policy
@@ -64,7 +64,7 @@ class Gateway(Router):
         settings: Settings | None = None,
     ) -> None:
         super().__init__()
-        self.needs = NOTHING
+        self.requirements = NO_REQUIREMENTS
         self.name = name
         self.version = version
         self.deadline = deadline
@@ -81,7 +81,7 @@ class Gateway(Router):
             what = f"gateway {name}"
             check_name(name, "gateway")
             check_deadline(deadline, what)
-            self.needs = NOTHING.override(scopes, roles, False, what)
+            self.requirements = NO_REQUIREMENTS.override(scopes, roles, False, what)
         self.options = Options(scopes, roles, deadline, tags=())
         self.include(*routers)
 
@@ -133,7 +133,7 @@ class Gateway(Router):
             self._check_saga(route.starts, what, route.origin)
         super().add(route)
         deadline = options.deadline or self.deadline
-        needs = options.needs(route.public, what)
+        requirements = options.requirements(route.public, what)
         if route.method == "GET":
             self.views[route.path] = View(
                 route.path,
@@ -142,7 +142,7 @@ class Gateway(Router):
                 route.public,
                 deadline,
                 options.limit,
-                needs,
+                requirements,
                 options.network,
                 options.tags or (),
                 route.origin,
@@ -157,7 +157,7 @@ class Gateway(Router):
                 route.starts,
                 route.safe,
                 route.invalidates,
-                needs,
+                requirements,
                 options.network,
                 options.tags or (),
                 route.origin,

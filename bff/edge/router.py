@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from ..calls import Call, DeclarationError, SagaStatus
 from ..calls.errors import declaring
 from ..live.topics import OWNER
-from .access.permit import NOTHING, Requirements
+from .access.authorization import NO_REQUIREMENTS, Requirements
 from .bind import Binding, binding
 from .declared import (
     Function,
@@ -50,7 +50,7 @@ class Options:
 
     def check(self, what: str) -> None:
         """Raises DeclarationError for what could not be."""
-        NOTHING.override(self.scopes, self.roles, False, what)
+        NO_REQUIREMENTS.override(self.scopes, self.roles, False, what)
         check_deadline(self.deadline, what)
         if self.limit is not None:
             quotas_of(what, self.limit)
@@ -66,8 +66,8 @@ class Options:
 
         return Options(*map(said, self.__slots__))
 
-    def needs(self, public: bool, what: str) -> Requirements:
-        return NOTHING if public else NOTHING.override(self.scopes, self.roles, False, what)
+    def requirements(self, public: bool, what: str) -> Requirements:
+        return NO_REQUIREMENTS if public else NO_REQUIREMENTS.override(self.scopes, self.roles, False, what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +171,8 @@ class Router:
                 )
                 bound = route.binding
                 if public and (scopes or roles):
-                    asked = NOTHING.override(scopes, roles, False, route.what)
-                    raise DeclarationError(f"{route.what}: public, so nobody is asked for {asked}")
+                    asked = NO_REQUIREMENTS.override(scopes, roles, False, route.what)
+                    raise DeclarationError(f"{route.what}: a public route cannot require {asked}")
                 if bound.who and not bound.who_optional and public:
                     raise DeclarationError(
                         f"{route.what}: public, so annotate {bound.who} as `Principal | None`"

@@ -42,7 +42,7 @@ def test_every_contender_answers_the_same_screen_and_has_a_row() -> None:
 
 @pytest.mark.slow
 def test_the_profile_names_where_time_goes() -> None:
-    assert "bff/edge/endpoints/screen.py:Screen.__call__" in run("profile", "--seconds", "1")
+    assert "bff/edge/endpoints/screen.py:ScreenEndpoint.__call__" in run("profile", "--seconds", "1")
 
 
 @pytest.mark.slow

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from bff.edge.access.fetch import Answer, FetchFailed
+from bff.edge.access.fetch import FetchFailed, FetchResponse
 from bff.edge.access.provider import LIFE, Provider, SignInRefused
-from bff.edge.access.record import SessionKey, SessionRecord, Tokens
+from bff.edge.access.session_record import SessionKey, SessionRecord, TokenSet
 from bff.edge.settings.gateway import OidcSettings
 
 from ..unit.edge.access.issuing import ec_key, jwk, sign
@@ -32,7 +32,7 @@ def provider(**answer: Any) -> Provider:
 
     async def fetch(
         url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> Answer:
+    ) -> FetchResponse:
         if "well-known" in url:
             places = {"issuer": ISSUER, "token_endpoint": f"{ISSUER}/token", "jwks_uri": f"{ISSUER}/keys"}
             return 200, {}, json.dumps(places).encode()
@@ -66,7 +66,7 @@ def provider(**answer: Any) -> Provider:
     ids=repr,
 )
 async def test_a_refresh_never_grants_what_was_not_granted(said: object, left: set[str]) -> None:
-    granted = Tokens("a1", 0, 1, GRANTED, "r1")
+    granted = TokenSet("a1", 0, 1, GRANTED, "r1")
     after = granted.renewed_by(await provider(scope=said).renew("r1"))
     assert after.scopes == left
     # What was taken away does not come back with an answer that says nothing.
@@ -118,5 +118,5 @@ async def test_an_expiry_that_cannot_be_read_is_no_token(said: object) -> None:
 
 def test_a_record_without_scopes_holds_none() -> None:
     key = SessionKey.new()
-    kept = key.open(key.seal(SessionRecord(ISSUER, "ada", None, {}, Tokens("a1", 0, 1))))
+    kept = key.open(key.seal(SessionRecord(ISSUER, "ada", None, {}, TokenSet("a1", 0, 1))))
     assert kept is not None and kept.tokens.scopes == frozenset()

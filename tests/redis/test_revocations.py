@@ -9,7 +9,7 @@ import pytest
 
 from bff.calls.principal import Marks
 from bff.edge.access.jwt import TokenVerifier
-from bff.edge.access.revoked import Revocations, marks_of
+from bff.edge.access.revocation_list import RevocationList, marks_of
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings
 from bff.stores.redis.client import RedisClient, StoreUnavailable
@@ -34,7 +34,7 @@ def marks(jti: str | None = "1", sub: str = "ada", issued: float | None = None, 
 
 async def test_a_token_is_refused_by_its_id_and_no_other_one_is(link: RedisClient) -> None:
     store = RevocationStore(link)
-    here = Revocations(store)
+    here = RevocationList(store)
     await here.look()
     assert not here.refuse(marks("1"))
     assert await store.token(ISSUER, "1", keep=60)
@@ -43,14 +43,14 @@ async def test_a_token_is_refused_by_its_id_and_no_other_one_is(link: RedisClien
     assert here.refuse(marks("1"))
     others = (marks("2"), marks(None), marks("1", iss="https://other.test"), marks("x", sub="1"))
     assert not any(here.refuse(other) for other in others)
-    later = Revocations(store)
+    later = RevocationList(store)
     await later.look()
     assert later.refuse(marks("1")), "a gateway that starts later knows it, too"
 
 
 async def test_a_person_is_refused_up_to_the_moment_and_signs_in_anew_after_it(link: RedisClient) -> None:
     store = RevocationStore(link)
-    here = Revocations(store)
+    here = RevocationList(store)
     assert await store.subject(ISSUER, "ada", keep=60)
     await here.look()
     assert here.refuse(marks())
@@ -66,7 +66,7 @@ async def test_a_person_is_refused_up_to_the_moment_and_signs_in_anew_after_it(l
 
 async def test_a_revocation_is_kept_as_long_as_it_was_asked_for(link: RedisClient) -> None:
     store, clock = RevocationStore(link), [time.time()]
-    here = Revocations(store, clock=lambda: clock[0])
+    here = RevocationList(store, clock=lambda: clock[0])
     await store.token(ISSUER, "short", keep=1)
     await store.token(ISSUER, "long", keep=100)
     await here.look()
@@ -81,7 +81,7 @@ async def test_a_revocation_is_kept_as_long_as_it_was_asked_for(link: RedisClien
 
 async def test_a_redis_that_lost_its_list_takes_nothing_back(link: RedisClient) -> None:
     store = RevocationStore(link)
-    here = Revocations(store)
+    here = RevocationList(store)
     await store.token(ISSUER, "1", keep=60)
     await here.look()
     await link.call("FLUSHALL")
@@ -96,7 +96,7 @@ async def test_the_list_is_bounded_and_forgets_nothing_before_its_time(
     monkeypatch.setattr("bff.stores.revocations.MOST", 3)
     store = RevocationStore(link)
     assert [await store.token(ISSUER, str(number), keep=60) for number in range(4)] == [True] * 3 + [False]
-    here = Revocations(store)
+    here = RevocationList(store)
     await here.look()
     assert [here.refuse(marks(str(number))) for number in range(4)] == [True] * 3 + [False]
 
@@ -108,7 +108,7 @@ async def test_ends_of_sessions_are_told_to_whoever_was_there_before_and_only_ne
     heard: list[str] = []
     changes: list[int] = []
     await store.session("before")
-    here = Revocations(store, ended=heard.append, changed=lambda: changes.append(1))
+    here = RevocationList(store, ended=heard.append, changed=lambda: changes.append(1))
     await here.look()
     assert heard == []
     await store.session("one")
@@ -125,7 +125,7 @@ async def test_ends_of_sessions_are_told_to_whoever_was_there_before_and_only_ne
 
 async def test_a_token_that_was_accepted_and_remembered_is_refused_from_then_on(link: RedisClient) -> None:
     store = RevocationStore(link)
-    revoked = Revocations(store)
+    revoked = RevocationList(store)
     trusted = IssuerSettings(issuer=ISSUER, audience="shop", jwks_uri=KEYS)
     verifier = TokenVerifier([trusted], Served({KEYS: {"keys": [jwk(KEY, "k1")]}}), revoked=revoked)
     now = int(time.time())
@@ -153,7 +153,7 @@ async def test_while_redis_is_away_what_was_known_stays_refused(own_valkey: Valk
     async with RedisClient(own_valkey.url, timeout=10) as link:
         store = RevocationStore(link)
         await store.token(ISSUER, "1", keep=60)
-        here = Revocations(store)
+        here = RevocationList(store)
         await here.start()
         own_valkey.stop()
         with pytest.raises(StoreUnavailable):
@@ -161,7 +161,7 @@ async def test_while_redis_is_away_what_was_known_stays_refused(own_valkey: Valk
         assert here.refuse(marks("1"))
         assert here.alive
         await here.stop()
-        late = Revocations(store)
+        late = RevocationList(store)
         await late.start()
         assert late.alive and not late.refuse(marks("1")), "nobody is kept from starting"
         await late.stop()
@@ -169,7 +169,7 @@ async def test_while_redis_is_away_what_was_known_stays_refused(own_valkey: Valk
 
 async def test_a_revocation_is_heard_by_a_gateway_that_runs(link: RedisClient) -> None:
     store = RevocationStore(link)
-    here = Revocations(store)
+    here = RevocationList(store)
     await here.start()
     await store.subject(ISSUER, "ada", keep=60)
     await until(lambda: here.refuse(marks()))

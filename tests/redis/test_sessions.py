@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from bff.edge.access.fetch import FetchFailed
-from bff.edge.access.record import SessionKey, SessionRecord, Tokens
 from bff.edge.access.refresh import RefreshRefused
 from bff.edge.access.session import Sessions
+from bff.edge.access.session_record import SessionKey, SessionRecord, TokenSet
 from bff.edge.problem import Problem
 from bff.edge.settings import SessionSettings
 from bff.stores.redis.client import RedisClient, StoreUnavailable
@@ -48,7 +48,7 @@ class TokenEndpoint:
     error: Exception | None = None
     life: float = 300.0
 
-    async def renew(self, refresh_token: str) -> Tokens:
+    async def renew(self, refresh_token: str) -> TokenSet:
         self.redeemed.append(refresh_token)
         await asyncio.sleep(self.takes)
         if self.error is not None:
@@ -58,14 +58,14 @@ class TokenEndpoint:
         number = int(self.valid[1:]) + 1
         self.valid = f"r{number}"
         now = time.time()
-        return Tokens(f"a{number}", now, now + self.life, refresh_token=self.valid)
+        return TokenSet(f"a{number}", now, now + self.life, refresh_token=self.valid)
 
 
 def record(
     life: float = 300.0, *, subject: str = "ada", sid: str | None = "s1", refresh: str | None = "r1"
 ) -> SessionRecord:
     now = time.time()
-    tokens = Tokens("a1", now - 1000, now + life, frozenset({"shop"}), refresh, "id1")
+    tokens = TokenSet("a1", now - 1000, now + life, frozenset({"shop"}), refresh, "id1")
     return SessionRecord(ISSUER, subject, sid, {"name": "Ada"}, tokens)
 
 
@@ -298,7 +298,7 @@ async def test_a_gateway_held_up_past_its_lock_does_not_end_the_session_the_othe
     endpoint = TokenEndpoint()
     held, go = asyncio.Event(), asyncio.Event()
 
-    async def held_up(refresh_token: str) -> Tokens:
+    async def held_up(refresh_token: str) -> TokenSet:
         held.set()
         await go.wait()
         return await endpoint.renew(refresh_token)

@@ -78,9 +78,9 @@ def test_routes_says_what_each_route_needs(module: str, capsys: pytest.CaptureFi
 def test_check_names_declarations_that_make_no_sense(module: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", f"{module}_bad:bad"]) == 1
     said = capsys.readouterr().err
-    assert "gateway bad: roles is a tuple of texts" in said
-    assert "view /api/both: public, so nobody is asked for the scope x" in said
-    assert "command /api/odd: 'a b' in scopes holds characters no scope has" in said
+    assert "gateway bad: roles is a tuple of strings" in said
+    assert "view /api/both: a public route cannot require the scope x" in said
+    assert "command /api/odd: 'a b' in scopes holds characters that no scope has" in said
 
 
 def test_check_names_a_scope_that_sign_in_never_asks_for(

@@ -90,11 +90,15 @@ def expected(gateway: Declarations, method: str, path: str, example: Example) ->
             found |= {caller: frozenset({401}) for caller in ("expired", "wrong audience")}
         return found
     if route is not None:
-        needs = route.needs
-        return signed_in(*example.good, scope=bool(needs.scopes), role=bool(needs.roles), other=example.other)
-    needs = gateway.needs
+        requirements = route.requirements
+        return signed_in(
+            *example.good, scope=bool(requirements.scopes), role=bool(requirements.roles), other=example.other
+        )
+    requirements = gateway.requirements
     if path in ("/bff/live", "/bff/live/snapshot", "/bff/sagas/{type}/{id}"):
-        return signed_in(*example.good, scope=bool(needs.scopes), role=bool(needs.roles), other=example.other)
+        return signed_in(
+            *example.good, scope=bool(requirements.scopes), role=bool(requirements.roles), other=example.other
+        )
     if path == "/bff/user":
         return signed_in(200, scope=False, role=False)
     # Open to all by their nature, or guarded by a signature or a code of their own.

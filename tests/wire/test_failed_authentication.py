@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from bff.edge.access.record import SessionKey, SessionRecord, Tokens
 from bff.edge.access.session import COOKIE
+from bff.edge.access.session_record import SessionKey, SessionRecord, TokenSet
 from bff.policies.rate import LocalRates
 
 from ..unit.edge.access.issuing import ec_key
@@ -39,7 +39,7 @@ async def signed_in(world: World, subject: str = "ada") -> dict[str, str]:
     runtime = world.gateway.runtime
     assert runtime is not None and runtime._sessions is not None
     now = time.time()
-    tokens = Tokens("a1", now, now + 3000, frozenset(), "r1")
+    tokens = TokenSet("a1", now, now + 3000, frozenset(), "r1")
     cookie = await runtime._sessions.start(SessionRecord(ISSUER, subject, None, {}, tokens))
     return {"cookie": f"{COOKIE}={cookie}"}
 

@@ -21,10 +21,10 @@ from bff.edge.access import csrf
 from bff.edge.access.authenticate import Authenticator
 from bff.edge.access.fetch import Fetcher
 from bff.edge.access.jwt import TokenVerifier
-from bff.edge.access.oidc import SignIn
 from bff.edge.access.provider import Provider
-from bff.edge.access.record import SessionKey
 from bff.edge.access.session import COOKIE, Sessions
+from bff.edge.access.session_record import SessionKey
+from bff.edge.endpoints.sign_in import SignIn
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings, OidcSettings, SessionSettings
 from bff.stores.redis.client import RedisClient

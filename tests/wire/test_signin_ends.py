@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from starlette.responses import HTMLResponse, JSONResponse
 
-from bff.edge.access.record import SessionKey
 from bff.edge.access.session import COOKIE
+from bff.edge.access.session_record import SessionKey
 from bff.stores.redis.client import RedisClient
 
 from ..conftest import Valkey

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from bff import Call, Gateway, Principal, SagaStatus, Upstream
-from bff.edge.access.record import SessionKey
 from bff.edge.access.session import COOKIE
+from bff.edge.access.session_record import SessionKey
 from bff.edge.app.build import App
 from bff.edge.settings import Settings
 from bff.stores.revocations import RevocationStore

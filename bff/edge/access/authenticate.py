@@ -13,7 +13,7 @@ from typing import Any
 
 from ...calls import Principal
 from ..problem import Problem, signed_in
-from .failures import Failures
+from .failure_limit import FailureLimit
 from .jwt import TokenVerifier, invalid_token
 from .session import COOKIE, Sessions
 
@@ -65,14 +65,14 @@ class Authenticator:
         self,
         verifier: TokenVerifier,
         sessions: Sessions | None,
-        failures: Failures | None = None,
+        failures: FailureLimit | None = None,
         *,
         cookie: str = COOKIE,
     ) -> None:
         self._cookie = cookie
         self._verifier = verifier
         self._sessions = sessions
-        self._failures = failures or Failures(None)
+        self._failures = failures or FailureLimit(None)
 
     async def __call__(self, scope: MutableMapping[str, Any], *, optional: bool = False) -> Principal | None:
         """optional: nobody is served as well, so a cookie that means nobody is no reason to refuse."""

@@ -17,7 +17,7 @@ from ...calls import BffError
 from ...transport.httpx_wire import HttpxWire
 from ...transport.wire import Request, WireError
 
-Answer = tuple[int, Mapping[str, str], bytes]
+FetchResponse = tuple[int, Mapping[str, str], bytes]
 """Status, headers (names in lower case), body."""
 
 
@@ -32,7 +32,7 @@ class Fetch(Protocol):
 
     async def __call__(
         self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> Answer: ...
+    ) -> FetchResponse: ...
 
 
 class Fetcher:
@@ -45,7 +45,7 @@ class Fetcher:
 
     async def __call__(
         self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> Answer:
+    ) -> FetchResponse:
         try:
             host = urlsplit(url).netloc
         except ValueError:

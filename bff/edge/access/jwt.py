@@ -25,7 +25,7 @@ from ..settings import IssuerSettings
 from .discovery import Discovery
 from .fetch import Fetch
 from .jwks import KeySet, KeysUnavailable
-from .revoked import Revocations, marks_of
+from .revocation_list import RevocationList, marks_of
 
 REMEMBERED = 10_000
 """Verified tokens remembered; the least recently used one gives way."""
@@ -95,7 +95,7 @@ class TokenVerifier:
         clock: Clock = time.time,
         monotonic: Clock = time.monotonic,
         *,
-        revoked: Revocations | None = None,
+        revoked: RevocationList | None = None,
     ) -> None:
         self._revoked = revoked
         self._clock = clock

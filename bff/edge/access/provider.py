@@ -29,8 +29,8 @@ from .discovery import Discovery
 from .fetch import Fetch, FetchFailed
 from .jwks import KeySet, KeysUnavailable
 from .jwt import verified
-from .record import SessionRecord, Tokens
 from .refresh import RefreshRefused
+from .session_record import SessionRecord, TokenSet
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LEEWAY = 10.0
@@ -192,7 +192,7 @@ class Provider:
             roles=roles,
         )
 
-    async def renew(self, refresh_token: str) -> Tokens:
+    async def renew(self, refresh_token: str) -> TokenSet:
         """Redeem a refresh token. Raises RefreshRefused or FetchFailed.
 
         Its ID token, where there is one, is that of the answer: whoever keeps the session compares who it is about.
@@ -294,14 +294,14 @@ class Provider:
             raise FetchFailed(f"{self.issuer} answered its token endpoint with {status} ({what})")
         return status, answer
 
-    def _tokens(self, answer: Mapping[str, Any]) -> Tokens:
+    def _tokens(self, answer: Mapping[str, Any]) -> TokenSet:
         access = _token(answer, "access_token")
         kind = answer.get("token_type")
         if access is None or not isinstance(kind, str) or kind.lower() != "bearer":
             raise TokenRefused("there is no bearer token in it")
         scope = answer.get("scope")
         now = self._clock()
-        return Tokens(
+        return TokenSet(
             access_token=access,
             issued_at=now,
             expires_at=now + _life(answer),

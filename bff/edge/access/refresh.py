@@ -20,8 +20,8 @@ from ...stores.redis.client import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..problem import Problem
 from .fetch import FetchFailed
-from .record import SessionKey, SessionRecord, Tokens
-from .remembered import KNOWN, Known
+from .session_cache import MAX_CACHED, CachedSession
+from .session_record import SessionKey, SessionRecord, TokenSet
 
 log = logging.getLogger("bff.session")
 
@@ -40,7 +40,7 @@ token must not cost a refresh each time."""
 PAUSE = 2.0
 """Seconds after a refresh that got no answer before the next attempt for that session."""
 
-Renew = Callable[[str], Awaitable[Tokens]]
+Renew = Callable[[str], Awaitable[TokenSet]]
 """Redeems a refresh token. Raises RefreshRefused or FetchFailed."""
 
 
@@ -59,8 +59,8 @@ class Refresher:
         store: SessionStore,
         renew: Renew,
         *,
-        read: Callable[[SessionKey, Known], Awaitable[Known | None]],
-        put: Callable[[str, Known], Known],
+        read: Callable[[SessionKey, CachedSession], Awaitable[CachedSession | None]],
+        put: Callable[[str, CachedSession], CachedSession],
         ended: Callable[[str], Awaitable[None]],
         clock: Clock,
         monotonic: Clock,
@@ -74,9 +74,11 @@ class Refresher:
         self._monotonic = monotonic
         self._paused: dict[str, float] = {}
         self._forced: dict[str, float] = {}
-        self._flights: dict[str, asyncio.Task[Known | None]] = {}
+        self._flights: dict[str, asyncio.Task[CachedSession | None]] = {}
 
-    async def fresh(self, key: SessionKey, known: Known, *, refused: str | None = None) -> Known | None:
+    async def fresh(
+        self, key: SessionKey, known: CachedSession, *, refused: str | None = None
+    ) -> CachedSession | None:
         """Raises Problem 503 when its token has run out and a new one cannot be had now. refused: an access token that
         a service would not take; where the session still has it, another one is asked for, once in `FORCED` seconds."""
         tokens = known.record.tokens
@@ -102,10 +104,10 @@ class Refresher:
         for flight in list(self._flights.values()):
             flight.cancel()
 
-    def _due(self, tokens: Tokens) -> bool:
+    def _due(self, tokens: TokenSet) -> bool:
         return tokens.refresh_token is not None and self._left(tokens) <= _margin(tokens)
 
-    def _may_force(self, id: str, tokens: Tokens) -> bool:
+    def _may_force(self, id: str, tokens: TokenSet) -> bool:
         if tokens.refresh_token is None:
             return False
         if id in self._flights:
@@ -113,18 +115,18 @@ class Refresher:
         now = self._monotonic()
         if now < self._forced.get(id, float("-inf")):
             return False
-        if len(self._forced) >= KNOWN:
+        if len(self._forced) >= MAX_CACHED:
             self._forced.clear()
         self._forced[id] = now + FORCED
         return True
 
-    def _pressing(self, tokens: Tokens) -> bool:
+    def _pressing(self, tokens: TokenSet) -> bool:
         return self._left(tokens) <= min(PRESSING, _margin(tokens))
 
-    def _left(self, tokens: Tokens) -> float:
+    def _left(self, tokens: TokenSet) -> float:
         return tokens.expires_at - self._clock()
 
-    def _while_it_lasts(self, known: Known) -> Known:
+    def _while_it_lasts(self, known: CachedSession) -> CachedSession:
         if self._left(known.record.tokens) <= 0:
             raise Problem(
                 503,
@@ -134,7 +136,9 @@ class Refresher:
             )
         return known
 
-    def _begin(self, key: SessionKey, known: Known, refused: str | None) -> asyncio.Task[Known | None] | None:
+    def _begin(
+        self, key: SessionKey, known: CachedSession, refused: str | None
+    ) -> asyncio.Task[CachedSession | None] | None:
         if self._monotonic() < self._paused.get(key.id, 0.0):
             return None
         flight = asyncio.get_running_loop().create_task(
@@ -144,7 +148,7 @@ class Refresher:
         flight.add_done_callback(lambda done: self._landed(key.id, done))
         return flight
 
-    def _landed(self, id: str, flight: asyncio.Task[Known | None]) -> None:
+    def _landed(self, id: str, flight: asyncio.Task[CachedSession | None]) -> None:
         self._flights.pop(id, None)
         error = None if flight.cancelled() else flight.exception()
         if error is None:
@@ -152,11 +156,13 @@ class Refresher:
         if not isinstance(error, _PASSING):
             log.error("refreshing a session failed", exc_info=error)
         log.warning("access token of session %s not refreshed: %s", id[:12], error)
-        if len(self._paused) >= KNOWN:
+        if len(self._paused) >= MAX_CACHED:
             self._paused.clear()
         self._paused[id] = self._monotonic() + PAUSE
 
-    async def _refresh(self, key: SessionKey, known: Known, refused: str | None) -> Known | None:
+    async def _refresh(
+        self, key: SessionKey, known: CachedSession, refused: str | None
+    ) -> CachedSession | None:
         holder = secrets.token_hex(8)
         patience = self._monotonic() + FLIGHT
         while not await self._store.lock(key.id, holder):
@@ -177,7 +183,7 @@ class Refresher:
         finally:
             await self._unlock(key.id, holder)
 
-    async def _redeem(self, key: SessionKey, known: Known, holder: str) -> Known | None:
+    async def _redeem(self, key: SessionKey, known: CachedSession, holder: str) -> CachedSession | None:
         old = known.record.tokens
         try:
             newer = await self._renew(old.refresh_token or "")
@@ -201,7 +207,7 @@ class Refresher:
         if not await self._swap(key, stored.version, record, holder):
             return await self._read(key, known)
         stored = replace(stored, version=stored.version + 1)
-        return self._put(key.id, Known(record, stored, self._monotonic()))
+        return self._put(key.id, CachedSession(record, stored, self._monotonic()))
 
     async def _swap(self, key: SessionKey, version: int, record: SessionRecord, holder: str) -> bool:
         sealed = key.seal(record)
@@ -223,7 +229,7 @@ class Refresher:
 _PASSING = (StoreUnavailable, FetchFailed)
 
 
-def _names_another(record: SessionRecord, newer: Tokens) -> bool:
+def _names_another(record: SessionRecord, newer: TokenSet) -> bool:
     """Whether the ID token that came with a refresh, over the connection to the provider, is about somebody else."""
     if newer.id_token is None:
         return False
@@ -235,5 +241,5 @@ def _names_another(record: SessionRecord, newer: Tokens) -> bool:
     return (claims.get("iss"), claims.get("sub")) != (record.issuer, record.subject)
 
 
-def _margin(tokens: Tokens) -> float:
+def _margin(tokens: TokenSet) -> float:
     return min(MARGIN, (tokens.expires_at - tokens.issued_at) / 3)

@@ -22,10 +22,10 @@ from ...policies.breaker import Breaker, BreakerRule
 from ...stores.redis.client import StoreUnavailable
 from ...stores.sessions import SessionStore, hashed
 from ..settings import SessionSettings
-from .record import SessionKey, SessionRecord
 from .refresh import Refresher, Renew
-from .remembered import Known, Memory, away
-from .revoked import Revocations
+from .revocation_list import RevocationList
+from .session_cache import CachedSession, SessionCache, sessions_unavailable
+from .session_record import SessionKey, SessionRecord
 
 log = logging.getLogger("bff.session")
 
@@ -54,7 +54,7 @@ class Sessions:
         *,
         renew: Renew | None = None,
         on_end: OnEnd | None = None,
-        revoked: Revocations | None = None,
+        revoked: RevocationList | None = None,
         clock: Clock = time.time,
         monotonic: Clock = time.monotonic,
     ) -> None:
@@ -64,7 +64,7 @@ class Sessions:
         self._revoked = revoked
         self._clock = clock
         self._monotonic = monotonic
-        self._memory = Memory(settings, clock, monotonic)
+        self._memory = SessionCache(settings, clock, monotonic)
         self._ended_lately: OrderedDict[str, None] = OrderedDict()
         self._refresher = renew and Refresher(
             store,
@@ -97,8 +97,8 @@ class Sessions:
                 began=began,
             )
         except StoreUnavailable as error:
-            raise away() from error
-        self._memory.put(key.id, Known(record, stored, self._monotonic()))
+            raise sessions_unavailable() from error
+        self._memory.put(key.id, CachedSession(record, stored, self._monotonic()))
         return key.value
 
     async def principal(self, cookie: str | None, *, safe: bool = True) -> Principal | None:
@@ -167,7 +167,7 @@ class Sessions:
         try:
             sealed = await self._store.end(id)
         except StoreUnavailable as error:
-            raise away() from error
+            raise sessions_unavailable() from error
         if sealed is not None:
             await self._ended(id)
         return sealed
@@ -181,7 +181,7 @@ class Sessions:
                 for start in range(0, len(ids), _TOLD_AT_ONCE):
                     await asyncio.gather(*map(self._ended, ids[start : start + _TOLD_AT_ONCE]))
         except StoreUnavailable as error:
-            raise away() from error
+            raise sessions_unavailable() from error
         return ended
 
     def forget(self, id: str) -> None:
@@ -218,7 +218,7 @@ class Sessions:
 
     # -- reading
 
-    async def _open(self, key: SessionKey, safe: bool, used: bool) -> Known | None:
+    async def _open(self, key: SessionKey, safe: bool, used: bool) -> CachedSession | None:
         known = self._memory.get(key.id)
         if self._breaker.admit() is not None:
             return self._memory.recall(key.id, safe)
@@ -235,7 +235,9 @@ class Sessions:
         self._breaker.succeeded(era)
         return found
 
-    async def _read(self, key: SessionKey, known: Known | None, *, used: bool = False) -> Known | None:
+    async def _read(
+        self, key: SessionKey, known: CachedSession | None, *, used: bool = False
+    ) -> CachedSession | None:
         """used: this counts as use of the session."""
         idle = self._settings.idle if used else None
         row = await self._store.open(key.id, idle=idle, known=None if known is None else known.stored)
@@ -252,7 +254,7 @@ class Sessions:
             # Stored by an older version of this program, and so begun before anything that can be asked about.
             sid = hashed(record.issuer, record.sid) if record.sid is not None else ""
             stored = replace(stored, subject=hashed(record.issuer, record.subject), sid=sid)
-        return self._memory.put(key.id, Known(record, stored, self._monotonic()))
+        return self._memory.put(key.id, CachedSession(record, stored, self._monotonic()))
 
     def _drop(self, id: str) -> None:
         self._memory.drop(id)

@@ -37,12 +37,11 @@ from ...stores.sessions import SessionStore
 from ...stores.values import Values
 from ...transport.pipeline import CallPipeline
 from ..access.authenticate import Authenticator
-from ..access.failures import Failures
+from ..access.failure_limit import FailureLimit
 from ..access.fetch import Fetcher
 from ..access.jwt import TokenVerifier
-from ..access.oidc import SignIn
 from ..access.provider import REDEMPTION, Provider
-from ..access.revoked import Revocations
+from ..access.revocation_list import RevocationList
 from ..access.session import Sessions
 from ..declared import Declarations, ValueType
 from ..endpoints.abandoned import AbandonedClaims
@@ -51,6 +50,7 @@ from ..endpoints.execution import ExecutionServices
 from ..endpoints.guard import Guard
 from ..endpoints.health import Health
 from ..endpoints.screen import ScreenServices
+from ..endpoints.sign_in import SignIn
 from ..function_errors import UpstreamFailures
 from ..http.admission import Admission
 from ..http.cors import Cors
@@ -151,7 +151,7 @@ class App:
         self.ingesters = ingesters(settings, self.redis, self.intake)
         self.limits = RateLimiter(settings.limits, RateStore(self.redis))
         self._fetch, self._exchange = Fetcher(), Fetcher(timeout=REDEMPTION)
-        self._revocations = Revocations(
+        self._revocations = RevocationList(
             RevocationStore(self.redis), ended=self.hub.session_ended, changed=self._end_revoked
         )
         self._verifier = TokenVerifier(settings.issuers, self._fetch, revoked=self._revocations)
@@ -160,7 +160,7 @@ class App:
         self.authenticate = Authenticator(
             self._verifier,
             self._sessions,
-            Failures(settings.limits.failures),
+            FailureLimit(settings.limits.failures),
             cookie=path.session_cookie,
         )
         self.cors = Cors(settings.http)

@@ -14,7 +14,6 @@ from ...live import Hub
 from ...stores.deliveries import Deliveries
 from ...stores.events import BusEvent
 from ...stores.journal import Journal
-from ..access.oidc import SignIn
 from ..declared import CHANGES, EVENTS, RESERVED, Command, Declarations, Page, View
 from ..describe import asyncapi, docs, openapi
 from ..endpoints.changes import ChangesEndpoint
@@ -25,7 +24,8 @@ from ..endpoints.events import EventsEndpoint
 from ..endpoints.guard import Limited
 from ..endpoints.health import Health
 from ..endpoints.live import LiveEndpoint, SagaEndpoint, SnapshotEndpoint
-from ..endpoints.screen import Screen, ScreenServices
+from ..endpoints.screen import ScreenEndpoint, ScreenServices
+from ..endpoints.sign_in import SignIn
 from ..http.networks import IpAllowlist, networks_of
 from ..http.request import VARY
 from ..internal_tokens import InternalTokens
@@ -67,18 +67,20 @@ def public_routes(declared: Declarations, settings: Settings, services: Services
     """What the public port answers. Raises DeclarationError for a network that no setting explains."""
     networks, guard, body = settings.http.networks, services.screens.guard, services.commands.body
     routes: list[BaseRoute] = [
-        Route(path, _fenced(Screen(view, services.screens), view, networks), methods=["GET"])
+        Route(path, _fenced(ScreenEndpoint(view, services.screens), view, networks), methods=["GET"])
         for path, view in ((path, declared.views[path]) for path in in_order(declared.views))
     ]
     routes += [
         Route(path, _fenced(CommandEndpoint(command, services.commands), command, networks), methods=["POST"])
         for path, command in ((path, declared.commands[path]) for path in in_order(declared.commands))
     ]
-    needs, hub = declared.needs, services.hub
-    saga = SagaEndpoint(guard, needs, hub, services.journal, declared.sagas)
+    requirements, hub = declared.requirements, services.hub
+    saga = SagaEndpoint(guard, requirements, hub, services.journal, declared.sagas)
     routes += [
-        Route(LiveEndpoint.ROUTE, LiveEndpoint(guard, needs, hub, settings.live), methods=["GET"]),
-        Route(SnapshotEndpoint.ROUTE, SnapshotEndpoint(guard, needs, hub, settings.live), methods=["GET"]),
+        Route(LiveEndpoint.ROUTE, LiveEndpoint(guard, requirements, hub, settings.live), methods=["GET"]),
+        Route(
+            SnapshotEndpoint.ROUTE, SnapshotEndpoint(guard, requirements, hub, settings.live), methods=["GET"]
+        ),
         Route(SagaEndpoint.ROUTE, saga, methods=["GET"]),
         Route("/livez", services.health.livez),
         Route("/readyz", services.health.readyz),

@@ -174,7 +174,7 @@ def _view(view: View, schemas: _Schemas) -> Schema:
         },
         **problem_responses(
             *(() if view.public else (401,)),
-            *((403,) if view.needs or view.network else ()),
+            *((403,) if view.requirements or view.network else ()),
             # A public view without a principal never tells a service who asks.
             *passed_on(command=False, identified=not view.public or view.binding.who is not None),
             422,
@@ -183,13 +183,13 @@ def _view(view: View, schemas: _Schemas) -> Schema:
             504,
         ),
     }
-    operation |= PUBLIC if view.public else security_of(view.needs)
+    operation |= PUBLIC if view.public else security_of(view.requirements)
     return operation
 
 
 def _command(command: Command, schemas: _Schemas) -> Schema:
     operation = _describe(command, schemas) | {"tags": list(command.tags) or ["commands"]}
-    operation |= security_of(command.needs)
+    operation |= security_of(command.requirements)
     operation.setdefault("parameters", []).append(
         {
             "name": "Idempotency-Key",

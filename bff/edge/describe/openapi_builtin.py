@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...live.ingest.http_binding import BATCH, MOST, STRUCTURED
-from ..access.permit import NOTHING, Requirements
+from ..access.authorization import NO_REQUIREMENTS, Requirements
 from ..declared import CHANGES, EVENTS, Declarations
 from ..settings import Settings
 from .components import USER, Schema, problem_responses
@@ -23,12 +23,12 @@ PUBLIC: Schema = {"security": []}
 """Nobody has to say who they are."""
 
 
-def security_of(needs: Requirements) -> Schema:
+def security_of(requirements: Requirements) -> Schema:
     """Who may: the scopes stand with both ways of saying who one is (OpenAPI 3.1 allows it for either)."""
-    scopes = sorted(needs.scopes)
+    scopes = sorted(requirements.scopes)
     found: Schema = {"security": [{"bearer": scopes}, {"session": scopes}]}
-    if needs.roles:
-        found["x-roles"] = sorted(needs.roles)
+    if requirements.roles:
+        found["x-roles"] = sorted(requirements.roles)
     return found
 
 
@@ -112,7 +112,7 @@ def _state(gateway: Declarations, settings: Settings) -> dict[str, Schema]:
     return {
         "/bff/sagas/{type}/{id}": {
             "get": _operation(
-                "bff_saga", "Where one of your sagas stands", saga, 404, 429, login=gateway.needs
+                "bff_saga", "Where one of your sagas stands", saga, 404, 429, login=gateway.requirements
             )
             | {"parameters": where}
         },
@@ -123,7 +123,7 @@ def _state(gateway: Declarations, settings: Settings) -> dict[str, Schema]:
                 events,
                 403,
                 429,
-                login=gateway.needs,
+                login=gateway.requirements,
             )
             | {"parameters": [after, resume, values]}
         },
@@ -134,7 +134,7 @@ def _state(gateway: Declarations, settings: Settings) -> dict[str, Schema]:
                 _json("The state", {"$ref": REF.format(model="state")}),
                 403,
                 429,
-                login=gateway.needs,
+                login=gateway.requirements,
             )
             | {"parameters": [values]}
         },
@@ -211,7 +211,7 @@ def _sign_in() -> dict[str, Schema]:
         "content": {"application/x-www-form-urlencoded": {"schema": form}},
     }
     claims = _json("Claims; null for nobody, with `anonymous`", {"anyOf": [USER, {"type": "null"}]})
-    user = _operation("bff_user", "Who is signed in", claims, 429, login=NOTHING)
+    user = _operation("bff_user", "Who is signed in", claims, 429, login=NO_REQUIREMENTS)
     # With `anonymous` nobody is an answer, too.
     user["security"] = [*user["security"], {}]
     user["parameters"] = [

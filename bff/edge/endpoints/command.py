@@ -55,7 +55,7 @@ class CommandEndpoint:
     def __init__(self, command: Command, services: CommandServices) -> None:
         self._command = command
         self._services = services
-        self._access = Access(command.path, command.needs, limit=command.limit)
+        self._access = Access(command.path, command.requirements, limit=command.limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         command, services = self._command, self._services

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ...calls import Principal
 from ..access import csrf
 from ..access.authenticate import Authenticator
-from ..access.permit import NOTHING, Requirements, permit
+from ..access.authorization import NO_REQUIREMENTS, Requirements, authorize
 from ..problem import Problem
 from ..rate_limiter import Caller, RateLimiter
 from ..rate_limits import Limit
@@ -34,7 +34,7 @@ class Access:
     """
 
     route: str
-    needs: Requirements = NOTHING
+    requirements: Requirements = NO_REQUIREMENTS
     public: bool = False
     anonymous: bool = False
     own_site: bool = False
@@ -60,7 +60,7 @@ class Guard:
             if not access.public:
                 raise unauthenticated()
             return None
-        permit(principal, access.needs)
+        authorize(principal, access.requirements)
         csrf.check(scope, principal, self._public_url)
         if access.own_site:
             csrf.check_read(scope, principal)

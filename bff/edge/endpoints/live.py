@@ -18,7 +18,7 @@ from ...calls import Principal
 from ...live import Hub
 from ...stores.journal import Journal
 from ...stores.redis.client import StoreUnavailable
-from ..access.permit import Requirements
+from ..access.authorization import Requirements
 from ..http.outlet import Queued, outlet
 from ..problem import Problem
 from ..respond import PERSONAL, send_json
@@ -163,9 +163,9 @@ class LiveEndpoint:
     """Multiplies the default limit."""
     answer = staticmethod(live)
 
-    def __init__(self, guard: Guard, needs: Requirements, hub: Hub, settings: LiveSettings) -> None:
+    def __init__(self, guard: Guard, requirements: Requirements, hub: Hub, settings: LiveSettings) -> None:
         self._guard = guard
-        self._access = Access(self.ROUTE, needs, own_site=True, times=self.TIMES)
+        self._access = Access(self.ROUTE, requirements, own_site=True, times=self.TIMES)
         self._hub = hub
         self._settings = settings
 
@@ -190,10 +190,10 @@ class SagaEndpoint:
     ROUTE = "/bff/sagas/{type}/{id}"
 
     def __init__(
-        self, guard: Guard, needs: Requirements, hub: Hub, journal: Journal, kinds: Collection[str]
+        self, guard: Guard, requirements: Requirements, hub: Hub, journal: Journal, kinds: Collection[str]
     ) -> None:
         self._guard = guard
-        self._access = Access(self.ROUTE, needs, own_site=True)
+        self._access = Access(self.ROUTE, requirements, own_site=True)
         self._hub = hub
         self._journal = journal
         self._kinds = kinds

@@ -35,7 +35,7 @@ class ScreenServices:
     incomplete: Callable[[str, int], None]
 
 
-class Screen:
+class ScreenEndpoint:
     """An ASGI endpoint for one view."""
 
     def __init__(self, view: View, services: ScreenServices) -> None:
@@ -43,7 +43,7 @@ class Screen:
         self._services = services
         # A public view that takes no principal is the same for everybody: whoever asks stays out of it.
         anonymous = view.public and view.binding.who is None
-        self._access = Access(view.path, view.needs, view.public, anonymous, limit=view.limit)
+        self._access = Access(view.path, view.requirements, view.public, anonymous, limit=view.limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         view, services = self._view, self._services

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bff import Principal, Problem
-from bff.edge.access.permit import Requirements
+from bff.edge.access.authorization import Requirements
 from bff.edge.endpoints.guard import Access, Guard, Limited
 from bff.edge.state import state_of
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Gateway, Principal, Router, SagaStatus, Upstream
 from bff.cli.static_analysis import steps
-from bff.edge.access.permit import Requirements
+from bff.edge.access.authorization import Requirements
 from bff.edge.describe import openapi
 
 from ...waiting import GUARD
@@ -73,7 +73,7 @@ def test_a_route_has_what_it_says_itself_else_what_stands_around_it_says() -> No
 
     def of(path: str) -> tuple[Any, ...]:
         view = gateway.views[path]
-        return view.needs, view.deadline, view.limit, view.network
+        return view.requirements, view.deadline, view.limit, view.network
 
     outer_scope = frozenset({"outer"})
     assert of("/outer/inner/plain") == (
@@ -107,8 +107,8 @@ def test_one_router_may_be_in_two_gateways() -> None:
     shared = Router(prefix="/shared")
     one, two = Gateway("one", scopes=("one",), routers=(shared,)), Gateway("two", routers=(shared,))
     shared.view("/x")(nothing)
-    assert one.views["/shared/x"].needs == Requirements(frozenset({"one"}))
-    assert two.views["/shared/x"].needs == Requirements()
+    assert one.views["/shared/x"].requirements == Requirements(frozenset({"one"}))
+    assert two.views["/shared/x"].requirements == Requirements()
 
 
 @pytest.mark.parametrize("prefix", ["/", "api", "/api/", "/bff", "/a b", "//a"])

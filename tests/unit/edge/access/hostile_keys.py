@@ -23,7 +23,7 @@ EDWARDS = ed25519.Ed25519PrivateKey.generate()
 KOBLITZ = ec.generate_private_key(ec.SECP256K1())
 CUBIC = rsa.generate_private_key(public_exponent=3, key_size=2048)
 
-Tokens = Callable[[dict[str, Any]], list[str]]
+TokenSet = Callable[[dict[str, Any]], list[str]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Trap:
     """body, status, headers: what the issuer answers; tokens: made of good claims, to be sent."""
 
     body: bytes
-    tokens: Tokens
+    tokens: TokenSet
     status: int = 200
     headers: str = "content-type: application/json\r\n"
 
@@ -40,7 +40,7 @@ def keys(*entries: dict[str, Any]) -> bytes:
     return json.dumps({"keys": list(entries)}).encode()
 
 
-def by(key: Any, alg: str = "ES256", kid: str | None = "k1") -> Tokens:
+def by(key: Any, alg: str = "ES256", kid: str | None = "k1") -> TokenSet:
     return lambda good: [sign(key, good, alg=alg, kid=kid)]
 
 
@@ -52,7 +52,7 @@ def _rsa(n: int, e: int) -> dict[str, Any]:
     return {"kty": "RSA", "n": _number(n), "e": _number(e), "kid": "k1"}
 
 
-def _raw(make: Callable[[bytes], bytes], alg: str) -> Tokens:
+def _raw(make: Callable[[bytes], bytes], alg: str) -> TokenSet:
     """A token whose signature `make` gives over the signed part."""
 
     def tokens(good: dict[str, Any]) -> list[str]:
@@ -69,7 +69,7 @@ def _padded(signed: bytes, length: int) -> int:
     return int.from_bytes(b"\0\1" + b"\xff" * (length - 3 - len(info)) + b"\0" + info, "big")
 
 
-def _powers(n: int, d: int) -> Tokens:
+def _powers(n: int, d: int) -> TokenSet:
     length = (n.bit_length() + 7) // 8
     return _raw(lambda signed: pow(_padded(signed, length), d, n).to_bytes(length, "big"), "RS256")
 

@@ -11,7 +11,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from bff.edge.access.fetch import Answer, FetchFailed
+from bff.edge.access.fetch import FetchFailed, FetchResponse
 
 ISSUER = "https://issuer.test"
 NOW = 1_800_000_000.0
@@ -101,7 +101,7 @@ class Served:
 
     async def __call__(
         self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> Answer:
+    ) -> FetchResponse:
         self.asked.append(url)
         document = self.documents.get(url)
         if document is None:

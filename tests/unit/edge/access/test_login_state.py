@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.edge.access.login_state import LIFETIME, LoginState, LoginStates, cookie_name, safe_return
-from bff.edge.access.record import SessionKey, SessionRecord, Tokens
+from bff.edge.access.session_record import SessionKey, SessionRecord, TokenSet
 
 STATES = LoginStates("secret")
 
@@ -84,7 +84,7 @@ def test_whatever_is_let_through_stays_on_this_site(text: str) -> None:
 
 
 def test_a_session_record_opens_only_with_the_cookie_it_was_sealed_for() -> None:
-    tokens = Tokens("access", 1.0, 2.0, frozenset({"shop"}), "refresh", "id")
+    tokens = TokenSet("access", 1.0, 2.0, frozenset({"shop"}), "refresh", "id")
     record = SessionRecord("i", "ada", "sid", {"name": "Ada"}, tokens)
     key, other = SessionKey.new(), SessionKey.new()
     sealed = key.seal(record)
@@ -102,7 +102,9 @@ def test_a_value_that_was_never_a_session_cookie_is_nobody(value: str | None) ->
 
 
 def test_a_refresh_that_leaves_tokens_out_keeps_the_old_ones() -> None:
-    old = Tokens("a1", 1.0, 2.0, frozenset({"shop"}), "r1", "id1")
-    assert old.renewed_by(Tokens("a2", 3.0, 4.0)) == Tokens("a2", 3.0, 4.0, frozenset({"shop"}), "r1", "id1")
-    assert old.renewed_by(Tokens("a2", 3.0, 4.0, refresh_token="r2")).refresh_token == "r2"
+    old = TokenSet("a1", 1.0, 2.0, frozenset({"shop"}), "r1", "id1")
+    assert old.renewed_by(TokenSet("a2", 3.0, 4.0)) == TokenSet(
+        "a2", 3.0, 4.0, frozenset({"shop"}), "r1", "id1"
+    )
+    assert old.renewed_by(TokenSet("a2", 3.0, 4.0, refresh_token="r2")).refresh_token == "r2"
     assert "a1" not in repr(old) and "r1" not in repr(old) and "id1" not in repr(old)

@@ -20,7 +20,7 @@ from ..problem import QUOTA_TYPE, Problem
 from ..rate_limits import quotas_of
 
 
-class Failures:
+class FailureLimit:
     """limit: what an address may fail, in slowapi's grammar (`300/minute`); None: any number of times. clock: monotonic
     seconds. Raises DeclarationError for a limit that cannot be read."""
 
@@ -30,13 +30,13 @@ class Failures:
         self._rates = LocalRates()
         self._clock = clock
 
-    def attempt(self, scope: MutableMapping[str, Any], *, refuse: bool = True) -> Attempt:
+    def attempt(self, scope: MutableMapping[str, Any], *, refuse: bool = True) -> CredentialCheck:
         """A context in which one credential is verified. refuse: answer 429 where too many failed."""
         client = scope.get("client")
         # Without an address there is nobody to tell apart from the others.
         address = network_of(client[0]) if client else None
         buckets = [] if address is None else [Bucket(address, quota) for quota in self._quotas]
-        return Attempt(self, buckets, refuse)
+        return CredentialCheck(self, buckets, refuse)
 
     def charge(self, buckets: list[Bucket]) -> list[Spent]:
         return self._rates.spend(buckets, self._clock())
@@ -45,12 +45,12 @@ class Failures:
         self._rates.give_back(buckets, self._clock())
 
 
-class Attempt:
+class CredentialCheck:
     """verified: set it where the credential is good, or where that could not be found out."""
 
     __slots__ = ("_buckets", "_failures", "_refuse", "_spent", "verified")
 
-    def __init__(self, failures: Failures, buckets: list[Bucket], refuse: bool) -> None:
+    def __init__(self, failures: FailureLimit, buckets: list[Bucket], refuse: bool) -> None:
         self.verified = False
         self._failures = failures
         self._buckets = buckets

@@ -25,13 +25,11 @@ from ...calls import Clock
 from ...policies.tokens import TokenRefused
 from ...stores.redis.client import StoreUnavailable
 from ...stores.sessions import SessionStore
-from ..http.public_path import PublicPath
-from ..problem import TITLES, Problem
-from . import csrf
-from .authenticate import Authenticator, cookie_values, cookies, expired, one_cookie, set_cookie
-from .fetch import FetchFailed
-from .jwks import KeysUnavailable
-from .login_state import (
+from ..access import csrf
+from ..access.authenticate import Authenticator, cookie_values, cookies, expired, one_cookie, set_cookie
+from ..access.fetch import FetchFailed
+from ..access.jwks import KeysUnavailable
+from ..access.login_state import (
     COOKIE_BYTES,
     FLOWS,
     LIFETIME,
@@ -41,10 +39,12 @@ from .login_state import (
     is_cookie_name,
     safe_return,
 )
-from .provider import Provider, SignInRefused, readable
-from .record import SessionKey, SessionRecord
-from .remembered import away
-from .session import Sessions
+from ..access.provider import Provider, SignInRefused, readable
+from ..access.session import Sessions
+from ..access.session_cache import sessions_unavailable
+from ..access.session_record import SessionKey, SessionRecord
+from ..http.public_path import PublicPath
+from ..problem import TITLES, Problem
 
 log = logging.getLogger("bff.session")
 
@@ -257,7 +257,7 @@ class SignIn:
             # Noted when it is done: one that failed half-way may be sent again.
             await self._store.once(issuer, told.token_id, keep=max(1.0, told.until - self._clock()))
         except StoreUnavailable as error:
-            raise away() from error
+            raise sessions_unavailable() from error
         return Response(status_code=200, headers=NO_STORE)
 
     async def user(self, request: Request) -> Response:

@@ -40,7 +40,7 @@ def marks_of(issuer: str, claims: Mapping[str, Any]) -> Marks:
     )
 
 
-class Revocations:
+class RevocationList:
     """ended: told each session that ended anywhere; changed: called when more is refused than before.
 
     clock is Unix seconds. `start()` and `stop()` are its owner's.

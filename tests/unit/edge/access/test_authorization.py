@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from bff import DeclarationError, Gateway, Principal, Problem
-from bff.edge.access.permit import NOTHING, Requirements, permit
+from bff.edge.access.authorization import NO_REQUIREMENTS, Requirements, authorize
 from bff.edge.describe.openapi import document
 from bff.policies.tokens import TokenRefused, roles_of
 
@@ -22,9 +22,9 @@ def who(scopes: str = "", roles: str = "") -> Principal:
 
 
 @pytest.mark.parametrize(
-    ("needs", "scopes", "roles"),
+    ("requirements", "scopes", "roles"),
     [
-        (NOTHING, "", ""),
+        (NO_REQUIREMENTS, "", ""),
         (Requirements(frozenset({"a"})), "a b", ""),
         (Requirements(frozenset({"a", "b"})), "b a", ""),
         (Requirements(roles=frozenset({"x", "y"})), "", "y z"),
@@ -32,13 +32,13 @@ def who(scopes: str = "", roles: str = "") -> Principal:
     ],
 )
 def test_whoever_has_every_scope_and_one_of_the_roles_is_let_in(
-    needs: Requirements, scopes: str, roles: str
+    requirements: Requirements, scopes: str, roles: str
 ) -> None:
-    permit(who(scopes, roles), needs)
+    authorize(who(scopes, roles), requirements)
 
 
 @pytest.mark.parametrize(
-    ("needs", "scopes", "roles"),
+    ("requirements", "scopes", "roles"),
     [
         (Requirements(frozenset({"a"})), "", "a"),
         (Requirements(frozenset({"a", "b"})), "a", ""),
@@ -48,12 +48,12 @@ def test_whoever_has_every_scope_and_one_of_the_roles_is_let_in(
         (Requirements(frozenset({"a"}), frozenset({"x"})), "b", "x"),
     ],
 )
-def test_whoever_lacks_one_is_told_what(needs: Requirements, scopes: str, roles: str) -> None:
+def test_whoever_lacks_one_is_told_what(requirements: Requirements, scopes: str, roles: str) -> None:
     with pytest.raises(Problem) as caught:
-        permit(who(scopes, roles), needs)
+        authorize(who(scopes, roles), requirements)
     assert (caught.value.status, caught.value.code) == (403, "forbidden")
-    assert str(needs) in caught.value.detail
-    lacking = needs.scopes - set(scopes.split())
+    assert str(requirements) in caught.value.detail
+    lacking = requirements.scopes - set(scopes.split())
     challenge = caught.value.headers.get("www-authenticate", "")
     assert bool(lacking) == challenge.startswith('Bearer error="insufficient_scope", scope="')
 
@@ -82,13 +82,13 @@ def test_a_route_that_says_nothing_needs_what_the_gateway_needs() -> None:
         return Done(done=True)
 
     assert (
-        gateway.views["/plain"].needs
-        == gateway.needs
+        gateway.views["/plain"].requirements
+        == gateway.requirements
         == Requirements(frozenset({"shop"}), frozenset({"staff"}))
     )
-    assert gateway.views["/own"].needs == Requirements(frozenset({"audit", "shop"}))
-    assert gateway.views["/anyone"].needs == gateway.views["/public"].needs == NOTHING
-    assert gateway.commands["/do"].needs == Requirements(frozenset({"write"}), frozenset({"staff"}))
+    assert gateway.views["/own"].requirements == Requirements(frozenset({"audit", "shop"}))
+    assert gateway.views["/anyone"].requirements == gateway.views["/public"].requirements == NO_REQUIREMENTS
+    assert gateway.commands["/do"].requirements == Requirements(frozenset({"write"}), frozenset({"staff"}))
 
     paths = document(gateway, "1")["paths"]
 

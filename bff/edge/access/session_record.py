@@ -24,7 +24,7 @@ _NONCE = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenSet:
     """What the token endpoint gave. Moments are Unix seconds on this gateway's clock; never in `repr`.
 
     scopes         None after a refresh means: as granted before (RFC 6749 section 6)
@@ -39,11 +39,11 @@ class Tokens:
     refresh_token: str | None = field(default=None, repr=False)
     id_token: str | None = field(default=None, repr=False)
 
-    def renewed_by(self, newer: Tokens) -> Tokens:
+    def renewed_by(self, newer: TokenSet) -> TokenSet:
         """These tokens after a refresh that may have left some of them out. A refresh may take scopes away; it never
         grants one that there was not."""
         granted = self.scopes or frozenset()
-        return Tokens(
+        return TokenSet(
             newer.access_token,
             newer.issued_at,
             newer.expires_at,
@@ -65,7 +65,7 @@ class SessionRecord:
     subject: str
     sid: str | None
     claims: Mapping[str, Any]
-    tokens: Tokens
+    tokens: TokenSet
     roles: frozenset[str] = frozenset()
 
 
@@ -102,7 +102,7 @@ class SessionKey:
             tokens = tree.pop("tokens")
             scopes = _shared(tuple(tokens.pop("scopes")))
             roles = _shared(tuple(tree.pop("roles", ())))
-            return SessionRecord(**tree, tokens=Tokens(**tokens, scopes=scopes), roles=roles)
+            return SessionRecord(**tree, tokens=TokenSet(**tokens, scopes=scopes), roles=roles)
         except (InvalidTag, ValueError, KeyError, TypeError):
             return None
 

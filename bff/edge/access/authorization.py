@@ -1,0 +1,74 @@
+"""Authorization: the scopes and roles that a route requires of a principal. A sign-in alone grants nothing more.
+
+Pure. It is checked before the arguments and the body are read, so a refusal reveals nothing of what is behind a route.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...calls import DeclarationError, Principal
+from ..problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """scopes: all of them are required; roles: one of them is required, none where it is empty."""
+
+    scopes: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+
+    def override(self, scopes: Any, roles: Any, public: bool, what: str) -> Requirements:
+        """These requirements, with `scopes` and `roles` replaced where a route declares its own (None: it does not).
+        what: names the route in errors.
+
+        Raises DeclarationError for names that no token can hold, and for a public route that requires anything.
+        """
+        declared = Requirements(
+            self.scopes if scopes is None else _names(scopes, "scopes", what),
+            self.roles if roles is None else _names(roles, "roles", what),
+        )
+        if public and (scopes or roles):
+            raise DeclarationError(f"{what}: a public route cannot require {declared}")
+        return NO_REQUIREMENTS if public else declared
+
+    def __bool__(self) -> bool:
+        return bool(self.scopes or self.roles)
+
+    def __str__(self) -> str:
+        words = []
+        if self.scopes:
+            words.append(f"the scope{'s' * (len(self.scopes) > 1)} {', '.join(sorted(self.scopes))}")
+        if self.roles:
+            words.append(f"the role {' or '.join(sorted(self.roles))}")
+        return " and ".join(words)
+
+
+NO_REQUIREMENTS = Requirements()
+
+
+def _names(given: Any, kind: str, what: str) -> frozenset[str]:
+    # A single string is a sequence of letters, and each letter would be a valid scope.
+    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
+        raise DeclarationError(f"{what}: {kind} is a tuple of strings, as in {kind}=({str(given)!r},)")
+    for name in given:
+        # RFC 6749 section 3.3. Roles travel in JSON; they get the same rule.
+        if not name or any(not 0x21 <= ord(letter) <= 0x7E or letter in '"\\' for letter in name):
+            raise DeclarationError(f"{what}: {name!r} in {kind} holds characters that no scope has")
+    return frozenset(given)
+
+
+def authorize(principal: Principal, required: Requirements) -> None:
+    """Raises Problem 403 `forbidden`, which says what is missing (RFC 6750 section 3.1)."""
+    if not required:
+        return
+    missing = required.scopes - principal.scopes
+    if missing or (required.roles and not required.roles & principal.roles):
+        challenge = f'Bearer error="insufficient_scope", scope="{" ".join(sorted(required.scopes))}"'
+        raise Problem(
+            403,
+            "forbidden",
+            f"This needs {required}, which your sign-in or token does not have.",
+            headers={"www-authenticate": challenge} if missing else None,
+        )
