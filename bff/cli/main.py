@@ -16,7 +16,7 @@ from ..edge import settings as settings_file
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings, SettingsError
 from ..edge.settings.upstream import UpstreamSettings
-from . import check, connect, events, keys, revoke, routes
+from . import check, connect, events, keys, new, revoke, routes
 from .target import load
 
 
@@ -26,6 +26,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"bff {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
+    created = commands.add_parser(
+        "new", help="write a small gateway that runs, with its tests and two services"
+    )
+    created.add_argument("name", help="lower-case letters, digits and dashes; the folder's name, too")
     serve = commands.add_parser("serve", help="serve a gateway")
     serve.add_argument("--host", help="address to listen on (BFF_HOST)")
     serve.add_argument("--port", help="port to listen on (BFF_PORT)")
@@ -72,6 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     given = _parser().parse_args(arguments)
     try:
+        if given.command == "new":
+            folder = new.create(given.name, Path.cwd())
+            print(f"{folder.name} is written. Start it with:\n\n    cd {folder.name} && bff dev\n")
+            return 0
         if given.command == "keys":
             return keys.turn(given.file)
         if given.command == "events":
