@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the fan-out comparison, with `profile` where one contender spends its time, with `chain`
+"""`python -m benchmarks`: the fan-out comparison, with `profile` where one contender spends its time, with `pipeline`
 what the walk of one call costs, with `decisions` what a rate limit decision does, with `live` what an open stream and
 an event on it cost (about ten minutes).
 
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import chain, decisions, live
+from . import decisions, live, pipeline
 from .fanout import profile, report, run
 from .fanout.contenders import ALL
 from .fanout.run import Plan
@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [one for one in ALL if not given.only or one.name in given.only]
     contenders = [one for one in chosen if one.missing() is None]
     absent = [one for one in chosen if one not in contenders]
-    if given.benchmark == "chain":
-        print(chain.table())
+    if given.benchmark == "pipeline":
+        print(pipeline.table())
         return 0
     if given.benchmark == "decisions":
         print(decisions.table())
@@ -72,7 +72,10 @@ def _live(given: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "benchmark", nargs="?", default="fanout", choices=("fanout", "profile", "chain", "decisions", "live")
+        "benchmark",
+        nargs="?",
+        default="fanout",
+        choices=("fanout", "profile", "pipeline", "decisions", "live"),
     )
     parser.add_argument("--quick", action="store_true", help="one short round: does it work at all?")
     parser.add_argument(

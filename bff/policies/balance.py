@@ -24,7 +24,7 @@ FORGIVEN_AFTER = 1.0
 
 
 @dataclass(slots=True, eq=False)
-class Address(Generic[W]):
+class Backend(Generic[W]):
     """One place an upstream answers at.
 
     name     scheme, host and port: what facts and breakers call it
@@ -56,7 +56,7 @@ class Balance(Generic[W]):
     def __init__(
         self,
         service: str,
-        addresses: Sequence[Address[W]],
+        addresses: Sequence[Backend[W]],
         *,
         how: How = "least-pending",
         failures: int = 5,
@@ -68,7 +68,7 @@ class Balance(Generic[W]):
     ) -> None:
         if not addresses:
             raise ValueError(f"{service}: no address")
-        self.addresses: list[Address[W]] = list(addresses)
+        self.addresses: list[Backend[W]] = list(addresses)
         self._service = service
         self._in_turn = how == "round-robin"
         self._failures = failures
@@ -85,7 +85,7 @@ class Balance(Generic[W]):
         """How many are out now, as far as anyone has looked."""
         return self._ejected
 
-    def pick(self, avoid: Address[W] | None = None) -> Address[W]:
+    def pick(self, avoid: Backend[W] | None = None) -> Backend[W]:
         """Where to send. avoid: the one that a retry or a hedge has just tried; taken only where there is no other."""
         if len(self.addresses) == 1:
             return self.addresses[0]
@@ -113,11 +113,11 @@ class Balance(Generic[W]):
         one, other = choice[first], choice[second]
         return other if other.pending < one.pending else one
 
-    def succeeded(self, address: Address[W]) -> None:
+    def succeeded(self, address: Backend[W]) -> None:
         """It answered, whatever it said."""
         address._row = 0
 
-    def failed(self, address: Address[W]) -> None:
+    def failed(self, address: Backend[W]) -> None:
         """It did not answer, or answered that it is broken."""
         address._row += 1
         if address._row < self._failures or address.out is not None or address not in self.addresses:
@@ -134,7 +134,7 @@ class Balance(Generic[W]):
         self._ejected += 1
         self._observe(Ejected(self._service, address.name, address.out))
 
-    def replace(self, addresses: Sequence[Address[W]]) -> list[Address[W]]:
+    def replace(self, addresses: Sequence[Backend[W]]) -> list[Backend[W]]:
         """Use these from now on, the ones kept with their standing; returns those that are gone."""
         if not addresses:
             raise ValueError(f"{self._service}: no address")
@@ -153,7 +153,7 @@ class Balance(Generic[W]):
             if one.out is not None and one.out <= now:
                 self._bring_back(one)
 
-    def _bring_back(self, address: Address[W]) -> None:
+    def _bring_back(self, address: Backend[W]) -> None:
         address.out = None
         address._since = self._clock()
         # On probation: one more failure and it is out again.

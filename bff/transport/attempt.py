@@ -9,21 +9,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlencode
 
 from opentelemetry.trace import get_current_span
 
 from ..calls import Call, CircuitOpen, Invalid, Overloaded, Scope, Timeout, Unreachable
 from ..policies import events
-from ..policies.balance import Address
+from ..policies.balance import Backend
 from ..policies.breaker import Breaker
 from ..policies.events import Observer, Side, guarded, ignore
 from .client import UpstreamClient
 from .headers import outbound, repeatable
 from .wire import Answer, Request, Wire, WireBroken, WireInvalid, WireTimeout, WireTooLarge
-
-Backend: TypeAlias = Address[Wire]
 
 
 @dataclass(slots=True)
@@ -32,7 +30,7 @@ class CallContext:
 
     call: Call[Any]
     scope: Scope
-    lane: UpstreamClient
+    client: UpstreamClient
     conditions: Mapping[str, str]
 
 
@@ -45,47 +43,47 @@ class Attempts:
         # Facts are made only for somebody who looks at them.
         self._observed = observe is not ignore
 
-    def choose(self, walk: CallContext, tried: Backend | None) -> tuple[Backend, Breaker]:
+    def choose(self, walk: CallContext, tried: Backend[Wire] | None) -> tuple[Backend[Wire], Breaker]:
         """Where to send, let in by the breaker there: report to it. Raises Timeout or CircuitOpen."""
-        call, scope, lane = walk.call, walk.scope, walk.lane
-        if scope.deadline.left() < lane.retry.least:
+        call, scope, client = walk.call, walk.scope, walk.client
+        if scope.deadline.left() < client.retry.least:
             self._rejected(call, "", "deadline", "timeout")
             raise Timeout(call.owner, call.name, "was not called: the deadline had passed.")
-        place = lane.places.pick(tried)
-        breaker = lane.breakers.of(call.name, place.name, recovery=scope.recovery)
+        backend = client.backends.pick(tried)
+        breaker = client.breakers.of(call.name, backend.name, recovery=scope.recovery)
         wait = breaker.admit()
         if wait is None:
-            return place, breaker
-        for other in lane.places:
-            if other is place or other.out is not None:
+            return backend, breaker
+        for other in client.backends:
+            if other is backend or other.out is not None:
                 continue
-            breaker = lane.breakers.of(call.name, other.name, recovery=scope.recovery)
+            breaker = client.breakers.of(call.name, other.name, recovery=scope.recovery)
             elsewhere = breaker.admit()
             if elsewhere is None:
                 return other, breaker
             wait = min(wait, elsewhere)
-        self._rejected(call, place.name, "circuit-open", "circuit-open")
+        self._rejected(call, backend.name, "circuit-open", "circuit-open")
         raise CircuitOpen(
             call.owner, call.name, "is not called for a moment after failing repeatedly.", retry_after=wait
         )
 
-    async def make(self, walk: CallContext, place: Backend, breaker: Breaker) -> Answer:
-        call, scope, lane = walk.call, walk.scope, walk.lane
+    async def make(self, walk: CallContext, backend: Backend[Wire], breaker: Breaker) -> Answer:
+        call, scope, client = walk.call, walk.scope, walk.client
         era = breaker.era
-        entry = lane.permits.bulkhead.enter()
+        entry = client.permits.bulkhead.enter()
         if entry != "in":
-            await self._permit(walk, place, breaker, entry == "wait")
+            await self._permit(walk, backend, breaker, entry == "wait")
         clock = self._clock
-        own = call.timeout or lane.timeout
+        own = call.timeout or client.timeout
         seconds = min(scope.deadline.left(), own)
         side: Side = "client"
         outcome = "cancelled"
         redirected = False
         began = clock()
-        place.pending += 1
+        backend.pending += 1
         try:
             with scope.alarm.limit(seconds):
-                answer = await self._send(walk, place.wire, seconds)
+                answer = await self._send(walk, backend.wire, seconds)
             outcome, side = _word(call, answer.status), "origin"
             # It may be about who asks (a sign-in page): one person's redirects must not open the breaker for all.
             redirected = 300 <= answer.status < 400
@@ -93,7 +91,7 @@ class Attempts:
         except (TimeoutError, WireTimeout):
             outcome = "timeout"
             # An upstream is blamed only for a wait of at least half its usual time, not for a caller in a hurry.
-            if seconds >= lane.timeout / 2:
+            if seconds >= client.timeout / 2:
                 side = "origin"
             raise Timeout(call.owner, call.name, f"did not answer within {seconds:.3g} s.") from None
         except WireBroken as error:
@@ -106,37 +104,39 @@ class Attempts:
             outcome, side = "invalid", "origin"
             raise Invalid(call.owner, call.name, f"answered {error}.") from None
         finally:
-            place.pending -= 1
-            lane.permits.leave()
+            backend.pending -= 1
+            client.permits.leave()
             took = clock() - began
             if side == "client":
                 breaker.abandoned(era)
             elif outcome in _BROKEN and not redirected:
                 breaker.failed(era)
-                lane.places.failed(place)
+                client.backends.failed(backend)
             else:
                 breaker.succeeded(era, took)
-                lane.places.succeeded(place)
+                client.backends.succeeded(backend)
             if self._observed:
                 self._observe(
-                    events.Attempted(call.owner.service, call.name, place.name, took * 1000, outcome, side)
+                    events.Attempted(call.owner.service, call.name, backend.name, took * 1000, outcome, side)
                 )
 
-    async def _permit(self, walk: CallContext, place: Backend, breaker: Breaker, queued: bool) -> None:
+    async def _permit(
+        self, walk: CallContext, backend: Backend[Wire], breaker: Breaker, queued: bool
+    ) -> None:
         """Wait for a permit of the bulkhead. Raises Overloaded, CircuitOpen."""
-        call, scope, lane = walk.call, walk.scope, walk.lane
+        call, scope, client = walk.call, walk.scope, walk.client
         era = breaker.era
         began = self._clock() if queued else None
         let_in = False
         try:
             if queued:
-                seconds = min(lane.permits.bulkhead.rule.wait, scope.deadline.left())
-                let_in = await lane.permits.wait(scope.alarm.limit(seconds))
+                seconds = min(client.permits.bulkhead.rule.wait, scope.deadline.left())
+                let_in = await client.permits.wait(scope.alarm.limit(seconds))
         finally:
             if not let_in:
                 breaker.abandoned(era)
         if not let_in:
-            self._rejected(call, place.name, "bulkhead", "overloaded")
+            self._rejected(call, backend.name, "bulkhead", "overloaded")
             waited = 0.0 if began is None else self._clock() - began
             self._observe(events.BulkheadFull(call.owner.service, call.name, waited))
             raise Overloaded(
@@ -144,8 +144,8 @@ class Attempts:
             )
         if breaker.era != era and breaker.state == "open":
             # It opened while this call was waiting.
-            lane.permits.leave()
-            self._rejected(call, place.name, "circuit-open", "circuit-open")
+            client.permits.leave()
+            self._rejected(call, backend.name, "circuit-open", "circuit-open")
             raise CircuitOpen(
                 call.owner,
                 call.name,
@@ -155,7 +155,7 @@ class Attempts:
 
     async def _send(self, walk: CallContext, wire: Wire, seconds: float) -> Answer:
         call, scope = walk.call, walk.scope
-        headers = outbound(call, scope, seconds, walk.lane.credentials)
+        headers = outbound(call, scope, seconds, walk.client.credentials)
         if walk.conditions:
             headers.update(walk.conditions)
         _trace(headers)

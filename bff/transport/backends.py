@@ -20,7 +20,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ..calls.ending import close_all, end_tasks
-from ..policies.balance import Address, Balance, How
+from ..policies.balance import Backend, Balance, How
 from ..policies.events import Observer, ignore
 from .aiohttp_wire import AiohttpWire
 from .h1_wire import H1Wire
@@ -53,7 +53,7 @@ def open_wire(name: WireName, *, connections: int, max_body: int, trust: TlsTrus
 
 
 @dataclass(frozen=True, slots=True)
-class Backend:
+class BackendAddress:
     """A base address; `at` the IP address to connect to in place of asking DNS."""
 
     url: str
@@ -110,13 +110,13 @@ class DynamicBackends:
         self._trust = trust
         self._clock = clock
         self._seen: tuple[int, int] | None = None
-        self._known: dict[Backend, Address[Wire]] = {}
-        self._leaving: list[tuple[float, Address[Wire]]] = []
+        self._known: dict[BackendAddress, Backend[Wire]] = {}
+        self._leaving: list[tuple[float, Backend[Wire]]] = []
         self._watching: asyncio.Task[None] | None = None
-        places = self._in_file() or [Backend(url) for url in urls]
+        backends = self._in_file() or [BackendAddress(url) for url in urls]
         self.balance: Balance[Wire] = Balance(
             service,
-            [self._address(place) for place in places],
+            [self._address(backend) for backend in backends],
             how=how,
             failures=failures,
             eject_for=eject_for,
@@ -135,7 +135,7 @@ class DynamicBackends:
         """Whether the addresses can change."""
         return self._every > 0
 
-    def __iter__(self) -> Iterator[Address[Wire]]:
+    def __iter__(self) -> Iterator[Backend[Wire]]:
         return iter(self.balance.addresses)
 
     def start(self) -> None:
@@ -158,29 +158,31 @@ class DynamicBackends:
 
     async def refresh(self) -> None:
         """Ask once, now."""
-        places = self._in_file() if self._file is not None else await self._in_dns()
-        if places:
-            self._use(places)
+        backends = self._in_file() if self._file is not None else await self._in_dns()
+        if backends:
+            self._use(backends)
         await self._close_left()
 
-    def _use(self, places: Sequence[Backend]) -> None:
-        if set(places) == set(self._known):
+    def _use(self, backends: Sequence[BackendAddress]) -> None:
+        if set(backends) == set(self._known):
             return
-        gone = self.balance.replace([self._address(place) for place in places])
-        self._known = {place: one for place, one in self._known.items() if place in places}
+        gone = self.balance.replace([self._address(backend) for backend in backends])
+        self._known = {backend: one for backend, one in self._known.items() if backend in backends}
         self._leaving += [(self._clock() + LINGER, one) for one in gone]
         log.info(
             "addresses changed",
-            extra={"fields": {"upstream": self._service, "addresses": [place.name for place in places]}},
+            extra={
+                "fields": {"upstream": self._service, "addresses": [backend.name for backend in backends]}
+            },
         )
 
-    def _address(self, place: Backend) -> Address[Wire]:
-        known = self._known.get(place)
+    def _address(self, backend: BackendAddress) -> Backend[Wire]:
+        known = self._known.get(backend)
         if known is None:
-            known = self._known[place] = Address(place.name, self._open(place.url, place.at))
+            known = self._known[backend] = Backend(backend.name, self._open(backend.url, backend.at))
         return known
 
-    async def _in_dns(self) -> list[Backend]:
+    async def _in_dns(self) -> list[BackendAddress]:
         url = self._urls[0]
         parts = urlsplit(url)
         try:
@@ -194,9 +196,9 @@ class DynamicBackends:
             )
             return []
         ips = sorted({str(one[4][0]) for one in found})[:MOST]
-        return [Backend(url, ip) for ip in ips]
+        return [BackendAddress(url, ip) for ip in ips]
 
-    def _in_file(self) -> list[Backend]:
+    def _in_file(self) -> list[BackendAddress]:
         if self._file is None:
             return []
         try:
@@ -219,7 +221,7 @@ class DynamicBackends:
         if wrong or not urls or len(urls) > MOST:
             self._complain(f"not a base address: {wrong[0]}" if wrong else f"{len(urls)} addresses")
             return []
-        return [Backend(url) for url in urls]
+        return [BackendAddress(url) for url in urls]
 
     def _complain(self, why: str) -> None:
         log.warning(

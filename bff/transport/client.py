@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from ..policies.balance import Address
+from ..policies.balance import Backend
 from ..policies.breaker import Breaker, BreakerRule
 from ..policies.bulkhead import BulkheadRule
 from ..policies.events import BreakerMoved, Observer, State, guarded, ignore
@@ -30,7 +30,7 @@ RECOVERY_RATE = 0.9
 class Hedge(Protocol):
     """Sends a second copy of a slow read: see `Hedging`."""
 
-    async def make(self, attempts: Any, walk: Any, place: Any, breaker: Breaker) -> Answer:
+    async def make(self, attempts: Any, walk: Any, backend: Any, breaker: Breaker) -> Answer:
         """One attempt, or two of which the first good answer is taken."""
         ...
 
@@ -38,16 +38,16 @@ class Hedge(Protocol):
 class BackendSet(Protocol):
     """Where an upstream is: `DynamicBackends`, or one place that never changes."""
 
-    def pick(self, avoid: Address[Wire] | None = None) -> Address[Wire]:
+    def pick(self, avoid: Backend[Wire] | None = None) -> Backend[Wire]:
         """Where to send; `avoid` only where there is no other."""
 
-    def succeeded(self, address: Address[Wire]) -> None:
+    def succeeded(self, address: Backend[Wire]) -> None:
         """It answered, whatever it said."""
 
-    def failed(self, address: Address[Wire]) -> None:
+    def failed(self, address: Backend[Wire]) -> None:
         """It did not answer, or answered that it is broken."""
 
-    def __iter__(self) -> Iterator[Address[Wire]]:
+    def __iter__(self) -> Iterator[Backend[Wire]]:
         """Every address there is now."""
 
     def start(self) -> None:
@@ -61,18 +61,18 @@ class SingleBackend:
     """A single address that is never left out."""
 
     def __init__(self, wire: Wire, name: str = "") -> None:
-        self._address = Address(name, wire)
+        self._address = Backend(name, wire)
 
-    def pick(self, avoid: Address[Wire] | None = None) -> Address[Wire]:
+    def pick(self, avoid: Backend[Wire] | None = None) -> Backend[Wire]:
         return self._address
 
-    def succeeded(self, address: Address[Wire]) -> None:
+    def succeeded(self, address: Backend[Wire]) -> None:
         pass
 
-    def failed(self, address: Address[Wire]) -> None:
+    def failed(self, address: Backend[Wire]) -> None:
         pass
 
-    def __iter__(self) -> Iterator[Address[Wire]]:
+    def __iter__(self) -> Iterator[Backend[Wire]]:
         yield self._address
 
     def start(self) -> None:
@@ -133,7 +133,7 @@ class UpstreamClient:
     """places: its addresses; breakers, permits, budget: its protection; retry: how often; timeout: seconds for one
     attempt; hedge: sends a second copy of slow reads, None: nothing does; credentials: by what it knows who asks."""
 
-    places: BackendSet
+    backends: BackendSet
     breakers: Breakers
     timeout: float = 1.0
     retry: RetryRule = field(default_factory=RetryRule)

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable
 
 from ..calls import UpstreamError
+from ..policies.balance import Backend
 from ..policies.breaker import Breaker
 from ..policies.events import Hedged, Observer, guarded, ignore
 from ..policies.hedge import HedgeRule, Latencies
-from .attempt import Attempts, Backend, CallContext
-from .wire import Answer
+from .attempt import Attempts, CallContext
+from .wire import Answer, Wire
 
 # Endpoints are a gateway's methods; beyond this many nothing is learnt of further ones.
 MOST = 2048
@@ -34,7 +35,9 @@ class Hedging:
         self._observe = guarded(observe)
         self._groups: dict[str, Latencies] = {}
 
-    async def make(self, attempts: Attempts, walk: CallContext, place: Backend, breaker: Breaker) -> Answer:
+    async def make(
+        self, attempts: Attempts, walk: CallContext, backend: Backend[Wire], breaker: Breaker
+    ) -> Answer:
         """As `attempts.make`, for a read."""
         group = walk.call.name
         latencies = self._groups.get(group)
@@ -43,12 +46,12 @@ class Hedging:
             if len(self._groups) < MOST:
                 self._groups[group] = latencies
         after = latencies.after()
-        if after is None or walk.lane.permits.bulkhead.used >= walk.lane.permits.bulkhead.rule.permits:
+        if after is None or walk.client.permits.bulkhead.used >= walk.client.permits.bulkhead.rule.permits:
             began = self._clock()
-            answer = await attempts.make(walk, place, breaker)
+            answer = await attempts.make(walk, backend, breaker)
             latencies.saw(self._clock() - began)
             return answer
-        return await _Race(attempts, walk, latencies, self._clock, self._observe).run(place, breaker, after)
+        return await _Race(attempts, walk, latencies, self._clock, self._observe).run(backend, breaker, after)
 
 
 class _Race:
@@ -65,20 +68,20 @@ class _Race:
         self._latencies = latencies
         self._clock = clock
         self._observe = guarded(observe)
-        self._first: Backend | None = None
+        self._first: Backend[Wire] | None = None
         self._second: asyncio.Task[Answer] | None = None
         self._cut = walk.scope.alarm.limit(None)
         self._running = True
 
-    async def run(self, place: Backend, breaker: Breaker, after: float) -> Answer:
-        self._first = place
+    async def run(self, backend: Backend[Wire], breaker: Breaker, after: float) -> Answer:
+        self._first = backend
         began = self._clock()
         timer = asyncio.get_running_loop().call_later(after, self._begin)
         won = False
         try:
             try:
                 with self._cut:
-                    answer = await self._attempts.make(self._walk, place, breaker)
+                    answer = await self._attempts.make(self._walk, backend, breaker)
             except TimeoutError:
                 # Only the cut raises it, and only a good second answer makes the cut.
                 if self._second is None or not self._cut.was_cut:
@@ -109,22 +112,22 @@ class _Race:
     def _begin(self) -> None:
         """The first one takes longer than most."""
         walk = self._walk
-        bulkhead = walk.lane.permits.bulkhead
-        if self._running and bulkhead.used < bulkhead.rule.permits and walk.lane.budget.take():
+        bulkhead = walk.client.permits.bulkhead
+        if self._running and bulkhead.used < bulkhead.rule.permits and walk.client.budget.take():
             self._second = asyncio.get_running_loop().create_task(
                 self._copy(), name=f"hedge {walk.call.name}"
             )
             self._second.add_done_callback(self._done)
 
     async def _copy(self) -> Answer:
-        place, breaker = self._attempts.choose(self._walk, self._first)
+        backend, breaker = self._attempts.choose(self._walk, self._first)
         began = self._clock()
-        answer = await self._attempts.make(self._walk, place, breaker)
+        answer = await self._attempts.make(self._walk, backend, breaker)
         self._latencies.saw(self._clock() - began)
         return answer
 
     def _done(self, second: asyncio.Task[Answer]) -> None:
-        self._walk.lane.budget.give()
+        self._walk.client.budget.give()
         if not second.cancelled() and second.exception() is None and self._running and _good(second.result()):
             self._cut.cut()
 

@@ -28,15 +28,16 @@ from ..calls import (
 )
 from ..calls.ending import close_all
 from ..policies import events
+from ..policies.balance import Backend
 from ..policies.events import Observer, guarded, ignore
 from ..policies.retry import passing
 from .answers import decode
-from .attempt import Attempts, Backend, CallContext
+from .attempt import Attempts, CallContext
 from .client import UpstreamClient
 from .exchange import NO_CONDITIONS, Exchanged
 from .headers import repeatable
 from .refused import retry_after
-from .wire import Answer
+from .wire import Answer, Wire
 
 Found: TypeAlias = Answer | UpstreamError
 
@@ -55,7 +56,7 @@ class CallPipeline:
 
     def __init__(
         self,
-        lanes: Mapping[str, UpstreamClient],
+        clients: Mapping[str, UpstreamClient],
         tracer: Tracer,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -63,7 +64,7 @@ class CallPipeline:
         observe: Observer = ignore,
         renew: Renew = _never,
     ) -> None:
-        self.lanes = dict(lanes)
+        self.clients = dict(clients)
         self._renew = renew
         self._clock = clock
         self._chance = chance
@@ -81,18 +82,18 @@ class CallPipeline:
         self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
     ) -> Exchanged:
         """The answer with what came over the wire; see `Exchange`."""
-        lane = self.lanes.get(call.owner.service)
-        if lane is None:
+        client = self.clients.get(call.owner.service)
+        if client is None:
             raise DeclarationError(
                 f"{call.name}: no address for upstream {call.owner.service!r}; "
                 f"set BFF_UPSTREAMS__{call.owner.service.upper()}__URL"
             )
-        lane.budget.active += 1
+        client.budget.active += 1
         parent = get_current_span().get_span_context()
         try:
             if parent.is_valid and not parent.trace_flags.sampled:
                 # Nobody records this trace: a span of the SDK would cost 5 µs to say so.
-                return await self._exchange(CallContext(call, scope, lane, conditions), INVALID_SPAN)
+                return await self._exchange(CallContext(call, scope, client, conditions), INVALID_SPAN)
             with self._tracer.start_as_current_span(
                 call.name,
                 kind=SpanKind.CLIENT,
@@ -100,9 +101,9 @@ class CallPipeline:
                 record_exception=False,
                 set_status_on_exception=False,
             ) as span:
-                return await self._exchange(CallContext(call, scope, lane, conditions), span)
+                return await self._exchange(CallContext(call, scope, client, conditions), span)
         finally:
-            lane.budget.active -= 1
+            client.budget.active -= 1
 
     async def _exchange(self, walk: CallContext, span: Span) -> Exchanged:
         call, scope = walk.call, walk.scope
@@ -110,8 +111,8 @@ class CallPipeline:
         outcome = "ok"
         try:
             answer = await self._answer(walk)
-            asker = None if call.shared or not walk.lane.credentials.named else scope.principal
-            if answer.status == 401 and asker is not None and walk.lane.credentials.personal:
+            asker = None if call.shared or not walk.client.credentials.named else scope.principal
+            if answer.status == 401 and asker is not None and walk.client.credentials.personal:
                 answer, asker = await self._with_new_token(walk, asker, answer)
             span.set_attribute("http.response.status_code", answer.status)
             if answer.status == 304 and walk.conditions:
@@ -149,21 +150,21 @@ class CallPipeline:
 
     async def _answer(self, walk: CallContext) -> Answer:
         """One attempt, or several. What an upstream did to an earlier attempt outranks a later refusal of our own."""
-        call, lane = walk.call, walk.lane
+        call, client = walk.call, walk.client
         made = 0
         taken = False
-        tried: Backend | None = None
-        place: Backend | None = None
+        tried: Backend[Wire] | None = None
+        backend: Backend[Wire] | None = None
         earlier: Found | None = None
         found: Found
         try:
             while True:
                 try:
-                    place, breaker = self._attempts.choose(walk, tried)
-                    if lane.hedge is not None and not made and call.method == "GET":
-                        answer = await lane.hedge.make(self._attempts, walk, place, breaker)
+                    backend, breaker = self._attempts.choose(walk, tried)
+                    if client.hedge is not None and not made and call.method == "GET":
+                        answer = await client.hedge.make(self._attempts, walk, backend, breaker)
                     else:
-                        answer = await self._attempts.make(walk, place, breaker)
+                        answer = await self._attempts.make(walk, backend, breaker)
                     found = answer
                 except Rejected as error:
                     return _told(earlier or error)
@@ -181,9 +182,9 @@ class CallPipeline:
                         return answer
                     after = retry_after(answer)
                 made += 1
-                delay = self._again(walk, made, found, after, place)
+                delay = self._again(walk, made, found, after, backend)
                 if delay is not None and not taken:
-                    taken = lane.budget.take()
+                    taken = client.budget.take()
                     if not taken:
                         self._observe(events.Rejected(call.owner.service, call.name, "retry-budget"))
                         delay = None
@@ -194,33 +195,33 @@ class CallPipeline:
                     return _told(found)
                 if earlier is None or not _refused(found):
                     earlier = found
-                tried = place
+                tried = backend
                 why = found.reason if isinstance(found, UpstreamError) else str(found.status)
                 self._observe(events.Retried(call.owner.service, call.name, made + 1, delay, why))
                 await asyncio.sleep(delay)
         finally:
             if taken:
-                lane.budget.give()
+                client.budget.give()
 
     def _again(
-        self, walk: CallContext, made: int, found: Found, after: float | None, place: Backend | None
+        self, walk: CallContext, made: int, found: Found, after: float | None, backend: Backend[Wire] | None
     ) -> float | None:
         """Seconds until the next attempt, None for no further one."""
         call = walk.call
-        if made >= (call.attempts or walk.lane.retry.attempts) or not repeatable(call, walk.scope):
+        if made >= (call.attempts or walk.client.retry.attempts) or not repeatable(call, walk.scope):
             return None
-        if isinstance(found, Timeout) and all(other is place for other in walk.lane.places):
+        if isinstance(found, Timeout) and all(other is backend for other in walk.client.backends):
             # It has just been given its whole time. Asking the same place again would double the wait of a screen and
             # the load of a service that is slow already; another place may be well.
             return None
         if isinstance(found, Answer) and not passing(found.status, after):
             return None
         left = walk.scope.deadline.left()
-        return walk.lane.retry.delay(made, left, self._chance(), after, call.attempts)
+        return walk.client.retry.delay(made, left, self._chance(), after, call.attempts)
 
     async def close(self) -> None:
         await close_all(
-            (f"the connections to {name}", lane.places.close) for name, lane in self.lanes.items()
+            (f"the connections to {name}", client.backends.close) for name, client in self.clients.items()
         )
 
 

@@ -34,7 +34,7 @@ async def test_a_failure_in_closing_one_part_is_logged_and_the_rest_is_closed(
     async def fails() -> None:
         raise OSError("no such socket")
 
-    monkeypatch.setattr(runtime.chain, "close", fails)
+    monkeypatch.setattr(runtime.pipeline, "close", fails)
     with caplog.at_level(logging.ERROR, "bff"):
         await gateway.stop()
     assert "the connections to upstreams could not be closed" in caplog.text

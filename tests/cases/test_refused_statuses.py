@@ -122,8 +122,8 @@ async def test_overload_redirects_and_odd_statuses_are_no_refusals(redis_url: st
 
 async def test_one_persons_redirects_do_not_open_the_breaker_for_everybody(redis_url: str) -> None:
     async with asking(gateway, redis_url) as (client, told):
-        lane = (await gateway.start()).chain.lanes["service"]
-        lane.breakers.rule = replace(lane.breakers.rule, failures=2, error_rate=0.1, minimum=1)
+        client = (await gateway.start()).pipeline.clients["service"]
+        client.breakers.rule = replace(client.breakers.rule, failures=2, error_rate=0.1, minimum=1)
         told.answers["/things/x"] = http(302, b"", "location: /login\r\n")
         for _ in range(5):
             await client.get("/api/screen/x", headers=bearer())

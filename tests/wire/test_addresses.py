@@ -40,40 +40,40 @@ def url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-async def ask(places: DynamicBackends, times: int) -> Counter[str]:
+async def ask(backends: DynamicBackends, times: int) -> Counter[str]:
     """As the chain does: pick, count, send, report."""
     seen: Counter[str] = Counter()
     for _ in range(times):
-        place = places.pick()
-        place.pending += 1
+        backend = backends.pick()
+        backend.pending += 1
         try:
-            answer = await place.wire.send(ASK)
-            places.succeeded(place)
+            answer = await backend.wire.send(ASK)
+            backends.succeeded(backend)
             seen[answer.body.decode()] += 1
         except WireError:
-            places.failed(place)
+            backends.failed(backend)
             seen["failed"] += 1
         finally:
-            place.pending -= 1
+            backend.pending -= 1
     return seen
 
 
 async def test_calls_go_to_all_of_them_and_away_from_one_that_is_down() -> None:
     async with servers(2) as (one, two):
-        places = addresses(url(one.port), url(two.port), url(closed_port()), how="round-robin", failures=3)
-        seen = await ask(places, 60)
+        backends = addresses(url(one.port), url(two.port), url(closed_port()), how="round-robin", failures=3)
+        seen = await ask(backends, 60)
         assert seen["failed"] == 3
         assert abs(seen[str(one.port)] - seen[str(two.port)]) <= 4
-        await places.close()
+        await backends.close()
 
 
 async def test_a_watched_file_changes_the_addresses_and_a_broken_one_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "addresses"
     async with servers(2) as (one, two):
         file.write_text(f"# first\n{url(one.port)}/ # here\n\n")
-        places = addresses(url(closed_port()), file=file, look=0.02)
-        assert await ask(places, 3) == {str(one.port): 3}
-        places.start()
+        backends = addresses(url(closed_port()), file=file, look=0.02)
+        assert await ask(backends, 3) == {str(one.port): 3}
+        backends.start()
         for text, expected in [
             (f"{url(two.port)}\n", {str(two.port): 3}),
             ("ftp://nowhere\n", {str(two.port): 3}),
@@ -82,13 +82,13 @@ async def test_a_watched_file_changes_the_addresses_and_a_broken_one_changes_not
         ]:
             file.write_text(text)
             stat = file.stat()
-            await until(lambda stat=stat: places._seen == (stat.st_mtime_ns, stat.st_size))  # type: ignore[misc]
+            await until(lambda stat=stat: backends._seen == (stat.st_mtime_ns, stat.st_size))  # type: ignore[misc]
             await asyncio.sleep(0)
-            assert await ask(places, 3) == expected
+            assert await ask(backends, 3) == expected
         file.unlink()
-        await until(lambda: places._seen == (0, 0))
-        assert await ask(places, 1) == {str(one.port): 1}
-        await places.close()
+        await until(lambda: backends._seen == (0, 0))
+        assert await ask(backends, 1) == {str(one.port): 1}
+        await backends.close()
 
 
 async def test_an_address_that_is_gone_ends_its_calls_before_its_connections_are_closed() -> None:
@@ -100,21 +100,21 @@ async def test_an_address_that_is_gone_ends_its_calls_before_its_connections_are
 
     async with raw_server(slow) as old, servers(1) as (new,):
         ips = ["127.0.0.1"]
-        places = addresses(f"http://localhost:{old.port}", resolve=1)
-        place = places.pick()
-        place.pending += 1
-        call = asyncio.create_task(place.wire.send(ASK))
+        backends = addresses(f"http://localhost:{old.port}", resolve=1)
+        backend = backends.pick()
+        backend.pending += 1
+        call = asyncio.create_task(backend.wire.send(ASK))
         await until(lambda: bool(old.requests))
-        places._urls = (f"http://localhost:{new.port}",)
-        await places.refresh()
-        assert [one.name for one in places] == [f"http://{ip}:{new.port}" for ip in ips]
-        assert place not in list(places)
+        backends._urls = (f"http://localhost:{new.port}",)
+        await backends.refresh()
+        assert [one.name for one in backends] == [f"http://{ip}:{new.port}" for ip in ips]
+        assert backend not in list(backends)
         release.set()
         assert (await call).body == b"old"
-        place.pending -= 1
-        await places.refresh()
+        backend.pending -= 1
+        await backends.refresh()
         await until(lambda: not old.open)
-        await places.close()
+        await backends.close()
 
 
 async def test_dns_is_asked_again_and_each_of_its_addresses_is_one_of_ours(
@@ -131,12 +131,12 @@ async def test_dns_is_asked_again_and_each_of_its_addresses_is_one_of_ours(
 
     monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
     async with servers(1) as (one,):
-        places = addresses(f"http://shop.test:{one.port}", resolve=1)
+        backends = addresses(f"http://shop.test:{one.port}", resolve=1)
         kept = []
         for expected in (["127.0.0.1", "127.0.0.2"], ["127.0.0.1", "127.0.0.2"], ["127.0.0.2"]):
-            await places.refresh()
-            assert [place.name for place in places] == [f"http://{ip}:{one.port}" for ip in expected]
-            kept.append(next(place for place in places if "127.0.0.2" in place.name))
+            await backends.refresh()
+            assert [backend.name for backend in backends] == [f"http://{ip}:{one.port}" for ip in expected]
+            kept.append(next(backend for backend in backends if "127.0.0.2" in backend.name))
         assert kept[0] is kept[1] is kept[2], "an address that stays keeps its connections and standing"
-        assert [place.name for place in places] == [f"http://127.0.0.2:{one.port}"]
-        await places.close()
+        assert [backend.name for backend in backends] == [f"http://127.0.0.2:{one.port}"]
+        await backends.close()

@@ -22,7 +22,7 @@ from bff.transport.h1_wire import H1Wire
 from bff.transport.httpx_wire import HttpxWire
 from bff.transport.pipeline import CallPipeline
 
-from ..lanes import lane
+from ..clients import upstream_client
 from ..waiting import GUARD
 from .upstream import http, raw_server
 
@@ -64,10 +64,10 @@ async def rounds(kind: type[H1Wire | AiohttpWire | HttpxWire]) -> None:
 
     async with raw_server(sometimes_slow) as server:
         wire = kind(f"http://127.0.0.1:{server.port}", connections=CONNECTIONS, max_body=10_000)
-        chain = CallPipeline({"store": lane(wire)}, NoOpTracer())
+        pipeline = CallPipeline({"store": upstream_client(wire)}, NoOpTracer())
 
         async def call(seconds: float) -> bool:
-            with opened(Scope(Deadline.after(seconds), chain, "id")):
+            with opened(Scope(Deadline.after(seconds), pipeline, "id")):
                 try:
                     await store.thing()
                 except UpstreamError:
@@ -85,4 +85,4 @@ async def rounds(kind: type[H1Wire | AiohttpWire | HttpxWire]) -> None:
         assert len(asyncio.all_tasks()) - before <= CONNECTIONS, (
             "one serving task for each open connection at most"
         )
-        await chain.close()
+        await pipeline.close()

@@ -25,7 +25,7 @@ from bff.transport.h1_wire import H1Wire
 from bff.transport.hedging import Hedging
 from bff.transport.pipeline import CallPipeline
 
-from ..lanes import lane
+from ..clients import upstream_client
 from ..waiting import GUARD, until
 from .upstream import RawServer, http, raw_server
 
@@ -83,8 +83,8 @@ def after(event: Callable[[], bool], then: Doing = good) -> Doing:
 class Rig:
     """doing: what each server does with its next requests, `good` when there is nothing left."""
 
-    chain: CallPipeline
-    lane: UpstreamClient
+    pipeline: CallPipeline
+    upstream_client: UpstreamClient
     servers: list[RawServer]
     doing: dict[str, list[Doing]] = field(default_factory=dict)
     facts: list[PolicyEvent] = field(default_factory=list)
@@ -96,10 +96,12 @@ class Rig:
     def over(self, name: str) -> bool:
         """The gateway has the outcome of the copy sent to this address."""
         port = f":{self.servers['ab'.index(name)].port}"
-        return self.asked(name) and not any(one.pending for one in self.lane.places if port in one.name)
+        return self.asked(name) and not any(
+            one.pending for one in self.upstream_client.backends if port in one.name
+        )
 
     async def ask(self, call: Call[Thing] | None = None, seconds: float = GUARD) -> str:
-        with opened(Scope(Deadline.after(seconds), self.chain, "id")):
+        with opened(Scope(Deadline.after(seconds), self.pipeline, "id")):
             return (await (call or store.thing())).name
 
     @property
@@ -107,8 +109,13 @@ class Rig:
         return [fact.won for fact in self.facts if isinstance(fact, Hedged)]
 
     def held(self) -> tuple[int, int, int, int]:
-        pending = sum(place.pending for place in self.lane.places)
-        return self.lane.budget.active, self.lane.budget.spent, self.lane.permits.bulkhead.used, pending
+        pending = sum(backend.pending for backend in self.upstream_client.backends)
+        return (
+            self.upstream_client.budget.active,
+            self.upstream_client.budget.spent,
+            self.upstream_client.permits.bulkhead.used,
+            pending,
+        )
 
 
 class OpenRig(Protocol):
@@ -138,10 +145,12 @@ async def _rig(
         return answer
 
     async with raw_server(server("a")) as a, raw_server(server("b")) as b:
-        one = lane(H1Wire("http://unused", connections=1, max_body=1), timeout=GUARD, budget=budget)
+        one = upstream_client(
+            H1Wire("http://unused", connections=1, max_body=1), timeout=GUARD, budget=budget
+        )
         urls = [f"http://127.0.0.1:{b.port}", f"http://127.0.0.1:{a.port}"]
         opener = open_wire(wire_name, connections=20, max_body=1000)
-        one.places = DynamicBackends("store", urls, opener, how="round-robin", failures=1000)
+        one.backends = DynamicBackends("store", urls, opener, how="round-robin", failures=1000)
         seen: list[PolicyEvent] = []
         one.hedge = Hedging(HedgeRule(quantile=0.5, least=least, minimum=10), observe=seen.append)
         made = Rig(CallPipeline({"store": one}, NoOpTracer()), one, [a, b], facts=seen)
@@ -150,7 +159,7 @@ async def _rig(
         for listening in made.servers:
             listening.requests.clear()
         yield made
-        await made.chain.close()
+        await made.pipeline.close()
 
 
 async def test_a_slow_read_is_answered_by_a_second_copy_at_another_address(rig: OpenRig) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bff.edge.app.clients import lane
+from bff.edge.app.clients import upstream_client
 from bff.edge.settings.upstream import UpstreamSettings
 from bff.edge.signing_keys import rotate
 from bff.policies.events import ignore
@@ -196,19 +196,19 @@ async def test_a_lane_watches_its_files_itself_also_behind_a_link(
                 },
             }
         )
-        made = lane("stock", settings, ignore)
-        made.places.start()
-        place = made.places.pick()
-        await place.wire.send(GET)
+        made = upstream_client("stock", settings, ignore)
+        made.backends.start()
+        backend = made.backends.pick()
+        await backend.wire.send(GET)
         beside = tmp_path / "beside"
         beside.symlink_to(tmp_path / "two")
         beside.replace(mounted)
         async with asyncio.timeout(GUARD):
             while server.callers[-1] != "two":
-                await place.wire.send(GET)
+                await backend.wire.send(GET)
                 await asyncio.sleep(0.02)
         assert "one" in server.callers
-        await made.places.close()
+        await made.backends.close()
 
 
 async def test_bff_serve_changes_certificates_and_keys_without_a_restart_or_a_failed_request(
@@ -260,9 +260,9 @@ async def test_an_upstream_with_certificates_is_never_spoken_to_in_plain(
     settings = UpstreamSettings.model_validate(
         {"url": "https://localhost:1", "tls": {"ca": inside.file}, "balance": {"file": file}}
     )
-    made = lane("stock", settings, ignore)
-    assert [place.name for place in made.places] == ["https://localhost:1"]
-    await made.places.close()
+    made = upstream_client("stock", settings, ignore)
+    assert [backend.name for backend in made.backends] == ["https://localhost:1"]
+    await made.backends.close()
 
 
 def test_what_is_wrong_with_a_file_is_said_by_its_name(

@@ -18,8 +18,8 @@ from bff.transport.backends import WireName, open_wire
 from bff.transport.client import UpstreamClient
 from bff.transport.pipeline import CallPipeline
 
+from ..clients import upstream_client
 from ..conftest import closed_port
-from ..lanes import lane
 from ..waiting import GUARD
 from .upstream import RawServer, http, raw_server
 
@@ -99,19 +99,19 @@ def chain_to(request: pytest.FixtureRequest) -> ChainTo:
         port: int, *, failures: int = 1000, timeout: float = GUARD / 2
     ) -> AsyncIterator[tuple[CallPipeline, UpstreamClient]]:
         wire = open_wire(wire_name, connections=10, max_body=20_000)(f"http://127.0.0.1:{port}", None)
-        one = lane(wire, failures=failures, open_for=60.0, timeout=timeout)
-        chain = CallPipeline({"store": one}, NoOpTracer())
+        one = upstream_client(wire, failures=failures, open_for=60.0, timeout=timeout)
+        pipeline = CallPipeline({"store": one}, NoOpTracer())
         try:
-            yield chain, one
+            yield pipeline, one
         finally:
-            await chain.close()
+            await pipeline.close()
 
     return made
 
 
-def scope(chain: CallPipeline, seconds: float = GUARD, mutation: str | None = None) -> Scope:
+def scope(pipeline: CallPipeline, seconds: float = GUARD, mutation: str | None = None) -> Scope:
     return Scope(
-        Deadline.after(seconds), chain, "6f1c1d6e-0000-4000-8000-000000000000", ADA, mutation=mutation
+        Deadline.after(seconds), pipeline, "6f1c1d6e-0000-4000-8000-000000000000", ADA, mutation=mutation
     )
 
 
@@ -143,8 +143,8 @@ def scope(chain: CallPipeline, seconds: float = GUARD, mutation: str | None = No
 async def test_each_fault_becomes_its_word_and_names_the_owner(
     chain_to: ChainTo, how: str, reason: str, retry_after: float | None
 ) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
-        with opened(scope(chain)):
+    async with raw_server(_misbehave) as server, chain_to(server.port) as (pipeline, _):
+        with opened(scope(pipeline)):
             call = store.thing(how)
             part = await optional(call.within(0.3) if reason == "timeout" else call)
             assert isinstance(part, Missing)
@@ -154,21 +154,21 @@ async def test_each_fault_becomes_its_word_and_names_the_owner(
 
 
 async def test_a_refused_connection_is_unreachable_at_once(chain_to: ChainTo) -> None:
-    async with chain_to(closed_port()) as (chain, _):
-        with opened(scope(chain)), pytest.raises(Unreachable):
+    async with chain_to(closed_port()) as (pipeline, _):
+        with opened(scope(pipeline)), pytest.raises(Unreachable):
             await store.thing("ok")
 
 
 async def test_a_refusal_keeps_the_services_own_problem(chain_to: ChainTo) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
-        with opened(scope(chain)), pytest.raises(Refused) as raised:
+    async with raw_server(_misbehave) as server, chain_to(server.port) as (pipeline, _):
+        with opened(scope(pipeline)), pytest.raises(Refused) as raised:
             await store.thing("404")
         assert (raised.value.status, raised.value.problem["code"]) == (404, "no-such")
 
 
 async def test_the_breaker_opens_and_then_nothing_is_sent(chain_to: ChainTo) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port, failures=3) as (chain, upstream):
-        with opened(scope(chain)):
+    async with raw_server(_misbehave) as server, chain_to(server.port, failures=3) as (pipeline, upstream):
+        with opened(scope(pipeline)):
             for _ in range(3):
                 with pytest.raises(UpstreamError):
                     await store.thing("500")
@@ -181,16 +181,16 @@ async def test_the_breaker_opens_and_then_nothing_is_sent(chain_to: ChainTo) -> 
 
 
 async def test_a_caller_in_a_hurry_does_not_open_the_breaker(chain_to: ChainTo) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port, failures=1) as (chain, upstream):
-        with opened(scope(chain)):
+    async with raw_server(_misbehave) as server, chain_to(server.port, failures=1) as (pipeline, upstream):
+        with opened(scope(pipeline)):
             part = await optional(store.thing("silent"), within=0.05)
             assert isinstance(part, Missing) and part.reason == "timeout"
             assert upstream.circuit == "closed"
 
 
 async def test_nothing_is_sent_when_the_deadline_has_passed(chain_to: ChainTo) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
-        with opened(scope(chain, seconds=0.0)):
+    async with raw_server(_misbehave) as server, chain_to(server.port) as (pipeline, _):
+        with opened(scope(pipeline, seconds=0.0)):
             part = await optional(store.thing("ok"))
         assert isinstance(part, Missing) and part.reason == "timeout"
         assert server.requests == []
@@ -205,8 +205,8 @@ def header(server: RawServer, name: str) -> str | None:
 
 
 async def test_headers_are_built_from_the_scope_and_nothing_else(chain_to: ChainTo) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
-        with opened(scope(chain, mutation="click-1")):
+    async with raw_server(_misbehave) as server, chain_to(server.port) as (pipeline, _):
+        with opened(scope(pipeline, mutation="click-1")):
             await store.make("ok")
             key = header(server, "idempotency-key")
             assert header(server, "authorization") == "Bearer her-token"
@@ -236,15 +236,15 @@ async def test_a_keyed_write_on_a_connection_just_closed_is_sent_once_more(chain
         else:
             writer.write(http(200, GOOD))
 
-    async with raw_server(drop_second) as server, chain_to(server.port) as (chain, _):
-        with opened(scope(chain, mutation="click-1")):
+    async with raw_server(drop_second) as server, chain_to(server.port) as (pipeline, _):
+        with opened(scope(pipeline, mutation="click-1")):
             assert (await store.make("x")).name == "good"
             assert (await store.make("x")).name == "good"
         assert len(server.requests) == 3
 
 
 async def test_an_unkeyed_write_is_never_sent_twice(chain_to: ChainTo) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port) as (chain, _):
-        with opened(scope(chain)), pytest.raises(Unreachable):
+    async with raw_server(_misbehave) as server, chain_to(server.port) as (pipeline, _):
+        with opened(scope(pipeline)), pytest.raises(Unreachable):
             await store.make("close")
         assert len(server.requests) == 1

@@ -76,7 +76,7 @@ class Panel:
             "services": services,
             "scenes": self._stage.state({one["name"]: one["faults"] for one in services}),
             "gateway": {
-                "breakers": {name: lane.circuit for name, lane in runtime.chain.lanes.items()},
+                "breakers": {name: client.circuit for name, client in runtime.pipeline.clients.items()},
                 "streams": runtime.hub.count,
             }
             if runtime

@@ -68,7 +68,7 @@ from ..problem import OwnerContacts, Problem
 from ..rate_limiter import RateLimiter
 from ..settings import Settings
 from .brokers import ingesters
-from .clients import lane
+from .clients import upstream_client
 from .reads import Reads
 from .routes import Services, admin_routes, fallback, public_routes
 from .routing import Routes
@@ -112,14 +112,17 @@ class App:
         self.claims = Claims(self.redis, self.journal, processes)
         self.abandoned = AbandonedClaims(self.claims, self.tasks.spawn)
         self.internal = open_tokens(settings.internal, settings.public_url)
-        self.chain = CallPipeline(
-            {name: lane(name, one, observe, self.internal) for name, one in settings.upstreams.items()},
+        self.pipeline = CallPipeline(
+            {
+                name: upstream_client(name, one, observe, self.internal)
+                for name, one in settings.upstreams.items()
+            },
             tracer,
             observe=observe,
             renew=self._renewed,
         )
         self.reads = Reads(
-            self.chain, self.redis, self.channels, settings.cache, spawn=self.tasks.spawn, observe=observe
+            self.pipeline, self.redis, self.channels, settings.cache, spawn=self.tasks.spawn, observe=observe
         )
         self.hub = Hub(
             self.redis,
@@ -197,7 +200,7 @@ class App:
             shown.page,
         )
         self.app: ASGIApp = self.admission
-        self.metrics.watch(self.chain.lanes, self.admission, self.hub, self.intake)
+        self.metrics.watch(self.pipeline.clients, self.admission, self.hub, self.intake)
         self.admin: ASGIApp = Envelope(
             Routes(admin_routes(self.health, self.metrics, self.internal)),
             tracer,
@@ -339,7 +342,7 @@ class App:
         return sorted(found, key=lambda one: one.at, reverse=True)
 
     async def _renewed(self, principal: Principal) -> Principal | None:
-        """A session's principal with another access token, as `transport.chain.Renew` has it."""
+        """A session's principal with another access token, as `transport.pipeline.Renew` has it."""
         if self._sessions is None:
             return None
         try:
@@ -354,7 +357,7 @@ class App:
     ) -> Any:
         """Run a call that belongs to no request of its own. recovery: see `Scope`."""
         scope = calls.Scope(
-            Deadline.after(ASIDE), self.chain, str(uuid.uuid4()), principal, recovery=recovery
+            Deadline.after(ASIDE), self.pipeline, str(uuid.uuid4()), principal, recovery=recovery
         )
         with calls.opened(scope):
             return await call
@@ -365,7 +368,9 @@ class App:
         """What `/readyz` names. It asks Redis, and nobody else."""
         told: dict[str, Any] = {
             "redis": await self.redis_health.look() | self.redis.shape,
-            "upstreams": {name: {"circuit": lane.circuit} for name, lane in sorted(self.chain.lanes.items())},
+            "upstreams": {
+                name: {"circuit": client.circuit} for name, client in sorted(self.pipeline.clients.items())
+            },
             "journals": {"waiting": self.hub.restoring},
         }
         if self._provider is not None:
@@ -391,8 +396,8 @@ class App:
         """Open what must be open; Redis and the upstreams may be away."""
         if self.internal is not None:
             self.internal.keys.watch.start()
-        for one in self.chain.lanes.values():
-            one.places.start()
+        for one in self.pipeline.clients.values():
+            one.backends.start()
         with contextlib.suppress(StoreUnavailable):
             await self.redis.ping()
         await self.redis_health.start()
@@ -427,7 +432,7 @@ class App:
                 ("the token verifier", self._verifier.close),
                 ("the fetcher of keys", self._fetch.close),
                 ("the fetcher of tokens", self._exchange.close),
-                ("the connections to upstreams", self.chain.close),
+                ("the connections to upstreams", self.pipeline.close),
                 ("the connection to Redis", self.redis.close),
                 ("the traces", lambda: asyncio.to_thread(self._traces.shutdown)),
             ],

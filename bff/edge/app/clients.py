@@ -1,4 +1,4 @@
-"""From an upstream's settings to its lane: the one place where numbers become policies."""
+"""From an upstream's settings to its client: the one place where numbers become policies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..settings.upstream import UpstreamSettings
 SLOW = 0.9
 
 
-def lane(
+def upstream_client(
     service: str, settings: UpstreamSettings, observe: Observer, tokens: InternalTokens | None = None
 ) -> UpstreamClient:
     """Opens nothing: connections are made with the first call. tokens: for upstreams that are given internal ones.

@@ -22,7 +22,7 @@ class Reads:
 
     def __init__(
         self,
-        chain: Exchange,
+        pipeline: Exchange,
         redis: RedisClient,
         channels: Subscriptions,
         settings: CacheSettings,
@@ -34,7 +34,7 @@ class Reads:
         self.changes = Changes(channels, self.store)
         self.memory = Lru(settings.max_bytes, settings.max_entry)
         self.coalesced = Coalesced(
-            chain, changed=self.changes.last_of, most=settings.followers, observe=observe
+            pipeline, changed=self.changes.last_of, most=settings.followers, observe=observe
         )
         self.runner: Runner = self.coalesced
         if settings.max_bytes:

@@ -167,10 +167,10 @@ class Metrics:
         self._missing[route,].inc(parts)
 
     def watch(
-        self, lanes: Mapping[str, UpstreamClient], admission: Load, hub: Hub, intake: EventDispatcher
+        self, clients: Mapping[str, UpstreamClient], admission: Load, hub: Hub, intake: EventDispatcher
     ) -> None:
         """Whose states the page shows."""
-        self._registry.register(_States(lanes, admission, hub, intake))
+        self._registry.register(_States(clients, admission, hub, intake))
 
     def text(self) -> bytes:
         """The page, in Prometheus' text format 0.0.4."""
@@ -192,9 +192,9 @@ class _States(Collector):
     """Read at the moment of asking."""
 
     def __init__(
-        self, lanes: Mapping[str, UpstreamClient], admission: Load, hub: Hub, intake: EventDispatcher
+        self, clients: Mapping[str, UpstreamClient], admission: Load, hub: Hub, intake: EventDispatcher
     ) -> None:
-        self._lanes = lanes
+        self._clients = clients
         self._alone: tuple[tuple[str, str, Callable[[], float]], ...] = (
             (
                 "bff_requests_in_flight",
@@ -228,18 +228,18 @@ class _States(Collector):
         spent = gauge("bff_retry_budget_spent", "Retries and hedges under way.", "service")
         pending = gauge("bff_address_pending", "Attempts under way.", "service", "address")
         out = gauge("bff_address_ejected", "1 while it is left out.", "service", "address")
-        for service, lane in self._lanes.items():
-            for (group, address), breaker in lane.breakers:
+        for service, client in self._clients.items():
+            for (group, address), breaker in client.breakers:
                 state.add_metric([service, group, address], STATES[breaker.state])
-            bulkhead = lane.permits.bulkhead
+            bulkhead = client.permits.bulkhead
             used.add_metric([service], bulkhead.used)
             permits.add_metric([service], bulkhead.rule.permits)
             waiting.add_metric([service], bulkhead.waiting)
-            active.add_metric([service], lane.budget.active)
-            spent.add_metric([service], lane.budget.spent)
-            for place in lane.places:
-                pending.add_metric([service, place.name], place.pending)
-                out.add_metric([service, place.name], place.out is not None)
+            active.add_metric([service], client.budget.active)
+            spent.add_metric([service], client.budget.spent)
+            for backend in client.backends:
+                pending.add_metric([service, backend.name], backend.pending)
+                out.add_metric([service, backend.name], backend.out is not None)
         yield from (state, used, permits, waiting, active, spent, pending, out)
 
 

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bff.policies.balance import Address, Balance
+from bff.policies.balance import Backend, Balance
 from bff.policies.events import Ejected, PolicyEvent, Returned
 
 
@@ -21,21 +21,21 @@ class Clock:
         return self.now
 
 
-def places(count: int) -> list[Address[str]]:
-    return [Address(f"http://{number}", f"wire {number}") for number in range(count)]
+def backends(count: int) -> list[Backend[str]]:
+    return [Backend(f"http://{number}", f"wire {number}") for number in range(count)]
 
 
-def names(found: list[Address[str]]) -> list[str]:
+def names(found: list[Backend[str]]) -> list[str]:
     return [one.wire.removeprefix("wire ") for one in found]
 
 
 def test_round_robin_takes_them_in_turn() -> None:
-    balance = Balance("s", places(3), how="round-robin")
+    balance = Balance("s", backends(3), how="round-robin")
     assert names([balance.pick() for _ in range(6)]) == ["1", "2", "0", "1", "2", "0"]
 
 
 def test_of_two_at_random_the_one_with_fewer_calls_is_taken() -> None:
-    made = places(3)
+    made = backends(3)
     made[0].pending, made[1].pending, made[2].pending = 5, 1, 3
     balance = Balance("s", made, below=random.Random(1).randrange)
     found = names([balance.pick() for _ in range(300)])
@@ -44,7 +44,7 @@ def test_of_two_at_random_the_one_with_fewer_calls_is_taken() -> None:
 
 
 def test_each_pair_of_two_different_ones_can_be_drawn() -> None:
-    made = places(3)
+    made = backends(3)
     for draws, found in [([0, 1], 2), ([1, 1], 2), ([1, 0], 0), ([2, 0], 0), ([2, 1], 1)]:
         for one in made:
             one.pending = 9
@@ -55,7 +55,7 @@ def test_each_pair_of_two_different_ones_can_be_drawn() -> None:
 
 
 def test_a_turn_skips_those_that_are_out_and_goes_on_after_the_one_taken() -> None:
-    made = places(5)
+    made = backends(5)
     balance = Balance("s", made, how="round-robin", failures=1)
     balance.failed(made[1])
     balance.failed(made[2])
@@ -65,7 +65,7 @@ def test_a_turn_skips_those_that_are_out_and_goes_on_after_the_one_taken() -> No
 
 
 def test_the_only_one_left_is_taken_again_by_a_retry() -> None:
-    made = places(2)
+    made = backends(2)
     balance = Balance("s", made, failures=1)
     balance.failed(made[0])
     assert balance.pick(avoid=made[1]) is made[1]
@@ -75,12 +75,12 @@ def test_no_address_is_a_mistake_that_names_the_service() -> None:
     with pytest.raises(ValueError, match=r"^shelf: no address$"):
         Balance[str]("shelf", [])
     with pytest.raises(ValueError, match=r"^shelf: no address$"):
-        Balance("shelf", places(1)).replace([])
+        Balance("shelf", backends(1)).replace([])
 
 
 def test_by_default_five_in_a_row_eject_for_ten_seconds_and_never_for_more_than_five_minutes() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
-    made = places(2)
+    made = backends(2)
     balance = Balance("s", made, clock=clock, observe=seen.append)
     fail(balance, made[0], 4)
     assert seen == []
@@ -95,28 +95,28 @@ def test_by_default_five_in_a_row_eject_for_ten_seconds_and_never_for_more_than_
 
 
 def test_equal_ones_are_all_used() -> None:
-    balance = Balance("s", places(4), below=random.Random(1).randrange)
+    balance = Balance("s", backends(4), below=random.Random(1).randrange)
     found = names([balance.pick() for _ in range(400)])
     assert min(found.count(one) for one in "0123") > 60
 
 
 @pytest.mark.parametrize("how", ["round-robin", "least-pending"])
 def test_a_retry_goes_elsewhere_where_there_is_an_elsewhere(how: str) -> None:
-    made = places(2)
+    made = backends(2)
     balance = Balance("s", made, how=how)  # type: ignore[arg-type]
     assert all(balance.pick(avoid=made[0]) is made[1] for _ in range(20))
-    one = places(1)
+    one = backends(1)
     assert Balance("s", one).pick(avoid=one[0]) is one[0]
 
 
-def fail(balance: Balance[str], address: Address[str], times: int) -> None:
+def fail(balance: Balance[str], address: Backend[str], times: int) -> None:
     for _ in range(times):
         balance.failed(address)
 
 
 def test_one_that_fails_in_a_row_is_left_out_and_comes_back_for_longer_each_time() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
-    made = places(2)
+    made = backends(2)
     balance = Balance("s", made, failures=3, eject_for=10, at_most=25, clock=clock, observe=seen.append)
     fail(balance, made[0], 2)
     balance.succeeded(made[0])
@@ -138,7 +138,7 @@ def test_one_that_fails_in_a_row_is_left_out_and_comes_back_for_longer_each_time
 
 def test_one_whose_time_is_over_makes_room_for_another_before_anybody_picks() -> None:
     clock = Clock()
-    made = places(2)
+    made = backends(2)
     balance = Balance("s", made, failures=1, clock=clock)
     balance.failed(made[0])
     clock.now += 10
@@ -148,7 +148,7 @@ def test_one_whose_time_is_over_makes_room_for_another_before_anybody_picks() ->
 
 def test_forgiveness_is_earned_one_by_one() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
-    made = places(2)
+    made = backends(2)
     balance = Balance("s", made, failures=1, eject_for=10, clock=clock, observe=seen.append)
     # Ejections so far, seconds it served after the last one, and how long the next lasts.
     for served, lasts in [(0.0, 10), (9.9, 20), (0.0, 30), (10.0, 30), (29.9, 20), (500.0, 10)]:
@@ -161,7 +161,7 @@ def test_forgiveness_is_earned_one_by_one() -> None:
 
 def test_one_that_served_well_for_long_is_forgiven() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
-    made = places(2)
+    made = backends(2)
     balance = Balance("s", made, failures=1, eject_for=10, clock=clock, observe=seen.append)
     for _ in range(3):
         balance.failed(made[0])
@@ -175,7 +175,7 @@ def test_one_that_served_well_for_long_is_forgiven() -> None:
 
 @pytest.mark.parametrize(("count", "most"), [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)])
 def test_never_more_than_half_are_left_out(count: int, most: int) -> None:
-    made = places(count)
+    made = backends(count)
     balance = Balance("s", made, failures=1)
     for one in made:
         balance.failed(one)
@@ -183,7 +183,7 @@ def test_never_more_than_half_are_left_out(count: int, most: int) -> None:
 
 
 def test_when_addresses_go_the_ejected_ones_come_back_rather_than_be_too_many() -> None:
-    made = places(4)
+    made = backends(4)
     balance = Balance("s", made, failures=1)
     balance.failed(made[0])
     balance.failed(made[1])
@@ -192,19 +192,19 @@ def test_when_addresses_go_the_ejected_ones_come_back_rather_than_be_too_many() 
 
 
 def test_a_change_that_leaves_them_few_enough_brings_nobody_back() -> None:
-    made = places(4)
+    made = backends(4)
     balance = Balance("s", made, failures=1)
     balance.failed(made[0])
     balance.failed(made[1])
     assert balance.replace(made) == []
     assert balance.ejected == 2
-    assert balance.replace([*made, *places(1)]) == []
+    assert balance.replace([*made, *backends(1)]) == []
     assert balance.ejected == 2
 
 
 def test_those_nearest_to_their_end_come_back_first_and_it_is_told() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
-    made = places(4)
+    made = backends(4)
     balance = Balance("s", made, failures=1, clock=clock, observe=seen.append)
     balance.failed(made[1])
     clock.now += 3
@@ -218,7 +218,7 @@ def test_those_nearest_to_their_end_come_back_first_and_it_is_told() -> None:
 
 def test_one_that_is_gone_or_out_already_is_not_ejected() -> None:
     seen = list[PolicyEvent]()
-    made = places(4)
+    made = backends(4)
     balance = Balance("s", made, failures=1, observe=seen.append)
     balance.replace(made[:3])
     balance.failed(made[3])
@@ -238,7 +238,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self, count: int, how: str, seed: int) -> None:
         self.clock = Clock()
         self.facts: list[PolicyEvent] = []
-        self.made = places(count)
+        self.made = backends(count)
         self.serial = count
         self.balance = Balance(
             "s",
@@ -280,7 +280,7 @@ class Machine(RuleBasedStateMachine):
     @rule(keep=st.integers(0, 7), new=st.integers(0, 3))
     def addresses_change(self, keep: int, new: int) -> None:
         now = self.balance.addresses[:keep]
-        fresh = [Address(f"http://{self.serial + i}", "w") for i in range(new)]
+        fresh = [Backend(f"http://{self.serial + i}", "w") for i in range(new)]
         self.serial += new
         if now + fresh:
             gone = self.balance.replace(now + fresh)

@@ -24,7 +24,7 @@ from bff.calls import (
     Unreachable,
     opened,
 )
-from bff.policies.balance import Address
+from bff.policies.balance import Backend
 from bff.policies.bulkhead import BulkheadRule
 from bff.policies.events import Attempted, BreakerMoved, BulkheadFull, PolicyEvent, Rejected, Retried
 from bff.policies.retry import Budget
@@ -36,7 +36,7 @@ from bff.transport.pipeline import CallPipeline
 from bff.transport.wire import Answer, Request, WireBroken, WireTimeout, WireTooLarge
 from bff.transport.wire import Wire as AnyWire
 
-from ...lanes import lane
+from ...clients import upstream_client
 
 
 class Thing(BaseModel):
@@ -89,19 +89,19 @@ class TwoPlaces:
     """Always the first, unless it is to be avoided; notes what it was told."""
 
     def __init__(self, one: AnyWire, two: AnyWire) -> None:
-        self._all = [Address("one", one), Address("two", two)]
+        self._all = [Backend("one", one), Backend("two", two)]
         self.told: list[str] = []
 
-    def pick(self, avoid: Address[AnyWire] | None = None) -> Address[AnyWire]:
+    def pick(self, avoid: Backend[AnyWire] | None = None) -> Backend[AnyWire]:
         return self._all[1] if avoid is self._all[0] else self._all[0]
 
-    def succeeded(self, address: Address[AnyWire]) -> None:
+    def succeeded(self, address: Backend[AnyWire]) -> None:
         self.told.append(f"ok {address.name}")
 
-    def failed(self, address: Address[AnyWire]) -> None:
+    def failed(self, address: Backend[AnyWire]) -> None:
         self.told.append(f"failed {address.name}")
 
-    def __iter__(self) -> Iterator[Address[AnyWire]]:
+    def __iter__(self) -> Iterator[Backend[AnyWire]]:
         return iter(self._all)
 
     async def close(self) -> None:
@@ -123,7 +123,7 @@ class House:
         self.wire = Wire(*steps)
         self.now = 0.0
         self.facts: list[PolicyEvent] = []
-        self.lane = lane(
+        self.upstream_client = upstream_client(
             self.wire,
             failures=failures,
             timeout=timeout,
@@ -133,10 +133,10 @@ class House:
             clock=lambda: self.now,
             observe=self.facts.append,
         )
-        self.chain = CallPipeline(
-            {"shelf": self.lane}, NoOpTracer(), chance=lambda: 0.0, observe=self.facts.append
+        self.pipeline = CallPipeline(
+            {"shelf": self.upstream_client}, NoOpTracer(), chance=lambda: 0.0, observe=self.facts.append
         )
-        self.scope = Scope(Deadline.after(1.0), self.chain, "id", ADA)
+        self.scope = Scope(Deadline.after(1.0), self.pipeline, "id", ADA)
 
     async def ask(self, call: Call[Thing], scope: Scope | None = None) -> Thing | UpstreamError:
         with opened(scope or self.scope):
@@ -165,7 +165,7 @@ async def test_only_an_upstream_that_does_not_do_its_work_opens_its_breaker(
     house = House(step)
     for _ in range(2):
         assert isinstance(await house.ask(shelf.thing()), kind)
-    assert house.lane.circuit == ("open" if counts else "closed")
+    assert house.upstream_client.circuit == ("open" if counts else "closed")
 
 
 async def test_an_open_breaker_lets_one_probe_through_after_its_time() -> None:
@@ -176,7 +176,7 @@ async def test_an_open_breaker_lets_one_probe_through_after_its_time() -> None:
     assert isinstance(refused, CircuitOpen) and refused.retry_after == 10.0
     house.now = 10.0
     assert await house.ask(shelf.thing()) == Thing(name="good")
-    assert house.lane.circuit == "closed"
+    assert house.upstream_client.circuit == "closed"
     assert len(house.wire.sent) == 3
 
 
@@ -199,7 +199,7 @@ async def test_an_attempt_ends_at_the_nearest_of_its_limits() -> None:
     hurried = replace(house.scope, deadline=Deadline.after(0.02))
     assert isinstance(await house.ask(shelf.thing(), hurried), Timeout)
     assert isinstance(await house.ask(shelf.thing().within(0.02)), Timeout)
-    assert house.lane.circuit == "closed", "a caller in a hurry is not the upstream's failure"
+    assert house.upstream_client.circuit == "closed", "a caller in a hurry is not the upstream's failure"
 
 
 async def test_nothing_is_sent_after_the_deadline() -> None:
@@ -234,9 +234,9 @@ async def test_each_call_leaves_one_timing_with_its_outcome() -> None:
 
 
 async def test_an_upstream_without_an_address_is_named_with_its_setting() -> None:
-    chain = CallPipeline({}, NoOpTracer())
+    pipeline = CallPipeline({}, NoOpTracer())
     named = pytest.raises(DeclarationError, match="BFF_UPSTREAMS__SHELF__URL")
-    with opened(Scope(Deadline.after(1), chain, "id")), named:
+    with opened(Scope(Deadline.after(1), pipeline, "id")), named:
         await shelf.thing()
 
 
@@ -249,7 +249,7 @@ def test_the_target_is_path_and_query_with_lists_repeated() -> None:
 
 
 def sends(call: Call[Thing], **changes: object) -> dict[str, str]:
-    scope = Scope(Deadline.after(1.0), House(GOOD).chain, "id", ADA, mutation="click")
+    scope = Scope(Deadline.after(1.0), House(GOOD).pipeline, "id", ADA, mutation="click")
     return outbound(call, replace(scope, **changes), 0.25)  # type: ignore[arg-type]  # a scope's own fields
 
 
@@ -272,7 +272,7 @@ def test_headers_hold_identity_and_ids_and_only_where_they_belong() -> None:
 
 
 def test_a_service_that_must_not_know_who_asks_is_told_neither_person_nor_click() -> None:
-    scope = Scope(Deadline.after(1.0), House(GOOD).chain, "id", ADA, mutation="click")
+    scope = Scope(Deadline.after(1.0), House(GOOD).pipeline, "id", ADA, mutation="click")
     write = outbound(shelf.make(), scope, 0.25, Nameless())
     assert set(write) == {
         "accept",
@@ -290,7 +290,7 @@ def test_a_key_of_ones_own_stays_one_string_whatever_is_in_it() -> None:
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_derived_keys_differ_whenever_the_click_or_the_place_does(one: str, other: str) -> None:
-    scope = Scope(Deadline.after(1.0), House(GOOD).chain, "id", ADA, mutation=one)
+    scope = Scope(Deadline.after(1.0), House(GOOD).pipeline, "id", ADA, mutation=one)
     key = idempotency_key(shelf.make(), scope)
     assert key is not None and len(key) == 64
     again = idempotency_key(shelf.make(), replace(scope, mutation=other))
@@ -316,8 +316,8 @@ async def test_a_failed_read_is_tried_again_and_its_answer_is_all_anybody_sees()
         (3, "unreachable"),
     ]
     assert [one.outcome for one in house.scope.ledger.timings] == ["ok"], "one timing a call"
-    assert (house.lane.budget.spent, house.lane.budget.active) == (0, 0)
-    assert house.lane.permits.bulkhead.used == 0
+    assert (house.upstream_client.budget.spent, house.upstream_client.budget.active) == (0, 0)
+    assert house.upstream_client.permits.bulkhead.used == 0
 
 
 async def test_the_last_attempts_failure_is_the_calls() -> None:
@@ -349,7 +349,7 @@ async def test_a_timeout_is_tried_again_only_where_there_is_another_place() -> N
     assert len(house.wire.sent) == 1
     slow, quick = Wire(forever), Wire(GOOD)
     two = House(GOOD, attempts=3, failures=9)
-    two.lane.places = TwoPlaces(slow, quick)
+    two.upstream_client.backends = TwoPlaces(slow, quick)
     assert await two.ask(shelf.thing()) == Thing(name="good")
     assert (len(slow.sent), len(quick.sent)) == (1, 1)
 
@@ -357,12 +357,12 @@ async def test_a_timeout_is_tried_again_only_where_there_is_another_place() -> N
 async def test_a_retry_goes_to_another_place_and_an_open_breaker_sends_there_at_once() -> None:
     bad, good = Wire(BROKEN), Wire(GOOD)
     house = House(GOOD, attempts=2, failures=2)
-    house.lane.places = places = TwoPlaces(bad, good)
+    house.upstream_client.backends = backends = TwoPlaces(bad, good)
     for _ in range(5):
         assert await house.ask(shelf.thing()) == Thing(name="good")
     assert (len(bad.sent), len(good.sent)) == (2, 5), "after two failures in a row the bad one rests"
-    assert places.told == ["failed one", "ok two", "failed one", "ok two", "ok two", "ok two", "ok two"]
-    assert all(one.pending == 0 for one in places)
+    assert backends.told == ["failed one", "ok two", "failed one", "ok two", "ok two", "ok two", "ok two"]
+    assert all(one.pending == 0 for one in backends)
 
 
 async def test_a_write_is_repeated_only_under_a_key_its_service_honours() -> None:
@@ -451,7 +451,7 @@ async def turns(count: int = 20) -> None:
 async def test_beyond_its_permits_a_call_waits_and_beyond_its_queue_it_is_refused_at_once() -> None:
     house = House(GOOD, permits=BulkheadRule(permits=1, queue=1, wait=5.0), timeout=5.0)
     held = Held()
-    house.lane.places = SingleBackend(held)
+    house.upstream_client.backends = SingleBackend(held)
     first, second = (asyncio.create_task(house.ask(shelf.thing())) for _ in range(2))
     await turns()
     third = await house.ask(shelf.thing())
@@ -459,24 +459,27 @@ async def test_beyond_its_permits_a_call_waits_and_beyond_its_queue_it_is_refuse
     assert held.sent == 1
     held.out.set()
     assert [await first, await second] == [Thing(name="good")] * 2
-    assert (house.lane.permits.bulkhead.used, house.lane.permits.bulkhead.waiting) == (0, 0)
-    assert house.lane.circuit == "closed"
+    assert (house.upstream_client.permits.bulkhead.used, house.upstream_client.permits.bulkhead.waiting) == (
+        0,
+        0,
+    )
+    assert house.upstream_client.circuit == "closed"
     assert [fact.waited for fact in house.facts if isinstance(fact, BulkheadFull)] == [0.0]
 
 
 async def test_the_wait_for_a_permit_is_bounded_and_a_refusal_is_not_the_upstreams_failure() -> None:
     house = House(GOOD, permits=BulkheadRule(permits=1, queue=9, wait=0.02), failures=1, timeout=5.0)
     held = Held()
-    house.lane.places = SingleBackend(held)
+    house.upstream_client.backends = SingleBackend(held)
     first = asyncio.create_task(house.ask(shelf.thing()))
     await turns()
     assert isinstance(await house.ask(shelf.thing()), Overloaded)
-    assert house.lane.circuit == "closed"
+    assert house.upstream_client.circuit == "closed"
     sides = [(fact.outcome, fact.side) for fact in house.facts if isinstance(fact, Attempted)]
     assert sides == [("overloaded", "local")]
     held.out.set()
     await first
-    assert house.lane.permits.bulkhead.waiting == 0
+    assert house.upstream_client.permits.bulkhead.waiting == 0
 
 
 async def test_no_permit_is_lost_whoever_is_cancelled_whenever() -> None:

@@ -14,11 +14,11 @@ from pydantic import BaseModel
 
 from bff import Call, Raw, Upstream
 from bff.calls import Deadline, Ledger, Scope, opened
-from bff.edge.app.clients import lane
+from bff.edge.app.clients import upstream_client
 from bff.edge.observe.event_log import with_event_log
 from bff.edge.observe.metrics import Metrics
 from bff.edge.settings.upstream import UpstreamSettings
-from bff.policies.balance import Address, Balance
+from bff.policies.balance import Backend, Balance
 from bff.policies.events import Attempted, Observer, ignore
 from bff.policies.hedge import HedgeRule, Latencies
 from bff.transport.answers import decode
@@ -53,9 +53,9 @@ class AtOnce:
 
 def _chain(observe: Observer, **changes: object) -> CallPipeline:
     settings = UpstreamSettings.model_validate({"url": "http://127.0.0.1:1"} | changes)
-    made = lane("store", settings, observe)
-    for place in made.places:
-        place.wire = AtOnce()
+    made = upstream_client("store", settings, observe)
+    for backend in made.backends:
+        backend.wire = AtOnce()
     tracer = TracerProvider(sampler=ALWAYS_OFF).get_tracer("bench")
     return CallPipeline({"store": made}, tracer, observe=observe)
 
@@ -86,19 +86,19 @@ async def _measure() -> list[tuple[str, float]]:
     observe = with_event_log(Metrics((), ()).observe)
     provider = TracerProvider(sampler=ALWAYS_OFF)
 
-    async def walk(name: str, chain: CallPipeline) -> None:
-        scope = Scope(Deadline.after(3600), chain, "6f1c1d6e-0000-4000-8000-000000000000", ledger=Ledger())
+    async def walk(name: str, pipeline: CallPipeline) -> None:
+        scope = Scope(Deadline.after(3600), pipeline, "6f1c1d6e-0000-4000-8000-000000000000", ledger=Ledger())
 
         async def once() -> None:
             scope.ledger.timings.clear()
-            await chain.run(call, scope)
+            await pipeline.run(call, scope)
 
         # As below a request: its span is there and not sampled.
         with opened(scope), provider.get_tracer("bench").start_as_current_span("GET /"):
             found.append((name, await _least(once)))
 
     async def bare() -> None:
-        scope = Scope(Deadline.after(3600), chain, "id")
+        scope = Scope(Deadline.after(3600), pipeline, "id")
         wire = AtOnce()
 
         async def once() -> None:
@@ -107,18 +107,18 @@ async def _measure() -> list[tuple[str, float]]:
 
         found.append(("headers, request, decode alone (not the chain's)", await _least(once)))
 
-    chain = _chain(ignore)
+    pipeline = _chain(ignore)
     await bare()
-    await walk("the chain, nobody observing", chain)
+    await walk("the chain, nobody observing", pipeline)
     await walk("the chain with metrics and log", _chain(observe))
     hedged = {"on": True, "minimum": 10}
     await walk("the chain with metrics, hedging on", _chain(observe, hedge=hedged))
     several = {"urls": ["http://127.0.0.1:2", "http://127.0.0.1:3"]}
     await walk("the chain with metrics, three addresses", _chain(observe, balance=several))
 
-    one = chain.lanes["store"]
+    one = pipeline.clients["store"]
     breaker = one.breakers.of("g", "a")
-    balance = Balance("s", [Address(f"http://{number}", None) for number in range(3)])
+    balance = Balance("s", [Backend(f"http://{number}", None) for number in range(3)])
     latencies = Latencies(HedgeRule())
     fact = Attempted("s", "c", "http://a", 1.0, "ok", "origin")
 

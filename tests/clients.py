@@ -16,7 +16,7 @@ from bff.transport.wire import Wire
 from .waiting import GUARD
 
 
-def lane(
+def upstream_client(
     wire: Wire,
     *,
     failures: int = 10**9,
