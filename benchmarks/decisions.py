@@ -57,11 +57,11 @@ async def _measured(url: str) -> dict[str, list[float]]:
         "a decision, the link": lambda who: script([f"bff:{{{who}}}:rate:x"], QUOTA),
         "a decision, redis-py and hiredis": lambda who: pool.evalsha(sha, 1, f"bff:{{{who}}}:rate:x", *QUOTA),
         "PING, the link": lambda _: link.call("PING"),
-        "a look into the cache": lambda who: cache.look(f"{who}", (), None),
-        "the same with two tags and an owner": lambda who: cache.look(f"{who}", ("a", "b"), "ada"),
+        "a look into the cache": lambda who: cache.read(f"{who}", (), None),
+        "the same with two tags and an owner": lambda who: cache.read(f"{who}", ("a", "b"), "ada"),
         "five values": lambda _: values.get(five),
-        "five journals' tops": lambda _: journal.tops(five),
-        "whether five sessions live": lambda _: sessions.living(five),
+        "five journals' heads": lambda _: journal.heads(five),
+        "whether five sessions live": lambda _: sessions.still_open(five),
     }
     try:
         found: dict[str, list[float]] = {name: [] for name in ways}

@@ -7,8 +7,8 @@ import asyncio
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings
 from ..stores.redis.client import RedisClient, StoreUnavailable
-from ..stores.redis.condition import CURES
 from ..stores.redis.health import RedisHealth
+from ..stores.redis.outage import CURES
 
 
 def connected(gateway: Gateway, settings: Settings) -> tuple[list[str], list[str]]:
@@ -20,12 +20,12 @@ def connected(gateway: Gateway, settings: Settings) -> tuple[list[str], list[str
             health = RedisHealth(
                 redis, once_only=any(not command.safe for command in gateway.commands.values())
             )
-            why = await health.refused()
+            why = await health.probe_failure()
             if why in CURES:
-                return [f"Redis at {redis.condition.name} refuses commands with {why}: {CURES[why]}"], []
+                return [f"Redis at {redis.outage.name} refuses commands with {why}: {CURES[why]}"], []
             if why is not None:
-                return [f"Redis at {redis.condition.name} cannot be used: {why} (BFF_REDIS__URL)"], []
-            return [], [f"Redis at {redis.condition.name}: {one}" for one in await health.inspect()]
+                return [f"Redis at {redis.outage.name} cannot be used: {why} (BFF_REDIS__URL)"], []
+            return [], [f"Redis at {redis.outage.name}: {one}" for one in await health.inspect()]
 
     try:
         return asyncio.run(ask())

@@ -27,14 +27,14 @@ def replay(settings: Settings, ids: list[str]) -> int:
 async def _dead(settings: Settings, count: int) -> int:
     async with RedisClient(settings.redis.url, timeout=settings.redis.timeout) as redis:
         try:
-            for letter in await DeadLetters(redis).listed(count):
+            for letter in await DeadLetters(redis).page(count):
                 body = (letter.event.body or b"").decode("utf-8", "replace")
                 line = {
                     "id": letter.id,
-                    "bus": letter.event.bus,
+                    "bus": letter.event.broker,
                     "stream": letter.event.stream,
                     "was": letter.event.id,
-                    "why": letter.why,
+                    "why": letter.reason,
                 }
                 # In ASCII: what somebody sent must not control the terminal it is read on.
                 print(json.dumps(line | {"body": body}))
@@ -51,7 +51,7 @@ async def _replay(settings: Settings, ids: list[str]) -> int:
             if ids == ["all"]:
                 # Only what is there now: what fails again is set aside behind these and must not be sent in circles.
                 ids, after = [], "-"
-                while page := await letters.listed(PAGE, after=after):
+                while page := await letters.page(PAGE, after=after):
                     ids += [letter.id for letter in page]
                     after = page[-1].id
             for id in ids:

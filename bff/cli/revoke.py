@@ -8,7 +8,7 @@ import asyncio
 from ..calls import DeclarationError
 from ..edge.settings import Settings
 from ..stores.redis.client import RedisClient, StoreUnavailable
-from ..stores.revocations import MOST, RevocationStore
+from ..stores.revocations import MAX_REVOKED, RevocationStore
 from ..stores.sessions import SessionStore
 
 
@@ -31,16 +31,18 @@ async def _revoke(
         store = RevocationStore(redis)
         try:
             if token is not None:
-                done = await store.token(issuer, token, keep=keep)
+                done = await store.revoke_token(issuer, token, keep=keep)
                 print(f"token {token} is refused for the next {keep:g} s")
             else:
-                done = await store.subject(issuer, subject or "", keep=keep)
-                async for ids in SessionStore(redis).ending(issuer, subject=subject):
+                done = await store.revoke_subject(issuer, subject or "", keep=keep)
+                async for ids in SessionStore(redis).end_in_batches(issuer, subject=subject):
                     for id in ids:
-                        await store.session(id)
+                        await store.record_session_end(id)
                 print(f"every token of {subject} issued up to now is refused, and every session ended")
         except StoreUnavailable as error:
             raise DeclarationError(f"Redis cannot be reached (BFF_REDIS__URL): {error}") from error
     if not done:
-        raise DeclarationError(f"nothing more can be revoked: there are {MOST} entries that have not run out")
+        raise DeclarationError(
+            f"nothing more can be revoked: there are {MAX_REVOKED} entries that have not run out"
+        )
     return 0

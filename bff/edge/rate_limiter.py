@@ -17,7 +17,7 @@ from starlette.types import Scope
 from ..calls import Clock, Principal
 from ..policies import rate
 from ..policies.rate import Bucket, LocalRates, Quota, Spent
-from ..stores.rates import RateStore, key_of, tag_of
+from ..stores.rates import RateStore, rate_key, rate_tag
 from ..stores.redis.client import StoreUnavailable
 from .http.networks import network_of
 from .problem import QUOTA_TYPE, Problem
@@ -101,7 +101,7 @@ class RateLimiter:
         for by, quota, name in known:
             counted = who.counted(by)
             if counted is not None:
-                found.append(Bucket(key_of(tag_of(*counted), name), quota, cost))
+                found.append(Bucket(rate_key(rate_tag(*counted), name), quota, cost))
         return found
 
     def _read(

@@ -13,8 +13,8 @@ import logging
 from collections.abc import Callable
 
 from ..stores.journal import Journal, channel_of
+from ..stores.redis.address import NodeAddress
 from ..stores.redis.client import RedisClient, StoreUnavailable
-from ..stores.redis.dialing import NodeAddress
 from ..stores.redis.scripts import run_all
 from ..stores.redis.subscriptions import Subscriptions
 from ..stores.stream_slots import StreamSlots
@@ -87,7 +87,7 @@ class Joins:
         homes: dict[NodeAddress | None, list[Stream]] = {}
         for stream in self._coming[:_TOGETHER]:
             if not stream.ended:
-                homes.setdefault(self._channels.home(channel_of(stream.owner)), []).append(stream)
+                homes.setdefault(self._channels.node_of(channel_of(stream.owner)), []).append(stream)
         del self._coming[:_TOGETHER]
         if not self._coming:
             self._came.clear()
@@ -113,16 +113,16 @@ class Joins:
         for stream in streams:
             feeds.add(stream)
         try:
-            if not self._channels.up:
+            if not self._channels.connected:
                 raise StoreUnavailable("no pub/sub connection")
             channels = [channel_of(stream.owner) for stream in streams]
             names = dict.fromkeys(name for stream in streams for name in stream.names)
-            await self._channels.ready(*channels, *map(value_channel, names))
+            await self._channels.wait_confirmed(*channels, *map(value_channel, names))
             # Not before the channels are confirmed: whoever takes a seat later says so there.
             steps = []
             for stream in streams:
-                steps.append(self._seats.holding(stream.owner, self._cap, [stream.seat]))
-                steps.append(self._journal.opening(stream.owner, stream.position, make=self._make))
+                steps.append(self._seats.hold_step(stream.owner, self._cap, [stream.seat]))
+                steps.append(self._journal.open_step(stream.owner, stream.position, make=self._make))
             answers = await run_all(self._redis, steps)
             unknown = feeds.unknown(names)
             feeds.learn(unknown, await self._values.get(unknown), era)
@@ -130,7 +130,7 @@ class Joins:
             for stream in streams:
                 stream.opening = False
         for stream, channel, seats, found in zip(streams, channels, answers[::2], answers[1::2], strict=True):
-            done, told = self._seats.held(seats)
+            done, told = self._seats.parse_hold(seats)
             if not done:
                 # More than there are seats: who is to give way is looked into without keeping the others waiting.
                 self._catchup.apart(stream)
@@ -140,5 +140,5 @@ class Joins:
                 self._evicted(channel, gone)
             if stream.state == "closed":
                 self._vacate(stream)
-            if not self._catchup.begin(stream, self._journal.opened(found)):
+            if not self._catchup.begin(stream, self._journal.parse_opened(found)):
                 self._catchup.apart(stream)

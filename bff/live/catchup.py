@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..calls import Principal
 from ..stores.journal import Head, Journal, Opened, Position, channel_of
+from ..stores.redis.address import NodeAddress
 from ..stores.redis.backoff import backoff
 from ..stores.redis.client import StoreUnavailable
 from ..stores.redis.clock import ServerClock
-from ..stores.redis.dialing import NodeAddress
 from ..stores.redis.subscriptions import Subscriptions
 from ..stores.stream_slots import StreamSlots
 from ..stores.values import Values, value_channel
@@ -139,7 +139,7 @@ class Recovery:
                         await self._compare_all(streams())
                         next_check = loop.time() + random.uniform(20, 30)  # noqa: S311 - jitter
                 except StoreUnavailable:
-                    if self._channels.partly:
+                    if self._channels.degraded:
                         self._join_all()
                     raise
                 self._join_all()
@@ -166,7 +166,7 @@ class Recovery:
         # What is missed while they are compared is a reason to do it again.
         self._check = False
         try:
-            await self._clock.set()
+            await self._clock.synchronise()
             await self._compare([stream for stream in streams if not stream.ended], self._feeds.names())
         except BaseException:
             self._check = True
@@ -196,14 +196,14 @@ class Recovery:
             feeds.learn(batch, found, era)
             # Versions are the services': one that Redis has lost is true all the same.
             for name, value in feeds.ahead(batch, found).items():
-                await self._values.keep(name, value)
+                await self._values.put_payload(name, value)
 
     def _compare_one(self, stream: Stream, head: Head) -> None:
         if stream.state not in ("joining", "live"):
             return
         if stream.state == "joining" or not stream.at(head.position):
             self.behind(stream)
-        elif not head.whole:
+        elif not head.complete:
             if self._restorer is None:
                 self.behind(stream)
             else:
@@ -217,7 +217,7 @@ class Recovery:
 
     def _join_all(self) -> None:
         streams, self._behind = list(self._behind), {}
-        if streams and not self._channels.up:
+        if streams and not self._channels.connected:
             self._behind = dict.fromkeys(streams)
             raise StoreUnavailable("no pub/sub connection")
         for stream in streams:
@@ -235,7 +235,7 @@ class Recovery:
             log.debug("a stream waits for Redis: %s", error)
             if new:
                 self._waits(stream)
-            if self._channels.up:
+            if self._channels.connected:
                 # Its node is away, or slow: nobody else waits for that.
                 failures = self._failures[stream] = self._failures.get(stream, 0) + 1
                 await asyncio.sleep(backoff(failures, 0.05, 1.0))
@@ -251,7 +251,7 @@ class Recovery:
             # It has ended, or does not read: then it asks again once it does.
             return True
         newest = self._feeds.payloads(stream.names)
-        restorer = None if opened.whole else self._restorer
+        restorer = None if opened.complete else self._restorer
         follows = opened.kind == "history"
         if restorer is None or follows:
             # What follows its position exactly is true whatever else the journal may lack.
@@ -269,7 +269,7 @@ class Recovery:
         """Join a new stream by itself."""
         if self._group is None or stream.ended:
             return
-        if self._channels.up:
+        if self._channels.connected:
             self._group.create_task(self._join_again(stream, new=True))
         else:
             self.behind(stream)
@@ -285,7 +285,9 @@ class Recovery:
             while not stream.ended:
                 stream.again = False
                 era = feeds.era
-                await self._channels.ready(channel_of(stream.owner), *map(value_channel, stream.names))
+                await self._channels.wait_confirmed(
+                    channel_of(stream.owner), *map(value_channel, stream.names)
+                )
                 async with self._gate(stream.owner):
                     if not stream.seated:
                         # Not before its channel is confirmed: whoever takes the seat later says so there.
@@ -311,7 +313,7 @@ class Recovery:
             stream.opening = False
 
     def _gate(self, owner: str) -> asyncio.Semaphore:
-        home = self._channels.home(channel_of(owner))
+        home = self._channels.node_of(channel_of(owner))
         if home not in self._gates:
             self._gates[home] = asyncio.Semaphore(_AT_ONCE)
         return self._gates[home]
@@ -324,7 +326,7 @@ class Recovery:
         """The state as JSON. Values nobody has published yet are waited for, up to a second. Raises StoreUnavailable,
         also while the services cannot say what a lost journal held."""
         opened = await self._open(principal, None)
-        if not opened.whole and self._restorer is not None:
+        if not opened.complete and self._restorer is not None:
             if not await self._restorer.once(principal):
                 raise StoreUnavailable("the journal is lost, and could not be restored yet")
             opened = await self._open(principal, None)
@@ -335,4 +337,4 @@ class Recovery:
             await asyncio.wait(loads, timeout=WITHIN)
             found |= await self._values.get(missing)
         newest = [found[name].payload for name in dict.fromkeys(names) if name in found]
-        return frames.state_body(opened.at, opened.entries, newest)
+        return frames.state_body(opened.reader_position, opened.entries, newest)

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from ..stores.redis.backoff import backoff
-from ..stores.redis.client import RedisClient, StoreUnavailable, reaching
+from ..stores.redis.client import RedisClient, StoreUnavailable, store_errors
 from .stream import Stream
 
 log = logging.getLogger("bff.live")
@@ -62,7 +62,7 @@ class Control:
         self.ended(session)
         message = json.dumps({"end": "session", "session": session})
         try:
-            with reaching("control"):
+            with store_errors("control"):
                 await self._redis.call("PUBLISH", CONTROL, message)
         except StoreUnavailable as error:
             log.warning("other processes were not told of a logout: %s", error)

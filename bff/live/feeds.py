@@ -58,14 +58,14 @@ class Feeds:
         mine = self._owners.get(channel)
         if mine is None:
             mine = self._owners[channel] = []
-            self._channels.listen(channel, self.heard)
+            self._channels.subscribe(channel, self.heard)
         mine.append(stream)
         for name in stream.names:
             channel = value_channel(name)
             feed = self._values.get(channel)
             if feed is None:
                 feed = self._values[channel] = _ValueFeed(name)
-                self._channels.listen(channel, self.heard)
+                self._channels.subscribe(channel, self.heard)
             feed.streams[stream] = None
 
     def remove(self, stream: Stream) -> None:
@@ -76,14 +76,14 @@ class Feeds:
         mine.remove(stream)
         if not mine:
             del self._owners[channel]
-            self._channels.leave(channel)
+            self._channels.unsubscribe(channel)
         for name in stream.names:
             channel = value_channel(name)
             feed = self._values[channel]
             del feed.streams[stream]
             if not feed.streams:
                 del self._values[channel]
-                self._channels.leave(channel)
+                self._channels.unsubscribe(channel)
 
     # ---- news ----------------------------------------------------------------------------------------------------
 

@@ -108,8 +108,8 @@ class Hub(Background):
             vacate=self._seating.vacate,
         )
         # A logout before that is heard of is as good as one that was missed.
-        channels.listen(CONTROL, self._control.heard, late=True)
-        channels.listen(seats.processes.channel, lambda channel, data: None)
+        channels.subscribe(CONTROL, self._control.heard, after_outage=True)
+        channels.subscribe(seats.processes.channel, lambda channel, data: None)
         channels.watch(self._again, self._feeds.doubt)
         self._group: asyncio.TaskGroup | None = None
         self._draining = False
@@ -176,7 +176,7 @@ class Hub(Background):
             queue=self._queue,
             ends_at=min(ends_at, now + left),
             why="expired" if now + left < ends_at else "age",
-            seat=self._seats.seat(self._there()),
+            seat=self._seats.new_slot(self._there()),
         )
         self._streams[stream] = None
         self._control.add(stream)

@@ -232,7 +232,7 @@ class Restorer:
 
     async def _attempt(self, principal: Principal) -> None:
         owner = principal.id
-        if (await self._journal.tops([owner]))[owner] is None:
+        if not (await self._journal.heads([owner]))[owner].complete:
             found = await self._restore(principal)
             await self._journal.seed(owner, self._entries(found))
 

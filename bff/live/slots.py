@@ -54,7 +54,7 @@ class SlotRenewer:
     async def _say(self) -> float:
         """That this process lives; seconds until the next time."""
         try:
-            if not await self._seats.processes.live():
+            if not await self._seats.processes.heartbeat():
                 self._lost()
             return _BEAT
         except StoreUnavailable as error:
@@ -65,6 +65,6 @@ class SlotRenewer:
         self._leaving.clear()
         left, self._left = self._left, {}
         try:
-            await self._seats.leave(left)
+            await self._seats.release(left)
         except StoreUnavailable as error:
             log.debug("seats are left to their lease: %s", error)

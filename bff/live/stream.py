@@ -204,7 +204,7 @@ class Stream:
         if self.state != "joining":
             return True
         first, self._told = not self._told, True
-        after, position = self.position, opened.at
+        after, position = self.position, opened.reader_position
         if opened.kind == "history" and after is not None:
             chunk = frames.history(after, opened.entries)
             if first:

@@ -22,7 +22,7 @@ from typing import Any
 from ..calls import LONGEST
 from ..policies.cache import Entry, Key
 from .journal import owner_tag
-from .redis.client import RedisClient, granted, reaching
+from .redis.client import RedisClient, raise_refusals, store_errors
 from .redis.connection import Packable
 
 CHANNEL = "bff:cache"
@@ -32,14 +32,14 @@ _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CacheRead:
     """packed: the kept answer or None; seen: the server's clock, before anything was asked for (0 where no tag needs
     it); tags, own: stamps of the tags asked about, 0 for none."""
 
     packed: bytes | None
-    seen: int
-    tags: dict[str, int] = field(default_factory=dict)
-    own: dict[str, int] = field(default_factory=dict)
+    read_at: int
+    tag_stamps: dict[str, int] = field(default_factory=dict)
+    owner_stamps: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,27 +103,27 @@ class CacheStore:
         self._wait = wait
         self._change = redis.script("cache_change")
 
-    async def look(self, name: str | None, tags: Sequence[str], owner: str | None) -> Found:
+    async def read(self, name: str | None, tags: Sequence[str], owner: str | None) -> CacheRead:
         """One round trip for all that decides about one read. name: a `digest`, None when only the stamps matter;
         owner: a principal id, whose own changes of these tags are asked for."""
         if not tags:
-            return Found(None if name is None else await self._ask("GET", _part_key(name)), 0)
+            return CacheRead(None if name is None else await self._ask("GET", _part_key(name)), 0)
         asked: list[tuple[Packable, ...]] = [("TIME",), *(("HGET", _tag_key(tag), _WHOLE) for tag in tags)]
         if owner is not None:
             asked.append(("HMGET", _own_key(owner), *tags))
         if name is not None:
             asked.append(("GET", _part_key(name)))
-        with reaching("the cache"):
-            answers = iter(granted(await self._redis.batch(asked, limit=self._wait)))
+        with store_errors("the cache"):
+            answers = iter(raise_refusals(await self._redis.batch(asked, limit=self._wait)))
         seconds, micros = next(answers)
         stamps = {tag: int(next(answers) or 0) for tag in tags}
         own: dict[str, int] = {}
         if owner is not None:
             own = {tag: int(stamp or 0) for tag, stamp in zip(tags, next(answers), strict=True)}
         packed = next(answers) if name is not None else None
-        return Found(packed, int(seconds) * 1_000_000 + int(micros), stamps, own)
+        return CacheRead(packed, int(seconds) * 1_000_000 + int(micros), stamps, own)
 
-    async def own(self, owner: str, tags: Sequence[str]) -> dict[str, int]:
+    async def owner_stamps(self, owner: str, tags: Sequence[str]) -> dict[str, int]:
         """When this principal (its id) changed these tags, 0 for never: half the price of a look."""
         stamps = await self._ask("HMGET", _own_key(owner), *tags)
         return {tag: int(stamp or 0) for tag, stamp in zip(tags, stamps, strict=True)}
@@ -132,15 +132,15 @@ class CacheStore:
         """Keep it for this long."""
         await self._ask("SET", _part_key(name), packed, "PX", max(1, int(seconds * 1000)))
 
-    async def drop(self, name: str) -> None:
+    async def delete(self, name: str) -> None:
         """Keep it no longer."""
         await self._ask("DEL", _part_key(name))
 
     async def _ask(self, *command: Packable) -> Any:
-        with reaching("the cache"):
+        with store_errors("the cache"):
             return await self._redis.call(*command, limit=self._wait)
 
-    async def changed(self, tags: Sequence[str]) -> dict[str, int]:
+    async def invalidate(self, tags: Sequence[str]) -> dict[str, int]:
         """What these tags stand for has changed: every answer asked for before this moment is void, everywhere.
         Answers their stamps. Takes as long as the link allows: an invalidation is not given up for speed."""
         stamps = {}
@@ -149,7 +149,7 @@ class CacheStore:
             stamps[tag] = int(await self._change([_tag_key(tag)], [_TTL, CHANNEL, message, _WHOLE]))
         return stamps
 
-    async def changed_by(self, owner: str, tags: Sequence[str]) -> int:
+    async def invalidate_for_owner(self, owner: str, tags: Sequence[str]) -> int:
         """A principal (its id) changed what these tags stand for: to it, earlier answers are void. Answers the
         stamp."""
         message = json.dumps(["owner", owner_tag(owner)])

@@ -26,7 +26,7 @@ from ..calls import SagaStatus
 from ..policies.rate import Bucket, Spent
 from .journal import Entry, EntryTooLarge, Journal, Position, owner_tag
 from .processes import Processes
-from .rates import RateStore, arguments, told
+from .rates import RateStore, script_args, spent_from
 from .redis.client import RedisClient
 
 log = logging.getLogger("bff.stores")
@@ -152,7 +152,7 @@ class Claims:
             claimed, spent = await self._spending(ticket, safe, new, repeat, ended=claimed.holder)
         return claimed, spent
 
-    def holder(self) -> str:
+    def new_holder(self) -> str:
         """A fresh name for one attempt to carry a command out, which tells the process that makes it."""
         process = "" if self._processes is None else self._processes.id
         return f"{process}.{uuid.uuid4()}"
@@ -189,12 +189,12 @@ class Claims:
         keys = [self._key(ticket), *(bucket.key for bucket in (*new, *repeat))]
         args: list[str | int | float] = [ticket.fingerprint, ticket.holder, int(ticket.lease * 1000)]
         args += [int(ticket.ttl * 1000), "1" if safe else "0", self._now(), len(new), len(repeat), ended]
-        args += arguments((*new, *repeat))
+        args += script_args((*new, *repeat))
         spent, word, *rest = await self._claim(keys, args)
         carried = word in (b"new", b"takeover", b"limited")
-        return _claimed(ticket, word, rest), told(new if carried else repeat, spent)
+        return _claimed(ticket, word, rest), spent_from(new if carried else repeat, spent)
 
-    async def beat(self, ticket: Ticket) -> bool:
+    async def heartbeat(self, ticket: Ticket) -> bool:
         """Hold the claim for another lease; False when it is no longer this holder's."""
         return await self._step(ticket, "beat")
 
@@ -224,7 +224,7 @@ class Claims:
         lost it, the service's own word is taken. Returns None when the claim is no longer this holder's: it was taken
         over, and the answer to give is the other's.
         """
-        args: list[str | bytes | int] = [*self._journal.args(ticket.owner), ticket.holder]
+        args: list[str | bytes | int] = [*self._journal.script_args(ticket.owner), ticket.holder]
         args += [int(ticket.ttl * 1000), stored.status, json.dumps(stored.headers)]
         args += [stored.body_head, stored.body_tail]
         if saga is None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .events import FIELD, BusEvent, entries
-from .redis.client import RedisClient, reaching
+from .events import FIELD, BrokerEvent, parse_entries
+from .redis.client import RedisClient, store_errors
 
 DEAD = "bff:dead"
 # Where an event is put back that came by a bus one cannot write to from here: every gateway that reads events reads it.
@@ -24,8 +24,8 @@ class DeadLetter:
     """id: its place among the dead letters; event: as it was read; why: what was wrong with it."""
 
     id: str
-    event: BusEvent
-    why: str
+    event: BrokerEvent
+    reason: str
 
 
 class DeadLetters:
@@ -35,18 +35,18 @@ class DeadLetters:
         self._redis = redis
         self._add = redis.script("stream_add")
 
-    async def bury(self, event: BusEvent, why: str) -> None:
+    async def add(self, event: BrokerEvent, why: str) -> None:
         """Set an event aside for a person to look at. At most 64 KB of its body is kept."""
         body = (event.body or b"")[:65_536]
-        fields = ("bus", event.bus, "stream", event.stream, "id", event.id, "why", why[:500], "body", body)
+        fields = ("bus", event.broker, "stream", event.stream, "id", event.id, "why", why[:500], "body", body)
         await self._add([DEAD], [_LENGTH, _TTL, *fields])
 
-    async def listed(self, count: int, *, after: str = "-") -> list[DeadLetter]:
+    async def page(self, count: int, *, after: str = "-") -> list[DeadLetter]:
         """At most `count`, beginning behind `after` (an id, or "-" for the oldest)."""
-        with reaching("dead letters"):
+        with store_errors("dead letters"):
             start = "-" if after == "-" else f"({after}"
             rows = await self._redis.call("XRANGE", DEAD, start, "+", "COUNT", count)
-        return [_dead(id, fields) for id, fields in entries(rows)]
+        return [_dead(id, fields) for id, fields in parse_entries(rows)]
 
     async def replay(self, id: str) -> bool:
         """Put one back at the end of its stream, of `bff:replayed` when it came by another bus; False when there is
@@ -55,13 +55,13 @@ class DeadLetters:
         The stream comes first, its place here is cleared after: a crash between repeats the event, which the journal
         drops.
         """
-        with reaching("replaying a dead letter"):
-            rows = entries(await self._redis.call("XRANGE", DEAD, id, id))
+        with store_errors("replaying a dead letter"):
+            rows = parse_entries(await self._redis.call("XRANGE", DEAD, id, id))
             if not rows:
                 return False
             event = _dead(*rows[0]).event
             body = event.body or b""
-            if event.bus == "redis":
+            if event.broker == "redis":
                 await self._redis.call("XADD", event.stream, "*", FIELD, body)
             else:
                 await self._add([REPLAYED], [_LENGTH, _TTL, FIELD, body])
@@ -71,5 +71,5 @@ class DeadLetters:
 
 def _dead(id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
     bus = fields.get(b"bus", b"redis").decode()
-    event = BusEvent(fields[b"stream"].decode(), fields[b"id"].decode(), fields[b"body"], bus)
+    event = BrokerEvent(fields[b"stream"].decode(), fields[b"id"].decode(), fields[b"body"], bus)
     return DeadLetter(id.decode(), event, fields[b"why"].decode())

@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from .redis.client import RedisClient, granted, reaching
+from .redis.client import RedisClient, raise_refusals, store_errors
 from .redis.scripts import Step, run_all
 
 FIELD = b"event"
@@ -19,13 +19,13 @@ _POLL = 0.05  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class BusEvent:
+class BrokerEvent:
     """stream, id: where it stood; body: its bytes, None when the entry has no field `event`; bus: what carried it."""
 
     stream: str
     id: str
     body: bytes | None
-    bus: str = "redis"
+    broker: str = "redis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Extent:
     last: str
 
 
-def entries(rows: Sequence[Any]) -> list[tuple[bytes, dict[bytes, bytes]]]:
+def parse_entries(rows: Sequence[Any]) -> list[tuple[bytes, dict[bytes, bytes]]]:
     """A stream's entries, id and fields, of what XRANGE or XREAD answered for it."""
     return [(id, dict(zip(words[::2], words[1::2], strict=True))) for id, words in rows]
 
@@ -52,17 +52,19 @@ class StreamReader:
         self._block_ms = math.ceil(block * 1000)
         # A connection of its own, whose timeout leaves room for the wait.
         self._reader: Redis = redis.dedicated(timeout=block + 2.0)
-        self._era = redis.era
+        self._era = redis.master_generation
 
-    async def read(self, positions: Mapping[str, str], *, count: int) -> dict[str, list[BusEvent]]:
+    async def read(self, positions: Mapping[str, str], *, count: int) -> dict[str, list[BrokerEvent]]:
         """At most `count` events of each stream after its position; empty when none came within the wait."""
-        with reaching("reading events"):
+        with store_errors("reading events"):
             answer = await (self._polled if self._redis.cluster else self._waited)(positions, count)
-        read: dict[str, list[BusEvent]] = {}
+        read: dict[str, list[BrokerEvent]] = {}
         for name, rows in answer or ():
             stream = name.decode()
             read[stream] = [
-                BusEvent(stream, id.decode(), fields.get(FIELD)) for id, fields in rows if fields is not None
+                BrokerEvent(stream, id.decode(), fields.get(FIELD))
+                for id, fields in rows
+                if fields is not None
             ]
         return read
 
@@ -79,8 +81,8 @@ class StreamReader:
 
     async def _waited(self, positions: Mapping[str, str], count: int) -> Any:
         reader: Any = self._reader  # redis-py types xread's keys too narrowly
-        if self._era != self._redis.era:
-            self._era = self._redis.era
+        if self._era != self._redis.master_generation:
+            self._era = self._redis.master_generation
             await reader.connection_pool.disconnect()
         return await reader.xread(dict(positions), count=count, block=self._block_ms)
 
@@ -89,8 +91,8 @@ class StreamReader:
         over = time.monotonic() + self._block_ms / 1000
         asked = [("XREAD", "COUNT", count, "STREAMS", *place) for place in positions.items()]
         while True:
-            answers = granted(await self._redis.batch(asked))
-            found = [(name, entries(rows)) for answer in answers for name, rows in answer or ()]
+            answers = raise_refusals(await self._redis.batch(asked))
+            found = [(name, parse_entries(rows)) for answer in answers for name, rows in answer or ()]
             if found or time.monotonic() > over:
                 return found
             await asyncio.sleep(_POLL)

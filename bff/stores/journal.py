@@ -39,7 +39,7 @@ from pydantic_core import to_json
 
 from ..calls import ENDED, BffError, SagaStatus
 from ..calls.codec import codec_of
-from .redis.client import RedisClient, reaching
+from .redis.client import RedisClient, store_errors
 from .redis.scripts import Step, run_all
 
 Appended = Literal["appended", "repeat", "held"]
@@ -85,7 +85,7 @@ class Position:
         return f"{self.epoch}-{self.offset}"
 
     @classmethod
-    def nowhere(cls) -> Position:
+    def unresumable(cls) -> Position:
         """In no journal: nothing can be resumed from it, and whoever comes with it is told `reset`."""
         return cls(new_epoch(), 0)
 
@@ -135,14 +135,14 @@ class Opened:
     """
 
     position: Position | None
-    whole: bool
+    complete: bool
     kind: Kind
     entries: tuple[bytes, ...]
 
     @property
-    def at(self) -> Position:
+    def reader_position(self) -> Position:
         """Where its reader stands: without a journal there is nothing to resume from, the next event begins one."""
-        return self.position or Position.nowhere()
+        return self.position or Position.unresumable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class Head:
     journal is, until it was restored."""
 
     position: Position | None
-    whole: bool
+    complete: bool
 
 
 def _ms(at: str) -> int | None:
@@ -217,17 +217,18 @@ class Journal:
         tag = owner_tag(owner)
         return Keys._make(f"bff:{{{tag}}}:{name}" for name in Keys._fields)
 
-    def args(self, owner: str) -> list[str | int]:
+    def script_args(self, owner: str) -> list[str | int]:
         """ARGV 1–8 of every script that includes `_journal`."""
         now = 0 if self._clock is None else int(self._clock() * 1000)
         gap_ms = int(self.gap * 1000)
         kept = (self._history, self._keep_ms, self._retain, gap_ms)
-        return [channel_of(owner), now, self._new_id(), *kept, self._redis.publish]
+        return [channel_of(owner), now, self._new_id(), *kept, self._redis.publish_command]
 
     async def append(self, owner: str, entry: Entry) -> Appended:
         """Write an event unless it is a repeat; one ahead of its turn is held, and `settle` lets it through."""
         answer = await self._append(
-            self.keys(owner), [*self.args(owner), entry.saga, entry.version, entry.ended_ms, entry.body]
+            self.keys(owner),
+            [*self.script_args(owner), entry.saga, entry.version, entry.ended_ms, entry.body],
         )
         word = answer.decode()
         for outcome in get_args(Appended):
@@ -235,34 +236,36 @@ class Journal:
                 return outcome  # type: ignore[no-any-return]  # get_args is untyped
         raise ValueError(f"journal_append answered {word!r}")
 
-    async def settle(self, owner: str) -> int:
+    async def release_overdue(self, owner: str) -> int:
         """Let through what has waited longer than `gap`. Returns how many events still wait."""
-        return int(await self._settle(self.keys(owner), self.args(owner)))
+        return int(await self._settle(self.keys(owner), self.script_args(owner)))
 
     async def _settle_all(self, owners: Sequence[str]) -> None:
         for start in range(0, len(owners), _TOGETHER):
             some = owners[start : start + _TOGETHER]
-            await run_all(self._redis, [Step(self._settle, self.keys(one), self.args(one)) for one in some])
+            await run_all(
+                self._redis, [Step(self._settle, self.keys(one), self.script_args(one)) for one in some]
+            )
 
     async def open(self, owner: str, after: Position | None, *, make: bool = False) -> Opened:
         """Top and history after the cursor, or the snapshot, in one round trip.
 
         make: create an absent journal and call it whole, for owners whose sagas cannot be restored.
         """
-        step = self.opening(owner, after, make=make)
-        return self.opened(await step.script(step.keys, step.args))
+        step = self.open_step(owner, after, make=make)
+        return self.parse_opened(await step.script(step.keys, step.args))
 
-    def opening(self, owner: str, after: Position | None, *, make: bool = False) -> Step:
+    def open_step(self, owner: str, after: Position | None, *, make: bool = False) -> Step:
         """`open` as a step among others."""
         epoch, offset = (after.epoch, after.offset) if after else ("", 0)
         return Step(
             self._open,
             self.keys(owner),
-            [*self.args(owner), epoch, offset, "1" if make else "0", STATE_BYTES],
+            [*self.script_args(owner), epoch, offset, "1" if make else "0", STATE_BYTES],
         )
 
     @staticmethod
-    def opened(answer: Sequence[Any]) -> Opened:
+    def parse_opened(answer: Sequence[Any]) -> Opened:
         """What `opening` answered."""
         found, top, whole, kind, entries = answer
         position = Position(found.decode(), int(top)) if found else None
@@ -273,17 +276,17 @@ class Journal:
 
         A saga the journal already knows at that version or a later one is left alone.
         """
-        args: list[str | bytes | int] = [*self.args(owner)]
+        args: list[str | bytes | int] = [*self.script_args(owner)]
         for entry in reversed(entries[:100]):
             args += [entry.saga, entry.version, entry.ended_ms, entry.body]
         return bool(await self._seed(self.keys(owner), args))
 
-    async def doubt(self) -> int:
+    async def mark_incomplete(self) -> int:
         """Every journal there is may lack something: none is whole any more, so each is restored when it is next
         opened or compared. Returns how many there are. It looks through all of Redis, a thousand keys at a time."""
         count = 0
-        async for metas in self._redis.keys("bff:{*}:meta"):
-            with reaching("doubting journals"):
+        async for metas in self._redis.scan_keys("bff:{*}:meta"):
+            with store_errors("doubting journals"):
                 await self._redis.batch([("HDEL", meta, "whole") for meta in metas])
             count += len(metas)
         return count
@@ -300,13 +303,8 @@ class Journal:
             for owner, (epoch, offset, whole, _) in zip(names, answers, strict=True)
         }
 
-    async def tops(self, owners: Iterable[str]) -> dict[str, Position | None]:
-        """Where each journal stands, None for one that is not whole."""
-        heads = await self.heads(owners)
-        return {owner: head.position if head.whole else None for owner, head in heads.items()}
-
     async def saga(self, owner: str, type: str, id: str) -> bytes | None:
         """The newest entry of one saga of this owner, None when the snapshot has none."""
-        with reaching("journal saga"):
+        with store_errors("journal saga"):
             entry: bytes | None = await self._redis.call("HGET", self.keys(owner).state, f"{type}/{id}")
         return entry

@@ -15,7 +15,7 @@ import logging
 import secrets
 from collections.abc import Iterable, Sequence
 
-from .redis.client import RedisClient, StoreUnavailable, reaching
+from .redis.client import RedisClient, StoreUnavailable, store_errors
 
 log = logging.getLogger("bff.stores")
 
@@ -34,10 +34,10 @@ class Processes:
         self.id = process or secrets.token_hex(6)
         self.channel = _channel(self.id)
 
-    async def live(self) -> bool:
+    async def heartbeat(self) -> bool:
         """Say that this process lives. False: it had not said so lately, and others may have taken what it held. Raises
         StoreUnavailable."""
-        with reaching("processes"):
+        with store_errors("processes"):
             said = await self._redis.call("SET", _alive(self.id), "1", "PX", int(ALIVE * 1000), "GET")
         return said is not None
 

@@ -17,24 +17,24 @@ from .journal import owner_tag
 from .redis.client import RedisClient, StoreUnavailable
 
 
-def tag_of(by: str, who: str) -> str:
+def rate_tag(by: str, who: str) -> str:
     """The hash tag of what is counted. by: `principal` (who: its id), `client`, `address`, `tenant`."""
     if by == "principal":
         return owner_tag(who)
     return hashlib.sha256(f"{by}:{who}".encode()).hexdigest()[:16]
 
 
-def key_of(tag: str, quota: str) -> str:
+def rate_key(tag: str, quota: str) -> str:
     """quota: hash of the route and the quota."""
     return f"bff:{{{tag}}}:rate:{quota}"
 
 
-def arguments(buckets: Sequence[Bucket]) -> list[float]:
+def script_args(buckets: Sequence[Bucket]) -> list[float]:
     """What the scripts take of each bucket: interval and window, ms."""
     return [number for one in buckets for number in (one.interval * 1000, one.quota.seconds * 1000)]
 
 
-def told(buckets: Sequence[Bucket], answer: Sequence[int]) -> list[Spent]:
+def spent_from(buckets: Sequence[Bucket], answer: Sequence[int]) -> list[Spent]:
     """What `spend` in Lua answered."""
     return spent(buckets, answer[0] == 1, [micros / 1e6 for micros in answer[1:]])
 
@@ -75,5 +75,5 @@ class RateStore:
         return [found[bucket.key] for bucket in buckets]
 
     async def _spend(self, buckets: Sequence[Bucket]) -> list[Spent]:
-        answer = await self._rate([bucket.key for bucket in buckets], arguments(buckets), limit=self._wait)
-        return told(buckets, answer)
+        answer = await self._rate([bucket.key for bucket in buckets], script_args(buckets), limit=self._wait)
+        return spent_from(buckets, answer)

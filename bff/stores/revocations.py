@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from .redis.client import RedisClient
 from .sessions import hashed
 
-MOST = 10_000
+MAX_REVOKED = 10_000
 """Entries in the list; a further one is refused, for none may be forgotten before its time."""
 
 ENDED_KEEP = 300.0
@@ -39,7 +39,7 @@ class Revoked:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class RevocationChanges:
     """now: Unix milliseconds by Redis; ended: session ids; revoked: everything there is, None when nothing changed."""
 
     now: int
@@ -56,30 +56,32 @@ class RevocationStore:
         self._end = redis.script("revoke_session")
         self._news = redis.script("revoked")
 
-    async def token(self, issuer: str, token_id: str, *, keep: float) -> bool:
+    async def revoke_token(self, issuer: str, token_id: str, *, keep: float) -> bool:
         """Refuse the token with this `jti`. False when the list is full."""
         return await self._add(f"t:{hashed(issuer, token_id)}", keep, stamped=False)
 
-    async def subject(self, issuer: str, subject: str, *, keep: float) -> bool:
+    async def revoke_subject(self, issuer: str, subject: str, *, keep: float) -> bool:
         """Refuse every token issued to this person up to now. False when the list is full."""
         return await self._add(f"s:{hashed(issuer, subject)}", keep, stamped=True)
 
-    async def session(self, id: str) -> None:
+    async def record_session_end(self, id: str) -> None:
         """Note that a session has ended."""
         await self._end([_ENDED], [id, int(ENDED_KEEP * 1000)])
 
-    async def news(self, version: str, since: int) -> News:
+    async def changes(self, version: str, since: int) -> RevocationChanges:
         """What has changed. version: of the last answer, empty for none; since: Unix ms for ends of sessions."""
         now, newest, ended, entries = await self._news([_LIST, _VERSION, _ENDED], [version, since])
         revoked = None
         if entries is not None:
             pairs = zip(entries[::2], entries[1::2], strict=True)
             revoked = [_read(member.decode(), float(until)) for member, until in pairs]
-        return News(int(now), newest.decode(), [id.decode() for id in ended], revoked)
+        return RevocationChanges(int(now), newest.decode(), [id.decode() for id in ended], revoked)
 
     async def _add(self, member: str, keep: float, *, stamped: bool) -> bool:
         return bool(
-            await self._revoke([_LIST, _VERSION], [member, int(stamped), max(1, int(keep * 1000)), MOST])
+            await self._revoke(
+                [_LIST, _VERSION], [member, int(stamped), max(1, int(keep * 1000)), MAX_REVOKED]
+            )
         )
 
 

@@ -29,7 +29,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
-from .redis.client import RedisClient, StoreUnavailable, granted, reaching
+from .redis.client import RedisClient, StoreUnavailable, raise_refusals, store_errors
 
 LOCK = 18.0
 """Seconds a refresh may hold its lock: longer than a redemption and every attempt to store can take."""
@@ -112,7 +112,7 @@ class SessionStore:
     ) -> StoredSession | None:
         """Read a session and count this as use of it; None when there is none (any more). idle: None is no use of it;
         known: as the asker saw it last, which saves a round trip."""
-        with reaching("session open"):
+        with store_errors("session open"):
             if known is None:
                 row = await self._read(id, idle, "")
                 return None if row is None or await self._ended(row) else row
@@ -136,14 +136,14 @@ class SessionStore:
 
     async def _ended(self, session: StoredSession) -> bool:
         keys = [over for _, over in _families(session.subject, session.sid)]
-        moments = granted(await self._redis.batch([("GET", key) for key in keys]))
+        moments = raise_refusals(await self._redis.batch([("GET", key) for key in keys]))
         return _is_over(session.began, moments)
 
-    async def living(self, ids: Sequence[str]) -> set[str]:
+    async def still_open(self, ids: Sequence[str]) -> set[str]:
         """Those of the sessions that have not ended, in two round trips."""
-        with reaching("sessions living"):
+        with store_errors("sessions living"):
             asked = [("HMGET", _record(id), "version", "began", "subject", "sid") for id in ids]
-            rows = granted(await self._redis.batch(asked))
+            rows = raise_refusals(await self._redis.batch(asked))
             found = {id: row for id, row in zip(ids, rows, strict=True) if row[0] is not None}
             over = {
                 id: [key for _, key in _families((row[2] or b"").decode(), (row[3] or b"").decode())]
@@ -151,7 +151,9 @@ class SessionStore:
             }
             keys = list(dict.fromkeys(key for many in over.values() for key in many))
             moments = dict(
-                zip(keys, granted(await self._redis.batch([("GET", key) for key in keys])), strict=True)
+                zip(
+                    keys, raise_refusals(await self._redis.batch([("GET", key) for key in keys])), strict=True
+                )
             )
         return {
             id
@@ -161,7 +163,7 @@ class SessionStore:
 
     async def lock(self, id: str, holder: str) -> bool:
         """Try to become the one who refreshes this session's tokens."""
-        with reaching("session lock"):
+        with store_errors("session lock"):
             return bool(await self._redis.call("SET", _lock(id), holder, "NX", "PX", _ms(LOCK)))
 
     async def unlock(self, id: str, holder: str) -> None:
@@ -179,19 +181,19 @@ class SessionStore:
             return None
         sealed, subject, sid = row
         # It has ended; entries that stay in the indexes fall out at its end.
-        with contextlib.suppress(StoreUnavailable), reaching("session indexes"):
+        with contextlib.suppress(StoreUnavailable), store_errors("session indexes"):
             indexes = [index for index, _ in _families(subject.decode(), sid.decode())]
-            granted(await self._redis.batch([("ZREM", index, id) for index in indexes]))
+            raise_refusals(await self._redis.batch([("ZREM", index, id) for index in indexes]))
         return bytes(sealed)
 
     async def end_all(self, issuer: str, *, sid: str | None = None, subject: str | None = None) -> list[str]:
         """End every session of a provider's session (`sid`) or, without one, of a subject; returns their ids."""
         ended: dict[str, None] = {}
-        async for ids in self.ending(issuer, sid=sid, subject=subject):
+        async for ids in self.end_in_batches(issuer, sid=sid, subject=subject):
             ended |= dict.fromkeys(ids)
         return list(ended)
 
-    async def ending(
+    async def end_in_batches(
         self, issuer: str, *, sid: str | None = None, subject: str | None = None
     ) -> AsyncIterator[list[str]]:
         """The same, a batch at a time: those that were just ended. They leave the index when the next batch is asked
@@ -204,13 +206,13 @@ class SessionStore:
         await self._over([index, over], [_ms(OVER)])
         while ids := await self._delete(index):
             yield ids
-            with reaching("session end"):
+            with store_errors("session end"):
                 await self._redis.call("ZREM", index, *ids)
 
     async def _delete(self, index: str) -> list[str]:
-        with reaching("session end"):
+        with store_errors("session end"):
             ids = [one.decode() for one in await self._redis.call("ZRANGE", index, 0, _BATCH - 1)]
-            granted(await self._redis.batch([("DEL", _record(id)) for id in ids]))
+            raise_refusals(await self._redis.batch([("DEL", _record(id)) for id in ids]))
         return ids
 
     # -- signing in and out
@@ -224,25 +226,25 @@ class SessionStore:
         """Give a claim back: nothing came of it, and it may be taken up again."""
         await self._unlock([_used(issuer, state)], [holder])
 
-    async def seen(self, issuer: str, token_id: str) -> bool:
+    async def is_logout_token_used(self, issuer: str, token_id: str) -> bool:
         """Whether `once` was asked about this token id before."""
-        with reaching("logout token"):
+        with store_errors("logout token"):
             return bool(await self._redis.call("EXISTS", _seen(issuer, token_id)))
 
-    async def once(self, issuer: str, token_id: str, *, keep: float) -> bool:
+    async def use_logout_token(self, issuer: str, token_id: str, *, keep: float) -> bool:
         """True the first time this token id is seen; it is remembered for `keep` seconds."""
-        with reaching("logout token"):
+        with store_errors("logout token"):
             key = _seen(issuer, token_id)
             return bool(await self._redis.call("SET", key, b"1", "NX", "PX", _ms(keep)))
 
-    async def keep_address(self, id: str, sealed: bytes, *, keep: float) -> None:
+    async def put_logout_redirect(self, id: str, sealed: bytes, *, keep: float) -> None:
         """Where a browser goes next, for `keep` seconds."""
-        with reaching("logout address"):
+        with store_errors("logout address"):
             await self._redis.call("SET", _address(id), sealed, "PX", _ms(keep))
 
-    async def take_address(self, id: str) -> bytes | None:
+    async def take_logout_redirect(self, id: str) -> bytes | None:
         """The same, once."""
-        with reaching("logout address"):
+        with store_errors("logout address"):
             found: bytes | None = await self._redis.call("GETDEL", _address(id))
         return found
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from .journal import channel_of, owner_tag
 from .processes import Processes
-from .redis.client import RedisClient, granted, reaching
+from .redis.client import RedisClient, raise_refusals, store_errors
 from .redis.connection import Packable
 from .redis.scripts import Step
 
@@ -43,7 +43,7 @@ class StreamSlots:
         self._process = self.processes.id
         self._number = 0
 
-    def seat(self, opened: float) -> str:
+    def new_slot(self, opened: float) -> str:
         """A new seat's name. opened: Unix seconds; whoever opened first gives way first, and of those that this process
         opened in the same millisecond the one named first."""
         self._number += 1
@@ -51,13 +51,13 @@ class StreamSlots:
 
     async def hold(self, owner: str, cap: int, seats: Sequence[str]) -> list[str]:
         """Take or renew these seats of `cap`; the seats that gave way, of this process or of another."""
-        done, told = self.held(await self._take(self.holding(owner, cap, seats)))
+        done, told = self.parse_hold(await self._take(self.hold_step(owner, cap, seats)))
         if not done:
             dead = await self.processes.dead(told)
-            _, told = self.held(await self._take(self.holding(owner, cap, seats, dead=dead)))
+            _, told = self.parse_hold(await self._take(self.hold_step(owner, cap, seats, dead=dead)))
         return told
 
-    def holding(
+    def hold_step(
         self, owner: str, cap: int, seats: Sequence[str], *, dead: Sequence[str] | None = None
     ) -> Step:
         """`hold` as a step among others. dead: processes known to be; None while nobody has looked."""
@@ -65,14 +65,14 @@ class StreamSlots:
             cap,
             int(LEASE * 1000),
             channel_of(owner),
-            self._redis.publish,
+            self._redis.publish_command,
             self._process,
         ]
         args += [""] if dead is None else [len(dead), *dead]
         return Step(self._hold, [_key(owner)], [*args, *seats])
 
     @staticmethod
-    def held(answer: tuple[int, Sequence[bytes]]) -> tuple[bool, list[str]]:
+    def parse_hold(answer: tuple[int, Sequence[bytes]]) -> tuple[bool, list[str]]:
         """What `holding` answered: whether the seats are taken, and those that gave way; or, where they are not, the
         processes to look at before anybody gives way."""
         done, told = answer
@@ -91,14 +91,16 @@ class StreamSlots:
             key = _key(owner)
             scored = (word for seat in seats for word in (until, seat))
             asked += [("ZADD", key, *scored), ("PEXPIRE", key, int(LEASE * 1000)), ("ZCARD", key)]
-        with reaching("seats"):
-            answers = granted(await self._redis.batch(asked))
+        with store_errors("seats"):
+            answers = raise_refusals(await self._redis.batch(asked))
         return list(zip(held, answers[2::3], strict=True))
 
-    async def leave(self, left: Mapping[str, Sequence[str]]) -> None:
+    async def release(self, left: Mapping[str, Sequence[str]]) -> None:
         """Free these seats by owner, in one round trip."""
-        with reaching("seats"):
-            granted(await self._redis.batch([("ZREM", _key(owner), *seats) for owner, seats in left.items()]))
+        with store_errors("seats"):
+            raise_refusals(
+                await self._redis.batch([("ZREM", _key(owner), *seats) for owner, seats in left.items()])
+            )
 
 
 def _key(owner: str) -> str:

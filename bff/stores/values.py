@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..calls.codec import encode
-from .redis.client import RedisClient, granted, reaching
+from .redis.client import RedisClient, raise_refusals, store_errors
 
 TTL = 7 * 86_400
 _NAME = re.compile(r"[A-Za-z0-9._/-]{1,200}")
@@ -63,19 +63,19 @@ class Values:
         payload = encode({"name": name, "version": version, "data": data, "at": at})
         if len(payload) > VALUE_BYTES:
             raise ValueError(f"a value takes {len(payload)} bytes, and at most {VALUE_BYTES} are kept")
-        return await self.keep(name, Value(version, payload))
+        return await self.put_payload(name, Value(version, payload))
 
-    async def keep(self, name: str, value: Value) -> bool:
+    async def put_payload(self, name: str, value: Value) -> bool:
         """As `put`, of a value as it was heard: Redis may have lost what it told."""
         args: list[str | bytes | int] = [value.version, value.payload, TTL]
-        args += [value_channel(name), self._redis.publish]
+        args += [value_channel(name), self._redis.publish_command]
         return bool(await self._put([f"bff:{{value:{name}}}"], args))
 
     async def get(self, names: Sequence[str]) -> dict[str, Value]:
         """Those of the names that have a value, in one round trip."""
         asked = [("HMGET", f"bff:{{value:{name}}}", "version", "payload") for name in names]
-        with reaching("values"):
-            answers = granted(await self._redis.batch(asked))
+        with store_errors("values"):
+            answers = raise_refusals(await self._redis.batch(asked))
         return {
             name: Value(int(version), payload)
             for name, (version, payload) in zip(names, answers, strict=True)

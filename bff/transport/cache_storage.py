@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..calls import Call, Ledger, Scope
 from ..policies.cache import Entry, Key, Lru
-from ..stores.cache import CacheStore, Found, digest, pack, unpack
+from ..stores.cache import CacheRead, CacheStore, digest, pack, unpack
 from ..stores.redis.client import StoreUnavailable
 from .changes import Changes
 
@@ -116,33 +116,38 @@ class CacheStorage:
                     # Before the store's clock is known no stamp can be set against ours: nothing from before counts.
                     return Lookup(key, None, self.now(), newest if self._reckoned else self.now(), "nowhere")
                 return Lookup(key, _valid(entry, newest, tags), self.now(), newest, "here")
-            scope.ledger.own.update(found.own)
-            self._changes.tags.learn(found.tags)
-            newest = max(self._changes.tags.newest(tags) or 0, *found.tags.values(), *found.own.values(), 0)
+            scope.ledger.own.update(found.owner_stamps)
+            self._changes.tags.learn(found.tag_stamps)
+            newest = max(
+                self._changes.tags.newest(tags) or 0,
+                *found.tag_stamps.values(),
+                *found.owner_stamps.values(),
+                0,
+            )
             other = unpack(found.packed) if found.packed else None
             if other is not None and (entry is None or other.seen > entry.seen):
                 entry = other
                 if _valid(other, newest, tags) is not None:
                     self._memory.put(key, other)
-            return Lookup(key, _valid(entry, newest, tags), found.seen, newest, "everywhere")
+            return Lookup(key, _valid(entry, newest, tags), found.read_at, newest, "everywhere")
         newest = max(newest, own)
         return Lookup(key, _valid(entry, newest, tags), self.now(), newest, "everywhere")
 
-    async def _ask(self, name: str | None, tags: tuple[str, ...], owner: str | None) -> Found | None:
+    async def _ask(self, name: str | None, tags: tuple[str, ...], owner: str | None) -> CacheRead | None:
         """One round trip; None while Redis does not answer in time."""
         if name is None and not tags:
-            return Found(None, self.now())
+            return CacheRead(None, self.now())
         if time.monotonic() < self._paused:
             return None
         asked = self.now()
         try:
-            found = await self._store.look(name, tags, owner)
+            found = await self._store.read(name, tags, owner)
         except StoreUnavailable as error:
             self._pause(error)
             return None
-        if not found.seen:
-            return replace(found, seen=asked)
-        self._offset = found.seen - int(self._clock() * 1_000_000)
+        if not found.read_at:
+            return replace(found, read_at=asked)
+        self._offset = found.read_at - int(self._clock() * 1_000_000)
         self._reckoned = True
         return found
 
@@ -151,7 +156,7 @@ class CacheStorage:
         if time.monotonic() < self._paused:
             return None
         try:
-            ledger.own.update(await self._store.own(owner, tags))
+            ledger.own.update(await self._store.owner_stamps(owner, tags))
         except StoreUnavailable as error:
             self._pause(error)
             return None
@@ -208,7 +213,7 @@ class CacheStorage:
 
     async def _erase(self, name: str) -> None:
         try:
-            await self._store.drop(name)
+            await self._store.delete(name)
         except StoreUnavailable as error:
             log.debug("an answer was not dropped from Redis: %s", error)
 

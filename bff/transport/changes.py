@@ -37,12 +37,12 @@ class Changes:
 
     def start(self) -> None:
         """Begin to listen; does not wait for Redis."""
-        self._channels.listen(CHANNEL, self._heard, late=True)
+        self._channels.subscribe(CHANNEL, self._heard, after_outage=True)
         self._channels.watch(self._again)
 
     async def listening(self, timeout: float = 1.0) -> None:
         """Return once others' changes are heard; StoreUnavailable after `timeout` seconds."""
-        await self._channels.ready(CHANNEL, timeout=timeout)
+        await self._channels.wait_confirmed(CHANNEL, timeout=timeout)
 
     def _again(self, channels: Collection[str]) -> None:
         if CHANNEL in channels:
@@ -74,9 +74,9 @@ class Changes:
         StoreUnavailable: then nothing was told."""
         named = [tag_of(tag) for tag in tags]
         if owner is None:
-            self.tags.learn(await self._store.changed(named))
+            self.tags.learn(await self._store.invalidate(named))
         elif named:
-            await self._store.changed_by(owner, named)
+            await self._store.invalidate_for_owner(owner, named)
             self._changed_now(owner_tag(owner))
 
     async def changed_by(self, owner: str, tags: Sequence[str]) -> None:

@@ -40,8 +40,8 @@ USED = {
     },
     "redis": {
         "bff/stores/redis/pubsub.py": ["connection._writer", "make_connection"],
-        "bff/stores/redis/pools.py": ["_connect", "socket_timeout", "connection_class"],
-        "bff/stores/redis/dialing.py": ["ssl_context.get()"],
+        "bff/stores/redis/dedicated.py": ["_connect", "socket_timeout", "connection_class"],
+        "bff/stores/redis/address.py": ["ssl_context.get()"],
     },
     "aiohttp": {
         "bff/transport/connections.py": ["_create_connection", "made._retry_connection", "req._ssl"],

@@ -14,7 +14,7 @@ import pytest
 from bff.calls import SagaStatus
 from bff.live.ingest import BrokerUnavailable, EventDispatcher, Ingester, RedisStreams, Registry
 from bff.stores.dead_letters import DeadLetters
-from bff.stores.events import BusEvent, entries
+from bff.stores.events import BrokerEvent, parse_entries
 from bff.stores.journal import Journal
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.values import Values
@@ -62,7 +62,7 @@ async def top(link: RedisClient) -> int:
 async def history(link: RedisClient) -> list[tuple[str, int]]:
     """What was told in this epoch."""
     log = Journal(link).keys(OWNER).log
-    rows = [json.loads(fields[b"e"]) for _, fields in entries(await link.call("XRANGE", log, "-", "+"))]
+    rows = [json.loads(fields[b"e"]) for _, fields in parse_entries(await link.call("XRANGE", log, "-", "+"))]
     return [(row["id"], row["version"]) for row in rows]
 
 
@@ -91,7 +91,7 @@ async def test_whoever_dies_between_effect_and_place_repeats_nothing_and_skips_n
         left = 0
         died: asyncio.Event
 
-        async def take(self, event: BusEvent) -> bool:
+        async def take(self, event: BrokerEvent) -> bool:
             taken = await super().take(event)
             self.left -= 1
             if self.left == 0:
@@ -157,11 +157,11 @@ async def test_a_poison_event_blocks_nobody_and_is_replayed_after_the_mend(
     async with Ingester(link, intake(link, Strict), rig.bus(link)):
         await rig.publish(event("bad", 1, {"lines": []}), b"not json", event("good", 1, 7))
         await until(lambda: _reached(link, 1))
-    letters = await DeadLetters(link).listed(10)
+    letters = await DeadLetters(link).page(10)
     assert [letter.event.body for letter in letters] == [event("bad", 1, {"lines": []}), b"not json"]
 
     listed = _bff(rig, "dead")
-    assert [json.loads(line)["bus"] for line in listed.splitlines()] == [letters[0].event.bus] * 2
+    assert [json.loads(line)["bus"] for line in listed.splitlines()] == [letters[0].event.broker] * 2
     assert "replayed" in _bff(rig, "replay", letters[0].id)
 
     mended = intake(link)
@@ -174,7 +174,7 @@ async def test_a_poison_event_blocks_nobody_and_is_replayed_after_the_mend(
             async with Ingester(link, mended, RedisStreams(link, [], block=0.1)):
                 await until(lambda: _reached(link, 2))
     assert await history(link) == [("good", 1), ("bad", 1)]
-    assert len(await DeadLetters(link).listed(10)) == 1
+    assert len(await DeadLetters(link).page(10)) == 1
 
 
 def _bff(rig: Rig, *arguments: str) -> str:

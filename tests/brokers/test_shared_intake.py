@@ -9,7 +9,7 @@ from bff.calls import SagaStatus
 from bff.live.ingest import EventDispatcher, Ingester, RedisStreams, Registry
 from bff.live.ingest.broker import Lost
 from bff.stores.dead_letters import DeadLetters
-from bff.stores.events import BusEvent
+from bff.stores.events import BrokerEvent
 from bff.stores.journal import Journal
 from bff.stores.redis.client import RedisClient
 from bff.stores.values import Values
@@ -24,11 +24,11 @@ class Second:
     async def begin(self, lost: Lost) -> None:
         """Nothing to open."""
 
-    async def read(self) -> Mapping[str, Sequence[BusEvent]]:
+    async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         await asyncio.sleep(0.01)
         return {}
 
-    async def done(self, partition: str, events: Sequence[BusEvent]) -> None:
+    async def done(self, partition: str, events: Sequence[BrokerEvent]) -> None:
         """Nothing to keep."""
 
     async def end(self) -> None:

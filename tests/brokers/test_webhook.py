@@ -144,10 +144,10 @@ async def test_an_event_that_cannot_be_used_is_set_aside_and_the_rest_goes_throu
     batch = json.dumps([bad, json.loads(event("o2", 1))]).encode()
     assert (await send(client, batch, BATCH)).status_code == 204
     assert await history(link) == [("o2", 1)]
-    [letter] = await DeadLetters(link).listed(10)
-    assert (letter.event.bus, letter.event.stream, letter.event.id) == ("webhook", "orders", "msg_1/0")
+    [letter] = await DeadLetters(link).page(10)
+    assert (letter.event.broker, letter.event.stream, letter.event.id) == ("webhook", "orders", "msg_1/0")
     assert json.loads(letter.event.body or b"") == bad
-    assert "status" in letter.why
+    assert "status" in letter.reason
 
 
 async def test_an_event_ahead_of_its_turn_waits_and_goes_through_without_the_next_message(

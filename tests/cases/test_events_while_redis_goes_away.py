@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from bff.live.ingest import BrokerUnavailable, Ingester
-from bff.stores.events import BusEvent
+from bff.stores.events import BrokerEvent
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 
 from ..waiting import GUARD, until
 
-EVENTS = [BusEvent("somewhere", str(number), b"{}", "fake") for number in range(2)]
+EVENTS = [BrokerEvent("somewhere", str(number), b"{}", "fake") for number in range(2)]
 
 
 class Broker:
@@ -32,12 +32,12 @@ class Broker:
 
     async def begin(self, lost: Callable[[str], Awaitable[None]]) -> None: ...
 
-    async def read(self) -> Mapping[str, Sequence[BusEvent]]:
+    async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         if not self.left:
             await asyncio.sleep(GUARD)
         return {event.id: [event] for event in EVENTS if event.id in self.left}
 
-    async def done(self, partition: str, events: Sequence[BusEvent]) -> None:
+    async def done(self, partition: str, events: Sequence[BrokerEvent]) -> None:
         self.left.discard(partition)
 
     async def end(self) -> None: ...
@@ -50,7 +50,7 @@ class EventDispatcher:
         self.error, self.times = error, times
         self.taken: list[str] = []
 
-    async def take(self, event: BusEvent) -> None:
+    async def take(self, event: BrokerEvent) -> None:
         if self.times:
             self.times -= 1
             raise self.error

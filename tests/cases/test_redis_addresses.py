@@ -12,10 +12,10 @@ from urllib.parse import SplitResult, urlsplit
 
 import pytest
 
-from bff.stores.redis import dialing
+from bff.stores.redis import address
 from bff.stores.redis.client import RedisClient
-from bff.stores.redis.cluster import nodes_of
-from bff.stores.redis.sentinel import watched_of
+from bff.stores.redis.cluster import parse_cluster_address
+from bff.stores.redis.sentinel import parse_sentinel_address
 
 
 def strict(url: str) -> SplitResult:
@@ -29,7 +29,7 @@ def strict(url: str) -> SplitResult:
 
 @pytest.fixture(autouse=True)
 def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dialing, "urlsplit", strict)
+    monkeypatch.setattr(address, "urlsplit", strict)
 
 
 @pytest.mark.parametrize(
@@ -42,20 +42,20 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_each_of_several_nodes_is_read_by_itself(named: str, places: list[tuple[str, int]]) -> None:
-    assert nodes_of(f"redis+cluster://{named}")[0] == places
+    assert parse_cluster_address(f"redis+cluster://{named}")[0] == places
 
 
 def test_the_first_alone_keeps_who_asks_path_and_query() -> None:
-    _, first = nodes_of("rediss+cluster://app:s@a:1,[::1]:7/0?ssl_check_hostname=no")
+    _, first = parse_cluster_address("rediss+cluster://app:s@a:1,[::1]:7/0?ssl_check_hostname=no")
     assert first == "rediss://app:s@a:1?ssl_check_hostname=no"
-    places, alone = dialing.several("redis+sentinel://[::1],a/main/2?x=1", 26379)
+    places, alone = address.split_nodes("redis+sentinel://[::1],a/main/2?x=1", 26379)
     assert places == [("::1", 26379), ("a", 26379)]
     assert (alone.netloc, alone.path, alone.query) == ("[::1]", "/main/2", "x=1")
-    watched = watched_of("redis+sentinel://a,[::1]:5/main")
+    watched = parse_sentinel_address("redis+sentinel://a,[::1]:5/main")
     assert [(one.host, one.port) for one in watched.sentinels] == [("a", 26379), ("::1", 5)]
 
 
 async def test_a_connection_to_such_a_cluster_can_be_made() -> None:
     link = RedisClient("redis+cluster://a:1,b,[::1]:7")
-    assert link.cluster and link.shape["kind"] == "cluster"
+    assert link.cluster and link.topology["kind"] == "cluster"
     await link.close()

@@ -465,13 +465,13 @@ def test_what_is_kept_reads_back_and_strange_bytes_are_nothing() -> None:
 async def test_stamps_grow_even_when_the_clock_does_not(redis_url: str) -> None:
     async with RedisClient(redis_url, timeout=10) as link:
         store = CacheStore(link, wait=2.0)
-        stamps = [(await store.changed(["a"]))["a"] for _ in range(50)]
+        stamps = [(await store.invalidate(["a"]))["a"] for _ in range(50)]
         assert stamps == sorted(set(stamps))
-        own = [await store.changed_by("ada", ["a", "b"]) for _ in range(50)]
+        own = [await store.invalidate_for_owner("ada", ["a", "b"]) for _ in range(50)]
         assert own == sorted(set(own))
-        found = await store.look(None, ["a", "c"], "ada")
-        assert found.tags == {"a": stamps[-1], "c": 0}
-        assert found.own == {"a": own[-1], "c": 0}
-        assert found.seen >= stamps[-1]
+        found = await store.read(None, ["a", "c"], "ada")
+        assert found.tag_stamps == {"a": stamps[-1], "c": 0}
+        assert found.owner_stamps == {"a": own[-1], "c": 0}
+        assert found.read_at >= stamps[-1]
         for key in await link.call("KEYS", "bff:*"):
             assert 0 < await link.call("TTL", key) <= 2 * 86_400

@@ -124,11 +124,11 @@ async def test_an_expired_lease_is_taken_over_when_that_is_safe_and_the_old_hold
     clock.now += 10.1
     taken = await claim(claims, "h2", safe=True)
     assert isinstance(taken, New) and taken.takeover
-    assert not await claims.beat(old)
+    assert not await claims.heartbeat(old)
     assert not await claims.release(old)
     assert not await claims.mark_unknown(old)
     assert await claims.complete(old, ANSWER, saga()) is None
-    assert await claims.beat(taken.ticket)
+    assert await claims.heartbeat(taken.ticket)
     assert await claims.complete(taken.ticket, ANSWER) is not None
 
 
@@ -148,7 +148,7 @@ async def test_beats_keep_a_claim(claims: Claims, clock: Clock) -> None:
     held = await ticket(claims)
     for _ in range(5):
         clock.now += 8
-        assert await claims.beat(held)
+        assert await claims.heartbeat(held)
         assert isinstance(await claim(claims, "h2", safe=True), Busy)
 
 
@@ -220,7 +220,7 @@ async def test_a_claim_that_redis_lost_is_written_again_by_its_holders_next_beat
 ) -> None:
     held = await ticket(claims)
     await link.call("FLUSHALL")
-    assert await claims.beat(held)
+    assert await claims.heartbeat(held)
     assert isinstance(await claim(claims, "h2"), Busy)
     assert await claim(claims, "h2", print="other") == Mismatch()
     await link.call("FLUSHALL")
@@ -245,10 +245,10 @@ async def test_a_late_holders_beat_is_still_its_own_where_nobody_may_take_over(
     held = await ticket(claims)
     clock.now += 10.1
     assert await claim(claims, "h2") == Unknown()
-    assert await claims.beat(held), "it goes on, and its outcome will be the answer"
+    assert await claims.heartbeat(held), "it goes on, and its outcome will be the answer"
     assert await claim(claims, "h2") == Unknown()
     assert await claims.complete(held, ANSWER) is not None
-    assert not await claims.beat(held)
+    assert not await claims.heartbeat(held)
     assert await claims.complete(held, ANSWER) is None, "an outcome is stored once"
 
 
@@ -301,14 +301,14 @@ async def test_a_claim_is_free_when_its_process_has_ended_and_only_where_it_may_
     async with Redis.from_url(redis_url) as redis, redis.pubsub() as pubsub:
         await pubsub.subscribe(there.channel)
         await pubsub.get_message(timeout=5)
-        held = await ticket(theirs, theirs.holder())
-        assert isinstance(await claim(ours, ours.holder(), safe=True), Busy), "it is at work"
+        held = await ticket(theirs, theirs.new_holder())
+        assert isinstance(await claim(ours, ours.new_holder(), safe=True), Busy), "it is at work"
         await pubsub.unsubscribe(there.channel)
         await until(lambda: here.ended("there"))
-        assert isinstance(await claim(ours, ours.holder()), Busy), "nobody may run it a second time"
-        taken = await claim(ours, ours.holder(), safe=True)
+        assert isinstance(await claim(ours, ours.new_holder()), Busy), "nobody may run it a second time"
+        taken = await claim(ours, ours.new_holder(), safe=True)
         assert isinstance(taken, New) and taken.takeover
-        assert not await theirs.beat(held), "whoever was only away is fenced"
+        assert not await theirs.heartbeat(held), "whoever was only away is fenced"
         assert await theirs.complete(held, ANSWER) is None
 
 
@@ -318,9 +318,9 @@ async def test_a_process_that_comes_back_in_time_keeps_its_claims(
     monkeypatch.setattr("bff.stores.processes.BACK", 3.0)
     here, there = Processes(link, process="here"), Processes(link, process="there")
     ours, theirs = Claims(link, journal, here), Claims(link, journal, there)
-    await ticket(theirs, theirs.holder())
+    await ticket(theirs, theirs.new_holder())
     async with Redis.from_url(redis_url) as redis, redis.pubsub() as pubsub:
-        asking = asyncio.create_task(claim(ours, ours.holder(), safe=True))
+        asking = asyncio.create_task(claim(ours, ours.new_holder(), safe=True))
         # Between the two looks, or before both of them.
         await pubsub.subscribe(there.channel)
         await pubsub.get_message(timeout=5)
@@ -331,8 +331,8 @@ async def test_a_claim_of_this_very_process_and_one_that_names_none_are_left_to_
     link: RedisClient, journal: Journal
 ) -> None:
     ours = Claims(link, journal, Processes(link, process="here"))
-    await ticket(ours, ours.holder())
-    assert isinstance(await claim(ours, ours.holder(), safe=True), Busy)
+    await ticket(ours, ours.new_holder())
+    assert isinstance(await claim(ours, ours.new_holder(), safe=True), Busy)
     await link.call("FLUSHALL")
     await ticket(ours, "of-an-older-version")
-    assert isinstance(await claim(ours, ours.holder(), safe=True), Busy)
+    assert isinstance(await claim(ours, ours.new_holder(), safe=True), Busy)

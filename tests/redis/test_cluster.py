@@ -19,9 +19,9 @@ from bff.stores.claims import Claims, Limited, New, Replay, StoredAnswer, Ticket
 from bff.stores.events import StreamReader
 from bff.stores.journal import Entry, Journal, owner_tag
 from bff.stores.rates import RateStore
+from bff.stores.redis.address import parse_address
 from bff.stores.redis.client import RedisClient, StoreUnavailable
-from bff.stores.redis.cluster import key_of, nodes_of, slot_of
-from bff.stores.redis.dialing import address_of
+from bff.stores.redis.cluster import key_of, parse_cluster_address, slot_of
 from bff.stores.sessions import SessionStore, StoredSession
 from bff.stores.values import Values
 
@@ -32,13 +32,16 @@ from .conftest import THIRDS, linked
 
 
 def test_the_address_names_nodes_and_secrets() -> None:
-    places, first = nodes_of("redis+cluster://app:s3%2Fcret@a:1,b,[::1]:7")
+    places, first = parse_cluster_address("redis+cluster://app:s3%2Fcret@a:1,b,[::1]:7")
     assert places == [("a", 1), ("b", 6379), ("::1", 7)]
-    assert address_of(first).greeting == (("AUTH", "app", "s3/cret"), ("PING",))
-    assert address_of(nodes_of("redis+cluster://a:1")[1]).greeting == (("PING",),)
-    assert address_of(nodes_of("rediss+cluster://a:1,b?ssl_check_hostname=no")[1]).tls is not None
+    assert parse_address(first).handshake == (("AUTH", "app", "s3/cret"), ("PING",))
+    assert parse_address(parse_cluster_address("redis+cluster://a:1")[1]).handshake == (("PING",),)
+    assert (
+        parse_address(parse_cluster_address("rediss+cluster://a:1,b?ssl_check_hostname=no")[1]).tls
+        is not None
+    )
     with pytest.raises(ValueError, match="some of its nodes"):
-        nodes_of("redis+cluster:///0")
+        parse_cluster_address("redis+cluster:///0")
 
 
 def test_slots_and_keys_are_those_of_the_specification() -> None:
@@ -64,7 +67,7 @@ async def test_a_cluster_that_says_nothing_costs_a_look_no_more_than_its_patienc
         for tags in ((), ("a", "b")):
             async with asyncio.timeout(20):
                 with pytest.raises(StoreUnavailable, match="where keys are"):
-                    await CacheStore(link, wait=0.1).look("0" * 64, tags, None)
+                    await CacheStore(link, wait=0.1).read("0" * 64, tags, None)
 
 
 @given(st.binary(max_size=30))
@@ -156,7 +159,7 @@ async def test_the_stores_work_as_on_one_node(nodes: list[Valkey]) -> None:
         assert [one.allowed for one in spent] == [True, False, True]
         opened = await journal.open(owner, None)
         assert len(opened.entries) == 1 and opened.position is not None
-        assert await journal.tops([owner]) == {owner: None}, "nobody has restored it"
+        assert not (await journal.heads([owner]))[owner].complete, "nobody has restored it"
         values = Values(link)
         for number in range(20):
             assert await values.put(f"stock/{number}", 1, number, "now")
@@ -177,9 +180,9 @@ async def test_the_stores_work_as_on_one_node(nodes: list[Valkey]) -> None:
         await reader.close()
         owners = [f"owner{number}" for number in range(30)]
         await asyncio.gather(*(journal.seed(one, []) for one in owners))
-        assert None not in (await journal.tops(owners)).values()
-        assert await journal.doubt() == 31, "on every node"
-        assert set((await journal.tops(owners)).values()) == {None}
+        assert all(head.complete for head in (await journal.heads(owners)).values())
+        assert await journal.mark_incomplete() == 31, "on every node"
+        assert not any(head.complete for head in (await journal.heads(owners)).values())
 
 
 @pytest.mark.slow
@@ -254,7 +257,7 @@ async def test_sessions_their_ends_and_sign_ins_lie_where_they_fall(nodes: list[
 
         every = [f"s{number}" for number in range(30)]
         stored = {id: await put(id, f"sid{number % 3}") for number, id in enumerate(every)}
-        assert await store.living(every) == set(every)
+        assert await store.still_open(every) == set(every)
         for id in every:
             known = await store.open(id, idle=600)
             assert known is not None and known.sealed == b"sealed" and known.subject == stored[id].subject
@@ -262,13 +265,15 @@ async def test_sessions_their_ends_and_sign_ins_lie_where_they_fall(nodes: list[
             assert again is not None and again.sealed is None
         assert await store.end("s0") == b"sealed"
         assert sorted(await store.end_all(ISSUER, sid="sid1")) == sorted(every[1::3])
-        assert await store.living(every) == set(every[2::3]) | set(every[3::3])
+        assert await store.still_open(every) == set(every[2::3]) | set(every[3::3])
         assert set(await store.end_all(ISSUER, subject="ada")) >= set(every[2::3])
-        assert await store.living(every) == set()
+        assert await store.still_open(every) == set()
         assert await store.open("s2", idle=600, known=stored["s2"]) is None
         assert await store.claim_login(ISSUER, "state", "h", keep=60) is not None
         assert await store.claim_login(ISSUER, "state", "h", keep=60) is None
         await store.release_login(ISSUER, "state", "h")
         assert await store.claim_login(ISSUER, "state", "h", keep=60) is not None
-        await store.keep_address("id", b"x", keep=60)
-        assert await store.take_address("id") == b"x" and await store.take_address("id") is None
+        await store.put_logout_redirect("id", b"x", keep=60)
+        assert (
+            await store.take_logout_redirect("id") == b"x" and await store.take_logout_redirect("id") is None
+        )

@@ -285,7 +285,7 @@ async def test_seats_know_the_living_wherever_they_listen(nodes: list[Valkey]) -
         worlds = [await stack.enter_async_context(world(link.url, timeout=5, streams=5)) for _ in range(4)]
         for name in PEOPLE[:9]:
             dead = StreamSlots(link)
-            await dead.hold(person(name).id, 5, [dead.seat(1e6), dead.seat(4e9)])
+            await dead.hold(person(name).id, 5, [dead.new_slot(1e6), dead.new_slot(4e9)])
             streams = []
             for one in [*worlds, *worlds[:2]]:
                 streams.append(await stack.enter_async_context(client(one, who=name)))

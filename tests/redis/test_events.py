@@ -1,7 +1,6 @@
 from bff.stores.dead_letters import DEAD, DeadLetters
-from bff.stores.events import BusEvent, StreamReader, entries
-from bff.stores.leases import Leases
-from bff.stores.positions import Positions
+from bff.stores.events import BrokerEvent, StreamReader, parse_entries
+from bff.stores.progress import Leases, Positions
 from bff.stores.redis.client import RedisClient
 
 
@@ -11,15 +10,15 @@ async def test_a_bus_goes_on_from_the_saved_position(redis_url: str) -> None:
         for number in range(5):
             await link.call("XADD", "events:a:0", f"{number + 1}-0", "event", str(number))
         await link.call("XADD", "events:a:0", "9-0", "other", "x")
-        assert await kept.of(["events:a:0", "events:b:0"]) == {"events:a:0": None, "events:b:0": None}
+        assert await kept.load(["events:a:0", "events:b:0"]) == {"events:a:0": None, "events:b:0": None}
         read = await reader.read({"events:a:0": "0-0", "events:b:0": "0-0"}, count=2)
         assert read == {
-            "events:a:0": [BusEvent("events:a:0", "1-0", b"0"), BusEvent("events:a:0", "2-0", b"1")]
+            "events:a:0": [BrokerEvent("events:a:0", "1-0", b"0"), BrokerEvent("events:a:0", "2-0", b"1")]
         }
         await kept.save("events:a:0", "5-0")
-        assert await kept.of(["events:a:0"]) == {"events:a:0": "5-0"}
+        assert await kept.load(["events:a:0"]) == {"events:a:0": "5-0"}
         assert await reader.read({"events:a:0": "5-0"}, count=10) == {
-            "events:a:0": [BusEvent("events:a:0", "9-0", None)]
+            "events:a:0": [BrokerEvent("events:a:0", "9-0", None)]
         }
         assert await reader.read({"events:a:0": "9-0"}, count=10) == {}
         assert await link.call("TTL", "bff:{ingest:events:a:0}:position") > 0
@@ -28,8 +27,8 @@ async def test_a_bus_goes_on_from_the_saved_position(redis_url: str) -> None:
 
 async def test_a_buried_event_says_where_it_stood_and_why(redis_url: str) -> None:
     async with RedisClient(redis_url, timeout=10) as link:
-        await DeadLetters(link).bury(BusEvent("events:a:0", "1-0", b"x" * 100_000), "too large")
-        ((_, fields),) = entries(await link.call("XRANGE", DEAD, "-", "+"))
+        await DeadLetters(link).add(BrokerEvent("events:a:0", "1-0", b"x" * 100_000), "too large")
+        ((_, fields),) = parse_entries(await link.call("XRANGE", DEAD, "-", "+"))
         assert (
             fields[b"stream"] == b"events:a:0" and fields[b"id"] == b"1-0" and fields[b"why"] == b"too large"
         )

@@ -8,12 +8,12 @@ from pydantic import BaseModel
 
 from bff.calls import SagaStatus
 from bff.live.ingest import EventDispatcher, Ingester, RedisStreams, Registry
-from bff.live.ingest.redis_streams import NodeAddress, stream_names
+from bff.live.ingest.redis_streams import StreamPosition, stream_names
 from bff.stores.dead_letters import DEAD, DeadLetters
-from bff.stores.events import entries
+from bff.stores.events import parse_entries
 from bff.stores.journal import Entry, Journal
-from bff.stores.positions import Positions
-from bff.stores.redis.client import RedisClient, StoreUnavailable, reaching
+from bff.stores.progress import Positions
+from bff.stores.redis.client import RedisClient, StoreUnavailable, store_errors
 from bff.stores.values import Values
 from tests.conftest import Valkey
 from tests.events import cloud_event
@@ -78,7 +78,7 @@ async def until(holds: Callable[[], Any], *, seconds: float = GUARD) -> None:
 
 
 async def position(link: RedisClient, stream: str = STREAM) -> str:
-    return NodeAddress.parse((await Positions(link).of([stream]))[stream]).id
+    return StreamPosition.parse((await Positions(link).load([stream]))[stream]).id
 
 
 async def read_all(link: RedisClient, stream: str = STREAM) -> None:
@@ -155,7 +155,7 @@ async def test_a_bad_event_is_set_aside_and_the_next_goes_through(
         await publish(link, bad, status("o1", 1))
         await read_all(link)
     assert [row["id"] for row in await told(link)] == ["o1"]
-    ((_, dead),) = entries(await link.call("XRANGE", DEAD, "-", "+"))
+    ((_, dead),) = parse_entries(await link.call("XRANGE", DEAD, "-", "+"))
     assert dead[b"stream"] == STREAM.encode()
     assert dead[b"why"]
     body = bad if isinstance(bad, bytes) else bad.encode()
@@ -194,7 +194,7 @@ async def test_an_ingester_stopped_between_effect_and_position_repeats_nothing(l
         await reader.start()
         await asyncio.wait_for(journal.died.wait(), GUARD)
         await reader.stop()
-        dealt = NodeAddress.parse((await Positions(link).of([STREAM]))[STREAM]).count
+        dealt = StreamPosition.parse((await Positions(link).load([STREAM]))[STREAM]).count
         told_of = (await Journal(link).open(OWNER, None)).position
         assert told_of is not None and dealt < told_of.offset
     async with ingester(link):
@@ -257,7 +257,7 @@ async def test_redis_away_is_waited_for(own_valkey: Valkey) -> None:
     async with RedisClient(own_valkey.url) as link, ingester(link):
 
         async def published(id: str) -> bool:
-            with reaching("the test's own event"):
+            with store_errors("the test's own event"):
                 await publish(link, status(id, 1))
             return True
 

@@ -12,11 +12,11 @@ import pytest
 from bff.calls import Principal, SagaStatus
 from bff.live import Hub
 from bff.live.ingest import EventDispatcher, Ingester, RedisStreams, Registry
-from bff.live.ingest.redis_streams import NodeAddress
+from bff.live.ingest.redis_streams import StreamPosition
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.events import Extent
-from bff.stores.journal import Entry, Journal
-from bff.stores.redis.client import RedisClient, granted
+from bff.stores.journal import Entry, Head, Journal
+from bff.stores.redis.client import RedisClient, raise_refusals
 from bff.stores.redis.subscriptions import Subscriptions
 from bff.stores.values import Values
 from tests.events import cloud_event
@@ -106,16 +106,17 @@ async def test_a_doubted_journal_has_to_be_opened_and_is_restored_once(link: Red
     for owner in (ADA.id, BOB):
         assert await journal.seed(owner, [Entry.of(saga, now_ms=1)])
         assert not await journal.seed(owner, [])
-    tops = await journal.tops([ADA.id, BOB])
-    assert None not in tops.values()
-    assert await journal.doubt() == 2
-    assert await journal.tops([ADA.id, BOB]) == {ADA.id: None, BOB: None}
-    opened = await journal.open(ADA.id, tops[ADA.id])
-    assert not opened.whole and opened.kind == "history", (
+    heads = await journal.heads([ADA.id, BOB])
+    assert all(head.complete and head.position for head in heads.values())
+    assert await journal.mark_incomplete() == 2
+    incomplete = {owner: Head(head.position, complete=False) for owner, head in heads.items()}
+    assert await journal.heads([ADA.id, BOB]) == incomplete
+    opened = await journal.open(ADA.id, heads[ADA.id].position)
+    assert not opened.complete and opened.kind == "history", (
         "the position holds, nobody is told everything again"
     )
     assert await journal.seed(ADA.id, [Entry.of(saga, now_ms=1)])
-    assert await journal.tops([ADA.id, BOB]) == {ADA.id: tops[ADA.id], BOB: None}
+    assert await journal.heads([ADA.id, BOB]) == incomplete | {ADA.id: heads[ADA.id]}
 
 
 async def test_a_stream_trimmed_behind_its_reader_lost_nothing(
@@ -150,8 +151,8 @@ async def test_a_stream_that_was_made_again_is_read_from_its_first_event(
 
 
 def test_a_place_beside_what_the_stream_says() -> None:
-    place = NodeAddress("7-1", 5)
-    assert NodeAddress.parse(str(place)) == place and NodeAddress.parse(None) == NodeAddress()
+    place = StreamPosition("7-1", 5)
+    assert StreamPosition.parse(str(place)) == place and StreamPosition.parse(None) == StreamPosition()
     for kept in (
         Extent(5, 5, "7-1"),
         Extent(5, 0, "7-1"),
@@ -161,16 +162,16 @@ def test_a_place_beside_what_the_stream_says() -> None:
     ):
         assert place.beside(kept) == (place, ""), kept
     for trimmed, then in (
-        (Extent(9, 3, "10-0"), NodeAddress("7-1", 6)),
-        (Extent(9, 0, "8-0"), NodeAddress("7-1", 9)),
-        (Extent(6, 6, "7-1"), NodeAddress("7-1", 6)),
+        (Extent(9, 3, "10-0"), StreamPosition("7-1", 6)),
+        (Extent(9, 0, "8-0"), StreamPosition("7-1", 9)),
+        (Extent(6, 6, "7-1"), StreamPosition("7-1", 6)),
     ):
         found, why = place.beside(trimmed)
         assert found == then and "trimmed" in why, trimmed
         assert found.beside(trimmed) == (then, ""), "said once"
     for anew in (Extent(4, 4, "9-0"), Extent(9, 9, "7-0"), Extent(5, 5, "6-9")):
         found, why = place.beside(anew)
-        assert found == NodeAddress() and "again" in why, anew
+        assert found == StreamPosition() and "again" in why, anew
 
 
 async def test_one_read_of_a_bus_is_bounded_in_bytes_too(link: RedisClient) -> None:
@@ -180,7 +181,7 @@ async def test_one_read_of_a_bus_is_bounded_in_bytes_too(link: RedisClient) -> N
     streams = [f"events:orders:{number}" for number in range(4)]
     for stream in streams:
         bodies = [b"x" * MB] * 20 + [b"x"] * 500
-        granted(await link.batch([("XADD", stream, "*", "event", body) for body in bodies]))
+        raise_refusals(await link.batch([("XADD", stream, "*", "event", body) for body in bodies]))
     bus = RedisStreams(link, streams)
     await bus.begin(nothing_lost)
     left, reads = 4 * 520, 0

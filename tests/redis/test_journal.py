@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bff.calls import SagaStatus
-from bff.stores.journal import Entry, Journal, Opened, Position, channel_of, owner_tag
+from bff.stores.journal import Entry, Head, Journal, Opened, Position, channel_of, owner_tag
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 from tests.conftest import Valkey
 
@@ -101,7 +101,7 @@ async def test_a_gap_is_held_and_flushed_in_order_when_it_is_filled(link: RedisC
     assert top is not None and top.offset == 5
     history = await journal.open(OWNER, Position(top.epoch, 0))
     assert told(history) == [("o1", 1), ("o2", 1), ("o1", 2), ("o1", 3), ("o1", 4)]
-    assert await journal.settle(OWNER) == 0
+    assert await journal.release_overdue(OWNER) == 0
 
 
 async def test_a_gap_that_nobody_fills_is_let_through_after_its_time(link: RedisClient) -> None:
@@ -111,26 +111,26 @@ async def test_a_gap_that_nobody_fills_is_let_through_after_its_time(link: Redis
     await journal.append(OWNER, entry("o1", 9))
     clock.now += 1.5
     await journal.append(OWNER, entry("o1", 7))
-    assert await journal.settle(OWNER) == 2
+    assert await journal.release_overdue(OWNER) == 2
     clock.now += 0.6
-    assert await journal.settle(OWNER) == 0
+    assert await journal.release_overdue(OWNER) == 0
     top = (await journal.open(OWNER, None)).position
     assert top is not None
     assert told(await journal.open(OWNER, Position(top.epoch, 0))) == [("o1", 1), ("o1", 7), ("o1", 9)]
     assert await journal.append(OWNER, entry("o1", 8)) == "repeat"
 
 
-async def test_to_ask_for_many_tops_lets_through_what_is_overdue_in_each(link: RedisClient) -> None:
+async def test_reading_many_heads_releases_overdue_events_in_each_journal(link: RedisClient) -> None:
     clock = Clock()
     journal = Journal(link, gap=2, clock=clock)
     owners = [f"{OWNER}{number}" for number in range(150)]
     for owner in owners:
         assert await journal.append(owner, entry("o1", 2)) == "held"
-    assert await journal.tops(owners) == dict.fromkeys(owners)
+    assert await journal.heads(owners) == dict.fromkeys(owners, Head(None, complete=False))
     waiting = [("ZCARD", journal.keys(owner).waiting) for owner in owners]
     assert await link.batch(waiting) == [1] * 150, "their time has not come"
     clock.now += 3
-    await journal.tops(owners)
+    await journal.heads(owners)
     assert await link.batch(waiting) == [0] * 150
     assert told(await journal.open(owners[-1], None)) == [("o1", 2)]
 
@@ -212,13 +212,13 @@ async def test_a_journal_is_seeded_once_and_keeps_what_is_newer(link: RedisClien
     journal = Journal(link, gap=60)
     assert (await journal.open(OWNER, None)).position is None
     await journal.append(OWNER, entry("o1", 6))
-    assert not (await journal.open(OWNER, None)).whole
+    assert not (await journal.open(OWNER, None)).complete
     seeds = [entry("o2", 3), entry("o1", 5)]
     assert sorted(await asyncio.gather(*(journal.seed(OWNER, seeds) for _ in range(5)))) == [False] * 4 + [
         True
     ]
     opened = await journal.open(OWNER, None)
-    assert opened.whole
+    assert opened.complete
     assert told(opened) == [("o2", 3), ("o1", 6)]
     assert await journal.append(OWNER, entry("o2", 4)) == "appended"
 
@@ -281,7 +281,7 @@ async def test_redis_away_is_said_in_one_word(own_valkey: Valkey) -> None:
         for attempt in (
             journal.append(OWNER, entry("o1", 2)),
             journal.open(OWNER, None),
-            journal.tops([OWNER]),
+            journal.heads([OWNER]),
         ):
             with pytest.raises(StoreUnavailable):
                 await attempt
@@ -290,7 +290,7 @@ async def test_redis_away_is_said_in_one_word(own_valkey: Valkey) -> None:
 
 
 async def test_every_key_of_a_journal_that_began_with_a_gap_expires(link: RedisClient) -> None:
-    for let_through in (Journal.settle, _open):
+    for let_through in (Journal.release_overdue, _open):
         await link.call("FLUSHALL")
         clock = Clock()
         journal = Journal(link, gap=2, clock=clock)

@@ -37,7 +37,7 @@ async def test_a_token_is_refused_by_its_id_and_no_other_one_is(link: RedisClien
     here = RevocationList(store)
     await here.look()
     assert not here.refuse(marks("1"))
-    assert await store.token(ISSUER, "1", keep=60)
+    assert await store.revoke_token(ISSUER, "1", keep=60)
     assert not here.refuse(marks("1")), "not looked yet"
     await here.look()
     assert here.refuse(marks("1"))
@@ -51,7 +51,7 @@ async def test_a_token_is_refused_by_its_id_and_no_other_one_is(link: RedisClien
 async def test_a_person_is_refused_up_to_the_moment_and_signs_in_anew_after_it(link: RedisClient) -> None:
     store = RevocationStore(link)
     here = RevocationList(store)
-    assert await store.subject(ISSUER, "ada", keep=60)
+    assert await store.revoke_subject(ISSUER, "ada", keep=60)
     await here.look()
     assert here.refuse(marks())
     assert not here.refuse(marks(issued=time.time() + 1))
@@ -59,7 +59,7 @@ async def test_a_person_is_refused_up_to_the_moment_and_signs_in_anew_after_it(l
     first = time.time()
     while time.time() - first < 0.02:
         pass
-    assert await store.subject(ISSUER, "ada", keep=60)
+    assert await store.revoke_subject(ISSUER, "ada", keep=60)
     await here.look()
     assert here.refuse(marks(issued=first + 0.01)), "the later moment counts"
 
@@ -67,11 +67,11 @@ async def test_a_person_is_refused_up_to_the_moment_and_signs_in_anew_after_it(l
 async def test_a_revocation_is_kept_as_long_as_it_was_asked_for(link: RedisClient) -> None:
     store, clock = RevocationStore(link), [time.time()]
     here = RevocationList(store, clock=lambda: clock[0])
-    await store.token(ISSUER, "short", keep=1)
-    await store.token(ISSUER, "long", keep=100)
+    await store.revoke_token(ISSUER, "short", keep=1)
+    await store.revoke_token(ISSUER, "long", keep=100)
     await here.look()
     clock[0] += 2
-    await store.token(ISSUER, "another", keep=100)
+    await store.revoke_token(ISSUER, "another", keep=100)
     await here.look()
     assert not here.refuse(marks("short"))
     assert here.refuse(marks("long"))
@@ -82,10 +82,10 @@ async def test_a_revocation_is_kept_as_long_as_it_was_asked_for(link: RedisClien
 async def test_a_redis_that_lost_its_list_takes_nothing_back(link: RedisClient) -> None:
     store = RevocationStore(link)
     here = RevocationList(store)
-    await store.token(ISSUER, "1", keep=60)
+    await store.revoke_token(ISSUER, "1", keep=60)
     await here.look()
     await link.call("FLUSHALL")
-    await store.token(ISSUER, "2", keep=60)
+    await store.revoke_token(ISSUER, "2", keep=60)
     await here.look()
     assert here.refuse(marks("1")) and here.refuse(marks("2"))
 
@@ -93,9 +93,11 @@ async def test_a_redis_that_lost_its_list_takes_nothing_back(link: RedisClient) 
 async def test_the_list_is_bounded_and_forgets_nothing_before_its_time(
     link: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bff.stores.revocations.MOST", 3)
+    monkeypatch.setattr("bff.stores.revocations.MAX_REVOKED", 3)
     store = RevocationStore(link)
-    assert [await store.token(ISSUER, str(number), keep=60) for number in range(4)] == [True] * 3 + [False]
+    assert [await store.revoke_token(ISSUER, str(number), keep=60) for number in range(4)] == [True] * 3 + [
+        False
+    ]
     here = RevocationList(store)
     await here.look()
     assert [here.refuse(marks(str(number))) for number in range(4)] == [True] * 3 + [False]
@@ -107,17 +109,17 @@ async def test_ends_of_sessions_are_told_to_whoever_was_there_before_and_only_ne
     store = RevocationStore(link)
     heard: list[str] = []
     changes: list[int] = []
-    await store.session("before")
+    await store.record_session_end("before")
     here = RevocationList(store, ended=heard.append, changed=lambda: changes.append(1))
     await here.look()
     assert heard == []
-    await store.session("one")
+    await store.record_session_end("one")
     await here.look()
-    await store.session("two")
+    await store.record_session_end("two")
     await here.look()
     assert {"one", "two"} <= set(heard)
     assert changes == []
-    await store.token(ISSUER, "1", keep=60)
+    await store.revoke_token(ISSUER, "1", keep=60)
     await here.look()
     await here.look()
     assert changes == [1]
@@ -132,14 +134,14 @@ async def test_a_token_that_was_accepted_and_remembered_is_refused_from_then_on(
     one, two = (sign(KEY, claims(jti=jti, iat=now - 1, exp=now + 300)) for jti in ("one", "two"))
     who = [await verifier.verify(token) for token in (one, two)]
     assert [each.subject for each in who] == ["ada", "ada"]
-    await store.token(ISSUER, "one", keep=300)
+    await store.revoke_token(ISSUER, "one", keep=300)
     await revoked.look()
     assert [verifier.revoked(each) for each in who] == [True, False]
     for _ in range(2):
         with pytest.raises(Problem, match="revoked"):
             await verifier.verify(one)
     assert await verifier.verify(two)
-    await store.subject(ISSUER, "ada", keep=300)
+    await store.revoke_subject(ISSUER, "ada", keep=300)
     await revoked.look()
     with pytest.raises(Problem, match="revoked"):
         await verifier.verify(two)
@@ -152,7 +154,7 @@ async def test_a_token_that_was_accepted_and_remembered_is_refused_from_then_on(
 async def test_while_redis_is_away_what_was_known_stays_refused(own_valkey: Valkey) -> None:
     async with RedisClient(own_valkey.url, timeout=10) as link:
         store = RevocationStore(link)
-        await store.token(ISSUER, "1", keep=60)
+        await store.revoke_token(ISSUER, "1", keep=60)
         here = RevocationList(store)
         await here.start()
         own_valkey.stop()
@@ -171,6 +173,6 @@ async def test_a_revocation_is_heard_by_a_gateway_that_runs(link: RedisClient) -
     store = RevocationStore(link)
     here = RevocationList(store)
     await here.start()
-    await store.subject(ISSUER, "ada", keep=60)
+    await store.revoke_subject(ISSUER, "ada", keep=60)
     await until(lambda: here.refuse(marks()))
     await here.stop()

@@ -17,7 +17,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from bff.stores.redis.client import RedisClient, StoreUnavailable
-from bff.stores.redis.sentinel import watched_of
+from bff.stores.redis.sentinel import parse_sentinel_address
 
 from ..conftest import Valkey, free_port
 from .load import busy, exactly_once, goes_on, promoted
@@ -44,14 +44,14 @@ class Sentinel(Valkey):
 
 
 def test_the_address_names_sentinels_master_database_and_secrets() -> None:
-    one = watched_of("redis+sentinel://app:s3%2Fcret@a:1,b/shop/2?sentinel_password=x%20y")
+    one = parse_sentinel_address("redis+sentinel://app:s3%2Fcret@a:1,b/shop/2?sentinel_password=x%20y")
     assert [(at.host, at.port) for at in one.sentinels] == [("a", 1), ("b", 26379)]
     assert (one.master, one.sentinel_password) == ("shop", "x y")
-    assert one.sentinels[0].greeting[0] == ("AUTH", "x y")
-    assert one.greeting == (("AUTH", "app", "s3/cret"), ("SELECT", 2), ("ROLE",))
+    assert one.sentinels[0].handshake[0] == ("AUTH", "x y")
+    assert one.handshake == (("AUTH", "app", "s3/cret"), ("SELECT", 2), ("ROLE",))
     for wrong in ("redis+sentinel://a:1", "redis+sentinel:///shop"):
         with pytest.raises(ValueError, match="needs its Sentinels"):
-            watched_of(wrong)
+            parse_sentinel_address(wrong)
 
 
 async def test_nobody_is_taken_for_the_master_who_is_not(redis_url: str) -> None:

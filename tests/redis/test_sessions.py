@@ -367,9 +367,9 @@ async def test_every_one_of_two_thousand_sessions_of_a_person_is_ended(link: Red
     for start in range(0, len(every), 100):
         batch = every[start : start + 100]
         await asyncio.gather(*(put(store, id, lifetime=60 + start) for id in batch))
-    assert await store.living(every) == set(every)
+    assert await store.still_open(every) == set(every)
     assert set(await store.end_all(ISSUER, subject="ada")) == set(every)
-    assert await store.living(every) == set()
+    assert await store.still_open(every) == set()
     assert await store.end_all(ISSUER, subject="ada") == []
 
 
@@ -407,7 +407,7 @@ async def test_a_session_that_is_being_stored_when_all_are_ended_is_over(
         await store.end_all(ISSUER, **by)
         held.go.set()
         stored = await storing
-    assert await store.living(["late"]) == set()
+    assert await store.still_open(["late"]) == set()
     assert await store.open("late", idle=60, known=stored) is None
     assert await store.open("late", idle=60) is None
     await put(store, "later", sid="s2" if "sid" in by else None)
@@ -429,7 +429,7 @@ async def test_sessions_whose_deletion_did_not_come_to_pass_are_over_all_the_sam
     # A process that dies between the moment and the deletions leaves the records, and somebody may lose the index.
     await link.call("DEL", *index)
     await store.end_all(ISSUER, subject="ada")
-    assert await store.living(["first", "second"]) == set()
+    assert await store.still_open(["first", "second"]) == set()
     assert await store.open("first", idle=60, known=first) is None
     assert await store.open("second", idle=60) is None
     assert second.subject == first.subject and second.sid != first.sid
@@ -509,11 +509,11 @@ async def test_an_end_of_many_that_is_cut_short_tells_of_each_when_it_is_tried_a
     every = {f"s{number}" for number in range(10)}
     for id in sorted(every):
         await put(store, id)
-    cut = store.ending(ISSUER, subject="ada")
+    cut = store.end_in_batches(ISSUER, subject="ada")
     first = await anext(cut)
     await cut.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
     assert len(first) == 4
-    assert await store.living(sorted(every)) == set(), "all of them are over by then"
+    assert await store.still_open(sorted(every)) == set(), "all of them are over by then"
     assert set(await store.end_all(ISSUER, subject="ada")) == every
 
 
@@ -552,7 +552,7 @@ async def test_the_address_after_a_logout_is_sealed_and_can_be_taken_once(
 
 async def test_a_logout_token_counts_once(link: RedisClient) -> None:
     store = SessionStore(link)
-    seen = await asyncio.gather(*(store.once(ISSUER, "jti", keep=60) for _ in range(20)))
+    seen = await asyncio.gather(*(store.use_logout_token(ISSUER, "jti", keep=60) for _ in range(20)))
     assert sum(seen) == 1
 
 
@@ -624,12 +624,12 @@ async def test_a_store_without_redis_says_so(own: RedisClient, own_valkey: Valke
         lambda: store.swap("x", 1, b"", "h"),
         lambda: store.end("x"),
         lambda: store.end_all(ISSUER, sid="s"),
-        lambda: store.once(ISSUER, "j", keep=1),
-        lambda: store.living(["x"]),
+        lambda: store.use_logout_token(ISSUER, "j", keep=1),
+        lambda: store.still_open(["x"]),
         lambda: store.claim_login(ISSUER, "s", "h", keep=1),
         lambda: store.release_login(ISSUER, "s", "h"),
-        lambda: store.keep_address("x", b"", keep=1),
-        lambda: store.take_address("x"),
+        lambda: store.put_logout_redirect("x", b"", keep=1),
+        lambda: store.take_logout_redirect("x"),
     ]
     for attempt in attempts:
         with pytest.raises(StoreUnavailable):

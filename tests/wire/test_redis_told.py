@@ -38,7 +38,7 @@ async def test_an_outage_is_one_line_and_another_at_its_end_however_many_request
         own_valkey.start()
         runtime = one.gateway.runtime
         assert runtime is not None
-        await until(lambda: runtime.link.condition.trouble is None)
+        await until(lambda: runtime.link.outage.current is None)
         told = [line.getMessage() for line in caplog.records if line.levelno >= logging.WARNING]
         # The pub/sub connection is another one.
         told = [line for line in told if "pub/sub" not in line]

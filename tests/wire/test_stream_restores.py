@@ -206,7 +206,7 @@ async def test_values_are_heard_while_the_owners_node_is_away_and_the_journal_is
         await one.values.put(STOCK, 1, {"available": 9}, AT)
         async with client(one, f"/bff/live?value={STOCK}") as ada:
             assert (await ada.until("value")).data["version"] == 1
-            ready, asked = one.channels.ready, asyncio.Event()
+            ready, asked = one.channels.wait_confirmed, asyncio.Event()
 
             async def away(*channels: str, timeout: float = 1.0) -> None:
                 if channel_of(person("ada").id) in channels:
@@ -214,7 +214,7 @@ async def test_values_are_heard_while_the_owners_node_is_away_and_the_journal_is
                     raise StoreUnavailable("the node that has a channel is away")
                 await ready(*channels, timeout=timeout)
 
-            monkeypatch.setattr(one.channels, "ready", away)
+            monkeypatch.setattr(one.channels, "wait_confirmed", away)
             for stream in one.hub._streams:
                 one.hub._catchup.behind(stream)
             await asyncio.wait_for(asked.wait(), GUARD)

@@ -228,9 +228,9 @@ async def test_a_token_revoked_before_its_stream_is_admitted_opens_none(
         await held.there.wait()
         store = RevocationStore(here.runtime.link)
         if what == "token":
-            await store.token(ISSUER, "the-one", keep=600)
+            await store.revoke_token(ISSUER, "the-one", keep=600)
         else:
-            await store.subject(ISSUER, "ada", keep=600)
+            await store.revoke_subject(ISSUER, "ada", keep=600)
         await until(lambda: bool(here.runtime._revocations._tokens or here.runtime._revocations._subjects))
         held.go.set()
         async with asyncio.timeout(60):
@@ -259,7 +259,7 @@ async def test_a_session_that_ends_before_its_stream_is_admitted_opens_none(
             await until(lambda: key.id in sessions._ended_lately)
         else:
             store = RevocationStore(here.runtime.link)
-            await store.subject(here.provider.issuer, "ada", keep=600)
+            await store.revoke_subject(here.provider.issuer, "ada", keep=600)
             await until(lambda: bool(here.runtime._revocations._subjects))
         held.go.set()
         async with asyncio.timeout(60):
@@ -279,7 +279,7 @@ async def test_a_persons_revocation_ends_open_streams_and_sessions_that_no_index
             assert [one async for one in up_to("snapshot", lines)]
             for index in await here.runtime.link.call("KEYS", "bff:{sub:*}:sessions"):
                 await here.runtime.link.call("DEL", index)
-            await RevocationStore(here.runtime.link).subject(here.provider.issuer, "ada", keep=600)
+            await RevocationStore(here.runtime.link).revoke_subject(here.provider.issuer, "ada", keep=600)
             left = [one async for one in lines]
         assert left[-1][0] == "bye" and left[-1][1]["reason"] == "logout"
         assert (await browser.get("/bff/user")).status_code == 401

@@ -73,12 +73,12 @@ class RevocationList:
 
     async def note(self, session: str) -> None:
         """Tell every gateway that a session has ended. Raises StoreUnavailable."""
-        await self._store.session(session)
+        await self._store.record_session_end(session)
 
     async def look(self) -> None:
         """Take in what is new. Raises StoreUnavailable."""
         since = self._since
-        news = await self._store.news(self._version, 0 if since is None else since - OVERLAP)
+        news = await self._store.changes(self._version, 0 if since is None else since - OVERLAP)
         self._version, self._since = news.version, news.now
         if since is not None:
             for session in news.ended:

@@ -176,7 +176,7 @@ class Sessions:
         """End the sessions of a provider's session, or of a person; returns how many. Raises Problem 503."""
         ended = 0
         try:
-            async for ids in self._store.ending(issuer, sid=sid, subject=subject):
+            async for ids in self._store.end_in_batches(issuer, sid=sid, subject=subject):
                 ended += len(ids)
                 for start in range(0, len(ids), _TOLD_AT_ONCE):
                     await asyncio.gather(*map(self._ended, ids[start : start + _TOLD_AT_ONCE]))
@@ -202,13 +202,13 @@ class Sessions:
     async def keep_address(self, url: str) -> str:
         """What to take the address by, once, within `ADDRESS_FOR` seconds. Raises StoreUnavailable."""
         key = SessionKey.new()
-        await self._store.keep_address(key.id, key.encrypt(url.encode()), keep=ADDRESS_FOR)
+        await self._store.put_logout_redirect(key.id, key.encrypt(url.encode()), keep=ADDRESS_FOR)
         return key.value
 
     async def take_address(self, value: str | None) -> str | None:
         """The address; None when it was taken, or is too old. Raises StoreUnavailable."""
         key = SessionKey.read(value)
-        sealed = None if key is None else await self._store.take_address(key.id)
+        sealed = None if key is None else await self._store.take_logout_redirect(key.id)
         if key is None or sealed is None:
             return None
         try:

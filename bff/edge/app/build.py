@@ -25,9 +25,9 @@ from ...live.topics import ValueTopic
 from ...policies.events import guarded
 from ...stores.claims import Claims
 from ...stores.dead_letters import DeadLetters
-from ...stores.deliveries import Deliveries
 from ...stores.journal import Journal
 from ...stores.processes import Processes
+from ...stores.progress import Deliveries
 from ...stores.rates import RateStore
 from ...stores.redis.client import RedisClient, StoreUnavailable
 from ...stores.redis.health import RedisHealth
@@ -139,7 +139,7 @@ class App:
             processes=processes,
             ended=self._forget,
             revoked=self._over,
-            living=SessionStore(self.redis).living,
+            living=SessionStore(self.redis).still_open,
         )
         self.intake = EventDispatcher(
             self.journal,
@@ -367,7 +367,7 @@ class App:
     async def _dependencies(self) -> dict[str, Any]:
         """What `/readyz` names. It asks Redis, and nobody else."""
         told: dict[str, Any] = {
-            "redis": await self.redis_health.look() | self.redis.shape,
+            "redis": await self.redis_health.report() | self.redis.topology,
             "upstreams": {
                 name: {"circuit": client.circuit} for name, client in sorted(self.pipeline.clients.items())
             },

@@ -11,9 +11,9 @@ from starlette.types import ASGIApp
 
 from ...calls import DeclarationError
 from ...live import Hub
-from ...stores.deliveries import Deliveries
-from ...stores.events import BusEvent
+from ...stores.events import BrokerEvent
 from ...stores.journal import Journal
+from ...stores.progress import Deliveries
 from ..declared import CHANGES, EVENTS, RESERVED, Command, Declarations, Page, View
 from ..describe import asyncapi, docs, openapi
 from ..endpoints.changes import ChangesEndpoint
@@ -47,7 +47,7 @@ class Services:
     health: Health
     deliveries: Deliveries
     changed: Callable[[Sequence[str]], Awaitable[None]]
-    take: Callable[[BusEvent], Awaitable[Any]]
+    take: Callable[[BrokerEvent], Awaitable[Any]]
     sign_in: SignIn | None
 
 

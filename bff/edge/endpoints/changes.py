@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from ...stores.deliveries import Deliveries
+from ...stores.progress import Deliveries
 from ..http.request import BodyReader
 from ..problem import Problem
 from ..respond import send_empty
@@ -68,8 +68,8 @@ class ChangesEndpoint:
         source = scope["path_params"]["source"]
         id, settings = self._senders.verified(source, headers_of(scope), body)
         tags = tags_in(body, settings)
-        if not await self._deliveries.told(source, id):
+        if not await self._deliveries.is_recorded(source, id):
             await self._changed(tags)
             # Noted when it is done: a crash in between lets it be done twice, never not at all.
-            await self._deliveries.tell(source, id, 2 * settings.window)
+            await self._deliveries.record(source, id, 2 * settings.window)
         await send_empty(send)

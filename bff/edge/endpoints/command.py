@@ -119,7 +119,7 @@ class CommandEndpoint:
                 content_type=_header(scope, b"content-type"),
                 body=body,
             ),
-            services.execution.claims.holder(),
+            services.execution.claims.new_holder(),
             services.lease,
             services.keep,
         )

@@ -16,7 +16,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from ...live.ingest.http_binding import BadMessage, events_of, signed_part
-from ...stores.events import BusEvent
+from ...stores.events import BrokerEvent
 from ..http.request import BodyReader
 from ..problem import Problem
 from ..respond import send_empty
@@ -34,7 +34,7 @@ class EventsEndpoint:
         self,
         body: BodyReader,
         sources: Mapping[str, EventSourceSettings],
-        take: Callable[[BusEvent], Awaitable[Any]],
+        take: Callable[[BrokerEvent], Awaitable[Any]],
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -56,7 +56,7 @@ class EventsEndpoint:
         except BadMessage as error:
             raise Problem(error.status, error.code, str(error)) from None
         for number, event in enumerate(events):
-            await self._take(BusEvent(source, f"{id}/{number}", event, "webhook"))
+            await self._take(BrokerEvent(source, f"{id}/{number}", event, "webhook"))
         await send_empty(send)
 
 

@@ -270,7 +270,7 @@ class LeaseHeartbeat:
         while True:
             await asyncio.sleep(self._ticket.lease / 3)
             try:
-                mine = await self._claims.beat(self._ticket)
+                mine = await self._claims.heartbeat(self._ticket)
             except StoreUnavailable:
                 continue
             if not mine and self._work is not None:

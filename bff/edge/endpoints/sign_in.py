@@ -251,11 +251,13 @@ class SignIn:
         issuer = self._provider.issuer
         try:
             # A token replayed later would end sessions begun since, so each counts once.
-            if await self._store.seen(issuer, told.token_id):
+            if await self._store.is_logout_token_used(issuer, told.token_id):
                 raise _no_logout("this logout_token was carried out before")
             await self._sessions.end_all(issuer, sid=told.sid, subject=told.subject)
             # Noted when it is done: one that failed half-way may be sent again.
-            await self._store.once(issuer, told.token_id, keep=max(1.0, told.until - self._clock()))
+            await self._store.use_logout_token(
+                issuer, told.token_id, keep=max(1.0, told.until - self._clock())
+            )
         except StoreUnavailable as error:
             raise sessions_unavailable() from error
         return Response(status_code=200, headers=NO_STORE)

@@ -100,7 +100,7 @@ class Envelope:
                     raise
                 problem = as_problem(error)
                 if problem.status >= 500 and problem.owner is None:
-                    # Redis away is one fault and many requests, and the log tells it once (stores/redis/condition.py).
+                    # Redis away is one fault and many requests, and the log tells it once (stores/redis/outage.py).
                     if isinstance(error, StoreUnavailable):
                         log.debug("answered 503: %s", error)
                     else:

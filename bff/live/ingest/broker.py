@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from ...calls import BffError
-from ...stores.events import BusEvent
+from ...stores.events import BrokerEvent
 
 LOOK = 1.0
 """Seconds between looks at whether the bus still has what is to be read, and its reader."""
@@ -39,10 +39,10 @@ class Broker(Protocol):
     async def begin(self, lost: Lost) -> None:
         """From here on this process is its reader. Opens what it needs anew."""
 
-    async def read(self) -> Mapping[str, Sequence[BusEvent]]:
+    async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         """What came, by partition, each in order, a bounded number; empty when nothing came within a second or so."""
 
-    async def done(self, partition: str, events: Sequence[BusEvent]) -> None:
+    async def done(self, partition: str, events: Sequence[BrokerEvent]) -> None:
         """The effects of these, read last, are in place."""
 
     async def end(self) -> None:
@@ -57,7 +57,7 @@ class Partition:
         self._most = max(1, min(_COUNT, TOGETHER // partitions))
         self.count = 1
 
-    def saw(self, read: Mapping[str, Sequence[BusEvent]]) -> None:
+    def saw(self, read: Mapping[str, Sequence[BrokerEvent]]) -> None:
         """This is what that many were."""
         size = sum(len(event.body or b"") for events in read.values() for event in events)
         if size > _BYTES:

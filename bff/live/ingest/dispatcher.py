@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from ...stores.dead_letters import DeadLetters
-from ...stores.events import BusEvent
+from ...stores.events import BrokerEvent
 from ...stores.journal import Journal
 from ...stores.values import Values
 from .events import BadEvent, ChangedEvent, Registry, SagaEvent, ValueEvent
@@ -44,15 +44,15 @@ class EventDispatcher:
         self._held: dict[str, float] = {}
         self.losses = 0
 
-    async def take(self, event: BusEvent) -> bool:
+    async def take(self, event: BrokerEvent) -> bool:
         """Carry it to its place; False when it was set aside."""
         try:
             meaning = self._registry.meaning(event.body, now_ms=self._journal.now_ms())
         except Exception as error:
             # BadEvent, or a model of the user's that stumbled over it: one event must not stop everybody's.
             why = str(error) if isinstance(error, BadEvent) else f"its model raised {type(error).__name__}"
-            log.warning("event %s of %s %s is set aside: %s", event.id, event.bus, event.stream, why)
-            await self._dead.bury(event, why)
+            log.warning("event %s of %s %s is set aside: %s", event.id, event.broker, event.stream, why)
+            await self._dead.add(event, why)
             return False
         match meaning:
             case SagaEvent(owner, entry):
@@ -65,7 +65,7 @@ class EventDispatcher:
                 if self._changed is not None:
                     await self._changed(tags, owner)
             case None:
-                log.debug("event %s of %s %s is of no declared type", event.id, event.bus, event.stream)
+                log.debug("event %s of %s %s is of no declared type", event.id, event.broker, event.stream)
         return True
 
     async def settle(self) -> None:
@@ -77,7 +77,7 @@ class EventDispatcher:
                 continue
             waits = True
             try:
-                waits = await self._journal.settle(owner) > 0
+                waits = await self._journal.release_overdue(owner) > 0
             finally:
                 if waits:
                     self._held.setdefault(owner, now + self._journal.gap)
@@ -85,6 +85,6 @@ class EventDispatcher:
     async def lost(self, bus: str, why: str) -> None:
         """A bus has dropped events that nobody had read, whose they were is not known: every journal is to be restored
         from the services once more."""
-        doubted = await self._journal.doubt()
+        doubted = await self._journal.mark_incomplete()
         self.losses += 1
         log.warning("events of %s were lost unread (%s): %d journals are to be restored", bus, why, doubted)

@@ -14,8 +14,8 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from ...stores.background import Background
-from ...stores.events import BusEvent
-from ...stores.leases import Leases
+from ...stores.events import BrokerEvent
+from ...stores.progress import Leases
 from ...stores.redis.backoff import backoff
 from ...stores.redis.client import RedisClient, StoreUnavailable
 from .broker import Broker, BrokerUnavailable
@@ -117,7 +117,7 @@ class Ingester(Background):
     async def _lost(self, why: str) -> None:
         await self._intake.lost(self.name, why)
 
-    async def _partition(self, partition: str, events: Sequence[BusEvent]) -> None:
+    async def _partition(self, partition: str, events: Sequence[BrokerEvent]) -> None:
         for event in events:
             await self._intake.take(event)
         if events:

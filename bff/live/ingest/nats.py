@@ -17,8 +17,8 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 
-from ...stores.events import BusEvent
-from ...stores.positions import Positions
+from ...stores.events import BrokerEvent
+from ...stores.progress import Positions
 from ...stores.redis.client import RedisClient
 from .broker import LOOK, BrokerUnavailable, Lost, Partition, words
 
@@ -59,7 +59,7 @@ class NatsJetStream:
 
     async def begin(self, lost: Lost) -> None:
         self._lost, self._why, self._portion, self._taken = lost, "", Partition(), 0
-        kept = (await self._positions.of([self._place]))[self._place]
+        kept = (await self._positions.load([self._place]))[self._place]
         number, _, self._created = (kept or "").partition(" ")
         self._read_to = int(number or 0)
         try:
@@ -95,7 +95,7 @@ class NatsJetStream:
             raise self._unavailable(error) from error
         self._next_look = asyncio.get_running_loop().time() + LOOK
 
-    async def read(self) -> Mapping[str, Sequence[BusEvent]]:
+    async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         if self._reading is None or self._client is None or not self._client.is_connected:
             raise BrokerUnavailable(
                 f"NATS, stream {self._stream!r}: {self._why or 'the connection was lost'}"
@@ -111,7 +111,8 @@ class NatsJetStream:
         except (NatsError, OSError) as error:
             raise self._unavailable(error) from error
         events = [
-            BusEvent(self._place, str(one.metadata.sequence.stream), one.data, self.name) for one in messages
+            BrokerEvent(self._place, str(one.metadata.sequence.stream), one.data, self.name)
+            for one in messages
         ]
         self._taken += len(events)
         read = {self._place: events} if events else {}
@@ -150,7 +151,7 @@ class NatsJetStream:
         self._created = created
         await self._move(read_to)
 
-    async def done(self, partition: str, events: Sequence[BusEvent]) -> None:
+    async def done(self, partition: str, events: Sequence[BrokerEvent]) -> None:
         await self._move(max(self._read_to, int(events[-1].id)))
 
     async def _move(self, sequence: int) -> None:

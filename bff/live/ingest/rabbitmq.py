@@ -17,7 +17,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aiormq.exceptions import AMQPError
 
-from ...stores.events import BusEvent
+from ...stores.events import BrokerEvent
 from .broker import TOGETHER, BrokerUnavailable, Lost, words
 
 PATIENCE = 5.0
@@ -83,12 +83,12 @@ class RabbitMq:
         except _BROKEN as error:
             raise BrokerUnavailable(f"RabbitMQ: {words(error)}") from error
 
-    async def read(self) -> Mapping[str, Sequence[BusEvent]]:
+    async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         if self._channel is None or self._channel.is_closed:
             raise BrokerUnavailable("RabbitMQ: the connection was lost")
         if self._cancelled:
             raise BrokerUnavailable("RabbitMQ: the server ended a consumer: its queue was deleted or moved")
-        read: dict[str, list[BusEvent]] = {}
+        read: dict[str, list[BrokerEvent]] = {}
         try:
             async with asyncio.timeout(self._block):
                 self._add(read, *await self._come.get())
@@ -98,7 +98,7 @@ class RabbitMq:
             self._add(read, *self._come.get_nowait())
         return read
 
-    async def done(self, partition: str, events: Sequence[BusEvent]) -> None:
+    async def done(self, partition: str, events: Sequence[BrokerEvent]) -> None:
         waiting = self._open.get(partition, {})
         try:
             for event in events:
@@ -125,10 +125,10 @@ class RabbitMq:
 
         return take
 
-    def _add(self, read: dict[str, list[BusEvent]], queue: str, message: AbstractIncomingMessage) -> None:
+    def _add(self, read: dict[str, list[BrokerEvent]], queue: str, message: AbstractIncomingMessage) -> None:
         id = str(message.delivery_tag)
         self._open.setdefault(queue, {})[id] = message
-        read.setdefault(queue, []).append(BusEvent(queue, id, message.body, self.name))
+        read.setdefault(queue, []).append(BrokerEvent(queue, id, message.body, self.name))
 
 
 async def _exists(connection: AbstractConnection, queue: str) -> bool:

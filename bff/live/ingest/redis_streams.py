@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...stores.dead_letters import REPLAYED
-from ...stores.events import BusEvent, Extent, StreamReader
-from ...stores.positions import Positions
+from ...stores.events import BrokerEvent, Extent, StreamReader
+from ...stores.progress import Positions
 from ...stores.redis.client import RedisClient
 from .broker import LOOK, Lost, Partition
 
@@ -77,12 +77,12 @@ class RedisStreams:
     async def begin(self, lost: Lost) -> None:
         self._reader = StreamReader(self._redis, block=self._block)
         self._lost = lost
-        kept = await self._positions.of(self._streams)
+        kept = await self._positions.load(self._streams)
         self._places = {stream: StreamPosition.parse(text) for stream, text in kept.items()}
         self._portion = Partition(len(self._streams))
         self._next_look = 0.0
 
-    async def read(self) -> Mapping[str, Sequence[BusEvent]]:
+    async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         if self._reader is None:
             return {}
         now = asyncio.get_running_loop().time()
@@ -101,7 +101,7 @@ class RedisStreams:
                 await self._lost(f"{stream}: {why}")
                 await self._move(stream, place)
 
-    async def done(self, partition: str, events: Sequence[BusEvent]) -> None:
+    async def done(self, partition: str, events: Sequence[BrokerEvent]) -> None:
         count = self._places[partition].count + len(events)
         await self._move(partition, StreamPosition(events[-1].id, count))
 

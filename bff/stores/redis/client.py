@@ -14,23 +14,23 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from .address import NodeAddress, parse_address, scheme_of
 from .cluster import Cluster
-from .condition import Condition
-from .connection import Dialler, Packable, StoreUnavailable, pack
-from .dialing import NodeAddress, address_of, dial, scheme_of
+from .connection import Connect, Packable, StoreUnavailable, connect, pack
+from .dedicated import dedicated_pool
 from .node import Node
-from .pools import pool_of
+from .outage import OutageTracker
 from .scripts import Script, Step, read, run_all
-from .sentinel import Master, watched_of
+from .sentinel import SentinelMaster, parse_sentinel_address
 
-__all__ = ["RedisClient", "Script", "StoreUnavailable", "granted", "reaching"]
+__all__ = ["RedisClient", "Script", "StoreUnavailable", "raise_refusals", "store_errors"]
 
 _PROBES = 128
 """Slots looked at for one of each node; of five nodes all are found but for once in 10^12."""
 
 
 @contextlib.contextmanager
-def reaching(what: str) -> Iterator[None]:
+def store_errors(what: str) -> Iterator[None]:
     """Turn any failure to reach or use Redis inside the block into StoreUnavailable."""
     try:
         yield
@@ -38,7 +38,7 @@ def reaching(what: str) -> Iterator[None]:
         raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}") from error
 
 
-def granted(answers: list[Any]) -> list[Any]:
+def raise_refusals(answers: list[Any]) -> list[Any]:
     """What `RedisClient.batch` answered, when Redis refused none of it. Raises the first refusal, a ResponseError."""
     for answer in answers:
         if isinstance(answer, Exception):
@@ -61,47 +61,45 @@ class RedisClient:
         self.url = url
         self.timeout = timeout
         self.cluster = scheme_of(url).endswith("+cluster")
-        self.publish = "SPUBLISH" if self.cluster else "PUBLISH"
+        self.publish_command = "SPUBLISH" if self.cluster else "PUBLISH"
         self._most = most
-        self._master: Master | None = None
-        self.condition = Condition("the cluster")
-        self._nodes: Node | Cluster = (
-            Cluster(url, self._node, self.condition) if self.cluster else self._only()
-        )
+        self._master: SentinelMaster | None = None
+        self.outage = OutageTracker("the cluster")
+        self._nodes: Node | Cluster = Cluster(url, self._node, self.outage) if self.cluster else self._only()
         self._scripts: dict[str, Script] = {}
         self._probe = self.script("probe")
 
-    def _node(self, dial: Dialler, name: str) -> Node:
-        return Node(dial, name, self.condition, timeout=self.timeout, most=self._most)
+    def _node(self, connect: Connect, name: str) -> Node:
+        return Node(connect, name, self.outage, timeout=self.timeout, most=self._most)
 
     def _only(self) -> Node:
         if not scheme_of(self.url).endswith("+sentinel"):
-            address = address_of(self.url)
-            name = self.condition.name = address.path or f"{address.host}:{address.port}"
-            return self._node(lambda watch: dial(address, watch), name)
-        watched = watched_of(self.url)
-        self._master = master = Master(watched)
+            address = parse_address(self.url)
+            name = self.outage.name = address.path or f"{address.host}:{address.port}"
+            return self._node(lambda watch: connect(address, watch), name)
+        watched = parse_sentinel_address(self.url)
+        self._master = master = SentinelMaster(watched)
         name = f"the master {watched.master}"
-        self.condition.name = name
+        self.outage.name = name
         return Node(
-            master.dial, name, self.condition, timeout=self.timeout, most=self._most, moved=master.moved
+            master.connect, name, self.outage, timeout=self.timeout, most=self._most, moved=master.has_moved
         )
 
     @property
-    def era(self) -> int:
+    def master_generation(self) -> int:
         """Another number each time Sentinels name another master: what is still connected to the last one is to leave
         it."""
-        return 0 if self._master is None else self._master.era
+        return 0 if self._master is None else self._master.generation
 
     @property
-    def shape(self) -> dict[str, str | bool | int]:
+    def topology(self) -> dict[str, str | bool | int]:
         """What there is, to be shown: `kind` (single, sentinel, cluster), `tls`; of a cluster the `nodes` that are
         known, and how many of them are `away`."""
         scheme = scheme_of(self.url)
         shape: dict[str, str | bool | int] = {"kind": scheme.partition("+")[2] or "single"}
         shape["tls"] = scheme.startswith("rediss")
         if isinstance(self._nodes, Cluster):
-            shape |= self._nodes.count
+            shape |= self._nodes.node_counts
         return shape
 
     @property
@@ -136,26 +134,26 @@ class RedisClient:
         """
         places: Iterator[NodeAddress] | None = None
         if isinstance(self._nodes, Cluster):
-            places = self._nodes.turns if place is None else itertools.repeat(place)
-        return Redis.from_pool(pool_of(self.url, timeout=timeout, wait=self.timeout, places=places))
+            places = self._nodes.candidates if place is None else itertools.repeat(place)
+        return Redis.from_pool(dedicated_pool(self.url, timeout=timeout, wait=self.timeout, places=places))
 
-    async def homes(self, keys: Sequence[str]) -> list[NodeAddress | None]:
+    async def nodes_of(self, keys: Sequence[str]) -> list[NodeAddress | None]:
         """Which node of the cluster has each key's slot, None for nobody (by itself, a server has no slots). Raises
         StoreUnavailable."""
         nodes = self._nodes
         if isinstance(nodes, Node):
             return [None] * len(keys)
-        return await nodes.homes([key.encode() for key in keys])
+        return await nodes.nodes_of([key.encode() for key in keys])
 
-    def home(self, key: str) -> NodeAddress | None:
+    def node_of(self, key: str) -> NodeAddress | None:
         """The node of the cluster that has this key's slot, as far as is known; by itself, a server is None."""
         nodes = self._nodes
-        return None if isinstance(nodes, Node) else nodes.home(key.encode())
+        return None if isinstance(nodes, Node) else nodes.node_of(key.encode())
 
-    async def keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
+    async def scan_keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
         """All keys that look so, some at a time; one that comes, or moves between nodes, meanwhile may be left out.
         Raises StoreUnavailable."""
-        nodes = [self._nodes] if isinstance(self._nodes, Node) else await self._nodes.all()
+        nodes = [self._nodes] if isinstance(self._nodes, Node) else await self._nodes.all_nodes()
         for node in nodes:
             cursor = b""
             while cursor != b"0":
@@ -164,10 +162,10 @@ class RedisClient:
                 if found:
                     yield found
 
-    def doubt(self) -> None:
+    def expect_moved_slots(self) -> None:
         """A cluster's slots may have moved: ask again before the next use."""
         if isinstance(self._nodes, Cluster):
-            self._nodes.doubt()
+            self._nodes.expect_moved_slots()
 
     def script(self, name: str) -> Script:
         """The script `lua/<name>.lua`, read once; a first line `--#include other` puts that file before it."""
@@ -177,7 +175,7 @@ class RedisClient:
 
     async def ping(self) -> None:
         """Return when Redis answers; raises StoreUnavailable."""
-        with reaching("ping"):
+        with store_errors("ping"):
             await self.call("PING")
 
     async def probe(self) -> None:
@@ -185,12 +183,12 @@ class RedisClient:
         StoreUnavailable."""
         keys = [f"bff:{{probe:{number}}}:probe" for number in range(_PROBES if self.cluster else 1)]
         # One key for each node that has slots.
-        once = dict(zip(await self.homes(keys), keys, strict=True))
+        once = dict(zip(await self.nodes_of(keys), keys, strict=True))
         await run_all(self, [Step(self._probe, [key], ()) for key in once.values()])
 
-    async def everywhere(self, *command: Packable) -> list[Any]:
+    async def call_all_nodes(self, *command: Packable) -> list[Any]:
         """What each node answers; what one refused stands as an exception in the list. Raises StoreUnavailable."""
-        nodes = [self._nodes] if isinstance(self._nodes, Node) else await self._nodes.all()
+        nodes = [self._nodes] if isinstance(self._nodes, Node) else await self._nodes.all_nodes()
         answers = [await node.submit(pack(command), 1) for node in nodes]
         return [answer for (answer,) in answers]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from .client import RedisClient, reaching
+from .client import RedisClient, store_errors
 
 
 class ServerClock:
@@ -28,9 +28,9 @@ class ServerClock:
     def __call__(self) -> float:
         return self._monotonic() + self._ahead
 
-    async def set(self) -> None:
+    async def synchronise(self) -> None:
         """Ask Redis. Raises StoreUnavailable."""
         asked = self._monotonic()
-        with reaching("time"):
+        with store_errors("time"):
             seconds, micros = await self._client.call("TIME")
         self._ahead = int(seconds) + int(micros) / 1e6 - (asked + self._monotonic()) / 2

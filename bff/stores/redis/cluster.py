@@ -17,10 +17,10 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from ...calls.ending import close_all
-from .condition import Condition
-from .connection import Dialler, Packable, StoreUnavailable, pack
-from .dialing import Address, NodeAddress, address_of, dial, several
+from .address import NodeAddress, ServerAddress, parse_address, split_nodes
+from .connection import Connect, Packable, StoreUnavailable, connect, pack
 from .node import Node
+from .outage import OutageTracker
 
 SLOTS = 16_384
 REDIRECTS = 5
@@ -62,9 +62,9 @@ def _bytes(word: Packable) -> bytes:
     return word if isinstance(word, bytes) else str(word).encode()
 
 
-def nodes_of(url: str) -> tuple[list[NodeAddress], str]:
+def parse_cluster_address(url: str) -> tuple[list[NodeAddress], str]:
     """The nodes an address names, and the address of the first alone, as redis-py reads it. Raises ValueError."""
-    places, alone = several(url, 6379)
+    places, alone = split_nodes(url, 6379)
     if not places:
         raise ValueError("redis+cluster:// needs some of its nodes: host:port,host:port")
     return places, alone._replace(path="").geturl()
@@ -78,12 +78,12 @@ class Cluster:
            address names
     """
 
-    def __init__(self, url: str, make: Callable[[Dialler, str], Node], condition: Condition) -> None:
-        self._seeds, first = nodes_of(url)
-        self._first: Address = address_of(first)
+    def __init__(self, url: str, make: Callable[[Connect, str], Node], condition: OutageTracker) -> None:
+        self._seeds, first = parse_cluster_address(url)
+        self._first: ServerAddress = parse_address(first)
         self._make = make
         self._condition = condition
-        self.turns = self._turns()
+        self.candidates = self._turns()
         self._nodes: dict[NodeAddress, Node] = {}
         self._slots: list[Node | None] = [None] * SLOTS
         self._stale = True
@@ -95,14 +95,14 @@ class Cluster:
         return bool(self._nodes) and all(node.away for node in self._nodes.values())
 
     @property
-    def count(self) -> dict[str, int]:
+    def node_counts(self) -> dict[str, int]:
         """How many nodes are known, and how many of them are away."""
         return {"nodes": len(self._nodes), "away": sum(node.away for node in self._nodes.values())}
 
     def _at(self, place: NodeAddress) -> Node:
         if place not in self._nodes:
             address = replace(self._first, host=place[0], port=place[1])
-            self._nodes[place] = self._make(lambda watch: dial(address, watch), f"{place[0]}:{place[1]}")
+            self._nodes[place] = self._make(lambda watch: connect(address, watch), f"{place[0]}:{place[1]}")
         return self._nodes[place]
 
     def _turns(self) -> Iterator[NodeAddress]:
@@ -165,22 +165,22 @@ class Cluster:
 
     # ---- where keys are --------------------------------------------------------------------------------------
 
-    def doubt(self) -> None:
+    def expect_moved_slots(self) -> None:
         """Slots may have moved: ask before the next one is looked up."""
         self._stale = True
 
-    async def homes(self, keys: Sequence[bytes]) -> list[NodeAddress | None]:
+    async def nodes_of(self, keys: Sequence[bytes]) -> list[NodeAddress | None]:
         """Where these keys' slots are; None where nobody has one."""
         await self._known()
         places: dict[Node | None, NodeAddress] = {node: place for place, node in self._nodes.items()}
         return [places.get(self._slots[slot_of(key)]) for key in keys]
 
-    def home(self, key: bytes) -> NodeAddress | None:
+    def node_of(self, key: bytes) -> NodeAddress | None:
         """Where this key's slot was when that was last asked."""
         node = self._slots[slot_of(key)]
         return next((place for place, one in self._nodes.items() if one is node), None)
 
-    async def all(self) -> list[Node]:
+    async def all_nodes(self) -> list[Node]:
         """Every node that has slots."""
         await self._known()
         return list(self._nodes.values())
@@ -203,7 +203,7 @@ class Cluster:
             )
         node = self._slots[slot_of(key)]
         if node is None:
-            self._condition.failed("CLUSTERDOWN nobody has a key's slot")
+            self._condition.record_failure("CLUSTERDOWN nobody has a key's slot")
             raise StoreUnavailable("nobody has this key's slot")
         return node
 
@@ -227,7 +227,7 @@ class Cluster:
             self._stale = False
             for gone in self._nodes.keys() - masters:
                 # One that still owes answers is left for the next time: they may say where to go on.
-                if not self._nodes[gone].owes:
+                if not self._nodes[gone].has_pending:
                     await self._nodes.pop(gone).close()
             return
         raise StoreUnavailable(f"no node says where keys are: {error}") from error

@@ -17,6 +17,7 @@ import hiredis
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
 from ...calls import BffError
+from .address import ServerAddress
 
 UNSENT = 16 * 1024 * 1024
 """Bytes that may wait for a connection that takes no more."""
@@ -42,38 +43,38 @@ def _error(text: str) -> ResponseError:
     return {"NOSCRIPT": NoScriptError, "READONLY": ReadOnlyError}.get(word, ResponseError)(text)
 
 
-class Pending:
+class PendingCommand:
     """A place in the row. born: the tick it was asked at; limit: ticks it may take; replies: None for one answer, else
     the list that is filled until it has `count`."""
 
-    __slots__ = ("born", "count", "future", "limit", "replies")
+    __slots__ = ("count", "future", "limit", "replies", "start_tick")
 
     def __init__(self, future: asyncio.Future[Any], born: int, limit: int, count: int | None) -> None:
         self.future = future
-        self.born = born
+        self.start_tick = born
         self.limit = limit
         self.replies: list[Any] | None = None if count is None else []
         self.count = count
 
 
-class Watch(Protocol):
+class ConnectionObserver(Protocol):
     """Who holds the connection: its clock, and who is told of its end and of what Redis answered with an error."""
 
     ticks: int
 
-    def heard(self, wire: MultiplexedConnection) -> None: ...
+    def on_data(self, wire: MultiplexedConnection) -> None: ...
 
-    def lost(self, wire: MultiplexedConnection, error: Exception, pending: int) -> None: ...
+    def on_lost(self, wire: MultiplexedConnection, error: Exception, pending: int) -> None: ...
 
-    def refused(self, wire: MultiplexedConnection, error: Exception) -> None: ...
+    def on_error_reply(self, wire: MultiplexedConnection, error: Exception) -> None: ...
 
 
 class MultiplexedConnection(asyncio.Protocol):
     """The row of commands under way on one connection. Once lost it stays lost."""
 
-    def __init__(self, watch: Watch) -> None:
-        self.row: deque[Pending] = deque()
-        self.heard = 0
+    def __init__(self, watch: ConnectionObserver) -> None:
+        self.pending: deque[PendingCommand] = deque()
+        self.last_data_tick = 0
         self.alive = False
         self._watch = watch
         self._reader = hiredis.Reader(protocolError=ConnectionError, replyError=_error)
@@ -85,7 +86,7 @@ class MultiplexedConnection(asyncio.Protocol):
 
     # ---- writing ---------------------------------------------------------------------------------------------
 
-    def write(self, packed: bytes, pending: Pending) -> None:
+    def write(self, packed: bytes, pending: PendingCommand) -> None:
         """Put a command at the end of the row. Raises StoreUnavailable when too much waits already."""
         if self._size > UNSENT:
             raise StoreUnavailable("Redis takes no more for now")
@@ -93,7 +94,7 @@ class MultiplexedConnection(asyncio.Protocol):
             self._soon(self._flush)
         self._out.append(packed)
         self._size += len(packed)
-        self.row.append(pending)
+        self.pending.append(pending)
 
     def _flush(self) -> None:
         if self._paused or not self._out or self._transport is None:
@@ -105,7 +106,7 @@ class MultiplexedConnection(asyncio.Protocol):
             self._transport.write(data)
         except RuntimeError as error:
             # uvloop's word for a connection that the other side has just closed.
-            self.cut(error)
+            self.abort(error)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -117,15 +118,15 @@ class MultiplexedConnection(asyncio.Protocol):
     # ---- reading ---------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        self.heard = self._watch.ticks
-        self._watch.heard(self)
-        reader, row = self._reader, self.row
+        self.last_data_tick = self._watch.ticks
+        self._watch.on_data(self)
+        reader, row = self._reader, self.pending
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not False:
                 pending = row[0]
                 if isinstance(reply, Exception):
-                    self._watch.refused(self, reply)
+                    self._watch.on_error_reply(self, reply)
                 if pending.replies is not None:
                     pending.replies.append(reply)
                     if len(pending.replies) != pending.count:
@@ -141,19 +142,19 @@ class MultiplexedConnection(asyncio.Protocol):
                 else:
                     pending.future.set_result(reply)
         except (ConnectionError, IndexError) as error:
-            self.cut(ConnectionError(f"what came is no answer to go on from: {error}"))
+            self.abort(ConnectionError(f"what came is no answer to go on from: {error}"))
 
     # ---- life ------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # a stream's transport
         self.alive = True
-        self.heard = self._watch.ticks
+        self.last_data_tick = self._watch.ticks
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.cut(error or ConnectionResetError("Redis closed the connection"))
+        self.abort(error or ConnectionResetError("Redis closed the connection"))
 
-    def cut(self, error: Exception) -> None:
+    def abort(self, error: Exception) -> None:
         """End the connection; everyone in the row hears StoreUnavailable."""
         if not self.alive:
             return
@@ -161,20 +162,50 @@ class MultiplexedConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._out.clear()
-        row, self.row = self.row, deque()
+        row, self.pending = self.pending, deque()
         pending = sum(not one.future.done() for one in row)
         for one in row:
-            fail(one, f"the connection was lost: {error}", error)
-        self._watch.lost(self, error, pending)
+            fail_pending(one, f"the connection was lost: {error}", error)
+        self._watch.on_lost(self, error, pending)
 
 
-Dialler = Callable[[Watch], Awaitable[MultiplexedConnection]]
+Connect = Callable[[ConnectionObserver], Awaitable[MultiplexedConnection]]
 """Opens a connection that is ready for commands."""
 
 
-def fail(pending: Pending, why: str, cause: Exception | None = None) -> None:
+def fail_pending(pending: PendingCommand, why: str, cause: Exception | None = None) -> None:
     """Tell whoever still waits for it."""
     if not pending.future.done():
         told = StoreUnavailable(why)
         told.__cause__ = cause
         pending.future.set_exception(told)
+
+
+async def connect(
+    address: ServerAddress, watch: ConnectionObserver, said: list[Any] | None = None
+) -> MultiplexedConnection:
+    """Open a connection and say the greeting; said: takes the answers. Raises OSError, RedisError. Bound it from
+    outside."""
+    loop = asyncio.get_running_loop()
+    if address.path is not None:
+        _, wire = await loop.create_unix_connection(lambda: MultiplexedConnection(watch), address.path)
+    else:
+        _, wire = await loop.create_connection(
+            lambda: MultiplexedConnection(watch),
+            address.host,
+            address.port,
+            ssl=address.tls,
+            server_hostname=address.host if address.tls else None,
+        )
+    try:
+        pending = PendingCommand(loop.create_future(), watch.ticks, 1, len(address.handshake))
+        wire.write(b"".join(pack(words) for words in address.handshake), pending)
+        for answer in await pending.future:
+            if isinstance(answer, Exception):
+                raise answer
+            if said is not None:
+                said.append(answer)
+    except BaseException:
+        wire.abort(ConnectionAbortedError("not ready"))
+        raise
+    return wire

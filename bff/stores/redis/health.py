@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from ..background import Background
 from .client import RedisClient, StoreUnavailable
-from .condition import CURES, refusal_of
+from .outage import CURES, refusal_code
 
 log = logging.getLogger("bff.stores")
 
@@ -51,12 +51,12 @@ class RedisHealth(Background):
         self.warnings: tuple[str, ...] = ()
 
     async def _run(self, started: asyncio.Event) -> None:
-        condition = self._client.condition
-        condition.begins = self._wake.set
+        condition = self._client.outage
+        condition.on_outage = self._wake.set
         started.set()
         probes = 0
         while True:
-            if condition.trouble is None:
+            if condition.current is None:
                 probes = 0
                 self._wake.clear()
                 await self._inspect()
@@ -66,26 +66,26 @@ class RedisHealth(Background):
                 except TimeoutError:
                     continue
             await asyncio.sleep(_PAUSE)
-            if await self.refused() is None:
-                condition.works(probes)
+            if await self.probe_failure() is None:
+                condition.record_recovery(probes)
             else:
                 probes += 1
 
-    async def refused(self) -> str | None:
+    async def probe_failure(self) -> str | None:
         """Why a probe is not carried out: a word of `CURES`, or what happened; None when it is."""
         try:
             await self._client.probe()
         except StoreUnavailable as error:
-            return refusal_of(_said(error)) or str(error)
+            return refusal_code(_said(error)) or str(error)
         return None
 
-    async def look(self) -> dict[str, Any]:
+    async def report(self) -> dict[str, Any]:
         """What `/readyz` says: `state` is up, away or refusing; `refuses` has reasons and cures; `warnings`."""
         now = self._clock()
         if self._looked is not None and now - self._looked[0] < _FRESH:
             return self._looked[1]
-        why = await self.refused()
-        trouble = self._client.condition.trouble
+        why = await self.probe_failure()
+        trouble = self._client.outage.current
         words = {} if why is None or trouble is None else dict.fromkeys(trouble.refusals)
         if why in CURES:
             words = {why: None} | words
@@ -105,13 +105,13 @@ class RedisHealth(Background):
             return
         for warning in found:
             if warning not in self.warnings:
-                log.warning("Redis at %s: %s", self._client.condition.name, warning)
+                log.warning("Redis at %s: %s", self._client.outage.name, warning)
         self.warnings = found
 
     async def inspect(self) -> tuple[str, ...]:
         """Settings of Redis by which it would lose what it was given. Raises StoreUnavailable."""
         found: dict[str, None] = {}
-        for answer in await self._client.everywhere("INFO", "memory"):
+        for answer in await self._client.call_all_nodes("INFO", "memory"):
             if isinstance(answer, Exception):
                 continue  # a probe says so
             told = dict(line.split(":", 1) for line in answer.decode().splitlines() if ":" in line)
@@ -120,8 +120,8 @@ class RedisHealth(Background):
                 found[_EVICTS.format(policy=policy)] = None
         if self._once_only:
             keeps = zip(
-                await self._client.everywhere("CONFIG", "GET", "appendonly"),
-                await self._client.everywhere("CONFIG", "GET", "appendfsync"),
+                await self._client.call_all_nodes("CONFIG", "GET", "appendonly"),
+                await self._client.call_all_nodes("CONFIG", "GET", "appendfsync"),
                 strict=True,
             )
             for appendonly, appendfsync in keeps:

@@ -16,8 +16,16 @@ from typing import Any
 
 from ...calls.ending import end_tasks
 from .backoff import backoff
-from .condition import Condition, refusal_of
-from .connection import Dialler, MultiplexedConnection, Pending, StoreUnavailable, Watch, fail, pack
+from .connection import (
+    Connect,
+    ConnectionObserver,
+    MultiplexedConnection,
+    PendingCommand,
+    StoreUnavailable,
+    fail_pending,
+    pack,
+)
+from .outage import OutageTracker, refusal_code
 
 log = logging.getLogger("bff.stores")
 
@@ -25,7 +33,7 @@ TICK = 0.01
 """Seconds between two looks at who waits too long; limits are counted in these."""
 BEAT = 1.0
 """Seconds without a word after which an idle connection is asked."""
-Moved = Callable[[Watch], Awaitable[bool]]
+HasMoved = Callable[[ConnectionObserver], Awaitable[bool]]
 _SHORTEST, _LONGEST = 0.005, 0.25
 
 
@@ -38,13 +46,13 @@ class Node:
 
     def __init__(
         self,
-        dial: Dialler,
+        dial: Connect,
         name: str,
-        condition: Condition,
+        condition: OutageTracker,
         *,
         timeout: float,
         most: int,
-        moved: Moved | None = None,
+        moved: HasMoved | None = None,
     ) -> None:
         self.name = name
         self._condition = condition
@@ -57,7 +65,7 @@ class Node:
         self._limit = ticks_of(timeout)
         self._shortest = self._limit
         self._wire: MultiplexedConnection | None = None
-        self._waiting: list[tuple[bytes, Pending]] = []
+        self._waiting: list[tuple[bytes, PendingCommand]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._wanted = asyncio.Event()
@@ -76,10 +84,10 @@ class Node:
             ticks = ticks_of(limit)
             if ticks < self._shortest:
                 self._shortest = ticks
-        pending = Pending(loop.create_future(), self.ticks, ticks, count)
+        pending = PendingCommand(loop.create_future(), self.ticks, ticks, count)
         wire = self._wire
         if wire is not None:
-            if len(wire.row) >= self._most:
+            if len(wire.pending) >= self._most:
                 raise self._full(f"{self._most} commands are under way already")
             wire.write(packed, pending)
         else:
@@ -90,27 +98,27 @@ class Node:
         return pending.future
 
     def _full(self, why: str) -> StoreUnavailable:
-        self._condition.failed(why)
+        self._condition.record_failure(why)
         return StoreUnavailable(why)
 
     @property
-    def owes(self) -> bool:
+    def has_pending(self) -> bool:
         """Whether an answer is due."""
-        return self._wire is not None and bool(self._wire.row)
+        return self._wire is not None and bool(self._wire.pending)
 
     # ---- the connection --------------------------------------------------------------------------------------
 
-    def heard(self, wire: MultiplexedConnection) -> None:
+    def on_data(self, wire: MultiplexedConnection) -> None:
         """The wire's word that something came."""
         if wire is self._wire:
             self.away = False
 
-    def refused(self, wire: MultiplexedConnection, error: Exception) -> None:
+    def on_error_reply(self, wire: MultiplexedConnection, error: Exception) -> None:
         """The wire's word that Redis answered with an error. What it says to a greeting ends the attempt."""
-        if wire is self._wire and refusal_of(str(error)) is not None:
-            self._condition.failed(error)
+        if wire is self._wire and refusal_code(str(error)) is not None:
+            self._condition.record_failure(error)
 
-    def lost(self, wire: MultiplexedConnection, error: Exception, pending: int) -> None:
+    def on_lost(self, wire: MultiplexedConnection, error: Exception, pending: int) -> None:
         """The wire's word that it has ended, and so many commands with it."""
         if wire is self._wire:
             self.away = True
@@ -119,7 +127,7 @@ class Node:
             if not self._closed:
                 log.debug("the connection to Redis at %s was lost, opening another: %s", self.name, error)
                 for _ in range(pending):
-                    self._condition.failed(f"the connection was lost: {error}")
+                    self._condition.record_failure(f"the connection was lost: {error}")
 
     def _begin(self) -> asyncio.AbstractEventLoop:
         if self._closed:
@@ -143,7 +151,7 @@ class Node:
                 # Whatever it is that answers there: this task is the only one that will ever try again.
                 failures += 1
                 if failures == 1:
-                    self._condition.failed(_why(error))
+                    self._condition.record_failure(_why(error))
                 self._refused(error)
                 await self._pause(failures)
                 continue
@@ -161,8 +169,8 @@ class Node:
         waiting, self._waiting = self._waiting, []
         for _, pending in waiting:
             if not self._closed:
-                self._condition.failed(_why(error))
-            fail(pending, f"no connection to {self.name}: {type(error).__name__}: {error}", error)
+                self._condition.record_failure(_why(error))
+            fail_pending(pending, f"no connection to {self.name}: {type(error).__name__}: {error}", error)
 
     async def _pause(self, failures: int) -> None:
         """Wait before the next attempt, less long when somebody asks."""
@@ -182,12 +190,12 @@ class Node:
             try:
                 wire.write(packed, pending)
             except StoreUnavailable as error:
-                fail(pending, str(error), error)
+                fail_pending(pending, str(error), error)
 
     async def _hold(self, wire: MultiplexedConnection) -> None:
         """Return when the connection has ended; ask it now and then."""
         while wire.alive:
-            before = wire.heard, self.ticks
+            before = wire.last_data_tick, self.ticks
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEAT):
                     await self._ended.wait()
@@ -195,11 +203,11 @@ class Node:
                 try:
                     async with asyncio.timeout(self.timeout):
                         if await self._moved(self):
-                            wire.cut(ConnectionAbortedError("another is the master"))
+                            wire.abort(ConnectionAbortedError("another is the master"))
                 except Exception as error:
                     # As with the dial: this task is the only one there is.
                     log.debug("whether %s has moved cannot be asked: %s", self.name, error)
-            if wire.alive and before == (wire.heard, self.ticks):
+            if wire.alive and before == (wire.last_data_tick, self.ticks):
                 with contextlib.suppress(StoreUnavailable):
                     self.submit(pack(("PING",)), None).add_done_callback(_seen)
 
@@ -207,30 +215,30 @@ class Node:
         """Time passes only here: between two ticks the loop has listened."""
         self.ticks += 1
         wire = self._wire
-        if wire is not None and wire.row:
+        if wire is not None and wire.pending:
             self._expire(wire)
         self._waiting = [(packed, pending) for packed, pending in self._waiting if not self._late(pending)]
-        busy = bool(self._waiting or (wire is not None and wire.row))
+        busy = bool(self._waiting or (wire is not None and wire.pending))
         loop = self._loop
         if loop is not None and not self._closed:
             self._timer = loop.call_later(TICK, self._tick) if busy else None
 
     def _expire(self, wire: MultiplexedConnection) -> None:
-        for pending in wire.row:
-            if self.ticks - pending.born < self._shortest:
+        for pending in wire.pending:
+            if self.ticks - pending.start_tick < self._shortest:
                 break
-            if self._late(pending) and wire.heard <= pending.born:
+            if self._late(pending) and wire.last_data_tick <= pending.start_tick:
                 # Not a byte since it was asked: this is Redis, not the length of our own row.
                 self.away = True
-        if self.ticks - max(wire.row[0].born, wire.heard) >= self._limit:
-            wire.cut(TimeoutError(f"not a byte for {self.timeout} s"))
+        if self.ticks - max(wire.pending[0].start_tick, wire.last_data_tick) >= self._limit:
+            wire.abort(TimeoutError(f"not a byte for {self.timeout} s"))
 
-    def _late(self, pending: Pending) -> bool:
-        if self.ticks - pending.born >= pending.limit:
+    def _late(self, pending: PendingCommand) -> bool:
+        if self.ticks - pending.start_tick >= pending.limit:
             # Who waits for less than others do has a way of going on without.
             if pending.limit >= self._limit and not pending.future.done():
-                self._condition.failed(f"no answer within {pending.limit * TICK:g} s")
-            fail(pending, f"no answer within {pending.limit * TICK:g} s")
+                self._condition.record_failure(f"no answer within {pending.limit * TICK:g} s")
+            fail_pending(pending, f"no answer within {pending.limit * TICK:g} s")
             return True
         return False
 
@@ -243,7 +251,7 @@ class Node:
         if self._keeper is not None:
             await end_tasks([self._keeper])
         if self._wire is not None:
-            self._wire.cut(ConnectionAbortedError("the link was closed"))
+            self._wire.abort(ConnectionAbortedError("the link was closed"))
         self._refused(ConnectionAbortedError("the link was closed"))
 
 
@@ -255,7 +263,7 @@ def ticks_of(seconds: float) -> int:
 def _why(error: Exception) -> str:
     """What Redis said when it was greeted; else what went wrong with the connection."""
     text = str(error)
-    return text if refusal_of(text) is not None else f"no connection: {type(error).__name__}: {text}"
+    return text if refusal_code(text) is not None else f"no connection: {type(error).__name__}: {text}"
 
 
 def _seen(asked: asyncio.Future[Any]) -> None:

@@ -22,23 +22,23 @@ from .cluster import PAUSE, slot_of
 log = logging.getLogger("bff.stores")
 
 _CHUNK = 500  # channels named in one SUBSCRIBE; a sharded one names one
-UNSERVED = 0.5
+RETRY_PAUSE = 0.5
 """Seconds before a channel that nobody carries is asked for again."""
 _PING = hiredis.pack_command(("PING",))
 
-Heard = Callable[[str, bytes], None]
+OnMessage = Callable[[str, bytes], None]
 """Told the channel, and what was published to it."""
 
 
-class Hears(Protocol):
+class PubSubObserver(Protocol):
     """Who holds an ear: told that a channel is confirmed, that a connection is gone or could not be made, and which
     channels this server does not carry: ask for them elsewhere after `pause` seconds."""
 
-    def confirmed(self, channel: str) -> None: ...
+    def on_confirmed(self, channel: str) -> None: ...
 
-    def lost(self, ear: PubSubConnection) -> None: ...
+    def on_lost(self, ear: PubSubConnection) -> None: ...
 
-    def moved(self, channels: Sequence[str], pause: float) -> None: ...
+    def on_moved(self, channels: Sequence[str], pause: float) -> None: ...
 
 
 class _Wire(asyncio.Protocol):
@@ -83,8 +83,8 @@ class PubSubConnection:
     def __init__(
         self,
         dial: Callable[[], Redis],
-        hears: Hears,
-        listeners: Mapping[str, Heard],
+        hears: PubSubObserver,
+        listeners: Mapping[str, OnMessage],
         *,
         sharded: Callable[[str], bool],
         beat: float,
@@ -110,17 +110,17 @@ class PubSubConnection:
         self._refusal = ""
 
     @property
-    def up(self) -> bool:
+    def connected(self) -> bool:
         """Whether there is a connection."""
         return self._transport is not None
 
-    def add(self, channel: str) -> None:
+    def subscribe(self, channel: str) -> None:
         """Subscribe now or as soon as there is a connection."""
         if channel not in self.wanted:
             self.wanted[channel] = None
             self._command("SUBSCRIBE", channel)
 
-    def discard(self, channel: str) -> None:
+    def unsubscribe(self, channel: str) -> None:
         """Unsubscribe."""
         if channel in self.wanted:
             del self.wanted[channel]
@@ -175,7 +175,7 @@ class PubSubConnection:
             self._transport = None
             self.away = True
             wire.lost.cancel()
-            self._hears.lost(self)
+            self._hears.on_lost(self)
             await connection.disconnect(nowait=True)
             await client.aclose()
 
@@ -239,7 +239,7 @@ class PubSubConnection:
                 return
             if channel in self.wanted:
                 self._refusal = ""
-                self._hears.confirmed(channel)
+                self._hears.on_confirmed(channel)
             self._settled()
         elif channel in self._leaving:
             _one_less(self._leaving, channel)
@@ -264,14 +264,14 @@ class PubSubConnection:
                 del self._leaving[name]
         for name in asked:
             del self._unconfirmed[name]
-        self._gone([name for name in asked if name in self.wanted], PAUSE if word == "MOVED" else UNSERVED)
+        self._gone([name for name in asked if name in self.wanted], PAUSE if word == "MOVED" else RETRY_PAUSE)
         self._settled()
 
     def _gone(self, channels: Sequence[str], pause: float) -> None:
         for channel in channels:
             del self.wanted[channel]
         if channels:
-            self._hears.moved(channels, pause)
+            self._hears.on_moved(channels, pause)
 
     def _settled(self) -> None:
         if not self._whole and not self._unconfirmed and not self._outbox:

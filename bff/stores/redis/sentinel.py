@@ -24,27 +24,27 @@ from redis.asyncio.sentinel import (
 from redis.exceptions import ConnectionError as NoMaster
 from redis.exceptions import RedisError
 
-from .connection import MultiplexedConnection, Packable, Watch
-from .dialing import Address, NodeAddress, address_of, dial, several
+from .address import NodeAddress, ServerAddress, parse_address, split_nodes
+from .connection import ConnectionObserver, MultiplexedConnection, connect
 
 PORT = 26379
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """sentinels: where they are; master: how they call it; greeting: what is said to it first; url: it, at a place it
+class SentinelAddress:
+    """sentinels: where they are; master: how they call it; handshake: what is said to it first; url: it, at a place it
     may not be at, as redis-py reads it."""
 
-    sentinels: tuple[Address, ...]
+    sentinels: tuple[ServerAddress, ...]
     master: str
-    greeting: tuple[tuple[Packable, ...], ...]
+    handshake: tuple[tuple[str | int, ...], ...]
     url: str
     sentinel_password: str | None
 
 
-def watched_of(url: str) -> Watched:
+def parse_sentinel_address(url: str) -> SentinelAddress:
     """Raises ValueError for a URL that cannot be read."""
-    places, alone = several(url, PORT)
+    places, alone = split_nodes(url, PORT)
     master, _, db = alone.path.strip("/").partition("/")
     if not master or not places:
         raise ValueError(
@@ -53,32 +53,32 @@ def watched_of(url: str) -> Watched:
     query = dict(parse_qsl(alone.query))
     secret = query.pop("sentinel_password", None)
     plain = alone._replace(path=f"/{db or 0}", query=urlencode(query)).geturl()
-    one = address_of(plain)
-    greeting: tuple[tuple[Packable, ...], ...] = ((("AUTH", secret),) if secret else ()) + (
+    one = parse_address(plain)
+    handshake: tuple[tuple[str | int, ...], ...] = ((("AUTH", secret),) if secret else ()) + (
         ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master),
     )
-    return Watched(
-        tuple(replace(one, host=host, port=port, greeting=greeting) for host, port in places),
+    return SentinelAddress(
+        tuple(replace(one, host=host, port=port, handshake=handshake) for host, port in places),
         master,
-        (*one.greeting[:-1], ("ROLE",)),
+        (*one.handshake[:-1], ("ROLE",)),
         plain,
         secret,
     )
 
 
-class Master:
+class SentinelMaster:
     """The way to it.
 
     era  another number each time another was found to be the master: what is connected to the last one is to leave it
     """
 
-    def __init__(self, watched: Watched) -> None:
-        self.era = 0
+    def __init__(self, watched: SentinelAddress) -> None:
+        self.generation = 0
         self._watched = watched
         self._turns = itertools.count()
         self._at: NodeAddress | None = None
 
-    async def dial(self, watch: Watch) -> MultiplexedConnection:
+    async def connect(self, watch: ConnectionObserver) -> MultiplexedConnection:
         """Open a connection to whom the first Sentinel that answers calls master, if it says so itself. A silent one
         costs an attempt its time, so the next attempt begins with another.
 
@@ -94,17 +94,17 @@ class Master:
             if place is None:
                 continue
             said: list[Any] = []
-            there = replace(sentinel, host=place[0], port=place[1], greeting=self._watched.greeting)
-            wire = await dial(there, watch, said)
+            there = replace(sentinel, host=place[0], port=place[1], handshake=self._watched.handshake)
+            wire = await connect(there, watch, said)
             if said[-1][0] == b"master":
-                self.era += self._at not in (None, place)
+                self.generation += self._at not in (None, place)
                 self._at = place
                 return wire
-            wire.cut(ConnectionAbortedError("not the master"))
+            wire.abort(ConnectionAbortedError("not the master"))
             error = NoMaster(f"{place[0]}:{place[1]} is not the master any more")
         raise error
 
-    async def moved(self, watch: Watch) -> bool:
+    async def has_moved(self, watch: ConnectionObserver) -> bool:
         """Whether the first Sentinel that answers calls another one master than we are connected to. Raises OSError,
         RedisError. Bound it from outside."""
         for sentinel in self._sentinels():
@@ -112,16 +112,16 @@ class Master:
                 return await _named(sentinel, watch) not in (None, self._at)
         return False
 
-    def _sentinels(self) -> list[Address]:
+    def _sentinels(self) -> list[ServerAddress]:
         everyone = self._watched.sentinels
         turn = next(self._turns) % len(everyone)
         return [*everyone[turn:], *everyone[:turn]]
 
 
-async def _named(sentinel: Address, watch: Watch) -> NodeAddress | None:
+async def _named(sentinel: ServerAddress, watch: ConnectionObserver) -> NodeAddress | None:
     asked: list[Any] = []
-    wire = await dial(sentinel, watch, asked)
-    wire.cut(ConnectionAbortedError("it has answered"))
+    wire = await connect(sentinel, watch, asked)
+    wire.abort(ConnectionAbortedError("it has answered"))
     return (asked[-1][0].decode(), int(asked[-1][1])) if asked[-1] else None
 
 
@@ -134,7 +134,7 @@ class _Pool(SentinelConnectionPool):
             await one.aclose()
 
 
-def pool_of_master(watched: Watched, kind: Any, options: dict[str, Any]) -> ConnectionPool:
+def master_pool(watched: SentinelAddress, kind: Any, options: dict[str, Any]) -> ConnectionPool:
     """redis-py's pool of connections to the master. kind: what is mixed into them."""
     known: dict[str, Any] = dict(parse_url(watched.url))
     tls = issubclass(known.pop("connection_class", object), SSLConnection)

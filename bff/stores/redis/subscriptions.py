@@ -14,13 +14,13 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 
 from ..background import Background
+from .address import NodeAddress
 from .client import RedisClient, StoreUnavailable
-from .dialing import NodeAddress
-from .pubsub import UNSERVED, Heard, PubSubConnection
+from .pubsub import RETRY_PAUSE, OnMessage, PubSubConnection
 
 log = logging.getLogger("bff.stores")
 
-Told = Callable[[Collection[str]], None]
+OnChannels = Callable[[Collection[str]], None]
 
 
 class Subscriptions(Background):
@@ -33,8 +33,8 @@ class Subscriptions(Background):
         self._client = client
         self._beat = beat
         self._dead_after = dead_after
-        self._watching: list[tuple[Told, Told]] = []
-        self._listeners: dict[str, Heard] = {}
+        self._watching: list[tuple[OnChannels, OnChannels]] = []
+        self._listeners: dict[str, OnMessage] = {}
         self._homes: dict[str, PubSubConnection] = {}
         self._confirmed: set[str] = set()
         self._waiting: dict[str, asyncio.Future[None]] = {}
@@ -50,14 +50,14 @@ class Subscriptions(Background):
             self._at(None)
 
     @property
-    def up(self) -> bool:
+    def connected(self) -> bool:
         """Whether there is a connection."""
-        return any(ear.up for ear in self._ears.values())
+        return any(ear.connected for ear in self._ears.values())
 
     @property
-    def partly(self) -> bool:
+    def degraded(self) -> bool:
         """Whether a node of a cluster is away while others are there."""
-        return self.up and any(ear.away for ear in self._ears.values())
+        return self.connected and any(ear.away for ear in self._ears.values())
 
     # ---- life ------------------------------------------------------------------------------------------------
 
@@ -70,20 +70,20 @@ class Subscriptions(Background):
 
     # ---- for rooms -------------------------------------------------------------------------------------------
 
-    def watch(self, again: Told, lost: Told = lambda channels: None) -> None:
+    def watch(self, again: OnChannels, lost: OnChannels = lambda channels: None) -> None:
         """lost: told the channels that are not heard from now on; again: those that now are, after a while in which
         something may have been missed. Each is told of all channels, not only of its own."""
         self._watching.append((again, lost))
 
-    def listen(self, channel: str, heard: Heard, *, late: bool = False) -> None:
+    def subscribe(self, channel: str, heard: OnMessage, *, after_outage: bool = False) -> None:
         """Subscribe now or as soon as there is a connection; `heard` must not block. A channel has one listener.
 
-        late: what was published before this is confirmed counts as missed
+        after_outage: what was published before this is confirmed counts as missed
         """
         if channel in self._listeners:
             raise ValueError(f"somebody listens to {channel} already")
         self._listeners[channel] = heard
-        if late:
+        if after_outage:
             self._missed.add(channel)
         only = self._ears.get(None)
         if only is not None:
@@ -92,7 +92,7 @@ class Subscriptions(Background):
             self._placing[channel] = None
             self._look.set()
 
-    def leave(self, channel: str) -> None:
+    def unsubscribe(self, channel: str) -> None:
         """Listen to it no longer."""
         del self._listeners[channel]
         self._confirmed.discard(channel)
@@ -103,9 +103,9 @@ class Subscriptions(Background):
             waiting.cancel()
         home = self._homes.pop(channel, None)
         if home is not None:
-            home.discard(channel)
+            home.unsubscribe(channel)
 
-    async def ready(self, *channels: str, timeout: float = 1.0) -> None:
+    async def wait_confirmed(self, *channels: str, timeout: float = 1.0) -> None:
         """Return once the server has confirmed all these channels; StoreUnavailable after `timeout` seconds, or at
         once when the node of one is away."""
         missing = [channel for channel in channels if channel not in self._confirmed]
@@ -119,13 +119,13 @@ class Subscriptions(Background):
         if not self._confirmed.issuperset(missing):
             raise StoreUnavailable(f"{len(missing)} channels were not subscribed within {timeout} s")
 
-    def home(self, channel: str) -> NodeAddress | None:
+    def node_of(self, channel: str) -> NodeAddress | None:
         """The node of a cluster that this channel belongs to, as far as is known; None where there is one server."""
-        return self._client.home(channel)
+        return self._client.node_of(channel)
 
     # ---- what ears say ---------------------------------------------------------------------------------------
 
-    def confirmed(self, channel: str) -> None:
+    def on_confirmed(self, channel: str) -> None:
         """It is subscribed."""
         self._confirmed.add(channel)
         if channel in self._missed:
@@ -138,14 +138,14 @@ class Subscriptions(Background):
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
-    def lost(self, ear: PubSubConnection) -> None:
+    def on_lost(self, ear: PubSubConnection) -> None:
         """It has no connection; in a cluster its channels may be another node's by now."""
         self._unheard(ear.wanted)
         if self._client.cluster:
             self._search(ear.wanted)
             self._look.set()
 
-    def moved(self, channels: Sequence[str], pause: float) -> None:
+    def on_moved(self, channels: Sequence[str], pause: float) -> None:
         """The server that was asked does not carry them."""
         self._unheard(channels)
         for channel in channels:
@@ -170,7 +170,7 @@ class Subscriptions(Background):
 
     def _search(self, channels: Collection[str]) -> None:
         self._placing.update(dict.fromkeys(channels))
-        self._client.doubt()
+        self._client.expect_moved_slots()
 
     async def _place(self) -> None:
         """Give each channel that waits for one its node, for ever."""
@@ -179,18 +179,18 @@ class Subscriptions(Background):
             self._look.clear()
             channels = list(self._placing)
             try:
-                homes = await self._client.homes(channels)
+                homes = await self._client.nodes_of(channels)
             except StoreUnavailable as error:
                 log.debug("where channels are cannot be asked: %s", error)
-                asyncio.get_running_loop().call_later(UNSERVED, self._look.set)
+                asyncio.get_running_loop().call_later(RETRY_PAUSE, self._look.set)
                 continue
             for channel, place in zip(channels, homes, strict=True):
                 if channel in self._placing and place is not None:
                     del self._placing[channel]
                     self._settle(channel, self._ear_of(channel, place))
             if any(place is None for place in homes):
-                self._client.doubt()
-                asyncio.get_running_loop().call_later(UNSERVED, self._look.set)
+                self._client.expect_moved_slots()
+                asyncio.get_running_loop().call_later(RETRY_PAUSE, self._look.set)
             for place, ear in list(self._ears.items()):
                 if ear.away and not ear.wanted:
                     del self._ears[place]
@@ -204,9 +204,9 @@ class Subscriptions(Background):
     def _settle(self, channel: str, ear: PubSubConnection) -> None:
         before = self._homes.get(channel)
         if before is not None and before is not ear:
-            before.discard(channel)
+            before.unsubscribe(channel)
         self._homes[channel] = ear
-        ear.add(channel)
+        ear.subscribe(channel)
 
     def _at(self, place: NodeAddress | None) -> PubSubConnection:
         ear = self._ears.get(place)
@@ -219,7 +219,7 @@ class Subscriptions(Background):
                 sharded=self._sharded,
                 beat=self._beat,
                 dead_after=patience,
-                era=lambda: client.era,
+                era=lambda: client.master_generation,
             )
             if self._group is not None:
                 self._tasks[ear] = self._group.create_task(ear.run())

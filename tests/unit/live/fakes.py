@@ -113,11 +113,6 @@ class WorldJournal:
         await world.turns()
         return heads
 
-    async def tops(self, owners: Iterable[str]) -> dict[str, Position | None]:
-        return {
-            owner: head.position if head.whole else None for owner, head in (await self.heads(owners)).items()
-        }
-
     async def seed(self, owner: str, entries: object) -> None:
         await self._world.asked()
         self._world.whole = True
@@ -136,7 +131,7 @@ class WorldValues:
         await self._world.turns()
         return found
 
-    async def keep(self, name: str, value: Value) -> None:
+    async def put_payload(self, name: str, value: Value) -> None:
         """Nothing that was published is lost here."""
 
 
@@ -156,26 +151,26 @@ class WorldSeats:
 
 
 class WorldChannels:
-    up, partly = True, False
+    connected, degraded = True, False
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.hearing: dict[str, object] = {}
 
-    def listen(self, channel: str, heard: object, *, late: bool = False) -> None:
+    def subscribe(self, channel: str, heard: object, *, after_outage: bool = False) -> None:
         self.hearing[channel] = heard
 
-    def leave(self, channel: str) -> None:
+    def unsubscribe(self, channel: str) -> None:
         del self.hearing[channel]
 
-    def home(self, channel: str) -> None:
+    def node_of(self, channel: str) -> None:
         """There is one server."""
 
-    async def ready(self, *channels: str) -> None:
+    async def wait_confirmed(self, *channels: str) -> None:
         if not self._world.confirmed:
             await self._world.asked()
 
 
 class WorldClock:
-    async def set(self) -> None:
+    async def synchronise(self) -> None:
         """It is right."""

@@ -85,7 +85,7 @@ class Gateway:
         feeds.add(stream)
         try:
             try:
-                await self._channels.ready()
+                await self._channels.wait_confirmed()
                 opened = await self._journal.open(stream.owner, stream.position)
                 unknown = feeds.unknown(stream.names)
                 feeds.learn(unknown, await self._values.get(unknown), era)

@@ -12,7 +12,7 @@ from bff.calls import CircuitOpen, Failed, Owner, Principal, Refused, SagaStatus
 from bff.live import restore
 from bff.live.restore import AT_ONCE, Restorer
 from bff.live.stream import Stream
-from bff.stores.journal import Position
+from bff.stores.journal import Head, Position
 
 from ..hasty import HastyLoop
 
@@ -28,8 +28,8 @@ class Journals:
     def now_ms(self) -> int:
         return 1
 
-    async def tops(self, owners: Iterable[str]) -> dict[str, Position | None]:
-        return {owner: Position("e", 1) if owner in self.whole else None for owner in owners}
+    async def heads(self, owners: Iterable[str]) -> dict[str, Head]:
+        return {owner: Head(Position("e", 1), owner in self.whole) for owner in owners}
 
     async def seed(self, owner: str, entries: object) -> bool:
         self.whole.add(owner)

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from bff import Call, Principal, Upstream
 from bff.calls import Deadline, Failed, Ledger, Scope, UpstreamError
 from bff.policies.cache import Lru
-from bff.stores.cache import CHANNEL, Found
+from bff.stores.cache import CHANNEL, CacheRead
 from bff.stores.journal import owner_tag
 from bff.stores.redis.client import StoreUnavailable
 from bff.transport.cached import Cached
@@ -85,18 +85,18 @@ class Store:
         if self.away:
             raise StoreUnavailable("away")
 
-    async def look(self, name: str | None, tags: Sequence[str], owner: str | None) -> Found:
+    async def read(self, name: str | None, tags: Sequence[str], owner: str | None) -> CacheRead:
         self._reach()
         packed, until = self.parts.get(name or "", (None, 0.0))
         own = {tag: self.mine.get((owner, tag), 0) for tag in tags} if owner else {}
-        return Found(
+        return CacheRead(
             packed if until > self.world.now else None,
             self._now(),
             {tag: self.tags.get(tag, 0) for tag in tags},
             own,
         )
 
-    async def own(self, owner: str, tags: Sequence[str]) -> dict[str, int]:
+    async def owner_stamps(self, owner: str, tags: Sequence[str]) -> dict[str, int]:
         self._reach()
         return {tag: self.mine.get((owner, tag), 0) for tag in tags}
 
@@ -104,18 +104,18 @@ class Store:
         self._reach()
         self.parts[name] = (packed, self.world.now + seconds)
 
-    async def drop(self, name: str) -> None:
+    async def delete(self, name: str) -> None:
         self._reach()
         self.parts.pop(name, None)
 
-    async def changed(self, tags: Sequence[str]) -> dict[str, int]:
+    async def invalidate(self, tags: Sequence[str]) -> dict[str, int]:
         self._reach()
         for tag in tags:
             self.tags[tag] = self._stamp(self.tags.get(tag, 0))
             self._post(f'{self.tags[tag]} ["tag", "{tag}"]')
         return {tag: self.tags[tag] for tag in tags}
 
-    async def changed_by(self, owner: str, tags: Sequence[str]) -> int:
+    async def invalidate_for_owner(self, owner: str, tags: Sequence[str]) -> int:
         self._reach()
         for tag in tags:
             self.mine[owner, tag] = self._stamp(self.mine.get((owner, tag), 0))

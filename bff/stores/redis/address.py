@@ -9,7 +9,6 @@ when they are given.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import ssl
 from dataclasses import dataclass
@@ -19,24 +18,22 @@ from urllib.parse import SplitResult, urlsplit
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.exceptions import RedisError
 
-from .connection import MultiplexedConnection, Packable, Pending, Watch, pack
-
 NodeAddress = tuple[str, int]
 _FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ServerAddress:
     """A node: host and port, or path; greeting: what is said before anything else."""
 
     host: str
     port: int
     path: str | None
     tls: ssl.SSLContext | None
-    greeting: tuple[tuple[Packable, ...], ...]
+    handshake: tuple[tuple[str | int, ...], ...]
 
 
-def several(url: str, port: int) -> tuple[list[NodeAddress], SplitResult]:
+def split_nodes(url: str, port: int) -> tuple[list[NodeAddress], SplitResult]:
     """The places that `host:port,host:port` names (port: where none is said), and the URL of the first one alone, its
     path and query untouched. Raises ValueError."""
     # `urlsplit` never sees several places: it takes them for one host, which has no brackets inside (CVE-2025-0938).
@@ -56,7 +53,7 @@ def scheme_of(url: str) -> str:
     return url.partition(":")[0].lower()
 
 
-def address_of(url: str) -> Address:
+def parse_address(url: str) -> ServerAddress:
     """Raises ValueError for a URL that cannot be read, and for certificates it names that cannot."""
     options: dict[str, Any] = dict(parse_url(url))
     kind = options.pop("connection_class", Connection)
@@ -70,42 +67,14 @@ def address_of(url: str) -> Address:
     except (OSError, RedisError) as error:
         files = ", ".join(f"{name}={options[name]}" for name in _FILES if name in options)
         raise ValueError(f"what TLS to Redis is given cannot be used ({files}): {error}") from error
-    greeting: list[tuple[Packable, ...]] = []
+    greeting: list[tuple[str | int, ...]] = []
     if known.password:
         greeting.append(("AUTH", *([known.username] if known.username else []), known.password))
     if known.db:
         greeting.append(("SELECT", known.db))
     if issubclass(kind, UnixDomainSocketConnection):
-        return Address("", 0, known.path, None, (*greeting, ("PING",)))
-    return Address(known.host, int(known.port), None, tls, (*greeting, ("PING",)))
+        return ServerAddress("", 0, known.path, None, (*greeting, ("PING",)))
+    return ServerAddress(known.host, int(known.port), None, tls, (*greeting, ("PING",)))
 
 
 _OF_POOLS = ("max_connections", "timeout")
-
-
-async def dial(address: Address, watch: Watch, said: list[Any] | None = None) -> MultiplexedConnection:
-    """Open a connection and say the greeting; said: takes the answers. Raises OSError, RedisError. Bound it from
-    outside."""
-    loop = asyncio.get_running_loop()
-    if address.path is not None:
-        _, wire = await loop.create_unix_connection(lambda: MultiplexedConnection(watch), address.path)
-    else:
-        _, wire = await loop.create_connection(
-            lambda: MultiplexedConnection(watch),
-            address.host,
-            address.port,
-            ssl=address.tls,
-            server_hostname=address.host if address.tls else None,
-        )
-    try:
-        pending = Pending(loop.create_future(), watch.ticks, 1, len(address.greeting))
-        wire.write(b"".join(pack(words) for words in address.greeting), pending)
-        for answer in await pending.future:
-            if isinstance(answer, Exception):
-                raise answer
-            if said is not None:
-                said.append(answer)
-    except BaseException:
-        wire.cut(ConnectionAbortedError("not ready"))
-        raise
-    return wire

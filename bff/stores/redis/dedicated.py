@@ -14,9 +14,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
 
-from .cluster import nodes_of
-from .dialing import NodeAddress, scheme_of
-from .sentinel import pool_of_master, watched_of
+from .address import NodeAddress, scheme_of
+from .cluster import parse_cluster_address
+from .sentinel import master_pool, parse_sentinel_address
 
 
 class _Sturdy:
@@ -54,7 +54,7 @@ class _Placed(_Sturdy):
         await super()._connect()  # type: ignore[misc]  # a mixin
 
 
-def pool_of(
+def dedicated_pool(
     url: str, *, timeout: float, wait: float, places: Iterator[NodeAddress] | None = None
 ) -> ConnectionPool:
     """A pool of one. timeout: seconds for a command; wait: for connecting, or until it is free; places: the nodes of a
@@ -69,10 +69,10 @@ def pool_of(
         "driver_info": None,
     }
     if scheme_of(url).endswith("+sentinel"):
-        return pool_of_master(watched_of(url), _Sturdy, options)
+        return master_pool(parse_sentinel_address(url), _Sturdy, options)
     if places is not None:
         options["places"] = places
-        url = nodes_of(url)[1]
+        url = parse_cluster_address(url)[1]
     pool = BlockingConnectionPool.from_url(url, timeout=wait, **options)
     kind = pool.connection_class
     pool.connection_class = type(kind.__name__, (_Sturdy if places is None else _Placed, kind), {})

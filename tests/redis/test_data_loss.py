@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from bff.calls import Principal, SagaStatus
 from bff.live import ValueTopic
 from bff.stores.journal import Position
-from bff.stores.positions import Positions
+from bff.stores.progress import Positions
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 
 from ..conftest import Valkey, free_port
@@ -263,7 +263,7 @@ async def test_an_emptied_server_gives_no_position_twice(redis_url: str) -> None
 async def test_how_far_events_were_read_in_another_life_is_not_written_down(forgetful: Forgetful) -> None:
     async with world(forgetful.valkey.url) as one:
         kept = Positions(one.link)
-        assert await kept.of(["events:a:0"]) == {"events:a:0": None}
+        assert await kept.load(["events:a:0"]) == {"events:a:0": None}
         await kept.save("events:a:0", "5-0")
         forgetful.remember()
         await kept.save("events:a:0", "7-0")
@@ -272,5 +272,5 @@ async def test_how_far_events_were_read_in_another_life_is_not_written_down(forg
         # What 6-0 and 7-0 led to is lost, though nobody who carries on at 8-0 had a command fail.
         with pytest.raises(StoreUnavailable):
             await kept.save("events:a:0", "8-0")
-        assert await kept.of(["events:a:0"]) == {"events:a:0": "5-0"}
+        assert await kept.load(["events:a:0"]) == {"events:a:0": "5-0"}
         await kept.save("events:a:0", "6-0")

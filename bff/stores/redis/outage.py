@@ -33,16 +33,16 @@ _SPELT = {"ACL failure": "NOPERM", "no permissions": "NOPERM", "invalid username
 
 
 @dataclass(slots=True)
-class Trouble:
+class Outage:
     """since: monotonic seconds; failed: commands; refusals: word → how often it was said."""
 
     since: float
-    why: str
+    cause: str
     failed: int
     refusals: dict[str, int]
 
 
-class Condition:
+class OutageTracker:
     """name: what the log calls this Redis, never with a password; clock: monotonic seconds.
 
     begins  called when commands begin to fail: whoever probes is to begin
@@ -50,45 +50,46 @@ class Condition:
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
-        self.trouble: Trouble | None = None
-        self.begins: Callable[[], None] = lambda: None
+        self.current: Outage | None = None
+        self.on_outage: Callable[[], None] = lambda: None
         self._clock = clock
 
-    def failed(self, why: object) -> None:
+    def record_failure(self, why: object) -> None:
         """A command was not carried out: what happened, or the error that Redis answered."""
         text = str(why)
-        trouble = self.trouble
+        trouble = self.current
         if trouble is None:
-            trouble = self.trouble = Trouble(self._clock(), text, 0, {})
-            word = refusal_of(text)
+            trouble = self.current = Outage(self._clock(), text, 0, {})
+            word = refusal_code(text)
             if word is None:
                 log.warning(
                     "Redis at %s does not do its work (%s); what needs it is answered 503 and not logged one by one",
                     self.name,
                     text,
                 )
-            self.begins()
+            self.on_outage()
         trouble.failed += 1
-        word = refusal_of(text)
+        word = refusal_code(text)
         if word is not None:
             if word not in trouble.refusals:
                 log.warning("Redis at %s refuses commands with %s: %s", self.name, word, CURES[word])
             trouble.refusals[word] = trouble.refusals.get(word, 0) + 1
 
-    def works(self, probes: int = 0) -> None:
+    def record_recovery(self, probes: int = 0) -> None:
         """A probe was carried out, after so many others that were not."""
-        trouble, self.trouble = self.trouble, None
+        trouble, self.current = self.current, None
         if trouble is not None:
             log.warning(
                 "Redis at %s does its work again after %.1f s; %d commands were not carried out (%s)",
                 self.name,
                 self._clock() - trouble.since,
                 max(0, trouble.failed - probes),
-                ", ".join(f"{word} {count} times" for word, count in trouble.refusals.items()) or trouble.why,
+                ", ".join(f"{word} {count} times" for word, count in trouble.refusals.items())
+                or trouble.cause,
             )
 
 
-def refusal_of(text: str) -> str | None:
+def refusal_code(text: str) -> str | None:
     """The word of CURES by which Redis refused a command, None where it did not refuse work."""
     if "'config" in text:
         return None  # what the gateway can do without

@@ -14,9 +14,9 @@ from redis.exceptions import ResponseError
 
 from bff.policies.rate import Bucket, Quota
 from bff.stores.events import StreamReader
-from bff.stores.positions import Positions
+from bff.stores.progress import Positions
 from bff.stores.rates import RateStore
-from bff.stores.redis.client import RedisClient, Script, StoreUnavailable, granted, reaching
+from bff.stores.redis.client import RedisClient, Script, StoreUnavailable, raise_refusals, store_errors
 from tests.conftest import Valkey
 from tests.waiting import GUARD, until
 
@@ -187,12 +187,12 @@ def test_a_loop_that_was_held_up_does_not_take_redis_for_late(redis_url: str) ->
 
 async def test_what_is_refused_in_a_batch_is_known_and_the_rest_is_carried_out(redis_url: str) -> None:
     async with RedisClient(redis_url, timeout=10) as link:
-        assert granted(await link.batch([("INCR", "a"), ("INCR", "a")])) == [1, 2]
+        assert raise_refusals(await link.batch([("INCR", "a"), ("INCR", "a")])) == [1, 2]
         told = await link.batch([("INCR", "a"), ("LPUSH", "a", "x"), ("GET", "a")])
         assert (told[0], told[2]) == (3, b"3")
         assert isinstance(told[1], ResponseError)
-        with pytest.raises(StoreUnavailable, match="a: ResponseError: WRONGTYPE"), reaching("a"):
-            granted(told)
+        with pytest.raises(StoreUnavailable, match="a: ResponseError: WRONGTYPE"), store_errors("a"):
+            raise_refusals(told)
 
 
 async def test_passwords_users_and_databases_of_the_address_are_used(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_a_server_that_refuses_and_closes_is_away_and_nothing_worse() -> None:
             asks: list[Callable[[], Awaitable[object]]] = [
                 link.ping,
                 lambda: reader.read({"events:orders:0": "0-0"}, count=1),
-                lambda: kept.of(["events:orders:0", "events:orders:1"]),
+                lambda: kept.load(["events:orders:0", "events:orders:1"]),
                 lambda: link.script("lease")(["lease"], ["me", 1000]),
                 lambda: rates.spend([Bucket("b", Quota("minute", 5, 60))]),
             ]

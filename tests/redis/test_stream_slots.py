@@ -25,7 +25,7 @@ async def process(url: str, name: str) -> AsyncIterator[StreamSlots]:
         redis.pubsub() as pubsub,
     ):
         seats = StreamSlots(link, processes=Processes(link, process=name))
-        await seats.processes.live()
+        await seats.processes.heartbeat()
         await pubsub.subscribe(seats.processes.channel)
         assert await pubsub.get_message(timeout=GUARD)
         yield seats
@@ -46,7 +46,7 @@ async def test_nobody_ever_has_more_seats_than_there_are_and_the_first_give_way(
 
         async def come(number: int) -> None:
             store = stores[number % 2]
-            gone.extend(await store.hold(OWNER, 16, [store.seat(1_000_000 + number)]))
+            gone.extend(await store.hold(OWNER, 16, [store.new_slot(1_000_000 + number)]))
 
         async with asyncio.TaskGroup() as group:
             for number in range(200):
@@ -64,7 +64,7 @@ async def test_those_who_give_way_are_told_on_their_owners_channel(redis_url: st
         await pubsub.subscribe(channel_of(OWNER))
         assert await pubsub.get_message(timeout=GUARD)
         seats = StreamSlots(link)
-        first, second, third = seats.seat(1.0), seats.seat(2.0), seats.seat(3.0)
+        first, second, third = seats.new_slot(1.0), seats.new_slot(2.0), seats.new_slot(3.0)
         assert await seats.hold(OWNER, 2, [first]) == []
         assert await seats.hold(OWNER, 2, [second]) == []
         assert await seats.hold(OWNER, 2, [second]) == []
@@ -76,19 +76,19 @@ async def test_those_who_give_way_are_told_on_their_owners_channel(redis_url: st
 async def test_a_seat_that_was_left_is_free_at_once(redis_url: str) -> None:
     async with RedisClient(redis_url, timeout=10) as link:
         seats = StreamSlots(link)
-        first, second, third = seats.seat(1.0), seats.seat(2.0), seats.seat(3.0)
+        first, second, third = seats.new_slot(1.0), seats.new_slot(2.0), seats.new_slot(3.0)
         await seats.hold(OWNER, 2, [first, second])
-        await seats.leave({OWNER: [second]})
+        await seats.release({OWNER: [second]})
         assert await seats.hold(OWNER, 2, [third]) == []
 
 
 async def test_what_a_dead_process_held_is_free_at_once_and_the_living_keep_theirs(redis_url: str) -> None:
     async with process(redis_url, "living") as living, RedisClient(redis_url, timeout=10) as link:
-        oldest = living.seat(1.0)
+        oldest = living.new_slot(1.0)
         assert await living.hold(OWNER, 3, [oldest]) == []
         async with process(redis_url, "dead") as dead:
-            assert await dead.hold(OWNER, 3, [dead.seat(2.0), dead.seat(3.0)]) == []
-        newest = [living.seat(4.0), living.seat(5.0)]
+            assert await dead.hold(OWNER, 3, [dead.new_slot(2.0), dead.new_slot(3.0)]) == []
+        newest = [living.new_slot(4.0), living.new_slot(5.0)]
         for one in newest:
             assert await living.hold(OWNER, 3, [one]) == [], "nobody gives way to those who are no more"
         assert await held(link) == {oldest, *newest}
@@ -102,10 +102,10 @@ async def test_who_only_lost_a_connection_is_not_taken_for_dead(redis_url: str) 
         redis.pubsub() as pubsub,
     ):
         away = StreamSlots(link, processes=Processes(link, process="away"))
-        await away.processes.live()
-        theirs = away.seat(1.0)
+        await away.processes.heartbeat()
+        theirs = away.new_slot(1.0)
         assert await away.hold(OWNER, 1, [theirs]) == []
-        holding = asyncio.create_task(living.hold(OWNER, 1, [living.seat(2.0)]))
+        holding = asyncio.create_task(living.hold(OWNER, 1, [living.new_slot(2.0)]))
         await asyncio.sleep(0.05)
         await pubsub.subscribe(away.processes.channel)
         assert await holding == [theirs], "it is told to give way, and not forgotten"
@@ -121,15 +121,15 @@ async def test_who_says_nothing_for_too_long_is_taken_for_dead_and_finds_out(
         process(redis_url, "living") as living,
         RedisClient(redis_url, timeout=10) as link,
     ):
-        theirs = [frozen.seat(1.0), frozen.seat(9.0)]
+        theirs = [frozen.new_slot(1.0), frozen.new_slot(9.0)]
         assert await frozen.hold(OWNER, 2, theirs) == []
-        assert await frozen.processes.live(), "not for that long"
+        assert await frozen.processes.heartbeat(), "not for that long"
         await asyncio.sleep(2.1)
-        newest = [living.seat(3.0), living.seat(4.0)]
+        newest = [living.new_slot(3.0), living.new_slot(4.0)]
         assert await living.hold(OWNER, 2, newest) == []
         # It thaws: the streams are there still, all of them, and those that opened first give way.
-        assert not await frozen.processes.live()
-        await living.processes.live()
+        assert not await frozen.processes.heartbeat()
+        await living.processes.heartbeat()
         assert await frozen.renew({OWNER: theirs}) == [(OWNER, 4)]
         assert await frozen.hold(OWNER, 2, theirs) == [theirs[0], newest[0]]
         assert await held(link) == {theirs[1], newest[1]}
@@ -141,7 +141,7 @@ async def test_seats_nobody_renews_are_free_after_their_lease(
     monkeypatch.setattr("bff.stores.stream_slots.LEASE", 2.0)
     async with RedisClient(redis_url, timeout=10) as link:
         seats = StreamSlots(link)
-        lost, kept, newest = seats.seat(2.0), seats.seat(1.0), seats.seat(3.0)
+        lost, kept, newest = seats.new_slot(2.0), seats.new_slot(1.0), seats.new_slot(3.0)
         await seats.hold(OWNER, 2, [lost, kept])
         await asyncio.sleep(1.5)
         assert await seats.renew({OWNER: [kept]}) == [(OWNER, 2)]
@@ -157,7 +157,7 @@ async def test_seats_nobody_renews_are_free_after_their_lease(
 async def test_renewing_takes_again_what_redis_has_lost(redis_url: str) -> None:
     async with RedisClient(redis_url, timeout=10) as link:
         seats = StreamSlots(link)
-        mine = [seats.seat(1.0), seats.seat(2.0), seats.seat(3.0)]
+        mine = [seats.new_slot(1.0), seats.new_slot(2.0), seats.new_slot(3.0)]
         await seats.hold(OWNER, 2, mine[:2])
         await link.call("FLUSHALL")
         assert await seats.renew({OWNER: mine}) == [(OWNER, 3)]
@@ -167,4 +167,4 @@ async def test_renewing_takes_again_what_redis_has_lost(redis_url: str) -> None:
 async def test_seats_without_a_process_in_their_name_are_not_taken_for_a_dead_ones(redis_url: str) -> None:
     async with RedisClient(redis_url, timeout=10) as link, process(redis_url, "a") as one:
         await link.call("ZADD", KEY, 9e15, "0000000001000-abcdef")
-        assert await one.hold(OWNER, 1, [one.seat(2.0)]) == ["0000000001000-abcdef"]
+        assert await one.hold(OWNER, 1, [one.new_slot(2.0)]) == ["0000000001000-abcdef"]

@@ -20,8 +20,8 @@ from bff.stores.claims import Claims, New, Ticket
 from bff.stores.journal import Entry, Journal
 from bff.stores.processes import Processes
 from bff.stores.redis.client import RedisClient, StoreUnavailable
-from bff.stores.redis.condition import CURES
 from bff.stores.redis.health import RedisHealth
+from bff.stores.redis.outage import CURES
 from bff.stores.redis.subscriptions import Subscriptions
 from bff.stores.values import Values
 
@@ -94,12 +94,12 @@ async def test_a_redis_that_answers_but_refuses_is_named_with_what_to_do_once_an
     try:
         async with watched(one.url) as health, RedisClient(one.url) as other:
             link: RedisClient = health.link
-            assert (await health.look())["state"] == "up"
+            assert (await health.report())["state"] == "up"
             for command in REFUSING[word]:
                 await other.call(*command)
             for _ in range(20):
                 await use(link)
-            found = await health.look()
+            found = await health.report()
             assert (found["state"], refused(found)) == ("refusing", [word])
             assert found["refuses"][0]["detail"] == CURES[word]
             told = lines(caplog)
@@ -111,8 +111,8 @@ async def test_a_redis_that_answers_but_refuses_is_named_with_what_to_do_once_an
                 ("ACL", "SETUSER", "default", "+info"),
             ]:
                 await other.call(*command)
-            await until(lambda: link.condition.trouble is None)
-            assert (await health.look())["state"] == "up"
+            await until(lambda: link.outage.current is None)
+            assert (await health.report())["state"] == "up"
             told = lines(caplog)
             assert len(told) == 2 and "works" not in told[0], told
             assert "does its work again" in told[1]
@@ -128,7 +128,7 @@ async def test_a_redis_that_lets_us_not_in_is_named(tmp_path: Path, caplog: pyte
         for user, word in (("", "NOAUTH"), (":wrong@", "WRONGPASS")):
             caplog.clear()
             async with watched(one.url.replace("//", f"//{user}")) as health:
-                found = await health.look()
+                found = await health.report()
                 assert (found["state"], refused(found)) == ("refusing", [word])
                 assert "wrong@" not in "".join(lines(caplog))
     finally:
@@ -151,12 +151,12 @@ async def test_an_outage_is_told_once_and_at_its_end_with_how_many_commands_fail
                 one.send(number)
             for _ in range(5):
                 await asyncio.gather(*(use(link) for _ in range(25)))
-            assert (await health.look())["state"] == "away"
+            assert (await health.report())["state"] == "away"
             if number == signal.SIGKILL:
                 one.start()
             else:
                 one.send(signal.SIGCONT)
-            await until(lambda: link.condition.trouble is None)
+            await until(lambda: link.outage.current is None)
             told = lines(caplog)
             assert len(told) == 2, told
             assert "does not do its work" in told[0]
@@ -176,7 +176,7 @@ async def test_a_policy_that_drops_keys_is_warned_of(
             await until(lambda: health.warnings)
             assert ["volatile-lru" in warning for warning in health.warnings] == [True]
             assert health.warnings[0] in lines(caplog)[0]
-            assert (await health.look())["warnings"] == list(health.warnings)
+            assert (await health.report())["warnings"] == list(health.warnings)
             await health.link.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
             assert await health.inspect() == ()
             await health.link.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu", "maxmemory", "0")
@@ -212,7 +212,7 @@ async def test_commands_that_must_not_be_done_twice_need_a_redis_that_keeps_what
         async with watched(one.url, once_only=True) as health:
             found = await health.inspect()
             assert [says in warning for warning in found] == ([True] if says else [])
-            assert health.link.condition.trouble is None, "what the gateway can do without is no trouble"
+            assert health.link.outage.current is None, "what the gateway can do without is no trouble"
         async with watched(one.url) as health:
             assert await health.inspect() == ()
     finally:
@@ -223,8 +223,8 @@ async def test_a_redis_that_is_not_there_at_the_start_is_looked_at_when_it_comes
     one = server(tmp_path / "valkey", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
     one.port = free_port()
     async with watched(one.url) as health:
-        await until(lambda: health.link.condition.trouble is not None)
-        assert (await health.look())["state"] == "away"
+        await until(lambda: health.link.outage.current is not None)
+        assert (await health.report())["state"] == "away"
         one.start()
         try:
             await until(lambda: health.warnings)
@@ -251,17 +251,17 @@ async def test_the_rights_that_the_docs_name_are_enough(
             intake: Any = None
             reader = Ingester(link, intake, RedisStreams(link, ["events:orders:0"]))
             async with channels, hub, reader:
-                await channels.ready(CONTROL)
+                await channels.wait_confirmed(CONTROL)
                 await journal.append("ada", Entry.of(saga, now_ms=1))
                 await Values(link).put("stock/a", 1, {}, AT)
                 claims = Claims(link, journal, Processes(link))
-                ticket = Ticket("ada", "key", "print", claims.holder(), 10, 60)
+                ticket = Ticket("ada", "key", "print", claims.new_holder(), 10, 60)
                 assert isinstance((await claims.claim(ticket, safe=True))[0], New)
                 assert await Processes(link).ended("nobody")
-                assert await journal.doubt() == 1
+                assert await journal.mark_incomplete() == 1
                 await until(lambda: link.call("EXISTS", "bff:{lease:ingest-redis}"))
-            assert await health.refused() is None
-            assert link.condition.trouble is None
+            assert await health.probe_failure() is None
+            assert link.outage.current is None
             assert lines(caplog) == []
     finally:
         one.stop()

@@ -1,0 +1,88 @@
+"""Shared work of all gateways: who does it now, how far it is, and what is done already.
+
+Leases save work. Correctness must not depend on them: a frozen holder does not know that it lost its lease.
+Positions are at least once: a position is saved after the effects of all events before it.
+
+Keys:
+
+    <p>{lease:<name>}               string, the holder's id; TTL: the lease itself
+    <p>{ingest:<stream>}:position   string, the last handled event's position in its broker's own format; TTL 30 days
+    <p>{hook:<sha256>}              string, marks a handled webhook delivery; TTL given by the caller
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+
+from .redis.client import RedisClient, StoreUnavailable, store_errors
+
+_POSITION_TTL = 30 * 86_400
+
+
+class Leases:
+    """Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._lease = redis.script("lease")
+
+    async def hold(self, name: str, holder: str, seconds: float) -> bool:
+        """Acquire or renew the lease. Returns False while another holder has it."""
+        return bool(await self._lease([_lease_key(name)], [holder, int(seconds * 1000)]))
+
+    async def release(self, name: str, holder: str) -> bool:
+        """End the lease early, so that others need not wait. Returns False when another holder has it."""
+        return bool(await self._lease([_lease_key(name)], [holder, 0]))
+
+
+class Positions:
+    """How far event streams were read. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._read = redis.script("position")
+        self._save = redis.script("position_save")
+        self._replication_ids: dict[str, bytes] = {}
+
+    async def load(self, streams: Sequence[str]) -> dict[str, str | None]:
+        """The saved position of each stream; None for a stream that was never read."""
+        rows = await asyncio.gather(*(self._read([_position_key(stream)]) for stream in streams))
+        found = dict(zip(streams, rows, strict=True))
+        self._replication_ids |= {stream: id for stream, (_, id) in found.items()}
+        return {stream: position.decode() if position else None for stream, (position, _) in found.items()}
+
+    async def save(self, stream: str, position: str) -> None:
+        """Record that everything up to and including this event was handled. Raises StoreUnavailable also when Redis
+        may have lost data since the last `load` of this stream: call `load` again."""
+        known = self._replication_ids.get(stream, b"")
+        if not await self._save([_position_key(stream)], [known, position, _POSITION_TTL]):
+            raise StoreUnavailable(f"Redis may have lost the effects of events of {stream}")
+
+
+class Deliveries:
+    """Webhook deliveries that were handled. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+
+    async def is_recorded(self, source: str, id: str) -> bool:
+        """Whether this delivery was handled before."""
+        with store_errors("deliveries"):
+            return bool(await self._redis.call("EXISTS", _delivery_key(source, id)))
+
+    async def record(self, source: str, id: str, seconds: float) -> None:
+        """Remember for `seconds` that this delivery was handled."""
+        with store_errors("deliveries"):
+            await self._redis.call("SET", _delivery_key(source, id), b"1", "PX", int(seconds * 1000))
+
+
+def _lease_key(name: str) -> str:
+    return f"bff:{{lease:{name}}}"
+
+
+def _position_key(stream: str) -> str:
+    return f"bff:{{ingest:{stream}}}:position"
+
+
+def _delivery_key(source: str, id: str) -> str:
+    return f"bff:{{hook:{hashlib.sha256(f'{source} {id}'.encode()).hexdigest()}}}"
