@@ -33,6 +33,7 @@ def cells(text: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_every_contender_answers_the_same_screen_and_has_a_row() -> None:
     rows = cells(run("--quick"))

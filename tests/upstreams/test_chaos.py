@@ -60,7 +60,7 @@ def plans(chance: random.Random, stock: dict[str, int]) -> list[Plan]:
     ]
 
 
-def insistent(ask: Answered, seconds: float = GUARD) -> httpx.Response:
+def insistent(ask: Answered, seconds: float = 5 * GUARD) -> httpx.Response:
     """Ask again with the same key while nobody answers, as a gateway's caller would."""
     end = time.monotonic() + seconds
     while True:

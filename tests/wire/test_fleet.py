@@ -99,7 +99,7 @@ async def chaos(one: Fleet, people: int, events: int, rounds: int, prefix: str) 
         for browser in browsers:
             if browser.line is not None and not browser.line.transport.is_closing():
                 browser.line.transport.resume_reading()
-        await agreed(browsers, service, 2 * GUARD)
+        await agreed(browsers, service, 5 * GUARD)
         wrong = [line for browser in browsers for line in browser.wrong]
         resets = sum(browser.resets for browser in browsers)
         print(
