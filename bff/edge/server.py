@@ -178,7 +178,7 @@ async def run(
     )
     runtime = await gateway.start(settings)
     server = Server(
-        _config(app or gateway, settings, admit=runtime.admission.refusal, cors=runtime.cors),
+        _config(app or gateway, settings, admit=runtime.admission.on_connection, cors=runtime.cors),
         runtime,
         ready,
         linger_of(settings, sys.stdin is not None and sys.stdin.isatty()),

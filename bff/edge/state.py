@@ -1,4 +1,4 @@
-"""What the layers of one request tell each other: one object in its ASGI scope, under one key.
+"""What the layers of one request share: one typed object in its ASGI scope, under one key.
 
 The connection of `bff serve` makes it, with `lost`; under another server the first layer that needs it does.
 """
@@ -6,52 +6,66 @@ The connection of `bff serve` makes it, with `lost`; under another server the fi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 _KEY = "bff"
 
 
-class Lost(list[Callable[[], None]]):
-    """What is called when a request's connection is lost before its answer is whole. gone: it is lost already, and
-    nobody will be told any more."""
+class Reservation(Protocol):
+    """The place of an admitted request among those in flight. degraded: it is answered without optional parts."""
 
-    __slots__ = ("gone",)
+    degraded: bool
+
+    def release(self) -> None:
+        """The request has ended. A second call does nothing."""
+
+
+class ConnectionLost(list[Callable[[], None]]):
+    """Callbacks for when a request's connection is lost before its answer is complete. is_lost: it is lost already, and
+    no callback will be called any more."""
+
+    __slots__ = ("is_lost",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.gone = False
+        self.is_lost = False
 
 
 class RequestState:
     """correlation, trace_id: the request's ids, "" before it has any
-    route      the declared path that answers, None while none does
-    signed_in  somebody was authenticated
-    degraded   optional parts are left out, for the gateway has much to do
-    send       the server's own `send`, for an answer that goes on when the layers have returned
-    stay       what goes on then
-    lost       told when the client's connection is lost; None where no server tells
+    route        the declared path that answers, None while none does
+    signed_in    somebody was authenticated
+    reservation  admission has let the request in; None before it has decided, and if it refused
+    send         the server's own `send`, for an answer that goes on after the layers have returned
+    stay         what goes on then
+    lost         callbacks for the loss of the client's connection; None where no server tells of it
     """
 
-    __slots__ = ("correlation", "degraded", "lost", "route", "send", "signed_in", "stay", "trace_id")
+    __slots__ = ("correlation", "lost", "reservation", "route", "send", "signed_in", "stay", "trace_id")
 
-    def __init__(self, lost: Lost | None = None) -> None:
+    def __init__(self, lost: ConnectionLost | None = None) -> None:
         self.correlation = ""
         self.trace_id = ""
         self.route: str | None = None
         self.signed_in = False
-        self.degraded = False
+        self.reservation: Reservation | None = None
         self.send: Callable[[MutableMapping[str, Any]], Awaitable[None]] | None = None
         self.stay: Callable[[], Awaitable[None]] | None = None
         self.lost = lost
 
+    @property
+    def degraded(self) -> bool:
+        """The gateway has much to do: leave optional parts out."""
+        return self.reservation is not None and self.reservation.degraded
+
 
 def state_of(scope: MutableMapping[str, Any]) -> RequestState:
-    """The request's; made where it has none yet."""
+    """The state of this request; made here if it has none yet."""
     state: RequestState | None = scope.get(_KEY)
     return begin(scope) if state is None else state
 
 
-def begin(scope: MutableMapping[str, Any], lost: Lost | None = None) -> RequestState:
-    """A new one for a request that begins."""
+def begin(scope: MutableMapping[str, Any], lost: ConnectionLost | None = None) -> RequestState:
+    """A new state for a request that begins."""
     state = scope[_KEY] = RequestState(lost)
     return state

@@ -8,26 +8,26 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from bff import Gateway
 from bff.edge.app.build import App
 from bff.edge.http.protocol import HttpProtocol
 
 
 @asynccontextmanager
-async def behind_ours(gateway: Gateway, runtime: App) -> AsyncIterator[int]:
-    """Yields the port. runtime: the gateway's, started."""
+async def behind_ours(gateway: ASGIApp, runtime: App) -> AsyncIterator[int]:
+    """Yields the port. gateway: or an application in front of it; runtime: the gateway's, started."""
     async with server_of_ours(gateway, runtime) as server:
         yield server.servers[0].sockets[0].getsockname()[1]
 
 
 @asynccontextmanager
-async def server_of_ours(gateway: Gateway, runtime: App) -> AsyncIterator[uvicorn.Server]:
+async def server_of_ours(gateway: ASGIApp, runtime: App) -> AsyncIterator[uvicorn.Server]:
     """Yields the server: `server_state.connections` are those open now."""
     config = uvicorn.Config(
         gateway,
         http=partial(  # type: ignore[arg-type]
-            HttpProtocol, settings=runtime.settings, admit=runtime.admission.refusal, cors=runtime.cors
+            HttpProtocol, settings=runtime.settings, admit=runtime.admission.on_connection, cors=runtime.cors
         ),
         lifespan="off",
         log_level="critical",

@@ -55,7 +55,7 @@ from ..function_errors import UpstreamFailures
 from ..http.admission import Admission
 from ..http.cors import Cors
 from ..http.envelope import Envelope
-from ..http.proxies import Trust
+from ..http.proxies import request_checks
 from ..http.public_path import PublicPath
 from ..http.request import BodyReader
 from ..internal_tokens import open_tokens
@@ -173,7 +173,6 @@ class App:
         page = declared.page
         self.routes = public_routes(declared, settings, self._services())
         routes = Routes(self.routes, fallback(page))
-        trust = Trust(routes, settings.http, self.cors)
         shown = ErrorPages(
             pages,
             page.policy if page else content_policy({}),
@@ -181,11 +180,11 @@ class App:
             sign_in=self._sign_in is not None,
         )
         inner = Envelope(
-            trust,
+            request_checks(routes, settings.http, self.cors),
             tracer,
             settings.public_url,
             self.metrics.answered,
-            trust.marks,
+            self.cors,
             self.contacts,
             shown.answer,
         )
@@ -193,10 +192,9 @@ class App:
             inner,
             settings.admission,
             settings.public_url,
+            self.cors,
             tuple(f"{prefix}/" for prefix in page.folders) if page is not None else (),
             observe,
-            trust.marks,
-            trust.preflight,
             shown.page,
         )
         self.app: ASGIApp = self.admission

@@ -15,7 +15,7 @@ from ..declared import View
 from ..function_errors import UpstreamFailures, expected_error, is_self_cancelled, self_cancellation
 from ..problem import OwnerContacts, Problem
 from ..respond import screen_headers, send_json, to_json
-from ..state import Lost, state_of
+from ..state import ConnectionLost, state_of
 from .guard import Access, Guard
 
 # What a function may take beyond its deadline before it is cut: every call inside it is cut at the deadline itself
@@ -108,13 +108,13 @@ class DisconnectGuard:
 
     __slots__ = ("_lost", "_task", "left")
 
-    def __init__(self, lost: Lost | None) -> None:
+    def __init__(self, lost: ConnectionLost | None) -> None:
         self.left = False
         self._lost = lost
         if self._lost is not None:
             self._task = asyncio.current_task()
             self._lost.append(self._leave)
-            if self._lost.gone:
+            if self._lost.is_lost:
                 # While it was found out who asks.
                 self._leave()
 

@@ -177,7 +177,7 @@ def disconnect(cycle: RequestResponseCycle) -> None:
     lost = state_of(cast(dict[str, Any], cycle.scope)).lost
     if lost is None:
         return
-    lost.gone = True
+    lost.is_lost = True
     while lost:
         lost.pop()()
 

@@ -1,14 +1,16 @@
-"""Other sites' pages: which of them may call with a bearer token, and what they may send and read (Fetch standard, CORS
+"""Which pages of other sites may call with a bearer token, and what they may send and read (Fetch standard, CORS
 without credentials).
 
-Every answer to a listed origin carries the headers that let its page read it, a refusal too, whether it comes from a
-route, from admission or from the connection: without them a page is told of a network failure where it is to wait or
-to correct something. The header `X-BFF` is never granted: it proves that a write with a cookie comes from our own page.
+Every answer to a listed origin has the headers that let its page read it, whether a route, admission or the connection
+gives it, and also if it is a refusal: without them the page would see a network failure where it should wait or correct
+something. The header `X-BFF` is never granted: it proves that a write with a cookie comes from our own page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..settings.http import HttpSettings
 from .security_headers import HeaderPairs
@@ -43,14 +45,12 @@ _READABLE = (
 # Seconds a browser may remember a preflight's answer; Chromium caps it at two hours.
 _MAX_AGE = b"7200"
 
-Headers = Iterable[tuple[bytes, bytes]]
-
 
 class Cors:
     """The rule of one gateway's settings: `origins` and `cors_headers`."""
 
     def __init__(self, settings: HttpSettings) -> None:
-        self._origins = frozenset(one.encode() for one in settings.origins)
+        self._origins = frozenset(origin.encode() for origin in settings.origins)
         allowed = dict.fromkeys((*_ALLOWED, *settings.cors_headers))
         self.granted: HeaderPairs = (
             (b"access-control-allow-methods", b"GET, HEAD, POST"),
@@ -59,8 +59,8 @@ class Cors:
         )
         self._readable = ", ".join(_READABLE).encode()
 
-    def marks(self, headers: Headers) -> HeaderPairs:
-        """What an answer to a request with these headers carries."""
+    def headers_for(self, headers: Iterable[tuple[bytes, bytes]]) -> HeaderPairs:
+        """The headers of every answer to a request with these headers."""
         if not self._origins:
             return ()
         vary = (b"vary", b"Origin")
@@ -75,10 +75,25 @@ class Cors:
             (b"timing-allow-origin", origin[0]),
         )
 
-    def preflight(self, method: str, headers: list[tuple[bytes, bytes]]) -> bool:
-        """Whether a browser asks what another site's page may send, and is told."""
+    def is_preflight(self, scope: Scope) -> bool:
+        """Whether a browser asks what a page of a listed site may send."""
         return (
-            method == "OPTIONS"
-            and len(self.marks(headers)) > 1
-            and any(name == b"access-control-request-method" for name, _ in headers)
+            scope["method"] == "OPTIONS"
+            and len(self.headers_for(scope["headers"])) > 1
+            and any(name == b"access-control-request-method" for name, _ in scope["headers"])
         )
+
+
+class Preflights:
+    """An ASGI layer that answers preflights."""
+
+    def __init__(self, app: ASGIApp, cors: Cors) -> None:
+        self._app = app
+        self._cors = cors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._cors.is_preflight(scope):
+            await self._app(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 204, "headers": list(self._cors.granted)})
+        await send({"type": "http.response.body", "body": b""})

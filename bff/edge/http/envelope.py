@@ -20,6 +20,7 @@ from ...stores.redis.client import StoreUnavailable
 from ..observe import telemetry
 from ..problem import EVERYBODY, OwnerContacts, Problem
 from ..state import RequestState, state_of
+from .cors import Cors
 from .request import VARY
 from .security_headers import HeaderPairs, with_security_headers
 
@@ -43,12 +44,12 @@ class Envelope:
         tracer: Tracer,
         public_url: str,
         answered: Answered | None = None,
-        marks: Callable[[Scope], HeaderPairs] = lambda scope: (),
+        cors: Cors | None = None,
         contacts: OwnerContacts = EVERYBODY,
         shown: Shown | None = None,
     ) -> None:
         self._shown = shown
-        self._marks = marks
+        self._cors = cors
         self._contacts = contacts
         self._answered = answered
         self._app = app
@@ -70,10 +71,7 @@ class Envelope:
     async def _answered_by(self, scope: Scope, state: RequestState, receive: Receive, send: Send) -> None:
         began = time.monotonic()
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        inbound = next(
-            (value.decode("latin-1") for name, value in headers if name == b"x-correlation-id"), None
-        )
-        correlation, replaced = telemetry.correlation_id(inbound)
+        correlation, replaced = telemetry.correlation_of(headers)
         with self._tracer.start_as_current_span(
             f"{scope['method']} {scope['path']}",
             context=telemetry.extract(headers),
@@ -87,7 +85,9 @@ class Envelope:
             state.trace_id = trace_id
             span.set_attribute("bff.correlation_id", correlation)
             state.send = send
-            answer = _Answer(send, correlation, self._public_url, self._marks(scope))
+            answer = _Answer(
+                send, correlation, self._public_url, self._cors.headers_for(headers) if self._cors else ()
+            )
             try:
                 await self._app(scope, receive, answer.send)
             except ClientDisconnect:
@@ -134,7 +134,7 @@ class Envelope:
                             "status": answer.status,
                             "ms": round(seconds * 1000, 1),
                             # One that is no UUID was replaced.
-                            **({"correlation_id_given": inbound} if replaced else {}),
+                            **({"correlation_id_given": replaced} if replaced else {}),
                         }
                     },
                 )

@@ -1,8 +1,4 @@
-"""Addresses and networks: who a client is behind the proxies in front, and routes that serve some networks only.
-
-A proxy's word counts only when the proxy is one of ours, and only as far back as the first address that is none: what
-stands before it in `X-Forwarded-For` was written by whoever liked to.
-"""
+"""Addresses and networks, and routes that serve some networks only."""
 
 from __future__ import annotations
 
@@ -17,16 +13,13 @@ from ..state import state_of
 Address = IPv4Address | IPv6Address
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
-# Proxies in a row that are gone through.
-_HOPS = 16
-
 
 def networks_of(texts: Iterable[str]) -> Networks:
     return tuple(ip_network(text) for text in texts)
 
 
 def address_of(text: str) -> Address | None:
-    """An address with or without a port; an IPv4 address in IPv6's clothes is the IPv4 address."""
+    """An address with or without a port; an IPv4-mapped IPv6 address is the IPv4 address."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -41,38 +34,21 @@ def address_of(text: str) -> Address | None:
 
 
 def network_of(text: str) -> str:
-    """Whom an address counts as: an IPv4 address is itself, of an IPv6 host's the first 64 bits, for it has 2**64
-    addresses of its own to ask from. What cannot be read is itself."""
+    """What an address counts as: IPv4 as itself, IPv6 as its network of 64 bits, because one host can ask from all of
+    its 2**64 addresses. A text that is no address counts as itself."""
     address = address_of(text.partition("%")[0])
     if address is None:
         return text
     return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
 
 
-def inside(address: Address | None, networks: Networks) -> bool:
+def is_inside(address: Address | None, networks: Networks) -> bool:
     """False for an address that could not be read."""
     return address is not None and any(address in network for network in networks)
 
 
-def client_of(peer: str, forwarded: list[bytes], proxies: Networks) -> str:
-    """The client's address. peer: who is connected; forwarded: the values of `X-Forwarded-For` in their order."""
-    client = address_of(peer)
-    if client is None:
-        return peer
-    hops = b",".join(forwarded).decode("latin-1").split(",") if forwarded else []
-    for hop in reversed(hops[-_HOPS:]):
-        if not inside(client, proxies):
-            break
-        before = address_of(hop)
-        if before is None:
-            # Not an address: the last one that is known stands.
-            break
-        client = before
-    return str(client)
-
-
 class IpAllowlist:
-    """`app` for clients of these networks; others get 403 before anything is asked or counted."""
+    """`app` for clients in these networks; others get 403 before authentication and limits."""
 
     def __init__(self, app: ASGIApp, route: str, networks: Networks) -> None:
         self._app = app
@@ -81,7 +57,7 @@ class IpAllowlist:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
-        if not inside(address_of(client[0]) if client else None, self._networks):
+        if not is_inside(address_of(client[0]) if client else None, self._networks):
             state_of(scope).route = self._route
             raise Problem(403, "forbidden", "This address is not served to the network you come from.")
         await self._app(scope, receive, send)

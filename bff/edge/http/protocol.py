@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, cast
 
 import httptools
@@ -27,7 +28,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from ..problem import Problem
 from ..settings import Settings
-from ..state import Lost, begin
+from ..state import ConnectionLost, Reservation, begin
 from .connection import (
     ConnectionFlow,
     LightEvent,
@@ -42,7 +43,9 @@ from .head import Head, judge, too_large, unreadable
 from .refusal import whole_answer
 from .security_headers import HeaderPairs
 
-AdmissionHook = Callable[[dict[str, Any]], bytes | None]
+AdmissionHook = Callable[[dict[str, Any]], Reservation | bytes | None]
+"""Decides on a request before it becomes a task. Bytes are the refusal as it goes on the wire; a reservation is
+released when the task ends; None: admitted and not counted."""
 
 # Requests that may wait on one connection for their turn.
 PIPELINE = 16
@@ -59,15 +62,39 @@ SLICE = 8_192
 AFTER = 1.0
 
 
+def _on_task_end(tasks: set[asyncio.Task[None]], reservation: Reservation, task: asyncio.Task[None]) -> None:
+    tasks.discard(task)
+    reservation.release()
+
+
 class HttpProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol on httptools. door: asked before a request becomes a task; bytes it gives are the answer.
+    """Uvicorn's protocol on httptools. admit: decides before a request becomes a task; None: the application decides.
     cors: what lets another site's page read a refusal, where the head could be read; None: nothing does."""
 
     # With these beside uvicorn's an instance's dictionary would be past what CPython keeps small: 1.1 kB a connection.
     __slots__ = (
-        "_announced", "_body", "_bounds", "_cors", "_deaf", "_door", "_fields", "_head", "_later", "_marks",
-        "_max_body", "_padding", "_phase", "_public_url", "_running", "_stalled", "_step", "_timer", "_told",
-        "_upgrade", "_watched", "_why",
+        "_admit",
+        "_announced",
+        "_body",
+        "_bounds",
+        "_cors",
+        "_deaf",
+        "_fields",
+        "_head",
+        "_later",
+        "_marks",
+        "_max_body",
+        "_padding",
+        "_phase",
+        "_public_url",
+        "_running",
+        "_stalled",
+        "_step",
+        "_timer",
+        "_told",
+        "_upgrade",
+        "_watched",
+        "_why",
     )  # fmt: skip
 
     flow: ConnectionFlow
@@ -82,7 +109,7 @@ class HttpProtocol(HttpToolsProtocol):
         **rest: Any,
     ) -> None:
         super().__init__(*args, **rest)
-        self._door = admit
+        self._admit = admit
         self._cors = cors
         # Of the request whose head was read last, for its refusal.
         self._marks: HeaderPairs = ()
@@ -204,7 +231,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        begin(cast(dict[str, Any], self.scope), Lost())
+        begin(cast(dict[str, Any], self.scope), ConnectionLost())
         self._phase = "head"
         self._marks = ()
         self._step += 1
@@ -235,7 +262,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if self._cors is not None:
-            self._marks = self._cors.marks(self.headers)
+            self._marks = self._cors.headers_for(self.headers)
         parser = self.parser
         try:
             head = judge(parser.get_method(), parser.get_http_version(), self.url, self.headers)
@@ -322,18 +349,24 @@ class HttpProtocol(HttpToolsProtocol):
         self._running = cycle
         if not cycle.message_event.is_set():
             cycle.message_event = LightEvent()  # type: ignore[assignment]  # all of an Event that uvicorn uses
-        # Who does not take his answers is not given one more here: there it waits until he does.
-        asked = self._door is not None and not self.flow.write_paused
-        refusal = self._door(cast(dict[str, Any], cycle.scope)) if asked and self._door else None
-        if refusal is None:
+        admitted: Reservation | bytes | None = None
+        # A client that does not read its answers gets no refusal from here: a task waits until it reads.
+        if self._admit is not None and not self.flow.write_paused:
+            admitted = self._admit(cast(dict[str, Any], cycle.scope))
+        if admitted is None:
             super()._start_asgi_task(http10_answering(cycle), app)
-            return
-        cycle.response_started = cycle.response_complete = True
-        self.transport.write(refusal)
-        if cycle.keep_alive:
-            self.on_response_complete()
+        elif not isinstance(admitted, bytes):
+            # As uvicorn starts a task. The reservation is released even if the task never comes to the gateway.
+            task = self.loop.create_task(http10_answering(cycle).run_asgi(app))
+            task.add_done_callback(partial(_on_task_end, self.tasks, admitted))
+            self.tasks.add(task)
         else:
-            self._close_gently()
+            cycle.response_started = cycle.response_complete = True
+            self.transport.write(admitted)
+            if cycle.keep_alive:
+                self.on_response_complete()
+            else:
+                self._close_gently()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

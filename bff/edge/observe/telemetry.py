@@ -66,6 +66,13 @@ def traceparent() -> str | None:
     return carrier.get("traceparent")
 
 
+def correlation_of(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str | None]:
+    """The correlation id of a request with these headers, and what was sent in its place and is no UUID."""
+    inbound = next((value.decode("latin-1") for name, value in headers if name == b"x-correlation-id"), None)
+    correlation, replaced = correlation_id(inbound)
+    return correlation, inbound if replaced else None
+
+
 def correlation_id(inbound: str | None) -> tuple[str, bool]:
     """A UUID: the caller's own when it is one, else a new one. The flag says that a wrong one was replaced."""
     if inbound and _UUID.fullmatch(inbound):

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from bff.edge.http.networks import address_of, client_of, inside, networks_of
+from bff.edge.http.networks import address_of, is_inside, networks_of
+from bff.edge.http.proxies import client_of
 from bff.edge.settings.http import HttpSettings
 
 OURS = networks_of(["10.0.0.0/8", "2001:db8::/32"])
@@ -37,12 +38,12 @@ def test_a_client_is_the_first_address_from_behind_that_is_no_proxy_of_ours(
 
 
 def test_an_address_is_inside_a_network_of_its_own_kind_only() -> None:
-    assert inside(address_of("10.1.2.3"), OURS)
-    assert inside(address_of("::ffff:10.1.2.3"), OURS)
-    assert inside(address_of("2001:db8:1::"), OURS)
-    assert not inside(address_of("11.0.0.0"), OURS)
-    assert not inside(address_of("somewhere"), OURS)
-    assert not inside(None, OURS)
+    assert is_inside(address_of("10.1.2.3"), OURS)
+    assert is_inside(address_of("::ffff:10.1.2.3"), OURS)
+    assert is_inside(address_of("2001:db8:1::"), OURS)
+    assert not is_inside(address_of("11.0.0.0"), OURS)
+    assert not is_inside(address_of("somewhere"), OURS)
+    assert not is_inside(None, OURS)
 
 
 @pytest.mark.parametrize(
