@@ -21,10 +21,10 @@ from bff.edge.settings.upstream import UpstreamSettings
 from bff.policies.balance import Backend, Balance
 from bff.policies.events import Attempted, Observer, ignore
 from bff.policies.hedge import HedgeRule, Latencies
-from bff.transport.answers import decode
-from bff.transport.headers import outbound
 from bff.transport.pipeline import CallPipeline
-from bff.transport.wire import Answer, Request
+from bff.transport.request import wire_request
+from bff.transport.response import decode
+from bff.transport.wire import WireRequest, WireResponse
 
 ROUNDS, TIMES = 60, 300
 
@@ -42,9 +42,9 @@ class AtOnce:
     """A wire without a network."""
 
     def __init__(self) -> None:
-        self._answer = Answer(200, {"content-type": "application/json"}, b'{"name":"x"}')
+        self._answer = WireResponse(200, {"content-type": "application/json"}, b'{"name":"x"}')
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: WireRequest) -> WireResponse:
         return self._answer
 
     async def close(self) -> None:
@@ -102,8 +102,7 @@ async def _measure() -> list[tuple[str, float]]:
         wire = AtOnce()
 
         async def once() -> None:
-            headers = outbound(call, scope, 1.0)
-            decode(call, await wire.send(Request("GET", call.path, headers, None)))
+            decode(call, await wire.send(wire_request(call, scope, 1.0)))
 
         found.append(("headers, request, decode alone (not the chain's)", await _least(once)))
 

@@ -41,8 +41,8 @@ from .calls import (
     UpstreamError,
 )
 from .calls.codec import Codec, codec_of
-from .transport.refused import failure
-from .transport.wire import Answer
+from .transport.response import upstream_error
+from .transport.wire import WireResponse
 
 __all__ = ["Kit", "NoAnswer", "fails", "scope"]
 
@@ -79,8 +79,8 @@ class fails:
                 return Failed(owner, name, detail, status=self.status or 500)
             case "refused":
                 body = json.dumps(dict(self.problem or {})).encode()
-                answer = Answer(self.status or 404, {"content-type": "application/problem+json"}, body)
-                error = failure(call, answer, asker=asker)
+                answer = WireResponse(self.status or 404, {"content-type": "application/problem+json"}, body)
+                error = upstream_error(call, answer, asker=asker)
                 if not isinstance(error, Refused):
                     raise ValueError(f"refused takes a status of 400 to 499 without 429, not {self.status}")
                 return error

@@ -9,8 +9,7 @@ from bff.policies.breaker import BreakerRule
 from bff.policies.bulkhead import BulkheadRule
 from bff.policies.events import Observer, ignore
 from bff.policies.retry import Budget, RetryRule
-from bff.transport.client import Breakers, SingleBackend, UpstreamClient
-from bff.transport.permits import Permits
+from bff.transport.client import Breakers, Permits, SingleBackend, UpstreamClient
 from bff.transport.wire import Wire
 
 from .waiting import GUARD

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..calls import Clock, DeclarationError, Principal, Scope
-from ..transport.headers import USERS_TOKEN, Credentials, Nameless
+from ..transport.request import USER_TOKEN, Credentials, NoCredentials
 from .settings.upstream import InternalSettings, UpstreamSettings
 from .signing_keys import SigningKeys
 
@@ -123,11 +123,11 @@ class InternalCredentials:
     beside: bool = False
 
     @property
-    def named(self) -> bool:
+    def identifies_user(self) -> bool:
         return True
 
     @property
-    def personal(self) -> bool:
+    def sends_user_token(self) -> bool:
         return self.beside
 
     def headers(self, principal: Principal, scope: Scope, *, write: bool) -> Mapping[str, str]:
@@ -138,7 +138,7 @@ class InternalCredentials:
             else tokens.for_reads(principal, self.audience)
         )
         if self.beside:
-            return {**USERS_TOKEN.headers(principal, scope, write=write), HEADER: token}
+            return {**USER_TOKEN.headers(principal, scope, write=write), HEADER: token}
         return {"authorization": f"Bearer {token}"}
 
 
@@ -156,9 +156,9 @@ def open_tokens(settings: InternalSettings | None, public_url: str) -> InternalT
 def credentials_for(service: str, upstream: UpstreamSettings, tokens: InternalTokens | None) -> Credentials:
     """By what this upstream knows who asks. Raises DeclarationError."""
     if upstream.identity == "user":
-        return USERS_TOKEN
+        return USER_TOKEN
     if upstream.identity == "none":
-        return Nameless()
+        return NoCredentials()
     if tokens is None:
         raise DeclarationError(
             f"BFF_UPSTREAMS__{service.upper()}__IDENTITY: {upstream.identity} needs keys to sign with; "

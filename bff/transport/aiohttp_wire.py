@@ -1,7 +1,7 @@
-"""The wire for plain http(s): aiohttp's session without anything between it and the port.
+"""The wire for http(s) over aiohttp's session.
 
-The same rules as `HttpxWire`, a third of the CPU time. A call that is cancelled closes its connection unless the answer
-was whole, and nothing else: tests/wire/test_cancellation.py keeps the measurement.
+It follows the same rules as `HttpxWire` in a third of the CPU time. A call that is cancelled closes its own connection,
+unless the response was whole, and no other (measured in tests/wire/test_cancellation.py).
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
-from . import connections as links
-from .coding import decoded
-from .headers import PASSED_ON
+from . import aiohttp_session
+from .content_coding import decode_body
 from .tls import TlsTrust
-from .wire import Answer, Request, WireInvalid, WireTooLarge
+from .wire import RESPONSE_HEADERS, WireInvalidResponse, WireRequest, WireResponse, WireResponseTooLarge
 
 
 class AiohttpWire:
     """base_url: scheme, host, port and an optional path in front; connections: open at most; max_body: bytes of an
-    answer after decoding; at: connect to this IP address instead of asking DNS for the host; trust: TLS of its own."""
+    response after decoding; at: connect to this IP address instead of asking DNS for the host; trust: its own TLS."""
 
     def __init__(
         self,
@@ -40,12 +39,12 @@ class AiohttpWire:
         self._trust = trust
         self._session: aiohttp.ClientSession | None = None
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: WireRequest) -> WireResponse:
         session = self._session
         if session is None:
-            # A session belongs to the loop it is opened on, and a wire may be made before there is one.
-            session = self._session = links.session(self._connections, self._at, self._trust)
-        links.opened.set(False)
+            # A session belongs to the loop it is opened on, and a wire may be made before the loop runs.
+            session = self._session = aiohttp_session.session(self._connections, self._at, self._trust)
+        aiohttp_session.opened.set(False)
         response: aiohttp.ClientResponse | None = None
         try:
             response = await session.request(
@@ -57,24 +56,24 @@ class AiohttpWire:
             )
             body = await self._read(response)
         except (aiohttp.ClientError, OSError) as error:
-            raise links.wire_error(error, answered=response is not None) from error
+            raise aiohttp_session.wire_error(error, responded=response is not None) from error
         finally:
             if response is not None:
-                # Back to the pool when the body was read to its end, closed otherwise.
+                # The connection returns to the pool when the body was read to its end; otherwise it is closed.
                 response.release()
         headers: dict[str, str] = {}
         for name, value in response.headers.items():
             name = name.lower()
-            if name in PASSED_ON:
+            if name in RESPONSE_HEADERS:
                 headers[name] = f"{headers[name]}, {value}" if name in headers else value
         # Several fields are several codings, in order (RFC 9110 section 8.4).
         coding = ", ".join(response.headers.getall("content-encoding", ())) or None
-        return Answer(response.status, headers, decoded(body, coding, self._max_body))
+        return WireResponse(response.status, headers, decode_body(body, coding, self._max_body))
 
     def _url(self, target: str) -> URL:
         path, _, query = target.partition("?")
-        # Already encoded: an escaped slash in a segment must reach the service as it is. Built of its parts it costs
-        # a third of what the whole one costs to be taken apart.
+        # It is encoded already: an escaped slash in a segment must reach the service as it is. Building it from parts
+        # costs a third of parsing it as a whole.
         return URL.build(
             scheme=self._scheme,
             authority=self._authority,
@@ -86,31 +85,31 @@ class AiohttpWire:
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         if response.status == 101:
             response.close()
-            raise WireInvalid("it switched protocols")
+            raise WireInvalidResponse("it switched protocols")
         if response.headers.get("transfer-encoding", "chunked").lower() != "chunked":
             response.close()
-            raise WireInvalid("its transfer coding is unknown")
+            raise WireInvalidResponse("its transfer coding is unknown")
         length = response.content_length
         if length is not None and length > self._max_body:
             response.close()
-            raise WireTooLarge(f"more than {self._max_body} bytes")
+            raise WireResponseTooLarge(f"more than {self._max_body} bytes")
         content = response.content
         whole = await content.readany()
         if content.at_eof():
             if len(whole) > self._max_body:
-                raise WireTooLarge(f"more than {self._max_body} bytes")
+                raise WireResponseTooLarge(f"more than {self._max_body} bytes")
             return whole
         chunks = [whole]
         size = len(whole)
         while not content.at_eof():
             if size > self._max_body:
                 response.close()
-                raise WireTooLarge(f"more than {self._max_body} bytes")
+                raise WireResponseTooLarge(f"more than {self._max_body} bytes")
             chunk = await content.readany()
             size += len(chunk)
             chunks.append(chunk)
         if size > self._max_body:
-            raise WireTooLarge(f"more than {self._max_body} bytes")
+            raise WireResponseTooLarge(f"more than {self._max_body} bytes")
         return b"".join(chunks)
 
     async def close(self) -> None:

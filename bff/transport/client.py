@@ -1,92 +1,89 @@
-"""One upstream at run time: where it is, and what protects it and us from each other.
+"""One upstream at run time: its backends, and the state of the policies for calls to it.
 
-A lane holds state and decides nothing: breakers for each endpoint group and address, permits, the retry budget.
+Nothing here decides: breakers, bulkhead and retry budget are policies (bff/policies), and pipeline.py asks them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from ..calls import Call, Limit, Scope
 from ..policies.balance import Backend
 from ..policies.breaker import Breaker, BreakerRule
-from ..policies.bulkhead import BulkheadRule
+from ..policies.bulkhead import Bulkhead, BulkheadRule
 from ..policies.events import BreakerMoved, Observer, State, guarded, ignore
 from ..policies.retry import Budget, RetryRule
-from .headers import USERS_TOKEN, Credentials
-from .permits import Permits
-from .wire import Answer, Wire
+from .request import USER_TOKEN, Credentials
+from .wire import Wire, WireResponse
 
-# Groups are a gateway's methods and addresses come and go with DNS: beyond this the oldest closed ones are forgotten.
-MOST_BREAKERS = 2048
+MAX_BREAKERS = 2048
+"""Breakers of one upstream. Backends come and go with DNS: beyond this the oldest closed breaker is dropped."""
 RECOVERY_FAILURES = 20
-"""Failures in a row that open recovery's breaker, and calls in its window before their share may."""
+"""Consecutive failures that open a recovery breaker, and the calls in its window before their share may open it."""
 RECOVERY_RATE = 0.9
-"""Share of failed calls that does."""
-
-
-class Hedge(Protocol):
-    """Sends a second copy of a slow read: see `Hedging`."""
-
-    async def make(self, attempts: Any, walk: Any, backend: Any, breaker: Breaker) -> Answer:
-        """One attempt, or two of which the first good answer is taken."""
-        ...
+"""Share of failed calls that opens a recovery breaker."""
 
 
 class BackendSet(Protocol):
-    """Where an upstream is: `DynamicBackends`, or one place that never changes."""
+    """The backends of one upstream: `DynamicBackends`, or a `SingleBackend` that never changes."""
 
     def pick(self, avoid: Backend[Wire] | None = None) -> Backend[Wire]:
-        """Where to send; `avoid` only where there is no other."""
+        """The backend for the next attempt; `avoid` only where there is no other."""
 
-    def succeeded(self, address: Backend[Wire]) -> None:
-        """It answered, whatever it said."""
+    def succeeded(self, backend: Backend[Wire]) -> None:
+        """It responded, with whatever status."""
 
-    def failed(self, address: Backend[Wire]) -> None:
-        """It did not answer, or answered that it is broken."""
+    def failed(self, backend: Backend[Wire]) -> None:
+        """It did not respond, or its response says that it does not work."""
 
     def __iter__(self) -> Iterator[Backend[Wire]]:
-        """Every address there is now."""
+        """Every backend there is now."""
 
     def start(self) -> None:
-        """Keep them up to date until `close`."""
+        """Keep the set up to date until `close`."""
 
     async def close(self) -> None:
         """Close every connection."""
 
 
 class SingleBackend:
-    """A single address that is never left out."""
+    """A single backend that is never ejected."""
 
     def __init__(self, wire: Wire, name: str = "") -> None:
-        self._address = Backend(name, wire)
+        self._backend = Backend(name, wire)
 
     def pick(self, avoid: Backend[Wire] | None = None) -> Backend[Wire]:
-        return self._address
+        return self._backend
 
-    def succeeded(self, address: Backend[Wire]) -> None:
+    def succeeded(self, backend: Backend[Wire]) -> None:
         pass
 
-    def failed(self, address: Backend[Wire]) -> None:
+    def failed(self, backend: Backend[Wire]) -> None:
         pass
 
     def __iter__(self) -> Iterator[Backend[Wire]]:
-        yield self._address
+        yield self._backend
 
     def start(self) -> None:
         pass
 
     async def close(self) -> None:
-        await self._address.wire.close()
+        await self._backend.wire.close()
 
 
 class Breakers:
-    """One for each (group, address), made when it is first asked for. The group is the call's name, so that one bad
-    endpoint does not close the others. Recovery has groups of its own: for a person a service that fails half of the
-    time is not worth waiting for, to a queue that restores journals it is good progress; and what the one finds out
-    neither opens nor closes the other's."""
+    """One breaker for each (group, backend), made when it is first asked for. The group is the call's name, so that one
+    failing endpoint does not open the breakers of the others.
+
+    Calls for recovery (`Scope.recovery`) have breakers of their own with higher thresholds: a service that fails half
+    of its calls is not worth a person's wait, but it is good progress for the queue that restores journals. Neither
+    kind of breaker opens or closes the other.
+    """
 
     def __init__(
         self,
@@ -96,7 +93,7 @@ class Breakers:
         observe: Observer = ignore,
     ) -> None:
         self.rule = rule
-        self._recovery = replace(
+        self._recovery_rule = replace(
             rule,
             failures=max(rule.failures, RECOVERY_FAILURES),
             error_rate=max(rule.error_rate, RECOVERY_RATE),
@@ -105,33 +102,84 @@ class Breakers:
         self._service = service
         self._clock = clock
         self._observe = guarded(observe)
-        self._all: dict[tuple[str, str], Breaker] = {}
+        self._breakers: dict[tuple[str, str], Breaker] = {}
 
-    def of(self, group: str, address: str, *, recovery: bool = False) -> Breaker:
-        """The breaker of this group at this address."""
-        key = (f"{group} (recovery)" if recovery else group, address)
-        found = self._all.get(key)
-        return found if found is not None else self._new(key, self._recovery if recovery else self.rule)
+    def of(self, group: str, backend: str, *, recovery: bool = False) -> Breaker:
+        """The breaker of this group at the backend of this name."""
+        key = (f"{group} (recovery)" if recovery else group, backend)
+        breaker = self._breakers.get(key)
+        return (
+            breaker if breaker is not None else self._add(key, self._recovery_rule if recovery else self.rule)
+        )
 
-    def _new(self, key: tuple[str, str], rule: BreakerRule) -> Breaker:
-        if len(self._all) >= MOST_BREAKERS:
-            forgotten = next((one for one, breaker in self._all.items() if breaker.state == "closed"), None)
-            del self._all[forgotten or next(iter(self._all))]
+    def _add(self, key: tuple[str, str], rule: BreakerRule) -> Breaker:
+        if len(self._breakers) >= MAX_BREAKERS:
+            closed = (known for known, breaker in self._breakers.items() if breaker.state == "closed")
+            del self._breakers[next(closed, None) or next(iter(self._breakers))]
 
-        def moved(state: State, open_for: float) -> None:
+        def on_move(state: State, open_for: float) -> None:
             self._observe(BreakerMoved(self._service, *key, state, open_for))
 
-        made = self._all[key] = Breaker(rule, self._clock, moved)
-        return made
+        breaker = self._breakers[key] = Breaker(rule, self._clock, on_move)
+        return breaker
 
     def __iter__(self) -> Iterator[tuple[tuple[str, str], Breaker]]:
-        return iter(list(self._all.items()))
+        return iter(list(self._breakers.items()))
+
+
+class Permits:
+    """The queue of one upstream's bulkhead: callers wait in order, for a bounded time, and no permit is lost. A caller
+    that is cancelled in the moment it is granted a permit passes it on.
+
+    rule  how many permits there are, how many callers wait for one, and for how long
+    """
+
+    __slots__ = ("_queue", "bulkhead")
+
+    def __init__(self, rule: BulkheadRule) -> None:
+        self.bulkhead = Bulkhead(rule)
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    async def wait(self, limit: Limit) -> bool:
+        """Call it when `bulkhead.enter()` returned ``wait``. True: the caller has a permit; False: the limit was
+        reached first."""
+        granted = asyncio.get_running_loop().create_future()
+        self._queue.append(granted)
+        try:
+            with limit:
+                await granted
+        except BaseException as error:
+            if granted.done() and not granted.cancelled():
+                # The permit was granted as the wait ended. It is used where only the time had run out.
+                if isinstance(error, TimeoutError):
+                    return True
+                self.leave()
+                raise
+            if granted in self._queue:
+                self._queue.remove(granted)
+                self.bulkhead.give_up()
+            if isinstance(error, TimeoutError):
+                return False
+            raise
+        return True
+
+    def leave(self) -> None:
+        """Return a permit. The caller that has waited longest gets it."""
+        while self._queue:
+            granted = self._queue.popleft()
+            if granted.done():
+                # Its caller was cancelled and has not run since.
+                self.bulkhead.give_up()
+            elif self.bulkhead.leave():
+                granted.set_result(None)
+                return
+        self.bulkhead.leave()
 
 
 @dataclass(slots=True)
 class UpstreamClient:
-    """places: its addresses; breakers, permits, budget: its protection; retry: how often; timeout: seconds for one
-    attempt; hedge: sends a second copy of slow reads, None: nothing does; credentials: by what it knows who asks."""
+    """backends: where it is; breakers, permits, budget: state of its policies; retry: how often; timeout: seconds for
+    one attempt; hedge: sends a second copy of slow reads, None: nothing does; credentials: how it learns who asks."""
 
     backends: BackendSet
     breakers: Breakers
@@ -140,10 +188,39 @@ class UpstreamClient:
     permits: Permits = field(default_factory=lambda: Permits(BulkheadRule()))
     budget: Budget = field(default_factory=Budget)
     hedge: Hedge | None = None
-    credentials: Credentials = USERS_TOKEN
+    credentials: Credentials = USER_TOKEN
 
     @property
     def circuit(self) -> State:
-        """The worst state of its breakers: what a page shows for the whole upstream."""
+        """The worst state of its breakers, which a page shows for the whole upstream."""
         states = {breaker.state for _, breaker in self.breakers}
         return "open" if "open" in states else "half-open" if "half-open" in states else "closed"
+
+
+@dataclass(slots=True)
+class CallContext:
+    """A call with what it needs on its way through the pipeline. conditions: further request headers."""
+
+    call: Call[Any]
+    scope: Scope
+    client: UpstreamClient
+    conditions: Mapping[str, str]
+
+
+class Attempts(Protocol):
+    """What a hedge asks of the pipeline."""
+
+    def choose(self, context: CallContext, avoid: Backend[Wire] | None) -> tuple[Backend[Wire], Breaker]:
+        """The backend of the next attempt, and its breaker, which admitted it. Raises Timeout or CircuitOpen."""
+
+    async def attempt(self, context: CallContext, backend: Backend[Wire], breaker: Breaker) -> WireResponse:
+        """One attempt. Raises an UpstreamError."""
+
+
+class Hedge(Protocol):
+    """Sends a second copy of a slow read: `Hedging`."""
+
+    async def attempt(
+        self, attempts: Attempts, context: CallContext, backend: Backend[Wire], breaker: Breaker
+    ) -> WireResponse:
+        """One attempt, or two, of which the first good response is used. Raises an UpstreamError."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from .wire import Request
+from .wire import WireRequest
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # The wire frames the body and keeps the connection; a second opinion would be the services' to choose from.
@@ -31,7 +31,7 @@ _GOOD_AT_MOST = 256
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
 
-def written(request: Request, prefix: str, host: str) -> bytes:
+def encode_request(request: WireRequest, prefix: str, host: str) -> bytes:
     """Head and body in one piece. prefix: path in front of the target; host: the Host header's value.
 
     Raises ValueError for a target, name or value that does not fit into its line.

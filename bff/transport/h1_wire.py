@@ -13,13 +13,12 @@ from collections import OrderedDict
 from itertools import takewhile
 from urllib.parse import urlsplit
 
-from .coding import decoded
-from .connections import KEEP_ALIVE
-from .h1_dial import Dial
-from .h1_protocol import Connection
-from .h1_request import written
-from .headers import PASSED_ON
-from .wire import Answer, Request, WireBroken, WireTimeout
+from .aiohttp_session import KEEP_ALIVE
+from .content_coding import decode_body
+from .h1_connection import Connection
+from .h1_connector import Connector
+from .h1_request import encode_request
+from .wire import RESPONSE_HEADERS, WireConnectionError, WireRequest, WireResponse, WireTimeout
 
 
 class H1Wire:
@@ -37,7 +36,7 @@ class H1Wire:
         name = f"[{host}]" if ":" in host else host
         self._host = name if port == 80 else f"{name}:{port}"
         self._prefix = parts.path
-        self._dial = Dial(host, port, at)
+        self._dial = Connector(host, port, at)
         self._limit = connections
         self._max_body = max_body
         # Those that are open, those being opened, and places promised to a caller that waits.
@@ -50,17 +49,17 @@ class H1Wire:
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def send(self, request: Request) -> Answer:
-        data = written(request, self._prefix, self._host)
+    async def send(self, request: WireRequest) -> WireResponse:
+        data = encode_request(request, self._prefix, self._host)
         connection = self._idle_one() or await self._take()
         waiting = connection.ask(data, no_body=request.method == "HEAD")
         try:
             answer = await waiting
         finally:
             connection.give_up(waiting)
-        body = decoded(answer.body, answer.headers.get("content-encoding"), self._max_body)
-        headers = {name: value for name, value in answer.headers.items() if name in PASSED_ON}
-        return Answer(answer.status, headers, body)
+        body = decode_body(answer.body, answer.headers.get("content-encoding"), self._max_body)
+        headers = {name: value for name, value in answer.headers.items() if name in RESPONSE_HEADERS}
+        return WireResponse(answer.status, headers, body)
 
     def _idle_one(self) -> Connection | None:
         while self._idle:
@@ -111,14 +110,14 @@ class H1Wire:
         except TimeoutError as error:
             raise WireTimeout("no connection") from error
         except OSError as error:
-            raise WireBroken(type(error).__name__, dropped=False) from error
+            raise WireConnectionError(type(error).__name__, stale=False) from error
         finally:
             if connection is None:
                 self._leave()
         if self._closed or not connection.usable:
             connection.abort()
             self._leave()
-            raise _closed() if self._closed else WireBroken("it closed the connection", dropped=False)
+            raise _closed() if self._closed else WireConnectionError("it closed the connection", stale=False)
         self._open.add(connection)
         connection.join(self)
         return connection
@@ -182,5 +181,5 @@ class H1Wire:
         await asyncio.sleep(0)
 
 
-def _closed() -> WireBroken:
-    return WireBroken("this wire is closed", dropped=False)
+def _closed() -> WireConnectionError:
+    return WireConnectionError("this wire is closed", stale=False)

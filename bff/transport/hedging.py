@@ -1,9 +1,10 @@
-"""A second copy of a slow read, sent within the retry budget to another address where there is one; the first good
-answer is taken and the other attempt given up.
+"""A second copy of a slow read, sent within the retry budget, and to another backend where there is one. The first good
+response is used and the other attempt is cancelled.
 
-While nothing is slow it costs one timer: the first attempt runs in its caller's own task, and only the second is a task
-of its own, begun by the timer, ended before the call is. What failed is never hedged over: an error of the second copy
-is forgotten, one of the first waits for the second and is told if that one is no better.
+While nothing is slow it costs one timer: the first attempt runs in its caller's own task. Only the second attempt is a
+task of its own; a timer starts it, and it ends before the call ends. Failures are not hedged: an error of the second
+copy is dropped. When the first attempt fails, it waits for the second copy, and its error is raised if that is no
+better.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from ..policies.balance import Backend
 from ..policies.breaker import Breaker
 from ..policies.events import Hedged, Observer, guarded, ignore
 from ..policies.hedge import HedgeRule, Latencies
-from .attempt import Attempts, CallContext
-from .wire import Answer, Wire
+from .client import Attempts, CallContext
+from .wire import Wire, WireResponse
 
-# Endpoints are a gateway's methods; beyond this many nothing is learnt of further ones.
-MOST = 2048
+MAX_GROUPS = 2048
+"""Groups (names of calls) of one upstream whose latencies are learnt. Further ones are not hedged."""
 
 
 class Hedging:
-    """One upstream's. rule: when; clock: monotonic seconds; observe: told of each second copy."""
+    """The hedging of one upstream. rule: when; clock: monotonic seconds; observe: is given an event for each second
+    copy."""
 
     def __init__(
         self, rule: HedgeRule, *, clock: Callable[[], float] = time.monotonic, observe: Observer = ignore
@@ -33,123 +35,128 @@ class Hedging:
         self.rule = rule
         self._clock = clock
         self._observe = guarded(observe)
-        self._groups: dict[str, Latencies] = {}
+        self._latencies: dict[str, Latencies] = {}
 
-    async def make(
-        self, attempts: Attempts, walk: CallContext, backend: Backend[Wire], breaker: Breaker
-    ) -> Answer:
-        """As `attempts.make`, for a read."""
-        group = walk.call.name
-        latencies = self._groups.get(group)
+    async def attempt(
+        self, attempts: Attempts, context: CallContext, backend: Backend[Wire], breaker: Breaker
+    ) -> WireResponse:
+        """As `Attempts.attempt`, for a read."""
+        group = context.call.name
+        latencies = self._latencies.get(group)
         if latencies is None:
             latencies = Latencies(self.rule)
-            if len(self._groups) < MOST:
-                self._groups[group] = latencies
-        after = latencies.after()
-        if after is None or walk.client.permits.bulkhead.used >= walk.client.permits.bulkhead.rule.permits:
-            began = self._clock()
-            answer = await attempts.make(walk, backend, breaker)
-            latencies.saw(self._clock() - began)
-            return answer
-        return await _Race(attempts, walk, latencies, self._clock, self._observe).run(backend, breaker, after)
+            if len(self._latencies) < MAX_GROUPS:
+                self._latencies[group] = latencies
+        delay = latencies.after()
+        bulkhead = context.client.permits.bulkhead
+        if delay is None or bulkhead.used >= bulkhead.rule.permits:
+            started = self._clock()
+            response = await attempts.attempt(context, backend, breaker)
+            latencies.saw(self._clock() - started)
+            return response
+        race = _Race(attempts, context, backend, latencies, self._clock, self._observe)
+        return await race.run(breaker, delay)
 
 
 class _Race:
+    """The first attempt at `backend`, and perhaps a second one elsewhere."""
+
     def __init__(
         self,
         attempts: Attempts,
-        walk: CallContext,
+        context: CallContext,
+        backend: Backend[Wire],
         latencies: Latencies,
         clock: Callable[[], float],
         observe: Observer,
     ) -> None:
         self._attempts = attempts
-        self._walk = walk
+        self._context = context
+        self._backend = backend
         self._latencies = latencies
         self._clock = clock
-        self._observe = guarded(observe)
-        self._first: Backend[Wire] | None = None
-        self._second: asyncio.Task[Answer] | None = None
-        self._cut = walk.scope.alarm.limit(None)
+        self._observe = observe
+        self._second: asyncio.Task[WireResponse] | None = None
+        self._limit = context.scope.alarm.limit(None)
         self._running = True
 
-    async def run(self, backend: Backend[Wire], breaker: Breaker, after: float) -> Answer:
-        self._first = backend
-        began = self._clock()
-        timer = asyncio.get_running_loop().call_later(after, self._begin)
+    async def run(self, breaker: Breaker, delay: float) -> WireResponse:
+        """delay: seconds until the second copy is sent."""
+        started = self._clock()
+        timer = asyncio.get_running_loop().call_later(delay, self._start_second)
         won = False
         try:
             try:
-                with self._cut:
-                    answer = await self._attempts.make(self._walk, backend, breaker)
+                with self._limit:
+                    response = await self._attempts.attempt(self._context, self._backend, breaker)
             except TimeoutError:
-                # Only the cut raises it, and only a good second answer makes the cut.
-                if self._second is None or not self._cut.was_cut:
+                # Only the limit raises it, and only a good second response cuts the limit.
+                if self._second is None or not self._limit.was_cut:
                     raise
                 won = True
                 return self._second.result()
             except UpstreamError:
                 self._running = False
-                better = await self._better()
+                better = await self._better_response()
                 if better is None:
                     raise
                 won = True
                 return better
-            if not _good(answer):
+            if not _good(response):
                 self._running = False
-                better = await self._better()
+                better = await self._better_response()
                 if better is not None:
                     won = True
                     return better
-            return answer
+            return response
         finally:
             timer.cancel()
             self._running = False
-            self._latencies.saw(self._clock() - began)
+            self._latencies.saw(self._clock() - started)
             if self._second is not None:
                 await self._end(self._second, won)
 
-    def _begin(self) -> None:
-        """The first one takes longer than most."""
-        walk = self._walk
-        bulkhead = walk.client.permits.bulkhead
-        if self._running and bulkhead.used < bulkhead.rule.permits and walk.client.budget.take():
+    def _start_second(self) -> None:
+        """The first attempt takes longer than most."""
+        client = self._context.client
+        bulkhead = client.permits.bulkhead
+        if self._running and bulkhead.used < bulkhead.rule.permits and client.budget.take():
             self._second = asyncio.get_running_loop().create_task(
-                self._copy(), name=f"hedge {walk.call.name}"
+                self._second_attempt(), name=f"hedge {self._context.call.name}"
             )
-            self._second.add_done_callback(self._done)
+            self._second.add_done_callback(self._on_second_done)
 
-    async def _copy(self) -> Answer:
-        backend, breaker = self._attempts.choose(self._walk, self._first)
-        began = self._clock()
-        answer = await self._attempts.make(self._walk, backend, breaker)
-        self._latencies.saw(self._clock() - began)
-        return answer
+    async def _second_attempt(self) -> WireResponse:
+        backend, breaker = self._attempts.choose(self._context, self._backend)
+        started = self._clock()
+        response = await self._attempts.attempt(self._context, backend, breaker)
+        self._latencies.saw(self._clock() - started)
+        return response
 
-    def _done(self, second: asyncio.Task[Answer]) -> None:
-        self._walk.client.budget.give()
+    def _on_second_done(self, second: asyncio.Task[WireResponse]) -> None:
+        self._context.client.budget.give()
         if not second.cancelled() and second.exception() is None and self._running and _good(second.result()):
-            self._cut.cut()
+            self._limit.cut()
 
-    async def _better(self) -> Answer | None:
-        """What the second copy answers, when that is better than what the first one came to."""
+    async def _better_response(self) -> WireResponse | None:
+        """The response of the second copy when it is good, None otherwise."""
         if self._second is None:
             return None
         await asyncio.wait([self._second])
         if self._second.cancelled() or self._second.exception() is not None:
             return None
-        answer = self._second.result()
-        return answer if _good(answer) else None
+        response = self._second.result()
+        return response if _good(response) else None
 
-    async def _end(self, second: asyncio.Task[Answer], won: bool) -> None:
+    async def _end(self, second: asyncio.Task[WireResponse], won: bool) -> None:
         if not second.done():
             second.cancel()
             await asyncio.wait([second])
         if not second.cancelled() and (error := second.exception()) and not isinstance(error, UpstreamError):
-            # A mistake of ours must not be lost with the copy.
+            # A bug must not be lost with the copy.
             raise error
-        self._observe(Hedged(self._walk.call.owner.service, self._walk.call.name, won))
+        self._observe(Hedged(self._context.call.owner.service, self._context.call.name, won))
 
 
-def _good(answer: Answer) -> bool:
-    return answer.status < 500 and answer.status != 429
+def _good(response: WireResponse) -> bool:
+    return response.status < 500 and response.status != 429

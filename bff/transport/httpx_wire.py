@@ -1,7 +1,8 @@
-"""The wire through the httpx API over aiohttp's connections.
+"""The wire through the httpx API, over aiohttp's connections.
 
+httpx is used here: for the requests to identity providers (edge/access/fetch.py) and for upstreams with `wire: httpx`.
 Stock httpx leaks pool slots when calls are cancelled (encode/httpcore#1093), and a gateway's deadlines are
-cancellations; over `AiohttpTransport` nothing is held. tests/wire/test_cancellation.py keeps the measurement.
+cancellations; over `AiohttpTransport` no slot is lost (measured in tests/wire/test_cancellation.py).
 """
 
 from __future__ import annotations
@@ -12,16 +13,23 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from . import connections as links
-from .coding import decoded
-from .headers import PASSED_ON
+from . import aiohttp_session
+from .content_coding import decode_body
 from .tls import TlsTrust
-from .wire import Answer, Request, WireBroken, WireInvalid, WireTimeout, WireTooLarge
+from .wire import (
+    RESPONSE_HEADERS,
+    WireConnectionError,
+    WireInvalidResponse,
+    WireRequest,
+    WireResponse,
+    WireResponseTooLarge,
+    WireTimeout,
+)
 
 
 class HttpxWire:
     """base_url: scheme, host, port and an optional path in front; connections: open at most; max_body: bytes of an
-    answer after decoding; at: connect to this IP address instead of asking DNS for the host; trust: TLS of its own."""
+    response after decoding; at: connect to this IP address instead of asking DNS for the host; trust: its own TLS."""
 
     def __init__(
         self,
@@ -36,11 +44,11 @@ class HttpxWire:
         self._base = base_url
         self._client = httpx.AsyncClient(
             transport=AiohttpTransport(
-                client=lambda: links.session(connections, at, trust),
-                # Used by nothing, but made anew for 30 ms where it is not given.
-                verify=links.tls(),
+                client=lambda: aiohttp_session.session(connections, at, trust),
+                # Not used, but where it is missing a new one is made, which takes 30 ms.
+                verify=aiohttp_session.tls(),
             ),
-            timeout=None,  # noqa: S113 - every call is cut by its own time limit, see chain.py
+            timeout=None,  # noqa: S113 - each attempt has a time limit, see pipeline.py
             trust_env=False,
             follow_redirects=False,
         )
@@ -48,28 +56,28 @@ class HttpxWire:
         self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._client.headers.clear()
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: WireRequest) -> WireResponse:
         outgoing = httpx.Request(
             request.method, self._base + request.target, headers=dict(request.headers), content=request.body
         )
-        answered = False
-        links.opened.set(False)
+        responded = False
+        aiohttp_session.opened.set(False)
         try:
             response = await self._client.send(outgoing, stream=True)
-            answered = True
+            responded = True
             try:
                 if response.status_code == 101:
-                    raise WireInvalid("it switched protocols")
+                    raise WireInvalidResponse("it switched protocols")
                 if response.headers.get("transfer-encoding", "chunked").lower() != "chunked":
-                    raise WireInvalid("its transfer coding is unknown")
+                    raise WireInvalidResponse("its transfer coding is unknown")
                 body = await self._read(response)
             finally:
                 await response.aclose()
         except (httpx.HTTPError, aiohttp.ClientError) as error:
-            raise _wire_error(error, answered) from error
-        headers = {name: value for name, value in response.headers.items() if name in PASSED_ON}
-        body = decoded(body, response.headers.get("content-encoding"), self._max_body)
-        return Answer(response.status_code, headers, body)
+            raise _wire_error(error, responded) from error
+        headers = {name: value for name, value in response.headers.items() if name in RESPONSE_HEADERS}
+        body = decode_body(body, response.headers.get("content-encoding"), self._max_body)
+        return WireResponse(response.status_code, headers, body)
 
     async def _read(self, response: httpx.Response) -> bytes:
         chunks: list[bytes] = []
@@ -77,7 +85,7 @@ class HttpxWire:
         async for chunk in response.aiter_raw():
             size += len(chunk)
             if size > self._max_body:
-                raise WireTooLarge(f"more than {self._max_body} bytes")
+                raise WireResponseTooLarge(f"more than {self._max_body} bytes")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -85,8 +93,8 @@ class HttpxWire:
         await self._client.aclose()
 
 
-def _wire_error(error: Exception, answered: bool) -> WireBroken | WireInvalid | WireTimeout:
-    # The transport maps every lost connection to httpx.ConnectTimeout; only aiohttp's own exception tells the two
-    # apart.
-    found = error if isinstance(error, aiohttp.ClientError) else error.__cause__ or error
-    return links.wire_error(found, answered=answered)
+def _wire_error(error: Exception, responded: bool) -> WireConnectionError | WireInvalidResponse | WireTimeout:
+    # The transport maps every lost connection to httpx.ConnectTimeout. Only aiohttp's own exception, its cause, tells
+    # a lost connection from a timeout.
+    cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__ or error
+    return aiohttp_session.wire_error(cause, responded=responded)

@@ -1,8 +1,21 @@
-"""The walk of one upstream call: retry → balance → breaker → bulkhead → attempt → answer, with an honest error.
+"""One call to an upstream, step by step from `await call` to its value. The steps come in this order:
 
-One way for every call. The chain decides nothing itself: it asks the policies, carries out what they say and tells
-observers what came of it. A rejection of ours never counts as the upstream's failure, nothing begins that cannot end
-before the deadline, and a write is repeated only under an idempotency key its service honours.
+    step            decided by              carried out in
+    cache           policies/cache.py       response_cache.py, with cache_storage.py and invalidations.py
+    coalesce        policies/coalesce.py    coalescing.py
+    retry           policies/retry.py       CallPipeline._with_retries
+    backend         policies/balance.py     CallPipeline.choose, on what backends.py knows
+    breaker         policies/breaker.py     CallPipeline.choose
+    hedge           policies/hedge.py       hedging.py
+    bulkhead        policies/bulkhead.py    CallPipeline._wait_for_permit
+    attempt         call or settings        CallPipeline.attempt, with request.py
+    wire            settings                h1_wire.py, aiohttp_wire.py, httpx_wire.py behind the port of wire.py
+    value or error  calls/outcomes.py       response.py
+
+Every call takes this way. The pipeline decides nothing itself: it asks the policies, does what they say and reports
+each outcome to them and to observers, once. A rejection by the gateway and a caller's short deadline never count as
+the upstream's failure, no attempt begins that cannot end before the deadline, and a write is repeated only under an
+idempotency key that its service honours.
 """
 
 from __future__ import annotations
@@ -11,6 +24,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -18,7 +32,10 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer
 
 from ..calls import (
     Call,
+    CircuitOpen,
     DeclarationError,
+    Invalid,
+    Overloaded,
     Principal,
     Rejected,
     Scope,
@@ -29,30 +46,46 @@ from ..calls import (
 from ..calls.ending import close_all
 from ..policies import events
 from ..policies.balance import Backend
-from ..policies.events import Observer, guarded, ignore
+from ..policies.breaker import Breaker
+from ..policies.events import Observer, Side, guarded, ignore
 from ..policies.retry import passing
-from .answers import decode
-from .attempt import Attempts, CallContext
-from .client import UpstreamClient
-from .exchange import NO_CONDITIONS, Exchanged
-from .headers import repeatable
-from .refused import retry_after
-from .wire import Answer, Wire
+from .client import CallContext, UpstreamClient
+from .request import NO_CONDITIONS, repeatable, wire_request
+from .response import CallResult, decode, retry_after
+from .wire import (
+    Wire,
+    WireConnectionError,
+    WireInvalidResponse,
+    WireResponse,
+    WireResponseTooLarge,
+    WireTimeout,
+)
 
-Found: TypeAlias = Answer | UpstreamError
+AttemptResult: TypeAlias = WireResponse | UpstreamError
 
-Renew: TypeAlias = Callable[[Principal], Awaitable[Principal | None]]
-"""The same person with another access token than the one they have, which a service refused; None: there is none."""
+RenewToken: TypeAlias = Callable[[Principal], Awaitable[Principal | None]]
+"""The same principal with another access token than the one that a service refused; None: there is none."""
+
+_NOT_RECORDED = nullcontext(INVALID_SPAN)
+# Outcomes that say that the upstream does not do its work. One that answers 429 works, and says no.
+_UPSTREAM_FAILURES = frozenset({"timeout", "unreachable", "failed", "overloaded"})
+_CIRCUIT_OPEN = "is not called for a moment after failing repeatedly."
 
 
-async def _never(principal: Principal) -> Principal | None:
+async def _no_other_token(principal: Principal) -> Principal | None:
     return None
 
 
 class CallPipeline:
-    """lanes: by service name; tracer: begins the span of each hop; clock: monotonic seconds; chance: uniform in
-    [0, 1); observe: told what happened; renew: asked when a service refuses a person's own token (default: nobody has
-    another one)."""
+    """The steps from retry to value; the cache and the coalescing of reads stand before it.
+
+    clients  by service name
+    tracer   begins the span of each call
+    clock    monotonic seconds
+    chance   uniform in [0, 1), for the jitter of retries
+    observe  is given the policy events
+    renew    is asked when a service refuses a user's own token; default: there is no other token
+    """
 
     def __init__(
         self,
@@ -62,7 +95,7 @@ class CallPipeline:
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
         observe: Observer = ignore,
-        renew: Renew = _never,
+        renew: RenewToken = _no_other_token,
     ) -> None:
         self.clients = dict(clients)
         self._renew = renew
@@ -70,70 +103,70 @@ class CallPipeline:
         self._chance = chance
         self._tracer = tracer
         self._observe = guarded(observe)
-        self._attempts = Attempts(clock, observe)
+        # Events of attempts are made only when somebody observes them.
+        self._observed = observe is not ignore
 
     async def run(self, call: Call[Any], scope: Scope) -> Any:
-        """The decoded answer; raises an UpstreamError that names the owner."""
-        exchanged = await self.exchange(call, scope)
+        """The decoded response; raises an UpstreamError that names the owner."""
+        result = await self.exchange(call, scope)
         scope.ledger.saw(fresh=call.freshness, public=call.shared)
-        return exchanged.value
+        return result.value
 
     async def exchange(
         self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
-    ) -> Exchanged:
-        """The answer with what came over the wire; see `Exchange`."""
+    ) -> CallResult:
+        """As `CallStage.exchange`."""
         client = self.clients.get(call.owner.service)
         if client is None:
             raise DeclarationError(
                 f"{call.name}: no address for upstream {call.owner.service!r}; "
                 f"set BFF_UPSTREAMS__{call.owner.service.upper()}__URL"
             )
-        client.budget.active += 1
-        parent = get_current_span().get_span_context()
-        try:
-            if parent.is_valid and not parent.trace_flags.sampled:
-                # Nobody records this trace: a span of the SDK would cost 5 µs to say so.
-                return await self._exchange(CallContext(call, scope, client, conditions), INVALID_SPAN)
-            with self._tracer.start_as_current_span(
-                call.name,
-                kind=SpanKind.CLIENT,
-                attributes={"http.request.method": call.method, "url.template": call.template},
-                record_exception=False,
-                set_status_on_exception=False,
-            ) as span:
-                return await self._exchange(CallContext(call, scope, client, conditions), span)
-        finally:
-            client.budget.active -= 1
+        context = CallContext(call, scope, client, conditions)
+        with self._span(call) as span:
+            client.budget.active += 1
+            started = self._clock()
+            outcome = "ok"
+            try:
+                response = await self._with_retries(context)
+                credentials = client.credentials
+                asker = None if call.shared or not credentials.identifies_user else scope.principal
+                if response.status == 401 and asker is not None and credentials.sends_user_token:
+                    response, asker = await self._with_new_token(context, asker, response)
+                span.set_attribute("http.response.status_code", response.status)
+                if response.status == 304 and conditions:
+                    return CallResult(response, None)
+                return CallResult(response, decode(call, response, self._observe, asker=asker))
+            except UpstreamError as error:
+                outcome = error.reason
+                span.set_status(StatusCode.ERROR, error.reason)
+                raise
+            except asyncio.CancelledError:
+                outcome = "cancelled"
+                raise
+            finally:
+                client.budget.active -= 1
+                scope.ledger.took(call.name, self._clock() - started, outcome)
 
-    async def _exchange(self, walk: CallContext, span: Span) -> Exchanged:
-        call, scope = walk.call, walk.scope
-        began = self._clock()
-        outcome = "ok"
-        try:
-            answer = await self._answer(walk)
-            asker = None if call.shared or not walk.client.credentials.named else scope.principal
-            if answer.status == 401 and asker is not None and walk.client.credentials.personal:
-                answer, asker = await self._with_new_token(walk, asker, answer)
-            span.set_attribute("http.response.status_code", answer.status)
-            if answer.status == 304 and walk.conditions:
-                return Exchanged(answer, None)
-            return Exchanged(answer, decode(call, answer, self._observe, asker=asker))
-        except UpstreamError as error:
-            outcome = error.reason
-            span.set_status(StatusCode.ERROR, error.reason)
-            raise
-        except asyncio.CancelledError:
-            outcome = "cancelled"
-            raise
-        finally:
-            scope.ledger.took(call.name, self._clock() - began, outcome)
+    def _span(self, call: Call[Any]) -> AbstractContextManager[Span]:
+        parent = get_current_span().get_span_context()
+        if parent.is_valid and not parent.trace_flags.sampled:
+            # This trace is not recorded. A span of the SDK would cost 5 µs to find that out.
+            return _NOT_RECORDED
+        return self._tracer.start_as_current_span(
+            call.name,
+            kind=SpanKind.CLIENT,
+            attributes={"http.request.method": call.method, "url.template": call.template},
+            record_exception=False,
+            set_status_on_exception=False,
+        )
 
     async def _with_new_token(
-        self, walk: CallContext, asker: Principal, refused: Answer
-    ) -> tuple[Answer, Principal]:
-        """What the service says to a new access token, when it refused the session's: a token may have been withdrawn
-        before its time. A write is not repeated here; its client's next attempt finds the new token."""
-        scope = walk.scope
+        self, context: CallContext, asker: Principal, refused: WireResponse
+    ) -> tuple[WireResponse, Principal]:
+        """The response to a new access token, after the service refused the session's: a token may be withdrawn before
+        it expires. A write is not repeated here; its client's next attempt uses the new token."""
+        scope = context.scope
         limit = scope.alarm.limit(scope.deadline.left())
         try:
             with limit:
@@ -142,95 +175,229 @@ class CallPipeline:
             if not limit.was_cut:
                 raise
             return refused, asker
-        if renewed is None or walk.call.method != "GET":
+        if renewed is None or context.call.method != "GET":
             return refused, asker
-        return await self._answer(replace(walk, scope=replace(scope, principal=renewed))), renewed
+        context = replace(context, scope=replace(scope, principal=renewed))
+        return await self._with_retries(context), renewed
 
-    # ---- the attempts ----------------------------------------------------------------------------------------
+    # ---- retry ---------------------------------------------------------------------------------------------------
 
-    async def _answer(self, walk: CallContext) -> Answer:
-        """One attempt, or several. What an upstream did to an earlier attempt outranks a later refusal of our own."""
-        call, client = walk.call, walk.client
-        made = 0
-        taken = False
-        tried: Backend[Wire] | None = None
+    async def _with_retries(self, context: CallContext) -> WireResponse:
+        """One attempt, or several. What the upstream did to an earlier attempt outranks a later rejection by the
+        gateway."""
+        call, client = context.call, context.client
+        write = call.method != "GET"
+        attempts = 0
+        budget_taken = False
         backend: Backend[Wire] | None = None
-        earlier: Found | None = None
-        found: Found
+        earlier: AttemptResult | None = None
+        result: AttemptResult
         try:
             while True:
+                after = None
                 try:
-                    backend, breaker = self._attempts.choose(walk, tried)
-                    if client.hedge is not None and not made and call.method == "GET":
-                        answer = await client.hedge.make(self._attempts, walk, backend, breaker)
+                    # A retry avoids the backend of the attempt before it.
+                    backend, breaker = self.choose(context, backend)
+                    if client.hedge is None or attempts or write:
+                        result = await self.attempt(context, backend, breaker)
                     else:
-                        answer = await self._attempts.make(walk, backend, breaker)
-                    found = answer
+                        result = await client.hedge.attempt(self, context, backend, breaker)
                 except Rejected as error:
-                    return _told(earlier or error)
+                    return _response_of(earlier or error)
                 except (Timeout, Unreachable) as error:
-                    found, after = error, None
+                    result = error
                 else:
-                    if answer.status < 500 and answer.status != 429:
-                        if (
-                            answer.status == 409
-                            and isinstance(earlier, UpstreamError)
-                            and call.method != "GET"
-                        ):
-                            # It may only say that the earlier attempt, which got no answer, is still being carried out.
-                            return _told(earlier)
-                        return answer
-                    after = retry_after(answer)
-                made += 1
-                delay = self._again(walk, made, found, after, backend)
-                if delay is not None and not taken:
-                    taken = client.budget.take()
-                    if not taken:
+                    if result.status < 500 and result.status != 429:
+                        if result.status == 409 and write and isinstance(earlier, UpstreamError):
+                            # It may only say that the earlier attempt, which got no response, is still in progress.
+                            raise earlier
+                        return result
+                    after = retry_after(result)
+                attempts += 1
+                delay = self._retry_delay(context, attempts, result, after, backend)
+                if delay is not None and not budget_taken:
+                    budget_taken = client.budget.take()
+                    if not budget_taken:
                         self._observe(events.Rejected(call.owner.service, call.name, "retry-budget"))
                         delay = None
+                not_accepted = isinstance(result, WireResponse) and result.status in (429, 503)
                 if delay is None:
-                    if earlier is not None and call.method != "GET" and _refused(found):
-                        # A write that may have been done must not be reported as one that was not.
-                        return _told(earlier)
-                    return _told(found)
-                if earlier is None or not _refused(found):
-                    earlier = found
-                tried = backend
-                why = found.reason if isinstance(found, UpstreamError) else str(found.status)
-                self._observe(events.Retried(call.owner.service, call.name, made + 1, delay, why))
+                    # A write that may have been done is not reported as one that was not accepted.
+                    return _response_of(earlier if earlier is not None and write and not_accepted else result)
+                if earlier is None or not not_accepted:
+                    earlier = result
+                reason = result.reason if isinstance(result, UpstreamError) else str(result.status)
+                self._observe(events.Retried(call.owner.service, call.name, attempts + 1, delay, reason))
                 await asyncio.sleep(delay)
         finally:
-            if taken:
+            if budget_taken:
                 client.budget.give()
 
-    def _again(
-        self, walk: CallContext, made: int, found: Found, after: float | None, backend: Backend[Wire] | None
+    def _retry_delay(
+        self,
+        context: CallContext,
+        attempts: int,
+        result: AttemptResult,
+        after: float | None,
+        backend: Backend[Wire] | None,
     ) -> float | None:
-        """Seconds until the next attempt, None for no further one."""
-        call = walk.call
-        if made >= (call.attempts or walk.client.retry.attempts) or not repeatable(call, walk.scope):
+        """Seconds until the next attempt, None for no further one. attempts: made so far; after: seconds from the
+        response's Retry-After."""
+        call, client = context.call, context.client
+        if attempts >= (call.attempts or client.retry.attempts) or not repeatable(call, context.scope):
             return None
-        if isinstance(found, Timeout) and all(other is backend for other in walk.client.backends):
-            # It has just been given its whole time. Asking the same place again would double the wait of a screen and
-            # the load of a service that is slow already; another place may be well.
+        if isinstance(result, Timeout) and all(other is backend for other in client.backends):
+            # The only backend has just had the whole time of an attempt. A second one would double the wait of a screen
+            # and the load of a slow service; another backend may be faster.
             return None
-        if isinstance(found, Answer) and not passing(found.status, after):
+        if isinstance(result, WireResponse) and not passing(result.status, after):
             return None
-        left = walk.scope.deadline.left()
-        return walk.client.retry.delay(made, left, self._chance(), after, call.attempts)
+        left = context.scope.deadline.left()
+        return client.retry.delay(attempts, left, self._chance(), after, call.attempts)
+
+    # ---- backend, breaker ----------------------------------------------------------------------------------------
+
+    def choose(self, context: CallContext, avoid: Backend[Wire] | None) -> tuple[Backend[Wire], Breaker]:
+        """The backend of the next attempt, and its breaker, which has admitted the attempt and waits for its report.
+        Raises Timeout or CircuitOpen."""
+        call, scope, client = context.call, context.scope, context.client
+        if scope.deadline.left() < client.retry.least:
+            self._on_rejected(call, "", "deadline", "timeout")
+            raise Timeout(call.owner, call.name, "was not called: the deadline had passed.")
+        picked = client.backends.pick(avoid)
+        breaker = client.breakers.of(call.name, picked.name, recovery=scope.recovery)
+        wait = breaker.admit()
+        if wait is None:
+            return picked, breaker
+        for other in client.backends:
+            if other is picked or other.out is not None:
+                continue
+            breaker = client.breakers.of(call.name, other.name, recovery=scope.recovery)
+            other_wait = breaker.admit()
+            if other_wait is None:
+                return other, breaker
+            wait = min(wait, other_wait)
+        self._on_rejected(call, picked.name, "circuit-open", "circuit-open")
+        raise CircuitOpen(call.owner, call.name, _CIRCUIT_OPEN, retry_after=wait)
+
+    # ---- bulkhead, attempt, wire ---------------------------------------------------------------------------------
+
+    async def attempt(self, context: CallContext, backend: Backend[Wire], breaker: Breaker) -> WireResponse:
+        """One attempt. Whatever happens, a cancellation included, its permit comes back and the breaker gets exactly
+        one report."""
+        call, scope, client = context.call, context.scope, context.client
+        era = breaker.era
+        entry = client.permits.bulkhead.enter()
+        if entry != "in":
+            await self._wait_for_permit(context, backend, breaker, entry == "wait")
+        seconds = min(scope.deadline.left(), call.timeout or client.timeout)
+        side: Side = "client"
+        outcome = "cancelled"
+        failed = False
+        clock = self._clock
+        started = clock()
+        backend.pending += 1
+        try:
+            with scope.alarm.limit(seconds):
+                request = wire_request(call, scope, seconds, client.credentials, context.conditions)
+                try:
+                    response = await backend.wire.send(request)
+                except WireConnectionError as error:
+                    # A keep-alive connection may be closed just as it is used. Sending once more is safe for a read and
+                    # for a keyed write; it is not a retry of a failed call.
+                    if not error.stale or not repeatable(call, scope):
+                        raise
+                    response = await backend.wire.send(request)
+                    if response.status == 409 and call.method != "GET":
+                        # The first request may have arrived, and still be in progress.
+                        raise
+            outcome, side = _outcome_of(call, response.status), "origin"
+            # A redirect may be about who asks (a sign-in page), and must not open the breaker for everybody.
+            failed = outcome in _UPSTREAM_FAILURES and not 300 <= response.status < 400
+            return response
+        except (TimeoutError, WireTimeout):
+            outcome = "timeout"
+            # It counts as a failure only after at least half the upstream's own limit, not for a short deadline.
+            if seconds >= client.timeout / 2:
+                side, failed = "origin", True
+            raise Timeout(call.owner, call.name, f"did not answer within {seconds:.3g} s.") from None
+        except WireConnectionError as error:
+            outcome, side, failed = "unreachable", "origin", True
+            raise Unreachable(call.owner, call.name, f"could not be reached ({error}).") from None
+        except WireInvalidResponse as error:
+            outcome, side = "invalid", "origin"
+            raise Invalid(call.owner, call.name, f"answered what cannot be read: {error}.") from None
+        except WireResponseTooLarge as error:
+            outcome, side = "invalid", "origin"
+            raise Invalid(call.owner, call.name, f"answered {error}.") from None
+        finally:
+            backend.pending -= 1
+            client.permits.leave()
+            duration = clock() - started
+            if side == "client":
+                breaker.abandoned(era)
+            elif failed:
+                breaker.failed(era)
+                client.backends.failed(backend)
+            else:
+                breaker.succeeded(era, duration)
+                client.backends.succeeded(backend)
+            if self._observed:
+                self._observe(
+                    events.Attempted(
+                        call.owner.service, call.name, backend.name, duration * 1000, outcome, side
+                    )
+                )
+
+    async def _wait_for_permit(
+        self, context: CallContext, backend: Backend[Wire], breaker: Breaker, queued: bool
+    ) -> None:
+        """queued: False when the bulkhead's queue is full. Raises Overloaded, CircuitOpen."""
+        call, scope, client = context.call, context.scope, context.client
+        era = breaker.era
+        started = self._clock() if queued else None
+        permitted = False
+        try:
+            if queued:
+                seconds = min(client.permits.bulkhead.rule.wait, scope.deadline.left())
+                permitted = await client.permits.wait(scope.alarm.limit(seconds))
+        finally:
+            if not permitted:
+                breaker.abandoned(era)
+        if not permitted:
+            self._on_rejected(call, backend.name, "bulkhead", "overloaded")
+            waited = 0.0 if started is None else self._clock() - started
+            self._observe(events.BulkheadFull(call.owner.service, call.name, waited))
+            raise Overloaded(
+                call.owner, call.name, "has as many calls under way as it may have.", retry_after=1.0
+            )
+        if breaker.era != era and breaker.state == "open":
+            # It opened while this call was waiting.
+            client.permits.leave()
+            self._on_rejected(call, backend.name, "circuit-open", "circuit-open")
+            raise CircuitOpen(call.owner, call.name, _CIRCUIT_OPEN, retry_after=breaker.admit())
+
+    def _on_rejected(self, call: Call[Any], backend: str, reason: str, outcome: str) -> None:
+        if self._observed:
+            self._observe(events.Rejected(call.owner.service, call.name, reason))
+            self._observe(events.Attempted(call.owner.service, call.name, backend, 0.0, outcome, "local"))
 
     async def close(self) -> None:
+        """Close every connection."""
         await close_all(
             (f"the connections to {name}", client.backends.close) for name, client in self.clients.items()
         )
 
 
-def _told(found: Found) -> Answer:
-    if isinstance(found, UpstreamError):
-        raise found
-    return found
+def _response_of(result: AttemptResult) -> WireResponse:
+    if isinstance(result, UpstreamError):
+        raise result
+    return result
 
 
-def _refused(found: Found) -> bool:
-    """The upstream said that it did not take it."""
-    return isinstance(found, Answer) and found.status in (429, 503)
+def _outcome_of(call: Call[Any], status: int) -> str:
+    """The outcome's word in metrics and logs: ``ok`` for 2xx and 304, ``throttled`` for 429, else the kind of error
+    that the call's outcome table makes of the status."""
+    if 200 <= status < 300 or status == 304:
+        return "ok"
+    return "throttled" if status == 429 else call.outcomes.of(status).kind

@@ -1,7 +1,7 @@
-"""The port to the wire: one request out, one whole answer in, in the gateway's own words.
+"""The port to the network: one request is sent, one whole response is returned.
 
 An adapter sends exactly what it is given and keeps nothing between requests but connections: no cookies, no
-redirects, no proxies from the environment. What goes wrong leaves it as one of four exceptions.
+redirects, no proxies from the environment. Every failure is one of the four subclasses of WireError.
 """
 
 from __future__ import annotations
@@ -10,10 +10,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+RESPONSE_HEADERS = frozenset(
+    {
+        "age",
+        "cache-control",
+        "content-type",
+        "date",
+        "etag",
+        "expires",
+        "last-modified",
+        "retry-after",
+        "vary",
+    }
+)
+"""The response headers that an adapter passes on: how to read the body, how long it may be cached, when to retry. All
+others are dropped."""
+
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """target: path and query as they go on the wire; headers: lower-case names."""
+class WireRequest:
+    """target: path and query as they are sent; headers: lower-case names."""
 
     method: str
     target: str
@@ -22,7 +38,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WireResponse:
     """status, headers (lower-case names, repeated ones joined by commas, RFC 9110 section 5.3) and the whole body."""
 
     status: int
@@ -31,34 +47,35 @@ class Answer:
 
 
 class WireError(Exception):
-    """The answer did not arrive whole."""
+    """The response did not arrive whole."""
 
 
 class WireTimeout(WireError):
-    """The wire itself gave up waiting; the caller's own time limit cancels instead."""
+    """The adapter itself stopped waiting. The caller's own time limit cancels instead."""
 
 
-class WireBroken(WireError):
-    """No connection, or it broke. `dropped`: an idle connection, used before, turned out to be closed and no byte of an
-    answer came; a connection just opened never counts as dropped, it says that the service is down."""
+class WireConnectionError(WireError):
+    """No connection, or it was lost. `stale`: an idle connection that had been used before turned out to be closed, and
+    no byte of a response came. A connection that was just opened is never stale: losing it says the service is down."""
 
-    def __init__(self, detail: str, *, dropped: bool) -> None:
+    def __init__(self, detail: str, *, stale: bool) -> None:
         super().__init__(detail)
-        self.dropped = dropped
+        self.stale = stale
 
 
-class WireInvalid(WireError):
-    """An answer came, but no valid one: its HTTP is malformed or ambiguous, or its content coding cannot be undone."""
+class WireInvalidResponse(WireError):
+    """A response came, but not a valid one: its HTTP is malformed or ambiguous, or its content coding cannot be
+    undone."""
 
 
-class WireTooLarge(WireError):
-    """The answer's body is larger than the upstream's `max_body`."""
+class WireResponseTooLarge(WireError):
+    """The response's body is larger than the upstream's `max_body`."""
 
 
 class Wire(Protocol):
-    """A pool of connections to one upstream."""
+    """A pool of connections to one backend. The setting `wire` of an upstream selects the adapter."""
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: WireRequest) -> WireResponse:
         """Raises WireError. Cancelling it frees its connection."""
 
     async def close(self) -> None:

@@ -44,7 +44,7 @@ USED = {
         "bff/stores/redis/address.py": ["ssl_context.get()"],
     },
     "aiohttp": {
-        "bff/transport/connections.py": ["_create_connection", "made._retry_connection", "req._ssl"],
+        "bff/transport/aiohttp_session.py": ["_create_connection", "made._retry_connection", "req._ssl"],
     },
     # The shapes of the schemas that it builds for models.
     "pydantic": {"bff/calls/codec/schema.py": ["core_schema"]},

@@ -19,11 +19,12 @@ from bff.policies.events import PolicyEvent, Served
 from bff.stores.cache import CacheStore, digest, pack, unpack, unpack_change
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.redis.subscriptions import Subscriptions
-from bff.transport.cached import Cached
-from bff.transport.changes import Changes
-from bff.transport.coalesced import Coalesced
-from bff.transport.exchange import NO_CONDITIONS, Exchanged
-from bff.transport.wire import Answer
+from bff.transport.coalescing import RequestCoalescer
+from bff.transport.invalidations import Invalidations
+from bff.transport.request import NO_CONDITIONS
+from bff.transport.response import CallResult
+from bff.transport.response_cache import ResponseCache
+from bff.transport.wire import WireResponse
 
 from ..conftest import Valkey
 from ..waiting import GUARD, until
@@ -59,7 +60,7 @@ class Origin:
 
     async def exchange(
         self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
-    ) -> Exchanged:
+    ) -> CallResult:
         self.asked.append(dict(conditions))
         name = self.name
         await self.gate.wait()
@@ -67,10 +68,10 @@ class Origin:
             raise self.failure
         etag = self.headers.get("etag")
         if etag and conditions.get("if-none-match") == etag:
-            return Exchanged(Answer(304, self.headers, b""), None)
+            return CallResult(WireResponse(304, self.headers, b""), None)
         body = b'{"name":"%s"}' % name.encode()
         headers = {"content-type": "application/json", **self.headers}
-        return Exchanged(Answer(200, headers, body), Thing(name=name))
+        return CallResult(WireResponse(200, headers, body), Thing(name=name))
 
     async def run(self, call: Call[Any], scope: Scope) -> Any:
         return (await self.exchange(call, scope)).value
@@ -85,13 +86,13 @@ class Replica:
         self.tasks: list[asyncio.Task[Any]] = []
         self.store = CacheStore(link, wait=options.pop("wait", 2.0))
         self.channels = Subscriptions(link)
-        self.changes = Changes(self.channels, self.store)
         self.memory = Lru(1_000_000, 100_000)
-        self.coalesced = Coalesced(origin, changed=self.changes.last_of)
-        self.runner = Cached(
+        self.invalidations = Invalidations(self.channels, self.store, on_missed=self.memory.clear)
+        self.coalesced = RequestCoalescer(origin, last_change_by=self.invalidations.last_change_by)
+        self.runner = ResponseCache(
             self.coalesced,
             self.memory,
-            self.changes,
+            self.invalidations,
             self.store,
             spawn=self.spawn,
             clock=lambda: time.time() + self.ahead,
@@ -129,9 +130,9 @@ class Replica:
 async def replica(url: str, origin: Origin, **options: Any) -> AsyncIterator[Replica]:
     async with RedisClient(url, timeout=options.pop("timeout", 10)) as link:
         one = Replica(link, origin, **options)
-        one.changes.start()
+        one.invalidations.start()
         async with one.channels:
-            await one.changes.listening(GUARD)
+            await one.invalidations.ready(GUARD)
             try:
                 yield one
             finally:
@@ -264,14 +265,14 @@ async def test_a_change_told_to_one_gateway_makes_the_answer_void_on_all(redis_u
             assert await one.read(PUBLIC, None) == "one"
             await one.settled()
         origin.name = "two"
-        before = b.changes.tags.of(tag)
-        await a.changes.changed([tag])
+        before = b.invalidations.tags.of(tag)
+        await a.invalidations.invalidate([tag])
         # Here at once, elsewhere when the message is there.
         assert await a.read(PUBLIC, None) == "two"
-        await until(lambda: b.changes.tags.of(tag) > before)
+        await until(lambda: b.invalidations.tags.of(tag) > before)
         assert await b.read(PUBLIC, None) == "two"
         assert await b.read(PUBLIC, BOB) == "two"
-        await a.changes.changed(["another"])
+        await a.invalidations.invalidate(["another"])
         count = len(origin.asked)
         assert await a.read(PUBLIC, None) == "two"
         assert len(origin.asked) == count
@@ -283,8 +284,8 @@ async def test_an_answer_under_way_during_the_change_is_not_kept_as_new(redis_ur
         slow = asyncio.ensure_future(a.read(PUBLIC, None))
         await until(lambda: origin.asked)
         origin.name = "two"
-        await b.changes.changed(["things"])
-        await until(lambda: a.changes.tags.of("things") > 0)
+        await b.invalidations.invalidate(["things"])
+        await until(lambda: a.invalidations.tags.of("things") > 0)
         # It does not join the one under way, either.
         fresh = asyncio.ensure_future(a.read(PUBLIC, None))
         await until(lambda: len(origin.asked) == 2)
@@ -301,7 +302,7 @@ async def test_an_answer_that_comes_late_does_not_replace_one_asked_for_after_it
         late = origin.gate = asyncio.Event()
         slow = asyncio.ensure_future(a.read())
         await until(lambda: origin.asked)
-        await a.changes.changed_by(ADA.id, [])
+        await a.invalidations.invalidate_after_command(ADA.id, [])
         origin.gate, origin.name = asyncio.Event(), "two"
         origin.gate.set()
         assert await a.read() == "two"
@@ -321,7 +322,7 @@ async def test_what_a_principal_changed_is_not_denied_to_it_on_any_gateway(
             await one.settled()
         asked = len(origin.asked)
         origin.name = "two"
-        await a.changes.changed_by(ADA.id, ["things"])
+        await a.invalidations.invalidate_after_command(ADA.id, ["things"])
         # No waiting for a message: whoever changed it may come to the other gateway at once.
         assert await b.read(call, ADA) == "two"
         assert await a.read(call, ADA) == "two"
@@ -338,7 +339,7 @@ async def test_every_part_of_a_request_knows_what_its_caller_changed(redis_url: 
         await a.read(TAGGED.public(), BOB)
         await a.read(other.public(), BOB)
         origin.name = "two"
-        await a.changes.changed_by(ADA.id, ["things"])
+        await a.invalidations.invalidate_after_command(ADA.id, ["things"])
         scope = a.scope()
         assert await a.read(TAGGED.public(), scope=scope) == "two"
         assert await a.read(other.public(), scope=scope) == "two"
@@ -348,7 +349,7 @@ async def test_every_part_of_a_request_knows_what_its_caller_changed(redis_url: 
 async def test_a_change_of_something_else_costs_its_principal_nothing(redis_url: str) -> None:
     async with two(redis_url) as (a, _, origin):
         await a.read(TAGGED)
-        await a.changes.changed_by(ADA.id, ["else"])
+        await a.invalidations.invalidate_after_command(ADA.id, ["else"])
         await a.read(TAGGED)
         assert len(origin.asked) == 1
 
@@ -359,7 +360,7 @@ async def test_one_request_asks_once_what_its_caller_changed(redis_url: str) -> 
         scope = a.scope()
         await a.read(TAGGED, scope=scope)
         assert scope.ledger.own == {"things": 0, "thing/1": 0}
-        await a.changes.changed_by(ADA.id, ["things"])
+        await a.invalidations.invalidate_after_command(ADA.id, ["things"])
         # The same request has made up its mind.
         assert await a.read(TAGGED, scope=scope) == "one"
         assert a.how == ["miss", "hit", "hit"]
@@ -401,9 +402,9 @@ async def test_while_redis_is_away_public_answers_are_kept_here_and_private_tagg
         for _ in range(3):
             await a.read(shelf.thing(), ADA)
         assert len(origin.asked) == 5
-        await a.changes.changed_by(ADA.id, ["things"])
+        await a.invalidations.invalidate_after_command(ADA.id, ["things"])
         with pytest.raises(StoreUnavailable):
-            await a.changes.changed(["things"])
+            await a.invalidations.invalidate(["things"])
 
 
 async def test_a_frozen_redis_costs_a_read_the_wait_once_not_each_time(own_valkey: Valkey) -> None:
@@ -444,7 +445,7 @@ async def test_only_reads_that_are_declared_fresh_are_kept(redis_url: str) -> No
 
 async def test_what_runs_beside_requests_is_bounded(redis_url: str) -> None:
     origin = Origin()
-    async with replica(redis_url, origin, aside=0) as a:
+    async with replica(redis_url, origin, background=0) as a:
         await a.read()
         a.ahead = 31
         assert await a.read() == "one"

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from bff.transport.backends import DynamicBackends, open_wire
-from bff.transport.wire import Request, WireError
+from bff.transport.wire import WireError, WireRequest
 
 from ..conftest import closed_port
 from ..waiting import until
 from .upstream import RawServer, http, raw_server
 
-ASK = Request("GET", "/", {})
+ASK = WireRequest("GET", "/", {})
 
 
 @asynccontextmanager

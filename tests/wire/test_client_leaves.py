@@ -43,20 +43,20 @@ async def test_what_is_read_for_a_client_that_leaves_is_given_up_at_once(redis_u
     async with served_by_ours(redis_url) as (world, port, _):
         runtime = await world.gateway.start()
         seen: list[PolicyEvent] = []
-        attempts = runtime.pipeline._attempts
-        attempts._observe, attempts._observed = seen.append, True
+        pipeline = runtime.pipeline
+        pipeline._observe, pipeline._observed = seen.append, True
         gate = Gate()
         world.upstream.answers["/things/late"] = gate
-        client = runtime.pipeline.clients["shelf"]
+        upstream = pipeline.clients["shelf"]
         client = await ask(port, "GET", "/api/required/late", bearer())
         await until(lambda: any(one.path == "/things/late" for one in world.upstream.asked))
-        assert client.permits.bulkhead.used == 1
+        assert upstream.permits.bulkhead.used == 1
         client.transport.abort()
-        await until(lambda: client.permits.bulkhead.used == 0)
+        await until(lambda: upstream.permits.bulkhead.used == 0)
         assert runtime.admission.in_flight == 0
         cut = [fact for fact in seen if isinstance(fact, Attempted)]
         assert [(fact.outcome, fact.side) for fact in cut] == [("cancelled", "client")]
-        assert client.circuit == "closed" and client.budget.active == 0
+        assert upstream.circuit == "closed" and upstream.budget.active == 0
 
 
 async def test_a_client_that_leaves_after_its_answer_disturbs_nothing(redis_url: str) -> None:

@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 import uvloop
 
-from bff.transport import h1_dial, h1_wire
+from bff.transport import h1_connector, h1_wire
 from bff.transport.h1_wire import H1Wire
-from bff.transport.wire import Request, WireBroken, WireInvalid, WireTooLarge
+from bff.transport.wire import WireConnectionError, WireInvalidResponse, WireRequest, WireResponseTooLarge
 
 from ..waiting import GUARD, until
 from .upstream import RawServer, http, raw_server
 
 Loop = Callable[[Awaitable[None]], None]
 GOOD = http(200, b'{"name":"good"}')
-ASK = Request("GET", "/", {})
+ASK = WireRequest("GET", "/", {})
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -51,8 +51,8 @@ def wire_to(server: RawServer, connections: int = 2, max_body: int = 20_000) -> 
     return H1Wire(f"http://127.0.0.1:{server.port}", connections=connections, max_body=max_body)
 
 
-def get(target: str) -> Request:
-    return Request("GET", target, {})
+def get(target: str) -> WireRequest:
+    return WireRequest("GET", target, {})
 
 
 class Peer:
@@ -125,7 +125,7 @@ def test_a_place_left_by_a_broken_connection_goes_to_who_waits(loop: Loop) -> No
             waiting = [asyncio.create_task(wire.send(ASK)) for _ in range(3)]
             await asyncio.sleep(0)
             peer.release.set()
-            with pytest.raises(WireInvalid):
+            with pytest.raises(WireInvalidResponse):
                 await bad
             assert [one.status for one in await asyncio.gather(*waiting)] == [200] * 3
             await wire.close()
@@ -143,7 +143,7 @@ def test_a_place_is_never_lost_whichever_turn_of_the_loop_a_caller_goes_in(loop:
             wire = wire_to(server, connections=2)
 
             async def call() -> None:
-                with contextlib.suppress(WireInvalid):
+                with contextlib.suppress(WireInvalidResponse):
                     await wire.send(get(dice.choice(["/", "/", "/bad"])))
 
             for _ in range(300):
@@ -263,7 +263,7 @@ def test_an_answer_before_the_request_was_read_counts_and_ends_the_connection(lo
         listening = await asyncio.start_server(refuse, "127.0.0.1", 0, limit=1024)
         port = listening.sockets[0].getsockname()[1]
         wire = H1Wire(f"http://127.0.0.1:{port}", connections=1, max_body=1000)
-        answer = await wire.send(Request("POST", "/", {}, b"x" * 30_000_000))
+        answer = await wire.send(WireRequest("POST", "/", {}, b"x" * 30_000_000))
         assert answer.status == 413
         await until(lambda: wire._taken == 0)
         gone.set()
@@ -283,15 +283,15 @@ def test_an_answer_before_the_request_was_read_counts_and_ends_the_connection(lo
         (zlib.compress(b"plain"), "deflate", b"plain"),
         (zlib.compress(b"plain")[2:-4], "deflate", b"plain"),
         (b"", "gzip", b""),
-        (b"not asked for", "br", WireInvalid),
+        (b"not asked for", "br", WireInvalidResponse),
         (b"plain", "identity", b"plain"),
-        (gzip.compress(b"plain")[:-1], "gzip", WireInvalid),
-        (gzip.compress(b"plain") + b"x", "gzip", WireInvalid),
-        (b"plain", "gzip", WireInvalid),
-        (b"plain", "deflate", WireInvalid),
+        (gzip.compress(b"plain")[:-1], "gzip", WireInvalidResponse),
+        (gzip.compress(b"plain") + b"x", "gzip", WireInvalidResponse),
+        (b"plain", "gzip", WireInvalidResponse),
+        (b"plain", "deflate", WireInvalidResponse),
         (gzip.compress(b"a" * 20_000), "gzip", b"a" * 20_000),
-        (gzip.compress(b"a" * 20_001), "gzip", WireTooLarge),
-        (gzip.compress(b"a" * 50_000_000)[:19_000], "gzip", WireTooLarge),
+        (gzip.compress(b"a" * 20_001), "gzip", WireResponseTooLarge),
+        (gzip.compress(b"a" * 50_000_000)[:19_000], "gzip", WireResponseTooLarge),
     ],
     ids=range(14),
 )
@@ -316,26 +316,26 @@ def test_a_coded_body_is_decoded_within_the_bound(
 
 
 REFUSED = {
-    "CR LF in a value": Request("GET", "/", {"x": "a\r\ny: b"}),
-    "LF in a value": Request("GET", "/", {"x": "a\nb"}),
-    "CR in a value": Request("GET", "/", {"x": "a\rb"}),
-    "zero byte in a value": Request("GET", "/", {"x": "a\0b"}),
-    "no latin-1 in a value": Request("GET", "/", {"x": "Ł"}),
-    "CR LF in a name": Request("GET", "/", {"x\r\ny": "b"}),
-    "a colon in a name": Request("GET", "/", {"x:y": "b"}),
-    "a space in a name": Request("GET", "/", {"x ": "b"}),
-    "an empty name": Request("GET", "/", {"": "b"}),
-    "no ASCII in a name": Request("GET", "/", {"é": "b"}),
-    "CR LF in the target": Request("GET", "/ HTTP/1.1\r\nx: y\r\n\r\n", {}),
-    "a space in the target": Request("GET", "/a b", {}),
-    "a zero byte in the target": Request("GET", "/\0", {}),
-    "no ASCII in the target": Request("GET", "/é", {}),
-    "no path": Request("GET", "a", {}),
-    "a method of two words": Request("GET /x HTTP/1.1\r\nPOST", "/", {}),
-    "a length of the caller's": Request("POST", "/", {"Content-Length": "1"}, b"abc"),
-    "a coding of the caller's": Request("POST", "/", {"transfer-encoding": "chunked"}, b"abc"),
-    "a host of the caller's": Request("GET", "/", {"host": "elsewhere"}),
-    "a connection of the caller's": Request("GET", "/", {"connection": "close"}),
+    "CR LF in a value": WireRequest("GET", "/", {"x": "a\r\ny: b"}),
+    "LF in a value": WireRequest("GET", "/", {"x": "a\nb"}),
+    "CR in a value": WireRequest("GET", "/", {"x": "a\rb"}),
+    "zero byte in a value": WireRequest("GET", "/", {"x": "a\0b"}),
+    "no latin-1 in a value": WireRequest("GET", "/", {"x": "Ł"}),
+    "CR LF in a name": WireRequest("GET", "/", {"x\r\ny": "b"}),
+    "a colon in a name": WireRequest("GET", "/", {"x:y": "b"}),
+    "a space in a name": WireRequest("GET", "/", {"x ": "b"}),
+    "an empty name": WireRequest("GET", "/", {"": "b"}),
+    "no ASCII in a name": WireRequest("GET", "/", {"é": "b"}),
+    "CR LF in the target": WireRequest("GET", "/ HTTP/1.1\r\nx: y\r\n\r\n", {}),
+    "a space in the target": WireRequest("GET", "/a b", {}),
+    "a zero byte in the target": WireRequest("GET", "/\0", {}),
+    "no ASCII in the target": WireRequest("GET", "/é", {}),
+    "no path": WireRequest("GET", "a", {}),
+    "a method of two words": WireRequest("GET /x HTTP/1.1\r\nPOST", "/", {}),
+    "a length of the caller's": WireRequest("POST", "/", {"Content-Length": "1"}, b"abc"),
+    "a coding of the caller's": WireRequest("POST", "/", {"transfer-encoding": "chunked"}, b"abc"),
+    "a host of the caller's": WireRequest("GET", "/", {"host": "elsewhere"}),
+    "a connection of the caller's": WireRequest("GET", "/", {"connection": "close"}),
 }
 
 
@@ -353,10 +353,10 @@ async def test_a_request_goes_out_as_it_should() -> None:
     async with raw_server(Peer()) as server:
         wire = H1Wire(f"http://LOCALHOST:{server.port}/v1", connections=1, max_body=1000, at="127.0.0.1")
         for request in (
-            Request("GET", "/a?b=%20", {"x-a": "é", "accept": "*/*"}),
-            Request("POST", "/", {}, b"abc"),
-            Request("POST", "/", {}),
-            Request("DELETE", "/", {}),
+            WireRequest("GET", "/a?b=%20", {"x-a": "é", "accept": "*/*"}),
+            WireRequest("POST", "/", {}, b"abc"),
+            WireRequest("POST", "/", {}),
+            WireRequest("DELETE", "/", {}),
         ):
             await wire.send(request)
         host = b"host: localhost:%d\r\n" % server.port
@@ -378,8 +378,8 @@ def test_a_wire_that_is_closed_ends_every_call_and_takes_no_more(loop: Loop) -> 
             await until(lambda: len(server.requests) == 2)
             await wire.close()
             ends = await asyncio.gather(*calls, return_exceptions=True)
-            assert [type(one) for one in ends] == [WireBroken] * 5
-            with pytest.raises(WireBroken):
+            assert [type(one) for one in ends] == [WireConnectionError] * 5
+            with pytest.raises(WireConnectionError):
                 await wire.send(ASK)
             peer.release.set()
             await until(lambda: server.open == 0)
@@ -408,7 +408,7 @@ def full(ip: str, port: int) -> Any:
 async def test_an_address_that_is_silent_or_refuses_gives_way_to_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(h1_dial, "PATIENCE", 0.05)
+    monkeypatch.setattr(h1_connector, "PATIENCE", 0.05)
     ips = ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
     asked = 0
 

@@ -12,7 +12,13 @@ import pytest
 from bff.transport.aiohttp_wire import AiohttpWire
 from bff.transport.h1_wire import H1Wire
 from bff.transport.httpx_wire import HttpxWire
-from bff.transport.wire import Request, Wire, WireBroken, WireInvalid, WireTooLarge
+from bff.transport.wire import (
+    Wire,
+    WireConnectionError,
+    WireInvalidResponse,
+    WireRequest,
+    WireResponseTooLarge,
+)
 
 from ..conftest import closed_port
 from .upstream import RawServer, http, raw_server
@@ -70,21 +76,25 @@ CODED: dict[str, tuple[bytes, str, bytes | type[Exception]]] = {
     "identity": (GOOD, "identity", GOOD),
     "no coding named": (GOOD, "", GOOD),
     "nothing in gzip": (b"", "gzip", b""),
-    "cut": (gzip.compress(GOOD)[:-1], "gzip", WireInvalid),
-    "cut in the second member": (_ONE + _TWO[:-9], "gzip", WireInvalid),
-    "only the head of a second member": (_ONE + _TWO[:5], "gzip", WireInvalid),
-    "damaged": (_ONE[:-8] + bytes(8), "gzip", WireInvalid),
-    "followed by text": (_ONE + b"more", "gzip", WireInvalid),
-    "padding and text": (_ONE + bytes(3) + b"x", "gzip", WireInvalid),
-    "zeros only": (bytes(30), "gzip", WireInvalid),
-    "not gzip": (GOOD, "gzip", WireInvalid),
-    "not deflate": (b"\xff" + GOOD, "deflate", WireInvalid),
-    "deflate and more": (zlib.compress(GOOD) + b"x", "deflate", WireInvalid),
-    "unknown": (GOOD, "br", WireInvalid),
-    "two codings": (gzip.compress(gzip.compress(GOOD)), "gzip, gzip", WireInvalid),
-    "a bomb in the second member": (_ONE + gzip.compress(b"a" * 5_000_000), "gzip", WireTooLarge),
+    "cut": (gzip.compress(GOOD)[:-1], "gzip", WireInvalidResponse),
+    "cut in the second member": (_ONE + _TWO[:-9], "gzip", WireInvalidResponse),
+    "only the head of a second member": (_ONE + _TWO[:5], "gzip", WireInvalidResponse),
+    "damaged": (_ONE[:-8] + bytes(8), "gzip", WireInvalidResponse),
+    "followed by text": (_ONE + b"more", "gzip", WireInvalidResponse),
+    "padding and text": (_ONE + bytes(3) + b"x", "gzip", WireInvalidResponse),
+    "zeros only": (bytes(30), "gzip", WireInvalidResponse),
+    "not gzip": (GOOD, "gzip", WireInvalidResponse),
+    "not deflate": (b"\xff" + GOOD, "deflate", WireInvalidResponse),
+    "deflate and more": (zlib.compress(GOOD) + b"x", "deflate", WireInvalidResponse),
+    "unknown": (GOOD, "br", WireInvalidResponse),
+    "two codings": (gzip.compress(gzip.compress(GOOD)), "gzip, gzip", WireInvalidResponse),
+    "a bomb in the second member": (_ONE + gzip.compress(b"a" * 5_000_000), "gzip", WireResponseTooLarge),
     "just within the bound": (gzip.compress(b"a" * 10_000) * 2, "gzip", b"a" * 20_000),
-    "just beyond the bound": (gzip.compress(b"a" * 10_000) * 2 + gzip.compress(b"a"), "gzip", WireTooLarge),
+    "just beyond the bound": (
+        gzip.compress(b"a" * 10_000) * 2 + gzip.compress(b"a"),
+        "gzip",
+        WireResponseTooLarge,
+    ),
 }
 BYTES |= {
     f"/coded/{number}": http(200, body, JSON + f"content-encoding: {coding}\r\n")
@@ -119,8 +129,8 @@ async def wire(request: pytest.FixtureRequest, server: RawServer) -> AsyncIterat
     await made.close()
 
 
-def get(target: str) -> Request:
-    return Request("GET", target, {"accept": "application/json", "user-agent": "bff"})
+def get(target: str) -> WireRequest:
+    return WireRequest("GET", target, {"accept": "application/json", "user-agent": "bff"})
 
 
 @pytest.mark.parametrize("path", ["/ok", "/early-hints", "/zipped", "/chunked"])
@@ -144,7 +154,7 @@ async def test_an_empty_answer_and_a_redirection_are_answers_like_others(wire: W
 
 async def test_only_what_is_given_is_sent(wire: Wire, server: RawServer) -> None:
     await wire.send(get("/ok"))
-    await wire.send(Request("POST", "/a%2Fb/%C3%A9?x=1&x=a+b", {"accept": "*/*"}, b"{}"))
+    await wire.send(WireRequest("POST", "/a%2Fb/%C3%A9?x=1&x=a+b", {"accept": "*/*"}, b"{}"))
     line, *rest = server.requests[-1].decode().strip().split("\r\n")
     assert line == "POST /a%2Fb/%C3%A9?x=1&x=a+b HTTP/1.1"
     names = {one.partition(":")[0].lower() for one in rest}
@@ -153,7 +163,7 @@ async def test_only_what_is_given_is_sent(wire: Wire, server: RawServer) -> None
 
 @pytest.mark.parametrize("path", ["/large", "/bomb", "/endless"])
 async def test_a_body_over_the_limit_is_not_read_to_its_end(wire: Wire, server: RawServer, path: str) -> None:
-    with pytest.raises(WireTooLarge):
+    with pytest.raises(WireResponseTooLarge):
         await wire.send(get(path))
     assert (await wire.send(get("/ok"))).status == 200
 
@@ -172,24 +182,24 @@ async def test_a_content_coding_is_undone_in_one_way_on_every_wire(wire: Wire, n
 
 @pytest.mark.parametrize("path", ["/garbage", "/hugehead", "/switch", "/two-lengths"])
 async def test_what_is_no_valid_http_is_invalid_and_the_next_call_unharmed(wire: Wire, path: str) -> None:
-    with pytest.raises(WireInvalid):
+    with pytest.raises(WireInvalidResponse):
         await wire.send(get(path))
     assert (await wire.send(get("/ok"))).body == GOOD
 
 
 @pytest.mark.parametrize("path", ["/half", "/half-chunk", "/reset", "/close"])
 async def test_what_is_not_a_whole_answer_is_broken_and_the_next_call_unharmed(wire: Wire, path: str) -> None:
-    with pytest.raises(WireBroken) as raised:
+    with pytest.raises(WireConnectionError) as raised:
         await wire.send(get(path))
-    assert not raised.value.dropped, "the connection had just been opened"
+    assert not raised.value.stale, "the connection had just been opened"
     assert (await wire.send(get("/ok"))).body == GOOD
 
 
 async def test_nobody_listening_is_broken(wire: Wire) -> None:
     nobody = type(wire)(f"http://127.0.0.1:{closed_port()}", connections=4, max_body=20_000)  # type: ignore[call-arg]
-    with pytest.raises(WireBroken) as raised:
+    with pytest.raises(WireConnectionError) as raised:
         await nobody.send(get("/ok"))
-    assert not raised.value.dropped
+    assert not raised.value.stale
     await nobody.close()
 
 
@@ -197,16 +207,16 @@ async def test_a_kept_connection_that_was_closed_is_told_apart_from_a_service_th
     wire: Wire,
 ) -> None:
     await wire.send(get("/ok"))
-    with pytest.raises(WireBroken) as raised:
+    with pytest.raises(WireConnectionError) as raised:
         await wire.send(get("/close"))
-    assert raised.value.dropped
+    assert raised.value.stale
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
 async def test_the_wire_itself_never_sends_twice(wire: Wire, server: RawServer, method: str) -> None:
     await wire.send(get("/ok"))
-    with pytest.raises(WireBroken):
-        await wire.send(Request(method, "/close", {}, None if method == "GET" else b"{}"))
+    with pytest.raises(WireConnectionError):
+        await wire.send(WireRequest(method, "/close", {}, None if method == "GET" else b"{}"))
     assert len(server.requests) == 2
 
 

@@ -15,7 +15,7 @@ import httpx
 
 from ...calls import BffError
 from ...transport.httpx_wire import HttpxWire
-from ...transport.wire import Request, WireError
+from ...transport.wire import WireError, WireRequest
 
 FetchResponse = tuple[int, Mapping[str, str], bytes]
 """Status, headers (names in lower case), body."""
@@ -50,7 +50,7 @@ class Fetcher:
             host = urlsplit(url).netloc
         except ValueError:
             raise FetchFailed("the address cannot be read") from None
-        request = Request(method, url, {"accept": "application/json", **(headers or {})}, body or None)
+        request = WireRequest(method, url, {"accept": "application/json", **(headers or {})}, body or None)
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await self._wire.send(request)

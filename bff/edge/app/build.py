@@ -149,7 +149,7 @@ class App:
                 values={value.kind: value.model for value in declared.values.values()},
             ),
             DeadLetters(self.redis),
-            changed=self.reads.changes.changed,
+            changed=self.reads.invalidations.invalidate,
         )
         self.ingesters = ingesters(settings, self.redis, self.intake)
         self.limits = RateLimiter(settings.limits, RateStore(self.redis))
@@ -218,7 +218,7 @@ class App:
             self.claims,
             self.upstream_failures,
             self.contacts,
-            self.reads.changes.changed_by,
+            self.reads.invalidations.invalidate_after_command,
             settings.public_url,
             settings.idempotency.max_body,
         )
@@ -240,7 +240,7 @@ class App:
             self.journal,
             self.health,
             Deliveries(self.redis),
-            self.reads.changes.changed,
+            self.reads.invalidations.invalidate,
             self.intake.take,
             self._sign_in,
         )
@@ -399,7 +399,7 @@ class App:
         with contextlib.suppress(StoreUnavailable):
             await self.redis.ping()
         await self.redis_health.start()
-        self.reads.changes.start()
+        self.reads.invalidations.start()
         await self.channels.start()
         await self.hub.start()
         await self._revocations.start()

@@ -11,9 +11,8 @@ from ...policies.events import Observer
 from ...policies.hedge import HedgeRule
 from ...policies.retry import Budget, RetryRule
 from ...transport.backends import DynamicBackends, open_wire
-from ...transport.client import Breakers, UpstreamClient
+from ...transport.client import Breakers, Permits, UpstreamClient
 from ...transport.hedging import Hedging
-from ...transport.permits import Permits
 from ...transport.tls import TlsTrust
 from ..internal_tokens import InternalTokens, credentials_for
 from ..settings.upstream import UpstreamSettings

@@ -1,4 +1,4 @@
-"""What stands before the chain: cache → coalesce → chain, put together from the settings, with what keeps it true."""
+"""The steps that stand before the call pipeline, made from the settings: cache → coalesce → pipeline."""
 
 from __future__ import annotations
 
@@ -9,42 +9,44 @@ from ...stores.cache import CacheStore
 from ...stores.redis.client import RedisClient
 from ...stores.redis.subscriptions import Subscriptions
 from ...transport.cache_storage import Spawn
-from ...transport.cached import Cached
-from ...transport.changes import Changes
-from ...transport.coalesced import Coalesced
-from ...transport.exchange import Exchange
+from ...transport.coalescing import CallStage, RequestCoalescer
+from ...transport.invalidations import Invalidations
+from ...transport.response_cache import ResponseCache
 from ..settings.cache import CacheSettings
 
 
 class Reads:
-    """runner: what every call of a request goes through; changes: where to say that something has changed; memory: what
-    this process keeps; coalesced: reads under way."""
+    """runner: what every call of a request goes through; invalidations: where changes are reported; memory: what this
+    process caches; coalescer: reads in flight."""
 
     def __init__(
         self,
-        pipeline: Exchange,
+        pipeline: CallStage,
         redis: RedisClient,
-        channels: Subscriptions,
+        subscriptions: Subscriptions,
         settings: CacheSettings,
         *,
         spawn: Spawn,
         observe: Observer = ignore,
     ) -> None:
         self.store = CacheStore(redis, wait=settings.wait)
-        self.changes = Changes(channels, self.store)
         self.memory = Lru(settings.max_bytes, settings.max_entry)
-        self.coalesced = Coalesced(
-            pipeline, changed=self.changes.last_of, most=settings.followers, observe=observe
+        self.invalidations = Invalidations(subscriptions, self.store, on_missed=self.memory.clear)
+        self.coalescer = RequestCoalescer(
+            pipeline,
+            last_change_by=self.invalidations.last_change_by,
+            most=settings.followers,
+            observe=observe,
         )
-        self.runner: Runner = self.coalesced
+        self.runner: Runner = self.coalescer
         if settings.max_bytes:
-            self.runner = Cached(
-                self.coalesced,
+            self.runner = ResponseCache(
+                self.coalescer,
                 self.memory,
-                self.changes,
+                self.invalidations,
                 self.store,
                 spawn=spawn,
                 second=settings.redis,
-                aside=settings.aside,
+                background=settings.aside,
                 observe=observe,
             )

@@ -16,8 +16,8 @@ from bff.calls import Invalid
 from bff.cli.routes import passes_whole
 from bff.edge.respond import to_json
 from bff.testing import scope
-from bff.transport.answers import decode
-from bff.transport.wire import Answer
+from bff.transport.response import decode
+from bff.transport.wire import WireResponse
 
 
 class Reviews(Upstream, team="Reviews", contact="#reviews"):
@@ -92,7 +92,7 @@ def test_what_is_not_json_in_utf8_or_nested_too_deeply_is_invalid(body: bytes) -
     with pytest.raises(ValueError):
         Raw(body)
     with pytest.raises(Invalid, match="not JSON"):
-        decode(Reviews().of("x"), Answer(200, {"content-type": "application/json"}, body))
+        decode(Reviews().of("x"), WireResponse(200, {"content-type": "application/json"}, body))
 
 
 def test_words_that_look_like_numbers_may_stand_in_a_text() -> None:
@@ -101,7 +101,7 @@ def test_words_that_look_like_numbers_may_stand_in_a_text() -> None:
 
 def test_a_whole_answer_needs_the_content_type_too() -> None:
     with pytest.raises(Invalid):
-        decode(Reviews().of("x"), Answer(200, {"content-type": "text/html"}, b"{}"))
+        decode(Reviews().of("x"), WireResponse(200, {"content-type": "text/html"}, b"{}"))
 
 
 def test_raw_inside_a_services_model_is_refused() -> None:

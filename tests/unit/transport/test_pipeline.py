@@ -28,13 +28,17 @@ from bff.policies.balance import Backend
 from bff.policies.bulkhead import BulkheadRule
 from bff.policies.events import Attempted, BreakerMoved, BulkheadFull, PolicyEvent, Rejected, Retried
 from bff.policies.retry import Budget
-from bff.transport.attempt import target
-from bff.transport.client import SingleBackend
-from bff.transport.headers import Nameless, idempotency_key, outbound
-from bff.transport.permits import Permits
+from bff.transport.client import Permits, SingleBackend
 from bff.transport.pipeline import CallPipeline
-from bff.transport.wire import Answer, Request, WireBroken, WireTimeout, WireTooLarge
+from bff.transport.request import NoCredentials, idempotency_key, request_headers, request_target
 from bff.transport.wire import Wire as AnyWire
+from bff.transport.wire import (
+    WireConnectionError,
+    WireRequest,
+    WireResponse,
+    WireResponseTooLarge,
+    WireTimeout,
+)
 
 from ...clients import upstream_client
 
@@ -56,8 +60,8 @@ class Shelf(Upstream, team="Shelf", contact="#shelf"):
 
 shelf = Shelf()
 ADA = Principal("https://issuer", "ada", "her-token", 0.0)
-GOOD = Answer(200, {"content-type": "application/json"}, b'{"name":"good"}')
-Step = Answer | Exception
+GOOD = WireResponse(200, {"content-type": "application/json"}, b'{"name":"good"}')
+Step = WireResponse | Exception
 
 
 class Wire:
@@ -65,14 +69,14 @@ class Wire:
 
     def __init__(self, *steps: Step | Callable[[], Step]) -> None:
         self._steps = list(steps)
-        self.sent: list[Request] = []
+        self.sent: list[WireRequest] = []
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: WireRequest) -> WireResponse:
         self.sent.append(request)
         step = self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
         if isinstance(step, Exception):
             raise step
-        if not isinstance(step, Answer):
+        if not isinstance(step, WireResponse):
             await asyncio.sleep(30)
             raise NotImplementedError
         return step
@@ -149,14 +153,14 @@ class House:
 @pytest.mark.parametrize(
     ("step", "kind", "counts"),
     [
-        (Answer(500, {}, b""), UpstreamError, True),
-        (Answer(503, {}, b""), UpstreamError, True),
-        (WireBroken("reset", dropped=False), Unreachable, True),
+        (WireResponse(500, {}, b""), UpstreamError, True),
+        (WireResponse(503, {}, b""), UpstreamError, True),
+        (WireConnectionError("reset", stale=False), Unreachable, True),
         (WireTimeout("slow"), Timeout, True),
-        (Answer(404, {}, b""), UpstreamError, False),
-        (Answer(429, {}, b""), UpstreamError, False),
-        (Answer(200, {}, b"html"), Invalid, False),
-        (WireTooLarge("big"), Invalid, False),
+        (WireResponse(404, {}, b""), UpstreamError, False),
+        (WireResponse(429, {}, b""), UpstreamError, False),
+        (WireResponse(200, {}, b"html"), Invalid, False),
+        (WireResponseTooLarge("big"), Invalid, False),
     ],
 )
 async def test_only_an_upstream_that_does_not_do_its_work_opens_its_breaker(
@@ -169,7 +173,7 @@ async def test_only_an_upstream_that_does_not_do_its_work_opens_its_breaker(
 
 
 async def test_an_open_breaker_lets_one_probe_through_after_its_time() -> None:
-    house = House(Answer(500, {}, b""), Answer(500, {}, b""), GOOD)
+    house = House(WireResponse(500, {}, b""), WireResponse(500, {}, b""), GOOD)
     for _ in range(2):
         await house.ask(shelf.thing())
     refused = await house.ask(shelf.thing())
@@ -181,7 +185,7 @@ async def test_an_open_breaker_lets_one_probe_through_after_its_time() -> None:
 
 
 async def test_a_probe_that_is_cancelled_leaves_its_place_to_the_next() -> None:
-    house = House(Answer(500, {}, b""), forever, GOOD, failures=1)
+    house = House(WireResponse(500, {}, b""), forever, GOOD, failures=1)
     await house.ask(shelf.thing())
     house.now = 10.0
     probe = asyncio.create_task(house.ask(shelf.thing()))
@@ -210,20 +214,20 @@ async def test_nothing_is_sent_after_the_deadline() -> None:
 
 
 async def test_a_dropped_connection_is_used_once_more_only_where_that_is_safe() -> None:
-    dropped = WireBroken("closed", dropped=True)
-    read = House(dropped, GOOD)
+    stale = WireConnectionError("closed", stale=True)
+    read = House(stale, GOOD)
     assert await read.ask(shelf.thing()) == Thing(name="good")
-    keyed = House(dropped, GOOD)
+    keyed = House(stale, GOOD)
     assert await keyed.ask(shelf.make().keyed("mine")) == Thing(name="good")
-    bare = House(dropped, GOOD)
+    bare = House(stale, GOOD)
     assert isinstance(await bare.ask(shelf.make()), Unreachable)
-    twice = House(dropped)
+    twice = House(stale)
     assert isinstance(await twice.ask(shelf.thing()), Unreachable)
     assert [len(house.wire.sent) for house in (read, keyed, bare, twice)] == [2, 2, 1, 2]
 
 
 async def test_each_call_leaves_one_timing_with_its_outcome() -> None:
-    house = House(GOOD, Answer(404, {}, b""), WireBroken("reset", dropped=False))
+    house = House(GOOD, WireResponse(404, {}, b""), WireConnectionError("reset", stale=False))
     for _ in range(3):
         await house.ask(shelf.thing())
     assert [(one.name, one.outcome) for one in house.scope.ledger.timings] == [
@@ -241,16 +245,16 @@ async def test_an_upstream_without_an_address_is_named_with_its_setting() -> Non
 
 
 def test_the_target_is_path_and_query_with_lists_repeated() -> None:
-    assert target(shelf.thing()) == "/thing"
-    assert target(shelf.find(sku=["a b", "ü&"], page=1, none=None, on=True)) == (
+    assert request_target(shelf.thing()) == "/thing"
+    assert request_target(shelf.find(sku=["a b", "ü&"], page=1, none=None, on=True)) == (
         "/find?sku=a+b&sku=%C3%BC%26&page=1&on=true"
     )
-    assert target(shelf.make("a..b?c#d")) == "/things/a..b%3Fc%23d"
+    assert request_target(shelf.make("a..b?c#d")) == "/things/a..b%3Fc%23d"
 
 
 def sends(call: Call[Thing], **changes: object) -> dict[str, str]:
     scope = Scope(Deadline.after(1.0), House(GOOD).pipeline, "id", ADA, mutation="click")
-    return outbound(call, replace(scope, **changes), 0.25)  # type: ignore[arg-type]  # a scope's own fields
+    return request_headers(call, replace(scope, **changes), 0.25)  # type: ignore[arg-type]  # a scope's own fields
 
 
 def test_headers_hold_identity_and_ids_and_only_where_they_belong() -> None:
@@ -273,7 +277,7 @@ def test_headers_hold_identity_and_ids_and_only_where_they_belong() -> None:
 
 def test_a_service_that_must_not_know_who_asks_is_told_neither_person_nor_click() -> None:
     scope = Scope(Deadline.after(1.0), House(GOOD).pipeline, "id", ADA, mutation="click")
-    write = outbound(shelf.make(), scope, 0.25, Nameless())
+    write = request_headers(shelf.make(), scope, 0.25, NoCredentials())
     assert set(write) == {
         "accept",
         "user-agent",
@@ -303,8 +307,8 @@ def test_derived_keys_differ_whenever_the_click_or_the_place_does(one: str, othe
 
 # ---- retries -----------------------------------------------------------------------------------------------------
 
-BROKEN = Answer(500, {}, b"")
-DOWN = WireBroken("refused", dropped=False)
+BROKEN = WireResponse(500, {}, b"")
+DOWN = WireConnectionError("refused", stale=False)
 
 
 async def test_a_failed_read_is_tried_again_and_its_answer_is_all_anybody_sees() -> None:
@@ -321,7 +325,7 @@ async def test_a_failed_read_is_tried_again_and_its_answer_is_all_anybody_sees()
 
 
 async def test_the_last_attempts_failure_is_the_calls() -> None:
-    house = House(BROKEN, BROKEN, Answer(502, {}, b""), failures=9, attempts=3)
+    house = House(BROKEN, BROKEN, WireResponse(502, {}, b""), failures=9, attempts=3)
     failure = await house.ask(shelf.thing())
     assert isinstance(failure, Failed) and failure.status == 502
 
@@ -329,12 +333,12 @@ async def test_the_last_attempts_failure_is_the_calls() -> None:
 @pytest.mark.parametrize(
     "step",
     [
-        Answer(404, {}, b""),
-        Answer(501, {}, b""),
-        Answer(429, {}, b""),
-        Answer(302, {}, b""),
-        Answer(200, {}, b"html"),
-        WireTooLarge("big"),
+        WireResponse(404, {}, b""),
+        WireResponse(501, {}, b""),
+        WireResponse(429, {}, b""),
+        WireResponse(302, {}, b""),
+        WireResponse(200, {}, b"html"),
+        WireResponseTooLarge("big"),
     ],
 )
 async def test_what_will_not_pass_is_not_asked_again(step: Step) -> None:
@@ -381,7 +385,7 @@ async def test_a_write_is_repeated_only_under_a_key_its_service_honours() -> Non
 
 
 async def test_a_write_that_may_have_been_done_is_not_reported_as_one_that_was_not() -> None:
-    busy = Answer(503, {}, b"")
+    busy = WireResponse(503, {}, b"")
     house = House(DOWN, busy, failures=9, attempts=2)
     assert isinstance(await house.ask(shelf.make().keyed("mine")), Unreachable)
     read = House(DOWN, busy, failures=9, attempts=2)
@@ -392,10 +396,10 @@ async def test_a_write_that_may_have_been_done_is_not_reported_as_one_that_was_n
 
 
 async def test_an_upstreams_retry_after_is_waited_for_when_the_deadline_allows_it() -> None:
-    soon = Answer(503, {"retry-after": "0"}, b"")
+    soon = WireResponse(503, {"retry-after": "0"}, b"")
     house = House(soon, GOOD, failures=9, attempts=2)
     assert await house.ask(shelf.thing()) == Thing(name="good")
-    later = House(Answer(503, {"retry-after": "7"}, b""), failures=9, attempts=2)
+    later = House(WireResponse(503, {"retry-after": "7"}, b""), failures=9, attempts=2)
     failure = await later.ask(shelf.thing())
     assert isinstance(failure, Overloaded) and failure.retry_after == 7.0
     assert len(later.wire.sent) == 1
@@ -434,7 +438,7 @@ class Held:
         self.out = asyncio.Event()
         self.sent = 0
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: WireRequest) -> WireResponse:
         self.sent += 1
         await self.out.wait()
         return GOOD

@@ -31,7 +31,7 @@ def mark(paths: Sequence[Path]) -> Mark:
     return tuple(found)
 
 
-class Watch:
+class FileWatcher:
     """Reads `paths` again when they change.
 
     what   names them in the log

@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from .h1_protocol import Connection
+from .h1_connection import Connection
 
 # Seconds an answer of DNS is used for new connections.
 KNOWN_FOR = 10.0
@@ -23,7 +23,7 @@ Family = int
 Found = tuple[Family, str]
 
 
-class Dial:
+class Connector:
     """host: a name or an IP address; at: connect to this IP address instead of asking DNS for the host."""
 
     def __init__(self, host: str, port: int, at: str | None = None) -> None:

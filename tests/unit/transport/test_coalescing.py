@@ -13,9 +13,10 @@ from pydantic import BaseModel
 
 from bff import Call, Principal, Upstream
 from bff.calls import Deadline, Failed, Ledger, Scope, Timeout
-from bff.transport.coalesced import Coalesced
-from bff.transport.exchange import NO_CONDITIONS, Exchanged
-from bff.transport.wire import Answer
+from bff.transport.coalescing import RequestCoalescer
+from bff.transport.request import NO_CONDITIONS
+from bff.transport.response import CallResult
+from bff.transport.wire import WireResponse
 
 
 class Thing(BaseModel):
@@ -33,7 +34,7 @@ class Shelf(Upstream, team="Shelf", contact="#shelf"):
 shelf = Shelf()
 ADA = Principal("https://i", "ada", "t", 0.0)
 BOB = Principal("https://i", "bob", "t", 0.0)
-GOOD = Answer(200, {"content-type": "application/json"}, b'{"name":"good"}')
+GOOD = WireResponse(200, {"content-type": "application/json"}, b'{"name":"good"}')
 
 
 class Inner:
@@ -43,11 +44,11 @@ class Inner:
         self.gate = asyncio.Event()
         self.asked = 0
         self.under_way = 0
-        self.outcome: Answer | Exception = GOOD
+        self.outcome: WireResponse | Exception = GOOD
 
     async def exchange(
         self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
-    ) -> Exchanged:
+    ) -> CallResult:
         self.asked += 1
         self.under_way += 1
         try:
@@ -59,7 +60,7 @@ class Inner:
             self.under_way -= 1
         if isinstance(self.outcome, Exception):
             raise self.outcome
-        return Exchanged(self.outcome, Thing(name="the leader's own"))
+        return CallResult(self.outcome, Thing(name="the leader's own"))
 
     async def run(self, call: Call[Any], scope: Scope) -> Any:
         return (await self.exchange(call, scope)).value
@@ -76,7 +77,7 @@ async def turns(count: int = 5) -> None:
 
 async def test_identical_reads_are_sent_once_and_each_reader_has_its_own_copy() -> None:
     inner = Inner()
-    coalesced = Coalesced(inner)
+    coalesced = RequestCoalescer(inner)
     scopes = [scope() for _ in range(10)]
     tasks = [asyncio.ensure_future(coalesced.run(shelf.thing(), one)) for one in scopes]
     await turns()
@@ -91,7 +92,7 @@ async def test_identical_reads_are_sent_once_and_each_reader_has_its_own_copy() 
 
 async def test_other_askers_other_paths_and_writes_are_sent_by_themselves() -> None:
     inner = Inner()
-    coalesced = Coalesced(inner)
+    coalesced = RequestCoalescer(inner)
     runs = [
         coalesced.run(shelf.thing(), scope(ADA)),
         coalesced.run(shelf.thing(), scope(BOB)),
@@ -111,7 +112,7 @@ async def test_other_askers_other_paths_and_writes_are_sent_by_themselves() -> N
 async def test_a_failure_is_everybodys_and_each_raises_its_own() -> None:
     inner = Inner()
     inner.outcome = Failed(shelf.owner, "Shelf.thing", "answered 500.", status=500)
-    coalesced = Coalesced(inner)
+    coalesced = RequestCoalescer(inner)
     tasks = [asyncio.ensure_future(coalesced.run(shelf.thing(), scope())) for _ in range(3)]
     await turns()
     inner.gate.set()
@@ -125,7 +126,7 @@ async def test_a_failure_is_everybodys_and_each_raises_its_own() -> None:
 
 async def test_a_cancelled_leader_hands_over_to_the_follower_that_waited_longest() -> None:
     inner = Inner()
-    coalesced = Coalesced(inner)
+    coalesced = RequestCoalescer(inner)
     tasks = [asyncio.ensure_future(coalesced.run(shelf.thing(), scope())) for _ in range(4)]
     await turns()
     tasks[0].cancel()
@@ -144,7 +145,7 @@ async def test_a_cancelled_leader_hands_over_to_the_follower_that_waited_longest
 
 async def test_a_leader_in_a_hurry_does_not_make_others_fail() -> None:
     inner = Inner()
-    coalesced = Coalesced(inner)
+    coalesced = RequestCoalescer(inner)
     hasty = asyncio.ensure_future(coalesced.run(shelf.thing(), scope(seconds=0.02)))
     await turns()
     patient = asyncio.ensure_future(coalesced.run(shelf.thing(), scope(seconds=5)))
@@ -158,7 +159,7 @@ async def test_a_leader_in_a_hurry_does_not_make_others_fail() -> None:
 
 async def test_a_follower_waits_until_its_own_deadline_and_the_leader_goes_on() -> None:
     inner = Inner()
-    coalesced = Coalesced(inner)
+    coalesced = RequestCoalescer(inner)
     leader = asyncio.ensure_future(coalesced.run(shelf.thing(), scope(seconds=5)))
     await turns()
     hasty = scope(seconds=0.02)
@@ -174,7 +175,7 @@ async def test_a_read_after_a_change_does_not_join_one_from_before() -> None:
     inner = Inner()
     now = 10.0
     changed = {ADA.id: 0.0}
-    coalesced = Coalesced(inner, changed=lambda who: changed.get(who, 0.0), clock=lambda: now)
+    coalesced = RequestCoalescer(inner, last_change_by=lambda who: changed.get(who, 0.0), clock=lambda: now)
     before = asyncio.ensure_future(coalesced.run(shelf.thing().public(), scope(ADA)))
     await turns()
     changed[ADA.id] = 10.0
@@ -191,7 +192,7 @@ async def test_a_read_after_a_change_does_not_join_one_from_before() -> None:
 async def test_a_bug_is_not_shared() -> None:
     inner = Inner()
     inner.outcome = RuntimeError("a bug")
-    coalesced = Coalesced(inner)
+    coalesced = RequestCoalescer(inner)
     tasks = [asyncio.ensure_future(coalesced.run(shelf.thing(), scope())) for _ in range(3)]
     await turns()
     inner.gate.set()
@@ -204,7 +205,7 @@ async def test_a_bug_is_not_shared() -> None:
 async def test_in_a_storm_of_cancellations_and_deadlines_nobody_hangs(seed: int) -> None:
     dice = random.Random(seed)
     inner = Inner()
-    coalesced = Coalesced(inner, most=dice.choice([0, 2, 1000]))
+    coalesced = RequestCoalescer(inner, most=dice.choice([0, 2, 1000]))
     tasks: list[asyncio.Task[Any]] = []
     for _ in range(200):
         kind = dice.random()
@@ -230,8 +231,8 @@ async def test_in_a_storm_of_cancellations_and_deadlines_nobody_hangs(seed: int)
 
 async def test_a_conditional_read_is_not_joined_by_one_that_could_not_use_a_304() -> None:
     inner = Inner()
-    inner.outcome = Answer(304, {}, b"")
-    coalesced = Coalesced(inner)
+    inner.outcome = WireResponse(304, {}, b"")
+    coalesced = RequestCoalescer(inner)
     asked = {"if-none-match": '"a"'}
     first = asyncio.ensure_future(coalesced.exchange(shelf.thing(), scope(), asked))
     same = asyncio.ensure_future(coalesced.exchange(shelf.thing(), scope(), asked))
@@ -239,15 +240,15 @@ async def test_a_conditional_read_is_not_joined_by_one_that_could_not_use_a_304(
     plain = asyncio.ensure_future(coalesced.exchange(shelf.thing(), replace(scope()), NO_CONDITIONS))
     await turns()
     inner.gate.set()
-    assert (await first).answer.status == 304
-    assert (await same).joined
-    assert not (await plain).joined
+    assert (await first).response.status == 304
+    assert (await same).coalesced
+    assert not (await plain).coalesced
     assert inner.asked == 2
 
 
 async def test_reads_with_other_limits_are_other_reads() -> None:
     inner = Inner()
-    coalesced = Coalesced(inner)
+    coalesced = RequestCoalescer(inner)
     call = shelf.thing()
     asked = [
         call,

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from httptools import HttpParserError, HttpResponseParser
 
-from .wire import Answer, WireBroken, WireError, WireInvalid, WireTooLarge
+from .wire import WireConnectionError, WireError, WireInvalidResponse, WireResponse, WireResponseTooLarge
 
 # Bytes of an answer's head, interim answers before it included; and of a body's framing (chunk extensions, trailers),
 # all in all, beyond the FRAME bytes that each chunk may take.
@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._max_body = max_body
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._waiting: asyncio.Future[Answer] | None = None
+        self._waiting: asyncio.Future[WireResponse] | None = None
         self._used = False
         self._closed = False
         self._stage = _IDLE
@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         return transport is not None and self._waiting is None and not transport.is_closing()
 
-    def ask(self, request: bytes, *, no_body: bool) -> asyncio.Future[Answer]:
+    def ask(self, request: bytes, *, no_body: bool) -> asyncio.Future[WireResponse]:
         """Send it; only on a usable connection. no_body: the method is HEAD.
 
         The future gets the answer, or WireBroken, WireInvalid or WireTooLarge. Whoever stops waiting calls `give_up`.
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         transport.write(request)
         return waiting
 
-    def give_up(self, waiting: asyncio.Future[Answer]) -> None:
+    def give_up(self, waiting: asyncio.Future[WireResponse]) -> None:
         """Nobody wants this answer any more: close the connection, unless the answer is already whole."""
         if self._waiting is waiting:
             self.abort()
@@ -123,14 +123,14 @@ class Connection(asyncio.Protocol):
                 self._parser.feed_data(data)
                 self._left -= max(0, len(data) - (self._size + FRAME * self._chunks - told))
                 if self._left < 0 and self._stage == _BODY:
-                    raise WireInvalid("the framing of its answer is too large")
+                    raise WireInvalidResponse("the framing of its answer is too large")
         except HttpParserError as error:
             # What follows a whole answer does not make it less so; it only ends the connection.
             self._keep = False
             if self._stage != _WHOLE:
                 why = error.__context__
                 if not isinstance(why, WireError):
-                    why = WireInvalid(f"no valid HTTP answer: {error}")
+                    why = WireInvalidResponse(f"no valid HTTP answer: {error}")
                 self._fail(why)
         except WireError as error:
             self._fail(error)
@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
             return
         self._parser.feed_data(data[:left])
         if self._stage == _HEAD:
-            raise WireInvalid(f"the head of its answer has more than {MAX_HEAD} bytes")
+            raise WireInvalidResponse(f"the head of its answer has more than {MAX_HEAD} bytes")
         self._left = MAX_HEAD
         self._parser.feed_data(data[left:])
 
@@ -160,7 +160,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         detail = "it closed the connection" if exc is None else type(exc).__name__
-        self._fail(WireBroken(detail, dropped=self._used and not self._answered) if self._waiting else None)
+        self._fail(
+            WireConnectionError(detail, stale=self._used and not self._answered) if self._waiting else None
+        )
         # The parser holds this object's own methods.
         del self._parser
         pool, self._pool = self._pool, None
@@ -171,14 +173,14 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._stage == _WHOLE:
-            raise WireInvalid("something follows the answer")
+            raise WireInvalidResponse("something follows the answer")
         self._headers: dict[str, str] = {}
         self._fields = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields += 1
         if self._fields > MAX_FIELDS:
-            raise WireInvalid(f"its answer has more than {MAX_FIELDS} header fields")
+            raise WireInvalidResponse(f"its answer has more than {MAX_FIELDS} header fields")
         if self._stage != _HEAD:
             # A trailer: read over, never merged into the head (RFC 9110 section 6.5.1).
             return
@@ -194,9 +196,9 @@ class Connection(asyncio.Protocol):
         if status < 200:
             self._interim += 1
             if status < 100 or status == 101:
-                raise WireInvalid("it switched protocols" if status == 101 else "no such status")
+                raise WireInvalidResponse("it switched protocols" if status == 101 else "no such status")
             if length is not None or coding is not None or self._interim > MAX_INTERIM:
-                raise WireInvalid("its interim answers are not to be trusted")
+                raise WireInvalidResponse("its interim answers are not to be trusted")
             return
         keep = parser.should_keep_alive()
         # Asking for the version costs as much as reading two fields, and what llhttp keeps open of itself is 1.1.
@@ -204,10 +206,10 @@ class Connection(asyncio.Protocol):
             version = parser.get_http_version()
             # RFC 9112 section 6.1: a transfer coding in HTTP/1.0 is a fault in the framing.
             if version not in ("1.0", "1.1") or (version == "1.0" and coding is not None):
-                raise WireInvalid(f"HTTP/{version} or its framing is not spoken here")
+                raise WireInvalidResponse(f"HTTP/{version} or its framing is not spoken here")
             keep = keep and version == "1.1"
         if coding is not None and coding.lower() != "chunked":
-            raise WireInvalid("its transfer coding is unknown")
+            raise WireInvalidResponse("its transfer coding is unknown")
         if status == 204 or status == 304 or self._no_body:
             # llhttp knows that 204 and 304 end here, but not that HEAD was asked: it waits for the body it was told of.
             # And a 204 that speaks of one may be followed by it.
@@ -216,7 +218,7 @@ class Connection(asyncio.Protocol):
             self._stage = _WHOLE if self._no_body else _BODY
         else:
             if length is not None and int(length) > self._max_body:
-                raise WireTooLarge(f"more than {self._max_body} bytes")
+                raise WireResponseTooLarge(f"more than {self._max_body} bytes")
             self._keep = keep
             self._until_close = length is None and coding is None
             self._stage = _BODY
@@ -227,10 +229,10 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         if self._stage != _BODY:
-            raise WireInvalid("something follows the answer")
+            raise WireInvalidResponse("something follows the answer")
         self._size += len(data)
         if self._size > self._max_body:
-            raise WireTooLarge(f"more than {self._max_body} bytes")
+            raise WireResponseTooLarge(f"more than {self._max_body} bytes")
         if not self._body:
             self._body = data
         elif self._more is None:
@@ -252,7 +254,7 @@ class Connection(asyncio.Protocol):
         self._used = True
         if waiting is not None and not waiting.done():
             body = self._body if self._more is None else bytes(self._more)
-            waiting.set_result(Answer(self._status, self._headers, body))
+            waiting.set_result(WireResponse(self._status, self._headers, body))
         self._body, self._more = b"", None
         transport, pool = self._transport, self._pool
         # A service that answers before it has read the whole request leaves the rest of it in our buffer.

@@ -23,11 +23,12 @@ from bff.policies.cache import Lru
 from bff.stores.cache import CHANNEL, CacheRead
 from bff.stores.journal import owner_tag
 from bff.stores.redis.client import StoreUnavailable
-from bff.transport.cached import Cached
-from bff.transport.changes import Changes
-from bff.transport.coalesced import Coalesced
-from bff.transport.exchange import NO_CONDITIONS, Exchanged
-from bff.transport.wire import Answer
+from bff.transport.coalescing import RequestCoalescer
+from bff.transport.invalidations import Invalidations
+from bff.transport.request import NO_CONDITIONS
+from bff.transport.response import CallResult
+from bff.transport.response_cache import ResponseCache
+from bff.transport.wire import WireResponse
 
 FRESH, SWR, SIE = 30.0, 20.0, 100.0
 AHEAD = (3.0, -2.0)
@@ -137,7 +138,7 @@ class Origin:
 
     async def exchange(
         self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
-    ) -> Exchanged:
+    ) -> CallResult:
         number, failing = self.world.number, self.world.failing
         headers = {"content-type": "application/json"}
         await self.gate.wait()
@@ -146,8 +147,8 @@ class Origin:
         if self.world.etags:
             headers["etag"] = f'"{number}"'
             if conditions.get("if-none-match") == headers["etag"]:
-                return Exchanged(Answer(304, headers, b""), None)
-        return Exchanged(Answer(200, headers, b'{"number":%d}' % number), Version(number=number))
+                return CallResult(WireResponse(304, headers, b""), None)
+        return CallResult(WireResponse(200, headers, b'{"number":%d}' % number), Version(number=number))
 
     async def run(self, call: Call[Any], scope: Scope) -> Any:
         return (await self.exchange(call, scope)).value
@@ -158,13 +159,13 @@ class Gateway:
         def clock() -> float:
             return world.now + ahead
 
-        self.changes = Changes(None, store, clock=clock)  # type: ignore[arg-type]  # no channels: the machine delivers
+        self.invalidations = Invalidations(None, store, clock=clock)  # type: ignore[arg-type]  # no channels: the machine delivers
         self.memory = Lru(100_000, 10_000)
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.runner = Cached(
-            Coalesced(origin, changed=self.changes.last_of, clock=clock),
+        self.runner = ResponseCache(
+            RequestCoalescer(origin, last_change_by=self.invalidations.last_change_by, clock=clock),
             self.memory,
-            self.changes,
+            self.invalidations,
             store,  # type: ignore[arg-type]  # the same methods
             spawn=self._spawn,
             clock=clock,
@@ -204,7 +205,7 @@ class Machine(RuleBasedStateMachine):
         for task, least in self.slow:
             if task.exception() is None:
                 assert task.result().number >= least
-        assert all(len(one.runner._inner.flights) == 0 for one in self.gateways)
+        assert all(len(one.runner._next.flights) == 0 for one in self.gateways)
         self.loop.close()
 
     async def _rest(self) -> None:
@@ -281,7 +282,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not self.store.away)
     def tell(self, at: int) -> None:
         self._edited()
-        self._run(self.gateways[at].changes.changed(["t"]))
+        self._run(self.gateways[at].invalidations.invalidate(["t"]))
         for other in (0, 1):
             if other == at:
                 self.least[at] = self.world.number
@@ -291,7 +292,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not self.store.away)
     def command(self, at: int, who: Principal) -> None:
         self._edited()
-        self._run(self.gateways[at].changes.changed_by(who.id, ["t"]))
+        self._run(self.gateways[at].invalidations.invalidate_after_command(who.id, ["t"]))
         self.own[who] = self.world.number
 
     @rule(at=st.integers(0, 1))
@@ -299,7 +300,7 @@ class Machine(RuleBasedStateMachine):
     def deliver(self, at: int) -> None:
         waiting = self.store.posts[self.gateways[at]]
         for message in waiting:
-            self.gateways[at].changes._heard("", message)
+            self.gateways[at].invalidations._on_message("", message)
         waiting.clear()
         self.least[at] = max([self.least[at], *self.told[at]])
         self.told[at].clear()
@@ -309,7 +310,7 @@ class Machine(RuleBasedStateMachine):
     def reconnect(self, at: int) -> None:
         """What was on its way is lost."""
         self.store.posts[self.gateways[at]].clear()
-        self.gateways[at].changes._again({CHANNEL})
+        self.gateways[at].invalidations._on_resubscribed({CHANNEL})
         self.least[at] = max([self.least[at], *self.told[at]])
         self.told[at].clear()
 
@@ -342,7 +343,7 @@ class Machine(RuleBasedStateMachine):
         self.store.away = not self.store.away
         if not self.store.away:
             for at, gateway in enumerate(self.gateways):
-                gateway.runner._kept._paused = 0.0
+                gateway.runner._storage._paused_until = 0.0
                 self.reconnect(at)
 
     @invariant()
@@ -381,7 +382,7 @@ def test_a_change_that_slipped_the_memory_while_the_store_is_away_is_not_undone(
     machine.tell(1)
     machine.deliver(0)
     # As when ten thousand other tags were heard of since.
-    machine.gateways[0].changes.tags.forget()
+    machine.gateways[0].invalidations.tags.forget()
     machine.store.away = True
     machine.read(0, None, "public")
     machine.time_passes_and_what_runs_aside_ends()

@@ -12,8 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bff.transport.h1_protocol import MAX_FIELDS, MAX_HEAD, MAX_INTERIM, Connection
-from bff.transport.wire import Answer, WireBroken, WireError, WireInvalid, WireTooLarge
+from bff.transport.h1_connection import MAX_FIELDS, MAX_HEAD, MAX_INTERIM, Connection
+from bff.transport.wire import (
+    WireConnectionError,
+    WireError,
+    WireInvalidResponse,
+    WireResponse,
+    WireResponseTooLarge,
+)
 
 MAX_BODY = 1000
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -60,7 +66,7 @@ class Kept:
 class Outcome:
     """answer or error; kept: the connection may be used again."""
 
-    answer: Answer | None
+    answer: WireResponse | None
     error: tuple[type[WireError], str, bool] | None
     kept: bool
 
@@ -93,7 +99,7 @@ async def exchange(
     if error is None:
         return Outcome(waiting.result(), None, kept)
     assert isinstance(error, WireError)
-    return Outcome(None, (type(error), str(error), getattr(error, "dropped", False)), False)
+    return Outcome(None, (type(error), str(error), getattr(error, "stale", False)), False)
 
 
 def run(data: bytes, cuts: Iterable[int] = (), **how: Any) -> Outcome:
@@ -262,13 +268,17 @@ def test_what_is_no_answer_is_broken_wherever_it_is_cut(name: str) -> None:
     found = everywhere(BROKEN[name])
     assert found.answer is None and found.error is not None
     cut = name in CUT
-    assert (found.error[0], found.error[2], found.kept) == (WireBroken if cut else WireInvalid, False, False)
+    assert (found.error[0], found.error[2], found.kept) == (
+        WireConnectionError if cut else WireInvalidResponse,
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize("name", TOO_LARGE)
 def test_a_body_over_the_limit_is_too_large_wherever_it_is_cut(name: str) -> None:
     found = everywhere(TOO_LARGE[name])
-    assert found.error is not None and found.error[0] is WireTooLarge and not found.kept
+    assert found.error is not None and found.error[0] is WireResponseTooLarge and not found.kept
 
 
 @pytest.mark.parametrize("name", [name for name in GOOD if "until" not in name])
@@ -277,7 +287,7 @@ def test_an_answer_cut_short_is_never_an_answer(name: str) -> None:
     whole = next(at for at in range(len(data) + 1) if run(data[:at], end=False).answer is not None)
     for at in range(whole):
         found = run(data[:at])
-        assert found.error is not None and found.error[0] is WireBroken, data[:at]
+        assert found.error is not None and found.error[0] is WireConnectionError, data[:at]
 
 
 def test_a_connection_is_dropped_only_when_it_was_used_before_and_nothing_came() -> None:
@@ -327,7 +337,7 @@ def test_framing_without_end_is_given_up(rest: bytes) -> None:
     data = CHUNKED + b"1\r\na\r\n" + rest
     for step in (1000, 10_000):
         found = run(data, range(0, len(data), step), end=False)
-        assert found.error is not None and found.error[0] is WireInvalid
+        assert found.error is not None and found.error[0] is WireInvalidResponse
 
 
 def test_a_body_in_many_small_chunks_is_a_body() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 
-from .wire import WireInvalid, WireTooLarge
+from .wire import WireInvalidResponse, WireResponseTooLarge
 
 _GZIP = 16 + zlib.MAX_WBITS
 # What is behind a member is copied for the next one, so a body is handed over in pieces of this many bytes.
@@ -18,7 +18,7 @@ MAX_MEMBERS = 1_000
 """Members of one gzip body. Each may be 20 bytes, so the bound on the body alone would leave too many."""
 
 
-def decoded(body: bytes, coding: str | None, max_body: int) -> bytes:
+def decode_body(body: bytes, coding: str | None, max_body: int) -> bytes:
     """coding: the Content-Encoding, None where there is none; max_body: bytes, never exceeded in memory by more than
     one.
 
@@ -32,12 +32,12 @@ def decoded(body: bytes, coding: str | None, max_body: int) -> bytes:
     if coding in ("gzip", "x-gzip"):
         return _members(body, max_body)
     if coding != "deflate":
-        raise WireInvalid(f"its body is in the coding {coding[:40]!r}, which was not asked for")
+        raise WireInvalidResponse(f"its body is in the coding {coding[:40]!r}, which was not asked for")
     # RFC 9110 section 8.4.1.2: some senders leave out the zlib format around it; compression method 8 shows it.
     stream = zlib.decompressobj(zlib.MAX_WBITS if body[0] & 0x0F == 8 else -zlib.MAX_WBITS)
     plain = _step(stream, body, "deflate", max_body)
     if not stream.eof or stream.unused_data:
-        raise WireInvalid("its body is not exactly one deflate stream")
+        raise WireInvalidResponse("its body is not exactly one deflate stream")
     return plain
 
 
@@ -50,23 +50,23 @@ def _members(body: bytes, max_body: int) -> bytes:
         while not stream.eof:
             piece = body[at : at + _PIECE]
             if not piece:
-                raise WireInvalid("its gzip body is cut")
+                raise WireInvalidResponse("its gzip body is cut")
             found = _step(stream, piece, "gzip", room)
             plain.append(found)
             room -= len(found)
             at += len(piece) - len(stream.unused_data)
         if body[at : at + 1] != b"\x1f":
             if body[at:].strip(b"\0"):
-                raise WireInvalid("something else follows its gzip body")
+                raise WireInvalidResponse("something else follows its gzip body")
             return plain[0] if len(plain) == 1 else b"".join(plain)
-    raise WireInvalid(f"its gzip body has more than {MAX_MEMBERS} members")
+    raise WireInvalidResponse(f"its gzip body has more than {MAX_MEMBERS} members")
 
 
 def _step(stream: zlib._Decompress, piece: bytes, coding: str, room: int) -> bytes:
     try:
         found = stream.decompress(piece, room + 1)
     except zlib.error:
-        raise WireInvalid(f"its body is no {coding}") from None
+        raise WireInvalidResponse(f"its body is no {coding}") from None
     if len(found) > room:
-        raise WireTooLarge("more bytes than are taken once its coding is undone")
+        raise WireResponseTooLarge("more bytes than are taken once its coding is undone")
     return found

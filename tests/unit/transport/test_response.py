@@ -12,9 +12,9 @@ from pydantic_core import PydanticCustomError
 
 from bff import Call, Upstream
 from bff.calls import Failed, Invalid, Overloaded, Refused, UpstreamError
-from bff.transport.answers import decode
 from bff.transport.problem_details import MAX_BODY
-from bff.transport.wire import Answer
+from bff.transport.response import decode
+from bff.transport.wire import WireResponse
 
 
 class Thing(BaseModel):
@@ -30,8 +30,10 @@ JSON = {"content-type": "application/json"}
 call = Shelf().thing()
 
 
-def answer(status: int, body: bytes = b"{}", **headers: str) -> Answer:
-    return Answer(status, JSON | {name.replace("_", "-"): value for name, value in headers.items()}, body)
+def answer(status: int, body: bytes = b"{}", **headers: str) -> WireResponse:
+    return WireResponse(
+        status, JSON | {name.replace("_", "-"): value for name, value in headers.items()}, body
+    )
 
 
 def failure(status: int, body: bytes = b"{}", **headers: str) -> UpstreamError:

@@ -1,0 +1,176 @@
+"""Identical reads in flight are sent once: the first caller sends the request, the others wait for its response.
+
+Identical means: the same service, path, query and principal (none when the call is public), the same limits (`within`,
+`tries`), and not started before something that the principal has changed since. A leader that is cancelled hands over
+to a follower. Its failure is everybody's failure, unless it came from a deadline that was nearer than theirs. Each
+follower waits until its own deadline and decodes its own copy. Writes pass straight through. No task is made for a
+call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from ..calls import Call, Refused, Scope, Timeout, UpstreamError
+from ..policies.cache import Key, key_of
+from ..policies.coalesce import Flight, Flights
+from ..policies.events import Observer, Served, guarded, ignore
+from .request import NO_CONDITIONS
+from .response import CallResult, decode
+from .wire import WireResponse
+
+SHORT_DEADLINE = 0.005
+"""Seconds: a leader that times out this close to its own deadline may only have had a short one; others may have more
+time."""
+
+_Outcome: TypeAlias = WireResponse | UpstreamError
+# A participant's future gets the leader's outcome, or None when the participant becomes the leader.
+_Participant = asyncio.Future[_Outcome | None]
+# What is read, under which conditions, and for how long and how often it may be tried.
+_Read: TypeAlias = tuple[Key, tuple[str, ...], float | None, int | None]
+_Flight = Flight[_Read, _Participant]
+E = TypeVar("E", bound=UpstreamError)
+
+
+class CallStage(Protocol):
+    """A step of the pipeline together with all steps after it."""
+
+    async def exchange(
+        self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
+    ) -> CallResult:
+        """Run the call, retries included. conditions: further request headers such as `if-none-match`; only with them a
+        304 is a result. Records the timing, but not the freshness, in the scope's ledger. Raises an UpstreamError."""
+
+    async def run(self, call: Call[Any], scope: Scope) -> Any:
+        """The value of `exchange` without conditions; records the freshness."""
+
+
+class RequestCoalescer:
+    """The step after the cache.
+
+    next           the step after this one
+    last_change_by when this principal (its id) last changed something, on `clock`; 0 for never
+    most           followers of one read, default 1,000; one more starts a request of its own
+    clock          seconds
+    """
+
+    def __init__(
+        self,
+        next: CallStage,
+        *,
+        last_change_by: Callable[[str], float] = lambda principal: 0.0,
+        most: int = 1_000,
+        clock: Callable[[], float] = time.time,
+        observe: Observer = ignore,
+    ) -> None:
+        self._next = next
+        self._last_change_by = last_change_by
+        self._clock = clock
+        self._observe = guarded(observe)
+        self.flights: Flights[_Read, _Participant] = Flights(most)
+
+    async def run(self, call: Call[Any], scope: Scope) -> Any:
+        if call.method != "GET":
+            return await self._next.run(call, scope)
+        result = await self.exchange(call, scope)
+        scope.ledger.saw(fresh=call.freshness, public=call.shared)
+        return result.value
+
+    async def exchange(
+        self,
+        call: Call[Any],
+        scope: Scope,
+        conditions: Mapping[str, str] = NO_CONDITIONS,
+        *,
+        after: float = 0.0,
+    ) -> CallResult:
+        """after: a read that started at or before this moment of the clock is not joined."""
+        principal = scope.principal
+        if principal is not None:
+            after = max(after, self._last_change_by(principal.id))
+        me: _Participant = asyncio.get_running_loop().create_future()
+        started = self._clock()
+        key = (key_of(call, principal), tuple(conditions.values()), call.timeout, call.attempts)
+        flight = self.flights.join(key, me, now=started, after=after)
+        if flight.leader is not me:
+            outcome = await self._follow(flight, me, call, scope, started)
+            if outcome is not None:
+                return self._result(call, scope, outcome, conditions, started)
+        # This caller leads: from the start, or because the leader left.
+        try:
+            result = await self._next.exchange(call, scope, conditions)
+        except UpstreamError as error:
+            if isinstance(error, Timeout) and scope.deadline.left() <= SHORT_DEADLINE:
+                self._hand_over(flight, me)
+            else:
+                self._end(flight, error)
+            raise
+        except BaseException:
+            # Cancelled, or a bug: the next leader finds out for itself.
+            self._hand_over(flight, me)
+            raise
+        self._end(flight, result.response)
+        return result
+
+    async def _follow(
+        self, flight: _Flight, me: _Participant, call: Call[Any], scope: Scope, started: float
+    ) -> _Outcome | None:
+        """The leader's outcome; None when the leader left and this caller leads now."""
+        try:
+            with scope.alarm.limit(scope.deadline.left()):
+                return await me
+        except TimeoutError:
+            self._hand_over(flight, me)
+            scope.ledger.took(call.name, self._clock() - started, "timeout")
+            raise Timeout(
+                call.owner, call.name, "did not answer another request for the same in time."
+            ) from None
+        except asyncio.CancelledError:
+            self._hand_over(flight, me)
+            raise
+
+    def _end(self, flight: _Flight, outcome: _Outcome) -> None:
+        for follower in self.flights.ended(flight):
+            if not follower.done():
+                follower.set_result(outcome)
+
+    def _hand_over(self, flight: _Flight, me: _Participant) -> None:
+        """Leave the flight. Where this caller led it, another participant leads now."""
+        leader = self.flights.left(flight, me)
+        while leader is not None and leader.done():
+            # It is about to leave, too, and has not run since.
+            leader = self.flights.left(flight, leader)
+        if leader is not None:
+            leader.set_result(None)
+
+    def _result(
+        self,
+        call: Call[Any],
+        scope: Scope,
+        outcome: _Outcome,
+        conditions: Mapping[str, str],
+        started: float,
+    ) -> CallResult:
+        """A follower's copy of the leader's outcome."""
+        waited = self._clock() - started
+        if isinstance(outcome, UpstreamError):
+            scope.ledger.took(call.name, waited, outcome.reason)
+            raise _copy(outcome, call)
+        value = None if conditions and outcome.status == 304 else decode(call, outcome, self._observe)
+        scope.ledger.took(call.name, waited, "ok")
+        self._observe(Served(call.owner.service, call.name, "coalesced", 0.0))
+        return CallResult(outcome, value, coalesced=True)
+
+
+def _copy(error: E, call: Call[Any]) -> E:
+    """The leader's error for a follower. Each caller raises an error of its own, because traceback and context belong
+    to who raises it; and the outcome of a refusal is read from the follower's own call."""
+    copy = type(error).__new__(type(error))
+    copy.args = error.args
+    copy.__dict__.update(error.__dict__)
+    if isinstance(copy, Refused):
+        copy.outcome = call.outcomes.of(copy.status)
+    return copy

@@ -1,0 +1,168 @@
+"""From the response of a service to the declared model, or to the error that names the owner.
+
+A status of 2xx is read as the call's model, by the table "Values" of docs/contract.md. Every other status is an error,
+by the call's outcome table (calls/outcomes.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic_core.core_schema import ErrorType
+
+from ..calls import Call, Failed, Invalid, Overloaded, Principal, Raw, Refused, UpstreamError
+from ..calls.codec import codec_of
+from ..policies.events import Observer, Replaced, ignore
+from .problem_details import MAX_SENT, details, texts
+from .wire import WireResponse
+
+MAX_RETRY_AFTER = 3600.0
+"""Seconds: a longer Retry-After counts as this long."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """response: as it came; value: its body as the call's model, None for a 304; coalesced: another caller's request
+    brought it.
+
+    A cache keeps bytes, not objects: each caller decodes its own copy, so that what one view changes no other view
+    sees.
+    """
+
+    response: WireResponse
+    value: Any
+    coalesced: bool = False
+
+
+def decode(
+    call: Call[Any], response: WireResponse, observe: Observer = ignore, *, asker: Principal | None = None
+) -> Any:
+    """The response as the call's model. asker: whom the service was told of, None: of nobody. Raises Overloaded,
+    Failed, Refused or Invalid."""
+    if 200 <= response.status < 300:
+        return None if call.model is None else _value(call, response, observe)
+    raise upstream_error(call, response, asker=asker)
+
+
+# ---- a success -----------------------------------------------------------------------------------------------------
+
+
+def _value(call: Call[Any], response: WireResponse, observe: Observer) -> Any:
+    body = response.body
+    if not body:
+        # 204, or another success without a body: None, where the model allows it.
+        if call.model is Raw:
+            raise Invalid(call.owner, call.name, "answered nothing, which is not JSON.")
+        body = b"null"
+    else:
+        media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not _is_json(media) if call.media is None else media not in call.media:
+            raise Invalid(call.owner, call.name, f"answered {media or 'no content type'} instead of JSON.")
+    replaced: Callable[[int], None] | None = None
+    if observe is not ignore:
+
+        def replaced(count: int) -> None:
+            observe(Replaced(call.owner.service, call.name, count))
+
+    try:
+        return codec_of(call.model).decode(body, replaced)
+    except (ValueError, RecursionError) as error:
+        if not response.body:
+            why = f"answered nothing ({response.status}) where its model has no None"
+        else:
+            why = f"answered what {_why(error)}"
+        raise Invalid(call.owner, call.name, f"{why}.") from None
+
+
+def _is_json(media: str) -> bool:
+    """A response without a content type is read as JSON, too: it has to be JSON anyway."""
+    return media in ("application/json", "text/json", "") or media.endswith("+json")
+
+
+# Validation errors whose message never quotes the value. A validator of the model's own may quote it, and so does a
+# wrong tag.
+_WITHOUT_VALUE = frozenset(get_args(ErrorType)) - {"assertion_error", "union_tag_invalid", "value_error"}
+
+
+def _why(error: Exception) -> str:
+    """Where the body does not fit the model, without its values: they may be somebody's data."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        if first["type"] != "json_invalid":
+            message = first["msg"] if first["type"] in _WITHOUT_VALUE else "This is not valid"
+            return f"its model does not allow: /{'/'.join(str(step) for step in first['loc'])} {message}"
+        return f"is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"is not JSON: {error.msg}"
+    if isinstance(error, UnicodeDecodeError | RecursionError):
+        return "is not JSON: it is not UTF-8, or nested too deeply"
+    return f"is not JSON: {error}"
+
+
+# ---- every other status --------------------------------------------------------------------------------------------
+
+
+def upstream_error(
+    call: Call[Any], response: WireResponse, *, asker: Principal | None = None
+) -> UpstreamError:
+    """Overloaded, Failed or Refused, by the call's outcome table. asker: whom the service was told of, None: of
+    nobody."""
+    status = response.status
+    outcome = call.outcomes.of(status)
+    detail = f"answered {status}."
+    match outcome.kind:
+        case "overloaded":
+            return Overloaded(call.owner, call.name, detail, retry_after=retry_after(response))
+        case "failed":
+            redirect = " Redirects are not followed." if 300 <= status < 400 else ""
+            return Failed(call.owner, call.name, detail + redirect, status=status)
+        case "refused":
+            media = response.headers.get("content-type", "")
+            problem = details(status, media, response.body, _sent_values(call, asker))
+            return Refused(
+                call.owner,
+                call.name,
+                problem.get("detail", detail),
+                status=status,
+                problem=problem,
+                outcome=outcome,
+                identified=asker is not None,
+                retry_after=retry_after(response),
+            )
+
+
+def _sent_values(call: Call[Any], asker: Principal | None) -> list[str]:
+    """Every value in the request's query and body, and the token that may have been sent with it."""
+    values = [value for _, value in call.query]
+    if asker is not None:
+        values.append(asker.token)
+    if call.body is None:
+        return values
+    if len(call.body) > 4 * MAX_SENT:
+        # More than messages are compared with, whatever is in it.
+        return ["?" * (MAX_SENT + 1)]
+    try:
+        values.extend(texts(json.loads(call.body)))
+    except (ValueError, RecursionError):
+        values.append(call.body.decode(errors="replace"))
+    return values
+
+
+def retry_after(response: WireResponse) -> float | None:
+    """Seconds from a Retry-After header, which is a number or an HTTP date (RFC 9110 section 10.2.3); None without
+    one."""
+    value = response.headers.get("retry-after")
+    if not value:
+        return None
+    if value.isascii() and value.strip().isdigit():
+        return min(float(value), MAX_RETRY_AFTER)
+    try:
+        return min(max(0.0, parsedate_to_datetime(value).timestamp() - time()), MAX_RETRY_AFTER)
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,180 @@
+"""The cache, the first step of the pipeline: fresh responses without a request, older ones while a new one is fetched
+or instead of a failure, confirmed ones by their ETag.
+
+Only reads declared `fresh` are cached, and as bytes: each caller decodes its own copy. cache_storage.py decides who may
+get a cached response, policies/cache.py what it may still be used for.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+from ..calls import Call, Deadline, Invalid, Ledger, Refused, Scope, UpstreamError
+from ..policies.cache import Entry, Key, Lru, entry_of, key_of, public_by, renewed
+from ..policies.events import Observer, Served, guarded, ignore
+from ..stores.cache import CacheStore
+from .cache_storage import CacheStorage, DetachedTasks, Lookup, Spawn
+from .coalescing import RequestCoalescer
+from .invalidations import Invalidations
+from .request import NO_CONDITIONS
+from .response import decode
+from .wire import WireResponse
+
+log = logging.getLogger("bff.transport")
+
+REVALIDATION = 5.0
+"""Seconds that a revalidation in the background may take."""
+CLOCK_ERROR = 0.1
+"""Seconds by which the estimate of Redis' clock may be wrong: asking Redis takes at most this long."""
+
+How = Literal["hit", "stale", "revalidated", "miss"]
+
+
+class ResponseCache:
+    """next        the step after this one
+    memory      the cache's first level, in this process
+    store       Redis: what changed, and (when `second`) the cache's second level
+    spawn       starts a task that the gateway owns
+    background  revalidations at once (default 64), beyond which an old response is served without one; and a quarter as
+                many writes to Redis at once, beyond which a response is not written
+    clock       Unix seconds
+    """
+
+    def __init__(
+        self,
+        next: RequestCoalescer,
+        memory: Lru,
+        invalidations: Invalidations,
+        store: CacheStore,
+        *,
+        spawn: Spawn,
+        second: bool = True,
+        background: int = 64,
+        clock: Callable[[], float] = time.time,
+        observe: Observer = ignore,
+    ) -> None:
+        self._next = next
+        self._background = DetachedTasks(spawn, background)
+        writes = DetachedTasks(spawn, background // 4)
+        self._storage = CacheStorage(memory, invalidations, store, writes, second=second, clock=clock)
+        self._clock = clock
+        self._observe = guarded(observe)
+        self._observed = observe is not ignore
+        self._revalidating: set[Key] = set()
+
+    async def run(self, call: Call[Any], scope: Scope) -> Any:
+        if call.method != "GET" or call.freshness is None:
+            return await self._next.run(call, scope)
+        lookup = await self._storage.find(call, scope, key_of(call, scope.principal))
+        entry = lookup.entry
+        if entry is not None:
+            standing = entry.standing(self._clock())
+            if standing in ("fresh", "revalidate"):
+                try:
+                    value = decode(call, _response(entry), self._observe)
+                except Invalid:
+                    # It was cached for another model. The upstream is asked for the current one.
+                    lookup = lookup._replace(entry=None)
+                else:
+                    if standing == "revalidate":
+                        self._revalidate(call, scope, lookup)
+                    self._record_served(call, scope, entry, "hit" if standing == "fresh" else "stale")
+                    return value
+        return await self._fetch(call, scope, lookup)
+
+    async def _fetch(self, call: Call[Any], scope: Scope, lookup: Lookup) -> Any:
+        """Ask the upstream: for a new response, or whether the cached one still holds."""
+        entry = lookup.entry
+        asked_at = self._clock()
+        conditions = entry.conditions() if entry is not None else NO_CONDITIONS
+        # A read that started before the newest change may bring a response from before it.
+        after = self._storage.local_time(lookup.newest_change) + CLOCK_ERROR if lookup.newest_change else 0.0
+        try:
+            result = await self._next.exchange(call, scope, conditions, after=after)
+        except Refused as error:
+            if error.status in (404, 410):
+                self._storage.drop(lookup.key)
+            raise
+        except UpstreamError as error:
+            return self._instead_of_failure(call, scope, entry, error)
+        response = result.response
+        if entry is not None and response.status == 304:
+            try:
+                value = decode(call, _response(entry), self._observe)
+            except Invalid:
+                self._storage.drop(lookup.key)
+                return await self._fetch(call, scope, lookup._replace(entry=None))
+            new = renewed(call, entry, response.headers, asked_at=asked_at, seen=lookup.seen)
+            how: How = "revalidated"
+        else:
+            value = result.value
+            new = None
+            if response.status == 200:
+                new = entry_of(call, response.headers, response.body, asked_at=asked_at, seen=lookup.seen)
+            how = "miss"
+        if not result.coalesced:
+            # A coalesced read started before this lookup. Its leader stores the response, and knows when it started.
+            if new is not None:
+                self._storage.put(lookup, new)
+            elif entry is not None:
+                self._storage.drop(lookup.key)
+            if self._observed:
+                self._observe(Served(call.owner.service, call.name, how, 0.0))
+        fresh = new.left(self._clock()) if new is not None else 0.0
+        scope.ledger.saw(fresh=fresh, public=call.shared and public_by(response.headers))
+        return value
+
+    def _instead_of_failure(
+        self, call: Call[Any], scope: Scope, entry: Entry | None, error: UpstreamError
+    ) -> Any:
+        """The cached response instead of the failure, where it may be used so; else the failure is raised."""
+        now = self._clock()
+        if entry is None or not entry.instead_of_failure(now):
+            raise error
+        try:
+            value = decode(call, _response(entry), self._observe)
+        except Invalid:
+            raise error from None
+        scope.ledger.was_stale(scope.part, entry.age(now))
+        self._record_served(call, scope, entry, "stale")
+        return value
+
+    def _revalidate(self, call: Call[Any], scope: Scope, lookup: Lookup) -> None:
+        """Fetch a new response in the background while the old one is served; at most once at a time for a key."""
+        key = lookup.key
+        if key in self._revalidating:
+            return
+        background = replace(
+            scope,
+            deadline=Deadline.after(REVALIDATION, scope.deadline.clock),
+            ledger=Ledger(own=scope.ledger.own),
+            part=None,
+        )
+        if self._background.run(
+            self._revalidated(call, background, lookup),
+            f"revalidate {call.name}",
+            lambda: self._revalidating.discard(key),
+        ):
+            self._revalidating.add(key)
+
+    async def _revalidated(self, call: Call[Any], scope: Scope, lookup: Lookup) -> None:
+        try:
+            await self._fetch(call, scope, lookup._replace(seen=self._storage.now()))
+        except UpstreamError as error:
+            log.info("%s could not be revalidated: %s", call.name, error)
+
+    def _record_served(self, call: Call[Any], scope: Scope, entry: Entry, how: How) -> None:
+        now = self._clock()
+        ledger = scope.ledger
+        ledger.took(call.name, 0.0, how)
+        ledger.saw(fresh=entry.left(now), public=call.shared and public_by(entry.headers))
+        if self._observed:
+            self._observe(Served(call.owner.service, call.name, how, entry.age(now)))
+
+
+def _response(entry: Entry) -> WireResponse:
+    return WireResponse(200, entry.headers, entry.body)
