@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from ..transport.file_watcher import FileWatcher, mark
+from ..transport.file_watcher import FileWatcher, fingerprint
 
 MOST = 8
 _PEM = re.compile(rb"-----BEGIN PRIVATE KEY-----.*?-----END PRIVATE KEY-----", re.S)
@@ -44,7 +44,7 @@ class SigningKeys:
 
     def __init__(self, path: Path, *, look: float = 1.0) -> None:
         self._path = path
-        self.watch = FileWatcher("internal tokens", [path], look, self._read, mark([path]))
+        self.watch = FileWatcher("internal tokens", [path], look, self._read, fingerprint([path]))
         self.now: Keys
         """Replaced as a whole when the file changes."""
         self._read()

@@ -1,7 +1,8 @@
-"""Files that may change under a running gateway: certificates, keys.
+"""Files that may change while the gateway runs: certificates, keys.
 
-Promises that what is read from them is replaced within `every` seconds of a change, and only by something whole: what
-cannot be used is told once in the log and changes nothing. Nothing blocks the loop; files are looked at in a thread.
+Guarantees that what is read from them is replaced within `every` seconds of a change, and only by something whole. A
+change that cannot be used is logged once and has no effect. The files are checked in a thread, so the loop is never
+blocked.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from ..calls.ending import end_tasks
 
 log = logging.getLogger("bff.transport")
 
-Mark: TypeAlias = tuple[tuple[int, int, int] | None, ...]
+Fingerprint: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 
 
-def mark(paths: Sequence[Path]) -> Mark:
+def fingerprint(paths: Sequence[Path]) -> Fingerprint:
     """Differs once one of the files has been written or replaced, also through a link."""
     found: list[tuple[int, int, int] | None] = []
     for path in paths:
@@ -34,43 +35,48 @@ def mark(paths: Sequence[Path]) -> Mark:
 class FileWatcher:
     """Reads `paths` again when they change.
 
-    what   names them in the log
-    every  seconds between two looks
-    read   reads them all and takes what it read into use; called in a thread; raises ValueError or OSError when it
-           cannot be used
-    seen   their mark from just before they were read for the first time
+    what      names them in the log
+    every     seconds between two checks
+    read      reads all of them and puts the content into use; called in a thread; raises ValueError or OSError when the
+              content cannot be used
+    last_read their fingerprint from just before they were read for the first time
     """
 
     def __init__(
-        self, what: str, paths: Sequence[Path], every: float, read: Callable[[], None], seen: Mark
+        self,
+        what: str,
+        paths: Sequence[Path],
+        every: float,
+        read: Callable[[], None],
+        last_read: Fingerprint,
     ) -> None:
         self._what = what
         self._paths = tuple(paths)
         self._every = every
         self._read = read
-        self._seen = seen
-        self._watching: asyncio.Task[None] | None = None
+        self._last_read = last_read
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Look until `close`."""
-        if self._watching is None:
-            self._watching = asyncio.create_task(self._watch(), name=f"files of {self._what}")
+        """Check until `close`."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._watch(), name=f"files of {self._what}")
 
-    async def look(self) -> None:
-        """Look once, now."""
-        await asyncio.to_thread(self._look)
+    async def check(self) -> None:
+        """Check once, now."""
+        await asyncio.to_thread(self._check)
 
-    def _look(self) -> None:
-        now = mark(self._paths)
-        if now == self._seen:
+    def _check(self) -> None:
+        now = fingerprint(self._paths)
+        if now == self._last_read:
             return
-        # Marked first: what is written while it is being read is read again with the next look.
-        self._seen = now
+        # Set before reading: what is written during the read is found by the next check.
+        self._last_read = now
         try:
             self._read()
         except (OSError, ValueError) as error:
             log.warning(
-                "changed files cannot be used; what was read before stays",
+                "changed files cannot be used; the content read before stays in use",
                 extra={"fields": {"what": self._what, "why": str(error)}},
             )
         else:
@@ -80,13 +86,13 @@ class FileWatcher:
         while True:
             await asyncio.sleep(self._every)
             try:
-                await self.look()
+                await self.check()
             except Exception:
-                # Whatever it is, what was read before stays, and the next look may do.
-                log.exception("files could not be looked at", extra={"fields": {"what": self._what}})
+                # Whatever it is, the content read before stays in use, and the next check may succeed.
+                log.exception("files could not be checked", extra={"fields": {"what": self._what}})
 
     async def close(self) -> None:
-        """Look no more."""
-        watching, self._watching = self._watching, None
-        if watching is not None:
-            await end_tasks([watching])
+        """Stop checking."""
+        task, self._task = self._task, None
+        if task is not None:
+            await end_tasks([task])

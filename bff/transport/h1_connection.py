@@ -1,8 +1,8 @@
-"""One plain HTTP/1.1 connection: one request out, one whole answer in, then the next.
+"""One plain HTTP/1.1 connection: one request is sent, one whole response is received, then the next.
 
-httptools (llhttp in its strict form) takes the answer apart; here stands what it leaves open: how large head and body
-may be, which framing is believed (RFC 9112 section 6.3), and when a connection may be used again. Whatever is ambiguous
-is refused and closes the connection. An answer is whole or an error; never more, never a part.
+httptools (llhttp in its strict form) parses the response. This file decides what the parser leaves open: how large head
+and body may be, which framing is accepted (RFC 9112 section 6.3), and when a connection may be used again. Ambiguous
+framing is refused and closes the connection. The result is a whole response or an error, never a part of one.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from httptools import HttpParserError, HttpResponseParser
 
 from .wire import WireConnectionError, WireError, WireInvalidResponse, WireResponse, WireResponseTooLarge
 
-# Bytes of an answer's head, interim answers before it included; and of a body's framing (chunk extensions, trailers),
-# all in all, beyond the FRAME bytes that each chunk may take.
 MAX_HEAD = 65_536
-FRAME = 12
+"""Bytes of a response's head, interim responses before it included; and bytes of a body's framing in sum (chunk
+extensions, trailers), beyond CHUNK_FRAMING bytes for each chunk."""
+CHUNK_FRAMING = 12
 MAX_FIELDS = 256
 MAX_INTERIM = 16
 
-# Names of fields as they came, and in lower case: a service sends the same few again and again.
+# Field names as they came, and in lower case: a service sends the same few again and again.
 _NAMES: dict[bytes, str] = {}
 _NAMES_AT_MOST = 1024
 _NAME_AT_MOST = 64
@@ -30,22 +30,22 @@ _IDLE, _HEAD, _BODY, _WHOLE = range(4)
 
 
 class Pool(Protocol):
-    """Where a connection belongs."""
+    """The pool that a connection belongs to."""
 
-    def give(self, connection: Connection) -> None:
-        """Its answer is whole and it may be used again."""
+    def release(self, connection: Connection) -> None:
+        """Its response is whole and it may be used again."""
 
-    def lost(self, connection: Connection) -> None:
-        """Its socket is closed; told once of each connection that joined."""
+    def on_lost(self, connection: Connection) -> None:
+        """Its socket is closed; called once for each connection that joined."""
 
 
 class Connection(asyncio.Protocol):
-    """max_body: bytes of an answer's body, its framing taken off. `since`: loop time at which it became idle."""
+    """max_body: bytes of a response's body without its framing. `idle_since`: loop time at which it became idle."""
 
     __slots__ = (
-        "_answered", "_body", "_chunks", "_closed", "_fields", "_headers", "_interim", "_keep", "_left",
-        "_loop", "_max_body", "_more", "_no_body", "_parser", "_pool", "_size", "_stage", "_status",
-        "_transport", "_until_close", "_used", "_waiting", "since",
+        "_body", "_chunks", "_closed", "_fields", "_headers", "_interim", "_keep_alive", "_left", "_loop",
+        "_max_body", "_more", "_no_body", "_parser", "_pending", "_pool", "_responded", "_size", "_stage", "_status",
+        "_transport", "_until_close", "_used", "idle_since",
     )  # fmt: skip
 
     def __init__(self, max_body: int) -> None:
@@ -53,55 +53,56 @@ class Connection(asyncio.Protocol):
         self._max_body = max_body
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._waiting: asyncio.Future[WireResponse] | None = None
+        self._pending: asyncio.Future[WireResponse] | None = None
         self._used = False
         self._closed = False
         self._stage = _IDLE
-        self.since = 0.0
+        self.idle_since = 0.0
 
     @property
     def usable(self) -> bool:
-        """Open, and nothing is asked on it."""
+        """Open, and without a request in progress."""
         transport = self._transport
-        return transport is not None and self._waiting is None and not transport.is_closing()
+        return transport is not None and self._pending is None and not transport.is_closing()
 
-    def ask(self, request: bytes, *, no_body: bool) -> asyncio.Future[WireResponse]:
+    def send(self, request: bytes, *, no_body: bool) -> asyncio.Future[WireResponse]:
         """Send it; only on a usable connection. no_body: the method is HEAD.
 
-        The future gets the answer, or WireBroken, WireInvalid or WireTooLarge. Whoever stops waiting calls `give_up`.
+        The future gets the response, or WireConnectionError, WireInvalidResponse or WireResponseTooLarge. A caller that
+        stops waiting calls `abandon`.
         """
         transport = self._transport
-        if transport is None or self._waiting is not None:
+        if transport is None or self._pending is not None:
             raise RuntimeError("the connection is not usable")
         self._no_body = no_body
         self._stage = _HEAD
-        self._answered = False
+        self._responded = False
         self._left = MAX_HEAD
         self._interim = 0
         self._size = self._chunks = 0
         self._body = b""
         self._more: bytearray | None = None
-        self._waiting = waiting = self._loop.create_future()
+        self._pending = pending = self._loop.create_future()
         transport.write(request)
-        return waiting
+        return pending
 
-    def give_up(self, waiting: asyncio.Future[WireResponse]) -> None:
-        """Nobody wants this answer any more: close the connection, unless the answer is already whole."""
-        if self._waiting is waiting:
+    def abandon(self, pending: asyncio.Future[WireResponse]) -> None:
+        """Nobody waits for this response any more: close the connection, unless the response is already whole."""
+        if self._pending is pending:
             self.abort()
 
     def abort(self) -> None:
-        """Close it at once, or as soon as it opens. A caller that still waits is told that it broke."""
+        """Close it at once, or as soon as it opens. A caller that still waits gets a WireConnectionError."""
         self._closed = True
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
 
     def join(self, pool: Pool) -> None:
-        """It is open and the pool's from now on: `pool` is told when its socket is closed."""
+        """It is open and belongs to the pool from now on: `pool.on_lost` is called when its socket is closed."""
         self._pool = pool
 
-    # What the transport says.
+    # Called by the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # a TCP transport both reads and writes
@@ -110,23 +111,23 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._waiting is None:
-            # Nobody asked: whatever it is, it must not become the next one's answer.
+        if self._pending is None:
+            # No request is in progress: whatever came, it must not become the next request's response.
             self.abort()
             return
-        self._answered = True
+        self._responded = True
         try:
             if self._stage == _HEAD:
                 self._feed_head(data)
             else:
-                told = self._size + FRAME * self._chunks
+                before = self._size + CHUNK_FRAMING * self._chunks
                 self._parser.feed_data(data)
-                self._left -= max(0, len(data) - (self._size + FRAME * self._chunks - told))
+                self._left -= max(0, len(data) - (self._size + CHUNK_FRAMING * self._chunks - before))
                 if self._left < 0 and self._stage == _BODY:
                     raise WireInvalidResponse("the framing of its answer is too large")
         except HttpParserError as error:
-            # What follows a whole answer does not make it less so; it only ends the connection.
-            self._keep = False
+            # Bytes after a whole response do not make it invalid; they only end the connection.
+            self._keep_alive = False
             if self._stage != _WHOLE:
                 why = error.__context__
                 if not isinstance(why, WireError):
@@ -138,7 +139,7 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     def _feed_head(self, data: bytes) -> None:
-        """Where a head ends may not depend on how it was cut into pieces."""
+        """Where a head ends must not depend on how it was cut into pieces."""
         left = self._left
         if len(data) <= left:
             self._parser.feed_data(data)
@@ -151,25 +152,25 @@ class Connection(asyncio.Protocol):
         self._parser.feed_data(data[left:])
 
     def eof_received(self) -> None:
-        if self._waiting is not None and self._stage == _BODY and self._until_close:
+        if self._pending is not None and self._stage == _BODY and self._until_close:
             self._stage = _WHOLE
             self._finish()
-        # Half-open connections are of no use, and closing gently would wait for what is still to be written.
+        # A half-open connection is of no use, and a graceful close would wait for unwritten bytes.
         self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         detail = "it closed the connection" if exc is None else type(exc).__name__
         self._fail(
-            WireConnectionError(detail, stale=self._used and not self._answered) if self._waiting else None
+            WireConnectionError(detail, stale=self._used and not self._responded) if self._pending else None
         )
-        # The parser holds this object's own methods.
+        # The parser refers to this object's methods: without the cycle both are freed at once.
         del self._parser
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.lost(self)
+            pool.on_lost(self)
 
-    # What the parser says.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
         if self._stage == _WHOLE:
@@ -182,7 +183,7 @@ class Connection(asyncio.Protocol):
         if self._fields > MAX_FIELDS:
             raise WireInvalidResponse(f"its answer has more than {MAX_FIELDS} header fields")
         if self._stage != _HEAD:
-            # A trailer: read over, never merged into the head (RFC 9110 section 6.5.1).
+            # A trailer: skipped, never merged into the head (RFC 9110 section 6.5.1).
             return
         key = _NAMES.get(name) or _name(name)
         text = value.strip(b" \t").decode("latin-1")
@@ -201,25 +202,25 @@ class Connection(asyncio.Protocol):
                 raise WireInvalidResponse("its interim answers are not to be trusted")
             return
         keep = parser.should_keep_alive()
-        # Asking for the version costs as much as reading two fields, and what llhttp keeps open of itself is 1.1.
+        # Asking for the version costs as much as reading two fields. What llhttp keeps alive by itself is 1.1.
         if not keep or coding is not None or "connection" in headers:
             version = parser.get_http_version()
-            # RFC 9112 section 6.1: a transfer coding in HTTP/1.0 is a fault in the framing.
+            # RFC 9112 section 6.1: a transfer coding in HTTP/1.0 is faulty framing.
             if version not in ("1.0", "1.1") or (version == "1.0" and coding is not None):
                 raise WireInvalidResponse(f"HTTP/{version} or its framing is not spoken here")
             keep = keep and version == "1.1"
         if coding is not None and coding.lower() != "chunked":
             raise WireInvalidResponse("its transfer coding is unknown")
         if status == 204 or status == 304 or self._no_body:
-            # llhttp knows that 204 and 304 end here, but not that HEAD was asked: it waits for the body it was told of.
-            # And a 204 that speaks of one may be followed by it.
-            self._keep = keep and (status == 304 or (coding is None and length in (None, "0")))
+            # llhttp knows that 204 and 304 end here, but it does not know of HEAD: it waits for the announced body. And
+            # a 204 that announces a body may be followed by one.
+            self._keep_alive = keep and (status == 304 or (coding is None and length in (None, "0")))
             self._until_close = False
             self._stage = _WHOLE if self._no_body else _BODY
         else:
             if length is not None and int(length) > self._max_body:
                 raise WireResponseTooLarge(f"more than {self._max_body} bytes")
-            self._keep = keep
+            self._keep_alive = keep
             self._until_close = length is None and coding is None
             self._stage = _BODY
         self._status = status
@@ -236,7 +237,7 @@ class Connection(asyncio.Protocol):
         if not self._body:
             self._body = data
         elif self._more is None:
-            # One buffer, so that a body in pieces of a byte takes no more room than its bytes.
+            # One buffer, so that a body in pieces of one byte takes no more memory than its bytes.
             self._more = bytearray(self._body)
             self._more += data
         else:
@@ -246,34 +247,34 @@ class Connection(asyncio.Protocol):
         if self._stage == _BODY:
             self._stage = _WHOLE
 
-    # How an exchange ends.
+    # The end of a request.
 
     def _finish(self) -> None:
-        waiting, self._waiting = self._waiting, None
+        pending, self._pending = self._pending, None
         self._stage = _IDLE
         self._used = True
-        if waiting is not None and not waiting.done():
+        if pending is not None and not pending.done():
             body = self._body if self._more is None else bytes(self._more)
-            waiting.set_result(WireResponse(self._status, self._headers, body))
+            pending.set_result(WireResponse(self._status, self._headers, body))
         self._body, self._more = b"", None
         transport, pool = self._transport, self._pool
-        # A service that answers before it has read the whole request leaves the rest of it in our buffer.
+        # A service that responds before it has read the whole request leaves the rest of it in the write buffer.
         if (
-            self._keep
+            self._keep_alive
             and transport is not None
             and pool is not None
             and not transport.is_closing()
             and not transport.get_write_buffer_size()
         ):
-            pool.give(self)
+            pool.release(self)
         else:
             self.abort()
 
     def _fail(self, why: WireError | None) -> None:
-        waiting, self._waiting = self._waiting, None
+        pending, self._pending = self._pending, None
         self._stage = _IDLE
-        if waiting is not None and why is not None and not waiting.done():
-            waiting.set_exception(why)
+        if pending is not None and why is not None and not pending.done():
+            pending.set_exception(why)
         self.abort()
 
 

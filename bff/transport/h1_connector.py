@@ -1,6 +1,6 @@
 """Opens connections to one host: asks DNS, tries each of its addresses, and remembers for a moment which one worked.
 
-Waiting is the caller's: cancelling `open` leaves no socket and no task behind. One question to DNS at a time.
+Cancelling `open` leaves no socket and no task. DNS is asked one question at a time.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from collections.abc import Callable
 
 from .h1_connection import Connection
 
-# Seconds an answer of DNS is used for new connections.
-KNOWN_FOR = 10.0
-# Seconds one of several addresses may take before the next is tried (RFC 8305 section 5 recommends this); twice as long
-# in each further round.
-PATIENCE = 0.25
-# Addresses of one host that are tried.
-MOST = 8
+DNS_TTL = 10.0
+"""Seconds for which an answer of DNS is used for new connections."""
+ATTEMPT_DELAY = 0.25
+"""Seconds one of several addresses may take before the next one is tried (the value that RFC 8305 section 5
+recommends); twice as long in each further round."""
+MAX_ADDRESSES = 8
+"""Addresses of one host that are tried."""
 
-Family = int
-Found = tuple[Family, str]
+_Address = tuple[int, str]  # family, IP address
 
 
 class Connector:
@@ -29,54 +28,53 @@ class Connector:
     def __init__(self, host: str, port: int, at: str | None = None) -> None:
         self._host = at or host
         self._port = port
-        self._known: list[Found] = []
-        self._until = 0.0
+        self._known: list[_Address] = []
+        self._known_until = 0.0
         self._asking = asyncio.Lock()
 
     async def open(self, make: Callable[[], Connection]) -> Connection:
-        """A connection `make` made, open. Raises OSError: of an address that was tried, or of DNS."""
-        left = list(await self._addresses())
+        """An open connection that `make` made. Raises OSError: of an address that was tried, or of DNS."""
+        untried = list(await self._addresses())
         failure: OSError | None = None
-        patience = PATIENCE
-        while len(left) > 1:
-            for one in list(left):
+        delay = ATTEMPT_DELAY
+        while len(untried) > 1:
+            for address in list(untried):
                 try:
-                    async with asyncio.timeout(patience):
-                        return await self._try(one, make)
+                    async with asyncio.timeout(delay):
+                        return await self._open_at(address, make)
                 except TimeoutError:
                     continue
                 except OSError as error:
                     failure = error
-                    left.remove(one)
-            patience *= 2
-        if left:
-            return await self._try(left[0], make)
+                    untried.remove(address)
+            delay *= 2
+        if untried:
+            return await self._open_at(untried[0], make)
         raise failure or OSError("the host has no address")
 
-    async def _try(self, one: Found, make: Callable[[], Connection]) -> Connection:
+    async def _open_at(self, address: _Address, make: Callable[[], Connection]) -> Connection:
         connection = make()
-        family, ip = one
+        family, ip = address
         loop = asyncio.get_running_loop()
         try:
             await loop.create_connection(lambda: connection, ip, self._port, family=family)
         except BaseException:
             connection.abort()
-            self._until = 0.0
+            self._known_until = 0.0
             raise
-        if len(self._known) > 1 and self._known[0] != one:
-            self._known = [one] + [other for other in self._known if other != one]
+        if len(self._known) > 1 and self._known[0] != address:
+            # The address that worked is tried first next time.
+            self._known = [address] + [other for other in self._known if other != address]
         return connection
 
-    async def _addresses(self) -> list[Found]:
+    async def _addresses(self) -> list[_Address]:
         loop = asyncio.get_running_loop()
-        if loop.time() < self._until:
+        if loop.time() < self._known_until:
             return self._known
         async with self._asking:
-            if loop.time() >= self._until:
-                answers = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-                found = list(
-                    dict.fromkeys((int(family), str(place[0])) for family, _, _, _, place in answers)
-                )
-                self._known = found[:MOST]
-                self._until = loop.time() + KNOWN_FOR
+            if loop.time() >= self._known_until:
+                infos = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+                found = dict.fromkeys((int(family), str(where[0])) for family, _, _, _, where in infos)
+                self._known = list(found)[:MAX_ADDRESSES]
+                self._known_until = loop.time() + DNS_TTL
             return self._known

@@ -1,6 +1,6 @@
-"""A request as bytes of HTTP/1.1, or a refusal: nothing in it can end a line, begin a header or frame a body.
+"""A request as bytes of HTTP/1.1. Nothing in it can end a line, begin a header or frame a body.
 
-What cannot be written raises ValueError. It is the caller's mistake and says nothing about the service.
+A request that cannot be encoded raises ValueError. It is the caller's mistake and says nothing about the service.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 from .wire import WireRequest
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# The wire frames the body and keeps the connection; a second opinion would be the services' to choose from.
-_OURS = frozenset(
+# Set by the wire, which frames the body and manages the connection. A second, different value would be ambiguous.
+_WIRE_HEADERS = frozenset(
     {
         "connection",
         "content-length",
@@ -24,17 +24,17 @@ _OURS = frozenset(
         "upgrade",
     }
 )
-# Names found good before.
-_GOOD: set[str] = set()
-_GOOD_AT_MOST = 256
-# RFC 9110 section 8.6: where a body has a meaning, its absence is said.
+# Names that were checked before.
+_CHECKED: set[str] = set()
+_CHECKED_AT_MOST = 256
+# RFC 9110 section 8.6: where the method gives a body a meaning, its absence is sent as a length of 0.
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
 
 def encode_request(request: WireRequest, prefix: str, host: str) -> bytes:
     """Head and body in one piece. prefix: path in front of the target; host: the Host header's value.
 
-    Raises ValueError for a target, name or value that does not fit into its line.
+    Raises ValueError for a target, name or value that would break its line.
     """
     method, body = request.method, request.body
     target = prefix + request.target
@@ -42,7 +42,7 @@ def encode_request(request: WireRequest, prefix: str, host: str) -> bytes:
         raise ValueError("the target is no escaped path and query")
     if not (method.isascii() and method.isalpha()):
         raise ValueError("the method is no token")
-    if not _GOOD.issuperset(request.headers):
+    if not _CHECKED.issuperset(request.headers):
         for name in request.headers:
             _check(name)
     lines = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
@@ -50,9 +50,9 @@ def encode_request(request: WireRequest, prefix: str, host: str) -> bytes:
         lines.append(f"content-length: {len(body)}\r\n")
     elif method in _BODY_EXPECTED:
         lines.append("content-length: 0\r\n")
-    ends = len(lines) + 3
+    line_ends = len(lines) + 3
     text = f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n{''.join(lines)}\r\n"
-    if text.count("\r") != ends or text.count("\n") != ends or "\0" in text:
+    if text.count("\r") != line_ends or text.count("\n") != line_ends or "\0" in text:
         raise ValueError("a header's value has a line's end or a zero byte in it")
     head = text.encode("latin-1")
     return head + body if body else head
@@ -61,7 +61,7 @@ def encode_request(request: WireRequest, prefix: str, host: str) -> bytes:
 def _check(name: str) -> None:
     if not _TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is no header's name")
-    if name.lower() in _OURS:
+    if name.lower() in _WIRE_HEADERS:
         raise ValueError(f"{name!r} is the wire's own header")
-    if len(_GOOD) < _GOOD_AT_MOST:
-        _GOOD.add(name)
+    if len(_CHECKED) < _CHECKED_AT_MOST:
+        _CHECKED.add(name)

@@ -1,9 +1,9 @@
-"""The wire for plain http: an own pool of HTTP/1.1 connections, a fifth of aiohttp's CPU time for a call.
+"""The wire for plain http: a pool of HTTP/1.1 connections of its own, with a fifth of aiohttp's CPU time for a call.
 
-The same rules as the other wires. A call costs no task and no timer, and its request goes out in one write; the
-caller's own time limit ends it at any moment, which closes its connection unless the answer was whole. Connections are
-bounded: who comes when all are in use waits in the order of coming, for as long as its own limit lets it; as many wait
-as the upstream's bulkhead lets in. The connection used last is used next, so that those too many grow old and close.
+It follows the same rules as the other wires. A call needs no task and no timer, and its request is sent in one write.
+The caller's time limit may cancel it at any moment, which closes its connection unless the response was whole. The
+number of connections is bounded: when all are in use, callers wait in order, for as long as their own limit allows; the
+upstream's bulkhead bounds how many wait. The connection used last is used next, so that surplus ones age and close.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .wire import RESPONSE_HEADERS, WireConnectionError, WireRequest, WireRespon
 
 class H1Wire:
     """base_url: an http:// address: host, port and an optional path in front; connections: open at most; max_body:
-    bytes of an answer after decoding; at: connect to this IP address instead of asking DNS for the host.
+    bytes of a response after decoding; at: connect to this IP address instead of asking DNS for the host.
 
     Raises ValueError for another scheme."""
 
@@ -36,119 +36,119 @@ class H1Wire:
         name = f"[{host}]" if ":" in host else host
         self._host = name if port == 80 else f"{name}:{port}"
         self._prefix = parts.path
-        self._dial = Connector(host, port, at)
+        self._connector = Connector(host, port, at)
         self._limit = connections
         self._max_body = max_body
-        # Those that are open, those being opened, and places promised to a caller that waits.
-        self._taken = 0
+        # Slots in use: connections that are open or being opened, and slots granted to a waiting caller.
+        self._slots = 0
         self._open: set[Connection] = set()
-        # The one idle the longest comes first.
+        # The connection that has been idle longest comes first.
         self._idle: dict[Connection, None] = {}
-        # Each gets a connection, or None: the place to open one.
+        # Each future gets a connection, or None: a slot in which to open one.
         self._waiting: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
 
     async def send(self, request: WireRequest) -> WireResponse:
         data = encode_request(request, self._prefix, self._host)
-        connection = self._idle_one() or await self._take()
-        waiting = connection.ask(data, no_body=request.method == "HEAD")
+        connection = self._take_idle() or await self._acquire()
+        pending = connection.send(data, no_body=request.method == "HEAD")
         try:
-            answer = await waiting
+            response = await pending
         finally:
-            connection.give_up(waiting)
-        body = decode_body(answer.body, answer.headers.get("content-encoding"), self._max_body)
-        headers = {name: value for name, value in answer.headers.items() if name in RESPONSE_HEADERS}
-        return WireResponse(answer.status, headers, body)
+            connection.abandon(pending)
+        body = decode_body(response.body, response.headers.get("content-encoding"), self._max_body)
+        headers = {name: value for name, value in response.headers.items() if name in RESPONSE_HEADERS}
+        return WireResponse(response.status, headers, body)
 
-    def _idle_one(self) -> Connection | None:
+    def _take_idle(self) -> Connection | None:
         while self._idle:
-            found, _ = self._idle.popitem()
-            # The sweep may be late.
-            if found.usable and asyncio.get_running_loop().time() - found.since < KEEP_ALIVE:
-                return found
-            found.abort()
+            connection, _ = self._idle.popitem()
+            # The sweep may be late, so the age is checked here, too.
+            if connection.usable and asyncio.get_running_loop().time() - connection.idle_since < KEEP_ALIVE:
+                return connection
+            connection.abort()
         return None
 
-    async def _take(self) -> Connection:
-        """A usable connection: idle, new, or left by another call. Raises WireBroken, WireTimeout."""
+    async def _acquire(self) -> Connection:
+        """A usable connection: idle, new, or released by another call. Raises WireConnectionError, WireTimeout."""
         while not self._closed:
-            found = self._idle_one()
-            if found is not None:
-                return found
-            if self._taken < self._limit:
-                self._taken += 1
-                return await self._new()
-            found = await self._turn(asyncio.get_running_loop().create_future())
-            if found is None:
-                return await self._new()
-            if found.usable:
-                return found
+            connection = self._take_idle()
+            if connection is not None:
+                return connection
+            if self._slots < self._limit:
+                self._slots += 1
+                return await self._connect()
+            connection = await self._wait_for_release(asyncio.get_running_loop().create_future())
+            if connection is None:
+                return await self._connect()
+            if connection.usable:
+                return connection
         raise _closed()
 
-    async def _turn(self, waiting: asyncio.Future[Connection | None]) -> Connection | None:
-        """Wait for what another call leaves: its connection, or None for the place to open one."""
+    async def _wait_for_release(self, waiting: asyncio.Future[Connection | None]) -> Connection | None:
+        """What another call releases: its connection, or None for a slot in which to open one."""
         self._waiting[waiting] = None
         try:
             return await waiting
         except asyncio.CancelledError:
             self._waiting.pop(waiting, None)
             if waiting.done() and not waiting.cancelled() and waiting.exception() is None:
-                # It came in the same turn of the loop as the cancellation.
-                left = waiting.result()
-                if left is None:
-                    self._leave()
-                elif left.usable:
-                    self.give(left)
+                # It was granted in the same turn of the loop as the cancellation: it is released again.
+                granted = waiting.result()
+                if granted is None:
+                    self._release_slot()
+                elif granted.usable:
+                    self.release(granted)
             raise
 
-    async def _new(self) -> Connection:
-        """Open one in a place already taken."""
+    async def _connect(self) -> Connection:
+        """Open a connection in a slot that is already counted."""
         connection: Connection | None = None
         try:
-            connection = await self._dial.open(lambda: Connection(self._max_body))
+            connection = await self._connector.open(lambda: Connection(self._max_body))
         except TimeoutError as error:
             raise WireTimeout("no connection") from error
         except OSError as error:
             raise WireConnectionError(type(error).__name__, stale=False) from error
         finally:
             if connection is None:
-                self._leave()
+                self._release_slot()
         if self._closed or not connection.usable:
             connection.abort()
-            self._leave()
+            self._release_slot()
             raise _closed() if self._closed else WireConnectionError("it closed the connection", stale=False)
         self._open.add(connection)
         connection.join(self)
         return connection
 
-    def give(self, connection: Connection) -> None:
-        """A usable connection comes back: to the caller that waits the longest, else it is idle."""
+    def release(self, connection: Connection) -> None:
+        """A usable connection is free: the caller that has waited longest gets it, else it becomes idle."""
         if self._closed:
             connection.abort()
-        elif not self._promise(connection):
+        elif not self._grant(connection):
             loop = asyncio.get_running_loop()
-            connection.since = loop.time()
+            connection.idle_since = loop.time()
             self._idle[connection] = None
             if self._sweep is None:
                 self._sweep = loop.call_later(KEEP_ALIVE, self._close_old)
 
-    def lost(self, connection: Connection) -> None:
-        """A connection is closed: its place is free."""
+    def on_lost(self, connection: Connection) -> None:
+        """A connection is closed: its slot is free."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
-        self._leave()
+        self._release_slot()
 
-    def _leave(self) -> None:
-        if not self._promise(None):
-            self._taken -= 1
+    def _release_slot(self) -> None:
+        if not self._grant(None):
+            self._slots -= 1
 
-    def _promise(self, left: Connection | None) -> bool:
-        """To the caller that waits the longest; False: nobody waits."""
+    def _grant(self, connection: Connection | None) -> bool:
+        """Give a connection, or a slot (None), to the caller that has waited longest; False: nobody waits."""
         while self._waiting:
             waiting, _ = self._waiting.popitem(last=False)
             if not waiting.done():
-                waiting.set_result(left)
+                waiting.set_result(connection)
                 return True
         return False
 
@@ -157,15 +157,15 @@ class H1Wire:
         self._sweep = None
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for old in list(takewhile(lambda one: one.since + KEEP_ALIVE <= now, self._idle)):
+        for old in list(takewhile(lambda idle: idle.idle_since + KEEP_ALIVE <= now, self._idle)):
             del self._idle[old]
             old.abort()
         oldest = next(iter(self._idle), None)
         if oldest is not None:
-            self._sweep = loop.call_at(oldest.since + KEEP_ALIVE, self._close_old)
+            self._sweep = loop.call_at(oldest.idle_since + KEEP_ALIVE, self._close_old)
 
     async def close(self) -> None:
-        """Calls under way and calls to come end with WireBroken."""
+        """End current and later calls with WireConnectionError."""
         self._closed = True
         if self._sweep is not None:
             self._sweep.cancel()
@@ -177,7 +177,7 @@ class H1Wire:
                 waiting.set_exception(_closed())
         for connection in list(self._open):
             connection.abort()
-        # Transports are closed on the loop's next turn.
+        # The loop closes transports on its next turn.
         await asyncio.sleep(0)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 from cryptography import x509
 
-from .file_watcher import FileWatcher, mark
+from .file_watcher import FileWatcher, fingerprint
 
 log = logging.getLogger("bff.transport")
 
@@ -45,7 +45,7 @@ class TlsTrust:
         self._key = key
         self._ca = ca
         paths = [path for path in (cert, key, ca) if path is not None]
-        self.watch = FileWatcher(f"TLS with {service}", paths, look, self._read, mark(paths))
+        self.watch = FileWatcher(f"TLS with {service}", paths, look, self._read, fingerprint(paths))
         self.context: ssl.SSLContext
         """What the next connection is opened with."""
         self._read()

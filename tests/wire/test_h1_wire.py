@@ -153,7 +153,7 @@ def test_a_place_is_never_lost_whichever_turn_of_the_loop_a_caller_goes_in(loop:
                         await asyncio.sleep(0)
                     one.cancel()
                 await asyncio.wait(calls)
-            assert wire._taken == len(wire._open) <= 2 and not wire._waiting
+            assert wire._slots == len(wire._open) <= 2 and not wire._waiting
             # An error that nobody took would complain now.
             gc.collect()
             assert (await asyncio.gather(*(wire.send(ASK) for _ in range(10))))[9].status == 200
@@ -180,7 +180,7 @@ def test_idle_connections_are_closed_after_a_while_and_one_in_use_is_not(
             peer.release.set()
             assert (await held).status == 200
             await until(lambda: server.open == 0)
-            assert wire._taken == 0
+            assert wire._slots == 0
             await wire.close()
 
     loop(main())
@@ -240,7 +240,7 @@ def test_an_answer_nobody_asked_for_never_reaches_the_next_caller(loop: Loop) ->
         async with raw_server(twice) as server:
             wire = wire_to(server)
             await wire.send(ASK)
-            await until(lambda: wire._taken == 0, "the connection was not given up")
+            await until(lambda: wire._slots == 0, "the connection was not given up")
             assert (await wire.send(get("/next"))).body == b'{"name":"good"}'
             await wire.close()
 
@@ -265,7 +265,7 @@ def test_an_answer_before_the_request_was_read_counts_and_ends_the_connection(lo
         wire = H1Wire(f"http://127.0.0.1:{port}", connections=1, max_body=1000)
         answer = await wire.send(WireRequest("POST", "/", {}, b"x" * 30_000_000))
         assert answer.status == 413
-        await until(lambda: wire._taken == 0)
+        await until(lambda: wire._slots == 0)
         gone.set()
         await wire.close()
         listening.close()
@@ -408,7 +408,7 @@ def full(ip: str, port: int) -> Any:
 async def test_an_address_that_is_silent_or_refuses_gives_way_to_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(h1_connector, "PATIENCE", 0.05)
+    monkeypatch.setattr(h1_connector, "ATTEMPT_DELAY", 0.05)
     ips = ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
     asked = 0
 
@@ -424,7 +424,7 @@ async def test_an_address_that_is_silent_or_refuses_gives_way_to_the_next(
             answers = await asyncio.gather(*(wire.send(ASK) for _ in range(3)))
             assert [one.status for one in answers] == [200] * 3
             assert asked == 1, "one question for all"
-            assert wire._dial._known[0][1] == "127.0.0.1", "the one that worked comes first from now on"
+            assert wire._connector._known[0][1] == "127.0.0.1", "the one that worked comes first from now on"
             await wire.close()
 
 
@@ -437,5 +437,5 @@ async def test_a_connection_that_comes_about_too_late_is_cut_by_the_caller_and_l
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
                     await wire.send(ASK)
-        assert (wire._taken, len(wire._open)) == (0, 0)
+        assert (wire._slots, len(wire._open)) == (0, 0)
         await wire.close()

@@ -85,12 +85,12 @@ def test_growth_leads_to_a_full_collection_and_nothing_else_does() -> None:
     limit = int(100_000_000 * GROWTH + LEAST)
     for size, times in ((limit, 0), (limit + 1, 1), (limit + 1, 1), (110_000_000 * GROWTH + LEAST + 1, 2)):
         sizes[0] = int(size)
-        watch.look()
+        watch.check()
         assert len(collected) == times
     sizes[0] = 50_000_000
-    watch.look()
+    watch.check()
     sizes[0] = int(50_000_000 * GROWTH + LEAST + 1)
-    watch.look()
+    watch.check()
     assert len(collected) == 3, "what it is measured by goes down with the process"
 
 

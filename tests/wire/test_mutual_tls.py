@@ -117,7 +117,7 @@ async def test_new_certificates_are_used_for_every_call_after_them_without_a_res
         inside.pair("two", into="mine")
         await made.send(GET)
         assert server.callers == ["one", "one"], "nobody has looked yet"
-        await trust.watch.look()
+        await trust.watch.check()
         await made.send(GET)
         assert server.callers == ["one", "one", "two"], "the idle connection of before is not taken"
         assert server.connections == 2
@@ -139,17 +139,17 @@ async def test_half_a_change_changes_nothing_and_the_whole_one_does(
             return server.callers[-1]
 
         replaced(mine.cert, new.cert.read_bytes())
-        await trust.watch.look()
+        await trust.watch.check()
         assert await called() == "one", "a certificate without its key"
         mine.cert.unlink()
-        await trust.watch.look()
+        await trust.watch.check()
         assert await called() == "one", "no file"
         replaced(mine.cert, new.cert.read_bytes()[:200])
-        await trust.watch.look()
+        await trust.watch.check()
         assert await called() == "one", "half a file"
         replaced(mine.cert, new.cert.read_bytes())
         replaced(mine.key, new.key.read_bytes())
-        await trust.watch.look()
+        await trust.watch.check()
         assert await called() == "two"
 
 
@@ -163,11 +163,11 @@ async def test_an_authority_that_is_no_longer_believed_is_not(
         made = wire(kind, server.port, trust)
         await made.send(GET)
         replaced(believed, other.file.read_bytes())
-        await trust.watch.look()
+        await trust.watch.check()
         with pytest.raises(WireConnectionError):
             await made.send(GET)
         replaced(believed, other.file.read_bytes() + inside.file.read_bytes())
-        await trust.watch.look()
+        await trust.watch.check()
         assert (await made.send(GET)).status == 200
         await made.close()
 

@@ -153,14 +153,14 @@ async def test_keys_turn_with_an_overlap_on_both_sides(
     old = tokens.for_reads(ADA, "stock")
     assert rotate(file)[0] == following
     assert tokens.for_reads(ADA, "stock") == old, "nobody has looked yet"
-    await tokens.keys.watch.look()
+    await tokens.keys.watch.check()
     ahead = kids(tokens)[1]
     assert kids(tokens) == [following, ahead, signing], "published before it signs, and after"
     new = tokens.for_reads(ADA, "stock")
     assert jwt.get_unverified_header(new)["kid"] == following
     assert read(old, tokens)["sub"] == read(new, tokens)["sub"] == ADA.id, "both hold"
     assert rotate(file)[0] == ahead
-    await tokens.keys.watch.look()
+    await tokens.keys.watch.check()
     assert signing not in kids(tokens), "gone a whole turn after it last signed"
     assert len(kids(tokens)) == 3
 
@@ -169,7 +169,7 @@ async def test_a_key_taken_away_signs_nothing_more_at_once(file: Path, tokens: I
     old = tokens.for_reads(ADA, "stock")
     file.unlink()
     rotate(file)
-    await tokens.keys.watch.look()
+    await tokens.keys.watch.check()
     assert jwt.get_unverified_header(old)["kid"] not in kids(tokens)
     assert jwt.get_unverified_header(tokens.for_reads(ADA, "stock"))["kid"] == kids(tokens)[0]
 
@@ -178,7 +178,7 @@ async def test_a_file_that_cannot_be_used_changes_nothing(file: Path, tokens: In
     before = kids(tokens)
     for wrong in (b"", b"-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"):
         file.write_bytes(wrong)
-        await tokens.keys.watch.look()
+        await tokens.keys.watch.check()
         assert kids(tokens) == before
         assert tokens.for_reads(ADA, "stock")
 

@@ -55,10 +55,10 @@ class Kept:
         self.given = 0
         self.lost_ones = 0
 
-    def give(self, connection: Connection) -> None:
+    def release(self, connection: Connection) -> None:
         self.given += 1
 
-    def lost(self, connection: Connection) -> None:
+    def on_lost(self, connection: Connection) -> None:
         self.lost_ones += 1
 
 
@@ -79,10 +79,10 @@ async def exchange(
     connection.connection_made(socket)
     connection.join(pool)
     if used:
-        first = connection.ask(b"x", no_body=False)
+        first = connection.send(b"x", no_body=False)
         connection.data_received(OK + b"content-length: 0\r\n\r\n")
         await first
-    waiting = connection.ask(b"x", no_body=head)
+    waiting = connection.send(b"x", no_body=head)
     for piece in pieces:
         if not socket.closed:
             connection.data_received(piece)
@@ -359,7 +359,7 @@ async def test_an_answer_that_came_before_the_request_was_sent_ends_its_connecti
     connection, socket, pool = Connection(MAX_BODY), Socket(), Kept()
     connection.connection_made(socket)
     connection.join(pool)
-    waiting = connection.ask(b"x", no_body=False)
+    waiting = connection.send(b"x", no_body=False)
     socket.unsent = 1
     connection.data_received(OK + b"content-length: 0\r\n\r\n")
     assert (await waiting).status == 200
