@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bff.edge.access.fetch import FetchFailed, FetchResponse
-from bff.edge.access.provider import LIFE, Provider, SignInRefused
+from bff.edge.access.provider import DEFAULT_LIFETIME, Provider, SignInRefused
 from bff.edge.access.session_record import SessionKey, SessionRecord, TokenSet
 from bff.edge.settings.gateway import OidcSettings
 
@@ -96,7 +96,9 @@ async def test_at_sign_in_what_cannot_be_read_grants_nothing(said: object, grant
 
 
 @pytest.mark.parametrize(
-    ("said", "life"), [(..., LIFE), (None, LIFE), ("60", 60), (60, 60), (60.5, 60.5)], ids=repr
+    ("said", "life"),
+    [(..., DEFAULT_LIFETIME), (None, DEFAULT_LIFETIME), ("60", 60), (60, 60), (60.5, 60.5)],
+    ids=repr,
 )
 async def test_an_expiry_that_is_left_out_is_short_and_one_written_as_text_is_read(
     said: object, life: float

@@ -35,33 +35,33 @@ def marks(jti: str | None = "1", sub: str = "ada", issued: float | None = None, 
 async def test_a_token_is_refused_by_its_id_and_no_other_one_is(link: RedisClient) -> None:
     store = RevocationStore(link)
     here = RevocationList(store)
-    await here.look()
-    assert not here.refuse(marks("1"))
+    await here.poll()
+    assert not here.is_revoked(marks("1"))
     assert await store.revoke_token(ISSUER, "1", keep=60)
-    assert not here.refuse(marks("1")), "not looked yet"
-    await here.look()
-    assert here.refuse(marks("1"))
+    assert not here.is_revoked(marks("1")), "not polled yet"
+    await here.poll()
+    assert here.is_revoked(marks("1"))
     others = (marks("2"), marks(None), marks("1", iss="https://other.test"), marks("x", sub="1"))
-    assert not any(here.refuse(other) for other in others)
+    assert not any(here.is_revoked(other) for other in others)
     later = RevocationList(store)
-    await later.look()
-    assert later.refuse(marks("1")), "a gateway that starts later knows it, too"
+    await later.poll()
+    assert later.is_revoked(marks("1")), "a gateway that starts later knows it, too"
 
 
 async def test_a_person_is_refused_up_to_the_moment_and_signs_in_anew_after_it(link: RedisClient) -> None:
     store = RevocationStore(link)
     here = RevocationList(store)
     assert await store.revoke_subject(ISSUER, "ada", keep=60)
-    await here.look()
-    assert here.refuse(marks())
-    assert not here.refuse(marks(issued=time.time() + 1))
-    assert not here.refuse(marks(sub="grace"))
+    await here.poll()
+    assert here.is_revoked(marks())
+    assert not here.is_revoked(marks(issued=time.time() + 1))
+    assert not here.is_revoked(marks(sub="grace"))
     first = time.time()
     while time.time() - first < 0.02:
         pass
     assert await store.revoke_subject(ISSUER, "ada", keep=60)
-    await here.look()
-    assert here.refuse(marks(issued=first + 0.01)), "the later moment counts"
+    await here.poll()
+    assert here.is_revoked(marks(issued=first + 0.01)), "the later moment counts"
 
 
 async def test_a_revocation_is_kept_as_long_as_it_was_asked_for(link: RedisClient) -> None:
@@ -69,12 +69,12 @@ async def test_a_revocation_is_kept_as_long_as_it_was_asked_for(link: RedisClien
     here = RevocationList(store, clock=lambda: clock[0])
     await store.revoke_token(ISSUER, "short", keep=1)
     await store.revoke_token(ISSUER, "long", keep=100)
-    await here.look()
+    await here.poll()
     clock[0] += 2
     await store.revoke_token(ISSUER, "another", keep=100)
-    await here.look()
-    assert not here.refuse(marks("short"))
-    assert here.refuse(marks("long"))
+    await here.poll()
+    assert not here.is_revoked(marks("short"))
+    assert here.is_revoked(marks("long"))
     for key in await link.call("KEYS", "bff:{revoked}*"):
         assert 1_000 < await link.call("PTTL", key) <= 100_000
 
@@ -83,11 +83,11 @@ async def test_a_redis_that_lost_its_list_takes_nothing_back(link: RedisClient) 
     store = RevocationStore(link)
     here = RevocationList(store)
     await store.revoke_token(ISSUER, "1", keep=60)
-    await here.look()
+    await here.poll()
     await link.call("FLUSHALL")
     await store.revoke_token(ISSUER, "2", keep=60)
-    await here.look()
-    assert here.refuse(marks("1")) and here.refuse(marks("2"))
+    await here.poll()
+    assert here.is_revoked(marks("1")) and here.is_revoked(marks("2"))
 
 
 async def test_the_list_is_bounded_and_forgets_nothing_before_its_time(
@@ -99,29 +99,29 @@ async def test_the_list_is_bounded_and_forgets_nothing_before_its_time(
         False
     ]
     here = RevocationList(store)
-    await here.look()
-    assert [here.refuse(marks(str(number))) for number in range(4)] == [True] * 3 + [False]
+    await here.poll()
+    assert [here.is_revoked(marks(str(number))) for number in range(4)] == [True] * 3 + [False]
 
 
 async def test_ends_of_sessions_are_told_to_whoever_was_there_before_and_only_news_change_anything(
     link: RedisClient,
 ) -> None:
     store = RevocationStore(link)
-    heard: list[str] = []
+    ended: list[str] = []
     changes: list[int] = []
     await store.record_session_end("before")
-    here = RevocationList(store, ended=heard.append, changed=lambda: changes.append(1))
-    await here.look()
-    assert heard == []
+    here = RevocationList(store, on_session_end=ended.append, on_change=lambda: changes.append(1))
+    await here.poll()
+    assert ended == []
     await store.record_session_end("one")
-    await here.look()
+    await here.poll()
     await store.record_session_end("two")
-    await here.look()
-    assert {"one", "two"} <= set(heard)
+    await here.poll()
+    assert {"one", "two"} <= set(ended)
     assert changes == []
     await store.revoke_token(ISSUER, "1", keep=60)
-    await here.look()
-    await here.look()
+    await here.poll()
+    await here.poll()
     assert changes == [1]
 
 
@@ -129,20 +129,20 @@ async def test_a_token_that_was_accepted_and_remembered_is_refused_from_then_on(
     store = RevocationStore(link)
     revoked = RevocationList(store)
     trusted = IssuerSettings(issuer=ISSUER, audience="shop", jwks_uri=KEYS)
-    verifier = TokenVerifier([trusted], Served({KEYS: {"keys": [jwk(KEY, "k1")]}}), revoked=revoked)
+    verifier = TokenVerifier([trusted], Served({KEYS: {"keys": [jwk(KEY, "k1")]}}), revocations=revoked)
     now = int(time.time())
     one, two = (sign(KEY, claims(jti=jti, iat=now - 1, exp=now + 300)) for jti in ("one", "two"))
     who = [await verifier.verify(token) for token in (one, two)]
     assert [each.subject for each in who] == ["ada", "ada"]
     await store.revoke_token(ISSUER, "one", keep=300)
-    await revoked.look()
-    assert [verifier.revoked(each) for each in who] == [True, False]
+    await revoked.poll()
+    assert [verifier.is_revoked(each) for each in who] == [True, False]
     for _ in range(2):
         with pytest.raises(Problem, match="revoked"):
             await verifier.verify(one)
     assert await verifier.verify(two)
     await store.revoke_subject(ISSUER, "ada", keep=300)
-    await revoked.look()
+    await revoked.poll()
     with pytest.raises(Problem, match="revoked"):
         await verifier.verify(two)
     fresh = sign(KEY, claims(jti="three", iat=now - 1, exp=now + 300))
@@ -159,20 +159,20 @@ async def test_while_redis_is_away_what_was_known_stays_refused(own_valkey: Valk
         await here.start()
         own_valkey.stop()
         with pytest.raises(StoreUnavailable):
-            await here.look()
-        assert here.refuse(marks("1"))
+            await here.poll()
+        assert here.is_revoked(marks("1"))
         assert here.alive
         await here.stop()
         late = RevocationList(store)
         await late.start()
-        assert late.alive and not late.refuse(marks("1")), "nobody is kept from starting"
+        assert late.alive and not late.is_revoked(marks("1")), "nobody is kept from starting"
         await late.stop()
 
 
-async def test_a_revocation_is_heard_by_a_gateway_that_runs(link: RedisClient) -> None:
+async def test_a_revocation_is_ended_by_a_gateway_that_runs(link: RedisClient) -> None:
     store = RevocationStore(link)
     here = RevocationList(store)
     await here.start()
     await store.revoke_subject(ISSUER, "ada", keep=60)
-    await until(lambda: here.refuse(marks()))
+    await until(lambda: here.is_revoked(marks()))
     await here.stop()

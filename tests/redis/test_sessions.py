@@ -473,7 +473,7 @@ async def test_a_cookie_that_was_made_up_writes_nothing_and_tells_nobody(
     sessions = make(on_end=on_end)
     for _ in range(20):
         assert await sessions.end(SessionKey.new().value) is None
-        await sessions.leave(SessionKey.new().id)
+        await sessions.end_by_id(SessionKey.new().id)
     assert told == []
     assert await link.call("DBSIZE") == 0
 
@@ -540,14 +540,14 @@ async def test_the_address_after_a_logout_is_sealed_and_can_be_taken_once(
     make: Make, link: RedisClient
 ) -> None:
     sessions = make()
-    value = await sessions.keep_address("https://issuer.test/logout?id_token_hint=eyJ")
+    value = await sessions.keep_logout_url("https://issuer.test/logout?id_token_hint=eyJ")
     (key,) = await link.call("KEYS", "*")
     assert value.encode() not in key and b"eyJ" not in await link.call("GET", key)
     assert 0 < await link.call("PTTL", key) <= 60_000
-    assert await sessions.take_address(SessionKey.new().value) is None
-    assert await sessions.take_address(value) == "https://issuer.test/logout?id_token_hint=eyJ"
+    assert await sessions.take_logout_url(SessionKey.new().value) is None
+    assert await sessions.take_logout_url(value) == "https://issuer.test/logout?id_token_hint=eyJ"
     for again in (value, None, "", "x"):
-        assert await sessions.take_address(again) is None
+        assert await sessions.take_logout_url(again) is None
 
 
 async def test_a_logout_token_counts_once(link: RedisClient) -> None:

@@ -18,7 +18,7 @@ import pytest
 from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Gateway, Part, Upstream, optional, together
-from bff.edge.endpoints.signed import sign
+from bff.edge.endpoints.webhooks import sign
 from bff.edge.settings import Settings, load
 from bff.edge.settings.events import key_of
 from bff.stores.redis.client import RedisClient

@@ -130,7 +130,7 @@ async def restored(redis_url: str, *, seed: int, within: float) -> None:
         runtime = gateway.runtime
         assert runtime is not None
         began = asyncio.get_running_loop().time()
-        await runtime.link.call("FLUSHALL")
+        await runtime.redis.call("FLUSHALL")
         runtime.hub._catchup.check_soon()
         known: set[str] = set()
         async with asyncio.timeout_at(began + within):

@@ -24,9 +24,13 @@ from bff.edge.access.jwt import TokenVerifier
 from bff.edge.access.provider import Provider
 from bff.edge.access.session import COOKIE, Sessions
 from bff.edge.access.session_record import SessionKey
+from bff.edge.endpoints.guard import Guard
 from bff.edge.endpoints.sign_in import SignIn
 from bff.edge.problem import Problem
+from bff.edge.rate_limiter import RateLimiter
 from bff.edge.settings import IssuerSettings, OidcSettings, SessionSettings
+from bff.edge.settings.gateway import LimitSettings
+from bff.stores.rates import RateStore
 from bff.stores.redis.client import RedisClient
 from bff.stores.sessions import SessionStore
 from tests.unit.edge.access.issuing import sign
@@ -94,7 +98,7 @@ class House:
 @pytest.fixture
 async def house(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     # However long a refresh takes here, whoever needs it waits.
-    monkeypatch.setattr("bff.edge.access.refresh.PATIENCE", GUARD)
+    monkeypatch.setattr("bff.edge.access.refresh.REQUEST_WAIT", GUARD)
     async with house_at(redis_url) as house:
         yield house
 
@@ -122,7 +126,9 @@ async def house_at(redis_url: str, *, host: str = "127.0.0.1") -> AsyncIterator[
         store = SessionStore(link)
         sessions = Sessions(store, SessionSettings(), renew=oidc.renew, on_end=house.on_end)
         authenticator = Authenticator(verifier, sessions)
-        sign_in = SignIn(oidc, sessions, store, authenticator, client_secret=SECRET, public_url=site)
+        limits = RateLimiter(LimitSettings(default="1000000/minute"), RateStore(link))
+        guard = Guard(authenticator, limits, site)
+        sign_in = SignIn(guard, oidc, sessions, store, client_secret=SECRET, public_url=site)
 
         async def token(request: Request) -> Response:
             principal = await authenticator(request.scope)

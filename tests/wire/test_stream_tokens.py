@@ -151,7 +151,7 @@ async def test_a_stream_whose_session_has_ended_by_itself_is_not_restored_but_en
             key = SessionKey.read(browser.jar[COOKIE])
             assert key is not None
             # As its idle end does, of which nobody tells.
-            await here.runtime.link.call("DEL", f"bff:{{session:{key.id}}}:record")
+            await here.runtime.redis.call("DEL", f"bff:{{session:{key.id}}}:record")
             got = [one async for one in events(stream.aiter_lines())]
         assert got[-1][0] == "bye" and got[-1][1]["reason"] == "logout"
 
@@ -165,11 +165,11 @@ async def test_looking_after_a_stream_is_no_use_of_its_session(redis_url: str) -
         principal = await here.runtime._sessions.principal(browser.jar[COOKIE])
         assert principal is not None
         record = f"bff:{{session:{key.id}}}:record"
-        await here.runtime.link.call("PEXPIRE", record, 100_000)
+        await here.runtime.redis.call("PEXPIRE", record, 100_000)
         assert (await here.runtime.current(principal)).token == "access-0"
-        assert await here.runtime.link.call("PTTL", record) <= 100_000
+        assert await here.runtime.redis.call("PTTL", record) <= 100_000
         await here.runtime._sessions.principal(browser.jar[COOKIE])
-        assert await here.runtime.link.call("PTTL", record) > 3_000_000
+        assert await here.runtime.redis.call("PTTL", record) > 3_000_000
 
 
 async def test_a_token_that_a_service_would_not_take_is_refreshed_once(redis_url: str) -> None:
@@ -226,7 +226,7 @@ async def test_a_token_revoked_before_its_stream_is_admitted_opens_none(
         headers = {"authorization": f"Bearer {mine}"}
         opening = asyncio.ensure_future(bye_of(here, client, headers))
         await held.there.wait()
-        store = RevocationStore(here.runtime.link)
+        store = RevocationStore(here.runtime.redis)
         if what == "token":
             await store.revoke_token(ISSUER, "the-one", keep=600)
         else:
@@ -255,10 +255,10 @@ async def test_a_session_that_ends_before_its_stream_is_admitted_opens_none(
             await sessions.end(browser.jar[COOKIE])
         elif how == "elsewhere":
             message = json.dumps({"end": "session", "session": key.id})
-            await here.runtime.link.call("PUBLISH", "bff:control", message)
-            await until(lambda: key.id in sessions._ended_lately)
+            await here.runtime.redis.call("PUBLISH", "bff:control", message)
+            await until(lambda: key.id in sessions._ended)
         else:
-            store = RevocationStore(here.runtime.link)
+            store = RevocationStore(here.runtime.redis)
             await store.revoke_subject(here.provider.issuer, "ada", keep=600)
             await until(lambda: bool(here.runtime._revocations._subjects))
         held.go.set()
@@ -277,9 +277,9 @@ async def test_a_persons_revocation_ends_open_streams_and_sessions_that_no_index
         async with client.stream("GET", f"{here.site}/bff/live", headers=cookie) as stream:
             lines = events(stream.aiter_lines())
             assert [one async for one in up_to("snapshot", lines)]
-            for index in await here.runtime.link.call("KEYS", "bff:{sub:*}:sessions"):
-                await here.runtime.link.call("DEL", index)
-            await RevocationStore(here.runtime.link).revoke_subject(here.provider.issuer, "ada", keep=600)
+            for index in await here.runtime.redis.call("KEYS", "bff:{sub:*}:sessions"):
+                await here.runtime.redis.call("DEL", index)
+            await RevocationStore(here.runtime.redis).revoke_subject(here.provider.issuer, "ada", keep=600)
             left = [one async for one in lines]
         assert left[-1][0] == "bye" and left[-1][1]["reason"] == "logout"
         assert (await browser.get("/bff/user")).status_code == 401

@@ -1,9 +1,9 @@
-"""Who asks: the request's bearer token or session cookie, made a Principal.
+"""Authentication: makes a Principal of the request's bearer token or session cookie.
 
-Promises that a bearer token wins over a cookie and that a bad one is a 401, never a reason to look at the cookie. Two
-Authorization headers are a 401, and so are two session cookies: which of them was meant cannot be known, so ours is
-expired. Cookies are compared byte by byte. A credential that does not verify spends the allowance of its address
-(`failures.py`); one that verifies is never refused for it.
+Guarantees that a bearer token is preferred to a cookie, and that an invalid one is a 401, never a reason to look at the
+cookie. Two Authorization headers are a 401, and so are two session cookies: which of them was meant cannot be known, so
+ours is removed. Cookie names are compared byte by byte. An invalid credential counts against its address
+(`failure_limit.py`); a valid one is never refused for that.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .session import COOKIE, Sessions
 Headers = Iterable[tuple[bytes, bytes]]
 
 _BLANKS = b" \t"
-"""What RFC 6265 section 5.2 takes off a name and a value, and no other byte: 0x85 and 0xA0 are blanks only to those who
-decode first, and a sibling site may set a cookie of such a name."""
+"""What RFC 6265 section 5.2 strips from a name and a value, and no other byte: 0x85 and 0xA0 are blanks only in decoded
+text, and a sibling site may set a cookie of such a name."""
 
 
 def cookies(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Every cookie of the request in its order, from every Cookie header; names may repeat."""
+    """All cookies of the request in their order, from every Cookie header; names may repeat."""
     found: list[tuple[bytes, bytes]] = []
     for name, value in headers:
         if name == b"cookie":
@@ -48,7 +48,7 @@ def expired(name: str, same_site: str) -> str:
 
 
 def set_cookie(name: str, value: str, same_site: str, *, max_age: int | None = None) -> str:
-    """A cookie for this host alone (`__Host-`), out of reach of scripts. max_age: seconds."""
+    """The Set-Cookie of a cookie for this host alone (`__Host-`), not readable by scripts. max_age: seconds."""
     age = "" if max_age is None else f"; Max-Age={max_age}"
     return f"{name}={value}; Path=/; Secure; HttpOnly; SameSite={same_site}{age}"
 
@@ -57,7 +57,7 @@ class Authenticator:
     """`await authenticator(scope)` gives the Principal, None for nobody, or raises Problem 401, 429 or 503.
 
     sessions  None: there is no browser sign-in, cookies mean nothing
-    failures  what an address may fail; None: any number of times
+    failures  limits invalid credentials by address; None: no limit
     cookie    the session cookie's name
     """
 
@@ -75,7 +75,7 @@ class Authenticator:
         self._failures = failures or FailureLimit(None)
 
     async def __call__(self, scope: MutableMapping[str, Any], *, optional: bool = False) -> Principal | None:
-        """optional: nobody is served as well, so a cookie that means nobody is no reason to refuse."""
+        """optional: callers without credentials are served as well, so an invalid cookie is no reason to refuse."""
         principal = await self._principal(scope, optional)
         if principal is not None:
             signed_in(scope)
@@ -97,16 +97,16 @@ class Authenticator:
         if value is None:
             return None
         safe = scope["method"] in ("GET", "HEAD", "OPTIONS")
-        with self._failures.attempt(scope, refuse=not optional) as attempt:
+        with self._failures.check(scope, refuse=not optional) as check:
             principal = await self._sessions.principal(value, safe=safe)
-            attempt.verified = principal is not None
+            check.verified = principal is not None
         return principal
 
     async def _bearer(self, scope: MutableMapping[str, Any], credentials: list[bytes]) -> Principal:
-        with self._failures.attempt(scope) as attempt:
+        with self._failures.check(scope) as check:
             token = _token(credentials)
-            principal = self._verifier.recall(token) or await self._verifier.verify(token)
-            attempt.verified = True
+            principal = self._verifier.cached(token) or await self._verifier.verify(token)
+            check.verified = True
         return principal
 
 
@@ -115,7 +115,7 @@ def _token(credentials: list[bytes]) -> str:
         raise invalid_token("there are two Authorization headers")
     scheme, _, token = credentials[0].decode("latin-1").partition(" ")
     if scheme.lower() != "bearer":
-        raise invalid_token("only the Bearer scheme is taken here")
+        raise invalid_token("only the Bearer scheme is accepted here")
     return token.strip(" ")
 
 

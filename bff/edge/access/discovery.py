@@ -1,8 +1,8 @@
-"""What an identity provider says about itself (OpenID Connect Discovery 1.0), fetched once and kept.
+"""The discovery document of an identity provider (OpenID Connect Discovery 1.0), fetched and cached.
 
-Promises that the document names exactly the issuer that was asked, and that an https issuer never sends anyone to a
-plain http address. Single flight; a failure is remembered for a second, or for a minute while there is a document; a
-good one serves for an hour and, while the provider is away, for as long as the process lives.
+Guarantees that the document names exactly the configured issuer, and that an https issuer never leads to a plain http
+address. One fetch at a time. After a failure the next fetch comes a second later, or a minute later while there is a
+document. A document is used for an hour, and while the provider is away for as long as the process lives.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ from ...calls import Clock
 from .fetch import Fetch, FetchFailed
 
 FRESH = 3600.0
-"""Seconds a document is used before it is asked for again."""
+"""Seconds a document is used before it is fetched again."""
 
-RETRY = 1.0
-"""Seconds between two attempts while there is no document."""
+FIRST_RETRY = 1.0
+"""Seconds between two fetches while there is no document."""
 
-AGAIN = 60.0
-"""Seconds until the next attempt when an old document could not be replaced."""
+RETRY = 60.0
+"""Seconds until the next fetch when an old document could not be replaced."""
 
 
 class Discovery:
-    """The document of one issuer. `issuer` is compared character by character (section 4.3)."""
+    """The document of one issuer, whose name is compared character by character (section 4.3).
+
+    state  `up` or `away` as of the last fetch, `unknown` before the first
+    """
 
     def __init__(self, issuer: str, fetch: Fetch, clock: Clock = time.monotonic) -> None:
         self.issuer = issuer
@@ -37,13 +40,8 @@ class Discovery:
         self._lock = asyncio.Lock()
         self._document: Mapping[str, Any] | None = None
         self._due_at = float("-inf")
-        self._why = "not asked yet"
-        self._state = "unknown"
-
-    @property
-    def state(self) -> str:
-        """`up`, `away`, or `unknown` while nobody has asked: as of the last attempt."""
-        return self._state
+        self._failure = "not fetched yet"
+        self.state = "unknown"
 
     async def endpoint(self, name: str) -> str:
         """The address under `name`, for example `token_endpoint`. Raises FetchFailed when there is none."""
@@ -53,29 +51,29 @@ class Discovery:
         return value
 
     async def document(self) -> Mapping[str, Any]:
-        """The whole document. Raises FetchFailed when there is none yet and none can be had."""
+        """The whole document. Raises FetchFailed when there is none and none can be fetched."""
         if self._clock() >= self._due_at:
             async with self._lock:
                 await self._ask()
         if self._document is None:
-            raise FetchFailed(self._why)
+            raise FetchFailed(self._failure)
         return self._document
 
     async def _ask(self) -> None:
         now = self._clock()
-        # Whoever waited for the lock finds the answer of the one before.
+        # A caller that waited for the lock uses the fetch of the one before.
         if now < self._due_at:
             return
-        self._due_at = now + (RETRY if self._document is None else AGAIN)
+        self._due_at = now + (FIRST_RETRY if self._document is None else RETRY)
         url = self.issuer.rstrip("/") + "/.well-known/openid-configuration"
         try:
             status, _, body = await self._fetch(url)
             self._document = self._read(status, body)
-            self._due_at, self._state = now + FRESH, "up"
+            self._due_at, self.state = now + FRESH, "up"
         except FetchFailed as error:
-            self._why, self._state = str(error), "away"
+            self._failure, self.state = str(error), "away"
         except asyncio.CancelledError:
-            # Nobody learned anything: the next one in line asks at once.
+            # The fetch has no result: the next caller fetches at once.
             self._due_at = float("-inf")
             raise
 

@@ -1,7 +1,7 @@
-"""The gateway's own questions to an identity provider: discovery, keys, codes and refresh tokens.
+"""The gateway's HTTP requests to an identity provider: discovery, keys, codes and refresh tokens.
 
-Promises an answer within 2 seconds and 256 KB or a `FetchFailed`. Follows no redirect, keeps no cookie, goes through
-no proxy of the environment: an answer comes from the address that was configured or discovered, or not at all.
+Guarantees an answer within a time and a size (`Fetcher`), or FetchFailed. Follows no redirect, keeps no cookie, and
+uses no proxy of the environment: an answer comes from the address that was configured or discovered, or not at all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FetchResponse = tuple[int, Mapping[str, str], bytes]
 
 
 class FetchFailed(BffError):
-    """No whole answer: not reached, too slow, too large. The message names the host and the kind of failure."""
+    """There is no usable answer: not reached, too slow, too large. The message names the host and the failure."""
 
     code = "unreachable"
 
@@ -36,7 +36,7 @@ class Fetch(Protocol):
 
 
 class Fetcher:
-    """timeout: seconds for the whole answer (default 2); max_body: bytes (default 65,536); connections: open at
+    """timeout: seconds for the whole answer (default 2); max_body: bytes of it (default 65,536); connections: open at
     most (default 16)."""
 
     def __init__(self, *, timeout: float = 2.0, max_body: int = 65_536, connections: int = 16) -> None:

@@ -1,10 +1,9 @@
-"""The signing keys of one issuer: fetched without ever holding up the event loop, and kept through its absences.
+"""The signing keys of one issuer: fetched without blocking the event loop, and used on while the issuer is away.
 
-Promises at most one fetch at a time and five seconds between two, so that made-up key ids cannot turn the gateway
-against the issuer; keys are served stale up to 24 hours while the issuer is away. Refuses keys that are not for
-signing, share a key id, are symmetric, private, of a type the issuer's algorithms do not name, or such that others than
-their owner could sign for them (`sound`).
-(PyJWT's own PyJWKClient blocks the loop and takes all of those.)
+Guarantees at most one fetch at a time and five seconds between two, so that made-up key ids do not make the gateway
+flood the issuer. Keys are used for up to 24 hours while the issuer is away. Refuses keys that are not for signing, that
+share a key id, are symmetric or private, are of a type that no algorithm of the issuer uses, or are so weak that others
+than their owner could sign with them (`is_sound`). (PyJWT's own PyJWKClient blocks the loop and accepts all of those.)
 """
 
 from __future__ import annotations
@@ -32,26 +31,26 @@ log = logging.getLogger("bff.jwks")
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 GAP = 5.0
-"""Seconds between the starts of two fetches once there are keys."""
+"""Seconds between the starts of two fetches while there are keys."""
 FIRST_GAP = 1.0
-"""Seconds between two fetches while there are none at all."""
+"""Seconds between the starts of two fetches while there are no keys."""
 FRESH = 300.0
-"""Seconds after which keys are asked for again, behind the requests' backs: this is how a removed key is noticed."""
+"""Seconds after which keys are fetched again in the background: this is how a removed key is noticed."""
 STALE = 24 * 3600.0
-"""Seconds keys may serve after their last good fetch."""
+"""Seconds for which keys are used after their last successful fetch."""
 UNKNOWN_FOR = 30.0
-"""Seconds an unknown key id stays refused without asking again."""
+"""Seconds for which an unknown key id is refused without another fetch."""
 UNKNOWN_MOST = 1000
-"""Unknown key ids remembered; when full they are all forgotten, and the gap still holds."""
+"""Unknown key ids remembered; when full all are dropped, and the gap between fetches still holds."""
 KEYS_MOST = 32
-"""Keys of a set that are looked at: providers publish two to a dozen, and each costs 12 µs."""
+"""Keys of a set that are read: providers publish two to twelve, and each costs 12 µs."""
 
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 
 
 class KeysUnavailable(Exception):
-    """There are no keys and none can be had now."""
+    """There are no keys, and none can be fetched now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +96,15 @@ def _usable(entry: Mapping[str, Any], allowed: frozenset[str]) -> SigningKey | N
         key = jwt.PyJWK(dict(entry), algorithm=min(fitting)).key
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
-    return SigningKey(kid, fitting, key) if isinstance(key, PublicKey) and sound(key) else None
+    return SigningKey(kid, fitting, key) if isinstance(key, PublicKey) and is_sound(key) else None
 
 
-def sound(key: PublicKey) -> bool:
-    """Whether a signature by this key means anything, and costs no more than it should.
+def is_sound(key: PublicKey) -> bool:
+    """Whether a signature by this key proves anything, and does not cost too much to verify.
 
     RSA: 2,048–8,192 bits; an exponent above 2^16 (FIPS 186-5; with 1 every message is its own signature) and below
-    2^32 (one as long as the modulus makes a verification a hundred times as dear); an odd modulus. Ed25519: not one of
-    the points of small order, for which one signature fits every message.
+    2^32 (one as long as the modulus makes a verification a hundred times as expensive); an odd modulus. Ed25519: no
+    point of small order, for which one signature fits every message.
     """
     if isinstance(key, RSAPublicKey):
         numbers = key.public_numbers()
@@ -128,9 +127,9 @@ def _operations(entry: Mapping[str, Any]) -> list[Any]:
 
 
 class KeySet:
-    """One issuer's keys. `locate` says where they are (it may ask a discovery document; raises FetchFailed).
+    """One issuer's keys. locate: gives their address, or raises FetchFailed.
 
-    generation  goes up whenever the keys changed: what was verified with an older one is no longer known to be good
+    generation  counts the changes of the keys: what was verified under an older one has to be verified again
     """
 
     def __init__(
@@ -154,7 +153,7 @@ class KeySet:
     async def find(self, kid: str | None, algorithm: str) -> SigningKey | None:
         """The key for a token's `kid` and `alg`; None when the issuer has no such key.
 
-        A token without `kid` is taken only when exactly one key fits. Raises KeysUnavailable.
+        A token without `kid` is accepted only when exactly one key fits. Raises KeysUnavailable.
         """
         self.refresh_when_old()
         if not self._have():
@@ -164,32 +163,30 @@ class KeySet:
         key = self._match(kid, algorithm)
         if key is not None or self._clock() < self._unknown.get((kid, algorithm), float("-inf")):
             return key
-        # Perhaps the issuer has a new key: ask, at most once in the gap, whatever number of tokens want to know.
+        # The issuer may have a new key: fetch, at most once in the gap, however many tokens ask for one.
         if await self._ask():
             key = self._match(kid, algorithm)
             if key is None and self._good_at >= self._asked_at:
-                # Only an answer says that there is no such key.
+                # Only a successful fetch shows that there is no such key.
                 if len(self._unknown) >= UNKNOWN_MOST:
                     self._unknown.clear()
                 self._unknown[kid, algorithm] = self._clock() + UNKNOWN_FOR
         return key
 
     def refresh_when_old(self) -> None:
-        """Begin a fetch in the background when the keys are older than five minutes; returns at once."""
+        """Start a fetch in the background when the keys are older than five minutes."""
         if self._keys and self._clock() - self._good_at >= FRESH and self._may_ask():
             self._begin()
 
-    def look(self) -> None:
-        """Begin a fetch in the background where there are no keys, or old ones; returns at once."""
-        if not self._have() and self._may_ask():
+    def refresh_if_needed(self) -> None:
+        """Start a fetch in the background when there are no keys, or old ones."""
+        if self._may_ask() and (not self._have() or self._clock() - self._good_at >= FRESH):
             self._begin()
-        else:
-            self.refresh_when_old()
 
     @property
     def state(self) -> dict[str, object]:
-        """As of the last fetch: `state` (`up`, `away`, or `unknown` before the first), the number of `keys` that serve,
-        and their `age` in seconds, None where there are none."""
+        """As of the last fetch: `state` (`up`, `away`, or `unknown` before the first), the number of usable `keys`, and
+        their `age` in seconds, None where there are none."""
         have = self._have()
         state = "up" if have and self._good_at >= self._asked_at else "away"
         if self._asked_at == float("-inf") or (not have and self._flight is not None):
@@ -216,20 +213,20 @@ class KeySet:
     def _begin(self) -> asyncio.Task[None]:
         self._asked_at = self._clock()
         self._flight = asyncio.get_running_loop().create_task(self._load(), name="bff-jwks")
-        self._flight.add_done_callback(self._landed)
+        self._flight.add_done_callback(self._on_done)
         return self._flight
 
-    def _landed(self, flight: asyncio.Task[None]) -> None:
+    def _on_done(self, flight: asyncio.Task[None]) -> None:
         self._flight = None
         if not flight.cancelled() and flight.exception() is not None:
             log.error("reading the signing keys failed", exc_info=flight.exception())
 
     async def _ask(self) -> bool:
-        """Wait for the fetch under way, or for a new one if the gap allows; False when neither."""
+        """Wait for the fetch under way, or for a new one where the gap allows it; False when there is neither."""
         flight = self._flight or (self._begin() if self._may_ask() else None)
         if flight is None:
             return False
-        # One caller's disconnect must not cancel the fetch the others wait for.
+        # A caller that disconnects must not cancel the fetch that others wait for.
         await asyncio.shield(flight)
         return True
 
@@ -244,8 +241,8 @@ class KeySet:
             log.warning("no new signing keys: %s", error)
             return
         if not keys and self._keys:
-            # An empty set is far more often a broken deployment than every key withdrawn at once; the old keys
-            # still end after STALE.
+            # An empty set is far more often a broken deployment than a withdrawal of every key. The old keys expire
+            # after STALE all the same.
             log.warning("the issuer's key set holds no usable key; keeping the known ones")
             return
         self._good_at = self._clock()

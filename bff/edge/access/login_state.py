@@ -1,9 +1,9 @@
-"""What a sign-in under way has to remember, kept by the browser itself: one short-lived sealed cookie for each flow.
+"""The state of a sign-in under way, kept by the browser: one short-lived encrypted cookie for each flow.
 
-Promises that two tabs can sign in at once, that nothing is stored before anyone has proved who they are, and that the
-cookie can be neither read nor made without this gateway's client secret. It is Lax, not Strict: it has to come along
-on the cross-site way back from the provider. The session's own cookie is Strict and does not, so the sessions that a
-sign-in takes the place of are named in here.
+Guarantees that two tabs can sign in at once, that nothing is stored before anyone has proved who they are, and that the
+cookie can be neither read nor made without this gateway's client secret. It is Lax, not Strict: the browser has to send
+it on the cross-site way back from the provider. The session cookie is Strict and is not sent there, so the sessions
+that a sign-in replaces are named in here.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ PREFIX = "__Host-bff-login-"
 LIFETIME = 600
 """Seconds a sign-in may take."""
 COOKIE_BYTES = 4000
-"""Name and value of a flow's cookie at most: browsers drop one of more than 4,096 bytes without a word."""
-LEAVES = 4
-"""Sessions one sign-in may end: the one it began in, and those of tabs that came back before it."""
+"""Bytes of name and value of a flow's cookie at most: browsers silently drop one of more than 4,096 bytes."""
+MAX_REPLACED = 4
+"""Sessions one sign-in may end: the one it began in, and those of tabs that finished before it."""
 FLOWS = 5
-"""Sign-ins one browser may have under way; the oldest gives way, so abandoned ones never fill its headers."""
+"""Sign-ins one browser may have under way; the oldest is dropped, so abandoned ones never fill its headers."""
 
 _STATE = re.compile(r"([0-9a-f]{16})\.[A-Za-z0-9_-]{43}", re.ASCII)
 _FLOW = re.compile("[0-9a-f]{16}", re.ASCII)
@@ -35,46 +35,46 @@ _NONCE = 12
 
 @dataclass(frozen=True, slots=True)
 class LoginState:
-    """began: Unix seconds; return_to: a path of this site; verifier: PKCE's secret; leaves: hashed ids of the sessions
-    that end when this sign-in has worked out."""
+    """began: Unix seconds; return_to: a path of this site; verifier: of PKCE (RFC 7636); replaces: hashed ids of the
+    sessions that end when this sign-in succeeds."""
 
     state: str
     nonce: str = field(repr=False)
     verifier: str = field(repr=False)
     return_to: str
     began: float
-    leaves: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
 
     @classmethod
-    def new(cls, return_to: str, now: float, leaves: tuple[str, ...] = ()) -> LoginState:
+    def new(cls, return_to: str, now: float, replaces: tuple[str, ...] = ()) -> LoginState:
         return cls(
             state=f"{secrets.token_hex(8)}.{secrets.token_urlsafe(32)}",
             nonce=secrets.token_urlsafe(32),
             verifier=secrets.token_urlsafe(48),
             return_to=return_to,
             began=now,
-            leaves=leaves[-LEAVES:],
+            replaces=replaces[-MAX_REPLACED:],
         )
 
     @property
-    def left(self) -> float:
-        """Unix seconds until which it may come back."""
+    def expires(self) -> float:
+        """Unix seconds until which the callback is accepted."""
         return self.began + LIFETIME
 
 
 def is_cookie_name(name: str, prefix: str = PREFIX) -> bool:
-    """Whether a flow of ours could have this cookie. prefix: what their names begin with."""
+    """Whether this could be the cookie of a flow. prefix: what their names begin with."""
     return name.startswith(prefix) and bool(_FLOW.fullmatch(name.removeprefix(prefix)))
 
 
 def cookie_name(state: str, prefix: str = PREFIX) -> str | None:
-    """The cookie of the flow a `state` belongs to; None when it is none of ours."""
+    """The name of the cookie of the flow with this `state`; None when no flow of this gateway has it."""
     found = _STATE.fullmatch(state)
     return prefix + found[1] if found else None
 
 
 class LoginStates:
-    """Seals and opens the cookies; `secret` is the client's, the same on every gateway that may get the callback."""
+    """Seals and opens the cookies. secret: the client's, the same on every gateway that may get the callback."""
 
     def __init__(self, secret: str) -> None:
         self._cipher = AESGCM(hashlib.sha256(b"bff login state:" + secret.encode()).digest())
@@ -92,13 +92,13 @@ class LoginStates:
             return None
         return login
 
-    def leaving(self, sealed: str, session: str, now: float) -> tuple[str, LoginState] | None:
-        """The cookie of another flow, sealed again so that this session (a hashed id) ends with it, too; None when it
-        is none of ours."""
+    def replacing(self, sealed: str, session: str, now: float) -> tuple[str, LoginState] | None:
+        """The cookie of another flow, sealed again so that its sign-in also ends this session (a hashed id); None when
+        it cannot be opened."""
         login = self._open(sealed, now)
         if login is None:
             return None
-        login = replace(login, leaves=(*login.leaves, session)[-LEAVES:])
+        login = replace(login, replaces=(*login.replaces, session)[-MAX_REPLACED:])
         return self.seal(login), login
 
     def _open(self, sealed: str | None, now: float) -> LoginState | None:
@@ -107,18 +107,18 @@ class LoginStates:
         try:
             raw = bytes.fromhex(sealed)
             tree = json.loads(self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], None))
-            login = LoginState(**tree | {"leaves": tuple(tree.get("leaves", ()))})
+            login = LoginState(**tree | {"replaces": tuple(tree.get("replaces", ()))})
         except (InvalidTag, ValueError, TypeError):
             return None
-        # Another gateway may have begun it, by a clock that is a little ahead.
+        # Another gateway may have made it, whose clock is a little ahead.
         return login if -60 <= now - login.began <= LIFETIME else None
 
 
 def safe_return(path: str) -> str | None:
-    """A path of this site to go back to, or None: no other host in any spelling a browser would take for one."""
+    """A path of this site to go back to, or None: it names no other host in any spelling that browsers understand."""
     if not path.startswith("/") or path.startswith("//") or "\\" in path:
         return None
-    # Half of a pair of UTF-16 counts like any other letter here, and is refused below.
+    # Half of a UTF-16 surrogate pair counts like any other letter here, and is refused below.
     if len(path.encode(errors="surrogatepass")) > 1024:
         return None
     # Browsers drop tabs and line ends from addresses: "/\t/evil.example" would become "//evil.example".
@@ -127,7 +127,7 @@ def safe_return(path: str) -> str | None:
         for letter in path
     ):
         return None
-    # Dot segments resolve before the host is looked for by some: "/.//evil.example" is not worth finding out.
+    # Some readers resolve dot segments before they look for a host, as in "/.//evil.example".
     if any(part in (".", "..") for part in re.split(r"[/?#]", path.lower().replace("%2e", "."))):
         return None
     return path

@@ -1,9 +1,9 @@
-"""The identity provider as this gateway's confidential client sees it: OpenID Connect, code flow with PKCE.
+"""The identity provider, as this gateway's confidential client uses it: OpenID Connect, code flow with PKCE.
 
-Promises that an ID token is believed only when its signature, issuer, audience, nonce and times are right, whatever
-connection it came over; that a refresh token is called refused only when the provider says `invalid_grant`, so that a
-provider that is away, broken or misconfigured never signs anyone out; and that what an answer leaves out, or says in a
-way that cannot be read, gives no right. Refuses tokens that could not travel in a header.
+Guarantees that an ID token is accepted only when its signature, issuer, audience, nonce and times are right, whatever
+connection it came over; that a refresh counts as refused only when the provider answers `invalid_grant`, so that a
+provider that is away, broken or misconfigured never signs anyone out; and that what is missing from an answer, or
+cannot be read, grants nothing. Refuses tokens that cannot be sent in a header.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from ..settings import IssuerSettings, OidcSettings
 from .discovery import Discovery
 from .fetch import Fetch, FetchFailed
 from .jwks import KeySet, KeysUnavailable
-from .jwt import verified
+from .jwt import verify_signature
 from .refresh import RefreshRefused
 from .session_record import SessionRecord, TokenSet
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LEEWAY = 10.0
-LIFE = 300.0
-"""Seconds an access token is taken to live when the provider does not say."""
-REDEMPTION = 10.0
-"""Seconds the token endpoint may take: an answer given up on may hold the only refresh token that still works."""
+DEFAULT_LIFETIME = 300.0
+"""Seconds of an access token's lifetime where the provider does not say."""
+TOKEN_TIMEOUT = 10.0
+"""Seconds the token endpoint may take: a late answer may hold the only refresh token that still works."""
 ID_TOKEN_AGE = 600.0
-"""Seconds since its issue after which an ID token is no answer to a sign-in that just happened."""
+"""Seconds since its issue after which an ID token cannot be the answer to a sign-in that just happened."""
 LOGOUT_TOKEN_AGE = 600.0
-"""Seconds since its issue after which a logout token is refused, whenever it says that it expires. So long, and no
-longer, it is remembered. Providers give it two minutes (Back-Channel Logout 1.0 section 2.4)."""
+"""Seconds since its issue after which a logout token is refused, whatever its own expiry; it is remembered for as long.
+Providers give it two minutes (Back-Channel Logout 1.0 section 2.4)."""
 
 
 class SignInRefused(Exception):
-    """The answer cannot be accepted. The message is fit for the person signing in.
+    """The answer cannot be accepted. The message is shown to the person who signs in.
 
-    status  400 when the browser brought it, 502 when the provider gave it
-    reason  what the operator is told besides; never a secret
+    status  400 when the browser brought the answer, 502 when it came from the provider
+    reason  more for the operator's log; never a secret
     """
 
     def __init__(self, why: str, *, status: int = 400, reason: str = "") -> None:
@@ -60,8 +60,8 @@ class SignInRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LogoutToken:
-    """A verified back-channel logout: by the provider's session, by the person, or both. until: Unix seconds from which
-    on it would be refused for its age."""
+    """A verified back-channel logout, of a session at the provider, of a person, or both. until: Unix seconds from
+    which it is refused for its age."""
 
     sid: str | None
     subject: str | None
@@ -70,9 +70,11 @@ class LogoutToken:
 
 
 class Provider:
-    """redirect_uri: this gateway's callback; exchange: asks the token endpoint, where it is given more time; trusted:
-    the issuer's entry in settings and its keys, where it has one (its algorithms and leeway then hold for ID tokens,
-    too)."""
+    """redirect_uri  this gateway's callback
+    exchange      fetches from the token endpoint, with a longer timeout; None: `fetch`
+    trusted, keys of the issuer's entry in the settings, where it has one; its algorithms and leeway then hold for ID
+                  tokens, too
+    """
 
     def __init__(
         self,
@@ -95,25 +97,26 @@ class Provider:
         self._discovery = Discovery(settings.issuer, fetch, monotonic)
         self._algorithms = trusted.algorithms if trusted else ("ES256", "RS256", "EdDSA")
         self._leeway = trusted.leeway if trusted else LEEWAY
-        self._looking: asyncio.Task[None] | None = None
+        self._lookup: asyncio.Task[None] | None = None
         self._own_keys = keys is None
         self._keys = keys or KeySet(
             lambda: self._discovery.endpoint("jwks_uri"), fetch, frozenset(self._algorithms), monotonic
         )
 
-    def look(self) -> dict[str, object]:
-        """What is known of the provider; where nothing is, or not lately, it is asked meanwhile."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.get_running_loop().create_task(self._look(), name="bff-provider")
+    def status(self) -> dict[str, object]:
+        """The provider's state as of the last fetch of its discovery document. An old one is fetched in the
+        background."""
+        if self._lookup is None or self._lookup.done():
+            self._lookup = asyncio.get_running_loop().create_task(self._discover(), name="bff-provider")
         return {"issuer": self.issuer, "state": self._discovery.state}
 
-    async def _look(self) -> None:
+    async def _discover(self) -> None:
         with contextlib.suppress(FetchFailed):
             await self._discovery.document()
 
     async def close(self) -> None:
-        if self._looking is not None:
-            await end_tasks([self._looking])
+        if self._lookup is not None:
+            await end_tasks([self._lookup])
         if self._own_keys:
             await self._keys.close()
 
@@ -132,12 +135,12 @@ class Provider:
         }
         return _with_query(await self._discovery.endpoint("authorization_endpoint"), query)
 
-    async def end_session_url(self, id_token: str | None, back_to: str) -> str | None:
+    async def end_session_url(self, id_token: str | None, return_to: str) -> str | None:
         """Where to send the browser to end its session at the provider, too; None when the provider has no such
-        place. Raises FetchFailed."""
+        endpoint. Raises FetchFailed."""
         if "end_session_endpoint" not in await self._discovery.document():
             return None
-        query = {"client_id": self.client_id, "post_logout_redirect_uri": back_to}
+        query = {"client_id": self.client_id, "post_logout_redirect_uri": return_to}
         if id_token is not None:
             query["id_token_hint"] = id_token
         return _with_query(await self._discovery.endpoint("end_session_endpoint"), query)
@@ -162,19 +165,17 @@ class Provider:
             error = _error_of(answer)
             reason = f"it answered {status} {error}{_described(answer)}"
             if error != "invalid_grant":
-                # Not the browser's fault: the client is not set up as the provider knows it.
+                # Not the browser's fault: this client is set up differently at the provider.
                 raise SignInRefused(
-                    f"the identity provider would not answer this site ({error})", status=502, reason=reason
+                    f"the identity provider refused this site ({error})", status=502, reason=reason
                 )
-            raise SignInRefused(
-                f"the identity provider would not take the sign-in's code ({error})", reason=reason
-            )
+            raise SignInRefused(f"the identity provider refused the sign-in's code ({error})", reason=reason)
         try:
             got = self._tokens(answer)
             if got.scopes is None:
-                # RFC 6749 section 5.1: left out when it is what was asked for. What cannot be read grants nothing.
-                asked = self._settings.scopes if answer.get("scope") is None else ()
-                got = replace(got, scopes=frozenset(asked))
+                # RFC 6749 section 5.1: it may be left out when all was granted. What cannot be read grants nothing.
+                granted = self._settings.scopes if answer.get("scope") is None else ()
+                got = replace(got, scopes=frozenset(granted))
             claims = await self._id_claims(got.id_token, nonce)
             roles = tokens.roles_of(claims, self._settings.roles)
         except TokenRefused as refusal:
@@ -195,7 +196,7 @@ class Provider:
     async def renew(self, refresh_token: str) -> TokenSet:
         """Redeem a refresh token. Raises RefreshRefused or FetchFailed.
 
-        Its ID token, where there is one, is that of the answer: whoever keeps the session compares who it is about.
+        The ID token, where there is one, is not verified: the caller compares whom it is about.
         """
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         status, answer = await self._token_request(form)
@@ -217,7 +218,7 @@ class Provider:
         parsed = tokens.parse(token)
         tokens.judge_type(parsed, tokens.LOGOUT_TOKEN_TYPES)
         claims = parsed.claims
-        self._judge(claims, subject=False)
+        self._check(claims, subject=False)
         events = claims.get("events")
         if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict):
             raise TokenRefused("it announces no logout")
@@ -231,7 +232,7 @@ class Provider:
         issued = float(claims["iat"])
         if self._clock() - issued >= LOGOUT_TOKEN_AGE + self._leeway:
             raise TokenRefused("it was issued too long ago")
-        await verified(parsed, self._keys, self._algorithms)
+        await verify_signature(parsed, self._keys, self._algorithms)
         until = min(tokens.expiry_of(claims), issued + LOGOUT_TOKEN_AGE) + self._leeway
         return LogoutToken(sid, subject, token_id, until)
 
@@ -241,7 +242,7 @@ class Provider:
         parsed = tokens.parse(id_token)
         tokens.judge_type(parsed, tokens.ID_TOKEN_TYPES)
         claims = parsed.claims
-        self._judge(claims, subject=True)
+        self._check(claims, subject=True)
         audience, party = claims["aud"], claims.get("azp")
         if (isinstance(audience, list) and len(audience) > 1 and party is None) or (
             party is not None and party != self.client_id
@@ -252,10 +253,10 @@ class Provider:
             raise TokenRefused("its nonce belongs to another sign-in")
         if self._clock() - float(claims["iat"]) > ID_TOKEN_AGE:
             raise TokenRefused("it was issued for an earlier sign-in")
-        await verified(parsed, self._keys, self._algorithms)
+        await verify_signature(parsed, self._keys, self._algorithms)
         return claims
 
-    def _judge(self, claims: Mapping[str, Any], *, subject: bool) -> None:
+    def _check(self, claims: Mapping[str, Any], *, subject: bool) -> None:
         if claims.get("iss") != self.issuer:
             raise TokenRefused("it is from another issuer")
         tokens.judge_claims(
@@ -275,7 +276,7 @@ class Provider:
             # RFC 6749 section 2.3.1: both halves are form-encoded before they are joined.
             pair = f"{quote_plus(self.client_id)}:{quote_plus(secret)}"
             headers["authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-        status, told, body = await self._exchange(
+        status, received, body = await self._exchange(
             endpoint, method="POST", headers=headers, body=urlencode(fields).encode()
         )
         try:
@@ -283,13 +284,13 @@ class Provider:
         except (ValueError, RecursionError):
             answer = None
         if isinstance(answer, dict) and isinstance(text := answer.get("error_description"), str):
-            # Some providers repeat what they were sent.
+            # Some providers repeat what they received.
             for given in (secret, *form.values()):
                 text = text.replace(given, "[withheld]")
             answer["error_description"] = text
-        # 4xx with an error document is the provider's word; anything else is a provider that does not work.
+        # 4xx with an error document is the provider's answer; anything else is a provider that does not work.
         if not isinstance(answer, dict) or status >= 500 or 300 <= status < 400 or status == 429:
-            kind = told.get("content-type", "no content type").partition(";")[0]
+            kind = received.get("content-type", "no content type").partition(";")[0]
             what = _error_of(answer) + _described(answer) if isinstance(answer, dict) else readable(kind)
             raise FetchFailed(f"{self.issuer} answered its token endpoint with {status} ({what})")
         return status, answer
@@ -304,7 +305,7 @@ class Provider:
         return TokenSet(
             access_token=access,
             issued_at=now,
-            expires_at=now + _life(answer),
+            expires_at=now + _lifetime(answer),
             scopes=frozenset(scope.split()) if isinstance(scope, str) else None,
             refresh_token=_token(answer, "refresh_token"),
             id_token=_token(answer, "id_token"),
@@ -322,20 +323,20 @@ def _token(answer: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def _life(answer: Mapping[str, Any]) -> float:
-    """Seconds; some providers write the number as a text. Raises TokenRefused."""
-    life = answer.get("expires_in")
-    if life is None:
-        return LIFE
-    if isinstance(life, str) and life.isascii() and life.isdigit() and len(life) < 10:
-        life = int(life)
-    if isinstance(life, bool) or not isinstance(life, int | float) or not 0 < life < 1e9:
+def _lifetime(answer: Mapping[str, Any]) -> float:
+    """Seconds; some providers write the number as text. Raises TokenRefused."""
+    seconds = answer.get("expires_in")
+    if seconds is None:
+        return DEFAULT_LIFETIME
+    if isinstance(seconds, str) and seconds.isascii() and seconds.isdigit() and len(seconds) < 10:
+        seconds = int(seconds)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < 1e9:
         raise TokenRefused("its expiry cannot be read")
-    return float(life)
+    return float(seconds)
 
 
 def readable(text: str, most: int = 200) -> str:
-    """What somebody else wrote, as a log may have it: one line, no control characters, no marks of direction."""
+    """Text from outside as a log line may hold it: no line breaks, no control or direction characters."""
     cut = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text[:most])
     return cut + "…" if len(text) > most else cut
 

@@ -1,9 +1,9 @@
-"""Access tokens of browser sessions, made fresh in time: once, however many requests and gateways want it.
+"""Refreshes the access tokens of browser sessions: in time, and once for all requests and gateways that want it.
 
-Promises that a refresh token is redeemed by one gateway at a time (a lock in Redis, a flight in the process, and a
-version that shows what another has done meanwhile); that no request waits while the old access token still lasts; and
-that nobody is signed out by a provider that is slow or away, but only by its own word. A redemption belongs to the
-gateway, not to the request that began it: its answer holds the only refresh token that still works.
+Guarantees that a refresh token is redeemed by one gateway at a time (a lock in Redis, one task in the process, and a
+version that shows what another gateway has done meanwhile); that no request waits while the old access token is still
+valid; and that a provider that is slow or away signs nobody out, only its refusal does. A redemption belongs to the
+gateway, not to the request that started it: its answer holds the only refresh token that still works.
 """
 
 from __future__ import annotations
@@ -20,194 +20,177 @@ from ...stores.redis.client import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..problem import Problem
 from .fetch import FetchFailed
-from .session_cache import MAX_CACHED, CachedSession
+from .session_cache import MAX_CACHED, CachedSession, SessionCache
 from .session_record import SessionKey, SessionRecord, TokenSet
 
 log = logging.getLogger("bff.session")
 
 MARGIN = 30.0
-"""Seconds before its end at which an access token is refreshed; a third of its life when that is shorter."""
-PRESSING = 5.0
-"""Seconds before its end from which a request waits for the refresh instead of going on with the old token: longer than
-most requests take."""
-PATIENCE = 5.0
+"""Seconds before its end at which an access token is refreshed; a third of its lifetime when that is shorter."""
+URGENT = 5.0
+"""Seconds before its end from which a request waits for the refresh instead of using the old token: longer than most
+requests take."""
+REQUEST_WAIT = 5.0
 """Seconds such a request waits at most."""
-FLIGHT = 20.0
-"""Seconds a gateway stands in line for another one's refresh: longer than its lock can be held."""
-FORCED = 60.0
-"""Seconds between two refreshes of a session's token because a service would not take it: a service that refuses every
-token must not cost a refresh each time."""
+LOCK_WAIT = 20.0
+"""Seconds a gateway waits for another one's refresh: longer than its lock can be held."""
+FORCED_INTERVAL = 60.0
+"""Seconds between two refreshes of a session's token because a service refused it: a service that refuses every token
+must not cause a refresh each time."""
 PAUSE = 2.0
-"""Seconds after a refresh that got no answer before the next attempt for that session."""
+"""Seconds after a refresh without an answer before the next attempt for that session."""
 
 Renew = Callable[[str], Awaitable[TokenSet]]
 """Redeems a refresh token. Raises RefreshRefused or FetchFailed."""
 
 
 class RefreshRefused(Exception):
-    """The provider will not take this refresh token any more: the session is over."""
+    """The provider refuses this refresh token: the session is over."""
 
 
 class Refresher:
-    """`await refresher.fresh(key, known)` gives the session with a token to be used now; None when it has ended.
+    """`await refresher.fresh(key, session)` gives the session with a token to use now; None when it has ended.
 
-    read    the session as it is in Redis now;  put  remembers it;  ended  told that one is over
+    on_end: called with the id of a session that ends because its refresh was refused.
     """
 
     def __init__(
         self,
         store: SessionStore,
+        cache: SessionCache,
         renew: Renew,
-        *,
-        read: Callable[[SessionKey, CachedSession], Awaitable[CachedSession | None]],
-        put: Callable[[str, CachedSession], CachedSession],
-        ended: Callable[[str], Awaitable[None]],
+        on_end: Callable[[str], Awaitable[None]],
         clock: Clock,
         monotonic: Clock,
     ) -> None:
         self._store = store
+        self._cache = cache
         self._renew = renew
-        self._read = read
-        self._put = put
-        self._ended = ended
+        self._on_end = on_end
         self._clock = clock
         self._monotonic = monotonic
         self._paused: dict[str, float] = {}
         self._forced: dict[str, float] = {}
-        self._flights: dict[str, asyncio.Task[CachedSession | None]] = {}
+        self._tasks: dict[str, asyncio.Task[CachedSession | None]] = {}
 
     async def fresh(
-        self, key: SessionKey, known: CachedSession, *, refused: str | None = None
+        self, key: SessionKey, session: CachedSession, *, refused: str | None = None
     ) -> CachedSession | None:
-        """Raises Problem 503 when its token has run out and a new one cannot be had now. refused: an access token that
-        a service would not take; where the session still has it, another one is asked for, once in `FORCED` seconds."""
-        tokens = known.record.tokens
+        """refused: an access token that a service refused; where the session still has it, another one is requested,
+        once in `FORCED_INTERVAL` seconds. Raises Problem 503 when its token has expired and no new one can be had."""
+        tokens = session.record.tokens
         forced = tokens.access_token == refused and self._may_force(key.id, tokens)
-        if not forced and not self._due(tokens):
-            return known
-        flight = self._flights.get(key.id) or self._begin(key, known, refused if forced else None)
-        if flight is not None and (forced or self._pressing(tokens)):
-            # Not `wait_for` nor a bare await: a browser that leaves must not cancel it.
-            await asyncio.wait([flight], timeout=PATIENCE)
-            if flight.done() and not flight.cancelled() and not isinstance(flight.exception(), _PASSING):
-                return flight.result()
-        return self._while_it_lasts(known)
-
-    def forget(self, id: str) -> None:
-        self._paused.pop(id, None)
-        self._forced.pop(id, None)
-
-    async def close(self) -> None:
-        """Wait for the refreshes under way, at most `PATIENCE` seconds: a redeemed token that is not stored is lost."""
-        if self._flights:
-            await asyncio.wait(self._flights.values(), timeout=PATIENCE)
-        for flight in list(self._flights.values()):
-            flight.cancel()
-
-    def _due(self, tokens: TokenSet) -> bool:
-        return tokens.refresh_token is not None and self._left(tokens) <= _margin(tokens)
-
-    def _may_force(self, id: str, tokens: TokenSet) -> bool:
-        if tokens.refresh_token is None:
-            return False
-        if id in self._flights:
-            return True
-        now = self._monotonic()
-        if now < self._forced.get(id, float("-inf")):
-            return False
-        if len(self._forced) >= MAX_CACHED:
-            self._forced.clear()
-        self._forced[id] = now + FORCED
-        return True
-
-    def _pressing(self, tokens: TokenSet) -> bool:
-        return self._left(tokens) <= min(PRESSING, _margin(tokens))
-
-    def _left(self, tokens: TokenSet) -> float:
-        return tokens.expires_at - self._clock()
-
-    def _while_it_lasts(self, known: CachedSession) -> CachedSession:
-        if self._left(known.record.tokens) <= 0:
+        if not forced and not self._is_due(tokens):
+            return session
+        task = self._tasks.get(key.id) or self._begin(key, session, refused if forced else None)
+        if task is not None and (forced or self._left(tokens) <= min(URGENT, _margin(tokens))):
+            # Neither `wait_for` nor a plain await: a browser that disconnects must not cancel it.
+            await asyncio.wait([task], timeout=REQUEST_WAIT)
+            if task.done() and not task.cancelled() and not isinstance(task.exception(), _TEMPORARY):
+                return task.result()
+        if self._left(tokens) <= 0:
             raise Problem(
                 503,
                 "unavailable",
                 "The session's access token has run out and cannot be refreshed at the moment. Try again shortly.",
                 retry_after=PAUSE,
             )
-        return known
+        return session
+
+    async def close(self) -> None:
+        """Wait for refreshes under way, at most `REQUEST_WAIT` seconds: a redeemed token that is not stored is lost."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=REQUEST_WAIT)
+        for task in list(self._tasks.values()):
+            task.cancel()
+
+    def _is_due(self, tokens: TokenSet) -> bool:
+        return tokens.refresh_token is not None and self._left(tokens) <= _margin(tokens)
+
+    def _may_force(self, id: str, tokens: TokenSet) -> bool:
+        if tokens.refresh_token is None:
+            return False
+        if id in self._tasks:
+            return True
+        now = self._monotonic()
+        if now < self._forced.get(id, float("-inf")):
+            return False
+        _remember(self._forced, id, now + FORCED_INTERVAL)
+        return True
+
+    def _left(self, tokens: TokenSet) -> float:
+        return tokens.expires_at - self._clock()
 
     def _begin(
-        self, key: SessionKey, known: CachedSession, refused: str | None
+        self, key: SessionKey, session: CachedSession, refused: str | None
     ) -> asyncio.Task[CachedSession | None] | None:
         if self._monotonic() < self._paused.get(key.id, 0.0):
             return None
-        flight = asyncio.get_running_loop().create_task(
-            self._refresh(key, known, refused), name="bff-refresh"
+        task = asyncio.get_running_loop().create_task(
+            self._refresh(key, session, refused), name="bff-refresh"
         )
-        self._flights[key.id] = flight
-        flight.add_done_callback(lambda done: self._landed(key.id, done))
-        return flight
+        self._tasks[key.id] = task
+        task.add_done_callback(lambda done: self._on_done(key.id, done))
+        return task
 
-    def _landed(self, id: str, flight: asyncio.Task[CachedSession | None]) -> None:
-        self._flights.pop(id, None)
-        error = None if flight.cancelled() else flight.exception()
+    def _on_done(self, id: str, task: asyncio.Task[CachedSession | None]) -> None:
+        self._tasks.pop(id, None)
+        error = None if task.cancelled() else task.exception()
         if error is None:
             return
-        if not isinstance(error, _PASSING):
+        if not isinstance(error, _TEMPORARY):
             log.error("refreshing a session failed", exc_info=error)
-        log.warning("access token of session %s not refreshed: %s", id[:12], error)
-        if len(self._paused) >= MAX_CACHED:
-            self._paused.clear()
-        self._paused[id] = self._monotonic() + PAUSE
+        log.warning("the access token of session %s was not refreshed: %s", id[:12], error)
+        _remember(self._paused, id, self._monotonic() + PAUSE)
 
     async def _refresh(
-        self, key: SessionKey, known: CachedSession, refused: str | None
+        self, key: SessionKey, session: CachedSession, refused: str | None
     ) -> CachedSession | None:
         holder = secrets.token_hex(8)
-        patience = self._monotonic() + FLIGHT
+        give_up_at = self._monotonic() + LOCK_WAIT
         while not await self._store.lock(key.id, holder):
             await asyncio.sleep(0.05)
-            newer = await self._read(key, known)
-            if newer is None or newer.stored.version != known.stored.version:
+            newer = await self._cache.read(key)
+            if newer is None or newer.stored.version != session.stored.version:
                 return newer
-            if self._monotonic() >= patience:
+            if self._monotonic() >= give_up_at:
                 raise FetchFailed("another gateway's refresh of this session takes too long")
         try:
-            current = await self._read(key, known)
+            current = await self._cache.read(key)
             if current is None:
                 return None
             tokens = current.record.tokens
-            if tokens.access_token != refused and not self._due(tokens):
+            if tokens.access_token != refused and not self._is_due(tokens):
                 return current
             return await self._redeem(key, current, holder)
         finally:
-            await self._unlock(key.id, holder)
+            try:
+                await self._store.unlock(key.id, holder)
+            except StoreUnavailable as error:
+                log.debug("a refresh lock is left to its TTL: %s", error)
 
-    async def _redeem(self, key: SessionKey, known: CachedSession, holder: str) -> CachedSession | None:
-        old = known.record.tokens
+    async def _redeem(self, key: SessionKey, session: CachedSession, holder: str) -> CachedSession | None:
+        old, version = session.record.tokens, session.stored.version
         try:
-            newer = await self._renew(old.refresh_token or "")
+            new = await self._renew(old.refresh_token or "")
         except RefreshRefused as refusal:
-            if await self._store.end(key.id, version=known.stored.version) is None:
-                # Whoever was held up past the lock's end comes too late with an old refresh token; the session goes
-                # on with the other gateway's.
-                return await self._read(key, known)
-            log.info("session %s ends: refresh refused: %s", key.id[:12], refusal)
-            await self._ended(key.id)
+            if await self._store.end(key.id, version=version) is None:
+                # This gateway was held up beyond the lock's end and came with an old refresh token; the session goes
+                # on with the token of another gateway.
+                return await self._cache.read(key)
+            log.info("session %s ends: its refresh was refused: %s", key.id[:12], refusal)
+            await self._on_end(key.id)
             return None
-        if _names_another(known.record, newer):
-            # OpenID Connect Core section 12.2: it must be the same person. What came is somebody else's, and no
-            # request may go out with it.
+        if _is_for_another_subject(session.record, new):
+            # OpenID Connect Core section 12.2: it must be the same person. No request may use these tokens.
             log.error("session %s ends: its refresh was answered for another person", key.id[:12])
             if await self._store.end(key.id) is not None:
-                await self._ended(key.id)
+                await self._on_end(key.id)
             return None
-        record = replace(known.record, tokens=old.renewed_by(replace(newer, id_token=None)))
-        stored = known.stored
-        if not await self._swap(key, stored.version, record, holder):
-            return await self._read(key, known)
-        stored = replace(stored, version=stored.version + 1)
-        return self._put(key.id, CachedSession(record, stored, self._monotonic()))
+        record = replace(session.record, tokens=old.renewed_by(replace(new, id_token=None)))
+        if not await self._swap(key, version, record, holder):
+            return await self._cache.read(key)
+        return self._cache.put(key.id, record, replace(session.stored, version=version + 1))
 
     async def _swap(self, key: SessionKey, version: int, record: SessionRecord, holder: str) -> bool:
         sealed = key.seal(record)
@@ -215,28 +198,29 @@ class Refresher:
             try:
                 return await self._store.swap(key.id, version, sealed, holder)
             except StoreUnavailable:
-                # Worth insisting: the old refresh token is spent and the new one is only here.
+                # The old refresh token is redeemed, and the new one is only here: retry.
                 await asyncio.sleep(pause)
         return await self._store.swap(key.id, version, sealed, holder)
 
-    async def _unlock(self, id: str, holder: str) -> None:
-        try:
-            await self._store.unlock(id, holder)
-        except StoreUnavailable as error:
-            log.debug("a refresh lock is left to its TTL: %s", error)
+
+_TEMPORARY = (StoreUnavailable, FetchFailed)
 
 
-_PASSING = (StoreUnavailable, FetchFailed)
+def _remember(until: dict[str, float], id: str, moment: float) -> None:
+    if len(until) >= MAX_CACHED:
+        until.clear()
+    until[id] = moment
 
 
-def _names_another(record: SessionRecord, newer: TokenSet) -> bool:
-    """Whether the ID token that came with a refresh, over the connection to the provider, is about somebody else."""
-    if newer.id_token is None:
+def _is_for_another_subject(record: SessionRecord, new: TokenSet) -> bool:
+    """Whether the ID token that came with a refresh is about somebody else. It came over the connection to the
+    provider, so its signature is not needed."""
+    if new.id_token is None:
         return False
     try:
-        claims = parse(newer.id_token).claims
+        claims = parse(new.id_token).claims
     except TokenRefused:
-        # It cannot be read, so it says nothing; the session keeps the one of the sign-in.
+        # Unreadable, so it says nothing; the session keeps the ID token of the sign-in.
         return False
     return (claims.get("iss"), claims.get("sub")) != (record.issuer, record.subject)
 

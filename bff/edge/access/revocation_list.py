@@ -1,9 +1,9 @@
-"""Tokens that are refused though they are signed and not expired, and sessions that ended elsewhere.
+"""Revoked tokens, which are refused though they are signed and have not expired, and sessions that ended elsewhere.
 
-Promises that a revocation holds on every gateway within a second, that a token is judged without asking anyone (two
-looks into a table), and that the end of a session reaches streams here even when the message about it was lost. While
-Redis is away the last list stays in force; a gateway that has not reached Redis since its start knows of none, and
-tokens then hold until they expire.
+Guarantees that a revocation takes effect on every gateway within a second, that a token is checked without I/O (two
+dictionary look-ups), and that the end of a session reaches streams here even when the message about it was lost. While
+Redis is away the last list stays in force. A gateway that has not reached Redis since its start knows of no
+revocation, and tokens are then valid until they expire.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ...stores.sessions import hashed
 
 log = logging.getLogger("bff.session")
 
-LOOK = 0.5
-"""Seconds between two looks."""
+POLL_INTERVAL = 0.5
+"""Seconds between two polls."""
 OVERLAP = 1000
-"""Milliseconds looked back beyond the last look: two ends may share one."""
+"""Milliseconds by which a poll reaches back beyond the last one: two ends may have the same millisecond."""
 
 
 def marks_of(issuer: str, claims: Mapping[str, Any]) -> Marks:
-    """Those of a token whose claims have been judged."""
+    """What a token with these checked claims can be revoked by."""
     id = claims.get("jti")
     return Marks(
         hashed(issuer, id) if isinstance(id, str) else None,
@@ -41,22 +41,24 @@ def marks_of(issuer: str, claims: Mapping[str, Any]) -> Marks:
 
 
 class RevocationList:
-    """ended: told each session that ended anywhere; changed: called when more is refused than before.
+    """This process's copy of the list in Redis.
 
-    clock is Unix seconds. `start()` and `stop()` are its owner's.
+    on_session_end  called with the id of each session that ended on any gateway
+    on_change       called when something was added
+    clock           Unix seconds
     """
 
     def __init__(
         self,
         store: RevocationStore,
         *,
-        ended: Callable[[str], None] = lambda session: None,
-        changed: Callable[[], None] = lambda: None,
+        on_session_end: Callable[[str], None] = lambda session: None,
+        on_change: Callable[[], None] = lambda: None,
         clock: Clock = time.time,
     ) -> None:
         self._store = store
-        self._told_ended = ended
-        self._told_changed = changed
+        self._on_session_end = on_session_end
+        self._on_change = on_change
         self._clock = clock
         self._tokens: dict[str, float] = {}
         self._subjects: dict[str, Revoked] = {}
@@ -64,47 +66,47 @@ class RevocationList:
         self._since: int | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def refuse(self, marks: Marks) -> bool:
-        """Whether a token is revoked."""
+    def is_revoked(self, marks: Marks) -> bool:
         if marks.token in self._tokens:
             return True
         subject = self._subjects.get(marks.subject)
         return subject is not None and subject.at is not None and marks.issued <= subject.at
 
-    async def note(self, session: str) -> None:
-        """Tell every gateway that a session has ended. Raises StoreUnavailable."""
+    async def record_session_end(self, session: str) -> None:
+        """Let every gateway's next poll find that a session has ended. Raises StoreUnavailable."""
         await self._store.record_session_end(session)
 
-    async def look(self) -> None:
-        """Take in what is new. Raises StoreUnavailable."""
+    async def poll(self) -> None:
+        """Read what is new. Raises StoreUnavailable."""
         since = self._since
         news = await self._store.changes(self._version, 0 if since is None else since - OVERLAP)
         self._version, self._since = news.version, news.now
         if since is not None:
             for session in news.ended:
-                self._told_ended(session)
-        if news.revoked is not None and self._take(news.revoked):
-            self._told_changed()
+                self._on_session_end(session)
+        if news.revoked is not None and self._merge(news.revoked):
+            self._on_change()
 
-    def _take(self, entries: Sequence[Revoked]) -> bool:
-        """Add to what is known: a Redis that lost its list takes nothing back."""
-        before = len(self._tokens), {key: one.at for key, one in self._subjects.items()}
-        for one in entries:
-            known = self._subjects.get(one.key)
-            if one.at is None:
-                self._tokens[one.key] = one.until
-            elif known is None or known.at is None or known.at < one.at:
-                self._subjects[one.key] = one
-        grown = before != (len(self._tokens), {key: one.at for key, one in self._subjects.items()})
-        now = self._clock()
+    def _merge(self, entries: Sequence[Revoked]) -> bool:
+        """Add entries, and drop those that may be forgotten; returns whether one is new. Known entries stay, also when
+        Redis has lost its list."""
+        changed, now = False, self._clock()
+        for entry in entries:
+            known = self._subjects.get(entry.key)
+            if entry.at is None:
+                changed |= entry.key not in self._tokens
+                self._tokens[entry.key] = entry.until
+            elif known is None or known.at is None or known.at < entry.at:
+                changed = True
+                self._subjects[entry.key] = entry
         self._tokens = {key: until for key, until in self._tokens.items() if until > now}
-        self._subjects = {key: one for key, one in self._subjects.items() if one.until > now}
-        return grown
+        self._subjects = {key: entry for key, entry in self._subjects.items() if entry.until > now}
+        return changed
 
     async def start(self) -> None:
-        """Take in what there is, as far as Redis is there, and go on looking."""
+        """Read the list, if Redis is there, and keep polling."""
         with contextlib.suppress(StoreUnavailable):
-            await self.look()
+            await self.poll()
         self._task = asyncio.create_task(self._run(), name="bff-revocations")
 
     async def stop(self) -> None:
@@ -113,13 +115,13 @@ class RevocationList:
 
     @property
     def alive(self) -> bool:
-        """False when its work ended though nobody stopped it."""
+        """False when polling has ended though nobody stopped it."""
         return self._task is not None and not self._task.done()
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(POLL_INTERVAL)
             try:
-                await self.look()
+                await self.poll()
             except StoreUnavailable as error:
                 log.debug("revocations cannot be read, the last ones stay in force: %s", error)

@@ -1,72 +1,120 @@
-"""Sessions as this process last saw them: what carries signed-in people through an absence of Redis.
+"""Sessions as this process read them last: the way to them in Redis, and what stands in while Redis is away.
 
-Promises that nobody is signed out because a store is away: what cannot be known is a 503. Bounded; holds tokens, so it
-lives in memory only.
+Guarantees that nobody is signed out because Redis is away: where a session cannot be looked up the answer is 503.
+Bounded. It holds tokens, so it lives in memory only.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...calls import Clock
-from ...stores.sessions import StoredSession
+from ...policies.breaker import Breaker, BreakerRule
+from ...stores.redis.client import StoreUnavailable
+from ...stores.sessions import SessionStore, StoredSession, hashed
 from ..problem import Problem
 from ..settings import SessionSettings
-from .session_record import SessionRecord
+from .session_record import SessionKey, SessionRecord
+
+log = logging.getLogger("bff.session")
 
 MAX_CACHED = 5000
-"""Sessions remembered in a process; the least recently used one gives way and is read from Redis next time."""
+"""Sessions cached in a process; the least recently used one is dropped and read from Redis next time."""
 
 READABLE_FOR = 300.0
-"""Seconds a remembered session serves GETs while Redis is away."""
+"""Seconds since its last read for which a cached session serves GETs while Redis is away."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedSession:
-    """A session at its last look. stored: without its sealed part; seen: monotonic seconds."""
+    """A session as of its last read. stored: without its sealed part; read_at: monotonic seconds."""
 
     record: SessionRecord
     stored: StoredSession
-    seen: float
+    read_at: float
 
 
 class SessionCache:
-    """By hashed session id. clock is Unix seconds, monotonic is for ages."""
+    """clock is Unix seconds, monotonic is for ages."""
 
-    def __init__(self, settings: SessionSettings, clock: Clock, monotonic: Clock) -> None:
+    def __init__(
+        self, store: SessionStore, settings: SessionSettings, clock: Clock, monotonic: Clock
+    ) -> None:
+        self._store = store
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
-        self._known: OrderedDict[str, CachedSession] = OrderedDict()
+        self._sessions: OrderedDict[str, CachedSession] = OrderedDict()
+        # Otherwise every request would wait for the whole timeout of a Redis that hangs.
+        self._breaker = Breaker(BreakerRule(failures=3, open_for=1.0, open_at_most=1.0), monotonic)
 
-    def get(self, id: str) -> CachedSession | None:
-        return self._known.get(id)
+    async def get(self, key: SessionKey, *, safe: bool, used: bool) -> CachedSession | None:
+        """The session, from the cache while Redis is away; None when it has ended.
 
-    def put(self, id: str, known: CachedSession) -> CachedSession:
-        self._known[id] = known
-        self._known.move_to_end(id)
-        if len(self._known) > MAX_CACHED:
-            self._known.popitem(last=False)
-        return known
+        safe  the request only reads
+        used  the request counts as use of the session
+        Raises Problem 503 when it is not cached, or was read too long ago.
+        """
+        if self._breaker.admit() is not None:
+            return self._cached(key.id, safe)
+        era = self._breaker.era
+        try:
+            found = await self.read(key, used=used)
+        except StoreUnavailable as error:
+            self._breaker.failed(era)
+            log.debug("sessions cannot be read: %s", error)
+            return self._cached(key.id, safe)
+        except BaseException:
+            self._breaker.abandoned(era)
+            raise
+        self._breaker.succeeded(era)
+        return found
+
+    async def read(self, key: SessionKey, *, used: bool = False) -> CachedSession | None:
+        """The session as it is in Redis now; None when it has ended. Raises StoreUnavailable."""
+        cached = self._sessions.get(key.id)
+        row = await self._store.open(
+            key.id,
+            idle=self._settings.idle if used else None,
+            known=None if cached is None else cached.stored,
+        )
+        if row is None:
+            self.drop(key.id)
+            return None
+        record = cached.record if cached is not None else None
+        if row.sealed is not None:
+            record = key.open(row.sealed)
+        if record is None:
+            return None
+        stored = replace(row, sealed=None)
+        if not stored.subject:
+            # An older version of this program stored it, so it began before any revocation that is looked for.
+            sid = hashed(record.issuer, record.sid) if record.sid is not None else ""
+            stored = replace(stored, subject=hashed(record.issuer, record.subject), sid=sid)
+        return self.put(key.id, record, stored)
+
+    def put(self, id: str, record: SessionRecord, stored: StoredSession) -> CachedSession:
+        cached = self._sessions[id] = CachedSession(record, stored, self._monotonic())
+        self._sessions.move_to_end(id)
+        if len(self._sessions) > MAX_CACHED:
+            self._sessions.popitem(last=False)
+        return cached
 
     def drop(self, id: str) -> None:
-        self._known.pop(id, None)
+        self._sessions.pop(id, None)
 
-    def recall(self, id: str, safe: bool) -> CachedSession | None:
-        """The session while Redis is away; None when it has ended. safe: for a request that only reads.
-
-        Raises Problem 503 when it is not remembered, or was seen too long ago.
-        """
-        known, settings = self._known.get(id), self._settings
-        if known is None or not settings.remembered:
+    def _cached(self, id: str, safe: bool) -> CachedSession | None:
+        cached, settings = self._sessions.get(id), self._settings
+        if cached is None or not settings.remembered:
             raise sessions_unavailable()
-        age = self._monotonic() - known.seen
-        if self._clock() >= known.stored.ends or age >= settings.idle:
+        age = self._monotonic() - cached.read_at
+        if self._clock() >= cached.stored.ends or age >= settings.idle:
             return None
         if age >= (READABLE_FOR if safe else settings.remembered):
             raise sessions_unavailable()
-        return known
+        return cached
 
 
 def sessions_unavailable() -> Problem:

@@ -1,8 +1,8 @@
-"""What a browser session holds, and how it lies in Redis: sealed with a key that only the browser's cookie yields.
+"""The data of a browser session, and its encryption in Redis by a key that is derived from the browser's cookie.
 
 The cookie's value is 256 random bits. One hash of it is the session's id, by which it is stored and logged; another is
-the key (AES-256-GCM) its tokens are sealed with. Whoever reads Redis learns neither tokens nor claims, and no secret
-has to be configured or rotated.
+the key (AES-256-GCM) that encrypts its tokens. A reader of Redis learns neither tokens nor claims, and no secret has to
+be configured or rotated.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _NONCE = 12
 
 @dataclass(frozen=True, slots=True)
 class TokenSet:
-    """What the token endpoint gave. Moments are Unix seconds on this gateway's clock; never in `repr`.
+    """An answer of the token endpoint. Times are Unix seconds on this gateway's clock; tokens are not in `repr`.
 
-    scopes         None after a refresh means: as granted before (RFC 6749 section 6)
-    refresh_token  None after a refresh means: keep the one there was
-    id_token       the one of the sign-in; the provider's logout wants it as a hint
+    scopes         None after a refresh: unchanged (RFC 6749 section 6)
+    refresh_token  None after a refresh: the old one stays valid
+    id_token       of the sign-in; the provider's logout wants it as a hint
     """
 
     access_token: str = field(repr=False)
@@ -40,8 +40,8 @@ class TokenSet:
     id_token: str | None = field(default=None, repr=False)
 
     def renewed_by(self, newer: TokenSet) -> TokenSet:
-        """These tokens after a refresh that may have left some of them out. A refresh may take scopes away; it never
-        grants one that there was not."""
+        """These tokens after a refresh, whose answer may leave some of them out. A refresh may take scopes away and
+        never adds one."""
         granted = self.scopes or frozenset()
         return TokenSet(
             newer.access_token,
@@ -57,8 +57,8 @@ class TokenSet:
 class SessionRecord:
     """One signed-in browser.
 
-    sid    the provider's name for its own session, for back-channel logout
-    roles  as at sign-in: they last as long as the session
+    sid    the id of the provider's own session, for back-channel logout
+    roles  of the sign-in: they last as long as the session
     """
 
     issuer: str
@@ -71,7 +71,7 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True)
 class SessionKey:
-    """id: stored and logged; value: what the cookie holds, never either."""
+    """id: stored and logged; value: the cookie's, neither stored nor logged."""
 
     id: str
     value: str = field(repr=False)
@@ -82,7 +82,7 @@ class SessionKey:
 
     @classmethod
     def read(cls, value: str | None) -> SessionKey | None:
-        """None for anything that was never a session cookie of ours."""
+        """None for a value that cannot be a session cookie."""
         return cls._of(value) if value is not None and _VALUE.fullmatch(value) else None
 
     @classmethod
@@ -96,7 +96,7 @@ class SessionKey:
         return self.encrypt(json.dumps(tree, separators=(",", ":")).encode())
 
     def open(self, sealed: bytes) -> SessionRecord | None:
-        """None when it was not sealed with this key or is of another version of this program."""
+        """None when it was not sealed with this key, or by another version of this program."""
         try:
             tree = json.loads(self.decrypt(sealed))
             tokens = tree.pop("tokens")
@@ -120,5 +120,5 @@ class SessionKey:
 
 @lru_cache(1024)
 def _shared(names: tuple[str, ...]) -> frozenset[str]:
-    """One set for all who were granted the same: it is kept as long as their streams are open."""
+    """One set for all principals with the same names: they are held as long as their streams are open."""
     return frozenset(names)

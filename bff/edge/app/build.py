@@ -11,6 +11,7 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from starlette.types import ASGIApp
@@ -40,16 +41,16 @@ from ..access.authenticate import Authenticator
 from ..access.failure_limit import FailureLimit
 from ..access.fetch import Fetcher
 from ..access.jwt import TokenVerifier
-from ..access.provider import REDEMPTION, Provider
+from ..access.provider import TOKEN_TIMEOUT, Provider
 from ..access.revocation_list import RevocationList
 from ..access.session import Sessions
 from ..declared import Declarations, ValueType
-from ..endpoints.abandoned import AbandonedClaims
-from ..endpoints.command import CommandServices
-from ..endpoints.execution import ExecutionServices
+from ..endpoints.claim_leases import AbandonedClaims
+from ..endpoints.command import CommandEndpoint
+from ..endpoints.execution import CommandServices
 from ..endpoints.guard import Guard
 from ..endpoints.health import Health
-from ..endpoints.screen import ScreenServices
+from ..endpoints.screen import ScreenEndpoint
 from ..endpoints.sign_in import SignIn
 from ..function_errors import UpstreamFailures
 from ..http.admission import Admission
@@ -153,12 +154,12 @@ class App:
         )
         self.ingesters = ingesters(settings, self.redis, self.intake)
         self.limits = RateLimiter(settings.limits, RateStore(self.redis))
-        self._fetch, self._exchange = Fetcher(), Fetcher(timeout=REDEMPTION)
+        self._fetch, self._exchange = Fetcher(), Fetcher(timeout=TOKEN_TIMEOUT)
         self._revocations = RevocationList(
-            RevocationStore(self.redis), ended=self.hub.session_ended, changed=self._end_revoked
+            RevocationStore(self.redis), on_session_end=self.hub.session_ended, on_change=self._end_revoked
         )
-        self._verifier = TokenVerifier(settings.issuers, self._fetch, revoked=self._revocations)
-        self._sessions, self._sign_in, self._provider = self._browser_sign_in()
+        self._verifier = TokenVerifier(settings.issuers, self._fetch, revocations=self._revocations)
+        self._sessions, self._provider = self._browser_sessions()
         path = PublicPath.of(settings.public_url)
         self.authenticate = Authenticator(
             self._verifier,
@@ -166,6 +167,7 @@ class App:
             FailureLimit(settings.limits.failures),
             cookie=path.session_cookie,
         )
+        self.guard = Guard(self.authenticate, self.limits, settings.public_url)
         self.cors = Cors(settings.http)
         self.contacts = OwnerContacts(settings.owner_contacts)
         self.upstream_failures = UpstreamFailures()
@@ -177,7 +179,7 @@ class App:
             pages,
             page.policy if page else content_policy({}),
             path,
-            sign_in=self._sign_in is not None,
+            sign_in=settings.oidc is not None,
         )
         inner = Envelope(
             request_checks(routes, settings.http, self.cors),
@@ -209,46 +211,47 @@ class App:
     # ---- putting together ------------------------------------------------------------------------------------
 
     def _services(self) -> Services:
-        settings = self.settings
-        guard = Guard(self.authenticate, self.limits, settings.public_url)
-        screens = ScreenServices(
-            guard, self.reads.runner, self.contacts, self.upstream_failures, self.metrics.incomplete
-        )
-        execution = ExecutionServices(
-            self.claims,
-            self.upstream_failures,
-            self.contacts,
-            self.reads.invalidations.invalidate_after_command,
-            settings.public_url,
-            settings.idempotency.max_body,
+        settings, guard, contacts = self.settings, self.guard, self.contacts
+        body = BodyReader(settings.max_body, settings.http.body_timeout)
+        screen = partial(
+            ScreenEndpoint,
+            guard=guard,
+            runner=self.reads.runner,
+            contacts=contacts,
+            failures=self.upstream_failures,
+            on_incomplete=self.metrics.incomplete,
         )
         commands = CommandServices(
             guard,
-            self.limits,
-            BodyReader(settings.max_body, settings.http.body_timeout),
+            body,
             self.reads.runner,
             self.tasks.spawn,
+            self.claims,
             self.abandoned,
-            execution,
-            settings.idempotency.lease,
-            settings.idempotency.keep,
+            self.upstream_failures,
+            contacts,
+            self.reads.invalidations.invalidate_after_command,
+            settings.public_url,
+            settings.idempotency,
         )
         return Services(
-            screens,
-            commands,
+            guard,
+            body,
+            screen,
+            partial(CommandEndpoint, services=commands),
             self.hub,
             self.journal,
             self.health,
             Deliveries(self.redis),
             self.reads.invalidations.invalidate,
             self.intake.take,
-            self._sign_in,
+            self._sign_in(),
         )
 
-    def _browser_sign_in(self) -> tuple[Sessions | None, SignIn | None, Provider | None]:
+    def _browser_sessions(self) -> tuple[Sessions | None, Provider | None]:
         oidc = self.settings.oidc
         if oidc is None:
-            return None, None, None
+            return None, None
         issuer = self._verifier.issuer(oidc.issuer)
         provider = Provider(
             oidc,
@@ -258,38 +261,41 @@ class App:
             trusted=issuer.settings if issuer else None,
             keys=issuer.keys if issuer else None,
         )
-        store = SessionStore(self.redis)
         sessions = Sessions(
-            store,
+            SessionStore(self.redis),
             self.settings.session,
             renew=provider.renew,
             on_end=self._end_session,
-            revoked=self._revocations,
+            revocations=self._revocations,
         )
-        sign_in = SignIn(
-            provider,
-            sessions,
-            store,
-            Authenticator(
-                self._verifier, sessions, cookie=PublicPath.of(self.settings.public_url).session_cookie
-            ),
+        return sessions, provider
+
+    def _sign_in(self) -> SignIn | None:
+        oidc = self.settings.oidc
+        if oidc is None or self._sessions is None or self._provider is None:
+            return None
+        return SignIn(
+            self.guard,
+            self._provider,
+            self._sessions,
+            SessionStore(self.redis),
             client_secret=oidc.client_secret.get_secret_value(),
             public_url=self.settings.public_url,
+            login_limit=self.settings.limits.login,
         )
-        return sessions, sign_in, provider
 
     async def _end_session(self, session: str) -> None:
         await self.hub.end_session(session)
         # Said once more where it can be read later: whoever was not listening just then ends its streams, too.
-        await self._revocations.note(session)
+        await self._revocations.record_session_end(session)
 
     def _end_revoked(self) -> None:
         self.hub.end_those(self._over)
 
     def _over(self, principal: Principal) -> bool:
         """Whether a token was revoked, or a session has ended, since its request was authenticated."""
-        return self._verifier.revoked(principal) or (
-            self._sessions is not None and self._sessions.over(principal)
+        return self._verifier.is_revoked(principal) or (
+            self._sessions is not None and self._sessions.has_ended(principal)
         )
 
     async def current(self, principal: Principal) -> Principal:
@@ -310,7 +316,7 @@ class App:
     def _forget(self, session: str) -> None:
         # Another gateway ended it: what this process remembers for the time Redis is away must go, too.
         if self._sessions is not None:
-            self._sessions.forget(session)
+            self._sessions.record_end(session)
 
     def _topic(self, value: ValueType) -> ValueTopic:
         load = value.load
@@ -372,8 +378,8 @@ class App:
             "journals": {"waiting": self.hub.restoring},
         }
         if self._provider is not None:
-            told["provider"] = self._provider.look()
-        if issuers := self._verifier.look():
+            told["provider"] = self._provider.status()
+        if issuers := self._verifier.key_status():
             told["issuers"] = issuers
         return told
 

@@ -16,18 +16,14 @@ from ...stores.journal import Journal
 from ...stores.progress import Deliveries
 from ..declared import CHANGES, EVENTS, RESERVED, Command, Declarations, Page, View
 from ..describe import asyncapi, docs, openapi
-from ..endpoints.changes import ChangesEndpoint
-from ..endpoints.command import CommandEndpoint, CommandServices
 from ..endpoints.documents import Document
-from ..endpoints.events import LIMIT as EVENTS_LIMIT
-from ..endpoints.events import EventsEndpoint
-from ..endpoints.guard import Limited
+from ..endpoints.guard import Guard
 from ..endpoints.health import Health
 from ..endpoints.live import LiveEndpoint, SagaEndpoint, SnapshotEndpoint
-from ..endpoints.screen import ScreenEndpoint, ScreenServices
 from ..endpoints.sign_in import SignIn
+from ..endpoints.webhooks import ChangesEndpoint, EventsEndpoint
 from ..http.networks import IpAllowlist, networks_of
-from ..http.request import VARY
+from ..http.request import VARY, BodyReader
 from ..internal_tokens import InternalTokens
 from ..observe.metrics import Metrics, MetricsRoute
 from ..page import Fallback, Html, assets
@@ -37,17 +33,24 @@ from .routing import in_order
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the endpoints of a gateway use. sign_in: None where browsers cannot sign in; deliveries, changed: for signed
-    messages that something has changed; take: for signed events."""
+    """What makes and what feeds the endpoints of a gateway.
 
-    screens: ScreenServices
-    commands: CommandServices
+    screen, command       make the endpoint of a view or a command
+    deliveries, on_change for webhooks that report changes
+    on_event              for signed events
+    sign_in               None where browsers cannot sign in
+    """
+
+    guard: Guard
+    body: BodyReader
+    screen: Callable[[View], ASGIApp]
+    command: Callable[[Command], ASGIApp]
     hub: Hub
     journal: Journal
     health: Health
     deliveries: Deliveries
-    changed: Callable[[Sequence[str]], Awaitable[None]]
-    take: Callable[[BrokerEvent], Awaitable[Any]]
+    on_change: Callable[[Sequence[str]], Awaitable[None]]
+    on_event: Callable[[BrokerEvent], Awaitable[Any]]
     sign_in: SignIn | None
 
 
@@ -65,13 +68,13 @@ def admin_routes(health: Health, metrics: Metrics, internal: InternalTokens | No
 
 def public_routes(declared: Declarations, settings: Settings, services: Services) -> list[BaseRoute]:
     """What the public port answers. Raises DeclarationError for a network that no setting explains."""
-    networks, guard, body = settings.http.networks, services.screens.guard, services.commands.body
+    networks, guard, body = settings.http.networks, services.guard, services.body
     routes: list[BaseRoute] = [
-        Route(path, _fenced(ScreenEndpoint(view, services.screens), view, networks), methods=["GET"])
+        Route(path, _fenced(services.screen(view), view, networks), methods=["GET"])
         for path, view in ((path, declared.views[path]) for path in in_order(declared.views))
     ]
     routes += [
-        Route(path, _fenced(CommandEndpoint(command, services.commands), command, networks), methods=["POST"])
+        Route(path, _fenced(services.command(command), command, networks), methods=["POST"])
         for path, command in ((path, declared.commands[path]) for path in in_order(declared.commands))
     ]
     requirements, hub = declared.requirements, services.hub
@@ -96,27 +99,13 @@ def public_routes(declared: Declarations, settings: Settings, services: Services
         Route("/docs/style.css", Document(docs.STYLE.encode(), "text/css"), methods=["GET"]),
     ]
     if services.sign_in is not None:
-        attempts = {"/bff/login", "/bff/callback"}
-        routes += [
-            Route(
-                route.path,
-                # Only these are somebody's attempts: every page asks who is signed in, and a provider sends
-                # the logouts of many people from one address.
-                Limited(
-                    guard, route.path, route.app, settings.limits.login if route.path in attempts else None
-                ),
-                methods=sorted(route.methods or ()),
-            )
-            for route in services.sign_in.routes()
-        ]
+        routes += services.sign_in.routes()
     if settings.webhooks:
-        changes = ChangesEndpoint(body, settings.webhooks, services.deliveries, services.changed)
-        routes.append(Route(CHANGES, Limited(guard, CHANGES, changes, None), methods=["POST"]))
+        changes = ChangesEndpoint(guard, body, settings.webhooks, services.deliveries, services.on_change)
+        routes.append(Route(CHANGES, changes, methods=["POST"]))
     if settings.events:
-        events = EventsEndpoint(body, settings.events, services.take)
-        routes.append(
-            Route(EVENTS, Limited(guard, EVENTS, events, EVENTS_LIMIT), methods=["POST", "OPTIONS"])
-        )
+        events = EventsEndpoint(guard, body, settings.events, services.on_event)
+        routes.append(Route(EVENTS, events, methods=["POST", "OPTIONS"]))
     if declared.page is not None:
         page = declared.page
         headers = page.headers

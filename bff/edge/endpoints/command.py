@@ -1,52 +1,44 @@
-"""A command: guard → arguments → claim and limits in one round trip → replay, 409, 422, or your function → outcome
-stored.
+"""A command: guard → arguments → claim and limits in one round trip → replay, 409, 422, or the function → outcome.
 
-A claimed command belongs to the gateway, not to the client's connection: it is carried out and its outcome stored
-even when the client goes away, and whoever comes back with the same key gets that outcome.
+A claimed command belongs to the gateway, not to the client's connection: it is finished and its outcome stored even
+when the client disconnects, and a retry with the same key gets that outcome.
+
+The key comes in the header Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-08): a structured-field String
+(RFC 9651 section 3.3.3), or a bare token, which many clients send. Around the value only SP and HTAB are removed (RFC
+9110 section 5.5). Refused is what could be read in two ways: lists, repeated headers, parameters, unfinished strings,
+and keys over 255 characters.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, replace
+import re
+from dataclasses import replace
 
 from starlette.types import Receive, Scope, Send
 
 from ... import calls
-from ...calls import Deadline, Ledger
+from ...calls import Deadline, Ledger, Principal
 from ...policies.idempotency import fingerprint, key_hash
 from ...policies.rate import Spent
 from ...stores.claims import Busy, Claimed, Mismatch, New, Replay, Ticket
 from ...stores.redis.client import StoreUnavailable
 from ..declared import Command
-from ..http.request import BodyReader
+from ..http.request import header_values
 from ..problem import Problem
-from ..rate_limiter import RateLimiter
 from ..state import state_of
-from .abandoned import AbandonedClaims
-from .execution import CommandExecution, ExecutionServices, Finished, Spawn, Writes, in_flight
-from .guard import Access, Guard
-from .idempotency_key import idempotency_key
+from .execution import CommandExecution, CommandServices, Finished, WriteCounter, in_flight
+from .guard import Access
 
-# Replays, duplicates and mismatches spend this many times the route's own limit.
 CEILING = 20
+"""How many times the route's own limit replays, duplicates and mismatches may spend."""
 
+MAX_KEY = 255
+"""Characters of an idempotency key."""
 
-@dataclass(frozen=True, slots=True)
-class CommandServices:
-    """What a command uses. spawn: makes a task that goes on when the client has left; runner: what its calls go
-    through; abandoned: where claims go that nobody heard of; lease, keep: seconds of a claim and of its outcome."""
-
-    guard: Guard
-    limits: RateLimiter
-    body: BodyReader
-    runner: calls.Runner
-    spawn: Spawn
-    abandoned: AbandonedClaims
-    execution: ExecutionServices
-    lease: float
-    keep: float
+_BARE = re.compile(r"[\x21\x23-\x2b\x2d-\x7e]{1,255}")
+_STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 
 
 class CommandEndpoint:
@@ -56,11 +48,12 @@ class CommandEndpoint:
         self._command = command
         self._services = services
         self._access = Access(command.path, command.requirements, limit=command.limit)
+        self._repeat_access = replace(self._access, times=CEILING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         command, services = self._command, self._services
         deadline = Deadline.after(command.deadline)
-        principal = await services.guard.admit_somebody(scope, self._access)
+        principal = await services.guard.admit_authenticated(scope, self._access)
         try:
             key = idempotency_key(scope)
             body = await services.body(scope, receive)
@@ -70,15 +63,17 @@ class CommandEndpoint:
                 scope["path_params"], scope["query_string"], body, principal
             )
         except Problem as invalid:
-            await self._charge(scope, principal, invalid)
+            # A request that is no valid command spends what repeats spend, and is 429 beyond that.
+            with contextlib.suppress(StoreUnavailable):
+                invalid.headers |= await services.guard.spend(scope, principal, self._repeat_access)
             raise
         ticket = self._ticket(scope, principal, key, body)
         claimed, spent = await self._claim(scope, principal, ticket)
-        limits = services.limits.told(spent)
+        limits = services.guard.headers(spent)
         if not isinstance(claimed, New):
-            await _send(send, _known(claimed), {"idempotency-replayed": "true"})
+            await _send(send, _stored(claimed), {"idempotency-replayed": "true"})
             return
-        writes = Writes(services.runner)
+        writes = WriteCounter(services.runner)
         request = calls.Scope(
             deadline,
             writes,
@@ -87,21 +82,14 @@ class CommandEndpoint:
             mutation=key,
             ledger=Ledger(),
             safe=command.safe,
-            contacts=services.execution.contacts.on(scope),
+            contacts=services.contacts.on(scope),
         )
-        execution = CommandExecution(command, services.execution, ticket, request, writes)
+        execution = CommandExecution(command, services, ticket, request, writes)
         work = services.spawn(execution(arguments), f"command {command.path}")
         await _send(send, await asyncio.shield(work), limits)
 
-    async def _charge(self, scope: Scope, principal: calls.Principal, invalid: Problem) -> None:
-        """A command that cannot be read is no command, and spends what repeats do. Raises Problem 429 in its place."""
-        repeats = replace(self._access, times=CEILING)
-        with contextlib.suppress(StoreUnavailable):
-            invalid.headers |= await self._services.guard.spend(scope, principal, repeats)
-
-    def _ticket(self, scope: Scope, principal: calls.Principal, key: str, body: bytes) -> Ticket:
-        command, services = self._command, self._services
-        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    def _ticket(self, scope: Scope, principal: Principal, key: str, body: bytes) -> Ticket:
+        services = self._services
         return Ticket(
             principal.id,
             key_hash(
@@ -109,43 +97,56 @@ class CommandEndpoint:
                 subject=principal.subject,
                 client=str(principal.claims.get("client_id", "")),
                 method="POST",
-                route=command.path,
+                route=self._command.path,
                 key=key,
             ),
             fingerprint(
                 method="POST",
-                raw_path=raw,
+                raw_path=scope.get("raw_path") or scope["path"].encode(),
                 query=scope["query_string"],
-                content_type=_header(scope, b"content-type"),
+                content_type=_content_type(scope),
                 body=body,
             ),
-            services.execution.claims.new_holder(),
-            services.lease,
-            services.keep,
+            services.claims.new_holder(),
+            services.settings.lease,
+            services.settings.keep,
         )
 
-    async def _claim(
-        self, scope: Scope, principal: calls.Principal, ticket: Ticket
-    ) -> tuple[Claimed, list[Spent]]:
-        command, services = self._command, self._services
-        limits, path = services.limits, command.path
-        who = limits.caller(scope, principal)
+    async def _claim(self, scope: Scope, principal: Principal, ticket: Ticket) -> tuple[Claimed, list[Spent]]:
+        services = self._services
+        new, repeat = services.guard.buckets(scope, principal, self._access, self._repeat_access)
         try:
-            return await services.execution.claims.claim(
-                ticket,
-                safe=command.safe,
-                new=limits.buckets(path, command.limit, who),
-                repeat=limits.buckets(path, command.limit, who, times=CEILING),
-            )
-        except BaseException as error:
-            # It may yet be made, for nobody: Redis was slow, or the client left.
-            if isinstance(error, StoreUnavailable | asyncio.CancelledError):
-                services.abandoned.add(ticket)
+            return await services.claims.claim(ticket, safe=self._command.safe, new=new, repeat=repeat)
+        except (StoreUnavailable, asyncio.CancelledError):
+            # Redis may still make the claim: it was slow, or the client left.
+            services.abandoned.add(ticket)
             raise
 
 
-def _known(claimed: Claimed) -> Finished:
-    """The stored answer of a claim that is not new; raises the Problem that explains the other cases."""
+def idempotency_key(scope: Scope) -> str:
+    """The key's value without its quotes. Raises Problem 400."""
+    values = [value.strip(b" \t").decode("latin-1") for value in header_values(scope, b"idempotency-key")]
+    if not values or values == [""]:
+        raise Problem(
+            400,
+            "idempotency-key-missing",
+            "Send `Idempotency-Key` with a value of your own for each new command (a UUID will do), and the same "
+            "value again when you try the same command again.",
+        )
+    match = _STRING.fullmatch(values[0])
+    key = re.sub(r"\\(.)", r"\1", match.group(1)) if match else values[0]
+    # RFC 9110 section 5.3: a repeated field is one list, and a list is not a key.
+    if len(values) > 1 or not 0 < len(key) <= MAX_KEY or not (match or _BARE.fullmatch(key)):
+        raise Problem(
+            400,
+            "idempotency-key-invalid",
+            f'It is one string of 1 to {MAX_KEY} visible characters: "a-value".',
+        )
+    return key
+
+
+def _stored(claimed: Claimed) -> Finished:
+    """The stored answer of a claim that is not new. Raises the Problem that explains the other cases."""
     match claimed:
         case Replay(status, headers, body):
             return Finished(status, headers, body)
@@ -166,21 +167,24 @@ def _known(claimed: Claimed) -> Finished:
 
 
 async def _send(send: Send, answer: Finished, extra: dict[str, str]) -> None:
-    headers = (
-        dict(answer.headers) | {"cache-control": "no-store", "content-length": str(len(answer.body))} | extra
-    )
+    headers = dict(answer.headers) | {
+        "cache-control": "no-store",
+        "content-length": str(len(answer.body)),
+        **extra,
+    }
     pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
 def _require_json(scope: Scope) -> None:
-    media = _header(scope, b"content-type").partition(";")[0].strip().lower()
+    media = _content_type(scope).partition(";")[0].strip().lower()
     if media != "application/json" and not media.endswith("+json"):
         raise Problem(
             415, "unsupported-media-type", f"Send the body as application/json, not {media or 'nothing'}."
         )
 
 
-def _header(scope: Scope, name: bytes) -> str:
-    return next((value.decode("latin-1") for given, value in scope["headers"] if given == name), "")
+def _content_type(scope: Scope) -> str:
+    values = header_values(scope, b"content-type")
+    return values[0].decode("latin-1") if values else ""

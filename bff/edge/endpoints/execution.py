@@ -1,9 +1,9 @@
-"""Carrying out a claimed command: the function under its lease, and what becomes of the claim.
+"""Runs a claimed command and decides what becomes of its claim.
 
-Promises that what came of it is stored before anybody hears of it, that nothing is called undone which may have been
-done, and that a holder whose claim was taken over stops. A refusal, by a service or by the function's own Problem, is
-an outcome: it is stored, or its key is released where the outcome table says so. Nothing is stored of a failure: where
-trying again is safe, or no write was done, the key is free at once; else the outcome is unknown.
+Guarantees that an outcome is stored before it is answered, that a command that may have taken effect is never reported
+as not done, and that a holder whose claim was taken over stops. A refusal, by a service or by the function's own
+Problem, is an outcome: it is stored, or its key is released where the outcome table says so. A failure is not stored:
+where a retry is safe, or no write was done, the key is released at once; otherwise the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ... import calls
@@ -25,43 +25,51 @@ from ...stores.claims import Claims, StoredAnswer, Ticket
 from ...stores.redis.client import StoreUnavailable
 from ..declared import Command
 from ..function_errors import UpstreamFailures, expected_error, is_self_cancelled, self_cancellation
+from ..http.request import BodyReader
 from ..observe import telemetry
 from ..problem import OwnerContacts, Problem
 from ..respond import to_json
+from ..settings.gateway import IdempotencySettings
+from .claim_leases import AbandonedClaims, LeaseHeartbeat, Spawn
+from .guard import Guard
 from .screen import GRACE
 
 log = logging.getLogger("bff.edge")
 
 
-class Spawn(Protocol):
-    """Makes a task that belongs to the gateway and not to a request; name: what the log calls it."""
-
-    def __call__(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]: ...
-
-
 @dataclass(frozen=True, slots=True)
-class ExecutionServices:
-    """What carrying a command out uses. invalidate: told whose kept answers are void, and their tags; public_url: makes
-    addresses; most_kept: bytes of an answer that is kept for replays."""
+class CommandServices:
+    """What the commands of a gateway use.
 
+    runner      runs the calls of their functions
+    spawn       starts a task that outlives the request
+    invalidate  marks the kept answers with these tags as void, for one owner
+    public_url  the gateway's own address, for links
+    """
+
+    guard: Guard
+    body: BodyReader
+    runner: Runner
+    spawn: Spawn
     claims: Claims
+    abandoned: AbandonedClaims
     failures: UpstreamFailures
     contacts: OwnerContacts
     invalidate: Callable[[str, Sequence[str]], Awaitable[None]]
     public_url: str
-    most_kept: int
+    settings: IdempotencySettings
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What is sent: the answer just stored, or one stored before."""
+    """What is answered: the outcome just stored, or one stored before."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
 
-class Writes:
+class WriteCounter:
     """Runs calls, and counts the writes that may have reached a service."""
 
     def __init__(self, runner: Runner) -> None:
@@ -76,93 +84,45 @@ class Writes:
         try:
             return await self._runner.run(call, scope)
         except (Rejected, Refused):
-            # Not sent, or said by the service itself not to have been taken.
+            # It was not sent, or the service itself says that it did nothing.
             self.reached -= 1
             raise
 
 
 class CommandExecution:
-    """One command's way from its claim to its outcome."""
+    """One command from its claim to its outcome. writes: the runner in `request`."""
 
     def __init__(
         self,
         command: Command,
-        services: ExecutionServices,
+        services: CommandServices,
         ticket: Ticket,
         request: calls.Scope,
-        writes: Writes,
+        writes: WriteCounter,
     ) -> None:
         self._command = command
         self._services = services
         self._ticket = ticket
         self._request = request
         self._writes = writes
-        self._contacts = request.contacts
 
     async def __call__(self, arguments: dict[str, Any]) -> Finished:
-        """Run the function while the claim's lease is kept alive; store what came of it, or say why nothing did."""
+        """Run the function while the claim's lease is renewed, and store its outcome. Raises the Problem of a command
+        that has no outcome to store."""
         lease = LeaseHeartbeat(self._services.claims, self._ticket)
         try:
             async with lease:
-                return await self._outcome(arguments)
+                try:
+                    # A result that does not fit the declared model is a bug of the function, like one in it.
+                    answer, saga = self._answer(await self._run(arguments))
+                except BaseException as error:
+                    return await self._on_error(error)
+                return await self._store(answer, saga)
         except asyncio.CancelledError:
             if not lease.lost:
                 raise
-            # This holder was too slow and another one carries the command out: its answer is the one to give.
+            # This holder was too slow and another one runs the command: the other's answer is the one to give.
             raise in_flight(self._ticket.lease) from None
-
-    async def _outcome(self, arguments: dict[str, Any]) -> Finished:
-        try:
-            # What does not fit the declared answer is a mistake of the function, too.
-            answer, saga = self._answer(await self._run(arguments))
-        except BaseException as error:
-            return await self._failed(error)
-        return await self._store(answer, saga)
-
-    def _answer(self, result: Any) -> tuple[StoredAnswer, SagaStatus | None]:
-        command, request = self._command, self._request
-        if command.starts is not None and isinstance(result, SagaStatus):
-            # A command that moves a saga does not become the one that began it.
-            known = {"type": command.starts.name, "mutation": result.mutation or request.mutation}
-            saga = result.model_copy(update=known)
-            # The gateway may be mounted below a prefix: its own address knows.
-            prefix = urlsplit(self._services.public_url).path
-            return _started(saga, request.mutation, prefix), saga
-        body = to_json(command.binding.returns, result)
-        return StoredAnswer(200, (("content-type", "application/json"),), body), None
-
-    async def _failed(self, error: BaseException) -> Finished:
-        """A refusal is an outcome and is stored; after anything else the claim is given up, and the problem raised."""
-        found = expected_error(error)
-        if isinstance(found, UpstreamError):
-            problem = self._services.failures.problem(found, command=True)
-            if isinstance(found, Refused):
-                passed = problem.status == found.status
-                repeat = found.outcome.repeat if passed else "released"
-                return await self._refused(problem, repeat, error)
-            await self._give_up()
-            raise problem from error
-        if found is not None:
-            own = OUTCOMES.of(found.status)
-            if own.kind == "refused":
-                return await self._refused(found, own.repeat, error)
-            await self._give_up()
-            raise found
-        # A bug: nobody knows what it did on its way.
-        self._writes.reached += 1
-        await self._give_up()
-        if isinstance(error, asyncio.CancelledError) and is_self_cancelled():
-            raise self_cancellation() from error
-        raise error
-
-    async def _refused(self, problem: Problem, repeat: Repeat, error: BaseException) -> Finished:
-        """The command has said no. Where an earlier write of it was done and may not be done again, that no is what
-        every repeat gets, whatever its kind."""
-        again = repeat == "released" or problem.retry_after is not None
-        if again and (self._command.safe or not self._writes.reached):
-            await self._release()
-            raise problem from (None if error is problem else error)
-        return await self._store(self._told(problem), None, problem.response_headers(contacts=self._contacts))
 
     async def _run(self, arguments: dict[str, Any]) -> Any:
         request = self._request
@@ -172,7 +132,7 @@ class CommandExecution:
                 return await self._command.function(**arguments)
         except TimeoutError:
             if not limit.was_cut:
-                # The function's own, of something that it waited for.
+                # The function's own timeout, of something it waited for.
                 raise
             raise Problem(
                 504,
@@ -180,22 +140,67 @@ class CommandExecution:
                 f"The command took longer than its {self._command.deadline:g} s; send it again.",
             ) from None
         finally:
-            # Before anybody hears of it, and whatever came of it: a failure may have changed something, too.
+            # Before the answer, and after a failure too: it may have changed something.
             if request.principal is not None:
                 tags = [tag.format_map(arguments) for tag in self._command.invalidates]
                 await self._services.invalidate(request.principal.id, tags)
 
+    def _answer(self, result: Any) -> tuple[StoredAnswer, SagaStatus | None]:
+        command, request = self._command, self._request
+        if command.starts is not None and isinstance(result, SagaStatus):
+            # A command that moves a saga on is not the one that started it, so its own mutation stays.
+            names = {"type": command.starts.name, "mutation": result.mutation or request.mutation}
+            saga = result.model_copy(update=names)
+            # Browsers may reach the gateway below a path prefix, which its public address holds.
+            prefix = urlsplit(self._services.public_url).path
+            return _accepted(saga, request.mutation, prefix), saga
+        body = to_json(command.binding.returns, result)
+        return StoredAnswer(200, (("content-type", "application/json"),), body), None
+
+    async def _on_error(self, error: BaseException) -> Finished:
+        """Store a refusal, which is an outcome; after anything else give up the claim and raise the problem."""
+        found = expected_error(error)
+        if isinstance(found, UpstreamError):
+            problem = self._services.failures.problem(found, command=True)
+            if isinstance(found, Refused):
+                passed = problem.status == found.status
+                return await self._refuse(problem, found.outcome.repeat if passed else "released", error)
+            await self._give_up()
+            raise problem from error
+        if found is not None:
+            outcome = OUTCOMES.of(found.status)
+            if outcome.kind == "refused":
+                return await self._refuse(found, outcome.repeat, error)
+            await self._give_up()
+            raise found
+        # A bug: what it did before it failed is not known.
+        self._writes.reached += 1
+        await self._give_up()
+        if isinstance(error, asyncio.CancelledError) and is_self_cancelled():
+            raise self_cancellation() from error
+        raise error
+
+    async def _refuse(self, problem: Problem, repeat: Repeat, error: BaseException) -> Finished:
+        """Release the key, or store the refusal. Where an earlier write of the command was done and may not be
+        repeated, the refusal is always stored: every retry gets it."""
+        released = repeat == "released" or problem.retry_after is not None
+        if released and self._may_repeat():
+            await self._give_up()
+            raise problem from (None if error is problem else error)
+        headers = problem.response_headers(contacts=self._request.contacts)
+        return await self._store(self._stored(problem), None, headers)
+
     async def _store(
         self, answer: StoredAnswer, saga: SagaStatus | None, headers: Mapping[str, str] | None = None
     ) -> Finished:
-        """Keep the outcome for replays; of an answer too large to be kept, that there was one. headers: what the first
-        answer has in place of those that are kept."""
-        keep = answer
-        if len(answer.body_head) > self._services.most_kept:
-            keep = self._gone(answer)
+        """Store the outcome for replays; of an answer too large to keep, only that there was one. headers: of the first
+        answer, where they differ from the stored ones."""
+        stored = answer
+        if len(answer.body_head) > self._services.settings.max_body:
+            stored = self._stored(self._too_large(answer))
         try:
             done = await asyncio.shield(
-                self._services.claims.complete(self._ticket, keep, saga, telemetry.traceparent())
+                self._services.claims.complete(self._ticket, stored, saga, telemetry.traceparent())
             )
         except StoreUnavailable as error:
             raise Problem(
@@ -207,80 +212,43 @@ class CommandExecution:
         if done is None:
             raise in_flight(self._ticket.lease)
         sent = answer.headers if headers is None else tuple(headers.items())
-        return Finished(answer.status, sent, done.body if keep is answer else answer.body())
+        return Finished(answer.status, sent, done.body if stored is answer else answer.body())
 
-    def _gone(self, answer: StoredAnswer) -> StoredAnswer:
-        most = self._services.most_kept
-        done = "carried out" if answer.status < 400 else "refused"
-        size = len(answer.body_head)
-        return self._told(
-            Problem(
-                410,
-                "idempotency-answer-gone",
-                f"It was {done}, with status {answer.status}; its answer had {size} bytes, and more than {most} are "
-                "not kept.",
-            )
+    def _too_large(self, answer: StoredAnswer) -> Problem:
+        verb = "carried out" if answer.status < 400 else "refused"
+        return Problem(
+            410,
+            "idempotency-answer-gone",
+            f"The command was {verb}, with status {answer.status}. Its answer had {len(answer.body_head)} bytes; more "
+            f"than {self._services.settings.max_body} are not kept.",
         )
 
-    def _told(self, problem: Problem) -> StoredAnswer:
+    def _stored(self, problem: Problem) -> StoredAnswer:
+        contacts = self._request.contacts
         body = problem.body(
             correlation_id=self._request.correlation_id,
             trace_id=telemetry.trace_id(),
             base=self._services.public_url,
-            contacts=self._contacts,
+            contacts=contacts,
         )
-        headers = problem.response_headers(contacts=self._contacts)
-        return StoredAnswer(problem.status, kept(headers), body)
+        return StoredAnswer(problem.status, kept(problem.response_headers(contacts=contacts)), body)
+
+    def _may_repeat(self) -> bool:
+        return self._command.safe or not self._writes.reached
 
     async def _give_up(self) -> None:
-        """Nothing is stored: the key is free where trying again is safe, or no write was done; else all is unknown."""
-        if self._command.safe or not self._writes.reached:
-            await self._release()
-        else:
-            await self._step(self._services.claims.mark_unknown)
-
-    async def _release(self) -> None:
-        await self._step(self._services.claims.release)
-
-    async def _step(self, step: Callable[[Ticket], Awaitable[bool]]) -> None:
+        """Store nothing: release the key where a retry is safe or no write was done, else mark the outcome unknown."""
+        claims = self._services.claims
+        step = claims.release if self._may_repeat() else claims.mark_unknown
         try:
             await asyncio.shield(step(self._ticket))
         except StoreUnavailable as error:
-            # The claim's lease runs out by itself, and what went wrong before is what the client must hear.
-            log.warning("a claim could not be given up: %s", error)
-
-
-class LeaseHeartbeat:
-    """Keeps a claim's lease while its command runs. lost: the claim is another's, and the task was told to stop."""
-
-    def __init__(self, claims: Claims, ticket: Ticket) -> None:
-        self.lost = False
-        self._claims = claims
-        self._ticket = ticket
-
-    async def __aenter__(self) -> None:
-        self._work = asyncio.current_task()
-        self._task = asyncio.create_task(self._beat())
-
-    async def __aexit__(self, *exc: object) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(self._ticket.lease / 3)
-            try:
-                mine = await self._claims.heartbeat(self._ticket)
-            except StoreUnavailable:
-                continue
-            if not mine and self._work is not None:
-                self.lost = True
-                self._work.cancel()
-                return
+            # The claim's lease expires by itself, and the client must get the error that came before.
+            log.warning("a claim could not be released: %s", error)
 
 
 def in_flight(retry_after: float) -> Problem:
-    """409: somebody is at it."""
+    """The 409 of a command that is being carried out. retry_after: seconds, one at most."""
     return Problem(
         409,
         "idempotency-in-flight",
@@ -290,16 +258,14 @@ def in_flight(retry_after: float) -> Problem:
     )
 
 
-def _started(saga: SagaStatus, mutation: str | None, prefix: str) -> StoredAnswer:
-    seen = {"id": saga.id, "type": saga.type, "status": saga.status, "version": saga.version}
-    place = f"{prefix}/bff/sagas/{saga.type}/{quote(saga.id, safe='')}"
-    head = json.dumps({"mutation": mutation, "saga": seen}, separators=(",", ":"))
+def _accepted(saga: SagaStatus, mutation: str | None, prefix: str) -> StoredAnswer:
+    """The 202 of a command that started a saga; the cursor is put in where it is stored."""
+    status = {"id": saga.id, "type": saga.type, "status": saga.status, "version": saga.version}
+    location = f"{prefix}/bff/sagas/{saga.type}/{quote(saga.id, safe='')}"
+    head = json.dumps({"mutation": mutation, "saga": status}, separators=(",", ":"))
     return StoredAnswer(
         202,
-        (
-            ("content-type", "application/json"),
-            ("location", place),
-        ),
+        (("content-type", "application/json"), ("location", location)),
         head[:-1].encode() + b',"cursor":"',
         b'"}',
     )

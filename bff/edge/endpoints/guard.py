@@ -1,110 +1,112 @@
-"""What every request goes through before its endpoint does anything: authenticate → permit → csrf → limit.
+"""What every request passes before its endpoint does anything: authenticate → authorize → CSRF check → rate limit.
 
-Guarantees one order for all endpoints: who may not ask spends no limit of a route, and nothing of a refusal depends on
-what is behind the endpoint. Without an `Access` there is no endpoint for people, so no new kind can forget a step.
+Guarantees one order for all endpoints. A request that is refused spends no limit of a route, and the refusal does not
+depend on what is behind the endpoint. Every endpoint takes a `Guard` and an `Access`; only health and the fixed
+documents, which show everybody the same, have neither.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from ...calls import Principal
+from ...policies.rate import Bucket, Spent
 from ..access import csrf
 from ..access.authenticate import Authenticator
 from ..access.authorization import NO_REQUIREMENTS, Requirements, authorize
+from ..http.public_path import PublicPath
 from ..problem import Problem
-from ..rate_limiter import Caller, RateLimiter
+from ..rate_limiter import RateLimiter
 from ..rate_limits import Limit
 from ..state import state_of
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may use a route.
+    """Who may use a route, and how often.
 
-    route     as declared: names it in metrics, traces and limits
-    needs     scopes and roles
-    public    nobody in particular is served as well
-    anonymous it is the same for everybody, so nobody is asked who they are
-    own_site  a read by cookie that another site's page may not make
-    limit     the route's own limit; None: the default
-    times     multiplies its amounts
+    route         as declared; names it in metrics, traces and limits
+    requirements  the scopes and roles that are required
+    public        callers without credentials are served as well
+    anonymous     credentials are not looked at: the answer is the same for everybody
+    same_origin   a read with a session cookie that another site's page may not make
+    limit         the route's own limit; None: the default
+    times         multiplies the limit's amounts
     """
 
     route: str
     requirements: Requirements = NO_REQUIREMENTS
     public: bool = False
     anonymous: bool = False
-    own_site: bool = False
+    same_origin: bool = False
     limit: str | Limit | None = None
     times: int = 1
 
 
 class Guard:
-    """authenticate: who asks; public_url: where this site's own pages are."""
+    """public_url: the address of this site, for the CSRF check."""
 
     def __init__(self, authenticate: Authenticator, limits: RateLimiter, public_url: str) -> None:
         self._authenticate = authenticate
         self._limits = limits
         self._public_url = public_url
+        self._login = f"{PublicPath.of(public_url).prefix}/bff/login"
 
     async def admit(self, scope: Scope, access: Access) -> Principal | None:
-        """Who asks, None for nobody in particular. Raises Problem 401, 403, 429 or 503."""
+        """The caller, None without credentials. Every step but the limit. Raises Problem 401, 403, 429 or 503."""
         state_of(scope).route = access.route
         if access.anonymous:
             return None
         principal = await self._authenticate(scope, optional=access.public)
         if principal is None:
             if not access.public:
-                raise unauthenticated()
+                raise self._unauthenticated()
             return None
         authorize(principal, access.requirements)
         csrf.check(scope, principal, self._public_url)
-        if access.own_site:
+        if access.same_origin:
             csrf.check_read(scope, principal)
         return principal
 
-    async def admit_somebody(self, scope: Scope, access: Access) -> Principal:
-        """The same where nobody in particular is not served."""
+    async def admit_authenticated(self, scope: Scope, access: Access) -> Principal:
+        """`admit` for routes that only authenticated callers may use."""
         principal = await self.admit(scope, access)
         if principal is None:
-            raise unauthenticated()
+            raise self._unauthenticated()
         return principal
-
-    def caller(self, scope: Scope, principal: Principal | None) -> Caller:
-        """Whose limits a request spends."""
-        return self._limits.caller(scope, principal)
 
     async def spend(
         self, scope: Scope, principal: Principal | None, access: Access, *, cost: int = 1
     ) -> dict[str, str]:
-        """Count one request, or `cost`; gives the RateLimit headers. Raises Problem 429, or 503 where it cannot be
-        counted."""
-        who = self._limits.caller(scope, principal)
-        return await self._limits.spend(access.route, access.limit, who, times=access.times, cost=cost)
+        """Count the request as `cost` requests; returns the RateLimit headers. Raises Problem 429, or 503 where a
+        costly route cannot be counted."""
+        caller = self._limits.caller(scope, principal)
+        return await self._limits.spend(access.route, access.limit, caller, times=access.times, cost=cost)
 
+    async def admit_limited(self, scope: Scope, access: Access) -> tuple[Principal | None, dict[str, str]]:
+        """`admit`, then `spend`: the caller and the RateLimit headers."""
+        principal = await self.admit(scope, access)
+        return principal, await self.spend(scope, principal, access)
 
-class Limited:
-    """`app` behind a limit by address: for sign-in and for signed messages, which have no principal."""
+    def buckets(self, scope: Scope, principal: Principal, *accesses: Access) -> tuple[list[Bucket], ...]:
+        """What a request spends under each access, for a store that counts it together with something else."""
+        caller = self._limits.caller(scope, principal)
+        return tuple(
+            self._limits.buckets(access.route, access.limit, caller, times=access.times)
+            for access in accesses
+        )
 
-    def __init__(self, guard: Guard, route: str, app: ASGIApp, limit: str | None) -> None:
-        self._guard = guard
-        self._access = Access(route, anonymous=True, limit=limit)
-        self._app = app
+    def headers(self, spent: Sequence[Spent]) -> dict[str, str]:
+        """The RateLimit headers of what such a store counted. Raises Problem 429."""
+        return self._limits.told(spent)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        principal = await self._guard.admit(scope, self._access)
-        await self._guard.spend(scope, principal, self._access)
-        await self._app(scope, receive, send)
-
-
-def unauthenticated() -> Problem:
-    """401 with what to do about it."""
-    return Problem(
-        401,
-        "unauthenticated",
-        "Sign in at /bff/login, or send `Authorization: Bearer` with an access token.",
-        headers={"www-authenticate": 'Bearer realm="bff"'},
-    )
+    def _unauthenticated(self) -> Problem:
+        return Problem(
+            401,
+            "unauthenticated",
+            f"Sign in at {self._login}, or send `Authorization: Bearer` with an access token.",
+            headers={"www-authenticate": 'Bearer realm="bff"'},
+        )

@@ -165,12 +165,12 @@ class LiveEndpoint:
 
     def __init__(self, guard: Guard, requirements: Requirements, hub: Hub, settings: LiveSettings) -> None:
         self._guard = guard
-        self._access = Access(self.ROUTE, requirements, own_site=True, times=self.TIMES)
+        self._access = Access(self.ROUTE, requirements, same_origin=True, times=self.TIMES)
         self._hub = hub
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        principal = await self._guard.admit_somebody(scope, self._access)
+        principal = await self._guard.admit_authenticated(scope, self._access)
         cost = 1 + values_asked(scope, self._settings)
         await self._guard.spend(scope, principal, self._access, cost=cost)
         await self.answer(scope, receive, send, principal=principal, hub=self._hub, settings=self._settings)
@@ -193,13 +193,13 @@ class SagaEndpoint:
         self, guard: Guard, requirements: Requirements, hub: Hub, journal: Journal, kinds: Collection[str]
     ) -> None:
         self._guard = guard
-        self._access = Access(self.ROUTE, requirements, own_site=True)
+        self._access = Access(self.ROUTE, requirements, same_origin=True)
         self._hub = hub
         self._journal = journal
         self._kinds = kinds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        principal = await self._guard.admit_somebody(scope, self._access)
+        principal = await self._guard.admit_authenticated(scope, self._access)
         limits = await self._guard.spend(scope, principal, self._access)
         kind, id = scope["path_params"]["type"], scope["path_params"]["id"]
         entry = await self._journal.saga(principal.id, kind, id)

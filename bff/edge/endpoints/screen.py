@@ -1,10 +1,9 @@
-"""A screen: guard → arguments → your function → answer. One class, one walk, read top to bottom."""
+"""A screen: guard → arguments → the view's function → answer."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -18,63 +17,64 @@ from ..respond import screen_headers, send_json, to_json
 from ..state import ConnectionLost, state_of
 from .guard import Access, Guard
 
-# What a function may take beyond its deadline before it is cut: every call inside it is cut at the deadline itself
-# and then still has to be turned into an answer.
 GRACE = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class ScreenServices:
-    """What a screen uses. runner: what its calls go through; incomplete: told a route and how many optional parts did
-    not come."""
-
-    guard: Guard
-    runner: Runner
-    contacts: OwnerContacts
-    failures: UpstreamFailures
-    incomplete: Callable[[str, int], None]
+"""Seconds a function may run beyond its deadline: its calls end at the deadline, and their failures still have to be
+turned into an answer."""
 
 
 class ScreenEndpoint:
-    """An ASGI endpoint for one view."""
+    """An ASGI endpoint for one view. runner: runs the calls of its function; on_incomplete: called with the route and
+    the number of optional parts that are missing."""
 
-    def __init__(self, view: View, services: ScreenServices) -> None:
+    def __init__(
+        self,
+        view: View,
+        *,
+        guard: Guard,
+        runner: Runner,
+        contacts: OwnerContacts,
+        failures: UpstreamFailures,
+        on_incomplete: Callable[[str, int], None],
+    ) -> None:
         self._view = view
-        self._services = services
-        # A public view that takes no principal is the same for everybody: whoever asks stays out of it.
+        self._guard = guard
+        self._runner = runner
+        self._contacts = contacts
+        self._failures = failures
+        self._on_incomplete = on_incomplete
+        # A public view without a principal is the same for everybody: credentials are not looked at.
         anonymous = view.public and view.binding.who is None
         self._access = Access(view.path, view.requirements, view.public, anonymous, limit=view.limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        view, services = self._view, self._services
+        view = self._view
         deadline = Deadline.after(view.deadline)
-        principal = await services.guard.admit(scope, self._access)
-        limits = await services.guard.spend(scope, principal, self._access)
+        principal, limits = await self._guard.admit_limited(scope, self._access)
         arguments = view.binding.arguments(scope["path_params"], scope["query_string"], None, principal)
         state = state_of(scope)
         request = calls.Scope(
             deadline,
-            services.runner,
+            self._runner,
             state.correlation,
             principal,
             ledger=Ledger(),
             lean=state.degraded,
-            contacts=services.contacts.on(scope),
+            contacts=self._contacts.on(scope),
         )
-        leaving = DisconnectGuard(state.lost)
+        disconnect = DisconnectGuard(state.lost)
         limit = request.alarm.limit(deadline.left() + GRACE)
         try:
             with calls.opened(request), limit:
                 result = await view.function(**arguments)
         except asyncio.CancelledError as error:
-            if leaving.left:
+            if disconnect.happened:
                 raise ClientDisconnect from None
             if is_self_cancelled():
                 raise self_cancellation() from error
             raise
         except TimeoutError:
             if not limit.was_cut:
-                # The view's own, of something that it waited for.
+                # The function's own timeout, of something it waited for.
                 raise
             raise Problem(504, "timeout", f"The screen took longer than its {view.deadline:g} s.") from None
         except Exception as error:
@@ -83,7 +83,7 @@ class ScreenEndpoint:
                 if found is None or found is error:
                     raise
                 raise found from error
-            problem = services.failures.problem(found)
+            problem = self._failures.problem(found)
             problem.headers |= {
                 name: value
                 for name, value in screen_headers(request.ledger, public=False, personal=True).items()
@@ -91,39 +91,39 @@ class ScreenEndpoint:
             }
             raise problem from error
         finally:
-            leaving.over()
+            disconnect.disarm()
         if request.ledger.missing:
-            services.incomplete(view.path, request.ledger.missing)
+            self._on_incomplete(view.path, request.ledger.missing)
         body = to_json(view.binding.returns, result)
         headers = screen_headers(request.ledger, public=view.public, personal=view.binding.who is not None)
         await send_json(send, 200, body, headers | limits, head=scope["method"] == "HEAD")
 
 
 class DisconnectGuard:
-    """Cancels the current task when its client's connection is lost: what is read for nobody need not be read.
+    """Cancels the current task when the client's connection is lost: nobody would get the answer.
 
-    The connection tells it, no task watches: `bff serve` calls what is in the request's `lost`. Under another server
-    nothing tells, and the request runs on to its deadline at most.
+    The connection of `bff serve` calls it through the request's `lost`, so no task has to watch. Under another server
+    nothing calls it, and the request runs until its deadline at most.
     """
 
-    __slots__ = ("_lost", "_task", "left")
+    __slots__ = ("_lost", "_task", "happened")
 
     def __init__(self, lost: ConnectionLost | None) -> None:
-        self.left = False
+        self.happened = False
         self._lost = lost
-        if self._lost is not None:
+        if lost is not None:
             self._task = asyncio.current_task()
-            self._lost.append(self._leave)
-            if self._lost.is_lost:
-                # While it was found out who asks.
-                self._leave()
+            lost.append(self._on_disconnect)
+            if lost.is_lost:
+                # It was lost while the request was being authenticated.
+                self._on_disconnect()
 
-    def _leave(self) -> None:
-        self.left = True
+    def _on_disconnect(self) -> None:
+        self.happened = True
         if self._task is not None:
             self._task.cancel()
 
-    def over(self) -> None:
+    def disarm(self) -> None:
         """From here on the answer is being sent."""
         if self._lost is not None:
             self._lost.clear()

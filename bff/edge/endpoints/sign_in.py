@@ -1,11 +1,10 @@
-"""Signing in and out with a browser: `/bff/login`, `/bff/callback`, `/bff/logout`, `/bff/backchannel-logout`,
-`/bff/user`.
+"""Browser sign-in and sign-out: `/bff/login`, `/bff/callback`, `/bff/logout`, `/bff/backchannel-logout`, `/bff/user`.
 
-Promises a new session id at every sign-in, and the end of the session it takes the place of; that the answer to a
-sign-in is taken up once; return addresses on this site only; no token in an answer to the page; and a problem that says
-what to do when a sign-in does not work out, of which the log has the reason. The session cookie is SameSite=Strict,
-which Chromium does not send on a redirect that follows the cross-site callback: the callback therefore answers with a
-tiny page of this site's own that moves on, and that next request is same-site and carries the cookie.
+Guarantees a new session id at every sign-in, and the end of the session it replaces; that a callback is accepted once;
+return addresses on this site only; no token in an answer to the page; and a problem that says what to do when a sign-in
+fails, whose reason is in the log. The session cookie is SameSite=Strict, which Chromium does not send on a redirect
+that follows the cross-site callback. The callback therefore answers with a small page of this site that goes on by
+itself: that next request is same-site and carries the cookie.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from ...policies.tokens import TokenRefused
 from ...stores.redis.client import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..access import csrf
-from ..access.authenticate import Authenticator, cookie_values, cookies, expired, one_cookie, set_cookie
+from ..access.authenticate import cookie_values, cookies, expired, one_cookie, set_cookie
 from ..access.fetch import FetchFailed
 from ..access.jwks import KeysUnavailable
 from ..access.login_state import (
@@ -45,56 +44,91 @@ from ..access.session_cache import sessions_unavailable
 from ..access.session_record import SessionKey, SessionRecord
 from ..http.public_path import PublicPath
 from ..problem import TITLES, Problem
+from .guard import Access, Guard
 
 log = logging.getLogger("bff.session")
 
 NO_STORE = {"cache-control": "no-store"}
 CLEAR_CACHE = {"clear-site-data": '"cache"'}
-"""What a browser kept of one person's screens is not for the next one. Cookies and storage of this site's own, and of
-its siblings, are left alone."""
-COOKIES_MOST = 4
+"""What a browser cached for one person is not for the next one. Cookies and storage of this site, and of its siblings,
+are left alone."""
+MAX_COOKIES = 4
 """Session cookies of one request that a logout looks at; a browser has one."""
 MAX_FORM = 16_384
 """Bytes of a back-channel logout's body."""
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+_PAGE_HEADERS = {
+    **NO_STORE,
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    # The address holds the code. It cannot be redeemed again, and must not leak all the same.
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+_CANCELLED = "it was cancelled"
+_CANCELLED_PAGE = ("The sign-in was cancelled", "Nothing has changed. You can sign in at any time.")
+_NOT_HERE = "this sign-in was begun in another browser, took longer than ten minutes, or is already over"
 
 
 class SignIn:
-    """The endpoints; `routes()` lists them. They raise Problem for whatever does not work out."""
+    """The endpoints; `routes()` lists them. They raise a Problem for every failure.
+
+    login_limit  of login and callback, by address; None: the default
+    clock        Unix seconds
+    """
 
     def __init__(
         self,
+        guard: Guard,
         provider: Provider,
         sessions: Sessions,
         store: SessionStore,
-        authenticator: Authenticator,
         *,
         client_secret: str,
         public_url: str,
+        login_limit: str | None = None,
         clock: Clock = time.time,
     ) -> None:
+        self._guard = guard
         self._provider = provider
         self._sessions = sessions
         self._store = store
-        self._authenticator = authenticator
         self._states = LoginStates(client_secret)
         self._public_url = public_url
+        self._login_limit = login_limit
         self._path = PublicPath.of(public_url)
         self._clock = clock
 
     def routes(self) -> list[Route]:
+        # Only login and callback are attempts of one person: a provider sends the logouts of many people from one
+        # address.
         return [
-            Route("/bff/login", self.login, methods=["GET"]),
-            Route("/bff/callback", self.callback, methods=["GET"]),
-            Route("/bff/logout", self.logout, methods=["POST"]),
-            Route("/bff/logout", self.leave, methods=["GET"]),
-            Route("/bff/backchannel-logout", self.backchannel_logout, methods=["POST"]),
+            self._route("/bff/login", self.login, limit=self._login_limit),
+            self._route("/bff/callback", self.callback, limit=self._login_limit),
+            self._route("/bff/logout", self.logout, "POST"),
+            self._route("/bff/logout", self.provider_logout),
+            self._route("/bff/backchannel-logout", self.backchannel_logout, "POST"),
             Route("/bff/user", self.user, methods=["GET"]),
         ]
 
+    def _route(
+        self,
+        path: str,
+        handle: Callable[[Request], Awaitable[Response]],
+        method: str = "GET",
+        limit: str | None = None,
+    ) -> Route:
+        access = Access(path, anonymous=True, limit=limit)
+
+        async def answer(request: Request) -> Response:
+            await self._guard.admit_limited(request.scope, access)
+            return await handle(request)
+
+        return Route(path, answer, methods=[method])
+
+    # -- signing in
+
     async def login(self, request: Request) -> Response:
-        """303 to the provider; `?return=` is where to end up afterwards, default `/`."""
+        """303 to the provider. `?return=` is the path to end up at afterwards, default `/`."""
         return_to = safe_return(request.query_params.get("return", self._path.home))
         if return_to is None or not self._path.holds(return_to):
             raise Problem(
@@ -102,10 +136,7 @@ class SignIn:
                 "invalid-request",
                 f"`return` must be a path of this site, such as {self._path.home}orders.",
             )
-        headers = request.scope["headers"]
-        login = LoginState.new(
-            return_to, self._clock(), _sessions_of(cookie_values(headers, self._path.session_cookie))
-        )
+        login = LoginState.new(return_to, self._clock(), _session_ids(self._session_cookies(request)))
         name = cookie_name(login.state, self._path.login_cookies) or self._path.login_cookies
         sealed = self._states.seal(login)
         if len(name) + len(sealed) > COOKIE_BYTES:
@@ -116,16 +147,16 @@ class SignIn:
             )
         except FetchFailed as error:
             log.warning("a sign-in cannot begin: %s", error)
-            raise _provider_away() from error
+            raise _provider_unavailable() from error
         response = RedirectResponse(url, 303, headers=NO_STORE)
-        under_way = [name for name, _ in self._flows(request)]
+        under_way = [name for name, _ in self._login_cookies(request)]
         for oldest in dict.fromkeys(under_way[: max(0, len(under_way) - FLOWS + 1)]):
             response.headers.append("set-cookie", expired(oldest, "Lax"))
         response.headers.append("set-cookie", set_cookie(name, sealed, "Lax", max_age=LIFETIME))
         return response
 
     async def callback(self, request: Request) -> Response:
-        """The provider's answer: 200 with the page that moves on, and the session's cookie."""
+        """The provider's answer: 200 with the page that goes on, and the session's cookie."""
         query = request.query_params
         state = query.get("state", "")
         name = cookie_name(state, self._path.login_cookies)
@@ -133,29 +164,32 @@ class SignIn:
             raise self._failed(400, "the answer does not belong to a sign-in begun here")
         values = cookie_values(request.scope["headers"], name)
         login = self._states.open(values[0] if len(values) == 1 else None, state, self._clock())
-        over = expired(name, "Lax")
+        clear = expired(name, "Lax")
         if login is None:
-            raise self._failed(400, _NOT_HERE, clear=over if values else None)
-        record, began = await self._redeem(request, login, over)
+            raise self._failed(400, _NOT_HERE, clear=clear if values else None)
+        record, began = await self._redeem(request, login, clear)
         value = await self._sessions.start(record, began=began)
-        response = HTMLResponse(_moving_on(login.return_to), headers=_PAGE_HEADERS | CLEAR_CACHE)
-        response.headers.append("set-cookie", over)
+        response = HTMLResponse(_redirect_page(login.return_to), headers=_PAGE_HEADERS | CLEAR_CACHE)
+        response.headers.append("set-cookie", clear)
         response.headers.append("set-cookie", set_cookie(self._path.session_cookie, value, "Strict"))
-        (session,) = _sessions_of([value])
-        for other, sealed in self._flows(request):
-            # A sign-in of another tab began before this one: what it takes the place of is this session by now.
-            left = self._states.leaving(sealed, session, self._clock()) if other != name else None
-            if left is not None:
-                age = max(1, int(left[1].left - self._clock()))
-                response.headers.append("set-cookie", set_cookie(other, left[0], "Lax", max_age=age))
-        await self._leave_old(
-            {*login.leaves, *_sessions_of(cookie_values(request.scope["headers"], self._path.session_cookie))}
-        )
+        (session,) = _session_ids([value])
+        for other, sealed in self._login_cookies(request):
+            # A sign-in of another tab that began before this one replaces the session of this one.
+            resealed = self._states.replacing(sealed, session, self._clock()) if other != name else None
+            if resealed is not None:
+                age = max(1, int(resealed[1].expires - self._clock()))
+                response.headers.append("set-cookie", set_cookie(other, resealed[0], "Lax", max_age=age))
+        for id in {*login.replaces, *_session_ids(self._session_cookies(request))}:
+            try:
+                await self._sessions.end_by_id(id)
+            except Problem:
+                # Redis is away. The sessions that are left expire by themselves.
+                break
         return response
 
-    async def _redeem(self, request: Request, login: LoginState, over: str) -> tuple[SessionRecord, float]:
-        """What the code is worth, and when it was taken up. The flow's cookie survives a provider or a store that is
-        away, so that the same address may be tried again; whatever else comes of it ends the flow."""
+    async def _redeem(self, request: Request, login: LoginState, clear: str) -> tuple[SessionRecord, float]:
+        """The session that the code is redeemed for, and when it began. The flow's cookie stays where the provider or
+        Redis is away, so that the same address can be loaded again; any other failure ends the flow."""
         issuer, holder = self._provider.issuer, secrets.token_hex(8)
         try:
             began = await self._store.claim_login(issuer, login.state, holder, keep=LIFETIME + 120)
@@ -167,19 +201,19 @@ class SignIn:
                 retry_after=2.0,
             ) from error
         if began is None:
-            raise self._failed(400, _NOT_HERE, login.return_to, over)
+            raise self._failed(400, _NOT_HERE, login.return_to, clear)
         try:
-            await self._judge_answer(request)
+            await self._check_answer(request)
             code = request.query_params.get("code", "")
             return await self._provider.exchange(code, verifier=login.verifier, nonce=login.nonce), began
         except SignInRefused as refusal:
             level = logging.INFO if refusal.status == 400 else logging.ERROR
             log.log(level, "a sign-in failed at %s: %s", issuer, refusal.reason or refusal)
-            raise self._failed(refusal.status, str(refusal), login.return_to, over) from None
+            raise self._failed(refusal.status, str(refusal), login.return_to, clear) from None
         except FetchFailed as error:
-            log.warning("a sign-in failed, for the identity provider is away: %s", error)
+            log.warning("a sign-in failed, the identity provider is away: %s", error)
             await self._release(login, holder)
-            raise _provider_away() from error
+            raise _provider_unavailable() from error
         except BaseException:
             await self._release(login, holder)
             raise
@@ -188,169 +222,151 @@ class SignIn:
         try:
             await self._store.release_login(self._provider.issuer, login.state, holder)
         except StoreUnavailable as error:
-            log.warning("a sign-in cannot be tried again: %s", error)
+            log.warning("a sign-in cannot be retried: %s", error)
+
+    async def _check_answer(self, request: Request) -> None:
+        query = request.query_params
+        issuer = query.get("iss")
+        # RFC 9207 section 2.4: the answer of one provider must not be accepted as another's.
+        if issuer is None and await self._provider.names_itself():
+            raise SignInRefused("the answer does not say which identity provider it is from")
+        if issuer is not None and issuer != self._provider.issuer:
+            raise SignInRefused("the answer is from another identity provider")
+        if "error" in query:
+            error = readable(" ".join(filter(None, (query["error"], query.get("error_description")))))
+            raise SignInRefused(
+                _CANCELLED
+                if query["error"] == "access_denied"
+                else "the identity provider reported an error",
+                reason=f"the browser brought back: {error}",
+            )
+        if not 0 < len(query.get("code", "")) <= 4096:
+            raise SignInRefused("the answer holds no code")
+
+    def _failed(
+        self, status: int, why: str, return_to: str | None = None, clear: str | None = None
+    ) -> Problem:
+        retry = f"{self._path.prefix}/bff/login"
+        if return_to is not None and return_to != self._path.home:
+            retry += f"?{urlencode({'return': return_to})}"
+        page = (TITLES["sign-in-failed"], f"{why[:1].upper()}{why[1:]}.")
+        return Problem(
+            status,
+            "sign-in-failed",
+            f"Sign-in failed: {why}. Start again at {retry}",
+            headers={} if clear is None else {"set-cookie": clear},
+            for_people=_CANCELLED_PAGE if why == _CANCELLED else page,
+            return_to=return_to,
+        )
+
+    # -- signing out
 
     async def logout(self, request: Request) -> Response:
-        """200 `{redirect}`: the session here is over; go there to end it at the provider, too."""
-        values = dict.fromkeys(cookie_values(request.scope["headers"], self._path.session_cookie))
+        """200 `{redirect}`: the session here has ended; go there to end it at the provider, too."""
+        values = dict.fromkeys(self._session_cookies(request))
         if not values:
             return JSONResponse({"redirect": self._path.home}, headers=NO_STORE)
         csrf.check_request(request.scope, self._public_url)
         redirect = self._path.home
-        for value in list(values)[:COOKIES_MOST]:
+        for value in list(values)[:MAX_COOKIES]:
             record = await self._sessions.end(value)
             if record is not None:
-                redirect = await self._after(record.tokens.id_token)
+                redirect = await self._after_logout(record.tokens.id_token)
         response = JSONResponse({"redirect": redirect}, headers=NO_STORE | CLEAR_CACHE)
         response.headers.append("set-cookie", expired(self._path.session_cookie, "Strict"))
         return response
 
-    async def _after(self, id_token: str | None) -> str:
-        """Where the browser goes now. The provider wants the ID token as a hint; the page is given an address of ours
-        in its place, which can be gone to once."""
+    async def _after_logout(self, id_token: str | None) -> str:
+        """Where the browser goes next. The provider wants the ID token as a hint; the page gets an address of this site
+        instead, which works once."""
         try:
             url = await self._provider.end_session_url(id_token, self._public_url + "/")
             if url is None or id_token is None:
                 return url or self._path.home
-            return (
-                f"{self._path.prefix}/bff/logout?{urlencode({'to': await self._sessions.keep_address(url)})}"
-            )
+            key = await self._sessions.keep_logout_url(url)
+            return f"{self._path.prefix}/bff/logout?{urlencode({'to': key})}"
         except FetchFailed as error:
-            log.warning("nobody is signed out at the identity provider: %s", error)
+            log.warning("the session at the identity provider goes on: %s", error)
             return self._path.home
         except StoreUnavailable:
-            return await self._after(None)
+            return await self._after_logout(None)
 
-    async def leave(self, request: Request) -> Response:
-        """303 to the provider, which ends its session, too; `?to=` is from the answer to the logout, and good once."""
+    async def provider_logout(self, request: Request) -> Response:
+        """303 to the provider, which ends its own session. `?to=` comes from the answer to the logout and works
+        once."""
         csrf.check_navigation(request.scope)
         if request.method != "GET":
             raise Problem(
                 405, "method-not-allowed", "Go there with the browser.", headers={"allow": "GET, POST"}
             )
         try:
-            url = await self._sessions.take_address(request.query_params.get("to"))
+            url = await self._sessions.take_logout_url(request.query_params.get("to"))
         except StoreUnavailable:
-            url = await self._after(None)
+            url = await self._after_logout(None)
         return RedirectResponse(
             url or self._path.home, 303, headers=NO_STORE | {"referrer-policy": "no-referrer"}
         )
 
     async def backchannel_logout(self, request: Request) -> Response:
-        """The provider says that a session or a person is signed out (Back-Channel Logout 1.0 section 2.5)."""
+        """The provider reports that a session or a person has signed out (Back-Channel Logout 1.0 section 2.5)."""
         form = await _form(request)
         tokens = form.get("logout_token", [])
         if len(tokens) != 1:
-            raise _no_logout("there must be exactly one logout_token")
+            raise _invalid_logout("there must be exactly one logout_token")
         try:
-            told = await self._provider.logout_token(tokens[0])
+            logout = await self._provider.logout_token(tokens[0])
         except TokenRefused as refusal:
-            raise _no_logout(str(refusal)) from None
+            raise _invalid_logout(str(refusal)) from None
         except KeysUnavailable as error:
-            raise _provider_away() from error
+            raise _provider_unavailable() from error
         issuer = self._provider.issuer
         try:
-            # A token replayed later would end sessions begun since, so each counts once.
-            if await self._store.is_logout_token_used(issuer, told.token_id):
-                raise _no_logout("this logout_token was carried out before")
-            await self._sessions.end_all(issuer, sid=told.sid, subject=told.subject)
-            # Noted when it is done: one that failed half-way may be sent again.
+            # Each token counts once: replayed later it would end sessions that began since.
+            if await self._store.is_logout_token_used(issuer, logout.token_id):
+                raise _invalid_logout("this logout_token was carried out before")
+            await self._sessions.end_all(issuer, sid=logout.sid, subject=logout.subject)
+            # Recorded afterwards, so that the provider can retry one that failed half-way.
             await self._store.use_logout_token(
-                issuer, told.token_id, keep=max(1.0, told.until - self._clock())
+                issuer, logout.token_id, keep=max(1.0, logout.until - self._clock())
             )
         except StoreUnavailable as error:
             raise sessions_unavailable() from error
         return Response(status_code=200, headers=NO_STORE)
 
+    # -- the person
+
     async def user(self, request: Request) -> Response:
-        """200 with what is known about the person and `expires_in`, seconds. Nobody is 401, or 200 `null` with
-        `?anonymous=1`: a page that asks for every visitor need not see a failure. A token that is no good is 401
-        either way."""
+        """200 with the person's claims and `expires_in`, seconds. Without credentials 401, or 200 `null` with
+        `?anonymous=1`: a page that asks for every visitor does not cause failed requests. Credentials that are not
+        valid are 401 either way."""
         anonymous = request.query_params.getlist("anonymous")
         if anonymous not in ([], ["1"]):
             raise Problem(400, "invalid-request", "`anonymous` is 1, once, or left out.")
-        principal = await self._authenticator(request.scope, optional=bool(anonymous))
+        access = Access("/bff/user", public=bool(anonymous))
+        principal, _ = await self._guard.admit_limited(request.scope, access)
         headers = {**NO_STORE, "vary": "Cookie, Authorization"}
         if principal is None:
-            # A page asks this first: a person with two cookies hears of it here, also where nobody is an answer.
+            # A page asks here first, so a person with two session cookies is told here.
             one_cookie(request.scope["headers"], self._path.session_cookie)
-            if anonymous:
-                return JSONResponse(None, headers=headers)
-            raise Problem(
-                401, "unauthenticated", f"Nobody is signed in. Go to {self._path.prefix}/bff/login."
-            )
-        left = max(0, int(principal.expires_at - self._clock()))
+            return JSONResponse(None, headers=headers)
+        expires_in = max(0, int(principal.expires_at - self._clock()))
         claims = {"iss": principal.issuer, **principal.claims, "sub": principal.subject}
-        return JSONResponse({**claims, "expires_in": left}, headers=headers)
+        return JSONResponse({**claims, "expires_in": expires_in}, headers=headers)
 
-    async def _judge_answer(self, request: Request) -> None:
-        query = request.query_params
-        issuer = query.get("iss")
-        # RFC 9207 section 2.4: the answer of one provider must not be taken to another.
-        if issuer is None and await self._provider.names_itself():
-            raise SignInRefused("the answer does not say which identity provider it is from")
-        if issuer is not None and issuer != self._provider.issuer:
-            raise SignInRefused("the answer is from another identity provider")
-        if "error" in query:
-            cancelled = query["error"] == "access_denied"
-            said = readable(" ".join(filter(None, (query["error"], query.get("error_description")))))
-            raise SignInRefused(
-                _WAS_CANCELLED if cancelled else "the identity provider reported an error",
-                reason=f"the browser brought back: {said}",
-            )
-        if not 0 < len(query.get("code", "")) <= 4096:
-            raise SignInRefused("the answer holds no code")
+    def _session_cookies(self, request: Request) -> list[str]:
+        return cookie_values(request.scope["headers"], self._path.session_cookie)
 
-    def _flows(self, request: Request) -> list[tuple[str, str]]:
-        """The cookies of sign-ins that are under way in this browser: names and values."""
+    def _login_cookies(self, request: Request) -> list[tuple[str, str]]:
+        """Names and values of the cookies of sign-ins under way in this browser."""
         pairs = [
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in cookies(request.scope["headers"])
         ]
-        own = self._path.login_cookies
-        return [(name, value) for name, value in pairs if is_cookie_name(name, own)][: 2 * FLOWS]
-
-    def _failed(
-        self, status: int, why: str, return_to: str | None = None, clear: str | None = None
-    ) -> Problem:
-        again = f"{self._path.prefix}/bff/login"
-        if return_to is not None and return_to != self._path.home:
-            again += f"?{urlencode({'return': return_to})}"
-        said = _CANCELLED if why == _WAS_CANCELLED else (_DID_NOT, f"{why[:1].upper()}{why[1:]}.")
-        return Problem(
-            status,
-            "sign-in-failed",
-            f"Sign-in failed: {why}. Start again at {again}",
-            headers={} if clear is None else {"set-cookie": clear},
-            for_people=said,
-            return_to=return_to,
-        )
-
-    async def _leave_old(self, sessions: Iterable[str]) -> None:
-        # Whoever signs in again leaves the old session behind; when it cannot be ended now it ends by itself.
-        for id in sessions:
-            try:
-                await self._sessions.leave(id)
-            except Problem:
-                return
+        prefix = self._path.login_cookies
+        return [(name, value) for name, value in pairs if is_cookie_name(name, prefix)][: 2 * FLOWS]
 
 
-_WAS_CANCELLED = "it was cancelled"
-_DID_NOT = TITLES["sign-in-failed"]
-_CANCELLED = ("The sign-in was cancelled", "Nothing has changed. You can sign in at any time.")
-_NOT_HERE = "this sign-in was begun in another browser, took longer than ten minutes, or is already over"
-
-
-_PAGE_HEADERS = {
-    **NO_STORE,
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    # The address holds the code; it is of no use any more, and still nobody's business.
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
-
-
-def _moving_on(path: str) -> str:
+def _redirect_page(path: str) -> str:
     address = html.escape(path, quote=True)
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Signed in</title>'
@@ -358,10 +374,10 @@ def _moving_on(path: str) -> str:
     )
 
 
-def _sessions_of(values: Iterable[str]) -> tuple[str, ...]:
+def _session_ids(values: Iterable[str]) -> tuple[str, ...]:
     """The hashed ids of the sessions that these cookies name."""
     keys = [SessionKey.read(value) for value in values]
-    return tuple(key.id for key in keys if key is not None)[:COOKIES_MOST]
+    return tuple(key.id for key in keys if key is not None)[:MAX_COOKIES]
 
 
 async def _form(request: Request) -> dict[str, list[str]]:
@@ -369,7 +385,7 @@ async def _form(request: Request) -> dict[str, list[str]]:
         request.headers.get("content-type", "").partition(";")[0].strip()
         != "application/x-www-form-urlencoded"
     ):
-        raise _no_logout("the body must be application/x-www-form-urlencoded")
+        raise _invalid_logout("the body must be application/x-www-form-urlencoded")
     body = b""
     try:
         async for chunk in request.stream():
@@ -377,18 +393,18 @@ async def _form(request: Request) -> dict[str, list[str]]:
             if len(body) > MAX_FORM:
                 raise Problem(413, "body-too-large", f"A logout's body is at most {MAX_FORM} bytes.")
     except ClientDisconnect:
-        raise _no_logout("the body did not arrive whole") from None
+        raise _invalid_logout("the body did not arrive whole") from None
     try:
         return parse_qs(body.decode("ascii"), max_num_fields=10)
     except ValueError:
-        raise _no_logout("the body cannot be read") from None
+        raise _invalid_logout("the body cannot be read") from None
 
 
-def _no_logout(why: str) -> Problem:
+def _invalid_logout(why: str) -> Problem:
     return Problem(400, "invalid-request", f"The logout cannot be carried out: {why}.")
 
 
-def _provider_away() -> Problem:
+def _provider_unavailable() -> Problem:
     return Problem(
         503,
         "unavailable",

@@ -1,4 +1,4 @@
-"""The guard lets requests in by one order, whatever the endpoint: who asks, may they, from which page, how often."""
+"""The guard takes every request through the same steps: authenticate, authorize, CSRF check, rate limit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from bff import Principal, Problem
 from bff.edge.access.authorization import Requirements
-from bff.edge.endpoints.guard import Access, Guard, Limited
+from bff.edge.endpoints.guard import Access, Guard
 from bff.edge.state import state_of
 
 SITE = "https://shop.test"
@@ -18,24 +18,24 @@ def person(**more: Any) -> Principal:
     return Principal("https://issuer.test", "ada", "token", 2e9, **more)
 
 
-class World:
-    """Notes what the guard does, in its order."""
+class Recorder:
+    """Records what the guard does, in order."""
 
     def __init__(self, who: Principal | None) -> None:
-        self.did: list[str] = []
+        self.steps: list[str] = []
         self._who = who
         made: Any = Guard
         self.guard: Guard = made(self._authenticate, self, SITE)
 
     async def _authenticate(self, scope: Any, *, optional: bool = False) -> Principal | None:
-        self.did.append("authenticate" + (", or nobody" if optional else ""))
+        self.steps.append("authenticate" + (", or nobody" if optional else ""))
         return self._who
 
     def caller(self, scope: Any, principal: Principal | None) -> str:
         return principal.subject if principal else "nobody"
 
     async def spend(self, route: str, limit: Any, who: str, *, times: int, cost: int) -> dict[str, str]:
-        self.did.append(f"spend {cost} of {limit} × {times} on {route} for {who}")
+        self.steps.append(f"spend {cost} of {limit} × {times} on {route} for {who}")
         return {"ratelimit": "x"}
 
 
@@ -44,12 +44,12 @@ def asks(method: str = "GET", **headers: str) -> dict[str, Any]:
     return {"type": "http", "method": method, "path": "/x", "headers": pairs}
 
 
-async def test_a_request_goes_through_every_step_in_their_order() -> None:
-    world, scope = World(person()), asks()
+async def test_every_step_is_taken_in_order() -> None:
+    recorder, scope = Recorder(person()), asks()
     access = Access("/x", limit="5/minute", times=3)
-    who = await world.guard.admit_somebody(scope, access)
-    assert await world.guard.spend(scope, who, access, cost=2) == {"ratelimit": "x"}
-    assert world.did == ["authenticate", "spend 2 of 5/minute × 3 on /x for ada"]
+    who = await recorder.guard.admit_authenticated(scope, access)
+    assert await recorder.guard.spend(scope, who, access, cost=2) == {"ratelimit": "x"}
+    assert recorder.steps == ["authenticate", "spend 2 of 5/minute × 3 on /x for ada"]
     assert state_of(scope).route == "/x"
 
 
@@ -60,38 +60,43 @@ async def test_a_request_goes_through_every_step_in_their_order() -> None:
         (person(), Access("/x", Requirements(frozenset({"shop"}))), asks(), 403),
         (person(session="s"), Access("/x"), asks("POST"), 403),
         (person(session="s"), Access("/x"), asks("POST", x_bff="1", origin="https://evil.test"), 403),
-        (person(session="s"), Access("/x", own_site=True), asks(sec_fetch_site="cross-site"), 403),
+        (person(session="s"), Access("/x", same_origin=True), asks(sec_fetch_site="cross-site"), 403),
     ],
-    ids=["nobody", "no scope", "no header of ours", "another site", "another site's read"],
+    ids=["no credentials", "no scope", "no X-BFF header", "another site's write", "another site's read"],
 )
-async def test_who_is_refused_has_spent_nothing(
+async def test_a_refused_request_spends_no_limit(
     who: Principal | None, access: Access, scope: dict[str, Any], status: int
 ) -> None:
-    world = World(who)
+    recorder = Recorder(who)
     with pytest.raises(Problem) as refused:
-        await world.guard.admit_somebody(scope, access)
+        await recorder.guard.admit_authenticated(scope, access)
     assert refused.value.status == status
-    assert world.did == ["authenticate"]
+    assert recorder.steps == ["authenticate"]
 
 
-async def test_what_is_public_takes_nobody_and_what_is_the_same_for_all_asks_nobody() -> None:
+async def test_a_public_route_serves_callers_without_credentials_and_an_anonymous_one_does_not_look_at_them() -> (
+    None
+):
     for who in (None, person()):
-        world = World(who)
-        assert await world.guard.admit(asks(), Access("/x", public=True)) is who
-        assert world.did == ["authenticate, or nobody"]
-    world = World(person())
-    assert await world.guard.admit(asks(), Access("/x", public=True, anonymous=True)) is None
-    assert world.did == []
+        recorder = Recorder(who)
+        assert await recorder.guard.admit(asks(), Access("/x", public=True)) is who
+        assert recorder.steps == ["authenticate, or nobody"]
+    recorder = Recorder(person())
+    assert await recorder.guard.admit(asks(), Access("/x", public=True, anonymous=True)) is None
+    assert recorder.steps == []
 
 
-async def test_an_application_without_principals_is_limited_by_address() -> None:
-    world = World(person())
-    called: list[str] = []
+async def test_an_anonymous_route_is_limited_by_address() -> None:
+    recorder, scope = Recorder(person()), asks()
+    access = Access("/bff/login", anonymous=True, limit="5/minute")
+    assert await recorder.guard.admit_limited(scope, access) == (None, {"ratelimit": "x"})
+    assert state_of(scope).route == "/bff/login"
+    assert recorder.steps == ["spend 1 of 5/minute × 1 on /bff/login for nobody"]
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        called.append(state_of(scope).route or "")
 
-    made: Any = Limited
-    await made(world.guard, "/bff/login", app, "5/minute")(asks(), None, None)
-    assert called == ["/bff/login"]
-    assert world.did == ["spend 1 of 5/minute × 1 on /bff/login for nobody"]
+async def test_the_401_names_the_sign_in_below_the_sites_prefix() -> None:
+    guard: Any = Guard
+    below = guard(Recorder(None)._authenticate, None, f"{SITE}/desk")
+    with pytest.raises(Problem) as refused:
+        await below.admit(asks(), Access("/x"))
+    assert "Sign in at /desk/bff/login," in refused.value.detail

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff import Problem
-from bff.edge.endpoints.idempotency_key import MAX_KEY, idempotency_key
+from bff.edge.endpoints.command import MAX_KEY, idempotency_key
 
 VISIBLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=MAX_KEY)
 

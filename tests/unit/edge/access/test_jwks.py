@@ -57,7 +57,7 @@ async def test_no_token_gets_in_by_a_hostile_key_set(name: str) -> None:
 async def test_a_weak_key_would_let_its_token_in_if_it_were_used(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jwks, "sound", lambda key: True)
+    monkeypatch.setattr(jwks, "is_sound", lambda key: True)
     for token in TRAPS[name].tokens(good_claims(ISSUER, NOW)):
         assert await verdict(TRAPS[name].body, token) == 200
 

@@ -155,7 +155,7 @@ def test_an_issuer_configured_twice_stops_the_start() -> None:
 
 
 async def test_the_memory_of_verified_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bff.edge.access.jwt.REMEMBERED", 3)
+    monkeypatch.setattr("bff.edge.access.jwt.MAX_CACHED", 3)
     checks = verifier()
     first = sign(KEY, claims(jti="first"))
     kept = await checks.verify(first)
