@@ -1,4 +1,4 @@
-"""Live updates: the hub and its streams, the topics it knows, and where events come in."""
+"""Live updates: the hub and its streams, the values a gateway declares, and how events arrive."""
 
 from .hub import Hub
 from .ingest import Ingester, Registry

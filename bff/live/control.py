@@ -1,8 +1,8 @@
-"""Browser sessions and their streams: what processes tell each other when one has ended.
+"""Browser sessions and their streams: what processes tell each other when a session has ended.
 
-Promises that each process ends a session's streams here as soon as any says so, and that one which may have missed it
-(its pub/sub connection was away) asks until it is answered which of its sessions are still alive. Channel:
-`bff:control`, JSON.
+Promises that each process ends a session's streams as soon as any process reports its end, and that a process which may
+have missed that (its pub/sub connection was away) asks until it is answered which of its sessions are still valid.
+Channel: `bff:control`, JSON.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _BATCH = 500
 
 
 class Control:
-    """told: each hashed id of a session that ends, here or elsewhere. living: which of these ids are alive; None where
-    there are no sessions. The hub runs `run()`."""
+    """The hub runs `run()`. on_end: called with the hashed id of each session that ends, here or elsewhere. living:
+    which of these ids are valid; None where there are no sessions."""
 
-    def __init__(self, redis: RedisClient, told: Callable[[str], None], living: Living | None) -> None:
+    def __init__(self, redis: RedisClient, on_end: Callable[[str], None], living: Living | None) -> None:
         self._redis = redis
-        self._told = told
+        self._on_end = on_end
         self._living = living
         self._streams: dict[str, list[Stream]] = {}
-        self._doubted = asyncio.Event()
+        self._missed = asyncio.Event()
 
     def add(self, stream: Stream) -> None:
         """It ends with its session, if it has one."""
@@ -43,32 +43,32 @@ class Control:
             self._streams.setdefault(session, []).append(stream)
 
     def drop(self, stream: Stream) -> None:
-        """Its client is gone."""
+        """Its client has left."""
         session = stream.principal.session
         if session is not None:
-            mine = self._streams[session]
-            mine.remove(stream)
-            if not mine:
+            streams = self._streams[session]
+            streams.remove(stream)
+            if not streams:
                 del self._streams[session]
 
-    def ended(self, session: str) -> None:
-        """This session has ended, whoever found out."""
-        self._told(session)
+    def end_here(self, session: str) -> None:
+        """This session has ended: end its streams in this process."""
+        self._on_end(session)
         for stream in self._streams.get(session, ()):
             stream.end("logout", None)
 
     async def end(self, session: str) -> None:
-        """End it here and everywhere. Never raises."""
-        self.ended(session)
+        """End its streams in every process. Never raises."""
+        self.end_here(session)
         message = json.dumps({"end": "session", "session": session})
         try:
             with store_errors("control"):
                 await self._redis.call("PUBLISH", CONTROL, message)
         except StoreUnavailable as error:
-            log.warning("other processes were not told of a logout: %s", error)
+            log.warning("other processes could not be told that a session ended: %s", error)
 
-    def heard(self, channel: str, data: bytes) -> None:
-        """What came on it."""
+    def on_message(self, channel: str, data: bytes) -> None:
+        """Handle what was published to the control channel."""
         try:
             message = json.loads(data)
         except ValueError:
@@ -76,26 +76,26 @@ class Control:
         if isinstance(message, dict) and message.get("end") == "session":
             session = message.get("session")
             if isinstance(session, str):
-                self.ended(session)
+                self.end_here(session)
 
-    def doubt(self) -> None:
-        """A logout may have gone unheard: ask."""
-        self._doubted.set()
+    def check(self) -> None:
+        """The end of a session may have been missed: ask."""
+        self._missed.set()
 
     async def run(self) -> None:
-        """Ask whenever there is doubt, for ever; with Redis away sessions end at their own time."""
+        """Ask whenever something may have been missed, for ever. While Redis is away sessions end when they expire."""
         failures = 0
         while True:
-            await self._doubted.wait()
-            self._doubted.clear()
+            await self._missed.wait()
+            self._missed.clear()
             try:
                 await self._ask()
                 failures = 0
             except StoreUnavailable as error:
-                log.debug("which sessions are alive cannot be asked: %s", error)
+                log.debug("which sessions are valid cannot be asked: %s", error)
                 failures += 1
                 await asyncio.sleep(backoff(failures, 0.1, 5.0))
-                self._doubted.set()
+                self._missed.set()
 
     async def _ask(self) -> None:
         if self._living is None:
@@ -106,4 +106,4 @@ class Control:
             alive = await self._living(batch)
             for session in batch:
                 if session not in alive:
-                    self.ended(session)
+                    self.end_here(session)

@@ -1,127 +1,125 @@
-"""Who hears what: the streams of each owner and of each value, and the newest version of every value asked for here.
+"""Which streams get what: the streams of each owner and of each value, and the newest version of every value in use.
 
-Promises: what is published is encoded once and handed to each of its streams at once; a value's older version that
-comes late reaches nobody. After a pub/sub connection was away its values do not count as known until they were read
-again.
+Promises: what is published is handed at once to each stream that may see it; an older version of a value that comes
+late is dropped. After a pub/sub connection was away its values count as unknown until they were read again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from ..stores.journal import channel_of
 from ..stores.redis.subscriptions import Subscriptions
 from ..stores.values import Value, unpack_value, value_channel
-from . import frames
-from .stream import Stream
+from .stream import Stream, StreamListener
 
 
 class _ValueFeed:
-    """known: what is here is what Redis has, or newer."""
+    """known: the version here is the one in Redis, or newer."""
 
-    __slots__ = ("frame", "known", "name", "payload", "streams", "version")
+    __slots__ = ("known", "name", "payload", "streams", "version")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.version = -1
         self.payload = b""
-        self.frame = b""
         self.known = False
         self.streams: dict[Stream, None] = {}
 
-    def offer(self, value: Value) -> None:
+    def publish(self, value: Value) -> None:
         if value.version > self.version:
-            self.version, self.payload = value.version, value.payload
-            frame = self.frame = frames.value(value.payload)
+            self.version, payload = value.version, value.payload
+            self.payload = payload
             name = self.name
             for stream in self.streams:
-                stream.offer_value(name, frame)
+                stream.on_value(name, payload)
 
 
 class Feeds:
-    """behind: told each stream that an event did not follow on from; evicted: told the seat of each that gave way."""
+    """listener: told each stream that an event left a gap for, and each slot that was lost."""
 
-    def __init__(
-        self, channels: Subscriptions, behind: Callable[[Stream], None], evicted: Callable[[str, str], None]
-    ) -> None:
-        self._channels = channels
-        self._behind = behind
-        self._evicted = evicted
+    def __init__(self, subscriptions: Subscriptions, listener: StreamListener) -> None:
+        self._subscriptions = subscriptions
+        self._listener = listener
         self._owners: dict[str, list[Stream]] = {}
         self._values: dict[str, _ValueFeed] = {}
-        self.era = 0
+        self.generation = 0
 
     def add(self, stream: Stream) -> None:
-        """From now on it hears of its owner's events and its values."""
-        stream.heard = True
+        """From now on it gets its owner's events and its values."""
+        if stream.subscribed:
+            return
+        stream.subscribed = True
         channel = channel_of(stream.owner)
-        mine = self._owners.get(channel)
-        if mine is None:
-            mine = self._owners[channel] = []
-            self._channels.subscribe(channel, self.heard)
-        mine.append(stream)
+        streams = self._owners.get(channel)
+        if streams is None:
+            streams = self._owners[channel] = []
+            self._subscriptions.subscribe(channel, self.on_message)
+        streams.append(stream)
         for name in stream.names:
             channel = value_channel(name)
             feed = self._values.get(channel)
             if feed is None:
                 feed = self._values[channel] = _ValueFeed(name)
-                self._channels.subscribe(channel, self.heard)
+                self._subscriptions.subscribe(channel, self.on_message)
             feed.streams[stream] = None
 
     def remove(self, stream: Stream) -> None:
-        if not stream.heard:
+        if not stream.subscribed:
             return
         channel = channel_of(stream.owner)
-        mine = self._owners[channel]
-        mine.remove(stream)
-        if not mine:
+        streams = self._owners[channel]
+        streams.remove(stream)
+        if not streams:
             del self._owners[channel]
-            self._channels.unsubscribe(channel)
+            self._subscriptions.unsubscribe(channel)
         for name in stream.names:
             channel = value_channel(name)
             feed = self._values[channel]
             del feed.streams[stream]
             if not feed.streams:
                 del self._values[channel]
-                self._channels.unsubscribe(channel)
+                self._subscriptions.unsubscribe(channel)
 
-    # ---- news ----------------------------------------------------------------------------------------------------
+    def streams(self, channels: Iterable[str] | None = None) -> list[Stream]:
+        """Those of these owners' channels, or all, that have not ended."""
+        owners = (
+            self._owners.values() if channels is None else [self._owners.get(one, []) for one in channels]
+        )
+        return [stream for streams in owners for stream in streams if not stream.ended]
 
-    def heard(self, channel: str, data: bytes) -> None:
-        """Something was published; what is not ours is dropped."""
+    # ---- what is published ---------------------------------------------------------------------------------------
+
+    def on_message(self, channel: str, data: bytes) -> None:
+        """Hand on what was published; anything that is not ours is dropped."""
         streams = self._owners.get(channel)
         if streams is None:
             feed = self._values.get(channel)
             value = unpack_value(data) if feed is not None else None
             if feed is not None and value is not None:
-                feed.offer(value)
+                feed.publish(value)
             return
         head, _, entry = data.partition(b" ")
-        epoch, _, offset = head.rpartition(b"-")
-        if not offset.isdigit():
+        epoch, _, digits = head.rpartition(b"-")
+        if not digits.isdigit():
             if head == b"end":
-                self._evicted(channel, entry.decode("ascii", "replace"))
+                self._listener.on_evicted(channel, entry.decode("ascii", "replace"))
             return
-        number = int(offset)
-        frame = frames.saga(head, entry)
+        offset = int(digits)
         for stream in streams:
-            if not stream.offer(epoch, number, frame):
-                self._behind(stream)
-
-    def of(self, channel: str) -> Iterable[Stream]:
-        """The streams of one owner's channel."""
-        return self._owners.get(channel, ())
+            if not stream.on_event(epoch, offset, entry):
+                self._listener.on_lagging(stream)
 
     # ---- values --------------------------------------------------------------------------------------------------
 
-    def doubt(self, channels: Iterable[str] | None = None) -> None:
-        """Something may have been published unheard, on these channels or on any: another `era` begins."""
-        self.era += 1
+    def invalidate(self, channels: Iterable[str] | None = None) -> None:
+        """Something may have been missed on these channels, or on any: another `generation` begins."""
+        self.generation += 1
         for feed in self._feeds(channels):
             feed.known = False
 
     def names(self, channels: Iterable[str] | None = None) -> list[str]:
-        """The values of these channels, or all that are asked for."""
+        """The values of these channels, or all in use."""
         return [feed.name for feed in self._feeds(channels)]
 
     def _feeds(self, channels: Iterable[str] | None) -> list[_ValueFeed]:
@@ -135,17 +133,17 @@ class Feeds:
             name for name in names if not ((feed := self._values.get(value_channel(name))) and feed.known)
         ]
 
-    def learn(self, names: Iterable[str], found: Mapping[str, Value], era: int) -> None:
-        """What Redis had for these names, read after their channels were confirmed in this era."""
+    def on_read(self, names: Iterable[str], found: Mapping[str, Value], generation: int) -> None:
+        """What Redis had for these names, read after their channels were confirmed in this generation."""
         for name in names:
             feed = self._values.get(value_channel(name))
             if feed is not None:
-                feed.known = era == self.era
+                feed.known = generation == self.generation
                 if name in found:
-                    feed.offer(found[name])
+                    feed.publish(found[name])
 
-    def ahead(self, names: Iterable[str], found: Mapping[str, Value]) -> dict[str, Value]:
-        """What is known here of these names and newer than what Redis had."""
+    def newer(self, names: Iterable[str], found: Mapping[str, Value]) -> dict[str, Value]:
+        """What is newer here than what Redis had."""
         newer = {}
         for name in names:
             feed = self._values.get(value_channel(name))
@@ -153,8 +151,8 @@ class Feeds:
                 newer[name] = Value(feed.version, feed.payload)
         return newer
 
-    def lacks(self, name: str) -> bool:
-        """Whether a stream asks for this value and nothing is known of it."""
+    def wants(self, name: str) -> bool:
+        """Whether a stream asks for this value and no version of it is known."""
         feed = self._values.get(value_channel(name))
         return feed is not None and feed.version < 0
 

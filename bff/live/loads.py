@@ -1,9 +1,9 @@
-"""Values nobody has published yet, asked of their services.
+"""Loading values that nobody has published yet from their services.
 
-Promises one question per name at a time, at most `_LOADS` together and the others in their order, each given up on
-after `WITHIN` seconds; what is loaded is published like any other. A load that fails is tried again, later and later,
-for as long as a stream here asks for the value and nobody has published it. A name whose service says that there is no
-such value is not asked for again within `ABSENT_FOR` seconds, whoever wants it. A failure stays here.
+Promises one load per name at a time, at most `_LOADS` together and the others in their order, each given up after
+`WITHIN` seconds; a loaded value is published like any other. A load that fails is tried again after growing pauses, as
+long as a stream here asks for the value and nobody has published it. A name whose service says that there is no such
+value is not asked for again within `ABSENT_FOR` seconds, whoever wants it. Failures are logged and affect nothing else.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from functools import partial
 
 from ..stores.redis.backoff import backoff
 from ..stores.values import Values
+from .feeds import Feeds
 from .topics import Load, ValueTopic, topic_of
 
 log = logging.getLogger("bff.live")
@@ -24,7 +25,7 @@ log = logging.getLogger("bff.live")
 WITHIN = 1.0
 """Seconds a load may take."""
 ABSENT_FOR = 10.0
-"""Seconds for which a value counts as not there once its service has said so; published meanwhile, it is there."""
+"""Seconds for which a value counts as absent once its service has said so, unless it is published."""
 _ABSENT_MOST = 10_000
 _LOADS = 64
 _FIRST, _LONGEST = 0.25, 30.0
@@ -32,37 +33,42 @@ _FIRST, _LONGEST = 0.25, 30.0
 
 
 class Loads:
-    """wanted: whether a stream here asks for a value of which nothing is known. group: owns the loads; None: none is
-    begun. clock: monotonic seconds."""
+    """The hub runs `run()`; before that no load is started. clock: monotonic seconds."""
 
     def __init__(
         self,
         values: Values,
         topics: Sequence[ValueTopic],
-        wanted: Callable[[str], bool],
+        feeds: Feeds,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.group: asyncio.TaskGroup | None = None
+        self._group: asyncio.TaskGroup | None = None
         self._values = values
         self._topics = topics
-        self._wanted = wanted
-        # Each name's first attempt: done when it is over.
+        self._feeds = feeds
+        # Each name's first attempt: done when that is over.
         self._running: dict[str, asyncio.Future[None]] = {}
         self._gate = asyncio.Semaphore(_LOADS)
-        # Until when each is not there, the oldest first.
+        # Until when each name counts as absent, the oldest first.
         self._absent: dict[str, float] = {}
         self._clock = clock
 
+    async def run(self) -> None:
+        """Own the loads, for ever."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await asyncio.Event().wait()
+
     def begin(self, names: Sequence[str]) -> list[asyncio.Future[None]]:
-        """Begin to load these values, or go on: the first attempts that are not over."""
+        """Load these values, unless that is under way. Returns the first attempts that are not over."""
         attempts = []
         for name in names:
             topic = topic_of(self._topics, name)
-            if topic is None or topic.load is None or self.group is None or self._is_absent(name):
+            if topic is None or topic.load is None or self._group is None or self._is_absent(name):
                 continue
             if name not in self._running:
                 self._running[name] = asyncio.get_running_loop().create_future()
-                task = self.group.create_task(self._load(name, topic.load, self._running[name]))
+                task = self._group.create_task(self._load(name, topic.load, self._running[name]))
                 task.add_done_callback(partial(self._loaded, name))
             if not self._running[name].done():
                 attempts.append(self._running[name])
@@ -90,16 +96,16 @@ class Loads:
                 if not first.done():
                     first.set_result(None)
                 failures += 1
-                if loaded or not self._wanted(name):
+                if loaded or not self._feeds.wants(name):
                     return
                 await asyncio.sleep(backoff(failures, _FIRST, _LONGEST))
-                if not self._wanted(name):
+                if not self._feeds.wants(name):
                     return
         finally:
             first.cancel()
 
     async def _attempt(self, name: str, load: Load) -> bool:
-        """False: it is worth another."""
+        """False: it failed and is worth another attempt."""
         try:
             async with asyncio.timeout(WITHIN):
                 found = await load(name)
@@ -110,6 +116,6 @@ class Loads:
                 await self._values.put(name, int(found["version"]), found["data"], at)
             return True
         except Exception as error:
-            # A value is an extra: whatever its service or the user's code did wrong stays here.
+            # A stream works without a value: an error of its service or of the user's code ends here.
             log.info("value %s could not be loaded: %s: %s", name, type(error).__name__, error)
             return False

@@ -1,17 +1,18 @@
-"""Rebuilding lost journals from the services that know their sagas.
+"""Restoring lost journals from the services that know their sagas.
 
-Promises: one question per owner at a time and `AT_ONCE` in all, each given up on after `within` seconds, and a journal
-seeded at most once however many processes ask: whether another has done it is looked at before each question. Owners
-wait in one queue. What the gateway itself does not send (an open breaker) is not the owner's failure: the owner stays
-at the front, the queue waits for the breaker, and then goes on with one question at a time until one is answered.
-What a service does not answer well is asked again after a pause of at most `SOON_AGAIN`, and only after many failures
-of one owner less often, as is what no service is to blame for, after a pause that grows from `FIRST` to `LONGEST`
-seconds. Refuses to guess: until the services have answered nobody is told a state.
+Promises: one call per owner at a time and `AT_ONCE` in all, each given up after `within` seconds; a journal is seeded
+at most once however many processes try, because each call is preceded by a look whether another process has done it.
+Owners wait in one queue. A call that the gateway itself does not send (an open breaker) is not the owner's failure: the
+owner stays at the front, the queue waits for the breaker, and then goes on with one call at a time until one succeeds.
+An owner whose services fail is retried after at most `RETRY_MOST` seconds, and less often only after `_PATIENCE`
+failures in a row. After errors that no service is to blame for the pause grows from `FIRST` to `LONGEST` seconds.
+Refuses to guess: until the services have answered no stream gets a state.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import logging
@@ -24,27 +25,31 @@ from ..calls import CircuitOpen, Failed, Overloaded, Principal, SagaStatus, Time
 from ..stores.journal import Entry, EntryTooLarge, Journal
 from ..stores.redis.backoff import backoff
 from ..stores.redis.client import StoreUnavailable
-from .stream import Stream
+from .stream import Stream, StreamListener
 
 log = logging.getLogger("bff.live")
 
 Restore = Callable[[Principal], Awaitable[Sequence[SagaStatus | Mapping[str, Any]]]]
 
 AT_ONCE = 32
-"""Restores under way in one process: the services have lost nothing, and must not pay for Redis all at once."""
+"""Restores under way in one process: the services are not to be overloaded because Redis has lost its data."""
 FIRST, LONGEST = 0.5, 30.0
-SOON_AGAIN = 1.0
+RETRY_MOST = 1.0
+SPREAD = 10.0
+"""Seconds over which the calls for journals that may lack what nobody has missed yet are spread; with the time until
+positions are compared 40 at most."""
 _PATIENCE = 10
-"""Failures of the services in a row after which an owner is asked about less often."""
-_CLOSED_AT_MOST = 1.0
-"""Seconds between two looks at a breaker: somebody else's probe may have closed it."""
+"""Failures of the services in a row after which an owner is retried less often."""
+_BREAKER_PAUSE = 1.0
+"""Seconds between two looks at an open breaker at most: another call's probe may have closed it."""
 
 
-class _Lost:
-    """An owner whose journal is to be restored. streams: who is to look at it again; asking: who waits for it now;
-    due: when it may be asked for, monotonic seconds; by: who asked last. Kept until it is due where it has failed."""
+class _LostJournal:
+    """An owner's journal that is to be restored. streams: to be reported once it is restored; callers: wait for it now,
+    last_caller is the last of them; due: when it may be tried, monotonic seconds. A failed one is remembered until
+    then."""
 
-    __slots__ = ("asking", "by", "due", "failures", "owner", "running", "streams")
+    __slots__ = ("callers", "due", "failures", "last_caller", "owner", "running", "streams")
 
     def __init__(self, owner: str, due: float) -> None:
         self.owner = owner
@@ -52,43 +57,43 @@ class _Lost:
         self.failures = 0
         self.running = False
         self.streams: dict[Stream, None] = {}
-        self.asking: list[asyncio.Future[bool]] = []
-        self.by: Principal | None = None
+        self.callers: list[asyncio.Future[bool]] = []
+        self.last_caller: Principal | None = None
 
     @property
     def principal(self) -> Principal | None:
-        """Whoever came last has the token that holds longest."""
+        """Whose token is used: the last to come has the one that is valid longest."""
         if not self.streams:
-            return self.by if self.asking else None
+            return self.last_caller if self.callers else None
         return next(reversed(self.streams)).principal
 
 
 class Restorer:
-    """restore: the owner's sagas, newest first. within: seconds it may take. Set before the first use: `group` owns the
-    work, `look` is told each stream that is to look at its journal again."""
+    """The hub runs `run()`. restore: the owner's sagas, newest first. listener: told each stream whose journal is
+    restored. within: seconds that one restore may take. clock: monotonic seconds."""
 
     def __init__(
         self,
         journal: Journal,
         restore: Restore,
+        listener: StreamListener,
         *,
         within: float = 3.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.group: asyncio.TaskGroup | None = None
-        self.look: Callable[[Stream], None] = lambda stream: None
         self._journal = journal
         self._restore = restore
+        self._listener = listener
         self._within = within
         self._clock = clock
-        self._lost: dict[str, _Lost] = {}
-        # When each is due; what is out of date is passed over when it comes up.
-        self._queue: list[tuple[float, int, _Lost]] = []
+        self._lost: dict[str, _LostJournal] = {}
+        # By the time at which each is due; an outdated entry is skipped when it comes up.
+        self._queue: list[tuple[float, int, _LostJournal]] = []
         self._number = itertools.count()
         self._running = 0
         self._most = AT_ONCE
-        self._closed_until = 0.0
-        self._dispatcher: asyncio.Task[None] | None = None
+        self._open_until = 0.0  # the breaker
+        self._group: asyncio.TaskGroup | None = None
         self._wake = asyncio.Event()
         self._failed = 0
 
@@ -97,88 +102,85 @@ class Restorer:
         """Journals that wait to be restored, or are being."""
         return len(self._lost)
 
-    def want(self, stream: Stream, *, spread: float = 0.0) -> None:
-        """Tell this stream to look at its journal again once it is whole. spread: seconds over which owners are asked
-        about whose streams know where they stand, so that they do not all ask at once."""
-        due = self._clock() + (random.uniform(0, spread) if spread else 0.0)  # noqa: S311 - jitter
-        self._enlist(stream.owner, due).streams[stream] = None
+    def want(self, stream: Stream, *, spread: bool = False) -> None:
+        """Restore this stream's journal and report that to the listener. spread: some time within SPREAD, because the
+        stream has a position and goes on meanwhile."""
+        due = self._clock() + (random.uniform(0, SPREAD) if spread else 0.0)  # noqa: S311 - jitter
+        self._entry_of(stream.owner, due).streams[stream] = None
 
     def forget(self, stream: Stream) -> None:
-        """It has left."""
+        """Its client has left."""
         lost = self._lost.get(stream.owner)
         if lost is not None:
             lost.streams.pop(stream, None)
             self._drop_unwanted(lost)
 
     async def once(self, principal: Principal) -> bool:
-        """Restore this owner's journal now; False when that did not work out in time, has just failed, or the services
-        are not to be asked for the moment."""
+        """Restore this owner's journal now; False when that fails or takes too long, has just failed, or the services
+        are not to be called for the moment."""
         known, now = self._lost.get(principal.id), self._clock()
-        if self.group is None or now < self._closed_until or (known and known.failures and known.due > now):
+        if self._group is None or now < self._open_until or (known and known.failures and known.due > now):
             return False
-        lost = self._enlist(principal.id, 0.0)
-        lost.by = principal
-        asking: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        lost.asking.append(asking)
+        lost = self._entry_of(principal.id, 0.0)
+        lost.last_caller = principal
+        restored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        lost.callers.append(restored)
         try:
             async with asyncio.timeout(self._within):
-                return await asking
+                return await restored
         except TimeoutError:
             return False
         finally:
-            if asking in lost.asking:
-                lost.asking.remove(asking)
+            if restored in lost.callers:
+                lost.callers.remove(restored)
             self._drop_unwanted(lost)
 
     # ---- the queue -----------------------------------------------------------------------------------------------
 
-    def _enlist(self, owner: str, due: float) -> _Lost:
+    def _entry_of(self, owner: str, due: float) -> _LostJournal:
         lost = self._lost.get(owner)
         if lost is None:
-            lost = self._lost[owner] = _Lost(owner, due)
+            lost = self._lost[owner] = _LostJournal(owner, due)
             self._put(lost, due)
         elif due < lost.due and not lost.failures:
             self._put(lost, due)
         return lost
 
-    def _put(self, lost: _Lost, due: float) -> None:
+    def _put(self, lost: _LostJournal, due: float) -> None:
         lost.due = due
         heapq.heappush(self._queue, (due, next(self._number), lost))
-        if self.group is not None and self._dispatcher is None:
-            self._dispatcher = self.group.create_task(self._dispatch())
         self._wake.set()
 
-    def _drop_unwanted(self, lost: _Lost) -> None:
-        if not (lost.streams or lost.asking or lost.running or lost.failures):
+    def _drop_unwanted(self, lost: _LostJournal) -> None:
+        if not (lost.streams or lost.callers or lost.running or lost.failures):
             self._done(lost)
 
-    def _done(self, lost: _Lost) -> None:
+    def _done(self, lost: _LostJournal) -> None:
         if self._lost.get(lost.owner) is lost:
             del self._lost[lost.owner]
         if not self._lost and self._failed:
-            log.info("every journal is restored; %d attempts had failed", self._failed)
+            log.info("all journals are restored; %d attempts had failed", self._failed)
             self._failed = 0
 
-    async def _dispatch(self) -> None:
-        """Begin what is due, for ever."""
-        while True:
-            self._wake.clear()
-            pause = self._begin_due()
-            try:
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+    async def run(self) -> None:
+        """Start what is due, for ever."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            while True:
+                self._wake.clear()
+                pause = self._start_due(group)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
 
-    def _begin_due(self) -> float | None:
+    def _start_due(self, group: asyncio.TaskGroup) -> float | None:
         """Seconds until something may be due again; None: not before something else happens."""
-        group = self.group
-        while group is not None and self._queue and self._running < self._most:
+        while self._queue and self._running < self._most:
             due, _, lost = self._queue[0]
             if self._lost.get(lost.owner) is not lost or lost.due != due or lost.running:
                 heapq.heappop(self._queue)
                 continue
-            later = max(due, self._closed_until) - self._clock()
+            later = max(due, self._open_until) - self._clock()
             if later > 0:
                 return later
             heapq.heappop(self._queue)
@@ -188,45 +190,45 @@ class Restorer:
                 continue
             lost.running = True
             self._running += 1
-            group.create_task(self._run(lost, principal))
+            group.create_task(self._restore_one(lost, principal))
         return None
 
-    # ---- one of them ---------------------------------------------------------------------------------------------
+    # ---- one journal ----------------------------------------------------------------------------------------------
 
-    async def _run(self, lost: _Lost, principal: Principal) -> None:
-        whole, again = False, self._clock() + SOON_AGAIN
+    async def _restore_one(self, lost: _LostJournal, principal: Principal) -> None:
+        whole, again = False, self._clock() + RETRY_MOST
         try:
             async with asyncio.timeout(self._within):
                 await self._attempt(principal)
             whole = True
-        except CircuitOpen as closed:
+        except CircuitOpen as breaker:
             # Nothing was sent: the next call that the breaker lets through is this owner's.
             self._most = 1
-            pause = min(max(closed.retry_after or 0.0, 0.05), _CLOSED_AT_MOST)
-            self._closed_until = self._clock() + pause
+            pause = min(max(breaker.retry_after or 0.0, 0.05), _BREAKER_PAUSE)
+            self._open_until = self._clock() + pause
             again = lost.due
         except (Overloaded, StoreUnavailable) as busy:
-            pause = getattr(busy, "retry_after", None) or SOON_AGAIN / 4
+            pause = getattr(busy, "retry_after", None) or RETRY_MOST / 4
             again = self._clock() + min(pause, LONGEST) * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
-            self._told(busy)
+            self._record(busy)
         except Exception as error:
-            # Whatever a service or the user's own code did wrong must not cost this person the stream.
+            # An error of a service or of the user's code must not end this person's streams.
             lost.failures += 1
             again = self._clock() + _pause(error, lost.failures)
-            self._told(error)
+            self._record(error)
         finally:
             lost.running = False
             self._running -= 1
             self._wake.set()
-        asking, lost.asking = lost.asking, []
-        for one in asking:
-            if not one.done():
-                one.set_result(whole)
+        callers, lost.callers = lost.callers, []
+        for restored in callers:
+            if not restored.done():
+                restored.set_result(whole)
         if whole:
             self._most = min(AT_ONCE, 2 * self._most)
             self._done(lost)
             for stream in lost.streams:
-                self.look(stream)
+                self._listener.on_restored(stream)
         else:
             self._put(lost, again)
 
@@ -236,7 +238,7 @@ class Restorer:
             found = await self._restore(principal)
             await self._journal.seed(owner, self._entries(found))
 
-    def _told(self, error: Exception) -> None:
+    def _record(self, error: Exception) -> None:
         level = logging.DEBUG if self._failed else logging.WARNING
         self._failed += 1
         log.log(level, "restoring a journal failed: %s: %s", type(error).__name__, error)
@@ -244,8 +246,8 @@ class Restorer:
     def _entries(self, found: Sequence[SagaStatus | Mapping[str, Any]]) -> list[Entry]:
         now_ms = self._journal.now_ms()
         entries = []
-        for one in found:
-            saga = one if isinstance(one, SagaStatus) else SagaStatus.model_validate(one)
+        for status in found:
+            saga = status if isinstance(status, SagaStatus) else SagaStatus.model_validate(status)
             try:
                 entries.append(Entry.of(saga, now_ms=now_ms))
             except EntryTooLarge as error:
@@ -254,9 +256,9 @@ class Restorer:
 
 
 def _pause(error: Exception, failures: int) -> float:
-    """Seconds until an owner is asked about again."""
+    """Seconds until an owner is retried."""
     if not isinstance(error, Timeout | Unreachable | Failed | TimeoutError):
         return backoff(failures, FIRST, LONGEST)
     if failures <= _PATIENCE:
-        return backoff(failures, 0.1, SOON_AGAIN)
-    return backoff(failures - _PATIENCE, SOON_AGAIN, LONGEST)
+        return backoff(failures, 0.1, RETRY_MOST)
+    return backoff(failures - _PATIENCE, RETRY_MOST, LONGEST)

@@ -1,9 +1,9 @@
-"""When streams beat and when they end: one timer for all of a process.
+"""When streams get a heartbeat and when they end: one scheduler for all streams of a process.
 
-Promises a beat at least every `beat` seconds; a warning `WARN` seconds before a session or token ends, and the end
-within a quarter of a second of it; that a client which takes nothing for `STALL` seconds is cut off, one that reads
-slowly is not, and one that does not even take its `bye` is after `GRACE`. A drain spreads the ends evenly over its
-window, in random order, so that whoever takes over meets the same rate from the first to the last.
+Promises a heartbeat at least every `beat` seconds; a warning `WARN` seconds before a session or token ends, and the end
+within a quarter of a second of it. A client that takes nothing for `STALL` seconds is cut off, one that reads slowly is
+not, and one that does not even take its `bye` is cut off after `GRACE`. A drain spreads the ends evenly over its
+window, in random order, so that the gateways that take over meet a constant rate.
 """
 
 from __future__ import annotations
@@ -14,25 +14,24 @@ import random
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from . import frames
 from .stream import Stream
 from .timing_wheel import TimingWheel
 
 STALL = 9.0
 GRACE = 0.5
 WARN = 30.0
-LOT = 16
+_CUT_OFF = 16
 """Streams that are cut off in one turn of the loop."""
-STEP = 0.05
-"""Seconds between two lots of streams that a drain ends."""
-RETURN = 1.0
-"""Seconds over which clients that were sent away together come back."""
-SOON = 0.25
-"""The same after a drain, which has spread them itself: to wait longer is an interruption for nothing."""
+_STEP = 0.05
+"""Seconds between two groups of streams that a drain ends."""
+_RETURN = 1.0
+"""Seconds over which clients that were closed together reconnect."""
+_RETURN_DRAINED = 0.25
+"""The same after a drain, which has spread them itself: a longer wait would interrupt them for nothing."""
 
 
-def back(within: float = RETURN) -> float:
-    """Seconds until one client comes back: a random moment, so that not all come at once."""
+def retry_after(within: float = _RETURN) -> float:
+    """Seconds until a client is to reconnect: random, so that not all come at once."""
     return random.uniform(0, within)  # noqa: S311 - jitter
 
 
@@ -44,29 +43,29 @@ class StreamScheduler:
         self._wall = wall
         self._clock = clock
         self._wheel = TimingWheel(min(0.25, beat / 4), beat, clock())
-        # What has a backlog, and how many bytes of it the network had not taken at the last look.
+        # The streams being flushed, and how many bytes the network had not taken at the last look.
         self._slow: dict[Stream, int] = {}
 
     def add(self, stream: Stream) -> None:
-        """Begin to mind it. First beats are spread: everybody may have come at the same moment."""
+        """Schedule it. First heartbeats are spread, because many streams may have come at the same moment."""
         now = self._clock()
-        self._set(stream, now, random.uniform(0.3, 1) * self._beat)  # noqa: S311 - jitter
+        self._schedule(stream, now, random.uniform(0.3, 1) * self._beat)  # noqa: S311 - jitter
 
     def drop(self, stream: Stream) -> None:
-        """Mind it no more."""
+        """Schedule it no more."""
         self._wheel.drop(stream)
 
-    def _set(self, stream: Stream, now: float, beat: float) -> None:
+    def _schedule(self, stream: Stream, now: float, beat: float) -> None:
         at = min(now + beat - 2 * self._wheel.tick, stream.ends_at)
-        if stream.why == "expired" and not stream.warned:
+        if stream.end_reason == "expired" and not stream.warned:
             at = min(at, stream.ends_at - WARN)
         self._wheel.put(stream, at)
 
-    async def pump(self, stream: Stream) -> bool:
-        """See a stream's backlog out, and mind how long that takes. True: it wants the journal."""
+    async def flush(self, stream: Stream) -> bool:
+        """Send what waits for this stream's client, and watch how long that takes. True: it needs the journal."""
         self._slow[stream] = 0
         try:
-            return await stream.pump(self._clock)
+            return await stream.flush(self._clock)
         finally:
             self._slow.pop(stream, None)
 
@@ -77,11 +76,11 @@ class StreamScheduler:
             now = self._clock()
             due = self._wheel.due(now)
             if due:
-                self._meet(due, now)
+                self._on_due(due, now)
             for number, stream in enumerate(self._stalled(now), 1):
                 stream.abort()
-                if number % LOT == 0:
-                    # Hundreds may have frozen together: everybody else is not to wait for all their ends.
+                if number % _CUT_OFF == 0:
+                    # Hundreds may have frozen together: other streams are not to wait for all of them.
                     await asyncio.sleep(0)
 
     def _stalled(self, now: float) -> list[Stream]:
@@ -89,45 +88,44 @@ class StreamScheduler:
         for stream, before in self._slow.items():
             unsent = self._slow[stream] = stream.unsent
             if unsent < before and not stream.ended:
-                stream.since = now
-            elif now - stream.since > (GRACE if stream.ended else STALL):
+                stream.progress_at = now
+            elif now - stream.progress_at > (GRACE if stream.ended else STALL):
                 stalled.append(stream)
         return stalled
 
-    def _meet(self, due: Iterable[Stream], now: float) -> None:
+    def _on_due(self, due: Iterable[Stream], now: float) -> None:
         wall = self._wall()
-        beat = frames.beat(self._text(wall))
+        at = _iso(wall)
         for stream in due:
             if stream.ended:
                 continue
             left = stream.ends_at - now
-            believed = stream.principal.expires_at - wall
-            if believed < left:
-                # The wall's clock was set: sessions and tokens end by it.
-                left, stream.ends_at, stream.why = believed, now + believed, "expired"
+            valid = stream.principal.expires_at - wall
+            if valid < left:
+                # The wall clock was set: sessions and tokens end by it.
+                left, stream.ends_at, stream.end_reason = valid, now + valid, "expired"
             if left <= 0:
-                stream.end(stream.why, back() if stream.why == "age" else None)
+                stream.end(stream.end_reason, retry_after() if stream.end_reason == "age" else None)
                 continue
-            if stream.why == "expired" and left <= WARN and not stream.warned:
-                stream.warned = True
-                stream.say(frames.expiring(self._text(wall + left), left))
-            stream.say(beat)
-            self._set(stream, now, self._beat)
-
-    @staticmethod
-    def _text(at: float) -> str:
-        return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+            if stream.end_reason == "expired" and left <= WARN and not stream.warned:
+                stream.expiring(_iso(wall + left), left)
+            stream.heartbeat(at)
+            self._schedule(stream, now, self._beat)
 
     async def drain(self, streams: list[Stream], window: float) -> None:
-        """End them all within the window (seconds), those that do not read included."""
+        """End them all within the window (seconds), including those whose clients do not read."""
         random.shuffle(streams)
-        # What is left at the end is for those who do not take their `bye`.
+        # The rest of the window is for those that do not take their `bye`.
         deadline = self._clock() + max(0.8 * window, window - GRACE - 3 * self._wheel.tick)
         while streams:
-            # Always a share of those left in the time left: a loop that was late spreads what it missed.
+            # A share of those left for the time left: a loop that was late spreads what it missed.
             left = deadline - self._clock()
-            share = 1.0 if left <= STEP else STEP / left
+            share = 1.0 if left <= _STEP else _STEP / left
             for _ in range(math.ceil(len(streams) * share)):
-                streams.pop().end("drain", back(SOON))
+                streams.pop().end("drain", retry_after(_RETURN_DRAINED))
             if streams:
-                await asyncio.sleep(STEP)
+                await asyncio.sleep(_STEP)
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

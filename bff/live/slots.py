@@ -1,7 +1,8 @@
-"""The seats of this process's streams: those of clients who left are freed, and the other processes hear that it lives.
+"""The slots of this process's streams: frees those of clients that left, and tells the other processes that this one is
+alive.
 
-Promises that a seat which was left is freed at once, together with all others that were left meanwhile; one that cannot
-be freed is left to its lease.
+Promises that a slot which is no longer used is freed at once, together with all others that are free by then; one that
+cannot be freed expires with its lease.
 """
 
 from __future__ import annotations
@@ -9,34 +10,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 
 from ..stores.processes import ALIVE
 from ..stores.redis.client import StoreUnavailable
 from ..stores.stream_slots import StreamSlots
-from .stream import Stream
+from .stream import Stream, StreamListener
 
 log = logging.getLogger("bff.live")
 
-_BEAT = ALIVE / 4
-_AGAIN = 0.25
+_HEARTBEAT = ALIVE / 4
+_RETRY = 0.25
 
 
 class SlotRenewer:
-    """The hub runs `run()`. lost: called when others may have given the seats of this process away."""
+    """The hub runs `run()`. listener: told when other processes may have taken the slots of this one."""
 
-    def __init__(self, seats: StreamSlots, lost: Callable[[], None]) -> None:
-        self._seats = seats
-        self._lost = lost
-        self._left: dict[str, list[str]] = {}
-        self._leaving = asyncio.Event()
+    def __init__(self, slots: StreamSlots, listener: StreamListener) -> None:
+        self._slots = slots
+        self._listener = listener
+        self._unused: dict[str, list[str]] = {}
+        self._wake = asyncio.Event()
 
-    def vacate(self, stream: Stream) -> None:
-        """It needs its seat no more."""
-        if stream.seated:
-            stream.seated = False
-            self._left.setdefault(stream.owner, []).append(stream.seat)
-            self._leaving.set()
+    def release(self, stream: Stream) -> None:
+        """It needs its slot no more."""
+        if stream.has_slot:
+            stream.has_slot = False
+            self._unused.setdefault(stream.owner, []).append(stream.slot)
+            self._wake.set()
 
     async def run(self) -> None:
         """For ever; nothing here waits longer for Redis than one command may take."""
@@ -45,26 +45,26 @@ class SlotRenewer:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
-                    await self._leaving.wait()
+                    await self._wake.wait()
             if loop.time() >= due:
-                due = loop.time() + await self._say()
-            if self._leaving.is_set():
+                due = loop.time() + await self._report_alive()
+            if self._wake.is_set():
                 await self._free()
 
-    async def _say(self) -> float:
-        """That this process lives; seconds until the next time."""
+    async def _report_alive(self) -> float:
+        """Seconds until the next time."""
         try:
-            if not await self._seats.processes.heartbeat():
-                self._lost()
-            return _BEAT
+            if not await self._slots.processes.heartbeat():
+                self._listener.on_slots_expired()
+            return _HEARTBEAT
         except StoreUnavailable as error:
-            log.debug("nobody was told that this process lives: %s", error)
-            return _AGAIN
+            log.debug("other processes could not be told that this one is alive: %s", error)
+            return _RETRY
 
     async def _free(self) -> None:
-        self._leaving.clear()
-        left, self._left = self._left, {}
+        self._wake.clear()
+        unused, self._unused = self._unused, {}
         try:
-            await self._seats.release(left)
+            await self._slots.release(unused)
         except StoreUnavailable as error:
-            log.debug("seats are left to their lease: %s", error)
+            log.debug("slots are left to expire with their lease: %s", error)

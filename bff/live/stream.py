@@ -1,63 +1,94 @@
-"""One browser's stream: where it stands in its owner's journal, what waits to be sent, and when it must end.
+"""One browser's stream: its position in its owner's journal, what its client is given next, and when it must end.
 
-Promises: a frame is written where the news is heard, without a task or a queue between, as long as the connection
-takes it; saga events leave in offset order, each once; a gap is never passed over: the stream then counts as joining
-again until the journal has filled it. Refuses to grow: what a client that does not read has waiting is bounded
-(`backlog.py`); beyond that all of it is forgotten, and once it reads again it gets `reset` with the latest status of
-each saga. Does no I/O of its own and asks no clock.
+Promises: an event is handed to the outlet as soon as it is published, without a task or a queue between; saga events
+leave in offset order, each once; a gap is never skipped: the stream then joins again, and nothing is sent until the
+journal has filled the gap. A client that does not read costs a bounded buffer (`outlet.py`); beyond that everything
+that waits for it is dropped, and once it reads again it gets `reset` with the latest status of each saga. Does no I/O
+of its own and reads no clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from ..calls import Principal
 from ..stores.journal import Opened, Position
-from . import frames
-from .backlog import BYTES, Backlog
-from .outlet import Outlet
+from .outlet import BUFFER_BYTES, Bye, Outlet, Snapshot
 
-State = Literal["joining", "live", "biding", "behind", "ended", "closed"]
-"""joining: wants the journal, and holds back what is published until that is read. live: what follows on is written.
-biding: nobody knows its owner's sagas, until their journal is restored; a client that was told them before is told what
-changes, without positions. behind: does not read; wants the journal once it does. ended: only its `bye` is still to go.
-closed: the client is gone. The last two are for good."""
+StreamState = Literal["joining", "live", "awaiting_restore", "lagging", "ended", "closed"]
+"""joining: waits for the journal; events published meanwhile are held back. live: each event that follows is written.
+awaiting_restore: its owner's sagas are unknown until the journal is restored; a client that had a state before is sent
+changes, without positions. lagging: the client does not read; the stream joins again once it does. ended: only its
+`bye` is still to be sent. closed: the client has left. The last two are final."""
 
 _NOWHERE = (b"", 0)
-"""In no journal: whatever is published next does not follow it."""
+"""A position in no journal: no published event follows it."""
+
+
+class StreamListener(Protocol):
+    """What the hub is told about its streams. One object implements it and is given to all parts when they are made."""
+
+    def on_buffering(self, stream: Stream) -> None:
+        """Its connection takes no more: call `flush` until that returns."""
+
+    def on_lagging(self, stream: Stream) -> None:
+        """It needs the journal."""
+
+    def on_restored(self, stream: Stream) -> None:
+        """Its owner's journal is restored."""
+
+    def on_waiting(self, stream: Stream) -> None:
+        """It is new and cannot be joined for now."""
+
+    def on_evicted(self, channel: str, slot: str) -> None:
+        """A stream of this owner's channel has lost its slot to a newer one."""
+
+    def on_slot_unused(self, stream: Stream) -> None:
+        """It left before it got its slot."""
+
+    def on_slots_expired(self) -> None:
+        """Other processes may have taken the slots of this one."""
 
 
 class Stream:
-    """after: the cursor the client came with as it wrote it, None for none. names: the values it asked for. seat: its
-    name among its owner's seats. spilled: called when the connection takes no more; whoever is called runs `pump`."""
+    """after: the cursor the client came with as it wrote it, None for none. names: the values it asked for. slot: its
+    name among its owner's slots. queue: events that may be held back while it joins. ends_at: monotonic seconds.
+
+    has_slot     its slot is taken
+    subscribed   it is given what is published
+    joining_now  somebody is joining it; join_again: it has to be joined once more after that
+    new          it was neither joined nor reported as waiting
+    bucket       its place in the timing wheel, -1 for none
+    progress_at  monotonic seconds at which its client last took something of what waits
+    """
 
     __slots__ = (
-        "_backlog",
-        "_dirty",
         "_epoch",
+        "_flushing",
         "_held",
+        "_listener",
+        "_lost_position",
+        "_needs_reset",
         "_offset",
         "_outlet",
         "_queue",
-        "_reset",
-        "_seen",
-        "_spilled",
-        "_told",
-        "again",
+        "_started",
+        "bucket",
+        "end_reason",
         "ends_at",
-        "heard",
+        "has_slot",
+        "join_again",
+        "joining_now",
         "names",
-        "opening",
+        "new",
         "owner",
         "principal",
-        "seat",
-        "seated",
-        "since",
+        "progress_at",
         "slot",
         "state",
+        "subscribed",
         "warned",
-        "why",
     )
 
     def __init__(
@@ -66,34 +97,33 @@ class Stream:
         after: str | None,
         names: Sequence[str],
         outlet: Outlet,
-        spilled: Callable[[Stream], None],
+        listener: StreamListener,
         *,
         queue: int,
         ends_at: float,
-        why: frames.Bye,
-        seat: str = "",
+        end_reason: Bye,
+        slot: str = "",
     ) -> None:
         self.principal, self.owner = principal, principal.id
-        self.seat = seat
+        self.slot = slot
         self.names = tuple(dict.fromkeys(names))
         position = None if after is None else Position.parse(after)
         self._epoch = position.epoch.encode() if position else b""
         self._offset = position.offset if position else 0
-        # A cursor that is none of ours cannot be honoured, and silence would leave the client where it is.
-        self._reset = after is not None and position is None
-        # While it bides: the place in the lost journal up to which its client knows what is to be known.
-        self._seen: tuple[bytes, int] | None = None
-        self.ends_at, self.why = ends_at, why
-        self.heard = self.seated = self.warned = False
-        self.slot, self.since = -1, 0.0
-        self.state: State = "joining"
-        self.opening = self.again = False
-        self._told = False
-        self._outlet, self._spilled, self._queue = outlet, spilled, queue
+        # A cursor that cannot be read cannot be honoured either, and without a reset the client would stay where it is.
+        self._needs_reset = after is not None and position is None
+        # While it awaits the restore: the position in the lost journal up to which its client knows all events.
+        self._lost_position: tuple[bytes, int] | None = None
+        self.ends_at, self.end_reason = ends_at, end_reason
+        self.new = True
+        self.subscribed = self.has_slot = self.warned = self.joining_now = self.join_again = False
+        self.bucket, self.progress_at = -1, 0.0
+        self.state: StreamState = "joining"
+        # Whether its client was given what a stream begins with: values, and the state or a history.
+        self._started = False
+        self._flushing = False
+        self._outlet, self._listener, self._queue = outlet, listener, queue
         self._held: list[tuple[bytes, int, bytes]] | None = None
-        self._dirty: dict[str, bytes] | None = None
-        # None while the connection takes what it is given: then there is no pump either.
-        self._backlog: Backlog | None = None
 
     @property
     def ended(self) -> bool:
@@ -107,193 +137,160 @@ class Stream:
 
     @property
     def position(self) -> Position | None:
-        """Where the client will stand once it has read what was written. None: it gets the state."""
-        return Position(self._epoch.decode(), self._offset) if self._epoch and not self._reset else None
+        """Where the client will be once it has read what was written. None: it gets the state."""
+        return Position(self._epoch.decode(), self._offset) if self._epoch and not self._needs_reset else None
 
-    def at(self, top: Position | None) -> bool:
-        """Whether this is where it stands."""
-        return top is not None and self._offset == top.offset and self._epoch == top.epoch.encode()
+    def at(self, head: Position | None) -> bool:
+        """Whether this is its position."""
+        return head is not None and self._offset == head.offset and self._epoch == head.epoch.encode()
 
-    # ---- what comes in -------------------------------------------------------------------------------------------
+    # ---- what is published ---------------------------------------------------------------------------------------
 
-    def offer(self, epoch: bytes, offset: int, frame: bytes) -> bool:
-        """A published event. False: it does not follow on, so the stream is joining again and wants the journal."""
+    def on_event(self, epoch: bytes, offset: int, entry: bytes) -> bool:
+        """A published event. False: it leaves a gap, so the stream is joining again and needs the journal."""
         if self.state == "live":
             if offset == self._offset + 1 and epoch == self._epoch:
                 self._offset = offset
-                self._write(frame)
+                if not self._outlet.event(epoch, offset, entry):
+                    self._on_unwritten()
                 return True
             if epoch == self._epoch and offset <= self._offset:
                 return True
-            self.rejoin()
-            self._hold(epoch, offset, frame)
-            return False
-        if self.state == "biding":
-            if self._seen is None or self._follow(epoch, offset, frame):
+        elif self.state == "awaiting_restore":
+            if self._lost_position is None or self._on_lost_event(epoch, offset, entry):
                 return True
-            self.rejoin()
-            self._hold(epoch, offset, frame)
+        else:
+            if self.state == "joining":
+                self._hold(epoch, offset, entry)
+            return True
+        self.rejoin()
+        self._hold(epoch, offset, entry)
+        return False
+
+    def _on_lost_event(self, epoch: bytes, offset: int, entry: bytes) -> bool:
+        """Send it without its position. False: it leaves a gap."""
+        if (
+            self._lost_position is None
+            or epoch != self._lost_position[0]
+            or offset > self._lost_position[1] + 1
+        ):
             return False
-        if self.state == "joining":
-            self._hold(epoch, offset, frame)
+        if offset > self._lost_position[1]:
+            self._lost_position = epoch, offset
+            self._check(self._outlet.history(None, (entry,), (), first=False))
         return True
 
-    def _follow(self, epoch: bytes, offset: int, frame: bytes) -> bool:
-        """Tell it without its position. False: it does not follow what was told before."""
-        if self._seen is None or epoch != self._seen[0] or offset > self._seen[1] + 1:
-            return False
-        if offset > self._seen[1]:
-            self._seen = epoch, offset
-            self._write(frames.without_position(frame))
-        return True
-
-    def _hold(self, epoch: bytes, offset: int, frame: bytes) -> None:
+    def _hold(self, epoch: bytes, offset: int, entry: bytes) -> None:
         if self._held is None:
             self._held = []
-        if len(self._held) >= self._queue or sum(len(one[2]) for one in self._held) + len(frame) > BYTES:
-            # The journal has all of it: what comes next does not follow on, so that it is read once more.
+        if (
+            len(self._held) >= self._queue
+            or sum(len(e) for _, _, e in self._held) + len(entry) > BUFFER_BYTES
+        ):
+            # The journal has all of them: the next event leaves a gap, so that the journal is read once more.
             self._held.clear()
-        self._held.append((epoch, offset, frame))
+        self._held.append((epoch, offset, entry))
+
+    def on_value(self, name: str, payload: bytes) -> None:
+        """A value's newest version. Before the first state none is sent: that contains them all."""
+        if (
+            self._started
+            and self.state in ("live", "awaiting_restore", "joining")
+            and not self._outlet.value(name, payload)
+        ):
+            self._on_unwritten()
+
+    # ---- what the journal says -----------------------------------------------------------------------------------
 
     def rejoin(self) -> None:
-        """It wants the journal: what is published from here on is held back until that is read. What came before is in
-        it or lost; an event of a server that is the master no more would never fit. One that does not read waits until
-        it does."""
-        if self.state in ("live", "biding", "joining"):
+        """It needs the journal: events are held back from here on until that is read. Those published before are in it
+        or lost; an event of a server that is the master no more would never fit. A lagging stream stays as it is."""
+        if self.state in ("live", "awaiting_restore", "joining"):
             self.state, self._held = "joining", None
 
-    def bide(self, values: Sequence[bytes], opened: Opened | None = None) -> bool:
-        """Its sagas cannot be known for now: until it joins no state is told. A client that was told one before goes
-        on to hear of its sagas, without positions: first what the journal has of them, then what is published. Of its
-        values each hears all the same. False: read the journal once more.
+    def join(self, opened: Opened, values: Sequence[bytes]) -> bool:
+        """Send what the journal says, then what was published meanwhile. False: read the journal once more.
+
+        values: the newest payload of each of its names that has one
+        """
+        if self.state != "joining":
+            return True
+        first, self._started = not self._started, True
+        after, position = self.position, opened.reader_position
+        if opened.kind == "history" and after is not None:
+            written = self._outlet.history(after, opened.entries, values if first else (), first=first)
+        else:
+            reset = bool(self._epoch) or self._needs_reset
+            written = self._outlet.state(Snapshot(position, opened.entries, values), reset=reset, first=first)
+        self._needs_reset, self._lost_position = False, None
+        self._epoch, self._offset = position.epoch.encode(), position.offset
+        self._check(written)
+        if self.state != "joining":
+            return True
+        held, self._held = self._held, None
+        self.state = "live"
+        return all(self.on_event(*event) for event in held or ())
+
+    def await_restore(self, values: Sequence[bytes], opened: Opened | None = None) -> bool:
+        """Its owner's sagas are unknown for now, so it gets no state until it joins. A client that had one before is
+        sent changes of its sagas, without positions: first what the journal has of them, then what is published. Values
+        are sent all the same. False: read the journal once more.
 
         opened: None while the journal cannot be read
         """
         if self.state != "joining":
             return True
         held, self._held = self._held, None
-        self.state = "biding"
-        # In one piece: of two the second could find the first one waiting, and fall behind each time it is tried.
-        chunk = b""
-        if not self._told:
-            self._told, self._dirty = True, None
-            chunk = frames.HELLO + b"".join(map(frames.value, values))
+        self.state = "awaiting_restore"
+        first, self._started = not self._started, True
+        entries: Sequence[bytes] = ()
         if self._epoch and opened is not None:
-            top = opened.position
-            seen = (top.epoch.encode(), top.offset) if top is not None else _NOWHERE
-            if seen != self._seen:
-                self._seen = seen
-                # The newest stands first in a state.
-                chunk += b"".join(map(frames.saga_without_position, reversed(opened.entries)))
-        self._give(chunk)
-        if self._seen is not None:
-            for one in held or ():
-                if self.state == "biding" and not self._follow(*one):
+            head = opened.position
+            lost_position = (head.epoch.encode(), head.offset) if head is not None else _NOWHERE
+            if lost_position != self._lost_position:
+                self._lost_position = lost_position
+                # A state has the newest first.
+                entries = opened.entries[::-1]
+        # In one piece: the second of two could find the first one waiting, and the stream would lag at each attempt.
+        self._check(self._outlet.history(None, entries, values if first else (), first=first))
+        if self._lost_position is not None:
+            for event in held or ():
+                if self.state == "awaiting_restore" and not self._on_lost_event(*event):
                     if opened is not None:
                         self.rejoin()
                         return False
-                    self._seen = _NOWHERE
-        self._flush()
+                    self._lost_position = _NOWHERE
         return True
 
-    def join(self, opened: Opened, values: Sequence[bytes]) -> bool:
-        """Take what the journal says, then what was published meanwhile. False: read the journal once more.
+    # ---- what else is sent ---------------------------------------------------------------------------------------
 
-        values: the newest payload of each of its names that has one
-        """
-        if self.state != "joining":
-            return True
-        first, self._told = not self._told, True
-        after, position = self.position, opened.reader_position
-        if opened.kind == "history" and after is not None:
-            chunk = frames.history(after, opened.entries)
-            if first:
-                chunk += b"".join(map(frames.value, values))
-                self._dirty = None
-        else:
-            fresh = not self._epoch and not self._reset
-            chunk = frames.state("snapshot" if fresh else "reset", position, opened.entries, values)
-            self._dirty = None
-        chunk = frames.HELLO + chunk if first else chunk
-        self._reset, self._seen = False, None
-        self._epoch, self._offset = position.epoch.encode(), position.offset
-        self._give(chunk)
-        if self.state != "joining":
-            return True
-        held, self._held = self._held, None
-        self.state = "live"
-        if not all(self.offer(*one) for one in held or ()):
-            return False
-        self._flush()
-        return True
-
-    def _give(self, chunk: bytes) -> None:
-        """What it begins with: bounded by the journal itself, and read in one piece."""
-        if chunk and not (self._backlog is None and self._outlet.write(chunk)):
-            if not self._spill().begin(chunk):
-                self._fall_behind()
-        elif self._outlet.paused:
-            # Nobody has to write to it once more before it is noticed that it does not read.
-            self._spill()
-
-    def _flush(self) -> None:
-        if self._dirty is not None and self._backlog is None:
-            dirty, self._dirty = self._dirty, None
-            self._write(b"".join(dirty.values()))
-
-    def offer_value(self, name: str, frame: bytes) -> None:
-        """A value's newest version; one that could not be sent yet is replaced. Before the first state none is told:
-        that holds them all."""
-        if not self._told or self.state not in ("live", "biding", "joining"):
-            return
-        if self._backlog is None and self._dirty is None:
-            self._write(frame)
-            return
-        if self._dirty is None:
-            self._dirty = {}
-        self._dirty[name] = frame
-        self._flush()
-
-    def say(self, frame: bytes) -> None:
-        """A sign of life or a word of warning, unless something is on its way anyhow."""
-        if self._backlog is None and not self.ended and not self._outlet.write(frame):
-            self._spill().put(frame)
-
-    def _write(self, frame: bytes) -> None:
-        if not (self._backlog is None and self._outlet.write(frame)) and not self._spill().put(frame):
-            self._fall_behind()
-
-    def _spill(self) -> Backlog:
-        if self._backlog is None:
-            backlog = self._backlog = Backlog(self._queue)
-            self._spilled(self)
-            return backlog
-        return self._backlog
-
-    def _fall_behind(self) -> None:
-        """Neither more memory nor a backlog nobody wants: it begins anew with the state, once it reads again."""
+    def hello(self) -> None:
+        """Tell a client that waits for its state that it is connected."""
         if not self.ended:
-            self._spill().clear()
-            self._dirty = self._seen = None
-            self.state, self._reset, self._told = "behind", True, False
+            self._check(self._outlet.hello())
 
-    # ---- how it ends ---------------------------------------------------------------------------------------------
+    def heartbeat(self, at: str) -> None:
+        """at: ISO 8601."""
+        if not self.ended:
+            self._check(self._outlet.heartbeat(at))
 
-    def end(self, reason: frames.Bye, retry_after: float | None) -> None:
-        """Send what waits, then `bye`; a second end changes nothing."""
+    def expiring(self, at: str, seconds: float) -> None:
+        """Warn that its session or token ends in so many seconds, at this time (ISO 8601)."""
+        self.warned = True
+        if not self.ended:
+            self._check(self._outlet.expiring(at, seconds))
+
+    def end(self, reason: Bye, retry_after: float | None) -> None:
+        """Send what waits, then `bye`; a second end changes nothing. retry_after: seconds."""
         if self.ended:
             return
         self.state, self._held = "ended", None
-        bye = frames.bye(reason, retry_after)
-        if not (self._backlog is None and self._outlet.write(bye, last=True)):
-            self._spill().bye = bye
+        self._check(self._outlet.bye(reason, retry_after))
 
     def close(self) -> None:
-        """The client is gone: nothing more is kept for it."""
-        self.state = "closed"
-        self._held = self._dirty = None
-        if self._backlog is not None:
-            self._backlog.clear()
+        """The client has left: free what is held and buffered."""
+        self.state, self._held = "closed", None
+        self._outlet.discard()
 
     def abort(self) -> None:
         """Cut off a client that does not read."""
@@ -302,33 +299,35 @@ class Stream:
 
     # ---- what waits ----------------------------------------------------------------------------------------------
 
-    async def pump(self, clock: Callable[[], float]) -> bool:
-        """Send what waits until nothing does. True: the client fell so far behind that it wants the journal.
-        `since` is the moment it last took something."""
-        last = False
-        while self.state != "closed" and not last:
-            chunk, last = self._pull()
-            nothing = not chunk and not last
-            if nothing and not self._outlet.paused:
-                break
-            self.since = clock()
-            try:
-                await (self._outlet.drain() if nothing else self._outlet.send(chunk, last=last))
-            except (OSError, RuntimeError):
-                self.close()
-        self._backlog = None
-        if self.state == "behind":
+    def _check(self, written: bool) -> None:
+        if not written:
+            self._on_unwritten()
+
+    def _on_unwritten(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self._listener.on_buffering(self)
+        if self._outlet.full:
+            # Neither more memory nor old events: it begins again with the state, once the client reads.
+            self._outlet.discard()
+            if not self.ended:
+                self._lost_position = None
+                self.state, self._needs_reset, self._started = "lagging", True, False
+
+    async def flush(self, clock: Callable[[], float]) -> bool:
+        """Send what waits until nothing does. True: the client lagged so far that the stream needs the journal.
+
+        clock: monotonic seconds
+        """
+        outlet = self._outlet
+        try:
+            while self.state != "closed" and outlet.waiting:
+                self.progress_at = clock()
+                await outlet.flush()
+        except (OSError, RuntimeError):
+            self.close()
+        self._flushing = False
+        if self.state == "lagging":
             self.state = "joining"
             return True
         return False
-
-    def _pull(self) -> tuple[bytes, bool]:
-        """What is sent next, and whether that is the last of all."""
-        backlog = self._spill()
-        chunk = backlog.take()
-        if backlog:
-            return chunk, False
-        if self._dirty is not None:
-            chunk += b"".join(self._dirty.values())
-            self._dirty = None
-        return chunk + backlog.bye, bool(backlog.bye)

@@ -1,4 +1,4 @@
-"""What a gateway's live side knows by name: its values, and how to ask for one that nobody has published yet."""
+"""The values that a gateway declares: their names, who may see them, and how to load one that nobody has published."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ..calls import Principal
 from ..stores.values import valid_name
 
-# The parameter of a private value's template: whose it is, as `Principal.pseudonym`.
+# The parameter of a private value's template: its owner, as `Principal.pseudonym`.
 OWNER = "{owner}"
 
 Load = Callable[[str], Awaitable[Mapping[str, Any] | None]]
@@ -20,9 +20,9 @@ class ValueTopic:
     """A kind of value.
 
     template  such as ``stock/{sku}``: one `{parameter}` stands for one segment
-    public    whoever is signed in may see it; otherwise only the principal whose pseudonym stands at `{owner}`
-    load      given a name, `{version, data, at?}` or None; called when nobody has published that name yet, and given
-              up on after one second
+    public    everybody who is signed in may see it; otherwise only the principal whose pseudonym replaces `{owner}`
+    load      given a name, returns `{version, data, at?}` or None; called when nobody has published that name yet, and
+              given up after one second
     """
 
     template: str
@@ -31,10 +31,10 @@ class ValueTopic:
 
     def matches(self, name: str) -> bool:
         """Whether a name is one of this kind."""
-        ours, asked = self.template.split("/"), name.split("/")
-        return len(ours) == len(asked) and all(
+        parts, segments = self.template.split("/"), name.split("/")
+        return len(parts) == len(segments) and all(
             bool(segment) if part.startswith("{") else segment == part
-            for part, segment in zip(ours, asked, strict=True)
+            for part, segment in zip(parts, segments, strict=True)
         )
 
     def open_to(self, principal: Principal, name: str) -> bool:

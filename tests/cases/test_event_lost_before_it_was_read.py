@@ -60,7 +60,7 @@ async def version_of(stream: Client, version: int) -> str:
 async def test_after_a_crash_of_redis_open_streams_are_told_what_was_lost_unread(
     durable: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bff.live.catchup._SPREAD", 1.0)
+    monkeypatch.setattr("bff.live.restore.SPREAD", 1.0)
     service = Service()
     async with (
         world(durable.url, restore=service, beat=0.1) as one,
@@ -89,7 +89,7 @@ async def test_streams_hear_of_their_sagas_while_the_services_cannot_be_asked(re
         place = ada.cursor
         service.away = True
         await one.redis.call("FLUSHALL")
-        one.hub._catchup.check_soon()
+        one.hub._recovery.check_soon()
         await until(lambda: service.asked.count("ada") > 1)
         async with client(one, who="ada") as new:
             await one.tell("o2", 1)

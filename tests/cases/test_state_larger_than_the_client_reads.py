@@ -16,9 +16,9 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from bff.calls import SagaStatus
+from bff.edge.http.sse import LARGEST
 from bff.edge.settings import LiveSettings
 from bff.live import ValueTopic
-from bff.live.frames import LARGEST
 from bff.stores.journal import ENTRY_BYTES, STATE_BYTES, Entry
 
 from ..conftest import ROOT

@@ -64,7 +64,7 @@ async def test_nothing_is_asked_for_that_was_published_meanwhile_or_that_nobody_
             await until(lambda: asked.count("stock/told") > 1 and asked.count("stock/left") > 1)
             await one.values.put("stock/told", 1, {}, "2026-03-01T10:00:00Z")
             assert (await ada.until("value")).data["name"] == "stock/told"
-            running = one.hub._catchup._loads._running
+            running = one.hub._loads._running
             await until(lambda: list(running) == ["stock/left"])
         await until(lambda: not running)
 

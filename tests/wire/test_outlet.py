@@ -1,4 +1,4 @@
-"""How a stream's bytes leave: in one step under uvicorn, by way of a queue anywhere else, in order either way."""
+"""How a stream is written: in one step under uvicorn, by way of a buffer on any other server, in order either way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .test_stream import AT, Client, World, client, offsets, person, world
 
 
 def wrapped(app: Any) -> Any:
-    """Middleware of somebody's that wraps `send`: what one step of it does cannot be known."""
+    """Middleware that wraps `send`: what one step of it does cannot be known."""
 
     async def middleware(scope: Any, receive: Any, send: Any) -> None:
         async def sending(message: Any) -> None:
@@ -47,7 +47,7 @@ async def read(who: Client, events: int) -> list[int]:
 async def test_events_are_contiguous_across_a_connection_that_stops_taking_them(
     redis_url: str, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # It reads nothing for as long as the test takes to fill what is between them.
+    # It reads nothing until the test has filled all buffers between them.
     monkeypatch.setattr("bff.live.scheduler.STALL", GUARD)
     http, wrap = ("httptools", wrapped) if server == "wrapped" else (server, lambda app: app)
     async with (
@@ -65,8 +65,8 @@ async def test_events_are_contiguous_across_a_connection_that_stops_taking_them(
 
         for _ in range(3):
             first = last + 1
-            # More than the connection takes, less than the stream may keep beyond it.
-            while len(stream._backlog or ()) < 4:
+            # More than the connection takes, less than the outlet may buffer beyond it.
+            while len(stream._outlet._buffer or ()) < 4:
                 assert last < first + 10_000  # more than the system's own buffers
                 await more()
             await more()
@@ -75,8 +75,8 @@ async def test_events_are_contiguous_across_a_connection_that_stops_taking_them(
 
 
 @pytest.mark.parametrize("http", ["httptools", "h11"])
-async def test_what_is_refused_has_not_been_written_in_part(redis_url: str, http: str) -> None:
-    """What `Inline` and `Direct` rest on, of this uvicorn."""
+async def test_a_message_that_is_not_taken_is_not_written_in_part_either(redis_url: str, http: str) -> None:
+    """`Inline` and `Direct` rely on this behaviour of uvicorn."""
     async with world(redis_url, http=http) as one, client(one, limit=1024) as ada:
         await ada.until("snapshot")
         (stream,) = one.hub._streams
@@ -92,7 +92,7 @@ async def test_what_is_refused_has_not_been_written_in_part(redis_url: str, http
         assert out._cycle.transport.get_write_buffer_size() == held
 
 
-async def test_what_is_written_directly_is_what_send_would_have_written(redis_url: str) -> None:
+async def test_direct_writes_the_same_bytes_as_uvicorns_send(redis_url: str) -> None:
     async with world(redis_url) as one, client(one) as ada:
         await ada.until("snapshot")
         (stream,) = one.hub._streams
@@ -109,13 +109,13 @@ def test_a_send_that_is_not_uvicorns_own_is_never_stepped() -> None:
     async def send(message: Any) -> None: ...
 
     async def ask() -> object:
-        return outlet(send)
+        return outlet(send, 256)
 
     assert isinstance(asyncio.run(ask()), Queued)
 
 
 @pytest.mark.parametrize("server", ["httptools", "wrapped"])
-async def test_an_end_on_any_server_ends_the_request_and_the_connection_serves_the_next(
+async def test_bye_ends_the_request_on_any_server_and_the_connection_serves_the_next(
     redis_url: str, server: str
 ) -> None:
     wrap = wrapped if server == "wrapped" else lambda app: app
@@ -133,14 +133,14 @@ async def test_an_end_on_any_server_ends_the_request_and_the_connection_serves_t
 async def test_an_open_stream_is_one_task(redis_url: str) -> None:
     async with world(redis_url) as one, client(one) as first:
         await first.until("snapshot")
-        before = await _resting_tasks()
+        before = await _tasks_at_rest()
         async with client(one, who="bob") as second:
             await second.until("snapshot")
-            assert await _resting_tasks() == before + 1
+            assert await _tasks_at_rest() == before + 1
 
 
-async def _resting_tasks() -> int:
-    """How many tasks there are when those that come and go have gone."""
+async def _tasks_at_rest() -> int:
+    """The number of tasks when the short ones are done."""
     counted = []
     for _ in range(20):
         await asyncio.sleep(0.02)

@@ -131,7 +131,7 @@ async def restored(redis_url: str, *, seed: int, within: float) -> None:
         assert runtime is not None
         began = asyncio.get_running_loop().time()
         await runtime.redis.call("FLUSHALL")
-        runtime.hub._catchup.check_soon()
+        runtime.hub._recovery.check_soon()
         known: set[str] = set()
         async with asyncio.timeout_at(began + within):
             while len(known) < OWNERS:

@@ -93,7 +93,8 @@ async def world(
         journal, values = Journal(link, history=history, gap=gap), Values(link)
         channels = Subscriptions(link)
         hub = Hub(link, channels, journal, values, **limits)
-        one = World(link, journal, values, hub, LiveSettings(values=5), channels)
+        settings = LiveSettings(values=5, queue=limits.get("queue", 256))
+        one = World(link, journal, values, hub, settings, channels)
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
         sock.bind(("127.0.0.1", 0))
@@ -655,8 +656,8 @@ async def test_a_client_that_reads_too_slowly_gets_the_latest_status_and_keeps_i
             saga = SagaStatus(id="o1", type="order", status="RUNNING", version=version, at=AT, data=data)
             await one.journal.append(person("ada").id, Entry.of(saga, now_ms=0))
             assert (await quick.until("saga")).data["version"] == version
-        (held,) = [stream for stream in one.hub._streams if stream.state == "behind"]
-        assert not held._backlog
+        (lagging,) = [stream for stream in one.hub._streams if stream.state == "lagging"]
+        assert not lagging._outlet._buffer
         seen = []
         while (event := await slow.next()) is not None and event.name == "saga":
             seen.append(event)
@@ -674,7 +675,7 @@ async def test_a_gap_whose_ingester_died_is_let_through_by_the_next_comparison(r
         await one.tell("o1", 3)
         assert (await ada.until("saga")).data["version"] == 1
         await asyncio.sleep(0.25)
-        one.hub._catchup.check_these([channel_of(person("ada").id)])
+        one.hub._recovery.check([channel_of(person("ada").id)])
         assert (await ada.until("saga")).data["version"] == 3
 
 

@@ -79,7 +79,7 @@ async def test_an_open_stream_is_reset_once_and_with_the_truth_however_often_the
         await one.link.call("FLUSHALL")
         while service.asked < 4:
             # What happens every 25 to 40 seconds.
-            one.hub._catchup.check_soon()
+            one.hub._recovery.check_soon()
             event = await ada.next(beats=True)
             assert event is not None and event.name == "beat"
         async with client(one, after=ada.cursor) as again:
@@ -90,7 +90,7 @@ async def test_an_open_stream_is_reset_once_and_with_the_truth_however_often_the
                 event = await who.next()
                 assert event is not None and event.name == "reset"
                 assert [row["id"] for row in event.data["sagas"]] == ["of-ada"]
-            one.hub._catchup.check_soon()
+            one.hub._recovery.check_soon()
             await one.tell("of-ada", 2)
             for who in (ada, again):
                 event = await who.next()
@@ -154,7 +154,7 @@ async def test_many_journals_lost_together_are_restored_a_few_at_a_time_and_nobo
             assert [row["id"] for row in (await each.until("snapshot")).data["sagas"]] == [f"of-u{number}"]
         most, pause = 0, 0.1
         await one.link.call("FLUSHALL")
-        one.hub._catchup.check_soon()
+        one.hub._recovery.check_soon()
         async with asyncio.timeout(GUARD):
             told = [(await each.until("reset")).data["sagas"] for each in clients]
         assert [[row["id"] for row in sagas] for sagas in told] == [[f"of-u{n}"] for n in range(300)]
@@ -179,12 +179,12 @@ async def test_a_restore_that_hangs_for_one_owner_holds_up_nobody_elses_catching
         await stuck.until("snapshot")
         await ada.until("snapshot")
         # Given up on long after this test has failed: whatever waits for it waits for ever.
-        assert one.hub._catchup._restorer is not None
-        one.hub._catchup._restorer._within = 2 * GUARD
+        assert one.hub._restorer is not None
+        one.hub._restorer._within = 2 * GUARD
         broken = True
         await one.link.call("FLUSHALL")
         # Both are compared; the one hangs. What ada is told meanwhile follows on from nothing.
-        one.hub._catchup.check_soon()
+        one.hub._recovery.check_soon()
         await asyncio.wait_for(hanging.wait(), GUARD)
         assert (await ada.until("reset")).data["sagas"] == []
         await one.link.call("FLUSHALL")
@@ -217,7 +217,7 @@ async def test_values_are_heard_while_the_owners_node_is_away_and_the_journal_is
 
             monkeypatch.setattr(one.channels, "wait_confirmed", away)
             for stream in one.hub._streams:
-                one.hub._catchup.behind(stream)
+                one.hub._joins.want(stream)
             await asyncio.wait_for(asked.wait(), GUARD)
             await one.values.put(STOCK, 2, {"available": 8}, AT)
             async with asyncio.timeout(GUARD):

@@ -122,4 +122,4 @@ async def test_how_many_names_are_remembered_is_bounded(
         runtime = gateway.runtime
         assert runtime is not None
         await asyncio.sleep(0)
-        assert len(runtime.hub._catchup._loads._absent) == 20
+        assert len(runtime.hub._loads._absent) == 20

@@ -290,7 +290,7 @@ class App:
         await self._revocations.record_session_end(session)
 
     def _end_revoked(self) -> None:
-        self.hub.end_those(self._over)
+        self.hub.end_revoked(self._over)
 
     def _over(self, principal: Principal) -> bool:
         """Whether a token was revoked, or a session has ended, since its request was authenticated."""

@@ -1,9 +1,9 @@
 """`GET /bff/live`, `GET /bff/live/snapshot` and `GET /bff/sagas/{type}/{id}`: one stream per browser, the same state
-for who would rather poll, and the newest word on one saga.
+for clients that poll, and the latest status of one saga.
 
 Promises: refusals (unknown value, too many) come before the stream as problems; after that the answer is always 200,
-its head leaves at once, and an orderly end says `bye`. The request's task only waits for the client to leave,
-which frees everything at once; the hub does the writing. Refuses to stream for HEAD.
+its head is sent at once, and an orderly end sends `bye`. The request's task only waits until the client leaves, and
+then frees everything at once; the hub does the writing. Refuses to stream for HEAD.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ...live import Hub
 from ...stores.journal import Journal
 from ...stores.redis.client import StoreUnavailable
 from ..access.authorization import Requirements
+from ..http import sse
 from ..http.outlet import Queued, outlet
 from ..problem import Problem
 from ..respond import PERSONAL, send_json
@@ -31,8 +32,8 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
-# What the layers inside have put into the scope and nobody reads any more.
-_DONE = {"endpoint", "path_params", "router"}
+# What the inner layers have put into the scope and nobody reads any more.
+_UNUSED = {"endpoint", "path_params", "router"}
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store, no-transform"),
@@ -49,7 +50,7 @@ async def live(
     """
     query = _query(scope, settings)
     names = _names(query, principal, hub, settings)
-    # Whose journal this is: a browser that resumes under another session must not mix two people's.
+    # The owner of the journal: a browser that resumes under another session must not mix two people's.
     headers = [*_HEADERS, (b"bff-user", principal.pseudonym.encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     if scope["method"] == "HEAD":
@@ -57,37 +58,36 @@ async def live(
         return
     after = _after(scope, query)
     state = state_of(scope)
+    follow = partial(_follow, receive, state.send or send, principal, after, names, hub, settings.queue)
     if state.send is not None:
-        # Every layer has seen the head. What follows passes them by, and stays when they have returned.
-        state.stay = partial(_stay_on, scope, receive, state.send, principal, after, names, hub)
+        # All layers have seen the head. What follows does not go through them, and goes on when they have returned.
+        state.stay = partial(_shrunk, scope, follow)
     else:
-        await _stay(receive, send, principal, after, names, hub)
+        await follow()
 
 
-def _stay_on(
-    scope: Scope,
+def _shrunk(scope: Scope, follow: Callable[[], Awaitable[None]]) -> Awaitable[None]:
+    """`follow()`, after the cookies and tokens of the request are freed: thousands of streams last for minutes."""
+    needed = {name: value for name, value in scope.items() if name not in _UNUSED}
+    state = state_of(scope)
+    state.correlation = state.trace_id = ""
+    scope["headers"].clear()
+    # Only a cleared dictionary gets smaller.
+    scope.clear()
+    scope.update(needed)
+    return follow()
+
+
+async def _follow(
     receive: Receive,
     send: Send,
     principal: Principal,
     after: str | None,
     names: list[str],
     hub: Hub,
-) -> Awaitable[None]:
-    """`_stay`, keeping little of the request: its cookies and tokens, times thousands of streams, times minutes."""
-    kept = {name: value for name, value in scope.items() if name not in _DONE}
-    state = state_of(scope)
-    state.correlation = state.trace_id = ""
-    scope["headers"].clear()
-    # Only a cleared dictionary gets smaller.
-    scope.clear()
-    scope.update(kept)
-    return _stay(receive, send, principal, after, names, hub)
-
-
-async def _stay(
-    receive: Receive, send: Send, principal: Principal, after: str | None, names: list[str], hub: Hub
+    queue: int,
 ) -> None:
-    out = outlet(send)
+    out = outlet(send, queue)
     stream = hub.admit(principal, after, names, out)
     try:
         hub.join(stream)
@@ -107,7 +107,7 @@ async def snapshot(
     """`{cursor, sagas, values}` once. Raises Problem 400, 403, or 503 while the journal cannot be read."""
     names = _names(_query(scope, settings), principal, hub, settings)
     try:
-        body = await hub.snapshot(principal, names)
+        body = sse.body(await hub.snapshot(principal, names))
     except StoreUnavailable:
         raise Problem(503, "unavailable", "The journal cannot be read right now.", retry_after=1.0) from None
     headers = [
@@ -128,7 +128,7 @@ def _query(scope: Scope, settings: LiveSettings) -> list[tuple[str, str]]:
 
 
 def values_asked(scope: Scope, settings: LiveSettings) -> int:
-    """How many values a request asks for, before it is known whether it may. Raises Problem 400."""
+    """How many values a request asks for, before it is checked whether it may. Raises Problem 400."""
     return len({value for name, value in _query(scope, settings) if name == "value"})
 
 
@@ -155,8 +155,8 @@ def _names(query: list[tuple[str, str]], principal: Principal, hub: Hub, setting
 
 
 class LiveEndpoint:
-    """GET /bff/live. A plain EventSource gives up for good on a 429, so only a storm of reconnects meets one. Each
-    value that is asked for counts as a request: one that nobody has published yet is asked of its service."""
+    """GET /bff/live. A plain EventSource stops for good at a 429, so only very many reconnects get one. Each value that
+    is asked for counts as a request, because one that nobody has published yet is loaded from its service."""
 
     ROUTE = "/bff/live"
     TIMES = 20
@@ -185,7 +185,7 @@ class SnapshotEndpoint(LiveEndpoint):
 
 
 class SagaEndpoint:
-    """GET /bff/sagas/{type}/{id}: the newest word on one of the caller's own sagas. kinds: the sagas there are."""
+    """GET /bff/sagas/{type}/{id}: the latest status of one of the caller's sagas. kinds: the declared sagas."""
 
     ROUTE = "/bff/sagas/{type}/{id}"
 
@@ -204,7 +204,7 @@ class SagaEndpoint:
         kind, id = scope["path_params"]["type"], scope["path_params"]["id"]
         entry = await self._journal.saga(principal.id, kind, id)
         if entry is None and kind in self._kinds:
-            # A lost journal is rebuilt by whoever asks for all of it.
+            # Reading the whole journal restores it if it is lost.
             await self._hub.snapshot(principal)
             entry = await self._journal.saga(principal.id, kind, id)
         if entry is None:

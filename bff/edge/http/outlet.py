@@ -1,55 +1,191 @@
-"""Where a stream's bytes go: an ASGI `send`, driven without a task wherever that is safe.
+"""The outlet of a live stream that is written as server-sent events to an ASGI `send`.
 
-Under uvicorn `send` writes before it first suspends, or suspends before it writes anything, and that only while writing
-is paused. So one step of it tells which: a write costs no task and no queue, and a step that did not finish has written
-nothing and is thrown away. With httptools even the step is left out: what `send` would write is one chunk (RFC 9112,
-7.1), the same bytes for everybody who gets the event. A chunk of no bytes would be the last one, so none is written: a
-stream ends by its `last` alone. Any other server, and anybody's middleware that wraps `send`, may
-suspend wherever it likes: there nothing is written in one step.
+A message is written without a task wherever that is safe. Under uvicorn `send` either writes before it first suspends,
+or suspends before it writes anything, and it suspends only while writing is paused. So one step of it tells which: an
+unfinished step has written nothing and is dropped, and the message is buffered. With httptools even the step is left
+out: what `send` would write is one chunk (RFC 9112, 7.1), encoded once for all clients that get the same event. A chunk
+of no bytes would be the last one, so none is written: a stream ends by its `bye` alone. Any other server, and any
+middleware that wraps `send`, may suspend anywhere: there nothing is written in one step.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from uvicorn.protocols.http.h11_impl import RequestResponseCycle as H11Cycle
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as HttpToolsCycle
 
+from ...live.outlet import Buffer, Bye, Snapshot
+from ...stores.journal import Position
+from . import sse
+
 Message: TypeAlias = MutableMapping[str, Any]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
+# The last ones encoded: each is made once for all clients that get the same.
+_saga: tuple[bytes | None, bytes, int, bytes] = (None, b"", 0, b"")
+_value: tuple[bytes | None, bytes] = (None, b"")
+_chunk: tuple[bytes | None, bytes] = (None, b"")
 
-class Inline:
+
+class SseOutlet(ABC):
+    """Encodes, and buffers what the connection does not take; see `live.outlet.Outlet`. queue: messages that may wait.
+
+    Subclasses write bytes to one kind of connection."""
+
+    __slots__ = ("_buffer", "_queue", "full")
+
+    def __init__(self, queue: int) -> None:
+        self._queue = queue
+        # None while the connection takes what it is given.
+        self._buffer: Buffer | None = None
+        self.full = False
+
+    # ---- messages ------------------------------------------------------------------------------------------------
+
+    def hello(self) -> bool:
+        return self._buffer is not None or self._write_or_buffer(sse.HELLO)
+
+    def state(self, snapshot: Snapshot, *, reset: bool, first: bool) -> bool:
+        if self._buffer is not None:
+            # The state has them, or newer ones.
+            self._buffer.values.clear()
+        return self._start(sse.state(snapshot, reset=reset), first=first)
+
+    def history(
+        self, after: Position | None, entries: Sequence[bytes], values: Sequence[bytes], *, first: bool
+    ) -> bool:
+        return self._start(sse.history(after, entries) + b"".join(map(sse.value, values)), first=first)
+
+    def event(self, epoch: bytes, offset: int, entry: bytes) -> bool:
+        global _saga
+        source, its_epoch, its_offset, frame = _saga
+        if source is not entry or its_offset != offset or its_epoch != epoch:
+            frame = sse.saga(epoch, offset, entry)
+            _saga = entry, epoch, offset, frame
+        return (self._buffer is None and self.write(frame)) or self._put(frame)
+
+    def value(self, name: str, payload: bytes) -> bool:
+        global _value
+        source, frame = _value
+        if source is not payload:
+            frame = sse.value(payload)
+            _value = payload, frame
+        if self._buffer is None:
+            return self.write(frame) or self._put(frame)
+        self._buffer.values[name] = frame
+        return False
+
+    def heartbeat(self, at: str) -> bool:
+        return self._buffer is not None or self._write_or_buffer(sse.heartbeat(at))
+
+    def expiring(self, at: str, seconds: float) -> bool:
+        return self._buffer is not None or self._write_or_buffer(sse.expiring(at, seconds))
+
+    def bye(self, reason: Bye, retry_after: float | None) -> bool:
+        frame = sse.bye(reason, retry_after)
+        if self._buffer is None and self.write(frame, last=True):
+            return True
+        self._buffering().bye = frame
+        return False
+
+    # ---- what waits ----------------------------------------------------------------------------------------------
+
+    def _buffering(self) -> Buffer:
+        if self._buffer is None:
+            self._buffer = Buffer(self._queue)
+        return self._buffer
+
+    def _write_or_buffer(self, frame: bytes) -> bool:
+        return (self._buffer is None and self.write(frame)) or self._put(frame)
+
+    def _put(self, frame: bytes) -> bool:
+        self.full = not self._buffering().put(frame)
+        return False
+
+    def _start(self, frame: bytes, *, first: bool) -> bool:
+        frame = sse.HELLO + frame if first else frame
+        if frame and not (self._buffer is None and self.write(frame)):
+            self.full = not self._buffering().put_start(frame)
+        elif self.paused:
+            # A client that does not read is noticed without another write to it.
+            self._buffering()
+        return self._buffer is None
+
+    @property
+    def waiting(self) -> bool:
+        buffer = self._buffer
+        if buffer is None or len(buffer) or buffer.values or buffer.bye or self.paused:
+            return buffer is not None
+        self._buffer = None
+        return False
+
+    async def flush(self) -> None:
+        chunk, last = self._buffering().take()
+        await self.send(chunk, last=last)
+        if last:
+            self._buffer = None
+
+    def discard(self) -> None:
+        self.full = False
+        if self._buffer is not None:
+            self._buffer.clear()
+
+    # ---- the connection ------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def paused(self) -> bool:
+        """The connection holds more than it likes to."""
+
+    @property
+    @abstractmethod
+    def unsent(self) -> int:
+        """Bytes it holds that the network has not taken."""
+
+    @abstractmethod
+    def write(self, chunk: bytes, *, last: bool = False) -> bool:
+        """Write at least one byte, whole and now; False: nothing was written. Never raises."""
+
+    @abstractmethod
+    async def send(self, chunk: bytes, *, last: bool = False) -> None:
+        """Write as soon as the connection takes it; no bytes: only wait until it is not `paused`. Raises OSError or
+        RuntimeError when it never will."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Cut it off."""
+
+
+class Inline(SseOutlet):
     """Under uvicorn. cycle: the request whose `send` it is."""
 
     __slots__ = ("_cycle",)
 
-    def __init__(self, cycle: Any) -> None:  # uvicorn's two cycles share no type
+    def __init__(self, cycle: Any, queue: int) -> None:  # uvicorn's two cycles share no type
+        super().__init__(queue)
         self._cycle = cycle
 
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
-        if not chunk and not last:
-            return True
         step = self._cycle.send({"type": "http.response.body", "body": chunk, "more_body": not last})
         try:
             step.send(None)
         except StopIteration:
             return True
         except (OSError, RuntimeError):
-            # The connection is closing, which the request hears from `receive`.
+            # The connection is closing, which the request learns from `receive`.
             return True
         step.close()
         return False
 
     async def send(self, chunk: bytes, *, last: bool = False) -> None:
-        if not chunk and not last:
-            return
-        await self._cycle.send({"type": "http.response.body", "body": chunk, "more_body": not last})
-
-    async def drain(self) -> None:
-        await self._cycle.flow.drain()
+        if chunk:
+            await self._cycle.send({"type": "http.response.body", "body": chunk, "more_body": not last})
+        else:
+            await self._cycle.flow.drain()
 
     def abort(self) -> None:
         self._cycle.transport.abort()
@@ -64,73 +200,63 @@ class Inline:
 
 
 class Direct(Inline):
-    """Under uvicorn with httptools, in chunks. Keeps at hand what each event needs: of ten thousand streams nothing is
-    in the CPU's cache, and every object on the way is a wait for memory."""
+    """Under uvicorn with httptools, in chunks. It keeps references to what each event needs: of ten thousand streams
+    nothing is in the CPU's cache, and every object on the way costs an access to main memory."""
 
-    __slots__ = ("_flow", "_write")
+    __slots__ = ("_flow", "_transport_write")
 
-    def __init__(self, cycle: HttpToolsCycle) -> None:
-        super().__init__(cycle)
+    def __init__(self, cycle: HttpToolsCycle, queue: int) -> None:
+        super().__init__(cycle, queue)
         self._flow = cycle.flow
-        self._write = cycle.transport.write
+        self._transport_write = cycle.transport.write
 
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
-        if last or not chunk:
+        if last:
             return super().write(chunk, last=last)
         if self._flow.write_paused:
             return False
+        global _chunk
+        source, framed = _chunk
+        if source is not chunk:
+            framed = b"%x\r\n%b\r\n" % (len(chunk), chunk)
+            _chunk = chunk, framed
         try:
-            self._write(_framed(chunk))
+            self._transport_write(framed)
         except (OSError, RuntimeError):
-            return True  # It is closing, which the request hears from `receive`.
+            return True  # The connection is closing, which the request learns from `receive`.
         return True
 
 
-_last = (b"", b"")
+class Queued(SseOutlet):
+    """On any other server. Made in the request's own task, which `abort` and the last chunk cancel: see `released`."""
 
+    # Each chunk waits until the server takes it, and how much the server holds is not known.
+    paused = False
+    unsent = 0
 
-def _framed(chunk: bytes) -> bytes:
-    """As it goes on the wire; made once for all who are sent the same."""
-    global _last
-    of, framed = _last
-    if of is not chunk:
-        framed = b"%x\r\n%b\r\n" % (len(chunk), chunk)
-        _last = (chunk, framed)
-    return framed
-
-
-class Queued:
-    """Anywhere else. Made in the request's own task, which `abort` and the last chunk cancel: see `released`."""
-
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, queue: int) -> None:
+        super().__init__(queue)
         self._send = send
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self.released = False
-        # Each chunk waits until the server takes it, and what the server holds is its own affair.
-        self.paused = False
-        self.unsent = 0
 
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
         return False
 
     async def send(self, chunk: bytes, *, last: bool = False) -> None:
-        if not chunk and not last:
-            return
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
+        if chunk:
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
         if last:
             self.abort()
-
-    async def drain(self) -> None:
-        pass
 
     def abort(self) -> None:
         self.released = True
         self._task.cancel()
 
 
-def outlet(send: Send) -> Inline | Queued:
-    """The way out through this `send`, which has sent the head already."""
+def outlet(send: Send, queue: int) -> Inline | Queued:
+    """The outlet that writes to this `send`, which has sent the head already. queue: messages that may wait."""
     cycle = getattr(send, "__self__", None)
     if isinstance(cycle, HttpToolsCycle) and cycle.chunked_encoding:
-        return Direct(cycle)
-    return Inline(cycle) if isinstance(cycle, HttpToolsCycle | H11Cycle) else Queued(send)
+        return Direct(cycle, queue)
+    return Inline(cycle, queue) if isinstance(cycle, HttpToolsCycle | H11Cycle) else Queued(send, queue)

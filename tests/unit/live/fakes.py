@@ -1,6 +1,6 @@
-"""What stands round the gateway in `test_interleavings`: Redis and the services.
+"""What surrounds the gateway in `test_interleavings`: Redis and the services.
 
-Promises that a seed decides all of it: how many turns of the loop an answer takes and what fails.
+Promises that a seed decides everything: how many turns of the loop an answer takes and what fails.
 """
 
 from __future__ import annotations
@@ -8,23 +8,26 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 from bff.calls import Principal
 from bff.stores.journal import Head, Opened, Position, channel_of
 from bff.stores.redis.client import StoreUnavailable
+from bff.stores.redis.scripts import Step
 from bff.stores.values import Value, value_channel
 
 ADA = Principal("https://id.example", "ada", token="t", expires_at=4e9)
 NAMES = ("stock/a", "stock/b")
 _HISTORY = 60
-"""Events a cursor may lie behind the top."""
+"""Events a cursor may lag behind the head."""
 _SNAPSHOT = 20
-"""Sagas in a snapshot, the latest events' for all that is looked at here."""
+"""Sagas in a snapshot: those of the latest events, as far as this test looks."""
 
 
 class World:
-    """Ada's journal and two values as Redis has them, and what of them was published and is not heard yet."""
+    """Ada's journal and two values as Redis has them, and what was published and has not arrived yet."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -35,13 +38,13 @@ class World:
         self.values: dict[str, Value] = {}
         self.published: deque[tuple[str, bytes]] = deque()
         self.largest = 0  # bytes of the journal's longest answer
-        # Whether the channels are confirmed already, so that waiting for them asks nobody.
+        # Whether the channels are confirmed already, so that waiting for them takes no turn of the loop.
         self.confirmed = self.chance.choice([False, True])
         self._entry = self.chance.choice([20, 20, 200, 3000])
         self._payload = self.chance.choice([10, 10, 3000, 20_000])
 
     @property
-    def top(self) -> Position:
+    def head(self) -> Position:
         epoch = next(reversed(self.journals))
         return Position(epoch, len(self.journals[epoch]))
 
@@ -51,8 +54,8 @@ class World:
 
     def publish_event(self) -> None:
         entry = b'{"data":"%s"}' % (b"x" * self.chance.choice([1, self._entry]))
-        self.journals[self.top.epoch].append(entry)
-        self.published.append((channel_of(ADA.id), b"%s %s" % (str(self.top).encode(), entry)))
+        self.journals[self.head.epoch].append(entry)
+        self.published.append((channel_of(ADA.id), b"%s %s" % (str(self.head).encode(), entry)))
 
     def publish_value(self, name: str) -> None:
         version = self.versions.get(name, 0) + 1
@@ -62,7 +65,7 @@ class World:
         self.published.append((value_channel(name), b"%d %s" % (version, payload)))
 
     def lose_journal(self, *, epoch: bool) -> None:
-        """It is not known to be whole; with `epoch` nothing is left of it."""
+        """It may lack something; with `epoch` nothing is left of it."""
         self.whole = False
         if epoch:
             self.journals[f"e{len(self.journals)}"] = []
@@ -72,8 +75,8 @@ class World:
         for _ in range(self.chance.choice([0, 1, 2, 5, 20])):
             await asyncio.sleep(0)
 
-    async def asked(self) -> None:
-        """A question's way there: the answer is what is true then, and takes its time to come back."""
+    async def reached(self) -> None:
+        """The time until a request arrives: the answer is what is true then, and takes some turns to come back."""
         await self.turns()
         if self.chance.random() < self.failing:
             raise StoreUnavailable("Redis is away")
@@ -93,28 +96,32 @@ class WorldJournal:
     def now_ms(self) -> int:
         return 1
 
-    async def open(self, owner: str, after: Position | None, *, make: bool = False) -> Opened:
+    def open_step(self, owner: str, after: Position | None, *, make: bool = False) -> Step:
+        return step(lambda: self._open(after))
+
+    def _open(self, after: Position | None) -> Opened:
         world = self._world
-        await world.asked()
-        top = world.top
-        entries = world.journals[top.epoch]
-        if after and after.epoch == top.epoch and 0 <= top.offset - after.offset < _HISTORY:
-            opened = Opened(top, world.whole, "history", tuple(entries[after.offset :]))
+        head = world.head
+        entries = world.journals[head.epoch]
+        if after and after.epoch == head.epoch and 0 <= head.offset - after.offset < _HISTORY:
+            opened = Opened(head, world.whole, "history", tuple(entries[after.offset :]))
         else:
-            opened = Opened(top, world.whole, "reset" if after else "snapshot", tuple(entries[-_SNAPSHOT:]))
+            opened = Opened(head, world.whole, "reset" if after else "snapshot", tuple(entries[-_SNAPSHOT:]))
         world.largest = max(world.largest, sum(map(len, opened.entries)))
-        await world.turns()
         return opened
+
+    def parse_opened(self, answer: Opened) -> Opened:
+        return answer
 
     async def heads(self, owners: Iterable[str]) -> dict[str, Head]:
         world = self._world
-        await world.asked()
-        heads = dict.fromkeys(owners, Head(world.top, world.whole))
+        await world.reached()
+        heads = dict.fromkeys(owners, Head(world.head, world.whole))
         await world.turns()
         return heads
 
     async def seed(self, owner: str, entries: object) -> None:
-        await self._world.asked()
+        await self._world.reached()
         self._world.whole = True
         await self._world.turns()
 
@@ -126,7 +133,7 @@ class WorldValues:
     async def get(self, names: Sequence[str]) -> dict[str, Value]:
         if not names:
             return {}
-        await self._world.asked()
+        await self._world.reached()
         found = {name: self._world.values[name] for name in names if name in self._world.values}
         await self._world.turns()
         return found
@@ -135,40 +142,61 @@ class WorldValues:
         """Nothing that was published is lost here."""
 
 
-class WorldSeats:
-    """There is always one free."""
+class WorldSlots:
+    """There is always a free one."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def hold(self, owner: str, cap: int, seats: object) -> list[str]:
-        await self._world.asked()
+    def hold_step(self, owner: str, cap: int, slots: object) -> Step:
+        return step(lambda: (True, []))
+
+    def parse_hold(self, answer: tuple[bool, list[str]]) -> tuple[bool, list[str]]:
+        return answer
+
+    async def renew(self, slots: object) -> list[tuple[str, int]]:
+        await self._world.reached()
         return []
 
-    async def renew(self, seats: object) -> list[tuple[str, int]]:
-        await self._world.asked()
-        return []
+
+class WorldRedis:
+    """Takes the steps of a join, all at one moment."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def batch(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        await self._world.reached()
+        answers = [command[1]() for command in commands]
+        await self._world.turns()
+        return answers
 
 
-class WorldChannels:
+def step(answer: Callable[[], object]) -> Step:
+    """A step whose script is a function here, in the place of its hash."""
+    script: Any = SimpleNamespace(sha=answer)
+    return Step(script, (), ())
+
+
+class WorldSubscriptions:
     connected, degraded = True, False
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.hearing: dict[str, object] = {}
+        self.listeners: dict[str, Any] = {}
 
-    def subscribe(self, channel: str, heard: object, *, after_outage: bool = False) -> None:
-        self.hearing[channel] = heard
+    def subscribe(self, channel: str, listener: object, *, after_outage: bool = False) -> None:
+        self.listeners[channel] = listener
 
     def unsubscribe(self, channel: str) -> None:
-        del self.hearing[channel]
+        del self.listeners[channel]
 
     def node_of(self, channel: str) -> None:
         """There is one server."""
 
     async def wait_confirmed(self, *channels: str) -> None:
         if not self._world.confirmed:
-            await self._world.asked()
+            await self._world.reached()
 
 
 class WorldClock:

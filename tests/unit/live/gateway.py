@@ -1,6 +1,6 @@
-"""Both ends of the streams in `test_interleavings`: the gateway, put together as by the hub, and browsers.
+"""Both ends of the streams in `test_interleavings`: the gateway, put together like the hub, and browsers.
 
-Promises that a browser looks at each frame as a client does, and remembers what should not have come.
+Promises that a browser reads each frame as a client does, and records what should not have come.
 """
 
 from __future__ import annotations
@@ -9,132 +9,140 @@ import asyncio
 import json
 from typing import Any
 
-from bff.live.catchup import Recovery
+from bff.edge.http.outlet import SseOutlet
 from bff.live.feeds import Feeds
-from bff.live.frames import HELLO
+from bff.live.joins import Joins
+from bff.live.loads import Loads
+from bff.live.recovery import Recovery
 from bff.live.restore import Restorer
 from bff.live.scheduler import StreamScheduler
 from bff.live.stream import Stream
 from bff.stores.journal import Position, channel_of
-from bff.stores.redis.client import StoreUnavailable
 from bff.stores.values import value_channel
 
 from .fakes import (
     ADA,
     NAMES,
     World,
-    WorldChannels,
     WorldClock,
     WorldJournal,
-    WorldSeats,
+    WorldRedis,
+    WorldSlots,
+    WorldSubscriptions,
     WorldValues,
 )
 
 
 class Gateway:
-    """What a hub is to its streams, without its timer's turns. restoring: there are services to ask."""
+    """What a hub is to its streams, without the turns of its scheduler. restoring: there are services to ask."""
 
     def __init__(self, world: World, group: asyncio.TaskGroup, *, restoring: bool) -> None:
         clock = asyncio.get_running_loop().time
         self._world = world
         self._group = group
-        # Fakes stand for the stores, whose types they only resemble.
+        self._clock = clock
+        # Fakes replace the stores, whose types they only resemble.
+        redis: Any = WorldRedis(world)
         journal: Any = WorldJournal(world)
         values: Any = WorldValues(world)
-        seats: Any = WorldSeats(world)
+        slots: Any = WorldSlots(world)
         server_clock: Any = WorldClock()
-        channels: Any = WorldChannels(world)
-        self._journal, self._values, self._channels = journal, values, channels
-        self._clock = clock
-        self._timer = StreamScheduler(15.0, clock, clock)
-        self.feeds = Feeds(channels, lambda stream: self.catchup.behind(stream), lambda channel, seat: None)
-        self.catchup = Recovery(
-            *(journal, values, seats, server_clock, channels, self.feeds, ()),
-            Restorer(journal, world.restore, clock=clock) if restoring else None,
+        subscriptions: Any = WorldSubscriptions(world)
+        self._subscriptions = subscriptions
+        self._scheduler = StreamScheduler(15.0, clock, clock)
+        self.feeds = Feeds(subscriptions, self)
+        loads = Loads(values, (), self.feeds)
+        self._restorer = Restorer(journal, world.restore, self, clock=clock) if restoring else None
+        self.joins = Joins(
+            *(redis, journal, values, slots, subscriptions, self.feeds, loads, self._restorer, self),
             cap=16,
-            evicted=lambda channel, seat: None,
-            vacate=lambda stream: None,
-            waits=lambda stream: stream.say(HELLO),
+        )
+        self.recovery = Recovery(
+            *(journal, values, slots, server_clock, self.feeds, self._restorer, self), cap=16
         )
         self.streams: dict[Stream, Browser] = {}
-        group.create_task(self.catchup.run(group, self.open_ones))
+        for part in (self.joins, self.recovery, loads, self._restorer):
+            if part is not None:
+                group.create_task(part.run())
 
-    def open_ones(self) -> list[Stream]:
+    def open_streams(self) -> list[Stream]:
         return [stream for stream in self.streams if not stream.ended]
 
     def admit(self) -> None:
-        chance, top = self._world.chance, self._world.top
-        after = chance.choice([None, None, "not ours", f"{top.epoch}-{chance.randint(0, top.offset)}"])
-        browser = Browser(self._world, after, queued=chance.random() < 0.33)
-        stream = Stream(
-            *(ADA, after, NAMES, browser, self._spilled),
-            queue=chance.choice([2, 4, 8, 64]),
-            ends_at=1e9,
-            why="age",
-        )
+        chance, head = self._world.chance, self._world.head
+        after = chance.choice([None, None, "not ours", f"{head.epoch}-{chance.randint(0, head.offset)}"])
+        queue = chance.choice([2, 4, 8, 64])
+        browser = Browser(self._world, after, queued=chance.random() < 0.33, queue=queue)
+        stream = Stream(ADA, after, NAMES, browser, self, queue=queue, ends_at=1e9, end_reason="age")
         self.streams[stream] = browser
-        self._group.create_task(self._welcome(stream))
+        self.joins.want(stream)
 
-    async def _welcome(self, stream: Stream) -> None:
-        """The order of `Joins`, which asks all of it in one round trip."""
-        stream.opening = True
-        await self._world.turns()
-        if stream.ended:
-            return
-        feeds, era = self.feeds, self.feeds.era
-        feeds.add(stream)
-        try:
-            try:
-                await self._channels.wait_confirmed()
-                opened = await self._journal.open(stream.owner, stream.position)
-                unknown = feeds.unknown(stream.names)
-                feeds.learn(unknown, await self._values.get(unknown), era)
-            finally:
-                stream.opening = False
-        except StoreUnavailable:
-            self.catchup.apart(stream)
-            return
-        stream.seated = True
-        if not self.catchup.begin(stream, opened):
-            self.catchup.apart(stream)
+    # ---- the listener --------------------------------------------------------------------------------------------
 
-    def _spilled(self, stream: Stream) -> None:
-        stream.since = self._clock()
-        self._group.create_task(self._pump(stream))
+    def on_buffering(self, stream: Stream) -> None:
+        stream.progress_at = self._clock()
+        self._group.create_task(self._flush(stream))
 
-    async def _pump(self, stream: Stream) -> None:
-        if await self._timer.pump(stream):
-            self.catchup.behind(stream)
+    async def _flush(self, stream: Stream) -> None:
+        if await self._scheduler.flush(stream):
+            self.joins.want(stream)
+
+    def on_lagging(self, stream: Stream) -> None:
+        self.joins.want(stream)
+
+    def on_restored(self, stream: Stream) -> None:
+        if stream.state != "live":
+            self.joins.want(stream)
+
+    def on_waiting(self, stream: Stream) -> None:
+        stream.hello()
+
+    def on_evicted(self, channel: str, slot: str) -> None:
+        raise AssertionError("there is always a free slot")
+
+    def on_slot_unused(self, stream: Stream) -> None:
+        """Nobody counts them."""
+
+    def on_slots_expired(self) -> None:
+        """Nobody counts them."""
+
+    # ---- what happens --------------------------------------------------------------------------------------------
 
     def leave(self, stream: Stream) -> None:
         """Its client closes the connection."""
         self.streams[stream].abort()
         stream.close()
-        self.catchup.forget(stream)
+        self.joins.forget(stream)
+        if self._restorer is not None:
+            self._restorer.forget(stream)
         self.feeds.remove(stream)
 
-    def hear(self, *, lost: bool = False) -> None:
+    def deliver(self, *, lost: bool = False) -> None:
         """The oldest of what was published arrives; or it was lost, and that is noticed."""
         if not self._world.published:
             return
         channel, data = self._world.published.popleft()
         if lost:
-            self.doubt(channel)
-        elif channel in self._channels.hearing:
-            self._channels.hearing[channel](channel, data)
+            self.resubscribe(channel)
+        elif channel in self._subscriptions.listeners:
+            self._subscriptions.listeners[channel](channel, data)
 
-    def doubt(self, *channels: str) -> None:
-        """Something may have gone unheard."""
+    def resubscribe(self, *channels: str) -> None:
+        """Something may have been missed on these channels, or on all."""
         channels = channels or (channel_of(ADA.id), *map(value_channel, NAMES))
-        self.feeds.doubt(channels)
-        self.catchup.check_these(channels)
+        self.feeds.invalidate(channels)
+        self.recovery.check(channels)
 
 
-class Browser:
+class Browser(SseOutlet):
     """An outlet, and what the client at its other end makes of it. after: its cursor; queued: nothing is
-    taken in one step, as by any server but uvicorn. wrong: what it was told that must not be, in words."""
+    taken in one step, as by any server but uvicorn. wrong: what it received that must not be, in words."""
 
-    def __init__(self, world: World, after: str | None, *, queued: bool) -> None:
+    paused = False
+    unsent = 0
+
+    def __init__(self, world: World, after: str | None, *, queued: bool, queue: int) -> None:
+        super().__init__(queue)
         self._world = world
         self._queued = queued
         self._likes = world.chance.choice([100, 3000, 60_000])
@@ -143,8 +151,7 @@ class Browser:
         self.versions: dict[str, int] = {}
         self.wrong: list[str] = []
         self.reading = True
-        self.paused = self.bye = self.cut = False
-        self.unsent = 0
+        self.said_bye = self.cut = False
 
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
         taken = not (self._queued or self.paused)
@@ -153,8 +160,8 @@ class Browser:
         return taken
 
     async def send(self, chunk: bytes, *, last: bool = False) -> None:
-        if not chunk and not last:
-            # As the real ones: nothing is written, and so nothing is waited for.
+        if not chunk:
+            await self._unpaused()
             return
         while not self.cut and (not self.reading if self._queued else self.paused):
             self._moved.clear()
@@ -165,7 +172,7 @@ class Browser:
             raise OSError("the client is gone")
         self._take(chunk, last)
 
-    async def drain(self) -> None:
+    async def _unpaused(self) -> None:
         while not self.cut and self.paused:
             self._moved.clear()
             await self._moved.wait()
@@ -175,26 +182,26 @@ class Browser:
         self._moved.set()
 
     def read(self) -> None:
-        """Some of what was sent arrives."""
+        """The client takes some of what was sent."""
         if self.reading:
             self.unsent = max(0, self.unsent - self._world.chance.choice([50, 5000, 100_000]))
             self.paused = self.paused and self.unsent > self._likes // 4
             self._moved.set()
 
     def _take(self, chunk: bytes, last: bool) -> None:
-        if self.bye and chunk:
+        if self.said_bye and chunk:
             self.wrong.append("something after bye")
         self.unsent += len(chunk)
         self.paused = not self._queued and self.unsent > self._likes
         # No frame is ever cut in two.
         for frame in chunk.decode().split("\n\n")[:-1]:
             lines = dict(line.split(": ", 1) for line in frame.splitlines())
-            self._told(lines.get("event"), Position.parse(lines.get("id", "")), lines.get("data", ""))
-        if last is not self.bye:
+            self._receive(lines.get("event"), Position.parse(lines.get("id", "")), lines.get("data", ""))
+        if last is not self.said_bye:
             self.wrong.append("the last frame is not bye")
 
-    def _told(self, event: str | None, position: Position | None, data: str) -> None:
-        if self.bye:
+    def _receive(self, event: str | None, position: Position | None, data: str) -> None:
+        if self.said_bye:
             self.wrong.append(f"{event} after bye")
         if event in ("snapshot", "reset"):
             self.position = position
@@ -209,15 +216,20 @@ class Browser:
                 self.wrong.append(f"{position} is another event")
             self.position = position
         elif event == "saga" and not any(
-            # At no position: true by its version.
+            # Without a position: its version tells what is new.
             data.encode() in entries
             for entries in self._world.journals.values()
         ):
-            self.wrong.append("a saga that never was")
-        self.bye = self.bye or event == "bye"
+            self.wrong.append("a saga that was never published")
+        self.said_bye = self.said_bye or event == "bye"
 
     def _learn(self, value: dict[str, object]) -> None:
         name, version = str(value["name"]), int(str(value["version"]))
         if version < self.versions.get(name, 0):
             self.wrong.append(f"{name} {version} after {self.versions[name]}")
         self.versions[name] = version
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the messages in the buffer."""
+        return self._buffer.size if self._buffer else 0

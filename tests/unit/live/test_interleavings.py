@@ -40,7 +40,7 @@ class Play:
         world, chance = self.world, self.world.chance
         for _ in range(chance.randint(0, 10)):
             world.publish_event()
-        # Nobody was there to hear it.
+        # It was published before anybody subscribed.
         world.published.clear()
         for _ in range(chance.randint(1, 3)):
             self.gateway.admit()
@@ -80,7 +80,7 @@ class Play:
 
         def lose() -> None:
             world.lose_journal(epoch=chance.random() < 0.5)
-            gateway.doubt()
+            gateway.resubscribe()
 
         def services_come_and_go() -> None:
             world.services = not world.services
@@ -93,30 +93,30 @@ class Play:
         often: dict[Callable[[], None], float] = {
             world.publish_event: 35,
             lambda: world.publish_value(chance.choice(NAMES)): 10,
-            gateway.hear: 30,
-            lambda: gateway.hear(lost=True): 1,
+            gateway.deliver: 30,
+            lambda: gateway.deliver(lost=True): 1,
             read: 4,
             turn_away: 3,
             lambda: setattr(world, "failing", chance.choice([0, 0, 0.3])): 1,
             lose: 1 if self.restoring else 0,
             services_come_and_go: 1,
-            gateway.catchup.check_soon: 1,
-            lambda: gateway.catchup.behind(anyone()): 0.3,
+            gateway.recovery.check_soon: 1,
+            lambda: gateway.joins.want(anyone()): 0.3,
             lambda: anyone().end("age", 1.0): 0.7 if self.ending else 0,
             leave: 0.3 if self.ending else 0,
             admit: 0.5,
         }
-        # What heals one thing hides another: some worlds know it not at all, and some hardly anything else.
+        # What repairs one fault hides another: each move is missing in some worlds, and frequent in others.
         return {move: weight * chance.choice([0, 1, 1, 1, 5]) for move, weight in often.items()} | {rest: 12}
 
     def _measure(self) -> None:
         for stream in self.gateway.streams:
-            waiting = stream._backlog.size if stream._backlog else 0
+            waiting = self.gateway.streams[stream].waiting_bytes
             if waiting > WAITING + self.world.largest:
                 self.wrong.append(f"{waiting} bytes wait for a {stream.state} stream")
 
     async def _settle(self) -> None:
-        """Everybody reads and Redis is back. In some worlds the services are not: then the values come all
+        """All clients read and Redis is back. In some worlds the services are not: then the values come all
         the same, even while Redis is away once more."""
         world = self.world
         world.failing = 0.0
@@ -125,45 +125,45 @@ class Play:
         world.services = not self.restoring or world.chance.random() < 0.7
         if not world.services:
             world.lose_journal(epoch=False)
-            self.gateway.doubt()
-            # Whoever has these has been told what there is to tell.
+            self.gateway.resubscribe()
+            # A client that has these has got everything there is.
             for name in NAMES:
                 world.publish_value(name)
-        await self._until_told("at the end")
+        await self._until_current("at the end")
         if not world.services:
             world.failing = 1.0
             # As long as it takes that the services are asked again.
             await asyncio.sleep(SETTLED)
             for name in NAMES:
                 world.publish_value(name)
-            await self._until_told("while everything is away")
+            await self._until_current("while everything is away")
 
-    async def _until_told(self, when: str) -> None:
+    async def _until_current(self, when: str) -> None:
         end = asyncio.get_running_loop().time() + SETTLED
-        while asyncio.get_running_loop().time() < end and (self.world.published or self._untold()):
+        while asyncio.get_running_loop().time() < end and (self.world.published or self._not_current()):
             while self.world.published:
-                self.gateway.hear()
+                self.gateway.deliver()
             for browser in self.gateway.streams.values():
                 browser.read()
             await asyncio.sleep(0.1)
             self._measure()
-        self.wrong += [f"{told} {when}" for told in self._untold()]
+        self.wrong += [f"{what} {when}" for what in self._not_current()]
 
-    def _untold(self) -> list[str]:
-        """What clients do not know yet."""
-        untold = []
-        for stream in self.gateway.open_ones():
+    def _not_current(self) -> list[str]:
+        """What clients do not have yet."""
+        missing = []
+        for stream in self.gateway.open_streams():
             browser = self.gateway.streams[stream]
             if browser.versions != self.world.versions:
-                untold.append(f"{stream.state}: {browser.versions}, not {self.world.versions},")
-            if self.world.services and browser.position != self.world.top:
-                untold.append(f"{stream.state}: at {browser.position}, not {self.world.top},")
-        untold += [
+                missing.append(f"{stream.state}: {browser.versions}, not {self.world.versions},")
+            if self.world.services and browser.position != self.world.head:
+                missing.append(f"{stream.state}: at {browser.position}, not {self.world.head},")
+        missing += [
             "ended: no bye"
             for stream, browser in self.gateway.streams.items()
-            if stream.state == "ended" and not browser.bye
+            if stream.state == "ended" and not browser.said_bye
         ]
-        return untold
+        return missing
 
 
 def wrong(seed: int) -> list[str]:
@@ -177,7 +177,7 @@ def wrong(seed: int) -> list[str]:
                 task.cancel()
         return course.wrong
 
-    # The pauses of what is tried again are random, too.
+    # The pauses before retries are random, too.
     before = random.getstate()
     random.seed(seed)
     try:
@@ -190,8 +190,8 @@ def wrong(seed: int) -> list[str]:
         random.setstate(before)
 
 
-# After the first ones those that a stream went round in without an end: a restored state of two pieces, the first of
-# which was not taken yet.
+# The last ones are seeds in which a stream once joined again and again without an end: a restored state of two pieces,
+# the first of which was not taken yet.
 @pytest.mark.parametrize("seed", [*range(200), 6005, 7066, 7151, 8176])
 def test_every_client_ends_with_the_newest_of_everything(seed: int) -> None:
     assert wrong(seed) == [], f"seed {seed}"

@@ -1,9 +1,10 @@
-"""The queue of lost journals, by a clock that takes no time."""
+"""The queue of lost journals, with a clock that takes no time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,8 +42,8 @@ def person(number: int) -> Principal:
 
 
 def stream(number: int) -> Stream:
-    nobody: Any = None
-    return Stream(person(number), None, (), nobody, nobody, queue=8, ends_at=1e9, why="age")
+    nothing: Any = None
+    return Stream(person(number), None, (), nothing, nothing, queue=8, ends_at=1e9, end_reason="age")
 
 
 def play(course: Callable[[asyncio.TaskGroup], Awaitable[None]]) -> None:
@@ -57,18 +58,19 @@ def play(course: Callable[[asyncio.TaskGroup], Awaitable[None]]) -> None:
 
 
 class Queue:
-    """A restorer and what it did. ask: the service's answer to the n-th question, an error to raise."""
+    """A restorer and what it did. ask: the service's answer to the n-th call, an error to raise."""
 
     def __init__(self, group: asyncio.TaskGroup, ask: Callable[[int, float], Exception | None]) -> None:
         self.clock = asyncio.get_running_loop().time
-        self.journals: Any = Journals()
+        journals: Any = Journals()
+        self.journals = journals
         self.asked: list[tuple[float, str]] = []
-        self.looked: list[str] = []
+        self.restored: list[str] = []
         self.under_way = self.most = 0
         self._ask = ask
-        self.restorer = Restorer(self.journals, self._restore, clock=self.clock)
-        self.restorer.group = group
-        self.restorer.look = lambda one: self.looked.append(one.principal.subject)
+        listener: Any = SimpleNamespace(on_restored=lambda one: self.restored.append(one.principal.subject))
+        self.restorer = Restorer(journals, self._restore, listener, clock=self.clock)
+        group.create_task(self.restorer.run())
 
     async def _restore(self, principal: Principal) -> Sequence[SagaStatus]:
         self.asked.append((self.clock(), principal.subject))
@@ -88,14 +90,14 @@ def closed(after: float) -> CircuitOpen:
     return CircuitOpen(OWNER, "Orders.mine", "is not called for a moment.", retry_after=after)
 
 
-def test_a_local_rejection_is_nobodys_failure_and_lengthens_no_owners_pause() -> None:
+def test_a_rejection_by_the_breaker_counts_as_no_failure_and_lengthens_no_pause() -> None:
     async def course(group: asyncio.TaskGroup) -> None:
         queue = Queue(group, lambda number, now: closed(300.0) if now < 60 else None)
         for number in range(200):
             queue.restorer.want(stream(number))
         while queue.restorer.waiting:
             await asyncio.sleep(0.1)
-        assert sorted(queue.looked) == sorted(f"u{number}" for number in range(200))
+        assert sorted(queue.restored) == sorted(f"u{number}" for number in range(200))
         assert queue.clock() < 63
         before = [now for now, _ in queue.asked if now < 60]
         # Those under way when it opened, and one a second after that.
@@ -104,7 +106,7 @@ def test_a_local_rejection_is_nobodys_failure_and_lengthens_no_owners_pause() ->
     play(course)
 
 
-def test_after_a_rejection_one_question_is_asked_at_a_time_until_one_is_answered() -> None:
+def test_after_a_rejection_one_call_is_made_at_a_time_until_one_succeeds() -> None:
     async def course(group: asyncio.TaskGroup) -> None:
         queue = Queue(group, lambda number, now: closed(0.5) if number <= AT_ONCE else None)
         for number in range(100):
@@ -121,7 +123,7 @@ def test_after_a_rejection_one_question_is_asked_at_a_time_until_one_is_answered
     play(course)
 
 
-def test_an_owner_whom_the_service_fails_often_is_asked_about_again_within_a_second() -> None:
+def test_an_owner_whose_service_fails_often_is_retried_within_a_second() -> None:
     def failed() -> Exception:
         return Failed(OWNER, "Orders.mine", "answered 500.", status=500)
 
@@ -144,7 +146,7 @@ def test_an_owner_whom_the_service_fails_often_is_asked_about_again_within_a_sec
         Failed(OWNER, "Orders.mine", "answered 500.", status=500),
     ],
 )
-def test_an_owner_whom_nobody_can_answer_for_is_asked_about_less_and_less_often(error: Exception) -> None:
+def test_an_owner_whose_service_always_fails_is_retried_less_and_less_often(error: Exception) -> None:
     async def course(group: asyncio.TaskGroup) -> None:
         queue = Queue(group, lambda number, now: error)
         queue.restorer.want(stream(1))
@@ -155,11 +157,11 @@ def test_an_owner_whom_nobody_can_answer_for_is_asked_about_less_and_less_often(
     play(course)
 
 
-def test_owners_whose_streams_go_on_are_spread_and_one_who_waits_for_a_state_comes_first() -> None:
+def test_owners_whose_streams_go_on_are_spread_and_one_that_waits_for_a_state_comes_first() -> None:
     async def course(group: asyncio.TaskGroup) -> None:
         queue = Queue(group, lambda number, now: None)
         for number in range(300):
-            queue.restorer.want(stream(number), spread=10.0)
+            queue.restorer.want(stream(number), spread=True)
         queue.restorer.want(stream(299))
         await asyncio.sleep(1)
         assert queue.asked[0][1] == "u299"
@@ -171,23 +173,23 @@ def test_owners_whose_streams_go_on_are_spread_and_one_who_waits_for_a_state_com
     play(course)
 
 
-def test_what_another_process_has_restored_is_not_asked_for() -> None:
+def test_a_journal_that_another_process_has_restored_costs_no_call() -> None:
     async def course(group: asyncio.TaskGroup) -> None:
         queue = Queue(group, lambda number, now: None)
         queue.journals.whole.add(person(1).id)
         queue.restorer.want(stream(1))
         await asyncio.sleep(1)
-        assert (queue.asked, queue.looked) == ([], ["u1"])
+        assert (queue.asked, queue.restored) == ([], ["u1"])
 
     play(course)
 
 
-def test_whoever_has_left_is_not_asked_about_and_a_poll_that_has_just_failed_asks_nobody() -> None:
+def test_an_owner_who_left_costs_no_call_and_a_poll_after_a_failure_makes_none() -> None:
     async def course(group: asyncio.TaskGroup) -> None:
         queue = Queue(group, lambda number, now: RuntimeError("away"))
-        gone = stream(1)
-        queue.restorer.want(gone, spread=10.0)
-        queue.restorer.forget(gone)
+        left = stream(1)
+        queue.restorer.want(left, spread=True)
+        queue.restorer.forget(left)
         await asyncio.sleep(20)
         assert queue.asked == []
         assert not await queue.restorer.once(person(2))

@@ -1,0 +1,86 @@
+"""Server-sent events: how the messages of a live stream are encoded (WHATWG HTML, 9.2), and the body of a snapshot.
+
+Only `snapshot`, `reset` and a `saga` with a position carry an id: a client resumes from it. sse-starlette encodes the
+small messages; those that carry stored lines of JSON are put together here, because it would take those lines apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from pydantic_core import to_json
+from sse_starlette import ServerSentEvent
+
+from ...live.outlet import Bye, Snapshot
+from ...stores.journal import Position
+
+HELLO = ServerSentEvent(retry=1000, sep="\n").encode()
+"""How long a client waits before it connects again; a stream begins with it, and it dispatches nothing."""
+
+LARGEST = 8 * 1024 * 1024
+"""Bytes of the largest event: what our own client reads (`LARGEST` in web/client/sse.js). The sagas of a state alone
+take less (`journal.STATE_BYTES`)."""
+_ENVELOPE = 512
+
+
+def body(snapshot: Snapshot) -> bytes:
+    """`{cursor, sagas, values}`."""
+    position, sagas, values = snapshot
+    return b'{"cursor":"%s","sagas":[%s],"values":[%s]}' % (
+        str(position).encode(),
+        b",".join(sagas),
+        b",".join(values),
+    )
+
+
+def state(snapshot: Snapshot, *, reset: bool) -> bytes:
+    """The state as one event of at most LARGEST bytes. Values that do not fit follow it as events of their own."""
+    room = LARGEST - _ENVELOPE - sum(len(saga) + 1 for saga in snapshot.sagas)
+    within: list[bytes] = []
+    after: list[bytes] = []
+    for payload in snapshot.values:
+        fits = len(payload) < room
+        room -= len(payload) + 1 if fits else 0
+        (within if fits else after).append(payload)
+    event, position = b"reset" if reset else b"snapshot", str(snapshot.position).encode()
+    data = body(snapshot._replace(values=within))
+    return b"event: %b\nid: %b\ndata: %b\n\n" % (event, position, data) + b"".join(map(value, after))
+
+
+def saga(epoch: bytes, offset: int, entry: bytes) -> bytes:
+    """A saga's status at its position in the journal."""
+    return b"event: saga\nid: %b-%d\ndata: %b\n\n" % (epoch, offset, entry)
+
+
+def history(after: Position | None, entries: Sequence[bytes]) -> bytes:
+    """The events that follow a position, one by one. None: they have no id, because their journal is being restored;
+    their versions tell what is new."""
+    if after is None:
+        return b"".join([b"event: saga\ndata: %b\n\n" % entry for entry in entries])
+    epoch = after.epoch.encode()
+    return b"".join([saga(epoch, offset, entry) for offset, entry in enumerate(entries, after.offset + 1)])
+
+
+def value(payload: bytes) -> bytes:
+    """A value's newest version."""
+    return b"event: value\ndata: %b\n\n" % payload
+
+
+@lru_cache(1)
+def heartbeat(at: str) -> bytes:
+    """The same for all streams whose heartbeat is due now."""
+    return ServerSentEvent(data=to_json({"at": at}).decode(), event="beat", sep="\n").encode()
+
+
+def expiring(at: str, seconds: float) -> bytes:
+    """Sent some time before `bye` `expired`: time to sign in again without an interruption."""
+    data = to_json({"at": at, "seconds": round(seconds, 1)}).decode()
+    return ServerSentEvent(data=data, event="expiring", sep="\n").encode()
+
+
+def bye(reason: Bye, retry_after: float | None) -> bytes:
+    """The last event. `retry:` tells the same to a plain EventSource, which does not read `data`."""
+    data = to_json({"reason": reason, "retry_after": retry_after}).decode()
+    retry = None if retry_after is None else round(retry_after * 1000)
+    return ServerSentEvent(data=data, event="bye", retry=retry, sep="\n").encode()
