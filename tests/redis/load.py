@@ -153,7 +153,7 @@ async def busy(url: str) -> AsyncIterator[tuple[World, Load, dict[str, Heard]]]:
             heard[name] = (Heard(), stream)
         following = [asyncio.create_task(one_heard.follow(stream)) for one_heard, stream in heard.values()]
         load = Load()
-        working = [asyncio.create_task(load.ask(one.link, number)) for number in range(12)]
+        working = [asyncio.create_task(load.ask(one.redis, number)) for number in range(12)]
         working += [asyncio.create_task(load.command(gateway, name)) for name in PEOPLE[:9]]
         working += [asyncio.create_task(load.tell(one, name)) for name in PEOPLE]
         working.append(asyncio.create_task(load.change(one)))

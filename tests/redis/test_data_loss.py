@@ -52,7 +52,7 @@ class Forgetful:
         async with asyncio.timeout(GUARD):
             while True:
                 with contextlib.suppress(StoreUnavailable):
-                    return await one.link.ping()
+                    return await one.redis.ping()
                 await asyncio.sleep(0.01)
 
 
@@ -232,13 +232,13 @@ async def test_a_promoted_replica_that_lagged_gives_no_position_twice_there_or_b
             await server.replicaof("127.0.0.1", free_port())
         await one.tell("o1", 2)
         lost = await position(one)
-        await two.link.call("REPLICAOF", "NO", "ONE")
+        await two.redis.call("REPLICAOF", "NO", "ONE")
         kept = (await two.journal.heads([ADA]))[ADA].position
         assert kept == Position(lost.epoch, lost.offset - 1)
         # And back again, before anybody has written: the server is that of before, its data are not.
         await follow(both[0], both[1])
         await level(two, one)
-        await one.link.call("REPLICAOF", "NO", "ONE")
+        await one.redis.call("REPLICAOF", "NO", "ONE")
         await one.tell("o2", 1)
         now = await position(one)
         assert now.offset == lost.offset and now.epoch != lost.epoch
@@ -251,7 +251,7 @@ async def test_an_emptied_server_gives_no_position_twice(redis_url: str) -> None
         for version in (1, 2, 3):
             await one.tell("o1", version)
         old = await position(one)
-        await one.link.call("FLUSHALL")
+        await one.redis.call("FLUSHALL")
         for version in range(1, 6):
             await one.tell("o2", version)
         assert await beginning(one, old) == "reset"
@@ -262,7 +262,7 @@ async def test_an_emptied_server_gives_no_position_twice(redis_url: str) -> None
 
 async def test_how_far_events_were_read_in_another_life_is_not_written_down(forgetful: Forgetful) -> None:
     async with world(forgetful.valkey.url) as one:
-        kept = Positions(one.link)
+        kept = Positions(one.redis)
         assert await kept.load(["events:a:0"]) == {"events:a:0": None}
         await kept.save("events:a:0", "5-0")
         forgetful.remember()

@@ -43,7 +43,7 @@ def entry(id: str, version: int, status: str = "RUNNING") -> Entry:
 class World:
     """A hub behind a real server. `who` says whom the next request comes from: its `x-who` header."""
 
-    link: RedisClient
+    redis: RedisClient
     journal: Journal
     values: Values
     hub: Hub
@@ -89,12 +89,12 @@ async def world(
     wrap: Callable[[Any], Any] = lambda app: app,
     **limits: Any,
 ) -> AsyncIterator[World]:
-    async with RedisClient(url, timeout=timeout) as link:
-        journal, values = Journal(link, history=history, gap=gap), Values(link)
-        channels = Subscriptions(link)
-        hub = Hub(link, channels, journal, values, **limits)
+    async with RedisClient(url, timeout=timeout) as redis_client:
+        journal, values = Journal(redis_client, history=history, gap=gap), Values(redis_client)
+        channels = Subscriptions(redis_client)
+        hub = Hub(redis_client, channels, journal, values, **limits)
         settings = LiveSettings(values=5, queue=limits.get("queue", 256))
-        one = World(link, journal, values, hub, settings, channels)
+        one = World(redis_client, journal, values, hub, settings, channels)
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
         sock.bind(("127.0.0.1", 0))
@@ -701,7 +701,7 @@ async def test_a_disconnect_frees_everything_at_once(redis_url: str) -> None:
         await one.settled(0)
 
         async def unsubscribed() -> bool:
-            heard = sorted(await one.link.call("PUBSUB", "CHANNELS"))
+            heard = sorted(await one.redis.call("PUBSUB", "CHANNELS"))
             return len(heard) == 2 and heard[0] == b"bff:control" and heard[1].startswith(b"bff:{process:")
 
         await until(unsubscribed)

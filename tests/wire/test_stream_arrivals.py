@@ -34,7 +34,7 @@ async def test_those_who_leave_while_they_come_cost_the_others_nothing(redis_url
         left = {person(name).id: (number % 3 != 0) for number, name in enumerate(people)}
 
         async def given_back() -> bool:
-            return await seats(one.link, left) == left
+            return await seats(one.redis, left) == left
 
         await until(given_back)
         for name in ("guest-7", "guest-8"):
@@ -52,7 +52,7 @@ async def test_those_who_come_while_redis_forgets_its_scripts_are_joined_all_the
 ) -> None:
     async with world(own_valkey.url) as one, client(one) as first:
         await first.until("snapshot")
-        await one.link.call("SCRIPT", "FLUSH")
+        await one.redis.call("SCRIPT", "FLUSH")
         async with contextlib.AsyncExitStack() as stack:
             for who in [await stack.enter_async_context(client(one, who=f"g{n}")) for n in range(10)]:
                 await who.until("snapshot")

@@ -76,7 +76,7 @@ async def test_an_open_stream_is_reset_once_and_with_the_truth_however_often_the
     async with world(redis_url, restore=service, beat=0.1) as one, client(one) as ada:
         await ada.until("snapshot")
         service.away, service.asked = True, 0
-        await one.link.call("FLUSHALL")
+        await one.redis.call("FLUSHALL")
         while service.asked < 4:
             # What happens every 25 to 40 seconds.
             one.hub._recovery.check_soon()
@@ -153,7 +153,7 @@ async def test_many_journals_lost_together_are_restored_a_few_at_a_time_and_nobo
         for number, each in enumerate(clients):
             assert [row["id"] for row in (await each.until("snapshot")).data["sagas"]] == [f"of-u{number}"]
         most, pause = 0, 0.1
-        await one.link.call("FLUSHALL")
+        await one.redis.call("FLUSHALL")
         one.hub._recovery.check_soon()
         async with asyncio.timeout(GUARD):
             told = [(await each.until("reset")).data["sagas"] for each in clients]
@@ -182,12 +182,12 @@ async def test_a_restore_that_hangs_for_one_owner_holds_up_nobody_elses_catching
         assert one.hub._restorer is not None
         one.hub._restorer._within = 2 * GUARD
         broken = True
-        await one.link.call("FLUSHALL")
+        await one.redis.call("FLUSHALL")
         # Both are compared; the one hangs. What ada is told meanwhile follows on from nothing.
         one.hub._recovery.check_soon()
         await asyncio.wait_for(hanging.wait(), GUARD)
         assert (await ada.until("reset")).data["sagas"] == []
-        await one.link.call("FLUSHALL")
+        await one.redis.call("FLUSHALL")
         await one.tell("o1", 1)
         while True:
             event = await ada.next()
