@@ -34,7 +34,7 @@ async def test_those_who_leave_while_they_come_cost_the_others_nothing(redis_url
         left = {person(name).id: (number % 3 != 0) for number, name in enumerate(people)}
 
         async def given_back() -> bool:
-            return await seats(one.redis, left) == left
+            return await slots(one.redis, left) == left
 
         await until(given_back)
         for name in ("guest-7", "guest-8"):
@@ -43,8 +43,8 @@ async def test_those_who_leave_while_they_come_cost_the_others_nothing(redis_url
             assert (await came[number].until("saga")).data["id"] == "o2"
 
 
-async def seats(link: RedisClient, owners: dict[str, bool]) -> dict[str, bool]:
-    return {owner: bool(await link.call("ZCARD", f"bff:{{{owner_tag(owner)}}}:seats")) for owner in owners}
+async def slots(redis: RedisClient, owners: dict[str, bool]) -> dict[str, bool]:
+    return {owner: bool(await redis.call("ZCARD", f"bff:{{{owner_tag(owner)}}}:seats")) for owner in owners}
 
 
 async def test_those_who_come_while_redis_forgets_its_scripts_are_joined_all_the_same(
