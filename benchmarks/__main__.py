@@ -1,5 +1,5 @@
 """`python -m benchmarks`: the fan-out comparison, with `profile` where one contender spends its time, with `pipeline`
-what the walk of one call costs, with `decisions` what a rate limit decision does, with `live` what an open stream and
+what one upstream call costs, with `decisions` what a rate limit decision does, with `live` what an open stream and
 an event on it cost (about ten minutes).
 
 Everything it starts is its own, on free loopback ports, and ends with it. Nothing is written into the project unless

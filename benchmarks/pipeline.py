@@ -1,5 +1,5 @@
-"""What the gateway's own walk of one upstream call costs when nothing fails: the chain over a wire that answers at
-once, and each policy alone. CPU time of one thread, the least of many rounds: the figure least moved by neighbours."""
+"""What one upstream call costs in the gateway when nothing fails: the call pipeline over a wire that responds at once,
+and each policy alone. The figure is CPU time of one thread, the least of many rounds: other processes move it least."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ class Store(Upstream, team="Bench", contact="#bench"):
         return self.get("/thing", Thing).public()
 
 
-class AtOnce:
+class InstantWire:
     """A wire without a network."""
 
     def __init__(self) -> None:
-        self._answer = WireResponse(200, {"content-type": "application/json"}, b'{"name":"x"}')
+        self._response = WireResponse(200, {"content-type": "application/json"}, b'{"name":"x"}')
 
     async def send(self, request: WireRequest) -> WireResponse:
-        return self._answer
+        return self._response
 
     async def close(self) -> None:
         pass
 
 
-def _chain(observe: Observer, **changes: object) -> CallPipeline:
+def _pipeline(observe: Observer, **changes: object) -> CallPipeline:
     settings = UpstreamSettings.model_validate({"url": "http://127.0.0.1:1"} | changes)
-    made = upstream_client("store", settings, observe)
-    for backend in made.backends:
-        backend.wire = AtOnce()
+    client = upstream_client("store", settings, observe)
+    for backend in client.backends:
+        backend.wire = InstantWire()
     tracer = TracerProvider(sampler=ALWAYS_OFF).get_tracer("bench")
-    return CallPipeline({"store": made}, tracer, observe=observe)
+    return CallPipeline({"store": client}, tracer, observe=observe)
 
 
 async def _least(work: Callable[[], Awaitable[object]]) -> float:
@@ -86,52 +86,52 @@ async def _measure() -> list[tuple[str, float]]:
     observe = with_event_log(Metrics((), ()).observe)
     provider = TracerProvider(sampler=ALWAYS_OFF)
 
-    async def walk(name: str, pipeline: CallPipeline) -> None:
+    async def measure(name: str, pipeline: CallPipeline) -> None:
         scope = Scope(Deadline.after(3600), pipeline, "6f1c1d6e-0000-4000-8000-000000000000", ledger=Ledger())
 
         async def once() -> None:
             scope.ledger.timings.clear()
             await pipeline.run(call, scope)
 
-        # As below a request: its span is there and not sampled.
+        # As inside a request whose trace is not sampled.
         with opened(scope), provider.get_tracer("bench").start_as_current_span("GET /"):
             found.append((name, await _least(once)))
 
-    async def bare() -> None:
+    async def alone() -> None:
         scope = Scope(Deadline.after(3600), pipeline, "id")
-        wire = AtOnce()
+        wire = InstantWire()
 
         async def once() -> None:
             decode(call, await wire.send(wire_request(call, scope, 1.0)))
 
-        found.append(("headers, request, decode alone (not the chain's)", await _least(once)))
+        found.append(("request and decode alone", await _least(once)))
 
-    pipeline = _chain(ignore)
-    await bare()
-    await walk("the chain, nobody observing", pipeline)
-    await walk("the chain with metrics and log", _chain(observe))
+    pipeline = _pipeline(ignore)
+    await alone()
+    await measure("the pipeline, without observers", pipeline)
+    await measure("the pipeline with metrics and log", _pipeline(observe))
     hedged = {"on": True, "minimum": 10}
-    await walk("the chain with metrics, hedging on", _chain(observe, hedge=hedged))
+    await measure("the pipeline with metrics, hedging on", _pipeline(observe, hedge=hedged))
     several = {"urls": ["http://127.0.0.1:2", "http://127.0.0.1:3"]}
-    await walk("the chain with metrics, three addresses", _chain(observe, balance=several))
+    await measure("the pipeline with metrics, three backends", _pipeline(observe, balance=several))
 
-    one = pipeline.clients["store"]
-    breaker = one.breakers.of("g", "a")
+    client = pipeline.clients["store"]
+    breaker = client.breakers.of("g", "a")
     balance = Balance("s", [Backend(f"http://{number}", None) for number in range(3)])
     latencies = Latencies(HedgeRule())
-    fact = Attempted("s", "c", "http://a", 1.0, "ok", "origin")
+    event = Attempted("s", "c", "http://a", 1.0, "ok", "origin")
 
     def through_breaker() -> None:
-        one.breakers.of("g", "a").admit()
+        client.breakers.of("g", "a").admit()
         breaker.succeeded(breaker.era, 0.001)
 
     def through_bulkhead() -> None:
-        one.permits.bulkhead.enter()
-        one.permits.leave()
+        client.permits.bulkhead.enter()
+        client.permits.leave()
 
     def through_budget() -> None:
-        one.budget.take()
-        one.budget.give()
+        client.budget.take()
+        client.budget.give()
 
     def through_balance() -> None:
         balance.succeeded(balance.pick())
@@ -146,7 +146,7 @@ async def _measure() -> list[tuple[str, float]]:
         ("retry budget: take and give (retries only)", _least_sync(through_budget)),
         ("balance: pick of three and report", _least_sync(through_balance)),
         ("hedging: learning one answer", _least_sync(lambda: latencies.saw(0.001))),
-        ("metrics: one attempt counted", _least_sync(lambda: observe(fact))),
+        ("metrics: one attempt counted", _least_sync(lambda: observe(event))),
         ("attempt's time limit", await _least(through_limit)),
     ]
     body = b'{"a":[' + b",".join([b'{"name":"thing","price":1.5}'] * 60) + b"]}"

@@ -1,6 +1,6 @@
 """A bulkhead: a slow upstream holds at most its own permits, not the whole gateway. Pure counting; nobody waits here.
 
-The shell that waits is bff/transport/permits.py. When all permits are out at most `queue` callers wait, in order; a
+The shell that waits is bff/transport/client.py. When all permits are out at most `queue` callers wait, in order; a
 permit that comes back goes to whoever waits longest, never to somebody who has just come.
 """
 

@@ -1,10 +1,10 @@
-"""What of a service's refusal may be passed on: `detail`, `code` and `errors`, and nothing else of its body. Pure.
+"""The part of a service's 4xx response that may be passed on: `detail`, `code` and `errors` of its body. Pure.
 
-Read are problem+json (RFC 9457) and the validation answers of FastAPI, Django REST framework, Spring and Rails, and
-those that look like them (ASP.NET, JSON:API). Guarantees that what leaves is at most 1 KB of text and 32 errors in
-sum, holds no control or bidirectional character, and places mistakes by JSON pointers (RFC 6901). Refuses markup, stack
-traces, values printed by a programming language, and what was sent: where a message quotes a value of the request, an
-ellipsis stands for it. A refused message leaves a plain sentence in its place, so that the pointer is not lost.
+It reads problem+json (RFC 9457), the validation responses of FastAPI, Django REST framework, Spring and Rails, and
+those that look like them (ASP.NET, JSON:API). It passes on at most 1 KB of text and 32 errors in sum, without control
+or bidirectional characters, and locates errors by JSON pointers (RFC 6901). It refuses markup, stack traces, values
+printed by a programming language, and values of the request: an ellipsis replaces a quoted value. A plain sentence
+replaces a refused message, so that its pointer is not lost.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from typing import Any
 from urllib.parse import unquote
 
 MAX_BODY = 65_536
-"""Bytes of a refusal that are read; of a larger one nothing is."""
+"""Bytes of a body that is read; a larger one is not read at all."""
 MAX_TEXT = 1_024
 """Bytes of detail, code and errors in sum, in UTF-8."""
 MAX_ERRORS = 32
 MAX_DETAIL = 512
-"""Bytes of the detail, so that it leaves room for errors."""
+"""Bytes of the detail: it leaves room for errors."""
 MAX_MESSAGE = 256
 """Bytes of one error's message."""
 MAX_SENT = 32_768
-"""Characters of sent values that messages are compared with; where more were sent, no message is passed on."""
+"""Characters of sent values that messages are compared with. Where more were sent, no message is passed on."""
 
-UNSAID = "This is not accepted."
-"""Stands for a message that cannot be passed on."""
+REPLACEMENT = "This is not accepted."
+"""Replaces a message that cannot be passed on."""
 
 _MAX_POINTER = 128
 _MAX_DEPTH = 8
 _MAX_NODES = 2_000
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
-# Where FastAPI and express-validator say which part of the request they mean.
+# The first step of a location in FastAPI and express-validator: the part of the request.
 _LOCATIONS = frozenset({"body", "query", "path", "header", "headers", "cookie", "cookies", "params"})
-# Names under which a form's mistakes that belong to no single field stand: Django, Rails, Spring.
+# Names of a form's errors that belong to no single field, in Django, Rails and Spring.
 _NO_FIELD = frozenset({"non_field_errors", "__all__", "base", "global", "$", ""})
-_WHERE = ("pointer", "loc", "field", "path", "param", "property", "name")
-_WORDS = ("detail", "defaultMessage", "msg", "message", "reason")
+_LOCATION_NAMES = ("pointer", "loc", "field", "path", "param", "property", "name")
+_MESSAGE_NAMES = ("detail", "defaultMessage", "msg", "message", "reason")
 
-_INSIDES = re.compile(
+_INTERNALS = re.compile(
     r"""
     <[a-z!/?]                                     # markup
     | &\#?\w{2,8};                                # markup, escaped
@@ -63,13 +63,13 @@ _INSIDES = re.compile(
 _PRINTED = re.compile(
     r"\b\w+(?:Error|Exception|Fault)\b|\bErrorDetail\(|\b[A-Z]\w+\([a-z_]\w*=|(?<![\w'\"])[bru]'|^\W*(?:None|null|nil|undefined|NaN)\W*$"
 )
-"""An exception, an object, or a value with its prefix, as a language prints it."""
+"""An exception, an object, or a value with its prefix, as a programming language prints it."""
 
 
 def details(status: int, media: str, body: bytes, sent: Iterable[str] = ()) -> dict[str, Any]:
     """`detail`, `code` and `errors` (a list of `{"pointer", "detail"}`), each only where there is one to pass on.
 
-    media  the answer's content type
+    media  the response's content type
     sent   every text and number of the request's query and body
     """
     kind = media.partition(";")[0].strip().lower()
@@ -79,65 +79,66 @@ def details(status: int, media: str, body: bytes, sent: Iterable[str] = ()) -> d
         document = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    told = _Told(_Sent(sent))
+    passed = _PassedOn(_SentValues(sent))
     if isinstance(document, dict):
-        told.code(document.get("code"))
+        passed.add_code(document.get("code"))
         detail = document.get("detail")
-        told.detail(detail)
+        passed.add_detail(detail)
         problem = kind == "application/problem+json"
         for found in (document.get("errors"), None if problem or isinstance(detail, dict) else detail):
-            told.errors(_mistakes(found))
-        if not told.found and not problem and status in (400, 422) and _is_form(document):
-            told.errors(_by_field(document, (), [_MAX_NODES]))
+            passed.add_errors(_field_errors(found))
+        if not passed.members and not problem and status in (400, 422) and _is_form(document):
+            passed.add_errors(_by_field(document, (), [_MAX_NODES]))
     elif isinstance(document, list) and status in (400, 422) and _is_form(document):
-        told.errors(_by_field(document, (), [_MAX_NODES]))
-    return told.found
+        passed.add_errors(_by_field(document, (), [_MAX_NODES]))
+    return passed.members
 
 
 def texts(value: object) -> Iterator[str]:
-    """Every text and number in a JSON value; names of members are none. Bounded in depth by the JSON parser."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            waiting.extend(one.values())
-        elif isinstance(one, list):
-            waiting.extend(one)
-        elif isinstance(one, str):
-            yield one
-        elif isinstance(one, int | float) and not isinstance(one, bool):
-            yield str(one)
+    """Every text and number in a JSON value, without the names of members. The JSON parser bounds the depth."""
+    unvisited = [value]
+    while unvisited:
+        current = unvisited.pop()
+        if isinstance(current, dict):
+            unvisited.extend(current.values())
+        elif isinstance(current, list):
+            unvisited.extend(current)
+        elif isinstance(current, str):
+            yield current
+        elif isinstance(current, int | float) and not isinstance(current, bool):
+            yield str(current)
 
 
-# ---- finding mistakes ----------------------------------------------------------------------------------------------
+# ---- finding errors ----------------------------------------------------------------------------------------------
 
 _Path = tuple[str | int, ...]
-_Mistake = tuple[str, object]
-"""A JSON pointer, and the words as they came."""
+_FieldError = tuple[str, object]
+"""A JSON pointer, and the message as it came."""
 
 
-def _mistakes(found: object) -> Iterator[_Mistake]:
-    """The mistakes of `errors`, or of FastAPI's `detail`: a list of entries or sentences, or lists by field."""
+def _field_errors(found: object) -> Iterator[_FieldError]:
+    """The errors in `errors`, or in FastAPI's `detail`: a list of entries or sentences, or lists by field."""
     if isinstance(found, list):
-        for one in found:
-            if isinstance(one, dict):
-                yield _pointer(_place(one)), next((one[word] for word in _WORDS if word in one), None)
-            elif isinstance(one, str):
-                yield "", one
+        for entry in found:
+            if isinstance(entry, dict):
+                message = next((entry[name] for name in _MESSAGE_NAMES if name in entry), None)
+                yield _pointer(_location(entry)), message
+            elif isinstance(entry, str):
+                yield "", entry
     elif isinstance(found, dict):
         yield from _by_field(found, (), [_MAX_NODES])
 
 
-def _place(entry: dict[str, Any]) -> object:
+def _location(entry: dict[str, Any]) -> object:
     source = entry.get("source")
     if isinstance(source, dict):
         # JSON:API section 7.1
         return source.get("pointer") or source.get("parameter")
-    return next((entry[name] for name in _WHERE if entry.get(name) is not None), None)
+    return next((entry[name] for name in _LOCATION_NAMES if entry.get(name) is not None), None)
 
 
-def _by_field(value: object, path: _Path, left: list[int]) -> Iterator[_Mistake]:
-    """Django's and Rails' form: messages under the names of their fields, nested as the input was."""
+def _by_field(value: object, path: _Path, left: list[int]) -> Iterator[_FieldError]:
+    """The form of Django and Rails: messages under the names of their fields, nested as the input was."""
     left[0] -= 1
     if left[0] < 0 or len(path) > _MAX_DEPTH:
         return
@@ -146,7 +147,7 @@ def _by_field(value: object, path: _Path, left: list[int]) -> Iterator[_Mistake]
     elif isinstance(value, dict):
         for name, inner in value.items():
             if isinstance(inner, str) and path:
-                # An object's members, not a field's messages.
+                # The members of an object, not the messages of a field.
                 continue
             yield from _by_field(inner, path if name in _NO_FIELD else (*path, *_steps(name)), left)
     elif isinstance(value, list):
@@ -155,7 +156,7 @@ def _by_field(value: object, path: _Path, left: list[int]) -> Iterator[_Mistake]
 
 
 def _is_form(value: object, depth: int = 0) -> bool:
-    """Whether this is Django's form and nothing else: under every name a list of sentences, or the same again."""
+    """Whether this is Django's form and nothing else: under every name a list of sentences, or the same form again."""
     if depth > _MAX_DEPTH:
         return False
     if isinstance(value, dict):
@@ -173,26 +174,26 @@ def _is_form(value: object, depth: int = 0) -> bool:
 # ---- pointers ------------------------------------------------------------------------------------------------------
 
 
-def _pointer(place: object) -> str:
-    """A JSON pointer from what a framework says: a pointer, a list of steps, or a path with dots and brackets."""
-    if isinstance(place, list):
-        steps = [step for step in place if isinstance(step, str | int) and not isinstance(step, bool)]
+def _pointer(location: object) -> str:
+    """A JSON pointer from a framework's location: a pointer, a list of steps, or a path with dots and brackets."""
+    if isinstance(location, list):
+        steps = [step for step in location if isinstance(step, str | int) and not isinstance(step, bool)]
         if steps and steps[0] in _LOCATIONS:
             steps = steps[1:]
         return _path_pointer(tuple(steps))
-    if not isinstance(place, str):
+    if not isinstance(location, str):
         return ""
-    place = place[: 4 * _MAX_POINTER]
-    if place.startswith("#"):
-        # RFC 6901 section 6: a pointer in a URI's fragment, as RFC 9457 section 3 has it.
-        place = unquote(place[1:])
-    if place.startswith("/"):
-        return _cut(_clean(place), _MAX_POINTER)
-    return _path_pointer(() if place in _NO_FIELD else _steps(place))
+    location = location[: 4 * _MAX_POINTER]
+    if location.startswith("#"):
+        # RFC 6901 section 6: a pointer in a URI's fragment, as in RFC 9457 section 3.
+        location = unquote(location[1:])
+    if location.startswith("/"):
+        return _cut(_clean(location), _MAX_POINTER)
+    return _path_pointer(() if location in _NO_FIELD else _steps(location))
 
 
 def _steps(name: str) -> _Path:
-    """`lines[0].quantity` and `$.lines[0]` as their steps."""
+    """The steps of `lines[0].quantity` or `$.lines[0]`."""
     parts = [part.strip("'\"") for part in re.split(r"[.\[\]]+", name[:_MAX_POINTER]) if part]
     return tuple(part for part in parts if part not in ("$", ""))
 
@@ -202,108 +203,108 @@ def _path_pointer(path: _Path) -> str:
     return _cut("".join(f"/{step}" for step in steps), _MAX_POINTER)
 
 
-# ---- words ---------------------------------------------------------------------------------------------------------
+# ---- text ---------------------------------------------------------------------------------------------------------
 
 
 def _clean(text: str) -> str:
-    """Without control characters (C0, C1), bidirectional and other invisible ones, and lone surrogates; blanks and line
-    ends are one blank."""
+    """Without control characters (C0, C1), bidirectional and other invisible ones, and lone surrogates. White space
+    becomes single blanks."""
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
-    kept = (
+    visible = (
         " " if character.isspace() else character
         for character in text
         if character.isspace() or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co")
     )
-    return " ".join("".join(kept).split())
+    return " ".join("".join(visible).split())
 
 
 def _cut(text: str, size: int) -> str:
-    """The text in at most so many bytes, ended by an ellipsis where it was cut."""
+    """The text in at most `size` bytes, with an ellipsis at the end where it was cut."""
     data = text.encode()
     if len(data) <= size:
         return text
     return data[: max(0, size - 3)].decode(errors="ignore") + "…" if size >= 3 else ""
 
 
-class _Told:
-    """Collects what is passed on, within the bound in sum."""
+class _PassedOn:
+    """Collects what is passed on, within the bounds in sum."""
 
-    def __init__(self, sent: _Sent) -> None:
-        self.found: dict[str, Any] = {}
+    def __init__(self, sent: _SentValues) -> None:
+        self.members: dict[str, Any] = {}
         self._sent = sent
         self._left = MAX_TEXT
-        # Looking at words costs time, whether they are passed on or not.
-        self._looked = 4 * MAX_TEXT
+        # Bytes that may still be examined: that costs time, whether they are passed on or not.
+        self._examinable = 4 * MAX_TEXT
 
-    def code(self, code: object) -> None:
+    def add_code(self, code: object) -> None:
         if isinstance(code, int) and not isinstance(code, bool):
             code = str(code)
         if isinstance(code, str) and _CODE.fullmatch(code) and self._sent.without(code) == code:
-            self.found["code"] = code
+            self.members["code"] = code
             self._left -= len(code)
 
-    def detail(self, detail: object) -> None:
-        if words := self._words(detail, min(MAX_DETAIL, self._left)):
-            self.found["detail"] = words
-            self._left -= len(words.encode())
+    def add_detail(self, detail: object) -> None:
+        if text := self._passable(detail, min(MAX_DETAIL, self._left)):
+            self.members["detail"] = text
+            self._left -= len(text.encode())
 
-    def errors(self, mistakes: Iterable[_Mistake]) -> None:
-        for pointer, words in mistakes:
-            told: list[dict[str, str]] = self.found.setdefault("errors", [])
+    def add_errors(self, errors_found: Iterable[_FieldError]) -> None:
+        for pointer, message in errors_found:
+            errors: list[dict[str, str]] = self.members.setdefault("errors", [])
             left = self._left - len(pointer.encode())
-            if len(told) >= MAX_ERRORS or left < len(UNSAID):
+            if len(errors) >= MAX_ERRORS or left < len(REPLACEMENT):
                 return
-            detail = self._words(words, min(MAX_MESSAGE, left)) or UNSAID
-            told.append({"pointer": pointer, "detail": detail})
+            detail = self._passable(message, min(MAX_MESSAGE, left)) or REPLACEMENT
+            errors.append({"pointer": pointer, "detail": detail})
             self._left = left - len(detail.encode())
 
-    def _words(self, words: object, size: int) -> str:
-        """The sentence as it may be passed on, empty when it may not."""
-        if not isinstance(words, str):
+    def _passable(self, message: object, size: int) -> str:
+        """The message as it may be passed on, empty when it may not."""
+        if not isinstance(message, str):
             return ""
-        words = words[: min(2 * size, self._looked)]
-        self._looked -= len(words)
-        if _INSIDES.search(words) or _PRINTED.search(words):
+        message = message[: min(2 * size, self._examinable)]
+        self._examinable -= len(message)
+        if _INTERNALS.search(message) or _PRINTED.search(message):
             return ""
-        words = self._sent.without(_clean(words))
-        return _cut(words, size) if any(map(str.isalpha, words)) else ""
+        message = self._sent.without(_clean(message))
+        return _cut(message, size) if any(map(str.isalpha, message)) else ""
 
 
 # ---- what was sent -------------------------------------------------------------------------------------------------
 
 _GRAM = 12
-"""Characters in a row of a long value that count as a quotation of it: frameworks shorten what they quote."""
+"""Consecutive characters of a long value that count as a quotation of it: frameworks shorten what they quote."""
 _WHOLE = 8
-"""From this length a value is found inside a longer word, too."""
+"""From this length on a value is found inside a longer word, too."""
 _WORD = 4
-"""From this length a value is found as a word of its own; shorter ones only as numbers of three digits or in quotes."""
+"""From this length on a value is found as a separate word, a shorter one only as a three-digit number or in quotes."""
 _PARTS = re.compile(r"[@/:?#=&,;|]+")
 _QUOTES = "\"'`´‘’‚“”„«»‹›"
 
 
-class _Sent:
-    """The values of a request, to be left out of what is said about it."""
+class _SentValues:
+    """The values of a request, which messages about it must not quote."""
 
     def __init__(self, values: Iterable[str]) -> None:
         self._short: set[str] = set()
         self._lengths: list[int] = []
         self._grams: set[str] = set()
-        self._many = False
+        self._too_many = False
         total = 0
         for value in values:
             total += len(value)
             if total > MAX_SENT:
-                self._many = True
+                self._too_many = True
                 return
             text = _lower(_clean(value))
             self._add(text)
             if " " not in text:
-                # An e-mail address or a URL: its parts are quoted one by one.
+                # An e-mail address or a URL: its parts may be quoted separately.
                 for part in _PARTS.split(text):
                     if len(part) >= _WORD:
                         self._add(part)
-        self._lengths = sorted({len(one) for one in self._short})
+        self._lengths = sorted({len(value) for value in self._short})
 
     def _add(self, text: str) -> None:
         if len(text) >= _GRAM:
@@ -312,8 +313,8 @@ class _Sent:
             self._short.add(text)
 
     def without(self, text: str) -> str:
-        """The text with every quotation replaced by an ellipsis; empty where there is too much to compare it with."""
-        if self._many:
+        """The text with every quotation replaced by an ellipsis; empty where too many values were sent to compare."""
+        if self._too_many:
             return ""
         if not self._short and not self._grams:
             return text
@@ -324,8 +325,8 @@ class _Sent:
         if not any(hidden):
             return text
         pieces: list[str] = []
-        for character, out in zip(text, hidden, strict=True):
-            if not out:
+        for character, is_hidden in zip(text, hidden, strict=True):
+            if not is_hidden:
                 pieces.append(character)
             elif not pieces or pieces[-1] != "…":
                 pieces.append("…")
@@ -343,7 +344,7 @@ class _Sent:
 
 
 def _stands_out(text: str, value: str, start: int, end: int) -> bool:
-    """Whether the value at this place is the value, and not part of the sentence's own words."""
+    """Whether the text quotes the value here, rather than containing it as a part of its own words."""
     if len(value) >= _WHOLE:
         return True
     before, after = text[start - 1 : start], text[end : end + 1]
@@ -354,5 +355,5 @@ def _stands_out(text: str, value: str, start: int, end: int) -> bool:
 
 
 def _lower(text: str) -> str:
-    """In lower case, each character in its place."""
+    """In lower case, each character at its index."""
     return "".join(low if len(low := character.lower()) == 1 else character for character in text)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.transport.problem_details import MAX_BODY, MAX_ERRORS, MAX_TEXT, UNSAID, details, texts
+from bff.transport.problem_details import MAX_BODY, MAX_ERRORS, MAX_TEXT, REPLACEMENT, details, texts
 
 JSON, PROBLEM = "application/json", "application/problem+json; charset=utf-8"
 
@@ -158,7 +158,7 @@ def test_what_is_no_recognised_form_passes_nothing(document: Any, status: int) -
 )
 def test_a_languages_own_output_is_not_passed_on(words: str) -> None:
     assert "detail" not in read({"detail": words}, media=PROBLEM)
-    assert errors({"errors": [{"field": "name", "defaultMessage": words}]}) == [("/name", UNSAID)]
+    assert errors({"errors": [{"field": "name", "defaultMessage": words}]}) == [("/name", REPLACEMENT)]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def size(found: dict[str, Any]) -> int:
 def test_where_more_was_sent_than_can_be_compared_no_words_are_passed_on() -> None:
     sent = {"a": "x" * 40_000, "b": "y" * 40_000}
     assert read({"detail": "This is odd.", "code": "odd"}, media=PROBLEM, sent=sent) == {}
-    assert errors({"a": ["This is odd."]}, 400, sent=sent) == [("/a", UNSAID)]
+    assert errors({"a": ["This is odd."]}, 400, sent=sent) == [("/a", REPLACEMENT)]
 
 
 JSONS = st.recursive(
