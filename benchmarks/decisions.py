@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from bff.stores.cache import CacheStore
 from bff.stores.journal import Journal
+from bff.stores.keys import redis_key
 from bff.stores.redis.client import RedisClient
 from bff.stores.redis.scripts import read
 from bff.stores.sessions import SessionStore
@@ -54,8 +55,10 @@ async def _measured(url: str) -> dict[str, list[float]]:
     )
     five = [f"{number}" for number in range(5)]
     ways: dict[str, Ask] = {
-        "a decision, the link": lambda who: script([f"bff:{{{who}}}:rate:x"], QUOTA),
-        "a decision, redis-py and hiredis": lambda who: pool.evalsha(sha, 1, f"bff:{{{who}}}:rate:x", *QUOTA),
+        "a decision, the link": lambda who: script([redis_key(who, "rate:x")], QUOTA),
+        "a decision, redis-py and hiredis": lambda who: pool.evalsha(
+            sha, 1, redis_key(who, "rate:x"), *QUOTA
+        ),
         "PING, the link": lambda _: link.call("PING"),
         "a look into the cache": lambda who: cache.read(f"{who}", (), None),
         "the same with two tags and an owner": lambda who: cache.read(f"{who}", ("a", "b"), "ada"),

@@ -2,7 +2,7 @@
 
 Promises that each process ends a session's streams as soon as any process reports its end, and that a process which may
 have missed that (its pub/sub connection was away) asks until it is answered which of its sessions are still valid.
-Channel: `bff:control`, JSON.
+Channel: `control` (after the prefix of `stores/keys.py`), JSON.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
+from ..stores.keys import plain_name
 from ..stores.redis.backoff import backoff
 from ..stores.redis.client import RedisClient, StoreUnavailable, store_errors
 from .stream import Stream
 
 log = logging.getLogger("bff.live")
 
-CONTROL = "bff:control"
+CONTROL = plain_name("control")
 
 Living = Callable[[Sequence[str]], Awaitable[set[str]]]
 

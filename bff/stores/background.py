@@ -1,8 +1,7 @@
-"""What goes on beside the requests for as long as a process serves: one task, and whether it is still there.
+"""Background work of a process: one task that runs as long as the process serves.
 
-Promises that a task that ended though nobody stopped it is logged as critical and seen by `alive`; that `start` fails
-when the work ends or does not begin within `START` seconds, and `stop` returns once it is over, or has been waited for
-long enough.
+A task that ends without `stop` is logged as critical, and `alive` is False then. `start` fails when the work ends at
+once or does not begin within `START` seconds. `stop` returns when the task has ended, or after a bounded wait.
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ from typing import Self
 from ..calls.ending import end_tasks
 
 START = 30.0
-"""Seconds for work to begin, which waits for nothing outside this process."""
+"""Seconds for the work to begin. It must not wait for anything outside this process to begin."""
 
 
 class Background(ABC):
-    """`async with one:`, or `start()` and `stop()`. name: the task's; without: what the log says when it is missing."""
+    """`async with`, or `start()` and `stop()`. name: of the task; without: what the log says when the task has
+    ended."""
 
     def __init__(self, name: str, without: str) -> None:
         self._name = name
@@ -28,7 +28,7 @@ class Background(ABC):
 
     @abstractmethod
     async def _run(self, started: asyncio.Event) -> None:
-        """For ever. Sets `started` once whoever waits for the start may go on."""
+        """Run for ever. Sets `started` when `start` may return."""
 
     async def start(self) -> None:
         """Begin; does not wait for anything outside this process. Raises RuntimeError when it ends at once,
@@ -37,7 +37,7 @@ class Background(ABC):
             return
         started = asyncio.Event()
         self._main = main = asyncio.create_task(self._run(started), name=self._name)
-        main.add_done_callback(self._over)
+        main.add_done_callback(self._on_end)
         main.add_done_callback(lambda _: started.set())
         try:
             async with asyncio.timeout(START):
@@ -48,17 +48,17 @@ class Background(ABC):
             raise
         if main.done():
             self._main = None
-            raise RuntimeError(f"{self._name} ended before it had begun") from (
+            raise RuntimeError(f"{self._name} ended before it began") from (
                 None if main.cancelled() else main.exception()
             )
 
     @property
     def alive(self) -> bool:
-        """False when its work ended though nobody stopped it: such a process can only be replaced."""
+        """False when the task ended without `stop`: such a process can only be replaced."""
         return self._main is not None and not self._main.done()
 
     async def stop(self) -> None:
-        """End it at once. Cancelled itself, it does not wait."""
+        """Cancel the task and wait for it. Does not wait when it is cancelled itself."""
         main, self._main = self._main, None
         if main is not None:
             await end_tasks([main])
@@ -70,6 +70,6 @@ class Background(ABC):
     async def __aexit__(self, *exc: object) -> None:
         await self.stop()
 
-    def _over(self, main: asyncio.Task[None]) -> None:
+    def _on_end(self, main: asyncio.Task[None]) -> None:
         if not main.cancelled() and main.exception() is not None:
             logging.getLogger("bff").critical("%s until a restart", self._without, exc_info=main.exception())

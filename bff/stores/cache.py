@@ -1,14 +1,14 @@
-"""The cache's second level, and when what it shows last changed.
+"""The shared second level of the cache, and the time of each tag's last invalidation.
 
-Keys:
+Keys (after the prefix of keys.py):
 
-    bff:{part:<digest>}         string, one kept answer (see `pack`); TTL as long as it is of use, at most a day
-    bff:{tag:<sha256>}          hash `*` → stamp: when what this tag stands for last changed; TTL 2 days
-    bff:{<owner>}:changed       hash tag → stamp: what this principal's commands changed; TTL 2 days
+    {part:<digest>}         string, one cached answer (see `pack`); TTL as long as it is of use, at most a day
+    {tag:<sha256>}          hash `*` → stamp of the tag's last invalidation for everybody; TTL 2 days
+    {<owner>}:changed       hash tag → stamp of its last invalidation by this principal's commands; TTL 2 days
 
-A stamp is microseconds of this server's clock. Each change is published on `bff:cache` as `<stamp> <JSON>`, the JSON
-being `["tag", <tag>]` or `["owner", <owner>]`. A stamp outlives every answer it could forbid.
-Ages count on the gateways' own clocks: by as much as these differ, one takes another's answer for younger or older.
+A stamp is microseconds of Redis' clock. Each invalidation is published to the channel `cache` as `<stamp> <JSON>`, the
+JSON being `["tag", <tag>]` or `["owner", <owner tag>]`. A stamp is stored longer than any answer that it invalidates.
+Ages are measured by the clocks of the gateways: their difference makes another gateway's answer seem younger or older.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any
 
 from ..calls import LONGEST
 from ..policies.cache import Entry, Key
-from .journal import owner_tag
+from .keys import owner_tag, plain_name, redis_key
 from .redis.client import RedisClient, raise_refusals, store_errors
 from .redis.connection import Packable
 
-CHANNEL = "bff:cache"
+CHANNEL = plain_name("cache")
 _TTL = int(2 * LONGEST)
 _WHOLE = "*"
 _VERSION = 1
@@ -33,8 +33,8 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class CacheRead:
-    """packed: the kept answer or None; seen: the server's clock, before anything was asked for (0 where no tag needs
-    it); tags, own: stamps of the tags asked about, 0 for none."""
+    """packed: the cached answer or None; read_at: the server's clock before the read (0 where no tag needs it);
+    tag_stamps, owner_stamps: stamps of the requested tags, 0 for none."""
 
     packed: bytes | None
     read_at: int
@@ -44,7 +44,7 @@ class CacheRead:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A published change: of a tag for everybody, or of something of one owner's (its `owner_tag`)."""
+    """A published invalidation: of a tag for everybody, or of tags for one owner (its `owner_tag`)."""
 
     stamp: int
     tag: str | None = None
@@ -52,7 +52,7 @@ class Change:
 
 
 def digest(key: Key) -> str:
-    """A kept answer's name in the store (64 hex digits); says nothing of whose it is."""
+    """The name of a cached answer in the store (64 hex digits); it does not reveal whose it is."""
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
 
@@ -63,7 +63,7 @@ def pack(entry: Entry) -> bytes:
 
 
 def unpack(packed: bytes) -> Entry | None:
-    """The entry, None for what another version of this program wrote."""
+    """The entry, None for one in a format of another release."""
     head, _, body = packed.partition(b"\n")
     try:
         version, fields = json.loads(head)
@@ -73,7 +73,7 @@ def unpack(packed: bytes) -> Entry | None:
 
 
 def unpack_change(message: bytes) -> Change | None:
-    """A published change, None for anything else."""
+    """A published invalidation, None for anything else."""
     stamp, _, rest = message.partition(b" ")
     try:
         kind, name = json.loads(rest)
@@ -82,21 +82,21 @@ def unpack_change(message: bytes) -> Change | None:
         return None
 
 
-def _part_key(name: str) -> str:
-    return f"bff:{{part:{name}}}"
+def _answer_key(name: str) -> str:
+    return redis_key(f"part:{name}")
 
 
 def _tag_key(tag: str) -> str:
-    return f"bff:{{tag:{hashlib.sha256(tag.encode('utf-8', 'surrogatepass')).hexdigest()}}}"
+    return redis_key(f"tag:{hashlib.sha256(tag.encode('utf-8', 'surrogatepass')).hexdigest()}")
 
 
-def _own_key(owner: str) -> str:
-    return f"bff:{{{owner_tag(owner)}}}:changed"
+def _owner_key(owner: str) -> str:
+    return redis_key(owner_tag(owner), "changed")
 
 
 class CacheStore:
-    """Every method raises StoreUnavailable when Redis is away, or slower than `wait` seconds (default 0.1): a cache
-    that is slow to ask is worse than none."""
+    """Every method raises StoreUnavailable when Redis is away, or slower than `wait` seconds (default 0.1): a slow
+    cache is worse than none."""
 
     def __init__(self, redis: RedisClient, *, wait: float = 0.1) -> None:
         self._redis = redis
@@ -104,45 +104,45 @@ class CacheStore:
         self._change = redis.script("cache_change")
 
     async def read(self, name: str | None, tags: Sequence[str], owner: str | None) -> CacheRead:
-        """One round trip for all that decides about one read. name: a `digest`, None when only the stamps matter;
-        owner: a principal id, whose own changes of these tags are asked for."""
+        """Read everything that decides about one request, in one round trip. name: a `digest`, None to read only
+        stamps; owner: a principal id, to read also the stamps of this principal's commands."""
         if not tags:
-            return CacheRead(None if name is None else await self._ask("GET", _part_key(name)), 0)
-        asked: list[tuple[Packable, ...]] = [("TIME",), *(("HGET", _tag_key(tag), _WHOLE) for tag in tags)]
+            return CacheRead(None if name is None else await self._call("GET", _answer_key(name)), 0)
+        commands: list[tuple[Packable, ...]] = [("TIME",), *(("HGET", _tag_key(tag), _WHOLE) for tag in tags)]
         if owner is not None:
-            asked.append(("HMGET", _own_key(owner), *tags))
+            commands.append(("HMGET", _owner_key(owner), *tags))
         if name is not None:
-            asked.append(("GET", _part_key(name)))
+            commands.append(("GET", _answer_key(name)))
         with store_errors("the cache"):
-            answers = iter(raise_refusals(await self._redis.batch(asked, limit=self._wait)))
+            answers = iter(raise_refusals(await self._redis.batch(commands, limit=self._wait)))
         seconds, micros = next(answers)
         stamps = {tag: int(next(answers) or 0) for tag in tags}
-        own: dict[str, int] = {}
+        owner_stamps: dict[str, int] = {}
         if owner is not None:
-            own = {tag: int(stamp or 0) for tag, stamp in zip(tags, next(answers), strict=True)}
+            owner_stamps = {tag: int(stamp or 0) for tag, stamp in zip(tags, next(answers), strict=True)}
         packed = next(answers) if name is not None else None
-        return CacheRead(packed, int(seconds) * 1_000_000 + int(micros), stamps, own)
+        return CacheRead(packed, int(seconds) * 1_000_000 + int(micros), stamps, owner_stamps)
 
     async def owner_stamps(self, owner: str, tags: Sequence[str]) -> dict[str, int]:
-        """When this principal (its id) changed these tags, 0 for never: half the price of a look."""
-        stamps = await self._ask("HMGET", _own_key(owner), *tags)
+        """When this principal (its id) invalidated these tags, 0 for never. Costs half as much as `read`."""
+        stamps = await self._call("HMGET", _owner_key(owner), *tags)
         return {tag: int(stamp or 0) for tag, stamp in zip(tags, stamps, strict=True)}
 
     async def put(self, name: str, packed: bytes, seconds: float) -> None:
-        """Keep it for this long."""
-        await self._ask("SET", _part_key(name), packed, "PX", max(1, int(seconds * 1000)))
+        """Store an answer for this many seconds."""
+        await self._call("SET", _answer_key(name), packed, "PX", max(1, int(seconds * 1000)))
 
     async def delete(self, name: str) -> None:
-        """Keep it no longer."""
-        await self._ask("DEL", _part_key(name))
+        """Delete an answer."""
+        await self._call("DEL", _answer_key(name))
 
-    async def _ask(self, *command: Packable) -> Any:
+    async def _call(self, *command: Packable) -> Any:
         with store_errors("the cache"):
             return await self._redis.call(*command, limit=self._wait)
 
     async def invalidate(self, tags: Sequence[str]) -> dict[str, int]:
-        """What these tags stand for has changed: every answer asked for before this moment is void, everywhere.
-        Answers their stamps. Takes as long as the link allows: an invalidation is not given up for speed."""
+        """Invalidate, for everybody, all answers with these tags that were requested before now. Returns the stamps.
+        Takes up to the client's `timeout`, not `wait`: an invalidation is not given up for speed."""
         stamps = {}
         for tag in tags:
             message = json.dumps(["tag", tag])
@@ -150,8 +150,7 @@ class CacheStore:
         return stamps
 
     async def invalidate_for_owner(self, owner: str, tags: Sequence[str]) -> int:
-        """A principal (its id) changed what these tags stand for: to it, earlier answers are void. Answers the
-        stamp."""
+        """Invalidate earlier answers with these tags for one principal (its id). Returns the stamp."""
         message = json.dumps(["owner", owner_tag(owner)])
-        answer = await self._change([_own_key(owner)], [_TTL, CHANNEL, message, *tags])
+        answer = await self._change([_owner_key(owner)], [_TTL, CHANNEL, message, *tags])
         return int(answer)

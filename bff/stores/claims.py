@@ -1,15 +1,16 @@
-"""Claims: each command runs once, and its stored answer is given again byte for byte.
+"""Claims: each command runs once, and a repeat gets the stored answer byte for byte.
 
     absent → P, New | other fingerprint → Mismatch | D → Replay
     P, lease holds → Busy | P, lease over → safe ? New(takeover) : U | U → Unknown
     P, lease holds, its process has ended → safe ? New(takeover) : Busy
 
-The rate limits are spent in the same step: the route's by what is new, a ceiling by what is not; refused, it is Limited
-and nothing else has changed. Only the holder may beat, complete or release (fencing): a holder whose claim was taken
-over is told so, and one whose claim Redis has lost writes it again. Redis away is StoreUnavailable, never a guess.
+The rate limits are spent in the same step: a new command spends the route's limit, a repeat spends a ceiling. A command
+that a limit refuses is Limited and changes nothing else. Only the holder may renew, complete or release a claim
+(fencing): the call fails for a holder whose claim was taken over, and writes the claim again if Redis lost it. While
+Redis is away every call is StoreUnavailable; the result is never guessed.
 
-Key: `bff:{t}:claim:<key hash>`, hash, in the owner's slot: state, fingerprint, holder, lease (ms), and once done
-status, headers, head, cursor, tail. TTL: `ttl` seconds from the claim, and again from its outcome.
+Key (after the prefix of keys.py): `{t}:claim:<key hash>`, hash, in the owner's slot: state, fingerprint, holder, lease
+(ms), and once done status, headers, head, cursor, tail. TTL: `ttl` seconds from the claim, and again from its outcome.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from typing import TypeAlias
 
 from ..calls import SagaStatus
 from ..policies.rate import Bucket, Spent
-from .journal import Entry, EntryTooLarge, Journal, Position, owner_tag
+from .journal import Entry, EntryTooLarge, Journal, Position
+from .keys import owner_tag, redis_key
 from .processes import Processes
 from .rates import RateStore, script_args, spent_from
 from .redis.client import RedisClient
@@ -34,7 +36,7 @@ log = logging.getLogger("bff.stores")
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Proof of holding a claim, to be shown with each further step. holder: a fresh random id of this attempt; key,
+    """Proof of holding a claim, required for each further step. holder: a fresh random id of this attempt; key,
     fingerprint: from `policies.idempotency`; lease, ttl: seconds."""
 
     owner: str
@@ -47,7 +49,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer worth repeating: its body is `body_head`, the saga's cursor (if there is one), `body_tail`."""
+    """An answer to store: its body is `body_head`, the saga's cursor (if there is one), `body_tail`."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -60,7 +62,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """Run it. takeover: an earlier holder went silent, so what it sent may have arrived."""
+    """Run it. takeover: an earlier holder stopped renewing; what it sent to services may have arrived."""
 
     ticket: Ticket
     takeover: bool = False
@@ -68,7 +70,7 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """It was done; this is its answer, byte for byte."""
+    """It is done; this is its answer, byte for byte."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -77,7 +79,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """It is being done right now. retry_after: seconds until its lease is over at the earliest; holder: by whom."""
+    """It runs now. retry_after: seconds until its lease ends at the earliest; holder: who runs it."""
 
     retry_after: float
     holder: str = field(default="", compare=False)
@@ -90,17 +92,17 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Its holder went silent and it is not safe to run again."""
+    """Its holder stopped renewing, and it is not safe to run again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """A limit forbids it for now; what was spent says which."""
+    """A limit refuses it for now; what was spent shows which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Stored. cursor: position of the saga's newest event, None without a saga; body: what every replay will say."""
+    """Stored. cursor: position of the saga's newest event, None without a saga; body: the body of every replay."""
 
     cursor: Position | None
     body: bytes
@@ -110,8 +112,8 @@ Claimed: TypeAlias = New | Replay | Busy | Mismatch | Unknown | Limited
 
 
 class Claims:
-    """processes: the gateways' processes, and this one's id; None: nobody's end is looked for. clock: Unix seconds,
-    None asks the server. Every method raises StoreUnavailable when Redis is away."""
+    """processes: to find holders whose process has ended, None for not at all. clock: Unix seconds, None uses the
+    server's. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(
         self,
@@ -131,7 +133,7 @@ class Claims:
         self._complete = redis.script("claim_complete")
 
     def _key(self, ticket: Ticket) -> str:
-        return f"bff:{{{owner_tag(ticket.owner)}}}:claim:{ticket.key}"
+        return redis_key(owner_tag(ticket.owner), f"claim:{ticket.key}")
 
     def _now(self) -> int:
         return 0 if self._clock is None else int(self._clock() * 1000)
@@ -139,71 +141,73 @@ class Claims:
     async def claim(
         self, ticket: Ticket, *, safe: bool, new: Sequence[Bucket] = (), repeat: Sequence[Bucket] = ()
     ) -> tuple[Claimed, list[Spent]]:
-        """Claim a command, and what was spent on it. One whose holder's process has ended is free at once where it may
-        be run again: its services are handed the same keys, and the holder is fenced like any that was too slow.
+        """Claim a command and spend its limits. A safe command whose holder's process has ended is free at once: its
+        services get the same keys again, and the old holder is fenced.
 
-        ticket       what it will be held by
-        safe         the command may be run again after its holder went silent
-        new, repeat  what it spends when it is carried out, and when it is not; in a cluster those that are not in the
-                     owner's slot are spent beside it, by whatever comes
+        ticket       the proof that the new holder will have
+        safe         the command may be run again after its holder stopped renewing
+        new, repeat  the buckets to spend when it runs, and when it does not; in a cluster those outside the owner's
+                     slot are spent at the same time, as for a new command
         """
-        claimed, spent = await self._spending(ticket, safe, new, repeat)
+        claimed, spent = await self._claim_and_spend(ticket, safe, new, repeat)
         if isinstance(claimed, Busy) and safe and await self._ended(claimed.holder):
-            claimed, spent = await self._spending(ticket, safe, new, repeat, ended=claimed.holder)
+            claimed, spent = await self._claim_and_spend(ticket, safe, new, repeat, ended=claimed.holder)
         return claimed, spent
 
     def new_holder(self) -> str:
-        """A fresh name for one attempt to carry a command out, which tells the process that makes it."""
+        """A new name for one attempt to run a command. It contains the id of this process."""
         process = "" if self._processes is None else self._processes.id
         return f"{process}.{uuid.uuid4()}"
 
     async def _ended(self, holder: str) -> bool:
-        process, named, _ = holder.partition(".")
-        known = self._processes
+        process, dot, _ = holder.partition(".")
+        processes = self._processes
         return (
-            bool(named and process)
-            and known is not None
-            and process != known.id
-            and await known.ended(process)
+            bool(dot and process)
+            and processes is not None
+            and process != processes.id
+            and await processes.ended(process)
         )
 
-    async def _spending(
+    async def _claim_and_spend(
         self, ticket: Ticket, safe: bool, new: Sequence[Bucket], repeat: Sequence[Bucket], ended: str = ""
     ) -> tuple[Claimed, list[Spent]]:
         if not self._redis.cluster:
-            return await self._one(ticket, safe, new, repeat, ended)
+            return await self._claim_in_slot(ticket, safe, new, repeat, ended)
         slot = self._key(ticket).partition("}")[0]
-        near, far = ([one for one in new if one.key.startswith(slot) == here] for here in (True, False))
-        (claimed, spent), beside = await asyncio.gather(
-            self._one(ticket, safe, near, [one for one in repeat if one.key.startswith(slot)], ended),
+        near, far = ([each for each in new if each.key.startswith(slot) == here] for here in (True, False))
+        near_repeat = [bucket for bucket in repeat if bucket.key.startswith(slot)]
+        (claimed, spent), spent_far = await asyncio.gather(
+            self._claim_in_slot(ticket, safe, near, near_repeat, ended),
             self._rates.spend(far),
         )
-        if isinstance(claimed, New) and not all(one.allowed for one in beside):
+        if isinstance(claimed, New) and not all(each.allowed for each in spent_far):
             await self.release(ticket)
             claimed = Limited()
-        return claimed, spent + beside
+        return claimed, spent + spent_far
 
-    async def _one(
+    async def _claim_in_slot(
         self, ticket: Ticket, safe: bool, new: Sequence[Bucket], repeat: Sequence[Bucket], ended: str
     ) -> tuple[Claimed, list[Spent]]:
         keys = [self._key(ticket), *(bucket.key for bucket in (*new, *repeat))]
         args: list[str | int | float] = [ticket.fingerprint, ticket.holder, int(ticket.lease * 1000)]
         args += [int(ticket.ttl * 1000), "1" if safe else "0", self._now(), len(new), len(repeat), ended]
         args += script_args((*new, *repeat))
-        spent, word, *rest = await self._claim(keys, args)
-        carried = word in (b"new", b"takeover", b"limited")
-        return _claimed(ticket, word, rest), spent_from(new if carried else repeat, spent)
+        spent, result, *details = await self._claim(keys, args)
+        is_new = result in (b"new", b"takeover", b"limited")
+        return _claimed(ticket, result, details), spent_from(new if is_new else repeat, spent)
 
     async def heartbeat(self, ticket: Ticket) -> bool:
-        """Hold the claim for another lease; False when it is no longer this holder's."""
-        return await self._step(ticket, "beat")
+        """Renew the lease. Returns False when the claim is no longer this holder's."""
+        return await self._step(ticket, "heartbeat")
 
     async def release(self, ticket: Ticket) -> bool:
-        """Nothing was sent anywhere: forget the claim, so that a retry runs. False when it is another's."""
+        """Delete the claim so that a retry runs, because nothing was sent. Returns False when it is another
+        holder's."""
         return await self._step(ticket, "release")
 
     async def mark_unknown(self, ticket: Ticket) -> bool:
-        """Something was sent and its outcome is not known: repeats are told so. False when it is another's."""
+        """Mark the outcome as unknown, because something was sent. Returns False when it is another holder's."""
         return await self._step(ticket, "unknown")
 
     async def _step(self, ticket: Ticket, step: str) -> bool:
@@ -218,11 +222,11 @@ class Claims:
         saga: SagaStatus | None = None,
         traceparent: str | None = None,
     ) -> Done | None:
-        """Store the outcome; with a saga the owner's journal does not know, also its first word.
+        """Store the outcome. For a saga that the owner's journal does not have, also append its first event.
 
-        That word is version 0, PENDING. Only when the service says the saga is past version 1 and the journal has
-        lost it, the service's own word is taken. Returns None when the claim is no longer this holder's: it was taken
-        over, and the answer to give is the other's.
+        That event is version 0, PENDING. Only when the service reports a version above 1, so that the journal must
+        have lost the saga, the service's status is stored as it is. Returns None when the claim was taken over: then
+        the other holder's answer counts.
         """
         args: list[str | bytes | int] = [*self._journal.script_args(ticket.owner), ticket.holder]
         args += [int(ticket.ttl * 1000), stored.status, json.dumps(stored.headers)]
@@ -231,25 +235,25 @@ class Claims:
             args += ["", 0, 0, b"", "0"]
         else:
             late = saga.version > 1
-            word = saga if late else saga.model_copy(update={"version": 0, "status": "PENDING"})
+            first = saga if late else saga.model_copy(update={"version": 0, "status": "PENDING"})
             try:
-                entry = Entry.of(word, traceparent, now_ms=self._journal.now_ms())
+                entry = Entry.of(first, traceparent, now_ms=self._journal.now_ms())
             except EntryTooLarge as error:
-                log.error("the journal has the saga of a command without its data: %s", error)
-                bare = word.model_copy(update={"data": None})
+                log.error("the saga of a command is stored in the journal without its data: %s", error)
+                bare = first.model_copy(update={"data": None})
                 entry = Entry.of(bare, traceparent, now_ms=self._journal.now_ms())
             args += [entry.saga, entry.version, entry.ended_ms, entry.body, "1" if late else "0"]
         args.append(ticket.fingerprint)
         keys = [*self._journal.keys(ticket.owner), self._key(ticket)]
-        mine, cursor = await self._complete(keys, args)
-        if not mine:
+        stored_now, cursor = await self._complete(keys, args)
+        if not stored_now:
             return None
         text = cursor.decode()
         return Done(Position.parse(text), stored.body(text))
 
 
-def _claimed(ticket: Ticket, word: bytes, rest: Sequence[bytes]) -> Claimed:
-    match word, *rest:
+def _claimed(ticket: Ticket, result: bytes, details: Sequence[bytes]) -> Claimed:
+    match result, *details:
         case [b"new"]:
             return New(ticket)
         case [b"takeover"]:

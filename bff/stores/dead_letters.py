@@ -1,7 +1,9 @@
-"""What had to be set aside. Keys:
+"""Dead letters: events that could not be used, stored for a person to look at.
 
-bff:dead      stream of events nobody could use: bus, stream, id, why, body; about 10,000; TTL 30 days
-bff:replayed  stream of events of other buses that are tried again; about 10,000; TTL 30 days
+Keys (after the prefix of keys.py), both about 10,000 entries, TTL 30 days after the last one:
+
+    dead       stream of the events: broker, stream, id, reason, body
+    replayed   stream of events from brokers other than Redis that are to be read again
 """
 
 from __future__ import annotations
@@ -10,18 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .events import FIELD, BrokerEvent, parse_entries
+from .keys import plain_name
 from .redis.client import RedisClient, store_errors
 
-DEAD = "bff:dead"
-# Where an event is put back that came by a bus one cannot write to from here: every gateway that reads events reads it.
-REPLAYED = "bff:replayed"
+DEAD = plain_name("dead")
+# Replayed events of brokers that the gateway cannot write to. Every gateway that reads events reads this stream, too.
+REPLAYED = plain_name("replayed")
 _LENGTH = 10_000
 _TTL = 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """id: its place among the dead letters; event: as it was read; why: what was wrong with it."""
+    """id: in the stream of dead letters; event: as it was read; reason: what was wrong with it."""
 
     id: str
     event: BrokerEvent
@@ -29,31 +32,41 @@ class DeadLetter:
 
 
 class DeadLetters:
-    """What was set aside, oldest first. Every method raises StoreUnavailable when Redis is away."""
+    """The dead letters, oldest first. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
         self._add = redis.script("stream_add")
 
-    async def add(self, event: BrokerEvent, why: str) -> None:
-        """Set an event aside for a person to look at. At most 64 KB of its body is kept."""
+    async def add(self, event: BrokerEvent, reason: str) -> None:
+        """Store an event as a dead letter, with at most 64 KB of its body."""
         body = (event.body or b"")[:65_536]
-        fields = ("bus", event.broker, "stream", event.stream, "id", event.id, "why", why[:500], "body", body)
+        fields = (
+            "broker",
+            event.broker,
+            "stream",
+            event.stream,
+            "id",
+            event.id,
+            "reason",
+            reason[:500],
+            "body",
+            body,
+        )
         await self._add([DEAD], [_LENGTH, _TTL, *fields])
 
     async def page(self, count: int, *, after: str = "-") -> list[DeadLetter]:
-        """At most `count`, beginning behind `after` (an id, or "-" for the oldest)."""
+        """At most `count` dead letters after `after` (an id, or "-" to begin with the oldest)."""
         with store_errors("dead letters"):
             start = "-" if after == "-" else f"({after}"
             rows = await self._redis.call("XRANGE", DEAD, start, "+", "COUNT", count)
         return [_dead(id, fields) for id, fields in parse_entries(rows)]
 
     async def replay(self, id: str) -> bool:
-        """Put one back at the end of its stream, of `bff:replayed` when it came by another bus; False when there is
-        none of that id.
+        """Append one to its stream again, or to `replayed` when it came from another broker. Returns False when there
+        is no dead letter with this id.
 
-        The stream comes first, its place here is cleared after: a crash between repeats the event, which the journal
-        drops.
+        It is deleted here after that: a crash in between repeats the event, and the journal drops the repeat.
         """
         with store_errors("replaying a dead letter"):
             rows = parse_entries(await self._redis.call("XRANGE", DEAD, id, id))
@@ -70,6 +83,6 @@ class DeadLetters:
 
 
 def _dead(id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
-    bus = fields.get(b"bus", b"redis").decode()
-    event = BrokerEvent(fields[b"stream"].decode(), fields[b"id"].decode(), fields[b"body"], bus)
-    return DeadLetter(id.decode(), event, fields[b"why"].decode())
+    broker = fields[b"broker"].decode()
+    event = BrokerEvent(fields[b"stream"].decode(), fields[b"id"].decode(), fields[b"body"], broker)
+    return DeadLetter(id.decode(), event, fields[b"reason"].decode())

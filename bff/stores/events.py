@@ -1,4 +1,4 @@
-"""Events as a bus carries them, and Redis Streams as one such bus: entries with the field `event`."""
+"""Events as a broker delivers them, and Redis Streams as one such broker: entries with the field `event`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _POLL = 0.05  # seconds
 
 @dataclass(frozen=True, slots=True)
 class BrokerEvent:
-    """stream, id: where it stood; body: its bytes, None when the entry has no field `event`; bus: what carried it."""
+    """stream, id: its position; body: its bytes, None when the entry has no field `event`; broker: where it came
+    from."""
 
     stream: str
     id: str
@@ -30,7 +31,7 @@ class BrokerEvent:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Of a stream: how many entries it was ever given, how many it still has, the last one's id."""
+    """Of a stream: how many entries were ever added, how many it still has, the id of the last one."""
 
     added: int
     length: int
@@ -38,7 +39,7 @@ class Extent:
 
 
 def parse_entries(rows: Sequence[Any]) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """A stream's entries, id and fields, of what XRANGE or XREAD answered for it."""
+    """The entries of a stream (id and fields) from an answer of XRANGE or XREAD."""
     return [(id, dict(zip(words[::2], words[1::2], strict=True))) for id, words in rows]
 
 
@@ -46,18 +47,18 @@ class StreamReader:
     """A reader of some Redis Streams. Raises StoreUnavailable when Redis is away. Close it."""
 
     def __init__(self, redis: RedisClient, *, block: float = 1.0) -> None:
-        """block: seconds a read waits for something to come."""
+        """block: seconds that a read waits for an event."""
         self._redis = redis
         self._extent = redis.script("stream_extent")
         self._block_ms = math.ceil(block * 1000)
-        # A connection of its own, whose timeout leaves room for the wait.
+        # A dedicated connection, whose timeout is longer than the wait.
         self._reader: Redis = redis.dedicated(timeout=block + 2.0)
-        self._era = redis.master_generation
+        self._generation = redis.master_generation
 
     async def read(self, positions: Mapping[str, str], *, count: int) -> dict[str, list[BrokerEvent]]:
-        """At most `count` events of each stream after its position; empty when none came within the wait."""
+        """At most `count` events of each stream after its position; empty when none came while it waited."""
         with store_errors("reading events"):
-            answer = await (self._polled if self._redis.cluster else self._waited)(positions, count)
+            answer = await (self._poll if self._redis.cluster else self._wait)(positions, count)
         read: dict[str, list[BrokerEvent]] = {}
         for name, rows in answer or ():
             stream = name.decode()
@@ -69,8 +70,8 @@ class StreamReader:
         return read
 
     async def extents(self, streams: Iterable[str]) -> dict[str, Extent]:
-        """How far these reach, in one round trip; left out what does not exist, and all where the server is older than
-        Redis 7, which does not count what it was given."""
+        """The extents of these streams, in one round trip. Streams that do not exist are left out; so are all when the
+        server is older than Redis 7, which does not count added entries."""
         names = list(streams)
         found = await run_all(self._redis, [Step(self._extent, [name], ()) for name in names])
         return {
@@ -79,21 +80,21 @@ class StreamReader:
             if answer
         }
 
-    async def _waited(self, positions: Mapping[str, str], count: int) -> Any:
+    async def _wait(self, positions: Mapping[str, str], count: int) -> Any:
         reader: Any = self._reader  # redis-py types xread's keys too narrowly
-        if self._era != self._redis.master_generation:
-            self._era = self._redis.master_generation
+        if self._generation != self._redis.master_generation:
+            self._generation = self._redis.master_generation
             await reader.connection_pool.disconnect()
         return await reader.xread(dict(positions), count=count, block=self._block_ms)
 
-    async def _polled(self, positions: Mapping[str, str], count: int) -> Any:
-        """In a cluster no command waits for streams of several slots: they are asked now and then."""
-        over = time.monotonic() + self._block_ms / 1000
-        asked = [("XREAD", "COUNT", count, "STREAMS", *place) for place in positions.items()]
+    async def _poll(self, positions: Mapping[str, str], count: int) -> Any:
+        """In a cluster no command waits for streams of several slots, so they are polled."""
+        deadline = time.monotonic() + self._block_ms / 1000
+        commands = [("XREAD", "COUNT", count, "STREAMS", *each) for each in positions.items()]
         while True:
-            answers = raise_refusals(await self._redis.batch(asked))
+            answers = raise_refusals(await self._redis.batch(commands))
             found = [(name, parse_entries(rows)) for answer in answers for name, rows in answer or ()]
-            if found or time.monotonic() > over:
+            if found or time.monotonic() > deadline:
                 return found
             await asyncio.sleep(_POLL)
 

@@ -1,44 +1,43 @@
 """The journal: one ordered, resumable history of saga events for each owner, with the snapshot it leads to.
 
-Promises: offsets of one epoch are contiguous, each saga's events stand in version order, a repeat is dropped, history
-and snapshot are read at one moment, and a position has one meaning for ever, even when Redis loses what it confirmed.
-Refuses to honour a cursor it cannot honour exactly (unknown epoch, trimmed, above the top): it says `reset` and hands
-out the snapshot instead; so it does where the history is more than 64 KiB and more than the snapshot.
+Guarantees: the offsets of one epoch have no gaps, the events of each saga are in version order, a repeat is dropped,
+history and snapshot are read at one moment, and a position never gets a second meaning, even when Redis loses data that
+it confirmed. Refuses a cursor that it cannot follow exactly (unknown epoch, trimmed, beyond the head): the answer is
+`reset` with the snapshot. The answer is the same where the history is larger than 64 KiB and than the snapshot.
 
-Keys, all in the slot of `{t}`, the owner's tag (first 16 hex digits of SHA-256 of the principal's id), all with the
-same TTL, `retain` seconds after the last event:
+Keys (after the prefix of keys.py), all in the slot of `{t}`, the owner's tag, and with the same TTL: `retain` seconds
+after the last event:
 
-    bff:{t}:meta      hash    epoch, offset, life (of Redis' data in which the epoch began, see docs/redis.md), whole
-                              (the life in which it was restored or known to need no restore)
-    bff:{t}:log       stream  `<offset>-0`, field `e`: the entry; trimmed to exactly `history`
-    bff:{t}:state     hash    `<type>/<id>` → its newest entry: the snapshot, at most 100; when it is read it is cut to
-                              STATE_BYTES, what ended longest ago first
-    bff:{t}:order     zset    `<type>/<id>` → offset of its newest event
-    bff:{t}:ended     zset    `<type>/<id>` → ms at which it ended; leaves the snapshot after `keep` seconds
-    bff:{t}:versions  hash    `<type>/<id>` → its last version, so that repeats are dropped; at most 1,000
-    bff:{t}:touched   zset    `<type>/<id>` → ms of its last event
-    bff:{t}:parked    hash    `<type>/<id>|<version>` → an event ahead of its turn; at most 256
-    bff:{t}:waiting   zset    `<type>/<id>|<version>` → ms since which it waits; let through after `gap` seconds
+    {t}:meta      hash    epoch, offset, replication_id (of Redis when the epoch began, see docs/redis.md), complete_in
+                          (the replication id under which the journal was restored or known to need no restore)
+    {t}:log       stream  `<offset>-0`, field `e`: the entry; trimmed to exactly `history`
+    {t}:state     hash    `<type>/<id>` → its newest entry: the snapshot, at most 100; cut to STATE_BYTES when it is
+                          read, the sagas that ended longest ago first
+    {t}:order     zset    `<type>/<id>` → offset of its newest event
+    {t}:ended     zset    `<type>/<id>` → ms at which it ended; leaves the snapshot after `keep` seconds
+    {t}:versions  hash    `<type>/<id>` → its last version, to drop repeats; at most 1,000
+    {t}:touched   zset    `<type>/<id>` → ms of its last event
+    {t}:parked    hash    `<type>/<id>|<version>` → an event that came before its predecessor; at most 256
+    {t}:waiting   zset    `<type>/<id>|<version>` → ms since when it waits; appended anyway after `gap` seconds
 
-Each event is also published to the channel `bff:{t}:channel`, in the same slot, as `<epoch>-<offset> <entry>`.
+Each event is also published to the channel `{t}:channel`, in the same slot, as `<epoch>-<offset> <entry>`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic_core import to_json
 
 from ..calls import ENDED, BffError, SagaStatus
 from ..calls.codec import codec_of
+from .keys import owner_tag, redis_key
 from .redis.client import RedisClient, store_errors
 from .redis.scripts import Step, run_all
 
@@ -46,17 +45,17 @@ Appended = Literal["appended", "repeat", "held"]
 Kind = Literal["history", "snapshot", "reset"]
 
 _POSITION = re.compile(r"([A-Za-z0-9]{1,32})-(0|[1-9][0-9]{0,14})")
-_TOGETHER = 64
-"""Journals settled in one write."""
+_BATCH = 64
+"""Journals whose overdue events are released in one write."""
 STATE_BYTES = 7_000_000
-"""Of the entries of one snapshot: 100 sagas of 64 KiB, the largest event, and what the gateway adds to each."""
+"""Size limit of one snapshot: 100 sagas of 64 KiB, the largest event, and what the gateway adds to each."""
 ENTRY_BYTES = 4 * 1024 * 1024
-"""Of one entry. An event is smaller; what a service restores need not be."""
+"""Size limit of one entry. An event is smaller; a saga that a service restores may be larger."""
 _FIELDS = ("id", "type", "status", "step", "attempt", "version", "reason", "mutation", "at", "data")
 
 
 class Keys(NamedTuple):
-    """Of one owner: KEYS 1–9 of every script that includes `_journal`."""
+    """The keys of one owner: KEYS 1–9 of every script that includes `_journal`."""
 
     meta: str
     log: str
@@ -70,13 +69,13 @@ class Keys(NamedTuple):
 
 
 def new_epoch() -> str:
-    """One that never was before."""
+    """A new, random epoch."""
     return secrets.token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a journal. Its text `<epoch>-<offset>` is the stream's event id and a command's cursor."""
+    """A position in a journal. Its text `<epoch>-<offset>` is the stream's event id and a command's cursor."""
 
     epoch: str
     offset: int
@@ -86,7 +85,7 @@ class Position:
 
     @classmethod
     def unresumable(cls) -> Position:
-        """In no journal: nothing can be resumed from it, and whoever comes with it is told `reset`."""
+        """A position in no journal: a client that resumes from it gets `reset`."""
         return cls(new_epoch(), 0)
 
     @classmethod
@@ -97,7 +96,7 @@ class Position:
 
 
 class EntryTooLarge(BffError):
-    """A saga's status takes more than ENTRY_BYTES: no stream could carry it."""
+    """A saga's status is larger than ENTRY_BYTES: no stream could carry it."""
 
     code = "entry-too-large"
 
@@ -113,24 +112,23 @@ class Entry:
 
     @classmethod
     def of(cls, saga: SagaStatus, traceparent: str | None = None, *, now_ms: int) -> Entry:
-        """now_ms: stands in for an `at` that cannot be read, and caps one that lies in the future. Raises
-        EntryTooLarge."""
+        """now_ms: replaces an unreadable `at`, and caps one in the future. Raises EntryTooLarge."""
         printed = codec_of(type(saga)).encode(saga, include=set(_FIELDS))
         ended = min(_ms(saga.at) or now_ms, now_ms) if saga.status in ENDED else 0
         name = f"{saga.type}/{saga.id}"
         line = b'%b,"traceparent":%b}' % (printed[:-1], to_json(traceparent))
         if len(line) > ENTRY_BYTES:
-            raise EntryTooLarge(f"saga {name} takes {len(line)} bytes, and at most {ENTRY_BYTES} are kept")
+            raise EntryTooLarge(f"saga {name} takes {len(line)} bytes; the limit is {ENTRY_BYTES}")
         return cls(name, saga.version, max(ended, 0), line)
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What `open` found, all at one moment.
+    """The result of `open`, read at one moment.
 
-    position  the journal's top; None when there is no journal
-    whole     False: there may be sagas the journal has never heard of, so restore it
-    kind      history: `entries` follow the cursor one by one up to the top; snapshot and reset: they are the state,
+    position  the journal's head; None when there is no journal
+    complete  False: the journal may lack sagas, so restore it
+    kind      history: `entries` are all events after the cursor up to the head; snapshot and reset: they are the state,
               newest first
     """
 
@@ -141,14 +139,15 @@ class Opened:
 
     @property
     def reader_position(self) -> Position:
-        """Where its reader stands: without a journal there is nothing to resume from, the next event begins one."""
+        """The position from which its reader goes on. Without a journal it cannot be resumed: the next event begins
+        one."""
         return self.position or Position.unresumable()
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where a journal stands. position: None when there is none. whole: see `Opened`; in another life of Redis' data no
-    journal is, until it was restored."""
+    """The head of a journal. position: None when there is no journal. complete: see `Opened`; under another replication
+    id of Redis no journal is complete until it is restored."""
 
     position: Position | None
     complete: bool
@@ -162,15 +161,9 @@ def _ms(at: str) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-@lru_cache(4096)
-def owner_tag(owner: str) -> str:
-    """The hash tag of everything that belongs to one principal id."""
-    return hashlib.sha256(owner.encode()).hexdigest()[:16]
-
-
 def channel_of(owner: str) -> str:
     """The pub/sub channel of one owner's events."""
-    return f"bff:{{{owner_tag(owner)}}}:channel"
+    return redis_key(owner_tag(owner), "channel")
 
 
 class Journal:
@@ -178,9 +171,9 @@ class Journal:
 
     history  events kept for resuming (default 500, 10–10,000)
     keep     seconds an ended saga stays in the snapshot (default 24 h)
-    retain   seconds a journal outlives its last event (default 7 days, never less than `keep`)
+    retain   seconds a journal is stored after its last event (default 7 days, never less than `keep`)
     gap      seconds an event waits for the one before it (default 2)
-    clock    Unix seconds; None asks the server, so that processes agree
+    clock    Unix seconds; None uses the server's clock, so that processes agree
     new_id   makes an epoch: letters and digits, at most 32
     """
 
@@ -205,7 +198,7 @@ class Journal:
         self._append = redis.script("journal_append")
         self._open = redis.script("journal_open")
         self._seed = redis.script("journal_seed")
-        self._settle = redis.script("journal_settle")
+        self._release = redis.script("journal_release")
         self._head = redis.script("journal_head")
 
     def now_ms(self) -> int:
@@ -213,19 +206,20 @@ class Journal:
         return int((self._clock or time.time)() * 1000)
 
     def keys(self, owner: str) -> Keys:
-        """Where this owner's journal is."""
-        tag = owner_tag(owner)
-        return Keys._make(f"bff:{{{tag}}}:{name}" for name in Keys._fields)
+        """The keys of this owner's journal."""
+        start = redis_key(owner_tag(owner))
+        return Keys._make(f"{start}:{name}" for name in Keys._fields)
 
     def script_args(self, owner: str) -> list[str | int]:
         """ARGV 1–8 of every script that includes `_journal`."""
         now = 0 if self._clock is None else int(self._clock() * 1000)
         gap_ms = int(self.gap * 1000)
-        kept = (self._history, self._keep_ms, self._retain, gap_ms)
-        return [channel_of(owner), now, self._new_id(), *kept, self._redis.publish_command]
+        limits = (self._history, self._keep_ms, self._retain, gap_ms)
+        return [channel_of(owner), now, self._new_id(), *limits, self._redis.publish_command]
 
     async def append(self, owner: str, entry: Entry) -> Appended:
-        """Write an event unless it is a repeat; one ahead of its turn is held, and `settle` lets it through."""
+        """Append an event unless it is a repeat. One that comes before its predecessor is held until the predecessor
+        comes, or until `release_overdue`."""
         answer = await self._append(
             self.keys(owner),
             [*self.script_args(owner), entry.saga, entry.version, entry.ended_ms, entry.body],
@@ -237,26 +231,25 @@ class Journal:
         raise ValueError(f"journal_append answered {word!r}")
 
     async def release_overdue(self, owner: str) -> int:
-        """Let through what has waited longer than `gap`. Returns how many events still wait."""
-        return int(await self._settle(self.keys(owner), self.script_args(owner)))
+        """Append held events that have waited longer than `gap`. Returns how many still wait."""
+        return int(await self._release(self.keys(owner), self.script_args(owner)))
 
-    async def _settle_all(self, owners: Sequence[str]) -> None:
-        for start in range(0, len(owners), _TOGETHER):
-            some = owners[start : start + _TOGETHER]
-            await run_all(
-                self._redis, [Step(self._settle, self.keys(one), self.script_args(one)) for one in some]
-            )
+    async def _release_all(self, owners: Sequence[str]) -> None:
+        for start in range(0, len(owners), _BATCH):
+            batch = owners[start : start + _BATCH]
+            steps = [Step(self._release, self.keys(owner), self.script_args(owner)) for owner in batch]
+            await run_all(self._redis, steps)
 
     async def open(self, owner: str, after: Position | None, *, make: bool = False) -> Opened:
-        """Top and history after the cursor, or the snapshot, in one round trip.
+        """Read the head and the history after the cursor, or the snapshot, in one round trip.
 
-        make: create an absent journal and call it whole, for owners whose sagas cannot be restored.
+        make: create an absent journal and mark it complete, for owners whose sagas cannot be restored.
         """
         step = self.open_step(owner, after, make=make)
         return self.parse_opened(await step.script(step.keys, step.args))
 
     def open_step(self, owner: str, after: Position | None, *, make: bool = False) -> Step:
-        """`open` as a step among others."""
+        """`open` as a step to be sent with others."""
         epoch, offset = (after.epoch, after.offset) if after else ("", 0)
         return Step(
             self._open,
@@ -266,15 +259,15 @@ class Journal:
 
     @staticmethod
     def parse_opened(answer: Sequence[Any]) -> Opened:
-        """What `opening` answered."""
-        found, top, whole, kind, entries = answer
-        position = Position(found.decode(), int(top)) if found else None
-        return Opened(position, bool(whole), kind.decode(), tuple(entries))
+        """The result of `open_step`."""
+        epoch, head, complete, kind, entries = answer
+        position = Position(epoch.decode(), int(head)) if epoch else None
+        return Opened(position, bool(complete), kind.decode(), tuple(entries))
 
     async def seed(self, owner: str, entries: Sequence[Entry]) -> bool:
-        """Put restored sagas (newest first) into a journal that is not whole; False when another was quicker.
+        """Store restored sagas (newest first) in an incomplete journal. Returns False when it is complete already.
 
-        A saga the journal already knows at that version or a later one is left alone.
+        A saga of which the journal has this version or a later one is left as it is.
         """
         args: list[str | bytes | int] = [*self.script_args(owner)]
         for entry in reversed(entries[:100]):
@@ -282,25 +275,27 @@ class Journal:
         return bool(await self._seed(self.keys(owner), args))
 
     async def mark_incomplete(self) -> int:
-        """Every journal there is may lack something: none is whole any more, so each is restored when it is next
-        opened or compared. Returns how many there are. It looks through all of Redis, a thousand keys at a time."""
+        """Mark all journals incomplete, so that each is restored when it is next opened or compared. Returns how many
+        there are. Scans all keys of Redis, a thousand at a time."""
         count = 0
-        async for metas in self._redis.scan_keys("bff:{*}:meta"):
-            with store_errors("doubting journals"):
-                await self._redis.batch([("HDEL", meta, "whole") for meta in metas])
+        async for metas in self._redis.scan_keys(redis_key("*", "meta")):
+            with store_errors("marking journals incomplete"):
+                await self._redis.batch([("HDEL", meta, "complete_in") for meta in metas])
             count += len(metas)
         return count
 
     async def heads(self, owners: Iterable[str]) -> dict[str, Head]:
-        """Where each journal stands, all in one round trip. Gaps that are overdue are let through on the way, for
-        whoever held them may be gone."""
+        """Read the heads of many journals in one round trip. Also releases overdue events: the process that held them
+        may have ended."""
         names = list(owners)
         keys = [self.keys(owner) for owner in names]
-        answers = await run_all(self._redis, [Step(self._head, [one.meta, one.waiting], ()) for one in keys])
-        await self._settle_all([owner for owner, answer in zip(names, answers, strict=True) if answer[3]])
+        answers = await run_all(
+            self._redis, [Step(self._head, [each.meta, each.waiting], ()) for each in keys]
+        )
+        await self._release_all([owner for owner, answer in zip(names, answers, strict=True) if answer[3]])
         return {
-            owner: Head(Position(epoch.decode(), int(offset)) if epoch else None, bool(whole))
-            for owner, (epoch, offset, whole, _) in zip(names, answers, strict=True)
+            owner: Head(Position(epoch.decode(), int(offset)) if epoch else None, bool(complete))
+            for owner, (epoch, offset, complete, _) in zip(names, answers, strict=True)
         }
 
     async def saga(self, owner: str, type: str, id: str) -> bytes | None:

@@ -1,11 +1,11 @@
-"""Gateways' processes: which of them are dead, known in less than a second.
+"""Which gateway processes are dead. A killed process is recognised in less than a second.
 
-A process listens to a channel of its own, where nobody says anything, and says every few seconds that it lives. A
-killed one's connections end with it, so Redis knows that nobody listens to its channel; one whose machine is gone, or
-that is frozen, says nothing any more for `ALIVE` seconds. Refuses to call a process dead that cannot be asked about, or
-that has only lost a connection and made another within `BACK` seconds.
+Each process subscribes to a channel of its own, on which nothing is published, and writes a heartbeat every few
+seconds. The connections of a killed process end with it, so Redis knows that nobody is subscribed to its channel. A
+process that is frozen, or whose machine is gone, has no heartbeat for `ALIVE` seconds. A process is not called dead
+while Redis cannot be asked, nor when it only lost a connection and made another one within `RECONNECT` seconds.
 
-Keys: `bff:{process:<id>}:alive`: that process lives; TTL `ALIVE`. Channel: `bff:{process:<id>}:channel`.
+Key and channel (after the prefix of keys.py): `{process:<id>}:alive`, TTL `ALIVE`; `{process:<id>}:channel`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import logging
 import secrets
 from collections.abc import Iterable, Sequence
 
+from .keys import redis_key
 from .redis.client import RedisClient, StoreUnavailable, store_errors
 
 log = logging.getLogger("bff.stores")
 
 ALIVE = 10.0
-"""Seconds for which a process's word that it lives holds."""
-BACK = 0.3
-"""Seconds in which a process that lost a connection has another."""
+"""Seconds for which a heartbeat is valid."""
+RECONNECT = 0.3
+"""Seconds in which a process that lost a connection makes another."""
 
 
 class Processes:
-    """id: of this process, letters and digits; channel: what it must listen to, for the others to know that it is
-    there."""
+    """id: of this process, letters and digits; channel: this process must be subscribed to it, to count as alive."""
 
     def __init__(self, redis: RedisClient, *, process: str | None = None) -> None:
         self._redis = redis
@@ -35,59 +35,62 @@ class Processes:
         self.channel = _channel(self.id)
 
     async def heartbeat(self) -> bool:
-        """Say that this process lives. False: it had not said so lately, and others may have taken what it held. Raises
-        StoreUnavailable."""
+        """Write the heartbeat of this process. Returns False when the last one had expired: other processes may have
+        taken what this one held. Raises StoreUnavailable."""
         with store_errors("processes"):
-            said = await self._redis.call("SET", _alive(self.id), "1", "PX", int(ALIVE * 1000), "GET")
-        return said is not None
+            previous = await self._redis.call("SET", _alive(self.id), "1", "PX", int(ALIVE * 1000), "GET")
+        return previous is not None
 
     async def dead(self, processes: Sequence[str]) -> list[str]:
-        """Those that are silent, or have ended. Never raises."""
-        silent, deaf = await self._looked_at(processes)
-        if deaf:
-            # One that has only lost that connection makes another first of all.
-            await asyncio.sleep(BACK)
-            still = await self._looked_at(deaf)
+        """The processes that have no heartbeat or have ended. Never raises."""
+        silent, unsubscribed = await self._check(processes)
+        if unsubscribed:
+            # A process that only lost that connection makes another at once.
+            await asyncio.sleep(RECONNECT)
+            still = await self._check(unsubscribed)
             silent += still[0] + still[1]
         return silent
 
     async def ended(self, process: str) -> bool:
-        """Whether this one has ended, as far as its connections tell. One that is only silent may be at work: Redis
-        may have lost its word. Never raises."""
+        """Whether this process has ended, judged by its connections. One that only lacks a heartbeat may be running:
+        Redis may have lost the heartbeat. Never raises."""
         for last in (False, True):
-            _, deaf = await self._looked_at([process], silent=False)
-            if not deaf:
+            _, unsubscribed = await self._check([process], heartbeats=False)
+            if not unsubscribed:
                 return False
             if not last:
-                await asyncio.sleep(BACK)
+                await asyncio.sleep(RECONNECT)
         return True
 
-    async def _looked_at(
-        self, processes: Iterable[str], *, silent: bool = True
+    async def _check(
+        self, processes: Iterable[str], *, heartbeats: bool = True
     ) -> tuple[list[str], list[str]]:
-        """Those without a word, and those with one that nevertheless do not listen. silent: whether the word counts."""
+        """The processes without a heartbeat, and of the others those that are not subscribed to their channel.
+
+        heartbeats: whether heartbeats count
+        """
         names = list(processes)
         count = "SHARDNUMSUB" if self._redis.cluster else "NUMSUB"
-        asked: list[tuple[str, ...]] = []
-        for one in names:
-            asked += [("EXISTS", _alive(one)), ("PUBSUB", count, _channel(one))]
+        commands: list[tuple[str, ...]] = []
+        for name in names:
+            commands += [("EXISTS", _alive(name)), ("PUBSUB", count, _channel(name))]
         try:
-            told = await self._redis.batch(asked)
+            answers = await self._redis.batch(commands)
         except StoreUnavailable as error:
-            log.debug("which processes live cannot be asked: %s", error)
+            log.debug("cannot ask which processes are alive: %s", error)
             return [], []
-        without, deaf = [], []
-        for process, word, listening in zip(names, told[::2], told[1::2], strict=True):
-            if silent and word == 0:
-                without.append(process)
-            elif isinstance(listening, list) and not listening[1]:
-                deaf.append(process)
-        return without, deaf
+        silent, unsubscribed = [], []
+        for process, alive, subscribers in zip(names, answers[::2], answers[1::2], strict=True):
+            if heartbeats and alive == 0:
+                silent.append(process)
+            elif isinstance(subscribers, list) and not subscribers[1]:
+                unsubscribed.append(process)
+        return silent, unsubscribed
 
 
 def _alive(process: str) -> str:
-    return f"bff:{{process:{process}}}:alive"
+    return redis_key(f"process:{process}", "alive")
 
 
 def _channel(process: str) -> str:
-    return f"bff:{{process:{process}}}:channel"
+    return redis_key(f"process:{process}", "channel")

@@ -3,11 +3,11 @@
 Leases save work. Correctness must not depend on them: a frozen holder does not know that it lost its lease.
 Positions are at least once: a position is saved after the effects of all events before it.
 
-Keys:
+Keys (after the prefix of keys.py):
 
-    <p>{lease:<name>}               string, the holder's id; TTL: the lease itself
-    <p>{ingest:<stream>}:position   string, the last handled event's position in its broker's own format; TTL 30 days
-    <p>{hook:<sha256>}              string, marks a handled webhook delivery; TTL given by the caller
+    {lease:<name>}               string, the holder's id; TTL: the lease itself
+    {ingest:<stream>}:position   string, the last handled event's position in its broker's own format; TTL 30 days
+    {hook:<sha256>}              string, marks a handled webhook delivery; TTL given by the caller
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 
+from .keys import redis_key
 from .redis.client import RedisClient, StoreUnavailable, store_errors
 
 _POSITION_TTL = 30 * 86_400
@@ -77,12 +78,12 @@ class Deliveries:
 
 
 def _lease_key(name: str) -> str:
-    return f"bff:{{lease:{name}}}"
+    return redis_key(f"lease:{name}")
 
 
 def _position_key(stream: str) -> str:
-    return f"bff:{{ingest:{stream}}}:position"
+    return redis_key(f"ingest:{stream}", "position")
 
 
 def _delivery_key(source: str, id: str) -> str:
-    return f"bff:{{hook:{hashlib.sha256(f'{source} {id}'.encode()).hexdigest()}}}"
+    return redis_key(f"hook:{hashlib.sha256(f'{source} {id}'.encode()).hexdigest()}")

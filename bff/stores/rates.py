@@ -1,9 +1,9 @@
-"""Rate limits counted in Redis by all gateways together: one script spends all buckets of a request, or none.
+"""Rate limits that all gateways count together in Redis: one script spends all buckets of a request, or none (GCRA).
 
-Key: `bff:{<tag>}:rate:<hash>`, string, the bucket's theoretical arrival time (Unix ms); TTL until then. The tag is the
-owner's (`journal.owner_tag`) where a principal is counted, else 16 hex digits of SHA-256 of what is; the hash is of the
-route and the quota. Nothing here waits longer than `wait` seconds, nor at all while Redis is away: every failure
-is StoreUnavailable.
+Key (after the prefix of keys.py): `{<tag>}:rate:<hash>`, string, the bucket's theoretical arrival time (Unix ms); TTL
+until then. The tag is the owner's (`keys.owner_tag`) for a principal, else 16 hex digits of SHA-256 of what is counted;
+the hash is of the route and the quota. A decision takes at most `wait` seconds and fails at once while Redis is away:
+every failure is StoreUnavailable.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import hashlib
 from collections.abc import Sequence
 
 from ..policies.rate import Bucket, Spent, spent
-from .journal import owner_tag
+from .keys import owner_tag, redis_key
 from .redis.client import RedisClient, StoreUnavailable
 
 
 def rate_tag(by: str, who: str) -> str:
-    """The hash tag of what is counted. by: `principal` (who: its id), `client`, `address`, `tenant`."""
+    """The hash tag for what is counted. by: `principal` (who: its id), `client`, `address`, `tenant`."""
     if by == "principal":
         return owner_tag(who)
     return hashlib.sha256(f"{by}:{who}".encode()).hexdigest()[:16]
@@ -26,21 +26,21 @@ def rate_tag(by: str, who: str) -> str:
 
 def rate_key(tag: str, quota: str) -> str:
     """quota: hash of the route and the quota."""
-    return f"bff:{{{tag}}}:rate:{quota}"
+    return redis_key(tag, f"rate:{quota}")
 
 
 def script_args(buckets: Sequence[Bucket]) -> list[float]:
-    """What the scripts take of each bucket: interval and window, ms."""
-    return [number for one in buckets for number in (one.interval * 1000, one.quota.seconds * 1000)]
+    """The arguments of the scripts for these buckets: interval and window of each, ms."""
+    return [number for bucket in buckets for number in (bucket.interval * 1000, bucket.quota.seconds * 1000)]
 
 
 def spent_from(buckets: Sequence[Bucket], answer: Sequence[int]) -> list[Spent]:
-    """What `spend` in Lua answered."""
+    """Read the answer of `spend` in Lua."""
     return spent(buckets, answer[0] == 1, [micros / 1e6 for micros in answer[1:]])
 
 
 def by_slot(buckets: Sequence[Bucket]) -> list[list[Bucket]]:
-    """What one script each may take in a cluster."""
+    """Group buckets by slot: in a cluster each group needs its own script call."""
     shares: dict[str, list[Bucket]] = {}
     for bucket in buckets:
         shares.setdefault(bucket.key.partition("}")[0], []).append(bucket)
@@ -48,8 +48,8 @@ def by_slot(buckets: Sequence[Bucket]) -> list[list[Bucket]]:
 
 
 class RateStore:
-    """wait: seconds for a decision (default 0.05). In a cluster all or nothing holds for the buckets of one slot: a
-    principal's together, and each other one by itself."""
+    """wait: seconds for a decision (default 0.05). In a cluster "all or none" holds for the buckets of one slot: those
+    of a principal together, each other one by itself."""
 
     def __init__(self, redis: RedisClient, *, wait: float = 0.05) -> None:
         self._redis = redis
@@ -58,7 +58,7 @@ class RateStore:
 
     @property
     def away(self) -> bool:
-        """Redis gave no answer lately: nobody should wait for one."""
+        """Whether Redis does not answer at present: nobody should wait for it."""
         return self._redis.away
 
     async def spend(self, buckets: Sequence[Bucket]) -> list[Spent]:
@@ -70,7 +70,9 @@ class RateStore:
         shares = by_slot(buckets)
         answers = iter(await asyncio.gather(*map(self._spend, shares)))
         found = {
-            bucket.key: one for share in shares for bucket, one in zip(share, next(answers), strict=True)
+            bucket.key: result
+            for share in shares
+            for bucket, result in zip(share, next(answers), strict=True)
         }
         return [found[bucket.key] for bucket in buckets]
 

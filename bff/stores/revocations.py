@@ -1,14 +1,14 @@
-"""What is not to be believed any more though it is signed and not expired: tokens by id, people by moment; and the
-sessions that ended lately.
+"""Revoked tokens and subjects, and the sessions that ended lately. A revoked token is refused although its signature is
+valid and it has not expired.
 
-Keys, all in one slot and with a TTL:
+Keys (after the prefix of keys.py), all in one slot and with a TTL:
 
-    bff:{revoked}:list      sorted set by when it is forgotten (Unix ms): `t:<h>` a token, `s:<h>:<ms>` everything
-                            issued to a subject up to that moment; `<h>` is a hash of issuer and id, or subject
-    bff:{revoked}:version   another one with each entry; tells a gateway whether to read the list again
-    bff:{revoked}:ended     sorted set of session ids by the moment they ended; kept for five minutes
+    {revoked}:list      sorted set by expiry (Unix ms): `t:<h>` a token, `s:<h>:<ms>` everything issued to a subject up
+                        to that moment; `<h>` is a hash of issuer and token id, or of issuer and subject
+    {revoked}:version   changes with each entry; shows a gateway whether to read the list again
+    {revoked}:ended     sorted set of session ids by the moment they ended; stored for five minutes
 
-Moments are Redis's own. Every method raises StoreUnavailable when Redis is away.
+All times are those of Redis' clock. Every method raises StoreUnavailable when Redis is away.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .keys import hashed, redis_key
 from .redis.client import RedisClient
-from .sessions import hashed
 
 MAX_REVOKED = 10_000
-"""Entries in the list; a further one is refused, for none may be forgotten before its time."""
+"""Entries in the list; one more is refused, because none may be dropped before it expires."""
 
 ENDED_KEEP = 300.0
-"""Seconds the end of a session is told: a gateway that does not hear Redis for longer has nothing open to end."""
+"""Seconds for which the end of a session is stored: a gateway without Redis for longer has no open stream to end."""
 
-_LIST, _VERSION, _ENDED = "bff:{revoked}:list", "bff:{revoked}:version", "bff:{revoked}:ended"
+_LIST, _VERSION, _ENDED = (redis_key("revoked", name) for name in ("list", "version", "ended"))
 
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
     """key: see `hashed`; at: Unix seconds up to which a subject's tokens are refused, None for a single token; until:
-    Unix seconds at which it may be forgotten."""
+    Unix seconds at which the entry expires."""
 
     key: str
     at: float | None
@@ -40,7 +40,7 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class RevocationChanges:
-    """now: Unix milliseconds by Redis; ended: session ids; revoked: everything there is, None when nothing changed."""
+    """now: Unix milliseconds by Redis; ended: session ids; revoked: the whole list, None when it has not changed."""
 
     now: int
     version: str
@@ -49,12 +49,12 @@ class RevocationChanges:
 
 
 class RevocationStore:
-    """`keep` is seconds: at least as long as what is revoked would live."""
+    """`keep` is seconds: at least until the revoked token would expire."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._revoke = redis.script("revoke")
         self._end = redis.script("revoke_session")
-        self._news = redis.script("revoked")
+        self._changes = redis.script("revocations")
 
     async def revoke_token(self, issuer: str, token_id: str, *, keep: float) -> bool:
         """Refuse the token with this `jti`. False when the list is full."""
@@ -65,12 +65,12 @@ class RevocationStore:
         return await self._add(f"s:{hashed(issuer, subject)}", keep, stamped=True)
 
     async def record_session_end(self, id: str) -> None:
-        """Note that a session has ended."""
+        """Record that a session has ended."""
         await self._end([_ENDED], [id, int(ENDED_KEEP * 1000)])
 
     async def changes(self, version: str, since: int) -> RevocationChanges:
-        """What has changed. version: of the last answer, empty for none; since: Unix ms for ends of sessions."""
-        now, newest, ended, entries = await self._news([_LIST, _VERSION, _ENDED], [version, since])
+        """What changed. version: of the last answer, empty for none; since: Unix ms, for the ends of sessions."""
+        now, newest, ended, entries = await self._changes([_LIST, _VERSION, _ENDED], [version, since])
         revoked = None
         if entries is not None:
             pairs = zip(entries[::2], entries[1::2], strict=True)

@@ -1,23 +1,25 @@
 """Browser sessions in Redis: sealed records by the hash of their id, their lock, and the indexes that logout needs.
 
-Keys, all with a TTL; `<id>` is the hash of the cookie's value, so nothing here lets anyone in:
+Keys (after the prefix of keys.py), all with a TTL. `<id>` is the hash of the cookie's value, so a copy of Redis lets
+nobody in:
 
-    bff:{session:<id>}:record    hash: sealed (opaque to this store), version, ends (Unix ms), began (Unix µs), subject
-                                 and sid (hashes, as below); until idle or ended
-    bff:{session:<id>}:refresh   who is refreshing its tokens right now; 18 s
-    bff:{sub:<h>}:sessions       sorted set of ids by end: a subject's sessions; `<h>` is a hash of issuer and value
-    bff:{sub:<h>}:over           up to which moment every session of the subject is over (Unix µs)
-    bff:{sid:<h>}:sessions       the same by the provider's session
-    bff:{sid:<h>}:over
-    bff:{logout:<h>}:seen        a back-channel logout token that was carried out; until it would be refused for its age
-    bff:{logout:<id>}:address    where a browser that has signed out goes next, sealed; taken once, 60 s
-    bff:{login:<h>}:used         a sign-in whose answer was taken up; as long as it could be brought again
+    {session:<id>}:record    hash: sealed (opaque to this store), version, ends (Unix ms), began (Unix µs), subject and
+                             sid (hashes, as below); until idle or ended
+    {session:<id>}:refresh   who is refreshing its tokens now; 18 s
+    {sub:<h>}:sessions       sorted set of ids by end: a subject's sessions; `<h>` is a hash of issuer and value
+    {sub:<h>}:ended          every session of the subject that began up to this moment has ended (Unix µs)
+    {sid:<h>}:sessions       the same for the provider's session
+    {sid:<h>}:ended
+    {logout:<h>}:seen        a back-channel logout token that was used; until it would be refused for its age
+    {logout:<id>}:redirect   where a browser goes after its sign-out, sealed; read once, 60 s
+    {login:<h>}:used         a sign-in whose answer was used; as long as the answer could be sent again
 
-A session is over when its record is gone, or when it began before the moment at which its subject, or its provider's
-session, was ended. So `end_all` misses none: not one that is being stored just then, nor one whose record could not be
-deleted because the process was killed. An index names every session that has not ended and is no larger than those.
+A session has ended when its record is gone, or when it began before the moment at which its subject, or its provider's
+session, was ended. So `end_all` misses none: neither a session that is being stored just then, nor one whose record
+could not be deleted because the process was killed. An index names every session that has not ended, and no others for
+long.
 
-Time is Redis's own, so gateways whose clocks differ agree on when a session ends. Every method raises
+All times are those of Redis' clock, so gateways with different clocks agree on when a session ends. Every method raises
 StoreUnavailable when Redis is away.
 """
 
@@ -25,24 +27,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
+from .keys import hashed, redis_key
 from .redis.client import RedisClient, StoreUnavailable, raise_refusals, store_errors
 
 LOCK = 18.0
-"""Seconds a refresh may hold its lock: longer than a redemption and every attempt to store can take."""
+"""Seconds a refresh may hold its lock: longer than a token request and all attempts to store its result."""
 
-OVER = 900.0
-"""Seconds a subject's end is remembered at least: longer than a sign-in that is under way takes to be stored."""
+END_STORED = 900.0
+"""Seconds for which the end of all sessions is stored at least: longer than a running sign-in takes to be stored."""
 
 _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """version: counts refreshes from 1; ends, began: Unix seconds; sealed: None when the asker has this version;
+    """version: counts refreshes from 1; ends, began: Unix seconds; sealed: None when the caller has this version;
     subject, sid: as `hashed` names them, empty where there is none."""
 
     version: int
@@ -54,16 +56,11 @@ class StoredSession:
 
 
 def _record(id: str) -> str:
-    return f"bff:{{session:{id}}}:record"
+    return redis_key(f"session:{id}", "record")
 
 
 def _lock(id: str) -> str:
-    return f"bff:{{session:{id}}}:refresh"
-
-
-def hashed(issuer: str, value: str) -> str:
-    """Names a subject, a session or a token of an issuer without saying who: 32 hex digits."""
-    return hashlib.sha256(f"{len(issuer)}:{issuer}{value}".encode()).hexdigest()[:32]
+    return redis_key(f"session:{id}", "refresh")
 
 
 def _ms(seconds: float) -> int:
@@ -81,7 +78,7 @@ class SessionStore:
         self._end = redis.script("session_end")
         self._unlock = redis.script("session_unlock")
         self._index = redis.script("session_index")
-        self._over = redis.script("session_over")
+        self._end_all = redis.script("session_end_all")
         self._claim = redis.script("login_claim")
 
     async def put(
@@ -96,12 +93,12 @@ class SessionStore:
         idle: float,
         began: float | None = None,
     ) -> StoredSession:
-        """Store a new session. began: Unix seconds by Redis (`claim_login`), from when on an end of its subject ends
-        it, too; None: from now on."""
+        """Store a new session. began: Unix seconds by Redis (`claim_login`), None for now. When all sessions of its
+        subject are ended after that moment, this one ends, too."""
         names = hashed(issuer, subject), hashed(issuer, sid) if sid is not None else ""
-        # The indexes come first, and it counts as begun by then: an end of all its kind that comes between the two
-        # does not find the record, and ends it all the same.
-        moments = [int(await self._index([index], [id, _ms(lifetime)])) for index, _ in _families(*names)]
+        # The indexes come first, and the session counts as begun then: an `end_all` between the two does not find the
+        # record, and ends the session all the same.
+        moments = [int(await self._index([index], [id, _ms(lifetime)])) for index, _ in _groups(*names)]
         if began is not None:
             moments.append(round(began * 1e6))
         ends = await self._put([_record(id)], [sealed, _ms(lifetime), _ms(idle), min(moments), *names])
@@ -110,15 +107,15 @@ class SessionStore:
     async def open(
         self, id: str, *, idle: float | None, known: StoredSession | None = None
     ) -> StoredSession | None:
-        """Read a session and count this as use of it; None when there is none (any more). idle: None is no use of it;
-        known: as the asker saw it last, which saves a round trip."""
+        """Read a session and postpone its idle end; None when there is no such session. idle: None leaves the idle end
+        as it is; known: the session as last read, which saves a round trip."""
         with store_errors("session open"):
             if known is None:
                 row = await self._read(id, idle, "")
                 return None if row is None or await self._ended(row) else row
-            # What one turn of the loop asks leaves in one write.
-            row, over = await asyncio.gather(self._read(id, idle, known.version), self._ended(known))
-        return None if over else row
+            # Both leave in one write.
+            row, ended = await asyncio.gather(self._read(id, idle, known.version), self._ended(known))
+        return None if ended else row
 
     async def _read(self, id: str, idle: float | None, version: int | str) -> StoredSession | None:
         row = await self._open([_record(id)], ["" if idle is None else _ms(idle), version])
@@ -135,21 +132,21 @@ class SessionStore:
         )
 
     async def _ended(self, session: StoredSession) -> bool:
-        keys = [over for _, over in _families(session.subject, session.sid)]
+        keys = [ended for _, ended in _groups(session.subject, session.sid)]
         moments = raise_refusals(await self._redis.batch([("GET", key) for key in keys]))
-        return _is_over(session.began, moments)
+        return _has_ended(session.began, moments)
 
     async def still_open(self, ids: Sequence[str]) -> set[str]:
-        """Those of the sessions that have not ended, in two round trips."""
+        """The sessions among these that have not ended, in two round trips."""
         with store_errors("sessions living"):
-            asked = [("HMGET", _record(id), "version", "began", "subject", "sid") for id in ids]
-            rows = raise_refusals(await self._redis.batch(asked))
+            commands = [("HMGET", _record(id), "version", "began", "subject", "sid") for id in ids]
+            rows = raise_refusals(await self._redis.batch(commands))
             found = {id: row for id, row in zip(ids, rows, strict=True) if row[0] is not None}
-            over = {
-                id: [key for _, key in _families((row[2] or b"").decode(), (row[3] or b"").decode())]
+            ended = {
+                id: [key for _, key in _groups((row[2] or b"").decode(), (row[3] or b"").decode())]
                 for id, row in found.items()
             }
-            keys = list(dict.fromkeys(key for many in over.values() for key in many))
+            keys = list(dict.fromkeys(key for each in ended.values() for key in each))
             moments = dict(
                 zip(
                     keys, raise_refusals(await self._redis.batch([("GET", key) for key in keys])), strict=True
@@ -158,11 +155,11 @@ class SessionStore:
         return {
             id
             for id, row in found.items()
-            if not _is_over(int(row[1] or 0) / 1e6, (moments[key] for key in over[id]))
+            if not _has_ended(int(row[1] or 0) / 1e6, (moments[key] for key in ended[id]))
         }
 
     async def lock(self, id: str, holder: str) -> bool:
-        """Try to become the one who refreshes this session's tokens."""
+        """Try to lock the refresh of this session's tokens."""
         with store_errors("session lock"):
             return bool(await self._redis.call("SET", _lock(id), holder, "NX", "PX", _ms(LOCK)))
 
@@ -170,19 +167,19 @@ class SessionStore:
         await self._unlock([_lock(id)], [holder])
 
     async def swap(self, id: str, version: int, sealed: bytes, holder: str) -> bool:
-        """Replace `version` and unlock; False when the session has ended or changed meanwhile."""
+        """Replace `version` and unlock. Returns False when the session has ended or changed meanwhile."""
         return bool(await self._swap([_record(id), _lock(id)], [version, sealed, holder]))
 
     async def end(self, id: str, *, version: int | None = None) -> bytes | None:
-        """Remove a session, only while it is this version if one is named; returns what was sealed, None when there was
-        none such, and then nothing is written."""
+        """Delete a session, only at this version if one is given. Returns the sealed record; None when there was no
+        such session, and then nothing is written."""
         row = await self._end([_record(id)], ["" if version is None else version])
         if row is None:
             return None
         sealed, subject, sid = row
-        # It has ended; entries that stay in the indexes fall out at its end.
+        # The session has ended. If this fails, its index entries are dropped when they expire.
         with contextlib.suppress(StoreUnavailable), store_errors("session indexes"):
-            indexes = [index for index, _ in _families(subject.decode(), sid.decode())]
+            indexes = [index for index, _ in _groups(subject.decode(), sid.decode())]
             raise_refusals(await self._redis.batch([("ZREM", index, id) for index in indexes]))
         return bytes(sealed)
 
@@ -196,14 +193,14 @@ class SessionStore:
     async def end_in_batches(
         self, issuer: str, *, sid: str | None = None, subject: str | None = None
     ) -> AsyncIterator[list[str]]:
-        """The same, a batch at a time: those that were just ended. They leave the index when the next batch is asked
-        for, so that whoever is cut short meanwhile can begin again and is given them once more."""
+        """As `end_all`, but yields the ended ids in batches. A batch leaves the index when the next one is requested,
+        so a caller that is interrupted can begin again and gets its batch once more."""
         if sid is None and subject is None:
             raise ValueError("end_all takes a sid or a subject")
         names = ("", hashed(issuer, sid)) if sid is not None else (hashed(issuer, subject or ""), "")
-        ((index, over),) = _families(*names)
-        # From here on they are over, whatever becomes of the deletions.
-        await self._over([index, over], [_ms(OVER)])
+        ((index, ended),) = _groups(*names)
+        # From here on the sessions have ended, even if a deletion fails.
+        await self._end_all([index, ended], [_ms(END_STORED)])
         while ids := await self._delete(index):
             yield ids
             with store_errors("session end"):
@@ -211,62 +208,62 @@ class SessionStore:
 
     async def _delete(self, index: str) -> list[str]:
         with store_errors("session end"):
-            ids = [one.decode() for one in await self._redis.call("ZRANGE", index, 0, _BATCH - 1)]
+            ids = [id.decode() for id in await self._redis.call("ZRANGE", index, 0, _BATCH - 1)]
             raise_refusals(await self._redis.batch([("DEL", _record(id)) for id in ids]))
         return ids
 
-    # -- signing in and out
+    # ---- signing in and out ----------------------------------------------------------------------------------
 
     async def claim_login(self, issuer: str, state: str, holder: str, *, keep: float) -> float | None:
-        """Take up the answer to a sign-in; returns the moment (Unix seconds), None when that was done before."""
+        """Use the answer to a sign-in. Returns the moment (Unix seconds), None when it was used before."""
         moment = await self._claim([_used(issuer, state)], [holder, _ms(keep)])
         return None if moment is None else int(moment) / 1e6
 
     async def release_login(self, issuer: str, state: str, holder: str) -> None:
-        """Give a claim back: nothing came of it, and it may be taken up again."""
+        """Undo `claim_login` after a failure, so that the answer can be used again."""
         await self._unlock([_used(issuer, state)], [holder])
 
     async def is_logout_token_used(self, issuer: str, token_id: str) -> bool:
-        """Whether `once` was asked about this token id before."""
+        """Whether this token id was used before."""
         with store_errors("logout token"):
             return bool(await self._redis.call("EXISTS", _seen(issuer, token_id)))
 
     async def use_logout_token(self, issuer: str, token_id: str, *, keep: float) -> bool:
-        """True the first time this token id is seen; it is remembered for `keep` seconds."""
+        """Use this token id. Returns True the first time; it is stored for `keep` seconds."""
         with store_errors("logout token"):
             key = _seen(issuer, token_id)
             return bool(await self._redis.call("SET", key, b"1", "NX", "PX", _ms(keep)))
 
     async def put_logout_redirect(self, id: str, sealed: bytes, *, keep: float) -> None:
-        """Where a browser goes next, for `keep` seconds."""
-        with store_errors("logout address"):
-            await self._redis.call("SET", _address(id), sealed, "PX", _ms(keep))
+        """Store where a browser goes after its sign-out, for `keep` seconds."""
+        with store_errors("logout redirect"):
+            await self._redis.call("SET", _redirect(id), sealed, "PX", _ms(keep))
 
     async def take_logout_redirect(self, id: str) -> bytes | None:
-        """The same, once."""
-        with store_errors("logout address"):
-            found: bytes | None = await self._redis.call("GETDEL", _address(id))
+        """Read and delete what `put_logout_redirect` stored."""
+        with store_errors("logout redirect"):
+            found: bytes | None = await self._redis.call("GETDEL", _redirect(id))
         return found
 
 
-def _is_over(began: float, moments: Iterable[bytes | None]) -> bool:
+def _has_ended(began: float, moments: Iterable[bytes | None]) -> bool:
     return any(moment is not None and round(began * 1e6) <= int(moment) for moment in moments)
 
 
-def _families(subject: str, sid: str) -> list[tuple[str, str]]:
-    """Index and moment of what a session belongs to."""
+def _groups(subject: str, sid: str) -> list[tuple[str, str]]:
+    """The index and the end-of-all key of each group (subject, provider's session) that a session belongs to."""
     names = [f"sub:{subject}"] if subject else []
     names += [f"sid:{sid}"] if sid else []
-    return [(f"bff:{{{name}}}:sessions", f"bff:{{{name}}}:over") for name in names]
+    return [(redis_key(name, "sessions"), redis_key(name, "ended")) for name in names]
 
 
 def _seen(issuer: str, token_id: str) -> str:
-    return f"bff:{{logout:{hashed(issuer, token_id)}}}:seen"
+    return redis_key(f"logout:{hashed(issuer, token_id)}", "seen")
 
 
 def _used(issuer: str, state: str) -> str:
-    return f"bff:{{login:{hashed(issuer, state)}}}:used"
+    return redis_key(f"login:{hashed(issuer, state)}", "used")
 
 
-def _address(id: str) -> str:
-    return f"bff:{{logout:{id}}}:address"
+def _redirect(id: str) -> str:
+    return redis_key(f"logout:{id}", "redirect")

@@ -1,9 +1,8 @@
 """Values: topics whose latest version wins, the same for whoever may see them. No history.
 
-Key: `bff:{value:<name>}`, hash: version, payload; TTL 7 days from the last change. Each change is published to the
-channel `bff:{value:<name>}:channel`, in the same slot, as `<version> <payload>`. The payload is one line of JSON,
-`{name, version, data, at}`.
-"""
+Key (after the prefix of keys.py): `{value:<name>}`, hash: version, payload; TTL 7 days from the last change. Each
+change is published to the channel `{value:<name>}:channel`, in the same slot, as `<version> <payload>`. The payload is
+one line of JSON, `{name, version, data, at}`."""
 
 from __future__ import annotations
 
@@ -13,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..calls.codec import encode
+from .keys import redis_key
 from .redis.client import RedisClient, raise_refusals, store_errors
 
 TTL = 7 * 86_400
 _NAME = re.compile(r"[A-Za-z0-9._/-]{1,200}")
 VALUE_BYTES = 4 * 1024 * 1024
-"""Of one value's payload. An event is smaller; what a service loads need not be."""
+"""Size limit of a payload. An event is smaller; a value that a service loads may be larger."""
 _HIGHEST = 2**53 - 1  # what Lua's numbers hold exactly
 
 
@@ -29,7 +29,7 @@ def valid_name(name: str) -> bool:
 
 def value_channel(name: str) -> str:
     """The pub/sub channel of one value."""
-    return f"bff:{{value:{name}}}:channel"
+    return redis_key(f"value:{name}", "channel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +54,26 @@ class Values:
         self._put = redis.script("value_put")
 
     async def put(self, name: str, version: int, data: Any, at: str) -> bool:
-        """Keep and publish this version unless a higher or equal one is known; True when it was news. data: what JSON
-        can hold, or `Raw`: JSON already."""
+        """Store and publish this version unless the same or a higher one is stored. Returns whether it was stored.
+        data: a JSON value, or `Raw`, which is JSON already."""
         if not valid_name(name):
             raise ValueError("a value's name is at most 200 of letters, digits and ._/-")
         if not 0 <= version <= _HIGHEST:
             raise ValueError(f"a value's version is a whole number from 0 to {_HIGHEST}")
         payload = encode({"name": name, "version": version, "data": data, "at": at})
         if len(payload) > VALUE_BYTES:
-            raise ValueError(f"a value takes {len(payload)} bytes, and at most {VALUE_BYTES} are kept")
+            raise ValueError(f"a value takes {len(payload)} bytes; the limit is {VALUE_BYTES}")
         return await self.put_payload(name, Value(version, payload))
 
     async def put_payload(self, name: str, value: Value) -> bool:
-        """As `put`, of a value as it was heard: Redis may have lost what it told."""
+        """As `put`, for a value as it was published. Used to write back a value that Redis lost."""
         args: list[str | bytes | int] = [value.version, value.payload, TTL]
         args += [value_channel(name), self._redis.publish_command]
-        return bool(await self._put([f"bff:{{value:{name}}}"], args))
+        return bool(await self._put([redis_key(f"value:{name}")], args))
 
     async def get(self, names: Sequence[str]) -> dict[str, Value]:
-        """Those of the names that have a value, in one round trip."""
-        asked = [("HMGET", f"bff:{{value:{name}}}", "version", "payload") for name in names]
+        """Read the values of these names, in one round trip. Names without a value are left out."""
+        asked = [("HMGET", redis_key(f"value:{name}"), "version", "payload") for name in names]
         with store_errors("values"):
             answers = raise_refusals(await self._redis.batch(asked))
         return {

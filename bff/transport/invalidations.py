@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from ..calls import tag_of
 from ..policies.tags import Stamps
 from ..stores.cache import CHANNEL, CacheStore, unpack_change
-from ..stores.journal import owner_tag
+from ..stores.keys import owner_tag
 from ..stores.redis.client import StoreUnavailable
 from ..stores.redis.subscriptions import Subscriptions
 

@@ -10,6 +10,7 @@ from nats.aio.client import Client
 
 from bff.live.ingest import EventDispatcher, Ingester
 from bff.live.ingest.nats import NatsJetStream
+from bff.stores.keys import redis_key
 from bff.stores.redis.client import RedisClient
 
 from .conftest import STREAM, NatsRig, until
@@ -116,7 +117,7 @@ async def test_what_is_dropped_of_other_subjects_is_no_loss(
         for _ in range(5):
             await server.jetstream().publish("events.other", b"{}")
         # Seen by a look, once a second.
-        place = "bff:{ingest:nats:EVENTS}:position"
+        place = redis_key("ingest:nats:EVENTS", "position")
         last = (await server.jetstream().stream_info(STREAM)).state.last_seq
 
         async def passed() -> bool:

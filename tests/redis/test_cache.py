@@ -17,6 +17,7 @@ from bff.calls.scope import Note
 from bff.policies.cache import Entry, Lru, key_of
 from bff.policies.events import PolicyEvent, Served
 from bff.stores.cache import CacheStore, digest, pack, unpack, unpack_change
+from bff.stores.keys import redis_key
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.redis.subscriptions import Subscriptions
 from bff.transport.coalescing import RequestCoalescer
@@ -168,7 +169,7 @@ async def test_the_key_in_redis_lives_no_longer_than_the_answer_is_of_use(redis_
         await a.read()
         await a.settled()
         async with RedisClient(redis_url, timeout=10) as link:
-            left = await link.call("PTTL", f"bff:{{part:{digest(key_of(shelf.thing(), ADA))}}}")
+            left = await link.call("PTTL", redis_key(f"part:{digest(key_of(shelf.thing(), ADA))}"))
         assert 620_000 < left <= 630_000
 
 
@@ -474,5 +475,5 @@ async def test_stamps_grow_even_when_the_clock_does_not(redis_url: str) -> None:
         assert found.tag_stamps == {"a": stamps[-1], "c": 0}
         assert found.owner_stamps == {"a": own[-1], "c": 0}
         assert found.read_at >= stamps[-1]
-        for key in await link.call("KEYS", "bff:*"):
+        for key in await link.call("KEYS", "*"):
             assert 0 < await link.call("TTL", key) <= 2 * 86_400

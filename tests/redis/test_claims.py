@@ -20,7 +20,8 @@ from bff.stores.claims import (
     Ticket,
     Unknown,
 )
-from bff.stores.journal import Entry, Journal, owner_tag
+from bff.stores.journal import Entry, Journal
+from bff.stores.keys import owner_tag, redis_key
 from bff.stores.processes import Processes
 from bff.stores.redis.client import RedisClient
 
@@ -195,7 +196,7 @@ async def test_a_saga_the_journal_lost_is_taken_at_the_services_word(
 async def test_a_claim_lies_in_its_owners_slot_and_expires(claims: Claims, link: RedisClient) -> None:
     held = await ticket(claims)
     (key,) = await link.call("KEYS", "*")
-    assert key.startswith(f"bff:{{{owner_tag(OWNER)}}}:claim:".encode())
+    assert key.startswith(redis_key(owner_tag(OWNER), "claim:").encode())
     assert 3590 < await link.call("TTL", key) <= 3600
     await claims.complete(held, ANSWER)
     assert 3590 < await link.call("TTL", key) <= 3600
@@ -253,7 +254,7 @@ async def test_a_late_holders_beat_is_still_its_own_where_nobody_may_take_over(
 
 
 def bucket(name: str, amount: int) -> Bucket:
-    return Bucket(f"bff:{{x}}:rate:{name}", Quota(name, amount, 3600))
+    return Bucket(redis_key("x", f"rate:{name}"), Quota(name, amount, 3600))
 
 
 async def limited(
@@ -315,7 +316,7 @@ async def test_a_claim_is_free_when_its_process_has_ended_and_only_where_it_may_
 async def test_a_process_that_comes_back_in_time_keeps_its_claims(
     redis_url: str, link: RedisClient, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bff.stores.processes.BACK", 3.0)
+    monkeypatch.setattr("bff.stores.processes.RECONNECT", 3.0)
     here, there = Processes(link, process="here"), Processes(link, process="there")
     ours, theirs = Claims(link, journal, here), Claims(link, journal, there)
     await ticket(theirs, theirs.new_holder())

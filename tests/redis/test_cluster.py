@@ -17,7 +17,8 @@ from bff.policies.rate import Bucket, Quota
 from bff.stores.cache import CacheStore
 from bff.stores.claims import Claims, Limited, New, Replay, StoredAnswer, Ticket
 from bff.stores.events import StreamReader
-from bff.stores.journal import Entry, Journal, owner_tag
+from bff.stores.journal import Entry, Journal
+from bff.stores.keys import owner_tag, redis_key
 from bff.stores.rates import RateStore
 from bff.stores.redis.address import parse_address
 from bff.stores.redis.client import RedisClient, StoreUnavailable
@@ -46,7 +47,7 @@ def test_the_address_names_nodes_and_secrets() -> None:
 
 def test_slots_and_keys_are_those_of_the_specification() -> None:
     assert slot_of(b"123456789") == 0x31C3
-    assert slot_of(b"bff:{user1000}:a") == slot_of(b"{user1000}:b") == slot_of(b"user1000")
+    assert slot_of(b"bff:1:{user1000}:a") == slot_of(b"{user1000}:b") == slot_of(b"user1000")
     assert slot_of(b"foo{}{bar}") != slot_of(b"bar"), "an empty tag is none"
     assert key_of(("EVALSHA", "x", 1, "k", "a")) == b"k"
     assert key_of(("XREAD", "COUNT", 5, "STREAMS", "s", "0")) == b"s"
@@ -134,9 +135,9 @@ async def test_the_stores_work_as_on_one_node(nodes: list[Valkey]) -> None:
 
         def buckets(near: int, far: int) -> list[Bucket]:
             keys = {
-                f"bff:{{{owner_tag(owner)}}}:rate:a": near,
-                "bff:{tenant}:rate:b": far,
-                "bff:{x}:rate:c": 99,
+                redis_key(owner_tag(owner), "rate:a"): near,
+                redis_key("tenant", "rate:b"): far,
+                redis_key("x", "rate:c"): 99,
             }
             return [Bucket(key, Quota(key, amount, 3600)) for key, amount in keys.items()]
 

@@ -11,7 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from bff.live import ValueTopic
+from bff.live.control import CONTROL
 from bff.stores.journal import channel_of
+from bff.stores.keys import redis_key
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.redis.cluster import slot_of
 from bff.stores.stream_slots import StreamSlots
@@ -139,13 +141,13 @@ async def test_events_reach_their_streams_and_only_the_owners_node_sees_them(nod
         for index, end in enumerate(ends):
             here = {channel for channel in channels.values() if node_of(channel) == index}
             heard = {name.decode() for name in await end.call("PUBSUB", "SHARDCHANNELS")}
-            assert {name for name in heard if not name.startswith("bff:{process:")} == here
+            assert {name for name in heard if not name.startswith(redis_key("process:")[:-1])} == here
             for channel in here:
                 assert await end.call("PUBSUB", "SHARDNUMSUB", channel) == [channel.encode(), 1]
             heard = await end.call("CLIENT", "LIST", "TYPE", "pubsub")
             assert heard.count(b"id=") == 1, "one connection a node, for what is sharded and what is not"
         plain = [name for end in ends for name in await end.call("PUBSUB", "CHANNELS")]
-        assert plain == [b"bff:control"], "everybody's is plain, and heard once"
+        assert plain == [CONTROL.encode()], "everybody's is plain, and heard once"
         assert {home_of(name) for name in PEOPLE} == {0, 1, 2}
         before = await carried(ends)
         for name, stream in streams.items():

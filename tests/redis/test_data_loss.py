@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from bff.calls import Principal, SagaStatus
 from bff.live import ValueTopic
 from bff.stores.journal import Position
+from bff.stores.keys import redis_key
 from bff.stores.progress import Positions
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 
@@ -178,7 +179,7 @@ async def test_a_value_that_redis_has_lost_is_given_back_by_who_told_it(forgetfu
         forgetful.die()
         await forgetful.live(one)
         async with asyncio.timeout(GUARD), RedisClient(forgetful.valkey.url) as link:
-            while await link.call("HGET", "bff:{value:stock/mug}", "version") != b"5":
+            while await link.call("HGET", redis_key("value:stock/mug"), "version") != b"5":
                 await asyncio.sleep(0.02)
         assert not await one.values.put("stock/mug", 4, "old", AT)
         await one.values.put("stock/mug", 6, 6, AT)

@@ -1,5 +1,6 @@
 from bff.stores.dead_letters import DEAD, DeadLetters
 from bff.stores.events import BrokerEvent, StreamReader, parse_entries
+from bff.stores.keys import redis_key
 from bff.stores.progress import Leases, Positions
 from bff.stores.redis.client import RedisClient
 
@@ -21,7 +22,7 @@ async def test_a_bus_goes_on_from_the_saved_position(redis_url: str) -> None:
             "events:a:0": [BrokerEvent("events:a:0", "9-0", None)]
         }
         assert await reader.read({"events:a:0": "9-0"}, count=10) == {}
-        assert await link.call("TTL", "bff:{ingest:events:a:0}:position") > 0
+        assert await link.call("TTL", redis_key("ingest:events:a:0", "position")) > 0
         await reader.close()
 
 
@@ -30,7 +31,9 @@ async def test_a_buried_event_says_where_it_stood_and_why(redis_url: str) -> Non
         await DeadLetters(link).add(BrokerEvent("events:a:0", "1-0", b"x" * 100_000), "too large")
         ((_, fields),) = parse_entries(await link.call("XRANGE", DEAD, "-", "+"))
         assert (
-            fields[b"stream"] == b"events:a:0" and fields[b"id"] == b"1-0" and fields[b"why"] == b"too large"
+            fields[b"stream"] == b"events:a:0"
+            and fields[b"id"] == b"1-0"
+            and fields[b"reason"] == b"too large"
         )
         assert len(fields[b"body"]) == 65_536
         assert await link.call("TTL", DEAD) > 0
@@ -45,6 +48,6 @@ async def test_a_lease_is_held_by_one_and_passes_on_when_it_is_over_or_given_bac
         assert not await leases.release("x", "b")
         assert await leases.release("x", "a")
         assert await leases.hold("x", "b", 60)
-        await link.call("DEL", "bff:{lease:x}")  # what its expiry does
+        await link.call("DEL", redis_key("lease:x"))  # what its expiry does
         assert not await leases.release("x", "b")
         assert await leases.hold("x", "a", 60)

@@ -12,6 +12,7 @@ from bff.live.ingest.redis_streams import StreamPosition, stream_names
 from bff.stores.dead_letters import DEAD, DeadLetters
 from bff.stores.events import parse_entries
 from bff.stores.journal import Entry, Journal
+from bff.stores.keys import redis_key
 from bff.stores.progress import Positions
 from bff.stores.redis.client import RedisClient, StoreUnavailable, store_errors
 from bff.stores.values import Values
@@ -157,7 +158,7 @@ async def test_a_bad_event_is_set_aside_and_the_next_goes_through(
     assert [row["id"] for row in await told(link)] == ["o1"]
     ((_, dead),) = parse_entries(await link.call("XRANGE", DEAD, "-", "+"))
     assert dead[b"stream"] == STREAM.encode()
-    assert dead[b"why"]
+    assert dead[b"reason"]
     body = bad if isinstance(bad, bytes) else bad.encode()
     assert dead[b"body"] == body[:65_536]
 
@@ -216,7 +217,7 @@ async def test_another_process_takes_over_within_three_seconds_of_a_death(link: 
     assert dead._main is not None
     dead._main.cancel()
     await asyncio.wait([dead._main])
-    assert 0 < await link.call("PTTL", "bff:{lease:ingest-redis}") < 3_000
+    assert 0 < await link.call("PTTL", redis_key("lease:ingest-redis")) < 3_000
     async with ingester(link):
         await publish(link, status("o1", 2))
         await read_all(link)
@@ -228,7 +229,7 @@ async def test_a_stopped_ingester_hands_over_at_once(link: RedisClient) -> None:
     async with ingester(link, lease=60.0):
         await publish(link, status("o1", 1))
         await read_all(link)
-    assert await link.call("EXISTS", "bff:{lease:ingest-redis}") == 0
+    assert await link.call("EXISTS", redis_key("lease:ingest-redis")) == 0
 
 
 async def test_two_ingesters_and_many_partitions_tell_everything_once(link: RedisClient) -> None:

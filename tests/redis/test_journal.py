@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from bff.calls import SagaStatus
-from bff.stores.journal import Entry, Head, Journal, Opened, Position, channel_of, owner_tag
+from bff.stores.journal import Entry, Head, Journal, Opened, Position, channel_of
+from bff.stores.keys import owner_tag
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 from tests.conftest import Valkey
 
@@ -297,7 +298,7 @@ async def test_every_key_of_a_journal_that_began_with_a_gap_expires(link: RedisC
         assert await journal.append(OWNER, entry("o1", 2)) == "held"
         clock.now += 3
         await let_through(journal, OWNER)
-        keys = await link.call("KEYS", "bff:*")
+        keys = await link.call("KEYS", "*")
         assert len(keys) >= 6
         for key in keys:
             assert await link.call("TTL", key) > 0, f"{key.decode()} stays for ever"

@@ -18,6 +18,7 @@ from bff.live.control import CONTROL
 from bff.live.ingest import RedisStreams
 from bff.stores.claims import Claims, New, Ticket
 from bff.stores.journal import Entry, Journal
+from bff.stores.keys import redis_key
 from bff.stores.processes import Processes
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.redis.health import RedisHealth
@@ -235,7 +236,7 @@ async def test_a_redis_that_is_not_there_at_the_start_is_looked_at_when_it_comes
 async def test_the_rights_that_the_docs_name_are_enough(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """docs/redis.md, "When it does not do its work"."""
+    """docs/redis.md, "When Redis refuses or is away"."""
     rights = ["on", ">secret", "~bff:*", "~events:*", "&bff:*", "+@all", "-@admin", "-@dangerous", "+info"]
     assert "`+@all -@admin -@dangerous +info`" in (ROOT / "docs/redis.md").read_text()
     one = server(tmp_path / "valkey").start()
@@ -259,7 +260,7 @@ async def test_the_rights_that_the_docs_name_are_enough(
                 assert isinstance((await claims.claim(ticket, safe=True))[0], New)
                 assert await Processes(link).ended("nobody")
                 assert await journal.mark_incomplete() == 1
-                await until(lambda: link.call("EXISTS", "bff:{lease:ingest-redis}"))
+                await until(lambda: link.call("EXISTS", redis_key("lease:ingest-redis")))
             assert await health.probe_failure() is None
             assert link.outage.current is None
             assert lines(caplog) == []

@@ -17,7 +17,7 @@ from bff.edge.problem import QUOTA_TYPE, Problem
 from bff.edge.rate_limiter import Caller, RateLimiter
 from bff.edge.rate_limits import Limit
 from bff.edge.settings import LimitSettings
-from bff.stores.journal import owner_tag
+from bff.stores.keys import owner_tag
 from bff.stores.rates import RateStore
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 from tests.conftest import Valkey
@@ -154,7 +154,7 @@ async def test_every_key_has_an_end_and_names_nobody(redis_url: str) -> None:
         keys = await link.call("KEYS", "*")
         assert len(keys) == 5
         for key in keys:
-            assert re.fullmatch(rb"bff:\{[0-9a-f]{16}\}:rate:[0-9a-f]{16}", key)
+            assert re.fullmatch(rb"bff:1:\{[0-9a-f]{16}\}:rate:[0-9a-f]{16}", key)
             assert await link.call("PTTL", key) > 0
         mine = owner_tag("https://issuer.test|ada").encode()
         assert sum(mine in key for key in keys) == 2, "in the owner's slot"

@@ -12,6 +12,7 @@ from bff.edge.access.jwt import TokenVerifier
 from bff.edge.access.revocation_list import RevocationList, marks_of
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings
+from bff.stores.keys import redis_key
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.revocations import RevocationStore
 from tests.conftest import Valkey
@@ -75,7 +76,7 @@ async def test_a_revocation_is_kept_as_long_as_it_was_asked_for(link: RedisClien
     await here.poll()
     assert not here.is_revoked(marks("short"))
     assert here.is_revoked(marks("long"))
-    for key in await link.call("KEYS", "bff:{revoked}*"):
+    for key in await link.call("KEYS", redis_key("revoked", "*")):
         assert 1_000 < await link.call("PTTL", key) <= 100_000
 
 

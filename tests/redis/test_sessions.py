@@ -18,6 +18,7 @@ from bff.edge.access.session import Sessions
 from bff.edge.access.session_record import SessionKey, SessionRecord, TokenSet
 from bff.edge.problem import Problem
 from bff.edge.settings import SessionSettings
+from bff.stores.keys import redis_key
 from bff.stores.redis.client import RedisClient, StoreUnavailable
 from bff.stores.sessions import SessionStore, StoredSession
 from tests.conftest import Valkey
@@ -131,12 +132,12 @@ async def test_each_use_pushes_the_idle_end_away_and_none_the_absolute_one(link:
         await store.put(id, b"x", issuer=ISSUER, subject="ada", sid=None, lifetime=lifetime, idle=idle)
 
     async def left(id: str) -> float:
-        return float(await link.call("PTTL", f"bff:{{session:{id}}}:record")) / 1000
+        return float(await link.call("PTTL", redis_key(f"session:{id}", "record"))) / 1000
 
     await begin("idle", 3600, 1000)
     await begin("ends", 500, 3600)
     for id in ("idle", "ends"):
-        await link.call("PEXPIRE", f"bff:{{session:{id}}}:record", 300_000)
+        await link.call("PEXPIRE", redis_key(f"session:{id}", "record"), 300_000)
     assert await store.open("idle", idle=1000) is not None
     assert 300 < await left("idle") <= 1000
     assert await store.open("ends", idle=3600) is not None
@@ -310,7 +311,7 @@ async def test_a_gateway_held_up_past_its_lock_does_not_end_the_session_the_othe
     key = SessionKey.read(cookie)
     assert key is not None
     # What the lock's own end does when its holder is held up for longer.
-    await link.call("DEL", f"bff:{{session:{key.id}}}:refresh")
+    await link.call("DEL", redis_key(f"session:{key.id}", "refresh"))
     assert (await here.principal(cookie)).token == "a2"  # type: ignore[union-attr]
     go.set()
     assert (await waiting).token == "a2"  # type: ignore[union-attr]
@@ -425,7 +426,7 @@ async def test_a_sign_in_that_was_under_way_when_all_are_ended_is_over(link: Red
 async def test_sessions_whose_deletion_did_not_come_to_pass_are_over_all_the_same(link: RedisClient) -> None:
     store = SessionStore(link)
     first, second = await put(store, "first", sid="s1"), await put(store, "second", sid="s2")
-    index = await link.call("KEYS", "bff:{sub:*}:sessions")
+    index = await link.call("KEYS", redis_key("sub:*", "sessions"))
     # A process that dies between the moment and the deletions leaves the records, and somebody may lose the index.
     await link.call("DEL", *index)
     await store.end_all(ISSUER, subject="ada")
@@ -441,10 +442,10 @@ async def test_an_end_is_remembered_as_long_as_any_session_it_ends_could_last(li
     for _ in range(2):
         # The second time the index is gone, and what was remembered must not be forgotten sooner for it.
         await store.end_all(ISSUER, subject="ada")
-        (key,) = await link.call("KEYS", "bff:{sub:*}:over")
+        (key,) = await link.call("KEYS", redis_key("sub:*", "ended"))
         assert await link.call("PTTL", key) > 29 * 86_400 * 1000
     await store.end_all(ISSUER, subject="nobody")
-    for key in await link.call("KEYS", "bff:*:over"):
+    for key in await link.call("KEYS", redis_key("*", "ended")):
         assert await link.call("PTTL", key) > 800 * 1000
 
 
@@ -455,7 +456,7 @@ async def test_a_session_stored_by_an_older_version_is_known_and_ends_with_its_p
         cookie = await make().start(record())
         key = SessionKey.read(cookie)
         assert key is not None
-        await link.call("HDEL", f"bff:{{session:{key.id}}}:record", "began", "subject", "sid")
+        await link.call("HDEL", redis_key(f"session:{key.id}", "record"), "began", "subject", "sid")
         sessions = make()
         assert await sessions.principal(cookie) is not None
         await sessions.end_all(ISSUER, **by)

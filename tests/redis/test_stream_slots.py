@@ -6,14 +6,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bff.stores.journal import channel_of, owner_tag
+from bff.stores.journal import channel_of
+from bff.stores.keys import owner_tag, redis_key
 from bff.stores.processes import Processes
 from bff.stores.redis.client import RedisClient
 from bff.stores.stream_slots import StreamSlots
 from tests.waiting import GUARD, until
 
 OWNER = "https://id.example|ada"
-KEY = f"bff:{{{owner_tag(OWNER)}}}:seats"
+KEY = redis_key(owner_tag(OWNER), "slots")
 
 
 @asynccontextmanager

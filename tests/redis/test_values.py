@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bff.stores.keys import redis_key
 from bff.stores.redis.client import RedisClient
 from bff.stores.values import Values, unpack_value, value_channel
 
@@ -41,7 +42,7 @@ async def test_a_change_is_published_and_the_key_expires(link: RedisClient) -> N
         message = await pubsub.get_message(timeout=2)
     assert message is not None
     assert unpack_value(message["data"]) == (await values.get(["stock/a"]))["stock/a"]
-    assert 0 < await link.call("TTL", "bff:{value:stock/a}") <= 7 * 86_400
+    assert 0 < await link.call("TTL", redis_key("value:stock/a")) <= 7 * 86_400
 
 
 @pytest.mark.parametrize("name", ["", "a" * 201, "a b", "a}b", "ü", "a\n"])

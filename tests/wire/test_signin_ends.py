@@ -17,6 +17,8 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from bff.edge.access.session import COOKIE
 from bff.edge.access.session_record import SessionKey
+from bff.live.control import CONTROL
+from bff.stores.keys import redis_key
 from bff.stores.redis.client import RedisClient
 
 from ..conftest import Valkey
@@ -248,7 +250,7 @@ async def test_a_logout_with_a_cookie_that_was_made_up_writes_nothing(house: Hou
     browser = house.browser()
     async with RedisClient(redis_url, timeout=10) as link, RedisClient(redis_url, timeout=10) as watching:
         pubsub = watching.dedicated(timeout=5).pubsub()
-        await pubsub.subscribe("bff:control")
+        await pubsub.subscribe(CONTROL)
         await pubsub.get_message(timeout=5)
         for _ in range(10):
             browser.jar, browser.rules = {COOKIE: SessionKey.new().value}, {COOKIE: ""}
@@ -257,7 +259,7 @@ async def test_a_logout_with_a_cookie_that_was_made_up_writes_nothing(house: Hou
         written = [key for key in await link.call("KEYS", "*") if b":rate:" not in key]
         assert written == [], "but for the limit of the address"
         assert house.ended == []
-        await link.call("PUBLISH", "bff:control", "last")
+        await link.call("PUBLISH", CONTROL, "last")
         message = await pubsub.get_message(timeout=5)
         assert message is not None and message["data"] == b"last"
         await pubsub.aclose()
@@ -285,7 +287,7 @@ async def test_a_logout_token_that_says_it_lives_for_years_is_good_for_minutes(
     assert await tell(token) == 200
     assert await tell(token) == 400, "each counts once"
     async with RedisClient(redis_url, timeout=10) as link:
-        (key,) = await link.call("KEYS", "bff:{logout:*}:seen")
+        (key,) = await link.call("KEYS", redis_key("logout:*", "seen"))
         # As long as it would be taken, and no longer: 600 s and the leeway from its issue.
         assert 90_000 <= await link.call("PTTL", key) <= 120_000
 

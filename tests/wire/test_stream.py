@@ -17,6 +17,7 @@ from bff.edge.endpoints.live import live, snapshot
 from bff.edge.problem import Problem
 from bff.edge.settings import LiveSettings
 from bff.live import Hub, ValueTopic
+from bff.live.control import CONTROL
 from bff.stores.journal import Entry, Journal, Position, channel_of
 from bff.stores.redis.client import RedisClient
 from bff.stores.redis.subscriptions import Subscriptions
@@ -702,7 +703,9 @@ async def test_a_disconnect_frees_everything_at_once(redis_url: str) -> None:
 
         async def unsubscribed() -> bool:
             heard = sorted(await one.redis.call("PUBSUB", "CHANNELS"))
-            return len(heard) == 2 and heard[0] == b"bff:control" and heard[1].startswith(b"bff:{process:")
+            return (
+                len(heard) == 2 and heard[0] == CONTROL.encode() and heard[1].startswith(b"bff:1:{process:")
+            )
 
         await until(unsubscribed)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from bff.stores.journal import owner_tag
+from bff.stores.keys import owner_tag, redis_key
 from bff.stores.redis.client import RedisClient
 
 from ..conftest import Valkey
@@ -44,7 +44,7 @@ async def test_those_who_leave_while_they_come_cost_the_others_nothing(redis_url
 
 
 async def slots(redis: RedisClient, owners: dict[str, bool]) -> dict[str, bool]:
-    return {owner: bool(await redis.call("ZCARD", f"bff:{{{owner_tag(owner)}}}:seats")) for owner in owners}
+    return {owner: bool(await redis.call("ZCARD", redis_key(owner_tag(owner), "slots"))) for owner in owners}
 
 
 async def test_those_who_come_while_redis_forgets_its_scripts_are_joined_all_the_same(

@@ -17,6 +17,8 @@ from bff.edge.access.session import COOKIE
 from bff.edge.access.session_record import SessionKey
 from bff.edge.app.build import App
 from bff.edge.settings import Settings
+from bff.live.control import CONTROL
+from bff.stores.keys import redis_key
 from bff.stores.revocations import RevocationStore
 
 from ..unit.edge.access.issuing import ISSUER
@@ -151,7 +153,7 @@ async def test_a_stream_whose_session_has_ended_by_itself_is_not_restored_but_en
             key = SessionKey.read(browser.jar[COOKIE])
             assert key is not None
             # As its idle end does, of which nobody tells.
-            await here.runtime.redis.call("DEL", f"bff:{{session:{key.id}}}:record")
+            await here.runtime.redis.call("DEL", redis_key(f"session:{key.id}", "record"))
             got = [one async for one in events(stream.aiter_lines())]
         assert got[-1][0] == "bye" and got[-1][1]["reason"] == "logout"
 
@@ -164,7 +166,7 @@ async def test_looking_after_a_stream_is_no_use_of_its_session(redis_url: str) -
         assert key is not None and here.runtime._sessions is not None
         principal = await here.runtime._sessions.principal(browser.jar[COOKIE])
         assert principal is not None
-        record = f"bff:{{session:{key.id}}}:record"
+        record = redis_key(f"session:{key.id}", "record")
         await here.runtime.redis.call("PEXPIRE", record, 100_000)
         assert (await here.runtime.current(principal)).token == "access-0"
         assert await here.runtime.redis.call("PTTL", record) <= 100_000
@@ -255,7 +257,7 @@ async def test_a_session_that_ends_before_its_stream_is_admitted_opens_none(
             await sessions.end(browser.jar[COOKIE])
         elif how == "elsewhere":
             message = json.dumps({"end": "session", "session": key.id})
-            await here.runtime.redis.call("PUBLISH", "bff:control", message)
+            await here.runtime.redis.call("PUBLISH", CONTROL, message)
             await until(lambda: key.id in sessions._ended)
         else:
             store = RevocationStore(here.runtime.redis)
@@ -277,7 +279,7 @@ async def test_a_persons_revocation_ends_open_streams_and_sessions_that_no_index
         async with client.stream("GET", f"{here.site}/bff/live", headers=cookie) as stream:
             lines = events(stream.aiter_lines())
             assert [one async for one in up_to("snapshot", lines)]
-            for index in await here.runtime.redis.call("KEYS", "bff:{sub:*}:sessions"):
+            for index in await here.runtime.redis.call("KEYS", redis_key("sub:*", "sessions")):
                 await here.runtime.redis.call("DEL", index)
             await RevocationStore(here.runtime.redis).revoke_subject(here.provider.issuer, "ada", keep=600)
             left = [one async for one in lines]

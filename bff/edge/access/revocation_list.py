@@ -18,9 +18,9 @@ from typing import Any
 from ...calls import Clock
 from ...calls.ending import end_tasks
 from ...calls.principal import Marks
+from ...stores.keys import hashed
 from ...stores.redis.client import StoreUnavailable
 from ...stores.revocations import RevocationStore, Revoked
-from ...stores.sessions import hashed
 
 log = logging.getLogger("bff.session")
 

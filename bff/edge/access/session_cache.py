@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from ...calls import Clock
 from ...policies.breaker import Breaker, BreakerRule
+from ...stores.keys import hashed
 from ...stores.redis.client import StoreUnavailable
-from ...stores.sessions import SessionStore, StoredSession, hashed
+from ...stores.sessions import SessionStore, StoredSession
 from ..problem import Problem
 from ..settings import SessionSettings
 from .session_record import SessionKey, SessionRecord

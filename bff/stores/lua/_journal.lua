@@ -1,5 +1,5 @@
---#include _life
--- What every script that touches an owner's journal begins with. Included, never run alone.
+--#include _replication_id
+-- The common part of every script that uses an owner's journal. Included, never run alone.
 -- KEYS 1-9 and ARGV 1-8 are the same for all of them; a script's own start at KEYS[10] and ARGV[9].
 local META, LOG, STATE, ORDER, ENDED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local VERSIONS, TOUCHED, PARKED, WAITING = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
@@ -25,20 +25,20 @@ local function touch()
   end
 end
 
--- Known to hold all that its services know, in this life.
-local function whole()
-  return redis.call('HGET', META, 'whole') == life()
+-- Whether the journal has everything that its services know, under the current replication id.
+local function complete()
+  return redis.call('HGET', META, 'complete_in') == replication_id()
 end
 
--- The epoch to write in: another one in each life, so that no position that was handed out and lost is handed out
--- again; without a counter offsets start again.
-local function ensure()
-  local meta = redis.call('HMGET', META, 'epoch', 'life')
-  if meta[1] and meta[2] == life() then
+-- The epoch to write in. It changes with the replication id, so that no position that was handed out and lost is
+-- handed out again. Without a counter, offsets start again.
+local function writing_epoch()
+  local meta = redis.call('HMGET', META, 'epoch', 'replication_id')
+  if meta[1] and meta[2] == replication_id() then
     return meta[1]
   end
   redis.call('DEL', LOG)
-  redis.call('HSET', META, 'epoch', CANDIDATE, 'life', life())
+  redis.call('HSET', META, 'epoch', CANDIDATE, 'replication_id', replication_id())
   if not meta[1] then
     redis.call('DEL', ORDER)
     redis.call('HSET', META, 'offset', '0')
@@ -49,9 +49,9 @@ local function ensure()
   return CANDIDATE
 end
 
--- The epoch to read in: that of what was written last, in whatever life.
-local function found()
-  return redis.call('HGET', META, 'epoch') or ensure()
+-- The epoch to read in: the one of the last write, under any replication id.
+local function reading_epoch()
+  return redis.call('HGET', META, 'epoch') or writing_epoch()
 end
 
 local function forget(saga)
@@ -80,14 +80,14 @@ local function prune()
   end
 end
 
--- Write one event, whatever its version.
+-- Append one event, whatever its version.
 local function put(saga, version, ended, entry)
-  local epoch = ensure()
+  local epoch = writing_epoch()
   local offset = redis.call('HINCRBY', META, 'offset', 1)
   local id = digits(offset)
   local written = redis.pcall('XADD', LOG, 'MAXLEN', '=', HISTORY, id .. '-0', 'e', entry)
   if type(written) == 'table' and written.err then
-    -- The log is ahead of its counter: part of the data was lost. Nothing in it can be trusted to be contiguous.
+    -- The log is ahead of its counter: part of the data was lost. The log may have gaps, so it is dropped.
     redis.call('DEL', LOG)
     redis.call('XADD', LOG, id .. '-0', 'e', entry)
   end
@@ -114,7 +114,7 @@ local function unpark(saga, version)
   end
 end
 
--- Everything parked that now follows on.
+-- Append the parked events that follow directly.
 local function flush(saga)
   while true do
     local following = last_version(saga) + 1
@@ -125,8 +125,8 @@ local function flush(saga)
   end
 end
 
--- Let gaps through whose wait began at or before `cutoff`; of one saga the lower versions go first.
-local function settle(cutoff)
+-- Append parked events that have waited since `cutoff` or longer, the lower versions of a saga first.
+local function release_overdue(cutoff)
   local due = {}
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', WAITING, '-inf', digits(cutoff))) do
     local saga, version = string.match(member, '^(.*)|(%d+)$')
@@ -148,14 +148,14 @@ local function settle(cutoff)
     end
     return a[1] < b[1]
   end)
-  for _, one in ipairs(parked) do
-    unpark(one[1], one[2])
-    flush(one[1])
+  for _, event in ipairs(parked) do
+    unpark(event[1], event[2])
+    flush(event[1])
   end
   touch()
 end
 
--- 'appended', 'repeat' or 'held'. Versions of a saga count from 1; 0 is the gateway's own first word.
+-- Returns 'appended', 'repeat' or 'held'. Versions of a saga count from 1; 0 is the gateway's own PENDING event.
 local function append(saga, version, ended, entry, force)
   local last = last_version(saga)
   if version <= last then
@@ -171,7 +171,7 @@ local function append(saga, version, ended, entry, force)
     redis.call('ZADD', WAITING, digits(NOW), member)
   end
   while redis.call('ZCARD', WAITING) > HELD do
-    settle(tonumber(redis.call('ZRANGE', WAITING, 0, 0, 'WITHSCORES')[2]))
+    release_overdue(tonumber(redis.call('ZRANGE', WAITING, 0, 0, 'WITHSCORES')[2]))
   end
   return 'held'
 end

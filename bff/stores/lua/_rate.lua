@@ -1,6 +1,6 @@
 -- GCRA over several buckets, all or nothing. Included, never run alone.
 -- spend(now, first, count, at): the buckets' keys begin at KEYS[first]; ARGV[at] on: for each its interval and its
--- window, ms. Answers 1 or 0, then for each bucket how many microseconds its arrival time lies ahead.
+-- window, ms. Returns 1 or 0, then for each bucket how many microseconds its arrival time lies ahead.
 local function spend(now, first, count, at)
   local ahead, fits = {}, 1
   for i = 1, count do

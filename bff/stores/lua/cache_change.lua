@@ -1,5 +1,5 @@
--- KEYS 1: a hash of names and the stamps of their last change. ARGV 1: ttl seconds, 2: channel, 3: what the message
--- begins with, 4…: names. Answers the stamp: microseconds of this server's clock, above every earlier one here.
+-- KEYS 1: a hash of names and the stamps of their last change. ARGV 1: ttl seconds, 2: channel, 3: the message after
+-- the stamp, 4…: names. Returns the stamp: microseconds of this server's clock, above every earlier one here.
 local now = redis.call('TIME')
 local stamp = now[1] * 1000000 + now[2]
 for index = 4, #ARGV do

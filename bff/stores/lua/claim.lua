@@ -2,7 +2,7 @@
 -- KEYS 1: the claim; then the buckets that carrying it out spends, then those that a repeat spends.
 -- ARGV 1: fingerprint, 2: holder, 3: lease ms, 4: ttl ms, 5: '1' when safe to run again, 6: now ms or 0,
 -- 7, 8: how many buckets of either kind, 9: a holder whose process has ended or '' for none; 10 on: see spend.
--- Answers what was spent, a word, and what belongs to it. What is refused by a limit changes nothing else.
+-- Returns what was spent, the result, and its details. A command that a limit refuses changes nothing else.
 local now = tonumber(ARGV[6])
 if now == 0 then
   local t = redis.call('TIME')
@@ -20,9 +20,9 @@ if over and ARGV[5] ~= '1' then
   redis.call('HSET', KEYS[1], 'state', 'U')
   claim[1] = 'U'
 end
-local news = tonumber(ARGV[7])
+local new_buckets = tonumber(ARGV[7])
 if not claim[1] or claim[1] == 'P' and over then
-  local spent = spend(now, 2, news, 10)
+  local spent = spend(now, 2, new_buckets, 10)
   if spent[1] == 0 then
     return {spent, 'limited'}
   end
@@ -34,7 +34,7 @@ if not claim[1] or claim[1] == 'P' and over then
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
   return {spent, over and 'takeover' or 'new'}
 end
-local spent = spend(now, 2 + news, tonumber(ARGV[8]), 10 + 2 * news)
+local spent = spend(now, 2 + new_buckets, tonumber(ARGV[8]), 10 + 2 * new_buckets)
 if spent[1] == 0 then
   return {spent, 'repeats-limited'}
 end

@@ -2,8 +2,8 @@
 -- KEYS 10: the claim. ARGV 9: holder, 10: ttl ms, 11: status, 12: headers, 13: head, 14: tail,
 -- 15: saga or '' for none, 16: version, 17: ms at which it ended or 0, 18: entry, 19: '1' to take the version as it is
 -- 20: fingerprint
--- A late holder may still settle a claim that was called unknown, or that Redis has lost: it knows the outcome. One that
--- was taken over may not.
+-- A late holder may still complete a claim that is unknown or that Redis has lost: it knows the outcome. A holder whose
+-- claim was taken over may not.
 local CLAIM = KEYS[10]
 local claim = redis.call('HMGET', CLAIM, 'state', 'holder')
 if claim[1] and (claim[1] == 'D' or claim[2] ~= ARGV[9]) then
@@ -12,12 +12,12 @@ end
 local cursor = ''
 local saga = ARGV[15]
 if saga ~= '' then
-  settle(NOW - GAP)
+  release_overdue(NOW - GAP)
   if last_version(saga) < 0 then
     append(saga, tonumber(ARGV[16]), tonumber(ARGV[17]), ARGV[18], ARGV[19] == '1')
   end
-  local epoch = found()
-  -- The position of this saga's newest event; a saga no longer in the snapshot is covered by the top.
+  local epoch = reading_epoch()
+  -- The position of this saga's newest event; of a saga that left the snapshot: the head.
   local at = redis.call('ZSCORE', ORDER, saga) or redis.call('HGET', META, 'offset')
   cursor = epoch .. '-' .. digits(tonumber(at))
   prune()

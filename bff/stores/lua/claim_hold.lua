@@ -1,6 +1,7 @@
--- KEYS 1: the claim. ARGV 1: holder, 2: 'beat' | 'release' | 'unknown', 3: lease ms, 4: now ms or 0, 5: fingerprint,
+-- KEYS 1: the claim. ARGV 1: holder, 2: 'heartbeat' | 'release' | 'unknown', 3: lease ms, 4: now ms or 0, 5: fingerprint,
 -- 6: ttl ms
--- Only who holds a claim may do any of it. A claim that Redis has lost is still its holder's: it is written again.
+-- Only the holder of a claim may do any of it. A claim that Redis has lost still belongs to its holder: it is written
+-- again.
 local claim = redis.call('HMGET', KEYS[1], 'state', 'holder')
 local step = ARGV[2]
 if not claim[1] then
@@ -15,8 +16,8 @@ if claim[2] ~= ARGV[1] or claim[1] == 'D' then
   return 0
 end
 if claim[1] == 'U' then
-  -- Late: others were told that its outcome is not known, which only the outcome itself can mend.
-  return step == 'beat' and 1 or 0
+  -- Too late: repeats have got "unknown" already. Only the outcome itself can correct that.
+  return step == 'heartbeat' and 1 or 0
 end
 if step == 'release' then
   redis.call('DEL', KEYS[1])

@@ -1,13 +1,13 @@
 --#include _journal
 -- ARGV 9: epoch of the cursor or '', 10: its offset, 11: '1' to make an absent journal
--- Answers epoch (false: no journal), top, whole, kind, rows. Rows are entries only: a history begins at cursor + 1.
--- A history of more than WORTH bytes is left unsaid where the state takes fewer. A state of more than ARGV 12 bytes
--- loses what ended longest ago, then what changed longest ago, until it is not larger.
+-- Returns epoch (false: no journal), head, complete, kind, rows. Rows are entries only: a history begins at cursor + 1.
+-- A history of more than WORTH bytes is replaced by the state where that is smaller. A state of more than ARGV 12 bytes
+-- loses the sagas that ended longest ago, then those that changed longest ago, until it fits.
 local WORTH = 65536
-settle(NOW - GAP)
+release_overdue(NOW - GAP)
 if ARGV[11] == '1' then
-  found()
-  redis.call('HSET', META, 'whole', life())
+  reading_epoch()
+  redis.call('HSET', META, 'complete_in', replication_id())
   touch()
 end
 local meta = redis.call('HMGET', META, 'epoch', 'offset')
@@ -15,26 +15,26 @@ if not meta[1] then
   return {false, 0, 0, ARGV[9] == '' and 'snapshot' or 'reset', {}}
 end
 prune()
-local top = tonumber(meta[2])
-local all = whole() and 1 or 0
+local head = tonumber(meta[2])
+local all = complete() and 1 or 0
 local kind = 'snapshot'
 local history, long = nil, 0
 if ARGV[9] ~= '' then
   kind = 'reset'
   local after = tonumber(ARGV[10])
-  if ARGV[9] == meta[1] and after <= top then
+  if ARGV[9] == meta[1] and after <= head then
     local log = {}
-    if after < top then
+    if after < head then
       log = redis.call('XRANGE', LOG, digits(after + 1) .. '-0', '+')
     end
-    if #log == top - after then
+    if #log == head - after then
       history = {}
       for i, row in ipairs(log) do
         history[i] = row[2][2]
         long = long + #row[2][2]
       end
       if long <= WORTH then
-        return {meta[1], top, all, 'history', history}
+        return {meta[1], head, all, 'history', history}
       end
     end
   end
@@ -60,6 +60,6 @@ if size > tonumber(ARGV[12]) then
   entries, size = state()
 end
 if history and long <= size then
-  return {meta[1], top, all, 'history', history}
+  return {meta[1], head, all, 'history', history}
 end
-return {meta[1], top, all, kind, entries}
+return {meta[1], head, all, kind, entries}

@@ -1,4 +1,4 @@
--- KEYS 1: the lease. ARGV 1: holder, 2: ms, 0 to release. Answers 1 when it is (or was) the holder's.
+-- KEYS 1: the lease. ARGV 1: holder, 2: ms, 0 to release. Returns 1 when it is (or was) the holder's.
 local holder = redis.call('GET', KEYS[1])
 if tonumber(ARGV[2]) == 0 then
   if holder ~= ARGV[1] then

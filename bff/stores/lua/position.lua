@@ -1,3 +1,3 @@
---#include _life
--- KEYS 1: a stream's position. Answers the place there, or false, and which life of the data this is.
-return {redis.call('GET', KEYS[1]), life()}
+--#include _replication_id
+-- KEYS 1: a stream's position. Returns the position, or false, and the current replication id.
+return {redis.call('GET', KEYS[1]), replication_id()}

@@ -1,4 +1,4 @@
---#include _life
--- KEYS 1: a key of no other use. Does what every script does: answers which life of the data it is, and writes.
-redis.call('SET', KEYS[1], life(), 'PX', 10000)
-return LIFE
+--#include _replication_id
+-- KEYS 1: a key without another use. Does what every script does: reads the replication id and writes.
+redis.call('SET', KEYS[1], replication_id(), 'PX', 10000)
+return REPLICATION_ID

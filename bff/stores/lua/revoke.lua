@@ -1,5 +1,5 @@
--- Refuse something from now on. KEYS 1: list (sorted by when it is forgotten), 2: version.
--- ARGV 1: what, 2: '1' when the moment belongs to it, 3: keep ms, 4: most entries. Answers 0 when the list is full.
+-- Add a revocation. KEYS 1: list (sorted by expiry), 2: version.
+-- ARGV 1: entry, 2: '1' to append the current moment to it, 3: keep ms, 4: most entries. Returns 0 when the list is full.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%d', now))
@@ -11,7 +11,7 @@ if ARGV[2] == '1' then
   member = member .. ':' .. string.format('%d', now)
 end
 redis.call('ZADD', KEYS[1], 'GT', string.format('%d', now + tonumber(ARGV[3])), member)
--- Never the same again, not even after everything was lost.
+-- Unique, even after Redis lost all data.
 redis.call('SET', KEYS[2], string.format('%d%06d', time[1], time[2]))
 for _, key in ipairs(KEYS) do
   if redis.call('PTTL', key) < tonumber(ARGV[3]) then

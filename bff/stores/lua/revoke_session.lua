@@ -1,4 +1,4 @@
--- Note that a session has ended, for gateways that did not hear it said. KEYS 1: ended (sorted by moment).
+-- Record that a session has ended, for gateways that missed the message on the control channel. KEYS 1: ended (sorted by moment).
 -- ARGV 1: id, 2: keep ms.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

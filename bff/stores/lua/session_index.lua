@@ -1,5 +1,5 @@
--- Note a session under its provider's session id or its subject. KEYS 1: index (sorted by end).
--- ARGV 1: id, 2: lifetime ms. Those that have ended are dropped, no other. Answers the moment, microseconds.
+-- Index a session under its provider's session id or its subject. KEYS 1: index (sorted by end).
+-- ARGV 1: id, 2: lifetime ms. Only sessions that have ended are dropped. Returns the moment, microseconds.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%d', now))

@@ -1,6 +1,6 @@
--- Read a session and push its idle end away, never beyond its absolute end, in one step.
--- KEYS 1: record. ARGV 1: idle ms, '' to leave its idle end where it is, 2: the version the asker has, '' for none.
--- Answers nil, or {version, ends ms, sealed, began (microseconds), subject, sid}; sealed is '' when the asker has that version.
+-- Read a session and postpone its idle end, never beyond its absolute end, in one step.
+-- KEYS 1: record. ARGV 1: idle ms, '' to leave its idle end where it is, 2: the version the caller has, '' for none.
+-- Returns nil, or {version, ends ms, sealed, began (microseconds), subject, sid}; sealed is '' when the caller has that version.
 local row = redis.call('HMGET', KEYS[1], 'version', 'ends', 'began', 'subject', 'sid')
 if not row[1] or not row[2] then
   return nil

@@ -1,6 +1,6 @@
--- Put refreshed tokens in place of the version they were made from, and give the lock back.
--- KEYS 1: record, 2: lock. ARGV 1: version replaced, 2: sealed, 3: holder. Answers 1, or 0 when it is another version
--- by now or the session has ended (which must not bring it back to life).
+-- Replace the version that tokens were refreshed from, and release the lock.
+-- KEYS 1: record, 2: lock. ARGV 1: version replaced, 2: sealed, 3: holder. Returns 1, or 0 when the version has changed
+-- or the session has ended (it must not be created again).
 if redis.call('GET', KEYS[2]) == ARGV[3] then
   redis.call('DEL', KEYS[2])
 end

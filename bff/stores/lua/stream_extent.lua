@@ -1,5 +1,5 @@
--- KEYS 1: a stream. Answers how many entries it was ever given, how many it has, and the last one's id; nothing where
--- there is no stream, or a server that does not count. Here, so that no entry travels: XINFO answers two of them whole.
+-- KEYS 1: a stream. Returns how many entries were ever added, how many it has, and the last id; nothing if there is no
+-- stream, or the server does not count. A script, so that no entry is sent: XINFO STREAM returns two whole entries.
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return {}
 end

@@ -1,5 +1,5 @@
--- KEYS 1: the value. ARGV 1: version, 2: payload, 3: ttl seconds, 4: channel, 5: what publishes
--- there. Answers 1 when this was news.
+-- KEYS 1: the value. ARGV 1: version, 2: payload, 3: ttl seconds, 4: channel, 5: publish
+-- command. Returns 1 when this version is newer than the stored one.
 local known = redis.call('HGET', KEYS[1], 'version')
 if known and tonumber(known) >= tonumber(ARGV[1]) then
   return 0

@@ -14,6 +14,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from ..keys import redis_key
 from .address import NodeAddress, parse_address, scheme_of
 from .cluster import Cluster
 from .connection import Connect, Packable, StoreUnavailable, connect, pack
@@ -181,7 +182,7 @@ class RedisClient:
     async def probe(self) -> None:
         """Have every node do once what scripts do: read which life of the data it is, write a key. Raises
         StoreUnavailable."""
-        keys = [f"bff:{{probe:{number}}}:probe" for number in range(_PROBES if self.cluster else 1)]
+        keys = [redis_key(f"probe:{number}", "probe") for number in range(_PROBES if self.cluster else 1)]
         # One key for each node that has slots.
         once = dict(zip(await self.nodes_of(keys), keys, strict=True))
         await run_all(self, [Step(self._probe, [key], ()) for key in once.values()])

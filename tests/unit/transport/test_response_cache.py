@@ -21,7 +21,7 @@ from bff import Call, Principal, Upstream
 from bff.calls import Deadline, Failed, Ledger, Scope, UpstreamError
 from bff.policies.cache import Lru
 from bff.stores.cache import CHANNEL, CacheRead
-from bff.stores.journal import owner_tag
+from bff.stores.keys import owner_tag
 from bff.stores.redis.client import StoreUnavailable
 from bff.transport.coalescing import RequestCoalescer
 from bff.transport.invalidations import Invalidations

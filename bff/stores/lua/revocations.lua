@@ -1,6 +1,6 @@
--- What is new. KEYS 1: list, 2: version, 3: ended. ARGV 1: the version the asker has, 2: ms since when it wants ends.
--- Answers {now ms, version, ids that ended, list}; the list is nil when the asker has that version, else what and until
--- when by turns.
+-- What changed since the caller asked last. KEYS 1: list, 2: version, 3: ended. ARGV 1: the version the caller has, 2: ms, the start of the ends to return.
+-- Returns {now ms, version, ids that ended, list}; the list is nil when the caller has that version, else it alternates
+-- entry and expiry.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local version = redis.call('GET', KEYS[2]) or '0'

@@ -1,4 +1,4 @@
 --#include _journal
-settle(NOW - GAP)
+release_overdue(NOW - GAP)
 prune()
 return redis.call('ZCARD', WAITING)

@@ -1,26 +1,26 @@
--- KEYS 1: the seats. ARGV 1: how many there are, 2: lease ms, 3: channel, 4: what publishes there, 5: who asks,
--- 6: how many processes are known to be dead, or '' when that has not been asked; those; then
--- `<opened>-<process>-<id>` of each stream to seat.
--- Time is the server's own. Answers {0, the other processes that hold seats} when too few are left and nobody has
--- asked whether those live, and has changed nothing then; else {1, those that gave way}, each published to the channel
--- as `end <seat>` as well.
+-- KEYS 1: the slots. ARGV 1: how many there are, 2: lease ms, 3: channel, 4: publish command, 5: the calling process,
+-- 6: how many processes are known to be dead, or '' when that is not known yet; their ids; then
+-- `<opened>-<process>-<id>` of each stream that needs a slot.
+-- Uses the server's time. Returns {0, the other processes that hold slots} when too few slots are left and it is not
+-- known which of those processes are dead; nothing has changed then. Else returns {1, the evicted streams}; each is
+-- also published to the channel as `end <stream>`.
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
-local cap, lease, asked = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[6])
-local first = 7 + (asked or 0)
+local cap, lease, known_dead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[6])
+local first = 7 + (known_dead or 0)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
-local function process(seat)
-  return string.match(seat, '^%d+%-(%w+)%-')
+local function process(slot)
+  return string.match(slot, '^%d+%-(%w+)%-')
 end
 local all = redis.call('ZRANGE', KEYS[1], 0, -1)
-if asked then
+if known_dead then
   local dead = {}
   for i = 7, first - 1 do
     dead[ARGV[i]] = true
   end
-  for _, seat in ipairs(all) do
-    if dead[process(seat)] then
-      redis.call('ZREM', KEYS[1], seat)
+  for _, slot in ipairs(all) do
+    if dead[process(slot)] then
+      redis.call('ZREM', KEYS[1], slot)
     end
   end
 else
@@ -32,8 +32,8 @@ else
   end
   if count > cap then
     local others, seen = {}, {[ARGV[5]] = true}
-    for _, seat in ipairs(all) do
-      local other = process(seat)
+    for _, slot in ipairs(all) do
+      local other = process(slot)
       if other and not seen[other] then
         seen[other] = true
         others[#others + 1] = other
@@ -49,14 +49,14 @@ for i = first, #ARGV do
 end
 redis.call('PEXPIRE', KEYS[1], lease)
 local over = redis.call('ZCARD', KEYS[1]) - cap
-local gone = {}
+local evicted = {}
 if over > 0 then
   all = redis.call('ZRANGE', KEYS[1], 0, -1)
   table.sort(all)
   for i = 1, over do
-    gone[i] = all[i]
+    evicted[i] = all[i]
     redis.call('ZREM', KEYS[1], all[i])
     redis.call(ARGV[4], ARGV[3], 'end ' .. all[i])
   end
 end
-return {1, gone}
+return {1, evicted}
