@@ -1,4 +1,4 @@
-"""A lane to one wire, with the policies a test asks for and nothing else in its way."""
+"""An upstream client over one wire, with no other policies than those that a test asks for."""
 
 from __future__ import annotations
 

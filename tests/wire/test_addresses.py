@@ -41,7 +41,7 @@ def url(port: int) -> str:
 
 
 async def ask(backends: DynamicBackends, times: int) -> Counter[str]:
-    """As the chain does: pick, count, send, report."""
+    """As the pipeline does: pick, count, send, report."""
     seen: Counter[str] = Counter()
     for _ in range(times):
         backend = backends.pick()
@@ -58,7 +58,7 @@ async def ask(backends: DynamicBackends, times: int) -> Counter[str]:
     return seen
 
 
-async def test_calls_go_to_all_of_them_and_away_from_one_that_is_down() -> None:
+async def test_calls_go_to_all_backends_and_avoid_one_that_is_down() -> None:
     async with servers(2) as (one, two):
         backends = addresses(url(one.port), url(two.port), url(closed_port()), how="round-robin", failures=3)
         seen = await ask(backends, 60)

@@ -54,8 +54,8 @@ async def test_what_is_read_for_a_client_that_leaves_is_given_up_at_once(redis_u
         client.transport.abort()
         await until(lambda: upstream.permits.bulkhead.used == 0)
         assert runtime.admission.in_flight == 0
-        cut = [fact for fact in seen if isinstance(fact, Attempted)]
-        assert [(fact.outcome, fact.side) for fact in cut] == [("cancelled", "client")]
+        cut = [event for event in seen if isinstance(event, Attempted)]
+        assert [(event.outcome, event.side) for event in cut] == [("cancelled", "client")]
         assert upstream.circuit == "closed" and upstream.budget.active == 0
 
 

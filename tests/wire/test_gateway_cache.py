@@ -155,7 +155,7 @@ async def _one(settings: Settings) -> AsyncIterator[tuple[Gateway, httpx.AsyncCl
             await gateway.stop()
 
 
-async def test_a_public_screen_may_be_kept_as_long_as_its_answer_has_left(redis_url: str) -> None:
+async def test_a_public_screen_may_be_cached_as_long_as_its_parts_are_fresh(redis_url: str) -> None:
     async with world(redis_url) as it:
         it.says("/articles/a", "one", "cache-control: max-age=20\r\nage: 5\r\n")
         first = await it.clients[0].get("/api/articles/a")
@@ -193,7 +193,7 @@ async def test_when_its_service_fails_an_optional_part_is_stale_and_says_its_age
             assert (required.status_code, required.json()) == (200, {"name": "old"})
 
 
-async def test_what_a_service_says_is_gone_is_not_shown_any_more(redis_url: str) -> None:
+async def test_a_part_that_the_service_reports_gone_is_not_served_any_more(redis_url: str) -> None:
     async with world(redis_url) as it:
         it.says("/brief", "old")
         await it.clients[0].get("/api/brief")
@@ -203,7 +203,7 @@ async def test_what_a_service_says_is_gone_is_not_shown_any_more(redis_url: str)
         assert (gone["state"], gone["reason"]) == ("missing", "refused")
 
 
-async def test_nobody_is_given_what_another_was_answered(redis_url: str) -> None:
+async def test_no_caller_gets_the_response_of_another(redis_url: str) -> None:
     async def whose(asked: Asked, writer: asyncio.StreamWriter) -> None:
         body = json.dumps({"name": asked.headers["authorization"][-20:]}).encode()
         writer.write(http(200, body))
@@ -236,7 +236,7 @@ async def test_after_a_command_its_sender_sees_the_change_on_every_gateway(redis
             assert (await client.get("/api/basket", headers=bearer("bob"))).json() == {"name": "empty"}
 
 
-async def test_a_read_after_a_command_does_not_join_one_from_before(redis_url: str) -> None:
+async def test_a_read_after_a_command_is_not_coalesced_with_one_from_before(redis_url: str) -> None:
     async with world(redis_url) as it:
         client = it.clients[0]
         it.says("/fill/ok", "done")
@@ -266,7 +266,7 @@ async def test_identical_calls_of_a_screen_and_of_many_browsers_are_sent_once(re
         assert it.count("/plain") == 1
 
 
-async def test_an_event_makes_what_is_kept_void_on_every_gateway(redis_url: str) -> None:
+async def test_an_event_invalidates_cached_responses_on_every_gateway(redis_url: str) -> None:
     stream = "events:content:0"
     async with world(redis_url, live={"stream_keys": [stream]}) as it:
         it.says("/articles/a", "one")
@@ -301,7 +301,7 @@ HOOKS = {"webhooks": {"cms": {"secret": SECRET, "subject": "entry.slug"}}}
 BODY = b'{"event":"entry.update","model":"article","entry":{"id":7,"slug":"a","title":"New"}}'
 
 
-async def test_a_signed_webhook_of_a_content_system_makes_what_is_kept_void(redis_url: str) -> None:
+async def test_a_signed_webhook_of_a_cms_invalidates_cached_responses(redis_url: str) -> None:
     async with world(redis_url, **HOOKS) as it:
         it.says("/articles/a", "one")
         for client in it.clients:
@@ -315,7 +315,7 @@ async def test_a_signed_webhook_of_a_content_system_makes_what_is_kept_void(redi
         assert (await it.clients[0].get("/api/articles/a")).json() == {"name": "two"}
 
 
-async def test_a_message_that_is_not_genuine_or_not_of_now_changes_nothing(redis_url: str) -> None:
+async def test_a_forged_or_outdated_webhook_changes_nothing(redis_url: str) -> None:
     async with world(redis_url, **HOOKS) as it:
         it.says("/articles/a", "one")
         client = it.clients[0]
@@ -352,7 +352,7 @@ async def test_a_message_that_is_not_genuine_or_not_of_now_changes_nothing(redis
         assert large.status_code == 413
 
 
-async def test_a_delivery_is_carried_out_once(redis_url: str) -> None:
+async def test_a_webhook_delivery_is_processed_once(redis_url: str) -> None:
     async with world(redis_url, **HOOKS) as it:
         client = it.clients[0]
         it.says("/articles/a", "one")
@@ -369,7 +369,7 @@ async def test_a_delivery_is_carried_out_once(redis_url: str) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{}", b"nonsense", b'{"model":7.5}', b'{"model":""}', b"[" * 9999]
 )
-async def test_a_genuine_message_that_says_nothing_is_refused(redis_url: str, body: bytes) -> None:
+async def test_a_signed_webhook_without_tags_is_refused(redis_url: str, body: bytes) -> None:
     async with world(redis_url, **HOOKS) as it:
         answer = await it.clients[0].post("/bff/changes/cms", **delivery(body))
         assert answer.status_code == 400
@@ -383,7 +383,7 @@ def test_a_webhooks_secret_is_checked_at_the_start() -> None:
     assert load({"BFF_WEBHOOKS__CMS__SECRET": SECRET}).webhooks["cms"].window == 300
 
 
-def test_a_commands_changes_are_checked_when_it_is_declared() -> None:
+def test_the_invalidates_of_a_command_are_checked_at_declaration() -> None:
     gateway = Gateway("checked")
     for wrong in ("", "order/{nr}", "order/{", "order/{}"):
         with pytest.raises(DeclarationError, match="invalidates="):

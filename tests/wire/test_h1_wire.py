@@ -92,7 +92,7 @@ def test_connections_are_bounded_and_the_one_used_last_is_used_next(loop: Loop) 
     loop(main())
 
 
-def test_who_waits_for_a_connection_gets_one_in_the_order_of_coming(loop: Loop) -> None:
+def test_callers_that_wait_get_connections_in_order(loop: Loop) -> None:
     async def main() -> None:
         peer = Peer()
         async with raw_server(peer) as server:
@@ -114,7 +114,7 @@ def test_who_waits_for_a_connection_gets_one_in_the_order_of_coming(loop: Loop) 
     loop(main())
 
 
-def test_a_place_left_by_a_broken_connection_goes_to_who_waits(loop: Loop) -> None:
+def test_the_slot_of_a_lost_connection_goes_to_a_waiting_caller(loop: Loop) -> None:
     async def main() -> None:
         peer = Peer()
         peer.answers["/hold"] = b"nonsense\r\n\r\n"
@@ -133,7 +133,7 @@ def test_a_place_left_by_a_broken_connection_goes_to_who_waits(loop: Loop) -> No
     loop(main())
 
 
-def test_a_place_is_never_lost_whichever_turn_of_the_loop_a_caller_goes_in(loop: Loop) -> None:
+def test_no_slot_is_lost_in_whichever_turn_of_the_loop_a_caller_is_cancelled(loop: Loop) -> None:
     dice = random.Random(3)
 
     async def main() -> None:
@@ -163,7 +163,7 @@ def test_a_place_is_never_lost_whichever_turn_of_the_loop_a_caller_goes_in(loop:
     loop(main())
 
 
-def test_idle_connections_are_closed_after_a_while_and_one_in_use_is_not(
+def test_idle_connections_are_closed_after_keep_alive_and_those_in_use_are_not(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(h1_wire, "KEEP_ALIVE", 0.2)
@@ -186,7 +186,7 @@ def test_idle_connections_are_closed_after_a_while_and_one_in_use_is_not(
     loop(main())
 
 
-def test_a_connection_that_idled_too_long_is_not_used_although_nobody_closed_it_yet(
+def test_a_connection_past_keep_alive_is_not_used_even_before_the_sweep(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
@@ -214,7 +214,7 @@ LAST = {
 
 
 @pytest.mark.parametrize("why", LAST)
-def test_a_connection_whose_framing_is_in_doubt_is_not_used_again(loop: Loop, why: str) -> None:
+def test_a_connection_with_ambiguous_framing_is_not_used_again(loop: Loop, why: str) -> None:
     async def main() -> None:
         peer = Peer()
         peer.answers["/last"] = LAST[why]
@@ -228,7 +228,7 @@ def test_a_connection_whose_framing_is_in_doubt_is_not_used_again(loop: Loop, wh
     loop(main())
 
 
-def test_an_answer_nobody_asked_for_never_reaches_the_next_caller(loop: Loop) -> None:
+def test_an_unsolicited_response_never_reaches_the_next_caller(loop: Loop) -> None:
     async def twice(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(GOOD)
         if path == "/":
@@ -247,7 +247,7 @@ def test_an_answer_nobody_asked_for_never_reaches_the_next_caller(loop: Loop) ->
     loop(main())
 
 
-def test_an_answer_before_the_request_was_read_counts_and_ends_the_connection(loop: Loop) -> None:
+def test_a_response_before_the_request_was_read_counts_and_closes_the_connection(loop: Loop) -> None:
     async def main() -> None:
         gone = asyncio.Event()
 
@@ -340,7 +340,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-async def test_what_does_not_fit_into_its_line_is_refused_and_nothing_is_sent(what: str) -> None:
+async def test_a_request_that_would_break_a_line_is_refused_and_nothing_is_sent(what: str) -> None:
     async with raw_server(Peer()) as server:
         wire = wire_to(server)
         with pytest.raises(ValueError):
@@ -349,7 +349,7 @@ async def test_what_does_not_fit_into_its_line_is_refused_and_nothing_is_sent(wh
         await wire.close()
 
 
-async def test_a_request_goes_out_as_it_should() -> None:
+async def test_a_request_is_encoded_as_http_1_1() -> None:
     async with raw_server(Peer()) as server:
         wire = H1Wire(f"http://LOCALHOST:{server.port}/v1", connections=1, max_body=1000, at="127.0.0.1")
         for request in (
@@ -369,7 +369,7 @@ async def test_a_request_goes_out_as_it_should() -> None:
         await wire.close()
 
 
-def test_a_wire_that_is_closed_ends_every_call_and_takes_no_more(loop: Loop) -> None:
+def test_closing_a_wire_ends_its_calls_and_refuses_new_ones(loop: Loop) -> None:
     async def main() -> None:
         peer = Peer()
         async with raw_server(peer) as server:
@@ -387,7 +387,7 @@ def test_a_wire_that_is_closed_ends_every_call_and_takes_no_more(loop: Loop) -> 
     loop(main())
 
 
-def test_https_is_not_spoken() -> None:
+def test_https_addresses_are_refused() -> None:
     with pytest.raises(ValueError):
         H1Wire("https://127.0.0.1", connections=1, max_body=1)
 
@@ -405,7 +405,7 @@ def full(ip: str, port: int) -> Any:
         yield
 
 
-async def test_an_address_that_is_silent_or_refuses_gives_way_to_the_next(
+async def test_the_next_address_is_tried_when_one_is_silent_or_refuses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(h1_connector, "ATTEMPT_DELAY", 0.05)
@@ -428,7 +428,7 @@ async def test_an_address_that_is_silent_or_refuses_gives_way_to_the_next(
             await wire.close()
 
 
-async def test_a_connection_that_comes_about_too_late_is_cut_by_the_caller_and_leaves_nothing() -> None:
+async def test_a_connection_attempt_cancelled_by_the_caller_leaks_nothing() -> None:
     async with raw_server(Peer()) as server:
         port = server.port
     with full("127.0.0.4", port):

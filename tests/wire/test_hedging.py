@@ -84,10 +84,10 @@ class Rig:
     """doing: what each server does with its next requests, `good` when there is nothing left."""
 
     pipeline: CallPipeline
-    upstream_client: UpstreamClient
+    client: UpstreamClient
     servers: list[RawServer]
     doing: dict[str, list[Doing]] = field(default_factory=dict)
-    facts: list[PolicyEvent] = field(default_factory=list)
+    events: list[PolicyEvent] = field(default_factory=list)
 
     def asked(self, name: str) -> bool:
         """A copy has arrived at this address."""
@@ -96,9 +96,7 @@ class Rig:
     def over(self, name: str) -> bool:
         """The gateway has the outcome of the copy sent to this address."""
         port = f":{self.servers['ab'.index(name)].port}"
-        return self.asked(name) and not any(
-            one.pending for one in self.upstream_client.backends if port in one.name
-        )
+        return self.asked(name) and not any(one.pending for one in self.client.backends if port in one.name)
 
     async def ask(self, call: Call[Thing] | None = None, seconds: float = GUARD) -> str:
         with opened(Scope(Deadline.after(seconds), self.pipeline, "id")):
@@ -106,14 +104,14 @@ class Rig:
 
     @property
     def hedged(self) -> list[bool]:
-        return [fact.won for fact in self.facts if isinstance(fact, Hedged)]
+        return [event.won for event in self.events if isinstance(event, Hedged)]
 
     def held(self) -> tuple[int, int, int, int]:
-        pending = sum(backend.pending for backend in self.upstream_client.backends)
+        pending = sum(backend.pending for backend in self.client.backends)
         return (
-            self.upstream_client.budget.active,
-            self.upstream_client.budget.spent,
-            self.upstream_client.permits.bulkhead.used,
+            self.client.budget.active,
+            self.client.budget.spent,
+            self.client.permits.bulkhead.used,
             pending,
         )
 
@@ -153,7 +151,7 @@ async def _rig(
         one.backends = DynamicBackends("store", urls, opener, how="round-robin", failures=1000)
         seen: list[PolicyEvent] = []
         one.hedge = Hedging(HedgeRule(quantile=0.5, least=least, minimum=10), observe=seen.append)
-        made = Rig(CallPipeline({"store": one}, NoOpTracer()), one, [a, b], facts=seen)
+        made = Rig(CallPipeline({"store": one}, NoOpTracer()), one, [a, b], events=seen)
         for _ in range(10 if known else 0):
             await made.ask()
         for listening in made.servers:
@@ -162,7 +160,7 @@ async def _rig(
         await made.pipeline.close()
 
 
-async def test_a_slow_read_is_answered_by_a_second_copy_at_another_address(rig: OpenRig) -> None:
+async def test_a_slow_read_gets_its_response_from_a_second_copy_at_another_backend(rig: OpenRig) -> None:
     async with rig() as one:
         one.doing = {"a": [silent]}
         assert await one.ask() == "b"
@@ -170,14 +168,14 @@ async def test_a_slow_read_is_answered_by_a_second_copy_at_another_address(rig: 
         assert (one.hedged, one.held()) == ([True], (0, 0, 0, 0))
 
 
-async def test_the_second_copy_is_given_up_when_the_first_answers_after_all(rig: OpenRig) -> None:
+async def test_the_second_copy_is_cancelled_when_the_first_attempt_responds(rig: OpenRig) -> None:
     async with rig() as one:
         one.doing = {"a": [after(lambda: one.asked("b"))], "b": [silent]}
         assert await one.ask() == "a"
         assert (one.hedged, one.held()) == ([False], (0, 0, 0, 0))
 
 
-async def test_nothing_is_sent_twice_while_answers_come_as_usual_or_little_is_known(rig: OpenRig) -> None:
+async def test_no_second_copy_while_responses_come_in_time_or_latencies_are_unknown(rig: OpenRig) -> None:
     async with rig(least=GUARD) as one:
         for _ in range(20):
             await one.ask()
@@ -195,7 +193,7 @@ async def test_a_write_is_never_hedged(rig: OpenRig) -> None:
         assert sum(len(server.requests) for server in one.servers) == 1
 
 
-async def test_without_budget_there_is_no_second_copy(rig: OpenRig) -> None:
+async def test_no_second_copy_without_retry_budget(rig: OpenRig) -> None:
     async with rig(budget=Budget(0.0, 0)) as one:
         one.doing = {"a": [late(0.1)]}
         assert await one.ask() == "a"
@@ -203,21 +201,21 @@ async def test_without_budget_there_is_no_second_copy(rig: OpenRig) -> None:
 
 
 @pytest.mark.parametrize("fails", [broken, late(0.02, broken)])
-async def test_a_second_copy_that_fails_is_forgotten(rig: OpenRig, fails: Doing) -> None:
+async def test_the_failure_of_a_second_copy_is_dropped(rig: OpenRig, fails: Doing) -> None:
     async with rig() as one:
         one.doing = {"a": [after(lambda: one.over("b"))], "b": [fails]}
         assert await one.ask() == "a"
         assert one.hedged == [False]
 
 
-async def test_a_first_one_that_fails_late_waits_for_its_second_copy(rig: OpenRig) -> None:
+async def test_a_first_attempt_that_fails_waits_for_its_second_copy(rig: OpenRig) -> None:
     async with rig() as one:
         one.doing = {"a": [after(lambda: one.asked("b"), broken)], "b": [after(lambda: one.over("a"))]}
         assert await one.ask() == "b"
         assert (one.hedged, one.held()) == ([True], (0, 0, 0, 0))
 
 
-async def test_when_both_fail_the_first_ones_failure_is_told(rig: OpenRig) -> None:
+async def test_when_both_attempts_fail_the_first_failure_is_raised(rig: OpenRig) -> None:
     async with rig() as one:
         one.doing = {
             "a": [after(lambda: one.asked("b"), broken)],
@@ -228,7 +226,7 @@ async def test_when_both_fail_the_first_ones_failure_is_told(rig: OpenRig) -> No
         assert one.held() == (0, 0, 0, 0)
 
 
-async def test_a_deadline_and_a_cancellation_end_both(rig: OpenRig) -> None:
+async def test_a_deadline_or_a_cancellation_ends_both_attempts(rig: OpenRig) -> None:
     async with rig() as one:
         one.doing = {"a": [silent, silent], "b": [silent, silent]}
         with pytest.raises(UpstreamError):
@@ -241,7 +239,7 @@ async def test_a_deadline_and_a_cancellation_end_both(rig: OpenRig) -> None:
         assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("hedge")]
 
 
-async def test_nothing_is_held_after_a_storm_of_slow_and_cancelled_reads(rig: OpenRig) -> None:
+async def test_nothing_leaks_after_many_slow_and_cancelled_reads(rig: OpenRig) -> None:
     dice = random.Random(5)
 
     async def chance(writer: asyncio.StreamWriter, name: str) -> None:

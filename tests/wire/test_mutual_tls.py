@@ -60,7 +60,7 @@ def wire(
     return kind(f"https://{host}:{port}", connections=4, max_body=1000, at="127.0.0.1", trust=trust)
 
 
-async def test_each_side_knows_the_other_by_its_certificate(
+async def test_both_sides_verify_the_certificate_of_the_other(
     kind: type[AiohttpWire | HttpxWire], inside: Authority, service: Pair
 ) -> None:
     mine = inside.pair("gateway")
@@ -73,7 +73,7 @@ async def test_each_side_knows_the_other_by_its_certificate(
         await made.close()
 
 
-async def test_whoever_cannot_prove_itself_is_not_spoken_to(
+async def test_a_side_without_a_valid_certificate_is_refused(
     kind: type[AiohttpWire | HttpxWire], inside: Authority, other: Authority, service: Pair
 ) -> None:
     mine, foreign = inside.pair("gateway"), other.pair("gateway")
@@ -124,7 +124,7 @@ async def test_new_certificates_are_used_for_every_call_after_them_without_a_res
         await made.close()
 
 
-async def test_half_a_change_changes_nothing_and_the_whole_one_does(
+async def test_a_half_written_certificate_pair_has_no_effect_until_it_is_whole(
     kind: type[AiohttpWire | HttpxWire], tmp_path: Path, inside: Authority, service: Pair
 ) -> None:
     mine, new = inside.pair("one", into="mine"), inside.pair("two", into="new")
@@ -153,7 +153,7 @@ async def test_half_a_change_changes_nothing_and_the_whole_one_does(
         assert await called() == "two"
 
 
-async def test_an_authority_that_is_no_longer_believed_is_not(
+async def test_a_removed_authority_is_no_longer_trusted(
     kind: type[AiohttpWire | HttpxWire], tmp_path: Path, inside: Authority, other: Authority, service: Pair
 ) -> None:
     believed = tmp_path / "believed.pem"
@@ -172,7 +172,7 @@ async def test_an_authority_that_is_no_longer_believed_is_not(
         await made.close()
 
 
-async def test_a_lane_watches_its_files_itself_also_behind_a_link(
+async def test_an_upstream_client_watches_its_files_also_behind_a_link(
     kind: type[AiohttpWire | HttpxWire], tmp_path: Path, inside: Authority, service: Pair
 ) -> None:
     # As a mounted secret is changed: the folder behind the link is another one, in one step.
@@ -252,7 +252,7 @@ async def test_bff_serve_changes_certificates_and_keys_without_a_restart_or_a_fa
             assert "changed files cannot be used" in served.said()
 
 
-async def test_an_upstream_with_certificates_is_never_spoken_to_in_plain(
+async def test_an_upstream_with_certificates_is_never_called_over_plain_http(
     tmp_path: Path, inside: Authority
 ) -> None:
     file = tmp_path / "addresses"
@@ -265,7 +265,7 @@ async def test_an_upstream_with_certificates_is_never_spoken_to_in_plain(
     await made.backends.close()
 
 
-def test_what_is_wrong_with_a_file_is_said_by_its_name(
+def test_an_unusable_tls_file_is_named_in_the_error(
     tmp_path: Path, inside: Authority, other: Authority
 ) -> None:
     mine, foreign = inside.pair("mine"), other.pair("foreign")

@@ -83,15 +83,15 @@ async def _misbehave(path: str, head: bytes, writer: asyncio.StreamWriter) -> No
             writer.close()
 
 
-class ChainTo(Protocol):
+class PipelineTo(Protocol):
     def __call__(
         self, port: int, *, failures: int = 1000, timeout: float = GUARD / 2
     ) -> AbstractAsyncContextManager[tuple[CallPipeline, UpstreamClient]]:
-        """A chain whose only upstream is at this port, over the wire the test runs with."""
+        """A pipeline whose only upstream is at this port, over the wire the test runs with."""
 
 
 @pytest.fixture(params=["h1", "aiohttp", "httpx"])
-def chain_to(request: pytest.FixtureRequest) -> ChainTo:
+def pipeline_to(request: pytest.FixtureRequest) -> PipelineTo:
     wire_name: WireName = request.param
 
     @asynccontextmanager
@@ -140,10 +140,10 @@ def scope(pipeline: CallPipeline, seconds: float = GUARD, mutation: str | None =
         ("404", "refused", None),
     ],
 )
-async def test_each_fault_becomes_its_word_and_names_the_owner(
-    chain_to: ChainTo, how: str, reason: str, retry_after: float | None
+async def test_each_fault_becomes_its_reason_and_names_the_owner(
+    pipeline_to: PipelineTo, how: str, reason: str, retry_after: float | None
 ) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port) as (pipeline, _):
+    async with raw_server(_misbehave) as server, pipeline_to(server.port) as (pipeline, _):
         with opened(scope(pipeline)):
             call = store.thing(how)
             part = await optional(call.within(0.3) if reason == "timeout" else call)
@@ -153,21 +153,21 @@ async def test_each_fault_becomes_its_word_and_names_the_owner(
             assert (await store.thing("ok")).name == "good", "the next call is unharmed"
 
 
-async def test_a_refused_connection_is_unreachable_at_once(chain_to: ChainTo) -> None:
-    async with chain_to(closed_port()) as (pipeline, _):
+async def test_a_refused_connection_is_unreachable_at_once(pipeline_to: PipelineTo) -> None:
+    async with pipeline_to(closed_port()) as (pipeline, _):
         with opened(scope(pipeline)), pytest.raises(Unreachable):
             await store.thing("ok")
 
 
-async def test_a_refusal_keeps_the_services_own_problem(chain_to: ChainTo) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port) as (pipeline, _):
+async def test_a_refusal_carries_the_problem_of_the_service(pipeline_to: PipelineTo) -> None:
+    async with raw_server(_misbehave) as server, pipeline_to(server.port) as (pipeline, _):
         with opened(scope(pipeline)), pytest.raises(Refused) as raised:
             await store.thing("404")
         assert (raised.value.status, raised.value.problem["code"]) == (404, "no-such")
 
 
-async def test_the_breaker_opens_and_then_nothing_is_sent(chain_to: ChainTo) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port, failures=3) as (pipeline, upstream):
+async def test_the_breaker_opens_and_then_nothing_is_sent(pipeline_to: PipelineTo) -> None:
+    async with raw_server(_misbehave) as server, pipeline_to(server.port, failures=3) as (pipeline, upstream):
         with opened(scope(pipeline)):
             for _ in range(3):
                 with pytest.raises(UpstreamError):
@@ -180,16 +180,16 @@ async def test_the_breaker_opens_and_then_nothing_is_sent(chain_to: ChainTo) -> 
             assert upstream.circuit == "open"
 
 
-async def test_a_caller_in_a_hurry_does_not_open_the_breaker(chain_to: ChainTo) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port, failures=1) as (pipeline, upstream):
+async def test_a_short_deadline_does_not_open_the_breaker(pipeline_to: PipelineTo) -> None:
+    async with raw_server(_misbehave) as server, pipeline_to(server.port, failures=1) as (pipeline, upstream):
         with opened(scope(pipeline)):
             part = await optional(store.thing("silent"), within=0.05)
             assert isinstance(part, Missing) and part.reason == "timeout"
             assert upstream.circuit == "closed"
 
 
-async def test_nothing_is_sent_when_the_deadline_has_passed(chain_to: ChainTo) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port) as (pipeline, _):
+async def test_nothing_is_sent_when_the_deadline_has_passed(pipeline_to: PipelineTo) -> None:
+    async with raw_server(_misbehave) as server, pipeline_to(server.port) as (pipeline, _):
         with opened(scope(pipeline, seconds=0.0)):
             part = await optional(store.thing("ok"))
         assert isinstance(part, Missing) and part.reason == "timeout"
@@ -204,8 +204,8 @@ def header(server: RawServer, name: str) -> str | None:
     return None
 
 
-async def test_headers_are_built_from_the_scope_and_nothing_else(chain_to: ChainTo) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port) as (pipeline, _):
+async def test_request_headers_are_built_from_the_scope_alone(pipeline_to: PipelineTo) -> None:
+    async with raw_server(_misbehave) as server, pipeline_to(server.port) as (pipeline, _):
         with opened(scope(pipeline, mutation="click-1")):
             await store.make("ok")
             key = header(server, "idempotency-key")
@@ -227,7 +227,7 @@ async def test_headers_are_built_from_the_scope_and_nothing_else(chain_to: Chain
             assert header(server, "authorization") is None
 
 
-async def test_a_keyed_write_on_a_connection_just_closed_is_sent_once_more(chain_to: ChainTo) -> None:
+async def test_a_keyed_write_on_a_stale_connection_is_sent_once_more(pipeline_to: PipelineTo) -> None:
     drops = iter([False, True, False])
 
     async def drop_second(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -236,15 +236,15 @@ async def test_a_keyed_write_on_a_connection_just_closed_is_sent_once_more(chain
         else:
             writer.write(http(200, GOOD))
 
-    async with raw_server(drop_second) as server, chain_to(server.port) as (pipeline, _):
+    async with raw_server(drop_second) as server, pipeline_to(server.port) as (pipeline, _):
         with opened(scope(pipeline, mutation="click-1")):
             assert (await store.make("x")).name == "good"
             assert (await store.make("x")).name == "good"
         assert len(server.requests) == 3
 
 
-async def test_an_unkeyed_write_is_never_sent_twice(chain_to: ChainTo) -> None:
-    async with raw_server(_misbehave) as server, chain_to(server.port) as (pipeline, _):
+async def test_an_unkeyed_write_is_never_sent_twice(pipeline_to: PipelineTo) -> None:
+    async with raw_server(_misbehave) as server, pipeline_to(server.port) as (pipeline, _):
         with opened(scope(pipeline)), pytest.raises(Unreachable):
             await store.make("close")
         assert len(server.requests) == 1

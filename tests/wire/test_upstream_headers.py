@@ -127,7 +127,7 @@ def as_sent(headers: dict[str, str]) -> list[str]:
     return [f"{name}: {value}" for name, value in headers.items()]
 
 
-async def test_no_header_a_client_can_write_reaches_a_service_or_takes_one_of_ours_away(
+async def test_no_client_header_reaches_a_service_or_removes_a_gateway_header(
     redis_url: str,
 ) -> None:
     async with running(redis_url, limits={"default": "100000/minute"}) as world:
@@ -164,14 +164,14 @@ async def test_no_part_of_a_target_becomes_a_header(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("key", ['"a\\"b, c"', '"  spaced  "', '"x: y"', "a;b=c", '"' + "k" * 255 + '"'])
-async def test_a_clients_key_is_a_value_and_nothing_more(redis_url: str, key: str) -> None:
+async def test_a_client_idempotency_key_cannot_inject_headers(redis_url: str, key: str) -> None:
     async with running(redis_url) as world:
         lines = [*as_sent(bearer()), f"Idempotency-Key: {key}", "Content-Type: application/json"]
         assert await raw(world, "POST", "/api/things/ok", lines, b'{"name":"x"}') == 200
         assert set(world.upstream.last.headers) == OF_A_COMMAND
 
 
-async def test_a_trace_goes_on_under_its_id_and_nothing_else_of_it_that_is_not_a_trace(
+async def test_a_trace_continues_under_its_id_and_invalid_traces_are_dropped(
     redis_url: str,
 ) -> None:
     async with running(redis_url) as world:
@@ -213,7 +213,7 @@ UNASKED = {
 }
 
 
-async def test_nothing_a_service_says_of_itself_reaches_the_browser(redis_url: str) -> None:
+async def test_no_response_header_of_a_service_reaches_the_browser(redis_url: str) -> None:
     async with running(redis_url) as world:
         more = "".join(f"{name}: {value}\r\n" for name, value in UNASKED.items())
         problem = b'{"code":"no","title":"No","detail":"It says no."}'
@@ -266,7 +266,7 @@ async def verified(world: World, sent: str) -> dict[str, Any]:
     return claims
 
 
-async def test_with_internal_tokens_the_persons_own_never_leaves_the_gateway(
+async def test_with_internal_tokens_the_users_token_never_leaves_the_gateway(
     redis_url: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "keys.pem"
@@ -294,7 +294,7 @@ async def test_with_internal_tokens_the_persons_own_never_leaves_the_gateway(
 
 
 @pytest.mark.parametrize(("identity", "named"), [("user", True), ("both", True), ("none", False)])
-async def test_each_upstream_is_told_who_asks_in_the_way_set_for_it(
+async def test_each_upstream_gets_the_credentials_that_its_setting_selects(
     redis_url: str, tmp_path: Path, identity: str, named: bool
 ) -> None:
     file = tmp_path / "keys.pem"
@@ -315,7 +315,7 @@ async def test_each_upstream_is_told_who_asks_in_the_way_set_for_it(
         assert not {"authorization", "bff-identity"} & set(world.upstream.last.headers), "a public call"
 
 
-async def test_keys_turn_under_a_running_gateway(redis_url: str, tmp_path: Path) -> None:
+async def test_signing_keys_rotate_while_the_gateway_runs(redis_url: str, tmp_path: Path) -> None:
     file = tmp_path / "keys.pem"
     rotate(file)
     keys = {"keys": str(file), "look": 0.05}

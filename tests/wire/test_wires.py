@@ -134,7 +134,7 @@ def get(target: str) -> WireRequest:
 
 
 @pytest.mark.parametrize("path", ["/ok", "/early-hints", "/zipped", "/chunked"])
-async def test_a_good_answer_comes_whole(wire: Wire, path: str) -> None:
+async def test_a_response_is_returned_whole(wire: Wire, path: str) -> None:
     found = await wire.send(get(path))
     assert (found.status, found.body) == (200, GOOD)
 
@@ -143,16 +143,16 @@ async def test_headers_have_lower_case_names_and_repeated_ones_are_joined(wire: 
     assert (await wire.send(get("/ok"))).headers["cache-control"] == "private, max-age=3"
 
 
-async def test_of_an_answers_headers_only_the_listed_ones_come_in(wire: Wire) -> None:
+async def test_only_listed_response_headers_are_passed_on(wire: Wire) -> None:
     assert set((await wire.send(get("/ok"))).headers) == {"content-type", "cache-control"}
 
 
-async def test_an_empty_answer_and_a_redirection_are_answers_like_others(wire: Wire) -> None:
+async def test_an_empty_response_and_a_redirect_are_responses_like_others(wire: Wire) -> None:
     assert (await wire.send(get("/none"))).body == b""
     assert (await wire.send(get("/elsewhere"))).status == 302
 
 
-async def test_only_what_is_given_is_sent(wire: Wire, server: RawServer) -> None:
+async def test_only_given_headers_are_sent(wire: Wire, server: RawServer) -> None:
     await wire.send(get("/ok"))
     await wire.send(WireRequest("POST", "/a%2Fb/%C3%A9?x=1&x=a+b", {"accept": "*/*"}, b"{}"))
     line, *rest = server.requests[-1].decode().strip().split("\r\n")
@@ -169,7 +169,7 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end(wire: Wire, server: 
 
 
 @pytest.mark.parametrize("name", CODED)
-async def test_a_content_coding_is_undone_in_one_way_on_every_wire(wire: Wire, name: str) -> None:
+async def test_every_wire_decodes_content_codings_alike(wire: Wire, name: str) -> None:
     expected = CODED[name][2]
     path = f"/coded/{list(CODED).index(name)}"
     if isinstance(expected, bytes):
@@ -181,21 +181,23 @@ async def test_a_content_coding_is_undone_in_one_way_on_every_wire(wire: Wire, n
 
 
 @pytest.mark.parametrize("path", ["/garbage", "/hugehead", "/switch", "/two-lengths"])
-async def test_what_is_no_valid_http_is_invalid_and_the_next_call_unharmed(wire: Wire, path: str) -> None:
+async def test_malformed_http_is_invalid_and_does_not_affect_the_next_call(wire: Wire, path: str) -> None:
     with pytest.raises(WireInvalidResponse):
         await wire.send(get(path))
     assert (await wire.send(get("/ok"))).body == GOOD
 
 
 @pytest.mark.parametrize("path", ["/half", "/half-chunk", "/reset", "/close"])
-async def test_what_is_not_a_whole_answer_is_broken_and_the_next_call_unharmed(wire: Wire, path: str) -> None:
+async def test_an_incomplete_response_is_a_connection_error_and_does_not_affect_the_next_call(
+    wire: Wire, path: str
+) -> None:
     with pytest.raises(WireConnectionError) as raised:
         await wire.send(get(path))
     assert not raised.value.stale, "the connection had just been opened"
     assert (await wire.send(get("/ok"))).body == GOOD
 
 
-async def test_nobody_listening_is_broken(wire: Wire) -> None:
+async def test_a_refused_connection_is_a_connection_error(wire: Wire) -> None:
     nobody = type(wire)(f"http://127.0.0.1:{closed_port()}", connections=4, max_body=20_000)  # type: ignore[call-arg]
     with pytest.raises(WireConnectionError) as raised:
         await nobody.send(get("/ok"))
@@ -203,7 +205,7 @@ async def test_nobody_listening_is_broken(wire: Wire) -> None:
     await nobody.close()
 
 
-async def test_a_kept_connection_that_was_closed_is_told_apart_from_a_service_that_is_down(
+async def test_a_stale_keep_alive_connection_differs_from_a_service_that_is_down(
     wire: Wire,
 ) -> None:
     await wire.send(get("/ok"))
@@ -213,7 +215,7 @@ async def test_a_kept_connection_that_was_closed_is_told_apart_from_a_service_th
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
-async def test_the_wire_itself_never_sends_twice(wire: Wire, server: RawServer, method: str) -> None:
+async def test_a_wire_never_sends_a_request_twice(wire: Wire, server: RawServer, method: str) -> None:
     await wire.send(get("/ok"))
     with pytest.raises(WireConnectionError):
         await wire.send(WireRequest(method, "/close", {}, None if method == "GET" else b"{}"))
@@ -228,7 +230,7 @@ async def test_a_cancelled_call_frees_its_connection(wire: Wire, server: RawServ
     assert (await wire.send(get("/ok"))).body == GOOD
 
 
-async def test_a_base_address_may_have_a_path_in_front(server: RawServer) -> None:
+async def test_a_base_address_may_have_a_path_prefix(server: RawServer) -> None:
     for kind in KINDS:
         wire = kind(f"http://127.0.0.1:{server.port}/v1", connections=4, max_body=20_000)
         for target in ("/a%2Fb?q=%C3%A9", "/a"):

@@ -43,21 +43,21 @@ class Inner:
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.asked = 0
-        self.under_way = 0
+        self.in_flight = 0
         self.outcome: WireResponse | Exception = GOOD
 
     async def exchange(
         self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
     ) -> CallResult:
         self.asked += 1
-        self.under_way += 1
+        self.in_flight += 1
         try:
             async with asyncio.timeout(scope.deadline.left()):
                 await self.gate.wait()
         except TimeoutError:
             raise Timeout(call.owner, call.name, "late") from None
         finally:
-            self.under_way -= 1
+            self.in_flight -= 1
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return CallResult(self.outcome, Thing(name="the leader's own"))
@@ -75,11 +75,11 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-async def test_identical_reads_are_sent_once_and_each_reader_has_its_own_copy() -> None:
+async def test_identical_reads_are_sent_once_and_each_caller_gets_its_own_copy() -> None:
     inner = Inner()
-    coalesced = RequestCoalescer(inner)
+    coalescer = RequestCoalescer(inner)
     scopes = [scope() for _ in range(10)]
-    tasks = [asyncio.ensure_future(coalesced.run(shelf.thing(), one)) for one in scopes]
+    tasks = [asyncio.ensure_future(coalescer.run(shelf.thing(), one)) for one in scopes]
     await turns()
     inner.gate.set()
     answers = await asyncio.gather(*tasks)
@@ -87,20 +87,20 @@ async def test_identical_reads_are_sent_once_and_each_reader_has_its_own_copy() 
     assert [one.name for one in answers] == ["the leader's own"] + ["good"] * 9
     assert len({id(one) for one in answers}) == 10
     assert [one.ledger.timings[0].outcome for one in scopes[1:]] == ["ok"] * 9
-    assert len(coalesced.flights) == 0
+    assert len(coalescer.flights) == 0
 
 
-async def test_other_askers_other_paths_and_writes_are_sent_by_themselves() -> None:
+async def test_reads_of_other_principals_or_paths_and_writes_are_not_coalesced() -> None:
     inner = Inner()
-    coalesced = RequestCoalescer(inner)
+    coalescer = RequestCoalescer(inner)
     runs = [
-        coalesced.run(shelf.thing(), scope(ADA)),
-        coalesced.run(shelf.thing(), scope(BOB)),
-        coalesced.run(shelf.thing(2), scope(ADA)),
-        coalesced.run(shelf.thing().public(), scope(ADA)),
-        coalesced.run(shelf.thing().public(), scope(BOB)),
-        coalesced.run(shelf.make(), scope(ADA)),
-        coalesced.run(shelf.make(), scope(ADA)),
+        coalescer.run(shelf.thing(), scope(ADA)),
+        coalescer.run(shelf.thing(), scope(BOB)),
+        coalescer.run(shelf.thing(2), scope(ADA)),
+        coalescer.run(shelf.thing().public(), scope(ADA)),
+        coalescer.run(shelf.thing().public(), scope(BOB)),
+        coalescer.run(shelf.make(), scope(ADA)),
+        coalescer.run(shelf.make(), scope(ADA)),
     ]
     tasks = [asyncio.ensure_future(run) for run in runs]
     await turns()
@@ -109,11 +109,11 @@ async def test_other_askers_other_paths_and_writes_are_sent_by_themselves() -> N
     assert inner.asked == 6
 
 
-async def test_a_failure_is_everybodys_and_each_raises_its_own() -> None:
+async def test_a_failure_reaches_every_follower_as_an_error_of_its_own() -> None:
     inner = Inner()
     inner.outcome = Failed(shelf.owner, "Shelf.thing", "answered 500.", status=500)
-    coalesced = RequestCoalescer(inner)
-    tasks = [asyncio.ensure_future(coalesced.run(shelf.thing(), scope())) for _ in range(3)]
+    coalescer = RequestCoalescer(inner)
+    tasks = [asyncio.ensure_future(coalescer.run(shelf.thing(), scope())) for _ in range(3)]
     await turns()
     inner.gate.set()
     errors = await asyncio.gather(*tasks, return_exceptions=True)
@@ -126,31 +126,31 @@ async def test_a_failure_is_everybodys_and_each_raises_its_own() -> None:
 
 async def test_a_cancelled_leader_hands_over_to_the_follower_that_waited_longest() -> None:
     inner = Inner()
-    coalesced = RequestCoalescer(inner)
-    tasks = [asyncio.ensure_future(coalesced.run(shelf.thing(), scope())) for _ in range(4)]
+    coalescer = RequestCoalescer(inner)
+    tasks = [asyncio.ensure_future(coalescer.run(shelf.thing(), scope())) for _ in range(4)]
     await turns()
     tasks[0].cancel()
     # The heir goes, too, in the very moment in which it has been promoted and does not know it yet.
     await asyncio.sleep(0)
     tasks[1].cancel()
     await turns()
-    assert inner.under_way == 1
+    assert inner.in_flight == 1
     inner.gate.set()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(answer, asyncio.CancelledError) for answer in answers] == [True, True, False, False]
     assert answers[2].name == "the leader's own"  # type: ignore[union-attr]
     assert answers[3].name == "good"  # type: ignore[union-attr]
-    assert len(coalesced.flights) == 0
+    assert len(coalescer.flights) == 0
 
 
-async def test_a_leader_in_a_hurry_does_not_make_others_fail() -> None:
+async def test_a_leader_with_a_short_deadline_does_not_make_followers_fail() -> None:
     inner = Inner()
-    coalesced = RequestCoalescer(inner)
-    hasty = asyncio.ensure_future(coalesced.run(shelf.thing(), scope(seconds=0.02)))
+    coalescer = RequestCoalescer(inner)
+    short = asyncio.ensure_future(coalescer.run(shelf.thing(), scope(seconds=0.02)))
     await turns()
-    patient = asyncio.ensure_future(coalesced.run(shelf.thing(), scope(seconds=5)))
+    patient = asyncio.ensure_future(coalescer.run(shelf.thing(), scope(seconds=5)))
     with pytest.raises(Timeout):
-        await hasty
+        await short
     await turns()
     assert inner.asked == 2
     inner.gate.set()
@@ -159,13 +159,13 @@ async def test_a_leader_in_a_hurry_does_not_make_others_fail() -> None:
 
 async def test_a_follower_waits_until_its_own_deadline_and_the_leader_goes_on() -> None:
     inner = Inner()
-    coalesced = RequestCoalescer(inner)
-    leader = asyncio.ensure_future(coalesced.run(shelf.thing(), scope(seconds=5)))
+    coalescer = RequestCoalescer(inner)
+    leader = asyncio.ensure_future(coalescer.run(shelf.thing(), scope(seconds=5)))
     await turns()
-    hasty = scope(seconds=0.02)
+    short = scope(seconds=0.02)
     with pytest.raises(Timeout, match=r"Shelf\.thing: did not answer another request"):
-        await coalesced.run(shelf.thing(), hasty)
-    assert hasty.ledger.timings[0].outcome == "timeout"
+        await coalescer.run(shelf.thing(), short)
+    assert short.ledger.timings[0].outcome == "timeout"
     inner.gate.set()
     assert (await leader).name == "the leader's own"
     assert inner.asked == 1
@@ -175,44 +175,44 @@ async def test_a_read_after_a_change_does_not_join_one_from_before() -> None:
     inner = Inner()
     now = 10.0
     changed = {ADA.id: 0.0}
-    coalesced = RequestCoalescer(inner, last_change_by=lambda who: changed.get(who, 0.0), clock=lambda: now)
-    before = asyncio.ensure_future(coalesced.run(shelf.thing().public(), scope(ADA)))
+    coalescer = RequestCoalescer(inner, last_change_by=lambda who: changed.get(who, 0.0), clock=lambda: now)
+    before = asyncio.ensure_future(coalescer.run(shelf.thing().public(), scope(ADA)))
     await turns()
     changed[ADA.id] = 10.0
     now = 11.0
-    after = asyncio.ensure_future(coalesced.run(shelf.thing().public(), scope(ADA)))
-    bob = asyncio.ensure_future(coalesced.run(shelf.thing().public(), scope(BOB)))
+    after = asyncio.ensure_future(coalescer.run(shelf.thing().public(), scope(ADA)))
+    bob = asyncio.ensure_future(coalescer.run(shelf.thing().public(), scope(BOB)))
     await turns()
     assert inner.asked == 2
     inner.gate.set()
     await asyncio.gather(before, after, bob)
-    assert len(coalesced.flights) == 0
+    assert len(coalescer.flights) == 0
 
 
 async def test_a_bug_is_not_shared() -> None:
     inner = Inner()
     inner.outcome = RuntimeError("a bug")
-    coalesced = RequestCoalescer(inner)
-    tasks = [asyncio.ensure_future(coalesced.run(shelf.thing(), scope())) for _ in range(3)]
+    coalescer = RequestCoalescer(inner)
+    tasks = [asyncio.ensure_future(coalescer.run(shelf.thing(), scope())) for _ in range(3)]
     await turns()
     inner.gate.set()
     errors = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(error) for error in errors] == [RuntimeError] * 3
-    assert len(coalesced.flights) == 0
+    assert len(coalescer.flights) == 0
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_in_a_storm_of_cancellations_and_deadlines_nobody_hangs(seed: int) -> None:
+async def test_no_caller_hangs_under_random_cancellations_and_deadlines(seed: int) -> None:
     dice = random.Random(seed)
     inner = Inner()
-    coalesced = RequestCoalescer(inner, most=dice.choice([0, 2, 1000]))
+    coalescer = RequestCoalescer(inner, most=dice.choice([0, 2, 1000]))
     tasks: list[asyncio.Task[Any]] = []
     for _ in range(200):
         kind = dice.random()
         if kind < 0.5 or not tasks:
             seconds = dice.choice([0.0, 0.001, 0.004, 5.0])
             call = shelf.thing(dice.randrange(2))
-            tasks.append(asyncio.ensure_future(coalesced.run(call, scope(seconds=seconds))))
+            tasks.append(asyncio.ensure_future(coalescer.run(call, scope(seconds=seconds))))
         elif kind < 0.85:
             dice.choice(tasks).cancel()
         elif kind < 0.9:
@@ -225,19 +225,19 @@ async def test_in_a_storm_of_cancellations_and_deadlines_nobody_hangs(seed: int)
     async with asyncio.timeout(4):
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(one, Thing | Timeout | asyncio.CancelledError) for one in outcomes)
-    assert len(coalesced.flights) == 0
-    assert inner.under_way == 0
+    assert len(coalescer.flights) == 0
+    assert inner.in_flight == 0
 
 
 async def test_a_conditional_read_is_not_joined_by_one_that_could_not_use_a_304() -> None:
     inner = Inner()
     inner.outcome = WireResponse(304, {}, b"")
-    coalesced = RequestCoalescer(inner)
+    coalescer = RequestCoalescer(inner)
     asked = {"if-none-match": '"a"'}
-    first = asyncio.ensure_future(coalesced.exchange(shelf.thing(), scope(), asked))
-    same = asyncio.ensure_future(coalesced.exchange(shelf.thing(), scope(), asked))
+    first = asyncio.ensure_future(coalescer.exchange(shelf.thing(), scope(), asked))
+    same = asyncio.ensure_future(coalescer.exchange(shelf.thing(), scope(), asked))
     await turns()
-    plain = asyncio.ensure_future(coalesced.exchange(shelf.thing(), replace(scope()), NO_CONDITIONS))
+    plain = asyncio.ensure_future(coalescer.exchange(shelf.thing(), replace(scope()), NO_CONDITIONS))
     await turns()
     inner.gate.set()
     assert (await first).response.status == 304
@@ -246,9 +246,9 @@ async def test_a_conditional_read_is_not_joined_by_one_that_could_not_use_a_304(
     assert inner.asked == 2
 
 
-async def test_reads_with_other_limits_are_other_reads() -> None:
+async def test_reads_with_different_limits_are_not_coalesced() -> None:
     inner = Inner()
-    coalesced = RequestCoalescer(inner)
+    coalescer = RequestCoalescer(inner)
     call = shelf.thing()
     asked = [
         call,
@@ -259,7 +259,7 @@ async def test_reads_with_other_limits_are_other_reads() -> None:
         call.tries(1),
         call.tries(1).within(5),
     ]
-    tasks = [asyncio.create_task(coalesced.run(one, scope())) for one in asked]
+    tasks = [asyncio.create_task(coalescer.run(one, scope())) for one in asked]
     await asyncio.sleep(0)
     inner.gate.set()
     await asyncio.gather(*tasks)

@@ -255,7 +255,7 @@ TOO_LARGE = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_an_answer_is_the_same_wherever_it_is_cut(name: str) -> None:
+def test_a_response_is_the_same_wherever_it_is_cut(name: str) -> None:
     data, status, body, kept = GOOD[name]
     found = everywhere(data)
     assert found.answer is not None and found.error is None
@@ -264,7 +264,7 @@ def test_an_answer_is_the_same_wherever_it_is_cut(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_no_answer_is_broken_wherever_it_is_cut(name: str) -> None:
+def test_an_invalid_response_is_invalid_wherever_it_is_cut(name: str) -> None:
     found = everywhere(BROKEN[name])
     assert found.answer is None and found.error is not None
     cut = name in CUT
@@ -282,7 +282,7 @@ def test_a_body_over_the_limit_is_too_large_wherever_it_is_cut(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", [name for name in GOOD if "until" not in name])
-def test_an_answer_cut_short_is_never_an_answer(name: str) -> None:
+def test_an_incomplete_response_is_never_a_response(name: str) -> None:
     data = GOOD[name][0]
     whole = next(at for at in range(len(data) + 1) if run(data[:at], end=False).answer is not None)
     for at in range(whole):
@@ -290,7 +290,7 @@ def test_an_answer_cut_short_is_never_an_answer(name: str) -> None:
         assert found.error is not None and found.error[0] is WireConnectionError, data[:at]
 
 
-def test_a_connection_is_dropped_only_when_it_was_used_before_and_nothing_came() -> None:
+def test_a_connection_is_stale_only_when_it_was_used_before_and_no_byte_came() -> None:
     for used in (False, True):
         for data in (b"", b"H", b"HTTP/1.1 100 X\r\n\r\n", OK):
             error = run(data, used=used).error
@@ -298,7 +298,7 @@ def test_a_connection_is_dropped_only_when_it_was_used_before_and_nothing_came()
 
 
 @pytest.mark.parametrize("framing", [b"content-length: 5000000\r\n", b"transfer-encoding: chunked\r\n", b""])
-def test_the_answer_to_head_has_no_body_and_ends_its_connection(framing: bytes) -> None:
+def test_the_response_to_head_has_no_body_and_closes_its_connection(framing: bytes) -> None:
     for after in (b"", b"abc"):
         found = everywhere(OK + framing + b"\r\n" + after, head=True)
         assert found.answer is not None and (found.answer.body, found.kept) == (b"", False)
@@ -311,7 +311,7 @@ def test_fields_have_lower_case_names_and_their_values_no_space_around() -> None
 
 
 @pytest.mark.parametrize("before", [b"", b"HTTP/1.1 100 X\r\n\r\n"])
-def test_a_head_may_have_so_many_bytes_and_not_one_more(before: bytes) -> None:
+def test_a_head_of_the_maximum_size_is_accepted_and_one_byte_more_is_not(before: bytes) -> None:
     for over in (0, 1):
         ends = before + OK + b"a: %b\r\ncontent-length: 1\r\n\r\n"
         data = ends % (b"b" * (MAX_HEAD + over - len(ends) + 2))
@@ -333,14 +333,14 @@ def test_a_head_may_have_so_many_bytes_and_not_one_more(before: bytes) -> None:
         b"0\r\n" + (b"x:" + b" " * 1_000 + b"y\r\n") * 200,
     ],
 )
-def test_framing_without_end_is_given_up(rest: bytes) -> None:
+def test_unbounded_framing_is_refused(rest: bytes) -> None:
     data = CHUNKED + b"1\r\na\r\n" + rest
     for step in (1000, 10_000):
         found = run(data, range(0, len(data), step), end=False)
         assert found.error is not None and found.error[0] is WireInvalidResponse
 
 
-def test_a_body_in_many_small_chunks_is_a_body() -> None:
+def test_a_body_in_many_small_chunks_is_accepted() -> None:
     data = CHUNKED + (b"1;" + b"x" * 70 + b"\r\na\r\n") * 900 + b"0\r\n\r\n"
     assert len(data) > MAX_HEAD
     for step in (50, 1000, len(data)):
@@ -348,14 +348,14 @@ def test_a_body_in_many_small_chunks_is_a_body() -> None:
         assert found.answer is not None and found.answer.body == b"a" * 900
 
 
-def test_bytes_that_nobody_asked_for_close_an_idle_connection() -> None:
+def test_unsolicited_bytes_close_an_idle_connection() -> None:
     whole = OK + b"content-length: 1\r\n\r\na"
     for late in (b"\r\n", b"x", whole):
         found = run(whole + late, (len(whole),))
         assert found.answer is not None and not found.kept
 
 
-async def test_an_answer_that_came_before_the_request_was_sent_ends_its_connection() -> None:
+async def test_a_response_before_the_request_was_sent_closes_its_connection() -> None:
     connection, socket, pool = Connection(MAX_BODY), Socket(), Kept()
     connection.connection_made(socket)
     connection.join(pool)
@@ -404,11 +404,11 @@ def answers(draw: st.DrawFn) -> bytes:
 
 @settings(max_examples=150, deadline=None)
 @given(answers())
-def test_whatever_comes_means_the_same_wherever_it_is_cut(data: bytes) -> None:
+def test_random_bytes_mean_the_same_wherever_they_are_cut(data: bytes) -> None:
     everywhere(data)
 
 
 @settings(max_examples=300, deadline=None)
 @given(answers(), st.lists(st.integers(0, 200), max_size=12))
-def test_whatever_comes_means_the_same_in_any_pieces(data: bytes, cuts: list[int]) -> None:
+def test_random_bytes_mean_the_same_in_any_pieces(data: bytes, cuts: list[int]) -> None:
     assert alike(run(data, [at for at in cuts if at < len(data)]), run(data), data)

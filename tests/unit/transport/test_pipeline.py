@@ -31,7 +31,7 @@ from bff.policies.retry import Budget
 from bff.transport.client import Permits, SingleBackend
 from bff.transport.pipeline import CallPipeline
 from bff.transport.request import NoCredentials, idempotency_key, request_headers, request_target
-from bff.transport.wire import Wire as AnyWire
+from bff.transport.wire import Wire as WirePort
 from bff.transport.wire import (
     WireConnectionError,
     WireRequest,
@@ -65,7 +65,7 @@ Step = WireResponse | Exception
 
 
 class Wire:
-    """Answers in turn, the last one for ever; counts what it was sent."""
+    """Returns or raises its steps in turn, the last one for ever; records the requests."""
 
     def __init__(self, *steps: Step | Callable[[], Step]) -> None:
         self._steps = list(steps)
@@ -89,31 +89,31 @@ def forever() -> Step:
     raise NotImplementedError
 
 
-class TwoPlaces:
-    """Always the first, unless it is to be avoided; notes what it was told."""
+class TwoBackends:
+    """Picks the first, unless it is to be avoided; records the reports."""
 
-    def __init__(self, one: AnyWire, two: AnyWire) -> None:
+    def __init__(self, one: WirePort, two: WirePort) -> None:
         self._all = [Backend("one", one), Backend("two", two)]
-        self.told: list[str] = []
+        self.reports: list[str] = []
 
-    def pick(self, avoid: Backend[AnyWire] | None = None) -> Backend[AnyWire]:
+    def pick(self, avoid: Backend[WirePort] | None = None) -> Backend[WirePort]:
         return self._all[1] if avoid is self._all[0] else self._all[0]
 
-    def succeeded(self, address: Backend[AnyWire]) -> None:
-        self.told.append(f"ok {address.name}")
+    def succeeded(self, address: Backend[WirePort]) -> None:
+        self.reports.append(f"ok {address.name}")
 
-    def failed(self, address: Backend[AnyWire]) -> None:
-        self.told.append(f"failed {address.name}")
+    def failed(self, address: Backend[WirePort]) -> None:
+        self.reports.append(f"failed {address.name}")
 
-    def __iter__(self) -> Iterator[Backend[AnyWire]]:
+    def __iter__(self) -> Iterator[Backend[WirePort]]:
         return iter(self._all)
 
     async def close(self) -> None:
         pass
 
 
-class House:
-    """One upstream behind a chain with a breaker that opens after two failures."""
+class OneUpstream:
+    """A pipeline to one upstream whose breaker opens after two failures."""
 
     def __init__(
         self,
@@ -126,8 +126,8 @@ class House:
     ) -> None:
         self.wire = Wire(*steps)
         self.now = 0.0
-        self.facts: list[PolicyEvent] = []
-        self.upstream_client = upstream_client(
+        self.events: list[PolicyEvent] = []
+        self.client = upstream_client(
             self.wire,
             failures=failures,
             timeout=timeout,
@@ -135,10 +135,10 @@ class House:
             permits=permits,
             budget=budget,
             clock=lambda: self.now,
-            observe=self.facts.append,
+            observe=self.events.append,
         )
         self.pipeline = CallPipeline(
-            {"shelf": self.upstream_client}, NoOpTracer(), chance=lambda: 0.0, observe=self.facts.append
+            {"shelf": self.client}, NoOpTracer(), chance=lambda: 0.0, observe=self.events.append
         )
         self.scope = Scope(Deadline.after(1.0), self.pipeline, "id", ADA)
 
@@ -163,81 +163,81 @@ class House:
         (WireResponseTooLarge("big"), Invalid, False),
     ],
 )
-async def test_only_an_upstream_that_does_not_do_its_work_opens_its_breaker(
+async def test_only_failures_of_the_upstream_open_its_breaker(
     step: Step, kind: type[UpstreamError], counts: bool
 ) -> None:
-    house = House(step)
+    upstream = OneUpstream(step)
     for _ in range(2):
-        assert isinstance(await house.ask(shelf.thing()), kind)
-    assert house.upstream_client.circuit == ("open" if counts else "closed")
+        assert isinstance(await upstream.ask(shelf.thing()), kind)
+    assert upstream.client.circuit == ("open" if counts else "closed")
 
 
 async def test_an_open_breaker_lets_one_probe_through_after_its_time() -> None:
-    house = House(WireResponse(500, {}, b""), WireResponse(500, {}, b""), GOOD)
+    upstream = OneUpstream(WireResponse(500, {}, b""), WireResponse(500, {}, b""), GOOD)
     for _ in range(2):
-        await house.ask(shelf.thing())
-    refused = await house.ask(shelf.thing())
+        await upstream.ask(shelf.thing())
+    refused = await upstream.ask(shelf.thing())
     assert isinstance(refused, CircuitOpen) and refused.retry_after == 10.0
-    house.now = 10.0
-    assert await house.ask(shelf.thing()) == Thing(name="good")
-    assert house.upstream_client.circuit == "closed"
-    assert len(house.wire.sent) == 3
+    upstream.now = 10.0
+    assert await upstream.ask(shelf.thing()) == Thing(name="good")
+    assert upstream.client.circuit == "closed"
+    assert len(upstream.wire.sent) == 3
 
 
-async def test_a_probe_that_is_cancelled_leaves_its_place_to_the_next() -> None:
-    house = House(WireResponse(500, {}, b""), forever, GOOD, failures=1)
-    await house.ask(shelf.thing())
-    house.now = 10.0
-    probe = asyncio.create_task(house.ask(shelf.thing()))
-    while len(house.wire.sent) < 2:
+async def test_a_cancelled_probe_lets_the_next_call_probe() -> None:
+    upstream = OneUpstream(WireResponse(500, {}, b""), forever, GOOD, failures=1)
+    await upstream.ask(shelf.thing())
+    upstream.now = 10.0
+    probe = asyncio.create_task(upstream.ask(shelf.thing()))
+    while len(upstream.wire.sent) < 2:
         await asyncio.sleep(0)
     probe.cancel()
     with pytest.raises(asyncio.CancelledError):
         await probe
-    assert house.scope.ledger.timings[-1].outcome == "cancelled"
-    assert await house.ask(shelf.thing()) == Thing(name="good")
+    assert upstream.scope.ledger.timings[-1].outcome == "cancelled"
+    assert await upstream.ask(shelf.thing()) == Thing(name="good")
 
 
 async def test_an_attempt_ends_at_the_nearest_of_its_limits() -> None:
-    house = House(forever, timeout=5.0, failures=1)
-    hurried = replace(house.scope, deadline=Deadline.after(0.02))
-    assert isinstance(await house.ask(shelf.thing(), hurried), Timeout)
-    assert isinstance(await house.ask(shelf.thing().within(0.02)), Timeout)
-    assert house.upstream_client.circuit == "closed", "a caller in a hurry is not the upstream's failure"
+    upstream = OneUpstream(forever, timeout=5.0, failures=1)
+    short = replace(upstream.scope, deadline=Deadline.after(0.02))
+    assert isinstance(await upstream.ask(shelf.thing(), short), Timeout)
+    assert isinstance(await upstream.ask(shelf.thing().within(0.02)), Timeout)
+    assert upstream.client.circuit == "closed", "a caller's short deadline is not the upstream's failure"
 
 
 async def test_nothing_is_sent_after_the_deadline() -> None:
-    house = House(GOOD)
-    late = replace(house.scope, deadline=Deadline.after(0.0))
-    assert isinstance(await house.ask(shelf.thing(), late), Timeout)
-    assert house.wire.sent == []
+    upstream = OneUpstream(GOOD)
+    late = replace(upstream.scope, deadline=Deadline.after(0.0))
+    assert isinstance(await upstream.ask(shelf.thing(), late), Timeout)
+    assert upstream.wire.sent == []
 
 
-async def test_a_dropped_connection_is_used_once_more_only_where_that_is_safe() -> None:
+async def test_a_stale_connection_is_replaced_once_only_where_that_is_safe() -> None:
     stale = WireConnectionError("closed", stale=True)
-    read = House(stale, GOOD)
+    read = OneUpstream(stale, GOOD)
     assert await read.ask(shelf.thing()) == Thing(name="good")
-    keyed = House(stale, GOOD)
+    keyed = OneUpstream(stale, GOOD)
     assert await keyed.ask(shelf.make().keyed("mine")) == Thing(name="good")
-    bare = House(stale, GOOD)
+    bare = OneUpstream(stale, GOOD)
     assert isinstance(await bare.ask(shelf.make()), Unreachable)
-    twice = House(stale)
+    twice = OneUpstream(stale)
     assert isinstance(await twice.ask(shelf.thing()), Unreachable)
-    assert [len(house.wire.sent) for house in (read, keyed, bare, twice)] == [2, 2, 1, 2]
+    assert [len(upstream.wire.sent) for upstream in (read, keyed, bare, twice)] == [2, 2, 1, 2]
 
 
-async def test_each_call_leaves_one_timing_with_its_outcome() -> None:
-    house = House(GOOD, WireResponse(404, {}, b""), WireConnectionError("reset", stale=False))
+async def test_each_call_records_one_timing_with_its_outcome() -> None:
+    upstream = OneUpstream(GOOD, WireResponse(404, {}, b""), WireConnectionError("reset", stale=False))
     for _ in range(3):
-        await house.ask(shelf.thing())
-    assert [(one.name, one.outcome) for one in house.scope.ledger.timings] == [
+        await upstream.ask(shelf.thing())
+    assert [(one.name, one.outcome) for one in upstream.scope.ledger.timings] == [
         ("Shelf.thing", "ok"),
         ("Shelf.thing", "refused"),
         ("Shelf.thing", "unreachable"),
     ]
 
 
-async def test_an_upstream_without_an_address_is_named_with_its_setting() -> None:
+async def test_a_call_to_an_upstream_without_an_address_names_the_setting() -> None:
     pipeline = CallPipeline({}, NoOpTracer())
     named = pytest.raises(DeclarationError, match="BFF_UPSTREAMS__SHELF__URL")
     with opened(Scope(Deadline.after(1), pipeline, "id")), named:
@@ -253,11 +253,11 @@ def test_the_target_is_path_and_query_with_lists_repeated() -> None:
 
 
 def sends(call: Call[Thing], **changes: object) -> dict[str, str]:
-    scope = Scope(Deadline.after(1.0), House(GOOD).pipeline, "id", ADA, mutation="click")
+    scope = Scope(Deadline.after(1.0), OneUpstream(GOOD).pipeline, "id", ADA, mutation="click")
     return request_headers(call, replace(scope, **changes), 0.25)  # type: ignore[arg-type]  # a scope's own fields
 
 
-def test_headers_hold_identity_and_ids_and_only_where_they_belong() -> None:
+def test_request_headers_carry_identity_and_ids_only_where_they_belong() -> None:
     read = sends(shelf.thing())
     assert read == {
         "accept": "application/json",
@@ -275,8 +275,8 @@ def test_headers_hold_identity_and_ids_and_only_where_they_belong() -> None:
     assert not {"idempotency-key", "bff-owner", "bff-mutation"} & set(outside)
 
 
-def test_a_service_that_must_not_know_who_asks_is_told_neither_person_nor_click() -> None:
-    scope = Scope(Deadline.after(1.0), House(GOOD).pipeline, "id", ADA, mutation="click")
+def test_a_service_without_credentials_gets_neither_principal_nor_mutation() -> None:
+    scope = Scope(Deadline.after(1.0), OneUpstream(GOOD).pipeline, "id", ADA, mutation="click")
     write = request_headers(shelf.make(), scope, 0.25, NoCredentials())
     assert set(write) == {
         "accept",
@@ -288,13 +288,13 @@ def test_a_service_that_must_not_know_who_asks_is_told_neither_person_nor_click(
     }
 
 
-def test_a_key_of_ones_own_stays_one_string_whatever_is_in_it() -> None:
+def test_quotes_in_an_idempotency_key_are_escaped() -> None:
     assert sends(shelf.make().keyed('a"; b\\'))["idempotency-key"] == r'"a\"; b\\"'
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_derived_keys_differ_whenever_the_click_or_the_place_does(one: str, other: str) -> None:
-    scope = Scope(Deadline.after(1.0), House(GOOD).pipeline, "id", ADA, mutation=one)
+def test_derived_keys_differ_when_the_mutation_or_the_target_differs(one: str, other: str) -> None:
+    scope = Scope(Deadline.after(1.0), OneUpstream(GOOD).pipeline, "id", ADA, mutation=one)
     key = idempotency_key(shelf.make(), scope)
     assert key is not None and len(key) == 64
     again = idempotency_key(shelf.make(), replace(scope, mutation=other))
@@ -311,22 +311,22 @@ BROKEN = WireResponse(500, {}, b"")
 DOWN = WireConnectionError("refused", stale=False)
 
 
-async def test_a_failed_read_is_tried_again_and_its_answer_is_all_anybody_sees() -> None:
-    house = House(BROKEN, DOWN, GOOD, failures=9, attempts=3)
-    assert await house.ask(shelf.thing()) == Thing(name="good")
-    assert len(house.wire.sent) == 3
-    assert [(fact.attempt, fact.why) for fact in house.facts if isinstance(fact, Retried)] == [
+async def test_a_failed_read_is_retried_and_only_its_last_response_is_recorded() -> None:
+    upstream = OneUpstream(BROKEN, DOWN, GOOD, failures=9, attempts=3)
+    assert await upstream.ask(shelf.thing()) == Thing(name="good")
+    assert len(upstream.wire.sent) == 3
+    assert [(event.attempt, event.why) for event in upstream.events if isinstance(event, Retried)] == [
         (2, "500"),
         (3, "unreachable"),
     ]
-    assert [one.outcome for one in house.scope.ledger.timings] == ["ok"], "one timing a call"
-    assert (house.upstream_client.budget.spent, house.upstream_client.budget.active) == (0, 0)
-    assert house.upstream_client.permits.bulkhead.used == 0
+    assert [one.outcome for one in upstream.scope.ledger.timings] == ["ok"], "one timing a call"
+    assert (upstream.client.budget.spent, upstream.client.budget.active) == (0, 0)
+    assert upstream.client.permits.bulkhead.used == 0
 
 
-async def test_the_last_attempts_failure_is_the_calls() -> None:
-    house = House(BROKEN, BROKEN, WireResponse(502, {}, b""), failures=9, attempts=3)
-    failure = await house.ask(shelf.thing())
+async def test_the_failure_of_the_last_attempt_is_raised() -> None:
+    upstream = OneUpstream(BROKEN, BROKEN, WireResponse(502, {}, b""), failures=9, attempts=3)
+    failure = await upstream.ask(shelf.thing())
     assert isinstance(failure, Failed) and failure.status == 502
 
 
@@ -341,31 +341,31 @@ async def test_the_last_attempts_failure_is_the_calls() -> None:
         WireResponseTooLarge("big"),
     ],
 )
-async def test_what_will_not_pass_is_not_asked_again(step: Step) -> None:
-    house = House(step, failures=9, attempts=3)
-    assert isinstance(await house.ask(shelf.thing()), UpstreamError)
-    assert len(house.wire.sent) == 1
+async def test_permanent_failures_are_not_retried(step: Step) -> None:
+    upstream = OneUpstream(step, failures=9, attempts=3)
+    assert isinstance(await upstream.ask(shelf.thing()), UpstreamError)
+    assert len(upstream.wire.sent) == 1
 
 
-async def test_a_timeout_is_tried_again_only_where_there_is_another_place() -> None:
-    house = House(forever, GOOD, attempts=3, failures=9)
-    assert isinstance(await house.ask(shelf.thing()), Timeout)
-    assert len(house.wire.sent) == 1
+async def test_a_timeout_is_retried_only_where_there_is_another_backend() -> None:
+    upstream = OneUpstream(forever, GOOD, attempts=3, failures=9)
+    assert isinstance(await upstream.ask(shelf.thing()), Timeout)
+    assert len(upstream.wire.sent) == 1
     slow, quick = Wire(forever), Wire(GOOD)
-    two = House(GOOD, attempts=3, failures=9)
-    two.upstream_client.backends = TwoPlaces(slow, quick)
+    two = OneUpstream(GOOD, attempts=3, failures=9)
+    two.client.backends = TwoBackends(slow, quick)
     assert await two.ask(shelf.thing()) == Thing(name="good")
     assert (len(slow.sent), len(quick.sent)) == (1, 1)
 
 
-async def test_a_retry_goes_to_another_place_and_an_open_breaker_sends_there_at_once() -> None:
+async def test_a_retry_and_an_open_breaker_choose_another_backend() -> None:
     bad, good = Wire(BROKEN), Wire(GOOD)
-    house = House(GOOD, attempts=2, failures=2)
-    house.upstream_client.backends = backends = TwoPlaces(bad, good)
+    upstream = OneUpstream(GOOD, attempts=2, failures=2)
+    upstream.client.backends = backends = TwoBackends(bad, good)
     for _ in range(5):
-        assert await house.ask(shelf.thing()) == Thing(name="good")
+        assert await upstream.ask(shelf.thing()) == Thing(name="good")
     assert (len(bad.sent), len(good.sent)) == (2, 5), "after two failures in a row the bad one rests"
-    assert backends.told == ["failed one", "ok two", "failed one", "ok two", "ok two", "ok two", "ok two"]
+    assert backends.reports == ["failed one", "ok two", "failed one", "ok two", "ok two", "ok two", "ok two"]
     assert all(one.pending == 0 for one in backends)
 
 
@@ -377,54 +377,54 @@ async def test_a_write_is_repeated_only_under_a_key_its_service_honours() -> Non
         (shelf.make(), {"mutation": "click", "safe": False}, 1),
         (shelf.make().keyed("mine"), {"mutation": "click", "safe": False}, 2),
     ]:
-        house = House(BROKEN, attempts=2, failures=9)
-        await house.ask(call, replace(house.scope, **scope_of))  # type: ignore[arg-type]  # a scope's own fields
-        assert len(house.wire.sent) == sent, (call.key, scope_of)
-        keys = {request.headers.get("idempotency-key") for request in house.wire.sent}
+        upstream = OneUpstream(BROKEN, attempts=2, failures=9)
+        await upstream.ask(call, replace(upstream.scope, **scope_of))  # type: ignore[arg-type]  # a scope's own fields
+        assert len(upstream.wire.sent) == sent, (call.key, scope_of)
+        keys = {request.headers.get("idempotency-key") for request in upstream.wire.sent}
         assert len(keys) == 1, "the same key each time"
 
 
-async def test_a_write_that_may_have_been_done_is_not_reported_as_one_that_was_not() -> None:
+async def test_a_write_that_may_have_been_done_is_not_reported_as_not_accepted() -> None:
     busy = WireResponse(503, {}, b"")
-    house = House(DOWN, busy, failures=9, attempts=2)
-    assert isinstance(await house.ask(shelf.make().keyed("mine")), Unreachable)
-    read = House(DOWN, busy, failures=9, attempts=2)
+    upstream = OneUpstream(DOWN, busy, failures=9, attempts=2)
+    assert isinstance(await upstream.ask(shelf.make().keyed("mine")), Unreachable)
+    read = OneUpstream(DOWN, busy, failures=9, attempts=2)
     assert isinstance(await read.ask(shelf.thing()), Overloaded)
-    opened_meanwhile = House(DOWN, GOOD, failures=1, attempts=2)
+    opened_meanwhile = OneUpstream(DOWN, GOOD, failures=1, attempts=2)
     assert isinstance(await opened_meanwhile.ask(shelf.make().keyed("mine")), Unreachable)
     assert len(opened_meanwhile.wire.sent) == 1, "its own failure opened the breaker"
 
 
-async def test_an_upstreams_retry_after_is_waited_for_when_the_deadline_allows_it() -> None:
+async def test_retry_after_is_honoured_when_the_deadline_allows_it() -> None:
     soon = WireResponse(503, {"retry-after": "0"}, b"")
-    house = House(soon, GOOD, failures=9, attempts=2)
-    assert await house.ask(shelf.thing()) == Thing(name="good")
-    later = House(WireResponse(503, {"retry-after": "7"}, b""), failures=9, attempts=2)
+    upstream = OneUpstream(soon, GOOD, failures=9, attempts=2)
+    assert await upstream.ask(shelf.thing()) == Thing(name="good")
+    later = OneUpstream(WireResponse(503, {"retry-after": "7"}, b""), failures=9, attempts=2)
     failure = await later.ask(shelf.thing())
     assert isinstance(failure, Overloaded) and failure.retry_after == 7.0
     assert len(later.wire.sent) == 1
 
 
-async def test_a_call_may_say_how_often_it_is_tried() -> None:
-    house = House(BROKEN, BROKEN, BROKEN, GOOD, attempts=2, failures=9)
-    assert await house.ask(shelf.thing().tries(4)) == Thing(name="good")
-    once = House(BROKEN, GOOD, attempts=2, failures=9)
+async def test_tries_sets_the_number_of_attempts() -> None:
+    upstream = OneUpstream(BROKEN, BROKEN, BROKEN, GOOD, attempts=2, failures=9)
+    assert await upstream.ask(shelf.thing().tries(4)) == Thing(name="good")
+    once = OneUpstream(BROKEN, GOOD, attempts=2, failures=9)
     assert isinstance(await once.ask(shelf.thing().tries(1)), Failed)
     with pytest.raises(DeclarationError, match="1 to 10"):
         shelf.thing().tries(0)
 
 
-async def test_without_budget_there_is_no_retry() -> None:
-    house = House(BROKEN, attempts=3, failures=9, budget=Budget(share=0.0, least=0))
-    assert isinstance(await house.ask(shelf.thing()), Failed)
-    assert len(house.wire.sent) == 1
-    assert [fact.why for fact in house.facts if isinstance(fact, Rejected)] == ["retry-budget"]
+async def test_no_retry_without_retry_budget() -> None:
+    upstream = OneUpstream(BROKEN, attempts=3, failures=9, budget=Budget(share=0.0, least=0))
+    assert isinstance(await upstream.ask(shelf.thing()), Failed)
+    assert len(upstream.wire.sent) == 1
+    assert [event.why for event in upstream.events if isinstance(event, Rejected)] == ["retry-budget"]
 
 
-async def test_each_attempt_is_told_what_is_left() -> None:
-    house = House(BROKEN, GOOD, attempts=2, failures=9, timeout=5.0)
-    await house.ask(shelf.thing())
-    left = [int(request.headers["bff-deadline-ms"]) for request in house.wire.sent]
+async def test_each_attempt_sends_the_time_that_is_left() -> None:
+    upstream = OneUpstream(BROKEN, GOOD, attempts=2, failures=9, timeout=5.0)
+    await upstream.ask(shelf.thing())
+    left = [int(request.headers["bff-deadline-ms"]) for request in upstream.wire.sent]
     assert 0 < left[1] <= left[0] <= 1000
 
 
@@ -452,41 +452,41 @@ async def turns(count: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-async def test_beyond_its_permits_a_call_waits_and_beyond_its_queue_it_is_refused_at_once() -> None:
-    house = House(GOOD, permits=BulkheadRule(permits=1, queue=1, wait=5.0), timeout=5.0)
+async def test_a_call_waits_for_a_permit_and_is_rejected_when_the_queue_is_full() -> None:
+    upstream = OneUpstream(GOOD, permits=BulkheadRule(permits=1, queue=1, wait=5.0), timeout=5.0)
     held = Held()
-    house.upstream_client.backends = SingleBackend(held)
-    first, second = (asyncio.create_task(house.ask(shelf.thing())) for _ in range(2))
+    upstream.client.backends = SingleBackend(held)
+    first, second = (asyncio.create_task(upstream.ask(shelf.thing())) for _ in range(2))
     await turns()
-    third = await house.ask(shelf.thing())
+    third = await upstream.ask(shelf.thing())
     assert isinstance(third, Overloaded) and third.retry_after is not None
     assert held.sent == 1
     held.out.set()
     assert [await first, await second] == [Thing(name="good")] * 2
-    assert (house.upstream_client.permits.bulkhead.used, house.upstream_client.permits.bulkhead.waiting) == (
+    assert (upstream.client.permits.bulkhead.used, upstream.client.permits.bulkhead.waiting) == (
         0,
         0,
     )
-    assert house.upstream_client.circuit == "closed"
-    assert [fact.waited for fact in house.facts if isinstance(fact, BulkheadFull)] == [0.0]
+    assert upstream.client.circuit == "closed"
+    assert [event.waited for event in upstream.events if isinstance(event, BulkheadFull)] == [0.0]
 
 
-async def test_the_wait_for_a_permit_is_bounded_and_a_refusal_is_not_the_upstreams_failure() -> None:
-    house = House(GOOD, permits=BulkheadRule(permits=1, queue=9, wait=0.02), failures=1, timeout=5.0)
+async def test_the_wait_for_a_permit_is_bounded_and_a_rejection_does_not_open_the_breaker() -> None:
+    upstream = OneUpstream(GOOD, permits=BulkheadRule(permits=1, queue=9, wait=0.02), failures=1, timeout=5.0)
     held = Held()
-    house.upstream_client.backends = SingleBackend(held)
-    first = asyncio.create_task(house.ask(shelf.thing()))
+    upstream.client.backends = SingleBackend(held)
+    first = asyncio.create_task(upstream.ask(shelf.thing()))
     await turns()
-    assert isinstance(await house.ask(shelf.thing()), Overloaded)
-    assert house.upstream_client.circuit == "closed"
-    sides = [(fact.outcome, fact.side) for fact in house.facts if isinstance(fact, Attempted)]
+    assert isinstance(await upstream.ask(shelf.thing()), Overloaded)
+    assert upstream.client.circuit == "closed"
+    sides = [(event.outcome, event.side) for event in upstream.events if isinstance(event, Attempted)]
     assert sides == [("overloaded", "local")]
     held.out.set()
     await first
-    assert house.upstream_client.permits.bulkhead.waiting == 0
+    assert upstream.client.permits.bulkhead.waiting == 0
 
 
-async def test_no_permit_is_lost_whoever_is_cancelled_whenever() -> None:
+async def test_no_permit_is_lost_when_callers_are_cancelled_at_random() -> None:
     permits = Permits(BulkheadRule(permits=2, queue=50, wait=1.0))
     dice = random.Random(5)
     inside = 0
@@ -518,7 +518,7 @@ async def test_no_permit_is_lost_whoever_is_cancelled_whenever() -> None:
     assert most == 2
 
 
-async def test_a_permit_handed_to_a_caller_being_cancelled_goes_to_the_next() -> None:
+async def test_a_permit_granted_to_a_cancelled_caller_goes_to_the_next() -> None:
     permits = Permits(BulkheadRule(permits=1, queue=9, wait=1.0))
     assert permits.bulkhead.enter() == "in"
     waiting = []
@@ -545,15 +545,15 @@ async def test_a_permit_handed_to_a_caller_being_cancelled_goes_to_the_next() ->
 
 
 async def test_local_client_and_origin_failures_are_told_apart() -> None:
-    house = House(GOOD, DOWN, forever, failures=1, timeout=5.0)
-    await house.ask(shelf.thing())
-    await house.ask(shelf.thing())
-    await house.ask(shelf.thing())
-    house.now += 60.0
-    await house.ask(shelf.thing().within(0.01))
-    await house.ask(shelf.thing(), replace(house.scope, deadline=Deadline.after(0.0)))
-    told = [(fact.outcome, fact.side) for fact in house.facts if isinstance(fact, Attempted)]
-    assert told == [
+    upstream = OneUpstream(GOOD, DOWN, forever, failures=1, timeout=5.0)
+    await upstream.ask(shelf.thing())
+    await upstream.ask(shelf.thing())
+    await upstream.ask(shelf.thing())
+    upstream.now += 60.0
+    await upstream.ask(shelf.thing().within(0.01))
+    await upstream.ask(shelf.thing(), replace(upstream.scope, deadline=Deadline.after(0.0)))
+    reports = [(event.outcome, event.side) for event in upstream.events if isinstance(event, Attempted)]
+    assert reports == [
         ("ok", "origin"),
         ("unreachable", "origin"),
         ("circuit-open", "local"),
@@ -562,10 +562,10 @@ async def test_local_client_and_origin_failures_are_told_apart() -> None:
     ]
 
 
-async def test_one_bad_endpoint_does_not_close_the_others() -> None:
-    house = House(BROKEN, GOOD, failures=1)
-    await house.ask(shelf.thing())
-    assert isinstance(await house.ask(shelf.thing()), CircuitOpen)
-    assert await house.ask(shelf.make()) == Thing(name="good")
-    moved = [(fact.group, fact.state) for fact in house.facts if isinstance(fact, BreakerMoved)]
+async def test_a_failing_endpoint_does_not_open_the_breakers_of_others() -> None:
+    upstream = OneUpstream(BROKEN, GOOD, failures=1)
+    await upstream.ask(shelf.thing())
+    assert isinstance(await upstream.ask(shelf.thing()), CircuitOpen)
+    assert await upstream.ask(shelf.make()) == Thing(name="good")
+    moved = [(event.group, event.state) for event in upstream.events if isinstance(event, BreakerMoved)]
     assert moved == [("Shelf.thing", "open")]

@@ -110,7 +110,7 @@ def test_each_recognised_form_becomes_pointers(
         ({"errors": {"name": [{"error": "taken", "value": "hunter2"}]}}, 422),
     ],
 )
-def test_what_is_no_recognised_form_passes_nothing(document: Any, status: int) -> None:
+def test_an_unknown_form_passes_nothing_on(document: Any, status: int) -> None:
     assert "hunter2" not in str(read(document, status))
     assert "detail" not in read(document, status)
 
@@ -156,7 +156,7 @@ def test_what_is_no_recognised_form_passes_nothing(document: Any, status: int) -
         "Fatal error in /var/www/html/index",
     ],
 )
-def test_a_languages_own_output_is_not_passed_on(words: str) -> None:
+def test_output_of_a_programming_language_is_not_passed_on(words: str) -> None:
     assert "detail" not in read({"detail": words}, media=PROBLEM)
     assert errors({"errors": [{"field": "name", "defaultMessage": words}]}) == [("/name", REPLACEMENT)]
 
@@ -179,7 +179,7 @@ def test_a_languages_own_output_is_not_passed_on(words: str) -> None:
         "É obrigatório. 👩‍🚀",
     ],
 )
-def test_a_plain_sentence_passes_as_it_is(words: str) -> None:
+def test_a_plain_sentence_is_passed_on_unchanged(words: str) -> None:
     assert read({"detail": words}, media=PROBLEM, sent={"name": "hunter2"})["detail"].replace(
         "\u200d", ""
     ) == (words.replace("\u200d", ""))
@@ -206,7 +206,7 @@ TYPED = "correct horse battery staple"
         ({"link": "https://inside.test/hidden?key=hunter2"}, "hunter2 is no key of inside.test"),
     ],
 )
-def test_what_was_sent_is_not_repeated(sent: Any, words: str) -> None:
+def test_values_of_the_request_are_not_repeated(sent: Any, words: str) -> None:
     typed = next(texts(sent)).lower()
     for told in (
         read({"detail": words}, media=PROBLEM, sent=sent),
@@ -218,7 +218,7 @@ def test_what_was_sent_is_not_repeated(sent: Any, words: str) -> None:
             assert f'"{part}"' not in str(told).lower() and (len(part) < 3 or part not in str(told).lower())
 
 
-def test_a_code_that_repeats_what_was_sent_is_none() -> None:
+def test_a_code_that_repeats_a_sent_value_is_dropped() -> None:
     assert read({"code": "hunter2"}, sent={"name": "hunter2"}) == {}
     assert read({"code": "out-of-stock"}, sent={"name": "hunter2"}) == {"code": "out-of-stock"}
     assert read({"code": 7}) == {"code": "7"}
@@ -234,7 +234,7 @@ def test_control_and_bidirectional_characters_are_removed_everywhere() -> None:
     json.dumps(found, ensure_ascii=False).encode()
 
 
-def test_all_of_it_is_bounded_in_sum() -> None:
+def test_detail_code_and_errors_are_bounded_in_sum() -> None:
     document = {
         "detail": "x" * 5_000,
         "code": "y" * 64,
@@ -256,7 +256,7 @@ def size(found: dict[str, Any]) -> int:
     return sum(len(text.encode()) for text in said)
 
 
-def test_where_more_was_sent_than_can_be_compared_no_words_are_passed_on() -> None:
+def test_no_message_is_passed_on_when_too_many_values_were_sent_to_compare() -> None:
     sent = {"a": "x" * 40_000, "b": "y" * 40_000}
     assert read({"detail": "This is odd.", "code": "odd"}, media=PROBLEM, sent=sent) == {}
     assert errors({"a": ["This is odd."]}, 400, sent=sent) == [("/a", REPLACEMENT)]
@@ -277,7 +277,7 @@ KEYS = st.sampled_from(
     st.sampled_from([400, 404, 409, 422]),
     st.sampled_from([JSON, PROBLEM]),
 )
-def test_no_document_breaks_it_or_its_bounds(document: Any, status: int, media: str) -> None:
+def test_random_documents_respect_the_bounds(document: Any, status: int, media: str) -> None:
     found = read(document, status, media)
     assert set(found) <= {"detail", "code", "errors"}
     assert size(found) <= MAX_TEXT and len(found.get("errors", ())) <= MAX_ERRORS
@@ -297,6 +297,6 @@ def test_no_sent_text_of_eight_characters_comes_back_whole(typed: str, around: s
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[" * 60_000, b"\xff\xfe", b'{"detail":' + b"9" * 5_000 + b"}"])
-def test_what_cannot_be_read_passes_nothing(body: bytes) -> None:
+def test_an_unreadable_body_passes_nothing_on(body: bytes) -> None:
     assert details(409, JSON, body) == {}
     assert details(409, "text/html", b'{"detail":"x"}') == {}

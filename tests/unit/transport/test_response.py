@@ -43,7 +43,7 @@ def failure(status: int, body: bytes = b"{}", **headers: str) -> UpstreamError:
     return raised.value
 
 
-def test_a_2xx_is_its_model_and_no_model_is_none() -> None:
+def test_a_2xx_is_decoded_as_its_model_or_none_without_a_model() -> None:
     assert decode(call, answer(200, b'{"name":"x","more":1}')) == Thing(name="x")
     assert decode(call, answer(201, b'{"name":"x"}', content_type="application/vnd.shop+json; charset=utf-8"))
     assert decode(Shelf().thing(None), answer(204, b"")) is None
@@ -51,7 +51,7 @@ def test_a_2xx_is_its_model_and_no_model_is_none() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"name":1}', b'{"title":"hunter2"}', b'"\xff"', b"[" * 20_000])
-def test_what_is_not_the_model_is_invalid_and_its_values_are_not_repeated(body: bytes) -> None:
+def test_a_body_that_does_not_fit_the_model_is_invalid_without_its_values(body: bytes) -> None:
     error = failure(200, body)
     assert isinstance(error, Invalid)
     assert "hunter2" not in str(error)
@@ -65,7 +65,7 @@ def test_a_success_that_is_not_json_is_invalid(media: str) -> None:
 
 
 @given(st.integers(100, 599).filter(lambda status: not 200 <= status < 300))
-def test_every_other_status_is_one_of_three_failures(status: int) -> None:
+def test_every_other_status_becomes_one_of_three_errors(status: int) -> None:
     error = failure(status)
     if status in (429, 503):
         assert isinstance(error, Overloaded)
@@ -76,7 +76,7 @@ def test_every_other_status_is_one_of_three_failures(status: int) -> None:
 
 
 @given(st.text(max_size=30))
-def test_no_retry_after_can_break_the_gateway(value: str) -> None:
+def test_any_retry_after_is_none_or_within_bounds(value: str) -> None:
     error = failure(503, b"{}", retry_after=value)
     assert error.retry_after is None or 0 <= error.retry_after <= 3600
 
@@ -89,7 +89,7 @@ def test_retry_after_in_seconds_is_capped_at_an_hour(value: str, seconds: float 
     assert failure(429, b"{}", retry_after=value).retry_after == seconds
 
 
-def test_retry_after_may_be_a_date_and_one_that_is_past_is_now() -> None:
+def test_retry_after_may_be_a_date_and_a_past_date_is_zero() -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     past = format_datetime(datetime.now(UTC) - timedelta(days=9), usegmt=True)
     found = failure(503, b"{}", retry_after=soon).retry_after
@@ -97,7 +97,7 @@ def test_retry_after_may_be_a_date_and_one_that_is_past_is_now() -> None:
     assert failure(503, b"{}", retry_after=past).retry_after == 0
 
 
-def test_a_refusals_problem_is_kept_where_it_is_one() -> None:
+def test_the_problem_of_a_refusal_is_passed_on() -> None:
     refused = failure(
         409, b'{"code":"taken","detail":"Somebody was faster."}', content_type="application/problem+json"
     )
@@ -115,7 +115,7 @@ def test_a_refusals_problem_is_kept_where_it_is_one() -> None:
         (b'{"detail":"' + b"x" * MAX_BODY + b'"}', "application/json"),
     ],
 )
-def test_a_refusal_without_a_usable_problem_says_only_its_status(body: bytes, media: str) -> None:
+def test_a_refusal_without_a_usable_problem_has_only_its_status(body: bytes, media: str) -> None:
     refused = failure(409, body, content_type=media)
     assert isinstance(refused, Refused)
     assert (dict(refused.problem), refused.detail) == ({}, "answered 409.")
@@ -154,7 +154,7 @@ class Picky(BaseModel):
         (Literal["a", "b"], b'"hunter2"'),
     ],
 )
-def test_a_message_that_quotes_the_services_value_is_not_repeated(model: Any, body: bytes) -> None:
+def test_a_validation_message_that_quotes_a_value_is_replaced(model: Any, body: bytes) -> None:
     with pytest.raises(Invalid) as raised:
         decode(Shelf().thing(model), answer(200, body))
     assert "hunter2" not in str(raised.value)

@@ -347,7 +347,7 @@ class Machine(RuleBasedStateMachine):
                 self.reconnect(at)
 
     @invariant()
-    def time_passes_and_what_runs_aside_ends(self) -> None:
+    def time_passes_and_background_tasks_end(self) -> None:
         # Two things never happen in the same microsecond, nor within what the clocks are allowed to differ by.
         self.world.now += 0.12
         if self.origin.gate.is_set():
@@ -365,27 +365,27 @@ def machine() -> Iterator[Machine]:
     one.teardown()
 
 
-def test_what_was_fetched_aside_is_void_after_a_change_though_the_clocks_disagree(machine: Machine) -> None:
+def test_a_background_revalidation_is_void_after_a_change_though_clocks_differ(machine: Machine) -> None:
     machine.read(0, None, "public")
     machine.wait(31.0)
     machine.read(0, None, "public")
-    machine.time_passes_and_what_runs_aside_ends()
+    machine.time_passes_and_background_tasks_end()
     machine.tell(1)
-    machine.time_passes_and_what_runs_aside_ends()
+    machine.time_passes_and_background_tasks_end()
     machine.deliver(0)
     machine.read(0, None, "public")
 
 
-def test_a_change_that_slipped_the_memory_while_the_store_is_away_is_not_undone(machine: Machine) -> None:
+def test_a_forgotten_change_still_counts_while_the_store_is_away(machine: Machine) -> None:
     machine.read(0, None, "public")
-    machine.time_passes_and_what_runs_aside_ends()
+    machine.time_passes_and_background_tasks_end()
     machine.tell(1)
     machine.deliver(0)
     # As when ten thousand other tags were heard of since.
     machine.gateways[0].invalidations.tags.forget()
     machine.store.away = True
     machine.read(0, None, "public")
-    machine.time_passes_and_what_runs_aside_ends()
+    machine.time_passes_and_background_tasks_end()
     machine.edit()
     # What came since is kept as ever.
     machine.read(0, None, "public")
