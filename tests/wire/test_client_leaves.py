@@ -96,7 +96,7 @@ async def test_a_claimed_command_is_carried_out_though_its_client_left(redis_url
         assert len([one for one in world.upstream.asked if one.path == "/things/made"]) == 1
 
 
-async def test_the_connection_itself_refuses_what_the_door_does_not_let_in(redis_url: str) -> None:
+async def test_the_connection_itself_answers_a_request_that_admission_refuses(redis_url: str) -> None:
     async with served_by_ours(redis_url) as (world, port, _):
         runtime = await world.gateway.start()
         runtime.admission.in_flight = 1000

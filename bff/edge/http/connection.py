@@ -1,4 +1,7 @@
-"""What uvicorn keeps for every connection, made smaller: ten thousand open streams pay for it ten thousand times."""
+"""The parts of a connection that differ from uvicorn's: flow control, events, pipeline, HTTP/1.0, bodies after Upgrade.
+
+What uvicorn keeps for every connection is made smaller, because ten thousand open streams pay for it each.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,19 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from ..state import state_of
 from .head import Head
 
-# What can stand against reading on: uvicorn (a body that its request has not read), requests that wait for their turn
-# and hold as many bytes as may wait, a client that does not take its answers.
+# Reasons to pause reading: a body that its request has not read (uvicorn's reason), waiting requests that hold as many
+# bytes as are allowed, a client that does not read its answers.
 _BODY, _WAITING, _WRITING = 1, 2, 4
 
 
 class ConnectionFlow(FlowControl):
-    """Uvicorn's, less what it keeps for every connection in case writing is paused: a tenth of an open stream. Reading
-    goes on once nothing stands against it any more."""
+    """Uvicorn's, without the event that it keeps for every connection in case writing is paused: a tenth of an open
+    stream's memory. Reading goes on when no reason to pause it is left."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self.read_paused = self.write_paused = False
-        self._against = 0
+        self._reasons = 0
         self._writable: asyncio.Event | None = None
 
     async def drain(self) -> None:
@@ -35,101 +38,101 @@ class ConnectionFlow(FlowControl):
             await self._writable.wait()
 
     def pause_reading(self) -> None:
-        self._stop(_BODY, True)
+        self._set(_BODY, True)
 
     def resume_reading(self) -> None:
-        self._stop(_BODY, False)
+        self._set(_BODY, False)
 
-    def hold(self, full: bool) -> None:
-        """full: as many bytes wait on this connection as may; read no further until they are fewer."""
-        self._stop(_WAITING, full)
+    def limit_waiting(self, full: bool) -> None:
+        """full: waiting requests hold as many bytes as are allowed; read nothing until they hold fewer."""
+        self._set(_WAITING, full)
 
     def read_to_end(self) -> None:
-        """Read whatever comes: it is thrown away."""
-        self._stop(_BODY | _WAITING | _WRITING, False)
+        """Read whatever comes, to throw it away."""
+        self._set(_BODY | _WAITING | _WRITING, False)
 
     def pause_writing(self) -> None:
         self.write_paused = True
-        self._stop(_WRITING, True)
+        self._set(_WRITING, True)
 
     def resume_writing(self) -> None:
         self.write_paused = False
-        self._stop(_WRITING, False)
+        self._set(_WRITING, False)
         writable, self._writable = self._writable, None
         if writable is not None:
             writable.set()
 
-    def _stop(self, why: int, stop: bool) -> None:
-        self._against = self._against | why if stop else self._against & ~why
-        if self.read_paused != bool(self._against):
+    def _set(self, reason: int, pause: bool) -> None:
+        self._reasons = self._reasons | reason if pause else self._reasons & ~reason
+        if self.read_paused != bool(self._reasons):
             self.read_paused = not self.read_paused
             if not self._transport.is_closing():
                 self._transport.pause_reading() if self.read_paused else self._transport.resume_reading()
 
 
 class StalledReader:
-    """Cuts a connection off that takes nothing for `seconds`: what waits for it has to become less. Looks a few times
-    in between, so a client is not cut early, and is at most a quarter late."""
+    """Aborts the connection of a client that reads nothing for `seconds`: what waits to be sent has to become less. It
+    is checked four times in that time, so a client is never cut early, and at most a quarter of the time late."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self._transport = transport
         self._loop = loop
         self._seconds = seconds
-        self._left = transport.get_write_buffer_size()
+        self._unsent = transport.get_write_buffer_size()
         self._since = loop.time()
-        self._timer = loop.call_later(seconds / 4, self._look)
+        self._timer = loop.call_later(seconds / 4, self._check)
 
     def cancel(self) -> None:
-        """It takes what it is given."""
+        """The client reads again."""
         self._timer.cancel()
 
-    def _look(self) -> None:
-        left, now = self._transport.get_write_buffer_size(), self._loop.time()
-        if left < self._left:
+    def _check(self) -> None:
+        unsent, now = self._transport.get_write_buffer_size(), self._loop.time()
+        if unsent < self._unsent:
             self._since = now
         elif now - self._since >= self._seconds:
             self._transport.abort()
             return
-        self._left = left
-        self._timer = self._loop.call_later(self._seconds / 4, self._look)
+        self._unsent = unsent
+        self._timer = self._loop.call_later(self._seconds / 4, self._check)
 
 
 class LightEvent:
-    """What a request's task waits on for news of its body or its client: an `asyncio.Event` without the deque of 600
-    bytes that one makes for those who may wait."""
+    """An `asyncio.Event` without the deque of 600 bytes that one makes for its waiters. A request's task waits on it
+    for news of its body or its client."""
 
-    __slots__ = ("_told", "_waiting")
+    __slots__ = ("_is_set", "_waiters")
 
     def __init__(self) -> None:
-        self._told = False
-        self._waiting: list[asyncio.Future[None]] = []
+        self._is_set = False
+        self._waiters: list[asyncio.Future[None]] = []
 
     def is_set(self) -> bool:
-        return self._told
+        return self._is_set
 
     def set(self) -> None:
-        self._told = True
-        for waiter in self._waiting:
+        self._is_set = True
+        for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     def clear(self) -> None:
-        self._told = False
+        self._is_set = False
 
     async def wait(self) -> None:
-        if self._told:
+        if self._is_set:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+        self._waiters.append(waiter)
         try:
             await waiter
         finally:
-            self._waiting.remove(waiter)
+            self._waiters.remove(waiter)
 
 
 class RequestPipeline(list[Any]):
-    """Requests that wait for their turn, the newest first, and how many bytes they hold: hardly ever one, and an empty
-    deque takes 700 bytes."""
+    """Requests that wait for their turn, the newest first. size: the bytes that they hold. A list, because there is
+    hardly ever a waiting request and an empty deque takes 700 bytes."""
 
     __slots__ = ("_sizes", "size")
 
@@ -145,7 +148,7 @@ class RequestPipeline(list[Any]):
         self._sizes.insert(0, 0)
 
     def grow(self, size: int) -> None:
-        """So many bytes of the newest one have come."""
+        """So many bytes of the newest request have come."""
         if self._sizes:
             self._sizes[0] += size
             self.size += size
@@ -159,7 +162,7 @@ class RequestPipeline(list[Any]):
         return self.pop(0)
 
     def release(self) -> None:
-        """Nobody will answer them: let go of what they hold and of the connection they would tell."""
+        """Nobody will answer these requests: drop their bodies and their references to the connection."""
         while self:
             cycle, _ = self.pop()
             cycle.on_response = _nothing
@@ -171,19 +174,19 @@ def _nothing() -> None:
 
 
 def disconnect(cycle: RequestResponseCycle) -> None:
-    """Tell a request, once, that nobody waits for its answer any more."""
+    """Tell a request, once, that its client is gone."""
     cycle.disconnected = True
     cycle.message_event.set()
     lost = state_of(cast(dict[str, Any], cycle.scope)).lost
-    if lost is None:
-        return
-    lost.is_lost = True
-    while lost:
-        lost.pop()()
+    if lost is not None:
+        lost.is_lost = True
+        while lost:
+            lost.pop()()
 
 
 class Http10Cycle(RequestResponseCycle):
-    """A request by HTTP/1.0."""
+    """A request by HTTP/1.0, which has no chunks (RFC 9112 section 6.1): an answer whose length is not known beforehand
+    ends with the connection. Everything else about it is uvicorn's."""
 
     _sized = False
 
@@ -193,20 +196,20 @@ class Http10Cycle(RequestResponseCycle):
             if not self._sized:
                 self.chunked_encoding = False
         elif message["type"] == "http.response.body" and not self._sized:
-            # Uvicorn counts down what was announced: of this answer each part is all there is so far.
+            # Uvicorn counts down the announced length: here each part is all there is so far.
             self.expected_content_length = len(message.get("body", b""))
         await super().send(message)
 
 
-def http10_answering(cycle: RequestResponseCycle) -> RequestResponseCycle:
-    """The same request, answered as its version of HTTP has it."""
+def for_version(cycle: RequestResponseCycle) -> RequestResponseCycle:
+    """The same request, answered in the form of its HTTP version."""
     if cycle.scope["http_version"] == "1.0":
         cycle.__class__ = Http10Cycle
     return cycle
 
 
-class Connection(Protocol):
-    """Who reads the body."""
+class BodyReceiver(Protocol):
+    """What a `body_parser` calls."""
 
     def on_header(self, name: bytes, value: bytes) -> None: ...
 
@@ -219,30 +222,35 @@ class Connection(Protocol):
     def ignore_rest(self) -> None: ...
 
 
-class _Body:
-    """What the parser of a body says: trailers and the body's bytes, of the head it was made with nothing."""
+class _BodyCallbacks:
+    """Passes on the body and its trailers; the head that the parser was started with is dropped."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, receiver: BodyReceiver) -> None:
+        self._receiver = receiver
         self._begun = False
-        self.on_body = connection.on_body
-        self.on_chunk_header = connection.on_chunk_header
+        self.on_body = receiver.on_body
+        self.on_chunk_header = receiver.on_chunk_header
 
     def on_headers_complete(self) -> None:
         self._begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._begun:
-            self._connection.on_header(name, value)
+            self._receiver.on_header(name, value)
 
     def on_message_complete(self) -> None:
-        self._connection.on_message_complete()
-        self._connection.ignore_rest()
+        self._receiver.on_message_complete()
+        self._receiver.ignore_rest()
 
 
-def body_parser(connection: Connection, head: Head) -> httptools.HttpRequestParser:
-    """A parser that is about to read the body this head announced; what follows the body is an error to it."""
-    parser = httptools.HttpRequestParser(_Body(connection))
+def body_parser(receiver: BodyReceiver, head: Head) -> httptools.HttpRequestParser:
+    """A parser for the body that this head announced; anything after the body is an error to it.
+
+    For a request that offers another protocol (`Upgrade`, RFC 9110 section 7.8), which is ignored here. httptools takes
+    what follows such a head for the other protocol and parses no body. `curl --http2` and Java's HttpClient offer h2c
+    in this way with whatever request comes first.
+    """
+    parser = httptools.HttpRequestParser(_BodyCallbacks(receiver))
     framing = b"transfer-encoding: chunked" if head.chunked else b"content-length: %d" % head.length
     parser.feed_data(b"POST / HTTP/1.1\r\nconnection: close\r\n" + framing + b"\r\n\r\n")
     return parser

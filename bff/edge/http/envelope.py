@@ -1,7 +1,7 @@
-"""The outermost layer: whatever happens inside, the client gets an answer in the contract's words.
+"""The outermost layer: whatever happens inside, the client gets an answer as the contract describes it.
 
-It gives the request its correlation and trace ids, turns what is raised into problem+json, marks every answer with
-`X-Correlation-ID`, and writes one access line. It never buffers a body and knows no route.
+It gives the request its correlation and trace ids, turns exceptions into problem+json, adds `X-Correlation-ID` and the
+security headers to every answer, and writes one access line. It buffers no body and knows no route.
 """
 
 from __future__ import annotations
@@ -27,51 +27,51 @@ from .security_headers import HeaderPairs, with_security_headers
 access = logging.getLogger("bff.access")
 log = logging.getLogger("bff.edge")
 
-Answered = Callable[[str, str | None, int, float], None]
-Shown = Callable[[Scope, Problem, str], tuple[dict[str, str], bytes] | None]
+OnAnswered = Callable[[str, str | None, int, float], None]
+ProblemPageFor = Callable[[Scope, Problem, str], tuple[dict[str, str], bytes] | None]
 """Given a request, its problem and its correlation id: headers and body of the page, None where it gets none."""
 
 
 class Envelope:
-    """app: everything else; public_url: makes a problem's `type` an address that can be opened; answered: told method,
-    route as declared, status (499: the client left before there was one) and seconds of each request; marks: headers
-    that every answer to a request gets; contacts: who is shown how to reach the owner of what failed; shown: the page
-    that a person gets in place of a problem document."""
+    """app: everything else; public_url: makes a problem's `type` an address that can be opened; on_answered: called
+    with method, route as declared, status (499: the client left before there was one) and seconds of each request;
+    cors: headers of every answer; contacts: who is shown how to reach the owner of what failed; page_for: the page that
+    a person gets in place of a problem document."""
 
     def __init__(
         self,
         app: ASGIApp,
         tracer: Tracer,
         public_url: str,
-        answered: Answered | None = None,
+        on_answered: OnAnswered | None = None,
         cors: Cors | None = None,
         contacts: OwnerContacts = EVERYBODY,
-        shown: Shown | None = None,
+        page_for: ProblemPageFor | None = None,
     ) -> None:
-        self._shown = shown
-        self._cors = cors
-        self._contacts = contacts
-        self._answered = answered
         self._app = app
         self._tracer = tracer
         self._public_url = public_url
+        self._on_answered = on_answered
+        self._cors = cors
+        self._contacts = contacts
+        self._page_for = page_for
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = state_of(scope)
         try:
-            await self._answered_by(scope, state, receive, send)
+            await self._answer(scope, state, receive, send)
         finally:
-            # It leads back to the request: left in there, only the garbage collector would find it.
+            # It refers to the request, and the request to it: only the garbage collector would free them.
             state.send = None
-        # A stream stays for minutes: by now its request is told and measured, and what that took is let go.
+        # A stream stays for minutes. Its request is logged and measured by now, and what that took is released.
         stay, state.stay = state.stay, None
         if stay is not None:
             await stay()
 
-    async def _answered_by(self, scope: Scope, state: RequestState, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, state: RequestState, receive: Receive, send: Send) -> None:
         began = time.monotonic()
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        correlation, replaced = telemetry.correlation_of(headers)
+        state.correlation, replaced = telemetry.correlation_of(headers)
         with self._tracer.start_as_current_span(
             f"{scope['method']} {scope['path']}",
             context=telemetry.extract(headers),
@@ -79,106 +79,97 @@ class Envelope:
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            trace_id = trace.format_trace_id(span.get_span_context().trace_id)
-            telemetry.bind(telemetry.Ids(correlation, trace_id))
-            state.correlation = correlation
-            state.trace_id = trace_id
-            span.set_attribute("bff.correlation_id", correlation)
+            state.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
+            telemetry.bind(telemetry.Ids(state.correlation, state.trace_id))
+            span.set_attribute("bff.correlation_id", state.correlation)
             state.send = send
-            answer = _Answer(
-                send, correlation, self._public_url, self._cors.headers_for(headers) if self._cors else ()
-            )
+            cors = self._cors.headers_for(headers) if self._cors is not None else ()
+            answer = _Answer(send, state.correlation, self._public_url, cors)
             try:
                 await self._app(scope, receive, answer.send)
             except ClientDisconnect:
-                # Nobody is there to be told.
                 log.info("the client left before it was answered")
             except Exception as error:
                 if answer.status is not None:
-                    # The head is out: all that is left is to cut the connection so that nobody takes half for whole.
+                    # The head is sent. The connection must break off, so that nobody takes half an answer for a whole.
                     log.exception("failed after the answer had begun")
                     raise
                 problem = as_problem(error)
-                if problem.status >= 500 and problem.owner is None:
-                    # Redis away is one fault and many requests, and the log tells it once (stores/redis/outage.py).
-                    if isinstance(error, StoreUnavailable):
-                        log.debug("answered 503: %s", error)
-                    else:
-                        log.error("request failed: %s", error, exc_info=error)
-                await self._send_problem(problem, scope, answer, correlation, trace_id)
+                if isinstance(error, StoreUnavailable):
+                    # Redis away is one fault and many requests: stores/redis/outage.py logs it once.
+                    log.debug("answered 503: %s", error)
+                elif problem.status >= 500 and problem.owner is None:
+                    log.error("request failed: %s", error, exc_info=error)
+                await self._send_problem(problem, scope, state, answer)
             finally:
-                route = state.route
-                if route:
-                    span.update_name(f"{scope['method']} {route}")
-                    span.set_attribute("http.route", route)
-                if answer.status is not None:
-                    span.set_attribute("http.response.status_code", answer.status)
-                    if answer.status >= 500:
-                        span.set_status(StatusCode.ERROR)
-                seconds = time.monotonic() - began
-                if self._answered is not None:
-                    try:
-                        self._answered(scope["method"], route, answer.status or 499, seconds)
-                    except Exception:
-                        log.exception("what observes answers failed")
-                access.info(
-                    "%s %s %s",
-                    scope["method"],
-                    scope["path"],
-                    answer.status,
-                    extra={
-                        "fields": {
-                            "method": scope["method"],
-                            "path": scope["path"],
-                            "route": route,
-                            "status": answer.status,
-                            "ms": round(seconds * 1000, 1),
-                            # One that is no UUID was replaced.
-                            **({"correlation_id_given": replaced} if replaced else {}),
-                        }
-                    },
-                )
+                self._record(scope, state, answer.status, time.monotonic() - began, replaced, span)
+
+    def _record(
+        self,
+        scope: Scope,
+        state: RequestState,
+        status: int | None,
+        seconds: float,
+        replaced: str | None,
+        span: trace.Span,
+    ) -> None:
+        """The request has ended: its span, metrics and access line. replaced: a correlation id that is no UUID."""
+        route = state.route
+        if route:
+            span.update_name(f"{scope['method']} {route}")
+            span.set_attribute("http.route", route)
+        if status is not None:
+            span.set_attribute("http.response.status_code", status)
+            if status >= 500:
+                span.set_status(StatusCode.ERROR)
+        if self._on_answered is not None:
+            try:
+                self._on_answered(scope["method"], route, status or 499, seconds)
+            except Exception:
+                log.exception("an observer of answers failed")
+        fields = {
+            "method": scope["method"],
+            "path": scope["path"],
+            "route": route,
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+        }
+        if replaced:
+            fields["correlation_id_given"] = replaced
+        access.info("%s %s %s", scope["method"], scope["path"], status, extra={"fields": fields})
 
     async def _send_problem(
-        self, problem: Problem, scope: Scope, answer: _Answer, correlation: str, trace_id: str
+        self, problem: Problem, scope: Scope, state: RequestState, answer: _Answer
     ) -> None:
         contacts = self._contacts.on(scope)
         headers = problem.response_headers(contacts=contacts)
-        if self._shown is not None:
+        page = None
+        if self._page_for is not None:
             # Even a page that is the same for everybody depends on who asked for one.
-            headers |= {"vary": VARY}
-        page = None if self._shown is None else self._shown(scope, problem, correlation)
+            headers["vary"] = VARY
+            page = self._page_for(scope, problem, state.correlation)
         if page is None:
             body = problem.body(
-                correlation_id=correlation, trace_id=trace_id, base=self._public_url, contacts=contacts
+                correlation_id=state.correlation,
+                trace_id=state.trace_id,
+                base=self._public_url,
+                contacts=contacts,
             )
         else:
             headers, body = headers | page[0], page[1]
         headers["content-length"] = str(len(body))
-        await answer.send(
-            {
-                "type": "http.response.start",
-                "status": problem.status,
-                "headers": [
-                    (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
-                ],
-            }
-        )
-        await answer.send(
-            {
-                "type": "http.response.body",
-                "body": b"" if scope["method"] == "HEAD" else body,
-                "more_body": False,
-            }
-        )
+        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await answer.send({"type": "http.response.start", "status": problem.status, "headers": pairs})
+        body = b"" if scope["method"] == "HEAD" else body
+        await answer.send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 class _Answer:
-    """Sends on, remembers the status, and adds the headers every answer has."""
+    """Passes messages on, remembers the status, and adds the headers that every answer has."""
 
-    def __init__(self, send: Send, correlation: str, public_url: str, marks: HeaderPairs) -> None:
+    def __init__(self, send: Send, correlation: str, public_url: str, cors: HeaderPairs) -> None:
         self._send = send
-        self._marks: HeaderPairs = ((b"x-correlation-id", correlation.encode()), *marks)
+        self._headers: HeaderPairs = ((b"x-correlation-id", correlation.encode()), *cors)
         self._public_url = public_url
         self.status: int | None = None
 
@@ -186,16 +177,21 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = with_security_headers(list(message.get("headers", ())), self._public_url)
-            message["headers"] = [*headers, *self._marks]
+            message["headers"] = [*headers, *self._headers]
         await self._send(message)
 
 
 def as_problem(error: Exception) -> Problem:
-    """What the client is told of an exception. An unknown one is our mistake and says nothing of its inside."""
+    """The answer to an exception. An unknown one is the gateway's mistake, and its answer shows nothing of it."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, HTTPException):
-        return _from_starlette(error)
+        codes = {
+            404: ("not-found", "Look at /docs for the addresses there are."),
+            405: ("method-not-allowed", "The Allow header names the methods this address takes."),
+        }
+        code, detail = codes.get(error.status_code, ("invalid-request", str(error.detail)))
+        return Problem(error.status_code, code, detail, headers=dict(error.headers or {}))
     if isinstance(error, StoreUnavailable):
         return Problem(
             503,
@@ -208,12 +204,3 @@ def as_problem(error: Exception) -> Problem:
         "internal",
         "The gateway made a mistake; it has been logged. Quote the correlation id when you report it.",
     )
-
-
-def _from_starlette(error: HTTPException) -> Problem:
-    codes = {
-        404: ("not-found", "Look at /docs for the addresses there are."),
-        405: ("method-not-allowed", "The Allow header names the methods this address takes."),
-    }
-    code, detail = codes.get(error.status_code, ("invalid-request", str(error.detail)))
-    return Problem(error.status_code, code, detail, headers=dict(error.headers or {}))

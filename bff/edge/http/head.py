@@ -1,8 +1,8 @@
-"""What a request's head may look like, where the parser would let two readings pass.
+"""What a request's head may look like where the parser would allow two readings, and the one form of an address.
 
-A proxy in front and this gateway must agree where a request ends, whom it is for and what its address is. A head on
-which two readers could differ is refused (RFC 9112 sections 3.2, 6.1 and 11.2). Pure: it judges, and the connection
-answers.
+A proxy in front and this gateway must agree where a request ends, whom it is for and what its address is. A head that
+two readers could read differently is refused (RFC 9112 sections 3.2, 6.1 and 11.2); a path that is not in canonical
+form gets 404. Pure: these functions decide, and the connection answers.
 """
 
 from __future__ import annotations
@@ -21,53 +21,23 @@ _HOST = re.compile(rb"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::(?P<port>
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _PORTS = {b"http": 80, b"https": 443}
 
+_SUSPECT = re.compile(rb"[%\\\x00-\x20\x7f-\xff]|//|/\.")
+_RAW = re.compile(rb"[\\\x00-\x20\x7f-\xff]")
+_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f/\\]")
+_DOUBLE_ESCAPE = re.compile(rb"%(?:2[EeFf]|5[Cc]|7[Ff]|[01][0-9A-Fa-f])")
+
 
 class Head(NamedTuple):
-    """target: path and query, or `*`; length: bytes of body it announces; chunked: the body comes in chunks."""
+    """target: path and query, or `*`; length: announced bytes of body; chunked: the body comes in chunks."""
 
     target: bytes
     length: int
     chunked: bool
 
 
-def unreadable(detail: str) -> Problem:
-    """400: this is not a request that everybody would read alike."""
-    return Problem(400, "invalid-request", detail)
-
-
-def _place(authority: bytes, scheme: bytes) -> tuple[bytes, int] | None:
-    """Host and port of an authority; an empty port is the scheme's own (RFC 3986 section 6.2.3). None: it is none."""
-    match = _HOST.fullmatch(authority)
-    if match is None:
-        return None
-    port = int(match["port"]) if match["port"] else _PORTS[scheme]
-    return (match["name"].lower(), port) if port <= 65_535 else None
-
-
-def origin_form(method: bytes, target: bytes, host: bytes | None) -> bytes:
-    """The target as path and query. An absolute one must name the host that `Host` names; `*` is for OPTIONS alone
-    (RFC 9112 section 3.2.4). Raises Problem 400."""
-    if b"#" in target:
-        raise unreadable("The address in the request line has a fragment.")
-    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
-        return target
-    absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is None:
-        raise unreadable("The address in the request line is neither a path nor a whole http address.")
-    scheme, authority, rest = absolute.groups()
-    place = _place(authority, scheme.lower())
-    if place is None:
-        raise unreadable("The address in the request line names no host.")
-    if host is not None and place != _place(host, scheme.lower()):
-        raise unreadable("The address in the request line and the Host header name different hosts.")
-    if not rest and method == b"OPTIONS":
-        # What a proxy sends here as `*` (RFC 9112 section 3.2.4).
-        return b"*"
-    return rest if rest.startswith(b"/") else b"/" + rest
-
-
-def judge(method: bytes, version: str, target: bytes, headers: Headers) -> Head:
-    """What this head says of its request; raises the Problem that refuses it."""
+def read_head(method: bytes, version: str, target: bytes, headers: Headers) -> Head:
+    """What this head says of its request. Raises the Problem that refuses it."""
     hosts: list[bytes] = []
     codings: list[bytes] = []
     length = 0
@@ -77,50 +47,79 @@ def judge(method: bytes, version: str, target: bytes, headers: Headers) -> Head:
         elif name == b"transfer-encoding":
             codings.append(value)
         elif name == b"content-length":
-            # The parser has taken care that it is a number, and one.
+            # The parser accepts only a single number.
             length = int(value)
     if version not in ("1.0", "1.1"):
-        raise unreadable("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+        raise unreadable("This server speaks only HTTP/1.1 and HTTP/1.0.")
     if method == b"CONNECT":
         raise Problem(
-            405,
-            "method-not-allowed",
-            "This is no proxy.",
-            headers={"allow": "GET, HEAD, POST"},
+            405, "method-not-allowed", "This server is no proxy.", headers={"allow": "GET, HEAD, POST"}
         )
     if len(hosts) > 1 or (not hosts and version == "1.1"):
         raise unreadable("There must be exactly one Host header.")
-    if hosts and _place(hosts[0], b"http") is None:
+    if hosts and _host_and_port(hosts[0], b"http") is None:
         raise unreadable("The Host header is not the name of a host.")
-    if codings and (version == "1.0" or [one.lower() for one in codings] != [b"chunked"]):
+    if codings and (version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
         raise unreadable("A body's Transfer-Encoding is `chunked`, once, and only in HTTP/1.1.")
-    return Head(origin_form(method, target, hosts[0] if hosts else None), length, bool(codings))
+    return Head(_origin_form(method, target, hosts[0] if hosts else None), length, bool(codings))
+
+
+def unreadable(detail: str) -> Problem:
+    """400: not every reader would read this request alike."""
+    return Problem(400, "invalid-request", detail)
 
 
 def too_large(detail: str) -> Problem:
-    """The refusal of headers beyond a bound."""
-    return Problem(431, "head-too-large", f"The headers are more than this server takes. {detail}")
+    """431: the headers are beyond a bound."""
+    return Problem(431, "head-too-large", f"The headers are larger than this server accepts. {detail}")
 
 
-_SUSPECT = re.compile(rb"[%\\\x00-\x20\x7f-\xff]|//|/\.")
-_RAW = re.compile(rb"[\\\x00-\x20\x7f-\xff]")
-_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f/\\]")
-_AGAIN = re.compile(rb"%(?:2[EeFf]|5[Cc]|7[Ff]|[01][0-9A-Fa-f])")
+def _host_and_port(authority: bytes, scheme: bytes) -> tuple[bytes, int] | None:
+    """None: this is no authority. An empty port is the scheme's own (RFC 3986 section 6.2.3)."""
+    match = _HOST.fullmatch(authority)
+    if match is None:
+        return None
+    port = int(match["port"]) if match["port"] else _PORTS[scheme]
+    return (match["name"].lower(), port) if port <= 65_535 else None
+
+
+def _origin_form(method: bytes, target: bytes, host: bytes | None) -> bytes:
+    """The target as path and query. An absolute one must name the host that `Host` names; `*` is for OPTIONS only
+    (RFC 9112 section 3.2.4). Raises Problem 400."""
+    if b"#" in target:
+        raise unreadable("The address in the request line has a fragment.")
+    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
+        return target
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        raise unreadable("The address in the request line is neither a path nor a whole http address.")
+    scheme, authority, rest = absolute.groups()
+    named = _host_and_port(authority, scheme.lower())
+    if named is None:
+        raise unreadable("The address in the request line names no host.")
+    if host is not None and named != _host_and_port(host, scheme.lower()):
+        raise unreadable("The address in the request line and the Host header name different hosts.")
+    if not rest and method == b"OPTIONS":
+        # A proxy sends this on as `*` (RFC 9112 section 3.2.4).
+        return b"*"
+    return rest if rest.startswith(b"/") else b"/" + rest
 
 
 def is_canonical(raw: bytes) -> bool:
-    """Whether this path, as it was sent, is written in its one form. Takes 0.2 µs where nothing is escaped."""
-    return _SUSPECT.search(raw) is None or _segments(raw)
+    """Whether this path, as it was sent, is in its one form. Takes 0.2 µs where nothing is escaped.
 
-
-def _segments(raw: bytes) -> bool:
+    Not canonical: encoded slashes and backslashes, dot segments, empty segments, control characters, broken escapes,
+    bytes that are no UTF-8, and what would become one of these if it were decoded once more (RFC 3986 section 6, RFC
+    9110 section 4.2.3). An escaped letter is that letter: it is the same address everywhere.
+    """
+    if _SUSPECT.search(raw) is None:
+        return True
     if _RAW.search(raw) or _ESCAPE.search(raw):
         return False
-    # A slash at the end is an address of its own; the routes know whether there is such a one.
+    # A slash at the end is part of the address; the routes know whether there is such a one.
     for segment in raw.removesuffix(b"/")[1:].split(b"/"):
         text = unquote_to_bytes(segment)
-        if text in (b"", b".", b"..") or _CONTROL.search(text) or _AGAIN.search(text):
+        if text in (b"", b".", b"..") or _CONTROL.search(text) or _DOUBLE_ESCAPE.search(text):
             return False
         try:
             text.decode()

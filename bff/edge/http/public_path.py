@@ -1,6 +1,6 @@
-"""The path below which browsers reach the gateway, taken from `public_url`: empty, or such as `/desk`.
+"""Where browsers reach the gateway: the path of its public URL, `/desk` in `https://example.org/desk`, or none.
 
-A proxy in front may hand requests on with that prefix or without it; both are understood, and inside the gateway every
+A proxy in front may send requests on with that prefix or without it. Both are understood, and inside the gateway every
 request looks as if it were mounted there (ASGI's `root_path`). What the gateway tells browsers begins with the prefix:
 addresses, redirects, and cookies by their names. A cookie with `__Host-` has `Path=/` (RFC 6265bis section 4.1.3.2),
 so two gateways below one host are told apart by the cookie's name alone.
@@ -31,15 +31,15 @@ class PublicPath:
 
     @property
     def session_cookie(self) -> str:
-        return f"__Host-bff{self._mark}"
+        return f"__Host-bff{self._suffix}"
 
     @property
     def login_cookies(self) -> str:
         """What the names of cookies of sign-ins under way begin with."""
-        return f"__Host-bff{self._mark}-login-"
+        return f"__Host-bff{self._suffix}-login-"
 
     @property
-    def _mark(self) -> str:
+    def _suffix(self) -> str:
         return self.prefix.replace("/", ".")
 
     def holds(self, path: str) -> bool:

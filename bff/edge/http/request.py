@@ -24,19 +24,8 @@ VARY = "Accept, Sec-Fetch-Mode"
 _HTML = ("text/html", "application/xhtml+xml")
 _JSON = ("application/json", "application/problem+json")
 _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{1,3})?|1(?:\.0{1,3})?)")
+# Characters of `Accept` that are read.
 _MOST = 2_000
-
-
-def is_navigation(scope: MutableMapping[str, Any]) -> bool:
-    """Whether the answer is shown to a person as a page."""
-    modes = header_values(scope, b"sec-fetch-mode")
-    if modes and modes != [b"navigate"]:
-        return False
-    if not modes and scope["method"] not in ("GET", "HEAD"):
-        return False
-    accept = b",".join(header_values(scope, b"accept"))[:_MOST].decode("latin-1")
-    html = _weight(accept, _HTML)
-    return html > 0 and html >= _weight(accept, _JSON)
 
 
 def header_values(scope: MutableMapping[str, Any], name: bytes) -> list[bytes]:
@@ -44,30 +33,44 @@ def header_values(scope: MutableMapping[str, Any], name: bytes) -> list[bytes]:
     return [value for key, value in scope["headers"] if key == name]
 
 
-def _weight(accept: str, media: tuple[str, ...]) -> float:
+def is_navigation(scope: MutableMapping[str, Any]) -> bool:
+    """Whether the answer is shown to a person as a page."""
+    modes = header_values(scope, b"sec-fetch-mode")
+    if modes != [b"navigate"] and (modes or scope["method"] not in ("GET", "HEAD")):
+        return False
+    accept = b",".join(header_values(scope, b"accept"))[:_MOST].decode("latin-1")
+    html = _weight(accept, _HTML)
+    return html > 0 and html >= _weight(accept, _JSON)
+
+
+def _weight(accept: str, types: tuple[str, ...]) -> float:
     """The best weight with which one of these types is named (RFC 9110 section 12.5.1); 0 where none is."""
     best = 0.0
-    for one in accept.split(","):
-        kind, *parameters = (part.strip().lower() for part in one.split(";"))
-        if kind in media:
-            given = [found for part in parameters if (found := _WEIGHT.fullmatch(part))]
-            best = max(best, float(given[0][1]) if given else 1.0)
+    for entry in accept.split(","):
+        kind, *parameters = (part.strip().lower() for part in entry.split(";"))
+        if kind in types:
+            weights = [found for part in parameters if (found := _WEIGHT.fullmatch(part))]
+            best = max(best, float(weights[0][1]) if weights else 1.0)
     return best
+
+
+def body_too_large(most: int) -> Problem:
+    """413; most: bytes that are accepted."""
+    return Problem(413, "body-too-large", f"The body may have at most {most} bytes.")
 
 
 @dataclass(frozen=True, slots=True)
 class BodyReader:
-    """`await reader(scope, receive)` gives the whole body. most: bytes; seconds: until it must be here."""
+    """`await reader(scope, receive)` gives the whole body. most: bytes; seconds: until all of it must be here."""
 
     most: int
     seconds: float
 
     async def __call__(self, scope: Scope, receive: Receive) -> bytes:
         """Raises Problem 413 for a body that is too large, 408 for one that does not come in time."""
-        too_large = Problem(413, "body-too-large", f"At most {self.most} bytes are taken here.")
-        for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value) > self.most:
-                raise too_large
+        for length in header_values(scope, b"content-length"):
+            if length.isdigit() and int(length) > self.most:
+                raise body_too_large(self.most)
         chunks: list[bytes] = []
         size = 0
         try:
@@ -79,7 +82,7 @@ class BodyReader:
                     chunk = message.get("body", b"")
                     size += len(chunk)
                     if size > self.most:
-                        raise too_large
+                        raise body_too_large(self.most)
                     chunks.append(chunk)
                     if not message.get("more_body", False):
                         return b"".join(chunks)

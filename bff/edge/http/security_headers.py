@@ -1,6 +1,6 @@
 """The security headers of every answer (OWASP Secure Headers): what a browser must not do with it.
 
-An answer that sets one of them itself keeps its own: a page has a wider Content-Security-Policy (page.py) than data.
+An answer that sets one of them keeps its own: a page has a wider Content-Security-Policy (page.py) than data.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _ALWAYS: HeaderPairs = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
     (b"permissions-policy", permissions_header(PERMISSIONS).encode()),
-    # Data and problems are nothing to run or to frame, should a browser be led to show them.
+    # If a browser is led to show data or a problem, it must not run or frame it.
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-# Seconds; a year, as preload lists want it. Said only where browsers come by https.
+# Seconds; a year, as preload lists require. Only where browsers come by https.
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 _NAMES = frozenset(name for name, _ in (*_ALWAYS, _HSTS))
@@ -50,9 +50,9 @@ def security_headers(public_url: str) -> HeaderPairs:
 
 
 def with_security_headers(headers: list[tuple[bytes, bytes]], public_url: str) -> list[tuple[bytes, bytes]]:
-    """The headers with those that are missing."""
+    """The headers, and those security headers that are not among them."""
     pairs = security_headers(public_url)
-    own = {name for name, _ in headers}
-    if _NAMES.isdisjoint(own):
+    given = {name for name, _ in headers}
+    if _NAMES.isdisjoint(given):
         return [*headers, *pairs]
-    return [*headers, *(pair for pair in pairs if pair[0] not in own)]
+    return [*headers, *(pair for pair in pairs if pair[0] not in given)]

@@ -10,29 +10,29 @@ from bff.edge.http.connection import LightEvent
 
 
 async def test_whoever_waits_is_told_and_whoever_comes_later_does_not_wait() -> None:
-    told = LightEvent()
-    waiting = [asyncio.create_task(told.wait()) for _ in range(3)]
+    event = LightEvent()
+    waiting = [asyncio.create_task(event.wait()) for _ in range(3)]
     await asyncio.sleep(0)
-    assert not told.is_set() and not any(one.done() for one in waiting)
-    told.set()
+    assert not event.is_set() and not any(one.done() for one in waiting)
+    event.set()
     async with asyncio.timeout(60):
         await asyncio.gather(*waiting)
-        await told.wait()
-    told.clear()
-    assert not told.is_set()
+        await event.wait()
+    event.clear()
+    assert not event.is_set()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await told.wait()
+            await event.wait()
 
 
-async def test_one_that_gives_up_waiting_is_forgotten_and_the_others_are_told() -> None:
-    told = LightEvent()
-    first, second = (asyncio.create_task(told.wait()) for _ in range(2))
+async def test_one_that_stops_waiting_is_forgotten_and_the_others_are_told() -> None:
+    event = LightEvent()
+    first, second = (asyncio.create_task(event.wait()) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
-    told.set()
-    told.set()
+    event.set()
+    event.set()
     async with asyncio.timeout(60):
         await second
     assert first.cancelled() or first.done()
-    assert told._waiting == []
+    assert event._waiters == []

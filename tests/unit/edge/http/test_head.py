@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff import Problem
-from bff.edge.http.head import is_canonical, judge
+from bff.edge.http.head import is_canonical, read_head
 
 HOST = (b"host", b"shop.test:8000")
 
 
 def target(raw: bytes, *headers: tuple[bytes, bytes], version: str = "1.1", method: bytes = b"GET") -> bytes:
-    return judge(method, version, raw, list(headers) or [HOST]).target
+    return read_head(method, version, raw, list(headers) or [HOST]).target
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_http_1_0_needs_no_host_and_takes_no_chunks() -> None:
 
 
 def test_a_body_is_announced_by_its_length_or_by_chunks() -> None:
-    assert judge(b"POST", "1.1", b"/", [HOST, (b"content-length", b"12")])[1:] == (12, False)
-    assert judge(b"POST", "1.1", b"/", [HOST, (b"transfer-encoding", b"Chunked")])[1:] == (0, True)
+    assert read_head(b"POST", "1.1", b"/", [HOST, (b"content-length", b"12")])[1:] == (12, False)
+    assert read_head(b"POST", "1.1", b"/", [HOST, (b"transfer-encoding", b"Chunked")])[1:] == (0, True)
 
 
 @pytest.mark.parametrize(
