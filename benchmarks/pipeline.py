@@ -15,11 +15,11 @@ from pydantic import BaseModel
 from bff import Call, Raw, Upstream
 from bff.calls import Deadline, Ledger, Scope, opened
 from bff.edge.app.clients import upstream_client
-from bff.edge.observe.event_log import with_event_log
+from bff.edge.observe.event_log import log_event
 from bff.edge.observe.metrics import Metrics
 from bff.edge.settings.upstream import UpstreamSettings
 from bff.policies.balance import Backend, Balance
-from bff.policies.events import Attempted, Observer, ignore
+from bff.policies.events import Attempted, Guarded, Observer, ignore
 from bff.policies.hedge import HedgeRule, Latencies
 from bff.transport.pipeline import CallPipeline
 from bff.transport.request import wire_request
@@ -83,7 +83,7 @@ def _least_sync(work: Callable[[], object]) -> float:
 async def _measure() -> list[tuple[str, float]]:
     call = Store().thing()
     found: list[tuple[str, float]] = []
-    observe = with_event_log(Metrics((), ()).observe)
+    observe = Guarded(Metrics((), ()).observe, log_event)
     provider = TracerProvider(sampler=ALWAYS_OFF)
 
     async def measure(name: str, pipeline: CallPipeline) -> None:

@@ -32,7 +32,7 @@ async def _dead(settings: Settings, count: int) -> int:
                 line = {
                     "id": letter.id,
                     "bus": letter.event.broker,
-                    "stream": letter.event.stream,
+                    "stream": letter.event.partition,
                     "was": letter.event.id,
                     "why": letter.reason,
                 }

@@ -1,8 +1,8 @@
-"""The public way in: declare screens, commands, sagas and live values, and serve them as one ASGI application.
+"""`Gateway`: the router that is the ASGI application.
 
-Declaring has no side effects beyond remembering; mistakes raise DeclarationError there and then. Settings are read
-and connections opened when the application starts (ASGI lifespan), or with the first request where a host
-application does not pass lifespan events on.
+Declarations only record; mistakes raise DeclarationError where they are made. Settings are read and connections opened
+when the application starts (ASGI lifespan), or with the first request where a host application does not pass lifespan
+events on.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from starlette.types import Receive, Scope, Send
 
 from ..calls import DeclarationError, Upstream
 from ..calls.errors import declaring
+from ..live.ingest import Broker
+from ..transport.resolvers import ResolverFactory
 from . import settings as settings_file
 from .access.authorization import NO_REQUIREMENTS
-from .app.build import App
+from .app.build import App, build
+from .app.extensions import Extensions, Lifespan, Middleware
 from .declared import Command, Page, SagaType, View, check_beside, check_deadline, check_name, check_site
+from .observe.observers import Observer
 from .page import content_policy, permissions_policy
 from .pages import Pages
 from .router import Options, Route, Router
@@ -37,17 +41,22 @@ DEEP = 4
 class Gateway(Router):
     """A backend for one frontend: a router that is the ASGI application.
 
-    name      names the gateway in logs and traces: lower-case letters, digits, dashes
-    version   the gateway's own, as its documents name it; default "0"
-    deadline  seconds a request may take in all, default 1.5; a view or command may set a nearer one
-    upstreams the ones it may call; those that the modules of views and commands mention are found anyway
-    routers   what is declared elsewhere, as `include` takes it
-    scopes    every one is needed for whatever is not public, the live stream too, unless a view or command names its
-              own; none: being signed in is enough
-    roles     one of them is needed, in the same way
-    pages     makes the page that a person is shown in place of a problem document (`bff.ProblemPage` → HTML); default
-              a plain one of ours
-    settings  for tests; default: read from file and environment at start
+    name       names the gateway in logs and traces: lower-case letters, digits, dashes
+    version    of the gateway, as its documents name it; default "0"
+    deadline   seconds a request may take in all, above 0 to 60, default 1.5; a view or command may set another one
+    upstreams  that it may call; those that the modules of views and commands name are found anyway
+    routers    declarations made elsewhere, as `include` takes them
+    scopes     all of them are required for everything that is not public, the live stream too, unless a view or command
+               names others; none: being signed in is enough
+    roles      one of them is required, in the same way
+    brokers    event sources to read, beside those of the settings; see `Broker`
+    resolvers  by name: what an upstream's setting `balance.resolver` may select, beside `static`, `dns` and `file`
+    observers  functions that are called with every policy event and every `RequestEnded`; see `bff.events`
+    middleware ASGI middleware around every request, the first outermost; see `Middleware`
+    lifespan   makes an async context manager for resources of your own; see `Lifespan`
+    pages      makes the page that a person is shown in place of a problem document (`bff.ProblemPage` → HTML); default
+               a plain page
+    settings   for tests; default: read from file and environment at the start
     """
 
     def __init__(
@@ -60,6 +69,11 @@ class Gateway(Router):
         routers: tuple[Router, ...] = (),
         scopes: tuple[str, ...] = (),
         roles: tuple[str, ...] = (),
+        brokers: tuple[Broker, ...] = (),
+        resolvers: Mapping[str, ResolverFactory] | None = None,
+        observers: tuple[Observer, ...] = (),
+        middleware: tuple[Middleware, ...] = (),
+        lifespan: Lifespan | None = None,
         pages: Pages | None = None,
         settings: Settings | None = None,
     ) -> None:
@@ -71,7 +85,9 @@ class Gateway(Router):
         self.views: dict[str, View] = {}
         self.commands: dict[str, Command] = {}
         self.page: Page | None = None
-        self.pages = pages
+        self._extensions = Extensions(
+            tuple(brokers), dict(resolvers or {}), tuple(observers), tuple(middleware), lifespan, pages
+        )
         self._upstreams = upstreams
         self._settings = settings
         self._runtime: App | None = None
@@ -202,7 +218,7 @@ class Gateway(Router):
 
     @property
     def runtime(self) -> App | None:
-        """What is open while it serves, to be looked at; None before the start and after the end."""
+        """The running application, for tests and pages that show its state; None while it does not run."""
         return self._runtime
 
     async def start(self, settings: Settings | None = None) -> App:
@@ -210,11 +226,11 @@ class Gateway(Router):
         async with self._starting:
             if self._runtime is None:
                 self.check()
-                runtime = App(self, settings or self._settings or settings_file.load(), self.pages)
+                runtime = build(self, settings or self._settings or settings_file.load(), self._extensions)
                 try:
                     await runtime.start()
                 except BaseException:
-                    # What is open already is nobody's otherwise.
+                    # Close what is open already.
                     await runtime.stop()
                     raise
                 self._runtime = runtime
@@ -236,7 +252,7 @@ class Gateway(Router):
             runtime = self._runtime or await self._start_under_a_server()
             if self._notice is not None and not self._notice.looks:
                 self._notice.look((scope.get("server") or (None, None))[1])
-            await runtime.app(scope, receive, send)
+            await runtime.admission(scope, receive, send)
         else:
             # No WebSockets: refuse the handshake instead of leaving the client waiting.
             await send({"type": "websocket.close", "code": 1000})

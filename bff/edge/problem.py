@@ -148,11 +148,6 @@ class Problem(Exception):
 Shown = Literal["everybody", "signed-in", "nobody"]
 
 
-def signed_in(scope: MutableMapping[str, Any]) -> None:
-    """Note on a request that it is somebody's who was authenticated."""
-    state_of(scope).signed_in = True
-
-
 @dataclass(frozen=True, slots=True)
 class OwnerContacts:
     """shown: the setting `owner_contacts`."""
@@ -161,7 +156,9 @@ class OwnerContacts:
 
     def on(self, scope: MutableMapping[str, Any]) -> bool:
         """Whether the answer to this request may hold them; what is not known to be somebody's is nobody's."""
-        return self.shown == "everybody" or (self.shown == "signed-in" and state_of(scope).signed_in)
+        return self.shown == "everybody" or (
+            self.shown == "signed-in" and state_of(scope).principal is not None
+        )
 
 
 EVERYBODY = OwnerContacts()

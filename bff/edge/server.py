@@ -77,7 +77,7 @@ class Server(uvicorn.Server):
 
     async def _end(self) -> None:
         try:
-            self._runtime.draining = True
+            self._runtime.status.draining = True
             await asyncio.sleep(self._linger)
             await self._runtime.drain()
         finally:
@@ -200,7 +200,7 @@ async def run(
             memory.cancel()
             inside.should_exit = True
             await second
-        dead = runtime.dead
+        dead = runtime.status.dead
     finally:
         await gateway.stop()
     if dead:
@@ -210,9 +210,9 @@ async def run(
 
 async def _mind(runtime: App, server: Server) -> None:
     """End the server when a part of the gateway has died under it."""
-    while not runtime.dead:  # noqa: ASYNC110 - two tasks' ends, neither of which tells anybody
+    while not runtime.status.dead:  # noqa: ASYNC110 - two tasks' ends, neither of which tells anybody
         await asyncio.sleep(1.0)
-    log.critical("%s ended by a fault: this process ends, too", ", ".join(runtime.dead))
+    log.critical("%s ended by a fault: this process ends, too", ", ".join(runtime.status.dead))
     server.should_exit = True
 
 

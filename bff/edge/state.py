@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
+from ..calls import Principal
+
 _KEY = "bff"
 
 
@@ -34,20 +36,32 @@ class ConnectionLost(list[Callable[[], None]]):
 class RequestState:
     """correlation, trace_id: the request's ids, "" before it has any
     route        the declared path that answers, None while none does
-    signed_in    somebody was authenticated
+    principal    who was authenticated; None: nobody was
+    authenticate authenticates the request before its route does; None where no middleware may ask
     reservation  admission has let the request in; None before it has decided, and if it refused
     send         the server's own `send`, for an answer that goes on after the layers have returned
     stay         what goes on then
     lost         callbacks for the loss of the client's connection; None where no server tells of it
     """
 
-    __slots__ = ("correlation", "lost", "reservation", "route", "send", "signed_in", "stay", "trace_id")
+    __slots__ = (
+        "authenticate",
+        "correlation",
+        "lost",
+        "principal",
+        "reservation",
+        "route",
+        "send",
+        "stay",
+        "trace_id",
+    )
 
     def __init__(self, lost: ConnectionLost | None = None) -> None:
         self.correlation = ""
         self.trace_id = ""
         self.route: str | None = None
-        self.signed_in = False
+        self.principal: Principal | None = None
+        self.authenticate: Callable[[MutableMapping[str, Any]], Awaitable[Principal | None]] | None = None
         self.reservation: Reservation | None = None
         self.send: Callable[[MutableMapping[str, Any]], Awaitable[None]] | None = None
         self.stay: Callable[[], Awaitable[None]] | None = None

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 log = logging.getLogger("bff.upstreams")
 
@@ -153,32 +153,34 @@ def ignore(fact: PolicyEvent) -> None:
 
 
 class Guarded:
-    """An observer that never raises: what the one inside raises is logged, at most once in `TOLD_EVERY` seconds with
-    the number of times since. clock: monotonic seconds."""
+    """Observers as one that never raises: it calls each of them, and logs what one raises, at most once in `TOLD_EVERY`
+    seconds for each, with the number of times since. clock: monotonic seconds."""
 
-    __slots__ = ("_clock", "_observe", "_quiet_until", "_raised")
+    __slots__ = ("_clock", "_failures", "_observers")
 
-    def __init__(self, observe: Observer, clock: Callable[[], float] = time.monotonic) -> None:
-        self._observe = observe
+    def __init__(
+        self, *observers: Callable[[Any], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._observers = observers
         self._clock = clock
-        self._quiet_until = float("-inf")
-        self._raised = 0
+        # By observer: how often it has raised since the last log line, and until when there is no other one.
+        self._failures: dict[Callable[[Any], None], tuple[int, float]] = {}
 
-    def __call__(self, fact: PolicyEvent) -> None:
-        try:
-            self._observe(fact)
-        except Exception as error:
-            self._raised += 1
-            now = self._clock()
-            if now >= self._quiet_until:
-                name = type(fact).__name__
-                log.error(
-                    "an observer raised %d times, the last time told of %s",
-                    self._raised,
-                    name,
-                    exc_info=error,
-                )
-                self._quiet_until, self._raised = now + TOLD_EVERY, 0
+    def __call__(self, event: Any) -> None:
+        for observe in self._observers:
+            try:
+                observe(event)
+            except Exception as error:
+                raised, quiet_until = self._failures.get(observe, (0, float("-inf")))
+                raised, now = raised + 1, self._clock()
+                if now >= quiet_until:
+                    log.error(
+                        "an observer raised %d times, the last time for %s",
+                        *(raised, type(event).__name__),
+                        exc_info=error,
+                    )
+                    raised, quiet_until = 0, now + TOLD_EVERY
+                self._failures[observe] = raised, quiet_until
 
 
 def guarded(observe: Observer) -> Observer:

@@ -45,7 +45,7 @@ class DeadLetters:
             "broker",
             event.broker,
             "stream",
-            event.stream,
+            event.partition,
             "id",
             event.id,
             "reason",
@@ -75,7 +75,7 @@ class DeadLetters:
             event = _dead(*rows[0]).event
             body = event.body or b""
             if event.broker == "redis":
-                await self._redis.call("XADD", event.stream, "*", FIELD, body)
+                await self._redis.call("XADD", event.partition, "*", FIELD, body)
             else:
                 await self._add([REPLAYED], [_LENGTH, _TTL, FIELD, body])
             await self._redis.call("XDEL", DEAD, id)

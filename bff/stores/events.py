@@ -20,13 +20,18 @@ _POLL = 0.05  # seconds
 
 @dataclass(frozen=True, slots=True)
 class BrokerEvent:
-    """stream, id: its position; body: its bytes, None when the entry has no field `event`; broker: where it came
-    from."""
+    """An event as a broker delivered it.
 
-    stream: str
+    partition  the stream, queue or topic partition that it was read from: events of one partition are in order
+    id         names it within its partition
+    body       a structured CloudEvent in JSON, at most 64 KB; None: the broker's message has no event in it
+    broker     the name of the broker, see `Broker`
+    """
+
+    partition: str
     id: str
     body: bytes | None
-    broker: str = "redis"
+    broker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class StreamReader:
         for name, rows in answer or ():
             stream = name.decode()
             read[stream] = [
-                BrokerEvent(stream, id.decode(), fields.get(FIELD))
+                BrokerEvent(stream, id.decode(), fields.get(FIELD), "redis")
                 for id, fields in rows
                 if fields is not None
             ]

@@ -44,8 +44,8 @@ class BackendSet(Protocol):
     def __iter__(self) -> Iterator[Backend[Wire]]:
         """Every backend there is now."""
 
-    def start(self) -> None:
-        """Keep the set up to date until `close`."""
+    async def start(self) -> None:
+        """Resolve the addresses, and keep the set up to date until `close`."""
 
     async def close(self) -> None:
         """Close every connection."""
@@ -69,7 +69,7 @@ class SingleBackend:
     def __iter__(self) -> Iterator[Backend[Wire]]:
         yield self._backend
 
-    def start(self) -> None:
+    async def start(self) -> None:
         pass
 
     async def close(self) -> None:

@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from bff.live.ingest import Broker, RedisStreams
 from bff.live.ingest.nats import NatsJetStream
 from bff.live.ingest.rabbitmq import RabbitMq
+from bff.stores.progress import Positions
 from bff.stores.redis.client import RedisClient
 
 from ..conftest import Valkey
@@ -33,7 +34,7 @@ class Rig(ABC):
         self.redis_url = redis_url
 
     @abstractmethod
-    def bus(self, link: RedisClient) -> Broker:
+    def broker(self, link: RedisClient) -> Broker:
         """A new reader of it."""
 
     @abstractmethod
@@ -54,7 +55,7 @@ class RedisRig(Rig):
         super().__init__(server.url)
         self._server = server
 
-    def bus(self, link: RedisClient) -> Broker:
+    def broker(self, link: RedisClient) -> Broker:
         return RedisStreams(link, ["events:orders:0"], block=0.1)
 
     async def publish(self, *bodies: bytes) -> None:
@@ -74,8 +75,8 @@ class NatsRig(Rig):
         super().__init__(redis_url)
         self._server = server
 
-    def bus(self, link: RedisClient) -> Broker:
-        return NatsJetStream(link, self._server.url, STREAM, subject="events.>", block=0.1)
+    def broker(self, link: RedisClient) -> Broker:
+        return NatsJetStream(Positions(link), self._server.url, STREAM, subject="events.>", block=0.1)
 
     async def publish(self, *bodies: bytes) -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -106,7 +107,7 @@ class RabbitRig(Rig):
         self._server = server
         self._queue = f"events-{time.monotonic_ns()}"
 
-    def bus(self, link: RedisClient) -> Broker:
+    def broker(self, link: RedisClient) -> Broker:
         return RabbitMq(self._server.url, [self._queue], block=0.1)
 
     async def publish(self, *bodies: bytes) -> None:

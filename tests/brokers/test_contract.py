@@ -44,7 +44,7 @@ async def link(rig: Rig) -> AsyncIterator[RedisClient]:
         yield opened
 
 
-def intake(link: RedisClient, model: type[SagaStatus] = SagaStatus) -> EventDispatcher:
+def new_dispatcher(link: RedisClient, model: type[SagaStatus] = SagaStatus) -> EventDispatcher:
     return EventDispatcher(
         Journal(link, gap=0.5), Values(link), Registry({"order": model}, {}), DeadLetters(link)
     )
@@ -70,7 +70,7 @@ async def test_events_are_told_once_and_in_order_also_those_from_before_the_read
     rig: Rig, link: RedisClient
 ) -> None:
     await rig.publish(*(event("o1", version) for version in range(1, 6)))
-    async with Ingester(link, intake(link), rig.bus(link)):
+    async with Ingester(link, new_dispatcher(link), rig.broker(link)):
         await rig.publish(*(event("o1", version) for version in range(6, 151)), event("o1", 7))
         await until(lambda: _reached(link, 150))
         await rig.publish(event("o2", 1))
@@ -91,8 +91,8 @@ async def test_whoever_dies_between_effect_and_place_repeats_nothing_and_skips_n
         left = 0
         died: asyncio.Event
 
-        async def take(self, event: BrokerEvent) -> bool:
-            taken = await super().take(event)
+        async def dispatch(self, event: BrokerEvent) -> bool:
+            taken = await super().dispatch(event)
             self.left -= 1
             if self.left == 0:
                 self.died.set()
@@ -103,11 +103,11 @@ async def test_whoever_dies_between_effect_and_place_repeats_nothing_and_skips_n
     for round in range(4):
         dying = Dying(Journal(link), Values(link), Registry({"order": SagaStatus}, {}), DeadLetters(link))
         dying.left, dying.died = 5 + 7 * round, asyncio.Event()
-        reader = Ingester(link, dying, rig.bus(link))
+        reader = Ingester(link, dying, rig.broker(link))
         await reader.start()
         await asyncio.wait_for(dying.died.wait(), 60)
         await reader.stop()
-    async with Ingester(link, intake(link), rig.bus(link)):
+    async with Ingester(link, new_dispatcher(link), rig.broker(link)):
         await until(lambda: _reached(link, 90))
     told = await history(link)
     assert len(told) == 90
@@ -116,8 +116,8 @@ async def test_whoever_dies_between_effect_and_place_repeats_nothing_and_skips_n
 
 
 async def test_of_two_readers_one_reads_and_the_other_takes_over(rig: Rig, link: RedisClient) -> None:
-    first = Ingester(link, intake(link), rig.bus(link), lease=1.0)
-    second = Ingester(link, intake(link), rig.bus(link), lease=1.0)
+    first = Ingester(link, new_dispatcher(link), rig.broker(link), lease=1.0)
+    second = Ingester(link, new_dispatcher(link), rig.broker(link), lease=1.0)
     async with second:
         await first.start()
         await rig.publish(*(event("o1", version) for version in range(1, 11)))
@@ -135,7 +135,7 @@ async def test_of_two_readers_one_reads_and_the_other_takes_over(rig: Rig, link:
 
 
 async def test_a_bus_that_is_killed_is_waited_for_and_nothing_is_lost(rig: Rig, link: RedisClient) -> None:
-    async with Ingester(link, intake(link), rig.bus(link)) as reader:
+    async with Ingester(link, new_dispatcher(link), rig.broker(link)) as reader:
         await rig.publish(*(event("o1", version) for version in range(1, 31)))
         await until(lambda: _reached(link, 10))
         rig.kill()
@@ -147,14 +147,14 @@ async def test_a_bus_that_is_killed_is_waited_for_and_nothing_is_lost(rig: Rig, 
         assert reader.alive
     told = await history(link)
     # Where the bus is the journal's own Redis, its death has begun another epoch.
-    assert len(told) >= (10 if rig.bus(link).name == "redis" else 40)
+    assert len(told) >= (10 if rig.broker(link).name == "redis" else 40)
     assert told == [("o1", version) for version in range(1, 41)][-len(told) :]
 
 
 async def test_a_poison_event_blocks_nobody_and_is_replayed_after_the_mend(
     rig: Rig, link: RedisClient
 ) -> None:
-    async with Ingester(link, intake(link, Strict), rig.bus(link)):
+    async with Ingester(link, new_dispatcher(link, Strict), rig.broker(link)):
         await rig.publish(event("bad", 1, {"lines": []}), b"not json", event("good", 1, 7))
         await until(lambda: _reached(link, 1))
     letters = await DeadLetters(link).page(10)
@@ -164,10 +164,10 @@ async def test_a_poison_event_blocks_nobody_and_is_replayed_after_the_mend(
     assert [json.loads(line)["bus"] for line in listed.splitlines()] == [letters[0].event.broker] * 2
     assert "replayed" in _bff(rig, "replay", letters[0].id)
 
-    mended = intake(link)
-    bus = rig.bus(link)
-    async with Ingester(link, mended, bus):
-        if bus.name == "redis":
+    mended = new_dispatcher(link)
+    broker = rig.broker(link)
+    async with Ingester(link, mended, broker):
+        if broker.name == "redis":
             await until(lambda: _reached(link, 2))
         else:
             # It came by a bus nobody here can write to: every gateway reads what is replayed.
@@ -191,7 +191,7 @@ def _bff(rig: Rig, *arguments: str) -> str:
 
 
 async def test_an_event_ahead_of_its_turn_waits_for_the_one_before_it(rig: Rig, link: RedisClient) -> None:
-    async with Ingester(link, intake(link), rig.bus(link)):
+    async with Ingester(link, new_dispatcher(link), rig.broker(link)):
         await rig.publish(event("o1", 2), event("o1", 1), event("o1", 4))
         await until(lambda: _reached(link, 3))
     assert await history(link) == [("o1", 1), ("o1", 2), ("o1", 4)], "the third never came, and nobody hangs"
@@ -199,7 +199,7 @@ async def test_an_event_ahead_of_its_turn_waits_for_the_one_before_it(rig: Rig, 
 
 async def test_a_server_that_is_away_from_the_start_is_waited_for(rig: Rig, link: RedisClient) -> None:
     rig.kill()
-    async with Ingester(link, intake(link), rig.bus(link)) as reader:
+    async with Ingester(link, new_dispatcher(link), rig.broker(link)) as reader:
         await asyncio.sleep(0.5)
         assert reader.alive
         rig.start()
@@ -216,25 +216,25 @@ async def test_who_takes_over_from_a_frozen_reader_begins_where_it_stood_or_wait
         # RabbitMQ's queue is made by the first event here.
         raise AssertionError(why)
 
-    frozen, successor = rig.bus(link), rig.bus(link)
+    frozen, successor = rig.broker(link), rig.broker(link)
     await rig.publish(*(event("o1", version) for version in range(1, 6)))
-    await frozen.begin(nothing_lost)
+    await frozen.open(nothing_lost)
     held: list[bytes | None] = []
     async with asyncio.timeout(60):
         while len(held) < 1:
             held += [one.body for events in (await frozen.read()).values() for one in events]
     read: list[bytes | None] = []
     try:
-        await successor.begin(nothing_lost)
+        await successor.open(nothing_lost)
         await rig.publish(*(event("o1", version) for version in range(6, 10)))
         for _ in range(20):
             if not read:
                 read += [one.body for events in (await successor.read()).values() for one in events]
     except BrokerUnavailable:
-        assert rig.bus(link).name == "rabbitmq", "what it holds is in nobody's hands but its own"
+        assert rig.broker(link).name == "rabbitmq", "what it holds is in nobody's hands but its own"
     finally:
-        await successor.end()
-        await frozen.end()
+        await successor.close()
+        await frozen.close()
     assert not read or read[0] == event("o1", 1), "it was given a newer event, and the older ones are held"
-    async with Ingester(link, intake(link), rig.bus(link)):
+    async with Ingester(link, new_dispatcher(link), rig.broker(link)):
         await until(lambda: _reached(link, 5))

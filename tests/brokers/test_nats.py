@@ -11,11 +11,12 @@ from nats.aio.client import Client
 from bff.live.ingest import EventDispatcher, Ingester
 from bff.live.ingest.nats import NatsJetStream
 from bff.stores.keys import redis_key
+from bff.stores.progress import Positions
 from bff.stores.redis.client import RedisClient
 
 from .conftest import STREAM, NatsRig, until
 from .servers import Nats
-from .test_contract import event, intake, top
+from .test_contract import event, new_dispatcher, top
 
 
 @pytest.fixture
@@ -39,9 +40,11 @@ async def server(nats_server: Nats) -> AsyncIterator[Client]:
 
 
 def reader(
-    link: RedisClient, fed: EventDispatcher, nats_server: Nats, subject: str | None = None
+    link: RedisClient, dispatcher: EventDispatcher, nats_server: Nats, subject: str | None = None
 ) -> Ingester:
-    return Ingester(link, fed, NatsJetStream(link, nats_server.url, STREAM, subject=subject, block=0.1))
+    return Ingester(
+        link, dispatcher, NatsJetStream(Positions(link), nats_server.url, STREAM, subject=subject, block=0.1)
+    )
 
 
 async def reached(link: RedisClient, count: int) -> None:
@@ -54,64 +57,64 @@ async def reached(link: RedisClient, count: int) -> None:
 async def test_a_stream_that_was_made_again_is_read_from_its_first_event(
     rig: NatsRig, link: RedisClient, server: Client, nats_server: Nats
 ) -> None:
-    fed = intake(link)
-    async with reader(link, fed, nats_server):
+    dispatcher = new_dispatcher(link)
+    async with reader(link, dispatcher, nats_server):
         await rig.publish(*(event("before", version) for version in range(1, 21)))
         await reached(link, 20)
     await server.jetstream().delete_stream(STREAM)
     await server.jetstream().add_stream(name=STREAM, subjects=["events.>"])
     await rig.publish(*(event("after", version) for version in range(1, 6)))
-    assert fed.losses == 0
-    async with reader(link, fed, nats_server):
+    assert dispatcher.losses == 0
+    async with reader(link, dispatcher, nats_server):
         await reached(link, 25)
-        assert fed.losses == 1
+        assert dispatcher.losses == 1
         # Once more, under its reader, and now it has more than there were before.
         await server.jetstream().delete_stream(STREAM)
         await server.jetstream().add_stream(name=STREAM, subjects=["events.>"])
         await rig.publish(*(event("anew", version) for version in range(1, 31)))
         await reached(link, 55)
-        assert fed.losses == 2
+        assert dispatcher.losses == 2
 
 
 async def test_a_consumer_that_the_server_dropped_is_made_again(
     rig: NatsRig, link: RedisClient, server: Client, nats_server: Nats
 ) -> None:
-    fed = intake(link)
-    async with reader(link, fed, nats_server):
+    dispatcher = new_dispatcher(link)
+    async with reader(link, dispatcher, nats_server):
         await rig.publish(event("o1", 1))
         await reached(link, 1)
         for one in await server.jetstream().consumers_info(STREAM):
             await server.jetstream().delete_consumer(STREAM, one.name)
         await rig.publish(event("o1", 2))
         await reached(link, 2)
-    assert fed.losses == 0
+    assert dispatcher.losses == 0
 
 
 async def test_events_dropped_unread_are_a_loss_and_those_dropped_after_are_none(
     rig: NatsRig, link: RedisClient, server: Client, nats_server: Nats
 ) -> None:
-    fed = intake(link)
+    dispatcher = new_dispatcher(link)
     await rig.publish(*(event("o1", version) for version in range(1, 4)))
-    async with reader(link, fed, nats_server):
+    async with reader(link, dispatcher, nats_server):
         await reached(link, 3)
     await server.jetstream().purge_stream(STREAM)
-    async with reader(link, fed, nats_server):
+    async with reader(link, dispatcher, nats_server):
         await rig.publish(event("o1", 4))
         await reached(link, 4)
-    assert fed.losses == 0, "all of it had been read"
+    assert dispatcher.losses == 0, "all of it had been read"
     await rig.publish(*(event("o1", version) for version in range(5, 9)))
     await server.jetstream().purge_stream(STREAM, keep=1)
-    async with reader(link, fed, nats_server):
+    async with reader(link, dispatcher, nats_server):
         await rig.publish(event("o2", 1))
         await reached(link, 5)
-    assert fed.losses == 1
+    assert dispatcher.losses == 1
 
 
 async def test_what_is_dropped_of_other_subjects_is_no_loss(
     rig: NatsRig, link: RedisClient, server: Client, nats_server: Nats
 ) -> None:
-    fed = intake(link)
-    async with reader(link, fed, nats_server, "events.orders"):
+    dispatcher = new_dispatcher(link)
+    async with reader(link, dispatcher, nats_server, "events.orders"):
         await rig.publish(event("o1", 1))
         await reached(link, 1)
         for _ in range(5):
@@ -125,7 +128,7 @@ async def test_what_is_dropped_of_other_subjects_is_no_loss(
 
         await until(passed)
     await server.jetstream().purge_stream(STREAM)
-    async with reader(link, fed, nats_server, "events.orders"):
+    async with reader(link, dispatcher, nats_server, "events.orders"):
         await rig.publish(event("o1", 2))
         await reached(link, 2)
-    assert fed.losses == 0
+    assert dispatcher.losses == 0

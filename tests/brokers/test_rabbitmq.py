@@ -16,7 +16,7 @@ from bff.stores.redis.client import RedisClient
 from ..conftest import ROOT
 from .conftest import until
 from .servers import Rabbit
-from .test_contract import event, intake, top
+from .test_contract import event, new_dispatcher, top
 
 pytestmark = pytest.mark.slow
 QUEUES = [f"backlog-{number}" for number in range(4)]
@@ -31,7 +31,7 @@ async def test_a_backlog_in_several_queues_arrives_whole(redis_url: str, rabbit_
             await channel.declare_queue(queue, durable=True)
             for version in range(1, EACH + 1):
                 await channel.default_exchange.publish(aio_pika.Message(event(queue, version)), queue)
-        async with Ingester(link, intake(link), RabbitMq(rabbit_server.url, QUEUES, block=0.1)):
+        async with Ingester(link, new_dispatcher(link), RabbitMq(rabbit_server.url, QUEUES, block=0.1)):
 
             async def whole() -> bool:
                 return await top(link) == EACH * len(QUEUES)
@@ -46,18 +46,18 @@ async def test_a_queue_that_is_deleted_and_made_again_is_read_again(
     async with connection, RedisClient(redis_url, timeout=10) as link:
         channel = await connection.channel(publisher_confirms=True)
         await channel.declare_queue("taken", durable=True)
-        fed = intake(link)
+        dispatcher = new_dispatcher(link)
 
         async def reached(count: int) -> bool:
             return await top(link) >= count
 
-        async with Ingester(link, fed, RabbitMq(rabbit_server.url, ["taken"], block=0.1)):
+        async with Ingester(link, dispatcher, RabbitMq(rabbit_server.url, ["taken"], block=0.1)):
             await channel.default_exchange.publish(aio_pika.Message(event("o1", 1)), "taken")
             await until(lambda: reached(1))
-            assert fed.losses == 0
+            assert dispatcher.losses == 0
             await channel.queue_delete("taken")
             # Not before the reader has made it anew: what it held is gone, and that is known.
-            await until(lambda: _anew(connection, fed))
+            await until(lambda: _anew(connection, dispatcher))
             await channel.default_exchange.publish(aio_pika.Message(event("o1", 2)), "taken")
             await until(lambda: reached(2))
 
@@ -68,9 +68,9 @@ from bff.live.ingest.rabbitmq import RabbitMq
 
 async def main():
     async def lost(why): pass
-    bus = RabbitMq(sys.argv[1], ["frozen"], block=0.1)
-    await bus.begin(lost)
-    while not await bus.read(): pass
+    broker = RabbitMq(sys.argv[1], ["frozen"], block=0.1)
+    await broker.open(lost)
+    while not await broker.read(): pass
     print("holds", flush=True)
     await asyncio.sleep(600)
 
@@ -95,7 +95,7 @@ async def test_who_waits_for_a_frozen_reader_gets_all_it_held_when_the_server_ha
             assert await asyncio.wait_for(frozen.stdout.readline(), 30) == b"holds\n"
             frozen.send_signal(signal.SIGSTOP)
             async with Ingester(
-                link, intake(link), RabbitMq(rabbit_server.url, ["frozen"], block=0.1)
+                link, new_dispatcher(link), RabbitMq(rabbit_server.url, ["frozen"], block=0.1)
             ) as one:
                 await channel.default_exchange.publish(aio_pika.Message(event("o1", 6)), "frozen")
 
@@ -109,8 +109,8 @@ async def test_who_waits_for_a_frozen_reader_gets_all_it_held_when_the_server_ha
             await frozen.wait()
 
 
-async def _anew(connection: aio_pika.abc.AbstractConnection, fed: EventDispatcher) -> bool:
-    if fed.losses != 1:
+async def _anew(connection: aio_pika.abc.AbstractConnection, dispatcher: EventDispatcher) -> bool:
+    if dispatcher.losses != 1:
         return False
     channel = await connection.channel()
     try:

@@ -145,7 +145,7 @@ async def test_an_event_that_cannot_be_used_is_set_aside_and_the_rest_goes_throu
     assert (await send(client, batch, BATCH)).status_code == 204
     assert await history(link) == [("o2", 1)]
     [letter] = await DeadLetters(link).page(10)
-    assert (letter.event.broker, letter.event.stream, letter.event.id) == ("webhook", "orders", "msg_1/0")
+    assert (letter.event.broker, letter.event.partition, letter.event.id) == ("webhook", "orders", "msg_1/0")
     assert json.loads(letter.event.body or b"") == bad
     assert "status" in letter.reason
 

@@ -34,7 +34,7 @@ async def test_a_failure_in_closing_one_part_is_logged_and_the_rest_is_closed(
     async def fails() -> None:
         raise OSError("no such socket")
 
-    monkeypatch.setattr(runtime.pipeline, "close", fails)
+    monkeypatch.setattr(runtime.calls.pipeline, "close", fails)
     with caplog.at_level(logging.ERROR, "bff"):
         await gateway.stop()
     assert "the connections to upstreams could not be closed" in caplog.text
@@ -61,7 +61,7 @@ async def test_whoever_is_cancelled_while_it_stops_is_cancelled_and_everything_i
     gateway, runtime = await started(redis_url)
     runtime.tasks.spawn(asyncio.Event().wait(), "command /api/orders")
     stopping = asyncio.create_task(gateway.stop())
-    while not runtime.draining:
+    while not runtime.status.draining:
         await asyncio.sleep(0)
     await asyncio.sleep(0)
     stopping.cancel()

@@ -30,17 +30,17 @@ class Broker:
     def __init__(self) -> None:
         self.left = {event.id for event in EVENTS}
 
-    async def begin(self, lost: Callable[[str], Awaitable[None]]) -> None: ...
+    async def open(self, lost: Callable[[str], Awaitable[None]]) -> None: ...
 
     async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         if not self.left:
             await asyncio.sleep(GUARD)
         return {event.id: [event] for event in EVENTS if event.id in self.left}
 
-    async def done(self, partition: str, events: Sequence[BrokerEvent]) -> None:
+    async def ack(self, partition: str, events: Sequence[BrokerEvent]) -> None:
         self.left.discard(partition)
 
-    async def end(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class EventDispatcher:
@@ -50,7 +50,7 @@ class EventDispatcher:
         self.error, self.times = error, times
         self.taken: list[str] = []
 
-    async def take(self, event: BrokerEvent) -> None:
+    async def dispatch(self, event: BrokerEvent) -> None:
         if self.times:
             self.times -= 1
             raise self.error
@@ -58,19 +58,19 @@ class EventDispatcher:
 
     async def settle(self) -> None: ...
 
-    async def lost(self, name: str, why: str) -> None: ...
+    async def record_loss(self, name: str, why: str) -> None: ...
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("it closed the connection"), BrokerUnavailable("gone")])
 async def test_events_are_read_again_when_the_store_went_away_while_they_were_taken(
     redis_url: str, error: Exception
 ) -> None:
-    bus, intake = Broker(), EventDispatcher(error, 3)
+    broker, dispatcher = Broker(), EventDispatcher(error, 3)
     made: Any = Ingester
-    async with RedisClient(redis_url, timeout=10) as link, made(link, intake, bus) as reader:
-        await until(lambda: not bus.left)
+    async with RedisClient(redis_url, timeout=10) as link, made(link, dispatcher, broker) as reader:
+        await until(lambda: not broker.left)
         assert reader.alive
-    assert set(intake.taken) == {event.id for event in EVENTS}
+    assert set(dispatcher.taken) == {event.id for event in EVENTS}
 
 
 async def test_a_mistake_while_events_are_taken_still_ends_the_reader_and_is_told(redis_url: str) -> None:

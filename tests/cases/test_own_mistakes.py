@@ -188,7 +188,7 @@ async def test_observers_that_raise_change_nothing_and_are_logged_once(
                 assert answer.status_code == status, answer.text
             told.answers["/things/done"] = http(200, b'{"name":"done"}')
             assert (await post(client, "/api/command/done", "k")).json() == {"name": "done"}
-            client = (await gateway.start()).pipeline.clients["service"]
+            client = (await gateway.start()).calls.pipeline.clients["service"]
             assert client.permits.bulkhead.used == 0
     raised = [record for record in caplog.records if "an observer raised" in record.getMessage()]
     assert len(raised) == 1 and raised[0].exc_info is not None

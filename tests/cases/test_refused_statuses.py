@@ -122,7 +122,7 @@ async def test_overload_redirects_and_odd_statuses_are_no_refusals(redis_url: st
 
 async def test_one_persons_redirects_do_not_open_the_breaker_for_everybody(redis_url: str) -> None:
     async with asking(gateway, redis_url) as (client, told):
-        breakers = (await gateway.start()).pipeline.clients["service"].breakers
+        breakers = (await gateway.start()).calls.pipeline.clients["service"].breakers
         breakers.rule = replace(breakers.rule, failures=2, error_rate=0.1, minimum=1)
         told.answers["/things/x"] = http(302, b"", "location: /login\r\n")
         for _ in range(5):
@@ -167,7 +167,7 @@ async def test_two_screens_that_share_one_read_each_keep_their_own_rule(redis_ur
         await told.news.wait()
         second = asyncio.create_task(client.get("/api/loose/slow", headers=bearer()))
         runtime = await gateway.start()
-        while not any(flight.followers for flight in runtime.reads.coalescer.flights):
+        while not any(flight.followers for flight in runtime.calls.reads.coalescer.flights):
             await asyncio.sleep(0.01)
         both.set()
         assert ((await first).status_code, (await second).status_code) == (502, 415)

@@ -52,8 +52,8 @@ def bff(redis_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 async def ingest(link: RedisClient, model: type[SagaStatus], saga: str) -> None:
     """Run an ingester with this model until the journal knows the saga."""
     journal = Journal(link)
-    intake = EventDispatcher(journal, Values(link), Registry({"order": model}, {}), DeadLetters(link))
-    async with asyncio.timeout(GUARD), Ingester(link, intake, RedisStreams(link, [STREAM], block=0.1)):
+    dispatcher = EventDispatcher(journal, Values(link), Registry({"order": model}, {}), DeadLetters(link))
+    async with asyncio.timeout(GUARD), Ingester(link, dispatcher, RedisStreams(link, [STREAM], block=0.1)):
         while await journal.saga(OWNER, "order", saga) is None:
             await asyncio.sleep(0.02)
 

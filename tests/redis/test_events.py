@@ -14,12 +14,15 @@ async def test_a_bus_goes_on_from_the_saved_position(redis_url: str) -> None:
         assert await kept.load(["events:a:0", "events:b:0"]) == {"events:a:0": None, "events:b:0": None}
         read = await reader.read({"events:a:0": "0-0", "events:b:0": "0-0"}, count=2)
         assert read == {
-            "events:a:0": [BrokerEvent("events:a:0", "1-0", b"0"), BrokerEvent("events:a:0", "2-0", b"1")]
+            "events:a:0": [
+                BrokerEvent("events:a:0", "1-0", b"0", "redis"),
+                BrokerEvent("events:a:0", "2-0", b"1", "redis"),
+            ]
         }
         await kept.save("events:a:0", "5-0")
         assert await kept.load(["events:a:0"]) == {"events:a:0": "5-0"}
         assert await reader.read({"events:a:0": "5-0"}, count=10) == {
-            "events:a:0": [BrokerEvent("events:a:0", "9-0", None)]
+            "events:a:0": [BrokerEvent("events:a:0", "9-0", None, "redis")]
         }
         assert await reader.read({"events:a:0": "9-0"}, count=10) == {}
         assert await link.call("TTL", redis_key("ingest:events:a:0", "position")) > 0
@@ -28,7 +31,7 @@ async def test_a_bus_goes_on_from_the_saved_position(redis_url: str) -> None:
 
 async def test_a_buried_event_says_where_it_stood_and_why(redis_url: str) -> None:
     async with RedisClient(redis_url, timeout=10) as link:
-        await DeadLetters(link).add(BrokerEvent("events:a:0", "1-0", b"x" * 100_000), "too large")
+        await DeadLetters(link).add(BrokerEvent("events:a:0", "1-0", b"x" * 100_000, "redis"), "too large")
         ((_, fields),) = parse_entries(await link.call("XRANGE", DEAD, "-", "+"))
         assert (
             fields[b"stream"] == b"events:a:0"

@@ -54,8 +54,8 @@ async def link(redis_url: str) -> AsyncIterator[RedisClient]:
 def ingester(
     link: RedisClient, journal: Journal | None = None, streams: tuple[str, ...] = (STREAM,), **more: Any
 ) -> Ingester:
-    intake = EventDispatcher(journal or Journal(link), Values(link), REGISTRY, DeadLetters(link))
-    return Ingester(link, intake, RedisStreams(link, streams, block=0.1), **more)
+    dispatcher = EventDispatcher(journal or Journal(link), Values(link), REGISTRY, DeadLetters(link))
+    return Ingester(link, dispatcher, RedisStreams(link, streams, block=0.1), **more)
 
 
 async def publish(link: RedisClient, *bodies: str | bytes, stream: str = STREAM) -> None:

@@ -44,14 +44,14 @@ async def link(redis_url: str) -> AsyncIterator[RedisClient]:
 
 
 @pytest.fixture
-def fed(link: RedisClient) -> EventDispatcher:
+def dispatcher(link: RedisClient) -> EventDispatcher:
     return EventDispatcher(
         Journal(link, gap=0.1), Values(link), Registry({"order": SagaStatus}, {}), DeadLetters(link)
     )
 
 
-def reader(link: RedisClient, fed: EventDispatcher) -> Ingester:
-    return Ingester(link, fed, RedisStreams(link, [STREAM], block=0.05))
+def reader(link: RedisClient, dispatcher: EventDispatcher) -> Ingester:
+    return Ingester(link, dispatcher, RedisStreams(link, [STREAM], block=0.05))
 
 
 async def add(link: RedisClient, body: bytes, *trim: str | int) -> None:
@@ -72,7 +72,7 @@ async def known(link: RedisClient, saga: str, owner: str = ADA.id) -> None:
 
 @pytest.mark.parametrize("ago, status", [(0.0, "COMPLETED"), (7 * 86_400, None)])
 async def test_what_a_trimmed_stream_dropped_unread_is_restored_from_the_services(
-    link: RedisClient, fed: EventDispatcher, ago: float, status: str | None
+    link: RedisClient, dispatcher: EventDispatcher, ago: float, status: str | None
 ) -> None:
     """The services know that the saga has ended; the gateway was away when the stream said so. Of what ended too long
     ago for the snapshot, nothing is left there."""
@@ -86,18 +86,18 @@ async def test_what_a_trimmed_stream_dropped_unread_is_restored_from_the_service
         Hub(link, channels, Journal(link), Values(link), restore=restore) as hub,
     ):
         await hub.snapshot(ADA)
-        async with reader(link, fed):
+        async with reader(link, dispatcher):
             await add(link, event("o1", 1))
             await known(link, "o1")
         truth |= {"status": "COMPLETED", "version": 2, "at": at(ago)}
         await add(link, event("o1", 2, "COMPLETED"))
         for number in range(20):
             await add(link, event(f"p{number}", 1, owner=BOB), "MAXLEN", 10)
-        async with reader(link, fed):
+        async with reader(link, dispatcher):
             await known(link, "p19", BOB)
         await hub.snapshot(ADA)
         assert await seen(link, "o1") == status
-        assert fed.losses == 1
+        assert dispatcher.losses == 1
 
 
 async def test_a_doubted_journal_has_to_be_opened_and_is_restored_once(link: RedisClient) -> None:
@@ -120,17 +120,17 @@ async def test_a_doubted_journal_has_to_be_opened_and_is_restored_once(link: Red
 
 
 async def test_a_stream_trimmed_behind_its_reader_lost_nothing(
-    link: RedisClient, fed: EventDispatcher
+    link: RedisClient, dispatcher: EventDispatcher
 ) -> None:
     """As by age, where little happens: whatever was read is gone before the next event comes."""
     for saga in ("a", "b", "c"):
-        async with reader(link, fed):
+        async with reader(link, dispatcher):
             await known_after(link, saga)
         await add(link, event(f"{saga}2", 1), "MAXLEN", 1)
-        async with reader(link, fed):
+        async with reader(link, dispatcher):
             await known(link, f"{saga}2")
         await link.call("XTRIM", STREAM, "MAXLEN", 0)
-    assert fed.losses == 0
+    assert dispatcher.losses == 0
 
 
 async def known_after(link: RedisClient, saga: str) -> None:
@@ -139,18 +139,18 @@ async def known_after(link: RedisClient, saga: str) -> None:
 
 
 async def test_a_stream_that_was_made_again_is_read_from_its_first_event(
-    link: RedisClient, fed: EventDispatcher
+    link: RedisClient, dispatcher: EventDispatcher
 ) -> None:
-    async with reader(link, fed):
+    async with reader(link, dispatcher):
         await link.call("XADD", STREAM, "9999999999999-0", "event", event("before", 1))
         await known(link, "before")
         await link.call("DEL", STREAM)
         await add(link, event("after", 1))
         await known(link, "after")
-    assert fed.losses == 1
+    assert dispatcher.losses == 1
 
 
-def test_a_place_beside_what_the_stream_says() -> None:
+def test_a_stored_position_is_compared_with_what_the_stream_has() -> None:
     place = StreamPosition("7-1", 5)
     assert StreamPosition.parse(str(place)) == place and StreamPosition.parse(None) == StreamPosition()
     for kept in (
@@ -160,18 +160,18 @@ def test_a_place_beside_what_the_stream_says() -> None:
         Extent(9, 9, "10-0"),
         Extent(6, 1, "7-2"),
     ):
-        assert place.beside(kept) == (place, ""), kept
+        assert place.compared_with(kept) == (place, ""), kept
     for trimmed, then in (
         (Extent(9, 3, "10-0"), StreamPosition("7-1", 6)),
         (Extent(9, 0, "8-0"), StreamPosition("7-1", 9)),
         (Extent(6, 6, "7-1"), StreamPosition("7-1", 6)),
     ):
-        found, why = place.beside(trimmed)
+        found, why = place.compared_with(trimmed)
         assert found == then and "trimmed" in why, trimmed
-        assert found.beside(trimmed) == (then, ""), "said once"
+        assert found.compared_with(trimmed) == (then, ""), "said once"
     for anew in (Extent(4, 4, "9-0"), Extent(9, 9, "7-0"), Extent(5, 5, "6-9")):
-        found, why = place.beside(anew)
-        assert found == StreamPosition() and "again" in why, anew
+        found, why = place.compared_with(anew)
+        assert found == StreamPosition() and "recreated" in why, anew
 
 
 async def test_one_read_of_a_bus_is_bounded_in_bytes_too(link: RedisClient) -> None:
@@ -182,18 +182,18 @@ async def test_one_read_of_a_bus_is_bounded_in_bytes_too(link: RedisClient) -> N
     for stream in streams:
         bodies = [b"x" * MB] * 20 + [b"x"] * 500
         raise_refusals(await link.batch([("XADD", stream, "*", "event", body) for body in bodies]))
-    bus = RedisStreams(link, streams)
-    await bus.begin(nothing_lost)
+    broker = RedisStreams(link, streams)
+    await broker.open(nothing_lost)
     left, reads = 4 * 520, 0
     try:
         while left:
-            read = await bus.read()
+            read = await broker.read()
             assert sum(len(one.body or b"") for events in read.values() for one in events) <= 16 * MB
             for partition, events in read.items():
-                await bus.done(partition, events)
+                await broker.ack(partition, events)
                 left -= len(events)
             reads += 1
     finally:
-        await bus.end()
+        await broker.close()
     # Twenty large ones, then six to be as quick as before, then 51 at a time.
     assert reads < 45, "what is small is read many at a time"

@@ -249,8 +249,8 @@ async def test_the_rights_that_the_docs_name_are_enough(
             saga = SagaStatus(id="o1", type="order", status="RUNNING", version=1, at=AT)
             journal, channels = Journal(link), Subscriptions(link)
             hub = Hub(link, channels, journal, Values(link))
-            intake: Any = None
-            reader = Ingester(link, intake, RedisStreams(link, ["events:orders:0"]))
+            dispatcher: Any = None
+            reader = Ingester(link, dispatcher, RedisStreams(link, ["events:orders:0"]))
             async with channels, hub, reader:
                 await channels.wait_confirmed(CONTROL)
                 await journal.append("ada", Entry.of(saga, now_ms=1))

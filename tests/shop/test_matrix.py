@@ -12,7 +12,8 @@ from typing import Any
 import jwt
 
 from bff.edge import settings as settings_file
-from bff.edge.app.build import App
+from bff.edge.app.build import build
+from bff.edge.app.extensions import Extensions
 from tests.unit.edge.access.issuing import sign
 from tests.wire.matrix import CALLERS, Example, routes, wrongs
 from upstreams.identity.keys import Keys
@@ -84,7 +85,7 @@ async def test_every_route_of_the_shop_answers_everybody_as_it_is_declared(shop:
         "/client": Example(f"/client/{file}"),
     }
     # The table of routes is made from the settings that the gateway itself was started with.
-    runtime = App(declared, settings_file.load(shop.environment()))
+    runtime = build(declared, settings_file.load(shop.environment()), Extensions())
     try:
         async with shop.api(None) as client:
             asks, wrong = await wrongs(runtime, client, who, examples)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bff.transport.backends import DynamicBackends, open_wire
+from bff.transport.resolvers import BackendAddress, DnsResolver, FileResolver, Resolver, ResolverContext
 from bff.transport.wire import WireError, WireRequest
 
 from ..conftest import closed_port
@@ -32,8 +33,9 @@ async def servers(count: int) -> AsyncIterator[list[RawServer]]:
         yield [await stack.enter_async_context(raw_server(answer)) for _ in range(count)]
 
 
-def addresses(*urls: str, **options: Any) -> DynamicBackends:
-    return DynamicBackends("s", urls, open_wire("aiohttp", connections=4, max_body=1000), **options)
+def addresses(*urls: str, resolver: Resolver | None = None, **options: Any) -> DynamicBackends:
+    opener = open_wire("aiohttp", connections=4, max_body=1000)
+    return DynamicBackends("s", urls, opener, resolver=resolver, **options)
 
 
 def url(port: int) -> str:
@@ -71,9 +73,11 @@ async def test_a_watched_file_changes_the_addresses_and_a_broken_one_changes_not
     file = tmp_path / "addresses"
     async with servers(2) as (one, two):
         file.write_text(f"# first\n{url(one.port)}/ # here\n\n")
-        backends = addresses(url(closed_port()), file=file, look=0.02)
+        closed = url(closed_port())
+        resolver = FileResolver(ResolverContext("s", (closed,), file=file, look=0.02))
+        backends = addresses(closed, resolver=resolver)
+        await backends.start()
         assert await ask(backends, 3) == {str(one.port): 3}
-        backends.start()
         for text, expected in [
             (f"{url(two.port)}\n", {str(two.port): 3}),
             ("ftp://nowhere\n", {str(two.port): 3}),
@@ -82,11 +86,11 @@ async def test_a_watched_file_changes_the_addresses_and_a_broken_one_changes_not
         ]:
             file.write_text(text)
             stat = file.stat()
-            await until(lambda stat=stat: backends._seen == (stat.st_mtime_ns, stat.st_size))  # type: ignore[misc]
+            await until(lambda stat=stat: resolver.version == (stat.st_mtime_ns, stat.st_size))  # type: ignore[misc]
             await asyncio.sleep(0)
             assert await ask(backends, 3) == expected
         file.unlink()
-        await until(lambda: backends._seen == (0, 0))
+        await until(lambda: resolver.version is None)
         assert await ask(backends, 1) == {str(one.port): 1}
         await backends.close()
 
@@ -100,12 +104,13 @@ async def test_an_address_that_is_gone_ends_its_calls_before_its_connections_are
 
     async with raw_server(slow) as old, servers(1) as (new,):
         ips = ["127.0.0.1"]
-        backends = addresses(f"http://localhost:{old.port}", resolve=1)
+        resolver = DnsResolver(ResolverContext("s", (f"http://localhost:{old.port}",), interval=1))
+        backends = addresses(f"http://localhost:{old.port}", resolver=resolver)
         backend = backends.pick()
         backend.pending += 1
         call = asyncio.create_task(backend.wire.send(ASK))
         await until(lambda: bool(old.requests))
-        backends._urls = (f"http://localhost:{new.port}",)
+        resolver.url = f"http://localhost:{new.port}"
         await backends.refresh()
         assert [one.name for one in backends] == [f"http://{ip}:{new.port}" for ip in ips]
         assert backend not in list(backends)
@@ -131,7 +136,8 @@ async def test_dns_is_asked_again_and_each_of_its_addresses_is_one_of_ours(
 
     monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
     async with servers(1) as (one,):
-        backends = addresses(f"http://shop.test:{one.port}", resolve=1)
+        shop = f"http://shop.test:{one.port}"
+        backends = addresses(shop, resolver=DnsResolver(ResolverContext("s", (shop,), interval=1)))
         kept = []
         for expected in (["127.0.0.1", "127.0.0.2"], ["127.0.0.1", "127.0.0.2"], ["127.0.0.2"]):
             await backends.refresh()
@@ -139,4 +145,66 @@ async def test_dns_is_asked_again_and_each_of_its_addresses_is_one_of_ours(
             kept.append(next(backend for backend in backends if "127.0.0.2" in backend.name))
         assert kept[0] is kept[1] is kept[2], "an address that stays keeps its connections and standing"
         assert [backend.name for backend in backends] == [f"http://127.0.0.2:{one.port}"]
+        await backends.close()
+
+
+class Listed:
+    """Resolves to what a test sets: addresses, or an exception."""
+
+    interval = 0.01
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.found: list[BackendAddress] | Exception = []
+
+    async def resolve(self) -> list[BackendAddress]:
+        self.asked += 1
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+    async def asked_again(self) -> None:
+        asked = self.asked
+        await until(lambda: self.asked > asked + 1)
+
+
+async def test_what_a_resolver_cannot_resolve_is_logged_once_and_changes_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with servers(2) as (one, two):
+        resolver = Listed()
+        backends = addresses(url(one.port), resolver=resolver)
+        await backends.start()
+        for wrong in (
+            RuntimeError("a bug"),
+            [BackendAddress("ftp://nowhere")],
+            [BackendAddress(f"http://h{number}") for number in range(257)],
+        ):
+            caplog.clear()
+            resolver.found = wrong
+            await resolver.asked_again()
+            assert [line.message for line in caplog.records] == [
+                "addresses cannot be resolved; the last ones stay in use"
+            ]
+            assert await ask(backends, 1) == {str(one.port): 1}
+        resolver.found = [BackendAddress(url(two.port))]
+        await resolver.asked_again()
+        assert await ask(backends, 1) == {str(two.port): 1}
+        await backends.close()
+
+
+async def test_a_resolver_that_hangs_does_not_stop_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bff.transport.backends.FIRST", 0.01)
+
+    class Hanging:
+        interval = 0.0
+
+        async def resolve(self) -> list[BackendAddress]:
+            await asyncio.Event().wait()
+            return []
+
+    async with servers(1) as (one,):
+        backends = addresses(url(one.port), resolver=Hanging())
+        await backends.start()
+        assert await ask(backends, 1) == {str(one.port): 1}
         await backends.close()

@@ -43,7 +43,7 @@ async def test_what_is_read_for_a_client_that_leaves_is_given_up_at_once(redis_u
     async with served_by_ours(redis_url) as (world, port, _):
         runtime = await world.gateway.start()
         seen: list[PolicyEvent] = []
-        pipeline = runtime.pipeline
+        pipeline = runtime.calls.pipeline
         pipeline._observe, pipeline._observed = seen.append, True
         gate = Gate()
         world.upstream.answers["/things/late"] = gate
@@ -127,11 +127,11 @@ async def test_a_stream_ends_with_its_connection_though_another_request_waits_be
     async with served_by_ours(redis_url) as (world, port, server):
         runtime = await world.gateway.start()
         writer = await ask(port, "GET", "/bff/live", bearer())
-        await until(lambda: runtime.hub.count == 1)
+        await until(lambda: runtime.live.hub.count == 1)
         writer.write(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
         await writer.drain()
         # The second request was read: it waits behind the stream.
         (connection,) = server.server_state.connections
         await until(lambda: len(connection.pipeline) == 1)
         writer.close()
-        await until(lambda: runtime.hub.count == 0)
+        await until(lambda: runtime.live.hub.count == 0)

@@ -37,10 +37,10 @@ async def world(redis_url: str, **changes: Any) -> AsyncIterator[World]:
 
 async def signed_in(world: World, subject: str = "ada") -> dict[str, str]:
     runtime = world.gateway.runtime
-    assert runtime is not None and runtime._sessions is not None
+    assert runtime is not None and runtime.identity.sessions is not None
     now = time.time()
     tokens = TokenSet("a1", now, now + 3000, frozenset(), "r1")
-    cookie = await runtime._sessions.start(SessionRecord(ISSUER, subject, None, {}, tokens))
+    cookie = await runtime.identity.sessions.start(SessionRecord(ISSUER, subject, None, {}, tokens))
     return {"cookie": f"{COOKIE}={cookie}"}
 
 
@@ -140,7 +140,7 @@ async def test_how_many_addresses_are_remembered_is_bounded(redis_url: str) -> N
     async with world(redis_url) as here:
         runtime = here.gateway.runtime
         assert runtime is not None
-        runtime.authenticate._failures._rates = rates = LocalRates(most=10)
+        runtime.identity.authenticate._failures._rates = rates = LocalRates(most=10)
         for number in range(40):
             await ask(here, {"authorization": "Bearer x"}, f"192.0.2.{number}")
         assert len(rates) == 10

@@ -63,4 +63,4 @@ async def test_without_a_collector_nothing_leaves_and_ids_are_made_all_the_same(
         problem = (await world.client.get("/api/nowhere")).json()
         assert int(problem["trace_id"], 16) != 0
         assert world.gateway.runtime is not None
-        assert not world.gateway.runtime._traces._active_span_processor._span_processors
+        assert not world.gateway.runtime.traces._active_span_processor._span_processors

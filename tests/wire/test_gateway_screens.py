@@ -94,7 +94,7 @@ async def test_a_refusal_passed_on_keeps_the_services_words(redis_url: str) -> N
 
 async def test_an_open_breaker_says_when_to_come_back_and_sends_nothing(redis_url: str) -> None:
     async with running(redis_url) as world:
-        client = (await world.gateway.start()).pipeline.clients["shelf"]
+        client = (await world.gateway.start()).calls.pipeline.clients["shelf"]
         client.breakers.rule = replace(client.breakers.rule, failures=1)
         await world.get("/api/required/broken")
         sent = len(world.upstream.asked)

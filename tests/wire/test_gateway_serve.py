@@ -248,7 +248,7 @@ class Done(BaseModel):
 
 @app.view("/die", public=True)
 async def die() -> Done:
-    app.runtime.hub._main.cancel()  # as a fault inside would end it
+    app.runtime.live.hub._main.cancel()  # as a fault inside would end it
     return Done(done=True)
 """
 

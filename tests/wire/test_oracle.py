@@ -241,7 +241,7 @@ async def cancelled_at_random(gateway: Gateway, count: int, dice: random.Random)
         nonlocal cut
         fault = dice.choice(["ok", "chunks", "slow-0.01", "silent", "stall", "drip", "503", "reset"])
         call = rig.thing(fault, f"x{number}").public()
-        with opened(Scope(Deadline.after(GUARD), runtime.pipeline, "id")):
+        with opened(Scope(Deadline.after(GUARD), runtime.calls.pipeline, "id")):
             try:
                 async with asyncio.timeout(dice.random() * 0.004):
                     await call
@@ -274,7 +274,7 @@ async def _nothing_is_held_after(redis_url: str, count: int, wire: str = "h1") -
         cut = await cancelled_at_random(gateway, count, dice)
         assert cut > count * 0.6, "the calls must really have been cut"
         await until(lambda: len(asyncio.all_tasks()) <= tasks and _held()[0] <= files + 20)
-        for client in gateway.runtime.pipeline.clients.values() if gateway.runtime else ():
+        for client in gateway.runtime.calls.pipeline.clients.values() if gateway.runtime else ():
             assert (client.budget.active, client.budget.spent) == (0, 0)
             assert [backend.pending for backend in client.backends] == [0]
             assert (client.permits.bulkhead.used, client.permits.bulkhead.waiting) == (0, 0)

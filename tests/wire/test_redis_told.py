@@ -38,7 +38,7 @@ async def test_an_outage_is_one_line_and_another_at_its_end_however_many_request
         own_valkey.start()
         runtime = one.gateway.runtime
         assert runtime is not None
-        await until(lambda: runtime.redis.outage.current is None)
+        await until(lambda: runtime.stores.redis.outage.current is None)
         told = [line.getMessage() for line in caplog.records if line.levelno >= logging.WARNING]
         # The pub/sub connection is another one.
         told = [line for line in told if "pub/sub" not in line]
@@ -53,7 +53,7 @@ async def test_a_redis_that_refuses_writes_is_named_in_readyz_and_the_gateway_st
     async with running(own_valkey.url) as one:
         runtime = one.gateway.runtime
         assert runtime is not None
-        await runtime.redis.call("CONFIG", "SET", "min-replicas-to-write", "1")
+        await runtime.stores.redis.call("CONFIG", "SET", "min-replicas-to-write", "1")
         refused = await one.client.post("/api/things/ok", json=WISH, headers=keyed())
         assert refused.status_code == 503
         answer = await one.client.get("/readyz")

@@ -130,8 +130,8 @@ async def restored(redis_url: str, *, seed: int, within: float) -> None:
         runtime = gateway.runtime
         assert runtime is not None
         began = asyncio.get_running_loop().time()
-        await runtime.redis.call("FLUSHALL")
-        runtime.hub._recovery.check_soon()
+        await runtime.stores.redis.call("FLUSHALL")
+        runtime.live.hub._recovery.check_soon()
         known: set[str] = set()
         async with asyncio.timeout_at(began + within):
             while len(known) < OWNERS:
@@ -139,6 +139,6 @@ async def restored(redis_url: str, *, seed: int, within: float) -> None:
                 assert event == "reset"
                 known.add(owner)
         assert service.answered["failed"] > 20 and service.answered["slow"] > 20
-        assert runtime.hub.restoring == 0
+        assert runtime.live.hub.restoring == 0
         for stream in streams:
             stream.cancel()

@@ -153,7 +153,7 @@ async def test_a_stream_whose_session_has_ended_by_itself_is_not_restored_but_en
             key = SessionKey.read(browser.jar[COOKIE])
             assert key is not None
             # As its idle end does, of which nobody tells.
-            await here.runtime.redis.call("DEL", redis_key(f"session:{key.id}", "record"))
+            await here.runtime.stores.redis.call("DEL", redis_key(f"session:{key.id}", "record"))
             got = [one async for one in events(stream.aiter_lines())]
         assert got[-1][0] == "bye" and got[-1][1]["reason"] == "logout"
 
@@ -163,22 +163,22 @@ async def test_looking_after_a_stream_is_no_use_of_its_session(redis_url: str) -
         browser = Browser(client, here.site)
         await browser.sign_in()
         key = SessionKey.read(browser.jar[COOKIE])
-        assert key is not None and here.runtime._sessions is not None
-        principal = await here.runtime._sessions.principal(browser.jar[COOKIE])
+        assert key is not None and here.runtime.identity.sessions is not None
+        principal = await here.runtime.identity.sessions.principal(browser.jar[COOKIE])
         assert principal is not None
         record = redis_key(f"session:{key.id}", "record")
-        await here.runtime.redis.call("PEXPIRE", record, 100_000)
-        assert (await here.runtime.current(principal)).token == "access-0"
-        assert await here.runtime.redis.call("PTTL", record) <= 100_000
-        await here.runtime._sessions.principal(browser.jar[COOKIE])
-        assert await here.runtime.redis.call("PTTL", record) > 3_000_000
+        await here.runtime.stores.redis.call("PEXPIRE", record, 100_000)
+        assert (await here.runtime.identity.current(principal)).token == "access-0"
+        assert await here.runtime.stores.redis.call("PTTL", record) <= 100_000
+        await here.runtime.identity.sessions.principal(browser.jar[COOKIE])
+        assert await here.runtime.stores.redis.call("PTTL", record) > 3_000_000
 
 
 async def test_a_token_that_a_service_would_not_take_is_refreshed_once(redis_url: str) -> None:
     async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:
         browser = Browser(client, here.site)
         await browser.sign_in()
-        sessions = here.runtime._sessions
+        sessions = here.runtime.identity.sessions
         assert sessions is not None
         principal = await sessions.principal(browser.jar[COOKIE])
         assert principal is not None and principal.token == "access-0"
@@ -228,12 +228,16 @@ async def test_a_token_revoked_before_its_stream_is_admitted_opens_none(
         headers = {"authorization": f"Bearer {mine}"}
         opening = asyncio.ensure_future(bye_of(here, client, headers))
         await held.there.wait()
-        store = RevocationStore(here.runtime.redis)
+        store = RevocationStore(here.runtime.stores.redis)
         if what == "token":
             await store.revoke_token(ISSUER, "the-one", keep=600)
         else:
             await store.revoke_subject(ISSUER, "ada", keep=600)
-        await until(lambda: bool(here.runtime._revocations._tokens or here.runtime._revocations._subjects))
+        await until(
+            lambda: bool(
+                here.runtime.identity.revocations._tokens or here.runtime.identity.revocations._subjects
+            )
+        )
         held.go.set()
         async with asyncio.timeout(60):
             assert await opening == "logout"
@@ -248,7 +252,7 @@ async def test_a_session_that_ends_before_its_stream_is_admitted_opens_none(
         await browser.sign_in()
         cookie = {"cookie": f"{COOKIE}={browser.jar[COOKIE]}"}
         key = SessionKey.read(browser.jar[COOKIE])
-        sessions = here.runtime._sessions
+        sessions = here.runtime.identity.sessions
         assert key is not None and sessions is not None
         held = Held(here, monkeypatch)
         opening = asyncio.ensure_future(bye_of(here, client, cookie))
@@ -257,12 +261,12 @@ async def test_a_session_that_ends_before_its_stream_is_admitted_opens_none(
             await sessions.end(browser.jar[COOKIE])
         elif how == "elsewhere":
             message = json.dumps({"end": "session", "session": key.id})
-            await here.runtime.redis.call("PUBLISH", CONTROL, message)
+            await here.runtime.stores.redis.call("PUBLISH", CONTROL, message)
             await until(lambda: key.id in sessions._ended)
         else:
-            store = RevocationStore(here.runtime.redis)
+            store = RevocationStore(here.runtime.stores.redis)
             await store.revoke_subject(here.provider.issuer, "ada", keep=600)
-            await until(lambda: bool(here.runtime._revocations._subjects))
+            await until(lambda: bool(here.runtime.identity.revocations._subjects))
         held.go.set()
         async with asyncio.timeout(60):
             assert await opening == "logout"
@@ -279,9 +283,11 @@ async def test_a_persons_revocation_ends_open_streams_and_sessions_that_no_index
         async with client.stream("GET", f"{here.site}/bff/live", headers=cookie) as stream:
             lines = events(stream.aiter_lines())
             assert [one async for one in up_to("snapshot", lines)]
-            for index in await here.runtime.redis.call("KEYS", redis_key("sub:*", "sessions")):
-                await here.runtime.redis.call("DEL", index)
-            await RevocationStore(here.runtime.redis).revoke_subject(here.provider.issuer, "ada", keep=600)
+            for index in await here.runtime.stores.redis.call("KEYS", redis_key("sub:*", "sessions")):
+                await here.runtime.stores.redis.call("DEL", index)
+            await RevocationStore(here.runtime.stores.redis).revoke_subject(
+                here.provider.issuer, "ada", keep=600
+            )
             left = [one async for one in lines]
         assert left[-1][0] == "bye" and left[-1][1]["reason"] == "logout"
         assert (await browser.get("/bff/user")).status_code == 401

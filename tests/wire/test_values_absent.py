@@ -77,7 +77,7 @@ async def test_what_is_not_there_is_asked_for_once(redis_url: str, status: int) 
         runtime = gateway.runtime
         assert runtime is not None
         # What is published meanwhile is there at once.
-        await runtime.values.put("level/s1", 1, {"left": 3}, "2026-01-01T00:00:00Z")
+        await runtime.stores.values.put("level/s1", 1, {"left": 3}, "2026-01-01T00:00:00Z")
         answer = await snapshot(client, FIFTY)
         assert [one["name"] for one in answer.json()["values"]] == ["level/s1"]
 
@@ -122,4 +122,4 @@ async def test_how_many_names_are_remembered_is_bounded(
         runtime = gateway.runtime
         assert runtime is not None
         await asyncio.sleep(0)
-        assert len(runtime.hub._loads._absent) == 20
+        assert len(runtime.live.hub._loads._absent) == 20

@@ -76,8 +76,8 @@ class Panel:
             "services": services,
             "scenes": self._stage.state({one["name"]: one["faults"] for one in services}),
             "gateway": {
-                "breakers": {name: client.circuit for name, client in runtime.pipeline.clients.items()},
-                "streams": runtime.hub.count,
+                "breakers": {name: client.circuit for name, client in runtime.calls.pipeline.clients.items()},
+                "streams": runtime.live.hub.count,
             }
             if runtime
             else {"breakers": {}, "streams": 0},

@@ -12,7 +12,8 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from ...calls import Principal
-from ..problem import Problem, signed_in
+from ..problem import Problem
+from ..state import state_of
 from .failure_limit import FailureLimit
 from .jwt import TokenVerifier, invalid_token
 from .session import COOKIE, Sessions
@@ -76,10 +77,10 @@ class Authenticator:
 
     async def __call__(self, scope: MutableMapping[str, Any], *, optional: bool = False) -> Principal | None:
         """optional: callers without credentials are served as well, so an invalid cookie is no reason to refuse."""
-        principal = await self._principal(scope, optional)
-        if principal is not None:
-            signed_in(scope)
-        return principal
+        state = state_of(scope)
+        if state.principal is None:
+            state.principal = await self._principal(scope, optional)
+        return state.principal
 
     async def _principal(self, scope: MutableMapping[str, Any], optional: bool) -> Principal | None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]

@@ -1,45 +1,107 @@
-"""The buses a gateway reads, from its settings; each by one reader among all gateways.
+"""The brokers that a gateway reads: those of its settings, made by factories, and those handed to `Gateway(brokers=…)`.
 
-What a bus needs is imported only where one is named: `pip install bff-gateway[nats]`, `bff-gateway[rabbitmq]`.
+A factory is an entry point of the group `bff.brokers`, named as its section of the settings is. The adapters of bff are
+registered in this way, too. A factory is imported only where its section is set: `pip install bff-gateway[nats]` and
+`bff-gateway[rabbitmq]` bring the clients.
 """
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
 from ...calls import DeclarationError
-from ...live.ingest import Broker, EventDispatcher, Ingester, RedisStreams
+from ...live.ingest import Broker, BrokerContext, RedisStreams
 from ...live.ingest.redis_streams import stream_names
+from ...stores.progress import Positions
 from ...stores.redis.client import RedisClient
 from ..settings import Settings
+from ..settings.events import NatsSettings, RabbitMqSettings
+
+GROUP = "bff.brokers"
+# pyproject.toml registers the same. They are repeated here for a gateway that runs from a checkout.
+BUILT_IN = {name: f"{__name__}:{name}_broker" for name in ("nats", "rabbitmq", "redis")}
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
-def ingesters(settings: Settings, redis: RedisClient, intake: EventDispatcher) -> list[Ingester]:
-    """None where no events are to be had. Raises DeclarationError when a client is not installed."""
-    return [Ingester(redis, intake, bus) for bus in _buses(settings, redis)]
+def nats_broker(section: Mapping[str, object], context: BrokerContext) -> Broker:
+    """section: as `NatsSettings`."""
+    from ...live.ingest.nats import NatsJetStream
+
+    nats = NatsSettings.model_validate(section)
+    return NatsJetStream(context.positions, nats.url.get_secret_value(), nats.stream, subject=nats.subject)
 
 
-def _buses(settings: Settings, redis: RedisClient) -> list[Broker]:
-    live = settings.live
-    brokers: list[Broker] = []
-    if live.nats is not None:
-        try:
-            from ...live.ingest.nats import NatsJetStream
-        except ImportError:
-            raise DeclarationError(
-                "BFF_LIVE__NATS: needs the client: pip install 'bff-gateway[nats]'"
-            ) from None
-        url = live.nats.url.get_secret_value()
-        brokers.append(NatsJetStream(redis, url, live.nats.stream, subject=live.nats.subject))
-    if live.rabbitmq is not None:
-        try:
-            from ...live.ingest.rabbitmq import RabbitMq
-        except ImportError:
-            raise DeclarationError(
-                "BFF_LIVE__RABBITMQ: needs the client: pip install 'bff-gateway[rabbitmq]'"
-            ) from None
-        rabbit = live.rabbitmq
-        url = rabbit.url.get_secret_value()
-        brokers.append(RabbitMq(url, rabbit.queues, exchange=rabbit.exchange, keys=rabbit.keys))
-    if live.stream_keys or brokers or settings.events:
-        # Also where services publish elsewhere: what is replayed from the dead letters comes this way.
-        brokers.append(RedisStreams(redis, stream_names(live.stream_keys, live.partitions)))
-    return brokers
+def rabbitmq_broker(section: Mapping[str, object], context: BrokerContext) -> Broker:
+    """section: as `RabbitMqSettings`."""
+    from ...live.ingest.rabbitmq import RabbitMq
+
+    rabbit = RabbitMqSettings.model_validate(section)
+    return RabbitMq(rabbit.url.get_secret_value(), rabbit.queues, exchange=rabbit.exchange, keys=rabbit.keys)
+
+
+def redis_broker(section: Mapping[str, Any], context: BrokerContext) -> Broker:
+    """section: `streams`, the names of the streams."""
+    return RedisStreams(context.redis, section.get("streams", ()))
+
+
+def open_brokers(settings: Settings, redis: RedisClient, given: Sequence[Broker] = ()) -> list[Broker]:
+    """Every broker to read; none where no events can arrive. given: made ones. Raises DeclarationError that names the
+    setting and the cure."""
+    live, names = settings.live, [broker.name for broker in given]
+    sections: dict[str, Mapping[str, Any]] = dict(live.brokers)
+    for name, model in (("nats", live.nats), ("rabbitmq", live.rabbitmq)):
+        if model is not None:
+            if name in sections:
+                raise DeclarationError(
+                    f"BFF_LIVE__{name.upper()} and {_setting(name)} are both set: set one of the two"
+                )
+            sections[name] = model.model_dump()
+    if live.stream_keys or sections or given or settings.events:
+        # Also where services publish elsewhere: replayed dead letters arrive in a Redis Stream.
+        sections.setdefault("redis", {"streams": stream_names(live.stream_keys, live.partitions)})
+    for name in names:
+        if name in sections or names.count(name) > 1:
+            raise DeclarationError(f"brokers: two of them have the name {name!r}; each needs its own")
+    context = BrokerContext(Positions(redis), redis)
+    return [*given, *(_made(name, section, context) for name, section in sections.items())]
+
+
+def _made(name: str, section: Mapping[str, Any], context: BrokerContext) -> Broker:
+    setting = _setting(name)
+    try:
+        broker: Broker = _factory(name)(section, context)
+    except ImportError as error:
+        cure = f"pip install 'bff-gateway[{name}]'" if name in BUILT_IN else str(error)
+        raise DeclarationError(f"{setting}: needs the client: {cure}") from error
+    except ValidationError as error:
+        # Never the input: it may be a secret.
+        found = error.errors(include_input=False, include_url=False)
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
+        raise DeclarationError(f"{setting}: {wrong}") from None
+    except ValueError as error:
+        raise DeclarationError(f"{setting}: {error}") from error
+    return broker
+
+
+def _factory(name: str) -> Callable[[Mapping[str, Any], BrokerContext], Any]:
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    found |= {known: EntryPoint(known, value, GROUP) for known, value in BUILT_IN.items()}
+    if name not in found:
+        near = difflib.get_close_matches(name, found, 1)
+        raise DeclarationError(
+            f"{_setting(name)}: no installed package provides the broker {name!r}. Install one that does (its entry "
+            f"point is in the group {GROUP}), or use one of {', '.join(sorted(found))}"
+            + (f"; did you mean {near[0]}?" if near else "")
+        )
+    factory: Callable[[Mapping[str, Any], BrokerContext], Any] = found[name].load()
+    return factory
+
+
+def _setting(name: str) -> str:
+    return f"BFF_LIVE__BROKERS__{name.upper()}"

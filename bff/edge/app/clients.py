@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from ...calls import DeclarationError
 from ...policies.breaker import BreakerRule
@@ -13,6 +14,7 @@ from ...policies.retry import Budget, RetryRule
 from ...transport.backends import DynamicBackends, open_wire
 from ...transport.client import Breakers, Permits, UpstreamClient
 from ...transport.hedging import Hedging
+from ...transport.resolvers import RESOLVERS, Resolver, ResolverContext, ResolverFactory
 from ...transport.tls import TlsTrust
 from ..internal_tokens import InternalTokens, credentials_for
 from ..settings.upstream import UpstreamSettings
@@ -22,10 +24,14 @@ SLOW = 0.9
 
 
 def upstream_client(
-    service: str, settings: UpstreamSettings, observe: Observer, tokens: InternalTokens | None = None
+    service: str,
+    settings: UpstreamSettings,
+    observe: Observer,
+    tokens: InternalTokens | None = None,
+    resolvers: Mapping[str, ResolverFactory] = RESOLVERS,
 ) -> UpstreamClient:
-    """Opens nothing: connections are made with the first call. tokens: for upstreams that are given internal ones.
-    Raises DeclarationError when certificates or keys are not there."""
+    """Opens nothing: connections are made with the first call. tokens: for upstreams that get internal tokens.
+    Raises DeclarationError when certificates or keys are missing, or the resolver is not known."""
     breaker, retry, bulkhead, balance = (
         settings.breaker,
         settings.retry,
@@ -44,9 +50,7 @@ def upstream_client(
                 max_body=settings.max_body,
                 trust=believed,
             ),
-            resolve=balance.resolve,
-            file=balance.file,
-            look=balance.look,
+            resolver=_resolver(service, settings, resolvers),
             trust=believed,
             how=balance.how,
             failures=balance.failures,
@@ -77,6 +81,23 @@ def upstream_client(
         Hedging(HedgeRule(hedge.quantile, hedge.least, hedge.minimum), observe=observe) if hedge.on else None,
         credentials_for(service, settings, tokens),
     )
+
+
+def _resolver(service: str, settings: UpstreamSettings, resolvers: Mapping[str, ResolverFactory]) -> Resolver:
+    balance = settings.balance
+    name = balance.resolver or ("file" if balance.file else "dns" if balance.resolve else "static")
+    setting = f"BFF_UPSTREAMS__{service.upper()}__BALANCE__RESOLVER"
+    if name not in resolvers:
+        known = ", ".join(sorted(resolvers))
+        raise DeclarationError(
+            f"{setting}: there is no resolver {name!r}, only {known}; hand it in with "
+            f"Gateway(resolvers={{{name!r}: …}})"
+        )
+    urls = (settings.url, *balance.urls)
+    try:
+        return resolvers[name](ResolverContext(service, urls, balance.resolve, balance.file, balance.look))
+    except ValueError as error:
+        raise DeclarationError(f"{setting}: {error}") from error
 
 
 def trust(service: str, settings: UpstreamSettings) -> TlsTrust | None:

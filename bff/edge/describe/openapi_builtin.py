@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...live.ingest.http_binding import BATCH, MOST, STRUCTURED
+from ...live.ingest.http_binding import BATCH, MAX_BATCH, STRUCTURED
 from ..access.authorization import NO_REQUIREMENTS, Requirements
 from ..declared import CHANGES, EVENTS, Declarations
 from ..settings import Settings
@@ -246,7 +246,7 @@ def _events(settings: Settings) -> dict[str, Schema]:
     event: Schema = {"type": "object", "required": ["specversion", "id", "source", "type"]}
     take["requestBody"]["content"] = {
         STRUCTURED: {"schema": event},
-        BATCH: {"schema": {"type": "array", "items": event, "maxItems": MOST}},
+        BATCH: {"schema": {"type": "array", "items": event, "maxItems": MAX_BATCH}},
     }
     ask = _operation("bff_events_consent", "May a sender send? (Web Hooks for CloudEvents)", {})
     ask["responses"] = {

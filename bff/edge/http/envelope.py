@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...stores.redis.client import StoreUnavailable
 from ..observe import telemetry
+from ..observe.observers import RequestEnded
 from ..problem import EVERYBODY, OwnerContacts, Problem
 from ..state import RequestState, state_of
 from .cors import Cors
@@ -27,23 +28,26 @@ from .security_headers import HeaderPairs, with_security_headers
 access = logging.getLogger("bff.access")
 log = logging.getLogger("bff.edge")
 
-OnAnswered = Callable[[str, str | None, int, float], None]
 ProblemPageFor = Callable[[Scope, Problem, str], tuple[dict[str, str], bytes] | None]
 """Given a request, its problem and its correlation id: headers and body of the page, None where it gets none."""
 
 
 class Envelope:
-    """app: everything else; public_url: makes a problem's `type` an address that can be opened; on_answered: called
-    with method, route as declared, status (499: the client left before there was one) and seconds of each request;
-    cors: headers of every answer; contacts: who is shown how to reach the owner of what failed; page_for: the page that
-    a person gets in place of a problem document."""
+    """Wraps `app`, which is everything else.
+
+    public_url  makes a problem's `type` an address that can be opened
+    observe     called with the end of each request; must not raise
+    cors        gives headers that every answer gets
+    contacts    who is shown how to reach the owner of what failed
+    page_for    makes the page that a person gets in place of a problem document
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         tracer: Tracer,
         public_url: str,
-        on_answered: OnAnswered | None = None,
+        observe: Callable[[RequestEnded], None] | None = None,
         cors: Cors | None = None,
         contacts: OwnerContacts = EVERYBODY,
         page_for: ProblemPageFor | None = None,
@@ -51,7 +55,7 @@ class Envelope:
         self._app = app
         self._tracer = tracer
         self._public_url = public_url
-        self._on_answered = on_answered
+        self._observe = observe
         self._cors = cors
         self._contacts = contacts
         self._page_for = page_for
@@ -62,7 +66,7 @@ class Envelope:
             await self._answer(scope, state, receive, send)
         finally:
             # It refers to the request, and the request to it: only the garbage collector would free them.
-            state.send = None
+            state.send = state.principal = state.authenticate = None
         # A stream stays for minutes. Its request is logged and measured by now, and what that took is released.
         stay, state.stay = state.stay, None
         if stay is not None:
@@ -122,11 +126,13 @@ class Envelope:
             span.set_attribute("http.response.status_code", status)
             if status >= 500:
                 span.set_status(StatusCode.ERROR)
-        if self._on_answered is not None:
-            try:
-                self._on_answered(scope["method"], route, status or 499, seconds)
-            except Exception:
-                log.exception("an observer of answers failed")
+        if self._observe is not None:
+            who = None if state.principal is None else state.principal.id
+            self._observe(
+                RequestEnded(
+                    *(scope["method"], route, status or 499, seconds, state.correlation, state.trace_id, who)
+                )
+            )
         fields = {
             "method": scope["method"],
             "path": scope["path"],

@@ -1,19 +1,22 @@
-"""Facts that a person on duty wants to read in the log: a breaker that moved, an address left out or taken back, text
-that had to be changed."""
+"""The observer that logs the policy events which an operator needs to see: a breaker that changed its state, a backend
+that was ejected or returned, text in an answer that had to be replaced."""
 
 from __future__ import annotations
 
 import logging
 
-from ...policies.events import BreakerMoved, Ejected, Observer, PolicyEvent, Replaced, Returned
+from ...policies.events import BreakerMoved, Ejected, Replaced, Returned
+from .observers import Event
 
 log = logging.getLogger("bff.upstreams")
 _RARE = frozenset({BreakerMoved, Ejected, Returned, Replaced})
 
 
-def logged(fact: PolicyEvent) -> None:
-    """An Observer. Breakers move rarely, growing rarer as an outage lasts; the rest is for metrics."""
-    match fact:
+def log_event(event: Event) -> None:
+    """An Observer. These events are rare, also during an outage; all others are for metrics."""
+    if type(event) not in _RARE:
+        return
+    match event:
         case BreakerMoved(service, group, address, state, open_for):
             fields = {"upstream": service, "group": group, "address": address, "open_for": open_for}
             level = logging.WARNING if state == "open" else logging.INFO
@@ -27,16 +30,3 @@ def logged(fact: PolicyEvent) -> None:
                 "lone surrogates in an answer became U+FFFD",
                 extra={"fields": {"upstream": service, "call": call, "count": count}},
             )
-        case _:
-            pass
-
-
-def with_event_log(observe: Observer) -> Observer:
-    """Tells `observe` everything and the log what belongs there."""
-
-    def tell(fact: PolicyEvent) -> None:
-        observe(fact)
-        if type(fact) in _RARE:
-            logged(fact)
-
-    return tell

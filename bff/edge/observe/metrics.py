@@ -1,7 +1,7 @@
 """What the gateway counts, as Prometheus text: rate, errors and durations of screens, commands and upstream calls, and
 the state of the policies between them.
 
-It observes facts and changes nothing. Its registry is its own, so that an application it is mounted in keeps its
+It is an observer and changes nothing. Its registry is its own, so that an application it is mounted in keeps its
 numbers. Labels are only what the gateway's own declarations name (routes, services, calls, addresses), never anything a
 browser sent: their number is bounded. States are read when somebody asks for the page, not kept up to date.
 """
@@ -25,7 +25,6 @@ from ...policies.events import (
     BulkheadFull,
     Ejected,
     Hedged,
-    PolicyEvent,
     Rejected,
     Replaced,
     Retried,
@@ -34,6 +33,7 @@ from ...policies.events import (
     Shed,
 )
 from ...transport.client import UpstreamClient
+from .observers import Event, RequestEnded, ScreenIncomplete
 
 STREAM = "/bff/live"
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -74,8 +74,7 @@ class _Children(dict[tuple[str, ...], M]):
 
 
 class Metrics:
-    """`observe` takes facts, `answered` a request's end, `text` gives the page. screens, commands: the routes that are
-    such."""
+    """`observe` counts an event, `text` gives the page. screens, commands: the routes that are such."""
 
     def __init__(self, screens: Container[str | None], commands: Container[str | None]) -> None:
         self._screens, self._commands = screens, commands
@@ -132,67 +131,63 @@ class Metrics:
             "bff_upstream_surrogates", "Lone surrogates in answers that became U+FFFD.", "service", "call"
         )
         self._on: Mapping[type[Any], Callable[[Any], None]] = {
+            RequestEnded: self._request_ended,
+            ScreenIncomplete: lambda event: self._missing[event.route,].inc(event.missing),
             Attempted: self._attempted,
-            Retried: lambda fact: self._retries[fact.service, fact.call, fact.why].inc(),
-            Rejected: lambda fact: self._rejections[fact.service, fact.call, fact.why].inc(),
-            BulkheadFull: lambda fact: self._waited[fact.service, fact.call].observe(fact.waited),
-            Hedged: lambda fact: self._hedges[fact.service, fact.call, str(fact.won).lower()].inc(),
-            BreakerMoved: lambda fact: self._breaker_moves[fact.service, fact.group, fact.state].inc(),
-            Ejected: lambda fact: self._ejections[fact.service,].inc(),
-            Returned: lambda fact: None,
+            Retried: lambda event: self._retries[event.service, event.call, event.why].inc(),
+            Rejected: lambda event: self._rejections[event.service, event.call, event.why].inc(),
+            BulkheadFull: lambda event: self._waited[event.service, event.call].observe(event.waited),
+            Hedged: lambda event: self._hedges[event.service, event.call, str(event.won).lower()].inc(),
+            BreakerMoved: lambda event: self._breaker_moves[event.service, event.group, event.state].inc(),
+            Ejected: lambda event: self._ejections[event.service,].inc(),
+            Returned: lambda event: None,
             Served: self._was_served,
-            Shed: lambda fact: self._shed[fact.where,].inc(),
-            Replaced: lambda fact: self._replaced[fact.service, fact.call].inc(fact.count),
+            Shed: lambda event: self._shed[event.where,].inc(),
+            Replaced: lambda event: self._replaced[event.service, event.call].inc(event.count),
         }
 
-    def observe(self, fact: PolicyEvent) -> None:
+    def observe(self, event: Event) -> None:
         """An Observer: one or two additions."""
-        self._on[type(fact)](fact)
+        self._on[type(event)](event)
 
-    def answered(self, method: str, route: str | None, status: int, seconds: float) -> None:
-        """A request is over. route: as declared, None where no declared one was meant; status: 499 where the client
-        left before there was one."""
-        if method == "POST":
-            kind = "command" if route in self._commands else "other"
+    def _request_ended(self, event: RequestEnded) -> None:
+        if event.method == "POST":
+            kind = "command" if event.route in self._commands else "other"
         else:
-            kind = "screen" if route in self._screens else "other"
-        name = route or "none"
-        self._requests[kind, name, str(status)].inc()
+            kind = "screen" if event.route in self._screens else "other"
+        name = event.route or "none"
+        self._requests[kind, name, str(event.status)].inc()
         if name != STREAM:
-            # A stream lasts as long as its reader stays.
-            self._request_seconds[kind, name].observe(seconds)
-
-    def incomplete(self, route: str, parts: int) -> None:
-        """A screen was answered without this many of its parts."""
-        self._missing[route,].inc(parts)
+            # A stream lasts until its client leaves.
+            self._request_seconds[kind, name].observe(event.seconds)
 
     def watch(
-        self, clients: Mapping[str, UpstreamClient], admission: Load, hub: Hub, intake: EventDispatcher
+        self, clients: Mapping[str, UpstreamClient], admission: Load, hub: Hub, dispatcher: EventDispatcher
     ) -> None:
         """Whose states the page shows."""
-        self._registry.register(_States(clients, admission, hub, intake))
+        self._registry.register(_States(clients, admission, hub, dispatcher))
 
     def text(self) -> bytes:
         """The page, in Prometheus' text format 0.0.4."""
         page: bytes = generate_latest(self._registry)
         return page
 
-    def _attempted(self, fact: Attempted) -> None:
-        self._attempts[fact.service, fact.call, fact.outcome, fact.side].inc()
-        if fact.side != "local":
-            self._attempt_seconds[fact.service, fact.call].observe(fact.milliseconds / 1000)
+    def _attempted(self, event: Attempted) -> None:
+        self._attempts[event.service, event.call, event.outcome, event.side].inc()
+        if event.side != "local":
+            self._attempt_seconds[event.service, event.call].observe(event.milliseconds / 1000)
 
-    def _was_served(self, fact: Served) -> None:
-        self._served[fact.service, fact.call, fact.how].inc()
-        if fact.how in ("hit", "stale"):
-            self._ages[fact.service, fact.call].observe(fact.age)
+    def _was_served(self, event: Served) -> None:
+        self._served[event.service, event.call, event.how].inc()
+        if event.how in ("hit", "stale"):
+            self._ages[event.service, event.call].observe(event.age)
 
 
 class _States(Collector):
     """Read at the moment of asking."""
 
     def __init__(
-        self, clients: Mapping[str, UpstreamClient], admission: Load, hub: Hub, intake: EventDispatcher
+        self, clients: Mapping[str, UpstreamClient], admission: Load, hub: Hub, dispatcher: EventDispatcher
     ) -> None:
         self._clients = clients
         self._alone: tuple[tuple[str, str, Callable[[], float]], ...] = (
@@ -209,12 +204,12 @@ class _States(Collector):
                 lambda: hub.restoring,
             ),
         )
-        self._intake = intake
+        self._dispatcher = dispatcher
 
     def collect(self) -> Iterable[Metric]:
         for name, says, value in self._alone:
             yield GaugeMetricFamily(name, says, value=value())
-        losses = self._intake.losses
+        losses = self._dispatcher.losses
         yield CounterMetricFamily("bff_events_losses", "Times a bus dropped events unread.", value=losses)
 
         def gauge(name: str, says: str, *labels: str) -> GaugeMetricFamily:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -117,7 +117,8 @@ class LiveSettings(_Section):
     in a journal; keep: seconds an ended saga stays in the snapshot; streams: open per principal, in all gateways
     together; values: topics one stream may ask for; stream_keys: where services publish, `{p}` is the partition;
     partitions: how many of each; drain: seconds over which
-    streams are ended before a gateway is; nats, rabbitmq: further buses with events."""
+    streams are ended before a gateway is; nats, rabbitmq: further brokers with
+    events; brokers: by its name, the section of a broker that an installed package provides."""
 
     beat: float = Field(15.0, ge=0.1, le=15)
     age: float = Field(600.0, ge=5, le=86400)
@@ -131,6 +132,7 @@ class LiveSettings(_Section):
     drain: float = Field(5.0, ge=0, le=300)
     nats: NatsSettings | None = None
     rabbitmq: RabbitMqSettings | None = None
+    brokers: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class AdmissionSettings(_Section):

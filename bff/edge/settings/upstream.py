@@ -75,6 +75,8 @@ class BalanceSettings(_Section):
     resolve    seconds after which the host of `url` is looked up in DNS again, each of its addresses being one here;
                0: not at all, a connection that is opened asks by itself
     file       a file with one base address a line, which wins over `url` and `urls` once it can be read
+    resolver   what resolves the addresses: `static`, `dns` (the host of `url`), `file`, or a name of
+               `Gateway(resolvers=…)`; None: `file` where a file is set, else `dns` where `resolve` is, else `static`
     look       seconds between two looks at the file
     how        `least-pending` (of two at random) or `round-robin`
     failures   in a row until an address is left out (never more than half of them are)
@@ -86,6 +88,7 @@ class BalanceSettings(_Section):
     resolve: float = Field(0.0, ge=0, le=3600)
     file: Path | None = None
     look: float = Field(1.0, ge=0.05, le=3600)
+    resolver: str | None = Field(None, min_length=1)
     how: Literal["least-pending", "round-robin"] = "least-pending"
     failures: int = Field(5, ge=1, le=1000)
     eject_for: float = Field(10.0, gt=0, le=3600)

@@ -1,6 +1,6 @@
-"""Events of services becoming entries of journals and values: the meaning in `events`, one adapter for each bus."""
+"""Events of services become journal entries and values: `events` has their meaning, and each broker its adapter."""
 
-from .broker import Broker, BrokerUnavailable
+from .broker import Broker, BrokerContext, BrokerFactory, BrokerUnavailable, OnLoss, PositionStore
 from .dispatcher import EventDispatcher
 from .events import BadEvent, Registry
 from .ingester import Ingester
@@ -9,9 +9,13 @@ from .redis_streams import RedisStreams
 __all__ = [
     "BadEvent",
     "Broker",
+    "BrokerContext",
+    "BrokerFactory",
     "BrokerUnavailable",
     "EventDispatcher",
     "Ingester",
+    "OnLoss",
+    "PositionStore",
     "RedisStreams",
     "Registry",
 ]

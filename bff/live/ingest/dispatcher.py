@@ -1,9 +1,9 @@
-"""Where every event arrives, whatever carried it: into a journal, among the values, to the caches, or set aside.
+"""Dispatches every event, whichever broker carried it: to a journal, the values, the caches or the dead letters.
 
-Promises that an event that cannot be used blocks nobody, and that a repeat changes nothing. An event ahead of its turn
-is held by its journal; `settle`, called every so often, lets it through when the one before it does not come. At most
-10,000 owners are remembered for that; those of the others come through with their owner's next event, with its next
-stream, or when positions are compared. All buses of a process share one intake.
+Guarantees that an event that cannot be used blocks no other, and that a repeated event changes nothing. An event ahead
+of its turn is held by its journal; `settle`, called at intervals, releases it when the event before it does not come.
+At most 10,000 owners are remembered for that; held events of further owners are released with the owner's next event,
+with their next stream, or when positions are compared. All brokers of a process share one dispatcher.
 """
 
 from __future__ import annotations
@@ -20,71 +20,76 @@ from .events import BadEvent, ChangedEvent, Registry, SagaEvent, ValueEvent
 
 log = logging.getLogger("bff.live")
 
-_HELD = 10_000
+_MAX_OWNERS = 10_000
 
 
 class EventDispatcher:
-    """changed: told what events say has changed, and whose it is (None: everybody's). Raises StoreUnavailable when
-    Redis is away: the event is then not taken. losses: times a bus has dropped events unread."""
+    """Its methods raise StoreUnavailable when Redis is away; the event is then not dispatched.
+
+    invalidate  called with the tags that an event says have changed, and whose they are (None: everybody's)
+    losses      how often a broker has dropped events unread
+    """
 
     def __init__(
         self,
         journal: Journal,
         values: Values,
         registry: Registry,
-        dead: DeadLetters,
+        dead_letters: DeadLetters,
         *,
-        changed: Callable[[Sequence[str], str | None], Awaitable[None]] | None = None,
+        invalidate: Callable[[Sequence[str], str | None], Awaitable[None]] | None = None,
     ) -> None:
         self._journal = journal
         self._values = values
         self._registry = registry
-        self._dead = dead
-        self._changed = changed
-        self._held: dict[str, float] = {}
+        self._dead_letters = dead_letters
+        self._invalidate = invalidate
+        self._due: dict[str, float] = {}
         self.losses = 0
 
-    async def take(self, event: BrokerEvent) -> bool:
-        """Carry it to its place; False when it was set aside."""
+    async def dispatch(self, event: BrokerEvent) -> bool:
+        """Apply the event; False when it became a dead letter."""
         try:
             meaning = self._registry.meaning(event.body, now_ms=self._journal.now_ms())
         except Exception as error:
-            # BadEvent, or a model of the user's that stumbled over it: one event must not stop everybody's.
+            # BadEvent, or an error in a user's model: one event must not block the others.
             why = str(error) if isinstance(error, BadEvent) else f"its model raised {type(error).__name__}"
-            log.warning("event %s of %s %s is set aside: %s", event.id, event.broker, event.stream, why)
-            await self._dead.add(event, why)
+            log.warning("event %s of %s %s is set aside: %s", event.id, event.broker, event.partition, why)
+            await self._dead_letters.add(event, why)
             return False
         match meaning:
             case SagaEvent(owner, entry):
-                if await self._journal.append(owner, entry) == "held" and len(self._held) < _HELD:
+                if await self._journal.append(owner, entry) == "held" and len(self._due) < _MAX_OWNERS:
                     due = asyncio.get_running_loop().time() + self._journal.gap
-                    self._held.setdefault(owner, due)
+                    self._due.setdefault(owner, due)
             case ValueEvent(name, version, data, at):
                 await self._values.put(name, version, data, at)
             case ChangedEvent(tags, owner):
-                if self._changed is not None:
-                    await self._changed(tags, owner)
+                if self._invalidate is not None:
+                    await self._invalidate(tags, owner)
             case None:
-                log.debug("event %s of %s %s is of no declared type", event.id, event.broker, event.stream)
+                log.debug("event %s of %s %s is of no declared type", event.id, event.broker, event.partition)
         return True
 
     async def settle(self) -> None:
-        """Let through what has waited for a gap long enough."""
+        """Release events that have waited long enough for the event before them."""
         now = asyncio.get_running_loop().time()
-        for owner in [owner for owner, due in self._held.items() if due <= now]:
-            if self._held.pop(owner, None) is None:
-                # Another bus's reader is at it.
+        for owner in [owner for owner, due in self._due.items() if due <= now]:
+            if self._due.pop(owner, None) is None:
+                # Another broker's reader is settling this owner.
                 continue
-            waits = True
+            waiting = True
             try:
-                waits = await self._journal.release_overdue(owner) > 0
+                waiting = await self._journal.release_overdue(owner) > 0
             finally:
-                if waits:
-                    self._held.setdefault(owner, now + self._journal.gap)
+                if waiting:
+                    self._due.setdefault(owner, now + self._journal.gap)
 
-    async def lost(self, bus: str, why: str) -> None:
-        """A bus has dropped events that nobody had read, whose they were is not known: every journal is to be restored
-        from the services once more."""
-        doubted = await self._journal.mark_incomplete()
+    async def record_loss(self, broker: str, why: str) -> None:
+        """A broker has dropped unread events, and nobody knows whose they were: mark every journal to be restored from
+        the services."""
+        journals = await self._journal.mark_incomplete()
         self.losses += 1
-        log.warning("events of %s were lost unread (%s): %d journals are to be restored", bus, why, doubted)
+        log.warning(
+            "events of %s were lost unread (%s): %d journals are to be restored", broker, why, journals
+        )

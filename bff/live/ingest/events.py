@@ -1,9 +1,9 @@
-"""What an event means, whatever bus carried it: a structured CloudEvent 1.0 in JSON, checked at the door.
+"""What an event means, whichever broker carried it: a structured CloudEvent 1.0 in JSON, validated as a whole.
 
-`<domain>.<saga>.status` goes into the journal of `data.owner`, `<domain>.<value>.value` becomes the value
-`<value>/<subject>`, `<domain>.<tag>.changed` makes void what is kept of the tags `<tag>` and `<tag>/<subject>`, for
-`data.owner` alone where there is one. Any other type is nobody's business here. An event that claims to be ours and is
-not whole is a BadEvent; nothing of it is used.
+`<domain>.<saga>.status` goes into the journal of `data.owner`. `<domain>.<value>.value` becomes the value
+`<value>/<subject>`. `<domain>.<tag>.changed` invalidates cached answers with the tags `<tag>` and `<tag>/<subject>`,
+for `data.owner` only where it is given. Events of any other type are ignored. An invalid event of one of these types
+is a BadEvent, and nothing of it is used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class BadEvent(BffError):
-    """An event that cannot be used, and why."""
+    """An event that cannot be used. Its message says why."""
 
     code = "bad-event"
 
@@ -67,7 +67,7 @@ class SagaEvent:
 
 @dataclass(frozen=True, slots=True)
 class ValueEvent:
-    """For everybody who may see `name`."""
+    """For everybody who may read the value `name`."""
 
     name: str
     version: int
@@ -77,7 +77,7 @@ class ValueEvent:
 
 @dataclass(frozen=True, slots=True)
 class ChangedEvent:
-    """What these tags stand for is no longer what it was; owner: only what this principal (its id) sees of it."""
+    """What these tags stand for has changed; owner: only for this principal (its id), None: for everybody."""
 
     tags: tuple[str, ...]
     owner: str | None
@@ -87,7 +87,7 @@ Meaning: TypeAlias = SagaEvent | ValueEvent | ChangedEvent | None
 
 
 class Registry:
-    """What this gateway declared.
+    """The sagas and values that this gateway declared.
 
     sagas   name → the model of its status
     values  name (a template's first segment) → the type of its data
@@ -98,11 +98,11 @@ class Registry:
         self._values: dict[str, Codec[Any]] = {name: codec_of(model) for name, model in values.items()}
 
     def meaning(self, body: bytes | None, *, now_ms: int) -> Meaning:
-        """What to do with an event; None when it is of a type nobody declared. Raises BadEvent."""
+        """What an event means; None when its type is not declared. Raises BadEvent."""
         if body is None:
             raise BadEvent("the entry has no field `event`")
         if len(body) > MAX_BODY:
-            raise BadEvent(f"{len(body)} bytes, at most {MAX_BODY} are taken")
+            raise BadEvent(f"{len(body)} bytes, at most {MAX_BODY} are accepted")
         try:
             tree = parsed(without_lone_surrogates(body.removeprefix(BOM))[0])
             kind = codec_of(_Type).of(tree).type
@@ -123,7 +123,7 @@ class Registry:
         return None
 
     def _saga(self, event: _CloudEvent, data: dict[str, Any], name: str, now_ms: int) -> SagaEvent:
-        # The data apart from its event still have every digit of their numbers.
+        # `data` of the parsed tree still has every digit of its numbers; the validated event has not.
         version = int(event.sequence)
         if version < 1:
             raise BadEvent("sequence: a saga's events count from 1")
@@ -141,10 +141,10 @@ class Registry:
     def _value(self, event: _CloudEvent, data: dict[str, Any], name: str) -> ValueEvent:
         value = codec_of(_ValueData).of(data)
         if int(event.sequence) != value.version:
-            raise BadEvent("sequence: a value's is its data.version")
+            raise BadEvent("sequence: of a value it must equal data.version")
         full = f"{name}/{event.subject}"
         if not valid_name(full):
-            raise BadEvent("subject: a value's name is at most 200 of letters, digits and ._/-")
+            raise BadEvent("subject: a value's name is at most 200 letters, digits and ._/-")
         codec = self._values[name]
         return ValueEvent(full, value.version, Raw(codec.encode(codec.of(data["data"]))), value.at)
 
@@ -154,7 +154,7 @@ class _ChangedData(BaseModel):
 
 
 class _Changed(BaseModel):
-    """No sequence and no data are needed: to drop something twice, or late, does no harm."""
+    """Needs no sequence and no data: invalidating twice, or late, does no harm."""
 
     specversion: Literal["1.0"]
     id: str = Field(min_length=1)
@@ -168,7 +168,7 @@ class _Type(BaseModel):
 
 
 def _mistakes(error: ValidationError) -> str:
-    # Never the input itself: an event may hold what must not be in a log.
+    # Never the input: an event may hold what must not be logged.
     return "; ".join(
         f"{'.'.join(map(str, one['loc'])) or 'event'}: {one['msg']}"
         for one in error.errors(include_input=False, include_url=False)[:5]

@@ -1,6 +1,6 @@
 """CloudEvents over HTTP (HTTP protocol binding 1.0.2): one event structured, several as a batch, one in headers.
 
-Whatever the mode, what comes out is structured JSON, so that one place says what an event means. Pure.
+In every mode the result is structured JSON, so that one module decides what an event means. Pure.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from ...calls import BffError
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
-MOST = 100
-"""Events in one batch."""
+MAX_BATCH = 100
+"""Events in one batch at most."""
 
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,50}")
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json")
 
 
 class BadMessage(BffError):
-    """A request that holds no events; status: 400, 413 or 415."""
+    """A request without valid events; status: 400, 413 or 415."""
 
     code = "invalid-request"
 
@@ -34,8 +34,8 @@ class BadMessage(BffError):
 
 
 def signed_part(headers: Mapping[str, str], body: bytes) -> bytes:
-    """What a signature must cover: the body, and before it the attributes where they stand in headers: `name:value` and
-    a newline for each `ce-*` header and the content type, sorted by name."""
+    """What a signature must cover: the body. In binary mode the attributes come before it: `name:value` and a newline
+    for each `ce-*` header and the content type, sorted by name."""
     if not is_binary(headers):
         return body
     names = sorted(name for name in headers if name.startswith("ce-") or name == "content-type")
@@ -43,7 +43,7 @@ def signed_part(headers: Mapping[str, str], body: bytes) -> bytes:
 
 
 def is_binary(headers: Mapping[str, str]) -> bool:
-    """Whether the event's attributes stand in headers."""
+    """Whether the event is in binary mode: its attributes are in headers."""
     return "ce-specversion" in headers and not _media(headers).startswith("application/cloudevents")
 
 
@@ -67,9 +67,9 @@ def _batch(body: bytes) -> list[bytes]:
     found = _json(body)
     if not isinstance(found, list):
         raise BadMessage(400, "A batch is a JSON array of events.")
-    if len(found) > MOST:
-        raise BadMessage(413, f"At most {MOST} events are taken in one batch.")
-    return [_compact(one) for one in found]
+    if len(found) > MAX_BATCH:
+        raise BadMessage(413, f"A batch has at most {MAX_BATCH} events.")
+    return [_compact(event) for event in found]
 
 
 def _binary(headers: Mapping[str, str], media: str, body: bytes) -> bytes:
@@ -78,7 +78,9 @@ def _binary(headers: Mapping[str, str], media: str, body: bytes) -> bytes:
         if name.startswith("ce-"):
             attribute = name[3:]
             if not _ATTRIBUTE.fullmatch(attribute) or attribute in ("data", "database64"):
-                raise BadMessage(400, f"{name}: an attribute's name is of lower-case letters and digits.")
+                raise BadMessage(
+                    400, f"{name}: an attribute's name consists of lower-case letters and digits."
+                )
             # Section 3.1.3.2: values are percent-encoded UTF-8.
             event[attribute] = unquote(value, errors="replace")
     if "traceparent" in headers:

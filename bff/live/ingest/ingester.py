@@ -1,8 +1,8 @@
-"""The reader of a bus: one process at a time carries each event to its place, for as long as it holds the lease.
+"""Reads one broker: one process at a time dispatches its events, for as long as it holds the lease.
 
-Promises at least once, in each partition's order: a bus is told `done` after the effects, a repeat is dropped by the
-journal. The lease saves work; correctness does not hang on it. Redis or the bus away is waited for, with growing
-pauses.
+Guarantees at-least-once delivery in each partition's order: events are acknowledged after their effects, and the
+journal drops a repeat. The lease only saves work; correctness does not depend on it. While Redis or the broker is away
+the ingester waits and tries again, with growing pauses of up to 2 s.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ log = logging.getLogger("bff.live")
 
 
 class Ingester(Background):
-    """`async with ingester:`, or `start()` and `stop()`. lease: seconds after which another process takes over from one
-    that died (default 2)."""
+    """`async with ingester:`, or `start()` and `stop()`. lease: seconds after which another process takes over from a
+    process that died (default 2)."""
 
     def __init__(
         self,
         redis: RedisClient,
-        intake: EventDispatcher,
-        bus: Broker,
+        dispatcher: EventDispatcher,
+        broker: Broker,
         *,
         lease: float = 2.0,
         new_id: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
-        self._intake = intake
-        super().__init__(f"ingest {bus.name}", "reading events has stopped")
-        self._bus = bus
-        self.name = bus.name
+        super().__init__(f"ingest {broker.name}", "reading events has stopped")
+        self._dispatcher = dispatcher
+        self._broker = broker
+        self.name = broker.name
         self._lease = lease
         self._holder = new_id()
         self._leases = Leases(redis)
         self._lease_name = f"ingest-{self.name}"
 
     async def stop(self) -> None:
-        """Stop and give the lease back."""
-        begun = self._main is not None
+        """Stop reading and release the lease."""
+        started = self._main is not None
         await super().stop()
-        if begun:
+        if started:
             with contextlib.suppress(StoreUnavailable):
                 await self._leases.release(self._lease_name, self._holder)
 
@@ -60,15 +60,15 @@ class Ingester(Background):
         while True:
             try:
                 if await self._leases.hold(self._lease_name, self._holder, self._lease):
-                    await self._bus.begin(self._lost)
+                    await self._broker.open(self._record_loss)
                     failures = 0
                     await self._work()
-                # What came here by another way than this bus may wait, too.
-                await self._intake.settle()
+                # Events that arrived here without this broker may be held, too.
+                await self._dispatcher.settle()
                 await asyncio.sleep(self._lease / 4)
             except (StoreUnavailable, BrokerUnavailable) as error:
                 failures += 1
-                # That Redis is away the log says elsewhere; a bus of its own is told of once.
+                # The Redis client logs that Redis is away; a broker that is away is logged once.
                 quiet = failures > 1 or isinstance(error, StoreUnavailable)
                 log.log(
                     logging.DEBUG if quiet else logging.WARNING,
@@ -76,10 +76,10 @@ class Ingester(Background):
                 )
                 await asyncio.sleep(backoff(failures, 0.1, 2.0))
             finally:
-                await self._bus.end()
+                await self._broker.close()
 
     async def _work(self) -> None:
-        """Read for as long as the lease is ours."""
+        """Read for as long as this process holds the lease."""
         renewing = asyncio.create_task(self._renew())
         reading = asyncio.create_task(self._read())
         try:
@@ -87,10 +87,10 @@ class Ingester(Background):
         finally:
             for task in (renewing, reading):
                 task.cancel()
-            ends = await asyncio.gather(renewing, reading, return_exceptions=True)
-        for task, end in zip((renewing, reading), ends, strict=True):
-            if task in done and isinstance(end, Exception):
-                raise end
+            results = await asyncio.gather(renewing, reading, return_exceptions=True)
+        for task, result in zip((renewing, reading), results, strict=True):
+            if task in done and isinstance(result, Exception):
+                raise result
 
     async def _renew(self) -> None:
         while True:
@@ -101,24 +101,24 @@ class Ingester(Background):
 
     async def _read(self) -> None:
         while True:
-            read = await self._bus.read()
-            away: BaseExceptionGroup[StoreUnavailable | BrokerUnavailable] | None = None
+            read = await self._broker.read()
+            unavailable: BaseExceptionGroup[StoreUnavailable | BrokerUnavailable] | None = None
             try:
                 async with asyncio.TaskGroup() as group:
                     for partition, events in read.items():
-                        group.create_task(self._partition(partition, events))
+                        group.create_task(self._dispatch(partition, events))
             except* (StoreUnavailable, BrokerUnavailable) as found:
-                away = found
-            if away is not None:
-                # Not inside `except*`: what is raised there is raised as a group.
-                raise StoreUnavailable(str(away.exceptions[0]))
-            await self._intake.settle()
+                unavailable = found
+            if unavailable is not None:
+                # Not inside `except*`, which would raise it as a group.
+                raise StoreUnavailable(str(unavailable.exceptions[0]))
+            await self._dispatcher.settle()
 
-    async def _lost(self, why: str) -> None:
-        await self._intake.lost(self.name, why)
+    async def _record_loss(self, why: str) -> None:
+        await self._dispatcher.record_loss(self.name, why)
 
-    async def _partition(self, partition: str, events: Sequence[BrokerEvent]) -> None:
+    async def _dispatch(self, partition: str, events: Sequence[BrokerEvent]) -> None:
         for event in events:
-            await self._intake.take(event)
+            await self._dispatcher.dispatch(event)
         if events:
-            await self._bus.done(partition, events)
+            await self._broker.ack(partition, events)

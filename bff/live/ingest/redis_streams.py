@@ -1,8 +1,8 @@
-"""Redis Streams as a bus: every partition is a stream, read in order from a place kept in the gateway's Redis.
+"""Redis Streams as a broker: every partition is a stream, read in order from a position stored in the gateway's Redis.
 
-A place is the last event's id and how many the stream had been given by then: so it is noticed when a stream was
-trimmed past its reader, or deleted and made again, whose events are then read from the first. A server older than
-Redis 7 does not count, and there it is not noticed.
+A position is the id of the last event and the number of events that the stream had received by then. So the adapter
+notices when a stream was trimmed past its reader, or was deleted and recreated; a recreated stream is read from its
+first event. A server older than Redis 7 does not count events, and there the adapter does not notice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ...stores.dead_letters import REPLAYED
 from ...stores.events import BrokerEvent, Extent, StreamReader
 from ...stores.progress import Positions
 from ...stores.redis.client import RedisClient
-from .broker import LOOK, Lost, Partition
+from .broker import CHECK_INTERVAL, BatchSize, OnLoss
 
 
 def stream_names(templates: Sequence[str], partitions: int) -> list[str]:
@@ -29,7 +29,7 @@ def stream_names(templates: Sequence[str], partitions: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """id: of the last event dealt with; count: of the entries up to it. Its text is what is kept."""
+    """id: of the last acknowledged event; count: events up to it. `str(position)` is what is stored."""
 
     id: str = "0-0"
     count: int = 0
@@ -39,16 +39,16 @@ class StreamPosition:
 
     @classmethod
     def parse(cls, text: str | None) -> StreamPosition:
-        """The first place of all for None."""
+        """The position before the first event for None."""
         if text is None:
             return cls()
         id, _, count = text.partition(" ")
         return cls(id, int(count or 0))
 
-    def beside(self, extent: Extent) -> tuple[StreamPosition, str]:
-        """Where to go on in a stream of this extent, and what was lost before it, nothing for ""."""
+    def compared_with(self, extent: Extent) -> tuple[StreamPosition, str]:
+        """Where to go on in a stream of this extent, and why events before that are lost; "" when none are."""
         if extent.added < self.count or _numbers(extent.last) < _numbers(self.id):
-            return StreamPosition(), "it was made again"
+            return StreamPosition(), "it was recreated"
         dropped = extent.added - extent.length
         if dropped > self.count:
             return StreamPosition(self.id, dropped), "it was trimmed past its reader"
@@ -58,8 +58,11 @@ class StreamPosition:
 
 
 class RedisStreams:
-    """streams: names to read, see `stream_names`; what is replayed from the dead letters is read beside them. block:
-    seconds a read waits."""
+    """Reads some streams, and the stream of replayed dead letters.
+
+    streams  their names, see `stream_names`
+    block    seconds a read waits for events
+    """
 
     name = "redis"
 
@@ -67,49 +70,49 @@ class RedisStreams:
         self._redis = redis
         self._block = block
         self._streams = [*streams, REPLAYED]
-        self._positions = Positions(redis)
+        self._store = Positions(redis)
         self._reader: StreamReader | None = None
-        self._lost: Lost | None = None
-        self._places: dict[str, StreamPosition] = {}
-        self._portion = Partition(len(self._streams))
-        self._next_look = 0.0
+        self._on_loss: OnLoss | None = None
+        self._positions: dict[str, StreamPosition] = {}
+        self._batch_size = BatchSize(len(self._streams))
+        self._next_check = 0.0
 
-    async def begin(self, lost: Lost) -> None:
+    async def open(self, on_loss: OnLoss) -> None:
         self._reader = StreamReader(self._redis, block=self._block)
-        self._lost = lost
-        kept = await self._positions.load(self._streams)
-        self._places = {stream: StreamPosition.parse(text) for stream, text in kept.items()}
-        self._portion = Partition(len(self._streams))
-        self._next_look = 0.0
+        self._on_loss = on_loss
+        saved = await self._store.load(self._streams)
+        self._positions = {stream: StreamPosition.parse(text) for stream, text in saved.items()}
+        self._batch_size = BatchSize(len(self._streams))
+        self._next_check = 0.0
 
     async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         if self._reader is None:
             return {}
         now = asyncio.get_running_loop().time()
-        if now >= self._next_look:
-            await self._look(self._reader)
-            self._next_look = now + LOOK
-        after = {stream: place.id for stream, place in self._places.items()}
-        read = await self._reader.read(after, count=self._portion.count)
-        self._portion.saw(read)
+        if now >= self._next_check:
+            await self._check(self._reader)
+            self._next_check = now + CHECK_INTERVAL
+        after = {stream: position.id for stream, position in self._positions.items()}
+        read = await self._reader.read(after, count=self._batch_size.count)
+        self._batch_size.record(read)
         return read
 
-    async def _look(self, reader: StreamReader) -> None:
+    async def _check(self, reader: StreamReader) -> None:
         for stream, extent in (await reader.extents(self._streams)).items():
-            place, why = self._places[stream].beside(extent)
-            if why and self._lost is not None:
-                await self._lost(f"{stream}: {why}")
-                await self._move(stream, place)
+            position, why = self._positions[stream].compared_with(extent)
+            if why and self._on_loss is not None:
+                await self._on_loss(f"{stream}: {why}")
+                await self._save(stream, position)
 
-    async def done(self, partition: str, events: Sequence[BrokerEvent]) -> None:
-        count = self._places[partition].count + len(events)
-        await self._move(partition, StreamPosition(events[-1].id, count))
+    async def ack(self, partition: str, events: Sequence[BrokerEvent]) -> None:
+        count = self._positions[partition].count + len(events)
+        await self._save(partition, StreamPosition(events[-1].id, count))
 
-    async def _move(self, stream: str, place: StreamPosition) -> None:
-        await self._positions.save(stream, str(place))
-        self._places[stream] = place
+    async def _save(self, stream: str, position: StreamPosition) -> None:
+        await self._store.save(stream, str(position))
+        self._positions[stream] = position
 
-    async def end(self) -> None:
+    async def close(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader.close()

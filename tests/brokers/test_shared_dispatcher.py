@@ -1,4 +1,4 @@
-"""Several buses, one intake: what one reader settles the other must not stumble over."""
+"""Several brokers share one dispatcher: an owner that one reader settles does not break the other reader."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from bff.calls import SagaStatus
-from bff.live.ingest import EventDispatcher, Ingester, RedisStreams, Registry
-from bff.live.ingest.broker import Lost
+from bff.live.ingest import EventDispatcher, Ingester, OnLoss, RedisStreams, Registry
 from bff.stores.dead_letters import DeadLetters
 from bff.stores.events import BrokerEvent
 from bff.stores.journal import Journal
@@ -17,21 +16,21 @@ from tests.events import cloud_event
 
 
 class Second:
-    """Another bus beside Redis, as NATS or RabbitMQ would be; nothing comes by it."""
+    """A second broker beside Redis, as NATS or RabbitMQ would be; it delivers nothing."""
 
     name = "second"
 
-    async def begin(self, lost: Lost) -> None:
+    async def open(self, on_loss: OnLoss) -> None:
         """Nothing to open."""
 
     async def read(self) -> Mapping[str, Sequence[BrokerEvent]]:
         await asyncio.sleep(0.01)
         return {}
 
-    async def done(self, partition: str, events: Sequence[BrokerEvent]) -> None:
+    async def ack(self, partition: str, events: Sequence[BrokerEvent]) -> None:
         """Nothing to keep."""
 
-    async def end(self) -> None:
+    async def close(self) -> None:
         """Nothing to close."""
 
 
@@ -40,15 +39,18 @@ def ahead_of_its_turn(saga: str) -> bytes:
     return cloud_event("shop.order.status", saga, 2, told)
 
 
-async def test_two_readers_that_share_an_intake_survive_an_event_that_was_held(redis_url: str) -> None:
+async def test_two_readers_that_share_a_dispatcher_survive_an_event_that_was_held(redis_url: str) -> None:
     async with RedisClient(redis_url, timeout=10) as link:
-        intake = EventDispatcher(
+        dispatcher = EventDispatcher(
             Journal(link, gap=0.05), Values(link), Registry({"order": SagaStatus}, {}), DeadLetters(link)
         )
         streams = RedisStreams(link, ["events:orders:0"], block=0.01)
-        async with Ingester(link, intake, streams) as first, Ingester(link, intake, Second()) as second:
+        async with (
+            Ingester(link, dispatcher, streams) as first,
+            Ingester(link, dispatcher, Second()) as second,
+        ):
             for number in range(60):
                 await link.call("XADD", "events:orders:0", "*", "event", ahead_of_its_turn(f"o{number}"))
                 await asyncio.sleep(0.02)
                 assert first.alive, f"the reader of Redis died at event {number}"
-                assert second.alive, f"the reader of the second bus died at event {number}"
+                assert second.alive, f"the reader of the second broker died at event {number}"

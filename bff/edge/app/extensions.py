@@ -1,0 +1,107 @@
+"""What a gateway can be extended with: `Gateway(brokers=, resolvers=, observers=, middleware=, lifespan=)`.
+
+docs/reference/extension-points.md has one paragraph for each. What bff ships for a point uses the same point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ...calls import Principal
+from ...live.ingest import Broker
+from ...transport.resolvers import ResolverFactory
+from ..access.authenticate import Authenticator
+from ..observe.observers import Observer
+from ..pages import Pages
+from ..state import state_of
+
+
+class Middleware(Protocol):
+    """Wraps the gateway's public application: given an ASGI application, returns one. A class whose constructor takes
+    only the application is one.
+
+    The first of `Gateway(middleware=…)` is outermost. All of them run inside the layer that gives a request its ids, so
+    what they raise becomes a problem document (`bff.Problem` as it is, anything else 500), and after hosts, proxies and
+    CORS preflights were dealt with. Requests refused by admission (503) and the admin port do not reach them.
+    `request_info` and `authenticated` read what is known of a request. An event stream passes only its head through
+    `send`; its events are written to the connection directly. Scopes are always of type `http`.
+    """
+
+    def __call__(self, app: ASGIApp, /) -> ASGIApp: ...
+
+
+class Lifespan(Protocol):
+    """Makes an async context manager for resources of your own, such as a pool of connections (a function with
+    `contextlib.asynccontextmanager` is one).
+
+    It is entered once when the gateway starts, before anything of the gateway is opened. It is exited when the gateway
+    stops: after streams were drained, claimed commands have finished and everything else is closed. What it raises when
+    it is entered stops the start. Leaving it may take 10 s; what it raises then is logged.
+    """
+
+    def __call__(self) -> AbstractAsyncContextManager[object]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """What was handed to `Gateway`, as its parameters say."""
+
+    brokers: tuple[Broker, ...] = ()
+    resolvers: Mapping[str, ResolverFactory] = field(default_factory=dict)
+    observers: tuple[Observer, ...] = ()
+    middleware: tuple[Middleware, ...] = ()
+    lifespan: Lifespan | None = None
+    pages: Pages | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """What the gateway knows of a request at one moment.
+
+    correlation_id  UUID: the client's own `X-Correlation-ID`, or a new one
+    trace_id        W3C trace id, 32 hex digits
+    route           the declared path of the route that answers, such as `/api/products/{sku}`; None until its route was
+                    found and for paths without a route
+    principal       who asks; None until the request was authenticated (by its route, or by `authenticated`) and for
+                    requests of nobody in particular. Its `token` is a secret
+    """
+
+    correlation_id: str
+    trace_id: str
+    route: str | None
+    principal: Principal | None
+
+
+def request_info(scope: MutableMapping[str, Any]) -> RequestInfo:
+    """What is known of the request with this ASGI scope, for a middleware. Route and principal are known when the
+    answer's head passes the middleware's `send`, and after the inner application has returned."""
+    state = state_of(scope)
+    return RequestInfo(state.correlation, state.trace_id, state.route, state.principal)
+
+
+async def authenticated(scope: MutableMapping[str, Any]) -> Principal | None:
+    """Who asks, for a middleware that must know before the route does; None for nobody in particular. The request is
+    authenticated once, however often this is called. Raises Problem 401, 429 or 503 as a route does: let it through."""
+    state = state_of(scope)
+    if state.principal is None and state.authenticate is not None:
+        return await state.authenticate(scope)
+    return state.principal
+
+
+def wrapped(app: ASGIApp, middleware: tuple[Middleware, ...], authenticate: Authenticator) -> ASGIApp:
+    """The application inside all of this middleware."""
+    if not middleware:
+        return app
+    for wrap in reversed(middleware):
+        app = wrap(app)
+
+    async def with_authenticator(scope: Scope, receive: Receive, send: Send) -> None:
+        state_of(scope).authenticate = authenticate
+        await app(scope, receive, send)
+
+    return with_authenticator

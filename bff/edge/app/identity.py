@@ -1,0 +1,124 @@
+"""Who asks: the issuers' tokens, the browser sessions, and what ends them, put together from the settings.
+
+The end of a session or token ends its streams on every gateway: `streams` is the hub, assigned once it is built.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from ...calls import Principal
+from ...calls.ending import Closing
+from ...live.hub import Hub
+from ...stores.redis.client import RedisClient
+from ...stores.revocations import RevocationStore
+from ...stores.sessions import SessionStore
+from ..access.authenticate import Authenticator
+from ..access.failure_limit import FailureLimit
+from ..access.fetch import Fetcher
+from ..access.jwt import TokenVerifier
+from ..access.provider import TOKEN_TIMEOUT, Provider
+from ..access.revocation_list import RevocationList
+from ..access.session import Sessions
+from ..http.public_path import PublicPath
+from ..problem import Problem
+from ..settings import Settings
+
+log = logging.getLogger("bff.edge")
+
+
+class Identity:
+    """authenticate: makes a request's Principal; sessions, provider: None where browsers cannot sign in here."""
+
+    streams: Hub
+
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
+        self.store = SessionStore(redis)
+        self._keys, self._tokens = Fetcher(), Fetcher(timeout=TOKEN_TIMEOUT)
+        self.revocations = RevocationList(
+            RevocationStore(redis), on_session_end=self._on_session_end, on_change=self._on_revocation
+        )
+        self.verifier = TokenVerifier(settings.issuers, self._keys, revocations=self.revocations)
+        self.sessions: Sessions | None = None
+        self.provider: Provider | None = None
+        if (oidc := settings.oidc) is not None:
+            issuer = self.verifier.issuer(oidc.issuer)
+            self.provider = Provider(
+                oidc,
+                self._keys,
+                exchange=self._tokens,
+                redirect_uri=f"{settings.public_url}/bff/callback",
+                trusted=issuer.settings if issuer else None,
+                keys=issuer.keys if issuer else None,
+            )
+            self.sessions = Sessions(
+                self.store,
+                settings.session,
+                renew=self.provider.renew,
+                on_end=self._end_session,
+                revocations=self.revocations,
+            )
+        self.authenticate = Authenticator(
+            self.verifier,
+            self.sessions,
+            FailureLimit(settings.limits.failures),
+            cookie=PublicPath.of(settings.public_url).session_cookie,
+        )
+
+    def ended(self, principal: Principal) -> bool:
+        """Whether the token was revoked, or the session has ended, since the request was authenticated."""
+        return self.verifier.is_revoked(principal) or (
+            self.sessions is not None and self.sessions.has_ended(principal)
+        )
+
+    async def current(self, principal: Principal) -> Principal:
+        """The same person with a token that is valid now, for work that outlives their request.
+
+        Raises Problem 401 when the session or token has ended, 503 when that cannot be known.
+        """
+        found: Principal | None = None if self.ended(principal) else principal
+        if found is not None and self.sessions is not None:
+            found = await self.sessions.current(principal)
+        if found is None:
+            if principal.session is not None:
+                # A session also ends by its own time, which nobody announces.
+                self.streams.session_ended(principal.session)
+            raise Problem(401, "unauthenticated", "The session has ended.")
+        return found
+
+    async def renewed(self, principal: Principal) -> Principal | None:
+        """A session's principal with another access token, as `Renew` in transport/pipeline.py has it."""
+        if self.sessions is None:
+            return None
+        try:
+            newer = await self.sessions.current(principal, refused=principal.token)
+        except Problem as problem:
+            log.info("a refused access token was not renewed: %s", problem.detail)
+            return None
+        return None if newer is None or newer.token == principal.token else newer
+
+    def forget(self, session: str) -> None:
+        """Another gateway ended this session: drop what this process remembers for the time that Redis is away."""
+        if self.sessions is not None:
+            self.sessions.record_end(session)
+
+    async def _end_session(self, session: str) -> None:
+        await self.streams.end_session(session)
+        # Also stored: a gateway that missed the message reads it later and ends its streams then.
+        await self.revocations.record_session_end(session)
+
+    def _on_session_end(self, session: str) -> None:
+        self.streams.session_ended(session)
+
+    def _on_revocation(self) -> None:
+        self.streams.end_revoked(self.ended)
+
+    def closings(self) -> list[Closing]:
+        """What to close, in this order."""
+        return [
+            *([("the sessions", self.sessions.close)] if self.sessions else []),
+            *([("the identity provider", self.provider.close)] if self.provider else []),
+            ("the token verifier", self.verifier.close),
+            ("the fetcher of keys", self._keys.close),
+            ("the fetcher of tokens", self._tokens.close),
+        ]

@@ -1,0 +1,57 @@
+"""Observers: told of everything that policies did, and of the end of each request. Metrics and the event log are two.
+
+An observer runs inside the request or call that it observes. It must be quick and must not wait; what it raises is
+logged (at most once a minute for each observer) and changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Protocol, TypeAlias
+
+from ...policies.events import PolicyEvent
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEnded:
+    """A request on the public port was answered, or its client left. A stream ends, for this, when its head was sent.
+
+    method          HTTP method
+    route           the declared path, such as `/api/products/{sku}`; None where no route answered
+    status          HTTP status; 499: the client left before there was one
+    seconds         from the request's arrival to the end of its answer
+    correlation_id  as in the answer's `X-Correlation-ID`
+    trace_id        W3C trace id, 32 hex digits
+    """
+
+    method: str
+    route: str | None
+    status: int
+    seconds: float
+    correlation_id: str = ""
+    trace_id: str = ""
+    _principal_id: str | None = field(default=None, repr=False)
+
+    @property
+    def pseudonym(self) -> str | None:
+        """Stands for the principal where others may read, see `Principal.pseudonym`; None: nobody in particular."""
+        return None if self._principal_id is None else sha256(self._principal_id.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenIncomplete:
+    """A screen was answered without this many of its optional parts."""
+
+    route: str
+    missing: int
+
+
+Event: TypeAlias = PolicyEvent | RequestEnded | ScreenIncomplete
+
+
+class Observer(Protocol):
+    """A function that is called with each event: `match` on the classes of `bff.events`, and ignore every other class,
+    for later versions add some. Called on the event loop, inside the request or call: it must not wait."""
+
+    def __call__(self, event: Event, /) -> None: ...
