@@ -4,14 +4,18 @@ One call per screen, one click per command, one stream per browser. Write upstre
 Calls, screens and commands as async functions, and serve the Gateway with `bff serve module:gateway`.
 """
 
+from . import events
 from ._version import __version__
 from .calls import (
+    OUTCOMES,
     Call,
     CircuitOpen,
     DeclarationError,
     Failed,
     Invalid,
     Missing,
+    Outcome,
+    OutcomeTable,
     Overloaded,
     Part,
     Principal,
@@ -28,23 +32,41 @@ from .calls import (
     optional,
     together,
 )
+from .edge.app.extensions import Lifespan, Middleware, RequestInfo, authenticated, request_info
 from .edge.gateway import Gateway
+from .edge.observe.observers import Observer, RequestEnded
 from .edge.pages import ProblemPage
 from .edge.problem import Problem
 from .edge.rate_limits import Limit
 from .edge.router import Router
+from .live.ingest import Broker, BrokerContext, BrokerFactory, BrokerUnavailable, PositionStore
+from .stores.events import BrokerEvent
+from .transport.resolvers import BackendAddress, Resolver, ResolverContext, ResolverFactory
 
 __all__ = [
+    "OUTCOMES",
+    "BackendAddress",
+    "Broker",
+    "BrokerContext",
+    "BrokerEvent",
+    "BrokerFactory",
+    "BrokerUnavailable",
     "Call",
     "CircuitOpen",
     "DeclarationError",
     "Failed",
     "Gateway",
     "Invalid",
+    "Lifespan",
     "Limit",
+    "Middleware",
     "Missing",
+    "Observer",
+    "Outcome",
+    "OutcomeTable",
     "Overloaded",
     "Part",
+    "PositionStore",
     "Principal",
     "Problem",
     "ProblemPage",
@@ -52,6 +74,11 @@ __all__ = [
     "Ready",
     "Refused",
     "Rejected",
+    "RequestEnded",
+    "RequestInfo",
+    "Resolver",
+    "ResolverContext",
+    "ResolverFactory",
     "Router",
     "SagaStatus",
     "Stale",
@@ -60,6 +87,9 @@ __all__ = [
     "Upstream",
     "UpstreamError",
     "__version__",
+    "authenticated",
+    "events",
     "optional",
+    "request_info",
     "together",
 ]

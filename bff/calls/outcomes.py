@@ -9,6 +9,7 @@ The table is a frozen value: a call carries one (`Call.passes` returns a call wi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +27,15 @@ same key is told so."""
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One row of the table."""
+    """One row of an `OutcomeTable`.
+
+    kind     the error that the status becomes: `refused`, `overloaded` or `failed`
+    screen   whether a screen passes the status on to its client: `yes`, `no`, or `identified` (only where the call told
+             the service who asks); else the client gets 502, or 503 for `overloaded`
+    command  the same for a command
+    repeat   the command's idempotency key after this status: `stored` (the same key gets the same answer), `released`
+             (nothing was done, the same key may try again) or `unknown` (it may have been done)
+    """
 
     kind: Kind
     screen: Passed = "no"
@@ -54,9 +63,25 @@ NEVER_PASSED = frozenset({401, 407, 429})
 
 @dataclass(frozen=True, slots=True)
 class OutcomeTable:
-    """Rows by status, in rising order; `of` gives the row of any status."""
+    """What becomes of each status that is no success: rows of (status, outcome), each status once. A status without a
+    row is judged by its class: 4xx is refused and not passed on, anything else has failed.
+
+    `OUTCOMES.changed({409: Outcome("failed", repeat="unknown")})` and `OUTCOMES.passing((403,))` make one from another;
+    an upstream has its own by `class Legacy(Upstream, …, outcomes=…)`. Raises ValueError for a status that is not from
+    300 to 599, and for a row that would pass on what is not 4xx, or is 401, 407 or 429.
+    """
 
     rows: tuple[tuple[int, Outcome], ...]
+
+    def __post_init__(self) -> None:
+        for status, outcome in self.rows:
+            passed = (outcome.screen, outcome.command) != ("no", "no")
+            if not 300 <= status <= 599 or (passed and (not 400 <= status <= 499 or status in NEVER_PASSED)):
+                raise ValueError(f"{status} cannot have the outcome {outcome}")
+
+    def changed(self, rows: Mapping[int, Outcome]) -> OutcomeTable:
+        """This table with these rows in place of its own."""
+        return OutcomeTable(tuple(sorted({**dict(self.rows), **rows}.items())))
 
     def of(self, status: int) -> Outcome:
         """The row of a status that is no success."""

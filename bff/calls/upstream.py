@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
 from .call import Call, Method
 from .codec import encode
 from .errors import DeclarationError, Refused, declaring
+from .outcomes import OUTCOMES, OutcomeTable
 from .owner import Owner
 from .template import NamesNothing, query_of, template_of
 
@@ -35,12 +36,22 @@ class Upstream:
     team, contact  required: who owns it and how to reach them
     docs           optional URL of its documentation or runbook
     service        its name in settings; default the class name in lower case
+    outcomes       its own table of what becomes of each status, default `bff.OUTCOMES`; an instance may set its
+                   attribute `outcomes` to another one
     """
 
     owner: ClassVar[Owner]
+    outcomes: OutcomeTable = OUTCOMES
 
     def __init_subclass__(
-        cls, *, team: str = "", contact: str = "", docs: str = "", service: str = "", **rest: Any
+        cls,
+        *,
+        team: str = "",
+        contact: str = "",
+        docs: str = "",
+        service: str = "",
+        outcomes: OutcomeTable | None = None,
+        **rest: Any,
     ) -> None:
         super().__init_subclass__(**rest)
         with declaring():
@@ -50,6 +61,8 @@ class Upstream:
                     'team="…", contact="#…") so that an error can say whom to ask'
                 )
         cls.owner = Owner(service or cls.__name__.lower(), team, contact, docs)
+        if outcomes is not None:
+            cls.outcomes = outcomes
 
     @overload
     def get(self, template: str, model: type[T], /, **data: Any) -> Call[T]: ...
@@ -118,4 +131,4 @@ class Upstream:
             raise Refused(self.owner, name, f"There is no such {error.parameter}.", status=404) from None
         except DeclarationError as error:
             raise DeclarationError(f"{name}: {template}: {error}") from None
-        return Call(self.owner, name, method, template, path, model, query, encoded)
+        return Call(self.owner, name, method, template, path, model, query, encoded, outcomes=self.outcomes)

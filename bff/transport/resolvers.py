@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 from urllib.parse import urlsplit
 
 
@@ -70,8 +70,12 @@ class ResolverContext:
     look: float = 1.0
 
 
-ResolverFactory: TypeAlias = Callable[[ResolverContext], Resolver]
-"""Makes the resolver of one upstream. Called at the start; it must not wait for anything."""
+class ResolverFactory(Protocol):
+    """Makes the resolver of one upstream, at the start. It must not wait for anything. It raises ValueError for wrong
+    settings; the start then fails with a message that names them. A class whose constructor takes only the context is
+    one."""
+
+    def __call__(self, context: ResolverContext, /) -> Resolver: ...
 
 
 class StaticResolver:

@@ -88,11 +88,18 @@ class BrokerContext:
     redis: RedisClient
 
 
-BrokerFactory: TypeAlias = Callable[[Mapping[str, object], BrokerContext], Broker]
-"""Makes a broker from its section of the settings, `BFF_LIVE__BROKERS__<NAME>__…`, whose keys are in lower case and
-whose values are as JSON has them (text, numbers, booleans, lists). It must not connect: `open` does. It raises
-ValueError, or pydantic's ValidationError, with what is wrong with the section; the start then fails and names the
-settings."""
+class BrokerFactory(Protocol):
+    """Makes a broker from its section of the settings, `BFF_LIVE__BROKERS__<NAME>__…`. Register one as an entry point
+    of the group `bff.brokers`, with the section's name in lower case.
+
+    section  the keys in lower case; values are what JSON has: text, numbers, booleans, lists
+    context  what the gateway provides
+
+    It must not connect: `Broker.open` does. It raises ValueError, or pydantic's ValidationError, for what is wrong with
+    the section; the start then fails with a message that names the settings.
+    """
+
+    def __call__(self, section: Mapping[str, object], context: BrokerContext, /) -> Broker: ...
 
 
 class BatchSize:
