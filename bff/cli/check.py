@@ -60,7 +60,8 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
             "sign-in does not ask for it (BFF_OIDC__SCOPES)"
         )
     live = settings.live
-    if gateway.sagas and not (live.stream_keys or live.nats or live.rabbitmq or settings.events):
+    brokers = live.stream_keys or live.nats or live.rabbitmq or live.brokers or gateway.extensions.brokers
+    if gateway.sagas and not (brokers or settings.events):
         found.append(
             "no events would ever arrive for saga "
             f"{next(iter(gateway.sagas))!r}: set BFF_LIVE__STREAM_KEYS, for example "

@@ -85,7 +85,7 @@ class Gateway(Router):
         self.views: dict[str, View] = {}
         self.commands: dict[str, Command] = {}
         self.page: Page | None = None
-        self._extensions = Extensions(
+        self.extensions = Extensions(
             tuple(brokers), dict(resolvers or {}), tuple(observers), tuple(middleware), lifespan, pages
         )
         self._upstreams = upstreams
@@ -226,7 +226,7 @@ class Gateway(Router):
         async with self._starting:
             if self._runtime is None:
                 self.check()
-                runtime = build(self, settings or self._settings or settings_file.load(), self._extensions)
+                runtime = build(self, settings or self._settings or settings_file.load(), self.extensions)
                 try:
                     await runtime.start()
                 except BaseException:
