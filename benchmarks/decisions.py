@@ -55,9 +55,9 @@ async def _measured(url: str) -> dict[str, list[float]]:
     )
     five = [f"{number}" for number in range(5)]
     ways: dict[str, Ask] = {
-        "a decision, the link": lambda who: script([redis_key(who, "rate:x")], QUOTA),
+        "a decision, the link": lambda who: script([redis_key(f"{who}", "rate:x")], QUOTA),
         "a decision, redis-py and hiredis": lambda who: pool.evalsha(
-            sha, 1, redis_key(who, "rate:x"), *QUOTA
+            sha, 1, redis_key(f"{who}", "rate:x"), *QUOTA
         ),
         "PING, the link": lambda _: link.call("PING"),
         "a look into the cache": lambda who: cache.read(f"{who}", (), None),

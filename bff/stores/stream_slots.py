@@ -7,7 +7,8 @@ slots again when it notices, and the streams that opened first are evicted. No n
 
 Key (after the prefix of keys.py): `{t}:slots`, `{t}` as in the journal: sorted set of `<opened>-<process>-<id>`
 (`opened` in Unix milliseconds, 13 digits) by the millisecond at which the slot becomes free; TTL `LEASE` from the last
-renewal."""
+renewal.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Key (after the prefix of keys.py): `{value:<name>}`, hash: version, payload; TTL 7 days from the last change. Each
 change is published to the channel `{value:<name>}:channel`, in the same slot, as `<version> <payload>`. The payload is
-one line of JSON, `{name, version, data, at}`."""
+one line of JSON, `{name, version, data, at}`.
+"""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_a_gateway_without_mistakes_is_told_so(module: str, capsys: pytest.Captu
             "cannot be used (ssl_ca_certs=/no/such.pem): [Errno 2]",
         ),
         ("redis+sentinel://a:1", "needs its Sentinels and the master's name"),
-        ("redis://a?colour=red", "an option in Redis's address is not known"),
+        ("redis://a?colour=red", "unknown option in the address of Redis"),
         ("http://a", "must be an address that begins with redis://"),
     ],
 )

@@ -43,7 +43,7 @@ async def test_an_outage_is_one_line_and_another_at_its_end_however_many_request
         # The pub/sub connection is another one.
         told = [line for line in told if "pub/sub" not in line]
         assert len(told) == 2, told
-        assert "does not do its work" in told[0] and "does its work again" in told[1]
+        assert "fails (" in told[0] and "works again" in told[1]
         assert [line for line in caplog.records if line.exc_info] == []
 
 

@@ -1,14 +1,14 @@
-"""How long to wait before trying again what has failed, for what tries for ever.
+"""Waiting times for work that is tried again for ever: exponential backoff with jitter.
 
-Promises a bound that doubles with each failure up to `longest`, however many there were, and half of it at random:
-processes that lost one server together do not come back together.
+The bound doubles with each failure up to `longest`. Up to half of it is random, so that processes that lost a server at
+the same time do not return at the same time.
 """
 
 from __future__ import annotations
 
 import random
 
-_DOUBLINGS = 32  # a float's exponent ends at 1,024: a night without Redis must not end in an OverflowError
+_DOUBLINGS = 32  # a float's exponent ends at 1,024: many failures must not raise OverflowError
 
 
 def backoff(failures: int, first: float, longest: float) -> float:

@@ -1,7 +1,7 @@
-"""The link to Redis (or Valkey): one connection a node for a whole process, one way of failing, scripts by name.
+"""The client of Redis (or Valkey): one connection per node for the whole process, one error type, scripts by name.
 
-Nothing here retries a command that may have been carried out: it takes at most its limit and then the caller hears
-`StoreUnavailable`, whatever went wrong. Deciding what to do without Redis belongs to the caller.
+No command that may have run is retried: it takes at most its limit and then fails with `StoreUnavailable`, whatever
+went wrong. The caller decides what to do without Redis.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from .sentinel import SentinelMaster, parse_sentinel_address
 __all__ = ["RedisClient", "Script", "StoreUnavailable", "raise_refusals", "store_errors"]
 
 _PROBES = 128
-"""Slots looked at for one of each node; of five nodes all are found but for once in 10^12."""
+"""Random slots for a probe of each node; of five nodes all are found except once in 10^12."""
 
 
 @contextlib.contextmanager
 def store_errors(what: str) -> Iterator[None]:
-    """Turn any failure to reach or use Redis inside the block into StoreUnavailable."""
+    """Turn any failure of Redis inside the block into StoreUnavailable."""
     try:
         yield
     except (RedisError, OSError) as error:
@@ -40,7 +40,7 @@ def store_errors(what: str) -> Iterator[None]:
 
 
 def raise_refusals(answers: list[Any]) -> list[Any]:
-    """What `RedisClient.batch` answered, when Redis refused none of it. Raises the first refusal, a ResponseError."""
+    """Return the replies of `RedisClient.batch`. Raises the first refusal among them, a ResponseError."""
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer
@@ -48,14 +48,14 @@ def raise_refusals(answers: list[Any]) -> list[Any]:
 
 
 class RedisClient:
-    """A command may take `timeout` seconds (default 0.5), at most `most` may be under way (default 10,000): one more is
-    StoreUnavailable at once. Answers are bytes.
+    """A command may take `timeout` seconds (default 0.5); at most `most` may be pending (default 10,000), one more is
+    StoreUnavailable at once. Replies are bytes.
 
-    url      `redis://`, `rediss://`, `unix://` (see dial.py), `redis+sentinel://` (sentinel.py), `redis+cluster://`
-             (cluster.py)
-    cluster  keys may lie on several nodes: one script takes those of one slot only
-    condition  how it does, by what came of the commands
-    publish  the command that publishes to a channel of a key's slot: in a cluster only that slot's node hears of it
+    url              `redis://`, `rediss://`, `unix://` (address.py), `redis+sentinel://` (sentinel.py),
+                     `redis+cluster://` (cluster.py)
+    cluster          whether keys lie on several nodes: then one script takes keys of one slot only
+    outage           the current outage, if any
+    publish_command  publishes to a channel in a key's slot: in a cluster only to that slot's node
     """
 
     def __init__(self, url: str, *, timeout: float = 0.5, most: int = 10_000) -> None:
@@ -83,42 +83,46 @@ class RedisClient:
         name = f"the master {watched.master}"
         self.outage.name = name
         return Node(
-            master.connect, name, self.outage, timeout=self.timeout, most=self._most, moved=master.has_moved
+            master.connect,
+            name,
+            self.outage,
+            timeout=self.timeout,
+            most=self._most,
+            has_moved=master.has_moved,
         )
 
     @property
     def master_generation(self) -> int:
-        """Another number each time Sentinels name another master: what is still connected to the last one is to leave
-        it."""
+        """Changes each time Sentinels name another master: connections to the last one must be closed."""
         return 0 if self._master is None else self._master.generation
 
     @property
     def topology(self) -> dict[str, str | bool | int]:
-        """What there is, to be shown: `kind` (single, sentinel, cluster), `tls`; of a cluster the `nodes` that are
-        known, and how many of them are `away`."""
+        """For `/readyz`: `kind` (single, sentinel, cluster), `tls`; for a cluster the number of known `nodes`, and how
+        many of them are `away`."""
         scheme = scheme_of(self.url)
-        shape: dict[str, str | bool | int] = {"kind": scheme.partition("+")[2] or "single"}
-        shape["tls"] = scheme.startswith("rediss")
+        topology: dict[str, str | bool | int] = {"kind": scheme.partition("+")[2] or "single"}
+        topology["tls"] = scheme.startswith("rediss")
         if isinstance(self._nodes, Cluster):
-            shape |= self._nodes.node_counts
-        return shape
+            topology |= self._nodes.node_counts
+        return topology
 
     @property
     def away(self) -> bool:
-        """True while the last thing Redis did was not to answer; the first byte from it ends that."""
+        """True when Redis did not answer last; the first byte from it makes it False."""
         return self._nodes.away
 
     async def call(self, *command: Packable, limit: float | None = None) -> Any:
-        """Send one command; `limit` seconds instead of `timeout`. Raises StoreUnavailable, ResponseError (what Redis
-        answered)."""
+        """Send one command; `limit` seconds instead of `timeout`. Raises StoreUnavailable, or ResponseError when Redis
+        replies with an error."""
         nodes = self._nodes
         if isinstance(nodes, Node):
             return await nodes.submit(pack(command), None, limit)
         return await nodes.call(command, limit)
 
     async def batch(self, commands: Sequence[Sequence[Packable]], *, limit: float | None = None) -> list[Any]:
-        """Send several in one write (a node), in this order, nobody else's between; what Redis refused stands as an
-        exception in the list. Raises StoreUnavailable."""
+        """Send several commands in one write (per node), in this order and in sequence. Error replies are exceptions in
+        the returned list. Raises StoreUnavailable."""
         if not commands:
             return []
         nodes = self._nodes
@@ -127,19 +131,21 @@ class RedisClient:
             return answers
         return await nodes.batch(commands, limit)
 
-    def dedicated(self, *, timeout: float, place: NodeAddress | None = None) -> Redis:
-        """A client with one connection of its own for blocking reads or pub/sub, `timeout` seconds for a read. place:
-        the node of a cluster, else any.
+    def dedicated(self, *, timeout: float, node: NodeAddress | None = None) -> Redis:
+        """A client with a dedicated connection for blocking reads or pub/sub, `timeout` seconds for a read. node: of a
+        cluster; None for any.
 
         The caller closes it with `aclose()`.
         """
-        places: Iterator[NodeAddress] | None = None
+        nodes_to_try: Iterator[NodeAddress] | None = None
         if isinstance(self._nodes, Cluster):
-            places = self._nodes.candidates if place is None else itertools.repeat(place)
-        return Redis.from_pool(dedicated_pool(self.url, timeout=timeout, wait=self.timeout, places=places))
+            nodes_to_try = self._nodes.candidates if node is None else itertools.repeat(node)
+        return Redis.from_pool(
+            dedicated_pool(self.url, timeout=timeout, wait=self.timeout, nodes=nodes_to_try)
+        )
 
     async def nodes_of(self, keys: Sequence[str]) -> list[NodeAddress | None]:
-        """Which node of the cluster has each key's slot, None for nobody (by itself, a server has no slots). Raises
+        """The node of the cluster that serves each key's slot; None where no node does, and for a single server. Raises
         StoreUnavailable."""
         nodes = self._nodes
         if isinstance(nodes, Node):
@@ -147,13 +153,13 @@ class RedisClient:
         return await nodes.nodes_of([key.encode() for key in keys])
 
     def node_of(self, key: str) -> NodeAddress | None:
-        """The node of the cluster that has this key's slot, as far as is known; by itself, a server is None."""
+        """The node of the cluster that serves this key's slot, as last known; None for a single server."""
         nodes = self._nodes
         return None if isinstance(nodes, Node) else nodes.node_of(key.encode())
 
     async def scan_keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
-        """All keys that look so, some at a time; one that comes, or moves between nodes, meanwhile may be left out.
-        Raises StoreUnavailable."""
+        """All keys that match, in batches. A key that is created or moved meanwhile may be missing. Raises
+        StoreUnavailable."""
         nodes = [self._nodes] if isinstance(self._nodes, Node) else await self._nodes.all_nodes()
         for node in nodes:
             cursor = b""
@@ -164,7 +170,7 @@ class RedisClient:
                     yield found
 
     def expect_moved_slots(self) -> None:
-        """A cluster's slots may have moved: ask again before the next use."""
+        """Ask a cluster for its slots again before the next use, because they may have moved."""
         if isinstance(self._nodes, Cluster):
             self._nodes.expect_moved_slots()
 
@@ -180,21 +186,20 @@ class RedisClient:
             await self.call("PING")
 
     async def probe(self) -> None:
-        """Have every node do once what scripts do: read which life of the data it is, write a key. Raises
-        StoreUnavailable."""
+        """Let every node do once what scripts do: read the replication id and write a key. Raises StoreUnavailable."""
         keys = [redis_key(f"probe:{number}", "probe") for number in range(_PROBES if self.cluster else 1)]
         # One key for each node that has slots.
-        once = dict(zip(await self.nodes_of(keys), keys, strict=True))
-        await run_all(self, [Step(self._probe, [key], ()) for key in once.values()])
+        key_of_node = dict(zip(await self.nodes_of(keys), keys, strict=True))
+        await run_all(self, [Step(self._probe, [key], ()) for key in key_of_node.values()])
 
     async def call_all_nodes(self, *command: Packable) -> list[Any]:
-        """What each node answers; what one refused stands as an exception in the list. Raises StoreUnavailable."""
+        """Send one command to each node. Error replies are exceptions in the list. Raises StoreUnavailable."""
         nodes = [self._nodes] if isinstance(self._nodes, Node) else await self._nodes.all_nodes()
         answers = [await node.submit(pack(command), 1) for node in nodes]
         return [answer for (answer,) in answers]
 
     async def close(self) -> None:
-        """Close every connection but the dedicated ones. Never raises for one that is already gone."""
+        """Close all connections except the dedicated ones. Does not raise for a closed one."""
         await self._nodes.close()
 
     async def __aenter__(self) -> RedisClient:

@@ -1,7 +1,7 @@
-"""Redis's clock, as far as a process can know it without asking each time: what several processes order or lease by.
+"""Redis' clock, estimated without a round trip, for what several processes order or lease by time.
 
-Promises a time that is right within half of a round trip after `set()`, and that this machine's wall clock, wrong or
-set meanwhile, has no part in it. Before the first answer it is this machine's.
+After `synchronise()` the time is right within half a round trip, and changes of this machine's wall clock do not affect
+it. Before that it is this machine's time.
 """
 
 from __future__ import annotations

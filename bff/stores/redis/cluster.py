@@ -1,8 +1,8 @@
-"""Redis Cluster: which node has a key, learned from the nodes and corrected by what they say.
+"""Redis Cluster: which node has a key, read from the nodes and corrected by their redirections.
 
-`redis+cluster://[user:password@]host:port,host:port`: some of the nodes; the others are found. `rediss+cluster://`:
-all of them by TLS. MOVED and ASK are followed; a command that was answered with one has not been carried out, so it may
-be sent again. A node that cannot be reached is one whose slots may have moved: the next command asks where they are.
+`redis+cluster://[user:password@]host:port,host:port` names some of the nodes; the others are found. `rediss+cluster://`
+uses TLS for all of them. MOVED and ASK are followed; a command that was redirected did not run, so it may be sent
+again. The slots of an unreachable node may have moved: the next command asks where they are.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .outage import OutageTracker
 
 SLOTS = 16_384
 REDIRECTS = 5
-"""Times one command is sent elsewhere before it is given up."""
+"""Redirections of one command before it fails."""
 PAUSE = 0.05
-"""Seconds before a cluster that is rearranging itself is asked again."""
+"""Seconds before a cluster that is moving slots is asked again."""
 
 _KEYLESS = frozenset(
     b"CLIENT CLUSTER CONFIG DBSIZE ECHO FLUSHALL FLUSHDB INFO KEYS PING PUBLISH SCAN SCRIPT TIME".split()
@@ -44,7 +44,7 @@ def slot_of(key: bytes) -> int:
 
 
 def key_of(command: Sequence[Packable]) -> bytes | None:
-    """The first key a command names, None when it names none."""
+    """The first key of a command, None when it has none."""
     name = _bytes(command[0]).upper()
     if name in _KEYLESS or len(command) < 2:
         return None
@@ -63,26 +63,26 @@ def _bytes(word: Packable) -> bytes:
 
 
 def parse_cluster_address(url: str) -> tuple[list[NodeAddress], str]:
-    """The nodes an address names, and the address of the first alone, as redis-py reads it. Raises ValueError."""
-    places, alone = split_nodes(url, 6379)
-    if not places:
+    """The nodes that an address names, and the address of the first alone, as redis-py reads it. Raises ValueError."""
+    addresses, alone = split_nodes(url, 6379)
+    if not addresses:
         raise ValueError("redis+cluster:// needs some of its nodes: host:port,host:port")
-    return places, alone._replace(path="").geturl()
+    return addresses, alone._replace(path="").geturl()
 
 
 class Cluster:
-    """make: a node for a way of opening connections, and its name; condition: told of slots that
-    nobody has. Every method raises StoreUnavailable.
+    """make: creates a node from a function that opens connections, and a name; outage: records slots that no node
+    serves. Every method raises StoreUnavailable.
 
-    turns  nodes for what any of them may do, one after the other for ever: those that are there, then those that the
-           address names
+    candidates  nodes for what any node may do, one after the other for ever: the reachable ones, then those that the
+                address names
     """
 
-    def __init__(self, url: str, make: Callable[[Connect, str], Node], condition: OutageTracker) -> None:
+    def __init__(self, url: str, make: Callable[[Connect, str], Node], outage: OutageTracker) -> None:
         self._seeds, first = parse_cluster_address(url)
         self._first: ServerAddress = parse_address(first)
         self._make = make
-        self._condition = condition
+        self._outage = outage
         self.candidates = self._turns()
         self._nodes: dict[NodeAddress, Node] = {}
         self._slots: list[Node | None] = [None] * SLOTS
@@ -91,7 +91,7 @@ class Cluster:
 
     @property
     def away(self) -> bool:
-        """No node answers."""
+        """Whether no node answers."""
         return bool(self._nodes) and all(node.away for node in self._nodes.values())
 
     @property
@@ -99,64 +99,68 @@ class Cluster:
         """How many nodes are known, and how many of them are away."""
         return {"nodes": len(self._nodes), "away": sum(node.away for node in self._nodes.values())}
 
-    def _at(self, place: NodeAddress) -> Node:
-        if place not in self._nodes:
-            address = replace(self._first, host=place[0], port=place[1])
-            self._nodes[place] = self._make(lambda watch: connect(address, watch), f"{place[0]}:{place[1]}")
-        return self._nodes[place]
+    def _node_at(self, target: NodeAddress) -> Node:
+        if target not in self._nodes:
+            address = replace(self._first, host=target[0], port=target[1])
+            self._nodes[target] = self._make(
+                lambda observer: connect(address, observer), f"{target[0]}:{target[1]}"
+            )
+        return self._nodes[target]
 
     def _turns(self) -> Iterator[NodeAddress]:
         while True:
-            there = [place for place, node in self._nodes.items() if not node.away]
+            there = [target for target, node in self._nodes.items() if not node.away]
             yield from dict.fromkeys([*there, *self._seeds])
 
     # ---- commands --------------------------------------------------------------------------------------------
 
     async def call(self, command: Sequence[Packable], limit: float | None) -> Any:
-        """One command, wherever its key is. limit: seconds to find out where, and as many for each that answers."""
+        """Send one command to the node of its key. limit: seconds to find the node, and as many for each reply."""
         key, packed = key_of(command), pack(command)
         node = await self._node(key, limit)
         for _ in range(REDIRECTS):
             try:
-                return await self._of(node, packed, None, limit)
+                return await self._submit(node, packed, None, limit)
             except ResponseError as error:
                 moved = _redirection(error)
                 if moved is None:
                     raise
-            word, place = moved
-            if place is not None and place[0] in ("", "?"):
-                place = (node.name.rpartition(":")[0], place[1])
-            if word == "ASK" and place is not None:
-                _, answer = await self._of(self._at(place), pack(("ASKING",)) + packed, 2, limit)
+            word, target = moved
+            if target is not None and target[0] in ("", "?"):
+                target = (node.name.rpartition(":")[0], target[1])
+            if word == "ASK" and target is not None:
+                _, answer = await self._submit(self._node_at(target), pack(("ASKING",)) + packed, 2, limit)
                 if isinstance(answer, Exception):
                     raise answer
                 return answer
             self._stale = True
-            if place is None:
+            if target is None:
                 await asyncio.sleep(PAUSE)
                 node = await self._node(key, limit)
             else:
-                node = self._at(place)
-        raise StoreUnavailable(f"sent elsewhere {REDIRECTS} times: the cluster is rearranging itself")
+                node = self._node_at(target)
+        raise StoreUnavailable(f"redirected {REDIRECTS} times: the cluster is moving slots")
 
     async def batch(self, commands: Sequence[Sequence[Packable]], limit: float | None) -> list[Any]:
-        """Several, one write a node."""
-        shares: dict[Node, list[int]] = {}
+        """Send several commands, in one write per node."""
+        by_node: dict[Node, list[int]] = {}
         for index, command in enumerate(commands):
-            shares.setdefault(await self._node(key_of(command), limit), []).append(index)
-        told: list[Any] = [None] * len(commands)
+            by_node.setdefault(await self._node(key_of(command), limit), []).append(index)
+        replies: list[Any] = [None] * len(commands)
 
-        async def ask(node: Node, share: list[int]) -> None:
-            packed = b"".join(pack(commands[index]) for index in share)
-            for index, answer in zip(share, await self._of(node, packed, len(share), limit), strict=True):
+        async def ask(node: Node, indexes: list[int]) -> None:
+            packed = b"".join(pack(commands[index]) for index in indexes)
+            for index, answer in zip(
+                indexes, await self._submit(node, packed, len(indexes), limit), strict=True
+            ):
                 if isinstance(answer, ResponseError) and _redirection(answer) is not None:
                     answer = await self.call(commands[index], limit)
-                told[index] = answer
+                replies[index] = answer
 
-        await asyncio.gather(*itertools.starmap(ask, shares.items()))
-        return told
+        await asyncio.gather(*itertools.starmap(ask, by_node.items()))
+        return replies
 
-    async def _of(self, node: Node, packed: bytes, count: int | None, limit: float | None) -> Any:
+    async def _submit(self, node: Node, packed: bytes, count: int | None, limit: float | None) -> Any:
         try:
             return await node.submit(packed, count, limit)
         except StoreUnavailable:
@@ -166,26 +170,26 @@ class Cluster:
     # ---- where keys are --------------------------------------------------------------------------------------
 
     def expect_moved_slots(self) -> None:
-        """Slots may have moved: ask before the next one is looked up."""
+        """Ask the nodes for their slots before the next use, because slots may have moved."""
         self._stale = True
 
     async def nodes_of(self, keys: Sequence[bytes]) -> list[NodeAddress | None]:
-        """Where these keys' slots are; None where nobody has one."""
-        await self._known()
-        places: dict[Node | None, NodeAddress] = {node: place for place, node in self._nodes.items()}
-        return [places.get(self._slots[slot_of(key)]) for key in keys]
+        """The nodes that serve the slots of these keys; None for a slot that no node serves."""
+        await self._load_if_stale()
+        addresses: dict[Node | None, NodeAddress] = {node: target for target, node in self._nodes.items()}
+        return [addresses.get(self._slots[slot_of(key)]) for key in keys]
 
     def node_of(self, key: bytes) -> NodeAddress | None:
-        """Where this key's slot was when that was last asked."""
+        """The node that served the slot of this key when the nodes were last asked."""
         node = self._slots[slot_of(key)]
-        return next((place for place, one in self._nodes.items() if one is node), None)
+        return next((address for address, each in self._nodes.items() if each is node), None)
 
     async def all_nodes(self) -> list[Node]:
         """Every node that has slots."""
-        await self._known()
+        await self._load_if_stale()
         return list(self._nodes.values())
 
-    async def _known(self, limit: float | None = None) -> None:
+    async def _load_if_stale(self, limit: float | None = None) -> None:
         if not self._stale:
             return
         try:
@@ -193,44 +197,46 @@ class Cluster:
                 if self._stale:
                     await self._load()
         except TimeoutError as error:
-            raise StoreUnavailable(f"where keys are was not found out within {limit} s") from error
+            raise StoreUnavailable(
+                f"the nodes did not say within {limit} s which slots they serve"
+            ) from error
 
     async def _node(self, key: bytes | None, limit: float | None) -> Node:
-        await self._known(limit)
+        await self._load_if_stale(limit)
         if key is None:
             return next(
                 (node for node in self._nodes.values() if not node.away), next(iter(self._nodes.values()))
             )
         node = self._slots[slot_of(key)]
         if node is None:
-            self._condition.record_failure("CLUSTERDOWN nobody has a key's slot")
-            raise StoreUnavailable("nobody has this key's slot")
+            self._outage.record_failure("CLUSTERDOWN no node serves a key's slot")
+            raise StoreUnavailable("no node serves this key's slot")
         return node
 
     async def _load(self) -> None:
-        """Ask the nodes, those that answered lately first."""
-        known = sorted(self._nodes, key=lambda place: self._nodes[place].away)
+        """Ask the nodes for their slots, the reachable ones first."""
+        known = sorted(self._nodes, key=lambda target: self._nodes[target].away)
         error: Exception = StoreUnavailable("no node is known")
-        for place in dict.fromkeys([*known, *self._seeds]):
+        for target in dict.fromkeys([*known, *self._seeds]):
             try:
-                ranges = await self._at(place).submit(pack(("CLUSTER", "SLOTS")), None)
+                ranges = await self._node_at(target).submit(pack(("CLUSTER", "SLOTS")), None)
             except (StoreUnavailable, RedisError) as refused:
                 error = refused
                 continue
             self._slots = [None] * SLOTS
             masters = set()
             for first, last, (host, port, *_), *_ in ranges:
-                # A node that does not know its own name is at the one it was asked by.
-                at = (place[0] if host in (None, b"", b"?") else host.decode(), port)
+                # A node that does not know its own host name has the one that we asked.
+                at = (target[0] if host in (None, b"", b"?") else host.decode(), port)
                 masters.add(at)
-                self._slots[first : last + 1] = [self._at(at)] * (last + 1 - first)
+                self._slots[first : last + 1] = [self._node_at(at)] * (last + 1 - first)
             self._stale = False
-            for gone in self._nodes.keys() - masters:
-                # One that still owes answers is left for the next time: they may say where to go on.
-                if not self._nodes[gone].has_pending:
-                    await self._nodes.pop(gone).close()
+            for removed in self._nodes.keys() - masters:
+                # A node with pending commands stays until the next time: its replies may be redirections.
+                if not self._nodes[removed].has_pending:
+                    await self._nodes.pop(removed).close()
             return
-        raise StoreUnavailable(f"no node says where keys are: {error}") from error
+        raise StoreUnavailable(f"no node said which slots it serves: {error}") from error
 
     async def close(self) -> None:
         """Close every node's connection."""
@@ -238,7 +244,7 @@ class Cluster:
 
 
 def _redirection(error: ResponseError) -> tuple[str, NodeAddress | None] | None:
-    """Where to go on; the place is None where the cluster does not know for now."""
+    """The kind and target of a redirection; the target is None while the cluster does not know it."""
     word, _, rest = str(error).partition(" ")
     if word in ("MOVED", "ASK"):
         host, _, port = rest.partition(" ")[2].rpartition(":")

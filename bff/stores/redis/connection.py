@@ -1,9 +1,9 @@
-"""One connection to Redis that everybody writes to: commands of one turn of the loop leave in one write, answers come
-back in the same order.
+"""One connection to Redis that the whole process shares: the commands of one turn of the event loop leave in one
+write, and the replies come back in the same order.
 
-Promises that nobody's patience is another's loss: who gives up or is cancelled leaves his place in the row, and the
-answer is dropped when it comes. Time is counted in ticks of the loop, between which it has listened: what the loop was
-too busy to read was not late. Refuses more than `most` commands or `UNSENT` bytes that wait to be written.
+One caller's timeout or cancellation does not affect other commands: its command stays in the queue, and the reply is
+dropped when it comes. Time is counted in ticks of the event loop, between which the loop has read: a reply is not late
+because the loop was too busy to read it. Refuses a command when `UNSENT` bytes wait to be written.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from ...calls import BffError
 from .address import ServerAddress
 
 UNSENT = 16 * 1024 * 1024
-"""Bytes that may wait for a connection that takes no more."""
+"""Bytes that may wait to be written while the connection accepts no more."""
 
 Packable = str | bytes | int | float
 
 
 class StoreUnavailable(BffError):
-    """Redis could not be reached in time or would not carry the command out. Its cause is the driver's error."""
+    """Redis could not be reached in time or refused the command. The cause is the driver's error."""
 
     code = "unavailable"
 
 
 def pack(command: Sequence[Packable]) -> bytes:
-    """A command as it goes on the wire."""
+    """A command in the Redis protocol."""
     words: Any = tuple(command)  # its stub means one type for all words
     packed: bytes = hiredis.pack_command(words)
     return packed
@@ -44,8 +44,8 @@ def _error(text: str) -> ResponseError:
 
 
 class PendingCommand:
-    """A place in the row. born: the tick it was asked at; limit: ticks it may take; replies: None for one answer, else
-    the list that is filled until it has `count`."""
+    """A command without its reply. start_tick: when it was sent; limit: ticks it may take; replies: None for a single
+    command, else the list that is filled until it has `count` replies."""
 
     __slots__ = ("count", "future", "limit", "replies", "start_tick")
 
@@ -58,25 +58,25 @@ class PendingCommand:
 
 
 class ConnectionObserver(Protocol):
-    """Who holds the connection: its clock, and who is told of its end and of what Redis answered with an error."""
+    """The owner of a connection: its clock, and what it does on data, on the end and on an error reply."""
 
     ticks: int
 
-    def on_data(self, wire: MultiplexedConnection) -> None: ...
+    def on_data(self, connection: MultiplexedConnection) -> None: ...
 
-    def on_lost(self, wire: MultiplexedConnection, error: Exception, pending: int) -> None: ...
+    def on_lost(self, connection: MultiplexedConnection, error: Exception, failed: int) -> None: ...
 
-    def on_error_reply(self, wire: MultiplexedConnection, error: Exception) -> None: ...
+    def on_error_reply(self, connection: MultiplexedConnection, error: Exception) -> None: ...
 
 
 class MultiplexedConnection(asyncio.Protocol):
-    """The row of commands under way on one connection. Once lost it stays lost."""
+    """One connection and the queue of its pending commands. It is not opened again after its end."""
 
-    def __init__(self, watch: ConnectionObserver) -> None:
+    def __init__(self, observer: ConnectionObserver) -> None:
         self.pending: deque[PendingCommand] = deque()
         self.last_data_tick = 0
         self.alive = False
-        self._watch = watch
+        self._observer = observer
         self._reader = hiredis.Reader(protocolError=ConnectionError, replyError=_error)
         self._out: list[bytes] = []
         self._size = 0
@@ -87,9 +87,9 @@ class MultiplexedConnection(asyncio.Protocol):
     # ---- writing ---------------------------------------------------------------------------------------------
 
     def write(self, packed: bytes, pending: PendingCommand) -> None:
-        """Put a command at the end of the row. Raises StoreUnavailable when too much waits already."""
+        """Send a command. Raises StoreUnavailable when more than `UNSENT` bytes wait already."""
         if self._size > UNSENT:
-            raise StoreUnavailable("Redis takes no more for now")
+            raise StoreUnavailable("too many bytes wait to be sent to Redis")
         if not self._out and not self._paused:
             self._soon(self._flush)
         self._out.append(packed)
@@ -105,7 +105,7 @@ class MultiplexedConnection(asyncio.Protocol):
         try:
             self._transport.write(data)
         except RuntimeError as error:
-            # uvloop's word for a connection that the other side has just closed.
+            # uvloop raises this for a connection that the other side has just closed.
             self.abort(error)
 
     def pause_writing(self) -> None:
@@ -118,55 +118,55 @@ class MultiplexedConnection(asyncio.Protocol):
     # ---- reading ---------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        self.last_data_tick = self._watch.ticks
-        self._watch.on_data(self)
-        reader, row = self._reader, self.pending
+        self.last_data_tick = self._observer.ticks
+        self._observer.on_data(self)
+        reader, queue = self._reader, self.pending
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not False:
-                pending = row[0]
+                pending = queue[0]
                 if isinstance(reply, Exception):
-                    self._watch.on_error_reply(self, reply)
+                    self._observer.on_error_reply(self, reply)
                 if pending.replies is not None:
                     pending.replies.append(reply)
                     if len(pending.replies) != pending.count:
                         continue
                     reply = pending.replies
-                row.popleft()
+                queue.popleft()
                 if pending.future.done():
                     continue
                 if isinstance(reply, Exception):
                     pending.future.set_exception(reply)
                     if isinstance(reply, ReadOnlyError):
-                        raise ConnectionError("it is not the master any more")
+                        raise ConnectionError("it is no longer the master")
                 else:
                     pending.future.set_result(reply)
         except (ConnectionError, IndexError) as error:
-            self.abort(ConnectionError(f"what came is no answer to go on from: {error}"))
+            self.abort(ConnectionError(f"unexpected data: {error}"))
 
-    # ---- life ------------------------------------------------------------------------------------------------
+    # ---- open and closed -------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # a stream's transport
         self.alive = True
-        self.last_data_tick = self._watch.ticks
+        self.last_data_tick = self._observer.ticks
 
     def connection_lost(self, error: Exception | None) -> None:
         self.abort(error or ConnectionResetError("Redis closed the connection"))
 
     def abort(self, error: Exception) -> None:
-        """End the connection; everyone in the row hears StoreUnavailable."""
+        """Close the connection; every pending command fails with StoreUnavailable."""
         if not self.alive:
             return
         self.alive = False
         if self._transport is not None:
             self._transport.abort()
         self._out.clear()
-        row, self.pending = self.pending, deque()
-        pending = sum(not one.future.done() for one in row)
-        for one in row:
-            fail_pending(one, f"the connection was lost: {error}", error)
-        self._watch.on_lost(self, error, pending)
+        queue, self.pending = self.pending, deque()
+        failed = sum(not command.future.done() for command in queue)
+        for command in queue:
+            fail_pending(command, f"the connection was lost: {error}", error)
+        self._observer.on_lost(self, error, failed)
 
 
 Connect = Callable[[ConnectionObserver], Awaitable[MultiplexedConnection]]
@@ -174,38 +174,40 @@ Connect = Callable[[ConnectionObserver], Awaitable[MultiplexedConnection]]
 
 
 def fail_pending(pending: PendingCommand, why: str, cause: Exception | None = None) -> None:
-    """Tell whoever still waits for it."""
+    """Fail a command with StoreUnavailable, unless it is done already."""
     if not pending.future.done():
-        told = StoreUnavailable(why)
-        told.__cause__ = cause
-        pending.future.set_exception(told)
+        error = StoreUnavailable(why)
+        error.__cause__ = cause
+        pending.future.set_exception(error)
 
 
 async def connect(
-    address: ServerAddress, watch: ConnectionObserver, said: list[Any] | None = None
+    address: ServerAddress, observer: ConnectionObserver, replies: list[Any] | None = None
 ) -> MultiplexedConnection:
-    """Open a connection and say the greeting; said: takes the answers. Raises OSError, RedisError. Bound it from
-    outside."""
+    """Open a connection and send the handshake. replies: receives its replies. Has no time limit of its own. Raises
+    OSError, RedisError."""
     loop = asyncio.get_running_loop()
     if address.path is not None:
-        _, wire = await loop.create_unix_connection(lambda: MultiplexedConnection(watch), address.path)
+        _, connection = await loop.create_unix_connection(
+            lambda: MultiplexedConnection(observer), address.path
+        )
     else:
-        _, wire = await loop.create_connection(
-            lambda: MultiplexedConnection(watch),
+        _, connection = await loop.create_connection(
+            lambda: MultiplexedConnection(observer),
             address.host,
             address.port,
             ssl=address.tls,
             server_hostname=address.host if address.tls else None,
         )
     try:
-        pending = PendingCommand(loop.create_future(), watch.ticks, 1, len(address.handshake))
-        wire.write(b"".join(pack(words) for words in address.handshake), pending)
-        for answer in await pending.future:
-            if isinstance(answer, Exception):
-                raise answer
-            if said is not None:
-                said.append(answer)
+        pending = PendingCommand(loop.create_future(), observer.ticks, 1, len(address.handshake))
+        connection.write(b"".join(pack(words) for words in address.handshake), pending)
+        for reply in await pending.future:
+            if isinstance(reply, Exception):
+                raise reply
+            if replies is not None:
+                replies.append(reply)
     except BaseException:
-        wire.abort(ConnectionAbortedError("not ready"))
+        connection.abort(ConnectionAbortedError("not ready"))
         raise
-    return wire
+    return connection

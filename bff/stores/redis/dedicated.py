@@ -1,6 +1,6 @@
-"""redis-py's connections, for what cannot share the link's one: blocking reads and pub/sub.
+"""redis-py connections for blocking reads and pub/sub, which cannot share the multiplexed connection.
 
-Promises one connection a pool, with two faults of the driver's sending mended, and no retries.
+A pool has one connection, works around two faults in how the driver sends, and does not retry.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .cluster import parse_cluster_address
 from .sentinel import master_pool, parse_sentinel_address
 
 
-class _Sturdy:
-    """Two faults of sending mended.
+class _PatchedConnection:
+    """Works around two faults.
 
     The driver sends under `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes just as the send is
-    done: a task told to stop would go on. `asyncio.timeout` does not, and spares a task for each command. And writing
-    to a connection that the server has just closed is a RuntimeError in uvloop, after which the driver would hand the
-    dead connection to the next one.
+    done: a cancelled task would go on. `asyncio.timeout` does not, and needs no task for each command. Writing to a
+    connection that the server has just closed raises RuntimeError in uvloop, after which the driver would reuse the
+    closed connection.
     """
 
     socket_timeout: float | None
@@ -42,23 +42,23 @@ class _Sturdy:
             self.socket_timeout = timeout
 
 
-class _Placed(_Sturdy):
-    """To the next node of a cluster that there is to try."""
+class _ClusterConnection(_PatchedConnection):
+    """Connects to the next node of a cluster to try."""
 
-    def __init__(self, *, places: Iterator[NodeAddress], **options: Any) -> None:
+    def __init__(self, *, nodes: Iterator[NodeAddress], **options: Any) -> None:
         super().__init__(**options)
-        self._places = places
+        self._nodes = nodes
 
     async def _connect(self) -> None:
-        self.host, self.port = next(self._places)
+        self.host, self.port = next(self._nodes)
         await super()._connect()  # type: ignore[misc]  # a mixin
 
 
 def dedicated_pool(
-    url: str, *, timeout: float, wait: float, places: Iterator[NodeAddress] | None = None
+    url: str, *, timeout: float, wait: float, nodes: Iterator[NodeAddress] | None = None
 ) -> ConnectionPool:
-    """A pool of one. timeout: seconds for a command; wait: for connecting, or until it is free; places: the nodes of a
-    cluster to connect to, one after the other."""
+    """A pool of one connection. timeout: seconds for a command; wait: seconds to connect, or until it is free; nodes:
+    the nodes of a cluster to try, one after the other."""
     options: dict[str, Any] = {
         "max_connections": 1,
         "socket_timeout": timeout,
@@ -69,11 +69,12 @@ def dedicated_pool(
         "driver_info": None,
     }
     if scheme_of(url).endswith("+sentinel"):
-        return master_pool(parse_sentinel_address(url), _Sturdy, options)
-    if places is not None:
-        options["places"] = places
+        return master_pool(parse_sentinel_address(url), _PatchedConnection, options)
+    if nodes is not None:
+        options["nodes"] = nodes
         url = parse_cluster_address(url)[1]
     pool = BlockingConnectionPool.from_url(url, timeout=wait, **options)
-    kind = pool.connection_class
-    pool.connection_class = type(kind.__name__, (_Sturdy if places is None else _Placed, kind), {})
+    driver_class = pool.connection_class
+    mixin = _PatchedConnection if nodes is None else _ClusterConnection
+    pool.connection_class = type(driver_class.__name__, (mixin, driver_class), {})
     return pool

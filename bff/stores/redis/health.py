@@ -1,8 +1,7 @@
-"""Whether Redis does what the gateway needs: probed while commands fail, and looked at for settings that lose data.
+"""Health of Redis: probes while commands fail, and checks for settings that lose data.
 
-Promises that the end of an outage is noticed within about a second, that `/readyz` tells a Redis that is away from one
-that answers but refuses, and that each setting by which Redis would lose what it was given is named in the log once.
-Refuses nothing itself: it says how things are.
+The end of an outage is noticed within about a second. `/readyz` distinguishes a Redis that is away from one that
+answers but refuses. Each setting by which Redis would lose data is named in the log once. Nothing is refused here.
 """
 
 from __future__ import annotations
@@ -21,33 +20,33 @@ from .outage import CURES, refusal_code
 
 log = logging.getLogger("bff.stores")
 
-_PAUSE = 1.0
+_PROBE_PAUSE = 1.0
 """Seconds between two probes while commands fail."""
-_AGAIN = 300.0
-"""Seconds between two looks at the settings."""
+_INSPECT_PAUSE = 300.0
+"""Seconds between two checks of the settings."""
 _EVICTS = (
-    "it drops keys when its memory is full (maxmemory-policy {policy}): claims, sessions and journals would be gone "
-    "without a word; set maxmemory-policy noeviction"
+    "it drops keys when its memory is full (maxmemory-policy {policy}): claims, sessions and journals would be lost "
+    "silently; set maxmemory-policy noeviction"
 )
 _FRESH = 1.0
-"""Seconds for which an answer to `look` is given again: anybody may ask for `/readyz`."""
+"""Seconds for which a report is reused: anybody may request `/readyz`."""
 
 
 class RedisHealth(Background):
-    """`async with health:`, or `start()` and `stop()`. once_only: some commands must not be carried out twice.
+    """`async with health:`, or `start()` and `stop()`. once_only: some commands must not run twice.
 
-    warnings  settings of Redis by which it loses what it was given, each with its cure
+    warnings  settings of Redis that lose data, each with what to do
     """
 
     def __init__(
         self, client: RedisClient, *, once_only: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        super().__init__("bff-redis-health", "nobody looks after Redis")
+        super().__init__("bff-redis-health", "Redis is not checked")
         self._client = client
         self._once_only = once_only
         self._clock = clock
         self._wake = asyncio.Event()
-        self._looked: tuple[float, dict[str, Any]] | None = None
+        self._last_report: tuple[float, dict[str, Any]] | None = None
         self.warnings: tuple[str, ...] = ()
 
     async def _run(self, started: asyncio.Event) -> None:
@@ -61,32 +60,32 @@ class RedisHealth(Background):
                 self._wake.clear()
                 await self._inspect()
                 try:
-                    async with asyncio.timeout(_AGAIN):
+                    async with asyncio.timeout(_INSPECT_PAUSE):
                         await self._wake.wait()
                 except TimeoutError:
                     continue
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_PROBE_PAUSE)
             if await self.probe_failure() is None:
                 condition.record_recovery(probes)
             else:
                 probes += 1
 
     async def probe_failure(self) -> str | None:
-        """Why a probe is not carried out: a word of `CURES`, or what happened; None when it is."""
+        """Run a probe. Returns why it failed: a code of `CURES`, or what happened; None when it succeeded."""
         try:
             await self._client.probe()
         except StoreUnavailable as error:
-            return refusal_code(_said(error)) or str(error)
+            return refusal_code(_redis_error(error)) or str(error)
         return None
 
     async def report(self) -> dict[str, Any]:
-        """What `/readyz` says: `state` is up, away or refusing; `refuses` has reasons and cures; `warnings`."""
+        """The entry in `/readyz`: `state` is up, away or refusing; `refuses` has codes and what to do; `warnings`."""
         now = self._clock()
-        if self._looked is not None and now - self._looked[0] < _FRESH:
-            return self._looked[1]
+        if self._last_report is not None and now - self._last_report[0] < _FRESH:
+            return self._last_report[1]
         why = await self.probe_failure()
-        trouble = self._client.outage.current
-        words = {} if why is None or trouble is None else dict.fromkeys(trouble.refusals)
+        outage = self._client.outage.current
+        words = {} if why is None or outage is None else dict.fromkeys(outage.refusals)
         if why in CURES:
             words = {why: None} | words
         found: dict[str, Any] = {"state": "up" if why is None else "refusing" if words else "away"}
@@ -94,14 +93,14 @@ class RedisHealth(Background):
             found["refuses"] = [{"code": word, "detail": CURES[word]} for word in words]
         if self.warnings:
             found["warnings"] = list(self.warnings)
-        self._looked = now, found
+        self._last_report = now, found
         return found
 
     async def _inspect(self) -> None:
         try:
             found = await self.inspect()
         except StoreUnavailable as error:
-            log.debug("Redis' settings cannot be looked at: %s", error)
+            log.debug("cannot read the settings of Redis: %s", error)
             return
         for warning in found:
             if warning not in self.warnings:
@@ -109,28 +108,28 @@ class RedisHealth(Background):
         self.warnings = found
 
     async def inspect(self) -> tuple[str, ...]:
-        """Settings of Redis by which it would lose what it was given. Raises StoreUnavailable."""
+        """Find settings of Redis that lose data. Raises StoreUnavailable."""
         found: dict[str, None] = {}
         for answer in await self._client.call_all_nodes("INFO", "memory"):
             if isinstance(answer, Exception):
-                continue  # a probe says so
-            told = dict(line.split(":", 1) for line in answer.decode().splitlines() if ":" in line)
-            policy = told.get("maxmemory_policy", "noeviction")
-            if policy != "noeviction" and int(told.get("maxmemory", "0")):
+                continue  # a probe reports it
+            info = dict(line.split(":", 1) for line in answer.decode().splitlines() if ":" in line)
+            policy = info.get("maxmemory_policy", "noeviction")
+            if policy != "noeviction" and int(info.get("maxmemory", "0")):
                 found[_EVICTS.format(policy=policy)] = None
         if self._once_only:
-            keeps = zip(
+            persistence = zip(
                 await self._client.call_all_nodes("CONFIG", "GET", "appendonly"),
                 await self._client.call_all_nodes("CONFIG", "GET", "appendfsync"),
                 strict=True,
             )
-            for appendonly, appendfsync in keeps:
-                if (warning := _forgets(appendonly, appendfsync)) is not None:
+            for appendonly, appendfsync in persistence:
+                if (warning := _persistence_warning(appendonly, appendfsync)) is not None:
                     found[warning] = None
         return tuple(found)
 
 
-def _forgets(appendonly: Any, appendfsync: Any) -> str | None:
+def _persistence_warning(appendonly: Any, appendfsync: Any) -> str | None:
     cure = "set appendonly yes and appendfsync always, or declare the commands safe where their services honour keys"
     if (
         isinstance(appendonly, Exception)
@@ -138,20 +137,20 @@ def _forgets(appendonly: Any, appendfsync: Any) -> str | None:
         or not (appendonly and appendfsync)
     ):
         return (
-            "whether it keeps what it has confirmed cannot be told (CONFIG GET is refused), and a command declared "
-            f"safe=False could be carried out twice after a crash where it does not; {cure}"
+            "CONFIG GET is refused, so it is not known whether it keeps what it has confirmed; if not, a command "
+            f"declared safe=False could run twice after a crash; {cure}"
         )
     if appendonly[1] == b"yes" and appendfsync[1] == b"always":
         return None
     what = "appendonly no" if appendonly[1] != b"yes" else f"appendfsync {appendfsync[1].decode()}"
     return (
-        f"a command declared safe=False could be carried out twice after a crash of Redis, which confirms what is not "
-        f"on its disk yet ({what}); {cure}"
+        f"a command declared safe=False could run twice after a crash of Redis, which confirms writes that are not on "
+        f"its disk yet ({what}); {cure}"
     )
 
 
-def _said(error: BaseException) -> str:
-    """What Redis answered, below our own words."""
+def _redis_error(error: BaseException) -> str:
+    """The error that Redis replied, without our own text."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, RedisError):

@@ -1,9 +1,9 @@
-"""How Redis does, by what came of the commands that were sent: what `/readyz` says of it, and the log once.
+"""Outages of Redis, detected by the results of commands: for `/readyz`, and for the log.
 
-Promises one line when commands begin to fail, whatever fails then (no connection, no answer, a refusal), one more for
-each kind of refusal with what to do about it, and one at the end with how many commands failed. Whoever meets a
-`StoreUnavailable` therefore need not log it. Refuses to believe that it is over because nobody asks: a probe has to be
-carried out, which reads what scripts read and writes a key.
+The log gets one line when commands begin to fail (no connection, no answer, a refusal), one more for each kind of
+refusal with what to do, and one at the end with the number of failed commands. So code that catches `StoreUnavailable`
+need not log it. An outage does not end because no command is sent: a probe must succeed, which reads what scripts read
+and writes a key.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ CURES = {
     "LOADING": "it is still loading its data: wait",
     "MASTERDOWN": "it is a replica that has lost its master",
     "CLUSTERDOWN": "the cluster has slots that no node serves: bring the node back",
-    "BUSY": "a script of somebody else's runs and does not end: SCRIPT KILL",
+    "BUSY": "a script of another program runs and does not end: SCRIPT KILL",
 }
-"""What Redis says when it refuses work (the first word of its error) and what to do about it."""
-_SPELT = {"ACL failure": "NOPERM", "no permissions": "NOPERM", "invalid username-password": "WRONGPASS"}
+"""The codes with which Redis refuses commands (the first word of its error), and what to do."""
+_PHRASES = {"ACL failure": "NOPERM", "no permissions": "NOPERM", "invalid username-password": "WRONGPASS"}
 
 
 @dataclass(slots=True)
 class Outage:
-    """since: monotonic seconds; failed: commands; refusals: word → how often it was said."""
+    """since: monotonic seconds; failed: number of commands; refusals: code → how often."""
 
     since: float
     cause: str
@@ -43,9 +43,10 @@ class Outage:
 
 
 class OutageTracker:
-    """name: what the log calls this Redis, never with a password; clock: monotonic seconds.
+    """name: of this Redis in the log, never with a password; clock: monotonic seconds.
 
-    begins  called when commands begin to fail: whoever probes is to begin
+    current    the outage, None while commands succeed
+    on_outage  called when commands begin to fail, to start probing
     """
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -55,50 +56,49 @@ class OutageTracker:
         self._clock = clock
 
     def record_failure(self, why: object) -> None:
-        """A command was not carried out: what happened, or the error that Redis answered."""
+        """Record that a command failed. why: what happened, or the error that Redis replied."""
         text = str(why)
-        trouble = self.current
-        if trouble is None:
-            trouble = self.current = Outage(self._clock(), text, 0, {})
-            word = refusal_code(text)
-            if word is None:
+        outage = self.current
+        if outage is None:
+            outage = self.current = Outage(self._clock(), text, 0, {})
+            code = refusal_code(text)
+            if code is None:
                 log.warning(
-                    "Redis at %s does not do its work (%s); what needs it is answered 503 and not logged one by one",
+                    "Redis at %s fails (%s); requests that need it are answered 503 and not logged one by one",
                     self.name,
                     text,
                 )
             self.on_outage()
-        trouble.failed += 1
-        word = refusal_code(text)
-        if word is not None:
-            if word not in trouble.refusals:
-                log.warning("Redis at %s refuses commands with %s: %s", self.name, word, CURES[word])
-            trouble.refusals[word] = trouble.refusals.get(word, 0) + 1
+        outage.failed += 1
+        code = refusal_code(text)
+        if code is not None:
+            if code not in outage.refusals:
+                log.warning("Redis at %s refuses commands with %s: %s", self.name, code, CURES[code])
+            outage.refusals[code] = outage.refusals.get(code, 0) + 1
 
     def record_recovery(self, probes: int = 0) -> None:
-        """A probe was carried out, after so many others that were not."""
-        trouble, self.current = self.current, None
-        if trouble is not None:
+        """Record that a probe succeeded, after `probes` that failed."""
+        outage, self.current = self.current, None
+        if outage is not None:
             log.warning(
-                "Redis at %s does its work again after %.1f s; %d commands were not carried out (%s)",
+                "Redis at %s works again after %.1f s; %d commands failed (%s)",
                 self.name,
-                self._clock() - trouble.since,
-                max(0, trouble.failed - probes),
-                ", ".join(f"{word} {count} times" for word, count in trouble.refusals.items())
-                or trouble.cause,
+                self._clock() - outage.since,
+                max(0, outage.failed - probes),
+                ", ".join(f"{code} {count} times" for code, count in outage.refusals.items()) or outage.cause,
             )
 
 
 def refusal_code(text: str) -> str | None:
-    """The word of CURES by which Redis refused a command, None where it did not refuse work."""
+    """The code in CURES with which Redis refused a command; None when it is no refusal."""
     if "'config" in text:
-        return None  # what the gateway can do without
-    word = text.partition(" ")[0].lstrip("-")
-    if word in CURES:
-        return word
-    for spelt, meant in _SPELT.items():
-        if spelt in text:
-            return meant
-    # Older servers wrap what a script's command answered: `ERR Error running script …: @user_script: 1: -OOM …`.
+        return None  # the gateway works without CONFIG
+    code = text.partition(" ")[0].lstrip("-")
+    if code in CURES:
+        return code
+    for phrase, code_of_phrase in _PHRASES.items():
+        if phrase in text:
+            return code_of_phrase
+    # Older servers wrap the error of a command in a script: `ERR Error running script …: @user_script: 1: -OOM …`.
     wrapped = text.partition(" -")[2].partition(" ")[0]
     return wrapped if wrapped in CURES else None

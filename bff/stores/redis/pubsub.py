@@ -1,8 +1,8 @@
-"""One pub/sub connection to one server, which notices its own death.
+"""One pub/sub connection to one server, which detects its own failure.
 
-Promises to say what is confirmed, what this server has given away, and when the connection is gone. Refuses to trust a
-silent connection: it pings every `beat` seconds and gives up after `dead_after` without a byte. Messages are handed on
-from the socket's own callback, without a task between; who takes them must not block.
+It reports confirmed channels, channels that this server does not serve any more, and the loss of the connection. A
+silent connection is not trusted: it is pinged every `beat` seconds and closed after `dead_after` seconds without data.
+Messages are passed on from the socket's callback, without a task in between, so listeners must not block.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ log = logging.getLogger("bff.stores")
 
 _CHUNK = 500  # channels named in one SUBSCRIBE; a sharded one names one
 RETRY_PAUSE = 0.5
-"""Seconds before a channel that nobody carries is asked for again."""
+"""Seconds before a channel that no node serves is subscribed again."""
 _PING = hiredis.pack_command(("PING",))
 
 OnMessage = Callable[[str, bytes], None]
-"""Told the channel, and what was published to it."""
+"""Called with the channel and the published data."""
 
 
 class PubSubObserver(Protocol):
-    """Who holds an ear: told that a channel is confirmed, that a connection is gone or could not be made, and which
-    channels this server does not carry: ask for them elsewhere after `pause` seconds."""
+    """The owner of a connection. on_confirmed: a channel is subscribed; on_lost: the connection ended or could not be
+    opened; on_moved: this server does not serve these channels, try another one after `pause` seconds."""
 
     def on_confirmed(self, channel: str) -> None: ...
 
-    def on_lost(self, ear: PubSubConnection) -> None: ...
+    def on_lost(self, connection: PubSubConnection) -> None: ...
 
     def on_moved(self, channels: Sequence[str], pause: float) -> None: ...
 
 
-class _Wire(asyncio.Protocol):
-    """Reads answers as they come. `lost` is done when the connection is."""
+class _PubSubProtocol(asyncio.Protocol):
+    """Reads replies as they come. `lost` is done when the connection has ended."""
 
-    def __init__(self, told: Callable[[Any], None]) -> None:
+    def __init__(self, on_reply: Callable[[Any], None]) -> None:
         loop = asyncio.get_running_loop()
-        self._told = told
+        self._on_reply = on_reply
         self._reader = hiredis.Reader()
         self._time = loop.time
         self.lost: asyncio.Future[None] = loop.create_future()
-        self.heard_at = loop.time()
+        self.last_data_at = loop.time()
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = self._time()
+        self.last_data_at = self._time()
         try:
             self._reader.feed(data)
-            while (answer := self._reader.gets()) is not False:
-                self._told(answer)
+            while (reply := self._reader.gets()) is not False:
+                self._on_reply(reply)
         except hiredis.ProtocolError as error:
             self._end(ConnectionResetError(f"not Redis: {error}"))
 
@@ -72,41 +72,41 @@ class _Wire(asyncio.Protocol):
 class PubSubConnection:
     """Subscriptions on one connection. `run()` is the owner's to start and to cancel.
 
-    dial              a client with one connection of its own
-    era               another number when its server is the wrong one by now
-    listeners         who is told what a channel says; read at each message, changed by whoever holds the ear
-    sharded           whether a channel is one of a slot that this server has (SSUBSCRIBE)
+    open_client       returns a client with one connection of its own
+    generation        changes when the connection leads to the wrong server
+    listeners         by channel; read at each message, changed by the owner
+    sharded           whether a channel belongs to a slot of this server (SSUBSCRIBE)
     beat, dead_after  seconds; a lost connection is opened again after 0.025–1 s, growing with each failure
-    wanted            channels asked for;  away  the last thing that happened to the connection is that there is none
+    wanted            the channels to subscribe;  away  whether the connection was lost or could not be opened
     """
 
     def __init__(
         self,
-        dial: Callable[[], Redis],
-        hears: PubSubObserver,
+        open_client: Callable[[], Redis],
+        observer: PubSubObserver,
         listeners: Mapping[str, OnMessage],
         *,
         sharded: Callable[[str], bool],
         beat: float,
         dead_after: float,
-        era: Callable[[], int] = lambda: 0,
+        generation: Callable[[], int] = lambda: 0,
     ) -> None:
         self.wanted: dict[str, None] = {}
         self.away = False
-        self._dial = dial
-        self._era = era
-        self._hears = hears
+        self._open_client = open_client
+        self._generation = generation
+        self._observer = observer
         self._listeners = listeners
         self._sharded = sharded
         self._beat = beat
         self._dead_after = dead_after
         self._unconfirmed: dict[str, int] = {}
-        self._leaving: dict[str, int] = {}
-        # Everybody who comes within one turn of the loop shares a command, or a write.
+        self._unsubscribing: dict[str, int] = {}
+        # All commands of one turn of the event loop share a write.
         self._outbox: list[tuple[str, str]] = []
         self._transport: asyncio.WriteTransport | None = None
-        self._whole = False
-        self._told_lost = False
+        self._complete = False
+        self._loss_logged = False
         self._refusal = ""
 
     @property
@@ -135,62 +135,64 @@ class PubSubConnection:
     # ---- the connection --------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Hold a connection for ever; cancel it to stop."""
+        """Keep a connection open, for ever; cancel it to stop."""
         failures = 0
         while True:
             try:
-                await self._connected()
+                await self._run_once()
             except (RedisError, OSError) as lost:
-                failures = 0 if self._whole else failures + 1
-                # Told once until there is a whole one again, and at its end.
-                level = logging.DEBUG if self._told_lost else logging.WARNING
-                self._told_lost = True
+                failures = 0 if self._complete else failures + 1
+                # Logged once until all channels are subscribed again, and then once more.
+                level = logging.DEBUG if self._loss_logged else logging.WARNING
+                self._loss_logged = True
                 log.log(level, "the pub/sub connection was lost, opening another: %s", lost)
             await asyncio.sleep(backoff(failures, 0.05, 1.0))
 
-    async def _connected(self) -> None:
-        """One connection's life. Raises OSError or RedisError when it is over."""
+    async def _run_once(self) -> None:
+        """Open a connection and use it until it ends. Raises OSError or RedisError then."""
         self._unconfirmed.clear()
-        self._leaving.clear()
+        self._unsubscribing.clear()
         self._outbox.clear()
-        self._whole = False
-        wire = _Wire(self._told)
-        era = self._era()
-        client = self._dial()
+        self._complete = False
+        protocol = _PubSubProtocol(self._on_reply)
+        generation = self._generation()
+        client = self._open_client()
         connection: Any = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves connections untyped
         try:
-            # The driver knows addresses, TLS and passwords; reading message by message through it costs ten times
-            # what the hub does with one.
+            # The driver knows addresses, TLS and passwords. Reading each message through it costs ten times what the
+            # hub does with the message.
             await connection.connect()
-            wire.heard_at = asyncio.get_running_loop().time()
+            protocol.last_data_at = asyncio.get_running_loop().time()
             transport = connection._writer.transport
-            transport.set_protocol(wire)
+            transport.set_protocol(protocol)
             self._transport = transport
             self.away = False
             for channel in self.wanted:
                 self._command("SUBSCRIBE", channel)
-            self._settled()
-            await self._mind(wire, transport, era)
+            self._check_complete()
+            await self._supervise(protocol, transport, generation)
         finally:
             self._transport = None
             self.away = True
-            wire.lost.cancel()
-            self._hears.on_lost(self)
+            protocol.lost.cancel()
+            self._observer.on_lost(self)
             await connection.disconnect(nowait=True)
             await client.aclose()
 
-    async def _mind(self, wire: _Wire, transport: asyncio.WriteTransport, era: int) -> None:
+    async def _supervise(
+        self, protocol: _PubSubProtocol, transport: asyncio.WriteTransport, generation: int
+    ) -> None:
         while True:
-            done, _ = await asyncio.wait([wire.lost], timeout=self._beat)
+            done, _ = await asyncio.wait([protocol.lost], timeout=self._beat)
             if done:
-                wire.lost.result()
-            if self._era() != era:
+                protocol.lost.result()
+            if self._generation() != generation:
                 transport.abort()
-                raise ConnectionAbortedError("another is the master")
-            silent = asyncio.get_running_loop().time() - wire.heard_at
+                raise ConnectionAbortedError("another server is the master")
+            silent = asyncio.get_running_loop().time() - protocol.last_data_at
             if silent > self._dead_after:
                 transport.abort()
-                raise TimeoutError(f"not a byte for {silent:.1f} s, not even an answer to a ping")
+                raise TimeoutError(f"no data for {silent:.1f} s, not even a reply to a ping")
             transport.write(_PING)
 
     def _flush(self) -> None:
@@ -206,49 +208,49 @@ class PubSubConnection:
             while end < min(most, len(batch)) and batch[end][0] == command:
                 end += 1
             names = [name for _, name in batch[start:end]]
-            asked = self._leaving if "UNSUB" in command else self._unconfirmed
+            waiting = self._unsubscribing if "UNSUB" in command else self._unconfirmed
             for name in names:
-                asked[name] = asked.get(name, 0) + 1
+                waiting[name] = waiting.get(name, 0) + 1
             packed.append(hiredis.pack_command((command, *names)))  # type: ignore[arg-type]  # its stub knows pairs only
             start = end
         transport.write(b"".join(packed))
 
     # ---- what comes ------------------------------------------------------------------------------------------
 
-    def _told(self, answer: Any) -> None:
-        if isinstance(answer, hiredis.ReplyError):
-            self._refused(str(answer))
+    def _on_reply(self, reply: Any) -> None:
+        if isinstance(reply, hiredis.ReplyError):
+            self._on_error_reply(str(reply))
             return
-        if not isinstance(answer, list) or len(answer) != 3:
+        if not isinstance(reply, list) or len(reply) != 3:
             return  # a pong
-        kind, name, data = answer
+        kind, name, data = reply
         channel = name.decode()
         if kind in (b"message", b"smessage"):
             listener = self._listeners.get(channel)
             if listener is None:
-                return  # it was left meanwhile
+                return  # it was unsubscribed meanwhile
             try:
                 listener(channel, data)
             except Exception:
-                # One message that cannot be taken must not deafen every stream of the process; what it said is in
-                # the journal, and the next comparison of positions finds it.
-                log.exception("a message on %s could not be taken", channel)
+                # One bad message must not end the subscriptions of the whole process. Its content is in the journal,
+                # and the next comparison of positions finds it.
+                log.exception("a message on %s could not be handled", channel)
         elif kind in (b"subscribe", b"ssubscribe"):
-            # An unsubscribe may stand between two subscriptions on their way: only the last answer counts.
-            if _one_less(self._unconfirmed, channel):
+            # An unsubscribe may be between two pending subscriptions: only the last reply counts.
+            if _decrement(self._unconfirmed, channel):
                 return
             if channel in self.wanted:
                 self._refusal = ""
-                self._hears.on_confirmed(channel)
-            self._settled()
-        elif channel in self._leaving:
-            _one_less(self._leaving, channel)
+                self._observer.on_confirmed(channel)
+            self._check_complete()
+        elif channel in self._unsubscribing:
+            _decrement(self._unsubscribing, channel)
         elif channel in self.wanted:
-            # Unsubscribed by nobody here: the slot is another's now.
-            self._gone([channel], 0.0)
+            # Not unsubscribed by us: the slot has moved to another node.
+            self._drop_channels([channel], 0.0)
 
-    def _refused(self, error: str) -> None:
-        """A subscription failed; which, the error says by its slot or not at all."""
+    def _on_error_reply(self, error: str) -> None:
+        """A subscription failed. The error names its slot, or nothing."""
         word, _, rest = error.partition(" ")
         if word != "MOVED":
             log.log(
@@ -257,31 +259,33 @@ class PubSubConnection:
             )
             self._refusal = word
         slot = rest.partition(" ")[0]
-        asked = [name for name in self._unconfirmed if self._sharded(name)]
+        waiting = [name for name in self._unconfirmed if self._sharded(name)]
         if word == "MOVED":
-            asked = [name for name in asked if str(slot_of(name.encode())) == slot]
-            for name in [name for name in self._leaving if str(slot_of(name.encode())) == slot]:
-                del self._leaving[name]
-        for name in asked:
+            waiting = [name for name in waiting if str(slot_of(name.encode())) == slot]
+            for name in [name for name in self._unsubscribing if str(slot_of(name.encode())) == slot]:
+                del self._unsubscribing[name]
+        for name in waiting:
             del self._unconfirmed[name]
-        self._gone([name for name in asked if name in self.wanted], PAUSE if word == "MOVED" else RETRY_PAUSE)
-        self._settled()
+        self._drop_channels(
+            [name for name in waiting if name in self.wanted], PAUSE if word == "MOVED" else RETRY_PAUSE
+        )
+        self._check_complete()
 
-    def _gone(self, channels: Sequence[str], pause: float) -> None:
+    def _drop_channels(self, channels: Sequence[str], pause: float) -> None:
         for channel in channels:
             del self.wanted[channel]
         if channels:
-            self._hears.on_moved(channels, pause)
+            self._observer.on_moved(channels, pause)
 
-    def _settled(self) -> None:
-        if not self._whole and not self._unconfirmed and not self._outbox:
-            self._whole = True
-            if self._told_lost:
-                self._told_lost = False
-                log.info("there is a pub/sub connection again")
+    def _check_complete(self) -> None:
+        if not self._complete and not self._unconfirmed and not self._outbox:
+            self._complete = True
+            if self._loss_logged:
+                self._loss_logged = False
+                log.info("the pub/sub connection is open again")
 
 
-def _one_less(counts: dict[str, int], name: str) -> int:
+def _decrement(counts: dict[str, int], name: str) -> int:
     left = counts.get(name, 1) - 1
     if left:
         counts[name] = left

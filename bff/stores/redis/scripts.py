@@ -1,4 +1,4 @@
-"""Lua scripts by name: one atomic step each, known to Redis by their hash, handed over again where it forgot."""
+"""Lua scripts by name: one atomic step each, called by their hash, and loaded again when Redis lost them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INCLUDE = "--#include"
 
 
 class Commands(Protocol):
-    """What a script is sent by: see `RedisClient`."""
+    """The part of `RedisClient` that scripts need."""
 
     async def call(self, *command: Packable, limit: float | None = None) -> Any: ...
 
@@ -26,7 +26,7 @@ class Commands(Protocol):
 
 
 class Step(NamedTuple):
-    """A script with what it is given."""
+    """A script with its keys and arguments."""
 
     script: Script
     keys: Sequence[str | bytes]
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 
 class Script:
-    """One atomic step: `await script(keys, args)`. Loads itself again after Redis lost it (restart, failover).
+    """One atomic step: `await script(keys, args)`. It is loaded again after Redis lost it (restart, failover).
 
     Raises StoreUnavailable.
     """
@@ -43,13 +43,13 @@ class Script:
         self.name = name
         self.text = text
         self._client = client
-        # A name, not a secret: Redis itself knows scripts by their SHA-1.
+        # A name, not a secret: Redis identifies scripts by their SHA-1.
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(
         self, keys: Sequence[str | bytes], args: Sequence[Packable] = (), *, limit: float | None = None
     ) -> Any:
-        """limit: seconds instead of the link's `timeout`."""
+        """limit: seconds instead of the client's `timeout`."""
         client = self._client
         try:
             try:
@@ -61,11 +61,11 @@ class Script:
 
 
 async def run_all(client: Commands, steps: Sequence[Step]) -> list[Any]:
-    """The answers to several steps, sent in one write in this order (a node); each is atomic by itself. Raises
-    StoreUnavailable, though some may have been taken."""
+    """Run several steps, sent in this order in one write (per node); each is atomic by itself. Returns their results.
+    Raises StoreUnavailable, though some may have run."""
     try:
         answers = await client.batch(
-            [("EVALSHA", one.script.sha, len(one.keys), *one.keys, *one.args) for one in steps]
+            [("EVALSHA", step.script.sha, len(step.keys), *step.keys, *step.args) for step in steps]
         )
     except RedisError as error:
         raise StoreUnavailable(f"scripts: {type(error).__name__}: {error}") from error

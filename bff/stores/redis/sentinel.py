@@ -1,9 +1,9 @@
-"""A master that Sentinels watch over, found anew for each connection: after a failover the next connection is the new
-master's, for one that is none any more is refused. One that was relieved does not know it for some ten seconds: a
-Sentinel is asked every second.
+"""A master that Sentinels monitor. The Sentinels are asked anew for each connection, so after a failover the next
+connection goes to the new master; a server that is not the master is refused. A replaced master does not know it for
+some ten seconds, so a Sentinel is asked every second, too.
 
-`redis+sentinel://[user:password@]host:port,host:port/<master>/<db>?sentinel_password=…`; user and password are Redis's.
-`rediss+sentinel://`: the Sentinels and the master by TLS.
+`redis+sentinel://[user:password@]host:port,host:port/<master>/<db>?sentinel_password=…`; user and password are those of
+Redis. `rediss+sentinel://` uses TLS for the Sentinels and the master.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ PORT = 26379
 
 @dataclass(frozen=True, slots=True)
 class SentinelAddress:
-    """sentinels: where they are; master: how they call it; handshake: what is said to it first; url: it, at a place it
-    may not be at, as redis-py reads it."""
+    """sentinels: their addresses; master: its name; handshake: the commands to send to it first; url: for redis-py,
+    with a host that it does not use."""
 
     sentinels: tuple[ServerAddress, ...]
     master: str
@@ -67,66 +67,66 @@ def parse_sentinel_address(url: str) -> SentinelAddress:
 
 
 class SentinelMaster:
-    """The way to it.
+    """Opens connections to the master.
 
-    era  another number each time another was found to be the master: what is connected to the last one is to leave it
+    generation  changes each time another server becomes the master: connections to the last one must be closed
     """
 
-    def __init__(self, watched: SentinelAddress) -> None:
+    def __init__(self, address: SentinelAddress) -> None:
         self.generation = 0
-        self._watched = watched
+        self._address = address
         self._turns = itertools.count()
-        self._at: NodeAddress | None = None
+        self._master_address: NodeAddress | None = None
 
-    async def connect(self, watch: ConnectionObserver) -> MultiplexedConnection:
-        """Open a connection to whom the first Sentinel that answers calls master, if it says so itself. A silent one
-        costs an attempt its time, so the next attempt begins with another.
+    async def connect(self, observer: ConnectionObserver) -> MultiplexedConnection:
+        """Connect to the server that the first answering Sentinel names, if that server confirms that it is the master.
+        A silent Sentinel uses up the attempt's time, so the next attempt begins with another one.
 
-        Raises OSError, RedisError. Bound it from outside.
+        Has no time limit of its own. Raises OSError, RedisError.
         """
-        error: Exception = NoMaster(f"no Sentinel knows a master called {self._watched.master}")
+        error: Exception = NoMaster(f"no Sentinel knows a master called {self._address.master}")
         for sentinel in self._sentinels():
             try:
-                place = await _named(sentinel, watch)
+                address = await _ask_master(sentinel, observer)
             except (OSError, RedisError) as refused:
                 error = refused
                 continue
-            if place is None:
+            if address is None:
                 continue
-            said: list[Any] = []
-            there = replace(sentinel, host=place[0], port=place[1], handshake=self._watched.handshake)
-            wire = await connect(there, watch, said)
-            if said[-1][0] == b"master":
-                self.generation += self._at not in (None, place)
-                self._at = place
-                return wire
-            wire.abort(ConnectionAbortedError("not the master"))
-            error = NoMaster(f"{place[0]}:{place[1]} is not the master any more")
+            replies: list[Any] = []
+            server = replace(sentinel, host=address[0], port=address[1], handshake=self._address.handshake)
+            connection = await connect(server, observer, replies)
+            if replies[-1][0] == b"master":
+                self.generation += self._master_address not in (None, address)
+                self._master_address = address
+                return connection
+            connection.abort(ConnectionAbortedError("not the master"))
+            error = NoMaster(f"{address[0]}:{address[1]} is no longer the master")
         raise error
 
-    async def has_moved(self, watch: ConnectionObserver) -> bool:
-        """Whether the first Sentinel that answers calls another one master than we are connected to. Raises OSError,
-        RedisError. Bound it from outside."""
+    async def has_moved(self, observer: ConnectionObserver) -> bool:
+        """Whether the first answering Sentinel names another master than the connected one. Has no time limit of its
+        own. Raises OSError, RedisError."""
         for sentinel in self._sentinels():
             with contextlib.suppress(OSError, RedisError):
-                return await _named(sentinel, watch) not in (None, self._at)
+                return await _ask_master(sentinel, observer) not in (None, self._master_address)
         return False
 
     def _sentinels(self) -> list[ServerAddress]:
-        everyone = self._watched.sentinels
-        turn = next(self._turns) % len(everyone)
-        return [*everyone[turn:], *everyone[:turn]]
+        sentinels = self._address.sentinels
+        turn = next(self._turns) % len(sentinels)
+        return [*sentinels[turn:], *sentinels[:turn]]
 
 
-async def _named(sentinel: ServerAddress, watch: ConnectionObserver) -> NodeAddress | None:
-    asked: list[Any] = []
-    wire = await connect(sentinel, watch, asked)
-    wire.abort(ConnectionAbortedError("it has answered"))
-    return (asked[-1][0].decode(), int(asked[-1][1])) if asked[-1] else None
+async def _ask_master(sentinel: ServerAddress, observer: ConnectionObserver) -> NodeAddress | None:
+    replies: list[Any] = []
+    connection = await connect(sentinel, observer, replies)
+    connection.abort(ConnectionAbortedError("the Sentinel has answered"))
+    return (replies[-1][0].decode(), int(replies[-1][1])) if replies[-1] else None
 
 
 class _Pool(SentinelConnectionPool):
-    """One that closes what it asked the Sentinels with, too."""
+    """A pool that also closes its connections to the Sentinels."""
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
         await super().disconnect(inuse_connections)
@@ -134,22 +134,22 @@ class _Pool(SentinelConnectionPool):
             await one.aclose()
 
 
-def master_pool(watched: SentinelAddress, kind: Any, options: dict[str, Any]) -> ConnectionPool:
-    """redis-py's pool of connections to the master. kind: what is mixed into them."""
-    known: dict[str, Any] = dict(parse_url(watched.url))
+def master_pool(address: SentinelAddress, kind: Any, options: dict[str, Any]) -> ConnectionPool:
+    """redis-py's pool of connections to the master. kind: a mixin for the connections."""
+    known: dict[str, Any] = dict(parse_url(address.url))
     tls = issubclass(known.pop("connection_class", object), SSLConnection)
     known = {name: value for name, value in known.items() if name not in ("host", "port", *options)}
     manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py's is
-        [(one.host, one.port) for one in watched.sentinels],
-        # One that is silent costs the time of a connect and no more: left to itself redis-py asks it four times.
-        sentinel_kwargs={"password": watched.sentinel_password, "ssl": tls}
+        [(one.host, one.port) for one in address.sentinels],
+        # A silent Sentinel costs the time of one connect; by default redis-py asks it four times.
+        sentinel_kwargs={"password": address.sentinel_password, "ssl": tls}
         | {name: options[name] for name in ("socket_connect_timeout", "retry", "protocol", "driver_info")}
         | {"socket_timeout": options["socket_connect_timeout"]}
         | {name: value for name, value in known.items() if name.startswith("ssl_")},
     )
     managed = SentinelManagedSSLConnection if tls else SentinelManagedConnection
     return _Pool(  # type: ignore[no-untyped-call]  # redis-py's is
-        watched.master,
+        address.master,
         manager,
         connection_class=type("MasterConnection", (kind, managed), {}),
         **known,

@@ -1,10 +1,10 @@
-"""What a process listens to: one pub/sub connection, or in a cluster one for each node that has a channel's slot.
+"""The pub/sub subscriptions of a process: over one connection, or in a cluster over one for each node that serves a
+channel's slot.
 
-Promises: each channel's own listener is told what is published there; `ready(channel)` returns only after the server
-confirmed the subscription; and whoever watches is told which channels are not heard any more, and which are again, so
-that what was missed meanwhile can be read. In a cluster channels with a hash tag are sharded: they are heard at the
-node that has their slot, and nowhere else is anything sent. Those without are everybody's and come over the connection
-to any of these nodes.
+Each channel has one listener, which gets what is published there. `wait_confirmed` returns only after the server has
+confirmed the subscription. Watchers learn which channels are lost and which are restored, so that they can read what
+was missed. In a cluster, channels with a hash tag are sharded: they are subscribed at the node that serves their slot,
+and messages go to no other node. Channels without one go to all nodes and arrive over the connection to any of them.
 """
 
 from __future__ import annotations
@@ -29,81 +29,81 @@ class Subscriptions(Background):
     beat, dead_after: seconds; see `PubSubConnection`."""
 
     def __init__(self, client: RedisClient, *, beat: float = 1.0, dead_after: float = 3.0) -> None:
-        super().__init__("bff-channels", "nothing published is heard")
+        super().__init__("bff-subscriptions", "no published message is received")
         self._client = client
         self._beat = beat
         self._dead_after = dead_after
-        self._watching: list[tuple[OnChannels, OnChannels]] = []
+        self._watchers: list[tuple[OnChannels, OnChannels]] = []
         self._listeners: dict[str, OnMessage] = {}
-        self._homes: dict[str, PubSubConnection] = {}
+        self._connection_of: dict[str, PubSubConnection] = {}
         self._confirmed: set[str] = set()
         self._waiting: dict[str, asyncio.Future[None]] = {}
-        # Channels whose node is to be found, or looked for again.
-        self._placing: dict[str, None] = {}
-        self._look = asyncio.Event()
+        # Channels whose node must be found, or found again.
+        self._unplaced: dict[str, None] = {}
+        self._wake = asyncio.Event()
         self._missed: set[str] = set()
-        self._again: set[str] = set()
-        self._ears: dict[NodeAddress | None, PubSubConnection] = {}
+        self._restored: set[str] = set()
+        self._connections: dict[NodeAddress | None, PubSubConnection] = {}
         self._tasks: dict[PubSubConnection, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         if not client.cluster:
-            self._at(None)
+            self._connection_at(None)
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection."""
-        return any(ear.connected for ear in self._ears.values())
+        return any(connection.connected for connection in self._connections.values())
 
     @property
     def degraded(self) -> bool:
-        """Whether a node of a cluster is away while others are there."""
-        return self.connected and any(ear.away for ear in self._ears.values())
-
-    # ---- life ------------------------------------------------------------------------------------------------
+        """Whether some nodes of a cluster are away and others are not."""
+        return self.connected and any(connection.away for connection in self._connections.values())
 
     async def _run(self, started: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             self._group = group
-            self._tasks = {ear: group.create_task(ear.run()) for ear in self._ears.values()}
+            self._tasks = {
+                connection: group.create_task(connection.run()) for connection in self._connections.values()
+            }
             started.set()
-            await self._place()
+            await self._place_channels()
 
-    # ---- for rooms -------------------------------------------------------------------------------------------
+    # ---- for callers -----------------------------------------------------------------------------------------
 
-    def watch(self, again: OnChannels, lost: OnChannels = lambda channels: None) -> None:
-        """lost: told the channels that are not heard from now on; again: those that now are, after a while in which
-        something may have been missed. Each is told of all channels, not only of its own."""
-        self._watching.append((again, lost))
+    def watch(self, on_restored: OnChannels, on_lost: OnChannels = lambda channels: None) -> None:
+        """on_lost: called with channels that get no messages from now on; on_restored: with channels that get messages
+        again, after a time in which some may have been missed. Both are called for all channels of the process."""
+        self._watchers.append((on_restored, on_lost))
 
-    def subscribe(self, channel: str, heard: OnMessage, *, after_outage: bool = False) -> None:
-        """Subscribe now or as soon as there is a connection; `heard` must not block. A channel has one listener.
+    def subscribe(self, channel: str, on_message: OnMessage, *, after_outage: bool = False) -> None:
+        """Subscribe now or as soon as there is a connection; `on_message` must not block. A channel has one listener.
 
-        after_outage: what was published before this is confirmed counts as missed
+        after_outage: call `on_restored` for the first confirmation, too, as after an outage
         """
         if channel in self._listeners:
-            raise ValueError(f"somebody listens to {channel} already")
-        self._listeners[channel] = heard
+            raise ValueError(f"{channel} has a listener already")
+        self._listeners[channel] = on_message
         if after_outage:
             self._missed.add(channel)
-        only = self._ears.get(None)
+        only = self._connections.get(None)
         if only is not None:
-            self._settle(channel, only)
+            self._assign(channel, only)
         else:
-            self._placing[channel] = None
-            self._look.set()
+            self._unplaced[channel] = None
+            self._wake.set()
 
     def unsubscribe(self, channel: str) -> None:
-        """Listen to it no longer."""
+        """End the subscription."""
         del self._listeners[channel]
         self._confirmed.discard(channel)
         self._missed.discard(channel)
-        self._placing.pop(channel, None)
+        self._unplaced.pop(channel, None)
         waiting = self._waiting.pop(channel, None)
         if waiting is not None:
             waiting.cancel()
-        home = self._homes.pop(channel, None)
-        if home is not None:
-            home.unsubscribe(channel)
+        connection = self._connection_of.pop(channel, None)
+        if connection is not None:
+            connection.unsubscribe(channel)
 
     async def wait_confirmed(self, *channels: str, timeout: float = 1.0) -> None:
         """Return once the server has confirmed all these channels; StoreUnavailable after `timeout` seconds, or at
@@ -111,8 +111,12 @@ class Subscriptions(Background):
         missing = [channel for channel in channels if channel not in self._confirmed]
         if not missing:
             return
-        if any(ear.away for channel in missing if (ear := self._homes.get(channel)) is not None):
-            raise StoreUnavailable("the node that has a channel is away")
+        if any(
+            connection.away
+            for channel in missing
+            if (connection := self._connection_of.get(channel)) is not None
+        ):
+            raise StoreUnavailable("the node that serves a channel is away")
         loop = asyncio.get_running_loop()
         waiting = [self._waiting.setdefault(channel, loop.create_future()) for channel in missing]
         await asyncio.wait(waiting, timeout=timeout)
@@ -120,110 +124,112 @@ class Subscriptions(Background):
             raise StoreUnavailable(f"{len(missing)} channels were not subscribed within {timeout} s")
 
     def node_of(self, channel: str) -> NodeAddress | None:
-        """The node of a cluster that this channel belongs to, as far as is known; None where there is one server."""
+        """The node of a cluster that serves this channel, as last known; None for a single server."""
         return self._client.node_of(channel)
 
-    # ---- what ears say ---------------------------------------------------------------------------------------
+    # ---- events of the connections ---------------------------------------------------------------------------
 
     def on_confirmed(self, channel: str) -> None:
-        """It is subscribed."""
+        """The server has confirmed the subscription."""
         self._confirmed.add(channel)
         if channel in self._missed:
-            # Said before anybody who waits goes on: what is known of this channel is old.
+            # Watchers are called before waiting callers go on: what is known of this channel is out of date.
             self._missed.discard(channel)
-            if not self._again:
-                asyncio.get_running_loop().call_soon(self._tell)
-            self._again.add(channel)
+            if not self._restored:
+                asyncio.get_running_loop().call_soon(self._notify_restored)
+            self._restored.add(channel)
         waiting = self._waiting.pop(channel, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
-    def on_lost(self, ear: PubSubConnection) -> None:
-        """It has no connection; in a cluster its channels may be another node's by now."""
-        self._unheard(ear.wanted)
+    def on_lost(self, connection: PubSubConnection) -> None:
+        """The connection is lost; in a cluster other nodes may serve its channels now."""
+        self._mark_lost(connection.wanted)
         if self._client.cluster:
-            self._search(ear.wanted)
-            self._look.set()
+            self._find_again(connection.wanted)
+            self._wake.set()
 
     def on_moved(self, channels: Sequence[str], pause: float) -> None:
-        """The server that was asked does not carry them."""
-        self._unheard(channels)
+        """The server does not serve these channels."""
+        self._mark_lost(channels)
         for channel in channels:
-            self._homes.pop(channel, None)
-        self._search(channels)
-        asyncio.get_running_loop().call_later(pause, self._look.set)
+            self._connection_of.pop(channel, None)
+        self._find_again(channels)
+        asyncio.get_running_loop().call_later(pause, self._wake.set)
 
-    def _unheard(self, channels: Collection[str]) -> None:
+    def _mark_lost(self, channels: Collection[str]) -> None:
         lost = self._confirmed.intersection(channels)
         if lost:
             self._confirmed -= lost
             self._missed |= lost
-            for _, told in self._watching:
-                told(lost)
+            for _, call in self._watchers:
+                call(lost)
 
-    def _tell(self) -> None:
-        again, self._again = self._again, set()
-        for told, _ in self._watching:
-            told(again)
+    def _notify_restored(self) -> None:
+        restored, self._restored = self._restored, set()
+        for call, _ in self._watchers:
+            call(restored)
 
-    # ---- where channels are ----------------------------------------------------------------------------------
+    # ---- the nodes of channels -------------------------------------------------------------------------------
 
-    def _search(self, channels: Collection[str]) -> None:
-        self._placing.update(dict.fromkeys(channels))
+    def _find_again(self, channels: Collection[str]) -> None:
+        self._unplaced.update(dict.fromkeys(channels))
         self._client.expect_moved_slots()
 
-    async def _place(self) -> None:
-        """Give each channel that waits for one its node, for ever."""
+    async def _place_channels(self) -> None:
+        """Find the node of each channel that needs one, for ever."""
         while True:
-            await self._look.wait()
-            self._look.clear()
-            channels = list(self._placing)
+            await self._wake.wait()
+            self._wake.clear()
+            channels = list(self._unplaced)
             try:
-                homes = await self._client.nodes_of(channels)
+                nodes = await self._client.nodes_of(channels)
             except StoreUnavailable as error:
-                log.debug("where channels are cannot be asked: %s", error)
-                asyncio.get_running_loop().call_later(RETRY_PAUSE, self._look.set)
+                log.debug("cannot ask for the nodes of channels: %s", error)
+                asyncio.get_running_loop().call_later(RETRY_PAUSE, self._wake.set)
                 continue
-            for channel, place in zip(channels, homes, strict=True):
-                if channel in self._placing and place is not None:
-                    del self._placing[channel]
-                    self._settle(channel, self._ear_of(channel, place))
-            if any(place is None for place in homes):
+            for channel, node in zip(channels, nodes, strict=True):
+                if channel in self._unplaced and node is not None:
+                    del self._unplaced[channel]
+                    self._assign(channel, self._connection_for(channel, node))
+            if any(node is None for node in nodes):
                 self._client.expect_moved_slots()
-                asyncio.get_running_loop().call_later(RETRY_PAUSE, self._look.set)
-            for place, ear in list(self._ears.items()):
-                if ear.away and not ear.wanted:
-                    del self._ears[place]
-                    self._tasks.pop(ear).cancel()
+                asyncio.get_running_loop().call_later(RETRY_PAUSE, self._wake.set)
+            for node, connection in list(self._connections.items()):
+                if connection.away and not connection.wanted:
+                    del self._connections[node]
+                    self._tasks.pop(connection).cancel()
 
-    def _ear_of(self, channel: str, place: NodeAddress) -> PubSubConnection:
+    def _connection_for(self, channel: str, node: NodeAddress) -> PubSubConnection:
         if self._sharded(channel):
-            return self._at(place)
-        return next((ear for ear in self._ears.values() if not ear.away), None) or self._at(place)
+            return self._connection_at(node)
+        return next(
+            (connection for connection in self._connections.values() if not connection.away), None
+        ) or self._connection_at(node)
 
-    def _settle(self, channel: str, ear: PubSubConnection) -> None:
-        before = self._homes.get(channel)
-        if before is not None and before is not ear:
-            before.unsubscribe(channel)
-        self._homes[channel] = ear
-        ear.subscribe(channel)
+    def _assign(self, channel: str, connection: PubSubConnection) -> None:
+        previous = self._connection_of.get(channel)
+        if previous is not None and previous is not connection:
+            previous.unsubscribe(channel)
+        self._connection_of[channel] = connection
+        connection.subscribe(channel)
 
-    def _at(self, place: NodeAddress | None) -> PubSubConnection:
-        ear = self._ears.get(place)
-        if ear is None:
-            client, patience = self._client, self._dead_after
-            ear = self._ears[place] = PubSubConnection(
-                lambda: client.dedicated(timeout=patience, place=place),
+    def _connection_at(self, node: NodeAddress | None) -> PubSubConnection:
+        connection = self._connections.get(node)
+        if connection is None:
+            client, dead_after = self._client, self._dead_after
+            connection = self._connections[node] = PubSubConnection(
+                lambda: client.dedicated(timeout=dead_after, node=node),
                 self,
                 self._listeners,
                 sharded=self._sharded,
                 beat=self._beat,
-                dead_after=patience,
-                era=lambda: client.master_generation,
+                dead_after=dead_after,
+                generation=lambda: client.master_generation,
             )
             if self._group is not None:
-                self._tasks[ear] = self._group.create_task(ear.run())
-        return ear
+                self._tasks[connection] = self._group.create_task(connection.run())
+        return connection
 
     def _sharded(self, channel: str) -> bool:
         return self._client.cluster and "{" in channel
