@@ -99,15 +99,15 @@ class Feeds:
             if feed is not None and value is not None:
                 feed.publish(value)
             return
-        head, _, entry = data.partition(b" ")
-        epoch, _, digits = head.rpartition(b"-")
+        position, _, entry = data.partition(b" ")
+        epoch, _, digits = position.rpartition(b"-")
         if not digits.isdigit():
-            if head == b"end":
+            if position == b"end":
                 self._listener.on_evicted(channel, entry.decode("ascii", "replace"))
             return
         offset = int(digits)
         for stream in streams:
-            if not stream.on_event(epoch, offset, entry):
+            if not stream.on_event(epoch, offset, position, entry):
                 self._listener.on_lagging(stream)
 
     # ---- values --------------------------------------------------------------------------------------------------

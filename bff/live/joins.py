@@ -82,7 +82,7 @@ class Joins:
             return
         self._queue[stream] = alone or self._queue.get(stream, False)
         self._wake.set()
-        if not self._subscriptions.connected:
+        if stream.new and not self._subscriptions.connected:
             self._postpone(stream)
 
     def forget(self, stream: Stream) -> None:
@@ -97,7 +97,10 @@ class Joins:
 
     def _gate(self, owner: str) -> asyncio.Semaphore:
         # Bounds how many wait for the node of this owner's journal.
-        return self._gates.setdefault(self._node_of(owner), asyncio.Semaphore(_JOINS))
+        node = self._node_of(owner)
+        if node not in self._gates:
+            self._gates[node] = asyncio.Semaphore(_JOINS)
+        return self._gates[node]
 
     def _node_of(self, owner: str) -> NodeAddress | None:
         return self._subscriptions.node_of(channel_of(owner))

@@ -55,11 +55,12 @@ class Outlet(Protocol):
         """Saga events, and then values, in one piece. after: the position that the events follow one by one; None: they
         have no position, and a client cannot resume from them."""
 
-    def event(self, epoch: bytes, offset: int, entry: bytes) -> bool:
-        """A saga event at its position. It is encoded once for all clients that get it one after another."""
+    def event(self, position: bytes, entry: bytes) -> bool:
+        """A saga event at its position, `<epoch>-<offset>`. Encoded once for all clients that get these two objects one
+        after another."""
 
     def value(self, name: str, payload: bytes) -> bool:
-        """A value's newest version, which replaces one that waits. It is encoded once for all clients, too."""
+        """A value's newest version, which replaces one that waits. Encoded once for all clients, too."""
 
     def heartbeat(self, at: str) -> bool:
         """A sign of life; not needed, and left out, while something else waits."""

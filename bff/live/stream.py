@@ -123,7 +123,7 @@ class Stream:
         self._started = False
         self._flushing = False
         self._outlet, self._listener, self._queue = outlet, listener, queue
-        self._held: list[tuple[bytes, int, bytes]] | None = None
+        self._held: list[tuple[bytes, int, bytes, bytes]] | None = None
 
     @property
     def ended(self) -> bool:
@@ -146,12 +146,13 @@ class Stream:
 
     # ---- what is published ---------------------------------------------------------------------------------------
 
-    def on_event(self, epoch: bytes, offset: int, entry: bytes) -> bool:
-        """A published event. False: it leaves a gap, so the stream is joining again and needs the journal."""
+    def on_event(self, epoch: bytes, offset: int, position: bytes, entry: bytes) -> bool:
+        """A published event. False: it leaves a gap, so the stream is joining again and needs the journal. position:
+        epoch and offset as they were published."""
         if self.state == "live":
             if offset == self._offset + 1 and epoch == self._epoch:
                 self._offset = offset
-                if not self._outlet.event(epoch, offset, entry):
+                if not self._outlet.event(position, entry):
                     self._on_unwritten()
                 return True
             if epoch == self._epoch and offset <= self._offset:
@@ -161,10 +162,10 @@ class Stream:
                 return True
         else:
             if self.state == "joining":
-                self._hold(epoch, offset, entry)
+                self._hold(epoch, offset, position, entry)
             return True
         self.rejoin()
-        self._hold(epoch, offset, entry)
+        self._hold(epoch, offset, position, entry)
         return False
 
     def _on_lost_event(self, epoch: bytes, offset: int, entry: bytes) -> bool:
@@ -180,16 +181,16 @@ class Stream:
             self._check(self._outlet.history(None, (entry,), (), first=False))
         return True
 
-    def _hold(self, epoch: bytes, offset: int, entry: bytes) -> None:
+    def _hold(self, epoch: bytes, offset: int, position: bytes, entry: bytes) -> None:
         if self._held is None:
             self._held = []
         if (
             len(self._held) >= self._queue
-            or sum(len(e) for _, _, e in self._held) + len(entry) > BUFFER_BYTES
+            or sum(len(event[3]) for event in self._held) + len(entry) > BUFFER_BYTES
         ):
             # The journal has all of them: the next event leaves a gap, so that the journal is read once more.
             self._held.clear()
-        self._held.append((epoch, offset, entry))
+        self._held.append((epoch, offset, position, entry))
 
     def on_value(self, name: str, payload: bytes) -> None:
         """A value's newest version. Before the first state none is sent: that contains them all."""
@@ -254,8 +255,8 @@ class Stream:
         # In one piece: the second of two could find the first one waiting, and the stream would lag at each attempt.
         self._check(self._outlet.history(None, entries, values if first else (), first=first))
         if self._lost_position is not None:
-            for event in held or ():
-                if self.state == "awaiting_restore" and not self._on_lost_event(*event):
+            for epoch, offset, _, entry in held or ():
+                if self.state == "awaiting_restore" and not self._on_lost_event(epoch, offset, entry):
                     if opened is not None:
                         self.rejoin()
                         return False

@@ -26,9 +26,13 @@ Message: TypeAlias = MutableMapping[str, Any]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 # The last ones encoded: each is made once for all clients that get the same.
-_saga: tuple[bytes | None, bytes, int, bytes] = (None, b"", 0, b"")
-_value: tuple[bytes | None, bytes] = (None, b"")
-_chunk: tuple[bytes | None, bytes] = (None, b"")
+_position: bytes | None = None
+_entry: bytes | None = None
+_saga = b""
+_payload: bytes | None = None
+_value = b""
+_frame: bytes | None = None
+_chunk = b""
 
 
 class SseOutlet(ABC):
@@ -60,23 +64,19 @@ class SseOutlet(ABC):
     ) -> bool:
         return self._start(sse.history(after, entries) + b"".join(map(sse.value, values)), first=first)
 
-    def event(self, epoch: bytes, offset: int, entry: bytes) -> bool:
-        global _saga
-        source, its_epoch, its_offset, frame = _saga
-        if source is not entry or its_offset != offset or its_epoch != epoch:
-            frame = sse.saga(epoch, offset, entry)
-            _saga = entry, epoch, offset, frame
-        return (self._buffer is None and self.write(frame)) or self._put(frame)
+    def event(self, position: bytes, entry: bytes) -> bool:
+        global _position, _entry, _saga
+        if _entry is not entry or _position is not position:
+            _position, _entry, _saga = position, entry, sse.saga(position, entry)
+        return (self._buffer is None and self.write(_saga)) or self._put(_saga)
 
     def value(self, name: str, payload: bytes) -> bool:
-        global _value
-        source, frame = _value
-        if source is not payload:
-            frame = sse.value(payload)
-            _value = payload, frame
+        global _payload, _value
+        if _payload is not payload:
+            _payload, _value = payload, sse.value(payload)
         if self._buffer is None:
-            return self.write(frame) or self._put(frame)
-        self._buffer.values[name] = frame
+            return self.write(_value) or self._put(_value)
+        self._buffer.values[name] = _value
         return False
 
     def heartbeat(self, at: str) -> bool:
@@ -215,13 +215,11 @@ class Direct(Inline):
             return super().write(chunk, last=last)
         if self._flow.write_paused:
             return False
-        global _chunk
-        source, framed = _chunk
-        if source is not chunk:
-            framed = b"%x\r\n%b\r\n" % (len(chunk), chunk)
-            _chunk = chunk, framed
+        global _frame, _chunk
+        if _frame is not chunk:
+            _frame, _chunk = chunk, b"%x\r\n%b\r\n" % (len(chunk), chunk)
         try:
-            self._transport_write(framed)
+            self._transport_write(_chunk)
         except (OSError, RuntimeError):
             return True  # The connection is closing, which the request learns from `receive`.
         return True

@@ -44,13 +44,13 @@ def state(snapshot: Snapshot, *, reset: bool) -> bytes:
         room -= len(payload) + 1 if fits else 0
         (within if fits else after).append(payload)
     event, position = b"reset" if reset else b"snapshot", str(snapshot.position).encode()
-    data = body(snapshot._replace(values=within))
+    data = body(Snapshot(snapshot.position, snapshot.sagas, within))
     return b"event: %b\nid: %b\ndata: %b\n\n" % (event, position, data) + b"".join(map(value, after))
 
 
-def saga(epoch: bytes, offset: int, entry: bytes) -> bytes:
-    """A saga's status at its position in the journal."""
-    return b"event: saga\nid: %b-%d\ndata: %b\n\n" % (epoch, offset, entry)
+def saga(position: bytes, entry: bytes) -> bytes:
+    """A saga's status. position: `<epoch>-<offset>`."""
+    return b"event: saga\nid: %b\ndata: %b\n\n" % (position, entry)
 
 
 def history(after: Position | None, entries: Sequence[bytes]) -> bytes:
@@ -59,7 +59,7 @@ def history(after: Position | None, entries: Sequence[bytes]) -> bytes:
     if after is None:
         return b"".join([b"event: saga\ndata: %b\n\n" % entry for entry in entries])
     epoch = after.epoch.encode()
-    return b"".join([saga(epoch, offset, entry) for offset, entry in enumerate(entries, after.offset + 1)])
+    return b"".join([saga(b"%b-%d" % (epoch, n), entry) for n, entry in enumerate(entries, after.offset + 1)])
 
 
 def value(payload: bytes) -> bytes:

@@ -84,8 +84,8 @@ def opened(offset: int, kind: str = "snapshot", *entries: bytes) -> Opened:
     return Opened(Position("e", offset), True, kind, entries)  # type: ignore[arg-type]
 
 
-def event(offset: int, epoch: bytes = b"e", entry: bytes = b"{}") -> tuple[bytes, int, bytes]:
-    return epoch, offset, entry
+def event(offset: int, epoch: bytes = b"e", entry: bytes = b"{}") -> tuple[bytes, int, bytes, bytes]:
+    return epoch, offset, b"%b-%d" % (epoch, offset), entry
 
 
 def join(one: Stream, found: Opened, *values: bytes) -> bool:
@@ -178,7 +178,7 @@ def test_events_held_while_joining_are_bounded_in_bytes_too() -> None:
     one = stream(queue=1000)
     for offset in range(1, 200):
         one.on_event(*event(offset, entry=b"x" * 10_000))
-        assert sum(len(entry) for _, _, entry in one._held or ()) <= BUFFER_BYTES
+        assert sum(len(entry) for *_, entry in one._held or ()) <= BUFFER_BYTES
     assert not join(one, opened(0)), "what was forgotten is in the journal"
     assert join(one, opened(199))
     assert sent(one)[-1][1] == "e-199"
@@ -460,3 +460,22 @@ def test_events_published_while_the_journal_cannot_be_read_are_sent_until_the_fi
     assert one.await_restore(())
     assert sent(one) == [("saga", "")]
     assert not one.on_event(*event(11, b"f"))
+
+
+def test_an_event_for_many_streams_is_encoded_once() -> None:
+    streams = [stream(names=("stock/a",)) for _ in range(3)]
+    published, payload = event(1), b'{"version":2}'
+    for one in streams:
+        join(one, opened(0))
+        SOCKETS[one].chunks.clear()
+    for one in streams:
+        one.on_event(*published)
+    for one in streams:
+        one.on_value("stock/a", payload)
+    for number in range(2):
+        assert len({id(SOCKETS[one].chunks[number]) for one in streams}) == 1
+    for one in streams:
+        # Another entry at the same position, and the same one at another.
+        one.on_event(*event(2, entry=b"[1]"))
+        one.on_event(*event(3, entry=published[3]))
+        assert [id for _, id in sent(one) if id] == ["e-1", "e-2", "e-3"]
