@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from pydantic import TypeAdapter
-
 from ..declared import Declarations
 from . import live_schemas
-from .components import DescribedSchema, Schema
-from .live_schemas import POSITION, REF
+from .components import REF, ModelSchemas, Schema
+from .live_schemas import CONTROL_EVENTS, POSITION
 
 _TEXT: Schema = {"type": "string"}
 
 
 def document(gateway: Declarations, version: str) -> Schema:
     """The whole document: one channel, `/bff/live`, and a message for everything that may come on it."""
-    sagas, values = list(gateway.sagas.values()), list(gateway.values.values())
-    models = [(("saga", one.name), "serialization", TypeAdapter(one.model)) for one in sagas]
-    models += [(("value", one.template), "serialization", TypeAdapter(one.model)) for one in values]
-    found, extra = TypeAdapter.json_schemas(models, ref_template=REF, schema_generator=DescribedSchema)  # type: ignore[arg-type] # modes are literals
-    schemas: Schema = dict(extra.get("$defs", {}))
+    schemas = ModelSchemas(live_schemas.models(gateway))
+    components = schemas.definitions | live_schemas.declared_schemas(gateway, schemas) | CONTROL_EVENTS
     messages: dict[str, Schema] = {}
-    for saga in sagas:
-        schemas[f"saga.{saga.name}"] = live_schemas.saga(saga, found[("saga", saga.name), "serialization"])
-        title = f"A step of a saga of type {saga.name}"
-        messages[f"saga.{saga.name}"] = _message("saga", title, f"saga.{saga.name}", id=True)
-    for value in values:
+    for saga in gateway.sagas.values():
+        name = f"saga.{saga.name}"
+        messages[name] = _message("saga", f"A step of a saga of type {saga.name}", name, id=True)
+    for value in gateway.values.values():
         name = f"value.{value.kind}"
-        schemas[name] = live_schemas.value(value, found[("value", value.template), "serialization"])
         messages[name] = _message("value", f"{value.template} as it is now; the latest wins", name)
-    schemas |= {"state": live_schemas.state(schemas)} | live_schemas.OWN
     messages["snapshot"] = _message("snapshot", "All of it, on joining without a position", "state", id=True)
     messages["reset"] = _message("reset", "All of it, where a position cannot be honoured", "state", id=True)
     messages["beat"] = _message("beat", "A sign of life", "beat")
@@ -55,7 +47,7 @@ def document(gateway: Declarations, version: str) -> Schema:
                 "bindings": {"http": {"method": "GET", "query": _QUERY, "bindingVersion": "0.3.0"}},
             }
         },
-        "components": {"schemas": schemas, "messages": messages},
+        "components": {"schemas": components, "messages": messages},
     }
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from ...calls import OUTCOMES
 from ..problem import MEDIA_TYPE, TITLES
 
-_WORDS = {
+Schema = dict[str, Any]
+REF = "#/components/schemas/{model}"
+
+_DESCRIPTIONS = {
     400: "The request cannot be read, a command has no Idempotency-Key, or the service cannot use what was sent",
     401: "Nobody is signed in, or the token cannot be accepted",
     402: "The service asks for a payment first",
@@ -39,11 +43,11 @@ _RETRY: Schema = {
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
 }
 EVERYWHERE = (400, 408, 413, 414, 421, 431, 500, 503)
-"""What any request may be told, whichever address it is for."""
+"""Statuses that any request may get, whatever its address."""
 
 
 def problem_responses(*statuses: int) -> Schema:
-    """The problems a route may answer with beside those of every route."""
+    """The problems that a route may answer with, those of every route included."""
     return {
         str(status): {"$ref": f"#/components/responses/{status}"}
         for status in sorted({*statuses, *EVERYWHERE})
@@ -62,27 +66,24 @@ def response_components() -> Schema:
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         str(status): {
-            "description": words,
+            "description": description,
             "content": content,
             **({"headers": _RETRY} if status in (409, 429, 503) else {}),
         }
-        for status, words in _WORDS.items()
+        for status, description in _DESCRIPTIONS.items()
     }
 
 
-Schema = dict[str, Any]
-
-
 class DescribedSchema(GenerateJsonSchema):
-    """JSON schemas as values really are: an answer has every field that its model declares, defaults among them, and a
-    Decimal is a number, or the text that a service sent."""
+    """JSON schemas of the values that are sent: an answer has every field that its model declares, those with defaults
+    included, and a Decimal is a number, or the text that a service sent."""
 
     def field_is_required(
         self,
         field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
         total: bool,
     ) -> bool:
-        """In an answer only what may be left out is not required."""
+        """In an answer a field is required unless the model may leave it out."""
         if self.mode == "serialization" and field["type"] != "typed-dict-field":
             return field.get("serialization_exclude_if") is None
         return super().field_is_required(field, total)
@@ -91,6 +92,23 @@ class DescribedSchema(GenerateJsonSchema):
         """A number with all its digits, or such a number in text."""
         found = super().decimal_schema(schema)
         return found if "anyOf" in found else {"anyOf": [{"type": "number"}, found]}
+
+
+class ModelSchemas:
+    """JSON schemas of all models at once, so that each has one definition. models: each with its mode, `validation` or
+    `serialization`."""
+
+    def __init__(self, models: list[tuple[Any, Any]]) -> None:
+        self._keys = {(id(model), mode): number for number, (model, mode) in enumerate(models)}
+        inputs = [(number, mode, TypeAdapter(model)) for number, (model, mode) in enumerate(models)]
+        self._found: Any  # keyed by the number and the mode, which is a literal there
+        self._found, extra = TypeAdapter.json_schemas(
+            inputs, ref_template=REF, schema_generator=DescribedSchema
+        )
+        self.definitions: dict[str, Schema] = dict(extra.get("$defs", {}))
+
+    def of(self, model: Any, mode: str = "serialization") -> Schema:
+        return dict(self._found[self._keys[id(model), mode], mode])
 
 
 PROBLEM: Schema = {

@@ -1,21 +1,21 @@
-"""The JSON schemas of what the stream carries and of what a command that begins a saga answers, made from what a
-gateway declares. The OpenAPI and the AsyncAPI document both have them, under the same names."""
+"""The JSON schemas of what the stream carries, and of the answer of a command that begins a saga, made from what a
+gateway declares. The OpenAPI and the AsyncAPI document have them under the same names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from ...calls.saga import STATUSES, SagaStatus
-from ..declared import SagaType, ValueType
-from .components import Schema
+from ..declared import Declarations, SagaType, ValueType
+from .components import REF, ModelSchemas, Schema
 
-REF = "#/components/schemas/{model}"
 POSITION: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._-]+-[0-9]+$"}
 _TEXT: Schema = {"type": "string"}
 _AT: Schema = {"type": "string", "format": "date-time"}
 
-OWN: dict[str, Schema] = {
+CONTROL_EVENTS: dict[str, Schema] = {
     "beat": {"type": "object", "required": ["at"], "properties": {"at": _AT}},
     "expiring": {
         "type": "object",
@@ -36,16 +36,36 @@ OWN: dict[str, Schema] = {
 }
 
 
-def saga(declared: SagaType, model: Schema) -> Schema:
-    """A saga as the journal has it: every field is there, defaults written out."""
+def models(gateway: Declarations) -> list[tuple[Any, str]]:
+    """The models of sagas and values, for `ModelSchemas`."""
+    declared: list[SagaType | ValueType] = [*gateway.sagas.values(), *gateway.values.values()]
+    return [(one.model, "serialization") for one in declared]
+
+
+def declared_schemas(gateway: Declarations, schemas: ModelSchemas) -> dict[str, Schema]:
+    """`saga.<name>`, `value.<kind>` and `state`."""
+    found = {f"saga.{saga.name}": _saga(saga, schemas.of(saga.model)) for saga in gateway.sagas.values()}
+    found |= {
+        f"value.{value.kind}": _value(value, schemas.of(value.model)) for value in gateway.values.values()
+    }
+    state = {
+        "cursor": POSITION,
+        "sagas": {"type": "array", "items": any_of(name for name in found if name.startswith("saga."))},
+        "values": {"type": "array", "items": any_of(name for name in found if name.startswith("value."))},
+    }
+    return found | {"state": {"type": "object", "required": list(state), "properties": state}}
+
+
+def _saga(declared: SagaType, model: Schema) -> Schema:
+    """A saga as the journal holds it: every field is there, those with defaults included."""
     more = {"type": {"const": declared.name}, "traceparent": {"type": ["string", "null"]}}
     return {
         "allOf": [model, {"type": "object", "required": sorted(SagaStatus.model_fields), "properties": more}]
     }
 
 
-def value(declared: ValueType, model: Schema) -> Schema:
-    """A live value: its name, its data, and the count by which the latest wins."""
+def _value(declared: ValueType, model: Schema) -> Schema:
+    """A live value: its name, its data, and its version, by which the latest wins."""
     segments = ("[^/]+" if part.startswith("{") else re.escape(part) for part in declared.template.split("/"))
     return {
         "type": "object",
@@ -55,20 +75,6 @@ def value(declared: ValueType, model: Schema) -> Schema:
             "version": {"type": "integer"},
             "data": model,
             "at": {"type": ["string", "null"]},
-        },
-    }
-
-
-def state(components: Iterable[str]) -> Schema:
-    """components: the names under which the schemas of sagas and values stand, among others."""
-    known = list(components)
-    return {
-        "type": "object",
-        "required": ["cursor", "sagas", "values"],
-        "properties": {
-            "cursor": POSITION,
-            "sagas": {"type": "array", "items": any_of(one for one in known if one.startswith("saga."))},
-            "values": {"type": "array", "items": any_of(one for one in known if one.startswith("value."))},
         },
     }
 
@@ -96,6 +102,6 @@ def started(declared: SagaType) -> Schema:
 
 
 def any_of(names: Iterable[str]) -> Schema:
-    """One of these components; nothing fits where there is none."""
+    """One of these components; where there is none, no value matches."""
     found = [{"$ref": REF.format(model=name)} for name in names]
     return {"anyOf": found} if found else {"not": {}}

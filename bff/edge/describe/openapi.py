@@ -5,42 +5,37 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from ..declared import Command, Declarations, View
 from ..http.public_path import PublicPath
 from ..settings import Settings
 from . import live_schemas
-from .components import PROBLEM, DescribedSchema, Schema, passed_on, problem_responses, response_components
-from .live_schemas import REF
+from .components import PROBLEM, REF, ModelSchemas, Schema, passed_on, problem_responses, response_components
 from .openapi_builtin import PUBLIC, builtin_paths, security_of
 
-# As `idempotency_key` has it: a bare token, or a string in quotes.
 _TAGS = {
     "screens": "What a page shows, made of what services answer.",
     "commands": "What a person does, once for each Idempotency-Key.",
     "gateway": "The stream, sign-in, health and documents.",
 }
+# As `idempotency_key` reads it: a bare token, or a string in quotes.
 _KEY = r'^(?:[!#-+\-.-~]{1,255}|"(?:[ !#-\[\]-~]|\\["\\]){1,253}")$'
 
 
 def document(gateway: Declarations, version: str, settings: Settings | None = None) -> Schema:
-    """The whole document. version: the gateway's own; settings: say where it is and which of its own addresses there
-    are."""
+    """The whole document. version: of the gateway; settings: its address, and which builtin endpoints there are."""
     settings = settings or Settings()
     models = [(adapter, mode) for route in _routes(gateway) for adapter, mode in _models(route)]
-    models += [(saga.model, "serialization") for saga in gateway.sagas.values()]
-    models += [(value.model, "serialization") for value in gateway.values.values()]
-    schemas = _Schemas(models)
+    schemas = ModelSchemas(models + live_schemas.models(gateway))
+    unlisted: set[str] = set()
     paths: dict[str, Schema] = {}
     for view in gateway.views.values():
-        paths.setdefault(view.path, {})["get"] = _view(view, schemas)
+        paths.setdefault(view.path, {})["get"] = _view(view, schemas, unlisted)
     for command in gateway.commands.values():
-        paths.setdefault(command.path, {})["post"] = _command(command, schemas)
+        paths.setdefault(command.path, {})["post"] = _command(command, schemas, unlisted)
     for path, operations in builtin_paths(gateway, settings).items():
         paths[path] = operations | paths.get(path, {})
-    _name_apart(paths)
-    session_cookie = PublicPath.of((settings or Settings()).public_url).session_cookie
+    _number_repeated_ids(paths)
+    session_cookie = PublicPath.of(settings.public_url).session_cookie
     return {
         "openapi": "3.1.0",
         "info": {
@@ -52,7 +47,12 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
         "tags": _tags(gateway),
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": schemas.definitions | _live(gateway, schemas) | {"Problem": PROBLEM},
+            "schemas": {
+                **{name: schema for name, schema in schemas.definitions.items() if name not in unlisted},
+                **live_schemas.declared_schemas(gateway, schemas),
+                **{f"started.{saga.name}": live_schemas.started(saga) for saga in gateway.sagas.values()},
+                "Problem": PROBLEM,
+            },
             "responses": response_components(),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
@@ -63,28 +63,15 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
 
 
 def _tags(gateway: Declarations) -> list[Schema]:
-    """Ours, and those of routers."""
-    told: dict[str, Schema] = {name: {"name": name, "description": says} for name, says in _TAGS.items()}
+    """The builtin tags, and those of routers."""
+    tags = dict(_TAGS)
     for route in _routes(gateway):
         for tag in route.tags:
-            told.setdefault(
-                tag, {"name": tag, "description": f"Declared in {route.origin.partition(':')[0]}."}
-            )
-    return list(told.values())
+            tags.setdefault(tag, f"Declared in {route.origin.partition(':')[0]}.")
+    return [{"name": name, "description": description} for name, description in tags.items()]
 
 
-def _live(gateway: Declarations, schemas: _Schemas) -> dict[str, Schema]:
-    """What the stream and its state are made of, under the names that /asyncapi.json gives them."""
-    found: dict[str, Schema] = {}
-    for saga in gateway.sagas.values():
-        found[f"saga.{saga.name}"] = live_schemas.saga(saga, schemas.of(saga.model, "serialization"))
-        found[f"started.{saga.name}"] = live_schemas.started(saga)
-    for value in gateway.values.values():
-        found[f"value.{value.kind}"] = live_schemas.value(value, schemas.of(value.model, "serialization"))
-    return found | {"state": live_schemas.state(found)}
-
-
-def _name_apart(paths: Schema) -> None:
+def _number_repeated_ids(paths: Schema) -> None:
     """Functions of two modules may have one name; operation ids must differ."""
     seen: dict[str, int] = {}
     for path in sorted(paths):
@@ -93,36 +80,6 @@ def _name_apart(paths: Schema) -> None:
             seen[name] = seen.get(name, 0) + 1
             if seen[name] > 1:
                 operation["operationId"] = f"{name}_{seen[name]}"
-
-
-class _Schemas:
-    """JSON schemas of all models at once, so that each has one definition."""
-
-    def __init__(self, models: list[tuple[Any, Any]]) -> None:
-        self._keys: dict[tuple[int, str], tuple[str, Any]] = {}
-        inputs = []
-        for number, (model, mode) in enumerate(models):
-            key = f"m{number}"
-            self._keys[(id(model), mode)] = (key, mode)
-            inputs.append((key, mode, TypeAdapter(model)))
-        found, extra = TypeAdapter.json_schemas(inputs, ref_template=REF, schema_generator=DescribedSchema)
-        self._found = {(str(key), str(mode)): schema for (key, mode), schema in found.items()}
-        self._defs: Schema = dict(extra.get("$defs", {}))
-        self._unlisted: set[str] = set()
-
-    def inside(self, model: Any) -> Schema:
-        """The schema of a model that exists only to hold parameters: it is no component of its own."""
-        name = self.of(model, "validation")["$ref"].rpartition("/")[2]
-        self._unlisted.add(name)
-        return dict(self._defs[name])
-
-    @property
-    def definitions(self) -> Schema:
-        return {name: schema for name, schema in self._defs.items() if name not in self._unlisted}
-
-    def of(self, model: Any, mode: str) -> Schema:
-        key, _ = self._keys[(id(model), mode)]
-        return dict(self._found[(key, mode)])
 
 
 def _routes(gateway: Declarations) -> list[View | Command]:
@@ -138,31 +95,34 @@ def _models(route: View | Command) -> list[tuple[Any, str]]:
     return models
 
 
-def _parameters(route: View | Command, schemas: _Schemas) -> list[Schema]:
+def _parameters(route: View | Command, schemas: ModelSchemas, unlisted: set[str]) -> list[Schema]:
+    """unlisted: gets the names of models that only hold parameters, which are no components of their own."""
     found: list[Schema] = []
     for where, model in (("path", route.binding.path), ("query", route.binding.query)):
         if model is None:
             continue
-        schema = schemas.inside(model)
+        component = schemas.of(model, "validation")["$ref"].rpartition("/")[2]
+        unlisted.add(component)
+        schema = schemas.definitions[component]
         for name, one in schema.get("properties", {}).items():
             required = where == "path" or name in schema.get("required", ())
             found.append({"name": name, "in": where, "required": required, "schema": one})
     return found
 
 
-def _describe(route: View | Command, schemas: _Schemas) -> Schema:
+def _describe(route: View | Command, schemas: ModelSchemas, unlisted: set[str]) -> Schema:
     text = inspect.getdoc(route.function) or ""
     summary, _, rest = text.partition("\n\n")
     described: Schema = {"operationId": route.name, "summary": " ".join(summary.split()) or route.name}
     if rest:
         described["description"] = rest
-    if parameters := _parameters(route, schemas):
+    if parameters := _parameters(route, schemas, unlisted):
         described["parameters"] = parameters
     return described
 
 
-def _view(view: View, schemas: _Schemas) -> Schema:
-    operation = _describe(view, schemas) | {"tags": list(view.tags) or ["screens"]}
+def _view(view: View, schemas: ModelSchemas, unlisted: set[str]) -> Schema:
+    operation = _describe(view, schemas, unlisted) | {"tags": list(view.tags) or ["screens"]}
     operation["responses"] = {
         "200": {
             "description": "The screen; `BFF-Complete` says whether every part is there.",
@@ -170,7 +130,7 @@ def _view(view: View, schemas: _Schemas) -> Schema:
                 "BFF-Complete": {"schema": {"type": "string", "enum": ["true", "false"]}},
                 "Server-Timing": {"schema": {"type": "string"}},
             },
-            "content": {"application/json": {"schema": schemas.of(view.binding.returns, "serialization")}},
+            "content": {"application/json": {"schema": schemas.of(view.binding.returns)}},
         },
         **problem_responses(
             *(() if view.public else (401,)),
@@ -187,8 +147,8 @@ def _view(view: View, schemas: _Schemas) -> Schema:
     return operation
 
 
-def _command(command: Command, schemas: _Schemas) -> Schema:
-    operation = _describe(command, schemas) | {"tags": list(command.tags) or ["commands"]}
+def _command(command: Command, schemas: ModelSchemas, unlisted: set[str]) -> Schema:
+    operation = _describe(command, schemas, unlisted) | {"tags": list(command.tags) or ["commands"]}
     operation |= security_of(command.requirements)
     operation.setdefault("parameters", []).append(
         {
@@ -206,15 +166,15 @@ def _command(command: Command, schemas: _Schemas) -> Schema:
         }
     headers = {"Idempotency-Replayed": {"description": "On a repeat.", "schema": {"const": "true"}}}
     if command.starts is None:
-        status, says = "200", "Done"
-        schema = schemas.of(command.binding.returns, "serialization")
+        status, description = "200", "Done"
+        schema = schemas.of(command.binding.returns)
     else:
-        status, says = "202", "Accepted; the rest arrives on /bff/live."
+        status, description = "202", "Accepted; the rest arrives on /bff/live."
         schema = {"$ref": REF.format(model=f"started.{command.starts.name}")}
         headers["Location"] = {"description": "Where it stands.", "schema": {"type": "string"}}
     operation["responses"] = {
         status: {
-            "description": says,
+            "description": description,
             "headers": headers,
             "content": {"application/json": {"schema": schema}},
         },
