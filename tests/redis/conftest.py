@@ -32,7 +32,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Valkey]]:
 
 
 @asynccontextmanager
-async def linked(nodes: list[Valkey]) -> AsyncIterator[RedisClient]:
+async def cluster_client(nodes: list[Valkey]) -> AsyncIterator[RedisClient]:
     ends = [RedisClient(node.url) for node in nodes]
     for end, (first, last) in zip(ends, THIRDS, strict=True):
         if b"cluster_slots_assigned:0" in await end.call("CLUSTER", "INFO"):
@@ -48,5 +48,5 @@ async def linked(nodes: list[Valkey]) -> AsyncIterator[RedisClient]:
             await asyncio.sleep(0.05)
         await end.call("FLUSHALL")
         await end.close()
-    async with RedisClient(f"redis+cluster://127.0.0.1:{nodes[0].port}", timeout=5) as link:
-        yield link
+    async with RedisClient(f"redis+cluster://127.0.0.1:{nodes[0].port}", timeout=5) as redis:
+        yield redis

@@ -1,4 +1,4 @@
-"""What goes on while servers die: streams, commands, events and values, and what must be true of them afterwards."""
+"""Load while servers die: streams, commands, events and values, and what must be true of them afterwards."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Load:
     values: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SKUS, 0))
     done: bool = False
 
-    async def ask(self, link: RedisClient, number: int) -> None:
+    async def ask(self, redis: RedisClient, number: int) -> None:
         """A counter that may be one ahead for each command that failed, and never behind."""
         counted, failed, since = 0, 0, 0.0
         while not self.done:
             self.asked += 1
             try:
-                counted = await link.call("INCR", f"counter-{number}")
+                counted = await redis.call("INCR", f"counter-{number}")
                 since = 0.0
             except (StoreUnavailable, ResponseError):
                 failed += 1
@@ -52,7 +52,7 @@ class Load:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.005)
         self.failed += failed
-        while not (answer := await _sooner(link, number)):
+        while not (answer := await _sooner(redis, number)):
             await asyncio.sleep(0.05)
         assert counted <= int(answer) <= counted + failed
 
@@ -93,9 +93,9 @@ class Load:
         )
 
 
-async def _sooner(link: RedisClient, number: int) -> bytes | None:
+async def _sooner(redis: RedisClient, number: int) -> bytes | None:
     with contextlib.suppress(StoreUnavailable):
-        answer: bytes = await link.call("GET", f"counter-{number}")
+        answer: bytes = await redis.call("GET", f"counter-{number}")
         return answer
     return None
 
@@ -178,10 +178,10 @@ async def busy(url: str) -> AsyncIterator[tuple[World, Load, dict[str, Heard]]]:
             await asyncio.gather(*working, *following, return_exceptions=True)
 
 
-def exactly_once(load: Load, heard: dict[str, Heard], *, lives: int = 1) -> None:
-    """Or told the state, once for each life of the data that began under the streams."""
+def exactly_once(load: Load, heard: dict[str, Heard], *, replication_ids: int = 1) -> None:
+    """Each event once and in order; a `reset` is allowed once for each new replication id of Redis."""
     for name, told in heard.items():
-        assert told.resets <= lives
+        assert told.resets <= replication_ids
         assert told.versions == list(range(1, load.told[name] + 1)), name
 
 

@@ -1,4 +1,4 @@
-"""Three masters with a replica each, started, joined and waited for as an operator would."""
+"""Three masters with a replica each, started, joined and awaited as an operator would."""
 
 from __future__ import annotations
 

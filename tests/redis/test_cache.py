@@ -1,4 +1,4 @@
-"""Kept answers over a real Redis: two gateways, changes told across, own changes never denied, Redis away."""
+"""The shared cache on a real Redis: two gateways, invalidations across them, own changes, Redis away."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ class Origin:
 class Replica:
     """One gateway's reads before a shared origin."""
 
-    def __init__(self, link: RedisClient, origin: Origin, **options: Any) -> None:
+    def __init__(self, redis: RedisClient, origin: Origin, **options: Any) -> None:
         self.facts: list[PolicyEvent] = []
         self.ahead = 0.0
         self.tasks: list[asyncio.Task[Any]] = []
-        self.store = CacheStore(link, wait=options.pop("wait", 2.0))
-        self.channels = Subscriptions(link)
+        self.store = CacheStore(redis, wait=options.pop("wait", 2.0))
+        self.channels = Subscriptions(redis)
         self.memory = Lru(1_000_000, 100_000)
         self.invalidations = Invalidations(self.channels, self.store, on_missed=self.memory.clear)
         self.coalesced = RequestCoalescer(origin, last_change_by=self.invalidations.last_change_by)
@@ -129,8 +129,8 @@ class Replica:
 
 @asynccontextmanager
 async def replica(url: str, origin: Origin, **options: Any) -> AsyncIterator[Replica]:
-    async with RedisClient(url, timeout=options.pop("timeout", 10)) as link:
-        one = Replica(link, origin, **options)
+    async with RedisClient(url, timeout=options.pop("timeout", 10)) as redis:
+        one = Replica(redis, origin, **options)
         one.invalidations.start()
         async with one.channels:
             await one.invalidations.ready(GUARD)
@@ -151,7 +151,7 @@ TAGGED = shelf.thing().tagged("things", "thing/1")
 PUBLIC = TAGGED.public()
 
 
-async def test_an_answer_is_asked_for_once_by_all_gateways(redis_url: str) -> None:
+async def test_all_gateways_together_fetch_an_answer_once(redis_url: str) -> None:
     async with two(redis_url) as (a, b, origin):
         assert await a.read() == "one"
         await a.settled()
@@ -164,16 +164,16 @@ async def test_an_answer_is_asked_for_once_by_all_gateways(redis_url: str) -> No
         assert len(origin.asked) == 3
 
 
-async def test_the_key_in_redis_lives_no_longer_than_the_answer_is_of_use(redis_url: str) -> None:
+async def test_a_cached_answer_expires_in_redis_when_it_is_no_longer_of_use(redis_url: str) -> None:
     async with two(redis_url) as (a, _, _):
         await a.read()
         await a.settled()
-        async with RedisClient(redis_url, timeout=10) as link:
-            left = await link.call("PTTL", redis_key(f"part:{digest(key_of(shelf.thing(), ADA))}"))
+        async with RedisClient(redis_url, timeout=10) as redis:
+            left = await redis.call("PTTL", redis_key(f"part:{digest(key_of(shelf.thing(), ADA))}"))
         assert 620_000 < left <= 630_000
 
 
-async def test_an_old_answer_is_served_while_one_new_one_is_fetched(redis_url: str) -> None:
+async def test_a_stale_answer_is_served_while_one_new_answer_is_fetched(redis_url: str) -> None:
     async with two(redis_url) as (a, _, origin):
         await a.read()
         origin.name = "two"
@@ -192,7 +192,7 @@ async def test_an_old_answer_is_served_while_one_new_one_is_fetched(redis_url: s
 
 
 @pytest.mark.parametrize("ahead", [31, 61, 629])
-async def test_an_old_answer_stands_in_for_a_failure_and_says_its_age(redis_url: str, ahead: float) -> None:
+async def test_a_stale_answer_replaces_a_failure_and_shows_its_age(redis_url: str, ahead: float) -> None:
     async with two(redis_url) as (a, _, origin):
         await a.read()
         origin.failure = Failed(shelf.owner, "Shelf.thing", "answered 500.", status=500)
@@ -206,7 +206,7 @@ async def test_an_old_answer_stands_in_for_a_failure_and_says_its_age(redis_url:
         await a.settled()
 
 
-async def test_a_failure_is_a_failure_when_the_answer_is_too_old_or_the_service_says_no(
+async def test_a_failure_is_not_replaced_when_the_answer_is_too_old_or_the_service_refuses(
     redis_url: str,
 ) -> None:
     async with two(redis_url) as (a, _, origin):
@@ -227,7 +227,7 @@ async def test_a_failure_is_a_failure_when_the_answer_is_too_old_or_the_service_
             await a.read()
 
 
-async def test_a_304_renews_what_is_kept_for_everybody(redis_url: str) -> None:
+async def test_a_304_renews_the_cached_answer_for_all_gateways(redis_url: str) -> None:
     async with two(redis_url) as (a, b, origin):
         origin.headers = {"etag": '"v1"', "cache-control": "max-age=10, stale-while-revalidate=0"}
         await a.read()
@@ -246,7 +246,7 @@ async def test_a_304_renews_what_is_kept_for_everybody(redis_url: str) -> None:
         assert origin.asked[-1] == {"if-none-match": '"v1"'}
 
 
-async def test_what_the_upstream_forbids_is_not_kept(redis_url: str) -> None:
+async def test_an_answer_that_forbids_caching_is_not_cached(redis_url: str) -> None:
     async with two(redis_url) as (a, b, origin):
         origin.headers = {"cache-control": "no-store"}
         scope = a.scope(None)
@@ -260,7 +260,7 @@ async def test_what_the_upstream_forbids_is_not_kept(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("tag", ["things", "thing/1"])
-async def test_a_change_told_to_one_gateway_makes_the_answer_void_on_all(redis_url: str, tag: str) -> None:
+async def test_an_invalidation_at_one_gateway_reaches_all_gateways(redis_url: str, tag: str) -> None:
     async with two(redis_url) as (a, b, origin):
         for one in (a, b):
             assert await one.read(PUBLIC, None) == "one"
@@ -279,7 +279,7 @@ async def test_a_change_told_to_one_gateway_makes_the_answer_void_on_all(redis_u
         assert len(origin.asked) == count
 
 
-async def test_an_answer_under_way_during_the_change_is_not_kept_as_new(redis_url: str) -> None:
+async def test_an_answer_requested_before_an_invalidation_is_not_cached_as_fresh(redis_url: str) -> None:
     async with two(redis_url) as (a, b, origin):
         origin.gate.clear()
         slow = asyncio.ensure_future(a.read(PUBLIC, None))
@@ -298,7 +298,7 @@ async def test_an_answer_under_way_during_the_change_is_not_kept_as_new(redis_ur
         assert await b.read(PUBLIC, None) == "two"
 
 
-async def test_an_answer_that_comes_late_does_not_replace_one_asked_for_after_it(redis_url: str) -> None:
+async def test_a_late_answer_does_not_replace_one_that_was_requested_later(redis_url: str) -> None:
     async with two(redis_url) as (a, _, origin):
         late = origin.gate = asyncio.Event()
         slow = asyncio.ensure_future(a.read())
@@ -313,9 +313,7 @@ async def test_an_answer_that_comes_late_does_not_replace_one_asked_for_after_it
 
 
 @pytest.mark.parametrize("call", [TAGGED, PUBLIC])
-async def test_what_a_principal_changed_is_not_denied_to_it_on_any_gateway(
-    redis_url: str, call: Call[Thing]
-) -> None:
+async def test_a_principal_sees_its_own_change_on_every_gateway(redis_url: str, call: Call[Thing]) -> None:
     async with two(redis_url) as (a, b, origin):
         for one in (a, b):
             for who in (ADA, BOB):
@@ -334,7 +332,7 @@ async def test_what_a_principal_changed_is_not_denied_to_it_on_any_gateway(
         assert await b.read(call, ADA) == "two"
 
 
-async def test_every_part_of_a_request_knows_what_its_caller_changed(redis_url: str) -> None:
+async def test_every_part_of_a_request_respects_the_callers_own_changes(redis_url: str) -> None:
     async with two(redis_url) as (a, _, origin):
         other = shelf.thing("2").tagged("things")
         await a.read(TAGGED.public(), BOB)
@@ -347,7 +345,7 @@ async def test_every_part_of_a_request_knows_what_its_caller_changed(redis_url: 
         assert await a.read(other.public(), BOB) == "two"
 
 
-async def test_a_change_of_something_else_costs_its_principal_nothing(redis_url: str) -> None:
+async def test_a_principals_change_of_another_tag_keeps_its_cached_answers(redis_url: str) -> None:
     async with two(redis_url) as (a, _, origin):
         await a.read(TAGGED)
         await a.invalidations.invalidate_after_command(ADA.id, ["else"])
@@ -355,7 +353,7 @@ async def test_a_change_of_something_else_costs_its_principal_nothing(redis_url:
         assert len(origin.asked) == 1
 
 
-async def test_one_request_asks_once_what_its_caller_changed(redis_url: str) -> None:
+async def test_one_request_reads_the_callers_own_changes_once(redis_url: str) -> None:
     async with two(redis_url) as (a, _, _):
         await a.read(TAGGED)
         scope = a.scope()
@@ -367,21 +365,21 @@ async def test_one_request_asks_once_what_its_caller_changed(redis_url: str) -> 
         assert a.how == ["miss", "hit", "hit"]
 
 
-async def test_after_a_lost_connection_nothing_kept_here_is_trusted(own_valkey: Valkey) -> None:
+async def test_after_a_lost_connection_the_local_cache_is_not_trusted(own_valkey: Valkey) -> None:
     origin = Origin()
     async with replica(own_valkey.url, origin) as a:
         assert await a.read(PUBLIC, None) == "one"
         await a.settled()
         own_valkey.stop()
         origin.name = "two"
-        # Redis away: what is here lives on.
+        # Redis is away: the local cache stays in use.
         assert await a.read(PUBLIC, None) == "one"
         own_valkey.start()
         await until(lambda: len(a.memory) == 0)
         assert await a.read(PUBLIC, None) == "two"
 
 
-async def test_while_redis_is_away_public_answers_are_kept_here_and_private_tagged_ones_are_not(
+async def test_while_redis_is_away_public_answers_are_cached_locally_and_private_tagged_ones_are_not(
     own_valkey: Valkey,
 ) -> None:
     origin = Origin()
@@ -408,7 +406,7 @@ async def test_while_redis_is_away_public_answers_are_kept_here_and_private_tagg
             await a.invalidations.invalidate(["things"])
 
 
-async def test_a_frozen_redis_costs_a_read_the_wait_once_not_each_time(own_valkey: Valkey) -> None:
+async def test_a_frozen_redis_delays_one_read_by_the_wait_and_not_every_read(own_valkey: Valkey) -> None:
     import signal
 
     origin = Origin()
@@ -421,7 +419,7 @@ async def test_a_frozen_redis_costs_a_read_the_wait_once_not_each_time(own_valke
         own_valkey.send(signal.SIGCONT)
 
 
-async def test_an_answer_kept_for_another_model_is_asked_for_anew(redis_url: str) -> None:
+async def test_an_answer_cached_for_another_model_is_fetched_again(redis_url: str) -> None:
     class Wide(BaseModel):
         name: str
         size: int
@@ -435,7 +433,7 @@ async def test_an_answer_kept_for_another_model_is_asked_for_anew(redis_url: str
         assert len(origin.asked) == 2
 
 
-async def test_only_reads_that_are_declared_fresh_are_kept(redis_url: str) -> None:
+async def test_only_reads_declared_fresh_are_cached(redis_url: str) -> None:
     async with two(redis_url) as (a, _, origin):
         plain: Call[Thing] = Call(shelf.owner, "Shelf.plain", "GET", "/p", "/p", Thing)
         for call in (plain, plain, shelf.make(), shelf.make()):
@@ -444,7 +442,7 @@ async def test_only_reads_that_are_declared_fresh_are_kept(redis_url: str) -> No
         assert len(a.memory) == 0
 
 
-async def test_what_runs_beside_requests_is_bounded(redis_url: str) -> None:
+async def test_detached_tasks_are_bounded(redis_url: str) -> None:
     origin = Origin()
     async with replica(redis_url, origin, background=0) as a:
         await a.read()
@@ -454,7 +452,7 @@ async def test_what_runs_beside_requests_is_bounded(redis_url: str) -> None:
         assert a.tasks == []
 
 
-def test_what_is_kept_reads_back_and_strange_bytes_are_nothing() -> None:
+def test_a_packed_entry_reads_back_and_foreign_bytes_are_ignored() -> None:
     entry = Entry({"etag": '"ü"'}, b"\n{}\n", 1.5, 2, 3, 4, 5, 6)
     assert unpack(pack(entry)) == entry
     for strange in (b"", b"[]\n", b"[2, {}]\nx", b"[1, {}]\nx", b'[1, {"a": 1}]\nx', b"\xff\n", b"7\n"):
@@ -465,8 +463,8 @@ def test_what_is_kept_reads_back_and_strange_bytes_are_nothing() -> None:
 
 
 async def test_stamps_grow_even_when_the_clock_does_not(redis_url: str) -> None:
-    async with RedisClient(redis_url, timeout=10) as link:
-        store = CacheStore(link, wait=2.0)
+    async with RedisClient(redis_url, timeout=10) as redis:
+        store = CacheStore(redis, wait=2.0)
         stamps = [(await store.invalidate(["a"]))["a"] for _ in range(50)]
         assert stamps == sorted(set(stamps))
         own = [await store.invalidate_for_owner("ada", ["a", "b"]) for _ in range(50)]
@@ -475,5 +473,5 @@ async def test_stamps_grow_even_when_the_clock_does_not(redis_url: str) -> None:
         assert found.tag_stamps == {"a": stamps[-1], "c": 0}
         assert found.owner_stamps == {"a": own[-1], "c": 0}
         assert found.read_at >= stamps[-1]
-        for key in await link.call("KEYS", "*"):
-            assert 0 < await link.call("TTL", key) <= 2 * 86_400
+        for key in await redis.call("KEYS", "*"):
+            assert 0 < await redis.call("TTL", key) <= 2 * 86_400

@@ -46,7 +46,7 @@ class Clock:
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisClient]:
+async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
     async with RedisClient(redis_url, timeout=10) as opened:
         yield opened
 
@@ -57,13 +57,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def journal(link: RedisClient) -> Journal:
-    return Journal(link)
+def journal(redis: RedisClient) -> Journal:
+    return Journal(redis)
 
 
 @pytest.fixture
-def claims(link: RedisClient, journal: Journal, clock: Clock) -> Claims:
-    return Claims(link, journal, clock=clock)
+def claims(redis: RedisClient, journal: Journal, clock: Clock) -> Claims:
+    return Claims(redis, journal, clock=clock)
 
 
 async def claim(claims: Claims, holder: str = "h1", *, print: str = PRINT, safe: bool = False) -> object:
@@ -81,13 +81,13 @@ def saga(version: int = 0, status: str = "PENDING") -> SagaStatus:
     return SagaStatus(id="o1", type="order", status=status, version=version, mutation="k1", at=AT)
 
 
-async def test_of_a_hundred_at_once_one_is_new(claims: Claims) -> None:
+async def test_of_a_hundred_concurrent_claims_one_is_new(claims: Claims) -> None:
     answers = await asyncio.gather(*(claim(claims, f"h{number}") for number in range(100)))
     assert sum(isinstance(answer, New) for answer in answers) == 1
     assert sum(isinstance(answer, Busy) for answer in answers) == 99
 
 
-async def test_busy_says_how_long_the_lease_still_runs(claims: Claims, clock: Clock) -> None:
+async def test_busy_reports_the_rest_of_the_lease(claims: Claims, clock: Clock) -> None:
     await ticket(claims)
     clock.now += 4
     assert await claim(claims, "h2") == Busy(6.0)
@@ -104,7 +104,7 @@ async def test_another_payload_under_the_same_key_is_a_mismatch_in_every_state(
     assert await claim(claims, "h2", print="other") == Mismatch()
 
 
-async def test_a_replay_is_byte_for_byte_what_was_answered(claims: Claims) -> None:
+async def test_a_replay_repeats_the_answer_byte_for_byte(claims: Claims) -> None:
     done = await claims.complete(await ticket(claims), ANSWER, saga())
     assert isinstance(done, Done) and done.cursor is not None
     assert done.body == b'{"saga":1,"cursor":"' + str(done.cursor).encode() + b'"}'
@@ -145,7 +145,7 @@ async def test_an_expired_lease_is_unknown_when_running_again_is_not_safe(
     assert isinstance(await claim(claims, "h4"), Replay)
 
 
-async def test_beats_keep_a_claim(claims: Claims, clock: Clock) -> None:
+async def test_heartbeats_renew_a_claim(claims: Claims, clock: Clock) -> None:
     held = await ticket(claims)
     for _ in range(5):
         clock.now += 8
@@ -158,7 +158,7 @@ async def test_a_released_claim_can_be_made_again(claims: Claims) -> None:
     assert isinstance(await claim(claims, "h2"), New)
 
 
-async def test_completing_writes_the_first_word_of_a_saga_and_points_at_it(
+async def test_completing_appends_the_first_event_of_a_saga_and_returns_its_cursor(
     claims: Claims, journal: Journal
 ) -> None:
     done = await claims.complete(await ticket(claims), ANSWER, saga(1, "RUNNING"), "00-aa-bb-01")
@@ -169,7 +169,7 @@ async def test_completing_writes_the_first_word_of_a_saga_and_points_at_it(
     assert row["traceparent"] == "00-aa-bb-01"
 
 
-async def test_completing_after_the_first_events_points_at_the_newest_and_takes_nothing_back(
+async def test_completing_after_the_first_events_returns_the_newest_cursor_and_changes_nothing(
     claims: Claims, journal: Journal
 ) -> None:
     held = await ticket(claims)
@@ -184,7 +184,7 @@ async def test_completing_after_the_first_events_points_at_the_newest_and_takes_
     assert [json.loads(row)["version"] for row in opened.entries] == [1, 2]
 
 
-async def test_a_saga_the_journal_lost_is_taken_at_the_services_word(
+async def test_a_saga_that_the_journal_lost_is_stored_as_the_service_reports_it(
     claims: Claims, journal: Journal
 ) -> None:
     await claims.complete(await ticket(claims), ANSWER, saga(5, "RUNNING"))
@@ -193,13 +193,13 @@ async def test_a_saga_the_journal_lost_is_taken_at_the_services_word(
     assert await journal.append(OWNER, Entry.of(saga(6, "COMPLETED"), now_ms=0)) == "appended"
 
 
-async def test_a_claim_lies_in_its_owners_slot_and_expires(claims: Claims, link: RedisClient) -> None:
+async def test_a_claim_lies_in_its_owners_slot_and_expires(claims: Claims, redis: RedisClient) -> None:
     held = await ticket(claims)
-    (key,) = await link.call("KEYS", "*")
+    (key,) = await redis.call("KEYS", "*")
     assert key.startswith(redis_key(owner_tag(OWNER), "claim:").encode())
-    assert 3590 < await link.call("TTL", key) <= 3600
+    assert 3590 < await redis.call("TTL", key) <= 3600
     await claims.complete(held, ANSWER)
-    assert 3590 < await link.call("TTL", key) <= 3600
+    assert 3590 < await redis.call("TTL", key) <= 3600
 
 
 def test_no_two_different_lists_of_parts_hash_alike() -> None:
@@ -216,33 +216,31 @@ def test_no_two_different_lists_of_parts_hash_alike() -> None:
 # ---- what Redis lost, and what a limit forbids ---------------------------------------------------------------------
 
 
-async def test_a_claim_that_redis_lost_is_written_again_by_its_holders_next_beat(
-    claims: Claims, link: RedisClient
+async def test_a_claim_that_redis_lost_is_written_again_by_the_holders_next_heartbeat(
+    claims: Claims, redis: RedisClient
 ) -> None:
     held = await ticket(claims)
-    await link.call("FLUSHALL")
+    await redis.call("FLUSHALL")
     assert await claims.heartbeat(held)
     assert isinstance(await claim(claims, "h2"), Busy)
     assert await claim(claims, "h2", print="other") == Mismatch()
-    await link.call("FLUSHALL")
+    await redis.call("FLUSHALL")
     assert await claims.complete(held, ANSWER) is not None
     assert isinstance(await claim(claims, "h3"), Replay)
     assert await claim(claims, "h3", print="other") == Mismatch()
 
 
-async def test_an_outcome_not_known_stays_so_when_redis_lost_the_claim(
-    claims: Claims, link: RedisClient
+async def test_an_unknown_outcome_stays_unknown_when_redis_lost_the_claim(
+    claims: Claims, redis: RedisClient
 ) -> None:
     held = await ticket(claims)
-    await link.call("FLUSHALL")
+    await redis.call("FLUSHALL")
     assert not await claims.release(held), "there is nothing to be released"
     assert await claims.mark_unknown(held)
     assert await claim(claims, "h2") == Unknown()
 
 
-async def test_a_late_holders_beat_is_still_its_own_where_nobody_may_take_over(
-    claims: Claims, clock: Clock
-) -> None:
+async def test_a_late_heartbeat_succeeds_where_no_takeover_is_allowed(claims: Claims, clock: Clock) -> None:
     held = await ticket(claims)
     clock.now += 10.1
     assert await claim(claims, "h2") == Unknown()
@@ -271,8 +269,8 @@ async def limited(
     return answer, [each.allowed for each in spent]
 
 
-async def test_only_what_is_new_spends_the_limit_and_repeats_have_a_ceiling(
-    claims: Claims, clock: Clock, link: RedisClient
+async def test_only_new_commands_spend_the_limit_and_repeats_have_a_ceiling(
+    claims: Claims, clock: Clock, redis: RedisClient
 ) -> None:
     limits = {"new": [bucket("a", 2), bucket("b", 9)], "repeat": [bucket("c", 3)]}
     assert isinstance((await limited(claims, "1", **limits))[0], New)
@@ -294,12 +292,12 @@ async def test_only_what_is_new_spends_the_limit_and_repeats_have_a_ceiling(
 # ---- a holder whose process has ended ----
 
 
-async def test_a_claim_is_free_when_its_process_has_ended_and_only_where_it_may_be_run_again(
-    redis_url: str, link: RedisClient, journal: Journal
+async def test_a_safe_claim_is_free_when_its_process_has_ended(
+    redis_url: str, redis: RedisClient, journal: Journal
 ) -> None:
-    here, there = Processes(link, process="here"), Processes(link, process="there")
-    ours, theirs = Claims(link, journal, here), Claims(link, journal, there)
-    async with Redis.from_url(redis_url) as redis, redis.pubsub() as pubsub:
+    here, there = Processes(redis, process="here"), Processes(redis, process="there")
+    ours, theirs = Claims(redis, journal, here), Claims(redis, journal, there)
+    async with Redis.from_url(redis_url) as subscriber, subscriber.pubsub() as pubsub:
         await pubsub.subscribe(there.channel)
         await pubsub.get_message(timeout=5)
         held = await ticket(theirs, theirs.new_holder())
@@ -313,14 +311,14 @@ async def test_a_claim_is_free_when_its_process_has_ended_and_only_where_it_may_
         assert await theirs.complete(held, ANSWER) is None
 
 
-async def test_a_process_that_comes_back_in_time_keeps_its_claims(
-    redis_url: str, link: RedisClient, journal: Journal, monkeypatch: pytest.MonkeyPatch
+async def test_a_process_that_reconnects_in_time_keeps_its_claims(
+    redis_url: str, redis: RedisClient, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.stores.processes.RECONNECT", 3.0)
-    here, there = Processes(link, process="here"), Processes(link, process="there")
-    ours, theirs = Claims(link, journal, here), Claims(link, journal, there)
+    here, there = Processes(redis, process="here"), Processes(redis, process="there")
+    ours, theirs = Claims(redis, journal, here), Claims(redis, journal, there)
     await ticket(theirs, theirs.new_holder())
-    async with Redis.from_url(redis_url) as redis, redis.pubsub() as pubsub:
+    async with Redis.from_url(redis_url) as subscriber, subscriber.pubsub() as pubsub:
         asking = asyncio.create_task(claim(ours, ours.new_holder(), safe=True))
         # Between the two looks, or before both of them.
         await pubsub.subscribe(there.channel)
@@ -328,12 +326,12 @@ async def test_a_process_that_comes_back_in_time_keeps_its_claims(
         assert isinstance(await asking, Busy)
 
 
-async def test_a_claim_of_this_very_process_and_one_that_names_none_are_left_to_their_lease(
-    link: RedisClient, journal: Journal
+async def test_a_claim_of_this_process_or_of_no_process_lasts_until_its_lease_ends(
+    redis: RedisClient, journal: Journal
 ) -> None:
-    ours = Claims(link, journal, Processes(link, process="here"))
+    ours = Claims(redis, journal, Processes(redis, process="here"))
     await ticket(ours, ours.new_holder())
     assert isinstance(await claim(ours, ours.new_holder(), safe=True), Busy)
-    await link.call("FLUSHALL")
+    await redis.call("FLUSHALL")
     await ticket(ours, "of-an-older-version")
     assert isinstance(await claim(ours, ours.new_holder(), safe=True), Busy)

@@ -1,4 +1,4 @@
-"""`rediss://`: the connection is encrypted, and only who the certificate names is believed."""
+"""`rediss://`: the connection is encrypted, and only the host in the certificate is trusted."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ async def encrypted(target: int, chain: tuple[Path, Path]) -> AsyncIterator[int]
         await asyncio.gather(*tasks)
 
 
-async def test_commands_go_encrypted_and_only_to_whom_the_certificate_names(
+async def test_commands_are_encrypted_and_go_only_to_the_host_in_the_certificate(
     redis_url: str, tmp_path: Path
 ) -> None:
     port = int(redis_url.rpartition(":")[2].partition("/")[0])
     localhost, stranger = certificate(tmp_path, "localhost"), certificate(tmp_path, "stranger.test")
     async with encrypted(port, localhost) as good, encrypted(port, stranger) as bad:
         trust = f"?ssl_ca_certs={localhost[0]}"
-        async with RedisClient(f"rediss://localhost:{good}/0{trust}", timeout=5) as link:
+        async with RedisClient(f"rediss://localhost:{good}/0{trust}", timeout=5) as redis:
             big = b"x" * 1_000_000
-            assert await link.call("SET", "k", big) == b"OK"
-            assert await link.call("GET", "k") == big
-            apart = link.dedicated(timeout=5)
+            assert await redis.call("SET", "k", big) == b"OK"
+            assert await redis.call("GET", "k") == big
+            apart = redis.dedicated(timeout=5)
             assert await apart.get("k") == big
             await apart.aclose()
         for url in (
@@ -61,9 +61,9 @@ async def test_commands_go_encrypted_and_only_to_whom_the_certificate_names(
             f"rediss://localhost:{bad}/0?ssl_ca_certs={stranger[0]}",
             f"redis://localhost:{good}/0",
         ):
-            async with RedisClient(url, timeout=1) as link:
+            async with RedisClient(url, timeout=1) as redis:
                 with pytest.raises(StoreUnavailable):
-                    await link.ping()
+                    await redis.ping()
 
 
 def test_certificates_that_cannot_be_read_are_refused_by_name_at_the_start(tmp_path: Path) -> None:
@@ -75,15 +75,15 @@ def test_certificates_that_cannot_be_read_are_refused_by_name_at_the_start(tmp_p
                 RedisClient(f"{scheme}://a:1{path}?ssl_ca_certs={file}")
 
 
-async def test_whom_the_certificate_does_not_name_is_said_by_name(
+async def test_a_host_name_that_the_certificate_lacks_is_named_in_the_error(
     redis_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     port = int(redis_url.rpartition(":")[2].partition("/")[0])
     stranger = certificate(tmp_path, "stranger.test")
     async with encrypted(port, stranger) as bad:
         for scheme, path in (("rediss", ""), ("rediss+cluster", ""), ("rediss+sentinel", "/shop")):
-            async with RedisClient(f"{scheme}://localhost:{bad}{path}", timeout=5) as link:
+            async with RedisClient(f"{scheme}://localhost:{bad}{path}", timeout=5) as redis:
                 with pytest.raises(StoreUnavailable, match="certificate verify failed"):
-                    await link.call("GET", "k")
+                    await redis.call("GET", "k")
     told = [record.getMessage() for record in caplog.records if "certificate verify failed" in record.message]
     assert len(told) == 3 and f"localhost:{bad}" in told[0] and "the master shop" in told[2]

@@ -1,4 +1,4 @@
-"""Three nodes that share the slots: every store works as on one, and slots may move under it."""
+"""A cluster of three nodes: every store works as on one node, and slots may move under it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from bff.stores.values import Values
 from ..conftest import Valkey
 from ..unit.edge.access.issuing import ISSUER
 from ..wire.gateway import bearer, keyed, running
-from .conftest import THIRDS, linked
+from .conftest import THIRDS, cluster_client
 
 
 def test_the_address_names_nodes_and_secrets() -> None:
@@ -55,7 +55,7 @@ def test_slots_and_keys_are_those_of_the_specification() -> None:
     assert key_of(("SET", "k", 1)) == b"k"
 
 
-async def test_a_cluster_that_says_nothing_costs_a_look_no_more_than_its_patience() -> None:
+async def test_a_silent_cluster_delays_a_read_by_no_more_than_its_wait() -> None:
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while await reader.read(1000):
@@ -64,11 +64,11 @@ async def test_a_cluster_that_says_nothing_costs_a_look_no_more_than_its_patienc
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, RedisClient(f"redis+cluster://127.0.0.1:{port}", timeout=60) as link:
+    async with server, RedisClient(f"redis+cluster://127.0.0.1:{port}", timeout=60) as redis:
         for tags in ((), ("a", "b")):
             async with asyncio.timeout(20):
                 with pytest.raises(StoreUnavailable, match="which slots they serve"):
-                    await CacheStore(link, wait=0.1).read("0" * 64, tags, None)
+                    await CacheStore(redis, wait=0.1).read("0" * 64, tags, None)
 
 
 @given(st.binary(max_size=30))
@@ -77,12 +77,12 @@ def test_a_key_of_any_bytes_has_a_slot(key: bytes) -> None:
 
 
 @pytest.mark.slow
-async def test_commands_find_their_nodes_and_batches_come_back_in_order(nodes: list[Valkey]) -> None:
-    async with linked(nodes) as link:
-        await asyncio.gather(*(link.call("SET", f"k{number}", number) for number in range(300)))
-        told = await link.batch([("GET", f"k{number}") for number in range(300)])
+async def test_commands_reach_their_nodes_and_batches_return_in_order(nodes: list[Valkey]) -> None:
+    async with cluster_client(nodes) as redis:
+        await asyncio.gather(*(redis.call("SET", f"k{number}", number) for number in range(300)))
+        told = await redis.batch([("GET", f"k{number}") for number in range(300)])
         assert [int(one) for one in told] == list(range(300))
-        assert await link.batch([("INCR", "{t}a")] * 2) == [1, 2]
+        assert await redis.batch([("INCR", "{t}a")] * 2) == [1, 2]
         held = []
         for node in nodes:
             async with RedisClient(node.url) as one:
@@ -91,24 +91,24 @@ async def test_commands_find_their_nodes_and_batches_come_back_in_order(nodes: l
 
 
 @pytest.mark.slow
-async def test_slots_that_move_are_followed(nodes: list[Valkey]) -> None:
-    async with linked(nodes) as link:
-        await link.call("SET", "foo", "1")
+async def test_moved_slots_are_followed(nodes: list[Valkey]) -> None:
+    async with cluster_client(nodes) as redis:
+        await redis.call("SET", "foo", "1")
         slot, ends = slot_of(b"foo"), [RedisClient(node.url) for node in nodes]
         ids = [(await end.call("CLUSTER", "MYID")).decode() for end in ends]
         source = next(index for index, (first, last) in enumerate(THIRDS) if first <= slot <= last)
         target = (source + 1) % 3
         await ends[target].call("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
         await ends[source].call("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
-        await link.call("SET", "{foo}new", "asked")
+        await redis.call("SET", "{foo}new", "asked")
         assert await ends[target].batch([("ASKING",), ("GET", "{foo}new")]) == [b"OK", b"asked"]
         await ends[source].call("MIGRATE", "127.0.0.1", nodes[target].port, "foo", 0, 5000)
-        assert await link.call("GET", "foo") == b"1", "ASK"
+        assert await redis.call("GET", "foo") == b"1", "ASK"
         for index in (target, source):
             await ends[index].call("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
-        assert await link.call("GET", "foo") == b"1", "MOVED"
-        assert await link.batch([("GET", "foo"), ("GET", "k")]) == [b"1", None]
-        script = link.script("lease")
+        assert await redis.call("GET", "foo") == b"1", "MOVED"
+        assert await redis.batch([("GET", "foo"), ("GET", "k")]) == [b"1", None]
+        script = redis.script("lease")
         assert await script(["{foo}lease"], ["me", 1000]) == 1
         for index in (source, target):
             await ends[index].call(
@@ -122,16 +122,16 @@ async def test_slots_that_move_are_followed(nodes: list[Valkey]) -> None:
             await ends[target].call("MIGRATE", "127.0.0.1", nodes[source].port, key, 0, 5000)
         for index in (source, target):
             await ends[index].call("CLUSTER", "SETSLOT", slot, "NODE", ids[source])
-        assert await link.call("GET", "foo") == b"1"
+        assert await redis.call("GET", "foo") == b"1"
         for end in ends:
             await end.close()
 
 
 @pytest.mark.slow
 async def test_the_stores_work_as_on_one_node(nodes: list[Valkey]) -> None:
-    async with linked(nodes) as link:
-        journal, owner = Journal(link), "https://id.example|ada"
-        claims = Claims(link, journal)
+    async with cluster_client(nodes) as redis:
+        journal, owner = Journal(redis), "https://id.example|ada"
+        claims = Claims(redis, journal)
 
         def buckets(near: int, far: int) -> list[Bucket]:
             keys = {
@@ -156,20 +156,20 @@ async def test_the_stores_work_as_on_one_node(nodes: list[Valkey]) -> None:
         assert isinstance(await claim("k2", new=buckets(9, 2)), New)
         assert await claim("k3", new=buckets(9, 2)) == Limited(), "the tenant's, which lies elsewhere"
         assert isinstance(await claim("k3"), New), "and it was not kept claimed"
-        spent = await RateStore(link, wait=5).spend(buckets(9, 2))
+        spent = await RateStore(redis, wait=5).spend(buckets(9, 2))
         assert [one.allowed for one in spent] == [True, False, True]
         opened = await journal.open(owner, None)
         assert len(opened.entries) == 1 and opened.position is not None
         assert not (await journal.heads([owner]))[owner].complete, "nobody has restored it"
-        values = Values(link)
+        values = Values(redis)
         for number in range(20):
             assert await values.put(f"stock/{number}", 1, number, "now")
         assert len(await values.get([f"stock/{number}" for number in range(20)])) == 20
-        reader = StreamReader(link, block=0.2)
+        reader = StreamReader(redis, block=0.2)
         streams = {f"events:orders:{number}": "0-0" for number in range(16)}
         assert await reader.read(streams, count=5) == {}
         for stream, number in itertools.product(streams, range(3)):
-            await link.call("XADD", stream, "*", "event", str(number))
+            await redis.call("XADD", stream, "*", "event", str(number))
         read = await reader.read(streams, count=5)
         assert {stream: [event.body for event in events] for stream, events in read.items()} == {
             stream: [b"0", b"1", b"2"] for stream in streams
@@ -187,27 +187,27 @@ async def test_the_stores_work_as_on_one_node(nodes: list[Valkey]) -> None:
 
 
 @pytest.mark.slow
-async def test_a_node_away_takes_only_its_own_slots_and_is_found_again(nodes: list[Valkey]) -> None:
-    async with linked(nodes) as link:
+async def test_a_node_that_is_away_affects_only_its_slots_and_is_used_again(nodes: list[Valkey]) -> None:
+    async with cluster_client(nodes) as redis:
         async with RedisClient(nodes[0].url) as end:
             await end.call("CONFIG", "SET", "cluster-require-full-coverage", "no")
         async with RedisClient(nodes[1].url) as end:
             await end.call("CONFIG", "SET", "cluster-require-full-coverage", "no")
-        await asyncio.gather(*(link.call("SET", f"k{number}", number) for number in range(30)))
+        await asyncio.gather(*(redis.call("SET", f"k{number}", number) for number in range(30)))
         nodes[2].stop()
         there, gone = [], []
         for number in range(30):
             try:
-                there.append(await link.call("GET", f"k{number}", limit=0.5))
+                there.append(await redis.call("GET", f"k{number}", limit=0.5))
             except StoreUnavailable:
                 gone.append(slot_of(b"k%d" % number))
         assert there and gone and all(slot >= THIRDS[2][0] for slot in gone)
-        assert not link.away
+        assert not redis.away
         nodes[2].start()
         limit = time.monotonic() + 60
         while True:
             try:
-                told = [await link.call("GET", f"k{number}") for number in range(30)]
+                told = [await redis.call("GET", f"k{number}") for number in range(30)]
                 break
             except StoreUnavailable:
                 assert time.monotonic() < limit
@@ -217,7 +217,7 @@ async def test_a_node_away_takes_only_its_own_slots_and_is_found_again(nodes: li
 
 @pytest.mark.slow
 async def test_a_whole_gateway_runs_on_it(nodes: list[Valkey]) -> None:
-    async with linked(nodes) as link, running(link.url) as world:
+    async with cluster_client(nodes) as redis, running(redis.url) as world:
         cart = {"lines": [{"name": "mug"}]}
         first = await world.client.post("/api/jobs", headers=keyed("k"), json=cart)
         again = await world.client.post("/api/jobs", headers=keyed("k"), json=cart)
@@ -241,16 +241,16 @@ async def test_a_whole_gateway_runs_on_it(nodes: list[Valkey]) -> None:
                 SagaStatus(id="j1", type="job", status="RUNNING", version=1, at="2026-01-01T00:00:00Z"),
                 now_ms=0,
             )
-            assert await Journal(link).append(f"{ISSUER}|ada", entry) == "appended"
+            assert await Journal(redis).append(f"{ISSUER}|ada", entry) == "appended"
             async with asyncio.timeout(10):
                 while '"RUNNING"' not in await anext(lines):
                     pass
 
 
 @pytest.mark.slow
-async def test_sessions_their_ends_and_sign_ins_lie_where_they_fall(nodes: list[Valkey]) -> None:
-    async with linked(nodes) as link:
-        store = SessionStore(link)
+async def test_sessions_and_sign_ins_work_across_nodes(nodes: list[Valkey]) -> None:
+    async with cluster_client(nodes) as redis:
+        store = SessionStore(redis)
 
         async def put(id: str, sid: str) -> StoredSession:
             given = {"issuer": ISSUER, "subject": "ada", "sid": sid, "lifetime": 600.0, "idle": 600.0}

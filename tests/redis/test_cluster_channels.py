@@ -1,4 +1,4 @@
-"""Channels in a cluster: heard at the node that has their slot, and after it was away or the slot has moved."""
+"""Channels in a cluster: subscribed at the node of their slot, also after it was away or the slot has moved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bff.stores.values import value_channel
 from ..conftest import Valkey
 from ..waiting import GUARD
 from ..wire.test_stream import AT, Client, World, client, person, world
-from .conftest import THIRDS, linked
+from .conftest import THIRDS, cluster_client
 
 PEOPLE = [f"person-{number}" for number in range(30)]
 TOPICS = [ValueTopic("stock/{sku}", public=True)]
@@ -130,11 +130,11 @@ async def carried(ends: Sequence[RedisClient]) -> list[int]:
 
 
 @pytest.mark.slow
-async def test_events_reach_their_streams_and_only_the_owners_node_sees_them(nodes: list[Valkey]) -> None:
+async def test_events_reach_their_streams_through_the_owners_node_only(nodes: list[Valkey]) -> None:
     async with (
-        linked(nodes) as link,
+        cluster_client(nodes) as redis,
         ends_of(nodes) as ends,
-        world(link.url, timeout=5, topics=TOPICS) as one,
+        world(redis.url, timeout=5, topics=TOPICS) as one,
         opened(one, PEOPLE, "/bff/live?value=stock/mug") as streams,
     ):
         channels = {name: channel_of(person(name).id) for name in PEOPLE} | {"": value_channel("stock/mug")}
@@ -171,9 +171,9 @@ async def test_a_slot_moved_under_open_streams_loses_nothing(
 ) -> None:
     total = 200
     async with (
-        linked(nodes) as link,
+        cluster_client(nodes) as redis,
         ends_of(nodes) as ends,
-        world(link.url, timeout=5, topics=TOPICS) as one,
+        world(redis.url, timeout=5, topics=TOPICS) as one,
         opened(one, PEOPLE[:6], "/bff/live?value=stock/mug") as streams,
     ):
         moving = [(channel_of(person("person-0").id)), value_channel("stock/mug")]
@@ -199,7 +199,7 @@ async def test_a_slot_moved_under_open_streams_loses_nothing(
             done.set()
 
         async def read(stream: Client) -> list[int]:
-            # With its slot a journal comes into another life of data: once there, once back.
+            # Moving the slot changes the replication id of its journals: once there, once back.
             seen = await versions(stream, total, resets=2)
             assert (await stream.until("value")).data["version"] == 2
             return seen
@@ -214,11 +214,11 @@ async def test_a_slot_moved_under_open_streams_loses_nothing(
 
 
 @pytest.mark.slow
-async def test_what_was_published_where_nobody_listened_yet_is_caught_up_at_once(nodes: list[Valkey]) -> None:
+async def test_messages_before_the_subscription_are_recovered_at_once(nodes: list[Valkey]) -> None:
     async with (
-        linked(nodes) as link,
+        cluster_client(nodes) as redis,
         ends_of(nodes) as ends,
-        world(link.url, timeout=5, topics=TOPICS) as one,
+        world(redis.url, timeout=5, topics=TOPICS) as one,
         opened(one, PEOPLE[:3], "/bff/live?value=stock/mug") as streams,
     ):
         assert await one.values.put("stock/mug", 1, 1, AT)
@@ -240,9 +240,9 @@ async def test_what_was_published_where_nobody_listened_yet_is_caught_up_at_once
 @pytest.mark.slow
 async def test_streams_stay_open_while_a_node_is_away_and_catch_up(nodes: list[Valkey]) -> None:
     async with (
-        linked(nodes) as link,
+        cluster_client(nodes) as redis,
         ends_of(nodes) as ends,
-        world(link.url, timeout=2) as one,
+        world(redis.url, timeout=2) as one,
         opened(one, PEOPLE) as streams,
     ):
         for end in ends:
@@ -281,12 +281,12 @@ async def test_streams_stay_open_while_a_node_is_away_and_catch_up(nodes: list[V
 
 
 @pytest.mark.slow
-async def test_seats_know_the_living_wherever_they_listen(nodes: list[Valkey]) -> None:
-    """More processes than nodes: each one's own channel is somewhere else than most people's seats."""
-    async with linked(nodes) as link, AsyncExitStack() as stack:
-        worlds = [await stack.enter_async_context(world(link.url, timeout=5, streams=5)) for _ in range(4)]
+async def test_stream_slots_find_live_processes_on_every_node(nodes: list[Valkey]) -> None:
+    """More processes than nodes: each process's channel is on another node than most people's slots."""
+    async with cluster_client(nodes) as redis, AsyncExitStack() as stack:
+        worlds = [await stack.enter_async_context(world(redis.url, timeout=5, streams=5)) for _ in range(4)]
         for name in PEOPLE[:9]:
-            dead = StreamSlots(link)
+            dead = StreamSlots(redis)
             await dead.hold(person(name).id, 5, [dead.new_slot(1e6), dead.new_slot(4e9)])
             streams = []
             for one in [*worlds, *worlds[:2]]:
@@ -299,15 +299,15 @@ async def test_seats_know_the_living_wherever_they_listen(nodes: list[Valkey]) -
         assert sum(one.hub.count for one in worlds) == 9 * 5
 
 
-async def test_nobody_waits_behind_those_whose_node_does_not_answer(nodes: list[Valkey]) -> None:
+async def test_streams_do_not_wait_for_those_of_an_unresponsive_node(nodes: list[Valkey]) -> None:
     """A node that is frozen: each command to it takes longer than anybody here waits."""
     people = [f"p{number}" for number in range(120)]
     far = [name for name in people if home_of(name) == 2]
     near = [name for name in people if home_of(name) != 2][:20]
     async with (
-        linked(nodes) as link,
+        cluster_client(nodes) as redis,
         ends_of(nodes) as ends,
-        world(link.url, timeout=GUARD) as one,
+        world(redis.url, timeout=GUARD) as one,
         opened(one, near[:1]),
         AsyncExitStack() as stack,
     ):

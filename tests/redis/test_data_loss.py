@@ -1,4 +1,4 @@
-"""Redis that loses what it has confirmed: killed, restored from a copy, succeeded by a replica that lagged, emptied."""
+"""Redis loses confirmed data: killed, restored from a copy, replaced by a lagging replica, emptied."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def beginning(one: World, cursor: Position) -> str:
         return event.name
 
 
-async def test_a_position_that_was_lost_is_never_given_to_another_event(forgetful: Forgetful) -> None:
+async def test_a_lost_position_is_never_given_to_another_event(forgetful: Forgetful) -> None:
     async with world(forgetful.valkey.url) as one, client(one) as ada:
         await ada.until("snapshot")
         cursors = []
@@ -113,7 +113,7 @@ async def test_a_position_that_was_lost_is_never_given_to_another_event(forgetfu
         assert view == {"told": 5, "other": 10}
 
 
-async def test_what_nobody_lost_goes_on_where_it_was(forgetful: Forgetful) -> None:
+async def test_a_journal_without_loss_goes_on_where_it_was(forgetful: Forgetful) -> None:
     async with world(forgetful.valkey.url) as one, client(one) as ada:
         await one.tell("o1", 1)
         await one.tell("o1", 2)
@@ -137,7 +137,7 @@ async def test_what_nobody_lost_goes_on_where_it_was(forgetful: Forgetful) -> No
         assert names.count("reset") == 1
 
 
-async def test_a_lost_event_comes_again_from_the_service_that_knows_it(forgetful: Forgetful) -> None:
+async def test_a_lost_event_is_restored_from_its_service(forgetful: Forgetful) -> None:
     asked, now = itertools.count(), datetime.now(UTC).isoformat()
 
     async def restore(principal: Principal) -> list[SagaStatus]:
@@ -162,10 +162,10 @@ async def test_a_lost_event_comes_again_from_the_service_that_knows_it(forgetful
         async with client(one) as another, client(one) as third:
             await another.until("snapshot")
             await third.until("snapshot")
-        assert next(asked) == 2, "once in each life"
+        assert next(asked) == 2, "once under each replication id"
 
 
-async def test_a_value_that_redis_has_lost_is_given_back_by_who_told_it(forgetful: Forgetful) -> None:
+async def test_a_value_that_redis_lost_is_written_back_by_a_gateway(forgetful: Forgetful) -> None:
     topics = [ValueTopic("stock/{sku}", public=True)]
     async with (
         world(forgetful.valkey.url, topics=topics) as one,
@@ -178,8 +178,8 @@ async def test_a_value_that_redis_has_lost_is_given_back_by_who_told_it(forgetfu
         assert [(await ada.until("value")).data["version"] for _ in range(2)] == [4, 5]
         forgetful.die()
         await forgetful.live(one)
-        async with asyncio.timeout(GUARD), RedisClient(forgetful.valkey.url) as link:
-            while await link.call("HGET", redis_key("value:stock/mug"), "version") != b"5":
+        async with asyncio.timeout(GUARD), RedisClient(forgetful.valkey.url) as redis:
+            while await redis.call("HGET", redis_key("value:stock/mug"), "version") != b"5":
                 await asyncio.sleep(0.02)
         assert not await one.values.put("stock/mug", 4, "old", AT)
         await one.values.put("stock/mug", 6, 6, AT)
@@ -223,7 +223,7 @@ async def level(one: World, other: World) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_promoted_replica_that_lagged_gives_no_position_twice_there_or_back(tmp_path: Path) -> None:
+async def test_a_lagging_replica_that_is_promoted_gives_no_position_twice(tmp_path: Path) -> None:
     async with pair(tmp_path) as both:
         (_, one), (_, two) = both
         await one.tell("o1", 1)
@@ -234,8 +234,8 @@ async def test_a_promoted_replica_that_lagged_gives_no_position_twice_there_or_b
         await one.tell("o1", 2)
         lost = await position(one)
         await two.redis.call("REPLICAOF", "NO", "ONE")
-        kept = (await two.journal.heads([ADA]))[ADA].position
-        assert kept == Position(lost.epoch, lost.offset - 1)
+        positions = (await two.journal.heads([ADA]))[ADA].position
+        assert positions == Position(lost.epoch, lost.offset - 1)
         # And back again, before anybody has written: the server is that of before, its data are not.
         await follow(both[0], both[1])
         await level(two, one)
@@ -261,17 +261,17 @@ async def test_an_emptied_server_gives_no_position_twice(redis_url: str) -> None
         assert ada.cursor == event.id
 
 
-async def test_how_far_events_were_read_in_another_life_is_not_written_down(forgetful: Forgetful) -> None:
+async def test_a_position_is_not_saved_under_another_replication_id(forgetful: Forgetful) -> None:
     async with world(forgetful.valkey.url) as one:
-        kept = Positions(one.redis)
-        assert await kept.load(["events:a:0"]) == {"events:a:0": None}
-        await kept.save("events:a:0", "5-0")
+        positions = Positions(one.redis)
+        assert await positions.load(["events:a:0"]) == {"events:a:0": None}
+        await positions.save("events:a:0", "5-0")
         forgetful.remember()
-        await kept.save("events:a:0", "7-0")
+        await positions.save("events:a:0", "7-0")
         forgetful.die()
         await forgetful.live(one)
         # What 6-0 and 7-0 led to is lost, though nobody who carries on at 8-0 had a command fail.
         with pytest.raises(StoreUnavailable):
-            await kept.save("events:a:0", "8-0")
-        assert await kept.load(["events:a:0"]) == {"events:a:0": "5-0"}
-        await kept.save("events:a:0", "6-0")
+            await positions.save("events:a:0", "8-0")
+        assert await positions.load(["events:a:0"]) == {"events:a:0": "5-0"}
+        await positions.save("events:a:0", "6-0")

@@ -1,4 +1,4 @@
-"""A poison event as an operator meets it: it stops nobody, is listed, and is replayed and told once."""
+"""A poison event as an operator meets it: it blocks nothing, is listed, and is replayed and delivered once."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ def bff(redis_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def ingest(link: RedisClient, model: type[SagaStatus], saga: str) -> None:
+async def ingest(redis: RedisClient, model: type[SagaStatus], saga: str) -> None:
     """Run an ingester with this model until the journal knows the saga."""
-    journal = Journal(link)
-    dispatcher = EventDispatcher(journal, Values(link), Registry({"order": model}, {}), DeadLetters(link))
-    async with asyncio.timeout(GUARD), Ingester(link, dispatcher, RedisStreams(link, [STREAM], block=0.1)):
+    journal = Journal(redis)
+    dispatcher = EventDispatcher(journal, Values(redis), Registry({"order": model}, {}), DeadLetters(redis))
+    async with asyncio.timeout(GUARD), Ingester(redis, dispatcher, RedisStreams(redis, [STREAM], block=0.1)):
         while await journal.saga(OWNER, "order", saga) is None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_poison_event_is_listed_and_replayed_after_the_mend_and_told_once(redis_url: str) -> None:
-    async with RedisClient(redis_url, timeout=10) as link, Redis.from_url(redis_url) as redis:
-        await redis.xadd(STREAM, {"event": event("poisoned", 1, {"lines": []})})
-        await redis.xadd(STREAM, {"event": event("healthy", 1, 7)})
-        await ingest(link, Strict, "healthy")
-        assert await Journal(link).saga(OWNER, "order", "poisoned") is None
+async def test_a_poison_event_is_listed_and_replayed_once_after_the_fix(redis_url: str) -> None:
+    async with RedisClient(redis_url, timeout=10) as redis, Redis.from_url(redis_url) as driver:
+        await driver.xadd(STREAM, {"event": event("poisoned", 1, {"lines": []})})
+        await driver.xadd(STREAM, {"event": event("healthy", 1, 7)})
+        await ingest(redis, Strict, "healthy")
+        assert await Journal(redis).saga(OWNER, "order", "poisoned") is None
 
         listed = bff(redis_url, "dead")
         assert listed.returncode == 0, listed.stderr
@@ -75,28 +75,28 @@ async def test_a_poison_event_is_listed_and_replayed_after_the_mend_and_told_onc
         assert "replayed" in bff(redis_url, "replay", letter["id"]).stdout
         assert bff(redis_url, "dead").stdout == ""
 
-        await ingest(link, SagaStatus, "poisoned")
+        await ingest(redis, SagaStatus, "poisoned")
         # Sent in once more by a careless hand: the journal has it already.
-        await redis.xadd(STREAM, {"event": event("poisoned", 1, {"lines": []})})
-        await redis.xadd(STREAM, {"event": event("last", 1, 1)})
-        await ingest(link, SagaStatus, "last")
-        opened = await Journal(link).open(OWNER, None)
+        await driver.xadd(STREAM, {"event": event("poisoned", 1, {"lines": []})})
+        await driver.xadd(STREAM, {"event": event("last", 1, 1)})
+        await ingest(redis, SagaStatus, "last")
+        opened = await Journal(redis).open(OWNER, None)
         assert sum(b"poisoned" in entry for entry in opened.entries) == 1
         assert opened.position is not None and opened.position.offset == 3
 
 
-async def test_replaying_all_takes_each_once_and_what_is_still_wrong_comes_back(redis_url: str) -> None:
-    async with RedisClient(redis_url, timeout=10) as link, Redis.from_url(redis_url) as redis:
+async def test_replaying_all_handles_each_once_and_lists_the_unusable_again(redis_url: str) -> None:
+    async with RedisClient(redis_url, timeout=10) as redis, Redis.from_url(redis_url) as driver:
         for number in range(3):
-            await redis.xadd(STREAM, {"event": event(f"bad-{number}", 1, "text")})
-        await redis.xadd(STREAM, {"event": event("good", 1, 1)})
-        await ingest(link, Strict, "good")
+            await driver.xadd(STREAM, {"event": event(f"bad-{number}", 1, "text")})
+        await driver.xadd(STREAM, {"event": event("good", 1, 1)})
+        await ingest(redis, Strict, "good")
         assert bff(redis_url, "replay", "all").stdout.count("replayed") == 3
-        await redis.xadd(STREAM, {"event": event("after", 1, 1)})
-        await ingest(link, Strict, "after")
+        await driver.xadd(STREAM, {"event": event("after", 1, 1)})
+        await ingest(redis, Strict, "after")
         assert len(bff(redis_url, "dead").stdout.splitlines()) == 3
 
 
-def test_redis_away_is_said_by_name() -> None:
+def test_an_unreachable_redis_is_named() -> None:
     away = bff("redis://127.0.0.1:1/0", "dead")
     assert away.returncode == 1 and "BFF_REDIS__URL" in away.stderr

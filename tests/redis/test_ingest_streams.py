@@ -1,4 +1,4 @@
-"""What a Redis Stream can do to its reader: be trimmed past it, be made again, hold entries far larger than allowed."""
+"""Events of a Redis Stream that is trimmed before they were read, created again, or has entries that are too large."""
 
 from __future__ import annotations
 
@@ -38,41 +38,41 @@ def event(saga: str, version: int, status: str = "RUNNING", owner: str = ADA.id)
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisClient]:
+async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
     async with RedisClient(redis_url, timeout=10) as opened:
         yield opened
 
 
 @pytest.fixture
-def dispatcher(link: RedisClient) -> EventDispatcher:
+def dispatcher(redis: RedisClient) -> EventDispatcher:
     return EventDispatcher(
-        Journal(link, gap=0.1), Values(link), Registry({"order": SagaStatus}, {}), DeadLetters(link)
+        Journal(redis, gap=0.1), Values(redis), Registry({"order": SagaStatus}, {}), DeadLetters(redis)
     )
 
 
-def reader(link: RedisClient, dispatcher: EventDispatcher) -> Ingester:
-    return Ingester(link, dispatcher, RedisStreams(link, [STREAM], block=0.05))
+def reader(redis: RedisClient, dispatcher: EventDispatcher) -> Ingester:
+    return Ingester(redis, dispatcher, RedisStreams(redis, [STREAM], block=0.05))
 
 
-async def add(link: RedisClient, body: bytes, *trim: str | int) -> None:
-    await link.call("XADD", STREAM, *trim, "*", "event", body)
+async def add(redis: RedisClient, body: bytes, *trim: str | int) -> None:
+    await redis.call("XADD", STREAM, *trim, "*", "event", body)
 
 
-async def seen(link: RedisClient, saga: str, owner: str = ADA.id) -> str | None:
-    entry = await Journal(link).saga(owner, "order", saga)
+async def seen(redis: RedisClient, saga: str, owner: str = ADA.id) -> str | None:
+    entry = await Journal(redis).saga(owner, "order", saga)
     return None if entry is None else str(json.loads(entry)["status"])
 
 
-async def known(link: RedisClient, saga: str, owner: str = ADA.id) -> None:
+async def known(redis: RedisClient, saga: str, owner: str = ADA.id) -> None:
     async def there() -> bool:
-        return await seen(link, saga, owner) is not None
+        return await seen(redis, saga, owner) is not None
 
     await until(there)
 
 
 @pytest.mark.parametrize("ago, status", [(0.0, "COMPLETED"), (7 * 86_400, None)])
-async def test_what_a_trimmed_stream_dropped_unread_is_restored_from_the_services(
-    link: RedisClient, dispatcher: EventDispatcher, ago: float, status: str | None
+async def test_events_trimmed_unread_are_restored_from_the_services(
+    redis: RedisClient, dispatcher: EventDispatcher, ago: float, status: str | None
 ) -> None:
     """The services know that the saga has ended; the gateway was away when the stream said so. Of what ended too long
     ago for the snapshot, nothing is left there."""
@@ -82,26 +82,26 @@ async def test_what_a_trimmed_stream_dropped_unread_is_restored_from_the_service
         return [SagaStatus.model_validate({"id": "o1", "type": "order", **truth})]
 
     async with (
-        Subscriptions(link) as channels,
-        Hub(link, channels, Journal(link), Values(link), restore=restore) as hub,
+        Subscriptions(redis) as channels,
+        Hub(redis, channels, Journal(redis), Values(redis), restore=restore) as hub,
     ):
         await hub.snapshot(ADA)
-        async with reader(link, dispatcher):
-            await add(link, event("o1", 1))
-            await known(link, "o1")
+        async with reader(redis, dispatcher):
+            await add(redis, event("o1", 1))
+            await known(redis, "o1")
         truth |= {"status": "COMPLETED", "version": 2, "at": at(ago)}
-        await add(link, event("o1", 2, "COMPLETED"))
+        await add(redis, event("o1", 2, "COMPLETED"))
         for number in range(20):
-            await add(link, event(f"p{number}", 1, owner=BOB), "MAXLEN", 10)
-        async with reader(link, dispatcher):
-            await known(link, "p19", BOB)
+            await add(redis, event(f"p{number}", 1, owner=BOB), "MAXLEN", 10)
+        async with reader(redis, dispatcher):
+            await known(redis, "p19", BOB)
         await hub.snapshot(ADA)
-        assert await seen(link, "o1") == status
+        assert await seen(redis, "o1") == status
         assert dispatcher.losses == 1
 
 
-async def test_a_doubted_journal_has_to_be_opened_and_is_restored_once(link: RedisClient) -> None:
-    journal = Journal(link)
+async def test_an_incomplete_journal_is_restored_once_when_it_is_opened(redis: RedisClient) -> None:
+    journal = Journal(redis)
     saga = SagaStatus(id="o1", type="order", status="RUNNING", version=1, at=at())
     for owner in (ADA.id, BOB):
         assert await journal.seed(owner, [Entry.of(saga, now_ms=1)])
@@ -119,34 +119,34 @@ async def test_a_doubted_journal_has_to_be_opened_and_is_restored_once(link: Red
     assert await journal.heads([ADA.id, BOB]) == incomplete | {ADA.id: heads[ADA.id]}
 
 
-async def test_a_stream_trimmed_behind_its_reader_lost_nothing(
-    link: RedisClient, dispatcher: EventDispatcher
+async def test_a_stream_trimmed_behind_its_reader_loses_nothing(
+    redis: RedisClient, dispatcher: EventDispatcher
 ) -> None:
     """As by age, where little happens: whatever was read is gone before the next event comes."""
     for saga in ("a", "b", "c"):
-        async with reader(link, dispatcher):
-            await known_after(link, saga)
-        await add(link, event(f"{saga}2", 1), "MAXLEN", 1)
-        async with reader(link, dispatcher):
-            await known(link, f"{saga}2")
-        await link.call("XTRIM", STREAM, "MAXLEN", 0)
+        async with reader(redis, dispatcher):
+            await known_after(redis, saga)
+        await add(redis, event(f"{saga}2", 1), "MAXLEN", 1)
+        async with reader(redis, dispatcher):
+            await known(redis, f"{saga}2")
+        await redis.call("XTRIM", STREAM, "MAXLEN", 0)
     assert dispatcher.losses == 0
 
 
-async def known_after(link: RedisClient, saga: str) -> None:
-    await add(link, event(saga, 1))
-    await known(link, saga)
+async def known_after(redis: RedisClient, saga: str) -> None:
+    await add(redis, event(saga, 1))
+    await known(redis, saga)
 
 
-async def test_a_stream_that_was_made_again_is_read_from_its_first_event(
-    link: RedisClient, dispatcher: EventDispatcher
+async def test_a_stream_that_was_created_again_is_read_from_its_first_event(
+    redis: RedisClient, dispatcher: EventDispatcher
 ) -> None:
-    async with reader(link, dispatcher):
-        await link.call("XADD", STREAM, "9999999999999-0", "event", event("before", 1))
-        await known(link, "before")
-        await link.call("DEL", STREAM)
-        await add(link, event("after", 1))
-        await known(link, "after")
+    async with reader(redis, dispatcher):
+        await redis.call("XADD", STREAM, "9999999999999-0", "event", event("before", 1))
+        await known(redis, "before")
+        await redis.call("DEL", STREAM)
+        await add(redis, event("after", 1))
+        await known(redis, "after")
     assert dispatcher.losses == 1
 
 
@@ -174,15 +174,15 @@ def test_a_stored_position_is_compared_with_what_the_stream_has() -> None:
         assert found == StreamPosition() and "recreated" in why, anew
 
 
-async def test_one_read_of_a_bus_is_bounded_in_bytes_too(link: RedisClient) -> None:
+async def test_one_read_of_a_stream_is_bounded_in_bytes(redis: RedisClient) -> None:
     async def nothing_lost(why: str) -> None:
         raise AssertionError(why)
 
     streams = [f"events:orders:{number}" for number in range(4)]
     for stream in streams:
         bodies = [b"x" * MB] * 20 + [b"x"] * 500
-        raise_refusals(await link.batch([("XADD", stream, "*", "event", body) for body in bodies]))
-    broker = RedisStreams(link, streams)
+        raise_refusals(await redis.batch([("XADD", stream, "*", "event", body) for body in bodies]))
+    broker = RedisStreams(redis, streams)
     await broker.open(nothing_lost)
     left, reads = 4 * 520, 0
     try:

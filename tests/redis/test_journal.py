@@ -18,7 +18,7 @@ NOW = 1_772_359_200.0  # that same moment
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisClient]:
+async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
     async with RedisClient(redis_url, timeout=10) as opened:
         yield opened
 
@@ -67,7 +67,7 @@ def test_an_entry_is_exactly_the_contracts_fields_on_one_line() -> None:
 @pytest.mark.parametrize(
     "text", ["", "x", "-1", "ab-", "ab--1", "ab-01", "ab-1 ", "a b-1", "é-1", "ab-1\n", "ab-" + "9" * 20]
 )
-def test_only_our_own_positions_parse(text: str) -> None:
+def test_only_valid_positions_parse(text: str) -> None:
     assert Position.parse(text) is None
 
 
@@ -75,8 +75,8 @@ def test_a_position_reads_back_as_it_was_written() -> None:
     assert Position.parse(str(Position("a1b2", 12))) == Position("a1b2", 12)
 
 
-async def test_events_are_numbered_without_gaps_and_repeats_are_dropped(link: RedisClient) -> None:
-    journal = Journal(link)
+async def test_events_are_numbered_without_gaps_and_repeats_are_dropped(redis: RedisClient) -> None:
+    journal = Journal(redis)
     assert await journal.append(OWNER, entry("o1", 0, "PENDING")) == "appended"
     assert await journal.append(OWNER, entry("o1", 1)) == "appended"
     assert await journal.append(OWNER, entry("o1", 1)) == "repeat"
@@ -90,8 +90,8 @@ async def test_events_are_numbered_without_gaps_and_repeats_are_dropped(link: Re
     assert (history.kind, told(history)) == ("history", [("o1", 1), ("o2", 1)])
 
 
-async def test_a_gap_is_held_and_flushed_in_order_when_it_is_filled(link: RedisClient) -> None:
-    journal = Journal(link, gap=60)
+async def test_a_gap_is_held_and_flushed_in_order_when_it_is_filled(redis: RedisClient) -> None:
+    journal = Journal(redis, gap=60)
     first = await journal.append(OWNER, entry("o1", 1))
     held = [await journal.append(OWNER, entry("o1", version)) for version in (4, 3, 4)]
     assert (first, held) == ("appended", ["held", "held", "held"])
@@ -105,9 +105,9 @@ async def test_a_gap_is_held_and_flushed_in_order_when_it_is_filled(link: RedisC
     assert await journal.release_overdue(OWNER) == 0
 
 
-async def test_a_gap_that_nobody_fills_is_let_through_after_its_time(link: RedisClient) -> None:
+async def test_events_after_an_unfilled_gap_are_released_after_their_time(redis: RedisClient) -> None:
     clock = Clock()
-    journal = Journal(link, gap=2, clock=clock)
+    journal = Journal(redis, gap=2, clock=clock)
     await journal.append(OWNER, entry("o1", 1))
     await journal.append(OWNER, entry("o1", 9))
     clock.now += 1.5
@@ -121,37 +121,37 @@ async def test_a_gap_that_nobody_fills_is_let_through_after_its_time(link: Redis
     assert await journal.append(OWNER, entry("o1", 8)) == "repeat"
 
 
-async def test_reading_many_heads_releases_overdue_events_in_each_journal(link: RedisClient) -> None:
+async def test_reading_many_heads_releases_overdue_events_in_each_journal(redis: RedisClient) -> None:
     clock = Clock()
-    journal = Journal(link, gap=2, clock=clock)
+    journal = Journal(redis, gap=2, clock=clock)
     owners = [f"{OWNER}{number}" for number in range(150)]
     for owner in owners:
         assert await journal.append(owner, entry("o1", 2)) == "held"
     assert await journal.heads(owners) == dict.fromkeys(owners, Head(None, complete=False))
     waiting = [("ZCARD", journal.keys(owner).waiting) for owner in owners]
-    assert await link.batch(waiting) == [1] * 150, "their time has not come"
+    assert await redis.batch(waiting) == [1] * 150, "their time has not come"
     clock.now += 3
     await journal.heads(owners)
-    assert await link.batch(waiting) == [0] * 150
+    assert await redis.batch(waiting) == [0] * 150
     assert told(await journal.open(owners[-1], None)) == [("o1", 2)]
 
 
-async def test_what_waits_for_a_gap_is_bounded(link: RedisClient) -> None:
+async def test_the_events_that_wait_for_a_gap_are_bounded(redis: RedisClient) -> None:
     clock = Clock()
-    journal = Journal(link, gap=3600, clock=clock)
+    journal = Journal(redis, gap=3600, clock=clock)
     for version in range(2, 2 + 300):
         clock.now += 0.001
         await journal.append(OWNER, entry(f"o{version}", version + 1))
-    waiting = await link.call("ZCARD", journal.keys(OWNER).waiting)
-    parked = await link.call("HLEN", journal.keys(OWNER).parked)
+    waiting = await redis.call("ZCARD", journal.keys(OWNER).waiting)
+    parked = await redis.call("HLEN", journal.keys(OWNER).parked)
     assert waiting == parked == 256
 
 
 @pytest.mark.parametrize("cursor", ["other-1", "{epoch}-99", "{epoch}-2"])
-async def test_a_cursor_that_cannot_be_honoured_gets_reset_and_the_snapshot(
-    link: RedisClient, cursor: str
+async def test_a_cursor_that_cannot_be_followed_gets_reset_and_the_snapshot(
+    redis: RedisClient, cursor: str
 ) -> None:
-    journal = Journal(link, history=10)
+    journal = Journal(redis, history=10)
     for version in range(1, 21):
         await journal.append(OWNER, entry("o1", version))
     top = (await journal.open(OWNER, None)).position
@@ -165,10 +165,10 @@ async def test_a_cursor_that_cannot_be_honoured_gets_reset_and_the_snapshot(
 
 
 async def test_ended_sagas_leave_the_snapshot_after_their_time_and_repeats_stay_dropped(
-    link: RedisClient,
+    redis: RedisClient,
 ) -> None:
     clock = Clock()
-    journal = Journal(link, keep=3600, clock=clock)
+    journal = Journal(redis, keep=3600, clock=clock)
     await journal.append(OWNER, entry("open", 1))
     await journal.append(OWNER, entry("done", 1, "COMPLETED"))
     await journal.append(OWNER, entry("stuck", 1, "NEEDS_ATTENTION"))
@@ -178,8 +178,8 @@ async def test_ended_sagas_leave_the_snapshot_after_their_time_and_repeats_stay_
     assert await journal.append(OWNER, entry("done", 1, "COMPLETED")) == "repeat"
 
 
-async def test_a_snapshot_holds_a_hundred_and_gives_up_ended_sagas_first(link: RedisClient) -> None:
-    journal = Journal(link, clock=Clock())
+async def test_a_snapshot_holds_a_hundred_sagas_and_drops_ended_ones_first(redis: RedisClient) -> None:
+    journal = Journal(redis, clock=Clock())
     for number in range(95):
         await journal.append(OWNER, entry(f"open{number}", 1))
     for number in range(20):
@@ -189,19 +189,19 @@ async def test_a_snapshot_holds_a_hundred_and_gives_up_ended_sagas_first(link: R
     assert sum(id.startswith("open") for id in ids) == 95
 
 
-async def test_every_key_of_a_journal_expires(link: RedisClient) -> None:
-    journal = Journal(link, retain=5000, keep=100, clock=Clock())
+async def test_every_key_of_a_journal_expires(redis: RedisClient) -> None:
+    journal = Journal(redis, retain=5000, keep=100, clock=Clock())
     await journal.append(OWNER, entry("o1", 1, "COMPLETED"))
     await journal.append(OWNER, entry("o2", 5))
-    found = await link.call("KEYS", "*")
+    found = await redis.call("KEYS", "*")
     assert len(found) == 9
     for key in found:
-        assert 4990 <= await link.call("TTL", key) <= 5000
+        assert 4990 <= await redis.call("TTL", key) <= 5000
         assert f"{{{owner_tag(OWNER)}}}".encode() in key
 
 
-async def test_owners_never_see_each_other(link: RedisClient) -> None:
-    journal = Journal(link)
+async def test_owners_never_see_each_others_journals(redis: RedisClient) -> None:
+    journal = Journal(redis)
     await journal.append(OWNER, entry("o1", 1))
     await journal.append("https://id.example|bob", entry("o2", 1))
     assert told(await journal.open(OWNER, None)) == [("o1", 1)]
@@ -209,8 +209,8 @@ async def test_owners_never_see_each_other(link: RedisClient) -> None:
     assert await journal.saga(OWNER, "order", "o1") == entry("o1", 1).body
 
 
-async def test_a_journal_is_seeded_once_and_keeps_what_is_newer(link: RedisClient) -> None:
-    journal = Journal(link, gap=60)
+async def test_a_journal_is_seeded_once_and_keeps_newer_events(redis: RedisClient) -> None:
+    journal = Journal(redis, gap=60)
     assert (await journal.open(OWNER, None)).position is None
     await journal.append(OWNER, entry("o1", 6))
     assert not (await journal.open(OWNER, None)).complete
@@ -224,30 +224,30 @@ async def test_a_journal_is_seeded_once_and_keeps_what_is_newer(link: RedisClien
     assert await journal.append(OWNER, entry("o2", 4)) == "appended"
 
 
-async def test_an_emptied_redis_gives_a_new_epoch(link: RedisClient) -> None:
-    journal = Journal(link)
+async def test_an_emptied_redis_gives_a_new_epoch(redis: RedisClient) -> None:
+    journal = Journal(redis)
     before = (await journal.open(OWNER, None, make=True)).position
-    await link.call("FLUSHALL")
+    await redis.call("FLUSHALL")
     await journal.append(OWNER, entry("o1", 1))
     after = (await journal.open(OWNER, before)).position
     assert before is not None and after is not None
     assert before.epoch != after.epoch
 
 
-async def test_a_log_that_outran_its_counter_does_not_stop_the_owner(link: RedisClient) -> None:
-    journal = Journal(link)
+async def test_a_log_ahead_of_its_counter_does_not_stop_new_events(redis: RedisClient) -> None:
+    journal = Journal(redis)
     for version in range(1, 6):
         await journal.append(OWNER, entry("o1", version))
-    await link.call("HSET", journal.keys(OWNER).meta, "offset", "2")
+    await redis.call("HSET", journal.keys(OWNER).meta, "offset", "2")
     assert await journal.append(OWNER, entry("o1", 6)) == "appended"
     top = (await journal.open(OWNER, None)).position
     assert top is not None and top.offset == 3
     assert (await journal.open(OWNER, Position(top.epoch, 1))).kind == "reset"
 
 
-async def test_each_event_is_published_with_its_position(link: RedisClient) -> None:
-    journal = Journal(link)
-    async with link.dedicated(timeout=5) as redis, redis.pubsub() as pubsub:
+async def test_each_event_is_published_with_its_position(redis: RedisClient) -> None:
+    journal = Journal(redis)
+    async with redis.dedicated(timeout=5) as subscriber, subscriber.pubsub() as pubsub:
         await pubsub.subscribe(channel_of(OWNER))
         assert await pubsub.get_message(timeout=2)
         await journal.append(OWNER, entry("o1", 1))
@@ -257,10 +257,10 @@ async def test_each_event_is_published_with_its_position(link: RedisClient) -> N
     assert message["data"] == b"%s %s" % (str(top).encode(), entry("o1", 1).body)
 
 
-async def test_whatever_order_versions_arrive_in_each_saga_is_told_once_and_in_order(
-    link: RedisClient,
+async def test_each_saga_is_delivered_once_and_in_order_whatever_order_versions_arrive_in(
+    redis: RedisClient,
 ) -> None:
-    journal = Journal(link, gap=60, history=500)
+    journal = Journal(redis, gap=60, history=500)
     shuffled = random.Random(7)
     events = [entry(f"o{saga}", version) for saga in range(6) for version in range(1, 31)]
     arriving = events + shuffled.sample(events, 60)
@@ -274,9 +274,9 @@ async def test_whatever_order_versions_arrive_in_each_saga_is_told_once_and_in_o
         assert [version for id, version in rows if id == f"o{saga}"] == list(range(1, 31))
 
 
-async def test_redis_away_is_said_in_one_word(own_valkey: Valkey) -> None:
-    async with RedisClient(own_valkey.url, timeout=0.3) as link:
-        journal = Journal(link)
+async def test_the_journal_raises_store_unavailable_while_redis_is_away(own_valkey: Valkey) -> None:
+    async with RedisClient(own_valkey.url, timeout=0.3) as redis:
+        journal = Journal(redis)
         await journal.append(OWNER, entry("o1", 1))
         own_valkey.stop()
         for attempt in (
@@ -290,18 +290,18 @@ async def test_redis_away_is_said_in_one_word(own_valkey: Valkey) -> None:
         assert await journal.append(OWNER, entry("o1", 1)) == "appended"
 
 
-async def test_every_key_of_a_journal_that_began_with_a_gap_expires(link: RedisClient) -> None:
+async def test_every_key_of_a_journal_that_began_with_a_gap_expires(redis: RedisClient) -> None:
     for let_through in (Journal.release_overdue, _open):
-        await link.call("FLUSHALL")
+        await redis.call("FLUSHALL")
         clock = Clock()
-        journal = Journal(link, gap=2, clock=clock)
+        journal = Journal(redis, gap=2, clock=clock)
         assert await journal.append(OWNER, entry("o1", 2)) == "held"
         clock.now += 3
         await let_through(journal, OWNER)
-        keys = await link.call("KEYS", "*")
+        keys = await redis.call("KEYS", "*")
         assert len(keys) >= 6
         for key in keys:
-            assert await link.call("TTL", key) > 0, f"{key.decode()} stays for ever"
+            assert await redis.call("TTL", key) > 0, f"{key.decode()} stays for ever"
 
 
 async def _open(journal: Journal, owner: str) -> None:

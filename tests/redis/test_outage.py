@@ -1,4 +1,4 @@
-"""A Redis that answers, and refuses; one that is away; one that would lose what it was given: what is said of each."""
+"""Outages of Redis: it answers but refuses, it is away, or its settings lose data. What is logged and reported."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ AT = "2026-03-01T10:00:00Z"
 @asynccontextmanager
 async def watched(url: str, *, once_only: bool = False, timeout: float = 5.0) -> AsyncIterator[Any]:
     async with (
-        RedisClient(url, timeout=timeout) as link,
-        RedisHealth(link, once_only=once_only, clock=_always_later()) as health,
+        RedisClient(url, timeout=timeout) as redis,
+        RedisHealth(redis, once_only=once_only, clock=_always_later()) as health,
     ):
-        health.link = link
+        health.redis = redis
         yield health
 
 
@@ -62,13 +62,13 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
 
 
-async def use(link: RedisClient) -> None:
+async def use(redis: RedisClient) -> None:
     """What a gateway does with it: scripts that write."""
     saga = SagaStatus(id="o1", type="order", status="RUNNING", version=1, at=AT)
     with suppress(StoreUnavailable):
-        await Journal(link).append("ada", Entry.of(saga, now_ms=1))
+        await Journal(redis).append("ada", Entry.of(saga, now_ms=1))
     with suppress(StoreUnavailable):
-        await Values(link).put("stock/a", 1, {"x": "y" * 100}, AT)
+        await Values(redis).put("stock/a", 1, {"x": "y" * 100}, AT)
 
 
 def server(folder: Path, *args: str) -> Valkey:
@@ -87,19 +87,19 @@ REFUSING = {
 
 
 @pytest.mark.parametrize("word", ["OOM", "READONLY", "NOREPLICAS", "NOPERM"])
-async def test_a_redis_that_answers_but_refuses_is_named_with_what_to_do_once_and_until_it_works_again(
+async def test_a_refusal_of_redis_is_logged_once_with_what_to_do_and_reported_until_it_ends(
     tmp_path: Path, word: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "bff")
     one = server(tmp_path / "valkey").start()
     try:
         async with watched(one.url) as health, RedisClient(one.url) as other:
-            link: RedisClient = health.link
+            redis: RedisClient = health.redis
             assert (await health.report())["state"] == "up"
             for command in REFUSING[word]:
                 await other.call(*command)
             for _ in range(20):
-                await use(link)
+                await use(redis)
             found = await health.report()
             assert (found["state"], refused(found)) == ("refusing", [word])
             assert found["refuses"][0]["detail"] == CURES[word]
@@ -112,7 +112,7 @@ async def test_a_redis_that_answers_but_refuses_is_named_with_what_to_do_once_an
                 ("ACL", "SETUSER", "default", "+info"),
             ]:
                 await other.call(*command)
-            await until(lambda: link.outage.current is None)
+            await until(lambda: redis.outage.current is None)
             assert (await health.report())["state"] == "up"
             told = lines(caplog)
             assert len(told) == 2 and "works" not in told[0], told
@@ -123,7 +123,9 @@ async def test_a_redis_that_answers_but_refuses_is_named_with_what_to_do_once_an
         one.stop()
 
 
-async def test_a_redis_that_lets_us_not_in_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_redis_that_rejects_the_password_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     one = server(tmp_path / "valkey", "--requirepass", "secret").start()
     try:
         for user, word in (("", "NOAUTH"), (":wrong@", "WRONGPASS")):
@@ -137,27 +139,27 @@ async def test_a_redis_that_lets_us_not_in_is_named(tmp_path: Path, caplog: pyte
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-async def test_an_outage_is_told_once_and_at_its_end_with_how_many_commands_failed(
+async def test_an_outage_is_logged_once_and_at_its_end_with_the_number_of_failed_commands(
     tmp_path: Path, number: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "bff")
     one = server(tmp_path / "valkey").start()
     try:
         async with watched(one.url, timeout=0.2) as health:
-            link: RedisClient = health.link
-            await link.ping()
+            redis: RedisClient = health.redis
+            await redis.ping()
             if number == signal.SIGKILL:
                 one.stop(number)
             else:
                 one.send(number)
             for _ in range(5):
-                await asyncio.gather(*(use(link) for _ in range(25)))
+                await asyncio.gather(*(use(redis) for _ in range(25)))
             assert (await health.report())["state"] == "away"
             if number == signal.SIGKILL:
                 one.start()
             else:
                 one.send(signal.SIGCONT)
-            await until(lambda: link.outage.current is None)
+            await until(lambda: redis.outage.current is None)
             told = lines(caplog)
             assert len(told) == 2, told
             assert "fails (" in told[0]
@@ -168,7 +170,7 @@ async def test_an_outage_is_told_once_and_at_its_end_with_how_many_commands_fail
         one.stop()
 
 
-async def test_a_policy_that_drops_keys_is_warned_of(
+async def test_an_eviction_policy_that_drops_keys_causes_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = server(tmp_path / "valkey", "--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru").start()
@@ -178,9 +180,9 @@ async def test_a_policy_that_drops_keys_is_warned_of(
             assert ["volatile-lru" in warning for warning in health.warnings] == [True]
             assert health.warnings[0] in lines(caplog)[0]
             assert (await health.report())["warnings"] == list(health.warnings)
-            await health.link.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            await health.redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
             assert await health.inspect() == ()
-            await health.link.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu", "maxmemory", "0")
+            await health.redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu", "maxmemory", "0")
             assert await health.inspect() == (), "without a bound nothing is dropped"
     finally:
         one.stop()
@@ -205,7 +207,7 @@ async def test_a_policy_that_drops_keys_is_warned_of(
         ),
     ],
 )
-async def test_commands_that_must_not_be_done_twice_need_a_redis_that_keeps_what_it_confirms(
+async def test_unsafe_commands_cause_a_warning_about_a_redis_without_durable_writes(
     tmp_path: Path, args: tuple[str, ...], says: str | None
 ) -> None:
     one = server(tmp_path / "valkey", *args).start()
@@ -213,18 +215,18 @@ async def test_commands_that_must_not_be_done_twice_need_a_redis_that_keeps_what
         async with watched(one.url, once_only=True) as health:
             found = await health.inspect()
             assert [says in warning for warning in found] == ([True] if says else [])
-            assert health.link.outage.current is None, "what the gateway can do without is no trouble"
+            assert health.redis.outage.current is None, "what the gateway can do without is no trouble"
         async with watched(one.url) as health:
             assert await health.inspect() == ()
     finally:
         one.stop()
 
 
-async def test_a_redis_that_is_not_there_at_the_start_is_looked_at_when_it_comes(tmp_path: Path) -> None:
+async def test_settings_are_checked_when_a_redis_that_was_away_at_the_start_appears(tmp_path: Path) -> None:
     one = server(tmp_path / "valkey", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
     one.port = free_port()
     async with watched(one.url) as health:
-        await until(lambda: health.link.outage.current is not None)
+        await until(lambda: health.redis.outage.current is not None)
         assert (await health.report())["state"] == "away"
         one.start()
         try:
@@ -233,9 +235,7 @@ async def test_a_redis_that_is_not_there_at_the_start_is_looked_at_when_it_comes
             one.stop()
 
 
-async def test_the_rights_that_the_docs_name_are_enough(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_documented_acl_rights_are_enough(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """docs/redis.md, "When Redis refuses or is away"."""
     rights = ["on", ">secret", "~bff:*", "~events:*", "&bff:*", "+@all", "-@admin", "-@dangerous", "+info"]
     assert "`+@all -@admin -@dangerous +info`" in (ROOT / "docs/redis.md").read_text()
@@ -245,24 +245,24 @@ async def test_the_rights_that_the_docs_name_are_enough(
             await admin.call("ACL", "SETUSER", "gateway", *rights)
         url = one.url.replace("//", "//gateway:secret@")
         async with watched(url) as health:
-            link: RedisClient = health.link
+            redis: RedisClient = health.redis
             saga = SagaStatus(id="o1", type="order", status="RUNNING", version=1, at=AT)
-            journal, channels = Journal(link), Subscriptions(link)
-            hub = Hub(link, channels, journal, Values(link))
+            journal, channels = Journal(redis), Subscriptions(redis)
+            hub = Hub(redis, channels, journal, Values(redis))
             dispatcher: Any = None
-            reader = Ingester(link, dispatcher, RedisStreams(link, ["events:orders:0"]))
+            reader = Ingester(redis, dispatcher, RedisStreams(redis, ["events:orders:0"]))
             async with channels, hub, reader:
                 await channels.wait_confirmed(CONTROL)
                 await journal.append("ada", Entry.of(saga, now_ms=1))
-                await Values(link).put("stock/a", 1, {}, AT)
-                claims = Claims(link, journal, Processes(link))
+                await Values(redis).put("stock/a", 1, {}, AT)
+                claims = Claims(redis, journal, Processes(redis))
                 ticket = Ticket("ada", "key", "print", claims.new_holder(), 10, 60)
                 assert isinstance((await claims.claim(ticket, safe=True))[0], New)
-                assert await Processes(link).ended("nobody")
+                assert await Processes(redis).ended("nobody")
                 assert await journal.mark_incomplete() == 1
-                await until(lambda: link.call("EXISTS", redis_key("lease:ingest-redis")))
+                await until(lambda: redis.call("EXISTS", redis_key("lease:ingest-redis")))
             assert await health.probe_failure() is None
-            assert link.outage.current is None
+            assert redis.outage.current is None
             assert lines(caplog) == []
     finally:
         one.stop()

@@ -1,4 +1,4 @@
-"""Rate limits on a real server: exact together, local while it is away, never holding up the loop."""
+"""Rate limits on a real server: exact over all gateways, local while it is away, never blocking the event loop."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ async def outcome(
 async def counting(
     url: str, *, wait: float = PATIENT, clock: Clock = time.monotonic, **settings: Any
 ) -> AsyncIterator[RateLimiter]:
-    async with RedisClient(url, timeout=10) as link:
-        yield RateLimiter(LimitSettings(**settings), RateStore(link, wait=wait), clock)
+    async with RedisClient(url, timeout=10) as redis:
+        yield RateLimiter(LimitSettings(**settings), RateStore(redis, wait=wait), clock)
 
 
-async def test_fifty_at_once_on_two_gateways_get_exactly_the_limit(redis_url: str) -> None:
+async def test_fifty_concurrent_requests_on_two_gateways_get_exactly_the_limit(redis_url: str) -> None:
     async with counting(redis_url) as one, counting(redis_url) as two:
         got = await asyncio.gather(*(outcome(limits, "20/hour") for limits in (one, two) for _ in range(25)))
     assert sum(got) == 20
 
 
-async def test_a_refusal_says_what_when_and_by_which_rule(redis_url: str) -> None:
+async def test_a_refusal_names_the_limit_and_the_time_to_wait(redis_url: str) -> None:
     async with counting(redis_url) as limits:
         told = await limits.spend("/api/orders/{id}", "2/minute", caller("ada"))
         assert told["ratelimit-policy"] == '"minute";q=2;w=60'
@@ -72,7 +72,7 @@ async def test_a_refusal_says_what_when_and_by_which_rule(redis_url: str) -> Non
         assert problem.extra["violated-policies"] == ["minute"]
 
 
-async def test_who_comes_back_after_retry_after_is_let_in(redis_url: str) -> None:
+async def test_a_request_after_retry_after_is_allowed(redis_url: str) -> None:
     async with counting(redis_url) as limits:
         while await outcome(limits, "2/second"):
             pass
@@ -83,7 +83,7 @@ async def test_who_comes_back_after_retry_after_is_let_in(redis_url: str) -> Non
         assert await outcome(limits, "2/second")
 
 
-async def test_callers_routes_and_ceilings_are_counted_apart(redis_url: str) -> None:
+async def test_callers_routes_and_ceilings_are_counted_separately(redis_url: str) -> None:
     async with counting(redis_url, default="1/hour") as limits:
         await limits.spend("/a", None, caller("ada"))
         await limits.spend("/a", None, caller("bruno"))
@@ -104,7 +104,7 @@ async def test_several_limits_are_all_or_nothing(redis_url: str) -> None:
         assert caught.value.extra["violated-policies"] == ["minute"]
 
 
-async def test_people_clients_addresses_and_tenants_each_have_their_own(redis_url: str) -> None:
+async def test_people_clients_addresses_and_tenants_have_separate_limits(redis_url: str) -> None:
     limit = Limit("3/hour", client="4/hour", address="6/hour", tenant="5/hour")
     async with counting(redis_url) as limits:
 
@@ -145,17 +145,17 @@ def test_who_is_counted_is_read_from_the_token_and_the_connection() -> None:
     assert limits.caller({}, None) == Caller("unknown")
 
 
-async def test_every_key_has_an_end_and_names_nobody(redis_url: str) -> None:
+async def test_every_key_expires_and_reveals_nobody(redis_url: str) -> None:
     async with counting(redis_url) as limits:
         declared = Limit("5/second;100/hour", client="7/hour", address="8/hour", tenant="9/hour")
         who = Caller("192.0.2.1", "https://issuer.test|ada", "web", "acme")
         await limits.spend("/api/orders/{id}", declared, who)
-    async with RedisClient(redis_url, timeout=10) as link:
-        keys = await link.call("KEYS", "*")
+    async with RedisClient(redis_url, timeout=10) as redis:
+        keys = await redis.call("KEYS", "*")
         assert len(keys) == 5
         for key in keys:
             assert re.fullmatch(rb"bff:1:\{[0-9a-f]{16}\}:rate:[0-9a-f]{16}", key)
-            assert await link.call("PTTL", key) > 0
+            assert await redis.call("PTTL", key) > 0
         mine = owner_tag("https://issuer.test|ada").encode()
         assert sum(mine in key for key in keys) == 2, "in the owner's slot"
 
@@ -179,7 +179,7 @@ class Turns:
             self.count += 1
 
 
-async def test_a_frozen_redis_leaves_the_loop_free_and_the_local_share_in_force(own_valkey: Valkey) -> None:
+async def test_a_frozen_redis_does_not_block_the_loop_and_local_limits_apply(own_valkey: Valkey) -> None:
     async with counting(own_valkey.url, wait=1.0, clock=standing, replicas=2) as limits:
         for round_ in range(2):
             assert await outcome(limits, "600/minute", f"before {round_}")
@@ -198,7 +198,7 @@ async def test_a_frozen_redis_leaves_the_loop_free_and_the_local_share_in_force(
             assert sum([await outcome(limits, "10/hour", f"after {round_}") for _ in range(15)]) == 10
 
 
-async def test_a_frozen_redis_costs_the_first_request_its_patience_and_no_other(own_valkey: Valkey) -> None:
+async def test_a_frozen_redis_delays_the_first_request_only(own_valkey: Valkey) -> None:
     async with counting(own_valkey.url, wait=1.0) as limits:
         assert await outcome(limits, "1000/hour")
         own_valkey.send(signal.SIGSTOP)
@@ -209,7 +209,7 @@ async def test_a_frozen_redis_costs_the_first_request_its_patience_and_no_other(
         assert time.monotonic() - began < 50, "one waits for a second, and then nobody does"
 
 
-async def test_a_costly_route_is_not_open_while_nobody_counts(own_valkey: Valkey) -> None:
+async def test_a_costly_route_is_refused_while_limits_are_not_counted(own_valkey: Valkey) -> None:
     async with counting(own_valkey.url, wait=1.0) as limits:
         assert await outcome(limits, Limit("1000/hour", costly=True))
         own_valkey.send(signal.SIGSTOP)
@@ -221,7 +221,7 @@ async def test_a_costly_route_is_not_open_while_nobody_counts(own_valkey: Valkey
         assert await outcome(limits, Limit("1000/hour", costly=True))
 
 
-async def test_a_loop_that_was_held_up_does_not_take_redis_for_away(redis_url: str) -> None:
+async def test_a_blocked_event_loop_does_not_make_redis_away(redis_url: str) -> None:
     async with counting(redis_url, wait=0.5, replicas=1000) as limits:
         await outcome(limits, "50/hour")
         asked = [asyncio.ensure_future(outcome(limits, "50/hour")) for _ in range(40)]

@@ -1,4 +1,4 @@
-"""Revocations on a real server: what is refused, from when, for how long, and how gateways hear of it."""
+"""Revocations on a real server: what is refused, from when, for how long, and how gateways learn of it."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ KEYS = f"{ISSUER}/keys"
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisClient]:
-    async with RedisClient(redis_url, timeout=10) as link:
-        yield link
+async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
+    async with RedisClient(redis_url, timeout=10) as redis:
+        yield redis
 
 
 def marks(jti: str | None = "1", sub: str = "ada", issued: float | None = None, iss: str = ISSUER) -> Marks:
     return marks_of(iss, {"jti": jti, "sub": sub, "iat": time.time() - 5 if issued is None else issued})
 
 
-async def test_a_token_is_refused_by_its_id_and_no_other_one_is(link: RedisClient) -> None:
-    store = RevocationStore(link)
+async def test_a_token_is_revoked_by_its_id_and_no_other_token_is(redis: RedisClient) -> None:
+    store = RevocationStore(redis)
     here = RevocationList(store)
     await here.poll()
     assert not here.is_revoked(marks("1"))
@@ -49,8 +49,10 @@ async def test_a_token_is_refused_by_its_id_and_no_other_one_is(link: RedisClien
     assert later.is_revoked(marks("1")), "a gateway that starts later knows it, too"
 
 
-async def test_a_person_is_refused_up_to_the_moment_and_signs_in_anew_after_it(link: RedisClient) -> None:
-    store = RevocationStore(link)
+async def test_a_persons_tokens_are_revoked_up_to_the_moment_and_later_ones_are_valid(
+    redis: RedisClient,
+) -> None:
+    store = RevocationStore(redis)
     here = RevocationList(store)
     assert await store.revoke_subject(ISSUER, "ada", keep=60)
     await here.poll()
@@ -65,8 +67,8 @@ async def test_a_person_is_refused_up_to_the_moment_and_signs_in_anew_after_it(l
     assert here.is_revoked(marks(issued=first + 0.01)), "the later moment counts"
 
 
-async def test_a_revocation_is_kept_as_long_as_it_was_asked_for(link: RedisClient) -> None:
-    store, clock = RevocationStore(link), [time.time()]
+async def test_a_revocation_lasts_as_long_as_requested(redis: RedisClient) -> None:
+    store, clock = RevocationStore(redis), [time.time()]
     here = RevocationList(store, clock=lambda: clock[0])
     await store.revoke_token(ISSUER, "short", keep=1)
     await store.revoke_token(ISSUER, "long", keep=100)
@@ -76,26 +78,26 @@ async def test_a_revocation_is_kept_as_long_as_it_was_asked_for(link: RedisClien
     await here.poll()
     assert not here.is_revoked(marks("short"))
     assert here.is_revoked(marks("long"))
-    for key in await link.call("KEYS", redis_key("revoked", "*")):
-        assert 1_000 < await link.call("PTTL", key) <= 100_000
+    for key in await redis.call("KEYS", redis_key("revoked", "*")):
+        assert 1_000 < await redis.call("PTTL", key) <= 100_000
 
 
-async def test_a_redis_that_lost_its_list_takes_nothing_back(link: RedisClient) -> None:
-    store = RevocationStore(link)
+async def test_revocations_stay_in_force_when_redis_lost_its_list(redis: RedisClient) -> None:
+    store = RevocationStore(redis)
     here = RevocationList(store)
     await store.revoke_token(ISSUER, "1", keep=60)
     await here.poll()
-    await link.call("FLUSHALL")
+    await redis.call("FLUSHALL")
     await store.revoke_token(ISSUER, "2", keep=60)
     await here.poll()
     assert here.is_revoked(marks("1")) and here.is_revoked(marks("2"))
 
 
-async def test_the_list_is_bounded_and_forgets_nothing_before_its_time(
-    link: RedisClient, monkeypatch: pytest.MonkeyPatch
+async def test_the_list_is_bounded_and_drops_nothing_before_it_expires(
+    redis: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.stores.revocations.MAX_REVOKED", 3)
-    store = RevocationStore(link)
+    store = RevocationStore(redis)
     assert [await store.revoke_token(ISSUER, str(number), keep=60) for number in range(4)] == [True] * 3 + [
         False
     ]
@@ -104,10 +106,10 @@ async def test_the_list_is_bounded_and_forgets_nothing_before_its_time(
     assert [here.is_revoked(marks(str(number))) for number in range(4)] == [True] * 3 + [False]
 
 
-async def test_ends_of_sessions_are_told_to_whoever_was_there_before_and_only_news_change_anything(
-    link: RedisClient,
+async def test_ends_of_sessions_are_reported_once_to_gateways_that_ran_before(
+    redis: RedisClient,
 ) -> None:
-    store = RevocationStore(link)
+    store = RevocationStore(redis)
     ended: list[str] = []
     changes: list[int] = []
     await store.record_session_end("before")
@@ -126,8 +128,8 @@ async def test_ends_of_sessions_are_told_to_whoever_was_there_before_and_only_ne
     assert changes == [1]
 
 
-async def test_a_token_that_was_accepted_and_remembered_is_refused_from_then_on(link: RedisClient) -> None:
-    store = RevocationStore(link)
+async def test_a_cached_token_is_refused_after_its_revocation(redis: RedisClient) -> None:
+    store = RevocationStore(redis)
     revoked = RevocationList(store)
     trusted = IssuerSettings(issuer=ISSUER, audience="shop", jwks_uri=KEYS)
     verifier = TokenVerifier([trusted], Served({KEYS: {"keys": [jwk(KEY, "k1")]}}), revocations=revoked)
@@ -152,9 +154,9 @@ async def test_a_token_that_was_accepted_and_remembered_is_refused_from_then_on(
     await verifier.close()
 
 
-async def test_while_redis_is_away_what_was_known_stays_refused(own_valkey: Valkey) -> None:
-    async with RedisClient(own_valkey.url, timeout=10) as link:
-        store = RevocationStore(link)
+async def test_while_redis_is_away_known_revocations_stay_in_force(own_valkey: Valkey) -> None:
+    async with RedisClient(own_valkey.url, timeout=10) as redis:
+        store = RevocationStore(redis)
         await store.revoke_token(ISSUER, "1", keep=60)
         here = RevocationList(store)
         await here.start()
@@ -170,8 +172,8 @@ async def test_while_redis_is_away_what_was_known_stays_refused(own_valkey: Valk
         await late.stop()
 
 
-async def test_a_revocation_is_ended_by_a_gateway_that_runs(link: RedisClient) -> None:
-    store = RevocationStore(link)
+async def test_a_revocation_is_ended_by_a_gateway_that_runs(redis: RedisClient) -> None:
+    store = RevocationStore(redis)
     here = RevocationList(store)
     await here.start()
     await store.revoke_subject(ISSUER, "ada", keep=60)

@@ -1,4 +1,4 @@
-"""A master with a replica and a Sentinel: killed or frozen under load, and the gateway finds who took over."""
+"""A master with a replica and a Sentinel: killed or frozen under load, and the gateway finds the new master."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def test_the_address_names_sentinels_master_database_and_secrets() -> None:
             parse_sentinel_address(wrong)
 
 
-async def test_nobody_is_taken_for_the_master_who_is_not(redis_url: str) -> None:
+async def test_a_server_that_is_not_the_master_is_refused(redis_url: str) -> None:
     """What answers here is no Sentinel at all."""
     port = redis_url.rpartition(":")[2].partition("/")[0]
     url = f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{port}/shop"
-    async with RedisClient(url) as link:
+    async with RedisClient(url) as redis:
         with pytest.raises(StoreUnavailable):
-            await link.ping()
-        assert link.away
+            await redis.ping()
+        assert redis.away
 
 
 async def again(ask: Callable[[], Awaitable[Any]]) -> Any:
@@ -76,7 +76,9 @@ async def again(ask: Callable[[], Awaitable[Any]]) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "frozen", "relieved", "killed, with TLS"])
-async def test_after_a_failover_under_load_everything_is_the_new_masters(tmp_path: Path, how: str) -> None:
+async def test_after_a_failover_under_load_everything_goes_to_the_new_master(
+    tmp_path: Path, how: str
+) -> None:
     make = partial(Encrypted, chain=certificate(tmp_path, "127.0.0.1")) if "TLS" in how else Valkey
     for name in ("one", "two", "guard"):
         (tmp_path / name).mkdir()
@@ -95,9 +97,9 @@ async def test_after_a_failover_under_load_everything_is_the_new_masters(tmp_pat
                 await asyncio.sleep(0.05)
         # It asks the master for its replicas at once, and then every ten seconds.
         guard.start()
-        async with RedisClient(url, timeout=1) as link:
-            await again(link.ping)
-            reader = link.dedicated(timeout=2)
+        async with RedisClient(url, timeout=1) as redis:
+            await again(redis.ping)
+            reader = redis.dedicated(timeout=2)
             async with busy(url) as (world, load, heard):
                 if how == "frozen":
                     one.send(signal.SIGSTOP)
@@ -113,7 +115,7 @@ async def test_after_a_failover_under_load_everything_is_the_new_masters(tmp_pat
                     one.stop()
                 took = await promoted(two)
                 after = await goes_on(load, heard, 30)
-                await again(lambda: link.call("SET", "k", "after"))
+                await again(lambda: redis.call("SET", "k", "after"))
                 assert await again(lambda: reader.get("k")) == b"after"
                 if how == "frozen":
                     one.send(signal.SIGCONT)

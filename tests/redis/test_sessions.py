@@ -74,19 +74,19 @@ Make = Callable[..., Sessions]
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisClient]:
-    async with RedisClient(redis_url, timeout=10) as link:
-        yield link
+async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
+    async with RedisClient(redis_url, timeout=10) as redis:
+        yield redis
 
 
 @pytest.fixture
-async def make(link: RedisClient) -> AsyncIterator[Make]:
+async def make(redis: RedisClient) -> AsyncIterator[Make]:
     made: list[Sessions] = []
 
     def sessions(
         settings: SessionSettings = SETTINGS, *, over: RedisClient | None = None, **options: Any
     ) -> Sessions:
-        made.append(Sessions(SessionStore(over or link), settings, **options))
+        made.append(Sessions(SessionStore(over or redis), settings, **options))
         return made[-1]
 
     yield sessions
@@ -107,37 +107,37 @@ async def test_a_session_begun_on_one_gateway_is_known_on_another(make: Make) ->
     assert abs(principal.expires_at - time.time() - SETTINGS.lifetime) < 5
 
 
-async def test_an_unknown_cookie_is_nobody(make: Make) -> None:
+async def test_an_unknown_cookie_is_anonymous(make: Make) -> None:
     sessions = make()
     for cookie in (None, "", "x", SessionKey.new().value, "a" * 43):
         assert await sessions.principal(cookie) is None
 
 
-async def test_redis_holds_neither_tokens_nor_claims_nor_the_cookie(make: Make, link: RedisClient) -> None:
+async def test_redis_holds_neither_tokens_nor_claims_nor_the_cookie(make: Make, redis: RedisClient) -> None:
     cookie = await make().start(record(subject="the-subject", refresh="the-refresh-token"))
     everything = b""
-    for key in await link.call("KEYS", "*"):
-        assert await link.call("PTTL", key) > 0, key
-        hash = await link.call("TYPE", key) == b"hash"
-        everything += key + (b"".join(await link.call("HVALS", key)) if hash else b"")
+    for key in await redis.call("KEYS", "*"):
+        assert await redis.call("PTTL", key) > 0, key
+        hash = await redis.call("TYPE", key) == b"hash"
+        everything += key + (b"".join(await redis.call("HVALS", key)) if hash else b"")
     assert everything
     for secret in (cookie.encode(), b"the-refresh-token", b"the-subject", b"Ada"):
         assert secret not in everything
 
 
-async def test_each_use_pushes_the_idle_end_away_and_none_the_absolute_one(link: RedisClient) -> None:
-    store = SessionStore(link)
+async def test_each_use_postpones_the_idle_end_but_not_the_absolute_end(redis: RedisClient) -> None:
+    store = SessionStore(redis)
 
     async def begin(id: str, lifetime: float, idle: float) -> None:
         await store.put(id, b"x", issuer=ISSUER, subject="ada", sid=None, lifetime=lifetime, idle=idle)
 
     async def left(id: str) -> float:
-        return float(await link.call("PTTL", redis_key(f"session:{id}", "record"))) / 1000
+        return float(await redis.call("PTTL", redis_key(f"session:{id}", "record"))) / 1000
 
     await begin("idle", 3600, 1000)
     await begin("ends", 500, 3600)
     for id in ("idle", "ends"):
-        await link.call("PEXPIRE", redis_key(f"session:{id}", "record"), 300_000)
+        await redis.call("PEXPIRE", redis_key(f"session:{id}", "record"), 300_000)
     assert await store.open("idle", idle=1000) is not None
     assert 300 < await left("idle") <= 1000
     assert await store.open("ends", idle=3600) is not None
@@ -160,7 +160,7 @@ async def test_a_session_without_a_refresh_token_ends_with_its_access_token(make
     await until(ended)
 
 
-async def test_fifty_requests_at_once_redeem_the_refresh_token_once(make: Make) -> None:
+async def test_fifty_concurrent_requests_redeem_the_refresh_token_once(make: Make) -> None:
     endpoint = TokenEndpoint()
     sessions = make(renew=endpoint.renew)
     cookie = await sessions.start(record(4.0))
@@ -169,7 +169,7 @@ async def test_fifty_requests_at_once_redeem_the_refresh_token_once(make: Make) 
     assert {principal and principal.token for principal in found} == {"a2"}
 
 
-async def test_five_gateways_at_once_redeem_the_refresh_token_once(make: Make, redis_url: str) -> None:
+async def test_five_gateways_together_redeem_the_refresh_token_once(make: Make, redis_url: str) -> None:
     endpoint = TokenEndpoint(takes=0.2)
     gateways = [make(renew=endpoint.renew) for _ in range(5)]
     cookie = await gateways[0].start(record(4.0))
@@ -182,8 +182,8 @@ async def test_five_gateways_at_once_redeem_the_refresh_token_once(make: Make, r
 class LateToTheLock(SessionStore):
     """A gateway that is held up between reading a session and locking it."""
 
-    def __init__(self, link: RedisClient) -> None:
-        super().__init__(link)
+    def __init__(self, redis: RedisClient) -> None:
+        super().__init__(redis)
         self.there, self.go = asyncio.Event(), asyncio.Event()
 
     async def lock(self, id: str, holder: str) -> bool:
@@ -193,10 +193,10 @@ class LateToTheLock(SessionStore):
 
 
 async def test_a_gateway_that_comes_late_to_the_lock_uses_the_others_tokens(
-    make: Make, link: RedisClient
+    make: Make, redis: RedisClient
 ) -> None:
     endpoint = TokenEndpoint()
-    store = LateToTheLock(link)
+    store = LateToTheLock(redis)
     here, late = make(renew=endpoint.renew), Sessions(store, SETTINGS, renew=endpoint.renew)
     cookie = await here.start(record(4.0))
     waiting = asyncio.ensure_future(late.principal(cookie))
@@ -268,7 +268,7 @@ async def test_a_provider_that_is_away_signs_nobody_out(make: Make) -> None:
     assert (caught.value.status, caught.value.code) == (503, "unavailable")
 
 
-async def test_a_refresh_that_was_given_up_does_not_block_the_next(make: Make, link: RedisClient) -> None:
+async def test_a_cancelled_refresh_does_not_block_the_next(make: Make, redis: RedisClient) -> None:
     endpoint = TokenEndpoint(error=FetchFailed("away"), takes=0.0)
     monotonic = Clock(time.monotonic)
     sessions = make(renew=endpoint.renew, monotonic=monotonic)
@@ -280,7 +280,7 @@ async def test_a_refresh_that_was_given_up_does_not_block_the_next(make: Make, l
     assert principal is not None and principal.token == "a2"
 
 
-async def test_no_request_waits_for_a_refresh_while_the_old_token_lasts(make: Make) -> None:
+async def test_no_request_waits_for_a_refresh_while_the_old_token_is_valid(make: Make) -> None:
     endpoint = TokenEndpoint(takes=0.5)
     sessions = make(renew=endpoint.renew)
     cookie = await sessions.start(record(20.0))
@@ -293,8 +293,8 @@ async def test_no_request_waits_for_a_refresh_while_the_old_token_lasts(make: Ma
     assert endpoint.redeemed == ["r1"]
 
 
-async def test_a_gateway_held_up_past_its_lock_does_not_end_the_session_the_other_went_on_with(
-    make: Make, link: RedisClient
+async def test_a_gateway_delayed_past_its_lock_does_not_end_the_session(
+    make: Make, redis: RedisClient
 ) -> None:
     endpoint = TokenEndpoint()
     held, go = asyncio.Event(), asyncio.Event()
@@ -311,7 +311,7 @@ async def test_a_gateway_held_up_past_its_lock_does_not_end_the_session_the_othe
     key = SessionKey.read(cookie)
     assert key is not None
     # What the lock's own end does when its holder is held up for longer.
-    await link.call("DEL", redis_key(f"session:{key.id}", "refresh"))
+    await redis.call("DEL", redis_key(f"session:{key.id}", "refresh"))
     assert (await here.principal(cookie)).token == "a2"  # type: ignore[union-attr]
     go.set()
     assert (await waiting).token == "a2"  # type: ignore[union-attr]
@@ -332,7 +332,7 @@ async def test_a_session_ended_during_its_refresh_stays_ended(make: Make) -> Non
     assert await there.principal(cookie) is None
 
 
-async def test_signing_out_gives_the_record_back_and_ends_it_on_every_gateway(make: Make) -> None:
+async def test_signing_out_returns_the_record_and_ends_the_session_on_every_gateway(make: Make) -> None:
     here, there = make(), make()
     cookie = await here.start(record())
     assert await there.principal(cookie) is not None
@@ -362,8 +362,8 @@ async def test_the_provider_can_end_sessions_by_its_own_session_or_by_person(mak
     assert {key.id for key in keys if key} <= set(ended)
 
 
-async def test_every_one_of_two_thousand_sessions_of_a_person_is_ended(link: RedisClient) -> None:
-    store = SessionStore(link)
+async def test_all_of_two_thousand_sessions_of_a_person_are_ended(redis: RedisClient) -> None:
+    store = SessionStore(redis)
     every = [f"s{number}" for number in range(2000)]
     for start in range(0, len(every), 100):
         batch = every[start : start + 100]
@@ -398,10 +398,10 @@ class Stopped(RedisClient):
 
 
 @pytest.mark.parametrize("by", [{"subject": "ada"}, {"sid": "s1"}], ids=str)
-async def test_a_session_that_is_being_stored_when_all_are_ended_is_over(
-    link: RedisClient, redis_url: str, by: dict[str, str]
+async def test_a_session_that_is_stored_while_all_are_ended_has_ended(
+    redis: RedisClient, redis_url: str, by: dict[str, str]
 ) -> None:
-    store = SessionStore(link)
+    store = SessionStore(redis)
     async with Stopped(redis_url) as held:
         storing = asyncio.ensure_future(put(SessionStore(held), "late", sid="s1"))
         await held.there.wait()
@@ -415,20 +415,20 @@ async def test_a_session_that_is_being_stored_when_all_are_ended_is_over(
     assert await store.open("later", idle=60) is not None, "what begins afterwards goes on"
 
 
-async def test_a_sign_in_that_was_under_way_when_all_are_ended_is_over(link: RedisClient) -> None:
-    store = SessionStore(link)
+async def test_a_sign_in_that_runs_while_all_sessions_are_ended_has_ended(redis: RedisClient) -> None:
+    store = SessionStore(redis)
     began = await store.claim_login(ISSUER, "state", "holder", keep=60)
     await store.end_all(ISSUER, subject="ada")
     await put(store, "late", began=began)
     assert await store.open("late", idle=60) is None
 
 
-async def test_sessions_whose_deletion_did_not_come_to_pass_are_over_all_the_same(link: RedisClient) -> None:
-    store = SessionStore(link)
+async def test_sessions_have_ended_even_if_their_deletion_failed(redis: RedisClient) -> None:
+    store = SessionStore(redis)
     first, second = await put(store, "first", sid="s1"), await put(store, "second", sid="s2")
-    index = await link.call("KEYS", redis_key("sub:*", "sessions"))
+    index = await redis.call("KEYS", redis_key("sub:*", "sessions"))
     # A process that dies between the moment and the deletions leaves the records, and somebody may lose the index.
-    await link.call("DEL", *index)
+    await redis.call("DEL", *index)
     await store.end_all(ISSUER, subject="ada")
     assert await store.still_open(["first", "second"]) == set()
     assert await store.open("first", idle=60, known=first) is None
@@ -436,36 +436,34 @@ async def test_sessions_whose_deletion_did_not_come_to_pass_are_over_all_the_sam
     assert second.subject == first.subject and second.sid != first.sid
 
 
-async def test_an_end_is_remembered_as_long_as_any_session_it_ends_could_last(link: RedisClient) -> None:
-    store = SessionStore(link)
+async def test_an_end_is_stored_as_long_as_any_session_that_it_ends_could_last(redis: RedisClient) -> None:
+    store = SessionStore(redis)
     await put(store, "long", lifetime=30 * 86_400)
     for _ in range(2):
         # The second time the index is gone, and what was remembered must not be forgotten sooner for it.
         await store.end_all(ISSUER, subject="ada")
-        (key,) = await link.call("KEYS", redis_key("sub:*", "ended"))
-        assert await link.call("PTTL", key) > 29 * 86_400 * 1000
+        (key,) = await redis.call("KEYS", redis_key("sub:*", "ended"))
+        assert await redis.call("PTTL", key) > 29 * 86_400 * 1000
     await store.end_all(ISSUER, subject="nobody")
-    for key in await link.call("KEYS", redis_key("*", "ended")):
-        assert await link.call("PTTL", key) > 800 * 1000
+    for key in await redis.call("KEYS", redis_key("*", "ended")):
+        assert await redis.call("PTTL", key) > 800 * 1000
 
 
-async def test_a_session_stored_by_an_older_version_is_known_and_ends_with_its_person(
-    make: Make, link: RedisClient
+async def test_a_session_without_the_newer_fields_is_valid_and_ends_with_its_person(
+    make: Make, redis: RedisClient
 ) -> None:
     for by in ({"sid": "s1", "subject": None}, {"sid": None, "subject": "ada"}):
         cookie = await make().start(record())
         key = SessionKey.read(cookie)
         assert key is not None
-        await link.call("HDEL", redis_key(f"session:{key.id}", "record"), "began", "subject", "sid")
+        await redis.call("HDEL", redis_key(f"session:{key.id}", "record"), "began", "subject", "sid")
         sessions = make()
         assert await sessions.principal(cookie) is not None
         await sessions.end_all(ISSUER, **by)
         assert await sessions.principal(cookie) is None
 
 
-async def test_a_cookie_that_was_made_up_writes_nothing_and_tells_nobody(
-    make: Make, link: RedisClient
-) -> None:
+async def test_an_invented_cookie_writes_nothing_and_reports_nothing(make: Make, redis: RedisClient) -> None:
     told: list[str] = []
 
     async def on_end(id: str) -> None:
@@ -476,7 +474,7 @@ async def test_a_cookie_that_was_made_up_writes_nothing_and_tells_nobody(
         assert await sessions.end(SessionKey.new().value) is None
         await sessions.end_by_id(SessionKey.new().id)
     assert told == []
-    assert await link.call("DBSIZE") == 0
+    assert await redis.call("DBSIZE") == 0
 
 
 class WithoutIndexes(RedisClient):
@@ -488,7 +486,9 @@ class WithoutIndexes(RedisClient):
         return await super().batch(commands, limit=limit)
 
 
-async def test_a_logout_counts_though_the_indexes_could_not_be_tidied(make: Make, redis_url: str) -> None:
+async def test_a_logout_takes_effect_when_the_indexes_could_not_be_updated(
+    make: Make, redis_url: str
+) -> None:
     told: list[str] = []
 
     async def on_end(id: str) -> None:
@@ -502,11 +502,11 @@ async def test_a_logout_counts_though_the_indexes_could_not_be_tidied(make: Make
     assert await make().end_all(ISSUER, sid="s1", subject=None) == 1, "what is left names nobody"
 
 
-async def test_an_end_of_many_that_is_cut_short_tells_of_each_when_it_is_tried_again(
-    link: RedisClient, monkeypatch: pytest.MonkeyPatch
+async def test_an_interrupted_end_of_many_sessions_reports_each_when_repeated(
+    redis: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.stores.sessions._BATCH", 4)
-    store = SessionStore(link)
+    store = SessionStore(redis)
     every = {f"s{number}" for number in range(10)}
     for id in sorted(every):
         await put(store, id)
@@ -518,14 +518,14 @@ async def test_an_end_of_many_that_is_cut_short_tells_of_each_when_it_is_tried_a
     assert set(await store.end_all(ISSUER, subject="ada")) == every
 
 
-async def test_a_logout_takes_the_session_out_of_the_indexes(make: Make, link: RedisClient) -> None:
+async def test_a_logout_removes_the_session_from_the_indexes(make: Make, redis: RedisClient) -> None:
     sessions = make()
     await sessions.end(await sessions.start(record()))
-    assert await link.call("DBSIZE") == 0
+    assert await redis.call("DBSIZE") == 0
 
 
-async def test_the_answer_to_a_sign_in_is_taken_up_once_unless_it_is_given_back(link: RedisClient) -> None:
-    store = SessionStore(link)
+async def test_the_answer_to_a_sign_in_is_used_once_unless_it_is_released(redis: RedisClient) -> None:
+    store = SessionStore(redis)
     claims = await asyncio.gather(
         *(store.claim_login(ISSUER, "state", f"h{number}", keep=60) for number in range(20))
     )
@@ -537,22 +537,20 @@ async def test_the_answer_to_a_sign_in_is_taken_up_once_unless_it_is_given_back(
     assert moment is not None and abs(moment - time.time()) < 60
 
 
-async def test_the_address_after_a_logout_is_sealed_and_can_be_taken_once(
-    make: Make, link: RedisClient
-) -> None:
+async def test_the_redirect_after_a_logout_is_sealed_and_read_once(make: Make, redis: RedisClient) -> None:
     sessions = make()
     value = await sessions.keep_logout_url("https://issuer.test/logout?id_token_hint=eyJ")
-    (key,) = await link.call("KEYS", "*")
-    assert value.encode() not in key and b"eyJ" not in await link.call("GET", key)
-    assert 0 < await link.call("PTTL", key) <= 60_000
+    (key,) = await redis.call("KEYS", "*")
+    assert value.encode() not in key and b"eyJ" not in await redis.call("GET", key)
+    assert 0 < await redis.call("PTTL", key) <= 60_000
     assert await sessions.take_logout_url(SessionKey.new().value) is None
     assert await sessions.take_logout_url(value) == "https://issuer.test/logout?id_token_hint=eyJ"
     for again in (value, None, "", "x"):
         assert await sessions.take_logout_url(again) is None
 
 
-async def test_a_logout_token_counts_once(link: RedisClient) -> None:
-    store = SessionStore(link)
+async def test_a_logout_token_counts_once(redis: RedisClient) -> None:
+    store = SessionStore(redis)
     seen = await asyncio.gather(*(store.use_logout_token(ISSUER, "jti", keep=60) for _ in range(20)))
     assert sum(seen) == 1
 
@@ -564,11 +562,11 @@ def frozen(server: Valkey) -> Callable[[], None]:
 
 @pytest.fixture
 async def own(own_valkey: Valkey) -> AsyncIterator[RedisClient]:
-    async with RedisClient(own_valkey.url, timeout=1.0) as link:
-        yield link
+    async with RedisClient(own_valkey.url, timeout=1.0) as redis:
+        yield redis
 
 
-async def test_while_redis_is_away_a_session_seen_lately_goes_on_and_another_gets_503(
+async def test_while_redis_is_away_a_recent_session_goes_on_and_another_gets_503(
     make: Make, own: RedisClient, own_valkey: Valkey
 ) -> None:
     monotonic = Clock(time.monotonic)
@@ -592,7 +590,7 @@ async def test_while_redis_is_away_a_session_seen_lately_goes_on_and_another_get
         await sessions.start(record())
 
 
-async def test_a_frozen_redis_costs_a_few_requests_their_patience_and_not_every_one(
+async def test_a_frozen_redis_delays_a_few_requests_and_not_all(
     make: Make, own: RedisClient, own_valkey: Valkey
 ) -> None:
     sessions = make(over=own)
@@ -615,7 +613,9 @@ async def test_a_frozen_redis_costs_a_few_requests_their_patience_and_not_every_
     await until(back, "sessions did not come back")
 
 
-async def test_a_store_without_redis_says_so(own: RedisClient, own_valkey: Valkey) -> None:
+async def test_the_session_store_raises_store_unavailable_without_redis(
+    own: RedisClient, own_valkey: Valkey
+) -> None:
     store = SessionStore(own)
     own_valkey.stop()
     attempts: list[Callable[[], Awaitable[Any]]] = [

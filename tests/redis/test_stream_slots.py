@@ -21,26 +21,26 @@ KEY = redis_key(owner_tag(OWNER), "slots")
 async def process(url: str, name: str) -> AsyncIterator[StreamSlots]:
     """What others see of a living one; gone with its connections when the block is left."""
     async with (
-        RedisClient(url, timeout=10) as link,
-        link.dedicated(timeout=GUARD) as redis,
-        redis.pubsub() as pubsub,
+        RedisClient(url, timeout=10) as redis,
+        redis.dedicated(timeout=GUARD) as subscriber,
+        subscriber.pubsub() as pubsub,
     ):
-        seats = StreamSlots(link, processes=Processes(link, process=name))
-        await seats.processes.heartbeat()
-        await pubsub.subscribe(seats.processes.channel)
+        slots = StreamSlots(redis, processes=Processes(redis, process=name))
+        await slots.processes.heartbeat()
+        await pubsub.subscribe(slots.processes.channel)
         assert await pubsub.get_message(timeout=GUARD)
-        yield seats
+        yield slots
 
 
-async def held(link: RedisClient) -> set[str]:
-    return {member.decode() for member in await link.call("ZRANGE", KEY, 0, -1)}
+async def held(redis: RedisClient) -> set[str]:
+    return {member.decode() for member in await redis.call("ZRANGE", KEY, 0, -1)}
 
 
-async def test_nobody_ever_has_more_seats_than_there_are_and_the_first_give_way(redis_url: str) -> None:
+async def test_there_are_never_more_slots_than_the_cap_and_the_oldest_are_evicted(redis_url: str) -> None:
     async with (
         process(redis_url, "a") as one,
         process(redis_url, "b") as other,
-        RedisClient(redis_url, timeout=10) as link,
+        RedisClient(redis_url, timeout=10) as redis,
     ):
         stores = [one, other]
         gone: list[str] = []
@@ -52,39 +52,39 @@ async def test_nobody_ever_has_more_seats_than_there_are_and_the_first_give_way(
         async with asyncio.TaskGroup() as group:
             for number in range(200):
                 group.create_task(come(number))
-        left = await held(link)
+        left = await held(redis)
         assert len(left) == 16 and len(gone) == 184 and left.isdisjoint(gone)
 
 
-async def test_those_who_give_way_are_told_on_their_owners_channel(redis_url: str) -> None:
+async def test_evicted_streams_are_announced_on_the_owners_channel(redis_url: str) -> None:
     async with (
-        RedisClient(redis_url, timeout=10) as link,
-        link.dedicated(timeout=GUARD) as redis,
-        redis.pubsub() as pubsub,
+        RedisClient(redis_url, timeout=10) as redis,
+        redis.dedicated(timeout=GUARD) as subscriber,
+        subscriber.pubsub() as pubsub,
     ):
         await pubsub.subscribe(channel_of(OWNER))
         assert await pubsub.get_message(timeout=GUARD)
-        seats = StreamSlots(link)
-        first, second, third = seats.new_slot(1.0), seats.new_slot(2.0), seats.new_slot(3.0)
-        assert await seats.hold(OWNER, 2, [first]) == []
-        assert await seats.hold(OWNER, 2, [second]) == []
-        assert await seats.hold(OWNER, 2, [second]) == []
-        assert await seats.hold(OWNER, 2, [third]) == [first]
+        slots = StreamSlots(redis)
+        first, second, third = slots.new_slot(1.0), slots.new_slot(2.0), slots.new_slot(3.0)
+        assert await slots.hold(OWNER, 2, [first]) == []
+        assert await slots.hold(OWNER, 2, [second]) == []
+        assert await slots.hold(OWNER, 2, [second]) == []
+        assert await slots.hold(OWNER, 2, [third]) == [first]
         told = await pubsub.get_message(timeout=GUARD)
         assert told is not None and told["data"] == f"end {first}".encode()
 
 
-async def test_a_seat_that_was_left_is_free_at_once(redis_url: str) -> None:
-    async with RedisClient(redis_url, timeout=10) as link:
-        seats = StreamSlots(link)
-        first, second, third = seats.new_slot(1.0), seats.new_slot(2.0), seats.new_slot(3.0)
-        await seats.hold(OWNER, 2, [first, second])
-        await seats.release({OWNER: [second]})
-        assert await seats.hold(OWNER, 2, [third]) == []
+async def test_a_released_slot_is_free_at_once(redis_url: str) -> None:
+    async with RedisClient(redis_url, timeout=10) as redis:
+        slots = StreamSlots(redis)
+        first, second, third = slots.new_slot(1.0), slots.new_slot(2.0), slots.new_slot(3.0)
+        await slots.hold(OWNER, 2, [first, second])
+        await slots.release({OWNER: [second]})
+        assert await slots.hold(OWNER, 2, [third]) == []
 
 
-async def test_what_a_dead_process_held_is_free_at_once_and_the_living_keep_theirs(redis_url: str) -> None:
-    async with process(redis_url, "living") as living, RedisClient(redis_url, timeout=10) as link:
+async def test_slots_of_a_dead_process_are_free_at_once_and_others_are_kept(redis_url: str) -> None:
+    async with process(redis_url, "living") as living, RedisClient(redis_url, timeout=10) as redis:
         oldest = living.new_slot(1.0)
         assert await living.hold(OWNER, 3, [oldest]) == []
         async with process(redis_url, "dead") as dead:
@@ -92,17 +92,17 @@ async def test_what_a_dead_process_held_is_free_at_once_and_the_living_keep_thei
         newest = [living.new_slot(4.0), living.new_slot(5.0)]
         for one in newest:
             assert await living.hold(OWNER, 3, [one]) == [], "nobody gives way to those who are no more"
-        assert await held(link) == {oldest, *newest}
+        assert await held(redis) == {oldest, *newest}
 
 
-async def test_who_only_lost_a_connection_is_not_taken_for_dead(redis_url: str) -> None:
+async def test_a_process_that_only_lost_a_connection_is_not_dead(redis_url: str) -> None:
     async with (
         process(redis_url, "living") as living,
-        RedisClient(redis_url, timeout=10) as link,
-        link.dedicated(timeout=GUARD) as redis,
-        redis.pubsub() as pubsub,
+        RedisClient(redis_url, timeout=10) as redis,
+        redis.dedicated(timeout=GUARD) as subscriber,
+        subscriber.pubsub() as pubsub,
     ):
-        away = StreamSlots(link, processes=Processes(link, process="away"))
+        away = StreamSlots(redis, processes=Processes(redis, process="away"))
         await away.processes.heartbeat()
         theirs = away.new_slot(1.0)
         assert await away.hold(OWNER, 1, [theirs]) == []
@@ -112,7 +112,7 @@ async def test_who_only_lost_a_connection_is_not_taken_for_dead(redis_url: str) 
         assert await holding == [theirs], "it is told to give way, and not forgotten"
 
 
-async def test_who_says_nothing_for_too_long_is_taken_for_dead_and_finds_out(
+async def test_a_process_without_heartbeat_counts_as_dead_and_notices_it(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its machine is gone, or it is frozen: Redis still has its connections."""
@@ -120,7 +120,7 @@ async def test_who_says_nothing_for_too_long_is_taken_for_dead_and_finds_out(
     async with (
         process(redis_url, "frozen") as frozen,
         process(redis_url, "living") as living,
-        RedisClient(redis_url, timeout=10) as link,
+        RedisClient(redis_url, timeout=10) as redis,
     ):
         theirs = [frozen.new_slot(1.0), frozen.new_slot(9.0)]
         assert await frozen.hold(OWNER, 2, theirs) == []
@@ -133,39 +133,39 @@ async def test_who_says_nothing_for_too_long_is_taken_for_dead_and_finds_out(
         await living.processes.heartbeat()
         assert await frozen.renew({OWNER: theirs}) == [(OWNER, 4)]
         assert await frozen.hold(OWNER, 2, theirs) == [theirs[0], newest[0]]
-        assert await held(link) == {theirs[1], newest[1]}
+        assert await held(redis) == {theirs[1], newest[1]}
 
 
-async def test_seats_nobody_renews_are_free_after_their_lease(
+async def test_slots_that_are_not_renewed_are_free_after_their_lease(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.stores.stream_slots.LEASE", 2.0)
-    async with RedisClient(redis_url, timeout=10) as link:
-        seats = StreamSlots(link)
-        lost, kept, newest = seats.new_slot(2.0), seats.new_slot(1.0), seats.new_slot(3.0)
-        await seats.hold(OWNER, 2, [lost, kept])
+    async with RedisClient(redis_url, timeout=10) as redis:
+        slots = StreamSlots(redis)
+        lost, kept, newest = slots.new_slot(2.0), slots.new_slot(1.0), slots.new_slot(3.0)
+        await slots.hold(OWNER, 2, [lost, kept])
         await asyncio.sleep(1.5)
-        assert await seats.renew({OWNER: [kept]}) == [(OWNER, 2)]
+        assert await slots.renew({OWNER: [kept]}) == [(OWNER, 2)]
         await asyncio.sleep(0.6)
-        assert await seats.hold(OWNER, 2, [newest]) == []
+        assert await slots.hold(OWNER, 2, [newest]) == []
 
         async def gone() -> bool:
-            return not await link.call("EXISTS", KEY)
+            return not await redis.call("EXISTS", KEY)
 
         await until(gone)
 
 
-async def test_renewing_takes_again_what_redis_has_lost(redis_url: str) -> None:
-    async with RedisClient(redis_url, timeout=10) as link:
-        seats = StreamSlots(link)
-        mine = [seats.new_slot(1.0), seats.new_slot(2.0), seats.new_slot(3.0)]
-        await seats.hold(OWNER, 2, mine[:2])
-        await link.call("FLUSHALL")
-        assert await seats.renew({OWNER: mine}) == [(OWNER, 3)]
-        assert await seats.hold(OWNER, 2, mine) == mine[:1]
+async def test_renewing_takes_again_slots_that_redis_lost(redis_url: str) -> None:
+    async with RedisClient(redis_url, timeout=10) as redis:
+        slots = StreamSlots(redis)
+        mine = [slots.new_slot(1.0), slots.new_slot(2.0), slots.new_slot(3.0)]
+        await slots.hold(OWNER, 2, mine[:2])
+        await redis.call("FLUSHALL")
+        assert await slots.renew({OWNER: mine}) == [(OWNER, 3)]
+        assert await slots.hold(OWNER, 2, mine) == mine[:1]
 
 
-async def test_seats_without_a_process_in_their_name_are_not_taken_for_a_dead_ones(redis_url: str) -> None:
-    async with RedisClient(redis_url, timeout=10) as link, process(redis_url, "a") as one:
-        await link.call("ZADD", KEY, 9e15, "0000000001000-abcdef")
+async def test_slots_without_a_process_in_their_name_are_not_freed_as_dead(redis_url: str) -> None:
+    async with RedisClient(redis_url, timeout=10) as redis, process(redis_url, "a") as one:
+        await redis.call("ZADD", KEY, 9e15, "0000000001000-abcdef")
         assert await one.hold(OWNER, 1, [one.new_slot(2.0)]) == ["0000000001000-abcdef"]

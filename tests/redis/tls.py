@@ -1,4 +1,4 @@
-"""Certificates, and servers that speak TLS: with who asks them, with their replicas and with each other."""
+"""Certificates, and servers that use TLS with clients, with their replicas and with each other."""
 
 from __future__ import annotations
 

@@ -1,1 +1,3 @@
-"""The connection under every port: one multiplexed link and one ear a process, to a server, Sentinel or Cluster."""
+"""The connections of all stores: one multiplexed and one pub/sub connection per process and node, to a single server,
+a master found by Sentinels, or a cluster.
+"""
