@@ -1,10 +1,10 @@
-"""From a request to a function's arguments, by the function's own signature.
+"""Binds a request to a function's arguments, by the function's signature.
 
-A parameter named in the path comes from the path, one annotated with a pydantic model is the JSON body, `Principal`
-is the caller, everything else is the query. What does not fit is told with a pointer for each mistake. Values are read
+A parameter named in the path comes from the path, a parameter of a pydantic model is the JSON body, `Principal` is
+the caller, everything else is the query. What does not fit is 422 with a pointer for each mistake. Values are read
 by the table "Values" of docs/contract.md: a body is held to JSON's types (`"1"` and `true` are no number), and the text
 of a parameter is what JSON would print, without quotes.
-A parameter that is given twice and is no list is refused: which of the two was meant cannot be known.
+A parameter that is given twice and is not a list is refused: it is not known which of the two was meant.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """path, query: a pydantic model of the parameters or None, and what reads them; lists: names of the query that may
+    """path, query: a pydantic model of the parameters or None, and their codecs; lists: names of the query that may
     be given several times; body: (name, type) or None; who: the principal parameter's name or None; who_optional: it
     may be None; returns: the annotated result."""
 
@@ -48,7 +48,7 @@ class Binding:
 
     @property
     def codecs(self) -> list[Codec[Any]]:
-        """What reads the body and prints the result."""
+        """The codecs of the result and the body."""
         models = [self.returns] if self.body is None else [self.returns, self.body[1]]
         return [codec_of(model) for model in models]
 
@@ -148,12 +148,12 @@ class _Parameters:
         self.who_optional = False
 
     def add(self, name: str, hint: Any, default: Any, in_path: set[str], what: str, takes_body: bool) -> None:
-        plain = [one for one in _members(hint) if one is not type(None)]
+        plain = [member for member in _members(hint) if member is not type(None)]
         if plain == [Principal]:
             self.who, self.who_optional = name, len(_members(hint)) > 1
         elif name in in_path:
             self.path[name] = (hint, Field(...))
-        elif any(isinstance(one, type) and issubclass(one, BaseModel) for one in plain):
+        elif any(isinstance(member, type) and issubclass(member, BaseModel) for member in plain):
             if not takes_body:
                 raise DeclarationError(
                     f"{what}: a view is a GET and takes no body, so {name} cannot be {hint}"
@@ -172,13 +172,13 @@ def _members(hint: Any) -> tuple[Any, ...]:
 def _is_list(hint: Any) -> bool:
     if get_origin(hint) is Annotated:
         return _is_list(get_args(hint)[0])
-    return any(get_origin(one) in _LISTS or one in _LISTS for one in _members(hint)) or any(
-        _is_list(one) for one in _members(hint) if get_origin(one) is Annotated
+    return any(get_origin(member) in _LISTS or member in _LISTS for member in _members(hint)) or any(
+        _is_list(member) for member in _members(hint) if get_origin(member) is Annotated
     )
 
 
 def _lists(model: type[BaseModel] | None, query: Mapping[str, tuple[Any, Any]], what: str) -> Iterable[str]:
-    """Under which names a query may have lists."""
+    """The names of the query parameters that are lists."""
     if model is None:
         return
     for name, field in model.model_fields.items():
@@ -186,16 +186,16 @@ def _lists(model: type[BaseModel] | None, query: Mapping[str, tuple[Any, Any]], 
         if None in names:
             raise DeclarationError(f"{what}: {name} is one parameter of the query and can have no AliasPath")
         if _is_list(query[name][0]):
-            yield from (one for one in names if one is not None)
+            yield from (alias for alias in names if alias is not None)
 
 
 def _names(name: str, field: FieldInfo) -> list[str | None]:
-    """What a parameter is called in a request; None for a way into a value, which is no name."""
+    """The names of a parameter in a request; None for an AliasPath, which is not a name."""
     alias = field.validation_alias
     if alias is None:
         return [name]
     choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
-    return [None if isinstance(one, AliasPath) else one for one in choices]
+    return [None if isinstance(choice, AliasPath) else choice for choice in choices]
 
 
 def _model(name: str, fields: dict[str, tuple[Any, Any]], what: str) -> type[BaseModel] | None:
@@ -222,8 +222,8 @@ def _read(
 def _pointers(error: ValidationError, where: str) -> list[dict[str, str]]:
     """RFC 6901 pointers. The values themselves are left out: they may be secrets."""
     found = []
-    for one in error.errors(include_input=False, include_url=False, include_context=False)[:50]:
-        found.append({"pointer": _pointer(one["loc"]), "in": where, "detail": one["msg"]})
+    for mistake in error.errors(include_input=False, include_url=False, include_context=False)[:50]:
+        found.append({"pointer": _pointer(mistake["loc"]), "in": where, "detail": mistake["msg"]})
     return found
 
 

@@ -1,6 +1,6 @@
 """What a gateway declares, as frozen records: views, commands, sagas, values, pages.
 
-Everything that can be wrong with a declaration is found here or in `bind`, when the module is imported, by name.
+Every mistake in a declaration is found here or in `bind`, by name, when the module is imported.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ class SagaType:
     origin: str = ""
 
     def listed(self, answer: Any) -> list[SagaStatus]:
-        """The sagas in `restore`'s answer: a list, or a model whose one list field is it. Raises TypeError."""
+        """The sagas in `restore`'s answer: a list, or a model with exactly one list field. Raises TypeError."""
         if isinstance(answer, list):
-            return [one for one in answer if isinstance(one, SagaStatus)]
+            return [saga for saga in answer if isinstance(saga, SagaStatus)]
         fields = [getattr(answer, name) for name in type(answer).model_fields]
-        lists = [one for one in fields if isinstance(one, list)]
+        lists = [field for field in fields if isinstance(field, list)]
         if len(lists) != 1:
             raise TypeError(
                 f"saga {self.name}: restore must answer a list of sagas, or a model with one list of them"
             )
-        return [one for one in lists[0] if isinstance(one, SagaStatus)]
+        return [saga for saga in lists[0] if isinstance(saga, SagaStatus)]
 
 
 @dataclass(frozen=True, slots=True)
 class ValueType:
     """A live value: a template such as ``stock/{sku}``, the model of its data, and a call that fetches one.
 
-    One that is not public has `{owner}` in its template: a principal may ask only for the name with their own
+    The template of a value that is not public has `{owner}` in it: a principal may ask only for the name that has their
     `Principal.pseudonym` there.
     """
 
@@ -69,7 +69,8 @@ class ValueType:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A screen: GET path → one JSON answer made of upstream parts. network: the only one it is served to; tags: of the
+    """A screen: GET path → one JSON answer made of upstream parts. network: the only network it is
+    served to; tags: of the
     OpenAPI document; origin: `module:line` of its function."""
 
     path: str
@@ -91,7 +92,7 @@ class View:
 @dataclass(frozen=True, slots=True)
 class Command:
     """A guarded write: POST path with an Idempotency-Key. safe: its upstreams honour idempotency keys, so that an
-    unknown outcome may be tried again under the same key. invalidates: tags of what its caller sees that it changes.
+    unknown outcome may be tried again under the same key. invalidates: tags of what it changes, for its caller.
     network, tags, origin: as a view has them."""
 
     path: str
@@ -131,7 +132,7 @@ class Page:
 
 
 class Declarations(Protocol):
-    """What a gateway declares, to be described, counted and served. needs: for what is the gateway's own and private;
+    """The declarations of a gateway. needs: for what is the gateway's own and private;
     version: the gateway's own."""
 
     name: str
@@ -158,7 +159,7 @@ def check_path(path: str, what: str) -> None:
 
 
 def check_site(page: Page, views: Iterable[str]) -> None:
-    """Raises DeclarationError for an address that would have two answers."""
+    """Raises DeclarationError for an address that the site would answer twice."""
     for path in (*page.paths, *page.folders, *page.fallback):
         check_path(path, f"site: {path}")
     known: dict[str, str] = {}
@@ -175,7 +176,7 @@ def check_site(page: Page, views: Iterable[str]) -> None:
 
 
 def check_beside(path: str, what: str, page: Page | None) -> None:
-    """Raises DeclarationError for a view whose address the site answers already."""
+    """Raises DeclarationError for a view whose address the site serves already."""
     if page is None:
         return
     for other in page.paths:
@@ -221,5 +222,5 @@ def check_prefix(prefix: str, what: str) -> None:
 
 
 def shape(path: str) -> str:
-    """Templates that differ in their parameters' names only are one address."""
+    """The template without the names of its parameters: templates of one shape are one address."""
     return re.sub(r"\{[^}]*\}", "{}", path)

@@ -32,10 +32,10 @@ from .router import Options, Route, Router
 from .settings import Settings
 from .shutdown import ShutdownWatch
 
-# Seconds within which streams end under another server: hypercorn waits 3 s for connections before it cuts them off.
-SOON = 1.5
-# A module in a module in a module: `services.clients.desk.ticket()`.
-DEEP = 4
+# Seconds within which streams end under another server: hypercorn waits 3 s for connections and then closes them.
+QUICK_DRAIN = 1.5
+# How many modules deep an upstream is found: `services.clients.desk.ticket()` is 3.
+MODULE_DEPTH = 4
 
 
 class Gateway(Router):
@@ -127,9 +127,9 @@ class Gateway(Router):
         with declaring():
             if self.page is not None:
                 raise DeclarationError("site: declared twice; one call takes several paths and folders")
-            for place in (file, *(folders or {}).values()):
-                if not place.exists():
-                    raise DeclarationError(f"page: {place} does not exist")
+            for path in (file, *(folders or {}).values()):
+                if not path.exists():
+                    raise DeclarationError(f"page: {path} does not exist")
             page = Page(
                 file,
                 paths,
@@ -189,15 +189,15 @@ class Gateway(Router):
     # ---- asking about it -------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raises DeclarationError for what can only be seen once everything is declared."""
+        """Raises DeclarationError for mistakes that show only when everything is declared."""
         for command in self.commands.values():
             with declaring():
                 self._check_saga(command.starts, f"command {command.path}", command.origin)
 
     def upstreams(self) -> list[Upstream]:
-        """Every upstream this gateway can call: given ones, and those that its functions' modules know by name, in
-        modules they import too (`clients.desk.ticket()`)."""
-        found = {id(one): one for one in self._upstreams}
+        """Every upstream that this gateway can call: those handed in, and those that its functions' modules name,
+        also through imported modules (`clients.desk.ticket()`)."""
+        found = {id(upstream): upstream for upstream in self._upstreams}
         functions: list[Callable[..., Any] | None] = [view.function for view in self.views.values()]
         functions += [command.function for command in self.commands.values()]
         functions += [saga.restore for saga in self.sagas.values()]
@@ -208,11 +208,11 @@ class Gateway(Router):
             candidates = [owner, *plain.__globals__.values()]
             candidates += [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
             names = set(plain.__code__.co_names)
-            for one in plain.__globals__.values():
-                if isinstance(one, types.ModuleType):
-                    candidates += _named_in(one, names, DEEP)
-            found |= {id(one): one for one in candidates if isinstance(one, Upstream)}
-        return sorted(found.values(), key=lambda one: one.owner.service)
+            for value in plain.__globals__.values():
+                if isinstance(value, types.ModuleType):
+                    candidates += _named_in(value, names, MODULE_DEPTH)
+            found |= {id(value): value for value in candidates if isinstance(value, Upstream)}
+        return sorted(found.values(), key=lambda upstream: upstream.owner.service)
 
     # ---- serving ---------------------------------------------------------------------------------------------
 
@@ -254,11 +254,11 @@ class Gateway(Router):
                 self._notice.look((scope.get("server") or (None, None))[1])
             await runtime.admission(scope, receive, send)
         else:
-            # No WebSockets: refuse the handshake instead of leaving the client waiting.
+            # WebSockets are not supported: refuse the handshake, so that the client does not wait.
             await send({"type": "websocket.close", "code": 1000})
 
     async def _start_under_a_server(self) -> App:
-        """Start as an application of another ASGI server, which does not say that it is about to end."""
+        """Start as an application of another ASGI server, which does not announce that it will stop."""
         runtime = await self.start()
         if self._notice is None:
             self._notice = ShutdownWatch(lambda: self._drain(runtime))
@@ -266,7 +266,9 @@ class Gateway(Router):
         return runtime
 
     def _drain(self, runtime: App) -> None:
-        runtime.tasks.spawn(runtime.drain(min(runtime.settings.live.drain, SOON)), "the end of the streams")
+        runtime.tasks.spawn(
+            runtime.drain(min(runtime.settings.live.drain, QUICK_DRAIN)), "the end of the streams"
+        )
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -281,11 +283,11 @@ class Gateway(Router):
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _named_in(module: types.ModuleType, names: set[str], deep: int) -> Iterator[Any]:
-    """What a module has under one of these names, and modules in it likewise."""
+def _named_in(module: types.ModuleType, names: set[str], depth: int) -> Iterator[Any]:
+    """What a module has under one of these names, and what modules in it have."""
     for name in names & vars(module).keys():
-        one = vars(module)[name]
-        if not isinstance(one, types.ModuleType):
-            yield one
-        elif deep > 1:
-            yield from _named_in(one, names, deep - 1)
+        value = vars(module)[name]
+        if not isinstance(value, types.ModuleType):
+            yield value
+        elif depth > 1:
+            yield from _named_in(value, names, depth - 1)

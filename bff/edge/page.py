@@ -23,7 +23,7 @@ _CSP: Mapping[str, tuple[str, ...]] = {
     "frame-ancestors": ("'none'",),
     "form-action": ("'self'",),
 }
-# Content Security Policy Level 3, and what those that are not of it begin with.
+# Content Security Policy Level 3: directives that do not fall back to default-src.
 _ALONE = frozenset({"frame-ancestors", "form-action", "base-uri", "sandbox", "report-to", "report-uri"})
 _DIRECTIVE = re.compile(r"[a-z]+(-[a-z]+)*")
 _SOURCE = re.compile(r"[\x21-\x2b\x2d-\x3a\x3c-\x7e]+")
@@ -40,32 +40,32 @@ def content_policy(additions: Mapping[str, tuple[str, ...]]) -> str:
     for name, sources in additions.items():
         if not _DIRECTIVE.fullmatch(name):
             raise DeclarationError(f"site: csp has {name!r}, which is no directive such as connect-src")
-        if isinstance(sources, str) or not all(_SOURCE.fullmatch(one) for one in sources):
+        if isinstance(sources, str) or not all(_SOURCE.fullmatch(source) for source in sources):
             raise DeclarationError(
                 f"site: csp {name} is a tuple of sources without blanks, commas and semicolons, "
                 "such as ('https://api.example.org',)"
             )
-        for one in sources:
-            if one.startswith("'") != one.endswith("'") or one in ("self", "none", "unsafe-inline"):
+        for source in sources:
+            if source.startswith("'") != source.endswith("'") or source in ("self", "none", "unsafe-inline"):
                 raise DeclarationError(
-                    f"site: csp {name}: write keywords in quotes, such as \"'self'\", not {one}"
+                    f"site: csp {name}: write keywords in quotes, such as \"'self'\", not {source}"
                 )
-        before = tuple(one for one in found.get(name, () if name in _ALONE else _CSP["default-src"]))
+        before = found.get(name, () if name in _ALONE else _CSP["default-src"])
         # 'none' stands alone or not at all (CSP Level 3, section 6.7.2.4).
-        kept = before if not sources else tuple(one for one in before if one != "'none'")
-        found[name] = tuple(dict.fromkeys((*kept, *sources)))
+        strict = before if not sources else tuple(source for source in before if source != "'none'")
+        found[name] = tuple(dict.fromkeys((*strict, *sources)))
     return "; ".join(" ".join((name, *sources)) for name, sources in found.items())
 
 
 def permissions_policy(additions: Mapping[str, tuple[str, ...]]) -> str:
-    """The site's Permissions-Policy: what no answer may use, but for the features that are given to origins here.
+    """The site's Permissions-Policy: the strict one, with features allowed for some origins.
 
     Raises DeclarationError.
     """
     for name, origins in additions.items():
         if not _FEATURE.fullmatch(name):
             raise DeclarationError(f"site: permissions has {name!r}, which is no feature such as geolocation")
-        if isinstance(origins, str) or not all(_ORIGIN.fullmatch(one) for one in origins):
+        if isinstance(origins, str) or not all(_ORIGIN.fullmatch(origin) for origin in origins):
             raise DeclarationError(
                 f"site: permissions {name} is a tuple of self, * and origins, such as ('self', 'https://maps.example.org')"
             )
@@ -85,10 +85,10 @@ class Html:
 
 
 class Fallback:
-    """The page for a route that only the page's own script knows: a navigation to an address that is nothing else's.
+    """Answers a navigation to an address that no route has with the page: the page's script may know the address.
 
-    under  path prefixes below which it stands, `/` for everywhere. Never below `taken`: a missing asset, or an address
-           of the gateway's own, is 404 for a person, too
+    under  path prefixes below which it answers, `/` for everywhere; never below `taken`: a missing asset and an unknown
+           address of the gateway are 404 for a person, too
     """
 
     def __init__(self, page: Html, under: tuple[str, ...], taken: tuple[str, ...]) -> None:
@@ -100,13 +100,13 @@ class Fallback:
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
         return (
             scope["method"] in ("GET", "HEAD")
-            and any(_below(path, one) for one in self._under)
-            and not any(_below(path, one) for one in self._taken)
+            and any(_below(path, prefix) for prefix in self._under)
+            and not any(_below(path, prefix) for prefix in self._taken)
             and is_navigation(scope)
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises HTTPException 404 where it does not stand."""
+        """Raises HTTPException 404 for a request that it does not answer."""
         if not self.takes(scope):
             raise HTTPException(404)
         await self._page(scope, receive, send)
@@ -117,15 +117,15 @@ def _below(path: str, prefix: str) -> bool:
 
 
 def assets(folder: Path, headers: Mapping[str, str]) -> ASGIApp:
-    """A folder of files that a browser may keep but must ask about. headers: the site's policies."""
+    """A folder of files that a browser may cache but must revalidate. headers: the site's policies."""
     files = StaticFiles(directory=folder)
-    # A worker's script and a drawing that is opened by itself are held to the page's policy.
+    # The page's policy also holds for a worker's script, and for an SVG image that is opened by itself.
     marks = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise HTTPException(405, headers={"Allow": "GET, HEAD"})
-        # A folder of a page may also be a package or a checkout: only what is plainly meant to be seen is shown.
+        # The folder may also be a package or a checkout: hidden and private files are not served.
         if any(part[:1] in (".", "_") or part == "node_modules" for part in scope["path"].split("/")):
             raise HTTPException(404)
 
@@ -140,6 +140,6 @@ def assets(folder: Path, headers: Mapping[str, str]) -> ASGIApp:
 
 
 def _whole(scope: Scope) -> Scope:
-    """The request without its Range: a page's files are small, and Starlette refuses ranges in plain text. A server may
-    pass a Range over (RFC 9110 section 14.2)."""
+    """The request without its Range header: a page's files are small, and Starlette refuses ranges in plain text. A
+    server may ignore Range (RFC 9110 section 14.2)."""
     return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"range"]}

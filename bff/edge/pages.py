@@ -1,8 +1,8 @@
-"""Problems as pages: what a person is shown where a program gets a problem document.
+"""Problem pages: a person gets an HTML page where a program gets a problem document.
 
-A page has the problem's own status and headers, `no-store`, and `Vary`. Its words are for people; what a request, a
-provider or a service said stands in it only escaped, and its links lead to paths of this site alone. `Gateway(pages=…)`
-takes a function in place of `plain`, which is what stands here by default; both are given the same `ProblemPage`.
+A page has the problem's status and headers, `no-store`, and `Vary`. Text from a request, a provider or a service is
+always escaped, and links lead only to paths of this site. `Gateway(pages=…)` takes a function that replaces `plain`,
+the default; both get a `ProblemPage`.
 """
 
 from __future__ import annotations
@@ -38,24 +38,26 @@ class Escaped(str):
 
 
 def escaped(text: str) -> Escaped:
-    """The text with what means something in HTML as character references, and without control characters."""
-    return Escaped(html.escape("".join(one if one.isprintable() else " " for one in text), quote=True))
+    """The text with the characters that are special in HTML as references, and without control characters."""
+    return Escaped(
+        html.escape("".join(letter if letter.isprintable() else " " for letter in text), quote=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemPage:
-    """What a page says, and where it leads. Every text is escaped already.
+    """The texts and links of a problem page. Every text is escaped already.
 
     status       HTTP status of the answer
     code         the problem's stable code, as in `/docs/problems`
     title        what happened, in a few words for a person
     text         what to do about it
-    detail       the problem's own sentence, which is written for developers
-    reference    the correlation id, to be quoted when somebody is asked for help
-    home         where the site begins
-    sign_in      where signing in begins, and leads back to where the person wanted to go; None: it would not help
-    again        the address that was asked for, where trying again may help; else None
-    retry_after  seconds until then, where that is known
+    detail       the problem's detail, which is written for developers
+    reference    the correlation id, for support requests
+    home         the site's start page
+    sign_in      the sign-in, which leads back to the requested address; None: signing in would not help
+    again        the requested address, where trying again may help; else None
+    retry_after  seconds until a retry may help, where that is known
     """
 
     status: int
@@ -71,26 +73,26 @@ class ProblemPage:
 
 
 Pages = Callable[[ProblemPage], str]
-"""Makes a whole HTML document. It is called on the event loop and must not wait for anything. Raises what it likes:
-the plain page is shown instead, and the log says why."""
+"""Makes a whole HTML document. It is called on the event loop and must not wait for anything. What it raises is logged,
+and the plain page is shown instead."""
 
 _WORDS: dict[str, tuple[str, str]] = {
-    "not-found": ("There is no page here", "The address may be mistyped, or the page has moved."),
+    "not-found": ("Page not found", "The address may be mistyped, or the page has moved."),
     "unauthenticated": (
         "Please sign in",
-        "Your sign-in has ended, or this page is for people who are signed in.",
+        "Your session has ended, or this page is only for people who are signed in.",
     ),
-    "invalid-token": ("Please sign in", "Your sign-in cannot be accepted any more."),
+    "invalid-token": ("Please sign in", "Your session is no longer valid."),
     "forbidden": ("You may not see this", "Your account is not allowed to open this page."),
-    "csrf": ("This did not come from our own page", "Go to the start page and try it from there."),
+    "csrf": ("This request did not come from our site", "Go to the start page and try again from there."),
     "rate-limited": ("Too many requests", "Wait a moment, then try again."),
     "sign-in-failed": ("Sign-in failed", "Try to sign in again."),
-    "method-not-allowed": ("There is no page here", "This address is for programs, not for browsers."),
-    "misdirected": ("This is not the right address", "This server does not answer for that name."),
+    "method-not-allowed": ("Page not found", "This address is for programs, not for browsers."),
+    "misdirected": ("Wrong address", "This server does not serve that name."),
 }
 _LATER = ("This cannot be shown right now", "It is not your fault. Try again in a moment.")
 _BROKEN = ("Something went wrong", "It is not your fault, and it has been logged.")
-_WRONG = ("This request cannot be answered", "Go to the start page and try it from there.")
+_WRONG = ("This request cannot be answered", "Go to the start page and try again from there.")
 
 _AGAIN = frozenset({429, 502, 503, 504})
 
@@ -121,7 +123,7 @@ PLAIN_POLICY = f"{_STRICT}; style-src 'sha256-{_HASH}'"
 
 
 def plain(page: ProblemPage) -> str:
-    """Our own page: no script, no picture, nothing from elsewhere; light and dark, on wide and narrow screens."""
+    """The default page: no script, no image, no other resource; light and dark, for wide and narrow screens."""
     links = [
         (page.sign_in, "Sign in"),
         (page.again, "Try again"),
@@ -139,10 +141,10 @@ def plain(page: ProblemPage) -> str:
 
 
 class ErrorPages:
-    """Turns the problem of a navigation into a page.
+    """Makes the page for the problem of a navigation.
 
     pages    makes the page; None: `plain`
-    policy   the Content-Security-Policy of a page that `pages` makes: the site's own
+    policy   the Content-Security-Policy of a page that `pages` makes: that of the site
     path     below which browsers reach the gateway
     sign_in  whether browsers can sign in here
     """
@@ -154,7 +156,7 @@ class ErrorPages:
         self._sign_in = sign_in
 
     def answer(self, scope: Scope, problem: Problem, correlation: str) -> tuple[dict[str, str], bytes] | None:
-        """Headers beside the problem's own, and the body; None: this request gets the problem document."""
+        """Further headers and the body; None: this request gets the problem document."""
         if not is_navigation(scope):
             return None
         asked = _asked(scope)
@@ -165,7 +167,7 @@ class ErrorPages:
     def page(
         self, problem: Problem, correlation: str, asked: str | None = None
     ) -> tuple[dict[str, str], bytes]:
-        """The page itself. asked: the path and query that were asked for, when they may be gone to again."""
+        """Headers and body of the page. asked: the requested path and query, where a link may lead there again."""
         title, text = problem.for_people or _words(problem)
         page = ProblemPage(
             status=problem.status,
@@ -182,14 +184,14 @@ class ErrorPages:
         if self._pages is not None:
             try:
                 return _headers(self._policy), self._pages(page).encode("utf-8", "replace")
-            except Exception:  # the user's own function: a person still gets a page
+            except Exception:  # the user's function: a person still gets a page
                 log.exception("the gateway's pages failed; the plain page is shown")
         return _headers(PLAIN_POLICY), plain(page).encode()
 
     def _way_in(self, problem: Problem, asked: str | None) -> Escaped | None:
         if not self._sign_in or (problem.status != 401 and problem.code != "sign-in-failed"):
             return None
-        # Our own addresses are no place to come back to: an answer of the provider is good once.
+        # Addresses below /bff/ are no target to return to: the provider's answer is good once.
         wanted = asked if asked is not None and not asked.startswith(f"{self._path.prefix}/bff/") else None
         back = problem.return_to or wanted or self._path.home
         return escaped(
@@ -197,8 +199,8 @@ class ErrorPages:
         )
 
     def _is_strict_cookie_missing(self, scope: Scope, problem: Problem) -> bool:
-        """Whether the person may be signed in all the same: another site led here, so that the browser kept the
-        session's SameSite=Strict cookie back. The reload is this site's own, and brings it along."""
+        """Whether the person may be signed in all the same: after a link on another site the browser does not send the
+        session's SameSite=Strict cookie. A reload comes from this site, and sends it."""
         return (
             self._sign_in
             and problem.code == "unauthenticated"
@@ -227,7 +229,7 @@ def _words(problem: Problem) -> tuple[str, str]:
 
 
 def _asked(scope: Scope) -> str | None:
-    """Path and query of a GET as they were sent, when they are a path of this site in every reading."""
+    """Path and query of a GET as they were sent, if no parser can read them as another site's address."""
     if scope["method"] != "GET":
         return None
     raw = scope.get("raw_path") or quote(scope["path"]).encode()

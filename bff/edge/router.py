@@ -1,8 +1,8 @@
-"""Declare screens, commands, sagas and live values, in as many modules as a team likes.
+"""`Router`: declares screens, commands, sagas and live values, in any number of modules.
 
-A `Router` is included in another router or in the `Gateway`, which is one itself. What is declared later on an included
-router reaches the gateway as well, so modules may import each other's routers in any order. Mistakes raise
-DeclarationError where they are made.
+A `Router` is included in another router or in the `Gateway`, which is a router, too. Declarations that are made on a
+router after it was included reach the gateway as well, so modules may import each other's routers in any order.
+Mistakes raise DeclarationError where they are made.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a route, a router or a gateway says for itself; None: what the next one outwards says."""
+    """The options of a route, a router or a gateway; None: as in the router or gateway that includes it."""
 
     scopes: tuple[str, ...] | None = None
     roles: tuple[str, ...] | None = None
@@ -49,22 +49,18 @@ class Options:
     tags: tuple[str, ...] | None = None
 
     def check(self, what: str) -> None:
-        """Raises DeclarationError for what could not be."""
+        """Raises DeclarationError for options that are not valid."""
         NO_REQUIREMENTS.override(self.scopes, self.roles, False, what)
         check_deadline(self.deadline, what)
         if self.limit is not None:
             quotas_of(what, self.limit)
-        if isinstance(self.tags, str) or not all(isinstance(one, str) and one for one in self.tags or ()):
+        if isinstance(self.tags, str) or not all(isinstance(tag, str) and tag for tag in self.tags or ()):
             raise DeclarationError(f"{what}: tags is a tuple of texts, as in tags=({str(self.tags)!r},)")
 
     def within(self, outer: Options) -> Options:
-        """These, and where they say nothing those of whatever they stand in."""
-
-        def said(name: str) -> Any:
-            own = getattr(self, name)
-            return getattr(outer, name) if own is None else own
-
-        return Options(*map(said, self.__slots__))
+        """These options, with those of `outer` where they are None."""
+        pairs = ((getattr(self, name), getattr(outer, name)) for name in self.__slots__)
+        return Options(*(inherited if option is None else option for option, inherited in pairs))
 
     def requirements(self, public: bool, what: str) -> Requirements:
         return NO_REQUIREMENTS if public else NO_REQUIREMENTS.override(self.scopes, self.roles, False, what)
@@ -90,7 +86,7 @@ class Route:
         return f"{'view' if self.method == 'GET' else 'command'} {self.path}"
 
     def inside(self, router: Router) -> Route:
-        """The same as a part of that router. Raises DeclarationError where its prefix does not fit the function."""
+        """This route as a part of that router. Raises DeclarationError where its prefix does not fit the function."""
         path = router.prefix + self.path
         moved = replace(self, path=path, options=self.options.within(router.options))
         if "{" not in router.prefix:
@@ -103,14 +99,15 @@ class Router:
     """Screens, commands, sagas and live values that belong together.
 
     prefix   begins every path, such as ``/api/products``; it may have parameters, which every function then takes
-    scopes   every one is needed for whatever is not public, unless a route or an included router names its own
-    roles    one of them is needed, in the same way
+    scopes   all of them are required for everything that is not public, unless a route or an included router names
+             others
+    roles    one of them is required, in the same way
     deadline seconds a request may take in all
     limit    how often each route may be asked, as `view` has it; every route counts for itself
     network  a name from the setting `http.networks`: clients elsewhere get 403
     tags     under which the OpenAPI document lists its routes; default: the name of the module that declares them
 
-    What is None is as the router or gateway says that includes this one.
+    An option that is None is taken from the router or gateway that includes this router.
     """
 
     def __init__(
@@ -154,10 +151,10 @@ class Router:
         """A screen at GET `path`; "" is the router's prefix itself. Login is required unless `public`; `limit` is a
         `Limit`, or a text in slowapi's grammar for what each principal may ask.
 
-        scopes, roles  every scope and one of the roles is needed, in place of what router and gateway name for all
+        scopes, roles  all of the scopes and one of the roles are required, in place of those of the router and gateway
         network        a name from the setting `http.networks`: clients elsewhere get 403; default: everywhere
 
-        Raises DeclarationError for what could not be served, with the place of both where two are at one address.
+        Raises DeclarationError for a view that could not be served; for two at one address it names both lines.
         """
 
         def declared(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
@@ -197,11 +194,12 @@ class Router:
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
         """A guarded write at POST `path`, carried out once per Idempotency-Key.
 
-        starts  the saga it begins or moves; the answer is then 202 with the saga's place, else 200 with the result
-        safe    its upstreams honour the idempotency keys they are handed (default); False where one does not, so
-                that an unknown outcome is reported instead of tried again
+        starts  the saga that it starts or advances; the answer is then 202 with the saga's address, else 200 with the
+                result
+        safe    its upstreams honour idempotency keys (default); False where one does not, so that an unknown outcome is
+                reported and not tried again
         invalidates  tags (`Call.tagged`) of what it changes, such as ``orders`` or ``order/{id}`` with a parameter of
-                the path: kept answers that show it are not served to its caller any more, on any gateway
+                the path: cached answers with these tags are not served to its caller any more, on any gateway
         scopes, roles, network  as a view has them
 
         Raises DeclarationError as `view` does.
@@ -257,10 +255,10 @@ class Router:
     ) -> ValueType:
         """A live value such as ``stock/{sku}``: latest wins, sent whole.
 
-        public  whoever is signed in may ask for it; without it the template has one `{owner}`, as in
+        public  everybody who is signed in may ask for it; without it the template has one `{owner}`, as in
                 ``bell/{owner}``, and is open only to the principal whose `pseudonym` stands there
-        load    given the template's parameters, a Call that fetches a value nobody has published yet, in nobody's
-                name; its answer carries the value's `version`
+        load    given the template's parameters, a Call that fetches a value that was not published yet; it is made for
+                no principal, and its answer has the value's `version`
         """
         value = ValueType(template, model, public, load, _caller())
         with declaring():
@@ -274,9 +272,10 @@ class Router:
         return value
 
     def include(self, *routers: Router) -> None:
-        """Serve these routers' declarations, too: those made so far and those still to come.
+        """Also serve the declarations of these routers, including those that are made later.
 
-        Raises DeclarationError where one is here already, would contain itself, or declares what is declared here.
+        Raises DeclarationError for a router that is included already, would contain itself, or declares something
+        that is declared here.
         """
         for router in routers:
             with declaring():
@@ -298,7 +297,7 @@ class Router:
                 with declaring():
                     self.add_value(value)
 
-    # ---- what a declaration goes through ---------------------------------------------------------------------
+    # ---- adding and passing on ---------- ---------------------------------------------------------------------
 
     def inside(self) -> Iterable[Router]:
         for router in self.routers:
@@ -324,7 +323,7 @@ class Router:
         return Route(method, whole, function, bound, inherited, _place(function), **more)
 
     def add(self, route: Route, *, direct: bool = True) -> None:
-        """Take a route whose path and options are this router's, and pass it outwards."""
+        """Add a route that is complete for this router, and pass it to the routers that include this one."""
         self._check_new(route.method, route.path, route.what, route.origin)
         self.routes.append(route)
         for outer in self.outer:
@@ -337,7 +336,7 @@ class Router:
                 raise DeclarationError(f"{what}: declared twice{same} ({other.origin}, {origin})")
 
     def add_saga(self, saga: SagaType) -> None:
-        """Take a saga that a router inside declares, and pass it outwards."""
+        """Add a saga of this or an included router, and pass it to the routers that include this one."""
         if (other := self.sagas.get(saga.name)) is not None:
             raise DeclarationError(f"saga {saga.name!r} is declared twice ({other.origin}, {saga.origin})")
         self.sagas[saga.name] = saga
@@ -345,7 +344,7 @@ class Router:
             outer.add_saga(saga)
 
     def add_value(self, value: ValueType) -> None:
-        """Take a value that a router inside declares, and pass it outwards."""
+        """Add a value of this or an included router, and pass it to the routers that include this one."""
         for other in self.values.values():
             if other.kind == value.kind:
                 raise DeclarationError(
@@ -363,6 +362,6 @@ def _place(function: Callable[..., Any]) -> str:
 
 
 def _caller() -> str:
-    """`module:line` of whoever declares a saga or a value."""
+    """`module:line` of the code that declares a saga or a value."""
     frame = sys._getframe(2)
     return f"{frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"

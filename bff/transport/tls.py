@@ -1,8 +1,8 @@
-"""TLS with one upstream: whom we believe there, and the certificate by which it knows us (mutual TLS).
+"""TLS with one upstream: the authorities that are trusted, and the gateway's client certificate (mutual TLS).
 
-Promises that certificates change without a restart: new files make a new context, every connection opened from then on
-uses it, and none of the old ones is taken for another call. A half-written pair changes nothing. The host's name is
-always checked, and nothing below TLS 1.2 is spoken.
+Guarantees that certificates change without a restart: new files make a new context, every connection opened from then
+on uses it, and no older connection is used for another call. A half-written pair changes nothing. The host name is
+always verified, and TLS 1.2 is the lowest version.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from .file_watcher import FileWatcher, fingerprint
 
 log = logging.getLogger("bff.transport")
 
-# Told in the log when a certificate of ours has less than this left.
+# A client certificate that expires sooner than this is logged.
 SOON = timedelta(days=7)
 
 
 class TlsTrust:
-    """service: whose TLS it is; cert, key: PEM files of our own certificate (with what stands above it) and its key,
-    None: we show none; ca: PEM file of the only authorities believed, None: the usual ones; look: seconds between two
-    looks at the files, default 1.
+    """The TLS settings of one upstream.
+
+    service    the upstream's name
+    cert, key  PEM files of the client certificate (with its chain) and its key; None: no client certificate
+    ca         PEM file of the only trusted authorities; None: the usual ones
+    look       seconds between two checks of the files, default 1
 
     Raises ValueError that names the file and what is wrong with it.
     """
@@ -47,16 +50,16 @@ class TlsTrust:
         paths = [path for path in (cert, key, ca) if path is not None]
         self.watch = FileWatcher(f"TLS with {service}", paths, look, self._read, fingerprint(paths))
         self.context: ssl.SSLContext
-        """What the next connection is opened with."""
+        """The context of the next connection that is opened."""
         self._read()
 
     def _read(self) -> None:
-        context = self._believing()
+        context = self._trusting()
         if self._cert is not None and self._key is not None:
-            self._show(context, self._cert, self._key)
+            self._load_certificate(context, self._cert, self._key)
         self.context = context
 
-    def _believing(self) -> ssl.SSLContext:
+    def _trusting(self) -> ssl.SSLContext:
         if self._ca is None:
             return httpx.create_ssl_context(trust_env=False)
         _readable(self._ca)
@@ -65,11 +68,11 @@ class TlsTrust:
         except ssl.SSLError:
             raise ValueError(f"{self._ca} holds no certificate of an authority") from None
 
-    def _show(self, context: ssl.SSLContext, cert: Path, key: Path) -> None:
+    def _load_certificate(self, context: ssl.SSLContext, cert: Path, key: Path) -> None:
         for path in (cert, key):
             _readable(path)
         try:
-            # Without a password OpenSSL would ask for one on the terminal.
+            # Without a password OpenSSL would ask on the terminal for one.
             context.load_cert_chain(cert, key, password="")
         except ssl.SSLError as error:
             if error.reason == "KEY_VALUES_MISMATCH":
@@ -80,7 +83,7 @@ class TlsTrust:
         left = x509.load_pem_x509_certificate(cert.read_bytes()).not_valid_after_utc - datetime.now(UTC)
         if left < SOON:
             log.warning(
-                "a certificate of ours ends soon or has ended",
+                "a client certificate expires soon or has expired",
                 extra={"fields": {"upstream": self._service, "file": str(cert), "seconds": int(left.total_seconds())}},
             )  # fmt: skip
 

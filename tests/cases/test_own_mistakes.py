@@ -15,7 +15,6 @@ import pytest
 
 from bff import Gateway, Part, optional, together
 from bff.edge.observe.metrics import Metrics
-from bff.policies.events import PolicyEvent
 
 from ..wire.gateway import bearer
 from .refusing import Done, Wish, asking, http, post, refusal, service
@@ -171,14 +170,10 @@ async def test_a_commands_own_exception_is_the_gateways_mistake_and_its_outcome_
 async def test_observers_that_raise_change_nothing_and_are_logged_once(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def observe(metrics: Metrics, fact: PolicyEvent) -> None:
-        raise RuntimeError("the observer's own mistake")
-
-    def answered(*facts: object) -> None:
+    def observe(metrics: Metrics, event: object) -> None:
         raise RuntimeError("the observer's own mistake")
 
     monkeypatch.setattr(Metrics, "observe", observe)
-    monkeypatch.setattr(Metrics, "answered", answered)
     with caplog.at_level(logging.WARNING):
         async with asking(gateway, redis_url) as (client, told):
             told.answers |= {"/things/500": refusal(500), "/things/cut": told.answers["/things/cut"]}

@@ -82,7 +82,7 @@ def links(page: str) -> list[str]:
 
 async def test_every_failure_a_person_meets_is_a_page_with_the_problems_own_status(redis_url: str) -> None:
     async with client(declared(), redis_url, oidc=OIDC) as http:
-        nothing = page_of(await http.get("/nothing", headers=PERSON), 404, "There is no page here")
+        nothing = page_of(await http.get("/nothing", headers=PERSON), 404, "Page not found")
         assert links(nothing) == ["/"]
         private = await http.get("/orders?tab=%3Cb%3E&a='", headers=PERSON)
         text = page_of(private, 401, "Please sign in")
@@ -228,7 +228,7 @@ async def test_a_teams_own_page_that_fails_leaves_the_plain_one(redis_url: str) 
         raise RuntimeError("no template")
 
     async with client(declared(pages=ours), redis_url) as http:
-        page_of(await http.get("/nothing", headers=PERSON), 404, "There is no page here")
+        page_of(await http.get("/nothing", headers=PERSON), 404, "Page not found")
 
 
 @pytest.fixture

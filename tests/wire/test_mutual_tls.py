@@ -197,7 +197,7 @@ async def test_an_upstream_client_watches_its_files_also_behind_a_link(
             }
         )
         made = upstream_client("stock", settings, ignore)
-        made.backends.start()
+        await made.backends.start()
         backend = made.backends.pick()
         await backend.wire.send(GET)
         beside = tmp_path / "beside"
@@ -261,6 +261,7 @@ async def test_an_upstream_with_certificates_is_never_called_over_plain_http(
         {"url": "https://localhost:1", "tls": {"ca": inside.file}, "balance": {"file": file}}
     )
     made = upstream_client("stock", settings, ignore)
+    await made.backends.start()
     assert [backend.name for backend in made.backends] == ["https://localhost:1"]
     await made.backends.close()
 

@@ -274,10 +274,10 @@ async def _nothing_is_held_after(redis_url: str, count: int, wire: str = "h1") -
         cut = await cancelled_at_random(gateway, count, dice)
         assert cut > count * 0.6, "the calls must really have been cut"
         await until(lambda: len(asyncio.all_tasks()) <= tasks and _held()[0] <= files + 20)
-        for client in gateway.runtime.calls.pipeline.clients.values() if gateway.runtime else ():
-            assert (client.budget.active, client.budget.spent) == (0, 0)
-            assert [backend.pending for backend in client.backends] == [0]
-            assert (client.permits.bulkhead.used, client.permits.bulkhead.waiting) == (0, 0)
+        for upstream in gateway.runtime.calls.pipeline.clients.values() if gateway.runtime else ():
+            assert (upstream.budget.active, upstream.budget.spent) == (0, 0)
+            assert [backend.pending for backend in upstream.backends] == [0]
+            assert (upstream.permits.bulkhead.used, upstream.permits.bulkhead.waiting) == (0, 0)
         files_after, memory_after = _held()
         # Connections kept alive come and go; one left for each thousandth call would be a hundred.
         assert files_after <= files + 20

@@ -1,1 +1,1 @@
-"""The composition root: `build` knows everybody; what stands beside it makes one kind of part from the settings."""
+"""The composition root: `build` knows every part; the other files make one kind of part from the settings."""

@@ -212,7 +212,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
 
 
 def make_stores(settings: Settings, *, once_only: bool) -> Stores:
-    """once_only: some command must not be repeated, so Redis must not lose what it was told."""
+    """once_only: some command must not be repeated, so Redis must not lose their claims."""
     redis = RedisClient(settings.redis.url, timeout=settings.redis.timeout, most=settings.redis.pending)
     journal = Journal(redis, history=settings.live.history, keep=settings.live.keep)
     processes = Processes(redis)
@@ -318,7 +318,7 @@ def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> SignIn | N
 
 
 class Status:
-    """What the health endpoints report. draining: the gateway was told to stop."""
+    """What the health endpoints report. draining: the gateway is stopping."""
 
     def __init__(self, stores: Stores, identity: Identity, calls: Calls, live: Live) -> None:
         self.draining = False

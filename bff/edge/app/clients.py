@@ -1,4 +1,4 @@
-"""From an upstream's settings to its client: the one place where numbers become policies."""
+"""Makes the client of an upstream from its settings: here numbers become policies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...transport.tls import TlsTrust
 from ..internal_tokens import InternalTokens, credentials_for
 from ..settings.upstream import UpstreamSettings
 
-# An answer that takes this share of the attempt's time is slow: the next one may well not come in time.
+# An answer that takes this share of the attempt's time limit is slow: the next one may miss the limit.
 SLOW = 0.9
 
 
@@ -39,7 +39,7 @@ def upstream_client(
         settings.balance,
     )
     hedge = settings.hedge
-    believed = trust(service, settings)
+    tls_trust = trust(service, settings)
     return UpstreamClient(
         DynamicBackends(
             service,
@@ -48,10 +48,10 @@ def upstream_client(
                 settings.wire,
                 connections=settings.connections,
                 max_body=settings.max_body,
-                trust=believed,
+                trust=tls_trust,
             ),
             resolver=_resolver(service, settings, resolvers),
-            trust=believed,
+            trust=tls_trust,
             how=balance.how,
             failures=balance.failures,
             eject_for=balance.eject_for,
@@ -101,7 +101,7 @@ def _resolver(service: str, settings: UpstreamSettings, resolvers: Mapping[str, 
 
 
 def trust(service: str, settings: UpstreamSettings) -> TlsTrust | None:
-    """TLS of the upstream's own, None where none is set. Raises DeclarationError."""
+    """The upstream's TLS settings; None where none are set. Raises DeclarationError."""
     tls = settings.tls
     if tls is None:
         return None

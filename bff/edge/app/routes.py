@@ -1,4 +1,4 @@
-"""Every route of a running gateway: the user's screens and commands, its own endpoints, its documents, its page."""
+"""Every route of a running gateway: declared screens and commands, built-in endpoints, documents, the site."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Services:
 
 
 def admin_routes(health: Health, metrics: Metrics, internal: InternalTokens | None) -> list[BaseRoute]:
-    """What the admin port answers."""
+    """The routes of the admin port."""
     routes: list[BaseRoute] = [
         Route("/livez", health.livez),
         Route("/readyz", health.readyz),
@@ -67,14 +67,14 @@ def admin_routes(health: Health, metrics: Metrics, internal: InternalTokens | No
 
 
 def public_routes(declared: Declarations, settings: Settings, services: Services) -> list[BaseRoute]:
-    """What the public port answers. Raises DeclarationError for a network that no setting explains."""
+    """The routes of the public port. Raises DeclarationError for a network that no setting defines."""
     networks, guard, body = settings.http.networks, services.guard, services.body
     routes: list[BaseRoute] = [
-        Route(path, _fenced(services.screen(view), view, networks), methods=["GET"])
+        Route(path, _restricted(services.screen(view), view, networks), methods=["GET"])
         for path, view in ((path, declared.views[path]) for path in in_order(declared.views))
     ]
     routes += [
-        Route(path, _fenced(services.command(command), command, networks), methods=["POST"])
+        Route(path, _restricted(services.command(command), command, networks), methods=["POST"])
         for path, command in ((path, declared.commands[path]) for path in in_order(declared.commands))
     ]
     requirements, hub = declared.requirements, services.hub
@@ -114,7 +114,7 @@ def public_routes(declared: Declarations, settings: Settings, services: Services
     return routes
 
 
-def _fenced(app: ASGIApp, route: View | Command, known: Mapping[str, tuple[str, ...]]) -> ASGIApp:
+def _restricted(app: ASGIApp, route: View | Command, known: Mapping[str, tuple[str, ...]]) -> ASGIApp:
     if route.network is None:
         return app
     if route.network not in known:
@@ -123,13 +123,13 @@ def _fenced(app: ASGIApp, route: View | Command, known: Mapping[str, tuple[str, 
 
 
 def no_network(route: View | Command) -> str:
-    """What to do about a network that a route names and no setting explains."""
+    """The message for a network that a route names and no setting defines."""
     return f'{route.path}: set BFF_HTTP__NETWORKS__{str(route.network).upper()}, for example ["10.0.0.0/8"]'
 
 
 def fallback(page: Page | None) -> Fallback | None:
-    """What answers a person where no route does: the page of a site that has routes of its own in the browser."""
+    """Answers a person where no route does: with the page of a site that has client-side routes."""
     if page is None or not page.fallback:
         return None
-    # Who asks in another way gets 404 at the same address.
+    # Requests that are no navigation get 404 at the same address.
     return Fallback(Html(page.file, page.headers | {"vary": VARY}), page.fallback, (*RESERVED, *page.folders))

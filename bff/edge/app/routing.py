@@ -1,7 +1,7 @@
-"""Which endpoint an address belongs to. Nothing is answered here: 404 and 405 are raised, and written in one place.
+"""Finds the endpoint of a request. 404 and 405 are raised here; the envelope answers them.
 
-A path that is not written in its one form (http/head.py) is none of ours, whatever it might be decoded to.
-`OPTIONS *` asks about the server as a whole (RFC 9110 section 9.3.7) and is the one request without a path.
+A path that is not in canonical form (http/head.py) gets 404. `OPTIONS *` is about the server as a whole (RFC 9110
+section 9.3.7) and is the only request without a path.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from starlette.types import Receive, Scope, Send
 from ..http.head import is_canonical
 from ..page import Fallback
 
-# What a router puts into the scope of a request that it has found a route for.
+# The keys that Starlette's router adds to the scope when it has found a route.
 _OF_A_ROUTE = ("endpoint", "path_params", "router")
 
 
 def in_order(paths: Iterable[str]) -> list[str]:
-    """Plain segments before parameters, so that /orders/new is not taken for the order called new."""
+    """Plain segments before parameters, so that /orders/new is not the order with the id `new`."""
     return sorted(paths, key=lambda path: [segment.startswith("{") for segment in path.split("/")])
 
 
 class Routes:
-    """Starlette's router, told to raise instead of answering plain text. fallback: asked where no route answers."""
+    """Starlette's router, which raises here instead of answering in plain text. fallback: for no match."""
 
     def __init__(self, routes: list[BaseRoute], fallback: Fallback | None = None) -> None:
         self._router = Router(routes, redirect_slashes=False, default=fallback)
@@ -46,18 +46,18 @@ class Routes:
         except HTTPException as error:
             if error.status_code != 405:
                 raise
-            # As it was before the router looked for a route.
-            asked = {name: value for name, value in scope.items() if name not in _OF_A_ROUTE} | {
+            # The scope as it was before the router changed it.
+            before = {name: value for name, value in scope.items() if name not in _OF_A_ROUTE} | {
                 "root_path": root
             }
-            if self._fallback is not None and self._fallback.takes(asked):
-                # Another method's address may be a page of the site for a person who goes there.
-                await self._fallback(asked, receive, send)
+            if self._fallback is not None and self._fallback.takes(before):
+                # For a person who navigates there, the address may be a page of the site.
+                await self._fallback(before, receive, send)
                 return
-            # A screen and a command may share an address, and each alone knows only its own method.
+            # A screen and a command may share an address, and each route knows only its own method.
             allowed = {name.strip() for name in (error.headers or {}).get("Allow", "").split(",")} - {""}
             for route in self._router.routes:
-                if isinstance(route, Route) and route.matches(asked)[0] is not Match.NONE:
+                if isinstance(route, Route) and route.matches(before)[0] is not Match.NONE:
                     allowed |= route.methods or set()
             raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))}) from None
 

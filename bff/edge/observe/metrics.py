@@ -1,9 +1,9 @@
-"""What the gateway counts, as Prometheus text: rate, errors and durations of screens, commands and upstream calls, and
-the state of the policies between them.
+"""Metrics in Prometheus' text format: rate, errors and durations of screens, commands and upstream calls, and the state
+of the policies between them.
 
-It is an observer and changes nothing. Its registry is its own, so that an application it is mounted in keeps its
-numbers. Labels are only what the gateway's own declarations name (routes, services, calls, addresses), never anything a
-browser sent: their number is bounded. States are read when somebody asks for the page, not kept up to date.
+It is an observer and changes nothing. It has a registry to itself, so that an application that the gateway is mounted
+in keeps its metrics. Labels are only names from the gateway's declarations (routes, services, calls, addresses), never
+anything that a browser sent: their number is bounded. States are read when the page is requested.
 """
 
 from __future__ import annotations
@@ -82,36 +82,43 @@ class Metrics:
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
 
-        def counter(name: str, says: str, *labels: str) -> _Children[Counter]:
-            return _Children(Counter(name, says, labels, registry=registry))
+        def counter(name: str, help: str, *labels: str) -> _Children[Counter]:
+            return _Children(Counter(name, help, labels, registry=registry))
 
         def histogram(
-            name: str, says: str, *labels: str, buckets: tuple[float, ...] = DURATIONS
+            name: str, help: str, *labels: str, buckets: tuple[float, ...] = DURATIONS
         ) -> _Children[Histogram]:
-            return _Children(Histogram(name, says, labels, buckets=buckets, registry=registry))
+            return _Children(Histogram(name, help, labels, buckets=buckets, registry=registry))
 
         self._requests = counter("bff_requests", "Answers to browsers.", "kind", "route", "status")
-        self._request_seconds = histogram("bff_request_seconds", "Until the answer's end.", "kind", "route")
-        self._missing = counter("bff_screen_missing_parts", "Optional parts that did not come.", "route")
+        self._request_seconds = histogram(
+            "bff_request_seconds", "Seconds until the end of the answer.", "kind", "route"
+        )
+        self._missing = counter("bff_screen_missing_parts", "Optional parts that were missing.", "route")
         self._attempts = counter(
             "bff_upstream_attempts",
-            "Attempts; side: local (not sent), client (its hurry ended it), origin (the upstream did).",
+            "Attempts by who ended them; side: local (not sent), client (cancelled), origin (the upstream).",
             "service",
             "call",
             "outcome",
             "side",
         )
         self._attempt_seconds = histogram(
-            "bff_upstream_attempt_seconds", "Attempts that were sent.", "service", "call"
+            "bff_upstream_attempt_seconds", "Seconds of attempts that were sent.", "service", "call"
         )
         self._retries = counter("bff_upstream_retries", "Attempts after the first.", "service", "call", "why")
-        self._rejections = counter("bff_upstream_rejections", "Not sent.", "service", "call", "why")
+        self._rejections = counter(
+            "bff_upstream_rejections", "Calls that were not sent.", "service", "call", "why"
+        )
         self._waited = histogram(
-            "bff_bulkhead_wait_seconds", "Waited for a permit in vain.", "service", "call"
+            "bff_bulkhead_wait_seconds",
+            "Seconds waited for a permit that did not come free.",
+            "service",
+            "call",
         )
         self._hedges = counter(
             "bff_upstream_hedges",
-            "Second copies of slow reads; won: first to answer.",
+            "Second copies of slow reads; won: it answered first.",
             "service",
             "call",
             "won",
@@ -119,14 +126,14 @@ class Metrics:
         self._breaker_moves = counter(
             "bff_breaker_moves", "Changes of a breaker's state.", "service", "group", "to"
         )
-        self._ejections = counter("bff_address_ejections", "Addresses left out for a while.", "service")
-        self._served = counter(
-            "bff_reads_served", "Reads by where they were answered from.", "service", "call", "how"
-        )
+        self._ejections = counter("bff_address_ejections", "Addresses ejected for a while.", "service")
+        self._served = counter("bff_reads_served", "Reads by what answered them.", "service", "call", "how")
         self._ages = histogram(
-            "bff_reads_age_seconds", "Age of kept answers.", "service", "call", buckets=AGES
+            "bff_reads_age_seconds", "Age of cached answers in seconds.", "service", "call", buckets=AGES
         )
-        self._shed = counter("bff_shed", "Requests refused, or answered without optional parts.", "where")
+        self._shed = counter(
+            "bff_shed", "Requests refused, or answered without their optional parts.", "where"
+        )
         self._replaced = counter(
             "bff_upstream_surrogates", "Lone surrogates in answers that became U+FFFD.", "service", "call"
         )
@@ -164,7 +171,7 @@ class Metrics:
     def watch(
         self, clients: Mapping[str, UpstreamClient], admission: Load, hub: Hub, dispatcher: EventDispatcher
     ) -> None:
-        """Whose states the page shows."""
+        """The parts whose states the page shows."""
         self._registry.register(_States(clients, admission, hub, dispatcher))
 
     def text(self) -> bytes:
@@ -184,45 +191,47 @@ class Metrics:
 
 
 class _States(Collector):
-    """Read at the moment of asking."""
+    """Gauges that are read when the page is requested."""
 
     def __init__(
         self, clients: Mapping[str, UpstreamClient], admission: Load, hub: Hub, dispatcher: EventDispatcher
     ) -> None:
         self._clients = clients
-        self._alone: tuple[tuple[str, str, Callable[[], float]], ...] = (
+        self._gauges: tuple[tuple[str, str, Callable[[], float]], ...] = (
             (
                 "bff_requests_in_flight",
-                "Requests being answered, streams apart.",
+                "Requests being answered, without open streams.",
                 lambda: admission.in_flight,
             ),
             ("bff_loop_lag_seconds", "How late the event loop is.", admission.lag.now),
             ("bff_streams", "Open event streams.", lambda: hub.count),
             (
                 "bff_journals_waiting",
-                "Journals that wait to be restored from the services.",
+                "Journals waiting to be restored from the services.",
                 lambda: hub.restoring,
             ),
         )
         self._dispatcher = dispatcher
 
     def collect(self) -> Iterable[Metric]:
-        for name, says, value in self._alone:
-            yield GaugeMetricFamily(name, says, value=value())
+        for name, help, value in self._gauges:
+            yield GaugeMetricFamily(name, help, value=value())
         losses = self._dispatcher.losses
-        yield CounterMetricFamily("bff_events_losses", "Times a bus dropped events unread.", value=losses)
+        yield CounterMetricFamily(
+            "bff_events_losses", "How often a broker dropped events unread.", value=losses
+        )
 
-        def gauge(name: str, says: str, *labels: str) -> GaugeMetricFamily:
-            return GaugeMetricFamily(name, says, labels=labels)
+        def gauge(name: str, help: str, *labels: str) -> GaugeMetricFamily:
+            return GaugeMetricFamily(name, help, labels=labels)
 
         state = gauge("bff_breaker_state", "0 closed, 1 half-open, 2 open.", "service", "group", "address")
-        used = gauge("bff_bulkhead_used", "Permits taken.", "service")
-        permits = gauge("bff_bulkhead_permits", "Permits there are.", "service")
-        waiting = gauge("bff_bulkhead_waiting", "Calls waiting for one.", "service")
+        used = gauge("bff_bulkhead_used", "Permits in use.", "service")
+        permits = gauge("bff_bulkhead_permits", "Permits in all.", "service")
+        waiting = gauge("bff_bulkhead_waiting", "Calls waiting for a permit.", "service")
         active = gauge("bff_upstream_active", "Calls under way, retries and waits included.", "service")
         spent = gauge("bff_retry_budget_spent", "Retries and hedges under way.", "service")
         pending = gauge("bff_address_pending", "Attempts under way.", "service", "address")
-        out = gauge("bff_address_ejected", "1 while it is left out.", "service", "address")
+        out = gauge("bff_address_ejected", "1 while it is ejected.", "service", "address")
         for service, client in self._clients.items():
             for (group, address), breaker in client.breakers:
                 state.add_metric([service, group, address], STATES[breaker.state])
