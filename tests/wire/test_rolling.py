@@ -19,7 +19,7 @@ STREAMS, WINDOW = 10_000, 10
 
 @pytest.mark.slow
 @pytest.mark.alone
-async def test_a_rolling_restart_is_no_herd_and_hardly_an_interruption(tmp_path: Path) -> None:
+async def test_a_rolling_restart_causes_no_reconnect_storm_and_short_interruptions(tmp_path: Path) -> None:
     many_files()
     people = [f"roll-{number}" for number in range(STREAMS)]
     ends = int(time.time()) + 3600

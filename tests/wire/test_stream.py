@@ -317,7 +317,7 @@ async def test_last_event_id_wins_over_the_address(redis_url: str) -> None:
             assert offsets([await ada.until("saga")]) == [2]
 
 
-async def test_nobody_sees_what_is_anothers(redis_url: str) -> None:
+async def test_a_stream_has_only_its_owners_sagas(redis_url: str) -> None:
     async with world(redis_url) as one, client(one) as ada, client(one, who="bob") as bob:
         await ada.until("snapshot")
         bobs = await bob.until("snapshot")
@@ -333,7 +333,7 @@ async def test_nobody_sees_what_is_anothers(redis_url: str) -> None:
             assert [row["id"] for row in event.data["sagas"]] == ["b"]
 
 
-async def test_a_killed_pubsub_connection_loses_nobody_an_event(redis_url: str) -> None:
+async def test_no_event_is_lost_when_the_pubsub_connection_is_killed(redis_url: str) -> None:
     chance = random.Random(5)
     async with world(redis_url) as one, client(one) as ada, client(one, who="bob") as bob:
         await ada.until("snapshot")
@@ -405,7 +405,7 @@ class Proxy:
             writer.transport.abort()
 
 
-async def test_a_silent_connection_is_noticed_and_replaced_and_what_it_missed_is_told(redis_url: str) -> None:
+async def test_a_silent_connection_is_replaced_and_the_events_it_missed_are_sent(redis_url: str) -> None:
     proxy = Proxy(int(redis_url.rpartition(":")[2].partition("/")[0]))
     server = await asyncio.start_server(proxy, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -436,7 +436,7 @@ async def test_redis_restarted_and_emptied_keeps_streams_open_and_resets_them(ow
         assert (await ada.until("saga")).data["id"] == "o2"
 
 
-async def test_a_lost_journal_is_restored_once_for_all_who_ask(redis_url: str) -> None:
+async def test_a_lost_journal_is_restored_once_for_all_its_streams(redis_url: str) -> None:
     asked = 0
 
     async def restore(principal: Principal) -> list[dict[str, Any]]:
@@ -485,7 +485,7 @@ async def test_values_come_whole_at_first_and_then_the_latest(redis_url: str) ->
             assert event is not None and event.name == "saga"
 
 
-async def test_a_value_nobody_published_is_loaded_once(redis_url: str) -> None:
+async def test_a_value_that_nobody_published_is_loaded_once(redis_url: str) -> None:
     loads: list[str] = []
 
     async def load(name: str) -> Mapping[str, Any] | None:
@@ -517,7 +517,7 @@ async def test_a_value_nobody_published_is_loaded_once(redis_url: str) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/bff/live", "/bff/live/snapshot"])
-async def test_what_cannot_be_asked_for_is_refused(
+async def test_a_request_for_an_unknown_or_private_value_is_refused(
     redis_url: str, path: str, query: str, status: int, code: str
 ) -> None:
     topics = [ValueTopic("stock/{sku}", public=True), ValueTopic("secret/{id}")]
@@ -527,7 +527,7 @@ async def test_what_cannot_be_asked_for_is_refused(
         assert one.hub.count == 0
 
 
-async def test_the_snapshot_for_pollers_is_what_a_stream_begins_with(redis_url: str) -> None:
+async def test_the_snapshot_for_pollers_is_the_state_that_a_stream_begins_with(redis_url: str) -> None:
     async with world(redis_url) as one:
         await one.tell("o1", 1)
         async with client(one) as ada, client(one, "/bff/live/snapshot") as poll:
@@ -535,7 +535,7 @@ async def test_the_snapshot_for_pollers_is_what_a_stream_begins_with(redis_url: 
             assert json.loads(await poll.body()) == (await ada.until("snapshot")).data
 
 
-async def test_the_snapshot_without_redis_says_so(own_valkey: Valkey) -> None:
+async def test_the_snapshot_without_redis_is_503(own_valkey: Valkey) -> None:
     async with world(own_valkey.url, timeout=0.2) as one:
         own_valkey.stop()
         async with client(one, "/bff/live/snapshot") as poll:
@@ -549,7 +549,7 @@ async def test_head_does_not_stream(redis_url: str) -> None:
         assert one.hub.count == 0
 
 
-async def test_beats_come_in_time(redis_url: str) -> None:
+async def test_heartbeats_come_in_time(redis_url: str) -> None:
     async with world(redis_url, beat=0.2) as one, client(one) as ada:
         await ada.until("snapshot")
         begun = time.monotonic()
@@ -599,7 +599,7 @@ async def test_a_logout_ends_the_sessions_streams_in_every_process(redis_url: st
         assert event is not None and event.name == "saga"
 
 
-async def test_over_the_cap_the_oldest_stream_gives_way(redis_url: str) -> None:
+async def test_over_the_cap_the_oldest_stream_is_ended(redis_url: str) -> None:
     async with world(redis_url, streams=2) as one, client(one) as first:
         await first.until("snapshot")
         async with client(one) as second, client(one, who="bob") as bob:
@@ -643,7 +643,7 @@ async def test_a_drain_spreads_the_ends_and_the_returns(redis_url: str) -> None:
 async def test_a_client_that_reads_too_slowly_gets_the_latest_status_and_keeps_its_stream(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # It reads nothing until all is told, however long that takes.
+    # It reads nothing until everything is published, however long that takes.
     monkeypatch.setattr("bff.live.scheduler.STALL", GUARD)
     async with (
         world(redis_url, queue=16, history=2000) as one,
@@ -669,7 +669,9 @@ async def test_a_client_that_reads_too_slowly_gets_the_latest_status_and_keeps_i
         assert offsets([await slow.until("saga")]) == [301]
 
 
-async def test_a_gap_whose_ingester_died_is_let_through_by_the_next_comparison(redis_url: str) -> None:
+async def test_an_event_held_by_an_ingester_that_died_is_let_through_by_the_next_comparison(
+    redis_url: str,
+) -> None:
     async with world(redis_url, gap=0.2) as one, client(one) as ada:
         await ada.until("snapshot")
         await one.tell("o1", 1)
@@ -680,7 +682,7 @@ async def test_a_gap_whose_ingester_died_is_let_through_by_the_next_comparison(r
         assert (await ada.until("saga")).data["version"] == 3
 
 
-async def test_a_client_that_never_reads_again_is_given_up_on(
+async def test_a_client_that_never_reads_again_is_cut_off(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.live.scheduler.STALL", 0.5)
@@ -710,7 +712,7 @@ async def test_a_disconnect_frees_everything_at_once(redis_url: str) -> None:
         await until(unsubscribed)
 
 
-async def test_a_message_lost_without_a_trace_is_found_by_the_next_one(redis_url: str) -> None:
+async def test_a_lost_message_is_found_when_the_next_one_arrives(redis_url: str) -> None:
     async with world(redis_url) as one, client(one) as ada:
         await ada.until("snapshot")
         owner = person("ada").id

@@ -1,4 +1,4 @@
-"""Many streams that come within a moment are joined together, and nobody's absence is another's trouble."""
+"""Many streams that come within a moment are joined together; those that leave do not affect the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..waiting import until
 from .test_stream import Client, client, person, world
 
 
-async def test_those_who_leave_while_they_come_cost_the_others_nothing(redis_url: str) -> None:
+async def test_clients_that_leave_while_they_are_joined_do_not_affect_the_others(redis_url: str) -> None:
     async with world(redis_url) as one, contextlib.AsyncExitStack() as stack:
         await one.tell("o1", 1, owner="guest-7")
         people = [f"guest-{number}" for number in range(90)]
@@ -30,13 +30,13 @@ async def test_those_who_leave_while_they_come_cost_the_others_nothing(redis_url
                 state = (await who.until("snapshot")).data
                 assert len(state["sagas"]) == (number == 7)
         await one.settled(60)
-        # Every seat of one who left is given back, and nobody else's.
+        # Each slot of a client that left is freed, and no other.
         left = {person(name).id: (number % 3 != 0) for number, name in enumerate(people)}
 
-        async def given_back() -> bool:
+        async def freed() -> bool:
             return await slots(one.redis, left) == left
 
-        await until(given_back)
+        await until(freed)
         for name in ("guest-7", "guest-8"):
             await one.tell("o2", 1, owner=name)
         for number in (7, 8):
@@ -47,7 +47,7 @@ async def slots(redis: RedisClient, owners: dict[str, bool]) -> dict[str, bool]:
     return {owner: bool(await redis.call("ZCARD", redis_key(owner_tag(owner), "slots"))) for owner in owners}
 
 
-async def test_those_who_come_while_redis_forgets_its_scripts_are_joined_all_the_same(
+async def test_streams_are_joined_although_redis_has_forgotten_its_scripts(
     own_valkey: Valkey,
 ) -> None:
     async with world(own_valkey.url) as one, client(one) as first:

@@ -1,4 +1,4 @@
-"""A stream's last words, and that none is forgotten when the word to end it goes astray."""
+"""How streams end, also where the message that ends them is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..waiting import GUARD
 from .test_stream import client, person, world
 
 
-async def test_a_session_that_ends_soon_is_announced_first(
+async def test_the_end_of_a_session_is_preceded_by_a_warning(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.live.scheduler.WARN", 3.0)
@@ -32,7 +32,7 @@ async def test_a_session_that_ends_soon_is_announced_first(
             assert bye is not None and bye.data == {"reason": "expired", "retry_after": None}
 
 
-async def test_a_logout_that_went_unheard_is_found_out_at_the_next_connection(redis_url: str) -> None:
+async def test_a_missed_logout_is_noticed_at_the_next_connection(redis_url: str) -> None:
     living = {"session-of-ada", "session-of-bob"}
 
     async def ask(sessions: Sequence[str]) -> set[str]:
@@ -41,7 +41,7 @@ async def test_a_logout_that_went_unheard_is_found_out_at_the_next_connection(re
     async with world(redis_url, living=ask) as one, client(one) as ada, client(one, who="bob") as bob:
         for who in (ada, bob):
             await who.until("snapshot")
-        # It ended while this process heard nothing: another gateway's message is lost with the connection.
+        # It ended while this process received nothing: another gateway's message is lost with the connection.
         living.discard("session-of-ada")
         async with redis.from_url(redis_url) as admin:
             await admin.client_kill_filter(_type="pubsub")
@@ -64,7 +64,7 @@ async def test_the_cap_holds_in_each_process_while_redis_is_away(own_valkey: Val
                 await one.settled(2)
 
 
-async def test_a_logout_that_went_unheard_is_found_out_though_the_first_question_failed(
+async def test_a_missed_logout_is_noticed_although_the_first_query_fails(
     redis_url: str,
 ) -> None:
     """A Redis that still loads its data takes subscriptions and refuses everything else."""
@@ -86,8 +86,8 @@ async def test_a_logout_that_went_unheard_is_found_out_though_the_first_question
             assert (await ada.until("bye")).data["reason"] == "logout"
 
 
-async def test_the_oldest_stream_gives_way_also_where_clocks_differ(redis_url: str) -> None:
-    """Two gateways, five seconds apart: who comes last must not be who goes."""
+async def test_the_oldest_stream_is_ended_although_clocks_differ(redis_url: str) -> None:
+    """Two gateways, five seconds apart: the newest stream must not be the one that is ended."""
     async with (
         world(redis_url, streams=2) as first,
         world(redis_url, streams=2, wall=lambda: time.time() - 5) as behind,
@@ -102,7 +102,7 @@ async def test_the_oldest_stream_gives_way_also_where_clocks_differ(redis_url: s
                 assert (await oldest.until("bye")).data["reason"] == "limit"
 
 
-async def test_a_stream_ends_with_its_session_also_when_the_clock_was_set_meanwhile(redis_url: str) -> None:
+async def test_a_stream_ends_with_its_session_although_the_clock_was_set_meanwhile(redis_url: str) -> None:
     """A machine that slept, or whose clock was wrong when the stream began."""
     wrong = -3600.0
     async with world(redis_url, beat=1.0, wall=lambda: time.time() + wrong) as one:
@@ -119,7 +119,7 @@ def _streams() -> int:
     return sum(isinstance(one, Stream) for one in gc.get_objects())
 
 
-async def test_streams_that_left_while_redis_is_away_are_not_kept_until_it_returns(
+async def test_streams_that_left_while_redis_is_away_are_freed_before_it_returns(
     own_valkey: Valkey,
 ) -> None:
     async with world(own_valkey.url) as one:

@@ -1,4 +1,4 @@
-"""A value that is one person's own: seen by them, by nobody else, on the stream and in the snapshot."""
+"""A private value: visible to its owner only, on the stream and in the snapshot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .test_stream import AT, client, person, world
 BELL = ValueTopic("bell/{owner}")
 
 
-async def test_a_persons_own_value_comes_to_them_and_counts_up(redis_url: str) -> None:
+async def test_a_private_value_reaches_its_owner_and_is_updated(redis_url: str) -> None:
     name = f"bell/{person('ada').pseudonym}"
     async with world(redis_url, topics=[BELL]) as one, client(one, f"/bff/live?value={name}") as ada:
         await ada.until("snapshot")
@@ -26,13 +26,13 @@ async def test_a_persons_own_value_comes_to_them_and_counts_up(redis_url: str) -
 
 @pytest.mark.parametrize("path", ["/bff/live", "/bff/live/snapshot"])
 @pytest.mark.parametrize("owner", [person("bob").pseudonym, person("ada").id, "ada", "{owner}"])
-async def test_another_persons_value_is_refused(redis_url: str, path: str, owner: str) -> None:
+async def test_a_private_value_of_another_person_is_refused(redis_url: str, path: str, owner: str) -> None:
     async with world(redis_url, topics=[BELL]) as one, client(one, f"{path}?value=bell/{owner}") as ada:
         assert ada.status in (400, 403), "400 where it cannot even be a name"
         assert json.loads(await ada.body())["code"] in ("invalid-request", "forbidden")
         assert one.hub.count == 0
 
 
-def test_what_a_pseudonym_is_stands_in_the_contract() -> None:
+def test_the_pseudonym_is_the_hash_that_the_contract_names() -> None:
     # sha256("https://id.example|ada"), as any service can work it out.
     assert person("ada").pseudonym == "f9eebe64e215aaf3db41042982ab3a6b"

@@ -1,4 +1,4 @@
-"""Journals that are lost: restored without a rush, and until then nobody is told a state that nobody knows."""
+"""Lost journals: restored a few at a time, and until then no client gets a state."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Service:
         return [saga(principal.subject)]
 
 
-async def test_a_new_stream_whose_sagas_nobody_can_tell_stays_open_with_its_values_until_somebody_can(
+async def test_a_new_stream_whose_journal_is_lost_gets_values_until_the_journal_is_restored(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.live.restore.FIRST", 0.1)
@@ -68,7 +68,7 @@ async def test_a_new_stream_whose_sagas_nobody_can_tell_stays_open_with_its_valu
             assert (await ada.until("saga")).data["version"] == 2
 
 
-async def test_an_open_stream_is_reset_once_and_with_the_truth_however_often_the_restore_fails(
+async def test_an_open_stream_gets_one_correct_reset_however_often_the_restore_fails(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.live.restore.LONGEST", 0.2)
@@ -97,7 +97,7 @@ async def test_an_open_stream_is_reset_once_and_with_the_truth_however_often_the
                 assert event is not None and (event.name, event.data["version"]) == ("saga", 2)
 
 
-async def test_what_another_gateway_could_restore_is_told_here_too(redis_url: str) -> None:
+async def test_a_journal_restored_by_another_gateway_is_sent_here_too(redis_url: str) -> None:
     here, there = Service(), Service()
     here.away = True
     async with (
@@ -111,7 +111,7 @@ async def test_what_another_gateway_could_restore_is_told_here_too(redis_url: st
         assert [row["id"] for row in (await ada.until("snapshot")).data["sagas"]] == ["of-ada"]
 
 
-async def test_whoever_has_left_is_not_asked_about_any_more(
+async def test_no_journal_is_restored_for_a_client_that_left(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.live.restore.LONGEST", 0.05)
@@ -127,7 +127,7 @@ async def test_whoever_has_left_is_not_asked_about_any_more(
         assert service.asked == asked
 
 
-async def test_many_journals_lost_together_are_restored_a_few_at_a_time_and_nobody_loses_their_sagas(
+async def test_many_journals_lost_together_are_restored_a_few_at_a_time_and_completely(
     redis_url: str,
 ) -> None:
     """An upstream's bulkhead lets 100 calls through and 100 wait (its defaults): here are 300 people."""
@@ -156,12 +156,12 @@ async def test_many_journals_lost_together_are_restored_a_few_at_a_time_and_nobo
         await one.redis.call("FLUSHALL")
         one.hub._recovery.check_soon()
         async with asyncio.timeout(GUARD):
-            told = [(await each.until("reset")).data["sagas"] for each in clients]
-        assert [[row["id"] for row in sagas] for sagas in told] == [[f"of-u{n}"] for n in range(300)]
+            states = [(await each.until("reset")).data["sagas"] for each in clients]
+        assert [[row["id"] for row in sagas] for sagas in states] == [[f"of-u{n}"] for n in range(300)]
         assert 8 <= most <= 64, f"{most} restores ran at once"
 
 
-async def test_a_restore_that_hangs_for_one_owner_holds_up_nobody_elses_catching_up(redis_url: str) -> None:
+async def test_a_restore_that_hangs_for_one_owner_does_not_delay_other_owners(redis_url: str) -> None:
     hanging = asyncio.Event()
 
     async def restore(principal: Principal) -> Sequence[SagaStatus]:
@@ -183,7 +183,7 @@ async def test_a_restore_that_hangs_for_one_owner_holds_up_nobody_elses_catching
         one.hub._restorer._within = 2 * GUARD
         broken = True
         await one.redis.call("FLUSHALL")
-        # Both are compared; the one hangs. What ada is told meanwhile follows on from nothing.
+        # Both are compared; one hangs. What is published for ada meanwhile follows no position.
         one.hub._recovery.check_soon()
         await asyncio.wait_for(hanging.wait(), GUARD)
         assert (await ada.until("reset")).data["sagas"] == []
@@ -196,7 +196,7 @@ async def test_a_restore_that_hangs_for_one_owner_holds_up_nobody_elses_catching
                 break
 
 
-async def test_values_are_heard_while_the_owners_node_is_away_and_the_journal_is_lost(
+async def test_values_arrive_while_the_owners_node_is_away_and_the_journal_is_lost(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner's channel stays unconfirmed, as it is while its node of a cluster is away."""
@@ -224,7 +224,9 @@ async def test_values_are_heard_while_the_owners_node_is_away_and_the_journal_is
                 assert (await ada.until("value")).data["version"] == 2
 
 
-async def test_a_large_value_reaches_a_stream_that_bides_behind_a_wrapped_send(redis_url: str) -> None:
+async def test_a_large_value_reaches_a_stream_that_awaits_its_restore_behind_a_wrapped_send(
+    redis_url: str,
+) -> None:
     service, topics = Service(), [ValueTopic("stock/{sku}", public=True)]
     service.away = True
     async with world(redis_url, restore=service, topics=topics, beat=0.2, wrap=wrapped) as one:

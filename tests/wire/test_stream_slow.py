@@ -1,4 +1,4 @@
-"""Clients that read slowly, and clients that freeze while they are told much at once."""
+"""Clients that read slowly, and clients that freeze while much is sent to them."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ async def test_a_client_that_reads_slowly_but_always_gets_its_whole_snapshot(
             assert len(got) > 400_000 and loop.time() - began > 1.5 * stall
 
 
-async def test_a_client_that_freezes_as_it_joins_is_gone_in_time(
+async def test_a_client_that_freezes_as_it_joins_is_cut_off_in_time(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not a beat's time later: nobody has to write to it again before it is noticed."""
+    """Without another write to it, and so before the next heartbeat."""
     monkeypatch.setattr("bff.live.scheduler.STALL", 1.0)
     # The first beat would come after a minute at the earliest.
     async with world(redis_url, beat=4 * GUARD) as one:
@@ -84,7 +84,7 @@ async def test_a_client_that_freezes_as_it_joins_is_gone_in_time(
         assert time.monotonic() - began >= 1.0, "it was given no time to go on reading"
 
 
-async def test_a_client_that_freezes_as_it_resumes_costs_no_more_than_any_other(redis_url: str) -> None:
+async def test_a_client_that_freezes_as_it_resumes_costs_bounded_memory(redis_url: str) -> None:
     async with world(redis_url) as one:
         await fill(one, 1, 500, 4_000)
         top = (await one.journal.open(person("ada").id, None)).position
@@ -96,9 +96,11 @@ async def test_a_client_that_freezes_as_it_resumes_costs_no_more_than_any_other(
             assert stream.unsent <= 150_000, "for one client that does not read"
 
 
-@pytest.mark.parametrize(("sagas", "versions", "told"), [(1, 60, "reset"), (60, 1, "saga"), (1, 20, "saga")])
-async def test_whoever_resumes_is_told_the_state_where_that_is_less_than_a_long_history(
-    redis_url: str, sagas: int, versions: int, told: str
+@pytest.mark.parametrize(
+    ("sagas", "versions", "event_name"), [(1, 60, "reset"), (60, 1, "saga"), (1, 20, "saga")]
+)
+async def test_a_client_that_resumes_gets_the_state_where_that_is_less_than_a_long_history(
+    redis_url: str, sagas: int, versions: int, event_name: str
 ) -> None:
     """64 KiB is long."""
     async with world(redis_url) as one:
@@ -106,8 +108,8 @@ async def test_whoever_resumes_is_told_the_state_where_that_is_less_than_a_long_
         top = (await one.journal.open(person("ada").id, None)).position
         assert top is not None
         async with client(one, after=f"{top.epoch}-0") as ada:
-            event = await ada.until(told)
-            if told == "reset":
+            event = await ada.until(event_name)
+            if event_name == "reset":
                 assert event.id == str(top) and [row["version"] for row in event.data["sagas"]] == [versions]
             else:
                 rest = [await ada.until("saga") for _ in range(sagas * versions - 1)]

@@ -158,7 +158,7 @@ async def test_a_stream_whose_session_has_ended_by_itself_is_not_restored_but_en
         assert got[-1][0] == "bye" and got[-1][1]["reason"] == "logout"
 
 
-async def test_looking_after_a_stream_is_no_use_of_its_session(redis_url: str) -> None:
+async def test_restoring_a_journal_does_not_count_as_use_of_its_session(redis_url: str) -> None:
     async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:
         browser = Browser(client, here.site)
         await browser.sign_in()
@@ -174,7 +174,7 @@ async def test_looking_after_a_stream_is_no_use_of_its_session(redis_url: str) -
         assert await here.runtime.stores.redis.call("PTTL", record) > 3_000_000
 
 
-async def test_a_token_that_a_service_would_not_take_is_refreshed_once(redis_url: str) -> None:
+async def test_a_token_that_a_service_rejects_is_refreshed_once(redis_url: str) -> None:
     async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:
         browser = Browser(client, here.site)
         await browser.sign_in()
@@ -219,7 +219,7 @@ class Held:
 
 
 @pytest.mark.parametrize("what", ["token", "subject"])
-async def test_a_token_revoked_before_its_stream_is_admitted_opens_none(
+async def test_a_token_revoked_before_its_stream_is_admitted_opens_no_stream(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:
@@ -244,7 +244,7 @@ async def test_a_token_revoked_before_its_stream_is_admitted_opens_none(
 
 
 @pytest.mark.parametrize("how", ["here", "elsewhere", "person"])
-async def test_a_session_that_ends_before_its_stream_is_admitted_opens_none(
+async def test_a_session_that_ends_before_its_stream_is_admitted_opens_no_stream(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:
@@ -272,7 +272,7 @@ async def test_a_session_that_ends_before_its_stream_is_admitted_opens_none(
             assert await opening == "logout"
 
 
-async def test_a_persons_revocation_ends_open_streams_and_sessions_that_no_index_names(
+async def test_revoking_a_person_ends_open_streams_and_sessions_without_an_index(
     redis_url: str,
 ) -> None:
     async with bench(redis_url) as here, httpx.AsyncClient(timeout=60) as client:

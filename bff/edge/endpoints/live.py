@@ -9,10 +9,12 @@ then frees everything at once; the hub does the writing. Refuses to stream for H
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl
+
+from starlette.types import Receive, Scope, Send
 
 from ...calls import Principal
 from ...live import Hub
@@ -26,11 +28,6 @@ from ..respond import PERSONAL, send_json
 from ..settings import LiveSettings
 from ..state import state_of
 from .guard import Access, Guard
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 # What the inner layers have put into the scope and nobody reads any more.
 _UNUSED = {"endpoint", "path_params", "router"}

@@ -35,11 +35,11 @@ def test_a_change_names_its_tag_and_its_subject_below_it() -> None:
         {"data": []},
     ],
 )
-def test_one_that_is_not_whole_is_not_used(wrong: dict[str, Any]) -> None:
+def test_an_incomplete_change_is_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(BadEvent):
         meaning(**wrong)
 
 
-def test_other_types_are_nobodys_business() -> None:
+def test_events_of_other_types_are_ignored() -> None:
     assert meaning(type="site.article.edited") is None
     assert meaning(type="changed") is None

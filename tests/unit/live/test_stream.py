@@ -107,7 +107,7 @@ def sent(one: Stream) -> list[tuple[str, str]]:
     return events
 
 
-def test_what_was_published_while_joining_follows_the_snapshot_without_repeats() -> None:
+def test_events_published_while_joining_follow_the_snapshot_without_repeats() -> None:
     one = stream()
     for offset in (4, 5, 6):
         assert one.on_event(*event(offset))
