@@ -27,7 +27,7 @@ SKUS = [f"sku-{number}" for number in range(12)]
 
 @dataclass
 class Load:
-    """What is asked and told all the while. longest: seconds in which all commands of a key failed."""
+    """The load and its results. longest: seconds in which all commands of a key failed."""
 
     asked: int = 0
     failed: int = 0
@@ -38,7 +38,7 @@ class Load:
     done: bool = False
 
     async def ask(self, redis: RedisClient, number: int) -> None:
-        """A counter that may be one ahead for each command that failed, and never behind."""
+        """A counter that may be ahead by one for each failed command, and is never behind."""
         counted, failed, since = 0, 0, 0.0
         while not self.done:
             self.asked += 1
@@ -68,7 +68,7 @@ class Load:
             await asyncio.sleep(0.02)
 
     async def tell(self, one: World, name: str) -> None:
-        """A person's saga goes on; what failed is told again."""
+        """Publish the next events of a person's saga; failed ones are published again."""
         while not self.done:
             with contextlib.suppress(StoreUnavailable):
                 await one.tell("o1", self.told[name] + 1, owner=name)
@@ -76,7 +76,7 @@ class Load:
             await asyncio.sleep(0.02)
 
     async def change(self, one: World) -> None:
-        """Each value goes on."""
+        """Publish new versions of each value."""
         while not self.done:
             for name in SKUS:
                 with contextlib.suppress(StoreUnavailable):
@@ -102,7 +102,7 @@ async def _sooner(redis: RedisClient, number: int) -> bytes | None:
 
 @dataclass
 class Heard:
-    """What one stream was told, event by event or by a state.
+    """What one stream received, event by event or as a state.
 
     at: when its last event came; silent: the longest pause between two, in seconds
     """
@@ -125,7 +125,7 @@ class Heard:
                 self.resets += 1
                 (now_at,) = (saga["version"] for saga in event.data["sagas"])
                 last = self.versions[-1] if self.versions else 0
-                assert now_at >= last, "a state went back"
+                assert now_at >= last, "a state went back to an older version"
                 self.versions += range(last + 1, now_at + 1)
                 for value in event.data["values"]:
                     self.value(value)
@@ -138,9 +138,9 @@ class Heard:
 
 @asynccontextmanager
 async def busy(url: str) -> AsyncIterator[tuple[World, Load, dict[str, Heard]]]:
-    """Open streams, commands, events and values, until the block is left; then all must agree."""
+    """Run streams, commands, events and values until the block ends; then all must agree."""
     async with (
-        # A node that is away is to be given up on as soon as a gateway would: what follows is measured by events.
+        # A node that is away fails as soon as at a gateway: the rest is measured by events.
         world(url, topics=TOPICS, timeout=1) as one,
         running(url, patience=5, redis={"url": url, "timeout": 1}) as gateway,
         AsyncExitStack() as stack,
@@ -186,7 +186,7 @@ def exactly_once(load: Load, heard: dict[str, Heard], *, replication_ids: int = 
 
 
 async def goes_on(load: Load, heard: dict[str, Heard], seconds: float) -> float:
-    """Wait until everybody is told of something that was published after this call; how long that took."""
+    """Wait until every stream has an event that was published after this call. Returns the seconds."""
     began = time.monotonic()
     marks = {name: len(told.versions) + 5 for name, told in heard.items()}
     values = dict(load.values)
@@ -199,7 +199,7 @@ async def goes_on(load: Load, heard: dict[str, Heard], seconds: float) -> float:
 
 
 async def promoted(replica: Valkey) -> float:
-    """Wait until it is the master; how long that took, in seconds. It may cut its connections when it is."""
+    """Wait until it is the master. Returns the seconds. It may close its connections then."""
     began, role = time.monotonic(), b""
     async with RedisClient(replica.url, timeout=5) as end:
         while role != b"master":

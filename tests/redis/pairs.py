@@ -18,17 +18,17 @@ from .conftest import THIRDS
 
 @dataclass
 class Pairs:
-    """servers: who was begun as a master first, then their replicas in the same order."""
+    """servers: the first masters, then their replicas in the same order."""
 
     servers: list[Valkey]
 
     def by(self, number: int) -> str:
-        """The cluster's address by one of the six, which may be the one that dies."""
+        """The cluster's address with one of the six, which may be the one that dies."""
         scheme, _, rest = self.servers[number].url.partition("://")
         return f"{scheme}+cluster://{rest.replace('/0', '', 1)}"
 
     async def whole(self) -> None:
-        """Every server says that all is well and every master has its replica, in step with it."""
+        """Every server reports `ok`, and every master has its replica in sync."""
         limit = time.monotonic() + 60
         for server in self.servers:
             async with RedisClient(server.url, timeout=5) as end:
@@ -41,14 +41,14 @@ class Pairs:
                     await asyncio.sleep(0.05)
 
     def third(self, key: str) -> int:
-        """Which of the three has the key's slot."""
+        """Which of the three serves the key's slot."""
         slot = slot_of(key.encode())
         return next(index for index, (first, last) in enumerate(THIRDS) if first <= slot <= last)
 
 
 @contextlib.asynccontextmanager
 async def pairs(folder: Path, make: Callable[..., Valkey] = Valkey) -> AsyncIterator[Pairs]:
-    """make: a server of a folder and arguments."""
+    """make: creates a server from a folder and arguments."""
     servers = []
     for number in range(6):
         (folder / str(number)).mkdir()

@@ -49,7 +49,7 @@ BOB = Principal("https://i", "bob", "t", 0.0)
 
 
 class Origin:
-    """The upstream: says `name`, with `headers`; counts and remembers the conditions it was asked under."""
+    """The upstream: answers `name`, with `headers`; counts the requests and records their conditions."""
 
     def __init__(self) -> None:
         self.name = "one"
@@ -79,7 +79,7 @@ class Origin:
 
 
 class Replica:
-    """One gateway's reads before a shared origin."""
+    """The reads of one gateway, with an origin that both share."""
 
     def __init__(self, redis: RedisClient, origin: Origin, **options: Any) -> None:
         self.facts: list[PolicyEvent] = []
@@ -106,7 +106,7 @@ class Replica:
         return self.tasks[-1]
 
     async def settled(self) -> None:
-        """What runs beside requests is done."""
+        """Wait for detached tasks."""
         while self.tasks:
             await self.tasks.pop()
 
@@ -118,7 +118,7 @@ class Replica:
     ) -> str:
         answer = await self.runner.run(call or shelf.thing(), scope or self.scope(who))
         name: str = answer.name
-        # The next reader must not see what this one does to its copy.
+        # The next reader must not see changes to this copy.
         answer.name = "spoiled"
         return name
 
@@ -181,7 +181,7 @@ async def test_a_stale_answer_is_served_while_one_new_answer_is_fetched(redis_ur
         origin.gate.clear()
         scopes = [a.scope() for _ in range(5)]
         assert [await a.read(scope=one) for one in scopes] == ["one"] * 5
-        # Good enough by declaration: the part is ready, but what holds the screen must not keep it.
+        # The stale part is ready, as declared, but caches of the screen must not store it.
         assert [one.part.age for one in scopes if one.part] == [None] * 5
         assert scopes[0].ledger.max_age == 0
         origin.gate.set()
@@ -221,7 +221,7 @@ async def test_a_failure_is_not_replaced_when_the_answer_is_too_old_or_the_servi
         with pytest.raises(Refused):
             await a.read()
         await a.settled()
-        # What is gone does not come back when the service then fails.
+        # An invalidated answer is not used when the service then fails.
         origin.failure = Failed(shelf.owner, "Shelf.thing", "answered 500.", status=500)
         with pytest.raises(Failed):
             await a.read()
@@ -268,7 +268,7 @@ async def test_an_invalidation_at_one_gateway_reaches_all_gateways(redis_url: st
         origin.name = "two"
         before = b.invalidations.tags.of(tag)
         await a.invalidations.invalidate([tag])
-        # Here at once, elsewhere when the message is there.
+        # At this gateway at once, at the other one when the message arrives.
         assert await a.read(PUBLIC, None) == "two"
         await until(lambda: b.invalidations.tags.of(tag) > before)
         assert await b.read(PUBLIC, None) == "two"
@@ -287,7 +287,7 @@ async def test_an_answer_requested_before_an_invalidation_is_not_cached_as_fresh
         origin.name = "two"
         await b.invalidations.invalidate(["things"])
         await until(lambda: a.invalidations.tags.of("things") > 0)
-        # It does not join the one under way, either.
+        # It does not join the running fetch, either.
         fresh = asyncio.ensure_future(a.read(PUBLIC, None))
         await until(lambda: len(origin.asked) == 2)
         origin.gate.set()
@@ -322,7 +322,7 @@ async def test_a_principal_sees_its_own_change_on_every_gateway(redis_url: str, 
         asked = len(origin.asked)
         origin.name = "two"
         await a.invalidations.invalidate_after_command(ADA.id, ["things"])
-        # No waiting for a message: whoever changed it may come to the other gateway at once.
+        # No waiting for a message: the next request may reach the other gateway at once.
         assert await b.read(call, ADA) == "two"
         assert await a.read(call, ADA) == "two"
         await b.settled()
@@ -360,7 +360,7 @@ async def test_one_request_reads_the_callers_own_changes_once(redis_url: str) ->
         await a.read(TAGGED, scope=scope)
         assert scope.ledger.own == {"things": 0, "thing/1": 0}
         await a.invalidations.invalidate_after_command(ADA.id, ["things"])
-        # The same request has made up its mind.
+        # The same request has read its stamps already.
         assert await a.read(TAGGED, scope=scope) == "one"
         assert a.how == ["miss", "hit", "hit"]
 
@@ -384,7 +384,7 @@ async def test_while_redis_is_away_public_answers_are_cached_locally_and_private
 ) -> None:
     origin = Origin()
     async with replica(own_valkey.url, origin) as a:
-        # It has met Redis once, and knows its clock.
+        # It has reached Redis once, and knows its clock.
         await a.read(shelf.thing("other").tagged("other").public(), None)
         await a.settled()
         origin.asked.clear()
@@ -415,7 +415,7 @@ async def test_a_frozen_redis_delays_one_read_by_the_wait_and_not_every_read(own
         began = time.monotonic()
         for number in range(20):
             await a.read(shelf.thing(str(number)))
-        assert time.monotonic() - began < 30, "each of them would have waited three seconds"
+        assert time.monotonic() - began < 30, "each of them alone would have waited three seconds"
         own_valkey.send(signal.SIGCONT)
 
 

@@ -140,7 +140,7 @@ async def test_an_expired_lease_is_unknown_when_running_again_is_not_safe(
     clock.now += 10.1
     assert await claim(claims, "h2") == Unknown()
     assert await claim(claims, "h3", safe=True) == Unknown()
-    # The late holder knows what happened: its word is better than none.
+    # The late holder knows the outcome, which is better than none.
     assert await claims.complete(old, ANSWER) is not None
     assert isinstance(await claim(claims, "h4"), Replay)
 
@@ -235,7 +235,7 @@ async def test_an_unknown_outcome_stays_unknown_when_redis_lost_the_claim(
 ) -> None:
     held = await ticket(claims)
     await redis.call("FLUSHALL")
-    assert not await claims.release(held), "there is nothing to be released"
+    assert not await claims.release(held), "there is no claim to release"
     assert await claims.mark_unknown(held)
     assert await claim(claims, "h2") == Unknown()
 
@@ -244,7 +244,7 @@ async def test_a_late_heartbeat_succeeds_where_no_takeover_is_allowed(claims: Cl
     held = await ticket(claims)
     clock.now += 10.1
     assert await claim(claims, "h2") == Unknown()
-    assert await claims.heartbeat(held), "it goes on, and its outcome will be the answer"
+    assert await claims.heartbeat(held), "it goes on, and its outcome becomes the answer"
     assert await claim(claims, "h2") == Unknown()
     assert await claims.complete(held, ANSWER) is not None
     assert not await claims.heartbeat(held)
@@ -278,10 +278,12 @@ async def test_only_new_commands_spend_the_limit_and_repeats_have_a_ceiling(
         print = "other" if expected is Mismatch else PRINT
         assert isinstance((await limited(claims, "1", "h2", print=print, **limits))[0], expected)
     assert await limited(claims, "1", "h2", **limits) == (Limited(), [False])
-    assert isinstance((await limited(claims, "2", **limits))[0], New), "of two, repeats have spent none"
+    assert isinstance((await limited(claims, "2", **limits))[0], New), (
+        "repeats have not spent the limit of two"
+    )
     assert await limited(claims, "3", **limits) == (Limited(), [False, True])
     clock.now += 1800
-    assert isinstance((await limited(claims, "3", **limits))[0], New), "refused, it was not claimed"
+    assert isinstance((await limited(claims, "3", **limits))[0], New), "the refused command was not claimed"
     clock.now += 10.1
     assert (await limited(claims, "3", "h2", **limits))[0] == Limited(), "a takeover is another run"
     clock.now += 1800
@@ -301,13 +303,13 @@ async def test_a_safe_claim_is_free_when_its_process_has_ended(
         await pubsub.subscribe(there.channel)
         await pubsub.get_message(timeout=5)
         held = await ticket(theirs, theirs.new_holder())
-        assert isinstance(await claim(ours, ours.new_holder(), safe=True), Busy), "it is at work"
+        assert isinstance(await claim(ours, ours.new_holder(), safe=True), Busy), "its process is alive"
         await pubsub.unsubscribe(there.channel)
         await until(lambda: here.ended("there"))
-        assert isinstance(await claim(ours, ours.new_holder()), Busy), "nobody may run it a second time"
+        assert isinstance(await claim(ours, ours.new_holder()), Busy), "it may not run twice"
         taken = await claim(ours, ours.new_holder(), safe=True)
         assert isinstance(taken, New) and taken.takeover
-        assert not await theirs.heartbeat(held), "whoever was only away is fenced"
+        assert not await theirs.heartbeat(held), "a holder that was only away is fenced"
         assert await theirs.complete(held, ANSWER) is None
 
 
@@ -320,7 +322,7 @@ async def test_a_process_that_reconnects_in_time_keeps_its_claims(
     await ticket(theirs, theirs.new_holder())
     async with Redis.from_url(redis_url) as subscriber, subscriber.pubsub() as pubsub:
         asking = asyncio.create_task(claim(ours, ours.new_holder(), safe=True))
-        # Between the two looks, or before both of them.
+        # Between the two checks, or before both.
         await pubsub.subscribe(there.channel)
         await pubsub.get_message(timeout=5)
         assert isinstance(await asking, Busy)

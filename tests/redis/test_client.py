@@ -126,7 +126,7 @@ async def test_unsent_bytes_are_bounded(own_valkey: Valkey) -> None:
         own_valkey.send(19)
         big = b"x" * 1_000_000
         waiting = [asyncio.ensure_future(client.call("SET", f"k{number}", big)) for number in range(60)]
-        # 16 MB wait, and what the kernel holds; Redis takes nothing.
+        # 16 MB wait, besides the kernel's buffers; Redis reads nothing.
         await until(lambda: sum(one.done() for one in waiting) > 20)
         refused = [one for one in waiting if one.done()]
         assert all(isinstance(one.exception(), StoreUnavailable) for one in refused)
@@ -167,7 +167,7 @@ def _block_until_echoed(url: str, times: int) -> None:
 
 
 def test_a_blocked_event_loop_does_not_count_as_a_late_reply(redis_url: str) -> None:
-    """On uvloop, which looks at its timers before it reads."""
+    """On uvloop, which runs its timers before it reads."""
 
     async def play() -> None:
         async with RedisClient(redis_url, timeout=10) as client:
@@ -176,7 +176,7 @@ def test_a_blocked_event_loop_does_not_count_as_a_late_reply(redis_url: str) -> 
             asked = [asyncio.ensure_future(client.call("ECHO", "x", limit=0.05)) for _ in range(10)]
             for _ in range(5):
                 await asyncio.sleep(0)
-            # All is sent. Nothing of this loop runs until Redis has answered and every limit is over.
+            # All is sent. The event loop is blocked until Redis has answered and every limit has passed.
             _block_until_echoed(redis_url, 10)
             time.sleep(0.1)
             assert await asyncio.gather(*asked) == [b"x"] * 10
@@ -251,9 +251,9 @@ async def test_invalid_replies_end_the_connection(words: bytes) -> None:
             assert await client.call("PING") == b"PONG"
         await until(lambda: len(writers) >= 2)
         await asyncio.sleep(0.3)
-        assert len(writers) < 30, "another one, each after a pause that grows"
+        assert len(writers) < 30, "one connection after each pause, and the pauses grow"
     server.close()
-    # Also what was accepted at the last moment comes to its end.
+    # Commands that were accepted at the last moment end, too.
     await asyncio.sleep(0.1)
     await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 

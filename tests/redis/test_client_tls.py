@@ -18,7 +18,7 @@ from .tls import certificate
 
 @asynccontextmanager
 async def encrypted(target: int, chain: tuple[Path, Path]) -> AsyncIterator[int]:
-    """TLS before a Redis that has none; gives the port."""
+    """A TLS proxy in front of a Redis without TLS; yields the port."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*chain)
     tasks: set[asyncio.Task[None]] = set()

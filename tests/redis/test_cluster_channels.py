@@ -47,7 +47,7 @@ async def ends_of(nodes: Sequence[Valkey]) -> AsyncIterator[list[RedisClient]]:
 async def opened(
     one: World, names: Sequence[str], path: str = "/bff/live"
 ) -> AsyncIterator[dict[str, Client]]:
-    """A stream of each person that has had its snapshot."""
+    """A stream for each person, after its snapshot."""
     async with AsyncExitStack() as stack:
         streams = {name: await stack.enter_async_context(client(one, path, who=name)) for name in names}
         await asyncio.gather(*(stream.until("snapshot") for stream in streams.values()))
@@ -55,7 +55,7 @@ async def opened(
 
 
 async def persist(step: Callable[[], Awaitable[object]]) -> None:
-    """Do it until the cluster lets it be done."""
+    """Repeat a step until the cluster allows it."""
     while True:
         try:
             await step()
@@ -107,7 +107,7 @@ async def hand_over(
 
 
 async def holders(end: RedisClient, slot: int) -> list[int]:
-    """Ports of who has the slot, as this node sees it."""
+    """Ports of the servers with the slot, as this node sees it."""
     ranges = await end.call("CLUSTER", "SLOTS")
     return [where[1] for first, last, where, *_ in ranges if first <= slot <= last]
 
@@ -145,9 +145,9 @@ async def test_events_reach_their_streams_through_the_owners_node_only(nodes: li
             for channel in here:
                 assert await end.call("PUBSUB", "SHARDNUMSUB", channel) == [channel.encode(), 1]
             heard = await end.call("CLIENT", "LIST", "TYPE", "pubsub")
-            assert heard.count(b"id=") == 1, "one connection a node, for what is sharded and what is not"
+            assert heard.count(b"id=") == 1, "one pub/sub connection per node, for sharded and other channels"
         plain = [name for end in ends for name in await end.call("PUBSUB", "CHANNELS")]
-        assert plain == [CONTROL.encode()], "everybody's is plain, and heard once"
+        assert plain == [CONTROL.encode()], "a channel for all is not sharded, and is subscribed once"
         assert {home_of(name) for name in PEOPLE} == {0, 1, 2}
         before = await carried(ends)
         for name, stream in streams.items():
@@ -156,9 +156,9 @@ async def test_events_reach_their_streams_through_the_owners_node_only(nodes: li
         assert await one.values.put("stock/mug", 1, {"left": 3}, AT)
         for stream in streams.values():
             assert (await stream.until("value")).data["data"] == {"left": 3}
-        assert await carried(ends) == before, "nothing went from node to node"
+        assert await carried(ends) == before, "no message went from node to node"
         await one.hub.end_session("nobody's")
-        assert sum(await carried(ends)) > sum(before), "but what is everybody's does"
+        assert sum(await carried(ends)) > sum(before), "but messages for all do"
     async with ends_of(nodes) as ends, asyncio.timeout(10):
         while any([await end.call("PUBSUB", "SHARDCHANNELS") for end in ends]):
             await asyncio.sleep(0.01)
@@ -257,8 +257,8 @@ async def test_streams_stay_open_while_a_node_is_away_and_catch_up(nodes: list[V
             assert await versions(streams[name], 2) == [1, 2]
         async with opened(one, near[:3]) as others:
             await persist(lambda: one.tell("o2", 1, owner=near[0]))
-            assert await versions(others[near[0]], 1) == [1], "who comes meanwhile is served"
-        # A connection cut meanwhile, and an event that nobody hears: those who are there are caught up.
+            assert await versions(others[near[0]], 1) == [1], "new streams are served meanwhile"
+        # A connection that is closed meanwhile, and an event that is lost with it: the open streams recover it.
         first = next(name for name in PEOPLE if home_of(name) == 0)
         await ends[0].call("CLIENT", "KILL", "TYPE", "PUBSUB")
         await persist(lambda: one.tell("o1", 3, owner=first))
@@ -266,11 +266,11 @@ async def test_streams_stay_open_while_a_node_is_away_and_catch_up(nodes: list[V
             assert (await versions(streams[first], 2 if first == near[0] else 1))[-1] == 3
         nodes[2].start()
         async with asyncio.timeout(60):
-            # Some of it before anybody listens there again.
+            # Some events come before the channels are subscribed there again.
             for name in far:
                 await persist(lambda name=name: one.tell("o1", 2, owner=name))  # type: ignore[misc]  # its default
             for name in far:
-                # One each: the node that is back cannot know that it has lost nothing.
+                # One `reset` each: the node that is back cannot know that it lost nothing.
                 assert await versions(streams[name], 2, resets=1) == [1, 2]
         for name in PEOPLE:
             await one.tell("o3", 1, owner=name)
@@ -292,15 +292,15 @@ async def test_stream_slots_find_live_processes_on_every_node(nodes: list[Valkey
             for one in [*worlds, *worlds[:2]]:
                 streams.append(await stack.enter_async_context(client(one, who=name)))
                 await streams[-1].until("snapshot")
-                # Who comes first is known to the millisecond.
+                # The order of opening is known to the millisecond.
                 await asyncio.sleep(0.002)
-            # The first gives way to the sixth of the living.
+            # The first is evicted by the sixth stream of the live processes.
             assert (await streams[0].until("bye")).data["reason"] == "limit"
         assert sum(one.hub.count for one in worlds) == 9 * 5
 
 
 async def test_streams_do_not_wait_for_those_of_an_unresponsive_node(nodes: list[Valkey]) -> None:
-    """A node that is frozen: each command to it takes longer than anybody here waits."""
+    """A frozen node: each command to it takes longer than any limit here."""
     people = [f"p{number}" for number in range(120)]
     far = [name for name in people if home_of(name) == 2]
     near = [name for name in people if home_of(name) != 2][:20]
@@ -313,7 +313,7 @@ async def test_streams_do_not_wait_for_those_of_an_unresponsive_node(nodes: list
     ):
         for end in ends:
             await end.call("CONFIG", "SET", "cluster-require-full-coverage", "no")
-        # Its channels are confirmed, so that the journals are asked for.
+        # Its channels are confirmed, so that the journals are read.
         before = await stack.enter_async_context(client(one, who=far[0]))
         await before.until("snapshot")
         nodes[2].send(signal.SIGSTOP)

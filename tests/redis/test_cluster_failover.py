@@ -25,7 +25,7 @@ def silence(heard: dict[str, Heard]) -> str:
 
 
 async def logout_is_heard(cluster: Pairs, one: World, name: str) -> None:
-    """What is everybody's has a way as well, though the only node that the address names is gone."""
+    """Channels for all still work although the only node in the address is gone."""
     async with RedisClient(cluster.by(0)) as other:
         async with asyncio.timeout(10):
             while one.hub.count > len(PEOPLE):
@@ -54,7 +54,7 @@ async def test_service_returns_when_a_replica_of_a_dead_master_is_promoted(tmp_p
                 dead.send(signal.SIGCONT)
             else:
                 dead.start()
-            # It comes back as a replica; nothing that it still believes may be believed.
+            # It comes back as a replica; its old data must not be used.
             await cluster.whole()
             await goes_on(load, heard, 30)
             assert one.hub.count == len(PEOPLE)
@@ -85,5 +85,5 @@ async def test_a_planned_failover_under_load_closes_no_stream_and_fails_few_comm
             f"\nsix planned: {max(took):.2f} s at most; longest silence of a stream {silence(heard)}; {load}"
         )
         exactly_once(load, heard, replication_ids=2)
-        # None at all on a machine with time; one that was under way when the master stopped may be late on another.
+        # None on an idle machine; on a busy one a command that was pending when the master stopped may be late.
         assert load.failed <= load.asked / 100 and load.statuses.count(503) <= len(load.statuses) / 100

@@ -30,14 +30,14 @@ ADA = person("ada").id
 
 
 class Forgetful:
-    """A server that can be put back to an earlier moment."""
+    """A server that can be reset to an earlier state."""
 
     def __init__(self, valkey: Valkey) -> None:
         self.valkey = valkey
         self._kept = valkey.folder.with_name("kept")
 
     def remember(self) -> None:
-        """What a disk, a replica or a backup has of it."""
+        """Copy its data, as a disk, a replica or a backup has it."""
         shutil.rmtree(self._kept, ignore_errors=True)
         shutil.copytree(self.valkey.folder / "appendonlydir", self._kept)
 
@@ -48,7 +48,7 @@ class Forgetful:
         shutil.copytree(self._kept, self.valkey.folder / "appendonlydir")
 
     async def live(self, one: World) -> None:
-        """Start it; this hub has its link again."""
+        """Start it, and wait until the hub's client has a connection."""
         self.valkey.start()
         async with asyncio.timeout(GUARD):
             while True:
@@ -73,7 +73,7 @@ async def position(one: World) -> Position:
 
 
 async def beginning(one: World, cursor: Position) -> str:
-    """What a browser that comes back with this cursor is told first."""
+    """The first event for a browser that resumes with this cursor."""
     async with client(one, after=str(cursor)) as late:
         event = await late.next(beats=True)
         assert event is not None
@@ -92,7 +92,7 @@ async def test_a_lost_position_is_never_given_to_another_event(forgetful: Forget
                 forgetful.remember()
         forgetful.die()
         await forgetful.live(one)
-        # As many and more than were lost, before anybody could compare: told in the lost ones' stead.
+        # More events than were lost, before any comparison: they get the offsets of the lost ones.
         for version in range(1, 11):
             await one.tell("other", version)
         now = await position(one)
@@ -120,7 +120,7 @@ async def test_a_journal_without_loss_goes_on_where_it_was(forgetful: Forgetful)
         top = await position(one)
         forgetful.valkey.stop(signal.SIGKILL)
         await forgetful.live(one)
-        # Whoever asks before the next event is told nothing new; with it everybody is told once.
+        # Before the next event a reader gets no `reset`; with that event every stream gets one.
         async with client(one, after=f"{top.epoch}-1") as late:
             event = await late.next()
             assert event is not None and (event.name, event.id) == ("saga", str(top))
@@ -186,12 +186,12 @@ async def test_a_value_that_redis_lost_is_written_back_by_a_gateway(forgetful: F
         assert (await ada.until("value")).data["version"] == 6
 
 
-# ---- a replica that lagged -------------------------------------------------------------------------------------------
+# ---- a lagging replica -------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
 async def pair(folder: Path) -> AsyncIterator[list[tuple[Valkey, World]]]:
-    """Two servers, each with a hub of its own before it; the second follows the first."""
+    """Two servers, each with its own hub; the second is a replica of the first."""
     async with AsyncExitStack() as stack:
         both = []
         for name in ("one", "two"):
@@ -206,7 +206,7 @@ async def pair(folder: Path) -> AsyncIterator[list[tuple[Valkey, World]]]:
 
 
 async def follow(one: tuple[Valkey, World], other: tuple[Valkey, World]) -> None:
-    # By a connection of its own: the gateway's are given up where a server stops being the master.
+    # Over a separate connection: the gateway closes its own when a server stops being the master.
     async with Redis.from_url(one[0].url) as server, asyncio.timeout(GUARD):
         await server.replicaof("127.0.0.1", other[0].port)
         while (await server.info("replication"))["master_link_status"] != "up":
@@ -216,7 +216,7 @@ async def follow(one: tuple[Valkey, World], other: tuple[Valkey, World]) -> None
 async def level(one: World, other: World) -> None:
     async with asyncio.timeout(GUARD):
         while True:
-            # A connection to a server that stops being the master is given up once.
+            # A connection to a server that stops being the master is closed once.
             with contextlib.suppress(StoreUnavailable):
                 if await position(one) == (await other.journal.heads([ADA]))[ADA].position:
                     return
@@ -228,7 +228,7 @@ async def test_a_lagging_replica_that_is_promoted_gives_no_position_twice(tmp_pa
         (_, one), (_, two) = both
         await one.tell("o1", 1)
         await level(one, two)
-        # Cut off from its master: what comes now it never hears of.
+        # Disconnected from its master: it never gets the next event.
         async with Redis.from_url(both[1][0].url) as server:
             await server.replicaof("127.0.0.1", free_port())
         await one.tell("o1", 2)
@@ -236,7 +236,7 @@ async def test_a_lagging_replica_that_is_promoted_gives_no_position_twice(tmp_pa
         await two.redis.call("REPLICAOF", "NO", "ONE")
         positions = (await two.journal.heads([ADA]))[ADA].position
         assert positions == Position(lost.epoch, lost.offset - 1)
-        # And back again, before anybody has written: the server is that of before, its data are not.
+        # And back again, before any write: the same server, with other data.
         await follow(both[0], both[1])
         await level(two, one)
         await one.redis.call("REPLICAOF", "NO", "ONE")
@@ -270,7 +270,7 @@ async def test_a_position_is_not_saved_under_another_replication_id(forgetful: F
         await positions.save("events:a:0", "7-0")
         forgetful.die()
         await forgetful.live(one)
-        # What 6-0 and 7-0 led to is lost, though nobody who carries on at 8-0 had a command fail.
+        # The effects of 6-0 and 7-0 are lost, though no command of the reader, now at 8-0, has failed.
         with pytest.raises(StoreUnavailable):
             await positions.save("events:a:0", "8-0")
         assert await positions.load(["events:a:0"]) == {"events:a:0": "5-0"}

@@ -26,7 +26,7 @@ STREAM = "events:orders:0"
 
 
 class Strict(SagaStatus):
-    """A model that does not know what services already say: the mistake to mend."""
+    """A model that refuses a status that services already send: the mistake to fix."""
 
     data: int
 
@@ -50,7 +50,7 @@ def bff(redis_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 async def ingest(redis: RedisClient, model: type[SagaStatus], saga: str) -> None:
-    """Run an ingester with this model until the journal knows the saga."""
+    """Run an ingester with this model until the journal has the saga."""
     journal = Journal(redis)
     dispatcher = EventDispatcher(journal, Values(redis), Registry({"order": model}, {}), DeadLetters(redis))
     async with asyncio.timeout(GUARD), Ingester(redis, dispatcher, RedisStreams(redis, [STREAM], block=0.1)):
@@ -76,7 +76,7 @@ async def test_a_poison_event_is_listed_and_replayed_once_after_the_fix(redis_ur
         assert bff(redis_url, "dead").stdout == ""
 
         await ingest(redis, SagaStatus, "poisoned")
-        # Sent in once more by a careless hand: the journal has it already.
+        # The same event is sent again by mistake: the journal has it already.
         await driver.xadd(STREAM, {"event": event("poisoned", 1, {"lines": []})})
         await driver.xadd(STREAM, {"event": event("last", 1, 1)})
         await ingest(redis, SagaStatus, "last")

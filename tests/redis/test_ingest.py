@@ -262,7 +262,7 @@ async def test_ingestion_resumes_when_redis_is_back(own_valkey: Valkey) -> None:
                 await publish(redis, status(id, 1))
             return True
 
-        # Its first attempts find nobody.
+        # Its first attempts find no server.
         await asyncio.sleep(0.2)
         own_valkey.start()
         await until(lambda: published("o1"))

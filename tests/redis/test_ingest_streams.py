@@ -122,7 +122,7 @@ async def test_an_incomplete_journal_is_restored_once_when_it_is_opened(redis: R
 async def test_a_stream_trimmed_behind_its_reader_loses_nothing(
     redis: RedisClient, dispatcher: EventDispatcher
 ) -> None:
-    """As by age, where little happens: whatever was read is gone before the next event comes."""
+    """Trimming by age in a quiet stream: all entries that were read are trimmed before the next event."""
     for saga in ("a", "b", "c"):
         async with reader(redis, dispatcher):
             await known_after(redis, saga)
@@ -168,7 +168,7 @@ def test_a_stored_position_is_compared_with_what_the_stream_has() -> None:
     ):
         found, why = place.compared_with(trimmed)
         assert found == then and "trimmed" in why, trimmed
-        assert found.compared_with(trimmed) == (then, ""), "said once"
+        assert found.compared_with(trimmed) == (then, ""), "reported once"
     for anew in (Extent(4, 4, "9-0"), Extent(9, 9, "7-0"), Extent(5, 5, "6-9")):
         found, why = place.compared_with(anew)
         assert found == StreamPosition() and "recreated" in why, anew
@@ -196,4 +196,4 @@ async def test_one_read_of_a_stream_is_bounded_in_bytes(redis: RedisClient) -> N
     finally:
         await broker.close()
     # Twenty large ones, then six to be as quick as before, then 51 at a time.
-    assert reads < 45, "what is small is read many at a time"
+    assert reads < 45, "many small events are read at a time"

@@ -129,7 +129,7 @@ async def test_reading_many_heads_releases_overdue_events_in_each_journal(redis:
         assert await journal.append(owner, entry("o1", 2)) == "held"
     assert await journal.heads(owners) == dict.fromkeys(owners, Head(None, complete=False))
     waiting = [("ZCARD", journal.keys(owner).waiting) for owner in owners]
-    assert await redis.batch(waiting) == [1] * 150, "their time has not come"
+    assert await redis.batch(waiting) == [1] * 150, "not overdue yet"
     clock.now += 3
     await journal.heads(owners)
     assert await redis.batch(waiting) == [0] * 150

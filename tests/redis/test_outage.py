@@ -43,7 +43,7 @@ async def watched(url: str, *, once_only: bool = False, timeout: float = 5.0) ->
 
 
 def _always_later() -> Any:
-    """No answer of `look` is given twice."""
+    """A clock that makes every `report` a new one."""
     now = 0.0
 
     def clock() -> float:
@@ -63,7 +63,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def use(redis: RedisClient) -> None:
-    """What a gateway does with it: scripts that write."""
+    """Use Redis as a gateway does: scripts that write."""
     saga = SagaStatus(id="o1", type="order", status="RUNNING", version=1, at=AT)
     with suppress(StoreUnavailable):
         await Journal(redis).append("ada", Entry.of(saga, now_ms=1))
@@ -117,7 +117,7 @@ async def test_a_refusal_of_redis_is_logged_once_with_what_to_do_and_reported_un
             told = lines(caplog)
             assert len(told) == 2 and "works" not in told[0], told
             assert "works again" in told[1]
-            # The probes of `look` are among them.
+            # The probes of `report` are among them.
             assert 20 <= int(told[1].split(f"({word} ")[1].split()[0]) <= 45, told[1]
     finally:
         one.stop()
@@ -183,7 +183,7 @@ async def test_an_eviction_policy_that_drops_keys_causes_a_warning(
             await health.redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
             assert await health.inspect() == ()
             await health.redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu", "maxmemory", "0")
-            assert await health.inspect() == (), "without a bound nothing is dropped"
+            assert await health.inspect() == (), "without maxmemory nothing is dropped"
     finally:
         one.stop()
 
@@ -215,7 +215,7 @@ async def test_unsafe_commands_cause_a_warning_about_a_redis_without_durable_wri
         async with watched(one.url, once_only=True) as health:
             found = await health.inspect()
             assert [says in warning for warning in found] == ([True] if says else [])
-            assert health.redis.outage.current is None, "what the gateway can do without is no trouble"
+            assert health.redis.outage.current is None, "a refused CONFIG is no outage"
         async with watched(one.url) as health:
             assert await health.inspect() == ()
     finally:

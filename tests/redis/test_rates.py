@@ -118,7 +118,7 @@ async def test_people_clients_addresses_and_tenants_have_separate_limits(redis_u
         got = [await outcome(limits, limit, who("cy", client="tv", tenant="other")) for _ in range(2)]
         assert got == [True, False], "the address's"
         assert await outcome(limits, limit, who("cy", "tv", "other", address="192.0.2.2"))
-        # Who has no tenant and no client is held by the rest.
+        # Without a tenant and a client the other limits apply.
         with pytest.raises(Problem) as caught:
             await limits.spend("/api/orders", limit, Caller("192.0.2.1"))
         assert caught.value.extra["violated-policies"] == ["address-hour"]
@@ -161,7 +161,7 @@ async def test_every_key_expires_and_reveals_nobody(redis_url: str) -> None:
 
 
 class Turns:
-    """How often the event loop came round: about a hundred times a second."""
+    """Counts turns of the event loop: about a hundred a second."""
 
     async def __aenter__(self) -> Turns:
         self.count = 0
@@ -193,7 +193,7 @@ async def test_a_frozen_redis_does_not_block_the_loop_and_local_limits_apply(own
                 assert limits.local
             finally:
                 own_valkey.send(signal.SIGCONT)
-            assert turns.count > 10, "the second in which Redis was waited for"
+            assert turns.count > 10, "during the second of waiting for Redis"
             await counted_together(limits)
             assert sum([await outcome(limits, "10/hour", f"after {round_}") for _ in range(15)]) == 10
 
@@ -206,7 +206,7 @@ async def test_a_frozen_redis_delays_the_first_request_only(own_valkey: Valkey) 
         for _ in range(100):
             await limits.spend("/api/orders", "1000/hour", caller("ada"))
         own_valkey.send(signal.SIGCONT)
-        assert time.monotonic() - began < 50, "one waits for a second, and then nobody does"
+        assert time.monotonic() - began < 50, "one waits for a second, and the others do not wait"
 
 
 async def test_a_costly_route_is_refused_while_limits_are_not_counted(own_valkey: Valkey) -> None:
@@ -240,7 +240,7 @@ async def test_a_gateway_starts_without_redis_and_counts_locally(own_valkey: Val
 
 
 def standing() -> float:
-    """A clock that no hour ends on in the middle of a test."""
+    """A clock whose hour does not end in the middle of a test."""
     return 1800.0
 
 

@@ -168,7 +168,7 @@ async def test_while_redis_is_away_known_revocations_stay_in_force(own_valkey: V
         await here.stop()
         late = RevocationList(store)
         await late.start()
-        assert late.alive and not late.is_revoked(marks("1")), "nobody is kept from starting"
+        assert late.alive and not late.is_revoked(marks("1")), "it starts all the same"
         await late.stop()
 
 

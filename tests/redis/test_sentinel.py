@@ -26,7 +26,7 @@ from .tls import Encrypted, certificate
 
 @dataclass
 class Sentinel(Valkey):
-    """Takes a master that is silent for half a second for dead. extra: of its own as a server."""
+    """A Sentinel that takes a master for dead after half a second of silence. extra: server settings."""
 
     extra: list[str] = field(default_factory=list)
 
@@ -55,7 +55,7 @@ def test_the_address_names_sentinels_master_database_and_secrets() -> None:
 
 
 async def test_a_server_that_is_not_the_master_is_refused(redis_url: str) -> None:
-    """What answers here is no Sentinel at all."""
+    """The server here is not a Sentinel."""
     port = redis_url.rpartition(":")[2].partition("/")[0]
     url = f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{port}/shop"
     async with RedisClient(url) as redis:
@@ -65,7 +65,7 @@ async def test_a_server_that_is_not_the_master_is_refused(redis_url: str) -> Non
 
 
 async def again(ask: Callable[[], Awaitable[Any]]) -> Any:
-    """Asked until there is an answer, as every owner of a connection does."""
+    """Try until a connection is open, as every owner of a connection does."""
     end = time.monotonic() + 60
     while True:
         with contextlib.suppress(StoreUnavailable, RedisError):
@@ -87,7 +87,7 @@ async def test_after_a_failover_under_load_everything_goes_to_the_new_master(
     guard = Sentinel(tmp_path / "guard", program=one.program).over(one)
     if isinstance(two, Encrypted):
         guard.extra = replace(two, port=guard.port).tls
-    # The first of the two is silent: the kernel takes the connection, and nobody says anything.
+    # The first of the two is silent: the kernel accepts the connection, and no program replies.
     silent = socket.create_server(("127.0.0.1", 0))
     scheme, trust = one.url.partition("://")[0], one.url.partition("/0")[2]
     url = f"{scheme}+sentinel://127.0.0.1:{silent.getsockname()[1]},127.0.0.1:{guard.port}/shop{trust}"
@@ -104,7 +104,7 @@ async def test_after_a_failover_under_load_everything_goes_to_the_new_master(
                 if how == "frozen":
                     one.send(signal.SIGSTOP)
                 elif how == "relieved":
-                    # Who does not ask for this loses what the old one confirms until everybody has left it.
+                    # Without this setting the old master confirms writes that are lost, until all clients have left it.
                     async with (
                         RedisClient(one.url) as direct,
                         RedisClient(f"redis://127.0.0.1:{guard.port}") as told,

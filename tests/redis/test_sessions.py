@@ -30,7 +30,7 @@ SETTINGS = SessionSettings()
 
 @dataclass
 class Clock:
-    """Time as it is, and as much later as a test likes."""
+    """The real time, plus an offset that a test sets."""
 
     base: Callable[[], float]
     later: float = 0.0
@@ -180,7 +180,7 @@ async def test_five_gateways_together_redeem_the_refresh_token_once(make: Make, 
 
 
 class LateToTheLock(SessionStore):
-    """A gateway that is held up between reading a session and locking it."""
+    """A gateway that is delayed between reading a session and locking it."""
 
     def __init__(self, redis: RedisClient) -> None:
         super().__init__(redis)
@@ -261,7 +261,7 @@ async def test_a_provider_that_is_away_signs_nobody_out(make: Make) -> None:
     for _ in range(10):
         principal = await sessions.principal(cookie)
         assert principal is not None and principal.token == "a1"
-    assert len(endpoint.redeemed) == 1, "a provider that is away is not asked by every request"
+    assert len(endpoint.redeemed) == 1, "not every request asks a provider that is away"
     clock.later = 30
     with pytest.raises(Problem) as caught:
         await sessions.principal(cookie)
@@ -310,7 +310,7 @@ async def test_a_gateway_delayed_past_its_lock_does_not_end_the_session(
     await held.wait()
     key = SessionKey.read(cookie)
     assert key is not None
-    # What the lock's own end does when its holder is held up for longer.
+    # As when the lock expires because its holder is delayed.
     await redis.call("DEL", redis_key(f"session:{key.id}", "refresh"))
     assert (await here.principal(cookie)).token == "a2"  # type: ignore[union-attr]
     go.set()
@@ -383,7 +383,7 @@ async def put(
 
 
 class Stopped(RedisClient):
-    """A process that is held up between indexing a session and storing it."""
+    """A process that is delayed between indexing a session and storing it."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -412,7 +412,7 @@ async def test_a_session_that_is_stored_while_all_are_ended_has_ended(
     assert await store.open("late", idle=60, known=stored) is None
     assert await store.open("late", idle=60) is None
     await put(store, "later", sid="s2" if "sid" in by else None)
-    assert await store.open("later", idle=60) is not None, "what begins afterwards goes on"
+    assert await store.open("later", idle=60) is not None, "a session that begins later is valid"
 
 
 async def test_a_sign_in_that_runs_while_all_sessions_are_ended_has_ended(redis: RedisClient) -> None:
@@ -427,7 +427,7 @@ async def test_sessions_have_ended_even_if_their_deletion_failed(redis: RedisCli
     store = SessionStore(redis)
     first, second = await put(store, "first", sid="s1"), await put(store, "second", sid="s2")
     index = await redis.call("KEYS", redis_key("sub:*", "sessions"))
-    # A process that dies between the moment and the deletions leaves the records, and somebody may lose the index.
+    # A process that dies between the two steps leaves the records, and the index may be lost, too.
     await redis.call("DEL", *index)
     await store.end_all(ISSUER, subject="ada")
     assert await store.still_open(["first", "second"]) == set()
@@ -440,7 +440,7 @@ async def test_an_end_is_stored_as_long_as_any_session_that_it_ends_could_last(r
     store = SessionStore(redis)
     await put(store, "long", lifetime=30 * 86_400)
     for _ in range(2):
-        # The second time the index is gone, and what was remembered must not be forgotten sooner for it.
+        # The second time the index is missing; the moment must not expire sooner for that.
         await store.end_all(ISSUER, subject="ada")
         (key,) = await redis.call("KEYS", redis_key("sub:*", "ended"))
         assert await redis.call("PTTL", key) > 29 * 86_400 * 1000
@@ -478,7 +478,7 @@ async def test_an_invented_cookie_writes_nothing_and_reports_nothing(make: Make,
 
 
 class WithoutIndexes(RedisClient):
-    """Redis goes away between the end of a session and the tidying of its indexes."""
+    """Redis goes away between the end of a session and the update of its indexes."""
 
     async def batch(self, commands: Any, *, limit: float | None = None) -> list[Any]:
         if commands and commands[0][0] == "ZREM":
@@ -499,7 +499,7 @@ async def test_a_logout_takes_effect_when_the_indexes_could_not_be_updated(
         cookie = await sessions.start(record())
         assert await sessions.end(cookie) is not None
         assert len(told) == 1
-    assert await make().end_all(ISSUER, sid="s1", subject=None) == 1, "what is left names nobody"
+    assert await make().end_all(ISSUER, sid="s1", subject=None) == 1, "the rest names no person"
 
 
 async def test_an_interrupted_end_of_many_sessions_reports_each_when_repeated(
@@ -514,7 +514,7 @@ async def test_an_interrupted_end_of_many_sessions_reports_each_when_repeated(
     first = await anext(cut)
     await cut.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
     assert len(first) == 4
-    assert await store.still_open(sorted(every)) == set(), "all of them are over by then"
+    assert await store.still_open(sorted(every)) == set(), "all of them have ended by then"
     assert set(await store.end_all(ISSUER, subject="ada")) == every
 
 
@@ -600,7 +600,7 @@ async def test_a_frozen_redis_delays_a_few_requests_and_not_all(
         began = time.monotonic()
         for _ in range(200):
             assert await sessions.principal(cookie) is not None
-        assert time.monotonic() - began < 100, "each of them would have waited a second"
+        assert time.monotonic() - began < 100, "each of them alone would have waited a second"
     finally:
         thaw()
     stranger = make(over=own)

@@ -19,7 +19,7 @@ KEY = redis_key(owner_tag(OWNER), "slots")
 
 @asynccontextmanager
 async def process(url: str, name: str) -> AsyncIterator[StreamSlots]:
-    """What others see of a living one; gone with its connections when the block is left."""
+    """A live process, as others see it; its connections end with the block."""
     async with (
         RedisClient(url, timeout=10) as redis,
         redis.dedicated(timeout=GUARD) as subscriber,
@@ -91,7 +91,7 @@ async def test_slots_of_a_dead_process_are_free_at_once_and_others_are_kept(redi
             assert await dead.hold(OWNER, 3, [dead.new_slot(2.0), dead.new_slot(3.0)]) == []
         newest = [living.new_slot(4.0), living.new_slot(5.0)]
         for one in newest:
-            assert await living.hold(OWNER, 3, [one]) == [], "nobody gives way to those who are no more"
+            assert await living.hold(OWNER, 3, [one]) == [], "slots of dead processes are freed first"
         assert await held(redis) == {oldest, *newest}
 
 
@@ -109,13 +109,13 @@ async def test_a_process_that_only_lost_a_connection_is_not_dead(redis_url: str)
         holding = asyncio.create_task(living.hold(OWNER, 1, [living.new_slot(2.0)]))
         await asyncio.sleep(0.05)
         await pubsub.subscribe(away.processes.channel)
-        assert await holding == [theirs], "it is told to give way, and not forgotten"
+        assert await holding == [theirs], "the slot is evicted, and not freed as dead"
 
 
 async def test_a_process_without_heartbeat_counts_as_dead_and_notices_it(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its machine is gone, or it is frozen: Redis still has its connections."""
+    """The machine is gone, or the process is frozen: Redis still has its connections."""
     monkeypatch.setattr("bff.stores.processes.ALIVE", 2.0)
     async with (
         process(redis_url, "frozen") as frozen,
@@ -128,7 +128,7 @@ async def test_a_process_without_heartbeat_counts_as_dead_and_notices_it(
         await asyncio.sleep(2.1)
         newest = [living.new_slot(3.0), living.new_slot(4.0)]
         assert await living.hold(OWNER, 2, newest) == []
-        # It thaws: the streams are there still, all of them, and those that opened first give way.
+        # It thaws: all its streams are still there, and those that opened first are evicted.
         assert not await frozen.processes.heartbeat()
         await living.processes.heartbeat()
         assert await frozen.renew({OWNER: theirs}) == [(OWNER, 4)]

@@ -40,20 +40,20 @@ def certificate(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 def tls_binary() -> str:
-    """The system's server, which is built with TLS; the embedded one is not."""
+    """The server of the system, which supports TLS; the embedded one does not."""
     return program("redis-server")
 
 
 @dataclass
 class Encrypted(Valkey):
-    """Takes nobody who shows no certificate. chain: its own, which everybody here has."""
+    """Accepts only clients with a certificate. chain: its certificate, which all share here."""
 
     chain: tuple[Path, Path] = (Path(), Path())
     program: str = field(default_factory=tls_binary)
 
     @property
     def trust(self) -> str:
-        """What a URL says for it to be believed and taken."""
+        """The query of a URL with which it is trusted and accepts the client."""
         return f"ssl_ca_certs={self.chain[0]}&ssl_certfile={self.chain[0]}&ssl_keyfile={self.chain[1]}"
 
     @property
@@ -74,7 +74,7 @@ class Encrypted(Valkey):
 
 @dataclass
 class EncryptedNode(Encrypted):
-    """One of a cluster: open without TLS as well, which nobody is to be sent to."""
+    """A cluster node that also listens without TLS; no client may be redirected there."""
 
     @property
     def tls(self) -> list[str]:
