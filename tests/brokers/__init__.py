@@ -1,1 +1,1 @@
-"""Events by every bus there is, from real servers: one contract, held by each."""
+"""Events from each supported broker, with real servers: all adapters pass one contract."""

@@ -1,4 +1,4 @@
-"""One rig for each bus: how a service publishes there, and the adapter that reads it."""
+"""One rig for each broker: how a service publishes there, and the adapter that reads it."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ STREAM = "EVENTS"
 
 
 class Rig(ABC):
-    """A bus with its server."""
+    """A broker with its server."""
 
     def __init__(self, redis_url: str) -> None:
         self.redis_url = redis_url
 
     @abstractmethod
     def broker(self, link: RedisClient) -> Broker:
-        """A new reader of it."""
+        """A new adapter that reads it."""
 
     @abstractmethod
     async def publish(self, *bodies: bytes) -> None:
-        """As a service does: returned when the server has them for good."""
+        """Publish as a service does; returns when the server has stored them."""
 
     @abstractmethod
     def kill(self) -> None:
-        """The server, with -9."""
+        """Kill the server with SIGKILL."""
 
     @abstractmethod
     def start(self) -> None:
-        """Again, with what it had on disk."""
+        """Start the server again with what it had on disk."""
 
 
 class RedisRig(Rig):
@@ -146,7 +146,7 @@ def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
 
 @pytest.fixture
 def kept_valkey(tmp_path: Path) -> Iterator[Valkey]:
-    """One that has on disk whatever it answered for."""
+    """A server that has stored on disk everything that it confirmed."""
     folder = tmp_path / "kept"
     folder.mkdir()
     server = Valkey(folder, args=("--appendonly", "yes", "--appendfsync", "always")).start()
@@ -171,7 +171,7 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
 
 
 async def until(holds: Any, *, seconds: float = 60.0) -> None:
-    """Wait for it, at most so long."""
+    """Wait until it holds, at most this many seconds."""
     async with asyncio.timeout(seconds):
         while not await holds():
             await asyncio.sleep(0.02)

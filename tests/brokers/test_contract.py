@@ -1,4 +1,4 @@
-"""What every bus holds: at least once, in order, told once, whoever is killed; and a bad event blocks nobody."""
+"""The contract of every broker: at least once, in order, applied once, whichever process dies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AT = "2026-03-01T10:00:00Z"
 
 
 class Strict(SagaStatus):
-    """A model that does not know what services already say."""
+    """A model that does not fit what services already publish."""
 
     data: int
 
@@ -51,7 +51,7 @@ def new_dispatcher(link: RedisClient, model: type[SagaStatus] = SagaStatus) -> E
 
 
 async def top(link: RedisClient) -> int:
-    """How many events the journal has told."""
+    """How many events the journal has."""
     try:
         opened = await Journal(link).open(OWNER, None)
     except StoreUnavailable:
@@ -60,13 +60,13 @@ async def top(link: RedisClient) -> int:
 
 
 async def history(link: RedisClient) -> list[tuple[str, int]]:
-    """What was told in this epoch."""
+    """The journal's entries of this epoch: saga and version."""
     log = Journal(link).keys(OWNER).log
     rows = [json.loads(fields[b"e"]) for _, fields in parse_entries(await link.call("XRANGE", log, "-", "+"))]
     return [(row["id"], row["version"]) for row in rows]
 
 
-async def test_events_are_told_once_and_in_order_also_those_from_before_the_reader(
+async def test_events_are_applied_once_and_in_order_also_those_published_before_the_reader_started(
     rig: Rig, link: RedisClient
 ) -> None:
     await rig.publish(*(event("o1", version) for version in range(1, 6)))
@@ -82,10 +82,10 @@ async def _reached(link: RedisClient, offset: int) -> bool:
     return await top(link) >= offset
 
 
-async def test_whoever_dies_between_effect_and_place_repeats_nothing_and_skips_nothing(
+async def test_a_reader_that_dies_between_effect_and_position_repeats_and_skips_nothing(
     rig: Rig, link: RedisClient
 ) -> None:
-    """The reader stands still after some effects, as killed: the next one goes on where its bus says."""
+    """The reader hangs after some effects, as if it was killed: the next reader goes on at the stored position."""
 
     class Dying(EventDispatcher):
         left = 0
@@ -115,7 +115,7 @@ async def test_whoever_dies_between_effect_and_place_repeats_nothing_and_skips_n
         assert [version for id, version in told if id == saga] == list(range(1, 31))
 
 
-async def test_of_two_readers_one_reads_and_the_other_takes_over(rig: Rig, link: RedisClient) -> None:
+async def test_one_of_two_readers_reads_and_the_other_takes_over(rig: Rig, link: RedisClient) -> None:
     first = Ingester(link, new_dispatcher(link), rig.broker(link), lease=1.0)
     second = Ingester(link, new_dispatcher(link), rig.broker(link), lease=1.0)
     async with second:
@@ -134,7 +134,7 @@ async def test_of_two_readers_one_reads_and_the_other_takes_over(rig: Rig, link:
     assert await history(link) == [("o1", version) for version in range(1, 13)]
 
 
-async def test_a_bus_that_is_killed_is_waited_for_and_nothing_is_lost(rig: Rig, link: RedisClient) -> None:
+async def test_a_killed_broker_is_waited_for_and_no_event_is_lost(rig: Rig, link: RedisClient) -> None:
     async with Ingester(link, new_dispatcher(link), rig.broker(link)) as reader:
         await rig.publish(*(event("o1", version) for version in range(1, 31)))
         await until(lambda: _reached(link, 10))
@@ -146,7 +146,7 @@ async def test_a_bus_that_is_killed_is_waited_for_and_nothing_is_lost(rig: Rig, 
         await until(lambda: _reached(link, 40))
         assert reader.alive
     told = await history(link)
-    # Where the bus is the journal's own Redis, its death has begun another epoch.
+    # Where the broker is the journal's Redis, killing it has started another epoch.
     assert len(told) >= (10 if rig.broker(link).name == "redis" else 40)
     assert told == [("o1", version) for version in range(1, 41)][-len(told) :]
 
@@ -170,7 +170,7 @@ async def test_a_poison_event_blocks_nobody_and_is_replayed_after_the_mend(
         if broker.name == "redis":
             await until(lambda: _reached(link, 2))
         else:
-            # It came by a bus nobody here can write to: every gateway reads what is replayed.
+            # It came from a broker that the gateway cannot write to: every gateway reads replayed events.
             async with Ingester(link, mended, RedisStreams(link, [], block=0.1)):
                 await until(lambda: _reached(link, 2))
     assert await history(link) == [("good", 1), ("bad", 1)]

@@ -1,4 +1,4 @@
-"""What only JetStream can do to a reader: sequences that begin again, a consumer that is forgotten, events dropped."""
+"""Faults that only JetStream has: sequences that restart, a consumer that was dropped, events that were dropped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only RabbitMQ can do to a reader: several queues with a prefetch each, and a consumer ended by the server."""
+"""Faults that only RabbitMQ has: several queues with a prefetch each, and a consumer that the server cancelled."""
 
 from __future__ import annotations
 

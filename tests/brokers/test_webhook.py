@@ -1,4 +1,4 @@
-"""CloudEvents over HTTP at a running gateway: signed, in every mode, told once; and what is refused."""
+"""CloudEvents over HTTP at a running gateway: signed, in every mode, applied once; and which are refused."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Tracer
@@ -51,7 +50,7 @@ from ..http.envelope import Envelope
 from ..http.proxies import request_checks
 from ..http.public_path import PublicPath
 from ..http.request import BodyReader
-from ..internal_tokens import InternalTokens, open_tokens
+from ..internal_tokens import open_tokens
 from ..observe import telemetry
 from ..observe.event_log import log_event
 from ..observe.metrics import Metrics
@@ -66,6 +65,7 @@ from .brokers import open_brokers
 from .clients import upstream_client
 from .extensions import Extensions, wrapped
 from .identity import Identity
+from .parts import Calls, Live, Status, Stores
 from .reads import Reads
 from .routes import Services, admin_routes, fallback, public_routes
 from .routing import Routes
@@ -73,38 +73,6 @@ from .tasks import BackgroundTasks
 
 # Seconds for one part to close; more than its tasks have to end.
 CLOSE = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """Redis, and what is stored there for all."""
-
-    redis: RedisClient
-    health: RedisHealth
-    subscriptions: Subscriptions
-    journal: Journal
-    values: Values
-    processes: Processes
-    claims: Claims
-
-
-@dataclass(frozen=True, slots=True)
-class Calls:
-    """pipeline: makes one call; reads: the caches before it; background: calls that belong to no request."""
-
-    internal_tokens: InternalTokens | None
-    pipeline: CallPipeline
-    reads: Reads
-    background: BackgroundCalls
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """hub: the event streams; dispatcher: applies events; ingesters: read one broker each."""
-
-    hub: Hub
-    dispatcher: EventDispatcher
-    ingesters: tuple[Ingester, ...]
 
 
 def build(declared: Declarations, settings: Settings, extensions: Extensions) -> App:
@@ -315,39 +283,6 @@ def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> SignIn | N
         public_url=settings.public_url,
         login_limit=settings.limits.login,
     )
-
-
-class Status:
-    """What the health endpoints report. draining: the gateway is stopping."""
-
-    def __init__(self, stores: Stores, identity: Identity, calls: Calls, live: Live) -> None:
-        self.draining = False
-        self._stores, self._identity, self._calls, self._live = stores, identity, calls, live
-
-    async def dependencies(self) -> dict[str, Any]:
-        """What `/readyz` names. It asks Redis and no other dependency."""
-        clients = sorted(self._calls.pipeline.clients.items())
-        found: dict[str, Any] = {
-            "redis": await self._stores.health.report() | self._stores.redis.topology,
-            "upstreams": {name: {"circuit": client.circuit} for name, client in clients},
-            "journals": {"waiting": self._live.hub.restoring},
-        }
-        if self._identity.provider is not None:
-            found["provider"] = self._identity.provider.status()
-        if issuers := self._identity.verifier.key_status():
-            found["issuers"] = issuers
-        return found
-
-    @property
-    def dead(self) -> list[str]:
-        """The parts that a bug has ended: streams would hang for ever, so the process is to be replaced."""
-        parts = (
-            ("hub", self._live.hub.alive),
-            ("pub/sub", self._stores.subscriptions.alive),
-            ("revocations", self._identity.revocations.alive),
-            *((f"ingester of {ingester.name}", ingester.alive) for ingester in self._live.ingesters),
-        )
-        return [name for name, alive in parts if not alive]
 
 
 @dataclass(frozen=True, slots=True)
