@@ -67,7 +67,7 @@ from .extensions import Extensions, wrapped
 from .identity import Identity
 from .parts import Calls, Live, Status, Stores
 from .reads import Reads
-from .routes import Services, admin_routes, fallback, public_routes
+from .routes import admin_routes, fallback, public_routes
 from .routing import Routes
 from .tasks import BackgroundTasks
 
@@ -99,10 +99,12 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     health = Health(status, status.dependencies)
     page, path = declared.page, PublicPath.of(settings.public_url)
     body = BodyReader(settings.max_body, settings.http.body_timeout)
-    services = Services(
-        guard,
-        body,
-        partial(
+    routes = public_routes(
+        declared,
+        settings,
+        guard=guard,
+        body=body,
+        screen=partial(
             ScreenEndpoint,
             guard=guard,
             runner=calls.reads.runner,
@@ -110,7 +112,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
             failures=failures,
             on_incomplete=lambda route, missing: observe(ScreenIncomplete(route, missing)),
         ),
-        partial(
+        command=partial(
             CommandEndpoint,
             services=CommandServices(
                 guard,
@@ -126,15 +128,14 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
                 settings.idempotency,
             ),
         ),
-        live.hub,
-        stores.journal,
-        health,
-        Deliveries(stores.redis),
-        calls.reads.invalidations.invalidate,
-        live.dispatcher.dispatch,
-        _sign_in(settings, identity, guard),
+        hub=live.hub,
+        journal=stores.journal,
+        health=health,
+        deliveries=Deliveries(stores.redis),
+        on_change=calls.reads.invalidations.invalidate,
+        on_event=live.dispatcher.dispatch,
+        sign_in=_sign_in(settings, identity, guard),
     )
-    routes = public_routes(declared, settings, services)
     cors = Cors(settings.http)
     pages = ErrorPages(
         extensions.pages,

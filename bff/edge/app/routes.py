@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.routing import BaseRoute, Mount, Route
@@ -31,29 +30,6 @@ from ..settings import Settings
 from .routing import in_order
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What makes and what feeds the endpoints of a gateway.
-
-    screen, command       make the endpoint of a view or a command
-    deliveries, on_change for webhooks that report changes
-    on_event              for signed events
-    sign_in               None where browsers cannot sign in
-    """
-
-    guard: Guard
-    body: BodyReader
-    screen: Callable[[View], ASGIApp]
-    command: Callable[[Command], ASGIApp]
-    hub: Hub
-    journal: Journal
-    health: Health
-    deliveries: Deliveries
-    on_change: Callable[[Sequence[str]], Awaitable[None]]
-    on_event: Callable[[BrokerEvent], Awaitable[Any]]
-    sign_in: SignIn | None
-
-
 def admin_routes(health: Health, metrics: Metrics, internal: InternalTokens | None) -> list[BaseRoute]:
     """The routes of the admin port."""
     routes: list[BaseRoute] = [
@@ -66,27 +42,47 @@ def admin_routes(health: Health, metrics: Metrics, internal: InternalTokens | No
     return routes
 
 
-def public_routes(declared: Declarations, settings: Settings, services: Services) -> list[BaseRoute]:
-    """The routes of the public port. Raises DeclarationError for a network that no setting defines."""
-    networks, guard, body = settings.http.networks, services.guard, services.body
+def public_routes(
+    declared: Declarations,
+    settings: Settings,
+    *,
+    guard: Guard,
+    body: BodyReader,
+    screen: Callable[[View], ASGIApp],
+    command: Callable[[Command], ASGIApp],
+    hub: Hub,
+    journal: Journal,
+    health: Health,
+    deliveries: Deliveries,
+    on_change: Callable[[Sequence[str]], Awaitable[None]],
+    on_event: Callable[[BrokerEvent], Awaitable[Any]],
+    sign_in: SignIn | None,
+) -> list[BaseRoute]:
+    """The routes of the public port. Raises DeclarationError for a network that no setting defines.
+
+    screen, command        make the endpoint of a view or a command
+    deliveries, on_change  for webhooks that report changes
+    on_event               for signed events
+    sign_in                None where browsers cannot sign in
+    """
+    networks, requirements = settings.http.networks, declared.requirements
     routes: list[BaseRoute] = [
-        Route(path, _restricted(services.screen(view), view, networks), methods=["GET"])
+        Route(path, _restricted(screen(view), view, networks), methods=["GET"])
         for path, view in ((path, declared.views[path]) for path in in_order(declared.views))
     ]
     routes += [
-        Route(path, _restricted(services.command(command), command, networks), methods=["POST"])
-        for path, command in ((path, declared.commands[path]) for path in in_order(declared.commands))
+        Route(path, _restricted(command(write), write, networks), methods=["POST"])
+        for path, write in ((path, declared.commands[path]) for path in in_order(declared.commands))
     ]
-    requirements, hub = declared.requirements, services.hub
-    saga = SagaEndpoint(guard, requirements, hub, services.journal, declared.sagas)
+    saga = SagaEndpoint(guard, requirements, hub, journal, declared.sagas)
     routes += [
         Route(LiveEndpoint.ROUTE, LiveEndpoint(guard, requirements, hub, settings.live), methods=["GET"]),
         Route(
             SnapshotEndpoint.ROUTE, SnapshotEndpoint(guard, requirements, hub, settings.live), methods=["GET"]
         ),
         Route(SagaEndpoint.ROUTE, saga, methods=["GET"]),
-        Route("/livez", services.health.livez),
-        Route("/readyz", services.health.readyz),
+        Route("/livez", health.livez),
+        Route("/readyz", health.readyz),
     ]
     document = openapi.document(declared, declared.version, settings)
     routes += [
@@ -98,13 +94,13 @@ def public_routes(declared: Declarations, settings: Settings, services: Services
         Route("/docs/problems", Document.html(docs.problems()), methods=["GET"]),
         Route("/docs/style.css", Document(docs.STYLE.encode(), "text/css"), methods=["GET"]),
     ]
-    if services.sign_in is not None:
-        routes += services.sign_in.routes()
+    if sign_in is not None:
+        routes += sign_in.routes()
     if settings.webhooks:
-        changes = ChangesEndpoint(guard, body, settings.webhooks, services.deliveries, services.on_change)
+        changes = ChangesEndpoint(guard, body, settings.webhooks, deliveries, on_change)
         routes.append(Route(CHANGES, changes, methods=["POST"]))
     if settings.events:
-        events = EventsEndpoint(guard, body, settings.events, services.on_event)
+        events = EventsEndpoint(guard, body, settings.events, on_event)
         routes.append(Route(EVENTS, events, methods=["POST", "OPTIONS"]))
     if declared.page is not None:
         page = declared.page
