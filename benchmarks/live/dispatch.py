@@ -50,7 +50,7 @@ async def measured() -> float:
         hub._feeds.add(stream)
         stream.join(Opened(Position("e", 0), True, "snapshot", ()), ())
         names.append(channel_of(who.id).encode())
-    (ear,) = channels._ears.values()
+    (connection,) = channels._connections.values()
     best = 1e9
     for round in range(ROUNDS):
         answers = [
@@ -60,7 +60,7 @@ async def measured() -> float:
         ]
         began = time.process_time()
         for answer in answers:
-            ear._told(answer)
+            connection._on_reply(answer)
         best = min(best, time.process_time() - began)
     await link.close()
     return best / (OWNERS * EVENTS) * 1e6

@@ -157,7 +157,7 @@ def _logged(folder: Path) -> int:
 
 OURS = Contender(
     "bff",
-    "a browser's session checked in Redis, its scope, limits, ids, access log, metrics, one seat of the person's; the "
+    "a browser's session checked in Redis, its scope, limits, ids, access log, metrics, a stream slot; the "
     "stream ends with the session; a journal to resume from and values, both from Redis",
     _prepare,
     own=_STREAM,

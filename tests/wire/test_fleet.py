@@ -111,16 +111,16 @@ async def chaos(one: Fleet, people: int, events: int, rounds: int, prefix: str) 
         assert min(lost) > 10_000
 
 
-async def test_a_short_chaos_leaves_everybody_with_the_truth(three: Fleet) -> None:
+async def test_every_client_has_the_right_state_after_a_short_chaos(three: Fleet) -> None:
     await chaos(three, 60, 3_000, 1, "short")
 
 
 @pytest.mark.slow
-async def test_a_long_chaos_leaves_everybody_with_the_truth(three: Fleet) -> None:
+async def test_every_client_has_the_right_state_after_a_long_chaos(three: Fleet) -> None:
     await chaos(three, 1_000, 100_000, 3, "long")
 
 
-async def test_the_cap_holds_exactly_when_all_come_at_once_on_three_gateways(three: Fleet) -> None:
+async def test_the_cap_holds_exactly_when_all_connect_at_once_to_three_gateways(three: Fleet) -> None:
     browsers = [Browser("everywhere", [three.ports[number % 3]]) for number in range(200)]
     following = [asyncio.create_task(one.run()) for one in browsers]
     try:
@@ -154,7 +154,7 @@ async def at_the_cap(one: Fleet, subject: str) -> AsyncIterator[list[Browser]]:
         await asyncio.gather(*following, return_exceptions=True)
 
 
-async def test_a_killed_gateways_streams_take_nobodys_seat(three: Fleet) -> None:
+async def test_streams_of_a_killed_gateway_occupy_no_slots(three: Fleet) -> None:
     dead, *others = three.ports
     async with at_the_cap(three, "at-the-cap") as browsers:
         lost = [browser for browser in browsers if browser.on == dead]
@@ -177,7 +177,7 @@ async def test_a_killed_gateways_streams_take_nobodys_seat(three: Fleet) -> None
 
 
 @pytest.mark.slow
-async def test_a_frozen_gateway_takes_its_seats_again_and_the_first_give_way(three: Fleet) -> None:
+async def test_a_frozen_gateway_takes_its_slots_again_and_the_oldest_are_ended(three: Fleet) -> None:
     frozen = three.ports[0]
     async with at_the_cap(three, "frozen") as browsers:
         three.programs[frozen].process.send_signal(signal.SIGSTOP)
@@ -238,7 +238,7 @@ async def _leave(following: list[asyncio.Task[None]]) -> None:
 
 
 @pytest.mark.slow
-async def test_redis_away_for_half_a_minute_closes_nothing_and_all_agree_soon_after(three: Fleet) -> None:
+async def test_no_stream_closes_while_redis_is_away_and_all_are_current_soon_after(three: Fleet) -> None:
     async with crowd(three, 300, "away") as (browsers, service):
         await service.publish(*((one.subject, f"{one.subject}.a") for one in browsers))
         await agreed(browsers, service, 20)
