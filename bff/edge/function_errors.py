@@ -1,7 +1,8 @@
-"""What a view's or a command's function raised: a service's failure, an answer of its own, or a mistake of the gateway.
+"""Errors raised by the function of a view or a command: a service's failure, a problem, or a mistake of the gateway.
 
-Guarantees that only an UpstreamError is told as a service's failure; whatever else a function raises is its own, and is
-500 unless it is a Problem. A refusal that no client is told of is logged, for it says what is wrong with this gateway.
+Guarantees that only an UpstreamError is answered as a service's failure. Whatever else a function raises is its own
+error, and is answered 500 unless it is a Problem. A refusal that is not passed on to the client is logged, because it
+shows what is wrong with this gateway.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from .problem import DOCS, TITLES, Problem
 
 log = logging.getLogger("bff.upstreams")
 
-TOLD_EVERY = 60.0
+LOG_INTERVAL = 60.0
 MOST = 1_000
-"""Calls and statuses remembered as told; beyond it all are forgotten."""
+"""Calls and statuses remembered as logged; beyond it all are forgotten."""
 
 
 def expected_error(error: BaseException, *, command: bool = False) -> UpstreamError | Problem | None:
-    """The failure or answer that this exception is, None for a mistake of the function.
+    """The failure or answer that this exception stands for, None for a mistake of the function.
 
-    A group is one where nothing else is in it: it comes from a TaskGroup of the function's own.
+    A group, which comes from a TaskGroup in the function, stands for its first member if every member stands for one.
     """
     if isinstance(error, UpstreamError | Problem):
         return error
     if isinstance(error, BaseExceptionGroup):
-        found = [expected_error(one, command=command) for one in error.exceptions]
+        found = [expected_error(member, command=command) for member in error.exceptions]
         return found[0] if all(found) else None
     return None
 
@@ -42,30 +43,30 @@ _STATUS = {
     "failed": 502,
     "invalid": 502,
 }
-# What is said of a refusal that came without words of its own.
-_SAID = {
+# The detail of a refusal that came without one.
+_DEFAULT_DETAILS = {
     400: "The service cannot use what was sent.",
     402: "The service asks for a payment first.",
     403: "The service does not allow this.",
     404: "The service has no such thing.",
-    409: "The service says that this does not go with the present state.",
+    409: "The service says that this conflicts with the present state.",
     410: "The service says that this is gone for good.",
     412: "The service says that this has changed in the meantime.",
     413: "The service says that this is too large.",
     422: "The service does not accept what was sent.",
     423: "The service says that this is locked at the moment.",
-    428: "The service wants to be told which version is meant.",
+    428: "The service requires a version (a conditional request).",
     451: "The service may not show this, for legal reasons.",
 }
-# A service's own code may be any but those with which this gateway speaks of itself: clients act on them.
-_OWN_CODES = frozenset(TITLES) - {"not-found"}
+# Codes that a service may not use: clients act on them as this gateway's.
+_GATEWAY_CODES = frozenset(TITLES) - {"not-found"}
 
 
 def problem_of(error: UpstreamError, *, command: bool = False) -> Problem:
     """The problem that a required call's failure becomes; it names the owner.
 
-    A refusal is passed on where its row of the outcome table says so for screens, or for commands (command), and is the
-    gateway's own mistake (502) elsewhere: then nothing of what the service said is in it.
+    A refusal is passed on where its row of the outcome table says so for screens, or for commands (command). Otherwise
+    it is a mistake of the gateway (502), and the problem contains nothing of what the service said.
     """
     if isinstance(error, Refused):
         return _refusal(error, command)
@@ -81,14 +82,14 @@ def problem_of(error: UpstreamError, *, command: bool = False) -> Problem:
 def _refusal(error: Refused, command: bool) -> Problem:
     if not error.outcome.passed(command=command, identified=error.identified):
         return Problem(502, "refused", f"{error.call}: answered {error.status}.", owner=error.owner)
-    told = error.problem
-    code = str(told.get("code", "refused"))
+    details = error.problem
+    code = str(details.get("code", "refused"))
     return Problem(
         error.status,
-        "refused" if code in _OWN_CODES else code,
-        str(told.get("detail") or _SAID.get(error.status, "The service refuses this.")),
+        "refused" if code in _GATEWAY_CODES else code,
+        str(details.get("detail") or _DEFAULT_DETAILS.get(error.status, "The service refuses this.")),
         title=TITLES["refused"],
-        errors=told.get("errors", ()),
+        errors=details.get("errors", ()),
         owner=error.owner,
         retry_after=error.retry_after,
         type=f"{DOCS}#refused",
@@ -96,37 +97,41 @@ def _refusal(error: Refused, command: bool) -> Problem:
 
 
 class UpstreamFailures:
-    """Makes problems of services' failures, and logs the refusals that are mistakes of this gateway: those of one call
-    with one status at most once in `TOLD_EVERY` seconds. clock: monotonic seconds."""
+    """Makes problems of services' failures, and logs refusals that are mistakes of this gateway, each call and status
+    at most once in `LOG_INTERVAL` seconds. clock: monotonic seconds."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        self._told: dict[tuple[str, int], float] = {}
+        self._logged_until: dict[tuple[str, int], float] = {}
 
     def problem(self, error: UpstreamError, *, command: bool = False) -> Problem:
         """The problem that a service's failure becomes, for a screen or for a command."""
         problem = problem_of(error, command=command)
         if isinstance(error, Refused) and problem.status != error.status:
-            self._note(error)
+            self._log_refusal(error)
         return problem
 
-    def _note(self, error: Refused) -> None:
+    def _log_refusal(self, error: Refused) -> None:
         key, now = (error.call, error.status), self._clock()
-        if now < self._told.get(key, float("-inf")):
+        if now < self._logged_until.get(key, float("-inf")):
             return
-        if len(self._told) >= MOST:
-            self._told.clear()
-        self._told[key] = now + TOLD_EVERY
+        if len(self._logged_until) >= MOST:
+            self._logged_until.clear()
+        self._logged_until[key] = now + LOG_INTERVAL
         fields = {"upstream": error.owner.service, "call": error.call, "status": error.status}
-        log.warning("a service refused what is not passed on: %s", error.detail, extra={"fields": fields})
+        log.warning(
+            "a refusal is not passed on: %s",
+            error.detail,
+            extra={"fields": fields},
+        )
 
 
 def is_self_cancelled() -> bool:
-    """Whether the CancelledError being handled came out of the function itself: nobody has cancelled this task."""
+    """Whether the CancelledError being handled comes from the function itself: nobody has cancelled this task."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() == 0
 
 
 def self_cancellation() -> RuntimeError:
-    """What stands for such a cancellation: nobody would answer otherwise."""
+    """The error that replaces such a cancellation: otherwise the request would get no answer."""
     return RuntimeError("the function raised CancelledError though nobody cancelled it")

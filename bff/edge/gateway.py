@@ -250,8 +250,8 @@ class Gateway(Router):
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
             runtime = self._runtime or await self._start_under_a_server()
-            if self._notice is not None and not self._notice.looks:
-                self._notice.look((scope.get("server") or (None, None))[1])
+            if self._notice is not None and not self._notice.is_watching:
+                self._notice.watch_sockets((scope.get("server") or (None, None))[1])
             await runtime.admission(scope, receive, send)
         else:
             # WebSockets are not supported: refuse the handshake, so that the client does not wait.

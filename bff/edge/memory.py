@@ -1,8 +1,8 @@
-"""Full garbage collections by memory: the collector counts objects, and a few that hold much may wait for long.
+"""Full garbage collections by memory: the collector counts objects, so a few that hold much may wait for long.
 
-Promises a full collection soon after the process has grown by `GROWTH` since the last one, and that what the C library
-holds free goes back to the system then. A collection stops the loop: about 10 ms for each 100,000 objects that are
-younger than the start. Refuses to guess: where the system does not tell how large the process is, it does nothing.
+Guarantees a full collection soon after the process has grown by the factor `GROWTH` since the last one, and that memory
+which the C library holds free goes back to the system then. A collection stops the loop: about 10 ms for each 100,000
+objects that are younger than the start. Where the system does not say how large the process is, nothing is done.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ log = logging.getLogger("bff.server")
 
 GROWTH = 1.15
 LEAST = 8_000_000
-"""Bytes that are no growth in any case."""
+"""Bytes that never count as growth."""
 EVERY = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 _STATM = Path("/proc/self/statm")
 
 
 def resident() -> int | None:
-    """Bytes of memory this process holds; None where that is not told (anywhere but on Linux)."""
+    """Bytes of memory this process holds; None where that is not known (anywhere but on Linux)."""
     try:
         return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
@@ -36,14 +36,14 @@ def resident() -> int | None:
 
 
 def collect() -> None:
-    """A full collection, and the memory it freed back to the system where the C library can do that (glibc)."""
+    """A full collection, which also returns freed memory to the system where the C library can do that (glibc)."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 class MemoryWatch:
-    """size: bytes the process holds; full: what collects; every: seconds."""
+    """size: gives the bytes the process holds; full: collects; every: seconds between two checks."""
 
     def __init__(
         self,
@@ -57,14 +57,14 @@ class MemoryWatch:
         self._floor = 0
 
     async def run(self) -> None:
-        """Look for ever; returns at once where there is nothing to look at."""
+        """Check for ever. Returns at once where the size is not known."""
         self._floor = self._size() or 0
         while self._floor:
             await asyncio.sleep(self._every)
-            self.look()
+            self.check()
 
-    def look(self) -> None:
-        """Look once, and collect when the process has grown."""
+    def check(self) -> None:
+        """Check once, and collect if the process has grown."""
         size = self._size() or 0
         if size <= self._floor * GROWTH + LEAST:
             self._floor = min(self._floor, size)

@@ -57,7 +57,7 @@ QUOTA_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 
 class Problem(Exception):
-    """An answer that is not a success. Raise one in a view or a command to say no in your own words:
+    """An answer that is not a success. Raise one in a view or a command to say no with a message of your own:
 
         raise Problem(409, "sold-out", "The last ticket went a minute ago.", extra={"next": "/tickets/later"})
 
@@ -73,7 +73,7 @@ class Problem(Exception):
     retry_after  seconds; also sent as the Retry-After header, rounded up
     headers      further response headers
     extra        further members of the problem document
-    for_people   what a page says in place of `detail` (pages.py): a title, and a sentence or two
+    for_people   shown on a page in place of `detail` (pages.py): a title, and a sentence or two
     return_to    a path of this site where the person wanted to be, for the page's way to sign in
     """
 
@@ -102,7 +102,7 @@ class Problem(Exception):
         self.owner = owner
         self.retry_after = retry_after
         self.headers = dict(headers or {})
-        # A code of somebody else's has no anchor in our docs: the page itself is its address then.
+        # Our docs have an anchor only for our own codes: otherwise the type is the page itself.
         self.type = type or (f"{DOCS}#{code}" if code in TITLES else DOCS)
         self.extra = dict(extra or {})
         self.for_people = for_people

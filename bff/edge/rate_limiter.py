@@ -1,7 +1,7 @@
 """Rate limits: counted by all gateways together, by principal, client, address and tenant, never silently open.
 
-Promises an answer within 50 ms whatever Redis does: while it is away nobody waits for it, each gateway counts its own
-share of the limit, and a route declared costly answers 503. A refusal is a 429 that says when to come back.
+Guarantees an answer within 50 ms whatever Redis does: while it is away no request waits for it, each gateway counts its
+own share of the limit, and a route declared costly answers 503. A refusal is a 429 that says when to come back.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger("bff.limits")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose quotas a request spends; None where there is no such thing. tier: a name in the settings."""
+    """Whose quotas a request spends; None where there is no such identity. tier: a name in the settings."""
 
     address: str
     principal: str | None = None
@@ -38,11 +38,11 @@ class Caller:
     tier: str | None = None
 
     def counted(self, by: str) -> tuple[str, str] | None:
-        """What is counted, and who."""
+        """The kind of identity that is counted, and its value. Without a principal the address is counted."""
         if by == "principal" and self.principal is None:
-            return "address", self.address
-        who: str | None = getattr(self, by)
-        return None if who is None else (by, who)
+            by = "address"
+        value: str | None = getattr(self, by)
+        return None if value is None else (by, value)
 
 
 Counted = tuple[str, Quota, str]
@@ -56,19 +56,19 @@ class RateLimiter:
         self._settings = settings
         self._store = store
         self._clock = clock
-        self._shares = LocalRates()
-        self._alone = False
+        self._local_rates = LocalRates()
+        self._is_local = False
         self._declared: dict[tuple[str, str | Limit | None, int, str | None], tuple[Counted, ...]] = {}
         quotas_of("settings limits.default", settings.default)
         quotas_of("settings limits.login", settings.login)
 
     @property
     def local(self) -> bool:
-        """True while Redis is away and this gateway's share is what counts."""
+        """True while Redis is away and this gateway counts its own share."""
         return self._store.away
 
     def caller(self, scope: Scope, principal: Principal | None) -> Caller:
-        """Who asks."""
+        """The identities whose quotas a request spends."""
         client = scope.get("client")
         address = network_of(client[0]) if client else "unknown"
         if principal is None:
@@ -83,26 +83,25 @@ class RateLimiter:
         )
 
     def buckets(
-        self, route: str, declared: str | Limit | None, who: Caller, *, times: int = 1, cost: int = 1
+        self, route: str, declared: str | Limit | None, caller: Caller, *, times: int = 1, cost: int = 1
     ) -> list[Bucket]:
-        """What a request of `who` on `route` spends.
+        """The buckets that a request of this caller on `route` spends.
 
         declared  the route's own limit, None for the default
-        times     multiplies the amounts, with buckets of their own (the ceiling for replayed commands)
-        cost      how many requests it counts for
+        times     multiplies the amounts, with separate buckets (the ceiling for replayed commands)
+        cost      as how many requests it counts
         """
-        # Bounded by the routes and tiers there are: an unknown tier is no tier.
-        tier = who.tier if who.tier in self._settings.tiers else None
-        place = (route, declared, times, tier)
-        known = self._declared.get(place)
+        # An unknown tier is no tier, so that the routes and tiers there are bound this dictionary.
+        tier = caller.tier if caller.tier in self._settings.tiers else None
+        declaration = (route, declared, times, tier)
+        known = self._declared.get(declaration)
         if known is None:
-            known = self._declared[place] = self._read(*place)
-        found = []
-        for by, quota, name in known:
-            counted = who.counted(by)
-            if counted is not None:
-                found.append(Bucket(rate_key(rate_tag(*counted), name), quota, cost))
-        return found
+            known = self._declared[declaration] = self._read(*declaration)
+        return [
+            Bucket(rate_key(rate_tag(*counted), name), quota, cost)
+            for by, quota, name in known
+            if (counted := caller.counted(by)) is not None
+        ]
 
     def _read(
         self, route: str, declared: str | Limit | None, times: int, tier: str | None
@@ -119,51 +118,51 @@ class RateLimiter:
         return tuple(read)
 
     async def spend(
-        self, route: str, declared: str | Limit | None, who: Caller, *, times: int = 1, cost: int = 1
+        self, route: str, declared: str | Limit | None, caller: Caller, *, times: int = 1, cost: int = 1
     ) -> dict[str, str]:
         """Count one request; returns the RateLimit headers. See `buckets`.
 
         Raises Problem 429 `rate-limited` with those headers and Retry-After; 503 where a costly route cannot be
         counted.
         """
-        buckets = self.buckets(route, declared, who, times=times, cost=cost)
+        buckets = self.buckets(route, declared, caller, times=times, cost=cost)
         try:
-            told = await self._store.spend(buckets)
+            spent = await self._store.spend(buckets)
         except StoreUnavailable as error:
             if limit_of(declared).costly:
                 raise
-            told = self._share(buckets, error)
+            spent = self._spend_locally(buckets, error)
         else:
-            if self._alone:
-                self._alone = False
-                self._shares.clear()
+            if self._is_local:
+                self._is_local = False
+                self._local_rates.clear()
                 log.info("rate limits are counted together again")
-        return self.told(told)
+        return self.headers_for(spent)
 
-    def told(self, spent: Sequence[Spent]) -> dict[str, str]:
-        """The headers of what was spent; raises the Problem of what was refused."""
+    def headers_for(self, spent: Sequence[Spent]) -> dict[str, str]:
+        """The RateLimit headers of what was spent. Raises Problem 429 if something was refused."""
         headers = rate.headers(spent)
-        refused = [one.quota for one in spent if not one.allowed]
+        refused = [bucket.quota for bucket in spent if not bucket.allowed]
         if not refused:
             return headers
-        said = " and ".join(f"{one.amount} in {one.seconds} s ({one.name})" for one in refused)
+        limits = " and ".join(f"{quota.amount} in {quota.seconds} s ({quota.name})" for quota in refused)
         raise Problem(
             429,
             "rate-limited",
-            f"The limit of this route is {said}. Come back when Retry-After is over.",
+            f"The limit of this route is {limits}. Try again after Retry-After.",
             type=QUOTA_TYPE,
             retry_after=rate.retry_after(spent),
             headers=headers,
-            extra={"violated-policies": [one.name for one in refused]},
+            extra={"violated-policies": [quota.name for quota in refused]},
         )
 
-    def _share(self, buckets: Sequence[Bucket], error: StoreUnavailable) -> list[Spent]:
-        if not self._alone and self.local:
-            self._alone = True
+    def _spend_locally(self, buckets: Sequence[Bucket], error: StoreUnavailable) -> list[Spent]:
+        if not self._is_local and self.local:
+            self._is_local = True
             log.info("rate limits are counted locally until Redis is back: %s", error)
         replicas = self._settings.replicas
         shares = [Bucket(bucket.key, bucket.quota.share(replicas), bucket.cost) for bucket in buckets]
-        return self._shares.spend(shares, self._clock())
+        return self._local_rates.spend(shares, self._clock())
 
 
 def _text(claim: object) -> str | None:

@@ -1,5 +1,5 @@
-"""What a route allows, as it is declared: slowapi's grammar (`10/minute`, `5/second;100/hour`), for whom, and whether
-it may go on while nobody can count. Refuses what it cannot read by the name of the route."""
+"""The rate limits that routes declare: slowapi's grammar (`10/minute`, `5/second;100/hour`), whom they count, and
+whether a route may go on while nobody can count. What cannot be read is refused with the name of the route."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from ..policies.rate import Quota
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a view or command allows, `Limit("10/minute", tenant="1000/hour")`; all of it must fit, or nothing is spent.
+    """What a view or command allows, `Limit("10/minute", tenant="1000/hour")`. A request that does not fit into
+    all of it spends nothing.
 
     principal  to each person signed in, else to each address; None: the default limit of the settings
     client     to each OAuth client (claim `client_id`)
-    address    to each address, of whoever is signed in, too; an IPv6 network of 64 bits counts as one
+    address    to each address, also of people who are signed in; an IPv6 network of 64 bits counts as one
     tenant     to each tenant (the claim that `limits.tenant_claim` names)
     costly     True: while Redis is away the answer is 503, instead of this gateway's share of the limit
     """
@@ -31,15 +32,15 @@ class Limit:
     costly: bool = False
 
     def __str__(self) -> str:
-        said = [self.principal or "default"]
-        said += [f"{text} by {by}" for by, text in self.by() if text is not None and by != "principal"]
-        return "; ".join(said + ["costly"] * self.costly)
+        parts = [self.principal or "default"]
+        parts += [f"{text} by {by}" for by, text in self.by() if text is not None and by != "principal"]
+        return "; ".join(parts + ["costly"] * self.costly)
 
     def by(self) -> Iterator[tuple[str, str | None]]:
-        """Whom it counts, and how much it allows them."""
-        for one in fields(self):
-            if one.name != "costly":
-                yield one.name, getattr(self, one.name)
+        """Each kind of identity, and what it is allowed."""
+        for kind in fields(self):
+            if kind.name != "costly":
+                yield kind.name, getattr(self, kind.name)
 
 
 def limit_of(given: str | Limit | None) -> Limit:
@@ -48,7 +49,7 @@ def limit_of(given: str | Limit | None) -> Limit:
 
 
 def quotas_of(route: str, given: str | Limit) -> tuple[tuple[str, Quota], ...]:
-    """Whom a limit counts, and the quotas. Raises DeclarationError naming the route."""
+    """The kinds of identity that a limit counts, and their quotas. Raises DeclarationError naming the route."""
     return tuple(
         (by, _quota(by, item))
         for by, text in limit_of(given).by()
@@ -60,7 +61,7 @@ def quotas_of(route: str, given: str | Limit) -> tuple[tuple[str, Quota], ...]:
 def _items(route: str, text: str) -> list[RateLimitItem]:
     group = LimitGroup(text, str, route, False, None, None, None, 1, True)
     try:
-        items = [one.limit for one in group]
+        items = [parsed.limit for parsed in group]
     except ValueError:
         items = []
     if not items or any(item.amount < 1 or item.get_expiry() < 1 for item in items):

@@ -1,8 +1,8 @@
 """`bff serve`: uvicorn with the settings a gateway needs, an admin port, and an orderly end.
 
-On SIGTERM or SIGINT the gateway first becomes unready and serves on for the linger, so that whoever sends it requests
-hears of that before it refuses any; then it ends its streams spread over the drain window, and only then stops taking
-connections; uvicorn alone would close streams last and all at once. A second signal ends it now.
+On SIGTERM or SIGINT the gateway first becomes unready and serves on for the linger, so that load balancers notice
+before it refuses any request. Then it ends its streams, spread over the drain window, and only then stops accepting
+connections; uvicorn alone would close streams last and all at once. A second signal ends it at once.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from .settings import Settings
 
 log = logging.getLogger("bff.server")
 
-# Seconds that open requests get after the streams are gone.
+# Seconds that open requests get after the streams have ended.
 GRACE = 5
 # Bytes the kernel may hold for a client that does not read, those of them not yet sent (beyond, writing is paused and
 # the stream knows), and milliseconds until unacknowledged ones mean it is gone.
 SEND_BUFFER = 65_536
 UNSENT = 16_384
 GONE_AFTER_MS = 20_000
-# Seconds until whoever balances the load has heard that this process is unready: endpoints of a Kubernetes service are
-# removed while the process is told to stop.
+# Seconds until load balancers know that this process is unready: Kubernetes removes an endpoint of a service while it
+# tells the process to stop.
 LINGER = 5.0
 # Connections below which it is worth a warning that there may be no more.
 FEW = 1_000
@@ -48,13 +48,11 @@ FILES = 1_000
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server with a drain before its own end. linger: seconds it serves on, unready, before that."""
+    """Uvicorn's server with a drain before its end. linger: seconds it serves on, unready, before the drain."""
 
-    def __init__(
-        self, config: uvicorn.Config, runtime: App, ready: Callable[[], None], linger: float
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, ready: Callable[[], None], linger: float) -> None:
         super().__init__(config)
-        self._runtime = runtime
+        self._app = app
         self._linger = linger
         self._ready = ready
         self._loop = asyncio.get_running_loop()
@@ -67,31 +65,31 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._drain is None:
-            self._loop.call_soon_threadsafe(self._begin)
+            self._loop.call_soon_threadsafe(self._start_drain)
         else:
             # Uvicorn would still wait for open connections, and then raise the signal again.
             self.should_exit = self.force_exit = True
 
-    def _begin(self) -> None:
-        self._drain = self._loop.create_task(self._end())
+    def _start_drain(self) -> None:
+        self._drain = self._loop.create_task(self._stop_gently())
 
-    async def _end(self) -> None:
+    async def _stop_gently(self) -> None:
         try:
-            self._runtime.status.draining = True
+            self._app.status.draining = True
             await asyncio.sleep(self._linger)
-            await self._runtime.drain()
+            await self._app.drain()
         finally:
             self.should_exit = True
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, or DeclarationError that says what to do about a port in use."""
+    """A listening socket. Raises DeclarationError that says what to do about a port in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named so that the event loop recognises TCP and turns Nagle's algorithm off.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Accepted sockets inherit these. A client that stopped reading must not hide megabytes in the kernel, and one
-    # that vanished must not be kept for a quarter of an hour.
+    # Accepted sockets inherit these. A client that stopped reading must not hold megabytes in the kernel, and a
+    # vanished one must not hold its connection for a quarter of an hour.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
@@ -109,10 +107,10 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def with_room(settings: Settings) -> Settings:
-    """Let this process open as many files as its connections take, as far as the system allows: often 1,024 unless one
-    asks. Where it allows fewer, fewer connections are taken, and who comes then is told (503) instead of being left
-    waiting; a number that somebody has set is worth a warning."""
+def with_file_limit(settings: Settings) -> Settings:
+    """Raise the limit of open files to what the connections need, as far as the system allows; often it is 1,024. If it
+    allows fewer, fewer connections are accepted: further ones are answered 503 instead of waiting. A warning is logged
+    if the number of connections was set, or few are left."""
     wanted = settings.http.connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limited = hard != resource.RLIM_INFINITY
@@ -132,11 +130,9 @@ def with_room(settings: Settings) -> Settings:
 
 
 def linger_of(settings: Settings, terminal: bool) -> float:
-    """Seconds; what is not set is none for somebody who waits at a terminal, else `LINGER`."""
-    set_to = settings.http.linger
-    if set_to is not None:
-        return set_to
-    return 0.0 if terminal else LINGER
+    """Seconds; by default none at a terminal, where somebody waits, else `LINGER`."""
+    default = 0.0 if terminal else LINGER
+    return default if settings.http.linger is None else settings.http.linger
 
 
 def _config(
@@ -168,7 +164,7 @@ async def run(
 ) -> None:
     """Serve on the running loop until a signal.
 
-    app        stands before the gateway and hands on what is not its own
+    app        stands in front of the gateway and passes on what it does not answer itself
     ready      called once connections are accepted
     listeners  the public and the admin socket, where another process has opened them; default: opened here
     """
@@ -183,47 +179,47 @@ async def run(
         ready,
         linger_of(settings, sys.stdin is not None and sys.stdin.isatty()),
     )
-    inside = uvicorn.Server(_config(runtime.admin, settings))
+    admin_server = uvicorn.Server(_config(runtime.admin, settings))
     log.info("serving %s on http://%s:%s", gateway.name, *public.getsockname()[:2])
-    # What is alive now lives as long as the process: keep the collector from walking it again and again.
+    # What is alive now lives as long as the process: the garbage collector need not traverse it again and again.
     gc.collect()
     gc.freeze()
-    # The default looks at the youngest objects every 700: in the midst of almost every request, for a fifth of its CPU.
+    # The default collects the youngest objects every 700 allocations: in almost every request, a fifth of its CPU.
     gc.set_threshold(20_000, 20, 50)
     try:
         async with asyncio.TaskGroup() as group:
-            second = group.create_task(_quietly(inside, admin))
-            mind = group.create_task(_mind(runtime, server))
+            second = group.create_task(_serve_without_signals(admin_server, admin))
+            watch = group.create_task(_stop_if_dead(runtime, server))
             memory = group.create_task(MemoryWatch().run(), name="bff-memory")
             await server.serve(sockets=[public])
-            mind.cancel()
+            watch.cancel()
             memory.cancel()
-            inside.should_exit = True
+            admin_server.should_exit = True
             await second
         dead = runtime.status.dead
     finally:
         await gateway.stop()
     if dead:
-        # Not every supervisor looks at /livez; all of them look at this.
+        # Not every supervisor checks /livez; all of them check the exit code.
         raise SystemExit(1)
 
 
-async def _mind(runtime: App, server: Server) -> None:
-    """End the server when a part of the gateway has died under it."""
-    while not runtime.status.dead:  # noqa: ASYNC110 - two tasks' ends, neither of which tells anybody
+async def _stop_if_dead(runtime: App, server: Server) -> None:
+    """End the server when a bug has ended a part of the gateway."""
+    while not runtime.status.dead:  # noqa: ASYNC110 - tasks end without an event
         await asyncio.sleep(1.0)
     log.critical("%s ended by a fault: this process ends, too", ", ".join(runtime.status.dead))
     server.should_exit = True
 
 
-async def _quietly(server: uvicorn.Server, sock: socket.socket) -> None:
-    """Serve without taking the process's signals: those belong to the public server."""
+async def _serve_without_signals(server: uvicorn.Server, sock: socket.socket) -> None:
+    """Serve without handling the process's signals: those belong to the public server."""
     await server._serve(sockets=[sock])
 
 
 def serve(gateway: Gateway, settings: Settings) -> None:
     """Serve until a signal. Raises DeclarationError when it cannot start."""
     telemetry.log_to_stderr(settings.telemetry.log_level)
-    settings = with_room(settings)
+    settings = with_file_limit(settings)
     with asyncio.Runner(loop_factory=_config(gateway, settings).get_loop_factory()) as runner:
         runner.run(run(gateway, settings))

@@ -1,12 +1,12 @@
 """How a gateway under another ASGI server notices that its process was told to stop.
 
 uvicorn, gunicorn and granian run the lifespan's shutdown only after every connection has ended, and hypercorn cuts
-connections off before it: an open stream would hold the process, or end without a `bye`. Two things tell of it earlier
-under every server. The signals that end a process are heard here as well, and then by the server's own handlers, as
-before. And the socket that requests came in by is looked at: when this process has closed it, its server is about to
-end, whatever the reason (`--max-requests`, a reload, a supervisor that sends no signal to its workers).
+connections off before it: an open stream would keep the process running, or end without a `bye`. Two signs come earlier
+under every server. The signals that end a process are handled here first, and then by the server's own handlers, as
+before. And the listening socket is watched: when this process has closed it, its server is about to end, whatever the
+reason (`--max-requests`, a reload, a supervisor that sends no signal to its workers).
 
-Refuses to change what a signal does: where nobody handles one, and outside the main thread, nothing is installed.
+Does not change what a signal does: where nobody handles one, and outside the main thread, nothing is installed.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from ..calls.ending import end_tasks
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGQUIT", "SIGBREAK") if hasattr(signal, name)
 )
-LOOK = 0.2
-"""Seconds between two looks at the listening sockets."""
+CHECK_INTERVAL = 0.2
+"""Seconds between two checks of the listening sockets."""
 
-# Where a process finds its own open files; where there is neither, signals have to do.
+# Where a process finds its open files. Without either, only signals are noticed.
 _FILES = ("/proc/self/fd", "/dev/fd")
 
 
 class ShutdownWatch:
-    """told: called once, on the running loop, when the process is told to stop. `start()` once the server has installed
-    its own handlers, which it has when it begins the lifespan; `look()` with the first request; `close()` puts back
-    what was there."""
+    """on_stop: called once, on the running loop, when the process is told to stop. Call `start()` after the server has
+    installed its own handlers, as it has when it begins the lifespan; `watch_sockets()` with the first request;
+    `close()` restores the handlers."""
 
-    def __init__(self, told: Callable[[], None]) -> None:
-        self._told = told
-        self._was_told = False
+    def __init__(self, on_stop: Callable[[], None]) -> None:
+        self._on_stop = on_stop
+        self._stopped = False
         self._loop = asyncio.get_running_loop()
         self._before: dict[int, Any] = {}
         self._watching: asyncio.Task[None] | None = None
-        self.looks = False
+        self.is_watching = False
 
     def start(self) -> None:
-        """Hear signals from now on."""
+        """Handle signals from now on."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in SIGNALS:
@@ -59,47 +59,47 @@ class ShutdownWatch:
                 continue
             self._before[number] = before
             # A loop calls the handlers that were given to it whatever is installed here.
-            signal.signal(number, self._heard)
+            signal.signal(number, self._on_signal)
             if hasattr(signal, "siginterrupt"):
                 signal.siginterrupt(number, False)
 
-    def look(self, port: int | None) -> None:
-        """Look at the sockets that listen on this port from now on; None: at those of no port."""
-        self.looks = True
+    def watch_sockets(self, port: int | None) -> None:
+        """Watch the sockets that listen on this port; None: those without a port."""
+        self.is_watching = True
         listening = _listening(port)
         if listening:
             self._watching = self._loop.create_task(self._watch(listening), name="bff-listening-watch")
 
     async def close(self) -> None:
-        """Hear and look no more."""
+        """Restore the handlers and end the watching."""
         for number, before in self._before.items():
-            # Whoever has installed another one since keeps it.
-            if signal.getsignal(number) == self._heard:
+            # A handler that somebody has installed since stays.
+            if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, before)
         self._before.clear()
         if self._watching is not None:
             await end_tasks([self._watching])
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell)
+            self._loop.call_soon_threadsafe(self._notify)
         before = self._before.get(number)
         if before is not None:
             before(number, frame)
 
     async def _watch(self, listening: dict[int, int]) -> None:
         while any(_inode(number) == inode for number, inode in listening.items()):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(LOOK)
-        self._tell()
+            await asyncio.sleep(CHECK_INTERVAL)
+        self._notify()
 
-    def _tell(self) -> None:
-        if not self._was_told:
-            self._was_told = True
-            self._told()
+    def _notify(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self._on_stop()
 
 
 def _inode(number: int) -> int | None:
-    """What the open file of this number is; a number is soon another file's."""
+    """The inode of this open file if it is a socket; a number may soon be another file's."""
     try:
         found = os.fstat(number)
     except OSError:

@@ -101,7 +101,7 @@ class Guard:
 
     def headers(self, spent: Sequence[Spent]) -> dict[str, str]:
         """The RateLimit headers of what such a store counted. Raises Problem 429."""
-        return self._limits.told(spent)
+        return self._limits.headers_for(spent)
 
     def _unauthenticated(self) -> Problem:
         return Problem(

@@ -18,7 +18,7 @@ from bff.edge.settings import Settings
 files, given = json.loads(sys.argv[1])
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, min(hard, files) if hard > 0 else files))
-made = server.with_room(Settings.model_validate({"http": given}))
+made = server.with_file_limit(Settings.model_validate({"http": given}))
 print(made.http.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 
