@@ -1,8 +1,8 @@
-"""Internal tokens: what services behind the gateway are told of who asks, in the gateway's own word.
+"""Internal tokens: they tell services behind the gateway who asks, signed by the gateway itself.
 
-A JWT (EdDSA, its own `typ`) for one upstream alone, good for a minute at most: the person's access token stays here,
-and what one service is given is worth nothing at another. A read's token is made once and used for half its life; a
-write has one of its own that also names the request and the client's key. The request's id is not in a read's token,
+A JWT (EdDSA, its own `typ`) for one upstream only, valid for a minute at most: the person's access token stays here,
+and a token for one service is worth nothing at another. A read's token is made once and used for half its lifetime; a
+write has a separate one that also names the request and the client's key. The request's id is not in a read's token,
 which serves many requests: it travels as `X-Correlation-ID`.
 """
 
@@ -53,9 +53,9 @@ class InternalTokens:
         self._signed_by = keys.now
 
     def for_reads(self, principal: Principal, audience: str) -> str:
-        """A token for this upstream with at least half its life before it."""
+        """A token for this upstream with at least half of its lifetime left."""
         if self._signed_by is not self.keys.now:
-            # A key may have gone because it is no longer to be believed.
+            # A key may have been removed because it must not be trusted any more.
             self._signed_by = self.keys.now
             self._kept.clear()
         name = (principal.id, principal.session, principal.scopes, _client(principal), audience)
@@ -73,7 +73,7 @@ class InternalTokens:
         return token
 
     def for_write(self, principal: Principal, audience: str, scope: Scope) -> str:
-        """A token of this request's own: `txn` is its correlation id (RFC 8417), `mutation` the client's key."""
+        """A token for this request only: `txn` is its correlation id (RFC 8417), `mutation` the client's key."""
         now = self._clock()
         more = {"txn": scope.correlation_id}
         if scope.mutation is not None:
@@ -81,7 +81,7 @@ class InternalTokens:
         return self._signed(principal, audience, now, self._expiry(principal, now), more)
 
     def _expiry(self, principal: Principal, now: float) -> int:
-        # Never after the session or token that it stands for; who is asking was found to be right a moment ago.
+        # Never later than the session or token that it stands for, which was valid a moment ago.
         return int(max(now + 1, min(now + self._lifetime, principal.expires_at)))
 
     def _signed(
@@ -116,7 +116,7 @@ class InternalTokens:
 
 @dataclass(frozen=True, slots=True)
 class InternalCredentials:
-    """An upstream that is given internal tokens. beside: next to the person's own one, which then is the bearer."""
+    """Credentials for an upstream with internal tokens. beside: next to the person's own, which is the bearer."""
 
     tokens: InternalTokens
     audience: str
@@ -154,7 +154,7 @@ def open_tokens(settings: InternalSettings | None, public_url: str) -> InternalT
 
 
 def credentials_for(service: str, upstream: UpstreamSettings, tokens: InternalTokens | None) -> Credentials:
-    """By what this upstream knows who asks. Raises DeclarationError."""
+    """The credentials that tell this upstream who asks. Raises DeclarationError."""
     if upstream.identity == "user":
         return USER_TOKEN
     if upstream.identity == "none":

@@ -1,8 +1,8 @@
-"""The keys that internal tokens are signed with: a file of Ed25519 keys, the first of which signs.
+"""The keys that sign internal tokens: a file of Ed25519 keys, the first of which signs.
 
-Promises that all of them are published, so that a key is known before it signs and still known after: services fetch
-the set (RFC 7517) at /.well-known/jwks.json of the admin port. The file may change at any time; one that cannot be
-used changes nothing. Refuses other kinds of keys.
+Guarantees that all of them are published, so that a key is known before it signs and still known afterwards: services
+fetch the set (RFC 7517) at /.well-known/jwks.json of the admin port. The file may change at any time; one that cannot
+be used changes nothing. Other kinds of keys are refused.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class SigningKeys:
 
 
 def rotate(path: Path) -> list[str]:
-    """Take the next step in the life of the keys in this file, made if there is none; tells the ids in their order.
+    """Rotate the keys in this file, which is made if there is none; returns the ids in their order.
 
-    The second key signs from now on, the one that signed stays published behind it, a new one is published ahead of
-    its time, and what is older goes. So each key is published for a whole turn before it signs and for one after:
-    let at least a few minutes lie between two turns, as services may know the keys of a moment ago. Replaced in one
-    step, readable by its owner alone. Raises ValueError and OSError.
+    From now on the second key signs. The one that signed stays published behind it, a new one is published ahead of
+    its use, and older ones are removed. So each key is published for a whole turn before it signs and for one after.
+    Leave at least a few minutes between two turns: services may cache the keys for a moment. The file is replaced in
+    one step and readable by its owner only. Raises ValueError and OSError.
     """
     made = Ed25519PrivateKey.generate()
     if path.exists():

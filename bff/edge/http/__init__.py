@@ -1,1 +1,1 @@
-"""The connection, and what every request goes through before it has a route: the door, trust, the envelope."""
+"""The connection, and the layers that every request passes before it has a route: admission, envelope, proxies."""

@@ -1,4 +1,4 @@
-"""Traces and logs: every request has a trace id and a correlation id, and every log line says both.
+"""Traces and logs: every request has a trace id and a correlation id, and every log line of it has both.
 
 The tracer belongs to the gateway, not to the process: an application it is mounted in keeps its own. Without an OTLP
 address nothing is recorded unless a caller's trace says so, but ids are made and passed on all the same. Only
@@ -50,7 +50,7 @@ class Ids:
 
 
 def bind(ids: Ids) -> None:
-    """Give the log lines of the current task, and of what it starts, these ids."""
+    """Add these ids to the log lines of the current task, and of the tasks it starts."""
     _ids.set(ids)
 
 
@@ -146,6 +146,6 @@ def log_to_stderr(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [out]
     root.setLevel(level)
-    # One line a request is ours already; the client library's own would say it twice.
+    # The access log has one line for each request already: the client library's would repeat it.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True

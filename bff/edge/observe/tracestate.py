@@ -1,9 +1,9 @@
 """The caller's `tracestate`, by W3C Trace Context level 2 (section 3.3).
 
-OpenTelemetry reads it by level 1 and drops the whole list where a key has an `@` in another place, where one comes
-twice, or where it is long. Here such a list is kept: of members with one key the first, which is the newest, and of a
-list that is too long whole members (section 3.3.1.5). Refuses a list that is not one: nothing of it is believed, and
-the trace goes on without it.
+OpenTelemetry reads it by level 1 and drops the whole list where a key has an `@` in another position, where a key is
+repeated, or where the list is long. Here such a list is kept: of members with the same key the first, which is the
+newest, and of a list that is too long whole members (section 3.3.1.5). A malformed list is dropped as a whole, and the
+trace goes on without it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, ValuesView
 from opentelemetry.trace import TraceState
 
 MEMBERS = 32
-"""Members a list may have; one of more is none."""
+"""Members a list may have; a longer one is malformed."""
 MOST = 4_096
-"""Characters that are passed on; beyond, members over LONG are left out first, then others, each from the end."""
+"""Characters that are passed on; beyond it members over LONG are left out first, then others, each from the end."""
 LONG = 128
 
 _MEMBER = re.compile(
