@@ -71,6 +71,18 @@ async def test_bad_credentials_of_each_kind_are_told_to_wait(redis_url: str, num
         assert (await ask(here, made_up()[number], "192.0.2.8")).status_code == 401
 
 
+async def test_bff_user_counts_invalid_credentials_too(redis_url: str) -> None:
+    async with world(redis_url) as here:
+        for headers in made_up()[:3]:
+            answer = await here.client.get("/bff/user", headers={"x-forwarded-for": "192.0.2.7", **headers})
+            assert answer.status_code == 401
+        for url in ("/bff/user", "/api/me"):
+            cookie = {"x-forwarded-for": "192.0.2.7", "cookie": f"{COOKIE}={SessionKey.new().value}"}
+            assert (await here.client.get(url, headers=cookie)).status_code == 429
+            anonymous = await here.client.get("/bff/user?anonymous=1", headers=cookie)
+            assert (anonymous.status_code, anonymous.json()) == (200, None)
+
+
 async def test_whatever_verifies_is_served_from_an_address_that_failed_too_often(redis_url: str) -> None:
     async with world(redis_url) as here:
         remembered, session = bearer("ada"), await signed_in(here)

@@ -196,6 +196,30 @@ async def test_every_route_answers_everybody_as_it_is_declared(bench: Bench) -> 
     print(f"\n{asks} answers as declared")
 
 
+WITHOUT_LIMIT = {
+    *("/livez", "/readyz", "/openapi.json", "/asyncapi.json", "/docs", "/docs/problems", "/docs/style.css"),
+    *("/", "/page/{id}", "/assets"),
+}
+"""Health, fixed documents and the page's files."""
+
+
+async def test_every_route_but_health_and_documents_spends_a_limit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits, counted = bench.runtime.limits, set()
+    buckets = limits.buckets
+
+    def record(route: str, *args: Any, **more: Any) -> Any:
+        counted.add(route)
+        return buckets(route, *args, **more)
+
+    monkeypatch.setattr(limits, "buckets", record)
+    paths = list(routes(bench.runtime))
+    for method, path in paths:
+        await asked(bench.client, method, EXAMPLES.get(path, Example(path)), bench.token())
+    assert {path for _, path in paths} - counted == WITHOUT_LIMIT
+
+
 async def test_what_is_one_persons_own_is_nobody_elses(bench: Bench) -> None:
     callers = await bench.callers()
     ada, grace = callers["right user"], callers["other user"]
