@@ -121,7 +121,7 @@ async def test_the_calls_of_one_screen_share_one_refresh(redis_url: str) -> None
         assert sorted(world.tokens) == ["access-0"] * 4 + ["access-1"] * 4
 
 
-async def test_a_new_token_that_is_refused_too_is_502_and_the_provider_is_left_alone(redis_url: str) -> None:
+async def test_a_new_token_that_is_refused_too_is_502_without_another_refresh(redis_url: str) -> None:
     async with signed_in(redis_url) as world:
         world.taken = set()
         for _ in range(5):
@@ -142,7 +142,7 @@ async def test_a_write_is_not_repeated_and_its_key_is_free(redis_url: str) -> No
         assert world.tokens == ["access-0", "access-1"]
 
 
-async def test_a_provider_that_fails_leaves_it_at_502(redis_url: str) -> None:
+async def test_a_refused_token_is_502_when_the_provider_fails(redis_url: str) -> None:
     async with signed_in(redis_url) as world:
         world.taken, world.provider.token_status = set(), 503
         answer = await world.browser.get("/api/screen")

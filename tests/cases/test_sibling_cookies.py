@@ -43,7 +43,7 @@ async def house(redis_url: str) -> AsyncIterator[House]:
 
 
 @pytest.mark.parametrize("name", LOOKALIKES, ids=repr)
-async def test_a_name_that_only_looks_like_ours_is_another_cookie(house: House, name: bytes) -> None:
+async def test_a_cookie_name_that_only_looks_like_ours_is_another_cookie(house: House, name: bytes) -> None:
     attacker, person = house.browser(), house.browser()
     await attacker.sign_in()
     house.provider.subject = "bruno"
@@ -75,7 +75,7 @@ def test_the_blanks_of_rfc_6265_are_stripped(blanks: bytes) -> None:
     assert cookie_values(headers, COOKIE) == ["v"]
 
 
-async def test_with_two_of_ours_the_person_is_told_and_ours_is_expired(house: House) -> None:
+async def test_two_session_cookies_are_401_and_ours_is_removed(house: House) -> None:
     browser = house.browser()
     await browser.sign_in()
     both = f"{COOKIE}={browser.jar[COOKIE]}; {COOKIE}={SessionKey.new().value}"
@@ -93,7 +93,7 @@ async def test_with_two_of_ours_the_person_is_told_and_ours_is_expired(house: Ho
     assert (await browser.client.get(f"{house.site}/bff/user", headers=own)).status_code == 401
 
 
-async def test_a_sign_in_is_not_led_astray_by_a_cookie_that_looks_like_its_own(house: House) -> None:
+async def test_a_sign_in_ignores_a_cookie_that_looks_like_its_own(house: House) -> None:
     victim, attacker = house.browser(), house.browser()
     callback = await attacker.begin()
     ((name, value),) = attacker.jar.items()

@@ -62,7 +62,7 @@ async def ask(world: World, headers: dict[str, str], address: str = "192.0.2.7")
 
 
 @pytest.mark.parametrize("number", range(7))
-async def test_bad_credentials_of_each_kind_are_told_to_wait(redis_url: str, number: int) -> None:
+async def test_invalid_credentials_of_each_kind_are_429_beyond_the_limit(redis_url: str, number: int) -> None:
     async with world(redis_url) as here:
         answers = [await ask(here, made_up()[number]) for _ in range(5)]
         assert [answer.status_code for answer in answers] == [401] * 3 + [429] * 2
@@ -83,7 +83,7 @@ async def test_bff_user_counts_invalid_credentials_too(redis_url: str) -> None:
             assert (anonymous.status_code, anonymous.json()) == (200, None)
 
 
-async def test_whatever_verifies_is_served_from_an_address_that_failed_too_often(redis_url: str) -> None:
+async def test_valid_credentials_are_served_from_an_address_beyond_the_limit(redis_url: str) -> None:
     async with world(redis_url) as here:
         remembered, session = bearer("ada"), await signed_in(here)
         assert (await ask(here, remembered)).status_code == 200
@@ -103,7 +103,7 @@ async def test_whatever_verifies_is_served_from_an_address_that_failed_too_often
         assert public.status_code == 200
 
 
-async def test_a_cookie_of_a_session_that_has_ended_is_nobody_on_a_public_screen(redis_url: str) -> None:
+async def test_a_public_screen_serves_a_cookie_of_an_ended_session_as_anonymous(redis_url: str) -> None:
     async with world(redis_url) as here:
         headers = {"x-forwarded-for": "192.0.2.7", "cookie": f"{COOKIE}={SessionKey.new().value}"}
         for _ in range(8):
@@ -111,7 +111,7 @@ async def test_a_cookie_of_a_session_that_has_ended_is_nobody_on_a_public_screen
             assert (answer.status_code, answer.json()["id"]) == (200, None)
 
 
-async def test_good_credentials_never_use_the_allowance_up(redis_url: str) -> None:
+async def test_valid_credentials_do_not_spend_the_limit(redis_url: str) -> None:
     async with world(redis_url) as here:
         session = await signed_in(here)
         for _ in range(10):
@@ -130,7 +130,7 @@ async def test_good_credentials_never_use_the_allowance_up(redis_url: str) -> No
         ("192.0.2.1", "192.0.2.2", False),
     ],
 )
-async def test_a_host_is_one_address_and_two_hosts_are_two(
+async def test_addresses_of_one_host_are_counted_together(
     redis_url: str, first: str, second: str, same: bool
 ) -> None:
     async with world(redis_url) as here:
@@ -139,7 +139,7 @@ async def test_a_host_is_one_address_and_two_hosts_are_two(
         assert (await ask(here, {"authorization": "Bearer x"}, second)).status_code == (429 if same else 401)
 
 
-async def test_an_issuer_that_is_away_is_nobodys_failure(redis_url: str) -> None:
+async def test_an_issuer_that_is_away_does_not_count_as_a_failure(redis_url: str) -> None:
     async with world(redis_url) as here:
         here.upstream.answers["/keys"] = b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"
         for _ in range(6):
@@ -148,7 +148,7 @@ async def test_an_issuer_that_is_away_is_nobodys_failure(redis_url: str) -> None
         assert (await ask(here, {"authorization": "Bearer x"})).status_code == 401
 
 
-async def test_how_many_addresses_are_remembered_is_bounded(redis_url: str) -> None:
+async def test_the_number_of_counted_addresses_is_bounded(redis_url: str) -> None:
     async with world(redis_url) as here:
         runtime = here.gateway.runtime
         assert runtime is not None
@@ -158,7 +158,7 @@ async def test_how_many_addresses_are_remembered_is_bounded(redis_url: str) -> N
         assert len(rates) == 10
 
 
-async def test_a_forged_signature_is_refused_at_an_address_that_failed_too_often(redis_url: str) -> None:
+async def test_a_forged_signature_is_429_beyond_the_limit(redis_url: str) -> None:
     from ..unit.edge.access.issuing import claims, sign
 
     async with world(redis_url) as here:
@@ -185,9 +185,7 @@ WISH = {"name": "mug"}
     ],
     ids=["no key", "no JSON", "another type", "too large", "another kind"],
 )
-async def test_invalid_commands_spend_what_repeats_do_and_no_good_one(
-    redis_url: str, bend: dict[str, Any]
-) -> None:
+async def test_invalid_commands_spend_the_limit_of_repeats(redis_url: str, bend: dict[str, Any]) -> None:
     async with world(redis_url) as here:
 
         async def send(subject: str = "ada", **changes: Any) -> httpx.Response:

@@ -18,7 +18,7 @@ from .upstream import http
 WISH = {"name": "mug"}
 
 
-async def test_an_answer_too_large_to_keep_is_given_once_and_leaves_a_tombstone(redis_url: str) -> None:
+async def test_an_answer_too_large_to_store_is_sent_once_and_is_410_afterwards(redis_url: str) -> None:
     async with running(redis_url, idempotency={"max_body": 1024}) as world:
         first = await world.client.post("/api/big/2000", headers=keyed("k"))
         assert (first.status_code, first.json()["name"]) == (200, "x" * 2000)
@@ -47,7 +47,7 @@ async def test_a_command_that_failed_after_a_write_is_not_run_again_where_that_i
         assert len(world.upstream.asked) == sent
 
 
-async def test_a_command_whose_only_write_was_not_taken_may_be_sent_again(redis_url: str) -> None:
+async def test_a_command_whose_only_write_was_refused_may_be_retried(redis_url: str) -> None:
     async with running(redis_url) as world:
         first = await world.client.post("/api/twice/busy-first", headers=keyed("k"), json=WISH)
         assert first.status_code == 503
@@ -56,7 +56,7 @@ async def test_a_command_whose_only_write_was_not_taken_may_be_sent_again(redis_
         assert (again.status_code, again.json()) == (200, {"name": "now"})
 
 
-async def test_only_headers_that_say_something_of_the_command_are_repeated(redis_url: str) -> None:
+async def test_a_replay_has_only_the_headers_that_describe_the_command(redis_url: str) -> None:
     async with running(redis_url) as world:
         first = await world.client.post("/api/things/404", headers=keyed("k"), json=WISH)
         again = await world.client.post("/api/things/404", headers=keyed("k"), json=WISH)
@@ -68,7 +68,7 @@ async def test_only_headers_that_say_something_of_the_command_are_repeated(redis
         assert b"cache-control" not in kept and b"ratelimit" not in kept
 
 
-async def test_a_holder_that_lost_its_claim_stops_and_says_that_another_is_at_it(redis_url: str) -> None:
+async def test_a_holder_that_lost_its_claim_stops_and_answers_in_flight(redis_url: str) -> None:
     async with (
         running(redis_url, idempotency={"lease": 3}) as world,
         RedisClient(redis_url, timeout=10) as link,
@@ -86,7 +86,7 @@ async def test_a_holder_that_lost_its_claim_stops_and_says_that_another_is_at_it
         gate.open.set()
 
 
-async def test_who_was_told_that_nothing_was_done_may_send_the_same_key_as_soon_as_redis_wakes(
+async def test_an_abandoned_claim_is_released_as_soon_as_redis_answers(
     own_valkey: Valkey,
 ) -> None:
     redis = {"url": own_valkey.url, "timeout": 0.5}

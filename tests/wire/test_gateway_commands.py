@@ -59,7 +59,7 @@ async def test_two_key_headers_are_refused(redis_url: str) -> None:
         assert answer.json()["code"] == "idempotency-key-invalid"
 
 
-async def test_a_replay_is_the_same_answer_byte_for_byte_and_sends_nothing(redis_url: str) -> None:
+async def test_a_replay_is_the_same_answer_byte_for_byte_and_calls_no_service(redis_url: str) -> None:
     async with running(redis_url) as world:
         first = await world.client.post("/api/things/ok", headers=keyed("k"), json=WISH)
         assert first.json() == {"name": "ok"}
@@ -137,7 +137,7 @@ async def test_a_services_refusal_is_stored_and_replayed_as_it_was(redis_url: st
             assert len(world.upstream.asked) == sent + 1
 
 
-async def test_an_upstreams_failure_is_not_kept_and_the_same_key_works_again(redis_url: str) -> None:
+async def test_an_upstreams_failure_is_not_stored_and_the_key_can_be_used_again(redis_url: str) -> None:
     async with running(redis_url) as world:
         for how in ("401", "405", "415", "broken", "cut", "nonsense", "busy"):
             world.upstream.asked.clear()
@@ -160,7 +160,7 @@ async def test_a_timeout_is_504_and_the_same_key_may_be_sent_again(redis_url: st
 
 
 @pytest.mark.parametrize("how", ["silent", "cut", "broken"])
-async def test_where_repeating_is_not_safe_an_unknown_outcome_is_said_and_not_repeated(
+async def test_an_unknown_outcome_of_an_unsafe_command_is_409_and_not_repeated(
     redis_url: str, how: str
 ) -> None:
     async with running(redis_url) as world:
@@ -173,7 +173,9 @@ async def test_where_repeating_is_not_safe_an_unknown_outcome_is_said_and_not_re
         assert len(world.upstream.asked) == sent
 
 
-async def test_a_command_whose_client_left_is_carried_out_once_and_its_outcome_kept(redis_url: str) -> None:
+async def test_a_command_whose_client_disconnected_runs_once_and_its_outcome_is_stored(
+    redis_url: str,
+) -> None:
     async with running(redis_url) as world:
         gate = world.upstream.answers["/things/gate"] = Gate()
         body = json.dumps(WISH).encode()

@@ -34,7 +34,7 @@ async def test_only_a_new_command_spends_the_routes_limit(redis_url: str) -> Non
         assert bea.status_code == 200, "a limit is a person's own"
 
 
-async def test_a_command_refused_by_its_limit_may_come_back_with_its_key(redis_url: str) -> None:
+async def test_a_command_refused_by_its_limit_may_be_retried_with_its_key(redis_url: str) -> None:
     async with running(redis_url) as world:
         for key in ("1", "2"):
             await world.client.post("/api/limited", headers=keyed(key), json=WISH)
@@ -55,7 +55,7 @@ async def test_replays_have_a_ceiling_of_their_own(redis_url: str) -> None:
         assert 41 <= answers <= 42 + (time.monotonic() - began) / 1.5
 
 
-async def test_a_command_that_starts_a_saga_says_where_it_can_be_followed(redis_url: str) -> None:
+async def test_a_command_that_starts_a_saga_answers_its_location(redis_url: str) -> None:
     async with running(redis_url) as world:
         cart = {"lines": [WISH]}
         answer = await world.client.post("/api/jobs", headers=keyed("click-1"), json=cart)

@@ -22,7 +22,7 @@ async def dependencies(world: World) -> dict[str, Any]:
     return found
 
 
-async def test_a_provider_and_issuers_are_told_of_as_they_are(redis_url: str) -> None:
+async def test_readyz_reports_the_provider_and_the_issuers(redis_url: str) -> None:
     sock = listening()
     provider = OidcProvider("http://127.0.0.1/bff/callback")
     provider.issuer = f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -50,7 +50,7 @@ async def test_a_provider_and_issuers_are_told_of_as_they_are(redis_url: str) ->
         assert "hunter2" not in (await here.client.get("/readyz")).text
 
 
-async def test_a_provider_that_never_answers_keeps_nobody_waiting(redis_url: str) -> None:
+async def test_readyz_does_not_wait_for_a_provider_that_hangs(redis_url: str) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         held.append(writer)
         await reader.read()
@@ -75,7 +75,9 @@ async def test_a_provider_that_never_answers_keeps_nobody_waiting(redis_url: str
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/livez"])
-async def test_without_sign_in_and_issuers_nothing_is_said_of_them(redis_url: str, path: str) -> None:
+async def test_readyz_leaves_out_a_provider_and_issuers_that_are_not_configured(
+    redis_url: str, path: str
+) -> None:
     async with running(redis_url, issuers=()) as here:
         answer = await here.client.get(path)
         assert answer.status_code == 200

@@ -151,7 +151,7 @@ def problem_of(answer: httpx.Response, status: int, code: str) -> str:
     return str(answer.json()["detail"])
 
 
-async def test_a_browser_signs_in_is_known_and_signs_out(house: House) -> None:
+async def test_a_browser_signs_in_and_signs_out(house: House) -> None:
     browser = house.browser()
     problem_of(await browser.get("/bff/user"), 401, "unauthenticated")
     nobody = await browser.get("/bff/user?anonymous=1")
@@ -195,7 +195,7 @@ async def test_a_browser_signs_in_is_known_and_signs_out(house: House) -> None:
     assert (await browser.post("/bff/logout")).json() == {"redirect": "/"}
 
 
-async def test_the_login_cookie_comes_back_across_sites_and_dies_with_the_flow(house: House) -> None:
+async def test_the_login_cookie_is_sent_across_sites_and_removed_after_the_sign_in(house: House) -> None:
     browser = house.browser()
     answer = await browser.get("/bff/login")
     (line,) = answer.headers.get_list("set-cookie")
@@ -225,7 +225,7 @@ async def test_abandoned_sign_ins_do_not_pile_up_in_the_browser(house: House) ->
     assert (await browser.ask("GET", callback)).status_code == 200
 
 
-async def test_every_sign_in_gets_a_new_session_and_leaves_the_old_one(house: House) -> None:
+async def test_every_sign_in_starts_a_new_session_and_ends_the_old_one(house: House) -> None:
     browser = house.browser()
     await browser.sign_in()
     old = browser.jar[COOKIE]
@@ -284,7 +284,7 @@ async def test_a_callback_brought_to_another_browser_is_refused(house: House) ->
         lambda url: url + "/",
     ],
 )
-async def test_a_bent_callback_is_refused_and_says_where_to_start_again(
+async def test_an_altered_callback_is_refused_and_says_where_to_start_again(
     house: House, bend: Callable[[str], str]
 ) -> None:
     browser = house.browser()
@@ -312,7 +312,7 @@ async def test_a_bent_callback_is_refused_and_says_where_to_start_again(
     ],
     ids=str,
 )
-async def test_an_id_token_that_does_not_fit_signs_nobody_in(house: House, changes: dict[str, Any]) -> None:
+async def test_an_invalid_id_token_signs_nobody_in(house: House, changes: dict[str, Any]) -> None:
     house.provider.bend = lambda claims: claims | changes
     problem_of(await house.browser().sign_in(), 502, "sign-in-failed")
 
@@ -348,7 +348,7 @@ async def test_an_open_redirect_is_refused_before_anything_begins(house: House, 
     assert not answer.headers.get_list("set-cookie")
 
 
-async def test_a_provider_that_fails_is_said_so_and_not_blamed_on_the_person(house: House) -> None:
+async def test_a_failing_provider_is_503_and_the_sign_in_can_be_retried(house: House) -> None:
     browser = house.browser()
     house.provider.token_status = 500
     answer = await browser.sign_in()
@@ -358,12 +358,12 @@ async def test_a_provider_that_fails_is_said_so_and_not_blamed_on_the_person(hou
     assert name.startswith("__Host-bff-login-"), "the same address may be tried again"
 
 
-async def test_a_discovery_document_of_another_issuer_is_not_believed(house: House) -> None:
+async def test_a_discovery_document_of_another_issuer_is_refused(house: House) -> None:
     house.provider.extra = {"issuer": "https://evil.test"}
     problem_of(await house.browser().get("/bff/login"), 503, "unavailable")
 
 
-async def test_a_provider_without_an_end_session_place_still_lets_one_sign_out(house: House) -> None:
+async def test_signing_out_works_with_a_provider_without_an_end_session_endpoint(house: House) -> None:
     house.provider.extra = {"end_session_endpoint": None}
     browser = house.browser()
     await browser.sign_in()
@@ -371,7 +371,7 @@ async def test_a_provider_without_an_end_session_place_still_lets_one_sign_out(h
     problem_of(await browser.get("/bff/user"), 401, "unauthenticated")
 
 
-async def test_signing_out_takes_the_own_page(house: House) -> None:
+async def test_only_the_sites_own_page_can_sign_out(house: House) -> None:
     browser = house.browser()
     await browser.sign_in()
     for headers in (
@@ -418,7 +418,7 @@ def tell(house: House) -> Tell:
     return tell
 
 
-async def test_the_provider_ends_a_session_behind_the_browsers_back(house: House, tell: Tell) -> None:
+async def test_a_back_channel_logout_ends_the_session(house: House, tell: Tell) -> None:
     browser, other = house.browser(), house.browser()
     await browser.sign_in()
     house.provider.sid = "provider-session-2"
@@ -456,7 +456,7 @@ async def test_the_provider_ends_a_session_behind_the_browsers_back(house: House
     ],
     ids=str,
 )
-async def test_a_logout_token_that_does_not_fit_ends_nothing(
+async def test_an_invalid_logout_token_ends_nothing(
     house: House, tell: Tell, changes: dict[str, Any]
 ) -> None:
     browser = house.browser()
@@ -465,7 +465,7 @@ async def test_a_logout_token_that_does_not_fit_ends_nothing(
     assert (await browser.get("/bff/user")).status_code == 200
 
 
-async def test_a_logout_that_is_no_form_or_no_token_is_refused(house: House, tell: Tell) -> None:
+async def test_a_back_channel_logout_without_a_form_or_a_token_is_refused(house: House, tell: Tell) -> None:
     problem_of(await tell(house.provider.id_token()), 400, "invalid-request")
     problem_of(await tell(""), 400, "invalid-request")
     url, client = f"{house.site}/bff/backchannel-logout", house.browser().client
@@ -474,7 +474,7 @@ async def test_a_logout_that_is_no_form_or_no_token_is_refused(house: House, tel
     problem_of(await client.post(url, data={"logout_token": "x" * 20_000}), 413, "body-too-large")
 
 
-async def test_a_bearer_token_wins_over_the_cookie_and_a_bad_one_is_not_forgiven(house: House) -> None:
+async def test_a_bearer_token_is_preferred_to_the_cookie_and_an_invalid_one_is_refused(house: House) -> None:
     browser = house.browser()
     await browser.sign_in()
     now = readable(house.provider.id_token())["iat"]
@@ -494,7 +494,7 @@ async def test_a_bearer_token_wins_over_the_cookie_and_a_bad_one_is_not_forgiven
     problem_of(await ask(method="POST"), 403, "csrf")
 
 
-async def test_of_two_session_cookies_neither_is_believed_and_ours_is_expired(house: House) -> None:
+async def test_two_session_cookies_are_refused_and_ours_is_removed(house: House) -> None:
     browser = house.browser()
     await browser.sign_in()
     value = browser.jar[COOKIE]

@@ -42,7 +42,7 @@ def session(browser: Browser) -> str:
 # ---- the answer to a sign-in
 
 
-async def test_whoever_stole_the_cookie_and_the_address_of_a_sign_in_comes_too_late(house: House) -> None:
+async def test_a_stolen_login_cookie_and_callback_do_not_work_a_second_time(house: House) -> None:
     browser, thief = house.browser(), house.browser()
     callback = await browser.begin()
     thief.jar, thief.rules = dict(browser.jar), dict(browser.rules)
@@ -58,7 +58,7 @@ async def test_whoever_stole_the_cookie_and_the_address_of_a_sign_in_comes_too_l
     assert len(house.provider.codes) == left, "the provider was not even asked"
 
 
-async def test_of_many_answers_to_one_sign_in_at_once_one_counts(house: House) -> None:
+async def test_of_many_callbacks_of_one_sign_in_at_once_one_succeeds(house: House) -> None:
     browser = house.browser()
     callback = await browser.begin()
     cookie = {"cookie": "; ".join(f"{name}={value}" for name, value in browser.jar.items())}
@@ -66,7 +66,7 @@ async def test_of_many_answers_to_one_sign_in_at_once_one_counts(house: House) -
     assert sorted(answer.status_code for answer in answers) == [200] + [400] * 7
 
 
-async def test_a_sign_in_that_met_a_provider_that_was_away_can_be_tried_again(house: House) -> None:
+async def test_a_sign_in_can_be_retried_after_the_provider_was_away(house: House) -> None:
     browser = house.browser()
     callback = await browser.begin("/bff/login?return=/orders")
     house.provider.token_status = 503
@@ -77,7 +77,7 @@ async def test_a_sign_in_that_met_a_provider_that_was_away_can_be_tried_again(ho
     assert (await browser.get("/bff/user")).status_code == 200
 
 
-async def test_a_sign_in_that_met_a_store_that_was_away_can_be_tried_again(own_valkey: Valkey) -> None:
+async def test_a_sign_in_can_be_retried_after_redis_was_away(own_valkey: Valkey) -> None:
     async with house_at(own_valkey.url) as house:
         browser = house.browser()
         callback = await browser.begin()
@@ -163,7 +163,7 @@ async def test_a_refresh_that_is_answered_for_another_person_ends_the_session(ho
     assert len(house.ended) == 1
 
 
-async def test_a_refresh_that_brings_an_id_token_of_the_same_person_goes_on(house: House) -> None:
+async def test_a_refresh_with_an_id_token_of_the_same_person_keeps_the_session(house: House) -> None:
     house.provider.life = 1
     browser = house.browser()
     await browser.sign_in()
@@ -179,7 +179,7 @@ async def test_a_refresh_that_brings_an_id_token_of_the_same_person_goes_on(hous
 # ---- sessions that others take the place of
 
 
-async def test_a_new_sign_in_ends_the_old_session_though_its_cookie_stays_at_home(house: House) -> None:
+async def test_a_new_sign_in_ends_the_old_session_whose_strict_cookie_is_not_sent(house: House) -> None:
     browser = house.browser()
     await browser.sign_in()
     old = session(browser)
@@ -187,7 +187,7 @@ async def test_a_new_sign_in_ends_the_old_session_though_its_cookie_stays_at_hom
     assert house.ended == [old] and session(browser) != old
 
 
-async def test_of_two_tabs_that_sign_in_at_once_the_last_ones_session_is_left(house: House) -> None:
+async def test_of_two_tabs_that_sign_in_at_once_the_last_session_stays(house: House) -> None:
     browser = house.browser()
     await browser.sign_in()
     began = session(browser)
@@ -213,7 +213,7 @@ async def test_a_sign_in_that_fails_ends_nothing(house: House) -> None:
 # ---- signing out
 
 
-async def test_the_page_is_given_an_address_of_ours_and_no_token(house: House) -> None:
+async def test_after_a_logout_the_page_gets_an_address_of_this_site_and_no_token(house: House) -> None:
     browser = house.browser()
     await browser.sign_in()
     out = await browser.post("/bff/logout")
@@ -241,12 +241,12 @@ async def test_the_page_is_given_an_address_of_ours_and_no_token(house: House) -
 
 
 @pytest.mark.parametrize("to", ["", "?to=", "?to=x", "?to=" + "a" * 43, "?to=//evil.test", "?other=1"])
-async def test_an_address_after_a_logout_that_is_none_leads_home(house: House, to: str) -> None:
+async def test_an_invalid_address_after_a_logout_leads_to_the_start_page(house: House, to: str) -> None:
     answer = await house.browser().get(f"/bff/logout{to}")
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
 
 
-async def test_a_logout_with_a_cookie_that_was_made_up_writes_nothing(house: House, redis_url: str) -> None:
+async def test_a_logout_with_a_made_up_cookie_writes_nothing(house: House, redis_url: str) -> None:
     browser = house.browser()
     async with RedisClient(redis_url, timeout=10) as link, RedisClient(redis_url, timeout=10) as watching:
         pubsub = watching.dedicated(timeout=5).pubsub()
@@ -269,7 +269,7 @@ async def test_a_logout_with_a_cookie_that_was_made_up_writes_nothing(house: Hou
 
 
 @pytest.mark.parametrize("years", [1, 50])
-async def test_a_logout_token_that_says_it_lives_for_years_is_good_for_minutes(
+async def test_a_logout_token_that_expires_in_years_is_valid_for_minutes(
     house: House, redis_url: str, years: int
 ) -> None:
     now = int(time.time())
@@ -306,9 +306,7 @@ async def test_a_logout_token_that_says_it_lives_for_years_is_good_for_minutes(
     ],
     ids=lambda given: f"{given[:3]} {len(given)}" if isinstance(given, str) else str(given),
 )
-async def test_a_way_back_is_remembered_whole_or_refused_at_once(
-    house: House, path: str, status: int
-) -> None:
+async def test_a_return_path_is_remembered_or_refused_at_once(house: House, path: str, status: int) -> None:
     browser = house.browser()
     await browser.sign_in()
     address = f"/bff/login?{urlencode({'return': path})}"

@@ -138,7 +138,7 @@ async def house(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory
         node.kill()
 
 
-async def test_a_person_signs_in_stays_and_leaves_at_a_provider_that_is_not_ours(house: House) -> None:
+async def test_a_person_signs_in_and_out_at_a_foreign_provider(house: House) -> None:
     async with house.person("ada") as ada:
         landed = await ada.sign_in()
         assert landed.status_code == 200 and "url=/orders" in landed.text, landed.text
@@ -170,7 +170,7 @@ async def test_a_person_signs_in_stays_and_leaves_at_a_provider_that_is_not_ours
         assert back.headers["location"] == f"{house.site}/"
 
 
-async def test_the_provider_ends_its_session_and_the_stream_here_ends_with_it(house: House) -> None:
+async def test_a_logout_at_the_provider_ends_the_stream_here(house: House) -> None:
     async with house.person("grace") as grace, house.person("ada") as ada:
         await grace.sign_in()
         await ada.sign_in()

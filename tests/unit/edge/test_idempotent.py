@@ -37,7 +37,7 @@ def test_only_spaces_and_tabs_around_it_are_no_part_of_it() -> None:
 
 
 @given(st.text(st.characters(max_codepoint=0xFF), max_size=300))
-def test_whatever_comes_it_is_a_key_or_a_400(value: str) -> None:
+def test_any_header_value_is_a_key_or_a_400(value: str) -> None:
     try:
         key = read(value)
     except Problem as problem:
@@ -56,7 +56,7 @@ def test_what_could_be_read_in_two_ways_is_refused(value: str) -> None:
     assert raised.value.code == "idempotency-key-invalid"
 
 
-def test_none_is_missing_and_two_are_invalid() -> None:
+def test_no_key_is_missing_and_two_are_invalid() -> None:
     for values, code in (
         ((), "missing"),
         (("",), "missing"),

@@ -31,7 +31,7 @@ def who(scopes: str = "", roles: str = "") -> Principal:
         (Requirements(frozenset({"a"}), frozenset({"x"})), "a", "x"),
     ],
 )
-def test_whoever_has_every_scope_and_one_of_the_roles_is_let_in(
+def test_a_principal_with_all_scopes_and_one_of_the_roles_is_authorized(
     requirements: Requirements, scopes: str, roles: str
 ) -> None:
     authorize(who(scopes, roles), requirements)
@@ -48,7 +48,9 @@ def test_whoever_has_every_scope_and_one_of_the_roles_is_let_in(
         (Requirements(frozenset({"a"}), frozenset({"x"})), "b", "x"),
     ],
 )
-def test_whoever_lacks_one_is_told_what(requirements: Requirements, scopes: str, roles: str) -> None:
+def test_a_principal_that_lacks_one_gets_403_that_names_it(
+    requirements: Requirements, scopes: str, roles: str
+) -> None:
     with pytest.raises(Problem) as caught:
         authorize(who(scopes, roles), requirements)
     assert (caught.value.status, caught.value.code) == (403, "forbidden")
@@ -58,7 +60,7 @@ def test_whoever_lacks_one_is_told_what(requirements: Requirements, scopes: str,
     assert bool(lacking) == challenge.startswith('Bearer error="insufficient_scope", scope="')
 
 
-def test_a_route_that_says_nothing_needs_what_the_gateway_needs() -> None:
+def test_a_route_without_requirements_has_the_gateways() -> None:
     gateway = Gateway("g", scopes=("shop",), roles=("staff",))
 
     @gateway.view("/plain")
@@ -120,7 +122,7 @@ def test_a_route_that_says_nothing_needs_what_the_gateway_needs() -> None:
     ],
     ids=str,
 )
-def test_a_declaration_that_makes_no_sense_is_refused_by_name(declaration: dict[str, Any]) -> None:
+def test_an_impossible_declaration_is_refused_by_name(declaration: dict[str, Any]) -> None:
     with pytest.raises(DeclarationError, match="view /x"):
         Gateway("g").view("/x", **declaration)(_x)
 

@@ -32,7 +32,7 @@ def check(method: str, who: Principal | None, *headers: tuple[str, str], site: s
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_the_own_pages_writes_pass(method: str, headers: dict[str, str]) -> None:
+def test_writes_of_the_sites_own_page_pass(method: str, headers: dict[str, str]) -> None:
     check(method, COOKIE_USER, *headers.items())
 
 
@@ -92,7 +92,7 @@ def test_a_site_below_a_path_or_with_a_name_outside_ascii_has_an_origin_all_the_
         check("POST", COOKIE_USER, *own.items(), site="https://bucher.test:8443/shop")
 
 
-def test_a_second_header_of_a_kind_does_not_slip_by() -> None:
+def test_a_repeated_header_does_not_pass() -> None:
     for extra in (("origin", "https://evil.test"), ("x-bff", "0"), ("sec-fetch-site", "cross-site")):
         with pytest.raises(Problem):
             check("POST", COOKIE_USER, *OWN.items(), extra)
@@ -124,7 +124,7 @@ def test_a_site_on_a_port_is_compared_with_it() -> None:
         ([b"cross-site"], BEARER_USER, True),
     ],
 )
-def test_a_stream_by_cookie_is_read_by_the_own_page_only(
+def test_only_the_sites_own_page_reads_a_stream_with_a_cookie(
     values: list[bytes], principal: Principal, fine: bool
 ) -> None:
     scope = {"method": "GET", "headers": [(b"sec-fetch-site", value) for value in values]}

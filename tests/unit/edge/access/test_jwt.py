@@ -106,7 +106,7 @@ async def test_the_clock_difference_allowed_is_used_and_no_more() -> None:
     await refused(sign(KEY, claims(exp=int(NOW) - 9)), leeway=5)
 
 
-async def test_a_remembered_token_ends_when_it_expires() -> None:
+async def test_a_cached_token_ends_when_it_expires() -> None:
     clock = Clocks()
     checks = verifier(clock=clock)
     token = sign(KEY, claims(exp=int(NOW) + 20))
@@ -116,7 +116,7 @@ async def test_a_remembered_token_ends_when_it_expires() -> None:
         await checks.verify(token)
 
 
-async def test_a_remembered_token_is_refused_once_its_key_is_withdrawn() -> None:
+async def test_a_cached_token_is_refused_once_its_key_is_withdrawn() -> None:
     clock, fetch = Clocks(), served()
     checks = verifier(fetch, clock)
     token = sign(KEY, claims(exp=int(NOW) + 3600))
@@ -131,7 +131,7 @@ async def test_a_remembered_token_is_refused_once_its_key_is_withdrawn() -> None
         await checks.verify(token)
 
 
-def test_keys_that_share_an_id_are_all_left_aside_whatever_their_kind() -> None:
+def test_keys_that_share_an_id_are_all_ignored_whatever_their_type() -> None:
     keys = [jwk(KEY, "twice"), jwk(RSA, "twice"), jwk(EDWARDS, "once"), jwk(OTHER, None), jwk(RSA, None)]
     usable = usable_keys({"keys": keys}, frozenset({"ES256", "RS256", "EdDSA"}))
     assert [key.kid for key in usable] == ["once", None, None]
@@ -154,7 +154,7 @@ def test_an_issuer_configured_twice_stops_the_start() -> None:
         TokenVerifier([settings(), settings(audience="bank")], served())
 
 
-async def test_the_memory_of_verified_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_cache_of_verified_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bff.edge.access.jwt.MAX_CACHED", 3)
     checks = verifier()
     first = sign(KEY, claims(jti="first"))

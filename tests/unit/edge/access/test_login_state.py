@@ -75,7 +75,7 @@ def test_an_open_redirect_is_refused(path: str) -> None:
 
 
 @given(st.text(max_size=40))
-def test_whatever_is_let_through_stays_on_this_site(text: str) -> None:
+def test_every_accepted_return_path_stays_on_this_site(text: str) -> None:
     from urllib.parse import urljoin, urlsplit
 
     path = safe_return(text)
@@ -97,7 +97,7 @@ def test_a_session_record_opens_only_with_the_cookie_it_was_sealed_for() -> None
 
 
 @pytest.mark.parametrize("value", [None, "", "a" * 42, "a" * 44, "a" * 42 + "=", "é" * 43, "a" * 43 + "\n"])
-def test_a_value_that_was_never_a_session_cookie_is_nobody(value: str | None) -> None:
+def test_a_value_that_cannot_be_a_session_cookie_has_no_key(value: str | None) -> None:
     assert SessionKey.read(value) is None
 
 
