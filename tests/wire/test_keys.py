@@ -99,7 +99,7 @@ async def use_every_store(redis: RedisClient) -> None:
     for broker in ("redis", "nats"):
         await letters.add(BrokerEvent("events:jobs:0", "1-0", b"{}", broker), "unreadable")
     assert [await letters.replay(letter.id) for letter in await letters.page(10)] == [True, True]
-    await letters.add(BrokerEvent("events:jobs:0", "2-0", b"{}"), "unreadable")
+    await letters.add(BrokerEvent("events:jobs:0", "2-0", b"{}", "redis"), "unreadable")
     cache = CacheStore(redis, wait=10)
     await cache.put("0" * 64, b"x", 60)
     await cache.invalidate(["a"])
