@@ -30,6 +30,15 @@ def _parser() -> argparse.ArgumentParser:
         "new", help="write a small gateway that runs, with its tests and two services"
     )
     created.add_argument("name", help="lower-case letters, digits and dashes; the folder's name, too")
+    developed = commands.add_parser(
+        "dev", help="serve a gateway on this machine with a Valkey of its own, and reload it on save"
+    )
+    developed.add_argument(
+        "target", nargs="?", metavar="module:gateway", help="default: gateway in [tool.bff] of pyproject.toml"
+    )
+    developed.add_argument(
+        "--port", type=int, help="port to listen on (BFF_PORT); the admin port is the next one"
+    )
     serve = commands.add_parser("serve", help="serve a gateway")
     serve.add_argument("--host", help="address to listen on (BFF_HOST)")
     serve.add_argument("--port", help="port to listen on (BFF_PORT)")
@@ -80,6 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folder = new.create(given.name, Path.cwd())
             print(f"{folder.name} is written. Start it with:\n\n    cd {folder.name} && bff dev\n")
             return 0
+        if given.command == "dev":
+            from . import dev
+
+            return dev.run(given.target, given.port)
         if given.command == "keys":
             return keys.turn(given.file)
         if given.command == "events":

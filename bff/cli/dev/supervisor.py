@@ -1,0 +1,246 @@
+"""`bff dev`: an embedded Valkey, the project's services and the gateway, reloaded on save; Ctrl-C ends everything.
+
+The sockets belong to this process and stay open, so the port is kept across reloads. After a change a new gateway is
+started; once it accepts connections the old one is asked to end, which ends its streams with `bye` at once. While a
+change has a mistake the old gateway goes on. Nothing listens for other machines.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from ...calls import DeclarationError
+from ...edge import settings as settings_file
+from ...edge.server import listen
+from ...edge.settings.sources import PREFIX
+from .processes import Process, ProcessGroup, end
+from .project import (
+    Project,
+    Snapshot,
+    changed_files,
+    environment,
+    for_development,
+    read_project,
+    snapshot,
+    uses,
+)
+
+# Seconds between two looks at the project's files.
+LOOK = 0.25
+# Connections that wait for a gateway while there is none.
+BACKLOG = 2048
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(target: str | None, port: int | None) -> int:
+    """Serve until a signal; returns the exit code. Raises DeclarationError with what keeps it from starting.
+
+    target  `module:gateway`; default: as pyproject.toml has it
+    port    default: as the settings have it
+    """
+    folder = Path.cwd()
+    project = read_project(folder)
+    chosen = target or project.gateway
+    if chosen is None:
+        raise DeclarationError(
+            'name the gateway, as in bff dev desk:app, or in pyproject.toml: [tool.bff] gateway = "desk:app"'
+        )
+    env = environment(os.environ, folder, port)
+    settings = for_development(settings_file.load(env))
+    with (
+        _opened(settings.host, settings.port) as public,
+        _opened(settings.admin_host, settings.admin_port) as admin,
+    ):
+        env |= {
+            f"{PREFIX}{name}": str(one.getsockname()[1])
+            for name, one in (("PORT", public), ("ADMIN_PORT", admin))
+        }
+        with ProcessGroup() as group:
+            files = (public.fileno(), admin.fileno())
+            return _Supervisor(group, folder, project, chosen, env, files).run()
+
+
+def _opened(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises DeclarationError that names a port that is free."""
+    try:
+        opened = listen(host, port)
+        opened.listen(BACKLOG)
+    except (DeclarationError, OSError) as error:
+        near = next((one for one in range(port + 2, port + 100, 2) if _is_free(host, one, one + 1)), None)
+        cure = f"; bff dev --port {near} would work" if near is not None else ""
+        raise DeclarationError(f"{error}{cure}") from None
+    return opened
+
+
+def _is_free(host: str, *ports: int) -> bool:
+    try:
+        for port in ports:
+            listen(host, port).close()
+    except (DeclarationError, OverflowError):
+        return False
+    return True
+
+
+class _Supervisor:
+    def __init__(
+        self,
+        group: ProcessGroup,
+        folder: Path,
+        project: Project,
+        target: str,
+        env: dict[str, str],
+        files: tuple[int, int],
+    ) -> None:
+        self._group = group
+        self._folder = folder
+        self._project = project
+        self._target = target
+        self._env = env
+        self._settings = settings_file.load(env)
+        self._files = files
+        self._signals = 0
+        self._gateway: Process | None = None
+        self._services: dict[str, Process] = {}
+        self._valkey: Process | None = None
+
+    def run(self) -> int:
+        for number in _SIGNALS:
+            signal.signal(number, self._on_signal)
+        try:
+            files = snapshot(self._folder)
+            self._start_store()
+            for name, command in self._project.services.items():
+                self._start_service(name, command)
+            self._gateway = self._start_gateway()
+            if self._gateway is None:
+                return 0 if self._signals else 1
+            self._print_addresses()
+            while not self._signals:
+                time.sleep(LOOK)
+                self._report_ended()
+                files = self._reload_if_changed(files)
+        finally:
+            self._end_all()
+        print("Ended.", flush=True)
+        return 0
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            for process in self._processes():
+                process.kill()
+
+    # ---- starting --------------------------------------------------------------------------------------------
+
+    def _start_store(self) -> None:
+        if "url" not in self._settings.redis.model_fields_set:
+            self._valkey, url = self._group.start_valkey()
+            self._env[f"{PREFIX}REDIS__URL"] = url
+            self._env.setdefault("REDIS_URL", url)
+
+    def _start_service(self, name: str, command: Sequence[str]) -> None:
+        try:
+            self._services[name] = self._group.start(
+                command, {**self._env, "PYTHONUNBUFFERED": "1"}, label=name
+            )
+        except OSError as error:
+            raise DeclarationError(
+                f"service {name} does not start: {command[0]}: {error.strerror} (tool.bff.services.{name})"
+            ) from None
+
+    def _start_gateway(self) -> Process | None:
+        """A gateway that accepts connections, or None when it has ended before, or a signal came."""
+        ready, told = os.pipe()
+        try:
+            process = self._group.start(
+                [sys.executable, "-m", "bff.cli.dev.worker", self._target]
+                + [str(number) for number in (*self._files, told)],
+                # A file that changes twice within a second would be taken for its own compiled form.
+                {**self._env, "PYTHONDONTWRITEBYTECODE": "1"},
+                files=(*self._files, told),
+            )
+        finally:
+            os.close(told)
+        try:
+            while not self._signals:
+                if select.select([ready], [], [], LOOK)[0]:
+                    if os.read(ready, 1):
+                        return process
+                    break
+        finally:
+            os.close(ready)
+        end(process)
+        return None
+
+    def _print_addresses(self) -> None:
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        shown = "localhost" if host == "127.0.0.1" else host
+        lines = [f"{self._target} is at http://{shown}:{self._settings.port} (its routes: /docs)"]
+        if self._valkey is not None:
+            lines.append(f"Valkey is at {self._env[f'{PREFIX}REDIS__URL']}")
+        if self._services:
+            lines.append(f"Services: {', '.join(self._services)}")
+        lines.append("A change of a file reloads it; Ctrl-C ends everything.")
+        print("\n" + "".join(f"  {line}\n" for line in lines), flush=True)
+
+    # ---- while it runs ---------------------------------------------------------------------------------------
+
+    def _report_ended(self) -> None:
+        gateway = self._gateway
+        if gateway is not None and gateway.poll() is not None:
+            self._gateway = None
+            print(f"The gateway ended with code {gateway.returncode}; a change starts it again.", flush=True)
+        if self._valkey is not None and self._valkey.poll() is not None:
+            print(f"Valkey ended with code {self._valkey.returncode}; start bff dev again.", flush=True)
+            self._valkey = None
+        for name, service in list(self._services.items()):
+            if service.poll() is not None:
+                del self._services[name]
+                print(
+                    f"Service {name} ended with code {service.returncode}; a change starts it again.",
+                    flush=True,
+                )
+
+    def _reload_if_changed(self, before: Snapshot) -> Snapshot:
+        after = snapshot(self._folder)
+        changed = changed_files(before, after)
+        if not changed:
+            return after
+        shown = ", ".join(changed[:3]) + (" …" if len(changed) > 3 else "")
+        print(f"Changed: {shown}. Reloading.", flush=True)
+        for name, command in self._project.services.items():
+            service = self._services.get(name)
+            if service is not None and any(uses(command, path) for path in changed):
+                end(service)
+                service = None
+            if service is None:
+                self._start_service(name, command)
+        started = self._start_gateway()
+        if started is None:
+            if not self._signals:
+                goes_on = (
+                    "The gateway from before goes on." if self._gateway is not None else "Nothing is served."
+                )
+                print(f"{goes_on} Correct the mistake and save.", flush=True)
+            return after
+        if self._gateway is not None:
+            end(self._gateway)
+        self._gateway = started
+        print("Reloaded.", flush=True)
+        return after
+
+    def _end_all(self) -> None:
+        """The gateway first, so that its last calls still reach the services and Valkey. A second signal kills."""
+        for process in self._processes():
+            end(process)
+
+    def _processes(self) -> list[Process]:
+        return [one for one in (self._gateway, *self._services.values(), self._valkey) if one is not None]

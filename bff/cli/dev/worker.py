@@ -1,0 +1,132 @@
+"""The gateway's process under `bff dev`: `python -m bff.cli.dev.worker TARGET PUBLIC ADMIN READY`.
+
+PUBLIC and ADMIN are the numbers of two sockets that `bff dev` has opened and keeps open across reloads. One byte is
+written to READY once connections are accepted. Mistakes go to standard error, each on a line, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import uvicorn
+
+from ...calls import DeclarationError
+from ...calls.errors import collecting
+from ...edge import settings as settings_file
+from ...edge.gateway import Gateway
+from ...edge.observe.telemetry import JsonLines
+from ...edge.server import run, with_room
+from ...edge.settings import Settings
+from .. import check
+from ..target import load
+from .project import for_development
+
+_RESET = "\x1b[0m"
+_COLOURS = {
+    "DEBUG": "\x1b[2m",
+    "INFO": "",
+    "WARNING": "\x1b[33m",
+    "ERROR": "\x1b[31m",
+    "CRITICAL": "\x1b[31m",
+}
+_GREEN, _YELLOW, _RED, _DIM = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m"
+
+
+class ReadableLines(JsonLines):
+    """One line for each record, for a person: time, level or method, message, fields, correlation id. Texts are escaped
+    and cut as in the JSON log. coloured: for a terminal."""
+
+    def __init__(self, coloured: bool) -> None:
+        super().__init__()
+        self._coloured = coloured
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = json.loads(super().format(record))
+        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        level, logger, message = line.pop("level"), line.pop("logger"), line.pop("message")
+        correlation, exception = line.pop("correlation_id", ""), line.pop("exception", "")
+        for name in ("at", "trace_id"):
+            line.pop(name, None)
+        if logger == "bff.access":
+            text = self._request(line)
+        else:
+            fields = "".join(f"  {name}={value}" for name, value in line.items())
+            text = self._paint(_COLOURS.get(level, ""), f"{level:<7} {message}{fields}")
+        return "\n".join(
+            filter(None, [f"{self._paint(_DIM, at)} {text}  {self._paint(_DIM, correlation)}", exception])
+        )
+
+    def _request(self, line: Mapping[str, Any]) -> str:
+        status = line["status"]
+        colour = _GREEN if status and status < 400 else _YELLOW if status and status < 500 else _RED
+        shown = self._paint(colour, str(status or "left"))
+        return f"{line['method']:<7} {shown} {line['ms']:>7.1f} ms  {line['path']}"
+
+    def _paint(self, colour: str, text: str) -> str:
+        return f"{colour}{text}{_RESET}" if self._coloured and colour and text else text
+
+
+def log_for_people(level: str) -> None:
+    """Send all logging of the process to standard error as readable lines, coloured at a terminal (NO_COLOR: never)."""
+    out = logging.StreamHandler(sys.stderr)
+    out.setFormatter(ReadableLines(sys.stderr.isatty() and not os.environ.get("NO_COLOR")))
+    root = logging.getLogger()
+    root.handlers[:] = [out]
+    root.setLevel(level)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def prepare(target: str) -> tuple[Gateway, Settings]:
+    """The gateway and its settings. Raises DeclarationError with every mistake on a line of its own."""
+    gateway: Gateway | None = None
+    with collecting() as mistakes:
+        try:
+            gateway = load(target)
+        except DeclarationError as error:
+            mistakes.append(str(error))
+    settings = for_development(settings_file.load())
+    if gateway is not None:
+        no_sign_in = check.no_sign_in(gateway, settings)
+        mistakes += [one for one in check.mistakes(gateway, settings) if one not in no_sign_in]
+        for warning in no_sign_in:
+            print(f"warning: {warning}; until then it answers 401", file=sys.stderr)
+    if gateway is None or mistakes:
+        raise DeclarationError("\n".join(dict.fromkeys(mistakes)))
+    return gateway, settings
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until SIGTERM; returns the exit code."""
+    target, public, admin, ready = arguments[0], *map(int, arguments[1:])
+    try:
+        gateway, settings = prepare(target)
+        log_for_people(settings.telemetry.log_level)
+        listeners = socket.socket(fileno=public), socket.socket(fileno=admin)
+        loop = uvicorn.Config(gateway, loop="uvloop", log_config=None).get_loop_factory()
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(
+                run(gateway, with_room(settings), ready=partial(_accepting, ready), listeners=listeners)
+            )
+    except DeclarationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _accepting(ready: int) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        os.write(ready, b"1")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
