@@ -249,7 +249,7 @@ def test_the_log_has_one_readable_line_for_each_request(desk: Path) -> None:
         running.until_printed("desk:app is at")
         asked = client.get("/api/hello?password=hunter2", headers={"authorization": "Bearer secret-token"})
         assert client.get("/api/fails").status_code == 500
-        assert client.get("/api/\x1b[31mred").status_code == 404
+        assert client.get("/api/%1b%5B31mred").status_code == 404
         correlation = asked.headers["x-correlation-id"]
         running.until_printed("red")
     lines = [line for line in running.text.splitlines() if "/api/hello" in line]
