@@ -25,7 +25,7 @@ from ...calls.errors import collecting
 from ...edge import settings as settings_file
 from ...edge.gateway import Gateway
 from ...edge.observe.telemetry import JsonLines
-from ...edge.server import run, with_room
+from ...edge.server import run, with_file_limit
 from ...edge.settings import Settings
 from .. import check
 from ..target import load
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str]) -> int:
         loop = uvicorn.Config(gateway, loop="uvloop", log_config=None).get_loop_factory()
         with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(
-                run(gateway, with_room(settings), ready=partial(_accepting, ready), listeners=listeners)
+                run(gateway, with_file_limit(settings), ready=partial(_accepting, ready), listeners=listeners)
             )
     except DeclarationError as error:
         print(error, file=sys.stderr)
