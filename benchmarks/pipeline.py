@@ -13,12 +13,12 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from pydantic import BaseModel
 
 from bff import Call, Raw, Upstream
-from bff.calls import Deadline, Ledger, Scope, opened
+from bff.calls import Deadline, RequestContext, RequestRecord, use_context
 from bff.edge.app.clients import upstream_client
 from bff.edge.observe.event_log import log_event
 from bff.edge.observe.metrics import Metrics
 from bff.edge.settings.upstream import UpstreamSettings
-from bff.policies.balance import Backend, Balance
+from bff.policies.balance import Backend, Balancer
 from bff.policies.events import Attempted, Guarded, Observer, ignore
 from bff.policies.hedge import HedgeRule, Latencies
 from bff.transport.pipeline import CallPipeline
@@ -87,18 +87,20 @@ async def _measure() -> list[tuple[str, float]]:
     provider = TracerProvider(sampler=ALWAYS_OFF)
 
     async def measure(name: str, pipeline: CallPipeline) -> None:
-        scope = Scope(Deadline.after(3600), pipeline, "6f1c1d6e-0000-4000-8000-000000000000", ledger=Ledger())
+        scope = RequestContext(
+            Deadline.after(3600), pipeline, "6f1c1d6e-0000-4000-8000-000000000000", record=RequestRecord()
+        )
 
         async def once() -> None:
-            scope.ledger.timings.clear()
+            scope.record.timings.clear()
             await pipeline.run(call, scope)
 
         # As inside a request whose trace is not sampled.
-        with opened(scope), provider.get_tracer("bench").start_as_current_span("GET /"):
+        with use_context(scope), provider.get_tracer("bench").start_as_current_span("GET /"):
             found.append((name, await _least(once)))
 
     async def alone() -> None:
-        scope = Scope(Deadline.after(3600), pipeline, "id")
+        scope = RequestContext(Deadline.after(3600), pipeline, "id")
         wire = InstantWire()
 
         async def once() -> None:
@@ -117,24 +119,24 @@ async def _measure() -> list[tuple[str, float]]:
 
     client = pipeline.clients["store"]
     breaker = client.breakers.of("g", "a")
-    balance = Balance("s", [Backend(f"http://{number}", None) for number in range(3)])
+    balance = Balancer("s", [Backend(f"http://{number}", None) for number in range(3)])
     latencies = Latencies(HedgeRule())
     event = Attempted("s", "c", "http://a", 1.0, "ok", "origin")
 
     def through_breaker() -> None:
         client.breakers.of("g", "a").admit()
-        breaker.succeeded(breaker.era, 0.001)
+        breaker.record_success(breaker.generation, 0.001)
 
     def through_bulkhead() -> None:
-        client.permits.bulkhead.enter()
-        client.permits.leave()
+        client.permits.bulkhead.acquire()
+        client.permits.release()
 
     def through_budget() -> None:
-        client.budget.take()
-        client.budget.give()
+        client.budget.acquire()
+        client.budget.release()
 
     def through_balance() -> None:
-        balance.succeeded(balance.pick())
+        balance.record_success(balance.pick())
 
     async def through_limit() -> None:
         async with asyncio.timeout(1.0):  # noqa: ASYNC100 - what it costs to set one
@@ -145,7 +147,7 @@ async def _measure() -> list[tuple[str, float]]:
         ("bulkhead: enter and leave", _least_sync(through_bulkhead)),
         ("retry budget: take and give (retries only)", _least_sync(through_budget)),
         ("balance: pick of three and report", _least_sync(through_balance)),
-        ("hedging: learning one answer", _least_sync(lambda: latencies.saw(0.001))),
+        ("hedging: learning one answer", _least_sync(lambda: latencies.record(0.001))),
         ("metrics: one attempt counted", _least_sync(lambda: observe(event))),
         ("attempt's time limit", await _least(through_limit)),
     ]

@@ -4,7 +4,7 @@
         match event:
             case bff.events.RequestEnded(method, route, status, seconds):
                 ...
-            case bff.events.BreakerMoved(service, group, address, state):
+            case bff.events.BreakerChanged(service, group, address, state):
                 ...
 
 Later versions add classes and fields: ignore a class that you do not know, and match fields by name or from the left.
@@ -13,31 +13,31 @@ Later versions add classes and fields: ignore a class that you do not know, and 
 from .edge.observe.observers import Event, RequestEnded, ScreenIncomplete
 from .policies.events import (
     Attempted,
-    BreakerMoved,
+    BreakerChanged,
     BulkheadFull,
+    CallRejected,
     Ejected,
     Hedged,
-    Rejected,
-    Replaced,
+    Readmitted,
     Retried,
-    Returned,
     Served,
     Shed,
+    SurrogatesReplaced,
 )
 
 __all__ = [
     "Attempted",
-    "BreakerMoved",
+    "BreakerChanged",
     "BulkheadFull",
+    "CallRejected",
     "Ejected",
     "Event",
     "Hedged",
-    "Rejected",
-    "Replaced",
+    "Readmitted",
     "RequestEnded",
     "Retried",
-    "Returned",
     "ScreenIncomplete",
     "Served",
     "Shed",
+    "SurrogatesReplaced",
 ]

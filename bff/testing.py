@@ -1,7 +1,7 @@
 """For tests of your gateway: screens and commands run with answers of your own, without a server, a socket or Redis.
 
     async def test_a_product_is_shown_without_its_stock() -> None:
-        with scope({"Catalog.product": MUG, "Inventory.stock": fails("timeout")}) as kit:
+        with request_context({"Catalog.product": MUG, "Inventory.stock": fails("timeout")}) as kit:
             screen = await product_screen("mug-01")
         assert screen.stock.state == "missing"
         assert kit.waves == [["Catalog.product"], ["Inventory.stock", "Shipping.estimate"]]
@@ -35,7 +35,7 @@ from .calls import (
     Principal,
     Reason,
     Refused,
-    Scope,
+    RequestContext,
     Timeout,
     Unreachable,
     UpstreamError,
@@ -44,7 +44,7 @@ from .calls.codec import Codec, codec_of
 from .transport.response import upstream_error
 from .transport.wire import WireResponse
 
-__all__ = ["Kit", "NoAnswer", "fails", "scope"]
+__all__ = ["Kit", "NoAnswer", "fails", "request_context"]
 
 # Turns of the event loop without another call after which a wave is whole. Nested `together`s need a few; a turn in
 # which nothing happens costs microseconds.
@@ -104,12 +104,12 @@ class _Wave:
 
 
 class Kit:
-    """What a block of `scope()` saw.
+    """What a block of `request_context()` saw.
 
     waves  the calls' names, those that ran side by side together: each needless sequence shows as a wave of its own.
            Within a wave they stand in the order in which they were asked.
     calls  every Call in order, with its path, query, body and key
-    scope  the open scope; `scope.ledger.missing` counts the optional parts that did not come
+    scope  the open scope; `context.record.missing` counts the optional parts that did not come
     """
 
     def __init__(
@@ -123,9 +123,9 @@ class Kit:
         self.calls: list[Call[Any]] = []
         self._answers = dict(answers)
         self._open: _Wave | None = None
-        self.scope = Scope(Deadline.after(deadline), self, str(uuid.uuid4()), principal, mutation)
+        self.context = RequestContext(Deadline.after(deadline), self, str(uuid.uuid4()), principal, mutation)
 
-    async def run(self, call: Call[Any], scope: Scope) -> Any:
+    async def run(self, call: Call[Any], context: RequestContext) -> Any:
         """The scope's runner: waits until the call's wave is whole, then answers."""
         answer = self._answer(call)
         self.calls.append(call)
@@ -142,10 +142,10 @@ class Kit:
             if inspect.isawaitable(answer):
                 answer = await answer
         if isinstance(answer, fails):
-            raise answer.error(call, asker=None if call.shared else scope.principal)
+            raise answer.error(call, asker=None if call.shared else context.principal)
         if isinstance(answer, BaseException):
             raise answer
-        scope.ledger.saw(fresh=call.freshness, public=call.shared)
+        context.record.add_answer(fresh=call.freshness, public=call.shared)
         return None if call.model is None else _as_answered(call.model, answer)
 
     def _answer(self, call: Call[Any]) -> Any:
@@ -177,7 +177,7 @@ def _as_answered(model: Any, answer: Any) -> Any:
 
 
 @contextmanager
-def scope(
+def request_context(
     answers: Mapping[str | Call[Any], Any] | None = None,
     *,
     principal: Principal | None = None,
@@ -194,5 +194,5 @@ def scope(
     deadline   seconds for everything in the block, default 30
     """
     kit = Kit(answers or {}, principal, mutation, deadline)
-    with calls.opened(kit.scope):
+    with calls.use_context(kit.context):
         yield kit

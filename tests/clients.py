@@ -8,7 +8,7 @@ from collections.abc import Callable
 from bff.policies.breaker import BreakerRule
 from bff.policies.bulkhead import BulkheadRule
 from bff.policies.events import Observer, ignore
-from bff.policies.retry import Budget, RetryRule
+from bff.policies.retry import RetryBudget, RetryRule
 from bff.transport.client import Breakers, Permits, SingleBackend, UpstreamClient
 from bff.transport.wire import Wire
 
@@ -23,7 +23,7 @@ def upstream_client(
     timeout: float = GUARD,
     attempts: int = 1,
     permits: BulkheadRule | None = None,
-    budget: Budget | None = None,
+    budget: RetryBudget | None = None,
     clock: Callable[[], float] = time.monotonic,
     observe: Observer = ignore,
 ) -> UpstreamClient:
@@ -40,5 +40,5 @@ def upstream_client(
         timeout,
         RetryRule(attempts),
         Permits(permits or BulkheadRule()),
-        budget or Budget(),
+        budget or RetryBudget(),
     )

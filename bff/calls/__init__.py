@@ -1,15 +1,16 @@
 """A request as a value: calls, parts, deadlines, the request's scope, errors. Pure: no web framework, no client."""
 
-from .alarm import Alarm, Limit
-from .call import LONGEST, Call, Method, tag_of
-from .deadline import Clock, Deadline
+from .call import MAX_LIFETIME, Call, Method, tag_of
+from .codec.raw import Raw, Splices
+from .context import CallTiming, RequestContext, RequestRecord, Runner, current_context, use_context, within
+from .deadline import Clock, Deadline, RequestTimer, TimeLimit
 from .errors import (
     BffError,
     CircuitOpen,
     DeclarationError,
     Failed,
     Invalid,
-    NoScope,
+    NoRequestContext,
     Overloaded,
     Reason,
     Refused,
@@ -22,30 +23,26 @@ from .outcomes import OUTCOMES, Outcome, OutcomeTable
 from .owner import Owner
 from .part import Missing, OwnerInfo, Part, Ready, Stale, optional, together
 from .principal import Principal
-from .raw import Raw, Splices
 from .saga import ENDED, STATUSES, SagaStatus, Status
-from .scope import Ledger, Runner, Scope, Timing, current, opened, within
 from .upstream import Upstream
 
 __all__ = [
     "ENDED",
-    "LONGEST",
+    "MAX_LIFETIME",
     "OUTCOMES",
     "STATUSES",
-    "Alarm",
     "BffError",
     "Call",
+    "CallTiming",
     "CircuitOpen",
     "Clock",
     "Deadline",
     "DeclarationError",
     "Failed",
     "Invalid",
-    "Ledger",
-    "Limit",
     "Method",
     "Missing",
-    "NoScope",
+    "NoRequestContext",
     "Outcome",
     "OutcomeTable",
     "Overloaded",
@@ -58,21 +55,23 @@ __all__ = [
     "Reason",
     "Refused",
     "Rejected",
+    "RequestContext",
+    "RequestRecord",
+    "RequestTimer",
     "Runner",
     "SagaStatus",
-    "Scope",
     "Splices",
     "Stale",
     "Status",
+    "TimeLimit",
     "Timeout",
-    "Timing",
     "Unreachable",
     "Upstream",
     "UpstreamError",
-    "current",
-    "opened",
+    "current_context",
     "optional",
     "tag_of",
     "together",
+    "use_context",
     "within",
 ]

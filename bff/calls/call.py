@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
-from . import scope as scopes
+from .context import current_context
 from .errors import DeclarationError
 from .outcomes import NEVER_PASSED, OUTCOMES, OutcomeTable
 from .owner import Owner
@@ -19,7 +19,7 @@ from .owner import Owner
 T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
-LONGEST = 86_400.0
+MAX_LIFETIME = 86_400.0
 """Seconds: nothing is kept for longer than a day, however it was declared."""
 MAX_TAGS = 16
 _TAG_LENGTH = 200
@@ -90,16 +90,18 @@ class Call(Generic[T]):
         """
         if self.method != "GET":
             raise DeclarationError(f"{self.name}: only a GET can be kept fresh, this is a {self.method}")
-        if not 0 < seconds <= LONGEST:
+        if not 0 < seconds <= MAX_LIFETIME:
             raise DeclarationError(
-                f"{self.name}: fresh() takes seconds above 0 and at most {LONGEST:g}, not {seconds}"
+                f"{self.name}: fresh() takes seconds above 0 and at most {MAX_LIFETIME:g}, not {seconds}"
             )
         for name, value in (
             ("stale_while_revalidate", stale_while_revalidate),
             ("stale_if_error", stale_if_error),
         ):
-            if value is not None and not 0 <= value <= LONGEST:
-                raise DeclarationError(f"{self.name}: {name} is seconds from 0 to {LONGEST:g}, not {value}")
+            if value is not None and not 0 <= value <= MAX_LIFETIME:
+                raise DeclarationError(
+                    f"{self.name}: {name} is seconds from 0 to {MAX_LIFETIME:g}, not {value}"
+                )
         return replace(self, freshness=seconds, swr=stale_while_revalidate, sie=stale_if_error)
 
     def tagged(self, *tags: str) -> Call[T]:
@@ -165,6 +167,6 @@ class Call(Generic[T]):
         return replace(self, outcomes=self.outcomes.passing(statuses, only=only))
 
     def __await__(self) -> Generator[Any, None, T]:
-        scope = scopes.current()
+        scope = current_context()
         answer: T = yield from scope.runner.run(self, scope).__await__()
         return answer

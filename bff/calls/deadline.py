@@ -1,12 +1,25 @@
-"""A deadline is one moment on a monotonic clock; it can be brought nearer for a part, never pushed away."""
+"""How long a request and its parts may take: one deadline, and one timer for every time limit.
+
+A deadline is one moment on a monotonic clock. A part can have an earlier one, never a later one.
+
+A screen with three calls has at least four time limits: its own and one for each attempt. They share one timer of the
+event loop, set to the earliest of them. Limits that begin and end later do not touch the timer, and nearly all end
+before it fires. A limit behaves as `asyncio.timeout` does: the task inside is cancelled and the block raises
+TimeoutError. A cancellation from outside stays a cancellation.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import TracebackType
 
 Clock = Callable[[], float]
+
+# Seconds by which an event loop may fire early: libuv counts in whole milliseconds.
+EARLY = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +42,102 @@ class Deadline:
         if seconds is None:
             return self
         return replace(self, at=min(self.at, self.clock() + seconds))
+
+
+class TimeLimit:
+    """A block of the current task that may take until `at` (monotonic seconds), None: as long as it likes. Made by
+    `RequestTimer.limit`; entered once.
+
+    Raises TimeoutError when the block was cut.
+    """
+
+    __slots__ = ("_before", "_expired", "_task", "_timer", "at")
+
+    def __init__(self, timer: RequestTimer, at: float | None) -> None:
+        self.at = at
+        self._timer = timer
+        self._expired = False
+        self._task: asyncio.Task[object] | None = None
+        self._before = 0
+
+    def __enter__(self) -> TimeLimit:
+        self._task = task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a limit is for a task")
+        self._before = task.cancelling()
+        if self.at is not None:
+            self._timer.add(self, self.at)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.at is not None:
+            self._timer.remove(self)
+        task, self._task = self._task, None
+        if self._expired and task is not None:
+            left = task.uncancel()
+            if left <= self._before and kind is asyncio.CancelledError:
+                raise TimeoutError from error
+
+    def expire(self) -> None:
+        """End the block now, as if its time were over. Nothing happens when it is."""
+        if self._task is not None and not self._expired:
+            self._expired = True
+            self._task.cancel()
+
+    @property
+    def expired(self) -> bool:
+        """Whether its time ran out or `expire` ended it."""
+        return self._expired
+
+
+class RequestTimer:
+    """A request's timer. As many limits as the request has tasks and nested blocks, a handful. clock: monotonic
+    seconds."""
+
+    __slots__ = ("_at", "_clock", "_limits", "_timer")
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._limits: list[TimeLimit] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = 0.0
+
+    def limit(self, seconds: float | None) -> TimeLimit:
+        """A block that ends `seconds` from now, at once when that is not above 0; None: only by `TimeLimit.expire`."""
+        return TimeLimit(self, None if seconds is None else self._clock() + seconds)
+
+    def add(self, limit: TimeLimit, at: float) -> None:
+        """Watch over a block that has been entered."""
+        self._limits.append(limit)
+        if self._timer is None or at < self._at:
+            self._set(at)
+
+    def remove(self, limit: TimeLimit) -> None:
+        """A block is over."""
+        self._limits.remove(limit)
+        if not self._limits and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._at = at
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.0, at - self._clock()), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        now = self._clock() + EARLY
+        next_at: float | None = None
+        for limit in list(self._limits):
+            if limit.at is None or limit.expired:
+                continue
+            if limit.at <= now:
+                limit.expire()
+            elif next_at is None or limit.at < next_at:
+                next_at = limit.at
+        if next_at is not None:
+            self._set(next_at)

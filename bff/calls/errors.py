@@ -2,7 +2,7 @@
 
     BffError
     ├── DeclarationError              a mistake in the user's gateway, raised when it is declared
-    ├── NoScope                       a call was awaited outside a request
+    ├── NoRequestContext                       a call was awaited outside a request
     └── UpstreamError                 an upstream call did not give its answer; names the owner
         ├── Timeout                   the deadline or the attempt timeout passed
         ├── Rejected                  the gateway itself did not send it (never counts as the upstream's failure)
@@ -67,8 +67,8 @@ def declaring() -> Iterator[None]:
         mistakes.append(str(error))
 
 
-class NoScope(BffError):
-    """A Call was awaited outside a view, a command or `bff.testing.scope()`."""
+class NoRequestContext(BffError):
+    """A Call was awaited outside a view, a command or `bff.testing.request_context()`."""
 
     code = "no-scope"
 

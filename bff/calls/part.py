@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, ove
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
-from . import scope as scopes
+from .context import PartAge, RequestContext, Runner, current_context, use_context
 from .errors import Overloaded, Reason, UpstreamError
 from .owner import Owner
-from .scope import Note, Runner, Scope
 
 if TYPE_CHECKING:
     from .call import Call
@@ -91,27 +90,27 @@ async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[
     gateway where it has begun none. While the gateway has too much to do the part is `overloaded` without its service
     being asked.
     """
-    parent = scopes.current()
-    note = Note()
-    runner: Runner = _LEFT_OUT if parent.lean else parent.runner
+    parent = current_context()
+    note = PartAge()
+    runner: Runner = _LEFT_OUT if parent.degraded else parent.runner
     asked = _Asked(runner) if within is not None else None
     deadline = parent.deadline.within(within)
-    limit = parent.alarm.limit(None if within is None else deadline.left() + PART_GRACE)
+    limit = parent.timer.limit(None if within is None else deadline.left() + PART_GRACE)
     scope = replace(parent, deadline=deadline, part=note, runner=asked or runner)
     try:
-        with scopes.opened(scope), limit:
+        with use_context(scope), limit:
             data = await part
     except UpstreamError as error:
-        parent.ledger.missing += 1
+        parent.record.missing += 1
         return Missing(
             reason=error.reason,
             retry_after=error.retry_after,
             owner=OwnerInfo(**error.owner.as_dict(contacts=parent.contacts)),
         )
     except TimeoutError:
-        if not limit.was_cut:
+        if not limit.expired:
             raise
-        parent.ledger.missing += 1
+        parent.record.missing += 1
         owner = _OURS if asked is None or asked.owner is None else asked.owner
         return Missing(reason="timeout", owner=OwnerInfo(**owner.as_dict(contacts=parent.contacts)))
     return Ready(data=data) if note.age is None else Stale(data=data, age=note.age)
@@ -124,7 +123,7 @@ class _Asked:
         self.owner: Owner | None = None
         self._runner = runner
 
-    async def run(self, call: Call[Any], scope: Scope) -> Any:
+    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
         """The decoded answer, or an UpstreamError."""
         self.owner = call.owner
         return await self._runner.run(call, scope)
@@ -133,7 +132,7 @@ class _Asked:
 class _LeftOut:
     """Runs no call at all."""
 
-    async def run(self, call: Call[Any], scope: Scope) -> Any:
+    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
         raise Overloaded(
             call.owner,
             call.name,

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class RevocationKeys:
     """By what a token or session could be revoked, each of them hashed. issued: Unix seconds."""
 
     token: str | None
@@ -28,7 +28,7 @@ class Principal:
     roles            what the issuer says this person may be here, see `roles` in the issuer's settings
     claims           verified claims that a page may see
     session          hashed id of the browser session, None for a bearer token
-    marks            by what it can be revoked; a session's counts as issued when it began
+    revocation_keys            by what it can be revoked; a session's counts as issued when it began
     session_key      what the sessions need to give an access token that is valid at a later moment; None for a bearer's
     """
 
@@ -40,7 +40,7 @@ class Principal:
     claims: Mapping[str, Any] = field(default_factory=dict, compare=False)
     session: str | None = None
     roles: frozenset[str] = frozenset()
-    marks: Marks | None = field(default=None, repr=False, compare=False)
+    revocation_keys: RevocationKeys | None = field(default=None, repr=False, compare=False)
     session_key: object = field(default=None, repr=False, compare=False)
 
     @property

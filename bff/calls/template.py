@@ -24,7 +24,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SEPARATOR = re.compile(r"[/\\]")
 
 
-class NamesNothing(ValueError):
+class UnusablePathValue(ValueError):
     """A value that cannot stand in a path. parameter: whose value it is."""
 
     def __init__(self, parameter: str) -> None:
@@ -40,7 +40,7 @@ class Template:
     parameters: tuple[tuple[str, str], ...]
 
     def filled(self, data: dict[str, Any]) -> str:
-        """The path, percent-encoded; takes what it uses out of `data`. Raises NamesNothing; DeclarationError for a
+        """The path, percent-encoded; takes what it uses out of `data`. Raises UnusablePathValue; DeclarationError for a
         parameter that is not given, or has no text."""
         literals = self.literals
         pieces = [literals[0]]
@@ -86,9 +86,9 @@ def template_of(text: str) -> Template:
 def _segment(name: str, text: str, kind: str) -> str:
     segments = _SEPARATOR.split(text)
     if (len(segments) > 1 and (kind == "segment" or "\\" in text)) or _CONTROL.search(text):
-        raise NamesNothing(name)
+        raise UnusablePathValue(name)
     if any(map(_is_dots, segments)) or not text or (kind == "path" and not all(segments)):
-        raise NamesNothing(name)
+        raise UnusablePathValue(name)
     return quote(text, safe="/" if kind == "path" else "")
 
 

@@ -15,7 +15,7 @@ from .codec import encode
 from .errors import DeclarationError, Refused, declaring
 from .outcomes import OUTCOMES, OutcomeTable
 from .owner import Owner
-from .template import NamesNothing, query_of, template_of
+from .template import UnusablePathValue, query_of, template_of
 
 T = TypeVar("T")
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Upstream:
             path = template_of(template).filled(unused)
             query = query_of(unused.items())
             encoded = None if body is None else encode(body, secrets=True)
-        except NamesNothing as error:
+        except UnusablePathValue as error:
             # The value is often a client's own, so it is refused as the service would refuse a name it does not know.
             raise Refused(self.owner, name, f"There is no such {error.parameter}.", status=404) from None
         except DeclarationError as error:

@@ -19,7 +19,7 @@ import jwt
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..calls import Clock, DeclarationError, Principal, Scope
+from ..calls import Clock, DeclarationError, Principal, RequestContext
 from ..transport.request import USER_TOKEN, Credentials, NoCredentials
 from .settings.upstream import InternalSettings, UpstreamSettings
 from .signing_keys import SigningKeys
@@ -72,7 +72,7 @@ class InternalTokens:
             self._kept.popitem(last=False)
         return token
 
-    def for_write(self, principal: Principal, audience: str, scope: Scope) -> str:
+    def for_write(self, principal: Principal, audience: str, scope: RequestContext) -> str:
         """A token for this request only: `txn` is its correlation id (RFC 8417), `mutation` the client's key."""
         now = self._clock()
         more = {"txn": scope.correlation_id}
@@ -130,7 +130,7 @@ class InternalCredentials:
     def sends_user_token(self) -> bool:
         return self.beside
 
-    def headers(self, principal: Principal, scope: Scope, *, write: bool) -> Mapping[str, str]:
+    def headers(self, principal: Principal, scope: RequestContext, *, write: bool) -> Mapping[str, str]:
         tokens = self.tokens
         token = (
             tokens.for_write(principal, self.audience, scope)

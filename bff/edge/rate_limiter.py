@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from ..calls import Clock, Principal
 from ..policies import rate
-from ..policies.rate import Bucket, LocalRates, Quota, Spent
+from ..policies.rate import Bucket, BucketState, LocalRates, Quota
 from ..stores.rates import RateStore, rate_key, rate_tag
 from ..stores.redis.client import StoreUnavailable
 from .http.networks import network_of
@@ -139,7 +139,7 @@ class RateLimiter:
                 log.info("rate limits are counted together again")
         return self.headers_for(spent)
 
-    def headers_for(self, spent: Sequence[Spent]) -> dict[str, str]:
+    def headers_for(self, spent: Sequence[BucketState]) -> dict[str, str]:
         """The RateLimit headers of what was spent. Raises Problem 429 if something was refused."""
         headers = rate.headers(spent)
         refused = [bucket.quota for bucket in spent if not bucket.allowed]
@@ -156,7 +156,7 @@ class RateLimiter:
             extra={"violated-policies": [quota.name for quota in refused]},
         )
 
-    def _spend_locally(self, buckets: Sequence[Bucket], error: StoreUnavailable) -> list[Spent]:
+    def _spend_locally(self, buckets: Sequence[Bucket], error: StoreUnavailable) -> list[BucketState]:
         if not self._is_local and self.local:
             self._is_local = True
             log.info("rate limits are counted locally until Redis is back: %s", error)

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.types import Send
 
-from ..calls import Ledger
+from ..calls import RequestRecord
 from ..calls.codec import codec_of
 
 MAX_TIMINGS = 50
@@ -23,31 +23,31 @@ def to_json(model: Any, result: Any) -> bytes:
     return codec_of(model).encode(result)
 
 
-def screen_headers(ledger: Ledger, *, public: bool, personal: bool) -> dict[str, str]:
+def screen_headers(record: RequestRecord, *, public: bool, personal: bool) -> dict[str, str]:
     """public: the view is declared so; personal: its function was handed a principal."""
-    complete = ledger.missing == 0
+    complete = record.missing == 0
     headers = {
         "bff-complete": "true" if complete else "false",
-        "cache-control": _cache_control(ledger, complete, public and not personal),
+        "cache-control": _cache_control(record, complete, public and not personal),
     }
     if headers["cache-control"].startswith("private"):
         # A browser may keep it, for the one who asked.
         headers["vary"] = PERSONAL
-    if ledger.timings:
+    if record.timings:
         headers["server-timing"] = ", ".join(
             f"{timing.name};dur={timing.milliseconds:.1f};start={timing.start:.1f}"
             + ("" if timing.outcome == "ok" else f';desc="{timing.outcome}"')
-            for timing in ledger.timings[:MAX_TIMINGS]
+            for timing in record.timings[:MAX_TIMINGS]
         )
     return headers
 
 
-def _cache_control(ledger: Ledger, complete: bool, public: bool) -> str:
+def _cache_control(record: RequestRecord, complete: bool, public: bool) -> str:
     if not complete:
         return "no-store"
-    if not public or ledger.private:
+    if not public or record.private:
         return "private, no-cache"
-    return f"public, max-age={int(ledger.max_age or 0)}"
+    return f"public, max-age={int(record.max_age or 0)}"
 
 
 async def send_json(

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ..calls.ending import end_tasks
+from ..calls.shutdown import cancel_tasks
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGQUIT", "SIGBREAK") if hasattr(signal, name)
@@ -78,7 +78,7 @@ class ShutdownWatch:
                 signal.signal(number, before)
         self._before.clear()
         if self._watching is not None:
-            await end_tasks([self._watching])
+            await cancel_tasks([self._watching])
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self._loop.is_closed():

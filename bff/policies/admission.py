@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Entry = Literal["in", "lean", "refused"]
+Decision = Literal["admitted", "degraded", "rejected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,66 +31,66 @@ class AdmissionRule:
 
     in_flight: int = 1000
     lag: float = 0.025
-    standing: float = 0.25
-    lean: float = 0.6
+    sustained: float = 0.25
+    degrade_at: float = 0.6
 
 
 # What is let in at once after the loop was late: so much of what was in flight then, and so much more with each look
 # at the loop that finds it in time. Never below a few, or nothing would ever be found out.
-BACK = 0.8
-ON = 1.05
-LEAST = 8
+SHRINK = 0.8
+GROW = 1.05
+MIN_LIMIT = 8
 # Seconds after a standing delay in which a late loop is taken for the next one at once.
-WARY = 1.0
+ALERT = 1.0
 
 
 class Admission:
     """The decision, and how many requests the machine was found to bear at once: additive growth would take minutes to
     forget one bad moment, so that it shrinks and grows by shares. `now` is in monotonic seconds everywhere."""
 
-    __slots__ = ("_since", "_wary", "limit", "rule")
+    __slots__ = ("_alert_until", "_since", "limit", "rule")
 
     def __init__(self, rule: AdmissionRule) -> None:
         self.rule = rule
         self.limit = float(rule.in_flight)
         self._since: float | None = None
-        self._wary = float("-inf")
+        self._alert_until = float("-inf")
 
-    def decide_any(self, in_flight: int) -> Entry:
+    def decide_by_count(self, in_flight: int) -> Decision:
         """For what may be late. in_flight: requests going on now, without this one."""
         if in_flight >= self.limit:
-            return "refused"
-        return "lean" if in_flight >= self.rule.lean * self.limit else "in"
+            return "rejected"
+        return "degraded" if in_flight >= self.rule.degrade_at * self.limit else "admitted"
 
-    def decide(self, in_flight: int, lag: float, now: float) -> Entry:
-        """As `decide_any`, and by how late the loop is. lag: seconds it is now."""
+    def decide(self, in_flight: int, lag: float, now: float) -> Decision:
+        """As `decide_by_count`, and by how late the loop is. lag: seconds it is now."""
         rule = self.rule
-        entry = self.decide_any(in_flight)
-        if lag < rule.lean * rule.lag:
+        entry = self.decide_by_count(in_flight)
+        if lag < rule.degrade_at * rule.lag:
             # Who is refused for the number has seen it, too: the loop was in time.
             self._since = None
-        elif entry != "refused":
+        elif entry != "rejected":
             stood = now - self._late_since(lag, now)
-            standing = 0.0 if now < self._wary else rule.standing
-            if lag >= rule.lag and stood >= standing:
-                return "refused"
-            if stood >= rule.lean * standing:
-                return "lean"
+            sustained = 0.0 if now < self._alert_until else rule.sustained
+            if lag >= rule.lag and stood >= sustained:
+                return "rejected"
+            if stood >= rule.degrade_at * sustained:
+                return "degraded"
         return entry
 
-    def looked(self, in_flight: int, lag: float, now: float) -> None:
+    def record_lag(self, in_flight: int, lag: float, now: float) -> None:
         """To be told every so often how late the loop was."""
         rule = self.rule
-        if lag < rule.lean * rule.lag:
+        if lag < rule.degrade_at * rule.lag:
             self._since = None
         else:
             self._since = self._late_since(lag, now)
-            if lag >= rule.lag and (now < self._wary or now - self._since >= rule.standing):
-                self._wary = now + WARY
-                self.limit = min(rule.in_flight, max(LEAST, BACK * min(self.limit, in_flight)))
+            if lag >= rule.lag and (now < self._alert_until or now - self._since >= rule.sustained):
+                self._alert_until = now + ALERT
+                self.limit = min(rule.in_flight, max(MIN_LIMIT, SHRINK * min(self.limit, in_flight)))
                 return
         if lag < rule.lag and self.limit < rule.in_flight:
-            self.limit = min(rule.in_flight, ON * self.limit)
+            self.limit = min(rule.in_flight, GROW * self.limit)
 
     def _late_since(self, lag: float, now: float) -> float:
         # A loop that is late by so much now has been so at least for that long.

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
-from .events import Ejected, Observer, Returned, guarded, ignore
+from .events import Ejected, Observer, Readmitted, guarded, ignore
 
 W = TypeVar("W")
-How = Literal["round-robin", "least-pending"]
+Strategy = Literal["round-robin", "least-pending"]
 
 # An address that serves this many times its ejection time without another one is forgiven one of them.
 FORGIVEN_AFTER = 1.0
@@ -30,19 +30,19 @@ class Backend(Generic[W]):
     name     scheme, host and port: what facts and breakers call it
     wire     what sends to it; opaque here
     pending  calls under way: whoever sends adds one before and takes it off after
-    out      moment on the clock until which it is ejected, None while it takes part
+    ejected_until  monotonic seconds, None while it takes part
     """
 
     name: str
     wire: W
     pending: int = 0
-    out: float | None = None
+    ejected_until: float | None = None
     _row: int = field(default=0, init=False, repr=False)
     _times: int = field(default=0, init=False, repr=False)
     _since: float = field(default=0.0, init=False, repr=False)
 
 
-class Balance(Generic[W]):
+class Balancer(Generic[W]):
     """The addresses of one upstream.
 
     service    for the facts
@@ -58,7 +58,7 @@ class Balance(Generic[W]):
         service: str,
         addresses: Sequence[Backend[W]],
         *,
-        how: How = "least-pending",
+        how: Strategy = "least-pending",
         failures: int = 5,
         eject_for: float = 10.0,
         at_most: float = 300.0,
@@ -92,9 +92,9 @@ class Balance(Generic[W]):
         if self._ejected:
             self._return_those_whose_time_is_over()
         if self._ejected or avoid is not None:
-            choice = [one for one in self.addresses if one.out is None and one is not avoid]
+            choice = [one for one in self.addresses if one.ejected_until is None and one is not avoid]
             if not choice:
-                choice = [one for one in self.addresses if one.out is None]
+                choice = [one for one in self.addresses if one.ejected_until is None]
         else:
             choice = self.addresses
         if len(choice) == 1:
@@ -113,14 +113,18 @@ class Balance(Generic[W]):
         one, other = choice[first], choice[second]
         return other if other.pending < one.pending else one
 
-    def succeeded(self, address: Backend[W]) -> None:
+    def record_success(self, address: Backend[W]) -> None:
         """It answered, whatever it said."""
         address._row = 0
 
-    def failed(self, address: Backend[W]) -> None:
+    def record_failure(self, address: Backend[W]) -> None:
         """It did not answer, or answered that it is broken."""
         address._row += 1
-        if address._row < self._failures or address.out is not None or address not in self.addresses:
+        if (
+            address._row < self._failures
+            or address.ejected_until is not None
+            or address not in self.addresses
+        ):
             return
         self._return_those_whose_time_is_over()
         if (self._ejected + 1) * 2 > len(self.addresses):
@@ -130,9 +134,9 @@ class Balance(Generic[W]):
             served = now - address._since
             address._times -= min(address._times, int(served / (self._eject_for * FORGIVEN_AFTER)))
         address._times += 1
-        address.out = now + min(self._eject_for * address._times, self._at_most)
+        address.ejected_until = now + min(self._eject_for * address._times, self._at_most)
         self._ejected += 1
-        self._observe(Ejected(self._service, address.name, address.out))
+        self._observe(Ejected(self._service, address.name, address.ejected_until))
 
     def replace(self, addresses: Sequence[Backend[W]]) -> list[Backend[W]]:
         """Use these from now on, the ones kept with their standing; returns those that are gone."""
@@ -140,23 +144,26 @@ class Balance(Generic[W]):
             raise ValueError(f"{self._service}: no address")
         gone = [one for one in self.addresses if one not in addresses]
         self.addresses = list(addresses)
-        out = sorted((one for one in self.addresses if one.out is not None), key=lambda one: one.out or 0.0)
-        self._ejected = len(out)
+        ejected = sorted(
+            (one for one in self.addresses if one.ejected_until is not None),
+            key=lambda one: one.ejected_until or 0.0,
+        )
+        self._ejected = len(ejected)
         # Fewer addresses bear fewer ejections: those nearest to their end come back first.
         while self._ejected * 2 > len(self.addresses):
-            self._bring_back(out.pop(0))
+            self._bring_back(ejected.pop(0))
         return gone
 
     def _return_those_whose_time_is_over(self) -> None:
         now = self._clock()
         for one in self.addresses:
-            if one.out is not None and one.out <= now:
+            if one.ejected_until is not None and one.ejected_until <= now:
                 self._bring_back(one)
 
     def _bring_back(self, address: Backend[W]) -> None:
-        address.out = None
+        address.ejected_until = None
         address._since = self._clock()
         # On probation: one more failure and it is out again.
         address._row = self._failures - 1
         self._ejected -= 1
-        self._observe(Returned(self._service, address.name))
+        self._observe(Readmitted(self._service, address.name))

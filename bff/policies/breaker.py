@@ -91,10 +91,10 @@ class Window:
 
 
 class Breaker:
-    """rule: when it opens; clock: monotonic seconds; moved: told each new state and for how many seconds it is open.
+    """rule: when it opens; clock: monotonic seconds; on_change: called with each new state and its seconds if open.
 
-    `admit()` first; when it lets a call in, note `era` at once and report with it exactly one of `succeeded`, `failed`
-    or `abandoned`.
+    Call `admit()` first. When it lets a call in, read `generation` at once and report with it exactly one of
+    `record_success`, `record_failure` or `record_abandoned`.
     """
 
     __slots__ = (
@@ -102,12 +102,12 @@ class Breaker:
         "_closed_at",
         "_good",
         "_level",
-        "_moved",
+        "_on_change",
         "_out",
         "_row",
         "_until",
         "_window",
-        "era",
+        "generation",
         "rule",
         "state",
     )
@@ -116,13 +116,13 @@ class Breaker:
         self,
         rule: BreakerRule,
         clock: Callable[[], float],
-        moved: Callable[[State, float], None] = lambda state, open_for: None,
+        on_change: Callable[[State, float], None] = lambda state, open_for: None,
     ) -> None:
         self.rule = rule
         self.state: State = "closed"
-        self.era = 0
+        self.generation = 0
         self._clock = clock
-        self._moved = moved
+        self._on_change = on_change
         self._window = Window(rule.window)
         self._row = 0
         self._until = 0.0
@@ -145,9 +145,9 @@ class Breaker:
         self._out += 1
         return None
 
-    def succeeded(self, era: int, seconds: float = 0.0) -> None:
+    def record_success(self, generation: int, seconds: float = 0.0) -> None:
         """The upstream answered, whatever it said, after so many seconds."""
-        if era != self.era:
+        if generation != self.generation:
             return
         slow = seconds >= self.rule.slow
         now = self._clock()
@@ -168,9 +168,9 @@ class Breaker:
         if slow and self._too_many():
             self._open(now)
 
-    def failed(self, era: int) -> None:
+    def record_failure(self, generation: int) -> None:
         """The upstream did not answer, or answered that it is broken."""
-        if era != self.era:
+        if generation != self.generation:
             return
         now = self._clock()
         if self.state == "half-open":
@@ -181,9 +181,9 @@ class Breaker:
         if self._row >= self.rule.failures or self._too_many():
             self._open(now)
 
-    def abandoned(self, era: int) -> None:
+    def record_abandoned(self, generation: int) -> None:
         """The call ended before it told anything of the upstream; a probe's place is free again."""
-        if era == self.era and self.state == "half-open":
+        if generation == self.generation and self.state == "half-open":
             self._out -= 1
 
     def _too_many(self) -> bool:
@@ -203,6 +203,6 @@ class Breaker:
 
     def _move(self, state: State, open_for: float) -> None:
         self.state = state
-        self.era += 1
+        self.generation += 1
         self._out = self._good = 0
-        self._moved(state, open_for)
+        self._on_change(state, open_for)

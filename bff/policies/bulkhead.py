@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Entry = Literal["in", "wait", "full"]
+Outcome = Literal["acquired", "queued", "full"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,18 @@ class Bulkhead:
         self.used = 0
         self.waiting = 0
 
-    def enter(self) -> Entry:
-        """``in``: a permit is yours, `leave` when done. ``wait``: you are in the queue; a `leave` that answers True
-        hands you a permit, else `give_up`. ``full``: neither."""
+    def acquire(self) -> Outcome:
+        """``acquired``: the caller has a permit and calls `release` when done. ``queued``: the caller waits until a
+        `release` that returns True hands it a permit, or calls `leave_queue`. ``full``: neither."""
         if self.used < self.rule.permits:
             self.used += 1
-            return "in"
+            return "acquired"
         if self.waiting < self.rule.queue:
             self.waiting += 1
-            return "wait"
+            return "queued"
         return "full"
 
-    def leave(self) -> bool:
+    def release(self) -> bool:
         """A permit comes back. True: it now belongs to who has waited longest; wake them."""
         if self.waiting:
             self.waiting -= 1
@@ -51,6 +51,6 @@ class Bulkhead:
         self.used -= 1
         return False
 
-    def give_up(self) -> None:
+    def leave_queue(self) -> None:
         """A caller leaves the queue without a permit."""
         self.waiting -= 1

@@ -16,13 +16,13 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-from ..calls import LONGEST, Call, Principal
+from ..calls import MAX_LIFETIME, Call, Principal
 
 Lifetimes: TypeAlias = tuple[float | None, float | None, float | None]
 Key: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], tuple[str, ...], Lifetimes, str | None]
 """Service, path, query, tags, how long the call lets it be kept, and whose it is (None: everybody's)."""
 
-Standing = Literal["fresh", "revalidate", "error", "expired"]
+Freshness = Literal["fresh", "revalidate", "error", "expired"]
 
 # What a request header of ours that differs each time would make of Vary: an answer for that one request alone.
 _EACH_TIME = frozenset({"*", "x-correlation-id", "bff-deadline-ms", "traceparent", "tracestate"})
@@ -48,7 +48,7 @@ def key_of(call: Call[Any], principal: Principal | None) -> Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CacheEntry:
     """A kept answer.
 
     headers     those that say how to decode it and how long it holds; lower-case names
@@ -82,7 +82,7 @@ class Entry:
         """Seconds it stays fresh; its age counts in whole ones, as in HTTP (RFC 9111 section 1.2.2)."""
         return max(0.0, self.fresh - int(self.age(now)))
 
-    def standing(self, now: float) -> Standing:
+    def freshness(self, now: float) -> Freshness:
         """What it may be used for."""
         age = self.age(now)
         if age < self.fresh:
@@ -91,7 +91,7 @@ class Entry:
             return "revalidate"
         return "error" if age < self.fresh + self.sie else "expired"
 
-    def instead_of_failure(self, now: float) -> bool:
+    def usable_on_error(self, now: float) -> bool:
         """Whether it may stand in for a failure now."""
         return self.age(now) < self.fresh + max(self.swr, self.sie)
 
@@ -119,7 +119,7 @@ def _seconds(said: Mapping[str, str], name: str) -> float | None:
     if name not in said:
         return None
     value = said[name]
-    return min(float(value), LONGEST) if value.isascii() and value.isdigit() else 0.0
+    return min(float(value), MAX_LIFETIME) if value.isascii() and value.isdigit() else 0.0
 
 
 def _moment(value: str | None) -> float | None:
@@ -162,7 +162,7 @@ def public_by(headers: Mapping[str, str]) -> bool:
 
 def entry_of(
     call: Call[Any], headers: Mapping[str, str], body: bytes, *, asked_at: float, seen: int
-) -> Entry | None:
+) -> CacheEntry | None:
     """The answer as an entry, None when it may not be kept.
 
     headers   of a 200; lower-case names
@@ -184,19 +184,19 @@ def entry_of(
         fresh = 0.0
     since = asked_at
     if "age" in headers and (age := headers["age"].strip()).isascii() and age.isdigit():
-        since -= min(float(age), LONGEST)
+        since -= min(float(age), MAX_LIFETIME)
     # With a validator even an old one saves the upstream's work.
     confirmed = call.freshness if headers.get("etag") or headers.get("last-modified") else 0.0
     keep = fresh + max(swr, sie, confirmed)
     if keep <= 0:
         return None
     kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
-    return Entry(kept, body, since, fresh, swr, sie, keep, seen)
+    return CacheEntry(kept, body, since, fresh, swr, sie, keep, seen)
 
 
 def renewed(
-    call: Call[Any], entry: Entry, headers: Mapping[str, str], *, asked_at: float, seen: int
-) -> Entry | None:
+    call: Call[Any], entry: CacheEntry, headers: Mapping[str, str], *, asked_at: float, seen: int
+) -> CacheEntry | None:
     """The entry after the upstream confirmed it with a 304, whose headers replace those kept (RFC 9111 section
     4.3.4); None when it may be kept no longer. A 304 that says nothing of a body keeps the kept one's type."""
     fields = {name: value for name, value in headers.items() if name != "content-type"}
@@ -208,25 +208,25 @@ def renewed(
 
 
 class Lru:
-    """Entries by key, the least recently used dropped first. Full: `max_bytes` (by `Entry.cost`); one larger than
+    """Entries by key, the least recently used dropped first. Full: `max_bytes` (by `CacheEntry.cost`); one larger than
     `max_entry` is not taken."""
 
     def __init__(self, max_bytes: int, max_entry: int) -> None:
         self.max_bytes = max_bytes
         self.max_entry = min(max_entry, max_bytes)
         self.bytes = 0
-        self._entries: OrderedDict[Key, Entry] = OrderedDict()
+        self._entries: OrderedDict[Key, CacheEntry] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, key: Key) -> Entry | None:
+    def get(self, key: Key) -> CacheEntry | None:
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
         return entry
 
-    def put(self, key: Key, entry: Entry) -> bool:
+    def put(self, key: Key, entry: CacheEntry) -> bool:
         """False when it is too large; what lay there is then gone, too: it is older than what was refused."""
         self.discard(key)
         cost = entry.cost

@@ -1,4 +1,4 @@
-"""What a policy did, as frozen facts that metrics and logs observe. A fact changes nothing and is never awaited.
+"""What a policy did, as frozen facts that metrics and logs observe. A event changes nothing and is never awaited.
 
 Every shell takes `observe: Observer = ignore` and guards it: an observer runs inside the call and must be quick, but
 one that raises is logged and changes nothing.
@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 log = logging.getLogger("bff.upstreams")
 
-TOLD_EVERY = 60.0
+LOG_EVERY = 60.0
 """Seconds between two log lines of an observer that keeps raising."""
 
 Side = Literal["local", "client", "origin"]
@@ -49,7 +49,7 @@ class Retried:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class CallRejected:
     """Not sent, or not sent again. why: ``deadline``, ``circuit-open``, ``bulkhead`` or ``retry-budget``."""
 
     service: str
@@ -58,7 +58,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class BreakerMoved:
+class BreakerChanged:
     """A breaker changed its state. group: the call's name; open_for: seconds, 0 unless it opened."""
 
     service: str
@@ -96,7 +96,7 @@ class Ejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
+class Readmitted:
     """An ejected address takes part again."""
 
     service: str
@@ -123,7 +123,7 @@ class Shed:
 
 
 @dataclass(frozen=True, slots=True)
-class Replaced:
+class SurrogatesReplaced:
     """An answer had this many halves of a surrogate pair on their own; each became U+FFFD."""
 
     service: str
@@ -134,26 +134,26 @@ class Replaced:
 PolicyEvent: TypeAlias = (
     Attempted
     | Retried
-    | Rejected
-    | BreakerMoved
+    | CallRejected
+    | BreakerChanged
     | BulkheadFull
     | Hedged
     | Ejected
-    | Returned
+    | Readmitted
     | Served
     | Shed
-    | Replaced
+    | SurrogatesReplaced
 )
 
 Observer: TypeAlias = Callable[[PolicyEvent], None]
 
 
-def ignore(fact: PolicyEvent) -> None:
+def ignore(event: PolicyEvent) -> None:
     """The observer that observes nothing."""
 
 
 class Guarded:
-    """Observers as one that never raises: it calls each of them, and logs what one raises, at most once in `TOLD_EVERY`
+    """Observers as one that never raises: it calls each of them, and logs what one raises, at most once in `LOG_EVERY`
     seconds for each, with the number of times since. clock: monotonic seconds."""
 
     __slots__ = ("_clock", "_failures", "_observers")
@@ -179,7 +179,7 @@ class Guarded:
                         *(raised, type(event).__name__),
                         exc_info=error,
                     )
-                    raised, quiet_until = 0, now + TOLD_EVERY
+                    raised, quiet_until = 0, now + LOG_EVERY
                 self._failures[observe] = raised, quiet_until
 
 

@@ -41,7 +41,7 @@ class Latencies:
         """Seconds after which a second copy is sent, None while too little is known."""
         return self._after
 
-    def saw(self, seconds: float) -> None:
+    def record(self, seconds: float) -> None:
         """An answer took so long; also one that was given up after so long, which would have taken longer still."""
         if len(self._seconds) < REMEMBERED:
             self._seconds.append(seconds)

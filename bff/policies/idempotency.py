@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-KEPT = frozenset({"content-type", "content-language", "etag", "last-modified", "link", "location"})
+REPLAYED_HEADERS = frozenset(
+    {"content-type", "content-language", "etag", "last-modified", "link", "location"}
+)
 """Headers that say something of the command; all others say something of one answer to it."""
 
 
@@ -30,6 +32,6 @@ def fingerprint(*, method: str, raw_path: bytes, query: bytes, content_type: str
     return _digest((method.encode(), raw_path, query, content_type.encode(), body))
 
 
-def kept(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def replayed_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """The headers that a replay repeats. Names in lower case."""
-    return tuple((name, value) for name, value in headers.items() if name in KEPT)
+    return tuple((name, value) for name, value in headers.items() if name in REPLAYED_HEADERS)

@@ -53,7 +53,7 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class BucketState:
     """One bucket after a request. reset: seconds until one more than `remaining` would be allowed; of one that refused,
     until it would allow what was asked."""
 
@@ -70,7 +70,7 @@ def fits(quota: Quota, ahead: float, interval: float | None = None) -> bool:
     return ahead + interval * (1 - SLACK) <= quota.seconds
 
 
-def spent(buckets: Sequence[Bucket], allowed: bool, ahead: Sequence[float]) -> list[Spent]:
+def bucket_states(buckets: Sequence[Bucket], allowed: bool, ahead: Sequence[float]) -> list[BucketState]:
     """What each bucket's state means. ahead: seconds, after a request that was allowed or before one that was not."""
     return [
         _one(bucket, allowed or fits(bucket.quota, one, bucket.interval), one)
@@ -78,16 +78,16 @@ def spent(buckets: Sequence[Bucket], allowed: bool, ahead: Sequence[float]) -> l
     ]
 
 
-def _one(bucket: Bucket, allowed: bool, ahead: float) -> Spent:
+def _one(bucket: Bucket, allowed: bool, ahead: float) -> BucketState:
     quota = bucket.quota
     left = max(0, math.floor((quota.seconds - ahead) / quota.every + SLACK))
     reset = ahead - quota.seconds + (left + 1) * quota.every if left < quota.amount else 0.0
     if not allowed:
         reset = max(reset, ahead - quota.seconds + bucket.interval)
-    return Spent(quota, allowed, left, max(0.0, reset))
+    return BucketState(quota, allowed, left, max(0.0, reset))
 
 
-def headers(told: Sequence[Spent]) -> dict[str, str]:
+def headers(told: Sequence[BucketState]) -> dict[str, str]:
     """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11)."""
     if not told:
         return {}
@@ -96,7 +96,7 @@ def headers(told: Sequence[Spent]) -> dict[str, str]:
     return {"ratelimit-policy": policy, "ratelimit": state}
 
 
-def retry_after(told: Sequence[Spent]) -> float:
+def retry_after(told: Sequence[BucketState]) -> float:
     """Seconds until the last of the buckets that refused allows one more; never earlier than its `t`."""
     return float(max([1, *(math.ceil(one.reset) for one in told if not one.allowed)]))
 
@@ -108,7 +108,7 @@ class LocalRates:
         self._most = most
         self._arrivals: OrderedDict[Bucket, float] = OrderedDict()
 
-    def spend(self, buckets: Sequence[Bucket], now: float) -> list[Spent]:
+    def spend(self, buckets: Sequence[Bucket], now: float) -> list[BucketState]:
         """Count one request at `now` (monotonic seconds) if every bucket allows it."""
         quotas = [bucket.quota for bucket in buckets]
         ahead = [max(0.0, self._arrivals.get(bucket, now) - now) for bucket in buckets]
@@ -120,7 +120,7 @@ class LocalRates:
                 self._arrivals.move_to_end(bucket)
                 if len(self._arrivals) > self._most:
                     self._arrivals.popitem(last=False)
-        return spent(buckets, allowed, ahead)
+        return bucket_states(buckets, allowed, ahead)
 
     def give_back(self, buckets: Sequence[Bucket], now: float) -> None:
         """Undo one request that `spend` allowed."""

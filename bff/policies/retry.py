@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 # Statuses after which the same request may well succeed. 501 and 505 say what will not change; below 500 only 429
 # asks for later, and only when it says when.
-_PASSING = frozenset({500, 502, 503, 504})
+_RETRYABLE = frozenset({500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class RetryRule:
         return seconds if seconds + self.least <= left else None
 
 
-def passing(status: int, retry_after: float | None) -> bool:
+def retryable(status: int, retry_after: float | None) -> bool:
     """Whether an answer with this status is worth asking again."""
-    return status in _PASSING or (status == 429 and retry_after is not None)
+    return status in _RETRYABLE or (status == 429 and retry_after is not None)
 
 
-class Budget:
+class RetryBudget:
     """What retries and hedges of one upstream share: at most `share` of the calls active now, but always `least`.
 
     share   0 to 1, default 0.2
@@ -75,13 +75,13 @@ class Budget:
         self.active = 0
         self.spent = 0
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """A place for one retry; give it back when its call is over. False: there is none, do not retry."""
         if self.spent >= max(self.least, self.share * self.active):
             return False
         self.spent += 1
         return True
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Give a place back."""
         self.spent -= 1

@@ -76,7 +76,7 @@ def parse(token: str) -> Parsed:
     header = _json(_decoded(parts[0]))
     claims = _json(_decoded(parts[1]))
     signature = _decoded(parts[2])
-    _judge_header(header)
+    _check_header(header)
     return Parsed(header, claims, f"{parts[0]}.{parts[1]}".encode("ascii"), signature)
 
 
@@ -88,14 +88,14 @@ def issuer_of(parsed: Parsed) -> str:
     return issuer
 
 
-def judge_type(parsed: Parsed, types: Collection[str]) -> None:
+def check_type(parsed: Parsed, types: Collection[str]) -> None:
     """`typ` must be one of `types`, which keeps one kind of token from passing for another (RFC 8725 3.11)."""
     typ = parsed.header.get("typ", "")
     if not isinstance(typ, str) or typ.lower() not in types:
         raise TokenRefused("it is another kind of token")
 
 
-def judge_claims(
+def check_claims(
     claims: Mapping[str, Any], *, audience: str, now: float, leeway: float, subject: bool = True
 ) -> None:
     """`aud`, `exp`, `iat`, `nbf`, `sub`: present, of the right type, and right at `now` (Unix seconds)."""
@@ -112,10 +112,10 @@ def judge_claims(
     if "nbf" in claims and _moment(claims, "nbf") > now + leeway:
         raise TokenRefused("it is not valid yet")
     if subject or "sub" in claims:
-        _judge_subject(claims.get("sub"))
+        _check_subject(claims.get("sub"))
 
 
-def judge_bearer(claims: Mapping[str, Any]) -> None:
+def check_bearer(claims: Mapping[str, Any]) -> None:
     """Refuse a token that is bound to a key (`cnf`, RFC 7800): whoever merely holds it has not proved anything."""
     if "cnf" in claims:
         raise TokenRefused("it is bound to a key, so it is no bearer token")
@@ -154,12 +154,12 @@ def roles_of(claims: Mapping[str, Any], path: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def visible(claims: Mapping[str, Any]) -> dict[str, Any]:
+def person_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
     """What is about the person: the claims without those of the protocol."""
     return {name: value for name, value in claims.items() if name not in _PROTOCOL}
 
 
-def _judge_header(header: Mapping[str, Any]) -> None:
+def _check_header(header: Mapping[str, Any]) -> None:
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in ASYMMETRIC:
         raise TokenRefused("its algorithm is not one that can be accepted")
@@ -170,7 +170,7 @@ def _judge_header(header: Mapping[str, Any]) -> None:
         raise TokenRefused("its key id cannot be read")
 
 
-def _judge_subject(subject: object) -> None:
+def _check_subject(subject: object) -> None:
     # OpenID Connect Core section 2: at most 255 ASCII characters. It travels on in headers and key names.
     if not isinstance(subject, str) or not subject.strip() or len(subject) > 255:
         raise TokenRefused("it names no subject")

@@ -11,7 +11,7 @@ import logging
 from abc import ABC, abstractmethod
 from typing import Self
 
-from ..calls.ending import end_tasks
+from ..calls.shutdown import cancel_tasks
 
 START = 30.0
 """Seconds for the work to begin. It must not wait for anything outside this process to begin."""
@@ -61,7 +61,7 @@ class Background(ABC):
         """Cancel the task and wait for it. Does not wait when it is cancelled itself."""
         main, self._main = self._main, None
         if main is not None:
-            await end_tasks([main])
+            await cancel_tasks([main])
 
     async def __aenter__(self) -> Self:
         await self.start()

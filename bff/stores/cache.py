@@ -19,14 +19,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..calls import LONGEST
-from ..policies.cache import Entry, Key
+from ..calls import MAX_LIFETIME
+from ..policies.cache import CacheEntry, Key
 from .keys import owner_tag, plain_name, redis_key
 from .redis.client import RedisClient, raise_refusals, store_errors
 from .redis.connection import Packable
 
 CHANNEL = plain_name("cache")
-_TTL = int(2 * LONGEST)
+_TTL = int(2 * MAX_LIFETIME)
 _WHOLE = "*"
 _VERSION = 1
 
@@ -56,18 +56,18 @@ def digest(key: Key) -> str:
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
 
-def pack(entry: Entry) -> bytes:
+def pack(entry: CacheEntry) -> bytes:
     """An entry as bytes: one line of JSON, then the body."""
     head = {name: value for name, value in asdict(entry).items() if name != "body"}
     return json.dumps([_VERSION, head]).encode() + b"\n" + entry.body
 
 
-def unpack(packed: bytes) -> Entry | None:
+def unpack(packed: bytes) -> CacheEntry | None:
     """The entry, None for one in a format of another release."""
     head, _, body = packed.partition(b"\n")
     try:
         version, fields = json.loads(head)
-        return Entry(body=body, **fields) if version == _VERSION else None
+        return CacheEntry(body=body, **fields) if version == _VERSION else None
     except (ValueError, TypeError):
         return None
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..calls import SagaStatus
-from ..policies.rate import Bucket, Spent
+from ..policies.rate import Bucket, BucketState
 from .journal import Entry, EntryTooLarge, Journal, Position
 from .keys import owner_tag, redis_key
 from .processes import Processes
@@ -140,7 +140,7 @@ class Claims:
 
     async def claim(
         self, ticket: Ticket, *, safe: bool, new: Sequence[Bucket] = (), repeat: Sequence[Bucket] = ()
-    ) -> tuple[Claimed, list[Spent]]:
+    ) -> tuple[Claimed, list[BucketState]]:
         """Claim a command and spend its limits. A safe command whose holder's process has ended is free at once: its
         services get the same keys again, and the old holder is fenced.
 
@@ -171,7 +171,7 @@ class Claims:
 
     async def _claim_and_spend(
         self, ticket: Ticket, safe: bool, new: Sequence[Bucket], repeat: Sequence[Bucket], ended: str = ""
-    ) -> tuple[Claimed, list[Spent]]:
+    ) -> tuple[Claimed, list[BucketState]]:
         if not self._redis.cluster:
             return await self._claim_in_slot(ticket, safe, new, repeat, ended)
         slot = self._key(ticket).partition("}")[0]
@@ -188,7 +188,7 @@ class Claims:
 
     async def _claim_in_slot(
         self, ticket: Ticket, safe: bool, new: Sequence[Bucket], repeat: Sequence[Bucket], ended: str
-    ) -> tuple[Claimed, list[Spent]]:
+    ) -> tuple[Claimed, list[BucketState]]:
         keys = [self._key(ticket), *(bucket.key for bucket in (*new, *repeat))]
         args: list[str | int | float] = [ticket.fingerprint, ticket.holder, int(ticket.lease * 1000)]
         args += [int(ticket.ttl * 1000), "1" if safe else "0", self._now(), len(new), len(repeat), ended]

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 
-from ..policies.rate import Bucket, Spent, spent
+from ..policies.rate import Bucket, BucketState, bucket_states
 from .keys import owner_tag, redis_key
 from .redis.client import RedisClient, StoreUnavailable
 
@@ -34,9 +34,9 @@ def script_args(buckets: Sequence[Bucket]) -> list[float]:
     return [number for bucket in buckets for number in (bucket.interval * 1000, bucket.quota.seconds * 1000)]
 
 
-def spent_from(buckets: Sequence[Bucket], answer: Sequence[int]) -> list[Spent]:
+def spent_from(buckets: Sequence[Bucket], answer: Sequence[int]) -> list[BucketState]:
     """Read the answer of `spend` in Lua."""
-    return spent(buckets, answer[0] == 1, [micros / 1e6 for micros in answer[1:]])
+    return bucket_states(buckets, answer[0] == 1, [micros / 1e6 for micros in answer[1:]])
 
 
 def by_slot(buckets: Sequence[Bucket]) -> list[list[Bucket]]:
@@ -61,7 +61,7 @@ class RateStore:
         """Whether Redis does not answer at present: nobody should wait for it."""
         return self._redis.away
 
-    async def spend(self, buckets: Sequence[Bucket]) -> list[Spent]:
+    async def spend(self, buckets: Sequence[Bucket]) -> list[BucketState]:
         """Count one request against every bucket if all allow it."""
         if self._redis.away:
             raise StoreUnavailable("Redis is away")
@@ -76,6 +76,6 @@ class RateStore:
         }
         return [found[bucket.key] for bucket in buckets]
 
-    async def _spend(self, buckets: Sequence[Bucket]) -> list[Spent]:
+    async def _spend(self, buckets: Sequence[Bucket]) -> list[BucketState]:
         answer = await self._rate([bucket.key for bucket in buckets], script_args(buckets), limit=self._wait)
         return spent_from(buckets, answer)

@@ -15,8 +15,8 @@ from functools import partial
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ..calls.ending import close_all, end_tasks
-from ..policies.balance import Backend, Balance, How
+from ..calls.shutdown import cancel_tasks, close_all
+from ..policies.balance import Backend, Balancer, Strategy
 from ..policies.events import Observer, ignore
 from .aiohttp_wire import AiohttpWire
 from .h1_wire import H1Wire
@@ -59,7 +59,7 @@ class DynamicBackends:
     open_wire  makes the wire of an address
     resolver   keeps the addresses current; default: they stay as they are
     trust      the certificates of its wires, which are watched as the addresses are
-    the rest   see `Balance`
+    the rest   see `Balancer`
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class DynamicBackends:
         *,
         resolver: Resolver | None = None,
         trust: TlsTrust | None = None,
-        how: How = "least-pending",
+        how: Strategy = "least-pending",
         failures: int = 5,
         eject_for: float = 10.0,
         at_most: float = 300.0,
@@ -87,7 +87,7 @@ class DynamicBackends:
         self._known: dict[BackendAddress, Backend[Wire]] = {}
         self._removed: list[tuple[float, Backend[Wire]]] = []
         self._resolving: asyncio.Task[None] | None = None
-        self.balance: Balance[Wire] = Balance(
+        self.balance: Balancer[Wire] = Balancer(
             service,
             [self._backend(BackendAddress(url)) for url in urls],
             how=how,
@@ -100,8 +100,8 @@ class DynamicBackends:
         )
         # Bound once: they are called for each attempt.
         self.pick = self.balance.pick
-        self.succeeded = self.balance.succeeded
-        self.failed = self.balance.failed
+        self.record_success = self.balance.record_success
+        self.record_failure = self.balance.record_failure
 
     def __iter__(self) -> Iterator[Backend[Wire]]:
         return iter(self.balance.addresses)
@@ -185,7 +185,7 @@ class DynamicBackends:
         removed, self._removed = self._removed, []
         closings = [] if self._trust is None else [("the watch of certificates", self._trust.watch.close)]
         if resolving is not None:
-            closings.append(("the resolver of addresses", partial(end_tasks, [resolving])))
+            closings.append(("the resolver of addresses", partial(cancel_tasks, [resolving])))
         for backend in (*self.balance.addresses, *(backend for _, backend in removed)):
             closings.append((f"the connections to {self._service} at {backend.name}", backend.wire.close))
         await close_all(closings)

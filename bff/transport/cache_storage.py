@@ -16,8 +16,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
-from ..calls import Call, Ledger, Scope
-from ..policies.cache import Entry, Key, Lru
+from ..calls import Call, RequestContext, RequestRecord
+from ..policies.cache import CacheEntry, Key, Lru
 from ..stores.cache import CacheRead, CacheStore, digest, pack, unpack
 from ..stores.redis.client import StoreUnavailable
 from .invalidations import Invalidations
@@ -35,7 +35,7 @@ class Lookup(NamedTuple):
     tags, on the same clock, 0 for none; store_in: where a new response may be stored."""
 
     key: Key
-    entry: Entry | None
+    entry: CacheEntry | None
     seen: int
     newest_change: int
     store_in: Literal["nothing", "memory", "both"]
@@ -94,18 +94,18 @@ class CacheStorage:
 
     # ---- find ------------------------------------------------------------------------------------------------
 
-    async def find(self, call: Call[Any], scope: Scope, key: Key) -> Lookup:
+    async def find(self, call: Call[Any], scope: RequestContext, key: Key) -> Lookup:
         """What is cached for this caller. Asks Redis (one round trip) only when this process does not know enough."""
         entry = self._memory.get(key)
         tags = call.tags
         newest = self._tags.newest(tags) if tags else 0
         principal = scope.principal.id if tags and scope.principal is not None else None
-        own = _own_changes(scope.ledger, tags) if principal is not None else 0
-        usable = entry is not None and entry.standing(self._clock()) in ("fresh", "revalidate")
+        own = _own_changes(scope.record, tags) if principal is not None else 0
+        usable = entry is not None and entry.freshness(self._clock()) in ("fresh", "revalidate")
         if entry is not None and newest is not None and _valid(entry, newest, tags) is None:
             usable = False
         if usable and newest is not None and own is None and principal is not None:
-            own = await self._ask_own_changes(scope.ledger, principal, tags)
+            own = await self._ask_own_changes(scope.record, principal, tags)
         if usable and newest is not None and own is not None:
             newest = max(newest, own)
             return Lookup(key, _valid(entry, newest, tags), self.now(), newest, "both")
@@ -120,7 +120,7 @@ class CacheStorage:
                 # Redis' clock is known no stamp can be compared with this process's clock, so nothing older counts.
                 return Lookup(key, None, self.now(), newest if self._offset_known else self.now(), "nothing")
             return Lookup(key, _valid(entry, newest, tags), self.now(), newest, "memory")
-        scope.ledger.own.update(found.owner_stamps)
+        scope.record.changes.update(found.owner_stamps)
         self._tags.learn(found.tag_stamps)
         newest = max(
             self._tags.newest(tags) or 0, *found.tag_stamps.values(), *found.owner_stamps.values(), 0
@@ -150,16 +150,18 @@ class CacheStorage:
         self._offset_known = True
         return found
 
-    async def _ask_own_changes(self, ledger: Ledger, principal: str, tags: tuple[str, ...]) -> int | None:
+    async def _ask_own_changes(
+        self, record: RequestRecord, principal: str, tags: tuple[str, ...]
+    ) -> int | None:
         """The newest of this principal's own changes; None while Redis does not answer in time."""
         if time.monotonic() < self._paused_until:
             return None
         try:
-            ledger.own.update(await self._store.owner_stamps(principal, tags))
+            record.changes.update(await self._store.owner_stamps(principal, tags))
         except StoreUnavailable as error:
             self._pause(error)
             return None
-        return _own_changes(ledger, tags)
+        return _own_changes(record, tags)
 
     def _pause(self, error: StoreUnavailable) -> None:
         log.debug("the cache's second level is not used for %g s: %s", PAUSE, error)
@@ -181,7 +183,7 @@ class CacheStorage:
 
     # ---- store -----------------------------------------------------------------------------------------------
 
-    def put(self, lookup: Lookup, entry: Entry) -> None:
+    def put(self, lookup: Lookup, entry: CacheEntry) -> None:
         """Store a new response where the lookup allows it."""
         if lookup.store_in == "nothing":
             return
@@ -205,7 +207,7 @@ class CacheStorage:
         if self._second and time.monotonic() >= self._paused_until:
             self._writes.run(self._erase(digest(key)), "cache drop")
 
-    async def _write(self, name: str, entry: Entry, seconds: float) -> None:
+    async def _write(self, name: str, entry: CacheEntry, seconds: float) -> None:
         try:
             await self._store.put(name, pack(entry), seconds)
         except StoreUnavailable as error:
@@ -218,18 +220,18 @@ class CacheStorage:
             log.debug("a response was not removed from Redis: %s", error)
 
 
-def _valid(entry: Entry | None, newest_change: int, tags: tuple[str, ...]) -> Entry | None:
+def _valid(entry: CacheEntry | None, newest_change: int, tags: tuple[str, ...]) -> CacheEntry | None:
     """The entry, unless what it shows has changed since before it was asked for."""
     if entry is None or (tags and newest_change >= entry.seen):
         return None
     return entry
 
 
-def _own_changes(ledger: Ledger, tags: tuple[str, ...]) -> int | None:
+def _own_changes(record: RequestRecord, tags: tuple[str, ...]) -> int | None:
     """The newest change of these tags by this request's caller; None when it was not looked up yet."""
     newest = 0
     for tag in tags:
-        stamp = ledger.own.get(tag)
+        stamp = record.changes.get(tag)
         if stamp is None:
             return None
         newest = max(newest, stamp)

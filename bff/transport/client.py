@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from ..calls import Call, Limit, Scope
+from ..calls import Call, RequestContext, TimeLimit
 from ..policies.balance import Backend
 from ..policies.breaker import Breaker, BreakerRule
 from ..policies.bulkhead import Bulkhead, BulkheadRule
-from ..policies.events import BreakerMoved, Observer, State, guarded, ignore
-from ..policies.retry import Budget, RetryRule
+from ..policies.events import BreakerChanged, Observer, State, guarded, ignore
+from ..policies.retry import RetryBudget, RetryRule
 from .request import USER_TOKEN, Credentials
 from .wire import Wire, WireResponse
 
@@ -35,10 +35,10 @@ class BackendSet(Protocol):
     def pick(self, avoid: Backend[Wire] | None = None) -> Backend[Wire]:
         """The backend for the next attempt; `avoid` only where there is no other."""
 
-    def succeeded(self, backend: Backend[Wire]) -> None:
+    def record_success(self, backend: Backend[Wire]) -> None:
         """It responded, with whatever status."""
 
-    def failed(self, backend: Backend[Wire]) -> None:
+    def record_failure(self, backend: Backend[Wire]) -> None:
         """It did not respond, or its response says that it does not work."""
 
     def __iter__(self) -> Iterator[Backend[Wire]]:
@@ -60,10 +60,10 @@ class SingleBackend:
     def pick(self, avoid: Backend[Wire] | None = None) -> Backend[Wire]:
         return self._backend
 
-    def succeeded(self, backend: Backend[Wire]) -> None:
+    def record_success(self, backend: Backend[Wire]) -> None:
         pass
 
-    def failed(self, backend: Backend[Wire]) -> None:
+    def record_failure(self, backend: Backend[Wire]) -> None:
         pass
 
     def __iter__(self) -> Iterator[Backend[Wire]]:
@@ -80,9 +80,9 @@ class Breakers:
     """One breaker for each (group, backend), made when it is first asked for. The group is the call's name, so that one
     failing endpoint does not open the breakers of the others.
 
-    Calls for recovery (`Scope.recovery`) have breakers of their own with higher thresholds: a service that fails half
-    of its calls is not worth a person's wait, but it is good progress for the queue that restores journals. Neither
-    kind of breaker opens or closes the other.
+    Calls that restore journals have breakers of their own with higher thresholds (`restoring`): a service that fails
+    half of its calls is not worth a person's wait, but it is good progress for the queue that restores journals.
+    Neither kind of breaker opens or closes the other.
     """
 
     def __init__(
@@ -104,12 +104,14 @@ class Breakers:
         self._observe = guarded(observe)
         self._breakers: dict[tuple[str, str], Breaker] = {}
 
-    def of(self, group: str, backend: str, *, recovery: bool = False) -> Breaker:
+    def of(self, group: str, backend: str, *, restoring: bool = False) -> Breaker:
         """The breaker of this group at the backend of this name."""
-        key = (f"{group} (recovery)" if recovery else group, backend)
+        key = (f"{group} (recovery)" if restoring else group, backend)
         breaker = self._breakers.get(key)
         return (
-            breaker if breaker is not None else self._add(key, self._recovery_rule if recovery else self.rule)
+            breaker
+            if breaker is not None
+            else self._add(key, self._recovery_rule if restoring else self.rule)
         )
 
     def _add(self, key: tuple[str, str], rule: BreakerRule) -> Breaker:
@@ -118,7 +120,7 @@ class Breakers:
             del self._breakers[next(closed, None) or next(iter(self._breakers))]
 
         def on_move(state: State, open_for: float) -> None:
-            self._observe(BreakerMoved(self._service, *key, state, open_for))
+            self._observe(BreakerChanged(self._service, *key, state, open_for))
 
         breaker = self._breakers[key] = Breaker(rule, self._clock, on_move)
         return breaker
@@ -140,8 +142,8 @@ class Permits:
         self.bulkhead = Bulkhead(rule)
         self._queue: deque[asyncio.Future[None]] = deque()
 
-    async def wait(self, limit: Limit) -> bool:
-        """Call it when `bulkhead.enter()` returned ``wait``. True: the caller has a permit; False: the limit was
+    async def wait(self, limit: TimeLimit) -> bool:
+        """Call it when `bulkhead.acquire()` returned ``wait``. True: the caller has a permit; False: the limit was
         reached first."""
         granted = asyncio.get_running_loop().create_future()
         self._queue.append(granted)
@@ -153,27 +155,27 @@ class Permits:
                 # The permit was granted as the wait ended. It is used where only the time had run out.
                 if isinstance(error, TimeoutError):
                     return True
-                self.leave()
+                self.release()
                 raise
             if granted in self._queue:
                 self._queue.remove(granted)
-                self.bulkhead.give_up()
+                self.bulkhead.leave_queue()
             if isinstance(error, TimeoutError):
                 return False
             raise
         return True
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Return a permit. The caller that has waited longest gets it."""
         while self._queue:
             granted = self._queue.popleft()
             if granted.done():
                 # Its caller was cancelled and has not run since.
-                self.bulkhead.give_up()
-            elif self.bulkhead.leave():
+                self.bulkhead.leave_queue()
+            elif self.bulkhead.release():
                 granted.set_result(None)
                 return
-        self.bulkhead.leave()
+        self.bulkhead.release()
 
 
 @dataclass(slots=True)
@@ -186,7 +188,7 @@ class UpstreamClient:
     timeout: float = 1.0
     retry: RetryRule = field(default_factory=RetryRule)
     permits: Permits = field(default_factory=lambda: Permits(BulkheadRule()))
-    budget: Budget = field(default_factory=Budget)
+    budget: RetryBudget = field(default_factory=RetryBudget)
     hedge: Hedge | None = None
     credentials: Credentials = USER_TOKEN
 
@@ -202,7 +204,7 @@ class CallContext:
     """A call with what it needs on its way through the pipeline. conditions: further request headers."""
 
     call: Call[Any]
-    scope: Scope
+    scope: RequestContext
     client: UpstreamClient
     conditions: Mapping[str, str]
 

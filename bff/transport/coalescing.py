@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from ..calls import Call, Refused, Scope, Timeout, UpstreamError
+from ..calls import Call, Refused, RequestContext, Timeout, UpstreamError
 from ..policies.cache import Key, key_of
 from ..policies.coalesce import Flight, Flights
 from ..policies.events import Observer, Served, guarded, ignore
@@ -39,12 +39,12 @@ class CallStage(Protocol):
     """A step of the pipeline together with all steps after it."""
 
     async def exchange(
-        self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
+        self, call: Call[Any], scope: RequestContext, conditions: Mapping[str, str] = NO_CONDITIONS
     ) -> CallResult:
         """Run the call, retries included. conditions: further request headers such as `if-none-match`; only with them a
-        304 is a result. Records the timing, but not the freshness, in the scope's ledger. Raises an UpstreamError."""
+        304 is a result. Records the timing, but not the freshness, in the scope's record. Raises an UpstreamError."""
 
-    async def run(self, call: Call[Any], scope: Scope) -> Any:
+    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
         """The value of `exchange` without conditions; records the freshness."""
 
 
@@ -72,17 +72,17 @@ class RequestCoalescer:
         self._observe = guarded(observe)
         self.flights: Flights[_Read, _Participant] = Flights(most)
 
-    async def run(self, call: Call[Any], scope: Scope) -> Any:
+    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
         if call.method != "GET":
             return await self._next.run(call, scope)
         result = await self.exchange(call, scope)
-        scope.ledger.saw(fresh=call.freshness, public=call.shared)
+        scope.record.add_answer(fresh=call.freshness, public=call.shared)
         return result.value
 
     async def exchange(
         self,
         call: Call[Any],
-        scope: Scope,
+        scope: RequestContext,
         conditions: Mapping[str, str] = NO_CONDITIONS,
         *,
         after: float = 0.0,
@@ -116,15 +116,15 @@ class RequestCoalescer:
         return result
 
     async def _follow(
-        self, flight: _Flight, me: _Participant, call: Call[Any], scope: Scope, started: float
+        self, flight: _Flight, me: _Participant, call: Call[Any], scope: RequestContext, started: float
     ) -> _Outcome | None:
         """The leader's outcome; None when the leader left and this caller leads now."""
         try:
-            with scope.alarm.limit(scope.deadline.left()):
+            with scope.timer.limit(scope.deadline.left()):
                 return await me
         except TimeoutError:
             self._hand_over(flight, me)
-            scope.ledger.took(call.name, self._clock() - started, "timeout")
+            scope.record.add_call(call.name, self._clock() - started, "timeout")
             raise Timeout(
                 call.owner, call.name, "did not answer another request for the same in time."
             ) from None
@@ -149,7 +149,7 @@ class RequestCoalescer:
     def _result(
         self,
         call: Call[Any],
-        scope: Scope,
+        scope: RequestContext,
         outcome: _Outcome,
         conditions: Mapping[str, str],
         started: float,
@@ -157,10 +157,10 @@ class RequestCoalescer:
         """A follower's copy of the leader's outcome."""
         waited = self._clock() - started
         if isinstance(outcome, UpstreamError):
-            scope.ledger.took(call.name, waited, outcome.reason)
+            scope.record.add_call(call.name, waited, outcome.reason)
             raise _copy(outcome, call)
         value = None if conditions and outcome.status == 304 else decode(call, outcome, self._observe)
-        scope.ledger.took(call.name, waited, "ok")
+        scope.record.add_call(call.name, waited, "ok")
         self._observe(Served(call.owner.service, call.name, "coalesced", 0.0))
         return CallResult(outcome, value, coalesced=True)
 

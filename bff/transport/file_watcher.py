@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from ..calls.ending import end_tasks
+from ..calls.shutdown import cancel_tasks
 
 log = logging.getLogger("bff.transport")
 
@@ -95,4 +95,4 @@ class FileWatcher:
         """Stop checking."""
         task, self._task = self._task, None
         if task is not None:
-            await end_tasks([task])
+            await cancel_tasks([task])

@@ -52,7 +52,7 @@ class Hedging:
         if delay is None or bulkhead.used >= bulkhead.rule.permits:
             started = self._clock()
             response = await attempts.attempt(context, backend, breaker)
-            latencies.saw(self._clock() - started)
+            latencies.record(self._clock() - started)
             return response
         race = _Race(attempts, context, backend, latencies, self._clock, self._observe)
         return await race.run(breaker, delay)
@@ -77,7 +77,7 @@ class _Race:
         self._clock = clock
         self._observe = observe
         self._second: asyncio.Task[WireResponse] | None = None
-        self._limit = context.scope.alarm.limit(None)
+        self._limit = context.scope.timer.limit(None)
         self._running = True
 
     async def run(self, breaker: Breaker, delay: float) -> WireResponse:
@@ -91,7 +91,7 @@ class _Race:
                     response = await self._attempts.attempt(self._context, self._backend, breaker)
             except TimeoutError:
                 # Only the limit raises it, and only a good second response cuts the limit.
-                if self._second is None or not self._limit.was_cut:
+                if self._second is None or not self._limit.expired:
                     raise
                 won = True
                 return self._second.result()
@@ -112,7 +112,7 @@ class _Race:
         finally:
             timer.cancel()
             self._running = False
-            self._latencies.saw(self._clock() - started)
+            self._latencies.record(self._clock() - started)
             if self._second is not None:
                 await self._end(self._second, won)
 
@@ -120,7 +120,7 @@ class _Race:
         """The first attempt takes longer than most."""
         client = self._context.client
         bulkhead = client.permits.bulkhead
-        if self._running and bulkhead.used < bulkhead.rule.permits and client.budget.take():
+        if self._running and bulkhead.used < bulkhead.rule.permits and client.budget.acquire():
             self._second = asyncio.get_running_loop().create_task(
                 self._second_attempt(), name=f"hedge {self._context.call.name}"
             )
@@ -130,13 +130,13 @@ class _Race:
         backend, breaker = self._attempts.choose(self._context, self._backend)
         started = self._clock()
         response = await self._attempts.attempt(self._context, backend, breaker)
-        self._latencies.saw(self._clock() - started)
+        self._latencies.record(self._clock() - started)
         return response
 
     def _on_second_done(self, second: asyncio.Task[WireResponse]) -> None:
-        self._context.client.budget.give()
+        self._context.client.budget.release()
         if not second.cancelled() and second.exception() is None and self._running and _good(second.result()):
-            self._limit.cut()
+            self._limit.expire()
 
     async def _better_response(self) -> WireResponse | None:
         """The response of the second copy when it is good, None otherwise."""

@@ -38,17 +38,17 @@ from ..calls import (
     Overloaded,
     Principal,
     Rejected,
-    Scope,
+    RequestContext,
     Timeout,
     Unreachable,
     UpstreamError,
 )
-from ..calls.ending import close_all
+from ..calls.shutdown import close_all
 from ..policies import events
 from ..policies.balance import Backend
 from ..policies.breaker import Breaker
 from ..policies.events import Observer, Side, guarded, ignore
-from ..policies.retry import passing
+from ..policies.retry import retryable
 from .client import CallContext, UpstreamClient
 from .request import NO_CONDITIONS, repeatable, wire_request
 from .response import CallResult, decode, retry_after
@@ -106,14 +106,14 @@ class CallPipeline:
         # Events of attempts are made only when somebody observes them.
         self._observed = observe is not ignore
 
-    async def run(self, call: Call[Any], scope: Scope) -> Any:
+    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
         """The decoded response; raises an UpstreamError that names the owner."""
         result = await self.exchange(call, scope)
-        scope.ledger.saw(fresh=call.freshness, public=call.shared)
+        scope.record.add_answer(fresh=call.freshness, public=call.shared)
         return result.value
 
     async def exchange(
-        self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
+        self, call: Call[Any], scope: RequestContext, conditions: Mapping[str, str] = NO_CONDITIONS
     ) -> CallResult:
         """As `CallStage.exchange`."""
         client = self.clients.get(call.owner.service)
@@ -146,7 +146,7 @@ class CallPipeline:
                 raise
             finally:
                 client.budget.active -= 1
-                scope.ledger.took(call.name, self._clock() - started, outcome)
+                scope.record.add_call(call.name, self._clock() - started, outcome)
 
     def _span(self, call: Call[Any]) -> AbstractContextManager[Span]:
         parent = get_current_span().get_span_context()
@@ -167,12 +167,12 @@ class CallPipeline:
         """The response to a new access token, after the service refused the session's: a token may be withdrawn before
         it expires. A write is not repeated here; its client's next attempt uses the new token."""
         scope = context.scope
-        limit = scope.alarm.limit(scope.deadline.left())
+        limit = scope.timer.limit(scope.deadline.left())
         try:
             with limit:
                 renewed = await self._renew(asker)
         except TimeoutError:
-            if not limit.was_cut:
+            if not limit.expired:
                 raise
             return refused, asker
         if renewed is None or context.call.method != "GET":
@@ -216,9 +216,9 @@ class CallPipeline:
                 attempts += 1
                 delay = self._retry_delay(context, attempts, result, after, backend)
                 if delay is not None and not budget_taken:
-                    budget_taken = client.budget.take()
+                    budget_taken = client.budget.acquire()
                     if not budget_taken:
-                        self._observe(events.Rejected(call.owner.service, call.name, "retry-budget"))
+                        self._observe(events.CallRejected(call.owner.service, call.name, "retry-budget"))
                         delay = None
                 not_accepted = isinstance(result, WireResponse) and result.status in (429, 503)
                 if delay is None:
@@ -231,7 +231,7 @@ class CallPipeline:
                 await asyncio.sleep(delay)
         finally:
             if budget_taken:
-                client.budget.give()
+                client.budget.release()
 
     def _retry_delay(
         self,
@@ -250,7 +250,7 @@ class CallPipeline:
             # The only backend has just had the whole time of an attempt. A second one would double the wait of a screen
             # and the load of a slow service; another backend may be faster.
             return None
-        if isinstance(result, WireResponse) and not passing(result.status, after):
+        if isinstance(result, WireResponse) and not retryable(result.status, after):
             return None
         left = context.scope.deadline.left()
         return client.retry.delay(attempts, left, self._chance(), after, call.attempts)
@@ -265,14 +265,14 @@ class CallPipeline:
             self._on_rejected(call, "", "deadline", "timeout")
             raise Timeout(call.owner, call.name, "was not called: the deadline had passed.")
         picked = client.backends.pick(avoid)
-        breaker = client.breakers.of(call.name, picked.name, recovery=scope.recovery)
+        breaker = client.breakers.of(call.name, picked.name, restoring=scope.restoring)
         wait = breaker.admit()
         if wait is None:
             return picked, breaker
         for other in client.backends:
-            if other is picked or other.out is not None:
+            if other is picked or other.ejected_until is not None:
                 continue
-            breaker = client.breakers.of(call.name, other.name, recovery=scope.recovery)
+            breaker = client.breakers.of(call.name, other.name, restoring=scope.restoring)
             other_wait = breaker.admit()
             if other_wait is None:
                 return other, breaker
@@ -286,10 +286,10 @@ class CallPipeline:
         """One attempt. Whatever happens, a cancellation included, its permit comes back and the breaker gets exactly
         one report."""
         call, scope, client = context.call, context.scope, context.client
-        era = breaker.era
-        entry = client.permits.bulkhead.enter()
-        if entry != "in":
-            await self._wait_for_permit(context, backend, breaker, entry == "wait")
+        generation = breaker.generation
+        entry = client.permits.bulkhead.acquire()
+        if entry != "acquired":
+            await self._wait_for_permit(context, backend, breaker, entry == "queued")
         seconds = min(scope.deadline.left(), call.timeout or client.timeout)
         side: Side = "client"
         outcome = "cancelled"
@@ -298,7 +298,7 @@ class CallPipeline:
         started = clock()
         backend.pending += 1
         try:
-            with scope.alarm.limit(seconds):
+            with scope.timer.limit(seconds):
                 request = wire_request(call, scope, seconds, client.credentials, context.conditions)
                 try:
                     response = await backend.wire.send(request)
@@ -332,16 +332,16 @@ class CallPipeline:
             raise Invalid(call.owner, call.name, f"answered {error}.") from None
         finally:
             backend.pending -= 1
-            client.permits.leave()
+            client.permits.release()
             duration = clock() - started
             if side == "client":
-                breaker.abandoned(era)
+                breaker.record_abandoned(generation)
             elif failed:
-                breaker.failed(era)
-                client.backends.failed(backend)
+                breaker.record_failure(generation)
+                client.backends.record_failure(backend)
             else:
-                breaker.succeeded(era, duration)
-                client.backends.succeeded(backend)
+                breaker.record_success(generation, duration)
+                client.backends.record_success(backend)
             if self._observed:
                 self._observe(
                     events.Attempted(
@@ -354,16 +354,16 @@ class CallPipeline:
     ) -> None:
         """queued: False when the bulkhead's queue is full. Raises Overloaded, CircuitOpen."""
         call, scope, client = context.call, context.scope, context.client
-        era = breaker.era
+        generation = breaker.generation
         started = self._clock() if queued else None
         permitted = False
         try:
             if queued:
                 seconds = min(client.permits.bulkhead.rule.wait, scope.deadline.left())
-                permitted = await client.permits.wait(scope.alarm.limit(seconds))
+                permitted = await client.permits.wait(scope.timer.limit(seconds))
         finally:
             if not permitted:
-                breaker.abandoned(era)
+                breaker.record_abandoned(generation)
         if not permitted:
             self._on_rejected(call, backend.name, "bulkhead", "overloaded")
             waited = 0.0 if started is None else self._clock() - started
@@ -371,15 +371,15 @@ class CallPipeline:
             raise Overloaded(
                 call.owner, call.name, "has as many calls under way as it may have.", retry_after=1.0
             )
-        if breaker.era != era and breaker.state == "open":
+        if breaker.generation != generation and breaker.state == "open":
             # It opened while this call was waiting.
-            client.permits.leave()
+            client.permits.release()
             self._on_rejected(call, backend.name, "circuit-open", "circuit-open")
             raise CircuitOpen(call.owner, call.name, _CIRCUIT_OPEN, retry_after=breaker.admit())
 
     def _on_rejected(self, call: Call[Any], backend: str, reason: str, outcome: str) -> None:
         if self._observed:
-            self._observe(events.Rejected(call.owner.service, call.name, reason))
+            self._observe(events.CallRejected(call.owner.service, call.name, reason))
             self._observe(events.Attempted(call.owner.service, call.name, backend, 0.0, outcome, "local"))
 
     async def close(self) -> None:

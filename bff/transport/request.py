@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from opentelemetry.trace import get_current_span
 
-from ..calls import Call, Principal, Scope
+from ..calls import Call, Principal, RequestContext
 from .wire import WireRequest
 
 NO_CONDITIONS: Mapping[str, str] = MappingProxyType({})
@@ -34,7 +34,7 @@ class Credentials(Protocol):
     def sends_user_token(self) -> bool:
         """Whether the user's own access token is sent."""
 
-    def headers(self, principal: Principal, scope: Scope, *, write: bool) -> Mapping[str, str]:
+    def headers(self, principal: Principal, scope: RequestContext, *, write: bool) -> Mapping[str, str]:
         """The headers that prove who asks; lower-case names."""
 
 
@@ -44,7 +44,7 @@ class UserToken:
     identifies_user = True
     sends_user_token = True
 
-    def headers(self, principal: Principal, scope: Scope, *, write: bool) -> Mapping[str, str]:
+    def headers(self, principal: Principal, scope: RequestContext, *, write: bool) -> Mapping[str, str]:
         return {"authorization": f"Bearer {principal.token}"}
 
 
@@ -54,7 +54,7 @@ class NoCredentials:
     identifies_user = False
     sends_user_token = False
 
-    def headers(self, principal: Principal, scope: Scope, *, write: bool) -> Mapping[str, str]:
+    def headers(self, principal: Principal, scope: RequestContext, *, write: bool) -> Mapping[str, str]:
         return {}
 
 
@@ -63,7 +63,7 @@ USER_TOKEN = UserToken()
 
 def wire_request(
     call: Call[Any],
-    scope: Scope,
+    scope: RequestContext,
     seconds: float,
     credentials: Credentials = USER_TOKEN,
     conditions: Mapping[str, str] = NO_CONDITIONS,
@@ -84,7 +84,7 @@ def request_target(call: Call[Any]) -> str:
 
 
 def request_headers(
-    call: Call[Any], scope: Scope, seconds: float, credentials: Credentials = USER_TOKEN
+    call: Call[Any], scope: RequestContext, seconds: float, credentials: Credentials = USER_TOKEN
 ) -> dict[str, str]:
     """All headers but those of the trace. seconds: what this attempt may take; the service is told it, so that it need
     not work on what nobody waits for."""
@@ -112,13 +112,13 @@ def request_headers(
     return headers
 
 
-def repeatable(call: Call[Any], scope: Scope) -> bool:
+def repeatable(call: Call[Any], scope: RequestContext) -> bool:
     """Whether sending it twice has the effect of sending it once: a read, or a write under an idempotency key that its
     service honours."""
     return call.method == "GET" or call.key is not None or (scope.mutation is not None and scope.safe)
 
 
-def idempotency_key(call: Call[Any], scope: Scope) -> str | None:
+def idempotency_key(call: Call[Any], scope: RequestContext) -> str | None:
     """The key a service sees: the call's own, else one derived from the principal, the client's key and where the call
     goes. Two people may choose the same key, and not every service keeps their keys apart."""
     if call.method == "GET":

@@ -18,7 +18,7 @@ from pydantic_core.core_schema import ErrorType
 
 from ..calls import Call, Failed, Invalid, Overloaded, Principal, Raw, Refused, UpstreamError
 from ..calls.codec import codec_of
-from ..policies.events import Observer, Replaced, ignore
+from ..policies.events import Observer, SurrogatesReplaced, ignore
 from .problem_details import MAX_SENT, details, texts
 from .wire import WireResponse
 
@@ -68,7 +68,7 @@ def _value(call: Call[Any], response: WireResponse, observe: Observer) -> Any:
     if observe is not ignore:
 
         def replaced(count: int) -> None:
-            observe(Replaced(call.owner.service, call.name, count))
+            observe(SurrogatesReplaced(call.owner.service, call.name, count))
 
     try:
         return codec_of(call.model).decode(body, replaced)

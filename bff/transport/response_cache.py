@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
-from ..calls import Call, Deadline, Invalid, Ledger, Refused, Scope, UpstreamError
-from ..policies.cache import Entry, Key, Lru, entry_of, key_of, public_by, renewed
+from ..calls import Call, Deadline, Invalid, Refused, RequestContext, RequestRecord, UpstreamError
+from ..policies.cache import CacheEntry, Key, Lru, entry_of, key_of, public_by, renewed
 from ..policies.events import Observer, Served, guarded, ignore
 from ..stores.cache import CacheStore
 from .cache_storage import CacheStorage, DetachedTasks, Lookup, Spawn
@@ -66,13 +66,13 @@ class ResponseCache:
         self._observed = observe is not ignore
         self._revalidating: set[Key] = set()
 
-    async def run(self, call: Call[Any], scope: Scope) -> Any:
+    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
         if call.method != "GET" or call.freshness is None:
             return await self._next.run(call, scope)
         lookup = await self._storage.find(call, scope, key_of(call, scope.principal))
         entry = lookup.entry
         if entry is not None:
-            standing = entry.standing(self._clock())
+            standing = entry.freshness(self._clock())
             if standing in ("fresh", "revalidate"):
                 try:
                     value = decode(call, _response(entry), self._observe)
@@ -86,7 +86,7 @@ class ResponseCache:
                     return value
         return await self._fetch(call, scope, lookup)
 
-    async def _fetch(self, call: Call[Any], scope: Scope, lookup: Lookup) -> Any:
+    async def _fetch(self, call: Call[Any], scope: RequestContext, lookup: Lookup) -> Any:
         """Ask the upstream: for a new response, or whether the cached one still holds."""
         entry = lookup.entry
         asked_at = self._clock()
@@ -125,25 +125,25 @@ class ResponseCache:
             if self._observed:
                 self._observe(Served(call.owner.service, call.name, how, 0.0))
         fresh = new.left(self._clock()) if new is not None else 0.0
-        scope.ledger.saw(fresh=fresh, public=call.shared and public_by(response.headers))
+        scope.record.add_answer(fresh=fresh, public=call.shared and public_by(response.headers))
         return value
 
     def _instead_of_failure(
-        self, call: Call[Any], scope: Scope, entry: Entry | None, error: UpstreamError
+        self, call: Call[Any], scope: RequestContext, entry: CacheEntry | None, error: UpstreamError
     ) -> Any:
         """The cached response instead of the failure, where it may be used so; else the failure is raised."""
         now = self._clock()
-        if entry is None or not entry.instead_of_failure(now):
+        if entry is None or not entry.usable_on_error(now):
             raise error
         try:
             value = decode(call, _response(entry), self._observe)
         except Invalid:
             raise error from None
-        scope.ledger.was_stale(scope.part, entry.age(now))
+        scope.record.add_stale(scope.part, entry.age(now))
         self._record_served(call, scope, entry, "stale")
         return value
 
-    def _revalidate(self, call: Call[Any], scope: Scope, lookup: Lookup) -> None:
+    def _revalidate(self, call: Call[Any], scope: RequestContext, lookup: Lookup) -> None:
         """Fetch a new response in the background while the old one is served; at most once at a time for a key."""
         key = lookup.key
         if key in self._revalidating:
@@ -151,7 +151,7 @@ class ResponseCache:
         background = replace(
             scope,
             deadline=Deadline.after(REVALIDATION, scope.deadline.clock),
-            ledger=Ledger(own=scope.ledger.own),
+            record=RequestRecord(changes=scope.record.changes),
             part=None,
         )
         if self._background.run(
@@ -161,20 +161,20 @@ class ResponseCache:
         ):
             self._revalidating.add(key)
 
-    async def _revalidated(self, call: Call[Any], scope: Scope, lookup: Lookup) -> None:
+    async def _revalidated(self, call: Call[Any], scope: RequestContext, lookup: Lookup) -> None:
         try:
             await self._fetch(call, scope, lookup._replace(seen=self._storage.now()))
         except UpstreamError as error:
             log.info("%s could not be revalidated: %s", call.name, error)
 
-    def _record_served(self, call: Call[Any], scope: Scope, entry: Entry, how: How) -> None:
+    def _record_served(self, call: Call[Any], scope: RequestContext, entry: CacheEntry, how: How) -> None:
         now = self._clock()
-        ledger = scope.ledger
-        ledger.took(call.name, 0.0, how)
-        ledger.saw(fresh=entry.left(now), public=call.shared and public_by(entry.headers))
+        record = scope.record
+        record.add_call(call.name, 0.0, how)
+        record.add_answer(fresh=entry.left(now), public=call.shared and public_by(entry.headers))
         if self._observed:
             self._observe(Served(call.owner.service, call.name, how, entry.age(now)))
 
 
-def _response(entry: Entry) -> WireResponse:
+def _response(entry: CacheEntry) -> WireResponse:
     return WireResponse(200, entry.headers, entry.body)

@@ -10,7 +10,7 @@ import pytest
 
 from bff import Problem, Refused
 from bff.calls import OUTCOMES, Outcome
-from bff.testing import fails, scope
+from bff.testing import fails, request_context
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONTRACT = (DOCS / "contract.md").read_text(encoding="utf-8")
@@ -40,9 +40,9 @@ async def test_the_view_of_the_errors_page_answers_as_it_says() -> None:
     assert found is not None
     page: dict[str, Any] = {"__name__": "page"}
     exec(compile(found.group(1), "docs/errors.md", "exec", dont_inherit=True), page)
-    with scope({"Tickets.seat": fails("refused", status=410)}):
+    with request_context({"Tickets.seat": fails("refused", status=410)}):
         with pytest.raises(Problem) as raised:
             await page["seat"]("7")
         assert (raised.value.status, raised.value.code) == (409, "sold-out")
-    with scope({"Tickets.seat": fails("refused", status=404)}), pytest.raises(Refused):
+    with request_context({"Tickets.seat": fails("refused", status=404)}), pytest.raises(Refused):
         await page["seat"]("7")

@@ -59,21 +59,21 @@ PUBLIC = {
     ],
     "bff.events": [
         "Attempted",
-        "BreakerMoved",
+        "BreakerChanged",
         "BulkheadFull",
         "Ejected",
         "Event",
         "Hedged",
-        "Rejected",
-        "Replaced",
+        "CallRejected",
+        "SurrogatesReplaced",
         "RequestEnded",
         "Retried",
-        "Returned",
+        "Readmitted",
         "ScreenIncomplete",
         "Served",
         "Shed",
     ],
-    "bff.testing": ["Kit", "NoAnswer", "fails", "scope"],
+    "bff.testing": ["Kit", "NoAnswer", "fails", "request_context"],
 }
 
 

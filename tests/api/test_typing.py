@@ -20,7 +20,7 @@ from typing import Optional
 from pydantic import BaseModel
 
 from bff import Call, Gateway, Missing, Part, Principal, SagaStatus, Upstream, optional, together
-from bff.testing import fails, scope
+from bff.testing import fails, request_context
 
 
 class Product(BaseModel):
@@ -86,7 +86,7 @@ async def place_order(line: Line, who: Principal) -> SagaStatus:
 
 
 async def used_in_a_test() -> bool:
-    with scope({"Catalog.stock": fails("timeout")}) as kit:
+    with request_context({"Catalog.stock": fails("timeout")}) as kit:
         screen = await product_screen("mug")
     waves: list[list[str]] = kit.waves
     return isinstance(screen.stock, Missing) and screen.stock.reason == "timeout" and bool(waves)

@@ -12,9 +12,9 @@ import pytest
 from pydantic import BaseModel
 
 from bff import Call, Principal, Upstream
-from bff.calls import Deadline, Failed, Ledger, Refused, Scope, UpstreamError
-from bff.calls.scope import Note
-from bff.policies.cache import Entry, Lru, key_of
+from bff.calls import Deadline, Failed, Refused, RequestContext, RequestRecord, UpstreamError
+from bff.calls.context import PartAge
+from bff.policies.cache import CacheEntry, Lru, key_of
 from bff.policies.events import PolicyEvent, Served
 from bff.stores.cache import CacheStore, digest, pack, unpack, unpack_change
 from bff.stores.keys import redis_key
@@ -60,7 +60,7 @@ class Origin:
         self.gate.set()
 
     async def exchange(
-        self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
+        self, call: Call[Any], scope: RequestContext, conditions: Mapping[str, str] = NO_CONDITIONS
     ) -> CallResult:
         self.asked.append(dict(conditions))
         name = self.name
@@ -74,7 +74,7 @@ class Origin:
         headers = {"content-type": "application/json", **self.headers}
         return CallResult(WireResponse(200, headers, body), Thing(name=name))
 
-    async def run(self, call: Call[Any], scope: Scope) -> Any:
+    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
         return (await self.exchange(call, scope)).value
 
 
@@ -110,11 +110,16 @@ class Replica:
         while self.tasks:
             await self.tasks.pop()
 
-    def scope(self, who: Principal | None = ADA) -> Scope:
-        return Scope(Deadline.after(GUARD), self.runner, "id", who, ledger=Ledger(), part=Note())
+    def scope(self, who: Principal | None = ADA) -> RequestContext:
+        return RequestContext(
+            Deadline.after(GUARD), self.runner, "id", who, record=RequestRecord(), part=PartAge()
+        )
 
     async def read(
-        self, call: Call[Thing] | None = None, who: Principal | None = ADA, scope: Scope | None = None
+        self,
+        call: Call[Thing] | None = None,
+        who: Principal | None = ADA,
+        scope: RequestContext | None = None,
     ) -> str:
         answer = await self.runner.run(call or shelf.thing(), scope or self.scope(who))
         name: str = answer.name
@@ -183,7 +188,7 @@ async def test_a_stale_answer_is_served_while_one_new_answer_is_fetched(redis_ur
         assert [await a.read(scope=one) for one in scopes] == ["one"] * 5
         # The stale part is ready, as declared, but caches of the screen must not store it.
         assert [one.part.age for one in scopes if one.part] == [None] * 5
-        assert scopes[0].ledger.max_age == 0
+        assert scopes[0].record.max_age == 0
         origin.gate.set()
         await a.settled()
         assert await a.read() == "two"
@@ -202,7 +207,7 @@ async def test_a_stale_answer_replaces_a_failure_and_shows_its_age(redis_url: st
         if ahead > 60:
             assert scope.part is not None and scope.part.age is not None
             assert ahead <= scope.part.age < ahead + 5
-            assert scope.ledger.stale == 1
+            assert scope.record.stale == 1
         await a.settled()
 
 
@@ -235,7 +240,7 @@ async def test_a_304_renews_the_cached_answer_for_all_gateways(redis_url: str) -
         a.ahead = b.ahead = 11
         scope = a.scope()
         assert await a.read(scope=scope) == "one"
-        assert scope.ledger.max_age is not None and 9 <= scope.ledger.max_age <= 10
+        assert scope.record.max_age is not None and 9 <= scope.record.max_age <= 10
         await a.settled()
         assert await b.read() == "one"
         assert origin.asked == [{}, {"if-none-match": '"v1"'}]
@@ -251,8 +256,8 @@ async def test_an_answer_that_forbids_caching_is_not_cached(redis_url: str) -> N
         origin.headers = {"cache-control": "no-store"}
         scope = a.scope(None)
         await a.read(shelf.thing().public(), scope=scope)
-        assert scope.ledger.private
-        assert scope.ledger.max_age == 0
+        assert scope.record.private
+        assert scope.record.max_age == 0
         await a.read(shelf.thing().public(), None)
         await b.read(shelf.thing().public(), None)
         assert len(origin.asked) == 3
@@ -358,7 +363,7 @@ async def test_one_request_reads_the_callers_own_changes_once(redis_url: str) ->
         await a.read(TAGGED)
         scope = a.scope()
         await a.read(TAGGED, scope=scope)
-        assert scope.ledger.own == {"things": 0, "thing/1": 0}
+        assert scope.record.changes == {"things": 0, "thing/1": 0}
         await a.invalidations.invalidate_after_command(ADA.id, ["things"])
         # The same request has read its stamps already.
         assert await a.read(TAGGED, scope=scope) == "one"
@@ -453,7 +458,7 @@ async def test_detached_tasks_are_bounded(redis_url: str) -> None:
 
 
 def test_a_packed_entry_reads_back_and_foreign_bytes_are_ignored() -> None:
-    entry = Entry({"etag": '"ü"'}, b"\n{}\n", 1.5, 2, 3, 4, 5, 6)
+    entry = CacheEntry({"etag": '"ü"'}, b"\n{}\n", 1.5, 2, 3, 4, 5, 6)
     assert unpack(pack(entry)) == entry
     for strange in (b"", b"[]\n", b"[2, {}]\nx", b"[1, {}]\nx", b'[1, {"a": 1}]\nx', b"\xff\n", b"7\n"):
         assert unpack(strange) is None

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bff.calls.principal import Marks
+from bff.calls.principal import RevocationKeys
 from bff.edge.access.jwt import TokenVerifier
 from bff.edge.access.revocation_list import RevocationList, marks_of
 from bff.edge.problem import Problem
@@ -29,7 +29,9 @@ async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
         yield redis
 
 
-def marks(jti: str | None = "1", sub: str = "ada", issued: float | None = None, iss: str = ISSUER) -> Marks:
+def revocation_keys(
+    jti: str | None = "1", sub: str = "ada", issued: float | None = None, iss: str = ISSUER
+) -> RevocationKeys:
     return marks_of(iss, {"jti": jti, "sub": sub, "iat": time.time() - 5 if issued is None else issued})
 
 
@@ -37,16 +39,21 @@ async def test_a_token_is_revoked_by_its_id_and_no_other_token_is(redis: RedisCl
     store = RevocationStore(redis)
     here = RevocationList(store)
     await here.poll()
-    assert not here.is_revoked(marks("1"))
+    assert not here.is_revoked(revocation_keys("1"))
     assert await store.revoke_token(ISSUER, "1", keep=60)
-    assert not here.is_revoked(marks("1")), "not polled yet"
+    assert not here.is_revoked(revocation_keys("1")), "not polled yet"
     await here.poll()
-    assert here.is_revoked(marks("1"))
-    others = (marks("2"), marks(None), marks("1", iss="https://other.test"), marks("x", sub="1"))
+    assert here.is_revoked(revocation_keys("1"))
+    others = (
+        revocation_keys("2"),
+        revocation_keys(None),
+        revocation_keys("1", iss="https://other.test"),
+        revocation_keys("x", sub="1"),
+    )
     assert not any(here.is_revoked(other) for other in others)
     later = RevocationList(store)
     await later.poll()
-    assert later.is_revoked(marks("1")), "a gateway that starts later knows it, too"
+    assert later.is_revoked(revocation_keys("1")), "a gateway that starts later knows it, too"
 
 
 async def test_a_persons_tokens_are_revoked_up_to_the_moment_and_later_ones_are_valid(
@@ -56,15 +63,15 @@ async def test_a_persons_tokens_are_revoked_up_to_the_moment_and_later_ones_are_
     here = RevocationList(store)
     assert await store.revoke_subject(ISSUER, "ada", keep=60)
     await here.poll()
-    assert here.is_revoked(marks())
-    assert not here.is_revoked(marks(issued=time.time() + 1))
-    assert not here.is_revoked(marks(sub="grace"))
+    assert here.is_revoked(revocation_keys())
+    assert not here.is_revoked(revocation_keys(issued=time.time() + 1))
+    assert not here.is_revoked(revocation_keys(sub="grace"))
     first = time.time()
     while time.time() - first < 0.02:
         pass
     assert await store.revoke_subject(ISSUER, "ada", keep=60)
     await here.poll()
-    assert here.is_revoked(marks(issued=first + 0.01)), "the later moment counts"
+    assert here.is_revoked(revocation_keys(issued=first + 0.01)), "the later moment counts"
 
 
 async def test_a_revocation_lasts_as_long_as_requested(redis: RedisClient) -> None:
@@ -76,8 +83,8 @@ async def test_a_revocation_lasts_as_long_as_requested(redis: RedisClient) -> No
     clock[0] += 2
     await store.revoke_token(ISSUER, "another", keep=100)
     await here.poll()
-    assert not here.is_revoked(marks("short"))
-    assert here.is_revoked(marks("long"))
+    assert not here.is_revoked(revocation_keys("short"))
+    assert here.is_revoked(revocation_keys("long"))
     for key in await redis.call("KEYS", redis_key("revoked", "*")):
         assert 1_000 < await redis.call("PTTL", key) <= 100_000
 
@@ -90,7 +97,7 @@ async def test_revocations_stay_in_force_when_redis_lost_its_list(redis: RedisCl
     await redis.call("FLUSHALL")
     await store.revoke_token(ISSUER, "2", keep=60)
     await here.poll()
-    assert here.is_revoked(marks("1")) and here.is_revoked(marks("2"))
+    assert here.is_revoked(revocation_keys("1")) and here.is_revoked(revocation_keys("2"))
 
 
 async def test_the_list_is_bounded_and_drops_nothing_before_it_expires(
@@ -103,7 +110,7 @@ async def test_the_list_is_bounded_and_drops_nothing_before_it_expires(
     ]
     here = RevocationList(store)
     await here.poll()
-    assert [here.is_revoked(marks(str(number))) for number in range(4)] == [True] * 3 + [False]
+    assert [here.is_revoked(revocation_keys(str(number))) for number in range(4)] == [True] * 3 + [False]
 
 
 async def test_ends_of_sessions_are_reported_once_to_gateways_that_ran_before(
@@ -163,12 +170,12 @@ async def test_while_redis_is_away_known_revocations_stay_in_force(own_valkey: V
         own_valkey.stop()
         with pytest.raises(StoreUnavailable):
             await here.poll()
-        assert here.is_revoked(marks("1"))
+        assert here.is_revoked(revocation_keys("1"))
         assert here.alive
         await here.stop()
         late = RevocationList(store)
         await late.start()
-        assert late.alive and not late.is_revoked(marks("1")), "it starts all the same"
+        assert late.alive and not late.is_revoked(revocation_keys("1")), "it starts all the same"
         await late.stop()
 
 
@@ -177,5 +184,5 @@ async def test_a_revocation_is_ended_by_a_gateway_that_runs(redis: RedisClient) 
     here = RevocationList(store)
     await here.start()
     await store.revoke_subject(ISSUER, "ada", keep=60)
-    await until(lambda: here.is_revoked(marks()))
+    await until(lambda: here.is_revoked(revocation_keys()))
     await here.stop()

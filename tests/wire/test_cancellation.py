@@ -16,7 +16,7 @@ from opentelemetry.trace import NoOpTracer
 from pydantic import BaseModel
 
 from bff import Call, Upstream, UpstreamError
-from bff.calls import Deadline, Scope, opened
+from bff.calls import Deadline, RequestContext, use_context
 from bff.transport.aiohttp_wire import AiohttpWire
 from bff.transport.h1_wire import H1Wire
 from bff.transport.httpx_wire import HttpxWire
@@ -67,7 +67,7 @@ async def rounds(kind: type[H1Wire | AiohttpWire | HttpxWire]) -> None:
         pipeline = CallPipeline({"store": upstream_client(wire)}, NoOpTracer())
 
         async def call(seconds: float) -> bool:
-            with opened(Scope(Deadline.after(seconds), pipeline, "id")):
+            with use_context(RequestContext(Deadline.after(seconds), pipeline, "id")):
                 try:
                     await store.thing()
                 except UpstreamError:

@@ -15,10 +15,10 @@ from opentelemetry.trace import NoOpTracer
 from pydantic import BaseModel
 
 from bff import Call, Upstream, UpstreamError
-from bff.calls import Deadline, Failed, Scope, opened
+from bff.calls import Deadline, Failed, RequestContext, use_context
 from bff.policies.events import Hedged, PolicyEvent
 from bff.policies.hedge import HedgeRule
-from bff.policies.retry import Budget
+from bff.policies.retry import RetryBudget
 from bff.transport.backends import DynamicBackends, WireName, open_wire
 from bff.transport.client import UpstreamClient
 from bff.transport.h1_wire import H1Wire
@@ -99,7 +99,7 @@ class Rig:
         return self.asked(name) and not any(one.pending for one in self.client.backends if port in one.name)
 
     async def ask(self, call: Call[Thing] | None = None, seconds: float = GUARD) -> str:
-        with opened(Scope(Deadline.after(seconds), self.pipeline, "id")):
+        with use_context(RequestContext(Deadline.after(seconds), self.pipeline, "id")):
             return (await (call or store.thing())).name
 
     @property
@@ -118,7 +118,7 @@ class Rig:
 
 class OpenRig(Protocol):
     def __call__(
-        self, *, known: bool = True, budget: Budget | None = None, least: float = 0.02
+        self, *, known: bool = True, budget: RetryBudget | None = None, least: float = 0.02
     ) -> AbstractAsyncContextManager[Rig]: ...
 
 
@@ -129,7 +129,7 @@ def rig(request: pytest.FixtureRequest) -> OpenRig:
 
 @asynccontextmanager
 async def _rig(
-    wire_name: WireName, *, known: bool = True, budget: Budget | None = None, least: float = 0.02
+    wire_name: WireName, *, known: bool = True, budget: RetryBudget | None = None, least: float = 0.02
 ) -> AsyncIterator[Rig]:
     """Two addresses, asked in turn, the first one first; a second copy goes out after `least` seconds, whatever
     one slow answer of the ten learnt from took."""
@@ -194,7 +194,7 @@ async def test_a_write_is_never_hedged(rig: OpenRig) -> None:
 
 
 async def test_no_second_copy_without_retry_budget(rig: OpenRig) -> None:
-    async with rig(budget=Budget(0.0, 0)) as one:
+    async with rig(budget=RetryBudget(0.0, 0)) as one:
         one.doing = {"a": [late(0.1)]}
         assert await one.ask() == "a"
         assert one.hedged == []
@@ -246,7 +246,7 @@ async def test_nothing_leaks_after_many_slow_and_cancelled_reads(rig: OpenRig) -
         await asyncio.sleep(dice.choice([0.0, 0.0, 0.01, 0.03, 0.06]))
         await (broken if dice.random() < 0.1 else good)(writer, name)
 
-    async with rig(budget=Budget(1.0, 100)) as one:
+    async with rig(budget=RetryBudget(1.0, 100)) as one:
         one.doing = {name: [chance] * 100_000 for name in "ab"}
 
         async def call() -> None:

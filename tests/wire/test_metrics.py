@@ -108,16 +108,16 @@ def test_every_fact_is_counted() -> None:
         events.Attempted("s", "c", "http://a", 1.0, "ok", "origin"),
         events.Attempted("s", "c", "", 0.0, "circuit-open", "local"),
         events.Retried("s", "c", 2, 0.01, "timeout"),
-        events.Rejected("s", "c", "deadline"),
-        events.BreakerMoved("s", "c", "http://a", "open", 2.0),
+        events.CallRejected("s", "c", "deadline"),
+        events.BreakerChanged("s", "c", "http://a", "open", 2.0),
         events.BulkheadFull("s", "c", 0.1),
         events.Hedged("s", "c", True),
         events.Ejected("s", "http://a", 5.0),
-        events.Returned("s", "http://a"),
+        events.Readmitted("s", "http://a"),
         events.Served("s", "c", "stale", 3.0),
         events.Served("s", "c", "miss", 0.0),
         events.Shed("request", 0.1, 7),
-        events.Replaced("s", "c", 2),
+        events.SurrogatesReplaced("s", "c", 2),
     ]
     assert {type(fact) for fact in every} == set(events.PolicyEvent.__args__), "a new fact is counted, too"  # type: ignore[attr-defined]
     for fact in every:

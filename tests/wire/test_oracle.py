@@ -18,7 +18,7 @@ import pytest
 from pydantic import BaseModel
 
 from bff import Call, Gateway, Part, Raw, Upstream, UpstreamError, optional, together
-from bff.calls import Deadline, Scope, opened
+from bff.calls import Deadline, RequestContext, use_context
 from bff.edge.settings import Settings
 
 from ..conftest import closed_port
@@ -120,7 +120,7 @@ def settings(redis_url: str, port: int, **changes: Any) -> Settings:
             "probes": 100,
         },
         "retry": {"least": 1000},
-        "bulkhead": {"permits": 1000, "queue": 1000, "wait": 5},
+        "bulkhead": {"permits": 1000, "queue": 1000, "queued": 5},
     } | changes
     return Settings.model_validate(
         {
@@ -241,7 +241,7 @@ async def cancelled_at_random(gateway: Gateway, count: int, dice: random.Random)
         nonlocal cut
         fault = dice.choice(["ok", "chunks", "slow-0.01", "silent", "stall", "drip", "503", "reset"])
         call = rig.thing(fault, f"x{number}").public()
-        with opened(Scope(Deadline.after(GUARD), runtime.calls.pipeline, "id")):
+        with use_context(RequestContext(Deadline.after(GUARD), runtime.calls.pipeline, "id")):
             try:
                 async with asyncio.timeout(dice.random() * 0.004):
                     await call

@@ -13,7 +13,7 @@ from opentelemetry.trace import NoOpTracer
 from pydantic import BaseModel
 
 from bff import Call, Missing, Principal, Upstream, UpstreamError, optional
-from bff.calls import CircuitOpen, Deadline, Refused, Scope, Unreachable, opened
+from bff.calls import CircuitOpen, Deadline, Refused, RequestContext, Unreachable, use_context
 from bff.transport.backends import WireName, open_wire
 from bff.transport.client import UpstreamClient
 from bff.transport.pipeline import CallPipeline
@@ -109,8 +109,8 @@ def pipeline_to(request: pytest.FixtureRequest) -> PipelineTo:
     return made
 
 
-def scope(pipeline: CallPipeline, seconds: float = GUARD, mutation: str | None = None) -> Scope:
-    return Scope(
+def scope(pipeline: CallPipeline, seconds: float = GUARD, mutation: str | None = None) -> RequestContext:
+    return RequestContext(
         Deadline.after(seconds), pipeline, "6f1c1d6e-0000-4000-8000-000000000000", ADA, mutation=mutation
     )
 
@@ -144,7 +144,7 @@ async def test_each_fault_becomes_its_reason_and_names_the_owner(
     pipeline_to: PipelineTo, how: str, reason: str, retry_after: float | None
 ) -> None:
     async with raw_server(_misbehave) as server, pipeline_to(server.port) as (pipeline, _):
-        with opened(scope(pipeline)):
+        with use_context(scope(pipeline)):
             call = store.thing(how)
             part = await optional(call.within(0.3) if reason == "timeout" else call)
             assert isinstance(part, Missing)
@@ -155,20 +155,20 @@ async def test_each_fault_becomes_its_reason_and_names_the_owner(
 
 async def test_a_refused_connection_is_unreachable_at_once(pipeline_to: PipelineTo) -> None:
     async with pipeline_to(closed_port()) as (pipeline, _):
-        with opened(scope(pipeline)), pytest.raises(Unreachable):
+        with use_context(scope(pipeline)), pytest.raises(Unreachable):
             await store.thing("ok")
 
 
 async def test_a_refusal_carries_the_problem_of_the_service(pipeline_to: PipelineTo) -> None:
     async with raw_server(_misbehave) as server, pipeline_to(server.port) as (pipeline, _):
-        with opened(scope(pipeline)), pytest.raises(Refused) as raised:
+        with use_context(scope(pipeline)), pytest.raises(Refused) as raised:
             await store.thing("404")
         assert (raised.value.status, raised.value.problem["code"]) == (404, "no-such")
 
 
 async def test_the_breaker_opens_and_then_nothing_is_sent(pipeline_to: PipelineTo) -> None:
     async with raw_server(_misbehave) as server, pipeline_to(server.port, failures=3) as (pipeline, upstream):
-        with opened(scope(pipeline)):
+        with use_context(scope(pipeline)):
             for _ in range(3):
                 with pytest.raises(UpstreamError):
                     await store.thing("500")
@@ -182,7 +182,7 @@ async def test_the_breaker_opens_and_then_nothing_is_sent(pipeline_to: PipelineT
 
 async def test_a_short_deadline_does_not_open_the_breaker(pipeline_to: PipelineTo) -> None:
     async with raw_server(_misbehave) as server, pipeline_to(server.port, failures=1) as (pipeline, upstream):
-        with opened(scope(pipeline)):
+        with use_context(scope(pipeline)):
             part = await optional(store.thing("silent"), within=0.05)
             assert isinstance(part, Missing) and part.reason == "timeout"
             assert upstream.circuit == "closed"
@@ -190,7 +190,7 @@ async def test_a_short_deadline_does_not_open_the_breaker(pipeline_to: PipelineT
 
 async def test_nothing_is_sent_when_the_deadline_has_passed(pipeline_to: PipelineTo) -> None:
     async with raw_server(_misbehave) as server, pipeline_to(server.port) as (pipeline, _):
-        with opened(scope(pipeline, seconds=0.0)):
+        with use_context(scope(pipeline, seconds=0.0)):
             part = await optional(store.thing("ok"))
         assert isinstance(part, Missing) and part.reason == "timeout"
         assert server.requests == []
@@ -206,7 +206,7 @@ def header(server: RawServer, name: str) -> str | None:
 
 async def test_request_headers_are_built_from_the_scope_alone(pipeline_to: PipelineTo) -> None:
     async with raw_server(_misbehave) as server, pipeline_to(server.port) as (pipeline, _):
-        with opened(scope(pipeline, mutation="click-1")):
+        with use_context(scope(pipeline, mutation="click-1")):
             await store.make("ok")
             key = header(server, "idempotency-key")
             assert header(server, "authorization") == "Bearer her-token"
@@ -237,7 +237,7 @@ async def test_a_keyed_write_on_a_stale_connection_is_sent_once_more(pipeline_to
             writer.write(http(200, GOOD))
 
     async with raw_server(drop_second) as server, pipeline_to(server.port) as (pipeline, _):
-        with opened(scope(pipeline, mutation="click-1")):
+        with use_context(scope(pipeline, mutation="click-1")):
             assert (await store.make("x")).name == "good"
             assert (await store.make("x")).name == "good"
         assert len(server.requests) == 3
@@ -245,6 +245,6 @@ async def test_a_keyed_write_on_a_stale_connection_is_sent_once_more(pipeline_to
 
 async def test_an_unkeyed_write_is_never_sent_twice(pipeline_to: PipelineTo) -> None:
     async with raw_server(_misbehave) as server, pipeline_to(server.port) as (pipeline, _):
-        with opened(scope(pipeline)), pytest.raises(Unreachable):
+        with use_context(scope(pipeline)), pytest.raises(Unreachable):
             await store.make("close")
         assert len(server.requests) == 1

@@ -5,7 +5,7 @@ services and of screens, bodies of commands and of calls, events, live values. `
 made once; `text_of` prints one value for a path or a query.
 """
 
-from ..literals import parsed
 from .codec import ANY, Codec, Parameters, codec_of, encode, text_of
+from .json_text import parsed
 
 __all__ = ["ANY", "Codec", "Parameters", "codec_of", "encode", "parsed", "text_of"]

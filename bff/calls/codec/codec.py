@@ -12,9 +12,9 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin, overload
 from pydantic import BaseModel, SecretBytes, SecretStr, TypeAdapter, ValidationError
 from pydantic_core import SchemaSerializer, SchemaValidator, core_schema, to_jsonable_python
 
-from ..literals import BOM, may_have_constants, parsed, refuse_constants, without_lone_surrogates
-from ..raw import Raw, Splices
 from . import leaves, schema
+from .json_text import BOM, may_have_constants, parsed, refuse_constants, without_lone_surrogates
+from .raw import Raw, Splices
 from .spelling import in_order, spelling
 
 T = TypeVar("T")

@@ -25,7 +25,7 @@ from pydantic_core import (
     to_json,
 )
 
-from ..literals import Number, parsed
+from .json_text import Number, parsed
 from .spelling import respelled, spelling
 
 Reader = Callable[[Any], Any]
@@ -257,7 +257,7 @@ def read_any(value: Any) -> Any:
 
 
 def read_exact_any(value: Any) -> Any:
-    """As `read_any`, of what `literals.parsed` gave."""
+    """As `read_any`, of what `json_text.parsed` gave."""
     given = type(value)
     if given is Number:
         return _finite(float(value))

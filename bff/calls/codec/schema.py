@@ -12,7 +12,7 @@ Serializers that a user declared stay as they are. The schema is for one of thre
 
 quick  pydantic's own JSON parser, which is fast and rounds: every float is refused that might have been an integer too
        large for one
-exact  the values that `literals.parsed` gives, of which nothing is lost
+exact  the values that `json_text.parsed` gives, of which nothing is lost
 text   the texts of a path or a query: each as JSON would spell the value, without quotes
 """
 

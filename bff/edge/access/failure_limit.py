@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ...calls import Clock
-from ...policies.rate import Bucket, LocalRates, Spent, retry_after
+from ...policies.rate import Bucket, BucketState, LocalRates, retry_after
 from ..http.networks import network_of
 from ..problem import QUOTA_TYPE, Problem
 from ..rate_limits import quotas_of
@@ -50,7 +50,7 @@ class CredentialCheck:
         self._clock = clock
         self._buckets = buckets
         self._refuse = refuse
-        self._spent: list[Spent] = []
+        self._spent: list[BucketState] = []
 
     def __enter__(self) -> Self:
         self._spent = self._rates.spend(self._buckets, self._clock())

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from ...calls import Clock
-from ...calls.ending import end_tasks
+from ...calls.shutdown import cancel_tasks
 from .fetch import Fetch, FetchFailed
 
 log = logging.getLogger("bff.jwks")
@@ -196,7 +196,7 @@ class KeySet:
 
     async def close(self) -> None:
         if self._flight is not None:
-            await end_tasks([self._flight])
+            await cancel_tasks([self._flight])
 
     def _have(self) -> bool:
         return bool(self._keys) and self._clock() - self._good_at < STALE

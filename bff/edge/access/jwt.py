@@ -18,7 +18,7 @@ from typing import Any
 import jwt
 
 from ...calls import Clock, DeclarationError, Principal
-from ...calls.ending import close_all
+from ...calls.shutdown import close_all
 from ...policies import tokens
 from ...policies.tokens import TokenRefused
 from ..problem import Problem
@@ -166,8 +166,8 @@ class TokenVerifier:
         """Whether the token or session that a principal was made from has been revoked since."""
         return (
             self._revocations is not None
-            and principal.marks is not None
-            and self._revocations.is_revoked(principal.marks)
+            and principal.revocation_keys is not None
+            and self._revocations.is_revoked(principal.revocation_keys)
         )
 
     def key_status(self) -> dict[str, dict[str, object]]:
@@ -185,18 +185,18 @@ class TokenVerifier:
         issuer = self._issuers.get(tokens.issuer_of(parsed))
         if issuer is None:
             raise TokenRefused("its issuer is not trusted here")
-        tokens.judge_type(parsed, tokens.ACCESS_TOKEN_TYPES)
+        tokens.check_type(parsed, tokens.ACCESS_TOKEN_TYPES)
         settings, keys = issuer.settings, issuer.keys
         # Claims first: they cost a few microseconds, so an expired token never causes a fetch of keys.
-        tokens.judge_claims(
+        tokens.check_claims(
             parsed.claims, audience=settings.audience, now=self._clock(), leeway=settings.leeway
         )
-        tokens.judge_bearer(parsed.claims)
+        tokens.check_bearer(parsed.claims)
         scopes = tokens.scopes_of(parsed.claims)
         roles = tokens.roles_of(parsed.claims, settings.roles)
         await verify_signature(parsed, keys, settings.algorithms)
-        marks = marks_of(settings.issuer, parsed.claims)
-        if self._revocations is not None and self._revocations.is_revoked(marks):
+        revocation_keys = marks_of(settings.issuer, parsed.claims)
+        if self._revocations is not None and self._revocations.is_revoked(revocation_keys):
             raise TokenRefused("it was revoked")
         expires = tokens.expiry_of(parsed.claims)
         principal = Principal(
@@ -205,9 +205,9 @@ class TokenVerifier:
             token=token,
             expires_at=expires,
             scopes=scopes,
-            claims=tokens.visible(parsed.claims),
+            claims=tokens.person_claims(parsed.claims),
             roles=roles,
-            marks=marks,
+            revocation_keys=revocation_keys,
         )
         until = self._monotonic() + CACHED_FOR
         self._cache[_digest(token)] = _CachedToken(

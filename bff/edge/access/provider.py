@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 from ...calls import Clock
-from ...calls.ending import end_tasks
+from ...calls.shutdown import cancel_tasks
 from ...policies import tokens
 from ...policies.tokens import TokenRefused
 from ..settings import IssuerSettings, OidcSettings
@@ -116,7 +116,7 @@ class Provider:
 
     async def close(self) -> None:
         if self._lookup is not None:
-            await end_tasks([self._lookup])
+            await cancel_tasks([self._lookup])
         if self._own_keys:
             await self._keys.close()
 
@@ -188,7 +188,7 @@ class Provider:
             issuer=self.issuer,
             subject=str(claims["sub"]),
             sid=sid if isinstance(sid, str) and sid else None,
-            claims=tokens.visible(claims),
+            claims=tokens.person_claims(claims),
             tokens=got,
             roles=roles,
         )
@@ -216,7 +216,7 @@ class Provider:
     async def logout_token(self, token: str) -> LogoutToken:
         """Verify a logout token (Back-Channel Logout 1.0 section 2.6). Raises TokenRefused or KeysUnavailable."""
         parsed = tokens.parse(token)
-        tokens.judge_type(parsed, tokens.LOGOUT_TOKEN_TYPES)
+        tokens.check_type(parsed, tokens.LOGOUT_TOKEN_TYPES)
         claims = parsed.claims
         self._check(claims, subject=False)
         events = claims.get("events")
@@ -240,7 +240,7 @@ class Provider:
         if id_token is None:
             raise TokenRefused("there is no ID token in it")
         parsed = tokens.parse(id_token)
-        tokens.judge_type(parsed, tokens.ID_TOKEN_TYPES)
+        tokens.check_type(parsed, tokens.ID_TOKEN_TYPES)
         claims = parsed.claims
         self._check(claims, subject=True)
         audience, party = claims["aud"], claims.get("azp")
@@ -259,7 +259,7 @@ class Provider:
     def _check(self, claims: Mapping[str, Any], *, subject: bool) -> None:
         if claims.get("iss") != self.issuer:
             raise TokenRefused("it is from another issuer")
-        tokens.judge_claims(
+        tokens.check_claims(
             claims, audience=self.client_id, now=self._clock(), leeway=self._leeway, subject=subject
         )
 

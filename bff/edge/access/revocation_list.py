@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...calls import Clock
-from ...calls.ending import end_tasks
-from ...calls.principal import Marks
+from ...calls.principal import RevocationKeys
+from ...calls.shutdown import cancel_tasks
 from ...stores.keys import hashed
 from ...stores.redis.client import StoreUnavailable
 from ...stores.revocations import RevocationStore, Revoked
@@ -30,10 +30,10 @@ OVERLAP = 1000
 """Milliseconds by which a poll reaches back beyond the last one: two ends may have the same millisecond."""
 
 
-def marks_of(issuer: str, claims: Mapping[str, Any]) -> Marks:
+def marks_of(issuer: str, claims: Mapping[str, Any]) -> RevocationKeys:
     """What a token with these checked claims can be revoked by."""
     id = claims.get("jti")
-    return Marks(
+    return RevocationKeys(
         hashed(issuer, id) if isinstance(id, str) else None,
         hashed(issuer, str(claims["sub"])),
         float(claims["iat"]),
@@ -66,11 +66,11 @@ class RevocationList:
         self._since: int | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def is_revoked(self, marks: Marks) -> bool:
-        if marks.token in self._tokens:
+    def is_revoked(self, revocation_keys: RevocationKeys) -> bool:
+        if revocation_keys.token in self._tokens:
             return True
-        subject = self._subjects.get(marks.subject)
-        return subject is not None and subject.at is not None and marks.issued <= subject.at
+        subject = self._subjects.get(revocation_keys.subject)
+        return subject is not None and subject.at is not None and revocation_keys.issued <= subject.at
 
     async def record_session_end(self, session: str) -> None:
         """Let every gateway's next poll find that a session has ended. Raises StoreUnavailable."""
@@ -111,7 +111,7 @@ class RevocationList:
 
     async def stop(self) -> None:
         if self._task is not None:
-            await end_tasks([self._task])
+            await cancel_tasks([self._task])
 
     @property
     def alive(self) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from cryptography.exceptions import InvalidTag
 
 from ...calls import Clock, Principal
-from ...calls.principal import Marks
+from ...calls.principal import RevocationKeys
 from ...stores.redis.client import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..settings import SessionSettings
@@ -128,7 +128,7 @@ class Sessions:
             session=key.id,
             roles=record.roles,
             # Revocations are exact to the millisecond.
-            marks=Marks(None, stored.subject, int(stored.began * 1000) / 1000),
+            revocation_keys=RevocationKeys(None, stored.subject, int(stored.began * 1000) / 1000),
             session_key=key,
         )
         return None if self.has_ended(principal) else principal
@@ -137,8 +137,12 @@ class Sessions:
         """Whether a session's principal is no longer valid: the session has ended, or its subject was revoked."""
         if principal.session in self._ended:
             return True
-        marks = principal.marks
-        return self._revocations is not None and marks is not None and self._revocations.is_revoked(marks)
+        revocation_keys = principal.revocation_keys
+        return (
+            self._revocations is not None
+            and revocation_keys is not None
+            and self._revocations.is_revoked(revocation_keys)
+        )
 
     async def end(self, cookie: str | None) -> SessionRecord | None:
         """Sign the cookie's browser out; returns what the session held. Where there was none nothing is written and

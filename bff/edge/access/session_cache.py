@@ -60,17 +60,17 @@ class SessionCache:
         """
         if self._breaker.admit() is not None:
             return self._cached(key.id, safe)
-        era = self._breaker.era
+        generation = self._breaker.generation
         try:
             found = await self.read(key, used=used)
         except StoreUnavailable as error:
-            self._breaker.failed(era)
+            self._breaker.record_failure(generation)
             log.debug("sessions cannot be read: %s", error)
             return self._cached(key.id, safe)
         except BaseException:
-            self._breaker.abandoned(era)
+            self._breaker.record_abandoned(generation)
             raise
-        self._breaker.succeeded(era)
+        self._breaker.record_success(generation)
         return found
 
     async def read(self, key: SessionKey, *, used: bool = False) -> CachedSession | None:

@@ -29,12 +29,12 @@ class BackgroundCalls:
         """Whether any saga can be listed."""
         return bool(self._sagas)
 
-    async def run(self, call: Call[Any], principal: Principal | None, *, recovery: bool = False) -> Any:
-        """Make a call for this principal, or for nobody. recovery: see the scope."""
-        scope = calls.Scope(
-            Deadline.after(DEADLINE), self._runner, str(uuid.uuid4()), principal, recovery=recovery
+    async def run(self, call: Call[Any], principal: Principal | None, *, restoring: bool = False) -> Any:
+        """Make a call for this principal, or for nobody. restoring: see `RequestContext`."""
+        scope = calls.RequestContext(
+            Deadline.after(DEADLINE), self._runner, str(uuid.uuid4()), principal, restoring=restoring
         )
-        with calls.opened(scope):
+        with calls.use_context(scope):
             return await call
 
     async def restore(self, principal: Principal) -> list[SagaStatus]:
@@ -43,7 +43,7 @@ class BackgroundCalls:
         found: list[SagaStatus] = []
         for saga in self._sagas:
             if saga.restore is not None:
-                found += saga.listed(await self.run(saga.restore(principal.id), principal, recovery=True))
+                found += saga.listed(await self.run(saga.restore(principal.id), principal, restoring=True))
         return sorted(found, key=lambda status: status.at, reverse=True)
 
     def topic(self, value: ValueType) -> ValueTopic:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from ..._version import __version__
 from ...calls import DeclarationError
-from ...calls.ending import close_all
+from ...calls.shutdown import close_all
 from ...live.hub import Hub
 from ...live.ingest import EventDispatcher, Ingester, Registry
 from ...policies.events import Guarded

@@ -10,7 +10,7 @@ from ...policies.breaker import BreakerRule
 from ...policies.bulkhead import BulkheadRule
 from ...policies.events import Observer
 from ...policies.hedge import HedgeRule
-from ...policies.retry import Budget, RetryRule
+from ...policies.retry import RetryBudget, RetryRule
 from ...transport.backends import DynamicBackends, open_wire
 from ...transport.client import Breakers, Permits, UpstreamClient
 from ...transport.hedging import Hedging
@@ -77,7 +77,7 @@ def upstream_client(
         settings.timeout,
         RetryRule(retry.attempts, retry.base, retry.cap),
         Permits(BulkheadRule(bulkhead.permits, bulkhead.queue, bulkhead.wait)),
-        Budget(retry.share, retry.least),
+        RetryBudget(retry.share, retry.least),
         Hedging(HedgeRule(hedge.quantile, hedge.least, hedge.minimum), observe=observe) if hedge.on else None,
         credentials_for(service, settings, tokens),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 
 from ...calls import Principal
-from ...calls.ending import Closing
+from ...calls.shutdown import Closing
 from ...live.hub import Hub
 from ...stores.redis.client import RedisClient
 from ...stores.revocations import RevocationStore

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from ...calls.ending import end_tasks
+from ...calls.shutdown import cancel_tasks
 from ...stores.redis.client import StoreUnavailable
 from ..problem import Problem
 
@@ -41,7 +41,7 @@ class BackgroundTasks:
             raise
         if late := list(self._tasks):
             log.warning("cancelled when the gateway ended: %s", ", ".join(task.get_name() for task in late))
-            await end_tasks(late, 1.0)
+            await cancel_tasks(late, 1.0)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -19,9 +19,9 @@ from dataclasses import replace
 from starlette.types import Receive, Scope, Send
 
 from ... import calls
-from ...calls import Deadline, Ledger, Principal
+from ...calls import Deadline, Principal, RequestRecord
 from ...policies.idempotency import fingerprint, key_hash
-from ...policies.rate import Spent
+from ...policies.rate import BucketState
 from ...stores.claims import Busy, Claimed, Mismatch, New, Replay, Ticket
 from ...stores.redis.client import StoreUnavailable
 from ..declared import Command
@@ -74,13 +74,13 @@ class CommandEndpoint:
             await _send(send, _stored(claimed), {"idempotency-replayed": "true"})
             return
         writes = WriteCounter(services.runner)
-        request = calls.Scope(
+        request = calls.RequestContext(
             deadline,
             writes,
             state_of(scope).correlation,
             principal,
             mutation=key,
-            ledger=Ledger(),
+            record=RequestRecord(),
             safe=command.safe,
             contacts=services.contacts.on(scope),
         )
@@ -112,7 +112,9 @@ class CommandEndpoint:
             services.settings.keep,
         )
 
-    async def _claim(self, scope: Scope, principal: Principal, ticket: Ticket) -> tuple[Claimed, list[Spent]]:
+    async def _claim(
+        self, scope: Scope, principal: Principal, ticket: Ticket
+    ) -> tuple[Claimed, list[BucketState]]:
         services = self._services
         new, repeat = services.guard.buckets(scope, principal, self._access, self._repeat_access)
         try:

@@ -18,9 +18,9 @@ from urllib.parse import quote, urlsplit
 
 from ... import calls
 from ...calls import OUTCOMES, Call, Refused, Rejected, SagaStatus, UpstreamError
+from ...calls.context import Runner
 from ...calls.outcomes import Repeat
-from ...calls.scope import Runner
-from ...policies.idempotency import kept
+from ...policies.idempotency import replayed_headers
 from ...stores.claims import Claims, StoredAnswer, Ticket
 from ...stores.redis.client import StoreUnavailable
 from ..declared import Command
@@ -76,7 +76,7 @@ class WriteCounter:
         self.reached = 0
         self._runner = runner
 
-    async def run(self, call: Call[Any], scope: calls.Scope) -> Any:
+    async def run(self, call: Call[Any], scope: calls.RequestContext) -> Any:
         """The decoded answer, or an UpstreamError."""
         if call.method == "GET":
             return await self._runner.run(call, scope)
@@ -97,7 +97,7 @@ class CommandExecution:
         command: Command,
         services: CommandServices,
         ticket: Ticket,
-        request: calls.Scope,
+        request: calls.RequestContext,
         writes: WriteCounter,
     ) -> None:
         self._command = command
@@ -126,12 +126,12 @@ class CommandExecution:
 
     async def _run(self, arguments: dict[str, Any]) -> Any:
         request = self._request
-        limit = request.alarm.limit(request.deadline.left() + GRACE)
+        limit = request.timer.limit(request.deadline.left() + GRACE)
         try:
-            with calls.opened(request), limit:
+            with calls.use_context(request), limit:
                 return await self._command.function(**arguments)
         except TimeoutError:
-            if not limit.was_cut:
+            if not limit.expired:
                 # The function's own timeout, of something it waited for.
                 raise
             raise Problem(
@@ -231,7 +231,9 @@ class CommandExecution:
             base=self._services.public_url,
             contacts=contacts,
         )
-        return StoredAnswer(problem.status, kept(problem.response_headers(contacts=contacts)), body)
+        return StoredAnswer(
+            problem.status, replayed_headers(problem.response_headers(contacts=contacts)), body
+        )
 
     def _may_repeat(self) -> bool:
         return self._command.safe or not self._writes.reached

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from starlette.types import Scope
 
 from ...calls import Principal
-from ...policies.rate import Bucket, Spent
+from ...policies.rate import Bucket, BucketState
 from ..access import csrf
 from ..access.authenticate import Authenticator
 from ..access.authorization import NO_REQUIREMENTS, Requirements, authorize
@@ -99,7 +99,7 @@ class Guard:
             for access in accesses
         )
 
-    def headers(self, spent: Sequence[Spent]) -> dict[str, str]:
+    def headers(self, spent: Sequence[BucketState]) -> dict[str, str]:
         """The RateLimit headers of what such a store counted. Raises Problem 429."""
         return self._limits.headers_for(spent)
 

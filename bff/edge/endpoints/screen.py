@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from ... import calls
-from ...calls import Deadline, Ledger, Runner, UpstreamError
+from ...calls import Deadline, RequestRecord, Runner, UpstreamError
 from ..declared import View
 from ..function_errors import UpstreamFailures, expected_error, is_self_cancelled, self_cancellation
 from ..problem import OwnerContacts, Problem
@@ -52,19 +52,19 @@ class ScreenEndpoint:
         principal, limits = await self._guard.admit_limited(scope, self._access)
         arguments = view.binding.arguments(scope["path_params"], scope["query_string"], None, principal)
         state = state_of(scope)
-        request = calls.Scope(
+        request = calls.RequestContext(
             deadline,
             self._runner,
             state.correlation,
             principal,
-            ledger=Ledger(),
-            lean=state.degraded,
+            record=RequestRecord(),
+            degraded=state.degraded,
             contacts=self._contacts.on(scope),
         )
         disconnect = DisconnectGuard(state.lost)
-        limit = request.alarm.limit(deadline.left() + GRACE)
+        limit = request.timer.limit(deadline.left() + GRACE)
         try:
-            with calls.opened(request), limit:
+            with calls.use_context(request), limit:
                 result = await view.function(**arguments)
         except asyncio.CancelledError as error:
             if disconnect.happened:
@@ -73,7 +73,7 @@ class ScreenEndpoint:
                 raise self_cancellation() from error
             raise
         except TimeoutError:
-            if not limit.was_cut:
+            if not limit.expired:
                 # The function's own timeout, of something it waited for.
                 raise
             raise Problem(504, "timeout", f"The screen took longer than its {view.deadline:g} s.") from None
@@ -86,16 +86,16 @@ class ScreenEndpoint:
             problem = self._failures.problem(found)
             problem.headers |= {
                 name: value
-                for name, value in screen_headers(request.ledger, public=False, personal=True).items()
+                for name, value in screen_headers(request.record, public=False, personal=True).items()
                 if name == "server-timing"
             }
             raise problem from error
         finally:
             disconnect.disarm()
-        if request.ledger.missing:
-            self._on_incomplete(view.path, request.ledger.missing)
+        if request.record.missing:
+            self._on_incomplete(view.path, request.record.missing)
         body = to_json(view.binding.returns, result)
-        headers = screen_headers(request.ledger, public=view.public, personal=view.binding.who is not None)
+        headers = screen_headers(request.record, public=view.public, personal=view.binding.who is not None)
         await send_json(send, 200, body, headers | limits, head=scope["method"] == "HEAD")
 
 

@@ -119,7 +119,7 @@ class Admission:
         page: Callable[[Problem, str], tuple[dict[str, str], bytes]] | None = None,
     ) -> None:
         self.in_flight = 0
-        self.lag = LoopLag(lambda lag: self._policy.looked(self.in_flight, lag, time.monotonic()))
+        self.lag = LoopLag(lambda lag: self._policy.record_lag(self.in_flight, lag, time.monotonic()))
         self._app = app
         self._public_path = PublicPath.of(public_url)
         self._files = files
@@ -175,17 +175,17 @@ class Admission:
         if path == STREAM:
             entry = self._policy.decide(0, lag, time.monotonic())
         # If the loop is late with so little to do, other programs on the machine delay it: refusing would not help.
-        elif self.in_flight < policies.LEAST or (self._files and path.startswith(self._files)):
-            entry = self._policy.decide_any(self.in_flight)
+        elif self.in_flight < policies.MIN_LIMIT or (self._files and path.startswith(self._files)):
+            entry = self._policy.decide_by_count(self.in_flight)
         else:
             entry = self._policy.decide(self.in_flight, lag, time.monotonic())
-        if entry == "refused":
+        if entry == "rejected":
             self._observe(Shed("request", lag, self.in_flight))
             self._log_refusal(lag)
             return None
         if path == STREAM:
             return UNCOUNTED
-        degraded = entry == "lean" and scope["method"] != "POST"
+        degraded = entry == "degraded" and scope["method"] != "POST"
         if degraded:
             self._observe(Shed("optional", lag, self.in_flight))
         self.in_flight += 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import logging
 
-from ...policies.events import BreakerMoved, Ejected, Replaced, Returned
+from ...policies.events import BreakerChanged, Ejected, Readmitted, SurrogatesReplaced
 from .observers import Event
 
 log = logging.getLogger("bff.upstreams")
-_RARE = frozenset({BreakerMoved, Ejected, Returned, Replaced})
+_RARE = frozenset({BreakerChanged, Ejected, Readmitted, SurrogatesReplaced})
 
 
 def log_event(event: Event) -> None:
@@ -17,15 +17,15 @@ def log_event(event: Event) -> None:
     if type(event) not in _RARE:
         return
     match event:
-        case BreakerMoved(service, group, address, state, open_for):
+        case BreakerChanged(service, group, address, state, open_for):
             fields = {"upstream": service, "group": group, "address": address, "open_for": open_for}
             level = logging.WARNING if state == "open" else logging.INFO
             log.log(level, "breaker is %s", state, extra={"fields": fields})
         case Ejected(service, address, _):
             log.warning("an address is left out", extra={"fields": {"upstream": service, "address": address}})
-        case Returned(service, address):
+        case Readmitted(service, address):
             log.info("an address is taken back", extra={"fields": {"upstream": service, "address": address}})
-        case Replaced(service, call, count):
+        case SurrogatesReplaced(service, call, count):
             log.warning(
                 "lone surrogates in an answer became U+FFFD",
                 extra={"fields": {"upstream": service, "call": call, "count": count}},

@@ -21,16 +21,16 @@ from ...live.hub import Hub
 from ...live.ingest import EventDispatcher
 from ...policies.events import (
     Attempted,
-    BreakerMoved,
+    BreakerChanged,
     BulkheadFull,
+    CallRejected,
     Ejected,
     Hedged,
-    Rejected,
-    Replaced,
+    Readmitted,
     Retried,
-    Returned,
     Served,
     Shed,
+    SurrogatesReplaced,
 )
 from ...transport.client import UpstreamClient
 from .observers import Event, RequestEnded, ScreenIncomplete
@@ -142,15 +142,15 @@ class Metrics:
             ScreenIncomplete: lambda event: self._missing[event.route,].inc(event.missing),
             Attempted: self._attempted,
             Retried: lambda event: self._retries[event.service, event.call, event.why].inc(),
-            Rejected: lambda event: self._rejections[event.service, event.call, event.why].inc(),
+            CallRejected: lambda event: self._rejections[event.service, event.call, event.why].inc(),
             BulkheadFull: lambda event: self._waited[event.service, event.call].observe(event.waited),
             Hedged: lambda event: self._hedges[event.service, event.call, str(event.won).lower()].inc(),
-            BreakerMoved: lambda event: self._breaker_moves[event.service, event.group, event.state].inc(),
+            BreakerChanged: lambda event: self._breaker_moves[event.service, event.group, event.state].inc(),
             Ejected: lambda event: self._ejections[event.service,].inc(),
-            Returned: lambda event: None,
+            Readmitted: lambda event: None,
             Served: self._was_served,
             Shed: lambda event: self._shed[event.where,].inc(),
-            Replaced: lambda event: self._replaced[event.service, event.call].inc(event.count),
+            SurrogatesReplaced: lambda event: self._replaced[event.service, event.call].inc(event.count),
         }
 
     def observe(self, event: Event) -> None:
@@ -243,7 +243,7 @@ class _States(Collector):
             spent.add_metric([service], client.budget.spent)
             for backend in client.backends:
                 pending.add_metric([service, backend.name], backend.pending)
-                out.add_metric([service, backend.name], backend.out is not None)
+                out.add_metric([service, backend.name], backend.ejected_until is not None)
         yield from (state, used, permits, waiting, active, spent, pending, out)
 
 

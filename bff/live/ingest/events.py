@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...calls import BffError, Raw, SagaStatus
 from ...calls.codec import Codec, codec_of, parsed
-from ...calls.literals import BOM, without_lone_surrogates
+from ...calls.codec.json_text import BOM, without_lone_surrogates
 from ...stores.journal import Entry
 from ...stores.values import valid_name
 

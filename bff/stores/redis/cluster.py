@@ -16,7 +16,7 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from ...calls.ending import close_all
+from ...calls.shutdown import close_all
 from .address import NodeAddress, ServerAddress, parse_address, split_nodes
 from .connection import Connect, Packable, StoreUnavailable, connect, pack
 from .node import Node

@@ -14,7 +14,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ...calls.ending import end_tasks
+from ...calls.shutdown import cancel_tasks
 from .backoff import backoff
 from .connection import (
     Connect,
@@ -250,7 +250,7 @@ class Node:
             self._timer.cancel()
             self._timer = None
         if self._task is not None:
-            await end_tasks([self._task])
+            await cancel_tasks([self._task])
         if self._connection is not None:
             self._connection.abort(ConnectionAbortedError("the client was closed"))
         self._fail_waiting(ConnectionAbortedError("the client was closed"))

@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Upstream
-from bff.calls import NoScope, Refused
+from bff.calls import NoRequestContext, Refused
 
 
 class Thing(BaseModel):
@@ -100,5 +100,5 @@ def test_an_upstream_without_an_owner_cannot_be_declared() -> None:
 
 
 async def test_awaiting_a_call_outside_a_request_says_what_is_missing() -> None:
-    with pytest.raises(NoScope, match="inside a view"):
+    with pytest.raises(NoRequestContext, match="inside a view"):
         await store.thing("a")

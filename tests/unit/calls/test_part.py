@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from bff import Call, Missing, Ready, Stale, Upstream, optional, together
-from bff.calls import Deadline, Failed, Scope, Timeout, current, opened
+from bff.calls import Deadline, Failed, RequestContext, Timeout, current_context, use_context
 from bff.calls.deadline import Clock
 
 
@@ -30,7 +30,7 @@ class Fake:
     def __init__(self) -> None:
         self.left: list[float] = []
 
-    async def run(self, call: Call[Any], scope: Scope) -> Any:
+    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
         self.left.append(scope.deadline.left())
         text = call.path.rpartition("/")[2]
         await asyncio.sleep(0)
@@ -41,19 +41,19 @@ class Fake:
         return Word(text=text)
 
 
-def scope(runner: Fake, seconds: float = 1.0, clock: Clock = lambda: 100.0) -> Scope:
-    return Scope(Deadline.after(seconds, clock), runner, "0" * 8)
+def scope(runner: Fake, seconds: float = 1.0, clock: Clock = lambda: 100.0) -> RequestContext:
+    return RequestContext(Deadline.after(seconds, clock), runner, "0" * 8)
 
 
 async def test_parts_run_side_by_side_and_keep_their_order_and_types() -> None:
-    with opened(scope(Fake())):
+    with use_context(scope(Fake())):
         a, b = await together(words.say("a"), optional(words.say("b")))
     assert a == Word(text="a")
     assert b == Ready[Word](data=Word(text="b"))
 
 
 async def test_an_optional_part_that_fails_says_why_when_and_whose() -> None:
-    with opened(scope(Fake())) as request:
+    with use_context(scope(Fake())) as request:
         part = await optional(words.say("late"))
     assert isinstance(part, Missing)
     assert part.model_dump() == {
@@ -62,14 +62,14 @@ async def test_an_optional_part_that_fails_says_why_when_and_whose() -> None:
         "retry_after": 2.0,
         "owner": {"service": "words", "team": "Words", "contact": "#words", "docs": ""},
     }
-    assert request.ledger.missing == 1
+    assert request.record.missing == 1
 
 
 async def test_a_bug_inside_an_optional_part_is_not_swallowed() -> None:
     async def buggy() -> Word:
         raise ZeroDivisionError
 
-    with opened(scope(Fake())), pytest.raises(ZeroDivisionError):
+    with use_context(scope(Fake())), pytest.raises(ZeroDivisionError):
         await optional(buggy())
 
 
@@ -84,14 +84,14 @@ async def test_the_first_required_failure_cancels_the_rest_and_comes_out_as_it_i
             raise
         return Word(text="never")
 
-    with opened(scope(Fake())), pytest.raises(Failed):
+    with use_context(scope(Fake())), pytest.raises(Failed):
         await together(words.say("broken"), slow())
     assert cancelled.is_set()
 
 
 async def test_a_part_can_only_bring_the_deadline_nearer() -> None:
     runner = Fake()
-    with opened(scope(runner, 1.0)):
+    with use_context(scope(runner, 1.0)):
         await optional(words.say("a"), within=0.3)
         await optional(words.say("b"), within=30)
         await words.say("c")
@@ -106,16 +106,16 @@ async def test_nested_parts_shrink_step_by_step_and_the_outer_scope_is_untouched
         assert isinstance(found, Ready)
         return found.data
 
-    with opened(scope(runner, 2.0)) as request:
+    with use_context(scope(runner, 2.0)) as request:
         await optional(inner(), within=0.5)
-        assert current() is request
+        assert current_context() is request
     assert runner.left == pytest.approx([0.5])
 
 
 async def test_a_call_can_be_awaited_again_and_runs_again() -> None:
     runner = Fake()
     call = words.say("again")
-    with opened(scope(runner)):
+    with use_context(scope(runner)):
         assert await call == await call
     assert len(runner.left) == 2
 
@@ -127,7 +127,7 @@ async def test_while_the_gateway_has_too_much_to_do_optional_parts_are_left_out_
         await words.say("a")
         return await words.say("b")
 
-    with opened(replace(scope(runner), lean=True)) as request:
+    with use_context(replace(scope(runner), degraded=True)) as request:
         required = await words.say("needed")
         one, two = await together(optional(words.say("x")), optional(several()))
     assert required == Word(text="needed")
@@ -136,23 +136,23 @@ async def test_while_the_gateway_has_too_much_to_do_optional_parts_are_left_out_
         assert (part.reason, part.owner.service) == ("overloaded", "words")
         assert part.retry_after is not None
     assert len(runner.left) == 1, "only the required one was asked"
-    assert request.ledger.missing == 2
+    assert request.record.missing == 2
 
 
 async def test_a_part_that_had_to_make_do_with_an_old_answer_says_how_old() -> None:
     class Old(Fake):
-        async def run(self, call: Call[Any], scope: Scope) -> Any:
+        async def run(self, call: Call[Any], scope: RequestContext) -> Any:
             ages = {"old": 12.5, "older": 40.0}
             text = call.path.rpartition("/")[2]
             if text in ages:
-                scope.ledger.was_stale(scope.part, ages[text])
+                scope.record.add_stale(scope.part, ages[text])
             return await super().run(call, scope)
 
     async def both() -> Word:
         await words.say("older")
         return await words.say("old")
 
-    with opened(scope(Old())):
+    with use_context(scope(Old())):
         one, two, fresh = await together(
             optional(words.say("old")), optional(both()), optional(words.say("new"))
         )
@@ -165,11 +165,11 @@ async def test_n_parts_side_by_side_cost_one_task_less_than_n() -> None:
     tasks: set[object] = set()
 
     class Noting(Fake):
-        async def run(self, call: Call[Any], scope: Scope) -> Any:
+        async def run(self, call: Call[Any], scope: RequestContext) -> Any:
             tasks.add(asyncio.current_task())
             return await super().run(call, scope)
 
-    with opened(scope(Noting())):
+    with use_context(scope(Noting())):
         await together(words.say("a"), words.say("b"), words.say("c"))
         assert len(tasks) == 3 and asyncio.current_task() in tasks
         tasks.clear()
@@ -190,7 +190,7 @@ async def test_whichever_part_fails_the_others_are_cancelled_and_its_error_comes
         return Word(text="never")
 
     parts = [words.say("broken") if number == broken else slow(number) for number in range(3)]
-    with opened(scope(Fake())), pytest.raises(Failed):
+    with use_context(scope(Fake())), pytest.raises(Failed):
         await together(*parts)
     assert sorted(ended) == [number for number in range(3) if number != broken]
 
@@ -216,7 +216,7 @@ async def test_a_mistake_beside_a_services_failure_is_the_one_that_is_raised(fir
         await together(*parts)
     begun.clear()
     parts = (failing(), mistaken()) if first else (mistaken(), failing())
-    with opened(scope(Fake())), pytest.raises(KeyError):
+    with use_context(scope(Fake())), pytest.raises(KeyError):
         await optional(together(*parts))
 
 
@@ -233,7 +233,7 @@ async def test_within_bounds_whatever_a_part_awaits_and_names_whose_call_it_bega
             raise
         raise AssertionError
 
-    with opened(Scope(Deadline.after(30.0), Fake(), "0" * 8)) as request:
+    with use_context(RequestContext(Deadline.after(30.0), Fake(), "0" * 8)) as request:
         first, second, third = await together(
             optional(slow(ask=True), within=0.05),
             optional(slow(ask=False), within=0.05),
@@ -243,14 +243,14 @@ async def test_within_bounds_whatever_a_part_awaits_and_names_whose_call_it_bega
     assert (first.reason, first.owner.team) == ("timeout", "Words")
     assert (second.reason, second.owner.service) == ("timeout", "gateway")
     assert third == Ready[Word](data=Word(text="x"))
-    assert (cancelled, request.ledger.missing) == (["yes", "yes"], 2)
+    assert (cancelled, request.record.missing) == (["yes", "yes"], 2)
 
 
 async def test_a_timeout_of_a_views_own_is_no_missing_part_and_a_cancellation_stays_one() -> None:
     async def mine() -> Word:
         raise TimeoutError("a bug")
 
-    with opened(Scope(Deadline.after(30.0), Fake(), "0" * 8)) as request:
+    with use_context(RequestContext(Deadline.after(30.0), Fake(), "0" * 8)) as request:
         with pytest.raises(TimeoutError, match="a bug"):
             await optional(mine(), within=5)
         outer = asyncio.create_task(optional(asyncio.Event().wait(), within=5))
@@ -258,4 +258,4 @@ async def test_a_timeout_of_a_views_own_is_no_missing_part_and_a_cancellation_st
         outer.cancel()
         with pytest.raises(asyncio.CancelledError):
             await outer
-    assert request.ledger.missing == 0
+    assert request.record.missing == 0

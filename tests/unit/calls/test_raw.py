@@ -15,7 +15,7 @@ from bff import Call, Part, Raw, Ready, Upstream, optional
 from bff.calls import Invalid
 from bff.cli.routes import passes_whole
 from bff.edge.respond import to_json
-from bff.testing import scope
+from bff.testing import request_context
 from bff.transport.response import decode
 from bff.transport.wire import WireResponse
 
@@ -124,7 +124,7 @@ def test_it_can_be_looked_into_compared_and_written_without_a_screen() -> None:
 
 async def test_a_test_answers_with_plain_values() -> None:
     reviews = Reviews()
-    with scope({"Reviews.of": {"stars": 5}}):
+    with request_context({"Reviews.of": {"stars": 5}}):
         part = await optional(reviews.of("x"))
     assert isinstance(part, Ready) and part.data == Raw(b'{"stars":5}')
 

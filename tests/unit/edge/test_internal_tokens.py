@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bff import Principal
-from bff.calls import Deadline, Scope
+from bff.calls import Deadline, RequestContext
 from bff.cli import main
 from bff.edge.internal_tokens import InternalCredentials, InternalTokens
 from bff.edge.signing_keys import SigningKeys, rotate
@@ -48,8 +48,8 @@ def tokens(file: Path, clock: Clocks) -> InternalTokens:
     return InternalTokens(SigningKeys(file), "https://shop.test", clock=clock)
 
 
-def scope(**changes: Any) -> Scope:
-    made = Scope(Deadline.after(1), None, "6f1c1d6e-0000-4000-8000-000000000000", ADA)  # type: ignore[arg-type]  # nothing is run
+def scope(**changes: Any) -> RequestContext:
+    made = RequestContext(Deadline.after(1), None, "6f1c1d6e-0000-4000-8000-000000000000", ADA)  # type: ignore[arg-type]  # nothing is run
     return replace(made, **changes)
 
 

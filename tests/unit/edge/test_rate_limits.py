@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bff.calls import DeclarationError
 from bff.edge.rate_limits import Limit, quotas_of
-from bff.policies.rate import Bucket, LocalRates, Quota, Spent, headers, retry_after
+from bff.policies.rate import Bucket, BucketState, LocalRates, Quota, headers, retry_after
 
 
 @pytest.mark.parametrize("text", ["10/minute", "5/second;100/hour", "3 per 2 minute", "1/day, 2/month"])
@@ -37,8 +37,8 @@ def test_a_limit_that_cannot_be_read_names_its_route(text: str) -> None:
 
 def test_the_headers_follow_the_draft() -> None:
     spent = [
-        Spent(Quota("second", 5, 1), True, 4, 0.2),
-        Spent(Quota("2-hour", 100, 7200), False, 0, 71.01),
+        BucketState(Quota("second", 5, 1), True, 4, 0.2),
+        BucketState(Quota("2-hour", 100, 7200), False, 0, 71.01),
     ]
     assert headers(spent) == {
         "ratelimit-policy": '"second";q=5;w=1, "2-hour";q=100;w=7200',
@@ -48,7 +48,7 @@ def test_the_headers_follow_the_draft() -> None:
     assert headers([]) == {}
 
 
-def spend(rates: LocalRates, who: str, quotas: list[Quota], now: float) -> list[Spent]:
+def spend(rates: LocalRates, who: str, quotas: list[Quota], now: float) -> list[BucketState]:
     return rates.spend([Bucket(f"{who} {quota.name}", quota) for quota in quotas], now)
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from bff import Missing, Part, Ready, Stale
-from bff.calls import Ledger, OwnerInfo, Timing
+from bff.calls import OwnerInfo, RequestRecord, Timing
 from bff.edge.respond import MAX_TIMINGS, screen_headers, to_json
 
 
@@ -24,29 +24,29 @@ class Screen(BaseModel):
     extra: Part[Thing]
 
 
-def ledger(*seen: tuple[float | None, bool], missing: int = 0) -> Ledger:
-    made = Ledger(missing=missing)
+def record(*seen: tuple[float | None, bool], missing: int = 0) -> RequestRecord:
+    made = RequestRecord(missing=missing)
     for fresh, public in seen:
-        made.saw(fresh=fresh, public=public)
+        made.add_answer(fresh=fresh, public=public)
     return made
 
 
 @pytest.mark.parametrize(
     ("book", "public", "personal", "header"),
     [
-        (ledger((30, True), (5, True)), True, False, "public, max-age=5"),
-        (ledger((30, True), (0.9, True)), True, False, "public, max-age=0"),
-        (ledger((30, True), (None, True)), True, False, "public, max-age=0"),
-        (ledger(), True, False, "public, max-age=0"),
-        (ledger((30, True), (30, False)), True, False, "private, no-cache"),
-        (ledger((30, True)), True, True, "private, no-cache"),
-        (ledger((30, True)), False, False, "private, no-cache"),
-        (ledger((30, True), missing=1), True, False, "no-store"),
-        (ledger((30, False), missing=1), False, True, "no-store"),
+        (record((30, True), (5, True)), True, False, "public, max-age=5"),
+        (record((30, True), (0.9, True)), True, False, "public, max-age=0"),
+        (record((30, True), (None, True)), True, False, "public, max-age=0"),
+        (record(), True, False, "public, max-age=0"),
+        (record((30, True), (30, False)), True, False, "private, no-cache"),
+        (record((30, True)), True, True, "private, no-cache"),
+        (record((30, True)), False, False, "private, no-cache"),
+        (record((30, True), missing=1), True, False, "no-store"),
+        (record((30, False), missing=1), False, True, "no-store"),
     ],
 )
 def test_a_screen_is_cached_no_longer_and_by_no_more_than_its_parts_allow(
-    book: Ledger, public: bool, personal: bool, header: str
+    book: RequestRecord, public: bool, personal: bool, header: str
 ) -> None:
     headers = screen_headers(book, public=public, personal=personal)
     assert headers["cache-control"] == header
@@ -54,12 +54,12 @@ def test_a_screen_is_cached_no_longer_and_by_no_more_than_its_parts_allow(
 
 
 def test_server_timing_names_calls_with_their_outcome_and_is_bounded() -> None:
-    book = Ledger(timings=[Timing("A.x", 1.25, "ok"), Timing("B.y", 300.0, "timeout", 1.25)])
+    book = RequestRecord(timings=[Timing("A.x", 1.25, "ok"), Timing("B.y", 300.0, "timeout", 1.25)])
     timing = screen_headers(book, public=False, personal=False)["server-timing"]
     assert timing == 'A.x;dur=1.2;start=0.0, B.y;dur=300.0;start=1.2;desc="timeout"'
     book.timings = [Timing("A.x", 1.0, "ok")] * 500
     assert screen_headers(book, public=False, personal=False)["server-timing"].count("A.x") == MAX_TIMINGS
-    assert "server-timing" not in screen_headers(Ledger(), public=False, personal=False)
+    assert "server-timing" not in screen_headers(RequestRecord(), public=False, personal=False)
 
 
 def test_each_state_of_a_part_is_written_as_the_contract_says() -> None:

@@ -5,25 +5,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bff.policies.admission import LEAST, WARY, Admission, AdmissionRule
+from bff.policies.admission import ALERT, MIN_LIMIT, Admission, AdmissionRule
 
-ORDER = ["in", "lean", "refused"]
+ORDER = ["admitted", "degraded", "rejected"]
 # Late, and no longer than needed to be believed.
-AT_ONCE = AdmissionRule(in_flight=100, lag=0.05, standing=0.0)
+AT_ONCE = AdmissionRule(in_flight=100, lag=0.05, sustained=0.0)
 
 
 @pytest.mark.parametrize(
     ("in_flight", "lag", "entry"),
     [
-        (0, 0.0, "in"),
-        (59, 0.0, "in"),
-        (60, 0.0, "lean"),
-        (99, 0.0, "lean"),
-        (100, 0.0, "refused"),
-        (0, 0.0299, "in"),
-        (0, 0.03, "lean"),
-        (0, 0.05, "refused"),
-        (60, 0.05, "refused"),
+        (0, 0.0, "admitted"),
+        (59, 0.0, "admitted"),
+        (60, 0.0, "degraded"),
+        (99, 0.0, "degraded"),
+        (100, 0.0, "rejected"),
+        (0, 0.0299, "admitted"),
+        (0, 0.03, "degraded"),
+        (0, 0.05, "rejected"),
+        (60, 0.05, "rejected"),
     ],
 )
 def test_first_the_optional_parts_go_then_requests(in_flight: int, lag: float, entry: str) -> None:
@@ -32,43 +32,43 @@ def test_first_the_optional_parts_go_then_requests(in_flight: int, lag: float, e
 
 def test_what_may_be_late_is_let_in_by_numbers_alone() -> None:
     policy = Admission(AT_ONCE)
-    assert policy.decide(0, 1.0, 10.0) == "refused"
-    assert [policy.decide_any(number) for number in (0, 59, 60, 99, 100)] == [
-        "in",
-        "in",
-        "lean",
-        "lean",
-        "refused",
+    assert policy.decide(0, 1.0, 10.0) == "rejected"
+    assert [policy.decide_by_count(number) for number in (0, 59, 60, 99, 100)] == [
+        "admitted",
+        "admitted",
+        "degraded",
+        "degraded",
+        "rejected",
     ]
 
 
 @given(st.integers(0, 200), st.floats(0, 0.4), st.integers(0, 200), st.floats(0, 0.4), st.floats(0, 0.3))
 def test_more_load_never_opens_the_door_wider(
-    flight: int, lag: float, more: int, later: float, standing: float
+    flight: int, lag: float, more: int, later: float, sustained: float
 ) -> None:
-    policy = Admission(AdmissionRule(in_flight=100, lag=0.05, standing=standing))
+    policy = Admission(AdmissionRule(in_flight=100, lag=0.05, sustained=sustained))
     one, other = policy.decide(flight, lag, 10.0), policy.decide(flight + more, lag + later, 10.0)
     assert ORDER.index(one) <= ORDER.index(other)
 
 
 # ---- one late turn, and a standing delay ---------------------------------------------------------------------------
 
-STANDING = AdmissionRule(in_flight=1000, lag=0.05, standing=0.25, lean=0.6)
+STANDING = AdmissionRule(in_flight=1000, lag=0.05, sustained=0.25, degrade_at=0.6)
 
 
 def test_a_loop_has_been_late_for_at_least_as_long_as_it_is_late_now() -> None:
     policy = Admission(STANDING)
-    policy.looked(LEAST, 0.05, 10.0)
+    policy.record_lag(MIN_LIMIT, 0.05, 10.0)
     # It was thought to be late since 9.95; being late by 0.4 now says since 9.7.
-    assert policy.decide(LEAST, 0.4, 10.1) == "refused"
+    assert policy.decide(MIN_LIMIT, 0.4, 10.1) == "rejected"
 
 
 def test_one_late_turn_refuses_nobody() -> None:
     policy = Admission(STANDING)
-    policy.looked(200, 0.1, 10.0)
-    assert policy.decide(200, 0.1, 10.0) == "in"
-    policy.looked(200, 0.0, 10.02)
-    assert (policy.limit, policy.decide(200, 0.1, 10.1)) == (1000, "in")
+    policy.record_lag(200, 0.1, 10.0)
+    assert policy.decide(200, 0.1, 10.0) == "admitted"
+    policy.record_lag(200, 0.0, 10.02)
+    assert (policy.limit, policy.decide(200, 0.1, 10.1)) == (1000, "admitted")
 
 
 def test_late_at_every_look_is_refused_from_the_standing_time_on_and_lean_before() -> None:
@@ -76,69 +76,78 @@ def test_late_at_every_look_is_refused_from_the_standing_time_on_and_lean_before
     entries = []
     for number in range(8):
         now = 10.0 + number * 0.05
-        policy.looked(200, 0.05, now)
+        policy.record_lag(200, 0.05, now)
         entries.append(policy.decide(200, 0.05, now))
     # Late since 9.95: lean from 10.10 on, refused from 10.20 on.
-    assert entries == ["in", "in", "lean", "lean", "refused", "refused", "refused", "refused"]
+    assert entries == [
+        "admitted",
+        "admitted",
+        "degraded",
+        "degraded",
+        "rejected",
+        "rejected",
+        "rejected",
+        "rejected",
+    ]
     assert policy.limit < 200
 
 
 def test_a_look_in_time_begins_the_standing_time_anew() -> None:
     policy = Admission(STANDING)
     for now in (10.0, 10.1):
-        policy.looked(200, 0.05, now)
-    policy.looked(200, 0.029, 10.2)
-    policy.looked(200, 0.05, 10.3)
-    assert policy.decide(200, 0.05, 10.3) == "in"
+        policy.record_lag(200, 0.05, now)
+    policy.record_lag(200, 0.029, 10.2)
+    policy.record_lag(200, 0.05, 10.3)
+    assert policy.decide(200, 0.05, 10.3) == "admitted"
     assert policy.limit == 1000
 
 
 def test_a_request_that_finds_the_loop_in_time_begins_it_anew_too() -> None:
     policy = Admission(STANDING)
-    policy.looked(200, 0.05, 10.0)
-    assert policy.decide(200, 0.0, 15.0) == "in", "nobody looks while nothing is in flight"
-    policy.looked(200, 0.05, 15.1)
-    assert policy.decide(200, 0.05, 15.1) == "in"
+    policy.record_lag(200, 0.05, 10.0)
+    assert policy.decide(200, 0.0, 15.0) == "admitted", "nobody looks while nothing is in flight"
+    policy.record_lag(200, 0.05, 15.1)
+    assert policy.decide(200, 0.05, 15.1) == "admitted"
 
 
 def test_one_turn_as_long_as_the_standing_time_is_a_standing_delay() -> None:
     policy = Admission(STANDING)
-    assert policy.decide(1, 0.249, 10.0) == "lean"
-    assert policy.decide(1, 0.25, 10.0) == "refused"
+    assert policy.decide(1, 0.249, 10.0) == "degraded"
+    assert policy.decide(1, 0.25, 10.0) == "rejected"
 
 
 def test_after_a_standing_delay_the_next_late_turn_is_believed_at_once_for_a_while() -> None:
     policy = Admission(STANDING)
-    policy.looked(200, 0.3, 10.0)
-    policy.looked(0, 0.0, 10.1)
-    assert policy.decide(0, 0.049, 10.5) == "lean"
-    assert policy.decide(0, 0.05, 10.5) == "refused"
-    policy.looked(0, 0.05, 10.5)
-    assert policy.decide(0, 0.0, 10.5) == "in"
-    assert policy.decide(0, 0.05, 10.5 + WARY - 0.01) == "refused", "it was renewed"
-    policy.decide(0, 0.0, 10.5 + WARY)
-    assert policy.decide(0, 0.05, 10.5 + WARY) == "in"
+    policy.record_lag(200, 0.3, 10.0)
+    policy.record_lag(0, 0.0, 10.1)
+    assert policy.decide(0, 0.049, 10.5) == "degraded"
+    assert policy.decide(0, 0.05, 10.5) == "rejected"
+    policy.record_lag(0, 0.05, 10.5)
+    assert policy.decide(0, 0.0, 10.5) == "admitted"
+    assert policy.decide(0, 0.05, 10.5 + ALERT - 0.01) == "rejected", "it was renewed"
+    policy.decide(0, 0.0, 10.5 + ALERT)
+    assert policy.decide(0, 0.05, 10.5 + ALERT) == "admitted"
 
 
 def test_where_all_places_are_taken_a_somewhat_late_loop_is_no_way_in() -> None:
-    assert Admission(AT_ONCE).decide(100, 0.03, 10.0) == "refused"
+    assert Admission(AT_ONCE).decide(100, 0.03, 10.0) == "rejected"
 
 
 # Of halves and quarters, so that the bounds themselves can be met.
-EXACT = AdmissionRule(in_flight=1000, lag=0.25, standing=0.5, lean=0.5)
+EXACT = AdmissionRule(in_flight=1000, lag=0.25, sustained=0.5, degrade_at=0.5)
 
 
 def test_each_bound_belongs_to_what_lies_beyond_it() -> None:
-    assert Admission(EXACT).decide(1, 0.25, 10.0) == "lean", "late for just half of the standing time"
+    assert Admission(EXACT).decide(1, 0.25, 10.0) == "degraded", "late for just half of the standing time"
     policy = Admission(EXACT)
-    policy.looked(200, 0.125, 10.0)
-    assert policy.decide(1, 0.25, 10.5) == "refused", "just half of the lateness begins the standing time"
+    policy.record_lag(200, 0.125, 10.0)
+    assert policy.decide(1, 0.25, 10.5) == "rejected", "just half of the lateness begins the standing time"
     policy = Admission(EXACT)
-    policy.looked(200, 0.5, 10.0)
+    policy.record_lag(200, 0.5, 10.0)
     assert policy.limit == 160, "late for just the standing time"
-    policy.looked(0, 0.0, 10.5)
+    policy.record_lag(0, 0.0, 10.5)
     grown = policy.limit
-    policy.looked(100, 0.25, 10.0 + WARY)
+    policy.record_lag(100, 0.25, 10.0 + ALERT)
     assert policy.limit == grown > 160, "not wary any more; and who is late does not grow"
 
 
@@ -146,59 +155,59 @@ def test_each_bound_belongs_to_what_lies_beyond_it() -> None:
 
 
 def test_a_standing_delay_lowers_what_is_let_in_to_a_part_of_what_was_there() -> None:
-    policy = Admission(AdmissionRule(in_flight=1000, lag=0.05, standing=0.0))
-    policy.looked(200, 0.05, 1.0)
+    policy = Admission(AdmissionRule(in_flight=1000, lag=0.05, sustained=0.0))
+    policy.record_lag(200, 0.05, 1.0)
     assert policy.limit == 160
-    assert policy.decide(160, 0.0, 1.0) == "refused"
-    assert policy.decide(159, 0.0, 1.0) == "lean"
-    policy.looked(500, 0.06, 1.1)
+    assert policy.decide(160, 0.0, 1.0) == "rejected"
+    assert policy.decide(159, 0.0, 1.0) == "degraded"
+    policy.record_lag(500, 0.06, 1.1)
     assert policy.limit == 128, "of the limit, where more was in flight"
 
 
 def test_a_loop_in_time_lets_it_grow_back_and_no_further_than_the_rule() -> None:
-    policy = Admission(AdmissionRule(in_flight=1000, lag=0.05, standing=0.0))
-    policy.looked(200, 0.05, 1.0)
-    policy.looked(10, 0.049, 1.1)
+    policy = Admission(AdmissionRule(in_flight=1000, lag=0.05, sustained=0.0))
+    policy.record_lag(200, 0.05, 1.0)
+    policy.record_lag(10, 0.049, 1.1)
     assert policy.limit == pytest.approx(168)
     for _ in range(100):
-        policy.looked(10, 0.0, 1.2)
+        policy.record_lag(10, 0.0, 1.2)
     assert policy.limit == 1000
 
 
 def test_one_bad_moment_with_little_to_do_is_forgotten_within_a_second_of_looks() -> None:
     policy = Admission(AdmissionRule(in_flight=1000, lag=0.05))
-    policy.looked(0, 3.0, 1.0)
-    assert policy.limit == LEAST
-    assert policy.decide(LEAST - 1, 0.0, 1.0) != "refused"
+    policy.record_lag(0, 3.0, 1.0)
+    assert policy.limit == MIN_LIMIT
+    assert policy.decide(MIN_LIMIT - 1, 0.0, 1.0) != "rejected"
     for _ in range(100):
-        policy.looked(0, 0.0, 1.1)
+        policy.record_lag(0, 0.0, 1.1)
     assert policy.limit == 1000
 
 
 def test_a_loop_in_time_is_noticed_also_by_who_is_refused_for_the_number() -> None:
-    policy = Admission(AdmissionRule(in_flight=1, lag=0.05, standing=0.25))
-    policy.looked(0, 0.049, 10.0)
-    assert policy.decide(1, 0.0, 10.2) == "refused"
-    assert policy.decide(0, 0.05, 10.4) == "in", "late for 0.05 s"
-    policy.looked(0, 0.05, 10.6)
-    assert policy.decide(1, 0.05, 10.7) == "refused"
-    assert policy.decide(0, 0.05, 10.86) == "refused", "late for 0.31 s"
+    policy = Admission(AdmissionRule(in_flight=1, lag=0.05, sustained=0.25))
+    policy.record_lag(0, 0.049, 10.0)
+    assert policy.decide(1, 0.0, 10.2) == "rejected"
+    assert policy.decide(0, 0.05, 10.4) == "admitted", "late for 0.05 s"
+    policy.record_lag(0, 0.05, 10.6)
+    assert policy.decide(1, 0.05, 10.7) == "rejected"
+    assert policy.decide(0, 0.05, 10.86) == "rejected", "late for 0.31 s"
 
 
 def test_a_rule_below_the_least_is_kept() -> None:
     policy = Admission(AdmissionRule(in_flight=2, lag=0.05))
-    policy.looked(2, 1.0, 1.0)
+    policy.record_lag(2, 1.0, 1.0)
     assert policy.limit == 2
-    assert policy.decide(2, 0.0, 1.0) == "refused"
+    assert policy.decide(2, 0.0, 1.0) == "rejected"
 
 
 class AdmissionMachine(RuleBasedStateMachine):
     """Requests come and go, the loop is late and is not: nobody is let in beyond the rule, never nobody at all, and
     nobody is refused for lateness before it has stood, unless one stood a while ago."""
 
-    @initialize(most=st.integers(1, 60), lean=st.sampled_from([0.3, 0.6, 1.0]))
-    def begin(self, most: int, lean: float) -> None:
-        self.policy = Admission(AdmissionRule(most, 0.05, 0.25, lean))
+    @initialize(most=st.integers(1, 60), degrade_at=st.sampled_from([0.3, 0.6, 1.0]))
+    def begin(self, most: int, degrade_at: float) -> None:
+        self.policy = Admission(AdmissionRule(most, 0.05, 0.25, degrade_at))
         self.most = most
         self.in_flight = 0
         self.now = 100.0
@@ -207,7 +216,7 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     def _saw(self, lag: float) -> None:
         """What anybody would say of the loop, from all that was measured."""
-        if lag < self.policy.rule.lean * 0.05:
+        if lag < self.policy.rule.degrade_at * 0.05:
             self.late_since = None
 
     def _since(self, lag: float) -> float:
@@ -218,12 +227,12 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.now += passing
         self._saw(lag)
         entry = self.policy.decide(self.in_flight, lag, self.now)
-        stood = self.now - self._since(lag) >= 0.25 or self.now < self.stood_at + WARY
+        stood = self.now - self._since(lag) >= 0.25 or self.now < self.stood_at + ALERT
         if self.in_flight < self.policy.limit:
-            assert (entry == "refused") == (lag >= 0.05 and stood)
+            assert (entry == "rejected") == (lag >= 0.05 and stood)
         else:
-            assert entry == "refused"
-        if entry != "refused":
+            assert entry == "rejected"
+        if entry != "rejected":
             self.in_flight += 1
 
     @precondition(lambda self: self.in_flight)
@@ -235,12 +244,12 @@ class AdmissionMachine(RuleBasedStateMachine):
     def look(self, lag: float, passing: float) -> None:
         self.now += passing
         self._saw(lag)
-        if lag >= self.policy.rule.lean * 0.05:
+        if lag >= self.policy.rule.degrade_at * 0.05:
             self.late_since = self._since(lag)
-            if lag >= 0.05 and (self.now - self.late_since >= 0.25 or self.now < self.stood_at + WARY):
+            if lag >= 0.05 and (self.now - self.late_since >= 0.25 or self.now < self.stood_at + ALERT):
                 self.stood_at = self.now
         before = self.policy.limit
-        self.policy.looked(self.in_flight, lag, self.now)
+        self.policy.record_lag(self.in_flight, lag, self.now)
         if lag < 0.05:
             assert self.policy.limit >= before
 
@@ -248,8 +257,8 @@ class AdmissionMachine(RuleBasedStateMachine):
     def bounded_both_ways(self) -> None:
         if hasattr(self, "policy"):
             assert self.in_flight <= self.most
-            assert min(self.most, LEAST) <= self.policy.limit <= self.most
-            assert self.policy.decide_any(0) != "refused"
+            assert min(self.most, MIN_LIMIT) <= self.policy.limit <= self.most
+            assert self.policy.decide_by_count(0) != "rejected"
 
 
 TestAdmissionMachine = AdmissionMachine.TestCase

@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bff.policies.balance import Backend, Balance
-from bff.policies.events import Ejected, PolicyEvent, Returned
+from bff.policies.balance import Backend, Balancer
+from bff.policies.events import Ejected, PolicyEvent, Readmitted
 
 
 class Clock:
@@ -30,14 +30,14 @@ def names(found: list[Backend[str]]) -> list[str]:
 
 
 def test_round_robin_takes_them_in_turn() -> None:
-    balance = Balance("s", backends(3), how="round-robin")
+    balance = Balancer("s", backends(3), how="round-robin")
     assert names([balance.pick() for _ in range(6)]) == ["1", "2", "0", "1", "2", "0"]
 
 
 def test_of_two_at_random_the_one_with_fewer_calls_is_taken() -> None:
     made = backends(3)
     made[0].pending, made[1].pending, made[2].pending = 5, 1, 3
-    balance = Balance("s", made, below=random.Random(1).randrange)
+    balance = Balancer("s", made, below=random.Random(1).randrange)
     found = names([balance.pick() for _ in range(300)])
     assert set(found) == {"1", "2"}, "the busiest loses against each of the others"
     assert found.count("1") > found.count("2")
@@ -50,44 +50,44 @@ def test_each_pair_of_two_different_ones_can_be_drawn() -> None:
             one.pending = 9
         made[found].pending = 0
         drawn = iter(draws)
-        balance = Balance("s", made, below=lambda most, drawn=drawn: next(drawn))  # type: ignore[misc]
+        balance = Balancer("s", made, below=lambda most, drawn=drawn: next(drawn))  # type: ignore[misc]
         assert balance.pick() is made[found], draws
 
 
 def test_a_turn_skips_those_that_are_out_and_goes_on_after_the_one_taken() -> None:
     made = backends(5)
-    balance = Balance("s", made, how="round-robin", failures=1)
-    balance.failed(made[1])
-    balance.failed(made[2])
+    balance = Balancer("s", made, how="round-robin", failures=1)
+    balance.record_failure(made[1])
+    balance.record_failure(made[2])
     assert names([balance.pick() for _ in range(6)]) == ["3", "4", "0", "3", "4", "0"]
-    balance = Balance("s", made, how="round-robin")
+    balance = Balancer("s", made, how="round-robin")
     assert names([balance.pick(avoid=made[4]) for _ in range(3)]) == ["3", "0", "3"]
 
 
 def test_the_only_one_left_is_taken_again_by_a_retry() -> None:
     made = backends(2)
-    balance = Balance("s", made, failures=1)
-    balance.failed(made[0])
+    balance = Balancer("s", made, failures=1)
+    balance.record_failure(made[0])
     assert balance.pick(avoid=made[1]) is made[1]
 
 
 def test_no_address_is_a_mistake_that_names_the_service() -> None:
     with pytest.raises(ValueError, match=r"^shelf: no address$"):
-        Balance[str]("shelf", [])
+        Balancer[str]("shelf", [])
     with pytest.raises(ValueError, match=r"^shelf: no address$"):
-        Balance("shelf", backends(1)).replace([])
+        Balancer("shelf", backends(1)).replace([])
 
 
 def test_by_default_five_in_a_row_eject_for_ten_seconds_and_never_for_more_than_five_minutes() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
     made = backends(2)
-    balance = Balance("s", made, clock=clock, observe=seen.append)
+    balance = Balancer("s", made, clock=clock, observe=seen.append)
     fail(balance, made[0], 4)
     assert seen == []
     for _ in range(40):
-        balance.failed(made[0])
-        assert made[0].out is not None
-        clock.now = made[0].out
+        balance.record_failure(made[0])
+        assert made[0].ejected_until is not None
+        clock.now = made[0].ejected_until
         balance.pick()
     ends = [1000.0, *(fact.until for fact in seen if isinstance(fact, Ejected))]
     lasted = [end - begun for begun, end in itertools.pairwise(ends)]
@@ -95,7 +95,7 @@ def test_by_default_five_in_a_row_eject_for_ten_seconds_and_never_for_more_than_
 
 
 def test_equal_ones_are_all_used() -> None:
-    balance = Balance("s", backends(4), below=random.Random(1).randrange)
+    balance = Balancer("s", backends(4), below=random.Random(1).randrange)
     found = names([balance.pick() for _ in range(400)])
     assert min(found.count(one) for one in "0123") > 60
 
@@ -103,57 +103,57 @@ def test_equal_ones_are_all_used() -> None:
 @pytest.mark.parametrize("how", ["round-robin", "least-pending"])
 def test_a_retry_goes_elsewhere_where_there_is_an_elsewhere(how: str) -> None:
     made = backends(2)
-    balance = Balance("s", made, how=how)  # type: ignore[arg-type]
+    balance = Balancer("s", made, how=how)  # type: ignore[arg-type]
     assert all(balance.pick(avoid=made[0]) is made[1] for _ in range(20))
     one = backends(1)
-    assert Balance("s", one).pick(avoid=one[0]) is one[0]
+    assert Balancer("s", one).pick(avoid=one[0]) is one[0]
 
 
-def fail(balance: Balance[str], address: Backend[str], times: int) -> None:
+def fail(balance: Balancer[str], address: Backend[str], times: int) -> None:
     for _ in range(times):
-        balance.failed(address)
+        balance.record_failure(address)
 
 
 def test_one_that_fails_in_a_row_is_left_out_and_comes_back_for_longer_each_time() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
     made = backends(2)
-    balance = Balance("s", made, failures=3, eject_for=10, at_most=25, clock=clock, observe=seen.append)
+    balance = Balancer("s", made, failures=3, eject_for=10, at_most=25, clock=clock, observe=seen.append)
     fail(balance, made[0], 2)
-    balance.succeeded(made[0])
+    balance.record_success(made[0])
     fail(balance, made[0], 2)
     assert seen == [], "not in a row"
-    balance.failed(made[0])
+    balance.record_failure(made[0])
     assert seen == [Ejected("s", "http://0", clock.now + 10)]
     assert all(balance.pick() is made[1] for _ in range(20))
     clock.now += 10
     assert made[0] in [balance.pick() for _ in range(20)]
-    assert seen[-1] == Returned("s", "http://0")
-    balance.failed(made[0])
+    assert seen[-1] == Readmitted("s", "http://0")
+    balance.record_failure(made[0])
     assert seen[-1] == Ejected("s", "http://0", clock.now + 20), "on probation one failure is enough"
     clock.now += 20
     balance.pick()
-    balance.failed(made[0])
+    balance.record_failure(made[0])
     assert seen[-1] == Ejected("s", "http://0", clock.now + 25), "no longer than the longest"
 
 
 def test_one_whose_time_is_over_makes_room_for_another_before_anybody_picks() -> None:
     clock = Clock()
     made = backends(2)
-    balance = Balance("s", made, failures=1, clock=clock)
-    balance.failed(made[0])
+    balance = Balancer("s", made, failures=1, clock=clock)
+    balance.record_failure(made[0])
     clock.now += 10
-    balance.failed(made[1])
-    assert made[0].out is None and made[1].out is not None
+    balance.record_failure(made[1])
+    assert made[0].ejected_until is None and made[1].ejected_until is not None
 
 
 def test_forgiveness_is_earned_one_by_one() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
     made = backends(2)
-    balance = Balance("s", made, failures=1, eject_for=10, clock=clock, observe=seen.append)
+    balance = Balancer("s", made, failures=1, eject_for=10, clock=clock, observe=seen.append)
     # Ejections so far, seconds it served after the last one, and how long the next lasts.
     for served, lasts in [(0.0, 10), (9.9, 20), (0.0, 30), (10.0, 30), (29.9, 20), (500.0, 10)]:
         clock.now += served
-        balance.failed(made[0])
+        balance.record_failure(made[0])
         assert seen[-1] == Ejected("s", "http://0", clock.now + lasts)
         clock.now += lasts
         balance.pick()
@@ -162,40 +162,40 @@ def test_forgiveness_is_earned_one_by_one() -> None:
 def test_one_that_served_well_for_long_is_forgiven() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
     made = backends(2)
-    balance = Balance("s", made, failures=1, eject_for=10, clock=clock, observe=seen.append)
+    balance = Balancer("s", made, failures=1, eject_for=10, clock=clock, observe=seen.append)
     for _ in range(3):
-        balance.failed(made[0])
+        balance.record_failure(made[0])
         clock.now += 100
         balance.pick()
-    balance.succeeded(made[0])
+    balance.record_success(made[0])
     clock.now += 1000
-    balance.failed(made[0])
+    balance.record_failure(made[0])
     assert seen[-1] == Ejected("s", "http://0", clock.now + 10)
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)])
 def test_never_more_than_half_are_left_out(count: int, most: int) -> None:
     made = backends(count)
-    balance = Balance("s", made, failures=1)
+    balance = Balancer("s", made, failures=1)
     for one in made:
-        balance.failed(one)
-    assert sum(one.out is not None for one in made) == most == balance.ejected
+        balance.record_failure(one)
+    assert sum(one.ejected_until is not None for one in made) == most == balance.ejected
 
 
 def test_when_addresses_go_the_ejected_ones_come_back_rather_than_be_too_many() -> None:
     made = backends(4)
-    balance = Balance("s", made, failures=1)
-    balance.failed(made[0])
-    balance.failed(made[1])
+    balance = Balancer("s", made, failures=1)
+    balance.record_failure(made[0])
+    balance.record_failure(made[1])
     assert balance.replace(made[:3]) == [made[3]]
-    assert balance.ejected == 1 and made[0].out is None
+    assert balance.ejected == 1 and made[0].ejected_until is None
 
 
 def test_a_change_that_leaves_them_few_enough_brings_nobody_back() -> None:
     made = backends(4)
-    balance = Balance("s", made, failures=1)
-    balance.failed(made[0])
-    balance.failed(made[1])
+    balance = Balancer("s", made, failures=1)
+    balance.record_failure(made[0])
+    balance.record_failure(made[1])
     assert balance.replace(made) == []
     assert balance.ejected == 2
     assert balance.replace([*made, *backends(1)]) == []
@@ -205,23 +205,23 @@ def test_a_change_that_leaves_them_few_enough_brings_nobody_back() -> None:
 def test_those_nearest_to_their_end_come_back_first_and_it_is_told() -> None:
     clock, seen = Clock(), list[PolicyEvent]()
     made = backends(4)
-    balance = Balance("s", made, failures=1, clock=clock, observe=seen.append)
-    balance.failed(made[1])
+    balance = Balancer("s", made, failures=1, clock=clock, observe=seen.append)
+    balance.record_failure(made[1])
     clock.now += 3
-    balance.failed(made[0])
+    balance.record_failure(made[0])
     balance.replace(made[:3])
-    assert (made[0].out, made[1].out) == (clock.now + 10, None)
-    assert seen[-1] == Returned("s", "http://1")
-    balance.failed(made[2])
+    assert (made[0].ejected_until, made[1].ejected_until) == (clock.now + 10, None)
+    assert seen[-1] == Readmitted("s", "http://1")
+    balance.record_failure(made[2])
     assert balance.ejected == 1, "one of three is as many as half of them bear"
 
 
 def test_one_that_is_gone_or_out_already_is_not_ejected() -> None:
     seen = list[PolicyEvent]()
     made = backends(4)
-    balance = Balance("s", made, failures=1, observe=seen.append)
+    balance = Balancer("s", made, failures=1, observe=seen.append)
     balance.replace(made[:3])
-    balance.failed(made[3])
+    balance.record_failure(made[3])
     assert seen == []
     fail(balance, made[0], 3)
     assert len(seen) == 1
@@ -240,7 +240,7 @@ class Machine(RuleBasedStateMachine):
         self.facts: list[PolicyEvent] = []
         self.made = backends(count)
         self.serial = count
-        self.balance = Balance(
+        self.balance = Balancer(
             "s",
             self.made,
             how=how,  # type: ignore[arg-type]
@@ -258,9 +258,9 @@ class Machine(RuleBasedStateMachine):
         other = now[avoid % len(now)] if use else None
         found = self.balance.pick(other)
         assert found in now
-        assert found.out is None, "an ejected one is never chosen: half of them are always in"
+        assert found.ejected_until is None, "an ejected one is never chosen: half of them are always in"
         if found is other:
-            assert all(one is other or one.out is not None for one in now)
+            assert all(one is other or one.ejected_until is not None for one in now)
 
     @rule(which=st.integers(0, 6), times=st.integers(1, 3))
     def fails(self, which: int, times: int) -> None:
@@ -271,7 +271,7 @@ class Machine(RuleBasedStateMachine):
     def succeeds(self, which: int) -> None:
         now = self.balance.addresses
         one = now[which % len(now)]
-        self.balance.succeeded(one)
+        self.balance.record_success(one)
 
     @rule(seconds=st.sampled_from([0.5, 10.0, 31.0]))
     def time_passes(self, seconds: float) -> None:
@@ -289,16 +289,16 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: hasattr(self, "balance"))
     @invariant()
     def at_most_half_are_out_and_none_for_too_long(self) -> None:
-        out = [one for one in self.balance.addresses if one.out is not None]
+        out = [one for one in self.balance.addresses if one.ejected_until is not None]
         assert len(out) == self.balance.ejected
         assert 2 * len(out) <= len(self.balance.addresses)
-        assert all(one.out is not None and one.out <= self.clock.now + 30 for one in out)
+        assert all(one.ejected_until is not None and one.ejected_until <= self.clock.now + 30 for one in out)
 
     @precondition(lambda self: hasattr(self, "balance"))
     @invariant()
     def every_return_was_an_ejection(self) -> None:
         kinds = [type(fact) for fact in self.facts]
-        assert kinds.count(Returned) <= kinds.count(Ejected)
+        assert kinds.count(Readmitted) <= kinds.count(Ejected)
 
 
 Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

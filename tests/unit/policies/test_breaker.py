@@ -35,13 +35,13 @@ class Told:
         breaker = self.breaker
         if breaker.admit() is not None:
             return False
-        era = breaker.era
+        generation = breaker.generation
         if how == "ok":
-            breaker.succeeded(era, seconds)
+            breaker.record_success(generation, seconds)
         elif how == "fail":
-            breaker.failed(era)
+            breaker.record_failure(generation)
         else:
-            breaker.abandoned(era)
+            breaker.record_abandoned(generation)
         return True
 
 
@@ -114,7 +114,7 @@ def test_a_failure_is_no_slow_answer_and_an_answer_without_a_time_is_not_either(
     told = Told(failures=100, error_rate=1.0, slow=0.5, slow_rate=0.5, minimum=10)
     for how in ["ok", "fail"] * 10:
         told.call(how)
-    told.breaker.succeeded(told.breaker.era)
+    told.breaker.record_success(told.breaker.generation)
     assert told.breaker._window.slow == 0
     assert told.breaker.state == "closed"
 
@@ -132,7 +132,7 @@ def test_one_probe_passes_and_its_success_closes() -> None:
     told.clock.now += 2.0
     assert told.breaker.admit() is None
     assert told.breaker.admit() == 2.0, "a second one must wait while the probe is out"
-    told.breaker.succeeded(told.breaker.era)
+    told.breaker.record_success(told.breaker.generation)
     assert told.breaker.state == "closed"
     assert told.breaker.admit() is None
     assert told.moves == [("open", 2.0), ("half-open", 0.0), ("closed", 0.0)]
@@ -143,12 +143,12 @@ def test_as_many_good_probes_close_it_as_the_rule_says() -> None:
     told.call("fail")
     told.clock.now += 2.0
     assert [told.breaker.admit() for _ in range(4)] == [None, None, None, 2.0]
-    era = told.breaker.era
-    told.breaker.succeeded(era)
-    told.breaker.succeeded(era)
+    generation = told.breaker.generation
+    told.breaker.record_success(generation)
+    told.breaker.record_success(generation)
     assert told.breaker.state == "half-open"
     assert told.breaker.admit() == 2.0, "a good one keeps its place"
-    told.breaker.succeeded(era)
+    told.breaker.record_success(generation)
     assert told.breaker.state == "closed"
 
 
@@ -168,14 +168,14 @@ def test_a_probe_of_an_earlier_try_says_nothing_of_a_later_one() -> None:
     told.call("fail")
     told.clock.now += 1.0
     assert told.breaker.admit() is None
-    late = told.breaker.era
+    late = told.breaker.generation
     told.call("fail")
     told.clock.now += 4.0
     assert told.breaker.admit() is None
-    told.breaker.succeeded(late)
-    told.breaker.succeeded(late)
+    told.breaker.record_success(late)
+    told.breaker.record_success(late)
     assert told.breaker.state == "half-open"
-    told.breaker.failed(late)
+    told.breaker.record_failure(late)
     assert told.breaker.state == "half-open"
 
 
@@ -241,14 +241,14 @@ def test_what_was_sent_before_the_last_change_says_nothing_of_now() -> None:
     told = Told(failures=1, open_for=1.0)
     for _ in range(3):
         assert told.breaker.admit() is None
-    before = told.breaker.era
-    told.breaker.failed(before)
-    told.breaker.succeeded(before)
+    before = told.breaker.generation
+    told.breaker.record_failure(before)
+    told.breaker.record_success(before)
     assert told.breaker.state == "open"
     told.clock.now += 1.0
     assert told.breaker.admit() is None
-    told.breaker.abandoned(before)
-    told.breaker.failed(before)
+    told.breaker.record_abandoned(before)
+    told.breaker.record_failure(before)
     assert told.breaker.state == "half-open"
     assert told.breaker.admit() == 1.0, "the late cancellation freed nobody's place"
 
@@ -327,21 +327,21 @@ class BreakerMachine(RuleBasedStateMachine):
             return
         if self.opened_at is not None:
             assert now >= self.opened_at + 2.0, "nothing passes before the shortest time is over"
-        self.out.append(self.breaker.era)
+        self.out.append(self.breaker.generation)
 
     @precondition(lambda self: self.out)
     @rule(how=st.sampled_from(["ok", "slow", "fail", "cancel"]), newest=st.booleans())
     def answer(self, how: str, newest: bool) -> None:
-        era = self.out.pop() if newest else self.out.popleft()
-        current = era == self.breaker.era
+        generation = self.out.pop() if newest else self.out.popleft()
+        current = generation == self.breaker.generation
         state, window = self.breaker.state, self.breaker._window
         calls_before = window.calls
         if how == "fail":
-            self.breaker.failed(era)
+            self.breaker.record_failure(generation)
         elif how == "cancel":
-            self.breaker.abandoned(era)
+            self.breaker.record_abandoned(generation)
         else:
-            self.breaker.succeeded(era, 1.0 if how == "slow" else 0.1)
+            self.breaker.record_success(generation, 1.0 if how == "slow" else 0.1)
         after = self.breaker.state
         if not current or how == "cancel":
             assert after == state, "late results and cancellations move nothing"
@@ -371,7 +371,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @invariant()
     def never_more_probes_than_allowed(self) -> None:
         if hasattr(self, "breaker") and self.breaker.state == "half-open":
-            assert self.out.count(self.breaker.era) <= self.breaker.rule.probes
+            assert self.out.count(self.breaker.generation) <= self.breaker.rule.probes
 
     @invariant()
     def never_shut_for_ever(self) -> None:

@@ -9,21 +9,21 @@ from bff.policies.bulkhead import Bulkhead, BulkheadRule
 
 def test_permits_then_a_queue_then_nothing() -> None:
     bulkhead = Bulkhead(BulkheadRule(permits=2, queue=1))
-    assert [bulkhead.enter() for _ in range(4)] == ["in", "in", "wait", "full"]
-    assert bulkhead.leave() is True, "it goes to the one who waits"
+    assert [bulkhead.acquire() for _ in range(4)] == ["acquired", "acquired", "queued", "full"]
+    assert bulkhead.release() is True, "it goes to the one who waits"
     assert (bulkhead.used, bulkhead.waiting) == (2, 0)
-    assert bulkhead.leave() is False
+    assert bulkhead.release() is False
     assert (bulkhead.used, bulkhead.waiting) == (1, 0)
 
 
 def test_who_gives_up_leaves_the_queue_only() -> None:
     bulkhead = Bulkhead(BulkheadRule(permits=1, queue=1))
-    bulkhead.enter()
-    assert bulkhead.enter() == "wait"
-    bulkhead.give_up()
+    bulkhead.acquire()
+    assert bulkhead.acquire() == "queued"
+    bulkhead.leave_queue()
     assert (bulkhead.used, bulkhead.waiting) == (1, 0)
-    assert bulkhead.leave() is False
-    assert bulkhead.enter() == "in"
+    assert bulkhead.release() is False
+    assert bulkhead.acquire() == "acquired"
 
 
 class BulkheadMachine(RuleBasedStateMachine):
@@ -34,13 +34,13 @@ class BulkheadMachine(RuleBasedStateMachine):
 
     @rule()
     def come(self) -> None:
-        entry = self.bulkhead.enter()
+        entry = self.bulkhead.acquire()
         policy = self.bulkhead.rule
         if self.holders < policy.permits:
-            assert entry == "in"
+            assert entry == "acquired"
             self.holders += 1
         elif self.waiters < policy.queue:
-            assert entry == "wait"
+            assert entry == "queued"
             self.waiters += 1
         else:
             assert entry == "full"
@@ -48,7 +48,7 @@ class BulkheadMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.holders)
     @rule()
     def done(self) -> None:
-        handed_on = self.bulkhead.leave()
+        handed_on = self.bulkhead.release()
         assert handed_on is (self.waiters > 0)
         if handed_on:
             self.waiters -= 1
@@ -58,7 +58,7 @@ class BulkheadMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.waiters)
     @rule()
     def impatient(self) -> None:
-        self.bulkhead.give_up()
+        self.bulkhead.leave_queue()
         self.waiters -= 1
 
     @invariant()

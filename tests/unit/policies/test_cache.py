@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bff import Call, Principal, Upstream
-from bff.policies.cache import Entry, Key, Lru, directives, entry_of, key_of, public_by, renewed
+from bff.policies.cache import CacheEntry, Key, Lru, directives, entry_of, key_of, public_by, renewed
 
 NOW = 1_700_000_000.0
 
@@ -24,7 +24,7 @@ class Shelf(Upstream, team="Shelf", contact="#shelf"):
 CALL = Shelf().thing().fresh(30)
 
 
-def kept(call: Call[None] = CALL, **headers: str) -> Entry | None:
+def kept(call: Call[None] = CALL, **headers: str) -> CacheEntry | None:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return entry_of(call, named, b"{}", asked_at=NOW, seen=1)
 
@@ -110,7 +110,7 @@ def test_an_answer_ages_from_when_it_was_asked_for_less_the_age_it_came_with() -
     entry = kept(STALE, age="12")
     assert entry is not None
     assert entry.age(NOW) == 12
-    assert [entry.standing(NOW + after) for after in (0, 17.9, 18, 37.9, 38, 617.9, 618)] == [
+    assert [entry.freshness(NOW + after) for after in (0, 17.9, 18, 37.9, 38, 617.9, 618)] == [
         "fresh",
         "fresh",
         "revalidate",
@@ -121,8 +121,8 @@ def test_an_answer_ages_from_when_it_was_asked_for_less_the_age_it_came_with() -
     ]
     assert entry.left(NOW + 10) == 8
     assert entry.left(NOW + 20) == 0
-    assert entry.instead_of_failure(NOW + 617.9)
-    assert not entry.instead_of_failure(NOW + 618)
+    assert entry.usable_on_error(NOW + 617.9)
+    assert not entry.usable_on_error(NOW + 618)
 
 
 def test_a_clock_set_back_makes_an_answer_young_but_not_younger_than_new() -> None:
@@ -150,7 +150,7 @@ def test_it_is_kept_as_long_as_anything_may_be_done_with_it() -> None:
     failing = kept(Shelf().thing().fresh(30, stale_if_error=500))
     assert late is not None and failing is not None
     assert late.keep == failing.keep == 530
-    assert late.instead_of_failure(NOW + 529), "what may be served late may stand in for a failure"
+    assert late.usable_on_error(NOW + 529), "what may be served late may stand in for a failure"
 
 
 def test_a_304_renews_with_its_own_headers_and_keeps_the_body_and_its_type() -> None:
@@ -256,11 +256,11 @@ class Memory(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.memory = Lru(MAX, 6_000)
-        self.model: OrderedDict[Key, Entry] = OrderedDict()
+        self.model: OrderedDict[Key, CacheEntry] = OrderedDict()
 
     @rule(key=st.sampled_from(KEYS), size=st.integers(0, 7_000))
     def put(self, key: Key, size: int) -> None:
-        entry = Entry({}, b"x" * size, 0, 1, 0, 0, 1, 0)
+        entry = CacheEntry({}, b"x" * size, 0, 1, 0, 0, 1, 0)
         self.model.pop(key, None)
         taken = self.memory.put(key, entry)
         assert taken == (entry.cost <= 6_000)
@@ -293,19 +293,19 @@ class Memory(RuleBasedStateMachine):
 
 def test_the_bounds_are_reached_and_not_passed() -> None:
     memory = Lru(4_000, 2_000)
-    whole = Entry({}, b"x" * 1_000, 0, 1, 0, 0, 1, 0)
+    whole = CacheEntry({}, b"x" * 1_000, 0, 1, 0, 0, 1, 0)
     assert whole.cost == 2_000
     assert memory.put(KEYS[0], whole) and memory.put(KEYS[1], whole)
     assert (len(memory), memory.bytes) == (2, 4_000)
-    assert memory.put(KEYS[2], Entry({}, b"", 0, 1, 0, 0, 1, 0))
+    assert memory.put(KEYS[2], CacheEntry({}, b"", 0, 1, 0, 0, 1, 0))
     assert memory.get(KEYS[0]) is None and memory.get(KEYS[1]) is whole
-    assert not memory.put(KEYS[1], Entry({"n": "v"}, b"x" * 999, 0, 1, 0, 0, 1, 0))
+    assert not memory.put(KEYS[1], CacheEntry({"n": "v"}, b"x" * 999, 0, 1, 0, 0, 1, 0))
     assert Lru(10, 20).max_entry == 10
 
 
 def test_what_was_read_lately_stays_longer() -> None:
     memory = Lru(4_000, 2_000)
-    whole = Entry({}, b"x" * 1_000, 0, 1, 0, 0, 1, 0)
+    whole = CacheEntry({}, b"x" * 1_000, 0, 1, 0, 0, 1, 0)
     for key in KEYS[:2]:
         memory.put(key, whole)
     assert memory.get(KEYS[0]) is whole

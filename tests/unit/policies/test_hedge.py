@@ -13,7 +13,7 @@ from bff.policies.hedge import REMEMBERED, RENEWED, HedgeRule, Latencies
 def learnt(seconds: list[float], **rule: float) -> float | None:
     latencies = Latencies(HedgeRule(**rule))  # type: ignore[arg-type]
     for one in seconds:
-        latencies.saw(one)
+        latencies.record(one)
     return latencies.after()
 
 

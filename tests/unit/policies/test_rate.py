@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import pytest
 
-from bff.policies.rate import Bucket, LocalRates, Quota, Spent, fits, headers, retry_after, spent
+from bff.policies.rate import (
+    Bucket,
+    BucketState,
+    LocalRates,
+    Quota,
+    bucket_states,
+    fits,
+    headers,
+    retry_after,
+)
 
 MINUTE = Quota("minute", 5, 60)
 HOUR = Quota("hour", 9, 3600)
 
 
 def test_the_headers_name_every_window_with_what_is_left_of_it() -> None:
-    spent = [Spent(MINUTE, True, 4, 0.2), Spent(HOUR, False, 0, 71.5)]
+    spent = [BucketState(MINUTE, True, 4, 0.2), BucketState(HOUR, False, 0, 71.5)]
     assert headers(spent) == {
         "ratelimit-policy": '"minute";q=5;w=60, "hour";q=9;w=3600',
         "ratelimit": '"minute";r=4;t=1, "hour";r=0;t=72',
     }
-    assert headers([Spent(MINUTE, True, 4, -0.5)])["ratelimit"] == '"minute";r=4;t=0'
+    assert headers([BucketState(MINUTE, True, 4, -0.5)])["ratelimit"] == '"minute";r=4;t=0'
     assert headers([]) == {}
 
 
 def test_who_was_refused_waits_for_the_last_of_the_windows_that_refused_and_a_second_at_least() -> None:
-    assert retry_after([Spent(MINUTE, False, 0, 3.2), Spent(HOUR, False, 0, 71.5)]) == 72.0
-    assert retry_after([Spent(MINUTE, False, 0, 3.2), Spent(HOUR, True, 1, 71.5)]) == 4.0
-    assert retry_after([Spent(MINUTE, False, 0, 0.0)]) == 1.0
-    assert isinstance(retry_after([Spent(MINUTE, False, 0, 3.2)]), float)
+    assert retry_after([BucketState(MINUTE, False, 0, 3.2), BucketState(HOUR, False, 0, 71.5)]) == 72.0
+    assert retry_after([BucketState(MINUTE, False, 0, 3.2), BucketState(HOUR, True, 1, 71.5)]) == 4.0
+    assert retry_after([BucketState(MINUTE, False, 0, 0.0)]) == 1.0
+    assert isinstance(retry_after([BucketState(MINUTE, False, 0, 3.2)]), float)
 
 
 def test_a_share_keeps_name_and_window_and_is_never_nothing() -> None:
@@ -55,8 +64,10 @@ def test_what_is_left_of_a_bucket_follows_from_how_far_ahead_it_is(
 ) -> None:
     assert SIXTEENTH.every == 16.0
     assert fits(SIXTEENTH, ahead) is fit
-    assert spent([Bucket("k", SIXTEENTH)], False, [ahead]) == [Spent(SIXTEENTH, fit, remaining, reset)]
-    assert spent([Bucket("k", SIXTEENTH)], True, [ahead])[0].allowed
+    assert bucket_states([Bucket("k", SIXTEENTH)], False, [ahead]) == [
+        BucketState(SIXTEENTH, fit, remaining, reset)
+    ]
+    assert bucket_states([Bucket("k", SIXTEENTH)], True, [ahead])[0].allowed
 
 
 def test_a_full_bucket_takes_its_amount_at_once_and_then_one_an_interval() -> None:
@@ -93,7 +104,7 @@ def test_those_used_longest_ago_are_forgotten_first() -> None:
 
 def test_a_state_for_each_bucket_and_no_more() -> None:
     with pytest.raises(ValueError, match="zip"):
-        spent([Bucket("k", SIXTEENTH)], True, [1.0, 2.0])
+        bucket_states([Bucket("k", SIXTEENTH)], True, [1.0, 2.0])
 
 
 def test_a_request_that_counts_for_several_takes_as_much_and_waits_until_all_of_it_is_back() -> None:

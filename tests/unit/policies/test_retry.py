@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bff.policies.retry import Budget, RetryRule, passing
+from bff.policies.retry import RetryBudget, RetryRule, retryable
 
 
 def test_the_wait_is_a_random_part_of_a_bound_that_doubles_up_to_its_cap() -> None:
@@ -55,7 +55,7 @@ def test_an_upstreams_word_is_waited_for_or_not_at_all() -> None:
     ],
 )
 def test_only_what_may_pass_is_asked_again(status: int, retry_after: float | None, again: bool) -> None:
-    assert passing(status, retry_after) is again
+    assert retryable(status, retry_after) is again
 
 
 @given(
@@ -77,27 +77,27 @@ def test_a_retry_always_ends_before_the_deadline_and_never_comes_early(
 
 
 def test_the_budget_is_a_share_of_the_active_calls_and_never_below_its_least() -> None:
-    budget = Budget()
+    budget = RetryBudget()
     budget.active = 10
-    assert [budget.take() for _ in range(4)] == [True, True, True, False]
+    assert [budget.acquire() for _ in range(4)] == [True, True, True, False]
     budget.active = 100
-    assert sum(budget.take() for _ in range(30)) == 17, "twenty in all"
-    budget.give()
-    assert [budget.take(), budget.take()] == [True, False]
+    assert sum(budget.acquire() for _ in range(30)) == 17, "twenty in all"
+    budget.release()
+    assert [budget.acquire(), budget.acquire()] == [True, False]
 
 
 def test_a_new_budget_counts_nobody() -> None:
-    budget = Budget(share=1.0, least=0)
+    budget = RetryBudget(share=1.0, least=0)
     assert (budget.active, budget.spent) == (0, 0)
-    assert not budget.take()
+    assert not budget.acquire()
     budget.active = 1
-    assert budget.take() and not budget.take()
+    assert budget.acquire() and not budget.acquire()
 
 
 class BudgetMachine(RuleBasedStateMachine):
     @initialize(share=st.sampled_from([0.0, 0.2, 1.0]), least=st.integers(0, 4))
     def begin(self, share: float, least: int) -> None:
-        self.budget = Budget(share, least)
+        self.budget = RetryBudget(share, least)
         self.held = 0
 
     @rule(count=st.integers(1, 20))
@@ -113,7 +113,7 @@ class BudgetMachine(RuleBasedStateMachine):
     def retry(self) -> None:
         limit = max(self.budget.least, self.budget.share * self.budget.active)
         room = self.held < limit
-        assert self.budget.take() is room
+        assert self.budget.acquire() is room
         if room:
             self.held += 1
             assert self.held < limit + 1
@@ -121,7 +121,7 @@ class BudgetMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule()
     def over(self) -> None:
-        self.budget.give()
+        self.budget.release()
         self.held -= 1
 
     @invariant()

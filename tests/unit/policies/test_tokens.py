@@ -38,7 +38,7 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 
 def judge(subject: bool = True, **changes: Any) -> None:
-    tokens.judge_claims(claims(**changes), audience="shop", now=NOW, leeway=LEEWAY, subject=subject)
+    tokens.check_claims(claims(**changes), audience="shop", now=NOW, leeway=LEEWAY, subject=subject)
 
 
 def why(judged: Any, *arguments: Any, **named: Any) -> str:
@@ -56,8 +56,8 @@ KEY_ID = "its key id cannot be read"
 
 def test_a_token_that_is_bound_to_a_key_is_no_bearer_token() -> None:
     for bound in ({"jkt": "x"}, None, {}):
-        assert why(tokens.judge_bearer, claims(cnf=bound)) == "it is bound to a key, so it is no bearer token"
-    tokens.judge_bearer(claims(CNF={"jkt": "x"}))
+        assert why(tokens.check_bearer, claims(cnf=bound)) == "it is bound to a key, so it is no bearer token"
+    tokens.check_bearer(claims(CNF={"jkt": "x"}))
 
 
 def test_a_token_is_taken_apart() -> None:
@@ -162,10 +162,10 @@ def test_one_kind_of_token_does_not_pass_for_another() -> None:
         "logout+jwt": tokens.LOGOUT_TOKEN_TYPES,
     }
     for typ, types in kinds.items():
-        tokens.judge_type(parsed({"typ": typ}, {}), types)
-    tokens.judge_type(parsed({}, {}), tokens.ID_TOKEN_TYPES)
+        tokens.check_type(parsed({"typ": typ}, {}), types)
+    tokens.check_type(parsed({}, {}), tokens.ID_TOKEN_TYPES)
     for header in ({}, {"typ": "JWT"}, {"typ": "logout+jwt"}, {"typ": ["at+jwt"]}, {"typ": None}):
-        refused = why(tokens.judge_type, parsed(header, {}), tokens.ACCESS_TOKEN_TYPES)
+        refused = why(tokens.check_type, parsed(header, {}), tokens.ACCESS_TOKEN_TYPES)
         assert refused == "it is another kind of token"
     assert "at+jwt" not in tokens.ID_TOKEN_TYPES | tokens.LOGOUT_TOKEN_TYPES
 
@@ -221,7 +221,7 @@ def test_where_no_subject_is_asked_for_one_that_is_there_is_judged_all_the_same(
 
 
 def test_by_default_a_subject_is_asked_for() -> None:
-    reason = why(tokens.judge_claims, claims(sub=...), audience="shop", now=NOW, leeway=LEEWAY)
+    reason = why(tokens.check_claims, claims(sub=...), audience="shop", now=NOW, leeway=LEEWAY)
     assert reason == "it names no subject"
 
 
@@ -235,7 +235,7 @@ def test_scopes_are_words_in_one_text() -> None:
 def test_a_page_sees_what_is_about_the_person_only() -> None:
     protocol = "iss aud exp iat nbf jti nonce at_hash c_hash azp acr amr auth_time sid scope typ events cnf"
     said = dict.fromkeys(protocol.split(), 1)
-    assert tokens.visible({**said, "sub": "ada", "name": "Ada"}) == {"sub": "ada", "name": "Ada"}
+    assert tokens.person_claims({**said, "sub": "ada", "name": "Ada"}) == {"sub": "ada", "name": "Ada"}
 
 
 def test_roles_are_found_by_a_path_or_by_a_name_with_dots() -> None:

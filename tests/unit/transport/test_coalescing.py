@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from bff import Call, Principal, Upstream
-from bff.calls import Deadline, Failed, Ledger, Scope, Timeout
+from bff.calls import Deadline, Failed, RequestContext, RequestRecord, Timeout
 from bff.transport.coalescing import RequestCoalescer
 from bff.transport.request import NO_CONDITIONS
 from bff.transport.response import CallResult
@@ -47,7 +47,7 @@ class Inner:
         self.outcome: WireResponse | Exception = GOOD
 
     async def exchange(
-        self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
+        self, call: Call[Any], scope: RequestContext, conditions: Mapping[str, str] = NO_CONDITIONS
     ) -> CallResult:
         self.asked += 1
         self.in_flight += 1
@@ -62,12 +62,12 @@ class Inner:
             raise self.outcome
         return CallResult(self.outcome, Thing(name="the leader's own"))
 
-    async def run(self, call: Call[Any], scope: Scope) -> Any:
+    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
         return (await self.exchange(call, scope)).value
 
 
-def scope(principal: Principal | None = ADA, seconds: float = 5.0) -> Scope:
-    return Scope(Deadline.after(seconds), None, "id", principal, ledger=Ledger())  # type: ignore[arg-type]  # runs nothing by itself
+def scope(principal: Principal | None = ADA, seconds: float = 5.0) -> RequestContext:
+    return RequestContext(Deadline.after(seconds), None, "id", principal, record=RequestRecord())  # type: ignore[arg-type]  # runs nothing by itself
 
 
 async def turns(count: int = 5) -> None:
@@ -86,7 +86,7 @@ async def test_identical_reads_are_sent_once_and_each_caller_gets_its_own_copy()
     assert inner.asked == 1
     assert [one.name for one in answers] == ["the leader's own"] + ["good"] * 9
     assert len({id(one) for one in answers}) == 10
-    assert [one.ledger.timings[0].outcome for one in scopes[1:]] == ["ok"] * 9
+    assert [one.record.timings[0].outcome for one in scopes[1:]] == ["ok"] * 9
     assert len(coalescer.flights) == 0
 
 
@@ -165,7 +165,7 @@ async def test_a_follower_waits_until_its_own_deadline_and_the_leader_goes_on() 
     short = scope(seconds=0.02)
     with pytest.raises(Timeout, match=r"Shelf\.thing: did not answer another request"):
         await coalescer.run(shelf.thing(), short)
-    assert short.ledger.timings[0].outcome == "timeout"
+    assert short.record.timings[0].outcome == "timeout"
     inner.gate.set()
     assert (await leader).name == "the leader's own"
     assert inner.asked == 1

@@ -13,21 +13,21 @@ from pydantic import BaseModel
 
 from bff import Call, DeclarationError, Principal, Upstream, UpstreamError
 from bff.calls import (
-    Alarm,
     CircuitOpen,
     Deadline,
     Failed,
     Invalid,
     Overloaded,
-    Scope,
+    RequestContext,
+    RequestTimer,
     Timeout,
     Unreachable,
-    opened,
+    use_context,
 )
 from bff.policies.balance import Backend
 from bff.policies.bulkhead import BulkheadRule
-from bff.policies.events import Attempted, BreakerMoved, BulkheadFull, PolicyEvent, Rejected, Retried
-from bff.policies.retry import Budget
+from bff.policies.events import Attempted, BreakerChanged, BulkheadFull, CallRejected, PolicyEvent, Retried
+from bff.policies.retry import RetryBudget
 from bff.transport.client import Permits, SingleBackend
 from bff.transport.pipeline import CallPipeline
 from bff.transport.request import NoCredentials, idempotency_key, request_headers, request_target
@@ -99,10 +99,10 @@ class TwoBackends:
     def pick(self, avoid: Backend[WirePort] | None = None) -> Backend[WirePort]:
         return self._all[1] if avoid is self._all[0] else self._all[0]
 
-    def succeeded(self, address: Backend[WirePort]) -> None:
+    def record_success(self, address: Backend[WirePort]) -> None:
         self.reports.append(f"ok {address.name}")
 
-    def failed(self, address: Backend[WirePort]) -> None:
+    def record_failure(self, address: Backend[WirePort]) -> None:
         self.reports.append(f"failed {address.name}")
 
     def __iter__(self) -> Iterator[Backend[WirePort]]:
@@ -122,7 +122,7 @@ class OneUpstream:
         timeout: float = 0.05,
         attempts: int = 1,
         permits: BulkheadRule | None = None,
-        budget: Budget | None = None,
+        budget: RetryBudget | None = None,
     ) -> None:
         self.wire = Wire(*steps)
         self.now = 0.0
@@ -140,10 +140,10 @@ class OneUpstream:
         self.pipeline = CallPipeline(
             {"shelf": self.client}, NoOpTracer(), chance=lambda: 0.0, observe=self.events.append
         )
-        self.scope = Scope(Deadline.after(1.0), self.pipeline, "id", ADA)
+        self.scope = RequestContext(Deadline.after(1.0), self.pipeline, "id", ADA)
 
-    async def ask(self, call: Call[Thing], scope: Scope | None = None) -> Thing | UpstreamError:
-        with opened(scope or self.scope):
+    async def ask(self, call: Call[Thing], scope: RequestContext | None = None) -> Thing | UpstreamError:
+        with use_context(scope or self.scope):
             try:
                 return await call
             except UpstreamError as error:
@@ -194,7 +194,7 @@ async def test_a_cancelled_probe_lets_the_next_call_probe() -> None:
     probe.cancel()
     with pytest.raises(asyncio.CancelledError):
         await probe
-    assert upstream.scope.ledger.timings[-1].outcome == "cancelled"
+    assert upstream.scope.record.timings[-1].outcome == "cancelled"
     assert await upstream.ask(shelf.thing()) == Thing(name="good")
 
 
@@ -230,7 +230,7 @@ async def test_each_call_records_one_timing_with_its_outcome() -> None:
     upstream = OneUpstream(GOOD, WireResponse(404, {}, b""), WireConnectionError("reset", stale=False))
     for _ in range(3):
         await upstream.ask(shelf.thing())
-    assert [(one.name, one.outcome) for one in upstream.scope.ledger.timings] == [
+    assert [(one.name, one.outcome) for one in upstream.scope.record.timings] == [
         ("Shelf.thing", "ok"),
         ("Shelf.thing", "refused"),
         ("Shelf.thing", "unreachable"),
@@ -240,7 +240,7 @@ async def test_each_call_records_one_timing_with_its_outcome() -> None:
 async def test_a_call_to_an_upstream_without_an_address_names_the_setting() -> None:
     pipeline = CallPipeline({}, NoOpTracer())
     named = pytest.raises(DeclarationError, match="BFF_UPSTREAMS__SHELF__URL")
-    with opened(Scope(Deadline.after(1), pipeline, "id")), named:
+    with use_context(RequestContext(Deadline.after(1), pipeline, "id")), named:
         await shelf.thing()
 
 
@@ -253,7 +253,7 @@ def test_the_target_is_path_and_query_with_lists_repeated() -> None:
 
 
 def sends(call: Call[Thing], **changes: object) -> dict[str, str]:
-    scope = Scope(Deadline.after(1.0), OneUpstream(GOOD).pipeline, "id", ADA, mutation="click")
+    scope = RequestContext(Deadline.after(1.0), OneUpstream(GOOD).pipeline, "id", ADA, mutation="click")
     return request_headers(call, replace(scope, **changes), 0.25)  # type: ignore[arg-type]  # a scope's own fields
 
 
@@ -276,7 +276,7 @@ def test_request_headers_carry_identity_and_ids_only_where_they_belong() -> None
 
 
 def test_a_service_without_credentials_gets_neither_principal_nor_mutation() -> None:
-    scope = Scope(Deadline.after(1.0), OneUpstream(GOOD).pipeline, "id", ADA, mutation="click")
+    scope = RequestContext(Deadline.after(1.0), OneUpstream(GOOD).pipeline, "id", ADA, mutation="click")
     write = request_headers(shelf.make(), scope, 0.25, NoCredentials())
     assert set(write) == {
         "accept",
@@ -294,7 +294,7 @@ def test_quotes_in_an_idempotency_key_are_escaped() -> None:
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_derived_keys_differ_when_the_mutation_or_the_target_differs(one: str, other: str) -> None:
-    scope = Scope(Deadline.after(1.0), OneUpstream(GOOD).pipeline, "id", ADA, mutation=one)
+    scope = RequestContext(Deadline.after(1.0), OneUpstream(GOOD).pipeline, "id", ADA, mutation=one)
     key = idempotency_key(shelf.make(), scope)
     assert key is not None and len(key) == 64
     again = idempotency_key(shelf.make(), replace(scope, mutation=other))
@@ -319,7 +319,7 @@ async def test_a_failed_read_is_retried_and_only_its_last_response_is_recorded()
         (2, "500"),
         (3, "unreachable"),
     ]
-    assert [one.outcome for one in upstream.scope.ledger.timings] == ["ok"], "one timing a call"
+    assert [one.outcome for one in upstream.scope.record.timings] == ["ok"], "one timing a call"
     assert (upstream.client.budget.spent, upstream.client.budget.active) == (0, 0)
     assert upstream.client.permits.bulkhead.used == 0
 
@@ -415,10 +415,10 @@ async def test_tries_sets_the_number_of_attempts() -> None:
 
 
 async def test_no_retry_without_retry_budget() -> None:
-    upstream = OneUpstream(BROKEN, attempts=3, failures=9, budget=Budget(share=0.0, least=0))
+    upstream = OneUpstream(BROKEN, attempts=3, failures=9, budget=RetryBudget(share=0.0, least=0))
     assert isinstance(await upstream.ask(shelf.thing()), Failed)
     assert len(upstream.wire.sent) == 1
-    assert [event.why for event in upstream.events if isinstance(event, Rejected)] == ["retry-budget"]
+    assert [event.why for event in upstream.events if isinstance(event, CallRejected)] == ["retry-budget"]
 
 
 async def test_each_attempt_sends_the_time_that_is_left() -> None:
@@ -494,9 +494,9 @@ async def test_no_permit_is_lost_when_callers_are_cancelled_at_random() -> None:
 
     async def visit() -> None:
         nonlocal inside, most
-        entry = permits.bulkhead.enter()
+        entry = permits.bulkhead.acquire()
         if entry == "full" or (
-            entry == "wait" and not await permits.wait(Alarm().limit(dice.random() * 0.003))
+            entry == "queued" and not await permits.wait(RequestTimer().limit(dice.random() * 0.003))
         ):
             return
         try:
@@ -505,7 +505,7 @@ async def test_no_permit_is_lost_when_callers_are_cancelled_at_random() -> None:
             await asyncio.sleep(dice.random() * 0.001)
         finally:
             inside -= 1
-            permits.leave()
+            permits.release()
 
     for _ in range(30):
         visits = [asyncio.create_task(visit()) for _ in range(40)]
@@ -520,22 +520,22 @@ async def test_no_permit_is_lost_when_callers_are_cancelled_at_random() -> None:
 
 async def test_a_permit_granted_to_a_cancelled_caller_goes_to_the_next() -> None:
     permits = Permits(BulkheadRule(permits=1, queue=9, wait=1.0))
-    assert permits.bulkhead.enter() == "in"
+    assert permits.bulkhead.acquire() == "acquired"
     waiting = []
     for _ in range(2):
-        assert permits.bulkhead.enter() == "wait"
-        waiting.append(asyncio.create_task(permits.wait(Alarm().limit(1.0))))
+        assert permits.bulkhead.acquire() == "queued"
+        waiting.append(asyncio.create_task(permits.wait(RequestTimer().limit(1.0))))
         await turns(2)
-    permits.leave()
+    permits.release()
     waiting[0].cancel()
     assert await waiting[1] is True
-    permits.leave()
-    cancelled_first = asyncio.create_task(permits.wait(Alarm().limit(1.0)))
-    assert permits.bulkhead.enter() == "in"
-    assert permits.bulkhead.enter() == "wait"
+    permits.release()
+    cancelled_first = asyncio.create_task(permits.wait(RequestTimer().limit(1.0)))
+    assert permits.bulkhead.acquire() == "acquired"
+    assert permits.bulkhead.acquire() == "queued"
     await turns(2)
     cancelled_first.cancel()
-    permits.leave()
+    permits.release()
     with pytest.raises(asyncio.CancelledError):
         await cancelled_first
     assert (permits.bulkhead.used, permits.bulkhead.waiting) == (0, 0)
@@ -567,5 +567,5 @@ async def test_a_failing_endpoint_does_not_open_the_breakers_of_others() -> None
     await upstream.ask(shelf.thing())
     assert isinstance(await upstream.ask(shelf.thing()), CircuitOpen)
     assert await upstream.ask(shelf.make()) == Thing(name="good")
-    moved = [(event.group, event.state) for event in upstream.events if isinstance(event, BreakerMoved)]
+    moved = [(event.group, event.state) for event in upstream.events if isinstance(event, BreakerChanged)]
     assert moved == [("Shelf.thing", "open")]

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pydantic import BaseModel
 
 from bff import Call, Principal, Upstream
-from bff.calls import Deadline, Failed, Ledger, Scope, UpstreamError
+from bff.calls import Deadline, Failed, RequestContext, RequestRecord, UpstreamError
 from bff.policies.cache import Lru
 from bff.stores.cache import CHANNEL, CacheRead
 from bff.stores.keys import owner_tag
@@ -137,7 +137,7 @@ class Origin:
         self.gate.set()
 
     async def exchange(
-        self, call: Call[Any], scope: Scope, conditions: Mapping[str, str] = NO_CONDITIONS
+        self, call: Call[Any], scope: RequestContext, conditions: Mapping[str, str] = NO_CONDITIONS
     ) -> CallResult:
         number, failing = self.world.number, self.world.failing
         headers = {"content-type": "application/json"}
@@ -150,7 +150,7 @@ class Origin:
                 return CallResult(WireResponse(304, headers, b""), None)
         return CallResult(WireResponse(200, headers, b'{"number":%d}' % number), Version(number=number))
 
-    async def run(self, call: Call[Any], scope: Scope) -> Any:
+    async def run(self, call: Call[Any], scope: RequestContext) -> Any:
         return (await self.exchange(call, scope)).value
 
 
@@ -221,8 +221,8 @@ class Machine(RuleBasedStateMachine):
         self.world.ended.append(self.world.now)
         self.world.number += 1
 
-    def _scope(self, gateway: Gateway, who: Principal | None) -> Scope:
-        return Scope(Deadline.after(5), gateway.runner, "id", who, ledger=Ledger())
+    def _scope(self, gateway: Gateway, who: Principal | None) -> RequestContext:
+        return RequestContext(Deadline.after(5), gateway.runner, "id", who, record=RequestRecord())
 
     # ---- what happens ----------------------------------------------------------------------------------------
 

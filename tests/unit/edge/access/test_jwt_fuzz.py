@@ -59,8 +59,8 @@ def test_any_header_and_claims_are_checked(header: dict[str, Any], bent: dict[st
     with contextlib.suppress(TokenRefused):
         parsed = tokens.parse(text)
         tokens.issuer_of(parsed)
-        tokens.judge_type(parsed, tokens.ACCESS_TOKEN_TYPES)
-        tokens.judge_claims(parsed.claims, audience="shop", now=1_800_000_000.0, leeway=10)
+        tokens.check_type(parsed, tokens.ACCESS_TOKEN_TYPES)
+        tokens.check_claims(parsed.claims, audience="shop", now=1_800_000_000.0, leeway=10)
         tokens.scopes_of(parsed.claims)
         assert isinstance(parsed.claims["sub"], str) and parsed.claims["sub"].isprintable()
         assert parsed.claims["exp"] > 1_799_999_000

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from bff.calls.ending import close_all, end_tasks
+from bff.calls.shutdown import cancel_tasks, close_all
 from bff.stores import background
 from bff.stores.background import Background
 
@@ -83,7 +83,7 @@ async def test_a_task_that_ignores_its_cancellation_is_named_and_left(
     await work.start()
     task = work._main
     assert task is not None
-    await end_tasks([task], 0.05)
+    await cancel_tasks([task], 0.05)
     assert "some-work has not ended within 0.05 s of being cancelled" in caplog.text
     work.released.set()
     await asyncio.wait([task])
@@ -101,7 +101,7 @@ async def test_what_a_task_raises_when_it_is_ended_is_logged(caplog: pytest.LogC
 
     task = asyncio.create_task(fails(), name="one that fails")
     await begun.wait()
-    await end_tasks([task])
+    await cancel_tasks([task])
     assert "one that fails failed when it was ended" in caplog.text and "at the end" in caplog.text
 
 

@@ -20,7 +20,7 @@ Closing = tuple[str, Callable[[], Awaitable[Any]]]
 """What is closed, as the log names it, and how."""
 
 
-async def end_tasks(tasks: Collection[asyncio.Task[Any]], seconds: float = SECONDS) -> None:
+async def cancel_tasks(tasks: Collection[asyncio.Task[Any]], seconds: float = SECONDS) -> None:
     """Cancel those that run and wait for them. What they raise then is logged; a cancellation of the caller passes
     through."""
     running = [task for task in tasks if not task.done()]

@@ -13,21 +13,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from .alarm import Alarm
-from .deadline import Deadline
-from .errors import NoScope
+from .deadline import Deadline, RequestTimer
+from .errors import NoRequestContext
 from .principal import Principal
 
 
 class Runner(Protocol):
     """What turns a Call into its answer: policies around a transport, or a fake in a user's test."""
 
-    async def run(self, call: Any, scope: Scope) -> Any:
+    async def run(self, call: Any, scope: RequestContext) -> Any:
         """Return the decoded answer of a `Call` or raise an `UpstreamError`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class CallTiming:
     """One finished upstream call: its name, milliseconds, the outcome's word ("ok" or a reason), and how many
     milliseconds after the request's beginning it was begun."""
 
@@ -38,7 +37,7 @@ class Timing:
 
 
 @dataclass(slots=True)
-class Note:
+class PartAge:
     """What an optional part learns of itself. age: seconds of the oldest answer it had to make do with, None when all
     are what was asked for."""
 
@@ -46,31 +45,31 @@ class Note:
 
 
 @dataclass(slots=True)
-class Ledger:
-    """What a request learns on its way, shared by all its child scopes. began: monotonic seconds. own: what its
+class RequestRecord:
+    """What a request learns on its way, shared by all its child scopes. began: monotonic seconds. changes: what its
     caller changed lately, tag → stamp, as far as it was looked up."""
 
     began: float = field(default_factory=time.monotonic)
-    timings: list[Timing] = field(default_factory=list)
+    timings: list[CallTiming] = field(default_factory=list)
     missing: int = 0
     stale: int = 0
     max_age: float | None = None
     private: bool = False
-    own: dict[str, int] = field(default_factory=dict)
+    changes: dict[str, int] = field(default_factory=dict)
 
-    def took(self, name: str, seconds: float, outcome: str) -> None:
-        """Note a call that has just ended, after this many seconds."""
+    def add_call(self, name: str, seconds: float, outcome: str) -> None:
+        """PartAge a call that has just ended, after this many seconds."""
         start = max(0.0, time.monotonic() - seconds - self.began)
-        self.timings.append(Timing(name, seconds * 1000, outcome, start * 1000))
+        self.timings.append(CallTiming(name, seconds * 1000, outcome, start * 1000))
 
-    def saw(self, *, fresh: float | None, public: bool) -> None:
-        """Note an answer's freshness: the screen is as fresh as its least fresh part."""
+    def add_answer(self, *, fresh: float | None, public: bool) -> None:
+        """PartAge an answer's freshness: the screen is as fresh as its least fresh part."""
         age = fresh or 0.0
         self.max_age = age if self.max_age is None else min(self.max_age, age)
         if not public:
             self.private = True
 
-    def was_stale(self, part: Note | None, age: float) -> None:
+    def add_stale(self, part: PartAge | None, age: float) -> None:
         """An answer `age` seconds old stood in for a failure, in this part or in a required one (None)."""
         self.stale += 1
         if part is not None:
@@ -78,16 +77,16 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class RequestContext:
     """The request a Call runs in.
 
     correlation_id  a UUID
-    alarm           the request's one timer
+    timer           the request's one timer
     mutation        the client's Idempotency-Key inside a command, else None
     safe            False where a service does not honour the keys derived from `mutation`: nothing is sent twice
-    lean            True while the gateway has too much to do: optional parts are left out without being asked for
+    degraded            True while the gateway has too much to do: optional parts are left out without being asked for
     contacts        whether who asks may be shown how to reach the owners of what is missing
-    recovery        True where nobody waits for the answer: another breaker decides, one that is content with less
+    restoring       True where nobody waits for the answer: another breaker decides, one that is content with less
     """
 
     deadline: Deadline
@@ -95,28 +94,30 @@ class Scope:
     correlation_id: str
     principal: Principal | None = None
     mutation: str | None = None
-    ledger: Ledger = field(default_factory=Ledger)
-    alarm: Alarm = field(default_factory=Alarm)
-    part: Note | None = None
+    record: RequestRecord = field(default_factory=RequestRecord)
+    timer: RequestTimer = field(default_factory=RequestTimer)
+    part: PartAge | None = None
     safe: bool = True
-    lean: bool = False
+    degraded: bool = False
     contacts: bool = True
-    recovery: bool = False
+    restoring: bool = False
 
 
-_current: contextvars.ContextVar[Scope] = contextvars.ContextVar("bff_scope")
+_current: contextvars.ContextVar[RequestContext] = contextvars.ContextVar("bff_scope")
 
 
-def current() -> Scope:
-    """The scope of the request being answered; raises NoScope outside one."""
+def current_context() -> RequestContext:
+    """The scope of the request being answered; raises NoRequestContext outside one."""
     try:
         return _current.get()
     except LookupError:
-        raise NoScope("a Call can be awaited only inside a view, a command or bff.testing.scope()") from None
+        raise NoRequestContext(
+            "a Call can be awaited only inside a view, a command or bff.testing.request_context()"
+        ) from None
 
 
 @contextmanager
-def opened(scope: Scope) -> Iterator[Scope]:
+def use_context(scope: RequestContext) -> Iterator[RequestContext]:
     """Make `scope` the current one inside the block."""
     token = _current.set(scope)
     try:
@@ -126,8 +127,8 @@ def opened(scope: Scope) -> Iterator[Scope]:
 
 
 @contextmanager
-def within(seconds: float | None) -> Iterator[Scope]:
+def within(seconds: float | None) -> Iterator[RequestContext]:
     """A child of the current scope whose deadline is at most `seconds` away."""
-    parent = current()
-    with opened(replace(parent, deadline=parent.deadline.within(seconds))) as child:
+    parent = current_context()
+    with use_context(replace(parent, deadline=parent.deadline.within(seconds))) as child:
         yield child

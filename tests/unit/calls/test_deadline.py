@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bff.calls import Alarm
+from bff.calls import RequestTimer
 
 from ..hasty import HastyLoop
 
@@ -27,10 +27,12 @@ class Loop(HastyLoop):
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
         handle = super().call_at(when, callback, *args, context=context)
-        if getattr(callback, "__self__", None).__class__ is Alarm:
+        if getattr(callback, "__self__", None).__class__ is RequestTimer:
             self.timers += 1
             waiting = [one for one in self._scheduled if not one.cancelled()]  # type: ignore[attr-defined]
-            mine = [one for one in waiting if isinstance(getattr(one._callback, "__self__", None), Alarm)]
+            mine = [
+                one for one in waiting if isinstance(getattr(one._callback, "__self__", None), RequestTimer)
+            ]
             self.most = max(self.most, len(mine))
         return handle
 
@@ -45,11 +47,11 @@ def run(main: Callable[[Loop], Coroutine[Any, Any, T]]) -> T:
 
 def test_a_block_that_takes_too_long_is_cut_and_one_in_time_is_not() -> None:
     async def main(loop: Loop) -> None:
-        alarm = Alarm(loop.time)
-        with alarm.limit(1.0) as limit:
+        timer = RequestTimer(loop.time)
+        with timer.limit(1.0) as limit:
             await asyncio.sleep(0.9)
-        assert not limit.was_cut
-        with pytest.raises(TimeoutError), alarm.limit(1.0):
+        assert not limit.expired
+        with pytest.raises(TimeoutError), timer.limit(1.0):
             await asyncio.sleep(1.1)
         assert loop.time() == pytest.approx(1.9)
         await asyncio.sleep(5)
@@ -59,13 +61,13 @@ def test_a_block_that_takes_too_long_is_cut_and_one_in_time_is_not() -> None:
 
 def test_what_is_nested_or_side_by_side_keeps_to_one_timer() -> None:
     async def main(loop: Loop) -> None:
-        alarm = Alarm(loop.time)
+        timer = RequestTimer(loop.time)
 
         async def attempt(seconds: float) -> None:
-            with alarm.limit(1.0):
+            with timer.limit(1.0):
                 await asyncio.sleep(seconds)
 
-        with alarm.limit(1.5):
+        with timer.limit(1.5):
             await attempt(0.1)
             await asyncio.gather(*(attempt(0.2) for _ in range(5)))
             await attempt(0.3)
@@ -77,17 +79,17 @@ def test_what_is_nested_or_side_by_side_keeps_to_one_timer() -> None:
 
 def test_only_the_task_inside_is_cut() -> None:
     async def main(loop: Loop) -> None:
-        alarm = Alarm(loop.time)
+        timer = RequestTimer(loop.time)
 
         async def inner(seconds: float) -> str:
             try:
-                with alarm.limit(seconds):
+                with timer.limit(seconds):
                     await asyncio.sleep(1.0)
             except TimeoutError:
                 return f"cut at {loop.time():.1f}"
             return "whole"
 
-        with alarm.limit(3.0):
+        with timer.limit(3.0):
             assert await asyncio.gather(inner(0.2), inner(2.0), inner(0.5)) == [
                 "cut at 0.2",
                 "whole",
@@ -100,12 +102,12 @@ def test_only_the_task_inside_is_cut() -> None:
 def test_a_cancellation_from_outside_stays_one_also_at_the_same_moment() -> None:
     async def main(loop: Loop) -> None:
         for also_cut in (False, True):
-            alarm = Alarm(loop.time)
+            timer = RequestTimer(loop.time)
 
-            async def body(alarm: Alarm = alarm, also_cut: bool = also_cut) -> None:
-                with alarm.limit(10.0) as limit:
+            async def body(timer: RequestTimer = timer, also_cut: bool = also_cut) -> None:
+                with timer.limit(10.0) as limit:
                     if also_cut:
-                        loop.call_later(1.0, limit.cut)
+                        loop.call_later(1.0, limit.expire)
                     await asyncio.sleep(5.0)
 
             task = loop.create_task(body())
@@ -118,13 +120,13 @@ def test_a_cancellation_from_outside_stays_one_also_at_the_same_moment() -> None
 
 def test_a_block_without_a_time_ends_when_it_is_told_to() -> None:
     async def main(loop: Loop) -> None:
-        alarm = Alarm(loop.time)
-        with pytest.raises(TimeoutError), alarm.limit(None) as limit:
-            loop.call_later(2.0, limit.cut)
+        timer = RequestTimer(loop.time)
+        with pytest.raises(TimeoutError), timer.limit(None) as limit:
+            loop.call_later(2.0, limit.expire)
             await asyncio.sleep(5.0)
         assert loop.time() == pytest.approx(2.0)
         assert loop.timers == 0
-        limit.cut()
+        limit.expire()
         await asyncio.sleep(0)
 
     run(main)
@@ -155,13 +157,13 @@ def test_random_programs_of_limits_end_as_they_do_under_asyncio_timeout(
     def outcome(own: bool) -> list[tuple[str, float]]:
         async def main(loop: Loop) -> list[tuple[str, float]]:
             dice = random.Random(seed)
-            alarm = Alarm(loop.time)
+            timer = RequestTimer(loop.time)
             seen: list[tuple[str, float]] = []
 
             @asynccontextmanager
             async def limited(seconds: float) -> Any:
                 if own:
-                    with alarm.limit(seconds):
+                    with timer.limit(seconds):
                         yield
                 else:
                     async with asyncio.timeout(seconds):
@@ -193,7 +195,7 @@ def test_random_programs_of_limits_end_as_they_do_under_asyncio_timeout(
 
         return run(main)
 
-    with mock.patch("bff.calls.alarm.EARLY", 1e-9):
+    with mock.patch("bff.calls.deadline.EARLY", 1e-9):
         ours = outcome(own=True)
     theirs = outcome(own=False)
     assert [what for what, _ in ours] == [what for what, _ in theirs]
