@@ -18,7 +18,7 @@ from bff.calls.codec import codec_of
 from bff.edge.bind import binding
 from bff.edge.problem import Problem
 from bff.live.ingest.events import BadEvent, Registry, SagaEvent, ValueEvent
-from bff.testing import scope
+from bff.testing import request_context
 
 
 class Line(BaseModel):
@@ -146,11 +146,14 @@ def test_an_event_that_does_not_fit_is_bad(data: bytes) -> None:
 
 
 async def test_a_tests_answers_are_held_to_the_same_rule() -> None:
-    with scope({"Shelf.read": LINE}):
+    with request_context({"Shelf.read": LINE}):
         line = await shelf.read()
     assert codec_of(Line).encode(line) == LINE
-    with scope({"Shelf.read": {"unitPrice": "yes", "at": "2024-01-02T03:04:05Z"}}), pytest.raises(ValueError):
+    with (
+        request_context({"Shelf.read": {"unitPrice": "yes", "at": "2024-01-02T03:04:05Z"}}),
+        pytest.raises(ValueError),
+    ):
         await shelf.read()
-    with scope({"Shelf.read": line}):
+    with request_context({"Shelf.read": line}):
         part = await optional(shelf.read())
     assert part == Ready(data=line)

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from bff import Missing, Part, Ready, Stale
-from bff.calls import OwnerInfo, RequestRecord, Timing
+from bff.calls import OwnerInfo, RequestRecord, CallTiming
 from bff.edge.respond import MAX_TIMINGS, screen_headers, to_json
 
 
@@ -54,10 +54,10 @@ def test_a_screen_is_cached_no_longer_and_by_no_more_than_its_parts_allow(
 
 
 def test_server_timing_names_calls_with_their_outcome_and_is_bounded() -> None:
-    book = RequestRecord(timings=[Timing("A.x", 1.25, "ok"), Timing("B.y", 300.0, "timeout", 1.25)])
+    book = RequestRecord(timings=[CallTiming("A.x", 1.25, "ok"), CallTiming("B.y", 300.0, "timeout", 1.25)])
     timing = screen_headers(book, public=False, personal=False)["server-timing"]
     assert timing == 'A.x;dur=1.2;start=0.0, B.y;dur=300.0;start=1.2;desc="timeout"'
-    book.timings = [Timing("A.x", 1.0, "ok")] * 500
+    book.timings = [CallTiming("A.x", 1.0, "ok")] * 500
     assert screen_headers(book, public=False, personal=False)["server-timing"].count("A.x") == MAX_TIMINGS
     assert "server-timing" not in screen_headers(RequestRecord(), public=False, personal=False)
 
