@@ -50,10 +50,10 @@ async def ask(backends: DynamicBackends, times: int) -> Counter[str]:
         backend.pending += 1
         try:
             answer = await backend.wire.send(ASK)
-            backends.succeeded(backend)
+            backends.record_success(backend)
             seen[answer.body.decode()] += 1
         except WireError:
-            backends.failed(backend)
+            backends.record_failure(backend)
             seen["failed"] += 1
         finally:
             backend.pending -= 1

@@ -21,7 +21,7 @@ async def test_an_empty_chunk_does_not_end_a_stream(http: Any, wrapped: bool) ->
         async def through(message: Any) -> None:
             await send(message)
 
-        out = outlet(through if wrapped else send)
+        out = outlet(through if wrapped else send, 256)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for chunk in (b"", b"a", b"", b"b"):
             if not out.write(chunk):

@@ -120,7 +120,7 @@ def settings(redis_url: str, port: int, **changes: Any) -> Settings:
             "probes": 100,
         },
         "retry": {"least": 1000},
-        "bulkhead": {"permits": 1000, "queue": 1000, "queued": 5},
+        "bulkhead": {"permits": 1000, "queue": 1000, "wait": 5},
     } | changes
     return Settings.model_validate(
         {

@@ -146,7 +146,7 @@ class SseOutlet(ABC):
 
     @abstractmethod
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
-        """Write at least one byte, whole and now; False: nothing was written. Never raises."""
+        """Write it whole and now; False: nothing was written. No bytes: nothing ends. Never raises."""
 
     @abstractmethod
     async def send(self, chunk: bytes, *, last: bool = False) -> None:
@@ -168,6 +168,8 @@ class Inline(SseOutlet):
         self._cycle = cycle
 
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
+        if not chunk and not last:
+            return True
         step = self._cycle.send({"type": "http.response.body", "body": chunk, "more_body": not last})
         try:
             step.send(None)
@@ -180,7 +182,7 @@ class Inline(SseOutlet):
         return False
 
     async def send(self, chunk: bytes, *, last: bool = False) -> None:
-        if chunk:
+        if chunk or last:
             await self._cycle.send({"type": "http.response.body", "body": chunk, "more_body": not last})
         else:
             await self._cycle.flow.drain()
@@ -209,7 +211,8 @@ class Direct(Inline):
         self._transport_write = cycle.transport.write
 
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
-        if last:
+        if last or not chunk:
+            # A chunk of no bytes would end the body (RFC 9112 section 7.1).
             return super().write(chunk, last=last)
         if self._flow.write_paused:
             return False
@@ -240,7 +243,7 @@ class Queued(SseOutlet):
         return False
 
     async def send(self, chunk: bytes, *, last: bool = False) -> None:
-        if chunk:
+        if chunk or last:
             await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
         if last:
             self.abort()

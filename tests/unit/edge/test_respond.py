@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from bff import Missing, Part, Ready, Stale
-from bff.calls import OwnerInfo, RequestRecord, CallTiming
+from bff.calls import CallTiming, OwnerInfo, RequestRecord
 from bff.edge.respond import MAX_TIMINGS, screen_headers, to_json
 
 
