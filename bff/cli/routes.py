@@ -66,7 +66,7 @@ def _calls(
             f"at most {min([deadline, *step.within]):g} s",
             _attempts(step, settings, derived=derived),
         ]
-        words += _kept(step)
+        words += _cache_of(step)
         if "public" in step.options:
             words.append("public")
         if passes_whole(step.upstream, step.name):
@@ -75,7 +75,7 @@ def _calls(
     return lines
 
 
-def _kept(step: Step) -> list[str]:
+def _cache_of(step: Step) -> list[str]:
     """How long an answer is served again, and what makes it void: `fresh 30 s, 60 s while a new one is fetched`."""
     seconds = step.number("fresh")
     if seconds is None:
@@ -108,11 +108,11 @@ def _policies(settings: UpstreamSettings) -> list[str]:
         f"bulkhead  {bulkhead.permits} at once, {bulkhead.queue} waiting at most {bulkhead.wait:g} s",
         f"retries   {retry.share:.0%} of the active calls, at least {retry.least}; "
         f"after up to {retry.base:g} s, doubling to {retry.cap:g} s",
-        *_places(settings),
+        *_addresses(settings),
     ]
 
 
-def _places(settings: UpstreamSettings) -> list[str]:
+def _addresses(settings: UpstreamSettings) -> list[str]:
     """How several addresses are chosen from, and when a second copy of a read is sent; nothing by default."""
     balance, hedge = settings.balance, settings.hedge
     lines = []

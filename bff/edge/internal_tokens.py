@@ -27,7 +27,7 @@ from .signing_keys import SigningKeys
 TYPE = "bff-internal+jwt"
 HEADER = "bff-identity"
 """Where it travels beside the person's own token."""
-KEPT = 10_000
+MAX_TOKENS = 10_000
 """Tokens remembered by default."""
 
 
@@ -41,15 +41,15 @@ class InternalTokens:
         issuer: str,
         *,
         lifetime: float = 60.0,
-        kept: int = KEPT,
+        tokens: int = MAX_TOKENS,
         clock: Clock = time.time,
     ) -> None:
         self.keys = keys
         self._issuer = issuer
         self._lifetime = lifetime
-        self._most = kept
+        self._most = tokens
         self._clock = clock
-        self._kept: OrderedDict[tuple[object, ...], tuple[str, float]] = OrderedDict()
+        self._tokens: OrderedDict[tuple[object, ...], tuple[str, float]] = OrderedDict()
         self._signed_by = keys.now
 
     def for_reads(self, principal: Principal, audience: str) -> str:
@@ -57,19 +57,19 @@ class InternalTokens:
         if self._signed_by is not self.keys.now:
             # A key may have been removed because it must not be trusted any more.
             self._signed_by = self.keys.now
-            self._kept.clear()
+            self._tokens.clear()
         name = (principal.id, principal.session, principal.scopes, _client(principal), audience)
         now = self._clock()
-        known = self._kept.get(name)
+        known = self._tokens.get(name)
         if known is not None and now < known[1]:
-            self._kept.move_to_end(name)
+            self._tokens.move_to_end(name)
             return known[0]
         expires = self._expiry(principal, now)
         token = self._signed(principal, audience, now, expires, {})
-        self._kept[name] = (token, now + (expires - now) / 2)
-        self._kept.move_to_end(name)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        self._tokens[name] = (token, now + (expires - now) / 2)
+        self._tokens.move_to_end(name)
+        if len(self._tokens) > self._most:
+            self._tokens.popitem(last=False)
         return token
 
     def for_write(self, principal: Principal, audience: str, scope: RequestContext) -> str:

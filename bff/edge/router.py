@@ -315,12 +315,12 @@ class Router:
             raise DeclarationError(f'{what}: the address of the prefix itself is ""')
         check_path(whole, what)
         options.check(what)
-        self._check_new(method, whole, what, _place(function))
+        self._check_new(method, whole, what, _origin_of(function))
         bound = binding(function, whole, what, body=method != "GET")
         module = function.__module__.rpartition(".")[2]
         tags = self.options.tags if self.options.tags is not None else (module,)
         inherited = replace(options, tags=tags).within(self.options)
-        return Route(method, whole, function, bound, inherited, _place(function), **more)
+        return Route(method, whole, function, bound, inherited, _origin_of(function), **more)
 
     def add(self, route: Route, *, direct: bool = True) -> None:
         """Add a route that is complete for this router, and pass it to the routers that include this one."""
@@ -355,7 +355,7 @@ class Router:
             outer.add_value(value)
 
 
-def _place(function: Callable[..., Any]) -> str:
+def _origin_of(function: Callable[..., Any]) -> str:
     """`module:line` of a function."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{function.__module__}:{code.co_firstlineno}" if code is not None else function.__module__

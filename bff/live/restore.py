@@ -4,7 +4,7 @@ Promises: one call per owner at a time and `AT_ONCE` in all, each given up after
 at most once however many processes try, because each call is preceded by a look whether another process has done it.
 Owners wait in one queue. A call that the gateway itself does not send (an open breaker) is not the owner's failure: the
 owner stays at the front, the queue waits for the breaker, and then goes on with one call at a time until one succeeds.
-An owner whose services fail is retried after at most `RETRY_MOST` seconds, and less often only after `_PATIENCE`
+An owner whose services fail is retried after at most `RETRY_MOST` seconds, and less often only after ten
 failures in a row. After errors that no service is to blame for the pause grows from `FIRST` to `LONGEST` seconds.
 Refuses to guess: until the services have answered no stream gets a state.
 """
@@ -38,7 +38,7 @@ RETRY_MOST = 1.0
 SPREAD = 10.0
 """Seconds over which the calls for journals that may lack what nobody has missed yet are spread; with the time until
 positions are compared 40 at most."""
-_PATIENCE = 10
+_FAILURES_BEFORE_BACKOFF = 10
 """Failures of the services in a row after which an owner is retried less often."""
 _BREAKER_PAUSE = 1.0
 """Seconds between two looks at an open breaker at most: another call's probe may have closed it."""
@@ -259,6 +259,6 @@ def _pause(error: Exception, failures: int) -> float:
     """Seconds until an owner is retried."""
     if not isinstance(error, Timeout | Unreachable | Failed | TimeoutError):
         return backoff(failures, FIRST, LONGEST)
-    if failures <= _PATIENCE:
+    if failures <= _FAILURES_BEFORE_BACKOFF:
         return backoff(failures, 0.1, RETRY_MOST)
-    return backoff(failures - _PATIENCE, RETRY_MOST, LONGEST)
+    return backoff(failures - _FAILURES_BEFORE_BACKOFF, RETRY_MOST, LONGEST)

@@ -30,7 +30,7 @@ _EACH_TIME = frozenset({"*", "x-correlation-id", "bff-deadline-ms", "traceparent
 _NEVER_STALE = frozenset({"must-revalidate", "no-cache"})
 _SHARED_NEVER_STALE = _NEVER_STALE | {"proxy-revalidate", "s-maxage"}
 _DIRECTIVE = re.compile(r'([a-z-]+)\s*(?:=\s*(?:"([^"]*)"|([^\s,"]+)))?')
-_KEPT_HEADERS = ("content-type", "etag", "last-modified", "cache-control", "expires", "date", "vary")
+_STORED_HEADERS = ("content-type", "etag", "last-modified", "cache-control", "expires", "date", "vary")
 # What an entry takes beside its bytes, roughly: two tuples, a dict of headers, a place in the order.
 _OVERHEAD = 1_000
 
@@ -190,8 +190,8 @@ def entry_of(
     keep = fresh + max(swr, sie, confirmed)
     if keep <= 0:
         return None
-    kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
-    return CacheEntry(kept, body, since, fresh, swr, sie, keep, seen)
+    stored = {name: headers[name] for name in _STORED_HEADERS if name in headers}
+    return CacheEntry(stored, body, since, fresh, swr, sie, keep, seen)
 
 
 def renewed(

@@ -106,34 +106,34 @@ class LocalRates:
 
     def __init__(self, most: int = CALLERS) -> None:
         self._most = most
-        self._arrivals: OrderedDict[Bucket, float] = OrderedDict()
+        self._next_free: OrderedDict[Bucket, float] = OrderedDict()
 
     def spend(self, buckets: Sequence[Bucket], now: float) -> list[BucketState]:
         """Count one request at `now` (monotonic seconds) if every bucket allows it."""
         quotas = [bucket.quota for bucket in buckets]
-        ahead = [max(0.0, self._arrivals.get(bucket, now) - now) for bucket in buckets]
+        ahead = [max(0.0, self._next_free.get(bucket, now) - now) for bucket in buckets]
         allowed = all(map(fits, quotas, ahead, [bucket.interval for bucket in buckets]))
         if allowed:
             ahead = [one + bucket.interval for one, bucket in zip(ahead, buckets, strict=True)]
             for bucket, one in zip(buckets, ahead, strict=True):
-                self._arrivals[bucket] = now + one
-                self._arrivals.move_to_end(bucket)
-                if len(self._arrivals) > self._most:
-                    self._arrivals.popitem(last=False)
+                self._next_free[bucket] = now + one
+                self._next_free.move_to_end(bucket)
+                if len(self._next_free) > self._most:
+                    self._next_free.popitem(last=False)
         return bucket_states(buckets, allowed, ahead)
 
     def give_back(self, buckets: Sequence[Bucket], now: float) -> None:
         """Undo one request that `spend` allowed."""
         for bucket in buckets:
-            arrival = self._arrivals.get(bucket, now) - bucket.interval
+            arrival = self._next_free.get(bucket, now) - bucket.interval
             if arrival > now:
-                self._arrivals[bucket] = arrival
+                self._next_free[bucket] = arrival
             else:
-                self._arrivals.pop(bucket, None)
+                self._next_free.pop(bucket, None)
 
     def clear(self) -> None:
         """Forget everything: the shared count is back."""
-        self._arrivals.clear()
+        self._next_free.clear()
 
     def __len__(self) -> int:
-        return len(self._arrivals)
+        return len(self._next_free)

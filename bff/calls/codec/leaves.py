@@ -93,10 +93,10 @@ def text_reader(
             raise _same(error) from None
         if printed(found) == value:
             return found
-        kept = respelled(found, value)
-        if kept is None:
+        restored = respelled(found, value)
+        if restored is None:
             raise PydanticCustomError("spelling", "Input should be spelled as its type is printed")
-        return kept
+        return restored
 
     return read
 

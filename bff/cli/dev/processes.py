@@ -138,10 +138,10 @@ def _forward(process: Process, label: str) -> None:
 
 def _answers(path: Path) -> bool:
     try:
-        with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(1)
-            link.connect(str(path))
-            link.sendall(b"PING\r\n")
-            return link.recv(16).startswith(b"+PONG")
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1)
+            connection.connect(str(path))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
     except OSError:
         return False

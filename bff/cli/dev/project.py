@@ -152,5 +152,5 @@ def changed_files(before: Snapshot, after: Snapshot) -> list[str]:
 def uses(command: Iterable[str], path: str) -> bool:
     """Whether a service's command runs code of this file's top folder or module: `python -m services.tickets` does for
     `services/people.py`."""
-    top = Path(path).parts[0].removesuffix(".py")
-    return any(top in word.replace("/", ".").split(".") for word in command)
+    package = Path(path).parts[0].removesuffix(".py")
+    return any(package in word.replace("/", ".").split(".") for word in command)

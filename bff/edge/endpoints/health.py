@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 NO_STORE = {"cache-control": "no-store"}
 
 
-class Life(Protocol):
+class Lifecycle(Protocol):
     """draining: told to stop; dead: what a bug has ended, so that the process is to be replaced."""
 
     draining: bool
@@ -29,18 +29,18 @@ class Life(Protocol):
 class Health:
     """dependencies: each by name, with what is known of it."""
 
-    def __init__(self, life: Life, dependencies: Callable[[], Awaitable[dict[str, Any]]]) -> None:
-        self._life = life
+    def __init__(self, lifecycle: Lifecycle, dependencies: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        self._lifecycle = lifecycle
         self._dependencies = dependencies
 
     async def livez(self, request: Request) -> Response:
-        if dead := self._life.dead:
+        if dead := self._lifecycle.dead:
             return JSONResponse({"status": "dead", "parts": dead}, status_code=503, headers=NO_STORE)
         return JSONResponse({"status": "alive"}, headers=NO_STORE)
 
     async def readyz(self, request: Request) -> Response:
         dependencies = await self._dependencies()
-        draining = self._life.draining
+        draining = self._lifecycle.draining
         return JSONResponse(
             {"status": "draining" if draining else "ready", "dependencies": dependencies},
             status_code=503 if draining else 200,

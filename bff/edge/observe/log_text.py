@@ -127,12 +127,12 @@ def _text(value: object) -> str:
         return f"a {type(value).__name__} that cannot be shown"
 
 
-def _escaped(text: str, kept: str = "") -> str:
+def _escaped(text: str, unescaped: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(
         letter
-        if letter.isprintable() or letter in kept
+        if letter.isprintable() or letter in unescaped
         else letter.encode("unicode_escape", "surrogatepass").decode("ascii")
         for letter in text
     )

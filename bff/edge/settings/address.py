@@ -36,7 +36,7 @@ def split(url: str, *schemes: str, several: bool = False) -> SplitResult:
     user, _, hosts = authority.rpartition("@")
     try:
         for one in hosts.split(",") if several else [hosts]:
-            _check_place(one)
+            _check_address(one)
     except ValueError:
         # The host ends at the first / ? or #: an @ behind it means that one of these cut a password off.
         if not user and "@" in rest:
@@ -50,7 +50,7 @@ def split(url: str, *schemes: str, several: bool = False) -> SplitResult:
         raise ValueError("cannot be read as an address") from None
 
 
-def _check_place(text: str) -> None:
+def _check_address(text: str) -> None:
     bracket = text.startswith("[")
     host, _, port = (
         (text[: text.find("]") + 1], "", text[text.find("]") + 1 :].removeprefix(":"))

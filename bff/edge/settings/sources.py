@@ -30,7 +30,7 @@ FILE = f"{PREFIX}SETTINGS"
 _SERVICE = re.compile(r"BFF(_[A-Z0-9_]+)?_SERVICE_(?P<what>HOST|PORT(_[A-Z0-9_]+)?)")
 _PORT = re.compile(r"BFF(_[A-Z0-9_]+)?_PORT_[0-9]+_(TCP|UDP|SCTP)(?P<what>_PROTO|_PORT|_ADDR)?")
 _WHOLE = re.compile(r"BFF(_[A-Z0-9_]+)?_PORT")
-_PLACE = re.compile(r"(tcp|udp|sctp)://")
+_INJECTED_URL = re.compile(r"(tcp|udp|sctp)://")
 _LINK = re.compile(r"BFF(_[A-Z0-9_]+)?_(NAME|ENV_[A-Za-z0-9_]+)")
 _LABEL = re.compile(
     r"BFF_((APP|BUILD|CI|DOCKER|GIT|IMAGE|RELEASE|SOURCE)_)*"
@@ -59,9 +59,9 @@ def injected(name: str, value: str) -> bool:
                 return _is_port(value)
             case "_ADDR":
                 return _is_address(value)
-        return _PLACE.match(value) is not None
+        return _INJECTED_URL.match(value) is not None
     if _WHOLE.fullmatch(name):
-        return _PLACE.match(value) is not None
+        return _INJECTED_URL.match(value) is not None
     if found := _LINK.fullmatch(name):
         return "_ENV_" in name or re.fullmatch(r"/\S+/\S+", value) is not None
     return _LABEL.fullmatch(name) is not None
@@ -111,14 +111,14 @@ def _file(path: str, mistakes: list[str]) -> dict[str, Any]:
 
 def _put(tree: dict[str, Any], name: str, value: str, mistakes: list[str]) -> None:
     *sections, leaf = name.removeprefix(PREFIX).lower().split("__")
-    place = tree
+    node = tree
     for depth, section in enumerate(sections):
-        inner = place.setdefault(section, {})
+        inner = node.setdefault(section, {})
         if not isinstance(inner, dict):
             outer = PREFIX + "__".join(sections[: depth + 1]).upper()
             mistakes.append(f"{name}: {outer} is a value already, so it has no parts; set one of the two")
             return
-        place = inner
+        node = inner
     bare = value.strip(_BLANKS)
     if bare != value:
         mistakes.append(
@@ -126,8 +126,8 @@ def _put(tree: dict[str, Any], name: str, value: str, mistakes: list[str]) -> No
             "(a value that was read from a file often ends with a line end)"
         )
     given = _value(bare)
-    known = place.get(leaf)
-    place[leaf] = known | given if isinstance(known, dict) and isinstance(given, dict) else given
+    known = node.get(leaf)
+    node[leaf] = known | given if isinstance(known, dict) and isinstance(given, dict) else given
 
 
 def _value(text: str) -> Any:

@@ -44,9 +44,9 @@ class SentinelAddress:
 
 def parse_sentinel_address(url: str) -> SentinelAddress:
     """Raises ValueError for a URL that cannot be read."""
-    places, alone = split_nodes(url, PORT)
+    addresses, alone = split_nodes(url, PORT)
     master, _, db = alone.path.strip("/").partition("/")
-    if not master or not places:
+    if not master or not addresses:
         raise ValueError(
             "redis+sentinel:// needs its Sentinels and the master's name: host:port,host:port/name"
         )
@@ -58,7 +58,7 @@ def parse_sentinel_address(url: str) -> SentinelAddress:
         ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master),
     )
     return SentinelAddress(
-        tuple(replace(one, host=host, port=port, handshake=handshake) for host, port in places),
+        tuple(replace(one, host=host, port=port, handshake=handshake) for host, port in addresses),
         master,
         (*one.handshake[:-1], ("ROLE",)),
         plain,

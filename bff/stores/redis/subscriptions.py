@@ -66,7 +66,7 @@ class Subscriptions(Background):
                 connection: group.create_task(connection.run()) for connection in self._connections.values()
             }
             started.set()
-            await self._place_channels()
+            await self._assign_channels()
 
     # ---- for callers -----------------------------------------------------------------------------------------
 
@@ -176,7 +176,7 @@ class Subscriptions(Background):
         self._unplaced.update(dict.fromkeys(channels))
         self._client.expect_moved_slots()
 
-    async def _place_channels(self) -> None:
+    async def _assign_channels(self) -> None:
         """Find the node of each channel that needs one, for ever."""
         while True:
             await self._wake.wait()
