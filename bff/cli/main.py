@@ -16,7 +16,7 @@ from ..edge import settings as settings_file
 from ..edge.gateway import Gateway
 from ..edge.settings import Settings, SettingsError
 from ..edge.settings.upstream import UpstreamSettings
-from . import check, connect, events, keys, new, revoke, routes
+from . import check, connect, events, keys, new, revoke, routes, settings_reference
 from .target import load
 
 
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument(
             "target", metavar="module:gateway", help="where the Gateway is, for example web.shop.gateway:shop"
         )
+    commands.add_parser("settings", help="print every setting with its default, range and meaning (Markdown)")
     events_parser = commands.add_parser("events", help="events that could not be used")
     what = events_parser.add_subparsers(dest="events", required=True)
     dead = what.add_parser("dead", help="list them, oldest first, as JSON lines")
@@ -93,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from . import dev
 
             return dev.run(given.target, given.port)
+        if given.command == "settings":
+            print(settings_reference.page(), end="")
+            return 0
         if given.command == "keys":
             return keys.turn(given.file)
         if given.command == "events":

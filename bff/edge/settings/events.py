@@ -42,52 +42,46 @@ def _scheme(*schemes: str) -> AfterValidator:
 
 
 class SignedSettings(_Section):
-    """A source of signed messages (Standard Webhooks).
-
-    secret   shared with it, at least 24 characters; one that begins with `whsec_` is Base64 after that
-    window   seconds a message's time may differ from ours
-    """
+    """A source of signed messages (Standard Webhooks)."""
 
     secret: Annotated[SecretStr, AfterValidator(_secret)] = Field(min_length=24)
+    """Secret shared with the source, at least 24 characters; one that begins with `whsec_` is Base64 after
+    that."""
     window: float = Field(300.0, ge=1, le=3600)
+    """Seconds that the time of a message may differ from ours."""
 
 
 class EventSourceSettings(SignedSettings):
-    """A source of CloudEvents over HTTP.
-
-    origins  names that may ask, as `WebHook-Request-Origin`, to deliver here (the handshake of CloudEvents' Web Hooks
-             section 4), in lower case, such as `eventgrid.azure.net`; empty: nobody is granted anything, and signed
-             messages are taken all the same
-    rate     messages a minute that are granted at most, 1 to 6,000 (what one address may send), default 6,000
-    """
+    """A source of CloudEvents over HTTP."""
 
     origins: tuple[Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")], ...] = ()
+    """Names that may ask, as `WebHook-Request-Origin`, to deliver here (the handshake of CloudEvents' Web
+    Hooks section 4), in lower case, such as `eventgrid.azure.net`; empty: nobody is granted anything, and
+    signed messages are taken all the same."""
     rate: int = Field(6000, ge=1, le=6000)
+    """Messages a minute that are granted at most, which is also what one address may send."""
 
 
 class NatsSettings(_Section):
-    """A JetStream stream with events.
-
-    url      of a server, or of several with commas between; may hold a user and password
-    stream   its name; it must keep what it was given for a while (retention by limits)
-    subject  only events of these subjects, `events.>` for example; None: all of the stream
-    """
+    """A JetStream stream with events."""
 
     url: Annotated[SecretStr, _scheme("nats", "tls", "ws", "wss")]
+    """Address of a server, or of several with commas between; may hold user and password."""
     stream: str = Field(min_length=1, max_length=200)
+    """Name of the stream; it must keep messages for a while (retention by limits)."""
     subject: str | None = None
+    """Only events of these subjects are read, for example `events.>`; unset: all of the stream."""
 
 
 class RabbitMqSettings(_Section):
-    """Durable queues with events; all events of one saga must go to the same one.
-
-    url       amqp:// or amqps://, with user, password and virtual host
-    queues    their names; made where they are missing; what one drops by a limit of its own is lost unnoticed
-    exchange  where they are bound, None: somebody else binds them
-    keys      routing keys of that binding
-    """
+    """Durable queues with events; all events of one saga must go to the same one."""
 
     url: Annotated[SecretStr, _scheme("amqp", "amqps")]
+    """amqp:// or amqps://, with user, password and virtual host."""
     queues: tuple[str, ...] = Field(min_length=1, max_length=64)
+    """Names of the queues, which are made where they are missing. What a queue drops by a limit of its own
+    is lost without notice."""
     exchange: str | None = None
+    """Exchange to bind the queues to; unset: somebody else binds them."""
     keys: tuple[str, ...] = ("#",)
+    """Routing keys of that binding."""

@@ -24,169 +24,176 @@ class _Section(BaseModel):
 
 
 class RedisSettings(_Section):
-    """Where Redis is, and how long it is waited for.
-
-    url      redis://, unix://, redis+sentinel://host:port,host:port/<master>/<db>, or
-             redis+cluster://host:port,host:port; by TLS with rediss
-    timeout  seconds one command may take, and Redis may be silent
-    pending  commands under way at most; one more is refused
-    """
+    """Where Redis is, and how long it is waited for."""
 
     url: RedisUrl = "redis://127.0.0.1:6379/0"
+    """redis://, unix://, redis+sentinel://host:port,host:port/<master>/<db>, or
+    redis+cluster://host:port,host:port; with TLS rediss://, rediss+sentinel:// and rediss+cluster://."""
     timeout: float = Field(0.5, gt=0, le=10)
+    """Seconds that one command may take, and that Redis may be silent."""
     pending: int = Field(10_000, ge=100, le=1_000_000)
+    """Commands under way at most; one more is refused."""
 
 
 class IssuerSettings(_Section):
-    """A token issuer this gateway trusts.
-
-    issuer      exact `iss`
-    audience    required `aud`
-    algorithms  the only ones accepted from it
-    jwks_uri    where its keys are; None: asked of its discovery document
-    leeway      seconds of clock difference allowed
-    roles       the claim that lists a person's roles; dots lead into it, as in `realm_access.roles`
-    """
+    """A token issuer this gateway trusts."""
 
     issuer: str = Field(min_length=1)
+    """The exact `iss` of its tokens."""
     audience: str = Field(min_length=1)
+    """The `aud` that its tokens must have."""
     algorithms: tuple[str, ...] = ("ES256", "RS256", "EdDSA")
+    """Signature algorithms that are accepted from it; no others are."""
     jwks_uri: ExactUrl | None = None
+    """Address of its keys; unset: as its discovery document says."""
     leeway: float = Field(10.0, ge=0, le=30)
+    """Seconds that clocks may differ."""
     roles: str = Field("roles", min_length=1)
+    """The claim that lists a person's roles; dots lead into it, as in `realm_access.roles`."""
 
 
 class OidcSettings(_Section):
-    """Browser sign-in: the provider and this gateway's confidential client there.
-
-    scopes     asked for; the provider says which of them are granted
-    authorize  further parameters of the way to the provider, such as `audience` or `prompt`
-    roles      the claim of the ID token that lists a person's roles, as in an issuer's settings
-    """
+    """Browser sign-in: the provider and this gateway's confidential client there."""
 
     issuer: ExactUrl
+    """The provider's exact issuer; its discovery document is asked for everything else."""
     client_id: str = Field(min_length=1)
+    """This gateway's client id at the provider."""
     client_secret: SecretStr
+    """Its secret."""
     scopes: tuple[str, ...] = ("openid", "profile", "offline_access")
+    """Scopes to ask for; the provider decides which it grants."""
     authorize: dict[str, str] = Field(default_factory=dict)
+    """Further parameters of the authorization request, such as `audience` or `prompt`."""
     roles: str = Field("roles", min_length=1)
+    """The claim of the ID token that lists a person's roles, as in an issuer's settings."""
 
 
 class SessionSettings(_Section):
-    """lifetime: seconds from sign-in to the end; idle: seconds without a request, at least `live.age`, for a stream is
-    one request; remembered: seconds a session is kept in-process while Redis is away."""
+    """How long a browser session lasts."""
 
     lifetime: float = Field(8 * 3600, ge=60, le=30 * 86400)
+    """Seconds from sign-in to the end of the session."""
     idle: float = Field(3600, ge=60, le=30 * 86400)
+    """Seconds without a request after which a session ends; at least `live.age`, because a stream is one
+    request."""
     remembered: float = Field(60, ge=0, le=300)
+    """Seconds for which a session is served from memory while Redis is away."""
 
 
 class LimitSettings(_Section):
-    """Rate limits in slowapi's grammar.
-
-    default       for every route without its own
-    login         for sign-in routes
-    failures      tokens and session cookies that do not verify, for each address; beyond it they get 429 instead of 401
-    replicas      gateways sharing the limits (divides the local share while Redis is away)
-    tiers         name → factor: who has this name in `tier_claim` gets so many times what a route allows
-    tier_claim    the access token's claim that names the tier
-    tenant_claim  the one that names the tenant, where a route limits tenants
-    """
+    """Rate limits in slowapi's grammar."""
 
     default: str = "600/minute"
+    """The limit of every route without its own."""
     login: str = "30/minute"
+    """The limit of sign-in routes."""
     failures: str = "300/minute"
+    """Tokens and session cookies that do not verify, for each address; beyond it they get 429 instead of
+    401."""
     replicas: int = Field(1, ge=1, le=1000)
+    """Gateways that share the limits; divides the local share while Redis is away."""
     tiers: dict[str, Annotated[float, Field(gt=0, le=10_000)]] = Field(default_factory=dict, max_length=20)
+    """Name → factor: a principal with this name in `tier_claim` gets so many times what a route allows."""
     tier_claim: str = Field("tier", min_length=1)
+    """The claim of the access token that names the tier."""
     tenant_claim: str = Field("tenant", min_length=1)
+    """The claim that names the tenant, where a route limits tenants."""
 
 
 class IdempotencySettings(_Section):
-    """keep: seconds an outcome can be replayed; lease: seconds a claim holds without a heartbeat; max_body: bytes of a
-    stored answer."""
+    """How long claims and outcomes of commands are stored."""
 
     keep: float = Field(24 * 3600, ge=60, le=7 * 86400)
+    """Seconds for which an outcome can be replayed."""
     lease: float = Field(10.0, ge=1, le=300)
+    """Seconds that a claim holds without a heartbeat."""
     max_body: int = Field(262_144, ge=1_024, le=4_194_304)
+    """Bytes of a stored answer at most."""
 
 
 class LiveSettings(_Section):
-    """beat: seconds between beats; age: seconds a stream lives at most (ended at a random 80–100 % of it); queue:
-    events a slow stream may have waiting before it is told the latest status of each saga instead; history: events kept
-    in a journal; keep: seconds an ended saga stays in the snapshot; streams: open per principal, in all gateways
-    together; values: topics one stream may ask for; stream_keys: where services publish, `{p}` is the partition;
-    partitions: how many of each; drain: seconds over which
-    streams are ended before a gateway is; nats, rabbitmq: further brokers with
-    events; brokers: by its name, the section of a broker that an installed package provides."""
+    """Event streams, and where the events come from."""
 
     beat: float = Field(15.0, ge=0.1, le=15)
+    """Seconds between heartbeats."""
     age: float = Field(600.0, ge=5, le=86400)
+    """Seconds that a stream lives at most; it ends at a random 80–100 % of it."""
     queue: int = Field(256, ge=8, le=10_000)
+    """Events that may wait for a slow client; beyond it the client is sent the latest status of each saga
+    instead."""
     history: int = Field(500, ge=10, le=10_000)
+    """Events that a journal holds."""
     keep: float = Field(86400.0, ge=60, le=30 * 86400)
+    """Seconds for which an ended saga stays in the snapshot."""
     streams: int = Field(16, ge=1, le=1000)
+    """Streams that a principal may have open, over all gateways."""
     values: int = Field(50, ge=0, le=1000)
+    """Values that one stream may ask for."""
     stream_keys: tuple[str, ...] = ()
+    """Keys of the Redis streams that services publish to; `{p}` is the partition."""
     partitions: int = Field(16, ge=1, le=256)
+    """Partitions of each stream key."""
     drain: float = Field(5.0, ge=0, le=300)
+    """Seconds over which streams are ended before the process ends."""
     nats: NatsSettings | None = None
+    """A NATS JetStream stream with events."""
     rabbitmq: RabbitMqSettings | None = None
+    """RabbitMQ queues with events."""
     brokers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """By name, the settings of a broker that an installed package provides."""
 
 
 class AdmissionSettings(_Section):
-    """What is refused at the door, health pages and open streams apart.
-
-    in_flight    requests at once
-    lag          seconds the event loop may be late; the page's files are let in all the same: a script that is refused
-                 leaves the page blank
-    standing     seconds for which it may be later than that: one late turn is no overload
-    lean         share of each from which screens are answered without their optional parts
-    retry_after  seconds told to those refused
-    """
+    """When new requests are refused with 503. Health pages and open streams are exempt."""
 
     in_flight: int = Field(1000, ge=1, le=1_000_000)
+    """Requests under way at once, at most."""
     lag: float = Field(0.025, gt=0, le=10)
+    """Seconds that the event loop may run late. The page's own files are served all the same, so that a
+    page is not left blank."""
     standing: float = Field(0.25, ge=0, le=10)
+    """Seconds for which the loop must run later than that before requests are refused."""
     lean: float = Field(0.6, gt=0, le=1)
+    """Share of both bounds from which screens leave optional parts out."""
     retry_after: float = Field(1.0, ge=0, le=300)
+    """Seconds that a refused client is asked to wait (`Retry-After`)."""
 
 
 class TelemetrySettings(_Section):
-    """otlp: where traces go (OTLP over HTTP), None for nowhere; sample: share of traces begun here that are recorded;
-    log_level: of the JSON log on standard error."""
+    """Traces and logs."""
 
     otlp: Url | None = None
+    """Where traces go (OTLP over HTTP); unset: nowhere."""
     sample: float = Field(1.0, ge=0, le=1)
+    """Share of the traces begun here that are recorded."""
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """Level of the JSON log on standard error."""
 
 
 class Settings(_Section):
-    """Everything a gateway needs from outside.
-
-    public_url  how browsers reach it; a path in it is the prefix below which a proxy has put the gateway
-    host, port  where it listens for browsers and API clients; default loopback alone
-    admin_host  where the admin port listens: health, metrics, the keys of internal tokens. Default loopback alone,
-                whatever `host` is: a container sets it to be reached by others on its network
-    admin_port  its port
-    max_body    bytes of a request
-    events      who may send CloudEvents to `/bff/events/<name>`
-    owner_contacts  who is shown how to reach the owner of a service that failed (`contact` and `docs`): everybody,
-                signed-in, or nobody
-    """
+    """Everything a gateway needs from outside."""
 
     public_url: Url = "http://localhost:8000"
+    """How browsers reach the gateway. A path in it is the prefix below which a proxy serves it."""
     host: ListenHost = "127.0.0.1"
+    """Address to listen on for browsers and API clients."""
     port: int = Field(8000, ge=0, le=65535)
+    """Port to listen on; 0: any free one."""
     admin_host: ListenHost = "127.0.0.1"
+    """Address of the admin port: health, metrics, keys of internal tokens. It stays on loopback whatever
+    `host` is; a container sets it to be reached by others on its network."""
     admin_port: int = Field(8001, ge=0, le=65535)
+    """The admin port; 0: any free one."""
     max_body: int = Field(65_536, ge=1_024, le=10_000_000)
+    """Bytes of a request's body at most."""
     http: HttpSettings = HttpSettings()
     redis: RedisSettings = RedisSettings()
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
+    """By name, the services that may be called; an upstream's name is its class name in lower case."""
     internal: InternalSettings | None = None
     issuers: tuple[IssuerSettings, ...] = ()
+    """Token issuers that are trusted, a JSON list."""
     oidc: OidcSettings | None = None
     session: SessionSettings = SessionSettings()
     limits: LimitSettings = LimitSettings()
@@ -196,8 +203,11 @@ class Settings(_Section):
     telemetry: TelemetrySettings = TelemetrySettings()
     cache: CacheSettings = CacheSettings()
     webhooks: dict[str, WebhookSettings] = Field(default_factory=dict)
+    """By name, the sources that may report changes to `/bff/changes/<name>`."""
     events: dict[str, EventSourceSettings] = Field(default_factory=dict)
+    """By name, the sources that may send CloudEvents to `/bff/events/<name>`."""
     owner_contacts: Literal["everybody", "signed-in", "nobody"] = "everybody"
+    """Who sees how to reach the owner of a service that failed (`contact` and `docs`)."""
 
     @model_validator(mode="after")
     def _two_ports(self) -> Self:

@@ -17,112 +17,106 @@ class _Section(BaseModel):
 
 
 class BreakerSettings(_Section):
-    """A circuit breaker for each call and address.
-
-    failures      consecutive failures that open it, whatever the rate
-    error_rate    share of failed calls in the window that opens it
-    slow          seconds from which an answered call is slow; None: nine tenths of the upstream's timeout
-    slow_rate     share of slow calls in the window that opens it
-    minimum       calls in the window before its rates mean anything
-    window        seconds looked back
-    open_for      seconds until the first probe is let through
-    open_at_most  seconds until a probe after it has opened again and again, each time for twice as long; not below
-                  open_for
-    probes        calls at once while it is probed, and good ones needed to close it
-    """
+    """A circuit breaker for each call and address."""
 
     failures: int = Field(5, ge=1, le=1000)
+    """Consecutive failures that open it, whatever the rate."""
     error_rate: float = Field(0.5, gt=0, le=1)
+    """Share of failed calls in the window that opens it."""
     slow: float | None = Field(None, gt=0, le=60)
+    """Seconds from which an answered call counts as slow; unset: nine tenths of the upstream's timeout."""
     slow_rate: float = Field(0.9, gt=0, le=1)
+    """Share of slow calls in the window that opens it."""
     minimum: int = Field(10, ge=1, le=100_000)
+    """Calls in the window before its rates count."""
     window: float = Field(10.0, ge=0.1, le=600)
+    """Seconds that the window looks back."""
     open_for: float = Field(2.0, gt=0, le=300)
+    """Seconds until the first probe."""
     open_at_most: float = Field(4.0, gt=0, le=3600)
+    """Seconds until a probe at most; the time doubles each time it opens again. Not below `open_for`."""
     probes: int = Field(1, ge=1, le=100)
+    """Probes at once while half-open, and successful ones needed to close it."""
 
 
 class RetrySettings(_Section):
-    """Attempts after a failure that may pass: of reads and of writes under an idempotency key, never of others.
-
-    attempts  of one call in all; 1: no retry
-    base      seconds the first retry waits at most; the bound doubles with each, a random part of it is waited
-    cap       that bound at most
-    share     of the calls active now that may be retries (hedges count, too)
-    least     retries at once that are always allowed
-    """
+    """Attempts after a failure that may pass: of reads and of writes under an idempotency key, never of others."""
 
     attempts: int = Field(3, ge=1, le=10)
+    """Attempts of one call in all; 1: no retry."""
     base: float = Field(0.025, gt=0, le=10)
+    """Seconds that the first retry waits at most. The bound doubles with each; a random part of it is
+    waited."""
     cap: float = Field(0.25, gt=0, le=60)
+    """Seconds that this bound reaches at most."""
     share: float = Field(0.2, ge=0, le=1)
+    """Share of the calls active now that may be retries; hedges count, too."""
     least: int = Field(3, ge=0, le=1000)
+    """Retries at once that are always allowed."""
 
 
 class BulkheadSettings(_Section):
-    """permits: calls at once to this upstream; queue: callers waiting for one at most; wait: seconds one of them
-    waits at most."""
+    """How many calls to one upstream run at once."""
 
     permits: int = Field(100, ge=1, le=10_000)
+    """Calls at once to this upstream."""
     queue: int = Field(100, ge=0, le=10_000)
+    """Calls that may wait for a permit."""
     wait: float = Field(0.1, ge=0, le=10)
+    """Seconds that a call may wait for a permit."""
 
 
 class BalanceSettings(_Section):
-    """Several addresses of one upstream.
-
-    urls       more base addresses beside `url`
-    resolve    seconds after which the host of `url` is looked up in DNS again, each of its addresses being one here;
-               0: not at all, a connection that is opened asks by itself
-    file       a file with one base address a line, which wins over `url` and `urls` once it can be read
-    resolver   what resolves the addresses: `static`, `dns` (the host of `url`), `file`, or a name of
-               `Gateway(resolvers=…)`; None: `file` where a file is set, else `dns` where `resolve` is, else `static`
-    look       seconds between two looks at the file
-    how        `least-pending` (of two at random) or `round-robin`
-    failures   in a row until an address is left out (never more than half of them are)
-    eject_for  seconds it is left out the first time, the n-th time n times as long
-    at_most    seconds it is left out at most
-    """
+    """Several addresses of one upstream."""
 
     urls: tuple[Url, ...] = ()
+    """Further base addresses beside `url`."""
     resolve: float = Field(0.0, ge=0, le=3600)
+    """Seconds after which the host of `url` is looked up in DNS again; each of its addresses becomes a
+    backend. 0: connections look it up themselves."""
     file: Path | None = None
+    """A file with one base address a line, which is used instead of `url` and `urls` once it can be
+    read."""
     look: float = Field(1.0, ge=0.05, le=3600)
+    """Seconds between two looks at the file."""
     resolver: str | None = Field(None, min_length=1)
+    """What resolves the addresses: `static`, `dns` (the host of `url`), `file`, or a name of
+    `Gateway(resolvers=…)`; None: `file` where a file is set, else `dns` where `resolve` is, else
+    `static`."""
     how: Literal["least-pending", "round-robin"] = "least-pending"
+    """How a backend is chosen: the less busy of two at random, or in turn."""
     failures: int = Field(5, ge=1, le=1000)
+    """Failures in a row until a backend is left out; never more than half of them are."""
     eject_for: float = Field(10.0, gt=0, le=3600)
+    """Seconds it is left out the first time; the n-th time n times as long."""
     at_most: float = Field(300.0, gt=0, le=86400)
+    """Seconds it is left out at most."""
 
 
 class HedgeSettings(_Section):
-    """A second copy of a read that takes longer than most, within the retry budget; the first answer is taken.
-
-    on        default no: a service must be able to bear up to `share` (see retry) more reads
-    quantile  share of the last answers that came sooner than the moment at which the second is sent
-    least     seconds that are waited in any case
-    minimum   answers seen before anything is hedged
-    """
+    """A second copy of a read that takes longer than most, within the retry budget; the first answer is taken."""
 
     on: bool = False
+    """Whether slow reads are hedged. The service must bear up to `retry.share` more reads."""
     quantile: float = Field(0.95, ge=0.5, le=0.999)
+    """Share of recent answers that came sooner than the moment at which the second copy is sent."""
     least: float = Field(0.005, ge=0, le=10)
+    """Seconds that are waited in any case."""
     minimum: int = Field(50, ge=10, le=1000)
+    """Answers seen before anything is hedged."""
 
 
 class TlsSettings(_Section):
-    """TLS with an upstream; files are PEM and are read again when they change, for connections opened from then on.
-
-    cert  our certificate with what stands above it; None: we show none
-    key   its key, unencrypted; with `cert` or not at all
-    ca    the only authorities believed; None: the usual ones
-    look  seconds between two looks at the files
-    """
+    """TLS with an upstream; files are PEM and are read again when they change, for connections opened from then on."""
 
     cert: Path | None = None
+    """File with our certificate and its chain (PEM); unset: we present none."""
     key: Path | None = None
+    """File with its key, unencrypted; with `cert` or not at all."""
     ca: Path | None = None
+    """File with the only authorities that are trusted; unset: the usual ones."""
     look: float = Field(1.0, ge=0.05, le=3600)
+    """Seconds between two looks at the files."""
 
     @model_validator(mode="after")
     def _a_pair(self) -> Self:
@@ -132,35 +126,37 @@ class TlsSettings(_Section):
 
 
 class InternalSettings(_Section):
-    """Internal tokens, for upstreams with `identity` internal or both.
-
-    keys      file of Ed25519 keys that `bff keys rotate` makes; the first signs, all are published
-    issuer    their `iss`; None: public_url
-    lifetime  seconds a token is good for; a read's is used for half of them
-    look      seconds between two looks at the file
-    """
+    """Internal tokens, for upstreams with `identity` internal or both."""
 
     keys: Path
+    """File of Ed25519 keys that `bff keys rotate` makes; the first one signs, all are published."""
     issuer: str | None = Field(None, min_length=1)
+    """The `iss` of internal tokens; unset: `public_url`."""
     lifetime: float = Field(60.0, ge=5, le=60)
+    """Seconds that a token is valid; a read's token is used for half of them."""
     look: float = Field(1.0, ge=0.05, le=3600)
+    """Seconds between two looks at the file."""
 
 
 class UpstreamSettings(_Section):
-    """url: base address; timeout: seconds for one attempt; connections: open at most, to each of its addresses;
-    max_body: bytes of an answer; wire: `h1` for http:// addresses (an https:// address is then called by `aiohttp`, of
-    itself), `aiohttp` which costs several times the CPU time, or `httpx` which costs three times that of `aiohttp`;
-    identity: what says who asks, the person's own access token (`user`), an internal token (`internal`), that one in
-    `BFF-Identity` next to the person's (`both`), or nothing (`none`); audience: `aud` of internal tokens, None: the
-    upstream's name."""
+    """One service: where it is, and the policies before it."""
 
     url: Url
+    """Base address of the service."""
     timeout: float = Field(1.0, gt=0, le=60)
+    """Seconds for one attempt."""
     connections: int = Field(100, ge=1, le=10_000)
+    """Connections open at most, to each backend."""
     max_body: int = Field(2_000_000, ge=1_000, le=100_000_000)
+    """Bytes of an answer at most."""
     wire: Literal["h1", "aiohttp", "httpx"] = "h1"
+    """HTTP client: `h1` for http:// addresses (https:// uses `aiohttp`), `aiohttp` at several times the CPU
+    time, or `httpx` at three times that of `aiohttp`."""
     identity: Literal["user", "internal", "both", "none"] = "user"
+    """How the service learns who asks: the person's access token (`user`), an internal token (`internal`),
+    that one in `BFF-Identity` next to the person's (`both`), or not at all (`none`)."""
     audience: str | None = Field(None, min_length=1)
+    """The `aud` of internal tokens; unset: the upstream's name."""
     tls: TlsSettings | None = None
     breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()

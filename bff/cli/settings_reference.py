@@ -1,0 +1,158 @@
+"""`bff settings`: every setting with its environment variable, type, unit, default, range and meaning, as Markdown.
+
+Everything is read from the settings' models: the meaning is the docstring below a field, the range its constraints. A
+field that has no docstring is an error, so the list is complete.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from ..edge.settings import Settings
+from ..edge.settings.sources import PREFIX
+
+_UNITS = {"Seconds": "seconds", "Bytes": "bytes", "Share": "0 to 1", "Messages": "messages a minute"}
+_BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. path: in the settings file, `<name>` for a name of your own; unit, range: "" where there is none;
+    default: as it is written, "required" or "unset"."""
+
+    path: str
+    type: str
+    unit: str
+    default: str
+    range: str
+    meaning: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return PREFIX + self.path.replace(".", "__").upper()
+
+
+def all_settings(model: type[BaseModel] = Settings, path: str = "") -> Iterator[Setting]:
+    """Every setting, sections after each other in the order of the models. Raises LookupError for a field that has no
+    docstring."""
+    # What is no section comes first: below a section's heading it would seem to belong to that section.
+    fields = sorted(model.model_fields.items(), key=lambda one: _section(one[1].annotation) is not None)
+    for name, field in fields:
+        where, section = f"{path}{name}", _section(field.annotation)
+        if section is not None and get_origin(_plain(field.annotation)) is not tuple:
+            named = ".<name>" if get_origin(_plain(field.annotation)) is dict else ""
+            yield from all_settings(section, f"{where}{named}.")
+        elif section is not None:
+            yield from all_settings(section, f"{where}[].")
+        else:
+            yield _setting(where, name, field, model)
+
+
+def _setting(path: str, name: str, field: FieldInfo, model: type[BaseModel]) -> Setting:
+    meaning = next((_meanings(one)[name] for one in model.__mro__ if name in _meanings(one)), None)
+    if meaning is None:
+        raise LookupError(f"{model.__name__}.{name} has no docstring")
+    first = meaning.split()[0]
+    kind = _type(field.annotation)
+    unit = _UNITS.get(first, "") or ("count" if kind == "integer" and not name.endswith("port") else "")
+    bounds = [
+        text.format(_number(found))
+        for one in field.metadata
+        for key, text in _BOUNDS.items()
+        if (found := getattr(one, key, None)) is not None
+    ]
+    return Setting(path, kind, unit, _default(field), ", ".join(bounds), meaning)
+
+
+@cache
+def _meanings(model: type) -> dict[str, str]:
+    if not issubclass(model, BaseModel) or model is BaseModel:
+        return {}
+    [defined] = ast.parse(inspect.cleandoc("\n" + inspect.getsource(model))).body
+    body = defined.body if isinstance(defined, ast.ClassDef) else []
+    return {
+        field.target.id: " ".join(str(text.value.value).split())
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+
+
+def _plain(annotation: Any) -> Any:
+    """Without Annotated and None."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return _plain(next(one for one in get_args(annotation) if one is not type(None)))
+    return annotation
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    plain = _plain(annotation)
+    candidates = [plain, *(_plain(one) for one in get_args(plain))]
+    return next((one for one in candidates if isinstance(one, type) and issubclass(one, BaseModel)), None)
+
+
+def _type(annotation: Any) -> str:
+    plain = _plain(annotation)
+    origin, inside = get_origin(plain), [one for one in get_args(plain) if one is not Ellipsis]
+    if origin is Literal:
+        return " or ".join(f"`{one}`" for one in inside)
+    if origin is tuple:
+        return f"list of {_type(inside[0])}"
+    if origin is dict:
+        return f"table of {_type(inside[1])}"
+    names = {int: "integer", float: "number", bool: "boolean", SecretStr: "secret"}
+    return names.get(plain, "path" if getattr(plain, "__name__", "") == "Path" else "string")
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    if value is PydanticUndefined:
+        return "required"
+    if value is None or value in ((), {}):
+        return "unset"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return _number(value)
+    return ", ".join(f"`{one}`" for one in value) if isinstance(value, tuple) else f"`{value}`"
+
+
+def page() -> str:
+    """The reference as a Markdown page."""
+    lines = [
+        "# Settings",
+        "",
+        "Written by `bff settings`. A setting is an environment variable, or a key of the TOML file that "
+        "`BFF_SETTINGS` names (`BFF_REDIS__URL` is `url` in its table `redis`); the variable wins. Lists and tables in "
+        "a variable are JSON. `<NAME>` stands for a name of your own, `[]` for each entry of a list.",
+    ]
+    section = None
+    for one in all_settings():
+        if (head := one.path.rpartition(".")[0]) != section:
+            section = head
+            lines += ["", f"## {head or 'The gateway'}", ""]
+            lines += ["| variable | type | unit | default | range | meaning |", "|---|---|---|---|---|---|"]
+        cells = (f"`{one.variable}`", one.type, one.unit, one.default, one.range, one.meaning)
+        lines.append("| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
