@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PREFLIGHTS := preflight-demo preflight-check preflight-test preflight-slow preflight-bench preflight-up
 
-.PHONY: lint-openapi help demo up down test test-slow check openapi format bench lock audit sbom clean $(PREFLIGHTS)
+.PHONY: lint-openapi docs help demo up down test test-slow check openapi format bench lock audit sbom clean $(PREFLIGHTS)
 # One step after the other, under `make -j` too; and nothing half made is taken for made.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -48,6 +48,9 @@ check: preflight-check $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the cl
 	@$(BIN)/ruff check -q .
 	@.ci/check
 
+docs: preflight-check $(DEV) ## the documentation as a site, in docs/.site
+	@$(BIN)/zensical build --strict --clean -f docs/zensical.toml
+
 openapi: preflight-check $(DEV) $(NODE_STAMP) ## the page's types of screens, commands and sagas anew, from the gateway's description
 	@$(BIN)/python -m web.shop.describe > web/client/node_modules/.openapi.json
 	@cd web/client && npm run --silent openapi
@@ -73,7 +76,7 @@ sbom: ## write the bill of materials, dist/bff.cdx.json (CycloneDX), from the lo
 	@$(PYTHON) .ci/sbom.py dist/bff.cdx.json
 
 clean: ## remove what was set up and the demo's data
-	@rm -rf $(VENV) .bff web/client/node_modules tests/wire/oidc/node_modules tests/api/openapi/node_modules .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .bff docs/.site docs/.cache web/client/node_modules tests/wire/oidc/node_modules tests/api/openapi/node_modules .mypy_cache .ruff_cache .hypothesis
 
 $(PREFLIGHTS): preflight-%:
 	@PYTHON="$(PYTHON)" COMPOSE="$(COMPOSE)" .ci/preflight $*

