@@ -139,7 +139,7 @@ def test_next_to_the_persons_token_it_has_a_header_of_its_own(tokens: InternalTo
 
 
 def test_what_is_remembered_is_bounded(file: Path, clock: Clocks) -> None:
-    tokens = InternalTokens(SigningKeys(file), "https://shop.test", kept=3, clock=clock)
+    tokens = InternalTokens(SigningKeys(file), "https://shop.test", tokens=3, clock=clock)
     first = tokens.for_reads(ADA, "a")
     for audience in "bcd":
         tokens.for_reads(ADA, audience)
