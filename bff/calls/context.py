@@ -58,12 +58,12 @@ class RequestRecord:
     changes: dict[str, int] = field(default_factory=dict)
 
     def add_call(self, name: str, seconds: float, outcome: str) -> None:
-        """PartAge a call that has just ended, after this many seconds."""
+        """Record a call that has just ended, after this many seconds."""
         start = max(0.0, time.monotonic() - seconds - self.began)
         self.timings.append(CallTiming(name, seconds * 1000, outcome, start * 1000))
 
     def add_answer(self, *, fresh: float | None, public: bool) -> None:
-        """PartAge an answer's freshness: the screen is as fresh as its least fresh part."""
+        """Record an answer's freshness: the screen is as fresh as its least fresh part."""
         age = fresh or 0.0
         self.max_age = age if self.max_age is None else min(self.max_age, age)
         if not public:

@@ -116,9 +116,11 @@ class CacheStorage:
             self._assume_changed(tags)
             newest = self._tags.newest(tags) or 0
             if tags and ((principal is not None and not call.shared) or not self._offset_known):
-                # It is unknown what this caller has changed, or when: a cached response could be from before it. Until
-                # Redis' clock is known no stamp can be compared with this process's clock, so nothing older counts.
-                return Lookup(key, None, self.now(), newest if self._offset_known else self.now(), "nothing")
+                # It is unknown what this caller has changed, or when: a cached response, and a read that is under way,
+                # could be from before it. Until Redis' clock is known no stamp can be compared with this process's
+                # clock either. So nothing older counts.
+                now = self.now()
+                return Lookup(key, None, now, now, "nothing")
             return Lookup(key, _valid(entry, newest, tags), self.now(), newest, "memory")
         scope.record.changes.update(found.owner_stamps)
         self._tags.learn(found.tag_stamps)

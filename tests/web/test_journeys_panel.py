@@ -22,6 +22,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from tests.conftest import ROOT
 from tests.shop.test_demo import free_offset
 from tests.upstreams.world import eventually
+from tests.waiting import GUARD
 
 from .conftest import PATIENCE, WATCH, Person
 
@@ -121,6 +122,7 @@ class Visitor(Person):
 @asynccontextmanager
 async def visiting(browser: Browser, demo: Demo, name: str) -> AsyncIterator[Visitor]:
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(GUARD * 1000)
     await context.add_init_script(WATCH)
     world: Any = demo  # all that a Person needs of a shop is its address
     one = Visitor(world, context, await context.new_page())

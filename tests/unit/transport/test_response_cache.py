@@ -390,3 +390,13 @@ def test_a_forgotten_change_still_counts_while_the_store_is_away(machine: Machin
     # What came since is kept as ever.
     machine.read(0, None, "public")
     assert len(machine.gateways[0].memory) == 1
+
+
+def test_a_read_from_before_ones_own_command_is_not_joined_while_the_store_is_away(machine: Machine) -> None:
+    machine.hold_or_let_go()
+    machine.read(1, ADA, "private")
+    machine.command(0, ADA)
+    machine.store_leaves_or_returns()
+    machine.read(1, ADA, "private")
+    machine.hold_or_let_go()
+    machine.time_passes_and_background_tasks_end()
