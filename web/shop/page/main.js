@@ -39,9 +39,25 @@ function recogniseAgain() {
 client.onSignIn(recogniseAgain);
 addEventListener('pageshow', ({ persisted }) => persisted && recogniseAgain());
 
+const TRIES = 6;
+const AGAIN = 2000; // milliseconds
+
+/** Who is here, asked again after a failure: a gateway that is full or starting says so for a moment only. */
+async function recogniseAtLast() {
+  for (let tries = TRIES; ;) {
+    try {
+      return await recognise();
+    } catch (error) {
+      tries -= 1;
+      if (!tries) throw error;
+      await new Promise((resume) => setTimeout(resume, AGAIN));
+    }
+  }
+}
+
 // The person first: a view of their own would otherwise ask a visitor to sign in for a moment.
 const own = /^\/(orders|basket)/.test(location.pathname);
-const recognised = recognise().then(
+const recognised = recogniseAtLast().then(
   (restored) => restored.forEach((operation) => follow(operation)),
   () => toast('We could not find out whether you are signed in. Reload to try again.', { tone: 'bad' }),
 );
