@@ -174,8 +174,11 @@ class Admission:
         lag = self.lag.now()
         if path == STREAM:
             entry = self._policy.decide(0, lag, time.monotonic())
+        elif self._files and path.startswith(self._files):
+            # A page without one of its scripts stays blank: only the configured number counts, not what was found.
+            entry = "rejected" if self.in_flight >= self._policy.rule.in_flight else "admitted"
         # If the loop is late with so little to do, other programs on the machine delay it: refusing would not help.
-        elif self.in_flight < policies.MIN_LIMIT or (self._files and path.startswith(self._files)):
+        elif self.in_flight < policies.MIN_LIMIT:
             entry = self._policy.decide_by_count(self.in_flight)
         else:
             entry = self._policy.decide(self.in_flight, lag, time.monotonic())

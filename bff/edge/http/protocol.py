@@ -28,7 +28,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from ..problem import Problem
 from ..settings import Settings
-from ..state import ConnectionLost, Reservation, begin
+from ..state import ConnectionLost, Reservation, begin, state_of
 from .connection import (
     ConnectionFlow,
     LightEvent,
@@ -359,6 +359,11 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._limit_waiting()
+        if self._current is not None and self._current.response_complete:
+            # What its task still does, such as closing a file, keeps no client waiting.
+            reservation = state_of(cast(dict[str, Any], self._current.scope)).reservation
+            if reservation is not None:
+                reservation.release()
         if (
             self._pending_refusal is not None
             and self._current is not None
