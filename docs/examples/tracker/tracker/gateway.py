@@ -1,0 +1,35 @@
+"""The gateway: the services it calls, the routers it serves, and the search across all of them."""
+
+from pydantic import BaseModel
+
+from bff import Gateway, Part, optional, together
+
+from . import people, projects, tickets, upstreams
+from .upstreams import Hit
+
+app = Gateway(
+    "tracker",
+    deadline=1.5,
+    scopes=("tracker",),
+    upstreams=(upstreams.projects, upstreams.tickets, upstreams.people, upstreams.search),
+    routers=(projects.router, tickets.router, people.router),
+)
+
+
+class SearchScreen(BaseModel):
+    """Each kind is a part of its own: one that fails or is slow does not hide the others."""
+
+    projects: Part[list[Hit]]
+    tickets: Part[list[Hit]]
+    people: Part[list[Hit]]
+
+
+@app.view("/api/search", limit="30/minute")
+async def search_screen(text: str) -> SearchScreen:
+    """Projects, tickets and people that match a text."""
+    found = await together(
+        optional(upstreams.search.hits(text, "project"), within=0.8),
+        optional(upstreams.search.hits(text, "ticket"), within=0.8),
+        optional(upstreams.search.hits(text, "person"), within=0.8),
+    )
+    return SearchScreen(projects=found[0], tickets=found[1], people=found[2])
