@@ -22,13 +22,14 @@ class Principal:
     """A verified caller.
 
     issuer, subject  `iss` and `sub` of the verified token; together the identity
+    id               `<iss>|<sub>`: the owner of journals, claims and cached parts
     token            the access token handed on to services; never in logs (left out of `repr`)
     expires_at       Unix seconds at which the session or token ends
     scopes           granted scopes
     roles            what the issuer says this person may be here, see `roles` in the issuer's settings
     claims           verified claims that a page may see
     session          hashed id of the browser session, None for a bearer token
-    revocation_keys            by what it can be revoked; a session's counts as issued when it began
+    revocation_keys  by what it can be revoked; a session's counts as issued when it began
     session_key      what the sessions need to give an access token that is valid at a later moment; None for a bearer's
     """
 
@@ -42,11 +43,10 @@ class Principal:
     roles: frozenset[str] = frozenset()
     revocation_keys: RevocationKeys | None = field(default=None, repr=False, compare=False)
     session_key: object = field(default=None, repr=False, compare=False)
+    id: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def id(self) -> str:
-        """`<iss>|<sub>`: the owner of journals, claims and cached parts."""
-        return f"{self.issuer}|{self.subject}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", f"{self.issuer}|{self.subject}")
 
     @property
     def pseudonym(self) -> str:

@@ -73,14 +73,10 @@ class RateLimiter:
         address = network_of(client[0]) if client else "unknown"
         if principal is None:
             return Caller(address)
-        claims, settings = principal.claims, self._settings
-        return Caller(
-            address,
-            principal.id,
-            _text(claims.get("client_id")),
-            _text(claims.get(settings.tenant_claim)),
-            _text(claims.get(settings.tier_claim)),
-        )
+        names = ("client_id", self._settings.tenant_claim, self._settings.tier_claim)
+        claims = [principal.claims.get(name) for name in names]
+        texts = [claim if isinstance(claim, str) and claim else None for claim in claims]
+        return Caller(address, principal.id, *texts)
 
     def buckets(
         self, route: str, declared: str | Limit | None, caller: Caller, *, times: int = 1, cost: int = 1
@@ -163,7 +159,3 @@ class RateLimiter:
         replicas = self._settings.replicas
         shares = [Bucket(bucket.key, bucket.quota.share(replicas), bucket.cost) for bucket in buckets]
         return self._local_rates.spend(shares, self._clock())
-
-
-def _text(claim: object) -> str | None:
-    return claim if isinstance(claim, str) and claim else None

@@ -11,6 +11,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 CALLERS = 20_000
 """Buckets kept in a process while Redis is away; the ones used longest ago are forgotten first."""
@@ -19,7 +20,7 @@ SLACK = 0.25
 """Share of an interval by which a request may come early: what rounding costs over many of them is less."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Quota:
     """amount: requests at once, and in each `seconds` on average; name: how the headers call it."""
 
@@ -27,7 +28,7 @@ class Quota:
     amount: int
     seconds: int
 
-    @property
+    @cached_property
     def every(self) -> float:
         """Seconds in which one request's worth comes back."""
         return self.seconds / self.amount
@@ -37,7 +38,7 @@ class Quota:
         return Quota(self.name, max(1, self.amount // replicas), self.seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bucket:
     """One caller's quota on one route; key: where it is counted; cost: requests that one counts for."""
 
@@ -45,7 +46,7 @@ class Bucket:
     quota: Quota
     cost: int = field(default=1, compare=False)
 
-    @property
+    @cached_property
     def interval(self) -> float:
         """Seconds by which it pushes the arrival time. One that costs more than the whole quota takes all of it, or it
         would never be allowed."""
@@ -72,19 +73,16 @@ def fits(quota: Quota, ahead: float, interval: float | None = None) -> bool:
 
 def bucket_states(buckets: Sequence[Bucket], allowed: bool, ahead: Sequence[float]) -> list[BucketState]:
     """What each bucket's state means. ahead: seconds, after a request that was allowed or before one that was not."""
-    return [
-        _one(bucket, allowed or fits(bucket.quota, one, bucket.interval), one)
-        for bucket, one in zip(buckets, ahead, strict=True)
-    ]
-
-
-def _one(bucket: Bucket, allowed: bool, ahead: float) -> BucketState:
-    quota = bucket.quota
-    left = max(0, math.floor((quota.seconds - ahead) / quota.every + SLACK))
-    reset = ahead - quota.seconds + (left + 1) * quota.every if left < quota.amount else 0.0
-    if not allowed:
-        reset = max(reset, ahead - quota.seconds + bucket.interval)
-    return BucketState(quota, allowed, left, max(0.0, reset))
+    states = []
+    for bucket, one in zip(buckets, ahead, strict=True):
+        quota = bucket.quota
+        left = max(0, math.floor((quota.seconds - one) / quota.every + SLACK))
+        reset = one - quota.seconds + (left + 1) * quota.every if left < quota.amount else 0.0
+        fit = allowed or fits(quota, one, bucket.interval)
+        if not fit:
+            reset = max(reset, one - quota.seconds + bucket.interval)
+        states.append(BucketState(quota, fit, left, max(0.0, reset)))
+    return states
 
 
 def headers(told: Sequence[BucketState]) -> dict[str, str]:

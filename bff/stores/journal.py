@@ -31,6 +31,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic_core import to_json
@@ -161,6 +162,7 @@ def _ms(at: str) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
+@lru_cache(4096)
 def channel_of(owner: str) -> str:
     """The pub/sub channel of one owner's events."""
     return redis_key(owner_tag(owner), "channel")

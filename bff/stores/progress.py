@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 from .keys import redis_key
 from .redis.client import RedisClient, StoreUnavailable, store_errors
@@ -81,6 +82,7 @@ def _lease_key(name: str) -> str:
     return redis_key(f"lease:{name}")
 
 
+@lru_cache(1024)
 def _position_key(stream: str) -> str:
     return redis_key(f"ingest:{stream}", "position")
 

@@ -65,17 +65,22 @@ class RateStore:
         """Count one request against every bucket if all allow it."""
         if self._redis.away:
             raise StoreUnavailable("Redis is away")
-        if not self._redis.cluster:
-            return await self._spend(buckets)
-        shares = by_slot(buckets)
-        answers = iter(await asyncio.gather(*map(self._spend, shares)))
-        found = {
-            bucket.key: result
-            for share in shares
-            for bucket, result in zip(share, next(answers), strict=True)
-        }
-        return [found[bucket.key] for bucket in buckets]
-
-    async def _spend(self, buckets: Sequence[Bucket]) -> list[BucketState]:
+        if self._redis.cluster:
+            return await self._spend_by_slot(buckets)
         answer = await self._rate([bucket.key for bucket in buckets], script_args(buckets), limit=self._wait)
         return spent_from(buckets, answer)
+
+    async def _spend_by_slot(self, buckets: Sequence[Bucket]) -> list[BucketState]:
+        shares = by_slot(buckets)
+        answers = await asyncio.gather(
+            *(
+                self._rate([bucket.key for bucket in share], script_args(share), limit=self._wait)
+                for share in shares
+            )
+        )
+        found = {
+            bucket.key: result
+            for share, answer in zip(shares, answers, strict=True)
+            for bucket, result in zip(share, spent_from(share, answer), strict=True)
+        }
+        return [found[bucket.key] for bucket in buckets]

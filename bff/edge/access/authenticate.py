@@ -104,20 +104,21 @@ class Authenticator:
         return principal
 
     async def _bearer(self, scope: MutableMapping[str, Any], credentials: list[bytes]) -> Principal:
+        scheme, _, token = credentials[0].decode("latin-1").partition(" ")
+        token = token.strip(" ")
+        is_bearer = scheme.lower() == "bearer"
+        if is_bearer and len(credentials) == 1:
+            principal = self._verifier.cached(token)
+            if principal is not None:
+                return principal
         with self._failures.check(scope) as check:
-            token = _token(credentials)
-            principal = self._verifier.cached(token) or await self._verifier.verify(token)
+            if len(credentials) > 1:
+                raise invalid_token("there are two Authorization headers")
+            if not is_bearer:
+                raise invalid_token("only the Bearer scheme is accepted here")
+            principal = await self._verifier.verify(token)
             check.verified = True
         return principal
-
-
-def _token(credentials: list[bytes]) -> str:
-    if len(credentials) > 1:
-        raise invalid_token("there are two Authorization headers")
-    scheme, _, token = credentials[0].decode("latin-1").partition(" ")
-    if scheme.lower() != "bearer":
-        raise invalid_token("only the Bearer scheme is accepted here")
-    return token.strip(" ")
 
 
 def one_cookie(headers: Headers, name: str) -> str | None:

@@ -128,10 +128,7 @@ class TokenVerifier:
         return self._issuers.get(name)
 
     def cached(self, token: str) -> Principal | None:
-        """The principal of a token that was verified recently; None when it has to be verified. Raises Problem 401 for
-        one that was revoked since, and for what cannot be a token."""
-        if not token.isascii() or len(token) > tokens.MAX_TOKEN:
-            raise invalid_token("it is longer than 8 KB or holds characters no token has")
+        """The principal of a token that was verified recently and is not revoked; None when it has to be verified."""
         digest = _digest(token)
         entry = self._cache.get(digest)
         if entry is None:
@@ -142,11 +139,13 @@ class TokenVerifier:
             del self._cache[digest]
             return None
         if self.is_revoked(entry.principal):
-            raise invalid_token("it was revoked")
+            return None
         self._cache.move_to_end(digest)
         return entry.principal
 
     async def verify(self, token: str) -> Principal:
+        if not token.isascii() or len(token) > tokens.MAX_TOKEN:
+            raise invalid_token("it is longer than 8 KB or holds characters no token has")
         principal = self.cached(token)
         if principal is not None:
             return principal
@@ -219,4 +218,4 @@ class TokenVerifier:
 
 
 def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("ascii")).digest()
+    return hashlib.sha256(token.encode("latin-1")).digest()
