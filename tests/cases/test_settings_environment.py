@@ -1,10 +1,10 @@
-"""Settings as they arrive in real environments: what an orchestrator puts there, and what a hand or a file adds.
+"""Settings in real environments: variables that an orchestrator adds, and mistakes in variables and files.
 
 Put in: the variables that Kubernetes makes in every pod of a namespace with a Service named `bff` (or `bff-admin`,
-`bff-redis` …), Docker's links, a CI's `BFF_VERSION`; values with line ends, blanks and byte order marks around them;
+`bff-service` …), Docker's links, a CI's `BFF_VERSION`; values with line ends, blanks and byte order marks around them;
 ports out of range; a password with `/` or `#` in Redis's address; `bff check desk:nope`.
-Right: what nobody meant as a setting is passed over; each mistake is one sentence with the setting's name and the cure,
-counted once, and shows no secret.
+Right: variables that nobody wrote as a setting are ignored; each mistake is one sentence with the setting's name and
+the cure, counted once, and shows no secret.
 Source: Kubernetes, "Service: environment variables"; Docker, "Legacy container links"; RFC 3986 section 3.2.1.
 """
 
@@ -48,6 +48,8 @@ def kubernetes(
         kubernetes("bff"),
         kubernetes("bff-admin", port=8001),
         kubernetes("bff-redis", port=6379),
+        kubernetes("bff-service"),
+        kubernetes("bff-api-service", "fd00::7"),
         kubernetes("bff-shop--blue", "fd00::7"),
         kubernetes("bff-upstreams", protocol="udp"),
         kubernetes("bff-http", protocol="sctp"),
@@ -61,7 +63,7 @@ def kubernetes(
         {"BFFX_PORT": "tcp://10.0.0.1:1", "MY_BFF_PORT": "x"},
     ],
 )
-def test_what_an_orchestrator_injects_is_passed_over(environ: dict[str, str]) -> None:
+def test_variables_that_an_orchestrator_adds_are_ignored(environ: dict[str, str]) -> None:
     settings = load(environ | {"BFF_HOST": "0.0.0.0"})
     assert (settings.host, settings.port, settings.admin_port) == ("0.0.0.0", 8000, 8001)
 
@@ -77,7 +79,7 @@ def test_what_an_orchestrator_injects_is_passed_over(environ: dict[str, str]) ->
         {"BFF_HTTP__VERSION": "1"},
     ],
 )
-def test_what_only_looks_like_it_is_still_a_mistake(environ: dict[str, str]) -> None:
+def test_a_variable_that_only_resembles_an_added_one_is_a_mistake(environ: dict[str, str]) -> None:
     with pytest.raises(SettingsError):
         load(environ)
 
@@ -91,7 +93,7 @@ SECRET = "p4ss-w0rd"
 REDIS = "BFF_REDIS__URL"
 SHELF = "BFF_UPSTREAMS__SHELF__URL"
 
-SAID = [
+MESSAGES = [
     ({REDIS: "redis://127.0.0.1:6379/0\n"}, f"{REDIS}: its value has blanks, a line end"),
     ({REDIS: " redis://127.0.0.1:6379/0"}, f"{REDIS}: its value has blanks"),
     ({"BFF_PUBLIC_URL": "https://shop.test\r"}, "BFF_PUBLIC_URL: its value has blanks, a line end"),
@@ -153,25 +155,25 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("environ", "said"), SAID, ids=[said for _, said in SAID])
-def test_check_tells_each_mistake_once_in_a_sentence_without_secrets(
+@pytest.mark.parametrize(("environ", "message"), MESSAGES, ids=[message for _, message in MESSAGES])
+def test_check_reports_each_mistake_once_in_a_sentence_without_secrets(
     desk: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     environ: dict[str, str],
-    said: str,
+    message: str,
 ) -> None:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert main(["check", "desk_settings:app"]) == 1
-    told = capsys.readouterr().err
-    assert said in told
-    assert told.endswith("\n1 to correct.\n"), told
-    assert len(told.strip().splitlines()) == 3
-    assert SECRET not in told
+    output = capsys.readouterr().err
+    assert message in output
+    assert output.endswith("\n1 to correct.\n"), output
+    assert len(output.strip().splitlines()) == 3
+    assert SECRET not in output
 
 
-def test_several_mistakes_are_counted_each(
+def test_each_of_several_mistakes_is_counted(
     desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in {"BFF_PORT": "99999 ", "BFF_PROT": "1", REDIS: "redis://a:0/x"}.items():
@@ -182,7 +184,7 @@ def test_several_mistakes_are_counted_each(
 
 
 @pytest.mark.parametrize(
-    ("target", "said"),
+    ("target", "message"),
     [
         ("desk_settings:nope", "nope in desk_settings does not exist; write desk_settings:app"),
         ("desk_settings:other", "other in desk_settings is not a Gateway; write desk_settings:app"),
@@ -195,8 +197,8 @@ def test_several_mistakes_are_counted_each(
         ("desk_settings:", "write module:gateway"),
     ],
 )
-def test_a_target_that_cannot_be_used_is_told_with_the_cure(
-    desk: Path, capsys: pytest.CaptureFixture[str], target: str, said: str
+def test_a_target_that_cannot_be_used_is_reported_with_the_cure(
+    desk: Path, capsys: pytest.CaptureFixture[str], target: str, message: str
 ) -> None:
     (desk / "desk_none.py").write_text("x = 1\n")
     (desk / "desk_wants.py").write_text("import absent_package\n")
@@ -204,11 +206,11 @@ def test_a_target_that_cannot_be_used_is_told_with_the_cure(
     (desk / "desk_fails.py").write_text("app = Gatway('x')\n")
     for command in ("check", "routes", "serve"):
         assert main([command, target]) == 1
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"\xef\xbb\xbfport = 8002\n", "it begins with a byte order mark; save it as UTF-8 without one"),
         ("port = 8002\n".encode("utf-16"), "it is not written in UTF-8"),
@@ -216,16 +218,18 @@ def test_a_target_that_cannot_be_used_is_told_with_the_cure(
         (b"port = 99999\n", "BFF_PORT: must be at most 65535, not 99999"),
     ],
 )
-def test_a_file_is_held_to_the_same(tmp_path: Path, content: bytes, said: str) -> None:
+def test_mistakes_in_a_file_are_reported_in_the_same_way(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     file = tmp_path / "bff.toml"
     file.write_bytes(content)
     with pytest.raises(SettingsError) as raised:
         load({"BFF_SETTINGS": str(file)})
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert len(raised.value.mistakes) == 1
 
 
-def test_a_section_and_its_parts_come_together_in_any_order() -> None:
+def test_a_section_and_its_parts_are_merged_in_any_order() -> None:
     whole = {"BFF_HTTP": '{"hosts": ["a.test"], "headers": 50}'}
     part = {"BFF_HTTP__HEADERS": "60"}
     for environ in (whole | part, part | whole):
@@ -246,7 +250,7 @@ def test_a_section_and_its_parts_come_together_in_any_order() -> None:
         "redis://h:6379/0?password=p@ss",
     ],
 )
-def test_addresses_that_are_right_are_taken(url: str) -> None:
+def test_valid_redis_addresses_are_accepted(url: str) -> None:
     assert load({REDIS: url}).redis.url == url
 
 

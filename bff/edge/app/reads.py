@@ -12,7 +12,7 @@ from ...transport.cache_storage import Spawn
 from ...transport.coalescing import CallStage, RequestCoalescer
 from ...transport.invalidations import Invalidations
 from ...transport.response_cache import ResponseCache
-from ..settings.cache import CacheSettings
+from ..settings.gateway import CacheSettings
 
 
 class Reads:

@@ -26,8 +26,7 @@ from ..declared import CHANGES, EVENTS
 from ..http.request import BodyReader
 from ..problem import Problem
 from ..respond import send_empty
-from ..settings.cache import WebhookSettings
-from ..settings.events import EventSourceSettings, SignedSettings, key_of
+from ..settings.events import EventSourceSettings, SignedSettings, WebhookSettings, key_of
 from .guard import Access, Guard
 
 S = TypeVar("S", bound=SignedSettings)

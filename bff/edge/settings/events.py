@@ -1,4 +1,4 @@
-"""Settings of where events come from beside Redis Streams, and of who may send signed messages."""
+"""Settings of the sources of events other than Redis Streams, and of the sources of signed messages."""
 
 from __future__ import annotations
 
@@ -6,30 +6,26 @@ import base64
 import binascii
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
-from .address import split
+from .fields import Section, split
 
 _PREFIX = "whsec_"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _secret(value: SecretStr) -> SecretStr:
-    key_of(value.get_secret_value())
-    return value
-
-
 def key_of(secret: str) -> bytes:
-    """The key a webhook's secret stands for. Raises ValueError when what follows `whsec_` is not Base64."""
+    """The key of a webhook's secret. Raises ValueError when what follows `whsec_` is not Base64."""
     if not secret.startswith(_PREFIX):
         return secret.encode()
     try:
         return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
     except binascii.Error:
         raise ValueError("what follows whsec_ is not Base64") from None
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    key_of(value.get_secret_value())
+    return value
 
 
 def _scheme(*schemes: str) -> AfterValidator:
@@ -41,7 +37,7 @@ def _scheme(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-class SignedSettings(_Section):
+class SignedSettings(Section):
     """A source of signed messages (Standard Webhooks)."""
 
     secret: Annotated[SecretStr, AfterValidator(_secret)] = Field(min_length=24)
@@ -51,18 +47,28 @@ class SignedSettings(_Section):
     """Seconds that the time of a message may differ from ours."""
 
 
+class WebhookSettings(SignedSettings):
+    """A source, such as a headless CMS, that reports changes to `/bff/changes/<its name>`. A message takes effect once
+    within its window."""
+
+    tag: str = Field("model", min_length=1)
+    """Where the tag is in the JSON body; dots separate steps. Strapi says `model`."""
+    subject: str | None = "entry.documentId"
+    """Where the name of the changed item is, which makes a second tag `<tag>/<subject>`; unset: nowhere."""
+
+
 class EventSourceSettings(SignedSettings):
     """A source of CloudEvents over HTTP."""
 
     origins: tuple[Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")], ...] = ()
     """Names that may ask, as `WebHook-Request-Origin`, to deliver here (the handshake of CloudEvents' Web
-    Hooks section 4), in lower case, such as `eventgrid.azure.net`; empty: nobody is granted anything, and
-    signed messages are taken all the same."""
+    Hooks section 4), in lower case, such as `eventgrid.azure.net`; empty: none. Signed messages are accepted
+    in any case."""
     rate: int = Field(6000, ge=1, le=6000)
-    """Messages a minute that are granted at most, which is also what one address may send."""
+    """Messages a minute that are granted at most, and that one address may send at most."""
 
 
-class NatsSettings(_Section):
+class NatsSettings(Section):
     """A JetStream stream with events."""
 
     url: Annotated[SecretStr, _scheme("nats", "tls", "ws", "wss")]
@@ -73,15 +79,15 @@ class NatsSettings(_Section):
     """Only events of these subjects are read, for example `events.>`; unset: all of the stream."""
 
 
-class RabbitMqSettings(_Section):
+class RabbitMqSettings(Section):
     """Durable queues with events; all events of one saga must go to the same one."""
 
     url: Annotated[SecretStr, _scheme("amqp", "amqps")]
     """amqp:// or amqps://, with user, password and virtual host."""
     queues: tuple[str, ...] = Field(min_length=1, max_length=64)
-    """Names of the queues, which are made where they are missing. What a queue drops by a limit of its own
-    is lost without notice."""
+    """Names of the queues, which are made where they are missing. What a queue drops by its own limit is
+    lost without notice."""
     exchange: str | None = None
-    """Exchange to bind the queues to; unset: somebody else binds them."""
+    """Exchange to bind the queues to; unset: the gateway does not bind them."""
     keys: tuple[str, ...] = ("#",)
     """Routing keys of that binding."""

@@ -1,6 +1,6 @@
-"""Settings: the only place addresses, secrets and limits come from.
+"""Settings: the only source of addresses, secrets and limits.
 
-`sources.py` says where they are read. An unknown key, or a value outside its range, stops the start by name.
+`sources.py` reads them. An unknown name, or a value outside its range, stops the start with a message that names it.
 """
 
 from __future__ import annotations
@@ -9,22 +9,17 @@ import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
-from .address import ExactUrl, ListenHost, RedisUrl, Url
-from .cache import CacheSettings, WebhookSettings
-from .events import EventSourceSettings, NatsSettings, RabbitMqSettings
+from .events import EventSourceSettings, NatsSettings, RabbitMqSettings, WebhookSettings
+from .fields import ExactUrl, ListenHost, RedisUrl, Section, Url
 from .http import HttpSettings
 from .sources import PREFIX, validated
 from .upstream import InternalSettings, UpstreamSettings
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RedisSettings(_Section):
-    """Where Redis is, and how long it is waited for."""
+class RedisSettings(Section):
+    """Where Redis is, and how long to wait for it."""
 
     url: RedisUrl = "redis://127.0.0.1:6379/0"
     """redis://, unix://, redis+sentinel://host:port,host:port/<master>/<db>, or
@@ -35,7 +30,7 @@ class RedisSettings(_Section):
     """Commands under way at most; one more is refused."""
 
 
-class IssuerSettings(_Section):
+class IssuerSettings(Section):
     """A token issuer this gateway trusts."""
 
     issuer: str = Field(min_length=1)
@@ -52,7 +47,7 @@ class IssuerSettings(_Section):
     """The claim that lists a person's roles; dots lead into it, as in `realm_access.roles`."""
 
 
-class OidcSettings(_Section):
+class OidcSettings(Section):
     """Browser sign-in: the provider and this gateway's confidential client there."""
 
     issuer: ExactUrl
@@ -60,7 +55,7 @@ class OidcSettings(_Section):
     client_id: str = Field(min_length=1)
     """This gateway's client id at the provider."""
     client_secret: SecretStr
-    """Its secret."""
+    """Secret of that client."""
     scopes: tuple[str, ...] = ("openid", "profile", "offline_access")
     """Scopes to ask for; the provider decides which it grants."""
     authorize: dict[str, str] = Field(default_factory=dict)
@@ -69,7 +64,7 @@ class OidcSettings(_Section):
     """The claim of the ID token that lists a person's roles, as in an issuer's settings."""
 
 
-class SessionSettings(_Section):
+class SessionSettings(Section):
     """How long a browser session lasts."""
 
     lifetime: float = Field(8 * 3600, ge=60, le=30 * 86400)
@@ -81,7 +76,7 @@ class SessionSettings(_Section):
     """Seconds for which a session is served from memory while Redis is away."""
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """Rate limits in slowapi's grammar."""
 
     default: str = "600/minute"
@@ -94,14 +89,14 @@ class LimitSettings(_Section):
     replicas: int = Field(1, ge=1, le=1000)
     """Gateways that share the limits; divides the local share while Redis is away."""
     tiers: dict[str, Annotated[float, Field(gt=0, le=10_000)]] = Field(default_factory=dict, max_length=20)
-    """Name → factor: a principal with this name in `tier_claim` gets so many times what a route allows."""
+    """Name → factor: a principal with this name in `tier_claim` gets this many times what a route allows."""
     tier_claim: str = Field("tier", min_length=1)
     """The claim of the access token that names the tier."""
     tenant_claim: str = Field("tenant", min_length=1)
     """The claim that names the tenant, where a route limits tenants."""
 
 
-class IdempotencySettings(_Section):
+class IdempotencySettings(Section):
     """How long claims and outcomes of commands are stored."""
 
     keep: float = Field(24 * 3600, ge=60, le=7 * 86400)
@@ -112,7 +107,7 @@ class IdempotencySettings(_Section):
     """Bytes of a stored answer at most."""
 
 
-class LiveSettings(_Section):
+class LiveSettings(Section):
     """Event streams, and where the events come from."""
 
     beat: float = Field(15.0, ge=0.1, le=15)
@@ -144,7 +139,25 @@ class LiveSettings(_Section):
     """By name, the settings of a broker that an installed package provides."""
 
 
-class AdmissionSettings(_Section):
+class CacheSettings(Section):
+    """Answers of calls declared `fresh`."""
+
+    max_bytes: int = Field(64_000_000, ge=0, le=10_000_000_000)
+    """Bytes of all answers cached in one process; the least recently used go first. 0: none are cached."""
+    max_entry: int = Field(1_000_000, ge=1_000, le=100_000_000)
+    """Bytes of one answer at most; a larger one is not cached."""
+    redis: bool = True
+    """Whether answers are cached in Redis, too, for every gateway. Invalidations go through Redis either
+    way."""
+    wait: float = Field(0.1, gt=0, le=1)
+    """Seconds that a look into Redis may take; slower counts as away."""
+    aside: int = Field(64, ge=0, le=10_000)
+    """Detached fetches at once, and a quarter as many writes to Redis."""
+    followers: int = Field(1_000, ge=0, le=100_000)
+    """Requests that may wait for one identical call under way; the next one sends another."""
+
+
+class AdmissionSettings(Section):
     """When new requests are refused with 503. Health pages and open streams are exempt."""
 
     in_flight: int = Field(1000, ge=1, le=1_000_000)
@@ -160,7 +173,7 @@ class AdmissionSettings(_Section):
     """Seconds that a refused client is asked to wait (`Retry-After`)."""
 
 
-class TelemetrySettings(_Section):
+class TelemetrySettings(Section):
     """Traces and logs."""
 
     otlp: Url | None = None
@@ -171,18 +184,18 @@ class TelemetrySettings(_Section):
     """Level of the JSON log on standard error."""
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything a gateway needs from outside."""
 
     public_url: Url = "http://localhost:8000"
-    """How browsers reach the gateway. A path in it is the prefix below which a proxy serves it."""
+    """Address at which browsers reach the gateway. A path in it is the prefix below which a proxy serves it."""
     host: ListenHost = "127.0.0.1"
     """Address to listen on for browsers and API clients."""
     port: int = Field(8000, ge=0, le=65535)
     """Port to listen on; 0: any free one."""
     admin_host: ListenHost = "127.0.0.1"
-    """Address of the admin port: health, metrics, keys of internal tokens. It stays on loopback whatever
-    `host` is; a container sets it to be reached by others on its network."""
+    """Address of the admin port: health, metrics, keys of internal tokens. The default is loopback, whatever
+    `host` is; in a container, set it so that others on its network can reach it."""
     admin_port: int = Field(8001, ge=0, le=65535)
     """The admin port; 0: any free one."""
     max_body: int = Field(65_536, ge=1_024, le=10_000_000)

@@ -1,23 +1,23 @@
 """Where settings come from: a TOML file (named by BFF_SETTINGS), then the environment, which wins.
 
 A variable is `BFF_` and the path of the setting, its parts joined by two underscores: `BFF_UPSTREAMS__CATALOG__URL`. A
-value that reads as JSON is taken as JSON. Everything that is wrong is told at once, one sentence for each setting with
-what to do about it, and no sentence repeats a value that may be a secret.
+value that is a JSON list or object is read as JSON. All mistakes are reported at once: one sentence for each, with the
+setting's name and the cure. No sentence repeats a value that may be a secret.
 
-What an orchestrator puts into the environment by itself is passed over: the variables that Kubernetes and Docker make
-for a service whose name begins with `bff` (`injected`), and the labels of a build (`BFF_VERSION`, `BFF_GIT_COMMIT`).
+Variables that nobody wrote as a setting are ignored (`injected`): those that Kubernetes and Docker make for a service
+whose name begins with `bff`, and the labels of a build, such as `BFF_VERSION` and `BFF_GIT_COMMIT`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,15 +26,27 @@ from ...calls import DeclarationError
 PREFIX = "BFF_"
 FILE = f"{PREFIX}SETTINGS"
 
-# Kubernetes: `service-discovery environment variables`; Docker: the same for links, with NAME and ENV beside them.
-_SERVICE = re.compile(r"BFF(_[A-Z0-9_]+)?_SERVICE_(?P<what>HOST|PORT(_[A-Z0-9_]+)?)")
-_PORT = re.compile(r"BFF(_[A-Z0-9_]+)?_PORT_[0-9]+_(TCP|UDP|SCTP)(?P<what>_PROTO|_PORT|_ADDR)?")
-_WHOLE = re.compile(r"BFF(_[A-Z0-9_]+)?_PORT")
-_INJECTED_URL = re.compile(r"(tcp|udp|sctp)://")
-_LINK = re.compile(r"BFF(_[A-Z0-9_]+)?_(NAME|ENV_[A-Za-z0-9_]+)")
-_LABEL = re.compile(
-    r"BFF_((APP|BUILD|CI|DOCKER|GIT|IMAGE|RELEASE|SOURCE)_)*"
-    r"(VERSION|RELEASE|REVISION|COMMIT|SHA|REF|BRANCH|TAG|IMAGE|BUILD|DATE|NUMBER|ID|TIME)"
+_SERVICE = r"BFF(_[A-Z0-9_]+)?"
+_IP_ADDRESS = r"[0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
+# Names of variables and their values, each as a pattern for the whole of it. A service that is named bff-service makes
+# names that fit several rows.
+_INJECTED: tuple[tuple[str, str], ...] = (
+    # Kubernetes: "Service: environment variables".
+    (rf"{_SERVICE}_SERVICE_HOST", _IP_ADDRESS),
+    (rf"{_SERVICE}_SERVICE_PORT(_[A-Z0-9_]+)?", r"[0-9]+"),
+    (rf"{_SERVICE}_PORT(_[0-9]+_(TCP|UDP|SCTP))?", r"(tcp|udp|sctp)://.*"),
+    (rf"{_SERVICE}_PORT_[0-9]+_(TCP|UDP|SCTP)_PROTO", r"(?i:tcp|udp|sctp)"),
+    (rf"{_SERVICE}_PORT_[0-9]+_(TCP|UDP|SCTP)_PORT", r"[0-9]+"),
+    (rf"{_SERVICE}_PORT_[0-9]+_(TCP|UDP|SCTP)_ADDR", _IP_ADDRESS),
+    # Docker: "Legacy container links", which have these two beside the ones above.
+    (rf"{_SERVICE}_NAME", r"/\S+/\S+"),
+    (rf"{_SERVICE}_ENV_[A-Za-z0-9_]+", r".*"),
+    # The labels of a build.
+    (
+        r"BFF_((APP|BUILD|CI|DOCKER|GIT|IMAGE|RELEASE|SOURCE)_)*"
+        r"(VERSION|RELEASE|REVISION|COMMIT|SHA|REF|BRANCH|TAG|IMAGE|BUILD|DATE|NUMBER|ID|TIME)",
+        r".*",
+    ),
 )
 _BLANKS = " \t\r\n\v\f\x85\xa0\u200b\u2060\ufeff"
 
@@ -48,30 +60,17 @@ class SettingsError(DeclarationError):
 
 
 def injected(name: str, value: str) -> bool:
-    """Whether an orchestrator or a build put this variable there, and nobody meant it as a setting."""
-    if found := _SERVICE.fullmatch(name):
-        return _is_address(value) if found["what"] == "HOST" else _is_port(value)
-    if found := _PORT.fullmatch(name):
-        match found["what"]:
-            case "_PROTO":
-                return value.lower() in ("tcp", "udp", "sctp")
-            case "_PORT":
-                return _is_port(value)
-            case "_ADDR":
-                return _is_address(value)
-        return _INJECTED_URL.match(value) is not None
-    if _WHOLE.fullmatch(name):
-        return _INJECTED_URL.match(value) is not None
-    if found := _LINK.fullmatch(name):
-        return "_ENV_" in name or re.fullmatch(r"/\S+/\S+", value) is not None
-    return _LABEL.fullmatch(name) is not None
+    """Whether an orchestrator or a build has made this variable, so that it is no setting."""
+    return any(
+        re.fullmatch(names, name) and re.fullmatch(values, value, re.DOTALL) for names, values in _INJECTED
+    )
 
 
 def validated(model: type[BaseModel], environ: Mapping[str, str]) -> Any:
     """The settings as one `model`. Raises SettingsError."""
     mistakes: list[str] = []
     tree = _file(environ.get(FILE, "").strip(_BLANKS), mistakes)
-    # Sections before what is inside them: the order of the environment means nothing.
+    # A section comes before its parts, because the environment has no order.
     for name in sorted(environ, key=lambda name: (name.count("__"), name)):
         bare = name.strip(_BLANKS)
         if not bare.startswith(PREFIX) or bare == FILE or injected(bare, environ[name].strip(_BLANKS)):
@@ -132,15 +131,13 @@ def _put(tree: dict[str, Any], name: str, value: str, mistakes: list[str]) -> No
 
 def _value(text: str) -> Any:
     if text[:1] in ("[", "{"):
-        try:
+        with contextlib.suppress(ValueError, RecursionError):
             return json.loads(text)
-        except (ValueError, RecursionError):
-            return text
     return text
 
 
 def _clean(value: Any, loc: tuple[object, ...], mistakes: list[str]) -> Any:
-    """The tree with its texts stripped, each one that was not so a mistake."""
+    """The tree with blanks and control characters removed from its texts. Each such text is a mistake."""
     if isinstance(value, dict):
         return {name: _clean(one, (*loc, name), mistakes) for name, one in value.items()}
     if isinstance(value, list):
@@ -162,53 +159,56 @@ def _name(loc: Iterable[object]) -> str:
     return PREFIX + "__".join(str(part).upper() for part in loc)
 
 
+_LIST = 'must be a JSON list, such as ["a", "b"]{fault}'
+_SECTION = "is a section: set its parts, such as {name}__…, or write a JSON object{fault_or_nearest}"
+_INTEGER = "must be a whole number{number}{quoted}"
+_NUMBER = "must be a number{number}{quoted}"
+_BOOLEAN = "must be true or false{quoted}"
+# By pydantic's type of error. What is not here has pydantic's message, or that of a check in these settings.
+_SENTENCES = {
+    "extra_forbidden": "is not a known setting{nearest}",
+    "missing": "is missing; set it",
+    "int_parsing": _INTEGER,
+    "int_type": _INTEGER,
+    "int_from_float": _INTEGER,
+    "float_parsing": _NUMBER,
+    "float_type": _NUMBER,
+    "finite_number": _NUMBER,
+    "bool_parsing": _BOOLEAN,
+    "bool_type": _BOOLEAN,
+    "greater_than": "must be above {gt:g}{number}",
+    "greater_than_equal": "must be at least {ge:g}{number}",
+    "less_than": "must be below {lt:g}{number}",
+    "less_than_equal": "must be at most {le:g}{number}",
+    "literal_error": "must be {expected}{quoted}",
+    "tuple_type": _LIST,
+    "list_type": _LIST,
+    "dict_type": _SECTION,
+    "model_type": _SECTION,
+    "model_attributes_type": _SECTION,
+    "string_too_short": "must have at least {min_length} characters",
+    "too_short": "must have at least {min_length} items",
+}
+
+
 def _sentences(model: type[BaseModel], error: ValidationError) -> Iterator[str]:
     for one in error.errors(include_url=False):
-        sentence = _sentence(model, one)
-        # What is wrong with several settings together names them itself.
-        yield f"{_name(one['loc'])}: {sentence}" if one["loc"] else sentence
-
-
-def _sentence(model: type[BaseModel], one: Any) -> str:
-    kind, given, context = one["type"], one.get("input"), one.get("ctx", {})
-    # A number is no secret; any other value may be one and is not shown.
-    shown = (
-        f", not {given}"
-        if isinstance(given, int | float | str) and re.fullmatch(r"-?[0-9.]{1,20}", str(given))
-        else ""
-    )
-    match kind:
-        case "extra_forbidden":
-            return "is not a known setting" + _nearest(model, one["loc"])
-        case "missing":
-            return "is missing; set it"
-        case "int_parsing" | "int_type" | "int_from_float":
-            return f"must be a whole number{shown}{_quoted(given)}"
-        case "float_parsing" | "float_type" | "finite_number":
-            return f"must be a number{shown}{_quoted(given)}"
-        case "bool_parsing" | "bool_type":
-            return f"must be true or false{_quoted(given)}"
-        case "greater_than":
-            return f"must be above {context['gt']:g}{shown}"
-        case "greater_than_equal":
-            return f"must be at least {context['ge']:g}{shown}"
-        case "less_than":
-            return f"must be below {context['lt']:g}{shown}"
-        case "less_than_equal":
-            return f"must be at most {context['le']:g}{shown}"
-        case "literal_error":
-            return f"must be {context['expected']}{_quoted(given)}"
-        case "tuple_type" | "list_type":
-            return 'must be a JSON list, such as ["a", "b"]' + _json_fault(given)
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return f"is a section: set its parts, such as {_name(one['loc'])}__…, or write a JSON object" + (
-                _json_fault(given) or _nearest(model, one["loc"])
-            )
-        case "string_too_short":
-            return f"must have at least {context['min_length']} characters"
-        case "too_short":
-            return f"must have at least {context['min_length']} items"
-    return str(one["msg"]).removeprefix("Value error, ") + _quoted(given)
+        name, given, fault = _name(one["loc"]), one["input"], _json_fault(one["input"])
+        nearest = _nearest(model, one["loc"])
+        # A number is no secret. Any other value may be one and is not shown.
+        is_number = isinstance(given, int | float | str) and re.fullmatch(r"-?[0-9.]{1,20}", str(given))
+        sentence = _SENTENCES.get(one["type"], "{message}{quoted}").format(
+            **one.get("ctx", {}),
+            message=one["msg"].removeprefix("Value error, "),
+            name=name,
+            number=f", not {given}" if is_number else "",
+            quoted=_quoted(given),
+            fault=fault,
+            nearest=nearest,
+            fault_or_nearest=fault or nearest,
+        )
+        # A mistake of several settings together has no place, and its message names them.
+        yield f"{name}: {sentence}" if one["loc"] else sentence
 
 
 def _quoted(given: object) -> str:
@@ -231,12 +231,12 @@ def _json_fault(given: object) -> str:
 
 
 def _nearest(model: type[BaseModel], loc: tuple[object, ...]) -> str:
-    """A known setting that was probably meant, as the end of a sentence."""
+    """The known setting that was probably meant, as the end of a sentence."""
     if not all(isinstance(part, str) for part in loc):
         return ""
     name = _name(loc)
     for known in _known(model, ()):
-        # One underscore where two belong: the most frequent slip.
+        # The most frequent slip is one underscore in place of two.
         pattern = "_+".join(
             "(.+?)" if part == "*" else re.escape(part.upper()).replace("_", "_+") for part in known
         )
@@ -252,24 +252,10 @@ def _nearest(model: type[BaseModel], loc: tuple[object, ...]) -> str:
 
 
 def _known(model: type[BaseModel], before: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The path of every setting; * stands for a name of the user's own."""
+    """The path of every setting; * stands for a name that the user chooses."""
     for name, field in model.model_fields.items():
-        path = (*before, name)
+        path, origin = (*before, name), get_origin(field.annotation)
         yield path
         for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                own = getattr(field.annotation, "__origin__", None)
-                if own is not tuple:
-                    yield from _known(kind, (*path, "*") if own is dict else path)
-
-
-def _is_port(value: str) -> bool:
-    return value.isascii() and value.isdigit()
-
-
-def _is_address(value: str) -> bool:
-    try:
-        ip_address(value)
-    except ValueError:
-        return False
-    return True
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and origin is not tuple:
+                yield from _known(kind, (*path, "*") if origin is dict else path)

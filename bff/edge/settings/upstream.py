@@ -1,5 +1,4 @@
-"""Settings of an upstream: where it is, how long it may take, what proves us and our callers to it, and the numbers of
-the policies before it."""
+"""Settings of an upstream: its address, its time limit, credentials for it, and the numbers of its policies."""
 
 from __future__ import annotations
 
@@ -7,16 +6,12 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from .address import Url
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from .fields import Section, Url
 
 
-class BreakerSettings(_Section):
+class BreakerSettings(Section):
     """A circuit breaker for each call and address."""
 
     failures: int = Field(5, ge=1, le=1000)
@@ -30,7 +25,7 @@ class BreakerSettings(_Section):
     minimum: int = Field(10, ge=1, le=100_000)
     """Calls in the window before its rates count."""
     window: float = Field(10.0, ge=0.1, le=600)
-    """Seconds that the window looks back."""
+    """Seconds of the past that the window covers."""
     open_for: float = Field(2.0, gt=0, le=300)
     """Seconds until the first probe."""
     open_at_most: float = Field(4.0, gt=0, le=3600)
@@ -39,8 +34,8 @@ class BreakerSettings(_Section):
     """Probes at once while half-open, and successful ones needed to close it."""
 
 
-class RetrySettings(_Section):
-    """Attempts after a failure that may pass: of reads and of writes under an idempotency key, never of others."""
+class RetrySettings(Section):
+    """Further attempts after a failure that may be temporary: of reads, and of writes with an idempotency key."""
 
     attempts: int = Field(3, ge=1, le=10)
     """Attempts of one call in all; 1: no retry."""
@@ -55,7 +50,7 @@ class RetrySettings(_Section):
     """Retries at once that are always allowed."""
 
 
-class BulkheadSettings(_Section):
+class BulkheadSettings(Section):
     """How many calls to one upstream run at once."""
 
     permits: int = Field(100, ge=1, le=10_000)
@@ -66,7 +61,7 @@ class BulkheadSettings(_Section):
     """Seconds that a call may wait for a permit."""
 
 
-class BalanceSettings(_Section):
+class BalanceSettings(Section):
     """Several addresses of one upstream."""
 
     urls: tuple[Url, ...] = ()
@@ -93,20 +88,20 @@ class BalanceSettings(_Section):
     """Seconds it is left out at most."""
 
 
-class HedgeSettings(_Section):
+class HedgeSettings(Section):
     """A second copy of a read that takes longer than most, within the retry budget; the first answer is taken."""
 
     on: bool = False
     """Whether slow reads are hedged. The service must bear up to `retry.share` more reads."""
     quantile: float = Field(0.95, ge=0.5, le=0.999)
-    """Share of recent answers that came sooner than the moment at which the second copy is sent."""
+    """Share of recent answers that arrived before the moment at which the second copy is sent."""
     least: float = Field(0.005, ge=0, le=10)
-    """Seconds that are waited in any case."""
+    """Seconds to wait at least before the second copy is sent."""
     minimum: int = Field(50, ge=10, le=1000)
     """Answers seen before anything is hedged."""
 
 
-class TlsSettings(_Section):
+class TlsSettings(Section):
     """TLS with an upstream; files are PEM and are read again when they change, for connections opened from then on."""
 
     cert: Path | None = None
@@ -125,7 +120,7 @@ class TlsSettings(_Section):
         return self
 
 
-class InternalSettings(_Section):
+class InternalSettings(Section):
     """Internal tokens, for upstreams with `identity` internal or both."""
 
     keys: Path
@@ -138,8 +133,8 @@ class InternalSettings(_Section):
     """Seconds between two looks at the file."""
 
 
-class UpstreamSettings(_Section):
-    """One service: where it is, and the policies before it."""
+class UpstreamSettings(Section):
+    """One service: its address, and its policies."""
 
     url: Url
     """Base address of the service."""

@@ -1,7 +1,7 @@
-"""Addresses in settings: URLs and hosts that are checked as a whole when they are read, not when they are first used.
+"""What the settings' models are made of: their base, and the types of addresses.
 
-Every check raises ValueError with one sentence that says the cure. No message repeats the address: it may hold a
-password.
+An address is checked as a whole when it is read, not when it is first used. Every check raises ValueError with one
+sentence that says the cure. No message repeats the address, because it may hold a password.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 _ENCODED = "write them percent-encoded: %2F for /, %23 for #, %3F for ?, %40 for @, %25 for %"
 _HOST_NAME = re.compile(r"\w([\w.-]*\w)?\.?|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?\]")
@@ -23,9 +23,15 @@ _REDIS = (
 )
 
 
+class Section(BaseModel):
+    """A group of settings. It is frozen, and an unknown name in it is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 def split(url: str, *schemes: str, several: bool = False) -> SplitResult:
-    """The URL's parts, when it has one of the schemes, at least one host, and ports from 1 to 65535. several: hosts
-    may stand behind each other, with commas between."""
+    """The parts of a URL that has one of the schemes, a host, and a port from 1 to 65535 or none. several: there may be
+    several hosts, separated by commas. Raises ValueError."""
     scheme, sign, rest = url.partition("://")
     if not sign or scheme not in schemes:
         wanted = " or ".join(f"{one}://" for one in schemes)
@@ -38,7 +44,7 @@ def split(url: str, *schemes: str, several: bool = False) -> SplitResult:
         for one in hosts.split(",") if several else [hosts]:
             _check_address(one)
     except ValueError:
-        # The host ends at the first / ? or #: an @ behind it means that one of these cut a password off.
+        # The host ends at the first / ? or #. An @ after it means that one of these characters is in the password.
         if not user and "@" in rest:
             raise ValueError(f"its user or password holds one of / # ?; {_ENCODED}") from None
         raise
@@ -106,6 +112,6 @@ def _listen(value: str) -> str:
 
 Url = Annotated[str, AfterValidator(_base_url)]
 ExactUrl = Annotated[str, AfterValidator(_address)]
-"""Kept to the letter: issuers are compared as strings, and some end in a slash."""
+"""An address that stays exactly as written: issuers are compared as strings, and some end in a slash."""
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 ListenHost = Annotated[str, AfterValidator(_listen)]
