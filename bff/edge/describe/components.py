@@ -1,7 +1,10 @@
-"""The components that the description of every gateway has, whatever it declares: refusals, a problem, a person."""
+"""What both documents of a gateway use: the JSON schemas of its models, and the components that every gateway has
+(refusals, a problem, a user).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -13,6 +16,7 @@ from ..problem import MEDIA_TYPE, TITLES
 
 Schema = dict[str, Any]
 REF = "#/components/schemas/{model}"
+TEXT: Schema = {"type": "string"}
 
 _DESCRIPTIONS = {
     400: "The request cannot be read, a command has no Idempotency-Key, or the service cannot use what was sent",
@@ -43,11 +47,11 @@ _RETRY: Schema = {
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
 }
 EVERYWHERE = (400, 408, 413, 414, 421, 431, 500, 503)
-"""Statuses that any request may get, whatever its address."""
+"""Statuses that any request may get, at any address."""
 
 
 def problem_responses(*statuses: int) -> Schema:
-    """The problems that a route may answer with, those of every route included."""
+    """The problems that a route may answer with, with those that every route has."""
     return {
         str(status): {"$ref": f"#/components/responses/{status}"}
         for status in sorted({*statuses, *EVERYWHERE})
@@ -55,14 +59,14 @@ def problem_responses(*statuses: int) -> Schema:
 
 
 def passed_on(*, command: bool, identified: bool) -> list[int]:
-    """The statuses of a service that a screen, or a command, passes on. identified: its calls may say who asks."""
+    """The statuses of a service that a screen or a command passes on. identified: its calls may name the principal."""
     return [
         status for status, outcome in OUTCOMES.rows if outcome.passed(command=command, identified=identified)
     ]
 
 
 def response_components() -> Schema:
-    """For `components.responses`."""
+    """The document's `components.responses`."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         str(status): {
@@ -76,27 +80,27 @@ def response_components() -> Schema:
 
 class DescribedSchema(GenerateJsonSchema):
     """JSON schemas of the values that are sent: an answer has every field that its model declares, those with defaults
-    included, and a Decimal is a number, or the text that a service sent."""
+    included, and a Decimal is a number or the text that a service sent."""
 
     def field_is_required(
         self,
         field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
         total: bool,
     ) -> bool:
-        """In an answer a field is required unless the model may leave it out."""
+        """In an answer, a field is required unless its model may leave it out."""
         if self.mode == "serialization" and field["type"] != "typed-dict-field":
             return field.get("serialization_exclude_if") is None
         return super().field_is_required(field, total)
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        """A number with all its digits, or such a number in text."""
+        """A number with all its digits, or text with such a number."""
         found = super().decimal_schema(schema)
         return found if "anyOf" in found else {"anyOf": [{"type": "number"}, found]}
 
 
 class ModelSchemas:
-    """JSON schemas of all models at once, so that each has one definition. models: each with its mode, `validation` or
-    `serialization`."""
+    """JSON schemas of all models at once, so that each model has one definition. models: each with its mode,
+    `validation` or `serialization`."""
 
     def __init__(self, models: list[tuple[Any, Any]]) -> None:
         self._keys = {(id(model), mode): number for number, (model, mode) in enumerate(models)}
@@ -108,7 +112,18 @@ class ModelSchemas:
         self.definitions: dict[str, Schema] = dict(extra.get("$defs", {}))
 
     def of(self, model: Any, mode: str = "serialization") -> Schema:
+        """The schema of one of the models in one of its modes."""
         return dict(self._found[self._keys[id(model), mode], mode])
+
+    def component(self, model: Any) -> str:
+        """The name in `definitions` of a model of the mode `validation`."""
+        return str(self.of(model, "validation")["$ref"]).rpartition("/")[2]
+
+
+def any_of(names: Iterable[str]) -> Schema:
+    """One of these components. Without names, no value matches."""
+    found = [{"$ref": REF.format(model=name)} for name in names]
+    return {"anyOf": found} if found else {"not": {}}
 
 
 PROBLEM: Schema = {

@@ -1,4 +1,4 @@
-"""/docs and /docs/problems: the gateway explains itself in plain HTML, without a script and without other hosts."""
+"""/docs and /docs/problems: the gateway's documentation in plain HTML, without scripts or resources of other hosts."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ dt { font-weight: 600; margin-top: 1rem } a { color: inherit }
 """
 
 _PROBLEM_NOTES = {
-    "timeout": "The deadline passed. Try again; if it stays, the owner named in the problem can help.",
-    "circuit-open": "The service failed repeatedly and is left alone for a moment. Wait for Retry-After.",
-    "idempotency-key-missing": "Every command carries a key of the client's own: a retry is then never a second act.",
-    "idempotency-in-flight": "Ask again after Retry-After with the same key: you will get the one outcome.",
-    "idempotency-mismatch": "A key stands for one request. Use a new one for another body or address.",
-    "idempotency-answer-gone": "It was carried out once and will not be again; read what it changed.",
-    "idempotency-unknown": "No answer came back from a service that takes no keys. Look before you try again.",
+    "timeout": "The deadline passed. Try again. If it happens again, ask the owner named in the problem.",
+    "circuit-open": "The service failed repeatedly and is not called for a moment. Wait for Retry-After.",
+    "idempotency-key-missing": "Send each new command with a new key, so that a retry does not run it twice.",
+    "idempotency-in-flight": "Send the same command with the same key after Retry-After. You get its one outcome.",
+    "idempotency-mismatch": "A key belongs to one request. Use a new key for another body or address.",
+    "idempotency-answer-gone": "The command ran once and does not run again. Read what it has changed.",
+    "idempotency-unknown": "A service that takes no keys did not answer. Check what it has done before you try again.",
     "csrf": "A write with the session cookie needs the header X-BFF: 1 and must come from the site's own page.",
-    "rate-limited": "RateLimit and Retry-After tell when there is room again.",
+    "rate-limited": "RateLimit and Retry-After say when further requests are allowed.",
     "unauthenticated": "Sign in at /bff/login, or send a bearer token.",
-    "unavailable": "Something the gateway itself needs is away; Retry-After tells when to try again.",
+    "unavailable": "Something that the gateway needs is not available. Retry-After says when to try again.",
 }
 
 
 def _page(title: str, body: str, here: str) -> bytes:
-    """here: what leads from the page's own address to /docs/; links are relative, the gateway may be mounted."""
+    """here: the relative path from the page to /docs/. Links are relative because the gateway may be mounted."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -46,18 +46,21 @@ def _page(title: str, body: str, here: str) -> bytes:
 
 
 def overview(document: dict[str, Any]) -> bytes:
-    """Every route with its parameters, body and answers."""
-    title = document["info"]["title"]
-    parts = [
-        f"<h1>{escape(title)}</h1>",
-        '<p class="muted">The contract as a document: <a href="openapi.json">/openapi.json</a>, and what the '
-        'live stream carries: <a href="asyncapi.json">/asyncapi.json</a>. '
-        'What can go wrong: <a href="docs/problems">problems</a>.</p>',
-    ]
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            parts.append(_operation(path, method, operation, document["components"]["responses"]))
-    return _page(f"{title} – docs", "".join(parts), "docs/")
+    """Every route with its parameters, body and answers. document: OpenAPI."""
+    title, shared = document["info"]["title"], document["components"]["responses"]
+    operations = (
+        _operation(path, method, operation, shared)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    )
+    return _page(
+        f"{title} – docs",
+        f"<h1>{escape(title)}</h1>"
+        '<p class="muted">Contract for programs: <a href="openapi.json">/openapi.json</a>. Events of the live stream: '
+        '<a href="asyncapi.json">/asyncapi.json</a>. Errors: <a href="docs/problems">problems</a>.</p>'
+        + "".join(operations),
+        "docs/",
+    )
 
 
 def _operation(path: str, method: str, operation: dict[str, Any], shared: dict[str, Any]) -> str:
@@ -87,7 +90,7 @@ def _json(value: Any) -> str:
 
 
 def problems() -> bytes:
-    """Every problem code; a problem's `type` points at its anchor here."""
+    """Every problem code. A problem's `type` is the address of its code on this page."""
     rows = "".join(
         f'<dt id="{escape(code)}"><code>{escape(code)}</code></dt>'
         f"<dd>{escape(title)}. {escape(_PROBLEM_NOTES.get(code, ''))}</dd>"
@@ -96,7 +99,7 @@ def problems() -> bytes:
     return _page(
         "Problems",
         "<h1>Problems</h1><p>Every refusal and failure is <code>application/problem+json</code> with one of these "
-        "codes, a correlation id to quote, and the owner where a service failed.</p>"
+        "codes, a correlation id for support requests, and the owner of the service if one failed.</p>"
         f"<dl>{rows}</dl>",
         "",
     )

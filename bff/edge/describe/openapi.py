@@ -1,4 +1,4 @@
-"""The gateway's own description, OpenAPI 3.1, made from the annotations that the routes run by."""
+"""The OpenAPI 3.1 document of a gateway, made from the same annotations that its routes use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from ..declared import Command, Declarations, View
 from ..http.public_path import PublicPath
 from ..settings import Settings
-from . import live_schemas
+from .asyncapi import declared_schemas, models, started
 from .components import PROBLEM, REF, ModelSchemas, Schema, passed_on, problem_responses, response_components
 from .openapi_builtin import PUBLIC, builtin_paths, security_of
 
@@ -17,25 +17,28 @@ _TAGS = {
     "commands": "What a person does, once for each Idempotency-Key.",
     "gateway": "The stream, sign-in, health and documents.",
 }
-# As `idempotency_key` reads it: a bare token, or a string in quotes.
+# What `idempotency_key` accepts: a bare token, or a string in quotes.
 _KEY = r'^(?:[!#-+\-.-~]{1,255}|"(?:[ !#-\[\]-~]|\\["\\]){1,253}")$'
 
 
 def document(gateway: Declarations, version: str, settings: Settings | None = None) -> Schema:
     """The whole document. version: of the gateway; settings: its address, and which builtin endpoints there are."""
     settings = settings or Settings()
-    models = [(adapter, mode) for route in _routes(gateway) for adapter, mode in _models(route)]
-    schemas = ModelSchemas(models + live_schemas.models(gateway))
-    unlisted: set[str] = set()
-    paths: dict[str, Schema] = {}
-    for view in gateway.views.values():
-        paths.setdefault(view.path, {})["get"] = _view(view, schemas, unlisted)
+    routes: list[View | Command] = [*gateway.views.values(), *gateway.commands.values()]
+    schemas = ModelSchemas([model for route in routes for model in _models(route)] + models(gateway))
+    paths: dict[str, Schema] = {view.path: {"get": _view(view, schemas)} for view in gateway.views.values()}
     for command in gateway.commands.values():
-        paths.setdefault(command.path, {})["post"] = _command(command, schemas, unlisted)
+        paths.setdefault(command.path, {})["post"] = _command(command, schemas)
     for path, operations in builtin_paths(gateway, settings).items():
         paths[path] = operations | paths.get(path, {})
     _number_repeated_ids(paths)
-    session_cookie = PublicPath.of(settings.public_url).session_cookie
+    # A model that only holds parameters is no component.
+    unlisted = {
+        schemas.component(model)
+        for route in routes
+        for model in (route.binding.path, route.binding.query)
+        if model is not None
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -44,35 +47,39 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
             "description": "One call per screen, one click per command, one stream per browser.",
         },
         "servers": [{"url": settings.public_url.rstrip("/")}],
-        "tags": _tags(gateway),
+        "tags": _tags(routes),
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": {
                 **{name: schema for name, schema in schemas.definitions.items() if name not in unlisted},
-                **live_schemas.declared_schemas(gateway, schemas),
-                **{f"started.{saga.name}": live_schemas.started(saga) for saga in gateway.sagas.values()},
+                **declared_schemas(gateway, schemas),
+                **{f"started.{saga.name}": started(saga) for saga in gateway.sagas.values()},
                 "Problem": PROBLEM,
             },
             "responses": response_components(),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-                "session": {"type": "apiKey", "in": "cookie", "name": session_cookie},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": PublicPath.of(settings.public_url).session_cookie,
+                },
             },
         },
     }
 
 
-def _tags(gateway: Declarations) -> list[Schema]:
+def _tags(routes: list[View | Command]) -> list[Schema]:
     """The builtin tags, and those of routers."""
     tags = dict(_TAGS)
-    for route in _routes(gateway):
+    for route in routes:
         for tag in route.tags:
             tags.setdefault(tag, f"Declared in {route.origin.partition(':')[0]}.")
     return [{"name": name, "description": description} for name, description in tags.items()]
 
 
 def _number_repeated_ids(paths: Schema) -> None:
-    """Functions of two modules may have one name; operation ids must differ."""
+    """Make operation ids different: functions of two modules may have the same name."""
     seen: dict[str, int] = {}
     for path in sorted(paths):
         for operation in paths[path].values():
@@ -82,47 +89,35 @@ def _number_repeated_ids(paths: Schema) -> None:
                 operation["operationId"] = f"{name}_{seen[name]}"
 
 
-def _routes(gateway: Declarations) -> list[View | Command]:
-    return [*gateway.views.values(), *gateway.commands.values()]
-
-
 def _models(route: View | Command) -> list[tuple[Any, str]]:
     bound = route.binding
-    models: list[tuple[Any, str]] = [(bound.returns, "serialization")]
-    if bound.body is not None:
-        models.append((bound.body[1], "validation"))
-    models += [(one, "validation") for one in (bound.path, bound.query) if one is not None]
-    return models
+    inputs = (bound.body[1] if bound.body else None, bound.path, bound.query)
+    return [(bound.returns, "serialization"), *((one, "validation") for one in inputs if one is not None)]
 
 
-def _parameters(route: View | Command, schemas: ModelSchemas, unlisted: set[str]) -> list[Schema]:
-    """unlisted: gets the names of models that only hold parameters, which are no components of their own."""
+def _parameters(route: View | Command, schemas: ModelSchemas) -> list[Schema]:
     found: list[Schema] = []
     for where, model in (("path", route.binding.path), ("query", route.binding.query)):
-        if model is None:
-            continue
-        component = schemas.of(model, "validation")["$ref"].rpartition("/")[2]
-        unlisted.add(component)
-        schema = schemas.definitions[component]
+        schema = schemas.definitions[schemas.component(model)] if model is not None else {}
         for name, one in schema.get("properties", {}).items():
             required = where == "path" or name in schema.get("required", ())
             found.append({"name": name, "in": where, "required": required, "schema": one})
     return found
 
 
-def _describe(route: View | Command, schemas: ModelSchemas, unlisted: set[str]) -> Schema:
+def _describe(route: View | Command, schemas: ModelSchemas) -> Schema:
     text = inspect.getdoc(route.function) or ""
     summary, _, rest = text.partition("\n\n")
     described: Schema = {"operationId": route.name, "summary": " ".join(summary.split()) or route.name}
     if rest:
         described["description"] = rest
-    if parameters := _parameters(route, schemas, unlisted):
+    if parameters := _parameters(route, schemas):
         described["parameters"] = parameters
     return described
 
 
-def _view(view: View, schemas: ModelSchemas, unlisted: set[str]) -> Schema:
-    operation = _describe(view, schemas, unlisted) | {"tags": list(view.tags) or ["screens"]}
+def _view(view: View, schemas: ModelSchemas) -> Schema:
+    operation = _describe(view, schemas) | {"tags": list(view.tags) or ["screens"]}
     operation["responses"] = {
         "200": {
             "description": "The screen; `BFF-Complete` says whether every part is there.",
@@ -135,7 +130,7 @@ def _view(view: View, schemas: ModelSchemas, unlisted: set[str]) -> Schema:
         **problem_responses(
             *(() if view.public else (401,)),
             *((403,) if view.requirements or view.network else ()),
-            # A public view without a principal never tells a service who asks.
+            # A public view without a principal parameter never tells services who the person is.
             *passed_on(command=False, identified=not view.public or view.binding.who is not None),
             422,
             429,
@@ -147,8 +142,8 @@ def _view(view: View, schemas: ModelSchemas, unlisted: set[str]) -> Schema:
     return operation
 
 
-def _command(command: Command, schemas: ModelSchemas, unlisted: set[str]) -> Schema:
-    operation = _describe(command, schemas, unlisted) | {"tags": list(command.tags) or ["commands"]}
+def _command(command: Command, schemas: ModelSchemas) -> Schema:
+    operation = _describe(command, schemas) | {"tags": list(command.tags) or ["commands"]}
     operation |= security_of(command.requirements)
     operation.setdefault("parameters", []).append(
         {

@@ -1,32 +1,29 @@
-"""The gateway's builtin endpoints in its description: the stream and its state, sign-in, webhooks, health, documents,
-the page. What is not served is not listed: sign-in only where it is set up, webhooks only where a source is."""
+"""The builtin endpoints in a gateway's OpenAPI document: the stream and its state, sign-in, webhooks, health, documents
+and the page. Only endpoints that are served are listed: sign-in where it is set up, webhooks where there is a source.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from ...live.ingest.http_binding import BATCH, MAX_BATCH, STRUCTURED
 from ..access.authorization import NO_REQUIREMENTS, Requirements
 from ..declared import CHANGES, EVENTS, Declarations
 from ..settings import Settings
-from .components import REF, USER, Schema, problem_responses
-from .live_schemas import any_of
+from .components import REF, TEXT, USER, Schema, any_of, problem_responses
 
-_TEXT: Schema = {"type": "string"}
 _SEGMENT: Schema = {"type": "string", "minLength": 1}
 _OBJECT: Schema = {"type": "object"}
-# As `safe_return` accepts it: a path of this site, however a browser reads it.
+# What `safe_return` accepts: a path that every browser reads as one of this site.
 _RETURN = r"^/(?!/)(?!(?:[^/?#]*[/?#])*(?:\.|%2[eE]){1,2}(?:[/?#]|$))[^\\\x00-\x20\x7f-\x9f]{0,1023}$"
-
 
 PUBLIC: Schema = {"security": []}
 """Nobody has to authenticate."""
 
 
 def security_of(requirements: Requirements) -> Schema:
-    """Who may: the scopes stand with both ways to authenticate (OpenAPI 3.1 allows it for either)."""
+    """Bearer token or session, each with the required scopes (OpenAPI 3.1 allows scopes for both), and the roles."""
     scopes = sorted(requirements.scopes)
     found: Schema = {"security": [{"bearer": scopes}, {"session": scopes}]}
     if requirements.roles:
@@ -36,7 +33,15 @@ def security_of(requirements: Requirements) -> Schema:
 
 def builtin_paths(gateway: Declarations, settings: Settings) -> dict[str, Schema]:
     """Path items by path. They refer to the document's components `saga.<name>` and `state`."""
-    paths = _state(gateway, settings) | _health() | _documents()
+    paths = _state(gateway, settings) | {
+        "/livez": _probe("livez", "The process is alive"),
+        "/readyz": _probe("readyz", "It may be sent requests"),
+        "/openapi.json": _document("openapi", "This description", "application/json", _OBJECT),
+        "/asyncapi.json": _document("asyncapi", "What the stream carries", "application/json", _OBJECT),
+        "/docs": _document("docs", "This description to read", "text/html", TEXT),
+        "/docs/problems": _document("docs_problems", "What can go wrong", "text/html", TEXT),
+        "/docs/style.css": _document("docs_style", "How the two look", "text/css", TEXT),
+    }
     if settings.oidc is not None:
         paths |= _sign_in()
     if settings.webhooks:
@@ -46,12 +51,11 @@ def builtin_paths(gateway: Declarations, settings: Settings) -> dict[str, Schema
     if settings.events:
         paths[EVENTS] = _events(settings)
     if gateway.page is not None:
-        html, file = _answer("HTML", "text/html", {"schema": _TEXT}), _answer("The file", "*/*", {})
+        html, file = _answer("HTML", "text/html", {"schema": TEXT}), _answer("The file", "*/*", {})
         for number, path in enumerate(gateway.page.paths):
-            paths.setdefault(path, {})["get"] = _served(f"page_{number}", "The page", html, path)
+            paths[path] = _served(f"page_{number}", "The page", html, path)
         for number, prefix in enumerate(gateway.page.folders):
-            path = prefix + "/{file}"
-            paths[path] = {"get": _served(f"assets_{number}", "A file of the page", file, path)}
+            paths[prefix + "/{file}"] = _served(f"assets_{number}", "A file of the page", file, "{file}")
     return paths
 
 
@@ -65,24 +69,23 @@ def _operation(
     login: Requirements | None = None,
     description: str = "",
 ) -> Schema:
-    """responses: those that are no problem; problems: statuses beside those of every route; body: by media type; login:
-    None where nobody has to authenticate."""
+    """responses: those that are no problem; problems: statuses beside those that every route has; body: by media type;
+    login: None where nobody has to authenticate."""
     if login is not None:
         problems = (*problems, 401, *((403,) if login else ()))
-    operation: Schema = {
+    optional = {
+        "description": description,
+        "parameters": list(parameters),
+        "requestBody": {"required": True, "content": body} if body else None,
+    }
+    return {
         "operationId": id,
         "tags": ["gateway"],
         "summary": summary,
         "responses": responses | problem_responses(*problems),
+        **{name: value for name, value in optional.items() if value},
+        **(PUBLIC if login is None else security_of(login)),
     }
-    listed = list(parameters)
-    more = {
-        "description": description,
-        "parameters": listed,
-        "requestBody": {"required": True, "content": body} if body else None,
-    }
-    operation |= {name: value for name, value in more.items() if value}
-    return operation | (PUBLIC if login is None else security_of(login))
 
 
 def _answer(description: str, media_type: str, content: Schema) -> Schema:
@@ -98,80 +101,101 @@ def _parameter(name: str, where: str, schema: Schema, description: str = "") -> 
     return found | ({"description": description} if description else {})
 
 
-def _served(id: str, summary: str, answer: Schema, path: str) -> Schema:
-    """A page or a file; the parameters in its path are text of any kind."""
-    names = re.findall(r"\{(\w+)\}", path)
-    parameters = [_parameter(name, "path", _SEGMENT) for name in names]
-    return _operation(id, summary, {"200": answer}, 404, parameters=parameters)
+def _text_in(member: str) -> Schema:
+    """An object with one text."""
+    return {"type": "object", "required": [member], "properties": {member: TEXT}}
 
 
 def _one_of(names: Iterable[str]) -> Schema:
     known = sorted(names)
-    return {"type": "string", "enum": known} if known else {"type": "string"}
+    return {"type": "string", "enum": known} if known else TEXT
+
+
+def _document(id: str, summary: str, media_type: str, schema: Schema) -> Schema:
+    return {"get": _operation(id, summary, {"200": _answer(summary, media_type, {"schema": schema})})}
+
+
+def _served(id: str, summary: str, answer: Schema, path: str) -> Schema:
+    """A page or a file. The parameters in its path are text of any kind."""
+    parameters = [_parameter(name, "path", _SEGMENT) for name in re.findall(r"\{(\w+)\}", path)]
+    return {"get": _operation(id, summary, {"200": answer}, 404, parameters=parameters)}
+
+
+def _probe(id: str, summary: str) -> Schema:
+    status = _text_in("status")
+    operation = _operation(id, summary, _ok_json("Yes", status))
+    # Supervisors read the health page itself, which is no problem document.
+    operation["responses"]["503"] = _answer("No", "application/json", {"schema": status})
+    return {"get": operation}
 
 
 def _state(gateway: Declarations, settings: Settings) -> dict[str, Schema]:
     values, login = _values(gateway, settings), gateway.requirements
-    saga = _operation(
-        "bff_saga",
-        "Where one of your sagas stands",
-        _ok_json("The saga", any_of(f"saga.{name}" for name in gateway.sagas)),
-        *(404, 429),
-        parameters=[_parameter("type", "path", _one_of(gateway.sagas)), _parameter("id", "path", _SEGMENT)],
-        login=login,
-    )
-    live = _operation(
-        "bff_live",
-        "Everything you may see, as it happens (an event stream)",
-        {"200": _answer("Events", "text/event-stream", {"schema": _TEXT})},
-        *(403, 429),
-        parameters=[
-            _parameter("after", "query", _TEXT, "A cursor to go on from"),
-            _parameter("Last-Event-ID", "header", _TEXT, "The same, and wins"),
-            values,
-        ],
-        login=login,
-    )
-    snapshot = _operation(
-        "bff_snapshot",
-        "The same state once, for those who poll",
-        _ok_json("The state", {"$ref": REF.format(model="state")}),
-        *(403, 429),
-        parameters=[values],
-        login=login,
-    )
     return {
-        "/bff/sagas/{type}/{id}": {"get": saga},
-        "/bff/live": {"get": live},
-        "/bff/live/snapshot": {"get": snapshot},
+        "/bff/sagas/{type}/{id}": {
+            "get": _operation(
+                "bff_saga",
+                "Where one of your sagas stands",
+                _ok_json("The saga", any_of(f"saga.{name}" for name in gateway.sagas)),
+                *(404, 429),
+                parameters=[
+                    _parameter("type", "path", _one_of(gateway.sagas)),
+                    _parameter("id", "path", _SEGMENT),
+                ],
+                login=login,
+            )
+        },
+        "/bff/live": {
+            "get": _operation(
+                "bff_live",
+                "Everything you may see, as it happens (an event stream)",
+                {"200": _answer("Events", "text/event-stream", {"schema": TEXT})},
+                *(403, 429),
+                parameters=[
+                    _parameter("after", "query", TEXT, "A cursor to go on from"),
+                    _parameter("Last-Event-ID", "header", TEXT, "The same, and wins"),
+                    values,
+                ],
+                login=login,
+            )
+        },
+        "/bff/live/snapshot": {
+            "get": _operation(
+                "bff_snapshot",
+                "The same state once, for those who poll",
+                _ok_json("The state", {"$ref": REF.format(model="state")}),
+                *(403, 429),
+                parameters=[values],
+                login=login,
+            )
+        },
     }
 
 
 def _values(gateway: Declarations, settings: Settings) -> Schema:
-    """The values there are: text between slashes as declared, one segment for each parameter."""
+    """The parameter that names live values: text between slashes as declared, one segment for each parameter."""
     shapes = [
         "/".join(
             "[A-Za-z0-9._-]+" if part.startswith("{") else re.escape(part) for part in template.split("/")
         )
         for template in sorted(gateway.values)
     ]
-    item: Schema = {"type": "string", "maxLength": 200}
-    if shapes:
-        item["pattern"] = f"^(?:{'|'.join(shapes)})$"
+    pattern = {"pattern": f"^(?:{'|'.join(shapes)})$"} if shapes else {}
     return _parameter(
         "value",
         "query",
-        {"type": "array", "items": item, "maxItems": settings.live.values if shapes else 0},
+        {
+            "type": "array",
+            "items": {"type": "string", "maxLength": 200, **pattern},
+            "maxItems": settings.live.values if shapes else 0,
+        },
         "Live values to follow: " + (", ".join(sorted(gateway.values)) or "none are declared"),
     )
 
 
 def _sign_in() -> dict[str, Schema]:
-    cookie = {"Set-Cookie": {"schema": _TEXT}}
-    location = {"Location": {"schema": _TEXT}}
-    redirect: Schema = {"type": "object", "required": ["redirect"], "properties": {"redirect": _TEXT}}
-    form: Schema = {"type": "object", "required": ["logout_token"], "properties": {"logout_token": _TEXT}}
-    answered = _answer("Signed in", "text/html", {"schema": _TEXT}) | {"headers": cookie}
+    cookie, location = {"Set-Cookie": {"schema": TEXT}}, {"Location": {"schema": TEXT}}
+    signed_in = _answer("Signed in", "text/html", {"schema": TEXT}) | {"headers": cookie}
     user = _operation(
         "bff_user",
         "Who is signed in",
@@ -183,7 +207,7 @@ def _sign_in() -> dict[str, Schema]:
         login=NO_REQUIREMENTS,
     )
     # With `anonymous`, nobody has to authenticate.
-    user["security"] = [*user["security"], {}]
+    user["security"].append({})
     return {
         "/bff/login": {
             "get": _operation(
@@ -193,7 +217,7 @@ def _sign_in() -> dict[str, Schema]:
                 429,
                 parameters=[
                     _parameter(
-                        *("return", "query", _TEXT | {"pattern": _RETURN}),
+                        *("return", "query", TEXT | {"pattern": _RETURN}),
                         "Where to end up; a path of this site",
                     )
                 ],
@@ -203,10 +227,10 @@ def _sign_in() -> dict[str, Schema]:
             "get": _operation(
                 "bff_callback",
                 "The identity provider's answer",
-                {"200": answered},
+                {"200": signed_in},
                 *(403, 429, 502),
                 parameters=[
-                    _parameter(name, "query", _TEXT)
+                    _parameter(name, "query", TEXT)
                     for name in ("state", "code", "iss", "error", "error_description")
                 ],
             )
@@ -215,7 +239,9 @@ def _sign_in() -> dict[str, Schema]:
             "post": _operation(
                 "bff_logout",
                 "Sign out",
-                _ok_json("Signed out here; go there to be signed out at the provider, too", redirect),
+                _ok_json(
+                    "Signed out here; go there to be signed out at the provider, too", _text_in("redirect")
+                ),
                 *(403, 429),
                 description="With a session cookie it needs the header `X-BFF: 1`; without one there is nothing to do.",
             ),
@@ -225,7 +251,7 @@ def _sign_in() -> dict[str, Schema]:
                 {"303": {"description": "To the identity provider, or home", "headers": location}},
                 *(403, 429),
                 parameters=[
-                    _parameter("to", "query", _TEXT, "From the answer to the logout; good once, for a minute")
+                    _parameter("to", "query", TEXT, "From the answer to the logout; good once, for a minute")
                 ],
             ),
         },
@@ -235,7 +261,7 @@ def _sign_in() -> dict[str, Schema]:
                 "The provider's logout",
                 {"200": {"description": "Done"}},
                 429,
-                body={"application/x-www-form-urlencoded": {"schema": form}},
+                body={"application/x-www-form-urlencoded": {"schema": _text_in("logout_token")}},
             )
         },
         "/bff/user": {"get": user},
@@ -243,16 +269,22 @@ def _sign_in() -> dict[str, Schema]:
 
 
 def _signed(id: str, summary: str, sources: Iterable[str], body: Schema, *problems: int) -> Schema:
-    headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
-    parameters = [
-        _parameter("source", "path", _one_of(sources)),
-        *(_parameter(name, "header", _TEXT) | {"required": True} for name in headers),
-    ]
-    done: Schema = {"204": {"description": "Done"}}
-    return _operation(id, summary, done, 401, 429, *problems, parameters=parameters, body=body)
+    """An endpoint for messages signed as Standard Webhooks has it."""
+    signature = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    return _operation(
+        id,
+        summary,
+        {"204": {"description": "Done"}},
+        *(401, 429, *problems),
+        parameters=[
+            _parameter("source", "path", _one_of(sources)),
+            *(_parameter(name, "header", TEXT) | {"required": True} for name in signature),
+        ],
+        body=body,
+    )
 
 
-def _events(settings: Settings) -> dict[str, Schema]:
+def _events(settings: Settings) -> Schema:
     event: Schema = {"type": "object", "required": ["specversion", "id", "source", "type"]}
     body = {
         STRUCTURED: {"schema": event},
@@ -268,29 +300,4 @@ def _events(settings: Settings) -> dict[str, Schema]:
             429,
             parameters=[_parameter("source", "path", _SEGMENT)],
         ),
-    }
-
-
-def _health() -> dict[str, Schema]:
-    status: Schema = {"type": "object", "required": ["status"], "properties": {"status": _TEXT}}
-    paths: dict[str, Schema] = {}
-    for path, summary in (("/livez", "The process is alive"), ("/readyz", "It may be sent requests")):
-        operation = _operation(path[1:], summary, _ok_json("Yes", status))
-        # Supervisors read the health page itself, which is no problem document.
-        operation["responses"]["503"] = _answer("No", "application/json", {"schema": status})
-        paths[path] = {"get": operation}
-    return paths
-
-
-def _documents() -> dict[str, Schema]:
-    listed: tuple[tuple[str, str, str, str, Any], ...] = (
-        ("/openapi.json", "openapi", "This description", "application/json", _OBJECT),
-        ("/asyncapi.json", "asyncapi", "What the stream carries", "application/json", _OBJECT),
-        ("/docs", "docs", "This description to read", "text/html", _TEXT),
-        ("/docs/problems", "docs_problems", "What can go wrong", "text/html", _TEXT),
-        ("/docs/style.css", "docs_style", "How the two look", "text/css", _TEXT),
-    )
-    return {
-        path: {"get": _operation(id, summary, {"200": _answer(summary, media, {"schema": schema})})}
-        for path, id, summary, media, schema in listed
     }
