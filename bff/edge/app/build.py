@@ -159,7 +159,13 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
     )
     private = Routes(admin_routes(health, metrics, calls.internal_tokens))
     admin = Envelope(private, tracer, settings.public_url, contacts=contacts)
-    metrics.watch(calls.pipeline.clients, admission, live.hub, live.dispatcher)
+    metrics.watch(
+        calls.pipeline.clients,
+        live.hub,
+        live.dispatcher,
+        in_flight=lambda: admission.in_flight,
+        lag=admission.lag.now,
+    )
     return App(
         declared,
         settings,

@@ -24,7 +24,7 @@ from ..endpoints.webhooks import ChangesEndpoint, EventsEndpoint
 from ..http.networks import IpAllowlist, networks_of
 from ..http.request import VARY, BodyReader
 from ..internal_tokens import InternalTokens
-from ..observe.metrics import Metrics, MetricsRoute
+from ..observe.metrics import Metrics
 from ..page import Fallback, Html, assets
 from ..settings import Settings
 from .routing import in_order
@@ -35,7 +35,7 @@ def admin_routes(health: Health, metrics: Metrics, internal: InternalTokens | No
     routes: list[BaseRoute] = [
         Route("/livez", health.livez),
         Route("/readyz", health.readyz),
-        Route("/metrics", MetricsRoute(metrics), methods=["GET"]),
+        Route("/metrics", metrics.respond, methods=["GET"]),
     ]
     if internal is not None:
         routes.append(Route("/.well-known/jwks.json", internal.published, methods=["GET"]))

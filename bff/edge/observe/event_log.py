@@ -1,5 +1,5 @@
 """The observer that logs the policy events which an operator needs to see: a breaker that changed its state, a backend
-that was ejected or returned, text in an answer that had to be replaced."""
+that was ejected or readmitted, text in an answer that was replaced."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RARE = frozenset({BreakerChanged, Ejected, Readmitted, SurrogatesReplaced})
 
 
 def log_event(event: Event) -> None:
-    """An Observer. These events are rare, also during an outage; all others are for metrics."""
+    """An Observer. It logs events that are rare even during an outage; the others are only counted."""
     if type(event) not in _RARE:
         return
     match event:

@@ -1,10 +1,10 @@
-r"""What comes from outside is escaped and cut before any log handler sees it.
+r"""Text from outside is escaped and shortened before any log handler gets it.
 
-`Escaping` is a filter on every logger of this package (`LOGGERS`), so that it also holds where the gateway is mounted
-in an application with a log format of its own. `JsonLines` (telemetry.py) does the same for the records of other
-packages. A character that cannot be printed becomes an escape such as `\n`, `\x9b` or `\u202e`: control characters
-(C0 and C1), bidirectional and other invisible formats, line separators, surrogates. Nobody can begin a line, colour a
-terminal or reorder a text by what they send (CWE-117, CWE-150), and one record has a bounded size.
+`Escaping` is a filter on every logger of this package (`LOGGERS`), so it also works in an application that mounts the
+gateway and has its own log format. `JsonLines` (telemetry.py) does the same for the records of other packages. A
+character that cannot be printed becomes an escape such as `\n`, `\x9b` or `\u202e`: control characters (C0 and C1),
+bidirectional and other invisible formats, line separators, surrogates. So no text from outside can begin a line, colour
+a terminal or reorder other text (CWE-117, CWE-150), and the size of a record is bounded.
 """
 
 from __future__ import annotations
@@ -29,27 +29,28 @@ LOGGERS = (
     "bff.transport",
     "bff.upstreams",
 )
-"""Every logger of this package. A new one is added here."""
+"""Every logger of this package. Add a new one here."""
 
 TEXT = 300
-"""Characters of one value in a record."""
+"""Characters of one value in a record, at most."""
 MESSAGE = 2_000
-"""Characters of a message."""
+"""Characters of a message, at most."""
 EXCEPTION = 10_000
-"""Characters of an exception with its traceback; of a longer one the beginning and the end are kept."""
+"""Characters of an exception with its traceback, at most; a longer one is logged without its middle."""
 INNER = 100
-"""Characters of a text inside a list or a mapping of a record's fields."""
+"""Characters of a text inside a list or mapping of a record's fields, at most."""
 ITEMS = 30
-"""Members of a record's fields; a list or mapping among them has a third of that."""
+"""Members of a record's fields, at most; a list or mapping among them has at most a third of that."""
 
+_NESTED = (Mapping, list, tuple, set, frozenset)
 _SHORT = Repr()
 _SHORT.maxlevel = 2
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
 def printable(text: str, limit: int = TEXT) -> str:
-    """The text with escapes for what cannot be printed, at most `limit` characters long. A text that was cut says how
-    long it was. What this returns is returned unchanged by it."""
+    """The text with escapes for what cannot be printed, at most `limit` characters long. A shortened text ends with its
+    original length. A second call changes nothing."""
     if len(text) <= limit and text.isprintable():
         return text
     shown = _escaped(text[:limit])
@@ -60,8 +61,8 @@ def printable(text: str, limit: int = TEXT) -> str:
 
 
 def loggable(value: object, limit: int = TEXT) -> object:
-    """The value as a record may hold it: JSON's types, texts printable, bounded in sum. A mapping and its members that
-    are lists or mappings stay what they are; what lies deeper becomes text."""
+    """The value in JSON's types, with printable texts and a bounded total size. A mapping keeps its members, and those
+    that are lists or mappings keep theirs; deeper values become text."""
     if isinstance(value, str):
         return printable(value, limit)
     if value is None or isinstance(value, bool):
@@ -70,26 +71,22 @@ def loggable(value: object, limit: int = TEXT) -> object:
         return value if value.bit_length() <= 256 else f"a number of {value.bit_length()} bits"
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping | list | tuple | set | frozenset):
-        # Each level is shorter than the one around it, and the third is a line of text.
+    if isinstance(value, _NESTED):
+        # Each level is shorter than the level above. The third level is one line of text.
         if limit < INNER:
             return printable(_SHORT.repr(value), limit)
         most, inner = (ITEMS, INNER) if limit > INNER else (ITEMS // 3, INNER // 2)
         if isinstance(value, Mapping):
             return {
-                printable(str(name), INNER): loggable(one, limit if _plain(one) else inner)
+                printable(str(name), INNER): loggable(one, inner if isinstance(one, _NESTED) else limit)
                 for name, one in islice(value.items(), most)
             }
         return [loggable(one, inner) for one in islice(value, most)]
     return printable(_text(value), limit)
 
 
-def _plain(value: object) -> bool:
-    return not isinstance(value, Mapping | list | tuple | set | frozenset)
-
-
 def exception_text(error: ExcInfo) -> str:
-    """The traceback, its lines apart and each of them printable."""
+    """The traceback, with its line breaks; each line is printable."""
     whole = logging.Formatter().formatException(error)
     text = "\n".join(_escaped(line, "\t") for line in whole.split("\n"))
     if len(text) <= EXCEPTION:
@@ -98,7 +95,7 @@ def exception_text(error: ExcInfo) -> str:
 
 
 class Escaping(logging.Filter):
-    """Rewrites a record's message, arguments, `fields` and exception text; never drops a record."""
+    """Escapes a record's message, arguments, `fields` and exception text. It drops no record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.args:
@@ -116,14 +113,14 @@ class Escaping(logging.Filter):
 
 
 def _argument(value: object) -> object:
-    # Numbers stay numbers: the message may ask for their digits.
+    # Numbers stay numbers, because the message may format them (%d).
     return value if isinstance(value, int | float) else printable(_text(value))
 
 
 def _text(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # somebody's own __str__: a log line must not fail by what it tells of
+    except Exception:  # __str__ of any class may fail, but a log line must not
         return f"a {type(value).__name__} that cannot be shown"
 
 
@@ -138,6 +135,5 @@ def _escaped(text: str, unescaped: str = "") -> str:
     )
 
 
-_ESCAPING = Escaping()
 for _name in LOGGERS:
-    logging.getLogger(_name).addFilter(_ESCAPING)
+    logging.getLogger(_name).addFilter(Escaping())

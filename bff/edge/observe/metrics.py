@@ -1,21 +1,22 @@
 """Metrics in Prometheus' text format: rate, errors and durations of screens, commands and upstream calls, and the state
 of the policies between them.
 
-It is an observer and changes nothing. It has a registry to itself, so that an application that the gateway is mounted
-in keeps its metrics. Labels are only names from the gateway's declarations (routes, services, calls, addresses), never
-anything that a browser sent: their number is bounded. States are read when the page is requested.
+`Metrics` is an observer and changes nothing. It has its own registry, so that an application in which the gateway is
+mounted keeps its metrics. Labels are only names from the gateway's declarations (routes, services, calls, addresses),
+never anything that a browser sent, so their number is bounded. States are read when the page is requested.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
-from starlette.types import Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import Response
 
 from ...live.hub import Hub
 from ...live.ingest import EventDispatcher
@@ -36,121 +37,133 @@ from ...transport.client import UpstreamClient
 from .observers import Event, RequestEnded, ScreenIncomplete
 
 STREAM = "/bff/live"
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 # Seconds. From a cached part to the longest deadline.
 DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 AGES = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 STATES = {"closed": 0, "half-open": 1, "open": 2}
 
-M = TypeVar("M", Counter, Histogram)
+# Name, help, labels, and the buckets of a histogram; what has none is a counter.
+_METRICS: tuple[tuple[str, str, str, tuple[float, ...]], ...] = (
+    ("bff_requests", "Answers to browsers.", "kind route status", ()),
+    ("bff_request_seconds", "Seconds until the end of the answer.", "kind route", DURATIONS),
+    ("bff_screen_missing_parts", "Optional parts that were missing.", "route", ()),
+    (
+        "bff_upstream_attempts",
+        "Attempts by who ended them; side: local (not sent), client (cancelled), origin (the upstream).",
+        "service call outcome side",
+        (),
+    ),
+    ("bff_upstream_attempt_seconds", "Seconds of attempts that were sent.", "service call", DURATIONS),
+    ("bff_upstream_retries", "Attempts after the first.", "service call why", ()),
+    ("bff_upstream_rejections", "Calls that were not sent.", "service call why", ()),
+    (
+        "bff_bulkhead_wait_seconds",
+        "Seconds waited for a permit that did not come free.",
+        "service call",
+        DURATIONS,
+    ),
+    (
+        "bff_upstream_hedges",
+        "Second copies of slow reads; won: it answered first.",
+        "service call won",
+        (),
+    ),
+    ("bff_breaker_moves", "Changes of a breaker's state.", "service group to", ()),
+    ("bff_address_ejections", "Addresses ejected for a while.", "service", ()),
+    ("bff_reads_served", "Reads by what answered them.", "service call how", ()),
+    ("bff_reads_age_seconds", "Age of cached answers in seconds.", "service call", AGES),
+    ("bff_shed", "Requests refused, or answered without their optional parts.", "where", ()),
+    ("bff_upstream_surrogates", "Lone surrogates in answers that became U+FFFD.", "service call", ()),
+)
+
+_Gauge = tuple[str, str, Callable[[], float]]
+# The gauges of an upstream: name, help, labels after `service`, and what reads the values, by those labels.
+_UpstreamGauge = tuple[str, str, tuple[str, ...], Callable[[UpstreamClient], Mapping[tuple[str, ...], float]]]
+_UPSTREAM_GAUGES: tuple[_UpstreamGauge, ...] = (
+    (
+        "bff_breaker_state",
+        "0 closed, 1 half-open, 2 open.",
+        ("group", "address"),
+        lambda client: {key: STATES[breaker.state] for key, breaker in client.breakers},
+    ),
+    ("bff_bulkhead_used", "Permits in use.", (), lambda client: {(): client.permits.bulkhead.used}),
+    (
+        "bff_bulkhead_permits",
+        "Permits in all.",
+        (),
+        lambda client: {(): client.permits.bulkhead.rule.permits},
+    ),
+    (
+        "bff_bulkhead_waiting",
+        "Calls waiting for a permit.",
+        (),
+        lambda client: {(): client.permits.bulkhead.waiting},
+    ),
+    (
+        "bff_upstream_active",
+        "Calls under way, retries and waits included.",
+        (),
+        lambda client: {(): client.budget.active},
+    ),
+    ("bff_retry_budget_spent", "Retries and hedges under way.", (), lambda client: {(): client.budget.spent}),
+    (
+        "bff_address_pending",
+        "Attempts under way.",
+        ("address",),
+        lambda client: {(backend.name,): backend.pending for backend in client.backends},
+    ),
+    (
+        "bff_address_ejected",
+        "1 while it is ejected.",
+        ("address",),
+        lambda client: {(backend.name,): backend.ejected_until is not None for backend in client.backends},
+    ),
+)
 
 
-class Lateness(Protocol):
-    def now(self) -> float:
-        """Seconds."""
-        ...
+class _Children(dict[tuple[str, ...], Callable[[float], None]]):
+    """By the values of a metric's labels: what adds an amount to it. A look-up here costs a tenth of `labels()`."""
 
+    def __init__(self, metric: Counter | Histogram) -> None:
+        self._metric = metric
 
-class Load(Protocol):
-    """in_flight: requests being answered; lag: how late the event loop is."""
-
-    @property
-    def in_flight(self) -> int: ...
-
-    @property
-    def lag(self) -> Lateness: ...
-
-
-class _Children(dict[tuple[str, ...], M]):
-    """A metric's children by their labels' values: looking one up costs a tenth of `labels()`."""
-
-    def __init__(self, metric: M) -> None:
-        self._metric: M = metric
-
-    def __missing__(self, values: tuple[str, ...]) -> M:
-        child: M = self._metric.labels(*values)
-        self[values] = child
-        return child
+    def __missing__(self, values: tuple[str, ...]) -> Callable[[float], None]:
+        child = self._metric.labels(*values)
+        self[values] = child.inc if isinstance(child, Counter) else child.observe
+        return self[values]
 
 
 class Metrics:
-    """`observe` counts an event, `text` gives the page. screens, commands: the routes that are such."""
+    """`observe` counts an event, `text` gives the page, `respond` is the endpoint, for the admin port only. screens,
+    commands: the routes of views and of commands."""
 
     def __init__(self, screens: Container[str | None], commands: Container[str | None]) -> None:
         self._screens, self._commands = screens, commands
         registry = self._registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
-
-        def counter(name: str, help: str, *labels: str) -> _Children[Counter]:
-            return _Children(Counter(name, help, labels, registry=registry))
-
-        def histogram(
-            name: str, help: str, *labels: str, buckets: tuple[float, ...] = DURATIONS
-        ) -> _Children[Histogram]:
-            return _Children(Histogram(name, help, labels, buckets=buckets, registry=registry))
-
-        self._requests = counter("bff_requests", "Answers to browsers.", "kind", "route", "status")
-        self._request_seconds = histogram(
-            "bff_request_seconds", "Seconds until the end of the answer.", "kind", "route"
-        )
-        self._missing = counter("bff_screen_missing_parts", "Optional parts that were missing.", "route")
-        self._attempts = counter(
-            "bff_upstream_attempts",
-            "Attempts by who ended them; side: local (not sent), client (cancelled), origin (the upstream).",
-            "service",
-            "call",
-            "outcome",
-            "side",
-        )
-        self._attempt_seconds = histogram(
-            "bff_upstream_attempt_seconds", "Seconds of attempts that were sent.", "service", "call"
-        )
-        self._retries = counter("bff_upstream_retries", "Attempts after the first.", "service", "call", "why")
-        self._rejections = counter(
-            "bff_upstream_rejections", "Calls that were not sent.", "service", "call", "why"
-        )
-        self._waited = histogram(
-            "bff_bulkhead_wait_seconds",
-            "Seconds waited for a permit that did not come free.",
-            "service",
-            "call",
-        )
-        self._hedges = counter(
-            "bff_upstream_hedges",
-            "Second copies of slow reads; won: it answered first.",
-            "service",
-            "call",
-            "won",
-        )
-        self._breaker_moves = counter(
-            "bff_breaker_moves", "Changes of a breaker's state.", "service", "group", "to"
-        )
-        self._ejections = counter("bff_address_ejections", "Addresses ejected for a while.", "service")
-        self._served = counter("bff_reads_served", "Reads by what answered them.", "service", "call", "how")
-        self._ages = histogram(
-            "bff_reads_age_seconds", "Age of cached answers in seconds.", "service", "call", buckets=AGES
-        )
-        self._shed = counter(
-            "bff_shed", "Requests refused, or answered without their optional parts.", "where"
-        )
-        self._replaced = counter(
-            "bff_upstream_surrogates", "Lone surrogates in answers that became U+FFFD.", "service", "call"
-        )
+        add = self._add = {
+            name: _Children(
+                Histogram(name, help, labels.split(), buckets=buckets, registry=registry)
+                if buckets
+                else Counter(name, help, labels.split(), registry=registry)
+            )
+            for name, help, labels, buckets in _METRICS
+        }
         self._on: Mapping[type[Any], Callable[[Any], None]] = {
             RequestEnded: self._request_ended,
-            ScreenIncomplete: lambda event: self._missing[event.route,].inc(event.missing),
+            ScreenIncomplete: lambda e: add["bff_screen_missing_parts"][e.route,](e.missing),
             Attempted: self._attempted,
-            Retried: lambda event: self._retries[event.service, event.call, event.why].inc(),
-            CallRejected: lambda event: self._rejections[event.service, event.call, event.why].inc(),
-            BulkheadFull: lambda event: self._waited[event.service, event.call].observe(event.waited),
-            Hedged: lambda event: self._hedges[event.service, event.call, str(event.won).lower()].inc(),
-            BreakerChanged: lambda event: self._breaker_moves[event.service, event.group, event.state].inc(),
-            Ejected: lambda event: self._ejections[event.service,].inc(),
-            Readmitted: lambda event: None,
-            Served: self._was_served,
-            Shed: lambda event: self._shed[event.where,].inc(),
-            SurrogatesReplaced: lambda event: self._replaced[event.service, event.call].inc(event.count),
+            Retried: lambda e: add["bff_upstream_retries"][e.service, e.call, e.why](1),
+            CallRejected: lambda e: add["bff_upstream_rejections"][e.service, e.call, e.why](1),
+            BulkheadFull: lambda e: add["bff_bulkhead_wait_seconds"][e.service, e.call](e.waited),
+            Hedged: lambda e: add["bff_upstream_hedges"][e.service, e.call, str(e.won).lower()](1),
+            BreakerChanged: lambda e: add["bff_breaker_moves"][e.service, e.group, e.state](1),
+            Ejected: lambda e: add["bff_address_ejections"][e.service,](1),
+            Readmitted: lambda e: None,
+            Served: self._served,
+            Shed: lambda e: add["bff_shed"][e.where,](1),
+            SurrogatesReplaced: lambda e: add["bff_upstream_surrogates"][e.service, e.call](e.count),
         }
 
     def observe(self, event: Event) -> None:
@@ -163,47 +176,35 @@ class Metrics:
         else:
             kind = "screen" if event.route in self._screens else "other"
         name = event.route or "none"
-        self._requests[kind, name, str(event.status)].inc()
+        self._add["bff_requests"][kind, name, str(event.status)](1)
         if name != STREAM:
             # A stream lasts until its client leaves.
-            self._request_seconds[kind, name].observe(event.seconds)
-
-    def watch(
-        self, clients: Mapping[str, UpstreamClient], admission: Load, hub: Hub, dispatcher: EventDispatcher
-    ) -> None:
-        """The parts whose states the page shows."""
-        self._registry.register(_States(clients, admission, hub, dispatcher))
-
-    def text(self) -> bytes:
-        """The page, in Prometheus' text format 0.0.4."""
-        page: bytes = generate_latest(self._registry)
-        return page
+            self._add["bff_request_seconds"][kind, name](event.seconds)
 
     def _attempted(self, event: Attempted) -> None:
-        self._attempts[event.service, event.call, event.outcome, event.side].inc()
+        self._add["bff_upstream_attempts"][event.service, event.call, event.outcome, event.side](1)
         if event.side != "local":
-            self._attempt_seconds[event.service, event.call].observe(event.milliseconds / 1000)
+            self._add["bff_upstream_attempt_seconds"][event.service, event.call](event.milliseconds / 1000)
 
-    def _was_served(self, event: Served) -> None:
-        self._served[event.service, event.call, event.how].inc()
+    def _served(self, event: Served) -> None:
+        self._add["bff_reads_served"][event.service, event.call, event.how](1)
         if event.how in ("hit", "stale"):
-            self._ages[event.service, event.call].observe(event.age)
+            self._add["bff_reads_age_seconds"][event.service, event.call](event.age)
 
-
-class _States(Collector):
-    """Gauges that are read when the page is requested."""
-
-    def __init__(
-        self, clients: Mapping[str, UpstreamClient], admission: Load, hub: Hub, dispatcher: EventDispatcher
+    def watch(
+        self,
+        clients: Mapping[str, UpstreamClient],
+        hub: Hub,
+        dispatcher: EventDispatcher,
+        *,
+        in_flight: Callable[[], float],
+        lag: Callable[[], float],
     ) -> None:
-        self._clients = clients
-        self._gauges: tuple[tuple[str, str, Callable[[], float]], ...] = (
-            (
-                "bff_requests_in_flight",
-                "Requests being answered, without open streams.",
-                lambda: admission.in_flight,
-            ),
-            ("bff_loop_lag_seconds", "How late the event loop is.", admission.lag.now),
+        """Show the states of these parts on the page. in_flight: requests being answered, without open streams; lag:
+        seconds that the event loop is late."""
+        gauges: tuple[_Gauge, ...] = (
+            ("bff_requests_in_flight", "Requests being answered, without open streams.", in_flight),
+            ("bff_loop_lag_seconds", "How late the event loop is.", lag),
             ("bff_streams", "Open event streams.", lambda: hub.count),
             (
                 "bff_journals_waiting",
@@ -211,54 +212,39 @@ class _States(Collector):
                 lambda: hub.restoring,
             ),
         )
-        self._dispatcher = dispatcher
+        self._registry.register(_States(clients, gauges, lambda: dispatcher.losses))
+
+    def text(self) -> bytes:
+        """The page, in Prometheus' text format 0.0.4."""
+        page: bytes = generate_latest(self._registry)
+        return page
+
+    async def respond(self, request: Request) -> Response:
+        return Response(
+            self.text(), headers={"cache-control": "no-store"}, media_type=CONTENT_TYPE_PLAIN_0_0_4
+        )
+
+
+class _States(Collector):
+    """What is read when the page is requested. losses: how often a broker dropped events."""
+
+    def __init__(
+        self,
+        clients: Mapping[str, UpstreamClient],
+        gauges: tuple[_Gauge, ...],
+        losses: Callable[[], float],
+    ) -> None:
+        self._clients, self._gauges, self._losses = clients, gauges, losses
 
     def collect(self) -> Iterable[Metric]:
         for name, help, value in self._gauges:
             yield GaugeMetricFamily(name, help, value=value())
-        losses = self._dispatcher.losses
         yield CounterMetricFamily(
-            "bff_events_losses", "How often a broker dropped events unread.", value=losses
+            "bff_events_losses", "How often a broker dropped events unread.", value=self._losses()
         )
-
-        def gauge(name: str, help: str, *labels: str) -> GaugeMetricFamily:
-            return GaugeMetricFamily(name, help, labels=labels)
-
-        state = gauge("bff_breaker_state", "0 closed, 1 half-open, 2 open.", "service", "group", "address")
-        used = gauge("bff_bulkhead_used", "Permits in use.", "service")
-        permits = gauge("bff_bulkhead_permits", "Permits in all.", "service")
-        waiting = gauge("bff_bulkhead_waiting", "Calls waiting for a permit.", "service")
-        active = gauge("bff_upstream_active", "Calls under way, retries and waits included.", "service")
-        spent = gauge("bff_retry_budget_spent", "Retries and hedges under way.", "service")
-        pending = gauge("bff_address_pending", "Attempts under way.", "service", "address")
-        out = gauge("bff_address_ejected", "1 while it is ejected.", "service", "address")
-        for service, client in self._clients.items():
-            for (group, address), breaker in client.breakers:
-                state.add_metric([service, group, address], STATES[breaker.state])
-            bulkhead = client.permits.bulkhead
-            used.add_metric([service], bulkhead.used)
-            permits.add_metric([service], bulkhead.rule.permits)
-            waiting.add_metric([service], bulkhead.waiting)
-            active.add_metric([service], client.budget.active)
-            spent.add_metric([service], client.budget.spent)
-            for backend in client.backends:
-                pending.add_metric([service, backend.name], backend.pending)
-                out.add_metric([service, backend.name], backend.ejected_until is not None)
-        yield from (state, used, permits, waiting, active, spent, pending, out)
-
-
-class MetricsRoute:
-    """The endpoint; for the admin port only."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = self._metrics.text()
-        headers = [
-            (b"content-type", CONTENT_TYPE.encode()),
-            (b"content-length", str(len(body)).encode()),
-            (b"cache-control", b"no-store"),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        for name, help, labels, values_of in _UPSTREAM_GAUGES:
+            family = GaugeMetricFamily(name, help, labels=("service", *labels))
+            for service, client in self._clients.items():
+                for label_values, value in values_of(client).items():
+                    family.add_metric((service, *label_values), value)
+            yield family

@@ -1,6 +1,7 @@
-"""Observers: told of everything that policies did, and of the end of each request. Metrics and the event log are two.
+"""Observers: functions that are called with every policy event and the end of each request. Metrics and the event log
+are two of them.
 
-An observer runs inside the request or call that it observes. It must be quick and must not wait; what it raises is
+An observer runs inside the request or call that it observes. It must be quick and must not wait. What it raises is
 logged (at most once a minute for each observer) and changes nothing.
 """
 
@@ -15,7 +16,7 @@ from ...policies.events import PolicyEvent
 
 @dataclass(frozen=True, slots=True)
 class RequestEnded:
-    """A request on the public port was answered, or its client left. A stream ends, for this, when its head was sent.
+    """A request on the public port was answered, or its client left. A stream's request ends when its head was sent.
 
     method          HTTP method
     route           the declared path, such as `/api/products/{sku}`; None where no route answered
@@ -35,7 +36,7 @@ class RequestEnded:
 
     @property
     def pseudonym(self) -> str | None:
-        """Stands for the principal where others may read, see `Principal.pseudonym`; None: nobody in particular."""
+        """A name for the principal that does not reveal who it is, see `Principal.pseudonym`; None: no principal."""
         return None if self._principal_id is None else sha256(self._principal_id.encode()).hexdigest()[:32]
 
 
@@ -51,7 +52,7 @@ Event: TypeAlias = PolicyEvent | RequestEnded | ScreenIncomplete
 
 
 class Observer(Protocol):
-    """A function that is called with each event: `match` on the classes of `bff.events`, and ignore every other class,
-    for later versions add some. Called on the event loop, inside the request or call: it must not wait."""
+    """A function that is called with each event. Use `match` with the classes of `bff.events`, and ignore other events:
+    later versions add some. It is called on the event loop, inside the request or call, and must not wait."""
 
     def __call__(self, event: Event, /) -> None: ...

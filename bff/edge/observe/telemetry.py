@@ -1,8 +1,8 @@
 """Traces and logs: every request has a trace id and a correlation id, and every log line of it has both.
 
-The tracer belongs to the gateway, not to the process: an application it is mounted in keeps its own. Without an OTLP
-address nothing is recorded unless a caller's trace says so, but ids are made and passed on all the same. Only
-`traceparent` and `tracestate` travel; baggage from outside goes nowhere.
+The tracer belongs to the gateway, not to the process, so an application that mounts the gateway keeps its own. Without
+an OTLP address, a request is recorded only if its caller's trace is; ids are made and passed on in any case. Only
+`traceparent` and `tracestate` are passed on, never baggage.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ids: contextvars.ContextVar[Ids | None] = contextvars.ContextVar("bff_ids", def
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """What every log line of a request carries."""
+    """The ids in every log line of a request."""
 
     correlation_id: str
     trace_id: str
@@ -60,28 +60,28 @@ def trace_id() -> str:
 
 
 def traceparent() -> str | None:
-    """The current span's traceparent, for what outlives the request."""
+    """The current span's traceparent, for work that continues after the request; None without a span."""
     carrier: dict[str, str] = {}
     _TRACE_CONTEXT.inject(carrier)
     return carrier.get("traceparent")
 
 
 def correlation_of(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str | None]:
-    """The correlation id of a request with these headers, and what was sent in its place and is no UUID."""
+    """The correlation id of a request with these headers, and the value that it replaces because that is no UUID."""
     inbound = next((value.decode("latin-1") for name, value in headers if name == b"x-correlation-id"), None)
     correlation, replaced = correlation_id(inbound)
     return correlation, inbound if replaced else None
 
 
 def correlation_id(inbound: str | None) -> tuple[str, bool]:
-    """A UUID: the caller's own when it is one, else a new one. The flag says that a wrong one was replaced."""
+    """A UUID: the caller's, or a new one. The flag is true if the caller's value was no UUID and is replaced."""
     if inbound and _UUID.fullmatch(inbound):
         return inbound.lower(), False
     return str(uuid.uuid4()), bool(inbound)
 
 
 def extract(headers: Iterable[tuple[bytes, bytes]]) -> Context:
-    """The caller's trace context; a malformed or repeated traceparent counts as none (W3C Trace Context level 2)."""
+    """The caller's trace context. A malformed or repeated traceparent is ignored (W3C Trace Context level 2)."""
     parents = [value for name, value in headers if name == b"traceparent"]
     if len(parents) != 1:
         return Context()
@@ -93,12 +93,12 @@ def extract(headers: Iterable[tuple[bytes, bytes]]) -> Context:
     caller = get_current_span(context).get_span_context()
     if not caller.is_valid:
         return context
-    told = SpanContext(caller.trace_id, caller.span_id, True, caller.trace_flags, members)
-    return set_span_in_context(NonRecordingSpan(told), context)
+    span = SpanContext(caller.trace_id, caller.span_id, True, caller.trace_flags, members)
+    return set_span_in_context(NonRecordingSpan(span), context)
 
 
 def provider(service: str, settings: TelemetrySettings) -> TracerProvider:
-    """A tracer provider of the gateway's own; call `shutdown()` at the end so that the last spans leave."""
+    """The gateway's own tracer provider. Call its `shutdown()` at the end, which sends the last spans."""
     local = TraceIdRatioBased(settings.sample) if settings.otlp else ALWAYS_OFF
     made = TracerProvider(
         resource=Resource.create({"service.name": service}),
@@ -112,13 +112,13 @@ def provider(service: str, settings: TelemetrySettings) -> TracerProvider:
     return made
 
 
-# Made once: `json.dumps` with options of its own makes an encoder for every line.
+# Made once: `json.dumps` with options makes a new encoder for each line.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: at, level, logger, message, both ids, and what was given as `extra={"fields": {…}}`.
-    Every text is escaped and cut as log_text.py says."""
+    """One JSON object a line: at, level, logger, message, both ids, and the members of `extra={"fields": {…}}`. Every
+    text is escaped and shortened as log_text.py describes."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -146,6 +146,6 @@ def log_to_stderr(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [out]
     root.setLevel(level)
-    # The access log has one line for each request already: the client library's would repeat it.
+    # The access log has one line for each request already; these two would repeat it.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True
