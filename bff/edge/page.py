@@ -1,4 +1,4 @@
-"""The site: the HTML of a page with a strict Content-Security-Policy, and folders of assets beside it."""
+"""The site: an HTML page with a strict Content-Security-Policy, and its folders of assets."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ _CSP: Mapping[str, tuple[str, ...]] = {
 }
 # Content Security Policy Level 3: directives that do not fall back to default-src.
 _ALONE = frozenset({"frame-ancestors", "form-action", "base-uri", "sandbox", "report-to", "report-uri"})
-_DIRECTIVE = re.compile(r"[a-z]+(-[a-z]+)*")
+_NAME = re.compile(r"[a-z]+(-[a-z]+)*")
 _SOURCE = re.compile(r"[\x21-\x2b\x2d-\x3a\x3c-\x7e]+")
-_FEATURE = re.compile(r"[a-z]+(-[a-z]+)*")
 _ORIGIN = re.compile(r"self|\*|https://[a-z0-9.*-]+(:[0-9]{1,5})?")
 
 
 def content_policy(additions: Mapping[str, tuple[str, ...]]) -> str:
     """The site's Content-Security-Policy: the strict one, with sources added to its directives.
 
-    A directive that the strict one leaves to `default-src` begins with `'self'`. Raises DeclarationError.
+    An added directive that would fall back to `default-src` begins with `'self'`. Raises DeclarationError.
     """
     found = dict(_CSP)
     for name, sources in additions.items():
-        if not _DIRECTIVE.fullmatch(name):
+        if not _NAME.fullmatch(name):
             raise DeclarationError(f"site: csp has {name!r}, which is no directive such as connect-src")
         if isinstance(sources, str) or not all(_SOURCE.fullmatch(source) for source in sources):
             raise DeclarationError(
@@ -51,7 +50,7 @@ def content_policy(additions: Mapping[str, tuple[str, ...]]) -> str:
                     f"site: csp {name}: write keywords in quotes, such as \"'self'\", not {source}"
                 )
         before = found.get(name, () if name in _ALONE else _CSP["default-src"])
-        # 'none' stands alone or not at all (CSP Level 3, section 6.7.2.4).
+        # 'none' may not be beside another source (CSP Level 3, section 6.7.2.4).
         strict = before if not sources else tuple(source for source in before if source != "'none'")
         found[name] = tuple(dict.fromkeys((*strict, *sources)))
     return "; ".join(" ".join((name, *sources)) for name, sources in found.items())
@@ -63,7 +62,7 @@ def permissions_policy(additions: Mapping[str, tuple[str, ...]]) -> str:
     Raises DeclarationError.
     """
     for name, origins in additions.items():
-        if not _FEATURE.fullmatch(name):
+        if not _NAME.fullmatch(name):
             raise DeclarationError(f"site: permissions has {name!r}, which is no feature such as geolocation")
         if isinstance(origins, str) or not all(_ORIGIN.fullmatch(origin) for origin in origins):
             raise DeclarationError(
@@ -73,7 +72,7 @@ def permissions_policy(additions: Mapping[str, tuple[str, ...]]) -> str:
 
 
 class Html:
-    """One HTML file at any path it is routed to. headers: the site's policies."""
+    """The endpoint for one HTML file. headers: the site's policies."""
 
     def __init__(self, file: Path, headers: Mapping[str, str]) -> None:
         self._file = file
@@ -85,10 +84,10 @@ class Html:
 
 
 class Fallback:
-    """Answers a navigation to an address that no route has with the page: the page's script may know the address.
+    """Answers navigations to addresses without a route with the page, because the page's script may know the address.
 
-    under  path prefixes below which it answers, `/` for everywhere; never below `taken`: a missing asset and an unknown
-           address of the gateway are 404 for a person, too
+    under  path prefixes below which it answers; `/` for all
+    taken  path prefixes below which it never answers: a missing asset or an unknown address of the gateway is 404
     """
 
     def __init__(self, page: Html, under: tuple[str, ...], taken: tuple[str, ...]) -> None:
@@ -117,15 +116,15 @@ def _below(path: str, prefix: str) -> bool:
 
 
 def assets(folder: Path, headers: Mapping[str, str]) -> ASGIApp:
-    """A folder of files that a browser may cache but must revalidate. headers: the site's policies."""
+    """Serves a folder of files, which a browser may cache but must revalidate. headers: the site's policies."""
     files = StaticFiles(directory=folder)
-    # The page's policy also holds for a worker's script, and for an SVG image that is opened by itself.
+    # A worker's script, and an SVG image that is opened directly, need the page's policy too.
     marks = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise HTTPException(405, headers={"Allow": "GET, HEAD"})
-        # The folder may also be a package or a checkout: hidden and private files are not served.
+        # The folder may be a package or a checkout, so hidden and private files are not served.
         if any(part[:1] in (".", "_") or part == "node_modules" for part in scope["path"].split("/")):
             raise HTTPException(404)
 
@@ -140,6 +139,6 @@ def assets(folder: Path, headers: Mapping[str, str]) -> ASGIApp:
 
 
 def _whole(scope: Scope) -> Scope:
-    """The request without its Range header: a page's files are small, and Starlette refuses ranges in plain text. A
-    server may ignore Range (RFC 9110 section 14.2)."""
+    """The request without its Range header, which a server may ignore (RFC 9110 section 14.2): a page's files are
+    small, and Starlette refuses a range in plain text."""
     return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"range"]}

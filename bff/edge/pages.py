@@ -1,8 +1,8 @@
 """Problem pages: a person gets an HTML page where a program gets a problem document.
 
 A page has the problem's status and headers, `no-store`, and `Vary`. Text from a request, a provider or a service is
-always escaped, and links lead only to paths of this site. `Gateway(pages=…)` takes a function that replaces `plain`,
-the default; both get a `ProblemPage`.
+always escaped, and links lead only to paths of this site. `Gateway(pages=…)` replaces `plain`, the default, with
+another function; both get a `ProblemPage`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import base64
 import hashlib
 import html
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote, urlencode
+
+from starlette.types import Scope
 
 from .access.authenticate import cookie_values
 from .access.login_state import safe_return
@@ -24,12 +25,10 @@ from .problem import Problem
 
 log = logging.getLogger("bff.edge")
 
-Scope = MutableMapping[str, Any]
-
 
 class Escaped(str):
-    """Text that can be put into HTML as it is, between tags or inside a quoted attribute. Template engines that know
-    `__html__` (Jinja, Django) do not escape it again."""
+    """Text that is safe in HTML, between tags or in a quoted attribute. Template engines that use `__html__` (Jinja,
+    Django) do not escape it again."""
 
     __slots__ = ()
 
@@ -38,7 +37,7 @@ class Escaped(str):
 
 
 def escaped(text: str) -> Escaped:
-    """The text with the characters that are special in HTML as references, and without control characters."""
+    """The text with character references for what is special in HTML, and without control characters."""
     return Escaped(
         html.escape("".join(letter if letter.isprintable() else " " for letter in text), quote=True)
     )
@@ -51,13 +50,13 @@ class ProblemPage:
     status       HTTP status of the answer
     code         the problem's stable code, as in `/docs/problems`
     title        what happened, in a few words for a person
-    text         what to do about it
+    text         what the person can do
     detail       the problem's detail, which is written for developers
     reference    the correlation id, for support requests
     home         the site's start page
-    sign_in      the sign-in, which leads back to the requested address; None: signing in would not help
-    again        the requested address, where trying again may help; else None
-    retry_after  seconds until a retry may help, where that is known
+    sign_in      the sign-in, which leads back to the requested address; None if signing in would not help
+    again        the requested address; None if trying again would not help
+    retry_after  seconds until a retry may help; None if that is not known
     """
 
     status: int
@@ -73,8 +72,8 @@ class ProblemPage:
 
 
 Pages = Callable[[ProblemPage], str]
-"""Makes a whole HTML document. It is called on the event loop and must not wait for anything. What it raises is logged,
-and the plain page is shown instead."""
+"""Makes a whole HTML document. It is called on the event loop and must not wait. What it raises is logged, and the
+plain page is shown instead."""
 
 _WORDS: dict[str, tuple[str, str]] = {
     "not-found": ("Page not found", "The address may be mistyped, or the page has moved."),
@@ -123,7 +122,7 @@ PLAIN_POLICY = f"{_STRICT}; style-src 'sha256-{_HASH}'"
 
 
 def plain(page: ProblemPage) -> str:
-    """The default page: no script, no image, no other resource; light and dark, for wide and narrow screens."""
+    """The default page, for light and dark, wide and narrow screens. It has no script, image or other resource."""
     links = [
         (page.sign_in, "Sign in"),
         (page.again, "Try again"),
@@ -144,8 +143,8 @@ class ErrorPages:
     """Makes the page for the problem of a navigation.
 
     pages    makes the page; None: `plain`
-    policy   the Content-Security-Policy of a page that `pages` makes: that of the site
-    path     below which browsers reach the gateway
+    policy   the Content-Security-Policy of the pages that `pages` makes, as the site has it
+    path     the path below which browsers reach the gateway
     sign_in  whether browsers can sign in here
     """
 
@@ -156,7 +155,7 @@ class ErrorPages:
         self._sign_in = sign_in
 
     def answer(self, scope: Scope, problem: Problem, correlation: str) -> tuple[dict[str, str], bytes] | None:
-        """Further headers and the body; None: this request gets the problem document."""
+        """The page's headers and body; None if this request gets the problem document."""
         if not is_navigation(scope):
             return None
         asked = _asked(scope)
@@ -167,7 +166,7 @@ class ErrorPages:
     def page(
         self, problem: Problem, correlation: str, asked: str | None = None
     ) -> tuple[dict[str, str], bytes]:
-        """Headers and body of the page. asked: the requested path and query, where a link may lead there again."""
+        """Headers and body of the page. asked: the requested path and query; None if no link may lead there."""
         title, text = problem.for_people or _words(problem)
         page = ProblemPage(
             status=problem.status,
@@ -177,21 +176,21 @@ class ErrorPages:
             detail=escaped(problem.detail),
             reference=escaped(correlation),
             home=escaped(self._path.home),
-            sign_in=self._way_in(problem, asked),
+            sign_in=self._sign_in_link(problem, asked),
             again=escaped(asked) if asked is not None and problem.status in _AGAIN else None,
             retry_after=problem.retry_after,
         )
         if self._pages is not None:
             try:
                 return _headers(self._policy), self._pages(page).encode("utf-8", "replace")
-            except Exception:  # the user's function: a person still gets a page
+            except Exception:  # the team's function failed, but the person still gets a page
                 log.exception("the gateway's pages failed; the plain page is shown")
         return _headers(PLAIN_POLICY), plain(page).encode()
 
-    def _way_in(self, problem: Problem, asked: str | None) -> Escaped | None:
+    def _sign_in_link(self, problem: Problem, asked: str | None) -> Escaped | None:
         if not self._sign_in or (problem.status != 401 and problem.code != "sign-in-failed"):
             return None
-        # Addresses below /bff/ are no target to return to: the provider's answer is good once.
+        # No return to an address below /bff/, because the provider's answer is accepted only once.
         wanted = asked if asked is not None and not asked.startswith(f"{self._path.prefix}/bff/") else None
         back = problem.return_to or wanted or self._path.home
         return escaped(
@@ -199,8 +198,8 @@ class ErrorPages:
         )
 
     def _is_strict_cookie_missing(self, scope: Scope, problem: Problem) -> bool:
-        """Whether the person may be signed in all the same: after a link on another site the browser does not send the
-        session's SameSite=Strict cookie. A reload comes from this site, and sends it."""
+        """Whether the person may be signed in: after a link on another site, the browser does not send the session's
+        SameSite=Strict cookie. A reload comes from this site, so the browser sends it."""
         return (
             self._sign_in
             and problem.code == "unauthenticated"
@@ -229,7 +228,7 @@ def _words(problem: Problem) -> tuple[str, str]:
 
 
 def _asked(scope: Scope) -> str | None:
-    """Path and query of a GET as they were sent, if no parser can read them as another site's address."""
+    """Path and query of a GET as they were sent; None if some parser could read them as another site's address."""
     if scope["method"] != "GET":
         return None
     raw = scope.get("raw_path") or quote(scope["path"]).encode()
