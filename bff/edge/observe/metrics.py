@@ -142,7 +142,7 @@ class Metrics:
         registry = self._registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
-        add = self._add = {
+        add = {
             name: _Children(
                 Histogram(name, help, labels.split(), buckets=buckets, registry=registry)
                 if buckets
@@ -150,6 +150,13 @@ class Metrics:
             )
             for name, help, labels, buckets in _METRICS
         }
+        # Frequent events use these without a look-up by name.
+        self._requests, self._request_seconds = add["bff_requests"], add["bff_request_seconds"]
+        self._attempts, self._attempt_seconds = (
+            add["bff_upstream_attempts"],
+            add["bff_upstream_attempt_seconds"],
+        )
+        self._reads, self._ages = add["bff_reads_served"], add["bff_reads_age_seconds"]
         self._on: Mapping[type[Any], Callable[[Any], None]] = {
             RequestEnded: self._request_ended,
             ScreenIncomplete: lambda e: add["bff_screen_missing_parts"][e.route,](e.missing),
@@ -176,20 +183,20 @@ class Metrics:
         else:
             kind = "screen" if event.route in self._screens else "other"
         name = event.route or "none"
-        self._add["bff_requests"][kind, name, str(event.status)](1)
+        self._requests[kind, name, str(event.status)](1)
         if name != STREAM:
             # A stream lasts until its client leaves.
-            self._add["bff_request_seconds"][kind, name](event.seconds)
+            self._request_seconds[kind, name](event.seconds)
 
     def _attempted(self, event: Attempted) -> None:
-        self._add["bff_upstream_attempts"][event.service, event.call, event.outcome, event.side](1)
+        self._attempts[event.service, event.call, event.outcome, event.side](1)
         if event.side != "local":
-            self._add["bff_upstream_attempt_seconds"][event.service, event.call](event.milliseconds / 1000)
+            self._attempt_seconds[event.service, event.call](event.milliseconds / 1000)
 
     def _served(self, event: Served) -> None:
-        self._add["bff_reads_served"][event.service, event.call, event.how](1)
+        self._reads[event.service, event.call, event.how](1)
         if event.how in ("hit", "stale"):
-            self._add["bff_reads_age_seconds"][event.service, event.call](event.age)
+            self._ages[event.service, event.call](event.age)
 
     def watch(
         self,
@@ -237,8 +244,8 @@ class _States(Collector):
         self._clients, self._gauges, self._losses = clients, gauges, losses
 
     def collect(self) -> Iterable[Metric]:
-        for name, help, value in self._gauges:
-            yield GaugeMetricFamily(name, help, value=value())
+        for name, help, read in self._gauges:
+            yield GaugeMetricFamily(name, help, value=read())
         yield CounterMetricFamily(
             "bff_events_losses", "How often a broker dropped events unread.", value=self._losses()
         )
