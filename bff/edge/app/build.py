@@ -47,9 +47,9 @@ from ..function_errors import UpstreamFailures
 from ..http.admission import Admission
 from ..http.cors import Cors
 from ..http.envelope import Envelope
-from ..http.proxies import request_checks
 from ..http.public_path import PublicPath
 from ..http.request import BodyReader
+from ..http.request_checks import RequestChecks
 from ..internal_tokens import open_tokens
 from ..observe import telemetry
 from ..observe.event_log import log_event
@@ -143,7 +143,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         path,
         sign_in=settings.oidc is not None,
     )
-    checked = request_checks(
+    checked = RequestChecks(
         wrapped(Routes(routes, fallback(page)), extensions.middleware, identity.authenticate),
         settings.http,
         cors,

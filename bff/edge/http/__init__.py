@@ -1,1 +1,1 @@
-"""The connection, and the layers that every request passes before it has a route: admission, envelope, proxies."""
+"""The connection, and the layers that every request passes before it has a route: admission, envelope, checks."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from ..settings.http import HttpSettings
 from .security_headers import HeaderPairs
@@ -82,18 +82,3 @@ class Cors:
             and len(self.headers_for(scope["headers"])) > 1
             and any(name == b"access-control-request-method" for name, _ in scope["headers"])
         )
-
-
-class Preflights:
-    """An ASGI layer that answers preflights."""
-
-    def __init__(self, app: ASGIApp, cors: Cors) -> None:
-        self._app = app
-        self._cors = cors
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._cors.is_preflight(scope):
-            await self._app(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": 204, "headers": list(self._cors.granted)})
-        await send({"type": "http.response.body", "body": b""})

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from bff.edge.http.networks import address_of, is_inside, networks_of
-from bff.edge.http.proxies import client_of
+from bff.edge.http.request_checks import client_of
 from bff.edge.settings.http import HttpSettings
 
 OURS = networks_of(["10.0.0.0/8", "2001:db8::/32"])

@@ -1,21 +1,20 @@
-"""Whose word counts before a request is looked at: proxies for the client's address, `Host` for this server's name.
+"""What is checked before a request has a route: the client's address, the host, and whether it is a preflight.
 
 The headers of a request decide nothing else: how browsers reach the gateway is the setting `public_url`. What a proxy
-says counts only if the proxy is one of ours, and only back to the first address that is not: anybody could have written
-what stands before it in `X-Forwarded-For`.
+says counts only if it is one of the proxies in the settings, and only back to the first address that is not: anybody
+could have written what comes before it in `X-Forwarded-For`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..problem import Problem
 from ..settings.http import HttpSettings
 from .admission import EXEMPT
-from .cors import Cors, Preflights
+from .cors import Cors
 from .networks import Networks, address_of, is_inside, networks_of
 from .request import header_values
 
@@ -23,15 +22,6 @@ log = logging.getLogger("bff.edge")
 
 # Proxies in a row that are followed.
 _HOPS = 16
-
-
-def request_checks(app: ASGIApp, settings: HttpSettings, cors: Cors) -> ASGIApp:
-    """`app` behind the checks that these settings ask for: proxies, then hosts, then preflights."""
-    if settings.origins:
-        app = Preflights(app, cors)
-    if settings.hosts:
-        app = AllowedHosts(app, settings.hosts)
-    return TrustedProxies(app, networks_of(settings.proxies))
 
 
 def client_of(peer: str, forwarded: list[bytes], proxies: Networks) -> str:
@@ -49,12 +39,16 @@ def client_of(peer: str, forwarded: list[bytes], proxies: Networks) -> str:
     return str(client)
 
 
-class TrustedProxies:
-    """An ASGI layer that sets `client` to the client's address behind these proxies."""
+class RequestChecks:
+    """An ASGI layer that sets `client` to the client's address behind the proxies, refuses requests for other hosts
+    (421), and answers preflights. Health pages are served under any host: probes use the address of the process."""
 
-    def __init__(self, app: ASGIApp, proxies: Networks) -> None:
+    def __init__(self, app: ASGIApp, settings: HttpSettings, cors: Cors) -> None:
         self._app = app
-        self._proxies = proxies
+        self._cors = cors
+        self._proxies = networks_of(settings.proxies)
+        self._hosts = frozenset(host for host in settings.hosts if not host.startswith("*"))
+        self._domains = tuple(host[1:] for host in settings.hosts if host.startswith("*"))
         self._warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,6 +60,13 @@ class TrustedProxies:
             if self._proxies:
                 client = client_of(peer, forwarded, self._proxies)
                 scope["client"] = (client, port if client == peer else 0)
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if (self._hosts or self._domains) and path not in EXEMPT and not self._is_allowed(scope):
+            raise Problem(421, "misdirected", "Send it to a host this server answers for.")
+        if self._cors.is_preflight(scope):
+            await send({"type": "http.response.start", "status": 204, "headers": list(self._cors.granted)})
+            await send({"type": "http.response.body", "body": b""})
+            return
         await self._app(scope, receive, send)
 
     def _warn(self, peer: str) -> None:
@@ -80,25 +81,10 @@ class TrustedProxies:
             *(address, address),
         )
 
-
-class AllowedHosts:
-    """An ASGI layer that refuses requests for other hosts (421). hosts: names, `*.example.org` for all below one.
-    Health pages are exempt: whatever looks after the process asks by its address."""
-
-    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
-        self._app = app
-        self._hosts = frozenset(host for host in hosts if not host.startswith("*"))
-        self._domains = tuple(host[1:] for host in hosts if host.startswith("*"))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path not in EXEMPT and not self._is_allowed(header_values(scope, b"host")):
-            raise Problem(421, "misdirected", "Send it to a host this server answers for.")
-        await self._app(scope, receive, send)
-
-    def _is_allowed(self, given: list[bytes]) -> bool:
+    def _is_allowed(self, scope: Scope) -> bool:
+        given = header_values(scope, b"host")
         if len(given) != 1:
             return False
         host = given[0].decode("latin-1").lower()
         name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0].rstrip(".")
-        return name in self._hosts or name.endswith(self._domains or "\0")
+        return name in self._hosts or name.endswith(self._domains)
