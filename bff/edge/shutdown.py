@@ -6,7 +6,7 @@ under every server. The signals that end a process are handled here first, and t
 before. And the listening socket is watched: when this process has closed it, its server is about to end, whatever the
 reason (`--max-requests`, a reload, a supervisor that sends no signal to its workers).
 
-Does not change what a signal does: where nobody handles one, and outside the main thread, nothing is installed.
+What a signal does is not changed: where a signal has no handler, and outside the main thread, nothing is installed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIGNALS = tuple(
 CHECK_INTERVAL = 0.2
 """Seconds between two checks of the listening sockets."""
 
-# Where a process finds its open files. Without either, only signals are noticed.
+# Folders that list a process's open files. On a system without them only signals are noticed.
 _FILES = ("/proc/self/fd", "/dev/fd")
 
 
@@ -54,14 +54,13 @@ class ShutdownWatch:
             return
         for number in SIGNALS:
             before = signal.getsignal(number)
-            # The default handler of SIGINT raises KeyboardInterrupt: nobody handles it.
-            if not callable(before) or before is signal.default_int_handler:
-                continue
-            self._before[number] = before
-            # A loop calls the handlers that were given to it whatever is installed here.
-            signal.signal(number, self._on_signal)
-            if hasattr(signal, "siginterrupt"):
-                signal.siginterrupt(number, False)
+            # The default handler of SIGINT raises KeyboardInterrupt: no server has installed one.
+            if callable(before) and before is not signal.default_int_handler:
+                self._before[number] = before
+                # An event loop calls the handlers that were given to it whatever is installed here.
+                signal.signal(number, self._on_signal)
+                if hasattr(signal, "siginterrupt"):
+                    signal.siginterrupt(number, False)
 
     def watch_sockets(self, port: int | None) -> None:
         """Watch the sockets that listen on this port; None: those without a port."""
@@ -73,22 +72,19 @@ class ShutdownWatch:
     async def close(self) -> None:
         """Restore the handlers and end the watching."""
         for number, before in self._before.items():
-            # A handler that somebody has installed since stays.
+            # A handler that was installed after this one stays.
             if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, before)
-        self._before.clear()
         if self._watching is not None:
             await cancel_tasks([self._watching])
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._notify)
-        before = self._before.get(number)
-        if before is not None:
-            before(number, frame)
+        self._before[number](number, frame)
 
     async def _watch(self, listening: dict[int, int]) -> None:
-        while any(_inode(number) == inode for number, inode in listening.items()):  # noqa: ASYNC110 - nobody tells
+        while any(_inode(number) == inode for number, inode in listening.items()):  # noqa: ASYNC110 - a close has no event
             await asyncio.sleep(CHECK_INTERVAL)
         self._notify()
 
@@ -118,8 +114,8 @@ def _listening(port: int | None) -> dict[int, int]:
             if inode is None:
                 continue
             with socket.socket(fileno=os.dup(number)) as one:
-                listens = one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
                 at = one.getsockname()
-            if listens and (at[1] if isinstance(at, tuple) else None) == port:
-                found[number] = inode
+                its_port = at[1] if isinstance(at, tuple) else None
+                if its_port == port and one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    found[number] = inode
     return found
