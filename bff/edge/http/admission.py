@@ -1,13 +1,13 @@
 """Admission: a request that could not be answered in time is refused before anything is done for it.
 
-Each request is decided once. `bff serve` asks `on_connection` before it makes a task of the request; under another ASGI
-server this layer, which stands before all others, decides. An admitted request carries a `Reservation` in its
-`RequestState`: it counts as in flight until it ends, in whatever way.
+The decision is made once for each request: by `on_connection`, which `bff serve` calls before it makes a task of the
+request, or by this ASGI layer, the outermost one, under another server. An admitted request carries a `Reservation` in
+its `RequestState`: it counts as in flight until it ends, in whatever way.
 
-A refusal is a 503 problem with Retry-After, prepared beforehand, which pages of allowed sites may read. Health pages
-are always admitted: a busy gateway is not a dead one. So are preflights: they cost no work, and without them no such
-page could read the refusal. The page's files are refused for the number of requests alone. Streams are not counted,
-because each stays for minutes; a new one is refused while the event loop is late.
+A refusal is a 503 problem with Retry-After, prepared beforehand; pages of allowed sites may read it. Health pages are
+always admitted, because a busy gateway is not a dead one. Preflights are, too: they cost no work, and without them
+those pages could not read the refusal. The page's files are refused only for the number of requests. Streams are not
+counted, because each lasts for minutes; a new one is refused while the event loop is late.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class LoopLag:
         self._timer = asyncio.get_running_loop().call_later(TICK, self._measure)
 
     def _measure(self) -> None:
-        # A loop's own clock may stand still for a whole turn (libuv's does): this one does not.
+        # The loop's own clock may stand still for a whole turn (libuv's does); `time.monotonic` does not.
         self._last = max(0.0, time.monotonic() - self._due)
         self._timer = None
         self._on_measured(self._last)
@@ -136,11 +136,8 @@ class Admission:
             "The gateway has more requests than it can answer in time; nothing was done. Try again.",
             retry_after=settings.retry_after,
         )
-        self._problem = self._page = PreparedRefusal(
-            problem, public_url, {} if page is None else {"vary": VARY}
-        )
-        if page is not None:
-            self._page = PreparedRefusal(problem, public_url, page=page)
+        self._problem = PreparedRefusal(problem, public_url, {} if page is None else {"vary": VARY})
+        self._page = PreparedRefusal(problem, public_url, {}, page)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = state_of(scope)
@@ -163,7 +160,8 @@ class Admission:
         reservation = state_of(scope).reservation = self._decide(scope)
         if reservation is not None:
             return None if reservation is UNCOUNTED else reservation
-        return self._prepared(scope).on_wire(scope, self._cors.headers_for(scope["headers"]))
+        headers = scope["headers"]
+        return self._prepared(scope).on_wire(scope["method"], headers, self._cors.headers_for(headers))
 
     def _decide(self, scope: Any) -> Reservation | None:
         """None: refused."""
@@ -175,7 +173,7 @@ class Admission:
         if path == STREAM:
             entry = self._policy.decide(0, lag, time.monotonic())
         elif self._files and path.startswith(self._files):
-            # A page without one of its scripts stays blank: only the configured number counts, not what was found.
+            # A page without one of its scripts stays blank: the configured limit counts, not the lowered one.
             entry = "rejected" if self.in_flight >= self._policy.rule.in_flight else "admitted"
         # If the loop is late with so little to do, other programs on the machine delay it: refusing would not help.
         elif self.in_flight < policies.MIN_LIMIT:

@@ -1,4 +1,4 @@
-"""The outermost layer: whatever happens inside, the client gets an answer as the contract describes it.
+"""The layer around everything but admission: whatever happens inside, the client gets an answer as in the contract.
 
 It gives the request its correlation and trace ids, turns exceptions into problem+json, adds `X-Correlation-ID` and the
 security headers to every answer, and writes one access line. It buffers no body and knows no route.
@@ -22,6 +22,7 @@ from ..observe.observers import RequestEnded
 from ..problem import EVERYBODY, OwnerContacts, Problem
 from ..state import RequestState, state_of
 from .cors import Cors
+from .refusal import problem_headers
 from .request import VARY
 from .security_headers import HeaderPairs, with_security_headers
 
@@ -36,8 +37,8 @@ class Envelope:
     """Wraps `app`, which is everything else.
 
     public_url  makes a problem's `type` an address that can be opened
-    observe     called with the end of each request; must not raise
-    cors        gives headers that every answer gets
+    observe     called at the end of each request; must not raise
+    cors        gives headers for every answer
     contacts    who is shown how to reach the owner of what failed
     page_for    makes the page that a person gets in place of a problem document
     """
@@ -47,7 +48,7 @@ class Envelope:
         app: ASGIApp,
         tracer: Tracer,
         public_url: str,
-        observe: Callable[[RequestEnded], None] | None = None,
+        observe: Callable[[RequestEnded], None] = lambda ended: None,
         cors: Cors | None = None,
         contacts: OwnerContacts = EVERYBODY,
         page_for: ProblemPageFor | None = None,
@@ -65,9 +66,9 @@ class Envelope:
         try:
             await self._answer(scope, state, receive, send)
         finally:
-            # It refers to the request, and the request to it: only the garbage collector would free them.
+            # These refer to the request, and the request to them: only the garbage collector would free them.
             state.send = state.principal = state.authenticate = None
-        # A stream stays for minutes. Its request is logged and measured by now, and what that took is released.
+        # A stream lasts for minutes. Its request is logged and measured by now, and what that needed is freed.
         stay, state.stay = state.stay, None
         if stay is not None:
             await stay()
@@ -95,12 +96,12 @@ class Envelope:
                 log.info("the client left before it was answered")
             except Exception as error:
                 if answer.status is not None:
-                    # The head is sent. The connection must break off, so that nobody takes half an answer for a whole.
+                    # The head is sent. The connection must break off, or the client would take half an answer for all.
                     log.exception("failed after the answer had begun")
                     raise
                 problem = as_problem(error)
                 if isinstance(error, StoreUnavailable):
-                    # Redis away is one fault and many requests: stores/redis/outage.py logs it once.
+                    # While Redis is away many requests fail for one reason: stores/redis/outage.py logs it once.
                     log.debug("answered 503: %s", error)
                 elif problem.status >= 500 and problem.owner is None:
                     log.error("request failed: %s", error, exc_info=error)
@@ -126,13 +127,12 @@ class Envelope:
             span.set_attribute("http.response.status_code", status)
             if status >= 500:
                 span.set_status(StatusCode.ERROR)
-        if self._observe is not None:
-            who = None if state.principal is None else state.principal.id
-            self._observe(
-                RequestEnded(
-                    *(scope["method"], route, status or 499, seconds, state.correlation, state.trace_id, who)
-                )
+        who = None if state.principal is None else state.principal.id
+        self._observe(
+            RequestEnded(
+                *(scope["method"], route, status or 499, seconds, state.correlation, state.trace_id, who)
             )
+        )
         fields = {
             "method": scope["method"],
             "path": scope["path"],
@@ -148,10 +148,10 @@ class Envelope:
         self, problem: Problem, scope: Scope, state: RequestState, answer: _Answer
     ) -> None:
         contacts = self._contacts.on(scope)
-        headers = problem.response_headers(contacts=contacts)
+        headers: dict[str, str] = {}
         page = None
         if self._page_for is not None:
-            # Even a page that is the same for everybody depends on who asked for one.
+            # Whether a person or a program asked decides about a page, even one that is the same for everybody.
             headers["vary"] = VARY
             page = self._page_for(scope, problem, state.correlation)
         if page is None:
@@ -162,9 +162,8 @@ class Envelope:
                 contacts=contacts,
             )
         else:
-            headers, body = headers | page[0], page[1]
-        headers["content-length"] = str(len(body))
-        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+            headers, body = page
+        pairs = problem_headers(problem, body, headers, contacts=contacts)
         await answer.send({"type": "http.response.start", "status": problem.status, "headers": pairs})
         body = b"" if scope["method"] == "HEAD" else body
         await answer.send({"type": "http.response.body", "body": body, "more_body": False})
