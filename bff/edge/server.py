@@ -1,4 +1,4 @@
-"""`bff serve`: uvicorn with the settings a gateway needs, an admin port, and an orderly end.
+"""`bff serve`: uvicorn with the settings that a gateway needs, an admin port, and an orderly end.
 
 On SIGTERM or SIGINT the gateway first becomes unready and serves on for the linger, so that load balancers notice
 before it refuses any request. Then it ends its streams, spread over the drain window, and only then stops accepting
@@ -33,15 +33,20 @@ log = logging.getLogger("bff.server")
 
 # Seconds that open requests get after the streams have ended.
 GRACE = 5
-# Bytes the kernel may hold for a client that does not read, those of them not yet sent (beyond, writing is paused and
-# the stream knows), and milliseconds until unacknowledged ones mean it is gone.
-SEND_BUFFER = 65_536
-UNSENT = 16_384
-GONE_AFTER_MS = 20_000
+# Options of an accepted socket, where the system has them. A client that stopped reading must not hold megabytes in the
+# kernel, and one that vanished must not hold its connection for a quarter of an hour: bytes the kernel may hold, bytes
+# of these not yet sent (beyond, writing is paused and the stream knows), and milliseconds until a client that
+# acknowledges nothing counts as gone.
+_ACCEPTED = (
+    (socket.SOL_SOCKET, "SO_SNDBUF", 65_536),
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_NOTSENT_LOWAT", 16_384),
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 20_000),
+)
 # Seconds until load balancers know that this process is unready: Kubernetes removes an endpoint of a service while it
 # tells the process to stop.
 LINGER = 5.0
-# Connections below which it is worth a warning that there may be no more.
+# Fewer connections than this are always worth a warning.
 FEW = 1_000
 # Open files beside the public connections: to upstreams and Redis, the admin port, logs.
 FILES = 1_000
@@ -88,14 +93,10 @@ def listen(host: str, port: int) -> socket.socket:
     # The protocol is named so that the event loop recognises TCP and turns Nagle's algorithm off.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Accepted sockets inherit these. A client that stopped reading must not hold megabytes in the kernel, and a
-    # vanished one must not hold its connection for a quarter of an hour.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_MS)
+    # Accepted sockets inherit these.
+    for level, option, value in _ACCEPTED:
+        if hasattr(socket, option):
+            sock.setsockopt(level, getattr(socket, option), value)
     try:
         sock.bind((host, port))
     except OSError as error:
@@ -108,9 +109,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def with_file_limit(settings: Settings) -> Settings:
-    """Raise the limit of open files to what the connections need, as far as the system allows; often it is 1,024. If it
-    allows fewer, fewer connections are accepted: further ones are answered 503 instead of waiting. A warning is logged
-    if the number of connections was set, or few are left."""
+    """Raise the limit of open files, often 1,024, to what the connections need, as far as the system allows. If that is
+    too little, fewer connections are accepted: further ones are answered 503 instead of waiting. A warning is logged if
+    the number of connections was set, or fewer than FEW are left."""
     wanted = settings.http.connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limited = hard != resource.RLIM_INFINITY
@@ -130,7 +131,7 @@ def with_file_limit(settings: Settings) -> Settings:
 
 
 def linger_of(settings: Settings, terminal: bool) -> float:
-    """Seconds; by default none at a terminal, where somebody waits, else `LINGER`."""
+    """Seconds; by default 0 at a terminal, where a person waits, else `LINGER`."""
     default = 0.0 if terminal else LINGER
     return default if settings.http.linger is None else settings.http.linger
 
@@ -181,14 +182,15 @@ async def run(
     )
     admin_server = uvicorn.Server(_config(runtime.admin, settings))
     log.info("serving %s on http://%s:%s", gateway.name, *public.getsockname()[:2])
-    # What is alive now lives as long as the process: the garbage collector need not traverse it again and again.
+    # The objects that exist now live as long as the process: the garbage collector need not traverse them each time.
     gc.collect()
     gc.freeze()
     # The default collects the youngest objects every 700 allocations: in almost every request, a fifth of its CPU.
     gc.set_threshold(20_000, 20, 50)
     try:
         async with asyncio.TaskGroup() as group:
-            second = group.create_task(_serve_without_signals(admin_server, admin))
+            # `serve` would handle the process's signals, too: those belong to the public server.
+            second = group.create_task(admin_server._serve(sockets=[admin]))
             watch = group.create_task(_stop_if_dead(runtime, server))
             memory = group.create_task(MemoryWatch().run(), name="bff-memory")
             await server.serve(sockets=[public])
@@ -210,11 +212,6 @@ async def _stop_if_dead(runtime: App, server: Server) -> None:
         await asyncio.sleep(1.0)
     log.critical("%s ended by a fault: this process ends, too", ", ".join(runtime.status.dead))
     server.should_exit = True
-
-
-async def _serve_without_signals(server: uvicorn.Server, sock: socket.socket) -> None:
-    """Serve without handling the process's signals: those belong to the public server."""
-    await server._serve(sockets=[sock])
 
 
 def serve(gateway: Gateway, settings: Settings) -> None:

@@ -1,11 +1,12 @@
 """What the layers of one request share: one typed object in its ASGI scope, under one key.
 
-The connection of `bff serve` makes it, with `lost`; under another server the first layer that needs it does.
+The connection of `bff serve` makes it; under another server the first layer that needs it does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..calls import Principal
@@ -22,17 +23,7 @@ class Reservation(Protocol):
         """The request has ended. A second call does nothing."""
 
 
-class ConnectionLost(list[Callable[[], None]]):
-    """Callbacks for when a request's connection is lost before its answer is complete. is_lost: it is lost already, and
-    no callback will be called any more."""
-
-    __slots__ = ("is_lost",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_lost = False
-
-
+@dataclass(slots=True, eq=False)
 class RequestState:
     """correlation, trace_id: the request's ids, "" before it has any
     route        the declared path that answers, None while none does
@@ -41,31 +32,20 @@ class RequestState:
     reservation  admission has let the request in; None before it has decided, and if it refused
     send         the server's own `send`, for an answer that goes on after the layers have returned
     stay         what goes on then
-    lost         callbacks for the loss of the client's connection; None where no server tells of it
+    is_lost      the connection of `bff serve` was lost before the answer was complete
+    on_lost      what it calls then; under another server nothing calls them
     """
 
-    __slots__ = (
-        "authenticate",
-        "correlation",
-        "lost",
-        "principal",
-        "reservation",
-        "route",
-        "send",
-        "stay",
-        "trace_id",
-    )
-
-    def __init__(self, lost: ConnectionLost | None = None) -> None:
-        self.correlation = ""
-        self.trace_id = ""
-        self.route: str | None = None
-        self.principal: Principal | None = None
-        self.authenticate: Callable[[MutableMapping[str, Any]], Awaitable[Principal | None]] | None = None
-        self.reservation: Reservation | None = None
-        self.send: Callable[[MutableMapping[str, Any]], Awaitable[None]] | None = None
-        self.stay: Callable[[], Awaitable[None]] | None = None
-        self.lost = lost
+    correlation: str = ""
+    trace_id: str = ""
+    route: str | None = None
+    principal: Principal | None = None
+    authenticate: Callable[[MutableMapping[str, Any]], Awaitable[Principal | None]] | None = None
+    reservation: Reservation | None = None
+    send: Callable[[MutableMapping[str, Any]], Awaitable[None]] | None = None
+    stay: Callable[[], Awaitable[None]] | None = None
+    is_lost: bool = False
+    on_lost: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def degraded(self) -> bool:
@@ -76,10 +56,6 @@ class RequestState:
 def state_of(scope: MutableMapping[str, Any]) -> RequestState:
     """The state of this request; made here if it has none yet."""
     state: RequestState | None = scope.get(_KEY)
-    return begin(scope) if state is None else state
-
-
-def begin(scope: MutableMapping[str, Any], lost: ConnectionLost | None = None) -> RequestState:
-    """A new state for a request that begins."""
-    state = scope[_KEY] = RequestState(lost)
+    if state is None:
+        state = scope[_KEY] = RequestState()
     return state

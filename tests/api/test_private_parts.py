@@ -30,13 +30,14 @@ USED = {
             "expected_content_length",
             "chunked_encoding",
         ],
+        "bff/edge/http/refusal.py": ["STATUS_LINE"],
         "bff/edge/http/outlet.py": ["_cycle.flow.write_paused", "_cycle.transport", "chunked_encoding"],
-        "bff/edge/server.py": ["handle_exit", "force_exit", "server._serve"],
+        "bff/edge/server.py": ["handle_exit", "force_exit", "admin_server._serve"],
     },
     "httptools": {
         # That the body of a request with `Upgrade` is left to whoever catches HttpParserUpgrade, and where it begins.
-        "bff/edge/http/protocol.py": ["HttpParserUpgrade", "offered.args[0]"],
-        "bff/edge/http/connection.py": ["HttpRequestParser"],
+        # And that what a callback raises is the context of the error.
+        "bff/edge/http/protocol.py": ["HttpParserUpgrade", "offered.args[0]", "error.__context__"],
     },
     "redis": {
         "bff/stores/redis/pubsub.py": ["connection._writer", "make_connection"],

@@ -164,6 +164,7 @@ BATTERY = [
     ("a body too long, in chunks", POST + b"Transfer-Encoding: chunked\r\n\r\n1000\r\n" + b"x" * 4096, 413),
     ("a body that does not come", TOLD + b"Content-Length: 5\r\n\r\nab", 408),
     ("a broken chunk", POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    ("a head too large", b"GET / HTTP/1.1\r\nHost: a\r\n" + ORIGIN + b"A: " + b"x" * 40_000 + b"\r\n\r\n", 431),
     ("two hosts", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n" + ORIGIN + b"\r\n", 400),
     ("another host", b"GET /api/open HTTP/1.1\r\nHost: evil.test\r\n" + ORIGIN + b"\r\n", 421),
     ("a preflight for another host", b"OPTIONS / HTTP/1.1\r\nHost: evil.test\r\n" + ASK + ORIGIN + b"\r\n", 421),

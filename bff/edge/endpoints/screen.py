@@ -14,7 +14,7 @@ from ..declared import View
 from ..function_errors import UpstreamFailures, expected_error, is_self_cancelled, self_cancellation
 from ..problem import OwnerContacts, Problem
 from ..respond import screen_headers, send_json, to_json
-from ..state import ConnectionLost, state_of
+from ..state import RequestState, state_of
 from .guard import Access, Guard
 
 GRACE = 0.05
@@ -61,7 +61,7 @@ class ScreenEndpoint:
             degraded=state.degraded,
             contacts=self._contacts.on(scope),
         )
-        disconnect = DisconnectGuard(state.lost)
+        disconnect = DisconnectGuard(state)
         limit = request.timer.limit(deadline.left() + GRACE)
         try:
             with calls.use_context(request), limit:
@@ -102,21 +102,20 @@ class ScreenEndpoint:
 class DisconnectGuard:
     """Cancels the current task when the client's connection is lost: nobody would get the answer.
 
-    The connection of `bff serve` calls it through the request's `lost`, so no task has to watch. Under another server
-    nothing calls it, and the request runs until its deadline at most.
+    The connection of `bff serve` calls it through the request's `on_lost`, so no task has to watch. Under another
+    server nothing calls it, and the request runs until its deadline at most.
     """
 
-    __slots__ = ("_lost", "_task", "happened")
+    __slots__ = ("_on_lost", "_task", "happened")
 
-    def __init__(self, lost: ConnectionLost | None) -> None:
+    def __init__(self, state: RequestState) -> None:
         self.happened = False
-        self._lost = lost
-        if lost is not None:
-            self._task = asyncio.current_task()
-            lost.append(self._on_disconnect)
-            if lost.is_lost:
-                # It was lost while the request was being authenticated.
-                self._on_disconnect()
+        self._on_lost = state.on_lost
+        self._task = asyncio.current_task()
+        self._on_lost.append(self._on_disconnect)
+        if state.is_lost:
+            # It was lost while the request was being authenticated.
+            self._on_disconnect()
 
     def _on_disconnect(self) -> None:
         self.happened = True
@@ -125,5 +124,4 @@ class DisconnectGuard:
 
     def disarm(self) -> None:
         """From here on the answer is being sent."""
-        if self._lost is not None:
-            self._lost.clear()
+        self._on_lost.clear()

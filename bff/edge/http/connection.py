@@ -1,20 +1,18 @@
-"""The parts of a connection that differ from uvicorn's: flow control, events, pipeline, HTTP/1.0, bodies after Upgrade.
+"""The parts of a connection that differ from uvicorn's: flow control, events, the pipeline, answers to HTTP/1.0.
 
-What uvicorn keeps for every connection is made smaller, because ten thousand open streams pay for it each.
+They are smaller than uvicorn's, because each of ten thousand open streams has its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
-import httptools
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from ..state import state_of
-from .head import Head
 
 # Reasons to pause reading: a body that its request has not read (uvicorn's reason), waiting requests that hold as many
 # bytes as are allowed, a client that does not read its answers.
@@ -22,14 +20,17 @@ _BODY, _WAITING, _WRITING = 1, 2, 4
 
 
 class ConnectionFlow(FlowControl):
-    """Uvicorn's, without the event that it keeps for every connection in case writing is paused: a tenth of an open
-    stream's memory. Reading goes on when no reason to pause it is left."""
+    """Uvicorn's, without the event that it makes for every connection in case writing is paused: a tenth of an open
+    stream's memory. Reading goes on when no reason to pause it is left. unread: seconds that a client may read nothing
+    while writing is paused (see StalledReader)."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, unread: float) -> None:
         self._transport = transport
+        self._unread = unread
         self.read_paused = self.write_paused = False
         self._reasons = 0
         self._writable: asyncio.Event | None = None
+        self._stalled: StalledReader | None = None
 
     async def drain(self) -> None:
         if self.write_paused:
@@ -54,10 +55,14 @@ class ConnectionFlow(FlowControl):
     def pause_writing(self) -> None:
         self.write_paused = True
         self._set(_WRITING, True)
+        self._stalled = StalledReader(self._transport, self._unread)
 
     def resume_writing(self) -> None:
         self.write_paused = False
         self._set(_WRITING, False)
+        stalled, self._stalled = self._stalled, None
+        if stalled is not None:
+            stalled.cancel()
         writable, self._writable = self._writable, None
         if writable is not None:
             writable.set()
@@ -71,19 +76,20 @@ class ConnectionFlow(FlowControl):
 
 
 class StalledReader:
-    """Aborts the connection of a client that reads nothing for `seconds`: what waits to be sent has to become less. It
-    is checked four times in that time, so a client is never cut early, and at most a quarter of the time late."""
+    """Aborts the connection of a client that reads nothing for `seconds`: the bytes that wait to be sent must become
+    fewer. They are counted four times in that time, so a client is never cut off early, and at most a quarter of the
+    time late."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
         self._transport = transport
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self._seconds = seconds
         self._unsent = transport.get_write_buffer_size()
-        self._since = loop.time()
-        self._timer = loop.call_later(seconds / 4, self._check)
+        self._since = self._loop.time()
+        self._timer = self._loop.call_later(seconds / 4, self._check)
 
     def cancel(self) -> None:
-        """The client reads again."""
+        """The client reads again, or is gone."""
         self._timer.cancel()
 
     def _check(self) -> None:
@@ -131,57 +137,44 @@ class LightEvent:
 
 
 class RequestPipeline(list[Any]):
-    """Requests that wait for their turn, the newest first. size: the bytes that they hold. A list, because there is
-    hardly ever a waiting request and an empty deque takes 700 bytes."""
+    """Requests that wait for their turn, the newest first, each as `[request, application, bytes]`. size: the bytes
+    that all of them hold. A list, because requests hardly ever wait, and an empty deque takes 700 bytes."""
 
-    __slots__ = ("_sizes", "size")
+    __slots__ = ("size",)
 
     def __init__(self) -> None:
         super().__init__()
         self.size = 0
-        self._sizes: list[int] | None = None
 
-    def appendleft(self, waiting: Any) -> None:
-        if self._sizes is None:
-            self._sizes = []
-        self.insert(0, waiting)
-        self._sizes.insert(0, 0)
+    def appendleft(self, waiting: tuple[RequestResponseCycle, Any]) -> None:
+        self.insert(0, [*waiting, 0])
 
     def grow(self, size: int) -> None:
-        """So many bytes of the newest request have come."""
-        if self._sizes:
-            self._sizes[0] += size
-            self.size += size
+        """So many more bytes of the newest request have arrived."""
+        self[0][2] += size
+        self.size += size
 
-    def pop(self, at: Any = -1) -> Any:
-        if self._sizes:
-            self.size -= self._sizes.pop(at)
-        return super().pop(at)
-
-    def popleft(self) -> Any:
-        return self.pop(0)
+    def pop(self, at: Any = -1) -> tuple[RequestResponseCycle, Any]:
+        cycle, app, size = super().pop(at)
+        self.size -= size
+        return cycle, app
 
     def release(self) -> None:
-        """Nobody will answer these requests: drop their bodies and their references to the connection."""
+        """These requests will not be answered: drop their bodies and their references to the connection."""
         while self:
             cycle, _ = self.pop()
-            cycle.on_response = _nothing
+            cycle.on_response = lambda: None
             cycle.body = bytearray()
 
 
-def _nothing() -> None:
-    pass
-
-
 def disconnect(cycle: RequestResponseCycle) -> None:
-    """Tell a request, once, that its client is gone."""
+    """Notify a request, once, that its client is gone."""
     cycle.disconnected = True
     cycle.message_event.set()
-    lost = state_of(cast(dict[str, Any], cycle.scope)).lost
-    if lost is not None:
-        lost.is_lost = True
-        while lost:
-            lost.pop()()
+    state = state_of(cast(dict[str, Any], cycle.scope))
+    state.is_lost = True
+    while state.on_lost:
+        state.on_lost.pop()()
 
 
 class Http10Cycle(RequestResponseCycle):
@@ -196,61 +189,6 @@ class Http10Cycle(RequestResponseCycle):
             if not self._sized:
                 self.chunked_encoding = False
         elif message["type"] == "http.response.body" and not self._sized:
-            # Uvicorn counts down the announced length: here each part is all there is so far.
+            # Uvicorn counts down the announced length, and here none is announced: each part is all that is expected.
             self.expected_content_length = len(message.get("body", b""))
         await super().send(message)
-
-
-def for_version(cycle: RequestResponseCycle) -> RequestResponseCycle:
-    """The same request, answered in the form of its HTTP version."""
-    if cycle.scope["http_version"] == "1.0":
-        cycle.__class__ = Http10Cycle
-    return cycle
-
-
-class BodyReceiver(Protocol):
-    """What a `body_parser` calls."""
-
-    def on_header(self, name: bytes, value: bytes) -> None: ...
-
-    def on_chunk_header(self) -> None: ...
-
-    def on_body(self, body: bytes) -> None: ...
-
-    def on_message_complete(self) -> None: ...
-
-    def ignore_rest(self) -> None: ...
-
-
-class _BodyCallbacks:
-    """Passes on the body and its trailers; the head that the parser was started with is dropped."""
-
-    def __init__(self, receiver: BodyReceiver) -> None:
-        self._receiver = receiver
-        self._begun = False
-        self.on_body = receiver.on_body
-        self.on_chunk_header = receiver.on_chunk_header
-
-    def on_headers_complete(self) -> None:
-        self._begun = True
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._begun:
-            self._receiver.on_header(name, value)
-
-    def on_message_complete(self) -> None:
-        self._receiver.on_message_complete()
-        self._receiver.ignore_rest()
-
-
-def body_parser(receiver: BodyReceiver, head: Head) -> httptools.HttpRequestParser:
-    """A parser for the body that this head announced; anything after the body is an error to it.
-
-    For a request that offers another protocol (`Upgrade`, RFC 9110 section 7.8), which is ignored here. httptools takes
-    what follows such a head for the other protocol and parses no body. `curl --http2` and Java's HttpClient offer h2c
-    in this way with whatever request comes first.
-    """
-    parser = httptools.HttpRequestParser(_BodyCallbacks(receiver))
-    framing = b"transfer-encoding: chunked" if head.chunked else b"content-length: %d" % head.length
-    parser.feed_data(b"POST / HTTP/1.1\r\nconnection: close\r\n" + framing + b"\r\n\r\n")
-    return parser

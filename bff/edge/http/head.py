@@ -1,8 +1,8 @@
-"""What a request's head may look like where the parser would allow two readings, and the one form of an address.
+"""Checks of a request's head that the parser does not make, and the canonical form of a path.
 
-A proxy in front and this gateway must agree where a request ends, whom it is for and what its address is. A head that
-two readers could read differently is refused (RFC 9112 sections 3.2, 6.1 and 11.2); a path that is not in canonical
-form gets 404. Pure: these functions decide, and the connection answers.
+A proxy in front and this gateway must agree where a request ends, which host it is for and what its address is. A head
+that two readers could read differently is refused (RFC 9112 sections 3.2, 6.1 and 11.2); a path that is not in
+canonical form gets 404. Pure: these functions decide, and the connection answers.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _PORTS = {b"http": 80, b"https": 443}
 
 _SUSPECT = re.compile(rb"[%\\\x00-\x20\x7f-\xff]|//|/\.")
-_RAW = re.compile(rb"[\\\x00-\x20\x7f-\xff]")
-_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f/\\]")
-_DOUBLE_ESCAPE = re.compile(rb"%(?:2[EeFf]|5[Cc]|7[Ff]|[01][0-9A-Fa-f])")
+# Bytes that must be escaped, and broken escapes.
+_MALFORMED = re.compile(rb"[\\\x00-\x20\x7f-\xff]|%(?![0-9A-Fa-f]{2})")
+# In an unescaped segment: slashes and control characters, plain or escaped once more.
+_FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f/\\]|%(?:2[EeFf]|5[Cc]|7[Ff]|[01][0-9A-Fa-f])")
 
 
 class Head(NamedTuple):
@@ -35,20 +35,19 @@ class Head(NamedTuple):
     length: int
     chunked: bool
 
+    @property
+    def framing(self) -> bytes:
+        """The header that announces the body."""
+        return b"transfer-encoding: chunked" if self.chunked else b"content-length: %d" % self.length
+
 
 def read_head(method: bytes, version: str, target: bytes, headers: Headers) -> Head:
-    """What this head says of its request. Raises the Problem that refuses it."""
-    hosts: list[bytes] = []
-    codings: list[bytes] = []
-    length = 0
+    """The address of this request and the size of its body. Raises the Problem that refuses it."""
+    fields: dict[bytes, list[bytes]] = {b"host": [], b"transfer-encoding": [], b"content-length": []}
     for name, value in headers:
-        if name == b"host":
-            hosts.append(value)
-        elif name == b"transfer-encoding":
-            codings.append(value)
-        elif name == b"content-length":
-            # The parser accepts only a single number.
-            length = int(value)
+        if name in fields:
+            fields[name].append(value)
+    hosts, codings, lengths = fields.values()
     if version not in ("1.0", "1.1"):
         raise unreadable("This server speaks only HTTP/1.1 and HTTP/1.0.")
     if method == b"CONNECT":
@@ -61,11 +60,13 @@ def read_head(method: bytes, version: str, target: bytes, headers: Headers) -> H
         raise unreadable("The Host header is not the name of a host.")
     if codings and (version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
         raise unreadable("A body's Transfer-Encoding is `chunked`, once, and only in HTTP/1.1.")
+    # The parser accepts only a single number.
+    length = int(lengths[0]) if lengths else 0
     return Head(_origin_form(method, target, hosts[0] if hosts else None), length, bool(codings))
 
 
 def unreadable(detail: str) -> Problem:
-    """400: not every reader would read this request alike."""
+    """400: readers may understand this request differently."""
     return Problem(400, "invalid-request", detail)
 
 
@@ -106,7 +107,7 @@ def _origin_form(method: bytes, target: bytes, host: bytes | None) -> bytes:
 
 
 def is_canonical(raw: bytes) -> bool:
-    """Whether this path, as it was sent, is in its one form. Takes 0.2 µs where nothing is escaped.
+    """Whether this path, as it was sent, is in canonical form. Takes 0.2 µs where nothing is escaped.
 
     Not canonical: encoded slashes and backslashes, dot segments, empty segments, control characters, broken escapes,
     bytes that are no UTF-8, and what would become one of these if it were decoded once more (RFC 3986 section 6, RFC
@@ -114,12 +115,12 @@ def is_canonical(raw: bytes) -> bool:
     """
     if _SUSPECT.search(raw) is None:
         return True
-    if _RAW.search(raw) or _ESCAPE.search(raw):
+    if _MALFORMED.search(raw):
         return False
-    # A slash at the end is part of the address; the routes know whether there is such a one.
+    # A slash at the end is part of the address; the routes decide whether that address exists.
     for segment in raw.removesuffix(b"/")[1:].split(b"/"):
         text = unquote_to_bytes(segment)
-        if text in (b"", b".", b"..") or _CONTROL.search(text) or _DOUBLE_ESCAPE.search(text):
+        if text in (b"", b".", b"..") or _FORBIDDEN.search(text):
             return False
         try:
             text.decode()
