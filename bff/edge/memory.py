@@ -1,8 +1,8 @@
-"""Full garbage collections by memory: the collector counts objects, so a few that hold much may wait for long.
+"""Full garbage collections by memory. The collector counts objects, so a few large ones would wait for long.
 
-Guarantees a full collection soon after the process has grown by the factor `GROWTH` since the last one, and that memory
-which the C library holds free goes back to the system then. A collection stops the loop: about 10 ms for each 100,000
-objects that are younger than the start. Where the system does not say how large the process is, nothing is done.
+Guarantees a full collection soon after the process has grown by the factor `GROWTH` since the last one; memory that the
+C library has free goes back to the system then. A collection stops the loop: about 10 ms for each 100,000 objects that
+were made after the start. Nothing is done where the system does not report the size of the process.
 """
 
 from __future__ import annotations
@@ -43,24 +43,18 @@ def collect() -> None:
 
 
 class MemoryWatch:
-    """size: gives the bytes the process holds; full: collects; every: seconds between two checks."""
+    """size: gives the bytes the process holds, None where that is not known; full: collects."""
 
-    def __init__(
-        self,
-        size: Callable[[], int | None] = resident,
-        full: Callable[[], None] = collect,
-        every: float = EVERY,
-    ) -> None:
+    def __init__(self, size: Callable[[], int | None] = resident, full: Callable[[], None] = collect) -> None:
         self._size = size
         self._full = full
-        self._every = every
         self._floor = 0
 
     async def run(self) -> None:
         """Check for ever. Returns at once where the size is not known."""
         self._floor = self._size() or 0
         while self._floor:
-            await asyncio.sleep(self._every)
+            await asyncio.sleep(EVERY)
             self.check()
 
     def check(self) -> None:

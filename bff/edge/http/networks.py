@@ -34,8 +34,8 @@ def address_of(text: str) -> Address | None:
 
 
 def network_of(text: str) -> str:
-    """What an address counts as: IPv4 as itself, IPv6 as its network of 64 bits, because one host can ask from all of
-    its 2**64 addresses. A text that is no address counts as itself."""
+    """The text under which an address is counted: an IPv4 address itself, for IPv6 its network of 64 bits, because one
+    host can use all of its 2**64 addresses. A text that is no address is returned as it is."""
     address = address_of(text.partition("%")[0])
     if address is None:
         return text

@@ -1,11 +1,11 @@
 """The outlet of a live stream that is written as server-sent events to an ASGI `send`.
 
-A message is written without a task wherever that is safe. Under uvicorn `send` either writes before it first suspends,
-or suspends before it writes anything, and it suspends only while writing is paused. So one step of it tells which: an
-unfinished step has written nothing and is dropped, and the message is buffered. With httptools even the step is left
-out: what `send` would write is one chunk (RFC 9112, 7.1), encoded once for all clients that get the same event. A chunk
-of no bytes would be the last one, so none is written: a stream ends by its `bye` alone. Any other server, and any
-middleware that wraps `send`, may suspend anywhere: there nothing is written in one step.
+A message is written without a task wherever that is safe. Uvicorn's `send` either writes before it first suspends, or
+suspends before it writes anything, and it suspends only while writing is paused. So one step of it is enough: if it
+suspends, it has written nothing, it is closed, and the message is buffered. With httptools `send` is not called at all:
+it would write one chunk (RFC 9112, 7.1), which is encoded once for all clients that get the same event. An empty chunk
+would end the body, so none is written: only `bye` ends a stream. Any other server, and any middleware that wraps
+`send`, may suspend anywhere: there no message is written in one step.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ...live.outlet import Buffer, Bye, Snapshot
 from ...stores.journal import Position
 from . import sse
 
-# The last ones encoded: each is made once for all clients that get the same.
+# The last messages that were encoded: each is encoded once for all clients that get the same one.
 _position: bytes | None = None
 _entry: bytes | None = None
 _saga = b""
@@ -34,9 +34,8 @@ _chunk = b""
 
 
 class SseOutlet(ABC):
-    """Encodes, and buffers what the connection does not take; see `live.outlet.Outlet`. queue: messages that may wait.
-
-    Subclasses write bytes to one kind of connection."""
+    """Encodes messages, and buffers those that the connection does not take; see `live.outlet.Outlet`. queue: messages
+    that may wait. Subclasses write bytes to one kind of connection."""
 
     __slots__ = ("_buffer", "_queue", "full")
 
@@ -90,7 +89,7 @@ class SseOutlet(ABC):
         self._buffering().bye = frame
         return False
 
-    # ---- what waits ----------------------------------------------------------------------------------------------
+    # ---- the buffer ----------------------------------------------------------------------------------------------
 
     def _buffering(self) -> Buffer:
         if self._buffer is None:
@@ -137,25 +136,25 @@ class SseOutlet(ABC):
     @property
     @abstractmethod
     def paused(self) -> bool:
-        """The connection holds more than it likes to."""
+        """The connection has too many unsent bytes to take more."""
 
     @property
     @abstractmethod
     def unsent(self) -> int:
-        """Bytes it holds that the network has not taken."""
+        """Bytes that the connection holds and the network has not taken."""
 
     @abstractmethod
     def write(self, chunk: bytes, *, last: bool = False) -> bool:
-        """Write it whole and now; False: nothing was written. No bytes: nothing ends. Never raises."""
+        """Write all of it now; False: nothing was written. An empty chunk is not written. Never raises."""
 
     @abstractmethod
     async def send(self, chunk: bytes, *, last: bool = False) -> None:
-        """Write as soon as the connection takes it; no bytes: only wait until it is not `paused`. Raises OSError or
-        RuntimeError when it never will."""
+        """Write as soon as the connection takes it; for an empty chunk only wait until it is not `paused`. Raises
+        OSError or RuntimeError when it will never take it."""
 
     @abstractmethod
     def abort(self) -> None:
-        """Cut it off."""
+        """Cut the connection off."""
 
 
 class Inline(SseOutlet):
@@ -173,10 +172,8 @@ class Inline(SseOutlet):
         step = self._cycle.send({"type": "http.response.body", "body": chunk, "more_body": not last})
         try:
             step.send(None)
-        except StopIteration:
-            return True
-        except (OSError, RuntimeError):
-            # The connection is closing, which the request learns from `receive`.
+        except (StopIteration, OSError, RuntimeError):
+            # It is written, or the connection is closing, which the request learns from `receive`.
             return True
         step.close()
         return False
@@ -200,8 +197,8 @@ class Inline(SseOutlet):
 
 
 class Direct(Inline):
-    """Under uvicorn with httptools, in chunks. It keeps references to what each event needs: of ten thousand streams
-    nothing is in the CPU's cache, and every object on the way costs an access to main memory."""
+    """Under uvicorn with httptools, in chunks. It has references of its own to what each event needs: with ten thousand
+    streams nothing is in the CPU's cache, and every object on the way costs an access to main memory."""
 
     __slots__ = ("_flow", "_transport_write")
 
@@ -227,7 +224,7 @@ class Direct(Inline):
 
 
 class Queued(SseOutlet):
-    """On any other server. Made in the request's own task, which `abort` and the last chunk cancel: see `released`."""
+    """On any other server. Made in the request's task, which `abort` and the last chunk cancel; released: they have."""
 
     # Each chunk waits until the server takes it, and how much the server holds is not known.
     paused = False

@@ -16,9 +16,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 @dataclass(frozen=True, slots=True)
 class PublicPath:
-    """prefix: without a slash at its end."""
+    """prefix: the path, without a slash at its end."""
 
-    prefix: str = ""
+    prefix: str
 
     @classmethod
     def of(cls, public_url: str) -> PublicPath:
@@ -31,16 +31,12 @@ class PublicPath:
 
     @property
     def session_cookie(self) -> str:
-        return f"__Host-bff{self._suffix}"
+        return f"__Host-bff{self.prefix.replace('/', '.')}"
 
     @property
     def login_cookies(self) -> str:
-        """What the names of cookies of sign-ins under way begin with."""
-        return f"__Host-bff{self._suffix}-login-"
-
-    @property
-    def _suffix(self) -> str:
-        return self.prefix.replace("/", ".")
+        """The prefix of the names of the cookies that belong to sign-ins under way."""
+        return f"{self.session_cookie}-login-"
 
     def holds(self, path: str) -> bool:
         """Whether an address of this host belongs to the gateway's own part of it."""

@@ -61,13 +61,14 @@ def body_too_large(most: int) -> Problem:
 
 @dataclass(frozen=True, slots=True)
 class BodyReader:
-    """`await reader(scope, receive)` gives the whole body. most: bytes; seconds: until all of it must be here."""
+    """`await reader(scope, receive)` returns the whole body. most: bytes; seconds: for all of it to arrive."""
 
     most: int
     seconds: float
 
     async def __call__(self, scope: Scope, receive: Receive) -> bytes:
-        """Raises Problem 413 for a body that is too large, 408 for one that does not come in time."""
+        """Raises Problem 413 for a body that is too large, 408 for one that does not arrive in time, and
+        ClientDisconnect."""
         for length in header_values(scope, b"content-length"):
             if length.isdigit() and int(length) > self.most:
                 raise body_too_large(self.most)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from types import MappingProxyType
 
 HeaderPairs = tuple[tuple[bytes, bytes], ...]
 
-PERMISSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"camera": (), "geolocation": (), "microphone": (), "payment": (), "usb": ()}
-)
-"""Features of a browser and the origins that may use them: nobody."""
+PERMISSIONS: Mapping[str, tuple[str, ...]] = {
+    "camera": (),
+    "geolocation": (),
+    "microphone": (),
+    "payment": (),
+    "usb": (),
+}
+"""Features of a browser, and the origins that may use each: none."""
 
 
 def permissions_header(features: Mapping[str, tuple[str, ...]]) -> str:
@@ -37,7 +40,7 @@ _ALWAYS: HeaderPairs = (
     # If a browser is led to show data or a problem, it must not run or frame it.
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-# Seconds; a year, as preload lists require. Only where browsers come by https.
+# A year in seconds, as preload lists require. Only where browsers use https.
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 _NAMES = frozenset(name for name, _ in (*_ALWAYS, _HSTS))

@@ -1,7 +1,7 @@
 """Server-sent events: how the messages of a live stream are encoded (WHATWG HTML, 9.2), and the body of a snapshot.
 
 Only `snapshot`, `reset` and a `saga` with a position carry an id: a client resumes from it. sse-starlette encodes the
-small messages; those that carry stored lines of JSON are put together here, because it would take those lines apart.
+small messages. Those with stored lines of JSON are put together here, because it would split the lines again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...live.outlet import Bye, Snapshot
 from ...stores.journal import Position
 
 HELLO = ServerSentEvent(retry=1000, sep="\n").encode()
-"""How long a client waits before it connects again; a stream begins with it, and it dispatches nothing."""
+"""The first message of a stream: milliseconds that a client waits before it connects again. It dispatches no event."""
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of the largest event: what our own client reads (`LARGEST` in web/client/sse.js). The sagas of a state alone
@@ -54,8 +54,8 @@ def saga(position: bytes, entry: bytes) -> bytes:
 
 
 def history(after: Position | None, entries: Sequence[bytes]) -> bytes:
-    """The events that follow a position, one by one. None: they have no id, because their journal is being restored;
-    their versions tell what is new."""
+    """The events that follow the position `after`, one by one. None: they have no id, because their journal is being
+    restored; a client knows by their versions which are new."""
     if after is None:
         return b"".join([b"event: saga\ndata: %b\n\n" % entry for entry in entries])
     epoch = after.epoch.encode()
@@ -74,13 +74,13 @@ def heartbeat(at: str) -> bytes:
 
 
 def expiring(at: str, seconds: float) -> bytes:
-    """Sent some time before `bye` `expired`: time to sign in again without an interruption."""
+    """Sent some time before `bye` `expired`, so that a person can sign in again without an interruption."""
     data = to_json({"at": at, "seconds": round(seconds, 1)}).decode()
     return ServerSentEvent(data=data, event="expiring", sep="\n").encode()
 
 
 def bye(reason: Bye, retry_after: float | None) -> bytes:
-    """The last event. `retry:` tells the same to a plain EventSource, which does not read `data`."""
+    """The last event. `retry:` is for a plain EventSource, which does not read `data`."""
     data = to_json({"reason": reason, "retry_after": retry_after}).decode()
     retry = None if retry_after is None else round(retry_after * 1000)
     return ServerSentEvent(data=data, event="bye", retry=retry, sep="\n").encode()
