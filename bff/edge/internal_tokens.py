@@ -1,9 +1,9 @@
-"""Internal tokens: they tell services behind the gateway who asks, signed by the gateway itself.
+"""Internal tokens: the gateway signs them to name the principal to the services behind it.
 
-A JWT (EdDSA, its own `typ`) for one upstream only, valid for a minute at most: the person's access token stays here,
-and a token for one service is worth nothing at another. A read's token is made once and used for half its lifetime; a
-write has a separate one that also names the request and the client's key. The request's id is not in a read's token,
-which serves many requests: it travels as `X-Correlation-ID`.
+An internal token is a JWT (EdDSA, with a `typ` of its own) for one upstream, valid for a minute at most. The person's
+access token stays here, and a token for one service is refused by every other. A read's token is used for half its
+lifetime; a write has a separate one, which also names the request and the client's key. A read's token serves many
+requests, so it does not hold the request's id, which is sent as `X-Correlation-ID`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .signing_keys import SigningKeys
 
 TYPE = "bff-internal+jwt"
 HEADER = "bff-identity"
-"""Where it travels beside the person's own token."""
+"""The header that holds an internal token where the person's own token is sent as well."""
 MAX_TOKENS = 10_000
-"""Tokens remembered by default."""
+"""Tokens cached by default."""
 
 
 class InternalTokens:
-    """issuer: their `iss`; lifetime: seconds, default 60; kept: of reads, remembered at once, default 10,000 (beyond it
-    the one unused for the longest time goes); clock: Unix seconds."""
+    """issuer: their `iss`; lifetime: seconds, default 60; tokens: of reads, cached at most, default 10,000 (the least
+    recently used one is dropped); clock: Unix seconds."""
 
     def __init__(
         self,
@@ -60,39 +60,33 @@ class InternalTokens:
             self._tokens.clear()
         name = (principal.id, principal.session, principal.scopes, _client(principal), audience)
         now = self._clock()
-        known = self._tokens.get(name)
-        if known is not None and now < known[1]:
-            self._tokens.move_to_end(name)
-            return known[0]
-        expires = self._expiry(principal, now)
-        token = self._signed(principal, audience, now, expires, {})
-        self._tokens[name] = (token, now + (expires - now) / 2)
+        token, until = self._tokens.get(name, ("", now))
+        if now >= until:
+            token = self._signed(principal, audience, now, {})
+            self._tokens[name] = (token, now + (self._expiry(principal, now) - now) / 2)
+            if len(self._tokens) > self._most:
+                self._tokens.popitem(last=False)
         self._tokens.move_to_end(name)
-        if len(self._tokens) > self._most:
-            self._tokens.popitem(last=False)
         return token
 
     def for_write(self, principal: Principal, audience: str, scope: RequestContext) -> str:
         """A token for this request only: `txn` is its correlation id (RFC 8417), `mutation` the client's key."""
-        now = self._clock()
         more = {"txn": scope.correlation_id}
         if scope.mutation is not None:
             more["mutation"] = scope.mutation
-        return self._signed(principal, audience, now, self._expiry(principal, now), more)
+        return self._signed(principal, audience, self._clock(), more)
 
     def _expiry(self, principal: Principal, now: float) -> int:
-        # Never later than the session or token that it stands for, which was valid a moment ago.
+        # Never later than the end of the session or token of the principal, which was valid a moment ago.
         return int(max(now + 1, min(now + self._lifetime, principal.expires_at)))
 
-    def _signed(
-        self, principal: Principal, audience: str, now: float, expires: int, more: Mapping[str, str]
-    ) -> str:
+    def _signed(self, principal: Principal, audience: str, now: float, more: Mapping[str, str]) -> str:
         claims: dict[str, Any] = {
             "iss": self._issuer,
             "sub": principal.id,
             "aud": audience,
             "iat": int(now),
-            "exp": expires,
+            "exp": self._expiry(principal, now),
             "jti": uuid.uuid4().hex,
             "scope": " ".join(sorted(principal.scopes)),
             # RFC 8693 section 4.1: who acts for the subject.
@@ -116,28 +110,21 @@ class InternalTokens:
 
 @dataclass(frozen=True, slots=True)
 class InternalCredentials:
-    """Credentials for an upstream with internal tokens. beside: next to the person's own, which is the bearer."""
+    """Credentials for an upstream with internal tokens. sends_user_token: the person's own token is sent as well, as
+    the bearer token, and the internal one in the header `HEADER`."""
 
     tokens: InternalTokens
     audience: str
-    beside: bool = False
-
-    @property
-    def identifies_user(self) -> bool:
-        return True
-
-    @property
-    def sends_user_token(self) -> bool:
-        return self.beside
+    sends_user_token: bool = False
+    identifies_user = True
 
     def headers(self, principal: Principal, scope: RequestContext, *, write: bool) -> Mapping[str, str]:
-        tokens = self.tokens
         token = (
-            tokens.for_write(principal, self.audience, scope)
+            self.tokens.for_write(principal, self.audience, scope)
             if write
-            else tokens.for_reads(principal, self.audience)
+            else self.tokens.for_reads(principal, self.audience)
         )
-        if self.beside:
+        if self.sends_user_token:
             return {**USER_TOKEN.headers(principal, scope, write=write), HEADER: token}
         return {"authorization": f"Bearer {token}"}
 
@@ -164,7 +151,9 @@ def credentials_for(service: str, upstream: UpstreamSettings, tokens: InternalTo
             f"BFF_UPSTREAMS__{service.upper()}__IDENTITY: {upstream.identity} needs keys to sign with; "
             "set BFF_INTERNAL__KEYS to a file that `bff keys rotate` made"
         )
-    return InternalCredentials(tokens, upstream.audience or service, beside=upstream.identity == "both")
+    return InternalCredentials(
+        tokens, upstream.audience or service, sends_user_token=upstream.identity == "both"
+    )
 
 
 def _client(principal: Principal) -> str | None:

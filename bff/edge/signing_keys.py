@@ -39,14 +39,12 @@ class Keys:
 
 
 class SigningKeys:
-    """path: PEM, PKCS #8, one to eight keys; look: seconds between two looks at it, default 1. Raises ValueError that
-    names the file and what is wrong with it."""
+    """path: PEM, PKCS #8, one to eight keys; look: seconds between two checks of the file, default 1; now: what the
+    file holds, replaced as a whole when it changes. Raises ValueError that names the file and what is wrong with it."""
 
     def __init__(self, path: Path, *, look: float = 1.0) -> None:
         self._path = path
         self.watch = FileWatcher("internal tokens", [path], look, self._read, fingerprint([path]))
-        self.now: Keys
-        """Replaced as a whole when the file changes."""
         self._read()
 
     def _read(self) -> None:

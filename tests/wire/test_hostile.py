@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from bff.edge.access.jwks import FIRST_GAP, GAP
+from bff.edge.access.issuer import FIRST_GAP, GAP
 
 from ..conftest import Valkey, free_port, start_program, wait_for_port
 from ..unit.edge.access.hostile import KEY, KEY_SET, OTHER, battery

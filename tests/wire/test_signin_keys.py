@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bff.edge.access.fetch import Fetcher, FetchFailed
-from bff.edge.access.jwks import FRESH, GAP, STALE
+from bff.edge.access.issuer import FRESH, GAP, STALE
 from bff.edge.access.jwt import TokenVerifier
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings
@@ -239,7 +239,7 @@ async def test_a_caller_that_disconnects_does_not_cancel_the_fetch_of_others(
 
 
 async def test_an_https_issuer_cannot_send_the_gateway_to_a_plain_address() -> None:
-    from bff.edge.access.discovery import Discovery
+    from bff.edge.access.issuer import Discovery
     from tests.unit.edge.access.issuing import Served
 
     document = {

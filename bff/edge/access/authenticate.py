@@ -1,40 +1,38 @@
 """Authentication: makes a Principal of the request's bearer token or session cookie.
 
-Guarantees that a bearer token is preferred to a cookie, and that an invalid one is a 401, never a reason to look at the
-cookie. Two Authorization headers are a 401, and so are two session cookies: which of them was meant cannot be known, so
-ours is removed. Cookie names are compared byte by byte. An invalid credential counts against its address
-(`failure_limit.py`); a valid one is never refused for that.
+Guarantees that a bearer token is preferred to a cookie, and that an invalid bearer token is answered 401 whatever the
+cookie is. Two Authorization headers are answered 401. So are two session cookies: the gateway cannot know which one the
+person means, and removes its cookie. Cookie names are compared byte by byte. A client that keeps sending invalid
+credentials has to wait (`FailureLimit`); a valid credential is never refused for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+import time
+from collections.abc import Awaitable, Iterable, MutableMapping
 from typing import Any
 
-from ...calls import Principal
-from ..problem import Problem
+from ...calls import Clock, Principal
+from ...policies.rate import Bucket, LocalRates, retry_after
+from ..http.networks import network_of
+from ..http.request import header_values
+from ..problem import QUOTA_TYPE, Problem
+from ..rate_limits import quotas_of
 from ..state import state_of
-from .failure_limit import FailureLimit
 from .jwt import TokenVerifier, invalid_token
 from .session import COOKIE, Sessions
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 _BLANKS = b" \t"
-"""What RFC 6265 section 5.2 strips from a name and a value, and no other byte: 0x85 and 0xA0 are blanks only in decoded
-text, and a sibling site may set a cookie of such a name."""
+"""The bytes that RFC 6265 section 5.2 strips from a name and a value. `str.strip` would also strip 0x85 and 0xA0, and a
+sibling site may set a cookie with such a name."""
 
 
 def cookies(headers: Headers) -> list[tuple[bytes, bytes]]:
     """All cookies of the request in their order, from every Cookie header; names may repeat."""
-    found: list[tuple[bytes, bytes]] = []
-    for name, value in headers:
-        if name == b"cookie":
-            for pair in value.split(b";"):
-                key, sign, content = pair.partition(b"=")
-                if sign:
-                    found.append((key.strip(_BLANKS), content.strip(_BLANKS)))
-    return found
+    pairs = [pair.partition(b"=") for key, line in headers if key == b"cookie" for pair in line.split(b";")]
+    return [(name.strip(_BLANKS), value.strip(_BLANKS)) for name, sign, value in pairs if sign]
 
 
 def cookie_values(headers: Headers, name: str) -> list[str]:
@@ -54,10 +52,66 @@ def set_cookie(name: str, value: str, same_site: str, *, max_age: int | None = N
     return f"{name}={value}; Path=/; Secure; HttpOnly; SameSite={same_site}{age}"
 
 
-class Authenticator:
-    """`await authenticator(scope)` gives the Principal, None for nobody, or raises Problem 401, 429 or 503.
+class FailureLimit:
+    """Limits invalid credentials by address.
 
-    sessions  None: there is no browser sign-in, cookies mean nothing
+    An attempt is counted before a credential is verified and taken back when it is valid, so that many at once cannot
+    all pass before they are counted. Only invalid credentials are refused, with 429 instead of 401: a valid one is
+    served from the same address, so that one client behind a NAT cannot lock out the others. An IPv6 network of 64 bits
+    counts as one address. Each gateway counts by itself, in memory, for at most `rate.CALLERS` addresses.
+
+    limit: failures of one address, in slowapi's grammar (`300/minute`); None: any number. clock: monotonic seconds.
+    Raises DeclarationError for a limit that cannot be read.
+    """
+
+    def __init__(self, limit: str | None, clock: Clock = time.monotonic) -> None:
+        declared = () if limit is None else quotas_of("settings limits.failures", limit)
+        self._quotas = tuple(quota for _, quota in declared)
+        self._rates = LocalRates()
+        self._clock = clock
+
+    async def verify(
+        self,
+        scope: MutableMapping[str, Any],
+        verification: Awaitable[Principal | None],
+        *,
+        refuse: bool = True,
+    ) -> Principal | None:
+        """Await the verification of one credential, and count it where the credential is invalid: where the result is
+        None or Problem 401. refuse: raise Problem 429 for an invalid one after too many failures."""
+        client = scope.get("client")
+        # Requests without an address cannot be distinguished, so they are not counted.
+        address = network_of(client[0]) if client else None
+        buckets = [] if address is None else [Bucket(address, quota) for quota in self._quotas]
+        spent = self._rates.spend(buckets, self._clock())
+        allowed = all(one.allowed for one in spent)
+        valid = True
+        try:
+            principal = await verification
+            valid = principal is not None
+        except Problem as problem:
+            # An issuer or a store that is away does not make a credential invalid.
+            valid = problem.status != 401
+            raise
+        finally:
+            if valid and allowed:
+                self._rates.give_back(buckets, self._clock())
+            elif not valid and not allowed and refuse:
+                raise Problem(
+                    429,
+                    "rate-limited",
+                    "Too many invalid credentials came from your address. A valid one is still served; any other has "
+                    "to wait.",
+                    type=QUOTA_TYPE,
+                    retry_after=retry_after(spent),
+                )
+        return principal
+
+
+class Authenticator:
+    """`await authenticator(scope)` returns the Principal, or None without credentials. Raises Problem 401, 429 or 503.
+
+    sessions  None: there is no browser sign-in, and cookies are ignored
     failures  limits invalid credentials by address; None: no limit
     cookie    the session cookie's name
     """
@@ -83,53 +137,44 @@ class Authenticator:
         return state.principal
 
     async def _principal(self, scope: MutableMapping[str, Any], optional: bool) -> Principal | None:
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-        credentials = [value for name, value in headers if name == b"authorization"]
+        credentials = header_values(scope, b"authorization")
         if credentials:
-            return await self._bearer(scope, credentials)
+            token, refusal = _token(credentials)
+            cached = None if refusal else self._verifier.cached(token)
+            return cached or await self._failures.verify(scope, self._bearer(token, refusal))
         if self._sessions is None:
             return None
-        try:
-            value = one_cookie(headers, self._cookie)
-        except Problem:
-            if not optional:
-                raise
-            value = None
-        if value is None:
+        values = cookie_values(scope["headers"], self._cookie)
+        if len(values) > 1 and not optional:
+            raise two_cookies(self._cookie)
+        if len(values) != 1:
             return None
         safe = scope["method"] in ("GET", "HEAD", "OPTIONS")
-        with self._failures.check(scope, refuse=not optional) as check:
-            principal = await self._sessions.principal(value, safe=safe)
-            check.verified = principal is not None
-        return principal
+        session = self._sessions.principal(values[0], safe=safe)
+        return await self._failures.verify(scope, session, refuse=not optional)
 
-    async def _bearer(self, scope: MutableMapping[str, Any], credentials: list[bytes]) -> Principal:
-        scheme, _, token = credentials[0].decode("latin-1").partition(" ")
-        token = token.strip(" ")
-        is_bearer = scheme.lower() == "bearer"
-        if is_bearer and len(credentials) == 1:
-            principal = self._verifier.cached(token)
-            if principal is not None:
-                return principal
-        with self._failures.check(scope) as check:
-            if len(credentials) > 1:
-                raise invalid_token("there are two Authorization headers")
-            if not is_bearer:
-                raise invalid_token("only the Bearer scheme is accepted here")
-            principal = await self._verifier.verify(token)
-            check.verified = True
-        return principal
+    async def _bearer(self, token: str, refusal: str) -> Principal:
+        if refusal:
+            raise invalid_token(refusal)
+        return await self._verifier.verify(token)
 
 
-def one_cookie(headers: Headers, name: str) -> str | None:
-    """The session cookie's value, None where there is none. Raises Problem 401, which removes ours, for two."""
-    values = cookie_values(headers, name)
-    if len(values) > 1:
-        raise Problem(
-            401,
-            "unauthenticated",
-            f"Two cookies named {name} arrived, and which of them is yours cannot be known. Yours has been removed: "
-            "sign in again at /bff/login.",
-            headers={"set-cookie": expired(name, "Strict")},
-        )
-    return values[0] if values else None
+def _token(credentials: list[bytes]) -> tuple[str, str]:
+    """The bearer token, and why it cannot be verified; "" where it can be."""
+    scheme, _, token = credentials[0].decode("latin-1").partition(" ")
+    if len(credentials) > 1:
+        return "", "there are two Authorization headers"
+    if scheme.lower() != "bearer":
+        return "", "only the Bearer scheme is accepted here"
+    return token.strip(" "), ""
+
+
+def two_cookies(name: str) -> Problem:
+    """The 401 for two session cookies, which removes ours."""
+    return Problem(
+        401,
+        "unauthenticated",
+        f"Two cookies named {name} arrived, and which of them is yours cannot be known. Yours has been removed: "
+        "sign in again at /bff/login.",
+        headers={"set-cookie": expired(name, "Strict")},
+    )

@@ -37,12 +37,10 @@ class Requirements:
         return bool(self.scopes or self.roles)
 
     def __str__(self) -> str:
-        words = []
-        if self.scopes:
-            words.append(f"the scope{'s' * (len(self.scopes) > 1)} {', '.join(sorted(self.scopes))}")
-        if self.roles:
-            words.append(f"the role {' or '.join(sorted(self.roles))}")
-        return " and ".join(words)
+        names = ", ".join(sorted(self.scopes))
+        scopes = f"the scope{'s' * (len(self.scopes) > 1)} {names}" if self.scopes else ""
+        roles = f"the role {' or '.join(sorted(self.roles))}" if self.roles else ""
+        return " and ".join(filter(None, (scopes, roles)))
 
 
 NO_REQUIREMENTS = Requirements()
@@ -61,8 +59,6 @@ def _names(given: Any, kind: str, what: str) -> frozenset[str]:
 
 def authorize(principal: Principal, required: Requirements) -> None:
     """Raises Problem 403 `forbidden`, which says what is missing (RFC 6750 section 3.1)."""
-    if not required:
-        return
     missing = required.scopes - principal.scopes
     if missing or (required.roles and not required.roles & principal.roles):
         challenge = f'Bearer error="insufficient_scope", scope="{" ".join(sorted(required.scopes))}"'

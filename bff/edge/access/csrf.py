@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...calls import Principal
+from ..http.request import header_values
 from ..problem import Problem
 
 # `none`: the person used the address bar.
@@ -24,21 +25,22 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def check(scope: MutableMapping[str, Any], principal: Principal | None, public_url: str) -> None:
-    """Raises Problem 403 `csrf` for a cookie-authenticated write that this site's own page does not provably make."""
-    if scope["method"] in _SAFE or principal is None or principal.session is None:
-        return
-    check_request(scope, public_url)
+    """Raises Problem 403 `csrf` for a cookie-authenticated write without proof that this site's own page makes it."""
+    if scope["method"] not in _SAFE and principal is not None and principal.session is not None:
+        check_request(scope, public_url)
 
 
 def check_request(scope: MutableMapping[str, Any], public_url: str) -> None:
-    """The same for a request that writes with a session cookie, whether the session exists or not."""
-    if _values(scope, b"x-bff") != [b"1"]:
+    """The same check for a write with a session cookie, whether the session exists or not."""
+    if header_values(scope, b"x-bff") != [b"1"]:
         raise _forged("send the header X-BFF: 1")
-    # Every browser sends at least one of the two on a write; a client that sends neither shows no other site's pages.
-    if any(value != b"same-origin" for value in _values(scope, b"sec-fetch-site")):
+    # Every browser sends at least one of the two headers with a write. A client that sends neither is no browser.
+    if any(value != b"same-origin" for value in header_values(scope, b"sec-fetch-site")):
         raise _forged("its Sec-Fetch-Site is not same-origin")
     site = _origin_of(public_url)
-    if any(site is None or _origin(value.decode("latin-1")) != site for value in _values(scope, b"origin")):
+    if any(
+        site is None or _origin(value.decode("latin-1")) != site for value in header_values(scope, b"origin")
+    ):
         raise _forged("its Origin is another site's")
 
 
@@ -46,7 +48,7 @@ def check_read(scope: MutableMapping[str, Any], principal: Principal) -> None:
     """Raises Problem 403 `csrf` for a cookie-authenticated read by another site's page: it cannot see the answer, but
     its stream would replace one of the person's streams."""
     name, allowed = _SAME_ORIGIN
-    if principal.session is not None and any(value not in allowed for value in _values(scope, name)):
+    if principal.session is not None and any(value not in allowed for value in header_values(scope, name)):
         raise Problem(
             403, "csrf", "Only this site's own page may read this: its Sec-Fetch-Site says otherwise."
         )
@@ -57,14 +59,10 @@ def check_navigation(scope: MutableMapping[str, Any]) -> None:
     answer leads, and another site's page must not sign people out."""
     wanted = ((b"sec-fetch-mode", (b"navigate",)), (b"sec-fetch-dest", (b"document",)), _SAME_ORIGIN)
     for name, allowed in wanted:
-        if any(value not in allowed for value in _values(scope, name)):
+        if any(value not in allowed for value in header_values(scope, name)):
             raise Problem(
                 403, "csrf", f"Go there with the browser: its {name.decode().title()} says otherwise."
             )
-
-
-def _values(scope: MutableMapping[str, Any], name: bytes) -> list[bytes]:
-    return [value for key, value in scope["headers"] if key == name]
 
 
 # RFC 6454 section 6.2: scheme, host and port, and nothing else, so no user information, path or blank.

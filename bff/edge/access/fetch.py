@@ -7,9 +7,9 @@ uses no proxy of the environment: an answer comes from the address that was conf
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
-from typing import Protocol
-from urllib.parse import urlsplit
+from typing import Any, Protocol
 
 import httpx
 
@@ -22,7 +22,8 @@ FetchResponse = tuple[int, Mapping[str, str], bytes]
 
 
 class FetchFailed(BffError):
-    """There is no usable answer: not reached, too slow, too large. The message names the host and the failure."""
+    """There is no usable answer: not reached, too slow, too large, not readable. The message names the address and the
+    failure."""
 
     code = "unreachable"
 
@@ -46,19 +47,35 @@ class Fetcher:
     async def __call__(
         self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> FetchResponse:
-        try:
-            host = urlsplit(url).netloc
-        except ValueError:
-            raise FetchFailed("the address cannot be read") from None
         request = WireRequest(method, url, {"accept": "application/json", **(headers or {})}, body or None)
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await self._wire.send(request)
         except TimeoutError:
-            raise FetchFailed(f"{host} did not answer within {self._timeout} s") from None
-        except (WireError, httpx.InvalidURL, UnicodeError) as error:
-            raise FetchFailed(f"{host}: {type(error).__name__}: {error}") from error
+            raise FetchFailed(f"{url} did not answer within {self._timeout} s") from None
+        except (WireError, httpx.InvalidURL, ValueError) as error:
+            raise FetchFailed(f"{url}: {type(error).__name__}: {error}") from error
         return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.body
 
     async def close(self) -> None:
         await self._wire.close()
+
+
+async def fetch_json(fetch: Fetch, url: str) -> object:
+    """The JSON document at this address. Raises FetchFailed for an answer other than 200, and for one that is not JSON
+    or names a member of an object twice."""
+    status, _, body = await fetch(url)
+    if status != 200:
+        raise FetchFailed(f"{url} answered {status}")
+    try:
+        document: object = json.loads(body, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise FetchFailed(f"the answer of {url} is not JSON: {error}") from None
+    return document
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("it names a member twice")
+    return members

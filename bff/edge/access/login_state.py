@@ -1,9 +1,9 @@
-"""The state of a sign-in under way, kept by the browser: one short-lived encrypted cookie for each flow.
+"""The state of a sign-in under way, stored in the browser: one short-lived encrypted cookie for each flow.
 
-Guarantees that two tabs can sign in at once, that nothing is stored before anyone has proved who they are, and that the
-cookie can be neither read nor made without this gateway's client secret. It is Lax, not Strict: the browser has to send
-it on the cross-site way back from the provider. The session cookie is Strict and is not sent there, so the sessions
-that a sign-in replaces are named in here.
+Guarantees that two tabs can sign in at once, that the gateway stores nothing for a person who has not signed in, and
+that the cookie can be neither read nor made without this gateway's client secret. The cookie is SameSite=Lax, because
+the browser has to send it with the cross-site redirect from the provider. The session cookie is Strict and is not sent
+with that redirect, so this cookie also names the sessions that the sign-in replaces.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import re
 import secrets
 from dataclasses import asdict, dataclass, field, replace
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from .session_record import decrypt, encrypt
 
 PREFIX = "__Host-bff-login-"
 LIFETIME = 600
@@ -26,11 +25,10 @@ COOKIE_BYTES = 4000
 MAX_REPLACED = 4
 """Sessions one sign-in may end: the one it began in, and those of tabs that finished before it."""
 FLOWS = 5
-"""Sign-ins one browser may have under way; the oldest is dropped, so abandoned ones never fill its headers."""
+"""Sign-ins that one browser may have under way; the oldest is dropped, so that they do not fill its headers."""
 
 _STATE = re.compile(r"([0-9a-f]{16})\.[A-Za-z0-9_-]{43}", re.ASCII)
 _FLOW = re.compile("[0-9a-f]{16}", re.ASCII)
-_NONCE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +54,6 @@ class LoginState:
             replaces=replaces[-MAX_REPLACED:],
         )
 
-    @property
-    def expires(self) -> float:
-        """Unix seconds until which the callback is accepted."""
-        return self.began + LIFETIME
-
 
 def is_cookie_name(name: str, prefix: str = PREFIX) -> bool:
     """Whether this could be the cookie of a flow. prefix: what their names begin with."""
@@ -74,51 +67,46 @@ def cookie_name(state: str, prefix: str = PREFIX) -> str | None:
 
 
 class LoginStates:
-    """Seals and opens the cookies. secret: the client's, the same on every gateway that may get the callback."""
+    """Encrypts and decrypts the cookies. secret: the client secret, the same on all gateways."""
 
     def __init__(self, secret: str) -> None:
-        self._cipher = AESGCM(hashlib.sha256(b"bff login state:" + secret.encode()).digest())
+        self._secret = hashlib.sha256(b"bff login state:" + secret.encode()).digest()
 
     def seal(self, login: LoginState) -> str:
-        nonce = secrets.token_bytes(_NONCE)
-        return (
-            nonce + self._cipher.encrypt(nonce, json.dumps(asdict(login), ensure_ascii=False).encode(), None)
-        ).hex()
+        return encrypt(self._secret, json.dumps(asdict(login), ensure_ascii=False).encode()).hex()
 
     def open(self, sealed: str | None, state: str, now: float) -> LoginState | None:
         """None unless this cookie was sealed here, for exactly this `state`, at most `LIFETIME` seconds ago."""
         login = self._open(sealed, now)
-        if login is None or not hmac.compare_digest(login.state.encode(), state.encode()):
-            return None
-        return login
+        same = login is not None and hmac.compare_digest(login.state.encode(), state.encode())
+        return login if same else None
 
-    def replacing(self, sealed: str, session: str, now: float) -> tuple[str, LoginState] | None:
-        """The cookie of another flow, sealed again so that its sign-in also ends this session (a hashed id); None when
-        it cannot be opened."""
+    def replacing(self, sealed: str, session: str, now: float) -> tuple[str, int] | None:
+        """The cookie of another flow, encrypted again so that its sign-in also ends this session (a hashed id), and the
+        seconds that are left for it; None when it cannot be opened."""
         login = self._open(sealed, now)
         if login is None:
             return None
         login = replace(login, replaces=(*login.replaces, session)[-MAX_REPLACED:])
-        return self.seal(login), login
+        return self.seal(login), max(1, int(login.began + LIFETIME - now))
 
     def _open(self, sealed: str | None, now: float) -> LoginState | None:
         if sealed is None or len(sealed) > 8192:
             return None
         try:
-            raw = bytes.fromhex(sealed)
-            tree = json.loads(self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], None))
-            login = LoginState(**tree | {"replaces": tuple(tree.get("replaces", ()))})
-        except (InvalidTag, ValueError, TypeError):
+            tree = json.loads(decrypt(self._secret, bytes.fromhex(sealed)))
+            login = LoginState(**tree | {"replaces": tuple(tree["replaces"])})
+        except (ValueError, KeyError, TypeError):
             return None
         # Another gateway may have made it, whose clock is a little ahead.
         return login if -60 <= now - login.began <= LIFETIME else None
 
 
 def safe_return(path: str) -> str | None:
-    """A path of this site to go back to, or None: it names no other host in any spelling that browsers understand."""
+    """The path, or None where a browser could understand it as an address of another host."""
     if not path.startswith("/") or path.startswith("//") or "\\" in path:
         return None
-    # Half of a UTF-16 surrogate pair counts like any other letter here, and is refused below.
+    # Half of a UTF-16 surrogate pair is counted here and refused below.
     if len(path.encode(errors="surrogatepass")) > 1024:
         return None
     # Browsers drop tabs and line ends from addresses: "/\t/evil.example" would become "//evil.example".

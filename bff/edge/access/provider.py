@@ -1,45 +1,39 @@
-"""The identity provider, as this gateway's confidential client uses it: OpenID Connect, code flow with PKCE.
+"""The client of the identity provider: OpenID Connect, authorization code flow with PKCE, a confidential client.
 
-Guarantees that an ID token is accepted only when its signature, issuer, audience, nonce and times are right, whatever
-connection it came over; that a refresh counts as refused only when the provider answers `invalid_grant`, so that a
-provider that is away, broken or misconfigured never signs anyone out; and that what is missing from an answer, or
-cannot be read, grants nothing. Refuses tokens that cannot be sent in a header.
+Guarantees that an ID token is accepted only when its signature, issuer, audience, nonce and times are right. A refresh
+counts as refused only when the provider answers `invalid_grant`, so that a provider that is away, broken or
+misconfigured never signs anyone out. Scopes and roles that are missing from an answer, or cannot be read, are not
+granted. Tokens that cannot be sent in a header are refused.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 from ...calls import Clock
-from ...calls.shutdown import cancel_tasks
 from ...policies import tokens
-from ...policies.tokens import TokenRefused
+from ...policies.tokens import Parsed, TokenRefused
 from ..settings import IssuerSettings, OidcSettings
-from .discovery import Discovery
 from .fetch import Fetch, FetchFailed
-from .jwks import KeySet, KeysUnavailable
-from .jwt import verify_signature
+from .issuer import Issuer
 from .refresh import RefreshRefused
 from .session_record import SessionRecord, TokenSet
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
-LEEWAY = 10.0
 DEFAULT_LIFETIME = 300.0
 """Seconds of an access token's lifetime where the provider does not say."""
 TOKEN_TIMEOUT = 10.0
-"""Seconds the token endpoint may take: a late answer may hold the only refresh token that still works."""
+"""Seconds that the token endpoint may take: a late answer may hold the only refresh token that is still valid."""
 ID_TOKEN_AGE = 600.0
-"""Seconds since its issue after which an ID token cannot be the answer to a sign-in that just happened."""
+"""Seconds since its issue after which an ID token is refused: it cannot be the answer to this sign-in."""
 LOGOUT_TOKEN_AGE = 600.0
 """Seconds since its issue after which a logout token is refused, whatever its own expiry; it is remembered for as long.
 Providers give it two minutes (Back-Channel Logout 1.0 section 2.4)."""
@@ -72,8 +66,9 @@ class LogoutToken:
 class Provider:
     """redirect_uri  this gateway's callback
     exchange      fetches from the token endpoint, with a longer timeout; None: `fetch`
-    trusted, keys of the issuer's entry in the settings, where it has one; its algorithms and leeway then hold for ID
-                  tokens, too
+    trusted       the issuer of access tokens with the same name, where there is one: its algorithms and leeway then
+                  hold for ID tokens, too
+    clock         Unix seconds; monotonic is for ages
     """
 
     def __init__(
@@ -83,49 +78,37 @@ class Provider:
         *,
         redirect_uri: str,
         exchange: Fetch | None = None,
-        trusted: IssuerSettings | None = None,
-        keys: KeySet | None = None,
+        trusted: Issuer | None = None,
         clock: Clock = time.time,
         monotonic: Clock = time.monotonic,
     ) -> None:
         self.issuer = settings.issuer
-        self.client_id = settings.client_id
         self._settings = settings
         self._exchange = exchange or fetch
         self._redirect_uri = redirect_uri
         self._clock = clock
-        self._discovery = Discovery(settings.issuer, fetch, monotonic)
-        self._algorithms = trusted.algorithms if trusted else ("ES256", "RS256", "EdDSA")
-        self._leeway = trusted.leeway if trusted else LEEWAY
-        self._lookup: asyncio.Task[None] | None = None
-        self._own_keys = keys is None
-        self._keys = keys or KeySet(
-            lambda: self._discovery.endpoint("jwks_uri"), fetch, frozenset(self._algorithms), monotonic
+        self._trusted = trusted or Issuer(
+            IssuerSettings(issuer=settings.issuer, audience=settings.client_id), fetch, monotonic
         )
+        self._discovery = self._trusted.discovery
+        self._leeway = self._trusted.settings.leeway
 
     def status(self) -> dict[str, object]:
-        """The provider's state as of the last fetch of its discovery document. An old one is fetched in the
+        """The provider's state as of the last fetch of its discovery document. A missing or old one is fetched in the
         background."""
-        if self._lookup is None or self._lookup.done():
-            self._lookup = asyncio.get_running_loop().create_task(self._discover(), name="bff-provider")
+        self._discovery.refresh_when_old()
         return {"issuer": self.issuer, "state": self._discovery.state}
 
-    async def _discover(self) -> None:
-        with contextlib.suppress(FetchFailed):
-            await self._discovery.document()
-
     async def close(self) -> None:
-        if self._lookup is not None:
-            await cancel_tasks([self._lookup])
-        if self._own_keys:
-            await self._keys.close()
+        """Cancel the fetches under way."""
+        await self._trusted.close()
 
     async def authorize_url(self, *, state: str, nonce: str, verifier: str) -> str:
         """Where to send the browser. Raises FetchFailed."""
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         query = self._settings.authorize | {
             "response_type": "code",
-            "client_id": self.client_id,
+            "client_id": self._settings.client_id,
             "redirect_uri": self._redirect_uri,
             "scope": " ".join(self._settings.scopes),
             "state": state,
@@ -140,7 +123,7 @@ class Provider:
         endpoint. Raises FetchFailed."""
         if "end_session_endpoint" not in await self._discovery.document():
             return None
-        query = {"client_id": self.client_id, "post_logout_redirect_uri": return_to}
+        query = {"client_id": self._settings.client_id, "post_logout_redirect_uri": return_to}
         if id_token is not None:
             query["id_token_hint"] = id_token
         return _with_query(await self._discovery.endpoint("end_session_endpoint"), query)
@@ -179,10 +162,9 @@ class Provider:
             claims = await self._id_claims(got.id_token, nonce)
             roles = tokens.roles_of(claims, self._settings.roles)
         except TokenRefused as refusal:
-            why = f"the identity provider's answer cannot be accepted: {refusal}"
-            raise SignInRefused(why, status=502, reason=f"its answer cannot be accepted: {refusal}") from None
-        except KeysUnavailable:
-            raise FetchFailed(f"the keys of {self.issuer} cannot be fetched") from None
+            raise SignInRefused(
+                f"the identity provider's answer cannot be accepted: {refusal}", status=502
+            ) from None
         sid = claims.get("sid")
         return SessionRecord(
             issuer=self.issuer,
@@ -206,19 +188,16 @@ class Provider:
                 raise RefreshRefused(error)
             raise FetchFailed(f"{self.issuer} answered a refresh with {status} {error}{_described(answer)}")
         try:
-            got = self._tokens(answer)
+            return self._tokens(answer)
         except TokenRefused as refusal:
             raise FetchFailed(
                 f"{self.issuer} answered a refresh with something unusable: {refusal}"
             ) from None
-        return got
 
     async def logout_token(self, token: str) -> LogoutToken:
-        """Verify a logout token (Back-Channel Logout 1.0 section 2.6). Raises TokenRefused or KeysUnavailable."""
-        parsed = tokens.parse(token)
-        tokens.check_type(parsed, tokens.LOGOUT_TOKEN_TYPES)
+        """Verify a logout token (Back-Channel Logout 1.0 section 2.6). Raises TokenRefused or FetchFailed."""
+        parsed = self._parsed(token, tokens.LOGOUT_TOKEN_TYPES, subject=False)
         claims = parsed.claims
-        self._check(claims, subject=False)
         events = claims.get("events")
         if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict):
             raise TokenRefused("it announces no logout")
@@ -232,20 +211,18 @@ class Provider:
         issued = float(claims["iat"])
         if self._clock() - issued >= LOGOUT_TOKEN_AGE + self._leeway:
             raise TokenRefused("it was issued too long ago")
-        await verify_signature(parsed, self._keys, self._algorithms)
+        await self._trusted.verify_signature(parsed)
         until = min(tokens.expiry_of(claims), issued + LOGOUT_TOKEN_AGE) + self._leeway
         return LogoutToken(sid, subject, token_id, until)
 
     async def _id_claims(self, id_token: str | None, nonce: str) -> Mapping[str, Any]:
         if id_token is None:
             raise TokenRefused("there is no ID token in it")
-        parsed = tokens.parse(id_token)
-        tokens.check_type(parsed, tokens.ID_TOKEN_TYPES)
+        parsed = self._parsed(id_token, tokens.ID_TOKEN_TYPES, subject=True)
         claims = parsed.claims
-        self._check(claims, subject=True)
         audience, party = claims["aud"], claims.get("azp")
         if (isinstance(audience, list) and len(audience) > 1 and party is None) or (
-            party is not None and party != self.client_id
+            party is not None and party != self._settings.client_id
         ):
             raise TokenRefused("its authorized party is another client")
         named = claims.get("nonce")
@@ -253,15 +230,23 @@ class Provider:
             raise TokenRefused("its nonce belongs to another sign-in")
         if self._clock() - float(claims["iat"]) > ID_TOKEN_AGE:
             raise TokenRefused("it was issued for an earlier sign-in")
-        await verify_signature(parsed, self._keys, self._algorithms)
+        await self._trusted.verify_signature(parsed)
         return claims
 
-    def _check(self, claims: Mapping[str, Any], *, subject: bool) -> None:
-        if claims.get("iss") != self.issuer:
+    def _parsed(self, token: str, types: Collection[str], *, subject: bool) -> Parsed:
+        """A token of this type whose issuer, audience and times are right; its signature is not verified yet."""
+        parsed = tokens.parse(token)
+        tokens.check_type(parsed, types)
+        if parsed.claims.get("iss") != self.issuer:
             raise TokenRefused("it is from another issuer")
         tokens.check_claims(
-            claims, audience=self.client_id, now=self._clock(), leeway=self._leeway, subject=subject
+            parsed.claims,
+            audience=self._settings.client_id,
+            now=self._clock(),
+            leeway=self._leeway,
+            subject=subject,
         )
+        return parsed
 
     async def _token_request(self, form: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
         document = await self._discovery.document()
@@ -271,10 +256,10 @@ class Provider:
         fields = dict(form)
         methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         if isinstance(methods, list) and "client_secret_basic" not in methods:
-            fields |= {"client_id": self.client_id, "client_secret": secret}
+            fields |= {"client_id": self._settings.client_id, "client_secret": secret}
         else:
             # RFC 6749 section 2.3.1: both halves are form-encoded before they are joined.
-            pair = f"{quote_plus(self.client_id)}:{quote_plus(secret)}"
+            pair = f"{quote_plus(self._settings.client_id)}:{quote_plus(secret)}"
             headers["authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
         status, received, body = await self._exchange(
             endpoint, method="POST", headers=headers, body=urlencode(fields).encode()

@@ -1,9 +1,9 @@
-"""Refreshes the access tokens of browser sessions: in time, and once for all requests and gateways that want it.
+"""Refreshes the access tokens of browser sessions before they expire, once for all requests and gateways.
 
-Guarantees that a refresh token is redeemed by one gateway at a time (a lock in Redis, one task in the process, and a
-version that shows what another gateway has done meanwhile); that no request waits while the old access token is still
-valid; and that a provider that is slow or away signs nobody out, only its refusal does. A redemption belongs to the
-gateway, not to the request that started it: its answer holds the only refresh token that still works.
+Guarantees that one gateway at a time redeems a refresh token (a lock in Redis, one task in the process, and a version
+that shows whether another gateway has refreshed the session). No request waits while the old access token is valid. A
+provider that is slow or away signs nobody out; only its refusal ends a session. The task of a refresh belongs to the
+gateway and not to the request that started it, because the answer holds the only refresh token that is still valid.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Renew = Callable[[str], Awaitable[TokenSet]]
 
 
 class RefreshRefused(Exception):
-    """The provider refuses this refresh token: the session is over."""
+    """The provider refuses this refresh token: the session ends."""
 
 
 class Refresher:
@@ -77,14 +77,14 @@ class Refresher:
         self, key: SessionKey, session: CachedSession, *, refused: str | None = None
     ) -> CachedSession | None:
         """refused: an access token that a service refused; where the session still has it, another one is requested,
-        once in `FORCED_INTERVAL` seconds. Raises Problem 503 when its token has expired and no new one can be had."""
+        once in `FORCED_INTERVAL` seconds. Raises Problem 503 when its token has expired and cannot be refreshed now."""
         tokens = session.record.tokens
         forced = tokens.access_token == refused and self._may_force(key.id, tokens)
         if not forced and not self._is_due(tokens):
             return session
         task = self._tasks.get(key.id) or self._begin(key, session, refused if forced else None)
         if task is not None and (forced or self._left(tokens) <= min(URGENT, _margin(tokens))):
-            # Neither `wait_for` nor a plain await: a browser that disconnects must not cancel it.
+            # `wait_for` and a plain await would cancel the task when the browser disconnects.
             await asyncio.wait([task], timeout=REQUEST_WAIT)
             if task.done() and not task.cancelled() and not isinstance(task.exception(), _TEMPORARY):
                 return task.result()
@@ -98,22 +98,22 @@ class Refresher:
         return session
 
     async def close(self) -> None:
-        """Wait for refreshes under way, at most `REQUEST_WAIT` seconds: a redeemed token that is not stored is lost."""
+        """Wait for refreshes under way, at most `REQUEST_WAIT` seconds: a new token that is not stored is lost."""
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=REQUEST_WAIT)
         for task in list(self._tasks.values()):
             task.cancel()
 
-    def _is_due(self, tokens: TokenSet) -> bool:
-        return tokens.refresh_token is not None and self._left(tokens) <= _margin(tokens)
+    def _is_due(self, tokens: TokenSet, refused: str | None = None) -> bool:
+        return tokens.refresh_token is not None and (
+            tokens.access_token == refused or self._left(tokens) <= _margin(tokens)
+        )
 
     def _may_force(self, id: str, tokens: TokenSet) -> bool:
-        if tokens.refresh_token is None:
-            return False
         if id in self._tasks:
             return True
         now = self._monotonic()
-        if now < self._forced.get(id, float("-inf")):
+        if tokens.refresh_token is None or now < self._forced.get(id, float("-inf")):
             return False
         _remember(self._forced, id, now + FORCED_INTERVAL)
         return True
@@ -126,22 +126,24 @@ class Refresher:
     ) -> asyncio.Task[CachedSession | None] | None:
         if self._monotonic() < self._paused.get(key.id, 0.0):
             return None
-        task = asyncio.get_running_loop().create_task(
+        task = self._tasks[key.id] = asyncio.get_running_loop().create_task(
             self._refresh(key, session, refused), name="bff-refresh"
         )
-        self._tasks[key.id] = task
         task.add_done_callback(lambda done: self._on_done(key.id, done))
         return task
 
     def _on_done(self, id: str, task: asyncio.Task[CachedSession | None]) -> None:
         self._tasks.pop(id, None)
-        error = None if task.cancelled() else task.exception()
-        if error is None:
-            return
-        if not isinstance(error, _TEMPORARY):
-            log.error("refreshing a session failed", exc_info=error)
-        log.warning("the access token of session %s was not refreshed: %s", id[:12], error)
-        _remember(self._paused, id, self._monotonic() + PAUSE)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            temporary = isinstance(error, _TEMPORARY)
+            log.log(
+                logging.WARNING if temporary else logging.ERROR,
+                "the access token of session %s was not refreshed: %s",
+                id[:12],
+                error,
+                exc_info=None if temporary else error,
+            )
+            _remember(self._paused, id, self._monotonic() + PAUSE)
 
     async def _refresh(
         self, key: SessionKey, session: CachedSession, refused: str | None
@@ -157,10 +159,7 @@ class Refresher:
                 raise FetchFailed("another gateway's refresh of this session takes too long")
         try:
             current = await self._cache.read(key)
-            if current is None:
-                return None
-            tokens = current.record.tokens
-            if tokens.access_token != refused and not self._is_due(tokens):
+            if current is None or not self._is_due(current.record.tokens, refused):
                 return current
             return await self._redeem(key, current, holder)
         finally:
@@ -175,8 +174,8 @@ class Refresher:
             new = await self._renew(old.refresh_token or "")
         except RefreshRefused as refusal:
             if await self._store.end(key.id, version=version) is None:
-                # This gateway was held up beyond the lock's end and came with an old refresh token; the session goes
-                # on with the token of another gateway.
+                # The lock expired while this gateway was delayed, and another gateway refreshed the session meanwhile:
+                # the session goes on with its token.
                 return await self._cache.read(key)
             log.info("session %s ends: its refresh was refused: %s", key.id[:12], refusal)
             await self._on_end(key.id)
@@ -198,7 +197,7 @@ class Refresher:
             try:
                 return await self._store.swap(key.id, version, sealed, holder)
             except StoreUnavailable:
-                # The old refresh token is redeemed, and the new one is only here: retry.
+                # The old refresh token is redeemed and only this process has the new one: try again.
                 await asyncio.sleep(pause)
         return await self._store.swap(key.id, version, sealed, holder)
 
@@ -215,12 +214,10 @@ def _remember(until: dict[str, float], id: str, moment: float) -> None:
 def _is_for_another_subject(record: SessionRecord, new: TokenSet) -> bool:
     """Whether the ID token that came with a refresh is about somebody else. It came over the connection to the
     provider, so its signature is not needed."""
-    if new.id_token is None:
-        return False
     try:
-        claims = parse(new.id_token).claims
+        claims = parse(new.id_token or "").claims
     except TokenRefused:
-        # Unreadable, so it says nothing; the session keeps the ID token of the sign-in.
+        # It is missing or cannot be read, so it names nobody; the session keeps the ID token of the sign-in.
         return False
     return (claims.get("iss"), claims.get("sub")) != (record.issuer, record.subject)
 

@@ -1,9 +1,9 @@
-"""Browser sessions: from the cookie to the Principal, with an access token that is valid when a service gets it.
+"""Browser sessions: makes a Principal of the session cookie, with an access token that is valid when a service gets it.
 
-Guarantees that an unknown cookie is nobody's; that while Redis is away a session that was read recently goes on (for
-every request for `remembered` seconds, for GETs up to five minutes) and any other gets 503, never 401; and that what
-acts for a person after their request has ended gets a token that is valid then (`current`). Tokens never leave the
-server.
+An unknown cookie gives no principal. While Redis is away, a session that was read recently is still accepted (by every
+request for `remembered` seconds, by GETs for five minutes) and any other is answered 503, never 401. Work that goes on
+for a person after their request gets a token that is valid at that time (`current`). Tokens are never sent to the
+browser.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-
-from cryptography.exceptions import InvalidTag
 
 from ...calls import Clock, Principal
 from ...calls.principal import RevocationKeys
@@ -30,7 +28,7 @@ log = logging.getLogger("bff.session")
 
 COOKIE = "__Host-bff"
 MAX_ENDED = 10_000
-"""Sessions remembered as ended, for streams that are about to open; the one that ended first is dropped."""
+"""Ended sessions that are remembered, for streams that are about to open; the one that ended first is dropped."""
 LOGOUT_URL_TTL = 60.0
 """Seconds for which the address that a browser goes to after signing out can be fetched."""
 _NOTICES_AT_ONCE = 50
@@ -90,9 +88,9 @@ class Sessions:
         return key.value
 
     async def principal(self, cookie: str | None, *, safe: bool = True) -> Principal | None:
-        """The person of the cookie's session, with a valid access token; None for nobody.
+        """The principal of the cookie's session, with a valid access token; None where there is no such session.
 
-        safe: the request only reads. Raises Problem 503 `unavailable` when that cannot be known now.
+        safe: the request only reads. Raises Problem 503 `unavailable` when the session cannot be looked up now.
         """
         key = SessionKey.read(cookie)
         return None if key is None else await self._principal(key, safe=safe, used=True, refused=None)
@@ -102,7 +100,7 @@ class Sessions:
         has ended. It does not count as use of the session. A bearer token's principal is returned as it is.
 
         refused: an access token that a service refused; if the session still has it, a new one is requested.
-        Raises Problem 503 when that cannot be known now.
+        Raises Problem 503 when the session cannot be looked up now.
         """
         key = principal.session_key
         if not isinstance(key, SessionKey):
@@ -135,18 +133,13 @@ class Sessions:
 
     def has_ended(self, principal: Principal) -> bool:
         """Whether a session's principal is no longer valid: the session has ended, or its subject was revoked."""
-        if principal.session in self._ended:
-            return True
-        revocation_keys = principal.revocation_keys
-        return (
-            self._revocations is not None
-            and revocation_keys is not None
-            and self._revocations.is_revoked(revocation_keys)
+        return principal.session in self._ended or (
+            self._revocations is not None and self._revocations.is_revoked(principal.revocation_keys)
         )
 
     async def end(self, cookie: str | None) -> SessionRecord | None:
-        """Sign the cookie's browser out; returns what the session held. Where there was none nothing is written and
-        nothing announced. Raises Problem 503."""
+        """End the session of this cookie; returns its record, None where there is no such session. Raises Problem
+        503."""
         key = SessionKey.read(cookie)
         sealed = None if key is None else await self.end_by_id(key.id)
         return None if key is None or sealed is None else key.open(sealed)
@@ -174,7 +167,7 @@ class Sessions:
         return ended
 
     def record_end(self, id: str) -> None:
-        """A session has ended, here or on another gateway: it admits nobody any more."""
+        """A session has ended, here or on another gateway: it is not accepted any more."""
         self._ended[id] = None
         self._ended.move_to_end(id)
         if len(self._ended) > MAX_ENDED:
@@ -194,7 +187,7 @@ class Sessions:
         if self._refresher is not None:
             await self._refresher.close()
 
-    # -- where a browser goes after it has signed out
+    # -- the address that a browser goes to after signing out
 
     async def keep_logout_url(self, url: str) -> str:
         """Store the address; returns the value by which it can be fetched once within `LOGOUT_URL_TTL` seconds. Raises
@@ -211,5 +204,5 @@ class Sessions:
             return None
         try:
             return key.decrypt(sealed).decode()
-        except (InvalidTag, ValueError):
+        except ValueError:
             return None

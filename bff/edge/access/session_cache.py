@@ -1,7 +1,7 @@
-"""Sessions as this process read them last: the way to them in Redis, and what stands in while Redis is away.
+"""The sessions that this process has read from Redis, for requests that come while Redis is away.
 
-Guarantees that nobody is signed out because Redis is away: where a session cannot be looked up the answer is 503.
-Bounded. It holds tokens, so it lives in memory only.
+Guarantees that nobody is signed out because Redis is away: where a session cannot be looked up, the answer is 503. The
+cache is bounded. It holds tokens, so it is in memory only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 from ...calls import Clock
 from ...policies.breaker import Breaker, BreakerRule
-from ...stores.keys import hashed
 from ...stores.redis.client import StoreUnavailable
 from ...stores.sessions import SessionStore, StoredSession
 from ..problem import Problem
@@ -48,7 +47,7 @@ class SessionCache:
         self._clock = clock
         self._monotonic = monotonic
         self._sessions: OrderedDict[str, CachedSession] = OrderedDict()
-        # Otherwise every request would wait for the whole timeout of a Redis that hangs.
+        # Without the breaker every request would wait for the timeout of a Redis that hangs.
         self._breaker = Breaker(BreakerRule(failures=3, open_for=1.0, open_at_most=1.0), monotonic)
 
     async def get(self, key: SessionKey, *, safe: bool, used: bool) -> CachedSession | None:
@@ -86,15 +85,9 @@ class SessionCache:
             return None
         record = cached.record if cached is not None else None
         if row.sealed is not None:
-            record = key.open(row.sealed)
-        if record is None:
-            return None
-        stored = replace(row, sealed=None)
-        if not stored.subject:
-            # An older version of this program stored it, so it began before any revocation that is looked for.
-            sid = hashed(record.issuer, record.sid) if record.sid is not None else ""
-            stored = replace(stored, subject=hashed(record.issuer, record.subject), sid=sid)
-        return self.put(key.id, record, stored)
+            record, row = key.open(row.sealed), replace(row, sealed=None)
+        # A record that does not name its subject could not be revoked with it.
+        return self.put(key.id, record, row) if record is not None and row.subject else None
 
     def put(self, id: str, record: SessionRecord, stored: StoredSession) -> CachedSession:
         cached = self._sessions[id] = CachedSession(record, stored, self._monotonic())

@@ -71,7 +71,7 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True)
 class SessionKey:
-    """id: stored and logged; value: the cookie's, neither stored nor logged."""
+    """value: of the cookie, neither stored nor logged; id: a hash of it, stored and logged."""
 
     id: str
     value: str = field(repr=False)
@@ -90,35 +90,44 @@ class SessionKey:
         return cls(hashlib.sha256(b"bff session id:" + value.encode()).hexdigest(), value)
 
     def seal(self, record: SessionRecord) -> bytes:
-        tree = asdict(record)
-        tree["tokens"]["scopes"] = sorted(record.tokens.scopes or ())
-        tree["roles"] = sorted(record.roles)
-        return self.encrypt(json.dumps(tree, separators=(",", ":")).encode())
+        return self.encrypt(json.dumps(asdict(record), default=sorted, separators=(",", ":")).encode())
 
     def open(self, sealed: bytes) -> SessionRecord | None:
         """None when it was not sealed with this key, or by another version of this program."""
         try:
             tree = json.loads(self.decrypt(sealed))
-            tokens = tree.pop("tokens")
-            scopes = _shared(tuple(tokens.pop("scopes")))
-            roles = _shared(tuple(tree.pop("roles", ())))
-            return SessionRecord(**tree, tokens=TokenSet(**tokens, scopes=scopes), roles=roles)
-        except (InvalidTag, ValueError, KeyError, TypeError):
+            scopes = _shared(*(tree["tokens"]["scopes"] or ()))
+            tokens = TokenSet(**tree["tokens"] | {"scopes": scopes})
+            return SessionRecord(**tree | {"tokens": tokens, "roles": _shared(*tree["roles"])})
+        except (ValueError, KeyError, TypeError):
             return None
 
     def encrypt(self, text: bytes) -> bytes:
-        nonce = secrets.token_bytes(_NONCE)
-        return nonce + self._cipher().encrypt(nonce, text, self.id.encode())
+        return encrypt(self._secret(), text, self.id.encode())
 
     def decrypt(self, sealed: bytes) -> bytes:
-        """Raises InvalidTag for what was not encrypted with this key, ValueError for what is too short."""
-        return self._cipher().decrypt(sealed[:_NONCE], sealed[_NONCE:], self.id.encode())
+        """Raises ValueError for what was not encrypted with this key."""
+        return decrypt(self._secret(), sealed, self.id.encode())
 
-    def _cipher(self) -> AESGCM:
-        return AESGCM(hashlib.sha256(b"bff session key:" + self.value.encode()).digest())
+    def _secret(self) -> bytes:
+        return hashlib.sha256(b"bff session key:" + self.value.encode()).digest()
+
+
+def encrypt(secret: bytes, text: bytes, context: bytes = b"") -> bytes:
+    """AES-256-GCM with a new nonce. context: not encrypted, and has to be the same for `decrypt`."""
+    nonce = secrets.token_bytes(_NONCE)
+    return nonce + AESGCM(secret).encrypt(nonce, text, context)
+
+
+def decrypt(secret: bytes, sealed: bytes, context: bytes = b"") -> bytes:
+    """Raises ValueError for what was not encrypted with this secret and context."""
+    try:
+        return AESGCM(secret).decrypt(sealed[:_NONCE], sealed[_NONCE:], context)
+    except InvalidTag:
+        raise ValueError("it was not encrypted with this secret") from None
 
 
 @lru_cache(1024)
-def _shared(names: tuple[str, ...]) -> frozenset[str]:
+def _shared(*names: str) -> frozenset[str]:
     """One set for all principals with the same names: they are held as long as their streams are open."""
     return frozenset(names)

@@ -1,4 +1,4 @@
-"""Who asks: the issuers' tokens, the browser sessions, and what ends them, put together from the settings.
+"""Identity: the parts that verify tokens and sessions and learn of their end, made from the settings.
 
 The end of a session or token ends its streams on every gateway: `streams` is the hub, assigned once it is built.
 """
@@ -13,8 +13,7 @@ from ...live.hub import Hub
 from ...stores.redis.client import RedisClient
 from ...stores.revocations import RevocationStore
 from ...stores.sessions import SessionStore
-from ..access.authenticate import Authenticator
-from ..access.failure_limit import FailureLimit
+from ..access.authenticate import Authenticator, FailureLimit
 from ..access.fetch import Fetcher
 from ..access.jwt import TokenVerifier
 from ..access.provider import TOKEN_TIMEOUT, Provider
@@ -35,21 +34,20 @@ class Identity:
     def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self.store = SessionStore(redis)
         self._keys, self._tokens = Fetcher(), Fetcher(timeout=TOKEN_TIMEOUT)
+        self._revocation_store = RevocationStore(redis)
         self.revocations = RevocationList(
-            RevocationStore(redis), on_session_end=self._on_session_end, on_change=self._on_revocation
+            self._revocation_store, on_session_end=self._on_session_end, on_change=self._on_revocation
         )
         self.verifier = TokenVerifier(settings.issuers, self._keys, revocations=self.revocations)
         self.sessions: Sessions | None = None
         self.provider: Provider | None = None
         if (oidc := settings.oidc) is not None:
-            issuer = self.verifier.issuer(oidc.issuer)
             self.provider = Provider(
                 oidc,
                 self._keys,
                 exchange=self._tokens,
                 redirect_uri=f"{settings.public_url}/bff/callback",
-                trusted=issuer.settings if issuer else None,
-                keys=issuer.keys if issuer else None,
+                trusted=self.verifier.issuers.get(oidc.issuer),
             )
             self.sessions = Sessions(
                 self.store,
@@ -67,21 +65,21 @@ class Identity:
 
     def ended(self, principal: Principal) -> bool:
         """Whether the token was revoked, or the session has ended, since the request was authenticated."""
-        return self.verifier.is_revoked(principal) or (
+        return self.revocations.is_revoked(principal.revocation_keys) or (
             self.sessions is not None and self.sessions.has_ended(principal)
         )
 
     async def current(self, principal: Principal) -> Principal:
-        """The same person with a token that is valid now, for work that outlives their request.
+        """The same person with a token that is valid now, for work that goes on after their request.
 
-        Raises Problem 401 when the session or token has ended, 503 when that cannot be known.
+        Raises Problem 401 when the session or token has ended, 503 when the session cannot be looked up.
         """
         found: Principal | None = None if self.ended(principal) else principal
         if found is not None and self.sessions is not None:
             found = await self.sessions.current(principal)
         if found is None:
             if principal.session is not None:
-                # A session also ends by its own time, which nobody announces.
+                # A session that ends by its own time is not announced.
                 self.streams.session_ended(principal.session)
             raise Problem(401, "unauthenticated", "The session has ended.")
         return found
@@ -98,14 +96,14 @@ class Identity:
         return None if newer is None or newer.token == principal.token else newer
 
     def forget(self, session: str) -> None:
-        """Another gateway ended this session: drop what this process remembers for the time that Redis is away."""
+        """Another gateway ended this session: drop it from this process's cache."""
         if self.sessions is not None:
             self.sessions.record_end(session)
 
     async def _end_session(self, session: str) -> None:
         await self.streams.end_session(session)
         # Also stored: a gateway that missed the message reads it later and ends its streams then.
-        await self.revocations.record_session_end(session)
+        await self._revocation_store.record_session_end(session)
 
     def _on_session_end(self, session: str) -> None:
         self.streams.session_ended(session)

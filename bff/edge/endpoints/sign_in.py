@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import parse_qs, urlencode
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -25,9 +25,8 @@ from ...policies.tokens import TokenRefused
 from ...stores.redis.client import StoreUnavailable
 from ...stores.sessions import SessionStore
 from ..access import csrf
-from ..access.authenticate import cookie_values, cookies, expired, one_cookie, set_cookie
+from ..access.authenticate import cookie_values, cookies, expired, set_cookie, two_cookies
 from ..access.fetch import FetchFailed
-from ..access.jwks import KeysUnavailable
 from ..access.login_state import (
     COOKIE_BYTES,
     FLOWS,
@@ -43,6 +42,7 @@ from ..access.session import Sessions
 from ..access.session_cache import sessions_unavailable
 from ..access.session_record import SessionKey, SessionRecord
 from ..http.public_path import PublicPath
+from ..http.request import BodyReader
 from ..problem import TITLES, Problem
 from .guard import Access, Guard
 
@@ -56,7 +56,10 @@ MAX_COOKIES = 4
 """Session cookies of one request that a logout looks at; a browser has one."""
 MAX_FORM = 16_384
 """Bytes of a back-channel logout's body."""
+FORM_TIMEOUT = 10.0
+"""Seconds until all of that body must be here."""
 
+_read_form = BodyReader(MAX_FORM, FORM_TIMEOUT)
 _PAGE_HEADERS = {
     **NO_STORE,
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -175,10 +178,11 @@ class SignIn:
         (session,) = _session_ids([value])
         for other, sealed in self._login_cookies(request):
             # A sign-in of another tab that began before this one replaces the session of this one.
-            resealed = self._states.replacing(sealed, session, self._clock()) if other != name else None
-            if resealed is not None:
-                age = max(1, int(resealed[1].expires - self._clock()))
-                response.headers.append("set-cookie", set_cookie(other, resealed[0], "Lax", max_age=age))
+            resealed = self._states.replacing(sealed, session, self._clock())
+            if resealed is not None and other != name:
+                response.headers.append(
+                    "set-cookie", set_cookie(other, resealed[0], "Lax", max_age=resealed[1])
+                )
         for id in {*login.replaces, *_session_ids(self._session_cookies(request))}:
             try:
                 await self._sessions.end_by_id(id)
@@ -309,15 +313,12 @@ class SignIn:
 
     async def backchannel_logout(self, request: Request) -> Response:
         """The provider reports that a session or a person has signed out (Back-Channel Logout 1.0 section 2.5)."""
-        form = await _form(request)
-        tokens = form.get("logout_token", [])
-        if len(tokens) != 1:
-            raise _invalid_logout("there must be exactly one logout_token")
+        token = await _logout_token(request)
         try:
-            logout = await self._provider.logout_token(tokens[0])
+            logout = await self._provider.logout_token(token)
         except TokenRefused as refusal:
             raise _invalid_logout(str(refusal)) from None
-        except KeysUnavailable as error:
+        except FetchFailed as error:
             raise _provider_unavailable() from error
         issuer = self._provider.issuer
         try:
@@ -347,7 +348,8 @@ class SignIn:
         headers = {**NO_STORE, "vary": "Cookie, Authorization"}
         if principal is None:
             # A page asks here first, so a person with two session cookies is told here.
-            one_cookie(request.scope["headers"], self._path.session_cookie)
+            if len(self._session_cookies(request)) > 1:
+                raise two_cookies(self._path.session_cookie)
             return JSONResponse(None, headers=headers)
         expires_in = max(0, int(principal.expires_at - self._clock()))
         claims = {"iss": principal.issuer, **principal.claims, "sub": principal.subject}
@@ -380,24 +382,20 @@ def _session_ids(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(key.id for key in keys if key is not None)[:MAX_COOKIES]
 
 
-async def _form(request: Request) -> dict[str, list[str]]:
+async def _logout_token(request: Request) -> str:
     if (
         request.headers.get("content-type", "").partition(";")[0].strip()
         != "application/x-www-form-urlencoded"
     ):
         raise _invalid_logout("the body must be application/x-www-form-urlencoded")
-    body = b""
+    body = await _read_form(request.scope, request.receive)
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_FORM:
-                raise Problem(413, "body-too-large", f"A logout's body is at most {MAX_FORM} bytes.")
-    except ClientDisconnect:
-        raise _invalid_logout("the body did not arrive whole") from None
-    try:
-        return parse_qs(body.decode("ascii"), max_num_fields=10)
+        found = parse_qs(body.decode("ascii"), max_num_fields=10).get("logout_token", [])
     except ValueError:
         raise _invalid_logout("the body cannot be read") from None
+    if len(found) != 1:
+        raise _invalid_logout("there must be exactly one logout_token")
+    return found[0]
 
 
 def _invalid_logout(why: str) -> Problem:

@@ -131,7 +131,7 @@ def test_a_write_has_a_token_of_its_own_that_names_request_and_click(tokens: Int
 def test_next_to_the_persons_token_it_has_a_header_of_its_own(tokens: InternalTokens) -> None:
     alone = InternalCredentials(tokens, "stock").headers(ADA, scope(), write=False)
     assert alone == {"authorization": f"Bearer {tokens.for_reads(ADA, 'stock')}"}
-    both = InternalCredentials(tokens, "stock", beside=True).headers(ADA, scope(), write=False)
+    both = InternalCredentials(tokens, "stock", sends_user_token=True).headers(ADA, scope(), write=False)
     assert both == {
         "authorization": "Bearer her-own-token",
         "bff-identity": tokens.for_reads(ADA, "stock"),

@@ -8,7 +8,7 @@ import pytest
 
 from bff.calls import DeclarationError
 from bff.edge.access import jwks
-from bff.edge.access.fetch import FetchFailed
+from bff.edge.access.fetch import FetchFailed, fetch_json
 from bff.edge.access.jwks import usable_keys
 from bff.edge.access.jwt import TokenVerifier
 from bff.edge.problem import Problem
@@ -62,9 +62,9 @@ async def test_a_weak_key_would_let_its_token_in_if_it_were_used(
         assert await verdict(TRAPS[name].body, token) == 200
 
 
-def test_a_set_that_names_a_member_twice_is_none() -> None:
+async def test_a_set_that_names_a_member_twice_is_none() -> None:
     with pytest.raises(FetchFailed, match="twice"):
-        jwks._json(TRAPS["keys named twice"].body)
+        await fetch_json(Served({KEYS_URL: TRAPS["keys named twice"].body}), KEYS_URL)
 
 
 def test_only_the_first_32_keys_are_looked_at() -> None:

@@ -124,9 +124,7 @@ async def test_a_cached_token_is_refused_once_its_key_is_withdrawn() -> None:
     fetch.documents[KEYS_URL] = {"keys": [jwk(OTHER, "k9")]}
     clock.now += 301
     await checks.verify(token)  # noticed behind this request's back
-    issuer = checks.issuer(ISSUER)
-    assert issuer is not None
-    await issuer.keys.find("k9", "ES256")
+    await checks.issuers[ISSUER].keys.find("k9", "ES256")
     with pytest.raises(Problem, match="no such key"):
         await checks.verify(token)
 
