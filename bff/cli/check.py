@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from ..calls import DeclarationError
 from ..edge.app.clients import trust
 from ..edge.app.routes import no_network
-from ..edge.declared import Command, View
+from ..edge.declared import Route
 from ..edge.gateway import Gateway
 from ..edge.http.public_path import PublicPath
 from ..edge.internal_tokens import credentials_for, open_tokens
@@ -42,9 +42,11 @@ def mistakes(gateway: Gateway, settings: Settings) -> list[str]:
                 + (", ".join(sorted(known)) or "none")
                 + did_you_mean(service, known)
             )
-    routes: list[View | Command] = [*gateway.views.values(), *gateway.commands.values()]
+    routes: list[Route] = [*gateway.views.values(), *gateway.commands.values()]
     found += [
-        no_network(route) for route in routes if route.network and route.network not in settings.http.networks
+        no_network(route)
+        for route in routes
+        if route.options.network and route.options.network not in settings.http.networks
     ]
     found += _below_prefix(gateway, settings)
     found += _calls(gateway)
@@ -111,12 +113,12 @@ def _below_prefix(gateway: Gateway, settings: Settings) -> Iterator[str]:
 
 def _calls(gateway: Gateway) -> Iterator[str]:
     """What the functions' own text asks for that could not be, or must not be."""
-    routes: list[View | Command] = [*gateway.views.values(), *gateway.commands.values()]
+    routes: list[Route] = [*gateway.views.values(), *gateway.commands.values()]
     for route in routes:
-        what = f"{'command' if isinstance(route, Command) else 'view'} {route.path}"
+        what = route.what
         # A write is repeated under the key derived from the client's, which a view has not, and which the services of
         # a command that is not safe do not honour.
-        derived = isinstance(route, Command) and route.safe
+        derived = route.method != "GET" and route.safe
         for step in steps(route.function):
             name = f"{step.upstream.owner.service}.{step.name}"
             limits = [("the deadline", route.deadline)]
@@ -161,7 +163,7 @@ def _retried(step: Step) -> bool:
 
 def _longest(gateway: Gateway, service: str) -> float:
     """The longest deadline under which this upstream is called, as far as the text says."""
-    routes: list[View | Command] = [*gateway.views.values(), *gateway.commands.values()]
+    routes: list[Route] = [*gateway.views.values(), *gateway.commands.values()]
     named = [
         route.deadline
         for route in routes

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..edge.access.authorization import Requirements
-from ..edge.declared import Command, View
+from ..edge.declared import Route
 from ..edge.gateway import Gateway
 from ..edge.settings.upstream import UpstreamSettings
 from .static_analysis import Step, passes_whole, steps
@@ -20,11 +20,11 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
     known = upstreams or {}
     lines: list[str] = []
     for view in gateway.views.values():
-        lines.append(_head("GET", view, "public" if view.public else "login"))
+        lines.append(_head(view, "public" if view.public else "login"))
         lines += _requirements(view.requirements)
         lines += _calls(view.function, view.deadline, known, derived=False)
     for command in gateway.commands.values():
-        lines.append(_head("POST", command, "login"))
+        lines.append(_head(command, "login"))
         lines += _requirements(command.requirements)
         if command.starts is not None:
             lines.append(f"        saga      {command.starts.name}")
@@ -40,10 +40,11 @@ def table(gateway: Gateway, upstreams: Mapping[str, UpstreamSettings] | None = N
     return "\n".join(lines)
 
 
-def _head(method: str, route: View | Command, who: str) -> str:
-    only = f"  only from {route.network}" if route.network else ""
-    limits = f"deadline {route.deadline:g} s  limit {route.limit or 'default'}{only}  {route.origin}"
-    return f"{method:<5} {route.path:<42} {who:<7} {limits}"
+def _head(route: Route, who: str) -> str:
+    options = route.options
+    only = f"  only from {options.network}" if options.network else ""
+    limits = f"deadline {route.deadline:g} s  limit {options.limit or 'default'}{only}  {route.origin}"
+    return f"{route.method:<5} {route.path:<42} {who:<7} {limits}"
 
 
 def _requirements(requirements: Requirements) -> list[str]:

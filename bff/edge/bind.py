@@ -13,7 +13,7 @@ import inspect
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
@@ -32,14 +32,12 @@ _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """path, query: a pydantic model of the parameters or None, and their codecs; lists: names of the query that may
-    be given several times; body: (name, type) or None; who: the principal parameter's name or None; who_optional: it
+    """path, query: read the parameters, None where there are none; lists: names of the query that may be given several
+    times; body: (name, type) or None; who: the principal parameter's name or None; who_optional: it
     may be None; returns: the annotated result."""
 
-    path: type[BaseModel] | None
-    query: type[BaseModel] | None
-    path_reader: Parameters | None
-    query_reader: Parameters | None
+    path: Parameters | None
+    query: Parameters | None
     lists: frozenset[str]
     body: tuple[str, Any] | None
     who: str | None
@@ -58,10 +56,10 @@ class Binding:
         """Keyword arguments for the function; raises Problem 422 with pointers."""
         errors: list[dict[str, str]] = []
         values: dict[str, Any] = {}
-        if self.path_reader is not None:
-            values |= _read(self.path_reader, dict(path), "path", errors)
-        if self.query_reader is not None:
-            values |= _read(self.query_reader, self._query(query, errors), "query", errors)
+        if self.path is not None:
+            values |= _read(self.path, dict(path), "path", errors)
+        if self.query is not None:
+            values |= _read(self.query, self._query(query, errors), "query", errors)
         if self.body is not None:
             name, model = self.body
             try:
@@ -109,7 +107,7 @@ def binding(function: Callable[..., Any], path: str, what: str, *, body: bool) -
     if "return" not in hints:
         raise DeclarationError(f"{what}: annotate what {function.__name__} returns")
     in_path = set(_PARAMETER.findall(path))
-    found = _Parameters()
+    found = _Signature()
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise DeclarationError(f"{what}: parameter {name} must be an ordinary or keyword-only one")
@@ -120,18 +118,16 @@ def binding(function: Callable[..., Any], path: str, what: str, *, body: bool) -
         raise DeclarationError(
             f"{what}: {path} has {{{', '.join(sorted(missing))}}} but the function takes none"
         )
-    in_path_model = _model(f"{function.__name__}_path", found.path, what)
-    in_query_model = _model(f"{function.__name__}_query", found.query, what)
-    if in_path_model is not None:
-        for name, field in in_path_model.model_fields.items():
-            if set(_names(name, field)) != {name}:
+    of_path = _parameters(f"{function.__name__}_path", found.path, what)
+    of_query = _parameters(f"{function.__name__}_query", found.query, what)
+    if of_path is not None:
+        for name, info in of_path.model.model_fields.items():
+            if set(_names(name, info)) != {name}:
                 raise DeclarationError(f"{what}: {{{name}}} has its name from the path and can have no alias")
     return Binding(
-        path=in_path_model,
-        query=in_query_model,
-        path_reader=None if in_path_model is None else Parameters(in_path_model),
-        query_reader=None if in_query_model is None else Parameters(in_query_model),
-        lists=frozenset(_lists(in_query_model, found.query, what)),
+        path=of_path,
+        query=of_query,
+        lists=frozenset() if of_query is None else frozenset(_lists(of_query, found.query, what)),
         body=found.body,
         who=found.who,
         who_optional=found.who_optional,
@@ -139,13 +135,15 @@ def binding(function: Callable[..., Any], path: str, what: str, *, body: bool) -
     )
 
 
-class _Parameters:
-    def __init__(self) -> None:
-        self.path: dict[str, tuple[Any, Any]] = {}
-        self.query: dict[str, tuple[Any, Any]] = {}
-        self.body: tuple[str, Any] | None = None
-        self.who: str | None = None
-        self.who_optional = False
+@dataclass(slots=True)
+class _Signature:
+    """What the parameters of a function are, as `Binding` has it. path, query: annotation and default by name."""
+
+    path: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    query: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    body: tuple[str, Any] | None = None
+    who: str | None = None
+    who_optional: bool = False
 
     def add(self, name: str, hint: Any, default: Any, in_path: set[str], what: str, takes_body: bool) -> None:
         plain = [member for member in _members(hint) if member is not type(None)]
@@ -177,12 +175,10 @@ def _is_list(hint: Any) -> bool:
     )
 
 
-def _lists(model: type[BaseModel] | None, query: Mapping[str, tuple[Any, Any]], what: str) -> Iterable[str]:
+def _lists(reader: Parameters, query: Mapping[str, tuple[Any, Any]], what: str) -> Iterable[str]:
     """The names of the query parameters that are lists."""
-    if model is None:
-        return
-    for name, field in model.model_fields.items():
-        names = _names(name, field)
+    for name, info in reader.model.model_fields.items():
+        names = _names(name, info)
         if None in names:
             raise DeclarationError(f"{what}: {name} is one parameter of the query and can have no AliasPath")
         if _is_list(query[name][0]):
@@ -198,14 +194,14 @@ def _names(name: str, field: FieldInfo) -> list[str | None]:
     return [None if isinstance(choice, AliasPath) else choice for choice in choices]
 
 
-def _model(name: str, fields: dict[str, tuple[Any, Any]], what: str) -> type[BaseModel] | None:
+def _parameters(name: str, fields: dict[str, tuple[Any, Any]], what: str) -> Parameters | None:
     if not fields:
         return None
     try:
         made: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="ignore"), **fields)  # type: ignore[call-overload]
     except PydanticUserError as error:
         raise DeclarationError(f"{what}: {error.message}") from None
-    return made
+    return Parameters(made)
 
 
 def _read(
@@ -221,10 +217,10 @@ def _read(
 
 def _pointers(error: ValidationError, where: str) -> list[dict[str, str]]:
     """RFC 6901 pointers. The values themselves are left out: they may be secrets."""
-    found = []
-    for mistake in error.errors(include_input=False, include_url=False, include_context=False)[:50]:
-        found.append({"pointer": _pointer(mistake["loc"]), "in": where, "detail": mistake["msg"]})
-    return found
+    return [
+        {"pointer": _pointer(mistake["loc"]), "in": where, "detail": mistake["msg"]}
+        for mistake in error.errors(include_input=False, include_url=False, include_context=False)[:50]
+    ]
 
 
 def _pointer(steps: Iterable[str | int]) -> str:

@@ -1,4 +1,4 @@
-"""What a gateway declares, as frozen records: views, commands, sagas, values, pages.
+"""What a gateway declares, as frozen records: routes (views and commands), sagas, values, the site.
 
 Every mistake in a declaration is found here or in `bind`, by name, when the module is imported.
 """
@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Formatter
 from typing import Any, Protocol
 
 from ..calls import Call, DeclarationError, SagaStatus
 from .access.authorization import NO_REQUIREMENTS, Requirements
-from .bind import Binding
-from .rate_limits import Limit
+from .bind import Binding, binding
+from .rate_limits import Limit, quotas_of
 
 Function = Callable[..., Awaitable[Any]]
+DEADLINE = 1.5
+"""Seconds that a request may take in all where no route, router or gateway says otherwise."""
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 EVENTS = "/bff/events/{source}"
@@ -36,10 +38,9 @@ class SagaType:
 
     def listed(self, answer: Any) -> list[SagaStatus]:
         """The sagas in `restore`'s answer: a list, or a model with exactly one list field. Raises TypeError."""
-        if isinstance(answer, list):
-            return [saga for saga in answer if isinstance(saga, SagaStatus)]
-        fields = [getattr(answer, name) for name in type(answer).model_fields]
-        lists = [field for field in fields if isinstance(field, list)]
+        is_list = isinstance(answer, list)
+        found = [answer] if is_list else [getattr(answer, name) for name in type(answer).model_fields]
+        lists = [field for field in found if isinstance(field, list)]
         if len(lists) != 1:
             raise TypeError(
                 f"saga {self.name}: restore must answer a list of sagas, or a model with one list of them"
@@ -68,49 +69,88 @@ class ValueType:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """A screen: GET path → one JSON answer made of upstream parts. network: the only network it is
-    served to; tags: of the
-    OpenAPI document; origin: `module:line` of its function."""
+class Options:
+    """The options of a route, a router or a gateway (see `Router`); None: as in the router or gateway around it."""
 
-    path: str
-    function: Function
-    binding: Binding
-    public: bool
-    deadline: float
-    limit: str | Limit | None
-    requirements: Requirements = NO_REQUIREMENTS
+    scopes: tuple[str, ...] | None = None
+    roles: tuple[str, ...] | None = None
+    deadline: float | None = None
+    limit: str | Limit | None = None
     network: str | None = None
-    tags: tuple[str, ...] = ()
-    origin: str = ""
+    tags: tuple[str, ...] | None = None
+
+    def check(self, what: str, *, public: bool = False) -> None:
+        """Raises DeclarationError for options that are not valid. public: of a route without sign-in."""
+        NO_REQUIREMENTS.override(self.scopes, self.roles, public, what)
+        if self.deadline is not None and not 0 < self.deadline <= 60:
+            raise DeclarationError(f"{what}: deadline is seconds above 0 and up to 60, not {self.deadline}")
+        if self.limit is not None:
+            quotas_of(what, self.limit)
+        if isinstance(self.tags, str) or not all(isinstance(tag, str) and tag for tag in self.tags or ()):
+            raise DeclarationError(f"{what}: tags is a tuple of texts, as in tags=({str(self.tags)!r},)")
+
+    def within(self, outer: Options) -> Options:
+        """These options, with those of `outer` where they are None."""
+        pairs = ((getattr(self, name), getattr(outer, name)) for name in self.__slots__)
+        return Options(*(inherited if option is None else option for option, inherited in pairs))
 
     @property
-    def name(self) -> str:
-        return self.function.__name__
+    def requirements(self) -> Requirements:
+        return Requirements(frozenset(self.scopes or ()), frozenset(self.roles or ()))
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """A guarded write: POST path with an Idempotency-Key. safe: its upstreams honour idempotency keys, so that an
-    unknown outcome may be tried again under the same key. invalidates: tags of what it changes, for its caller.
-    network, tags, origin: as a view has them."""
+class Route:
+    """A view (GET) or a command (POST with an Idempotency-Key).
 
+    path         with the prefixes of its routers
+    options      its own and, where it has none, those of its routers and its gateway
+    origin       `module:line` of its function
+    public       a view that needs no sign-in
+    starts       the saga that a command starts or advances
+    safe         the upstreams of a command honour idempotency keys: an unknown outcome may be tried again under the key
+    invalidates  tags of what a command changes, for its caller
+    """
+
+    method: str
     path: str
     function: Function
     binding: Binding
-    deadline: float
-    limit: str | Limit | None
-    starts: SagaType | None
-    safe: bool
+    options: Options
+    origin: str
+    public: bool = False
+    starts: SagaType | None = None
+    safe: bool = True
     invalidates: tuple[str, ...] = ()
-    requirements: Requirements = NO_REQUIREMENTS
-    network: str | None = None
-    tags: tuple[str, ...] = ()
-    origin: str = ""
 
     @property
     def name(self) -> str:
         return self.function.__name__
+
+    @property
+    def what(self) -> str:
+        """Names the route in messages."""
+        return described(self.method, self.path)
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that a request may take in all."""
+        return self.options.deadline or DEADLINE
+
+    @property
+    def requirements(self) -> Requirements:
+        """The scopes and roles that are required; none of a public route."""
+        return NO_REQUIREMENTS if self.public else self.options.requirements
+
+    def inside(self, prefix: str, outer: Options) -> Route:
+        """This route in a router with this prefix and these options. Raises DeclarationError where the parameters of
+        the prefix do not fit the function."""
+        moved = replace(self, path=prefix + self.path, options=self.options.within(outer))
+        if "{" not in prefix:
+            return moved
+        return replace(
+            moved, binding=binding(self.function, moved.path, moved.what, body=self.method != "GET")
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +172,19 @@ class Page:
 
 
 class Declarations(Protocol):
-    """The declarations of a gateway. needs: for what is the gateway's own and private;
-    version: the gateway's own."""
+    """The declarations of a gateway. requirements: of its builtin endpoints that need a sign-in; views, commands: by
+    path."""
 
     name: str
     version: str
-    requirements: Requirements
-    views: dict[str, View]
-    commands: dict[str, Command]
+    views: dict[str, Route]
+    commands: dict[str, Route]
     sagas: dict[str, SagaType]
     values: dict[str, ValueType]
     page: Page | None
+
+    @property
+    def requirements(self) -> Requirements: ...
 
 
 def check_path(path: str, what: str) -> None:
@@ -208,11 +250,6 @@ def check_name(name: str, what: str) -> None:
         raise DeclarationError(f"{what}: {name!r} must be lower-case letters, digits and dashes")
 
 
-def check_deadline(deadline: float | None, what: str) -> None:
-    if deadline is not None and not 0 < deadline <= 60:
-        raise DeclarationError(f"{what}: deadline is seconds above 0 and up to 60, not {deadline}")
-
-
 def check_prefix(prefix: str, what: str) -> None:
     """ "" or a path that can stand in front of others."""
     if not isinstance(prefix, str) or prefix == "/":
@@ -224,3 +261,8 @@ def check_prefix(prefix: str, what: str) -> None:
 def shape(path: str) -> str:
     """The template without the names of its parameters: templates of one shape are one address."""
     return re.sub(r"\{[^}]*\}", "{}", path)
+
+
+def described(method: str, path: str) -> str:
+    """`view /path` or `command /path`, for messages."""
+    return f"{'view' if method == 'GET' else 'command'} {path}"

@@ -21,7 +21,7 @@ MOST = 1_000
 """Calls and statuses remembered as logged; beyond it all are forgotten."""
 
 
-def expected_error(error: BaseException, *, command: bool = False) -> UpstreamError | Problem | None:
+def expected_error(error: BaseException) -> UpstreamError | Problem | None:
     """The failure or answer that this exception stands for, None for a mistake of the function.
 
     A group, which comes from a TaskGroup in the function, stands for its first member if every member stands for one.
@@ -29,7 +29,7 @@ def expected_error(error: BaseException, *, command: bool = False) -> UpstreamEr
     if isinstance(error, UpstreamError | Problem):
         return error
     if isinstance(error, BaseExceptionGroup):
-        found = [expected_error(member, command=command) for member in error.exceptions]
+        found = [expected_error(member) for member in error.exceptions]
         return found[0] if all(found) else None
     return None
 
@@ -119,19 +119,13 @@ class UpstreamFailures:
             self._logged_until.clear()
         self._logged_until[key] = now + LOG_INTERVAL
         fields = {"upstream": error.owner.service, "call": error.call, "status": error.status}
-        log.warning(
-            "a refusal is not passed on: %s",
-            error.detail,
-            extra={"fields": fields},
-        )
+        log.warning("a refusal is not passed on: %s", error.detail, extra={"fields": fields})
 
 
-def is_self_cancelled() -> bool:
-    """Whether the CancelledError being handled comes from the function itself: nobody has cancelled this task."""
+def self_cancellation() -> RuntimeError | None:
+    """The error to raise in place of the CancelledError being handled, where the function itself raised that one:
+    otherwise the request would get no answer. None where this task was cancelled from outside."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() == 0
-
-
-def self_cancellation() -> RuntimeError:
-    """The error that replaces such a cancellation: otherwise the request would get no answer."""
+    if task is None or task.cancelling() > 0:
+        return None
     return RuntimeError("the function raised CancelledError though nobody cancelled it")

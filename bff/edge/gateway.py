@@ -21,14 +21,14 @@ from ..calls.errors import declaring
 from ..live.ingest import Broker
 from ..transport.resolvers import ResolverFactory
 from . import settings as settings_file
-from .access.authorization import NO_REQUIREMENTS
+from .access.authorization import Requirements
 from .app.build import App, build
 from .app.extensions import Extensions, Lifespan, Middleware
-from .declared import Command, Page, SagaType, View, check_beside, check_deadline, check_name, check_site
+from .declared import DEADLINE, Options, Page, Route, check_beside, check_name, check_site
 from .observe.observers import Observer
 from .page import content_policy, permissions_policy
 from .pages import Pages
-from .router import Options, Route, Router
+from .router import Router
 from .settings import Settings
 from .shutdown import ShutdownWatch
 
@@ -64,7 +64,7 @@ class Gateway(Router):
         name: str,
         *,
         version: str = "0",
-        deadline: float = 1.5,
+        deadline: float = DEADLINE,
         upstreams: tuple[Upstream, ...] = (),
         routers: tuple[Router, ...] = (),
         scopes: tuple[str, ...] = (),
@@ -78,12 +78,12 @@ class Gateway(Router):
         settings: Settings | None = None,
     ) -> None:
         super().__init__()
-        self.requirements = NO_REQUIREMENTS
+        self.options = Options(scopes, roles, deadline, tags=())
         self.name = name
         self.version = version
         self.deadline = deadline
-        self.views: dict[str, View] = {}
-        self.commands: dict[str, Command] = {}
+        self.views: dict[str, Route] = {}
+        self.commands: dict[str, Route] = {}
         self.page: Page | None = None
         self.extensions = Extensions(
             tuple(brokers), dict(resolvers or {}), tuple(observers), tuple(middleware), lifespan, pages
@@ -94,11 +94,8 @@ class Gateway(Router):
         self._notice: ShutdownWatch | None = None
         self._starting = asyncio.Lock()
         with declaring():
-            what = f"gateway {name}"
             check_name(name, "gateway")
-            check_deadline(deadline, what)
-            self.requirements = NO_REQUIREMENTS.override(scopes, roles, False, what)
-        self.options = Options(scopes, roles, deadline, tags=())
+            self.options.check(f"gateway {name}")
         self.include(*routers)
 
     # ---- declaring -------------------------------------------------------------------------------------------
@@ -142,64 +139,39 @@ class Gateway(Router):
             self.page = page
 
     def add(self, route: Route, *, direct: bool = True) -> None:
-        options, what = route.options, route.what
         if route.method == "GET":
-            check_beside(route.path, what, self.page)
+            check_beside(route.path, route.what, self.page)
         if direct:
-            self._check_saga(route.starts, what, route.origin)
+            self._check_saga(route)
         super().add(route)
-        deadline = options.deadline or self.deadline
-        requirements = options.requirements(route.public, what)
-        if route.method == "GET":
-            self.views[route.path] = View(
-                route.path,
-                route.function,
-                route.binding,
-                route.public,
-                deadline,
-                options.limit,
-                requirements,
-                options.network,
-                options.tags or (),
-                route.origin,
-            )
-        else:
-            self.commands[route.path] = Command(
-                route.path,
-                route.function,
-                route.binding,
-                deadline,
-                options.limit,
-                route.starts,
-                route.safe,
-                route.invalidates,
-                requirements,
-                options.network,
-                options.tags or (),
-                route.origin,
-            )
+        declared = self.views if route.method == "GET" else self.commands
+        declared[route.path] = route
 
-    def _check_saga(self, saga: SagaType | None, what: str, origin: str) -> None:
+    def _check_saga(self, route: Route) -> None:
+        saga = route.starts
         if saga is not None and self.sagas.get(saga.name) is not saga:
             raise DeclarationError(
-                f"{what}: saga {saga.name!r} belongs to another gateway, or to a router that is not included "
-                f"({origin})"
+                f"{route.what}: saga {saga.name!r} belongs to another gateway, or to a router that is not included "
+                f"({route.origin})"
             )
 
     # ---- asking about it -------------------------------------------------------------------------------------
 
+    @property
+    def requirements(self) -> Requirements:
+        return self.options.requirements
+
     def check(self) -> None:
         """Raises DeclarationError for mistakes that show only when everything is declared."""
-        for command in self.commands.values():
+        for route in self.routes:
             with declaring():
-                self._check_saga(command.starts, f"command {command.path}", command.origin)
+                self._check_saga(route)
 
     def upstreams(self) -> list[Upstream]:
         """Every upstream that this gateway can call: those handed in, and those that its functions' modules name,
         also through imported modules (`clients.desk.ticket()`)."""
         found = {id(upstream): upstream for upstream in self._upstreams}
-        functions: list[Callable[..., Any] | None] = [view.function for view in self.views.values()]
-        functions += [command.function for command in self.commands.values()]
+        functions: list[Callable[..., Any] | None] = [route.function for route in self.routes]
         functions += [saga.restore for saga in self.sagas.values()]
         functions += [value.load for value in self.values.values()]
         for function in filter(None, functions):

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
-
 from starlette.types import Send
 
 from ..calls import RequestRecord
-from ..calls.codec import codec_of
 
 MAX_TIMINGS = 50
+NO_STORE = {"cache-control": "no-store"}
 PERSONAL = "Cookie, Authorization"
-"""What tells one person's answer from another's, for the caches of browsers."""
-NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
-def to_json(model: Any, result: Any) -> bytes:
-    """The declared fields, their values untouched. Raises when the result is not what was declared: written out as
-    it happens to be, it could show what nobody meant to."""
-    return codec_of(model).encode(result)
+"""The headers on which a person's answer depends, for the caches of browsers."""
 
 
 def screen_headers(record: RequestRecord, *, public: bool, personal: bool) -> dict[str, str]:
-    """public: the view is declared so; personal: its function was handed a principal."""
+    """public: the view is declared public; personal: its function takes the principal."""
     complete = record.missing == 0
     headers = {
+        "content-type": "application/json",
         "bff-complete": "true" if complete else "false",
         "cache-control": _cache_control(record, complete, public and not personal),
     }
     if headers["cache-control"].startswith("private"):
-        # A browser may keep it, for the one who asked.
+        # A browser may cache it for the person who asked.
         headers["vary"] = PERSONAL
     if record.timings:
         headers["server-timing"] = ", ".join(
@@ -50,19 +40,11 @@ def _cache_control(record: RequestRecord, complete: bool, public: bool) -> str:
     return f"public, max-age={int(record.max_age or 0)}"
 
 
-async def send_json(
-    send: Send, status: int, body: bytes, headers: dict[str, str], *, head: bool = False
+async def send_answer(
+    send: Send, status: int, headers: dict[str, str], body: bytes, *, head: bool = False
 ) -> None:
-    """One JSON answer; without its body for HEAD."""
-    pairs = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    pairs += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    """One whole answer. headers: get the Content-Length; head: the request is a HEAD, so the body is left out."""
+    headers["content-length"] = str(len(body))
+    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": b"" if head else body, "more_body": False})
-
-
-async def send_empty(send: Send, headers: Mapping[str, str] = NOTHING) -> None:
-    """204, kept by nobody."""
-    pairs = [(b"cache-control", b"no-store")]
-    pairs += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": 204, "headers": pairs})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})

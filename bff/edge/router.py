@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel
@@ -18,81 +18,23 @@ from pydantic import BaseModel
 from ..calls import Call, DeclarationError, SagaStatus
 from ..calls.errors import declaring
 from ..live.topics import OWNER
-from .access.authorization import NO_REQUIREMENTS, Requirements
-from .bind import Binding, binding
+from .bind import binding
 from .declared import (
-    Function,
+    Options,
+    Route,
     SagaType,
     ValueType,
-    check_deadline,
     check_name,
     check_path,
     check_prefix,
     check_tags,
+    described,
     shape,
 )
-from .rate_limits import Limit, quotas_of
+from .rate_limits import Limit
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options of a route, a router or a gateway; None: as in the router or gateway that includes it."""
-
-    scopes: tuple[str, ...] | None = None
-    roles: tuple[str, ...] | None = None
-    deadline: float | None = None
-    limit: str | Limit | None = None
-    network: str | None = None
-    tags: tuple[str, ...] | None = None
-
-    def check(self, what: str) -> None:
-        """Raises DeclarationError for options that are not valid."""
-        NO_REQUIREMENTS.override(self.scopes, self.roles, False, what)
-        check_deadline(self.deadline, what)
-        if self.limit is not None:
-            quotas_of(what, self.limit)
-        if isinstance(self.tags, str) or not all(isinstance(tag, str) and tag for tag in self.tags or ()):
-            raise DeclarationError(f"{what}: tags is a tuple of texts, as in tags=({str(self.tags)!r},)")
-
-    def within(self, outer: Options) -> Options:
-        """These options, with those of `outer` where they are None."""
-        pairs = ((getattr(self, name), getattr(outer, name)) for name in self.__slots__)
-        return Options(*(inherited if option is None else option for option, inherited in pairs))
-
-    def requirements(self, public: bool, what: str) -> Requirements:
-        return NO_REQUIREMENTS if public else NO_REQUIREMENTS.override(self.scopes, self.roles, False, what)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A view or a command as it was declared. origin: `module:line` of its function."""
-
-    method: str
-    path: str
-    function: Function
-    binding: Binding
-    options: Options
-    origin: str
-    public: bool = False
-    starts: SagaType | None = None
-    safe: bool = True
-    invalidates: tuple[str, ...] = ()
-
-    @property
-    def what(self) -> str:
-        return f"{'view' if self.method == 'GET' else 'command'} {self.path}"
-
-    def inside(self, router: Router) -> Route:
-        """This route as a part of that router. Raises DeclarationError where its prefix does not fit the function."""
-        path = router.prefix + self.path
-        moved = replace(self, path=path, options=self.options.within(router.options))
-        if "{" not in router.prefix:
-            return moved
-        bound = binding(self.function, path, moved.what, body=self.method != "GET")
-        return replace(moved, binding=bound)
 
 
 class Router:
@@ -159,21 +101,11 @@ class Router:
 
         def declared(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             with declaring():
-                route = self._route(
-                    "GET",
-                    path,
-                    function,
-                    Options(scopes, roles, deadline, limit, network),
-                    public=public,
-                )
-                bound = route.binding
-                if public and (scopes or roles):
-                    asked = NO_REQUIREMENTS.override(scopes, roles, False, route.what)
-                    raise DeclarationError(f"{route.what}: a public route cannot require {asked}")
-                if bound.who and not bound.who_optional and public:
-                    raise DeclarationError(
-                        f"{route.what}: public, so annotate {bound.who} as `Principal | None`"
-                    )
+                options = Options(scopes, roles, deadline, limit, network)
+                route = self._route("GET", path, function, options, public=public)
+                who = route.binding.who
+                if who and public and not route.binding.who_optional:
+                    raise DeclarationError(f"{route.what}: public, so annotate {who} as `Principal | None`")
                 self.add(route)
             return function
 
@@ -207,14 +139,9 @@ class Router:
 
         def declared(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             with declaring():
+                options = Options(scopes, roles, deadline, limit, network)
                 route = self._route(
-                    "POST",
-                    path,
-                    function,
-                    Options(scopes, roles, deadline, limit, network),
-                    starts=starts,
-                    safe=safe,
-                    invalidates=invalidates,
+                    "POST", path, function, options, starts=starts, safe=safe, invalidates=invalidates
                 )
                 check_tags(invalidates, route.path, route.what)
                 returns = route.binding.returns
@@ -283,13 +210,13 @@ class Router:
                     raise DeclarationError(f"include: {router!r} is no Router")
                 if router in self.routers:
                     raise DeclarationError(f"router {router.prefix}: included twice")
-                if router is self or self in router.inside():
+                if router is self or self in router.nested():
                     raise DeclarationError(f"router {router.prefix}: it would contain itself")
                 self.routers.append(router)
                 router.outer.append(self)
             for route in router.routes:
                 with declaring():
-                    self.add(route.inside(self), direct=False)
+                    self.add(route.inside(self.prefix, self.options), direct=False)
             for saga in router.sagas.values():
                 with declaring():
                     self.add_saga(saga)
@@ -297,37 +224,47 @@ class Router:
                 with declaring():
                     self.add_value(value)
 
-    # ---- adding and passing on ---------- ---------------------------------------------------------------------
+    # ---- adding and passing on -------------------------------------------------------------------------------
 
-    def inside(self) -> Iterable[Router]:
+    def nested(self) -> Iterable[Router]:
+        """The routers inside this one, at any depth."""
         for router in self.routers:
             yield router
-            yield from router.inside()
+            yield from router.nested()
 
     def _route(
-        self, method: str, path: str, function: Callable[..., Awaitable[Any]], options: Options, **more: Any
+        self,
+        method: str,
+        path: str,
+        function: Callable[..., Awaitable[Any]],
+        options: Options,
+        *,
+        public: bool = False,
+        **more: Any,
     ) -> Route:
         whole = self.prefix + path
-        what = f"{'view' if method == 'GET' else 'command'} {whole}"
+        what = described(method, whole)
         if path or not self.prefix:
             check_path(path, what)
         if path == "/" and self.prefix:
             raise DeclarationError(f'{what}: the address of the prefix itself is ""')
         check_path(whole, what)
-        options.check(what)
-        self._check_new(method, whole, what, _origin_of(function))
+        options.check(what, public=public)
+        origin = _origin_of(function)
+        self._check_new(method, whole, what, origin)
         bound = binding(function, whole, what, body=method != "GET")
         module = function.__module__.rpartition(".")[2]
         tags = self.options.tags if self.options.tags is not None else (module,)
         inherited = replace(options, tags=tags).within(self.options)
-        return Route(method, whole, function, bound, inherited, _origin_of(function), **more)
+        return Route(method, whole, function, bound, inherited, origin, public, **more)
 
     def add(self, route: Route, *, direct: bool = True) -> None:
-        """Add a route that is complete for this router, and pass it to the routers that include this one."""
+        """Add a route that is complete for this router, and pass it to the routers that include this one. direct: it
+        was declared here. Raises DeclarationError for a route whose address is declared here already."""
         self._check_new(route.method, route.path, route.what, route.origin)
         self.routes.append(route)
         for outer in self.outer:
-            outer.add(route.inside(outer), direct=False)
+            outer.add(route.inside(outer.prefix, outer.options), direct=False)
 
     def _check_new(self, method: str, path: str, what: str, origin: str) -> None:
         for other in self.routes:

@@ -80,7 +80,7 @@ class Server(uvicorn.Server):
 
     async def _stop_gently(self) -> None:
         try:
-            self._app.status.draining = True
+            self._app.health.draining = True
             await asyncio.sleep(self._linger)
             await self._app.drain()
         finally:
@@ -198,7 +198,7 @@ async def run(
             memory.cancel()
             admin_server.should_exit = True
             await second
-        dead = runtime.status.dead
+        dead = runtime.health.dead()
     finally:
         await gateway.stop()
     if dead:
@@ -208,9 +208,9 @@ async def run(
 
 async def _stop_if_dead(runtime: App, server: Server) -> None:
     """End the server when a bug has ended a part of the gateway."""
-    while not runtime.status.dead:  # noqa: ASYNC110 - tasks end without an event
+    while not runtime.health.dead():  # noqa: ASYNC110 - tasks end without an event
         await asyncio.sleep(1.0)
-    log.critical("%s ended by a fault: this process ends, too", ", ".join(runtime.status.dead))
+    log.critical("%s ended by a fault: this process ends, too", ", ".join(runtime.health.dead()))
     server.should_exit = True
 
 

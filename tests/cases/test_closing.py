@@ -15,7 +15,7 @@ import logging
 import pytest
 
 from bff import Gateway
-from bff.edge.app import tasks
+from bff.edge.app import background
 from bff.edge.app.build import App
 from bff.edge.settings import Settings
 
@@ -45,7 +45,7 @@ async def test_a_failure_in_closing_one_part_is_logged_and_the_rest_is_closed(
 async def test_a_task_that_outlives_the_end_is_cancelled_and_named(
     redis_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "FINISH", 0.05)
+    monkeypatch.setattr(background, "FINISH", 0.05)
     gateway, runtime = await started(redis_url)
     task = runtime.tasks.spawn(asyncio.Event().wait(), "command /api/orders")
     with caplog.at_level(logging.WARNING, "bff"):
@@ -61,7 +61,7 @@ async def test_whoever_is_cancelled_while_it_stops_is_cancelled_and_everything_i
     gateway, runtime = await started(redis_url)
     runtime.tasks.spawn(asyncio.Event().wait(), "command /api/orders")
     stopping = asyncio.create_task(gateway.stop())
-    while not runtime.status.draining:
+    while not runtime.health.draining:
         await asyncio.sleep(0)
     await asyncio.sleep(0)
     stopping.cancel()

@@ -167,7 +167,7 @@ async def test_two_screens_that_share_one_read_each_keep_their_own_rule(redis_ur
         await told.news.wait()
         second = asyncio.create_task(client.get("/api/loose/slow", headers=bearer()))
         runtime = await gateway.start()
-        while not any(flight.followers for flight in runtime.calls.reads.coalescer.flights):
+        while not any(flight.followers for flight in runtime.calls.coalescer.flights):
             await asyncio.sleep(0.01)
         both.set()
         assert ((await first).status_code, (await second).status_code) == (502, 415)

@@ -14,8 +14,7 @@ import pytest
 
 from bff.calls import Principal
 from bff.edge.problem import QUOTA_TYPE, Problem
-from bff.edge.rate_limiter import Caller, RateLimiter
-from bff.edge.rate_limits import Limit
+from bff.edge.rate_limits import Caller, Limit, RateLimiter
 from bff.edge.settings import LimitSettings
 from bff.stores.keys import owner_tag
 from bff.stores.rates import RateStore

@@ -15,7 +15,8 @@ import httpx
 from starlette.routing import Mount, Route
 
 from bff.edge.app.build import App
-from bff.edge.declared import Command, Declarations, View
+from bff.edge.declared import Declarations
+from bff.edge.declared import Route as DeclaredRoute
 
 CALLERS = (
     "nobody",
@@ -76,14 +77,14 @@ def routes(runtime: App) -> Iterator[tuple[str, str]]:
             raise AssertionError(f"a kind of route that is not known here: {route}")
 
 
-def declared(gateway: Declarations, method: str, path: str) -> View | Command | None:
+def declared(gateway: Declarations, method: str, path: str) -> DeclaredRoute | None:
     return gateway.commands.get(path) if method == "POST" else gateway.views.get(path)
 
 
 def expected(gateway: Declarations, method: str, path: str, example: Example) -> Expected | None:
     """What each caller gets; None for an address nobody has classed."""
     route = declared(gateway, method, path)
-    if isinstance(route, View) and route.public:
+    if route is not None and route.public:
         found = dict(everyone(*example.good))
         if route.binding.who is not None:
             # It looks at who asks, and a token that is no good is not taken for nobody.

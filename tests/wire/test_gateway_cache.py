@@ -122,7 +122,7 @@ class World:
         """Both gateways know of a change of this tag."""
         await until(
             lambda: all(
-                one.runtime is not None and one.runtime.calls.reads.invalidations.tags.of(tag) > since
+                one.runtime is not None and one.runtime.calls.invalidations.tags.of(tag) > since
                 for one in self.gateways
             )
         )
@@ -135,7 +135,7 @@ async def world(redis_url: str, **changes: Any) -> AsyncIterator[World]:
         async with _one(settings) as (one, a), _one(settings) as (two, b):
             for gateway in (one, two):
                 if gateway.runtime is not None:
-                    await gateway.runtime.calls.reads.invalidations.ready(GUARD)
+                    await gateway.runtime.calls.invalidations.ready(GUARD)
             yield World([a, b], [one, two], scripted, redis_url)
 
 
@@ -259,7 +259,7 @@ async def test_identical_calls_of_a_screen_and_of_many_browsers_are_sent_once(re
         browsers = [asyncio.ensure_future(it.clients[0].get("/api/twice")) for _ in range(10)]
         runtime = it.gateways[0].runtime
         assert runtime is not None
-        await until(lambda: sum(len(one.followers) for one in runtime.calls.reads.coalescer.flights) == 19)
+        await until(lambda: sum(len(one.followers) for one in runtime.calls.coalescer.flights) == 19)
         gate.open.set()
         answers = await asyncio.gather(*browsers)
         assert {one.text for one in answers} == {'{"a":{"name":"one (mine)"},"b":{"name":"one"}}'}

@@ -27,7 +27,7 @@ from bff.edge.access.session_record import SessionKey
 from bff.edge.endpoints.guard import Guard
 from bff.edge.endpoints.sign_in import SignIn
 from bff.edge.problem import Problem
-from bff.edge.rate_limiter import RateLimiter
+from bff.edge.rate_limits import RateLimiter
 from bff.edge.settings import IssuerSettings, OidcSettings, SessionSettings
 from bff.edge.settings.gateway import LimitSettings
 from bff.stores.rates import RateStore

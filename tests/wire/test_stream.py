@@ -13,7 +13,9 @@ import redis.asyncio as redis
 import uvicorn
 
 from bff.calls import Principal, SagaStatus
-from bff.edge.endpoints.live import live, snapshot
+from bff.edge.access.authorization import NO_REQUIREMENTS
+from bff.edge.endpoints.guard import Access
+from bff.edge.endpoints.live import LiveEndpoint, SnapshotEndpoint
 from bff.edge.problem import Problem
 from bff.edge.settings import LiveSettings
 from bff.live import Hub, ValueTopic
@@ -42,7 +44,7 @@ def entry(id: str, version: int, status: str = "RUNNING") -> Entry:
 
 @dataclass
 class World:
-    """A hub behind a real server. `who` says whom the next request comes from: its `x-who` header."""
+    """A hub behind a real server. It is its own guard: a request's `x-who` header names the principal."""
 
     redis: RedisClient
     journal: Journal
@@ -54,16 +56,21 @@ class World:
     people: dict[str, Principal] = field(default_factory=dict)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        headers = dict(scope["headers"])
-        name = headers.get(b"x-who", b"ada").decode()
-        principal = self.people.get(name) or person(name)
-        answer = snapshot if scope["path"].endswith("/snapshot") else live
+        endpoint = SnapshotEndpoint if scope["path"].endswith("/snapshot") else LiveEndpoint
+        guard: Any = self
         try:
-            await answer(scope, receive, send, principal=principal, hub=self.hub, settings=self.settings)
+            await endpoint(guard, NO_REQUIREMENTS, self.hub, self.settings)(scope, receive, send)
         except Problem as problem:
             body = problem.body(correlation_id="c", trace_id="t")
             await send({"type": "http.response.start", "status": problem.status, "headers": []})
             await send({"type": "http.response.body", "body": body})
+
+    async def admit_authenticated(self, scope: Any, access: Access) -> Principal:
+        name = dict(scope["headers"]).get(b"x-who", b"ada").decode()
+        return self.people.get(name) or person(name)
+
+    async def spend(self, scope: Any, principal: Principal, access: Access, *, cost: int) -> dict[str, str]:
+        return {}
 
     async def tell(self, id: str, version: int, owner: str = "ada", status: str = "RUNNING") -> None:
         await self.journal.append(person(owner).id, entry(id, version, status))

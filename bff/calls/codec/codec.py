@@ -153,6 +153,7 @@ class Parameters:
     """Reads the texts of a path or a query into a model, each as JSON would spell the value, without quotes."""
 
     def __init__(self, model: type[BaseModel]) -> None:
+        self.model = model
         fitted = schema.fitted(TypeAdapter(model).core_schema, "text", any_writer=any_out)
         self._validator = SchemaValidator(fitted, None, False)
 

@@ -1,1 +1,1 @@
-"""The composition root: `build` knows every part; the other files make one kind of part from the settings."""
+"""The composition root: `build` puts the parts together; the other files make the parts from the settings."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ...calls import DeclarationError
 from ...live.ingest import Broker, BrokerContext, RedisStreams
@@ -25,8 +25,6 @@ from ..settings.events import NatsSettings, RabbitMqSettings
 GROUP = "bff.brokers"
 # pyproject.toml registers the same. They are repeated here for a gateway that runs from a checkout.
 BUILT_IN = {name: f"{__name__}:{name}_broker" for name in ("nats", "rabbitmq", "redis")}
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 def nats_broker(section: Mapping[str, object], context: BrokerContext) -> Broker:

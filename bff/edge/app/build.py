@@ -1,8 +1,7 @@
 """The composition root: `build` puts a gateway together from its declarations, its settings and its extensions.
 
-Read `build` from top to bottom: observers, stores, identity, calls to upstreams, live updates, HTTP. `make_stores`,
-`make_calls` and `make_live` return frozen records. Nothing here decides anything, and nothing is opened before
-`App.start`.
+Read `build` from top to bottom: observers, stores, identity, calls to upstreams, live updates, HTTP. Nothing here
+decides anything, and nothing is opened before `App.start`.
 """
 
 from __future__ import annotations
@@ -13,32 +12,18 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Tracer
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from ..._version import __version__
 from ...calls import DeclarationError
 from ...calls.shutdown import close_all
-from ...live.hub import Hub
-from ...live.ingest import EventDispatcher, Ingester, Registry
 from ...policies.events import Guarded
-from ...stores.claims import Claims
-from ...stores.dead_letters import DeadLetters
-from ...stores.journal import Journal
-from ...stores.processes import Processes
-from ...stores.progress import Deliveries
 from ...stores.rates import RateStore
-from ...stores.redis.client import RedisClient, StoreUnavailable
-from ...stores.redis.health import RedisHealth
-from ...stores.redis.subscriptions import Subscriptions
-from ...stores.values import Values
-from ...transport.pipeline import CallPipeline
-from ...transport.resolvers import RESOLVERS
+from ...stores.redis.client import StoreUnavailable
 from ..declared import Declarations
-from ..endpoints.claim_leases import AbandonedClaims
 from ..endpoints.command import CommandEndpoint
-from ..endpoints.execution import CommandServices
+from ..endpoints.execution import AbandonedClaims, CommandServices
 from ..endpoints.guard import Guard
 from ..endpoints.health import Health
 from ..endpoints.screen import ScreenEndpoint
@@ -50,7 +35,6 @@ from ..http.envelope import Envelope
 from ..http.public_path import PublicPath
 from ..http.request import BodyReader
 from ..http.request_checks import RequestChecks
-from ..internal_tokens import open_tokens
 from ..observe import telemetry
 from ..observe.event_log import log_event
 from ..observe.metrics import Metrics
@@ -58,18 +42,13 @@ from ..observe.observers import ScreenIncomplete
 from ..page import content_policy
 from ..pages import ErrorPages
 from ..problem import OwnerContacts
-from ..rate_limiter import RateLimiter
+from ..rate_limits import RateLimiter
 from ..settings import Settings
-from .background_calls import BackgroundCalls
-from .brokers import open_brokers
-from .clients import upstream_client
+from . import parts
+from .background import BackgroundTasks
 from .extensions import Extensions, wrapped
 from .identity import Identity
-from .parts import Calls, Live, Status, Stores
-from .reads import Reads
-from .routes import admin_routes, fallback, public_routes
-from .routing import Routes
-from .tasks import BackgroundTasks
+from .routes import Routes, admin_routes, fallback, public_routes
 
 # Seconds for one part to close; more than its tasks have to end.
 CLOSE = 10.0
@@ -77,37 +56,42 @@ CLOSE = 10.0
 
 def build(declared: Declarations, settings: Settings, extensions: Extensions) -> App:
     """Put the gateway together. Raises DeclarationError that names the setting or extension that is wrong."""
-    bindings = [view.binding for view in declared.views.values()]
-    bindings += [command.binding for command in declared.commands.values()]
-    for binding in bindings:
-        for codec in binding.codecs:
+    for route in (*declared.views.values(), *declared.commands.values()):
+        for codec in route.binding.codecs:
             codec.prepare()
     tasks = BackgroundTasks()
     metrics = Metrics(declared.views, declared.commands)
     observe = Guarded(metrics.observe, log_event, *extensions.observers)
     traces = telemetry.provider(declared.name, settings.telemetry)
     tracer = traces.get_tracer("bff", __version__)
-    stores = make_stores(settings, once_only=any(not command.safe for command in declared.commands.values()))
+    once_only = any(not command.safe for command in declared.commands.values())
+    stores = parts.make_stores(settings, once_only=once_only)
     identity = Identity(settings, stores.redis)
-    calls = make_calls(declared, settings, extensions, stores, identity, tasks, observe, tracer)
-    live = make_live(declared, settings, extensions, stores, identity, calls)
-    status = Status(stores, identity, calls, live)
+    calls = parts.make_calls(declared, settings, extensions, stores, identity, tasks, observe, tracer)
+    live = parts.make_live(declared, settings, extensions, stores, identity, calls)
+    health = Health(
+        partial(parts.dependencies, stores, identity, calls, live),
+        partial(parts.dead, stores, identity, live),
+    )
     abandoned = AbandonedClaims(stores.claims, tasks.spawn)
     limits = RateLimiter(settings.limits, RateStore(stores.redis))
     guard = Guard(identity.authenticate, limits, settings.public_url)
     contacts, failures = OwnerContacts(settings.owner_contacts), UpstreamFailures()
-    health = Health(status, status.dependencies)
     page, path = declared.page, PublicPath.of(settings.public_url)
     body = BodyReader(settings.max_body, settings.http.body_timeout)
     routes = public_routes(
         declared,
         settings,
+        stores,
+        calls,
+        live,
         guard=guard,
         body=body,
+        health=health,
         screen=partial(
             ScreenEndpoint,
             guard=guard,
-            runner=calls.reads.runner,
+            runner=calls.runner,
             contacts=contacts,
             failures=failures,
             on_incomplete=lambda route, missing: observe(ScreenIncomplete(route, missing)),
@@ -117,23 +101,17 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
             services=CommandServices(
                 guard,
                 body,
-                calls.reads.runner,
+                calls.runner,
                 tasks.spawn,
                 stores.claims,
                 abandoned,
                 failures,
                 contacts,
-                calls.reads.invalidations.invalidate_after_command,
+                calls.invalidations.invalidate_after_command,
                 settings.public_url,
                 settings.idempotency,
             ),
         ),
-        hub=live.hub,
-        journal=stores.journal,
-        health=health,
-        deliveries=Deliveries(stores.redis),
-        on_change=calls.reads.invalidations.invalidate,
-        on_event=live.dispatcher.dispatch,
         sign_in=_sign_in(settings, identity, guard),
     )
     cors = Cors(settings.http)
@@ -174,7 +152,7 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         identity,
         calls,
         live,
-        status,
+        health,
         tasks,
         abandoned,
         traces,
@@ -184,98 +162,6 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         limits,
         cors,
     )
-
-
-def make_stores(settings: Settings, *, once_only: bool) -> Stores:
-    """once_only: some command must not be repeated, so Redis must not lose their claims."""
-    redis = RedisClient(settings.redis.url, timeout=settings.redis.timeout, most=settings.redis.pending)
-    journal = Journal(redis, history=settings.live.history, keep=settings.live.keep)
-    processes = Processes(redis)
-    return Stores(
-        redis,
-        RedisHealth(redis, once_only=once_only),
-        Subscriptions(redis),
-        journal,
-        Values(redis),
-        processes,
-        Claims(redis, journal, processes),
-    )
-
-
-def make_calls(
-    declared: Declarations,
-    settings: Settings,
-    extensions: Extensions,
-    stores: Stores,
-    identity: Identity,
-    tasks: BackgroundTasks,
-    observe: Guarded,
-    tracer: Tracer,
-) -> Calls:
-    tokens = open_tokens(settings.internal, settings.public_url)
-    resolvers = {**RESOLVERS, **extensions.resolvers}
-    pipeline = CallPipeline(
-        {
-            name: upstream_client(name, upstream, observe, tokens, resolvers)
-            for name, upstream in settings.upstreams.items()
-        },
-        tracer,
-        observe=observe,
-        renew=identity.renewed,
-    )
-    return Calls(
-        tokens,
-        pipeline,
-        Reads(
-            pipeline,
-            stores.redis,
-            stores.subscriptions,
-            settings.cache,
-            spawn=tasks.spawn,
-            observe=observe,
-        ),
-        BackgroundCalls(pipeline, identity, declared.sagas),
-    )
-
-
-def make_live(
-    declared: Declarations,
-    settings: Settings,
-    extensions: Extensions,
-    stores: Stores,
-    identity: Identity,
-    calls: Calls,
-) -> Live:
-    live, background = settings.live, calls.background
-    identity.streams = hub = Hub(
-        stores.redis,
-        stores.subscriptions,
-        stores.journal,
-        stores.values,
-        topics=[background.topic(value) for value in declared.values.values()],
-        restore=background.restore if background.restores else None,
-        beat=live.beat,
-        age=live.age,
-        queue=live.queue,
-        streams=live.streams,
-        drain=live.drain,
-        processes=stores.processes,
-        ended=identity.forget,
-        revoked=identity.ended,
-        living=identity.store.still_open,
-    )
-    dispatcher = EventDispatcher(
-        stores.journal,
-        stores.values,
-        Registry(
-            sagas={saga.name: saga.model for saga in declared.sagas.values()},
-            values={value.kind: value.model for value in declared.values.values()},
-        ),
-        DeadLetters(stores.redis),
-        invalidate=calls.reads.invalidations.invalidate,
-    )
-    brokers = open_brokers(settings, stores.redis, extensions.brokers)
-    return Live(hub, dispatcher, tuple(Ingester(stores.redis, dispatcher, broker) for broker in brokers))
 
 
 def _sign_in(settings: Settings, identity: Identity, guard: Guard) -> SignIn | None:
@@ -301,11 +187,11 @@ class App:
     declared: Declarations
     settings: Settings
     extensions: Extensions
-    stores: Stores
+    stores: parts.Stores
     identity: Identity
-    calls: Calls
-    live: Live
-    status: Status
+    calls: parts.Calls
+    live: parts.Live
+    health: Health
     tasks: BackgroundTasks
     abandoned: AbandonedClaims
     traces: TracerProvider
@@ -332,7 +218,7 @@ class App:
         with contextlib.suppress(StoreUnavailable):
             await self.stores.redis.ping()
         await self.stores.health.start()
-        self.calls.reads.invalidations.start()
+        self.calls.invalidations.start()
         await self.stores.subscriptions.start()
         await self.live.hub.start()
         await self.identity.revocations.start()
@@ -341,13 +227,13 @@ class App:
 
     async def drain(self, window: float | None = None) -> None:
         """Become unready and end every stream at a random moment of the drain window (seconds; None: as set)."""
-        self.status.draining = True
+        self.health.draining = True
         await self.live.hub.drain(window)
 
     async def stop(self) -> None:
         """Finish claimed commands (for five seconds at most) and close everything; what cannot be closed is logged.
         When it is cancelled, it closes the rest without waiting for commands, and is cancelled then."""
-        self.status.draining = True
+        self.health.draining = True
         self.abandoned.stop()
         tokens = self.calls.internal_tokens
         await close_all(

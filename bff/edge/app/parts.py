@@ -1,29 +1,47 @@
-"""The parts of a gateway by room, as `build` makes them, and what the health endpoints report of them."""
+"""The parts of a gateway, room by room: stores, calls to upstreams, live updates; and what is reported of them.
+
+Each `make_…` makes the parts of one room from the settings and returns them as a frozen record. It opens nothing.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from opentelemetry.trace import Tracer
+
+from ...calls import Runner
 from ...live.hub import Hub
-from ...live.ingest import EventDispatcher, Ingester
+from ...live.ingest import EventDispatcher, Ingester, Registry
+from ...policies.cache import Lru
+from ...policies.events import Guarded
+from ...stores.cache import CacheStore
 from ...stores.claims import Claims
+from ...stores.dead_letters import DeadLetters
 from ...stores.journal import Journal
 from ...stores.processes import Processes
 from ...stores.redis.client import RedisClient
 from ...stores.redis.health import RedisHealth
 from ...stores.redis.subscriptions import Subscriptions
 from ...stores.values import Values
+from ...transport.coalescing import RequestCoalescer
+from ...transport.invalidations import Invalidations
 from ...transport.pipeline import CallPipeline
-from ..internal_tokens import InternalTokens
-from .background_calls import BackgroundCalls
+from ...transport.resolvers import RESOLVERS
+from ...transport.response_cache import ResponseCache
+from ..declared import Declarations
+from ..internal_tokens import InternalTokens, open_tokens
+from ..settings import Settings
+from .background import BackgroundCalls, BackgroundTasks
+from .brokers import open_brokers
+from .clients import upstream_client
+from .extensions import Extensions
 from .identity import Identity
-from .reads import Reads
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Redis, and what is stored there for all."""
+    """Redis, and the stores that several rooms use."""
 
     redis: RedisClient
     health: RedisHealth
@@ -36,11 +54,20 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """pipeline: makes one call; reads: the caches before it; background: calls that belong to no request."""
+    """The way of a call: cache → coalesce → pipeline.
+
+    pipeline       makes one call
+    coalescer      the reads in flight, before the pipeline
+    runner         runs every call of a request: the cache, or the coalescer where nothing is cached
+    invalidations  where changes are reported
+    background     calls that belong to no request
+    """
 
     internal_tokens: InternalTokens | None
     pipeline: CallPipeline
-    reads: Reads
+    coalescer: RequestCoalescer
+    runner: Runner
+    invalidations: Invalidations
     background: BackgroundCalls
 
 
@@ -53,34 +80,126 @@ class Live:
     ingesters: tuple[Ingester, ...]
 
 
-class Status:
-    """What the health endpoints report. draining: the gateway is stopping."""
+def make_stores(settings: Settings, *, once_only: bool) -> Stores:
+    """once_only: some command must not be repeated, so Redis must not lose their claims."""
+    redis = RedisClient(settings.redis.url, timeout=settings.redis.timeout, most=settings.redis.pending)
+    journal = Journal(redis, history=settings.live.history, keep=settings.live.keep)
+    processes = Processes(redis)
+    return Stores(
+        redis,
+        RedisHealth(redis, once_only=once_only),
+        Subscriptions(redis),
+        journal,
+        Values(redis),
+        processes,
+        Claims(redis, journal, processes),
+    )
 
-    def __init__(self, stores: Stores, identity: Identity, calls: Calls, live: Live) -> None:
-        self.draining = False
-        self._stores, self._identity, self._calls, self._live = stores, identity, calls, live
 
-    async def dependencies(self) -> dict[str, Any]:
-        """What `/readyz` names. It asks Redis and no other dependency."""
-        clients = sorted(self._calls.pipeline.clients.items())
-        found: dict[str, Any] = {
-            "redis": await self._stores.health.report() | self._stores.redis.topology,
-            "upstreams": {name: {"circuit": client.circuit} for name, client in clients},
-            "journals": {"waiting": self._live.hub.restoring},
-        }
-        if self._identity.provider is not None:
-            found["provider"] = self._identity.provider.status()
-        if issuers := self._identity.verifier.key_status():
-            found["issuers"] = issuers
-        return found
-
-    @property
-    def dead(self) -> list[str]:
-        """The parts that a bug has ended: streams would hang for ever, so the process is to be replaced."""
-        parts = (
-            ("hub", self._live.hub.alive),
-            ("pub/sub", self._stores.subscriptions.alive),
-            ("revocations", self._identity.revocations.alive),
-            *((f"ingester of {ingester.name}", ingester.alive) for ingester in self._live.ingesters),
+def make_calls(
+    declared: Declarations,
+    settings: Settings,
+    extensions: Extensions,
+    stores: Stores,
+    identity: Identity,
+    tasks: BackgroundTasks,
+    observe: Guarded,
+    tracer: Tracer,
+) -> Calls:
+    tokens = open_tokens(settings.internal, settings.public_url)
+    resolvers = {**RESOLVERS, **extensions.resolvers}
+    pipeline = CallPipeline(
+        {
+            name: upstream_client(name, upstream, observe, tokens, resolvers)
+            for name, upstream in settings.upstreams.items()
+        },
+        tracer,
+        observe=observe,
+        renew=identity.renewed,
+    )
+    cache = settings.cache
+    store, memory = CacheStore(stores.redis, wait=cache.wait), Lru(cache.max_bytes, cache.max_entry)
+    invalidations = Invalidations(stores.subscriptions, store, on_missed=memory.clear)
+    coalescer = RequestCoalescer(
+        pipeline, last_change_by=invalidations.last_change_by, most=cache.followers, observe=observe
+    )
+    runner: Runner = coalescer
+    if cache.max_bytes:
+        runner = ResponseCache(
+            coalescer,
+            memory,
+            invalidations,
+            store,
+            spawn=tasks.spawn,
+            second=cache.redis,
+            background=cache.aside,
+            observe=observe,
         )
-        return [name for name, alive in parts if not alive]
+    background = BackgroundCalls(pipeline, identity, declared.sagas)
+    return Calls(tokens, pipeline, coalescer, runner, invalidations, background)
+
+
+def make_live(
+    declared: Declarations,
+    settings: Settings,
+    extensions: Extensions,
+    stores: Stores,
+    identity: Identity,
+    calls: Calls,
+) -> Live:
+    live, background = settings.live, calls.background
+    identity.streams = hub = Hub(
+        stores.redis,
+        stores.subscriptions,
+        stores.journal,
+        stores.values,
+        topics=[background.topic(value) for value in declared.values.values()],
+        restore=background.restore if background.restores else None,
+        beat=live.beat,
+        age=live.age,
+        queue=live.queue,
+        streams=live.streams,
+        drain=live.drain,
+        processes=stores.processes,
+        ended=identity.forget,
+        revoked=identity.ended,
+        living=identity.store.still_open,
+    )
+    dispatcher = EventDispatcher(
+        stores.journal,
+        stores.values,
+        Registry(
+            sagas={saga.name: saga.model for saga in declared.sagas.values()},
+            values={value.kind: value.model for value in declared.values.values()},
+        ),
+        DeadLetters(stores.redis),
+        invalidate=calls.invalidations.invalidate,
+    )
+    brokers = open_brokers(settings, stores.redis, extensions.brokers)
+    return Live(hub, dispatcher, tuple(Ingester(stores.redis, dispatcher, broker) for broker in brokers))
+
+
+async def dependencies(stores: Stores, identity: Identity, calls: Calls, live: Live) -> dict[str, Any]:
+    """What `/readyz` reports. It asks Redis and no other dependency."""
+    clients = sorted(calls.pipeline.clients.items())
+    found: dict[str, Any] = {
+        "redis": await stores.health.report() | stores.redis.topology,
+        "upstreams": {name: {"circuit": client.circuit} for name, client in clients},
+        "journals": {"waiting": live.hub.restoring},
+    }
+    if identity.provider is not None:
+        found["provider"] = identity.provider.status()
+    if issuers := identity.verifier.key_status():
+        found["issuers"] = issuers
+    return found
+
+
+def dead(stores: Stores, identity: Identity, live: Live) -> list[str]:
+    """The parts that a bug has ended: streams would hang for ever, so the process must be replaced."""
+    parts = (
+        ("hub", live.hub.alive),
+        ("pub/sub", stores.subscriptions.alive),
+        ("revocations", identity.revocations.alive),
+        *((f"ingester of {ingester.name}", ingester.alive) for ingester in live.ingesters),
+    )
+    return [name for name, alive in parts if not alive]

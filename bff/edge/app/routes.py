@@ -1,33 +1,47 @@
-"""Every route of a running gateway: declared screens and commands, built-in endpoints, documents, the site."""
+"""Every route of a running gateway (declared screens and commands, builtin endpoints, documents, the site), and the
+router that finds the one for a request. 404 and 405 are raised here; the envelope answers them.
+
+A path that is not in canonical form (http/head.py) gets 404. `OPTIONS *` is about the server as a whole (RFC 9110
+section 9.3.7) and is the only request without a path.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from urllib.parse import quote
 
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Match, Mount, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...calls import DeclarationError
-from ...live import Hub
-from ...stores.events import BrokerEvent
-from ...stores.journal import Journal
 from ...stores.progress import Deliveries
-from ..declared import CHANGES, EVENTS, RESERVED, Command, Declarations, Page, View
+from ..declared import CHANGES, EVENTS, RESERVED, Declarations, Page
+from ..declared import Route as DeclaredRoute
 from ..describe import asyncapi, docs, openapi
-from ..endpoints.documents import Document
+from ..endpoints import webhooks
 from ..endpoints.guard import Guard
 from ..endpoints.health import Health
 from ..endpoints.live import LiveEndpoint, SagaEndpoint, SnapshotEndpoint
 from ..endpoints.sign_in import SignIn
-from ..endpoints.webhooks import ChangesEndpoint, EventsEndpoint
+from ..http.head import is_canonical
 from ..http.networks import IpAllowlist, networks_of
 from ..http.request import VARY, BodyReader
 from ..internal_tokens import InternalTokens
 from ..observe.metrics import Metrics
 from ..page import Fallback, Html, assets
 from ..settings import Settings
-from .routing import in_order
+from .parts import Calls, Live, Stores
+
+# The keys that Starlette's router adds to the scope when it has found a route.
+_OF_A_ROUTE = ("endpoint", "path_params", "router")
+# The headers of the fixed documents.
+_FIXED = {
+    "cache-control": "no-cache",
+    "content-security-policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
+}
 
 
 def admin_routes(health: Health, metrics: Metrics, internal: InternalTokens | None) -> list[BaseRoute]:
@@ -45,87 +59,145 @@ def admin_routes(health: Health, metrics: Metrics, internal: InternalTokens | No
 def public_routes(
     declared: Declarations,
     settings: Settings,
+    stores: Stores,
+    calls: Calls,
+    live: Live,
     *,
     guard: Guard,
     body: BodyReader,
-    screen: Callable[[View], ASGIApp],
-    command: Callable[[Command], ASGIApp],
-    hub: Hub,
-    journal: Journal,
     health: Health,
-    deliveries: Deliveries,
-    on_change: Callable[[Sequence[str]], Awaitable[None]],
-    on_event: Callable[[BrokerEvent], Awaitable[Any]],
+    screen: Callable[[DeclaredRoute], ASGIApp],
+    command: Callable[[DeclaredRoute], ASGIApp],
     sign_in: SignIn | None,
 ) -> list[BaseRoute]:
     """The routes of the public port. Raises DeclarationError for a network that no setting defines.
 
-    screen, command        make the endpoint of a view or a command
-    deliveries, on_change  for webhooks that report changes
-    on_event               for signed events
-    sign_in                None where browsers cannot sign in
+    screen, command  make the endpoint of a view or a command
+    sign_in          None where browsers cannot sign in
     """
-    networks, requirements = settings.http.networks, declared.requirements
-    routes: list[BaseRoute] = [
-        Route(path, _restricted(screen(view), view, networks), methods=["GET"])
-        for path, view in ((path, declared.views[path]) for path in in_order(declared.views))
-    ]
+    routes: list[BaseRoute] = []
+    for known, endpoint in ((declared.views, screen), (declared.commands, command)):
+        for path in in_order(known):
+            route = known[path]
+            app = _restricted(endpoint(route), route, settings.http.networks)
+            routes.append(Route(path, app, methods=[route.method]))
+    requirements, hub = declared.requirements, live.hub
+    stream = LiveEndpoint(guard, requirements, hub, settings.live)
+    snapshot = SnapshotEndpoint(guard, requirements, hub, settings.live)
+    saga = SagaEndpoint(guard, requirements, hub, stores.journal, declared.sagas)
+    document = openapi.document(declared, declared.version, settings)
+    stream_document = asyncapi.document(declared, declared.version)
     routes += [
-        Route(path, _restricted(command(write), write, networks), methods=["POST"])
-        for path, write in ((path, declared.commands[path]) for path in in_order(declared.commands))
-    ]
-    saga = SagaEndpoint(guard, requirements, hub, journal, declared.sagas)
-    routes += [
-        Route(LiveEndpoint.ROUTE, LiveEndpoint(guard, requirements, hub, settings.live), methods=["GET"]),
-        Route(
-            SnapshotEndpoint.ROUTE, SnapshotEndpoint(guard, requirements, hub, settings.live), methods=["GET"]
-        ),
+        Route(LiveEndpoint.ROUTE, stream, methods=["GET"]),
+        Route(SnapshotEndpoint.ROUTE, snapshot, methods=["GET"]),
         Route(SagaEndpoint.ROUTE, saga, methods=["GET"]),
         Route("/livez", health.livez),
         Route("/readyz", health.readyz),
     ]
-    document = openapi.document(declared, declared.version, settings)
-    routes += [
-        Route("/openapi.json", Document.json(document), methods=["GET"]),
-        Route(
-            "/asyncapi.json", Document.json(asyncapi.document(declared, declared.version)), methods=["GET"]
-        ),
-        Route("/docs", Document.html(docs.overview(document)), methods=["GET"]),
-        Route("/docs/problems", Document.html(docs.problems()), methods=["GET"]),
-        Route("/docs/style.css", Document(docs.STYLE.encode(), "text/css"), methods=["GET"]),
-    ]
+    # A Response has no state of one request, so that it answers all of them.
+    documents: dict[str, Response] = {
+        "/openapi.json": JSONResponse(document, headers=_FIXED),
+        "/asyncapi.json": JSONResponse(stream_document, headers=_FIXED),
+        "/docs": HTMLResponse(docs.overview(document), headers=_FIXED),
+        "/docs/problems": HTMLResponse(docs.problems(), headers=_FIXED),
+        "/docs/style.css": Response(docs.STYLE, headers=_FIXED | {"content-type": "text/css"}),
+    }
+    routes += [Route(path, answer, methods=["GET"]) for path, answer in documents.items()]
     if sign_in is not None:
         routes += sign_in.routes()
     if settings.webhooks:
-        changes = ChangesEndpoint(guard, body, settings.webhooks, deliveries, on_change)
+        changes = partial(
+            webhooks.changes,
+            guard=guard,
+            body=body,
+            sources=settings.webhooks,
+            deliveries=Deliveries(stores.redis),
+            on_change=calls.invalidations.invalidate,
+        )
         routes.append(Route(CHANGES, changes, methods=["POST"]))
     if settings.events:
-        events = EventsEndpoint(guard, body, settings.events, on_event)
+        events = partial(
+            webhooks.events,
+            guard=guard,
+            body=body,
+            sources=settings.events,
+            on_event=live.dispatcher.dispatch,
+        )
         routes.append(Route(EVENTS, events, methods=["POST", "OPTIONS"]))
-    if declared.page is not None:
-        page = declared.page
+    if (page := declared.page) is not None:
         headers = page.headers
         routes += [Route(path, Html(page.file, headers), methods=["GET"]) for path in page.paths]
         routes += [Mount(prefix, assets(folder, headers)) for prefix, folder in page.folders.items()]
     return routes
 
 
-def _restricted(app: ASGIApp, route: View | Command, known: Mapping[str, tuple[str, ...]]) -> ASGIApp:
-    if route.network is None:
+def in_order(paths: Iterable[str]) -> list[str]:
+    """Plain segments before parameters, so that /orders/new is not the order with the id `new`."""
+    return sorted(paths, key=lambda path: [segment.startswith("{") for segment in path.split("/")])
+
+
+def _restricted(app: ASGIApp, route: DeclaredRoute, known: Mapping[str, tuple[str, ...]]) -> ASGIApp:
+    network = route.options.network
+    if network is None:
         return app
-    if route.network not in known:
+    if network not in known:
         raise DeclarationError(no_network(route))
-    return IpAllowlist(app, route.path, networks_of(known[route.network]))
+    return IpAllowlist(app, route.path, networks_of(known[network]))
 
 
-def no_network(route: View | Command) -> str:
+def no_network(route: DeclaredRoute) -> str:
     """The message for a network that a route names and no setting defines."""
-    return f'{route.path}: set BFF_HTTP__NETWORKS__{str(route.network).upper()}, for example ["10.0.0.0/8"]'
+    return f'{route.path}: set BFF_HTTP__NETWORKS__{str(route.options.network).upper()}, for example ["10.0.0.0/8"]'
 
 
 def fallback(page: Page | None) -> Fallback | None:
-    """Answers a person where no route does: with the page of a site that has client-side routes."""
+    """Answers navigations that no route matches, for a site with client-side routes; None: without such a site."""
     if page is None or not page.fallback:
         return None
-    # Requests that are no navigation get 404 at the same address.
+    # A request that is no navigation gets 404 at the same address.
     return Fallback(Html(page.file, page.headers | {"vary": VARY}), page.fallback, (*RESERVED, *page.folders))
+
+
+class Routes:
+    """Starlette's router, made to raise instead of answering in plain text. fallback: answers if no route matches."""
+
+    def __init__(self, routes: list[BaseRoute], fallback: Fallback | None = None) -> None:
+        self._router = Router(routes, redirect_slashes=False, default=fallback)
+        self._fallback = fallback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "OPTIONS" and scope["path"] == "*":
+            allow = ", ".join(sorted({"OPTIONS"} | self._methods()))
+            await Response(status_code=204, headers={"allow": allow})(scope, receive, send)
+            return
+        if not is_canonical(scope.get("raw_path") or quote(scope["path"]).encode()):
+            raise HTTPException(404)
+        # Starlette raises 404 and 405 where there is an application to handle them.
+        scope["app"] = self
+        root = scope.get("root_path", "")
+        try:
+            await self._router(scope, receive, send)
+        except HTTPException as error:
+            if error.status_code != 405:
+                raise
+            # The scope as it was before the router changed it.
+            before = {name: value for name, value in scope.items() if name not in _OF_A_ROUTE} | {
+                "root_path": root
+            }
+            if self._fallback is not None and self._fallback.takes(before):
+                # For a person who navigates there, the address may be a page of the site.
+                await self._fallback(before, receive, send)
+                return
+            # A screen and a command may share an address, and each route knows only its own method.
+            allowed = {name.strip() for name in (error.headers or {}).get("Allow", "").split(",")} - {""}
+            allow = ", ".join(sorted(allowed | self._methods(before)))
+            raise HTTPException(405, headers={"Allow": allow}) from None
+
+    def _methods(self, scope: Scope | None = None) -> set[str]:
+        """The methods of the routes that match, or of all routes."""
+        return {
+            method
+            for route in self._router.routes
+            if isinstance(route, Route) and (scope is None or route.matches(scope)[0] is not Match.NONE)
+            for method in route.methods or ()
+        }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..declared import Command, Declarations, View
+from ..declared import Declarations, Route
 from ..http.public_path import PublicPath
 from ..settings import Settings
 from .asyncapi import declared_schemas, models, started
@@ -24,7 +24,7 @@ _KEY = r'^(?:[!#-+\-.-~]{1,255}|"(?:[ !#-\[\]-~]|\\["\\]){1,253}")$'
 def document(gateway: Declarations, version: str, settings: Settings | None = None) -> Schema:
     """The whole document. version: of the gateway; settings: its address, and which builtin endpoints there are."""
     settings = settings or Settings()
-    routes: list[View | Command] = [*gateway.views.values(), *gateway.commands.values()]
+    routes: list[Route] = [*gateway.views.values(), *gateway.commands.values()]
     schemas = ModelSchemas([model for route in routes for model in _models(route)] + models(gateway))
     paths: dict[str, Schema] = {view.path: {"get": _view(view, schemas)} for view in gateway.views.values()}
     for command in gateway.commands.values():
@@ -34,10 +34,10 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
     _number_repeated_ids(paths)
     # A model that only holds parameters is no component.
     unlisted = {
-        schemas.component(model)
+        schemas.component(reader.model)
         for route in routes
-        for model in (route.binding.path, route.binding.query)
-        if model is not None
+        for reader in (route.binding.path, route.binding.query)
+        if reader is not None
     }
     return {
         "openapi": "3.1.0",
@@ -69,11 +69,11 @@ def document(gateway: Declarations, version: str, settings: Settings | None = No
     }
 
 
-def _tags(routes: list[View | Command]) -> list[Schema]:
+def _tags(routes: list[Route]) -> list[Schema]:
     """The builtin tags, and those of routers."""
     tags = dict(_TAGS)
     for route in routes:
-        for tag in route.tags:
+        for tag in route.options.tags or ():
             tags.setdefault(tag, f"Declared in {route.origin.partition(':')[0]}.")
     return [{"name": name, "description": description} for name, description in tags.items()]
 
@@ -89,23 +89,24 @@ def _number_repeated_ids(paths: Schema) -> None:
                 operation["operationId"] = f"{name}_{seen[name]}"
 
 
-def _models(route: View | Command) -> list[tuple[Any, str]]:
+def _models(route: Route) -> list[tuple[Any, str]]:
     bound = route.binding
-    inputs = (bound.body[1] if bound.body else None, bound.path, bound.query)
-    return [(bound.returns, "serialization"), *((one, "validation") for one in inputs if one is not None)]
+    inputs = [bound.body[1]] if bound.body else []
+    inputs += [reader.model for reader in (bound.path, bound.query) if reader is not None]
+    return [(bound.returns, "serialization"), *((model, "validation") for model in inputs)]
 
 
-def _parameters(route: View | Command, schemas: ModelSchemas) -> list[Schema]:
+def _parameters(route: Route, schemas: ModelSchemas) -> list[Schema]:
     found: list[Schema] = []
-    for where, model in (("path", route.binding.path), ("query", route.binding.query)):
-        schema = schemas.definitions[schemas.component(model)] if model is not None else {}
+    for where, reader in (("path", route.binding.path), ("query", route.binding.query)):
+        schema = schemas.definitions[schemas.component(reader.model)] if reader is not None else {}
         for name, one in schema.get("properties", {}).items():
             required = where == "path" or name in schema.get("required", ())
             found.append({"name": name, "in": where, "required": required, "schema": one})
     return found
 
 
-def _describe(route: View | Command, schemas: ModelSchemas) -> Schema:
+def _describe(route: Route, schemas: ModelSchemas) -> Schema:
     text = inspect.getdoc(route.function) or ""
     summary, _, rest = text.partition("\n\n")
     described: Schema = {"operationId": route.name, "summary": " ".join(summary.split()) or route.name}
@@ -116,8 +117,8 @@ def _describe(route: View | Command, schemas: ModelSchemas) -> Schema:
     return described
 
 
-def _view(view: View, schemas: ModelSchemas) -> Schema:
-    operation = _describe(view, schemas) | {"tags": list(view.tags) or ["screens"]}
+def _view(view: Route, schemas: ModelSchemas) -> Schema:
+    operation = _describe(view, schemas) | {"tags": list(view.options.tags or ["screens"])}
     operation["responses"] = {
         "200": {
             "description": "The screen; `BFF-Complete` says whether every part is there.",
@@ -129,7 +130,7 @@ def _view(view: View, schemas: ModelSchemas) -> Schema:
         },
         **problem_responses(
             *(() if view.public else (401,)),
-            *((403,) if view.requirements or view.network else ()),
+            *((403,) if view.requirements or view.options.network else ()),
             # A public view without a principal parameter never tells services who the person is.
             *passed_on(command=False, identified=not view.public or view.binding.who is not None),
             422,
@@ -142,8 +143,8 @@ def _view(view: View, schemas: ModelSchemas) -> Schema:
     return operation
 
 
-def _command(command: Command, schemas: ModelSchemas) -> Schema:
-    operation = _describe(command, schemas) | {"tags": list(command.tags) or ["commands"]}
+def _command(command: Route, schemas: ModelSchemas) -> Schema:
+    operation = _describe(command, schemas) | {"tags": list(command.options.tags or ["commands"])}
     operation |= security_of(command.requirements)
     operation.setdefault("parameters", []).append(
         {

@@ -24,11 +24,12 @@ from ...policies.idempotency import fingerprint, key_hash
 from ...policies.rate import BucketState
 from ...stores.claims import Busy, Claimed, Mismatch, New, Replay, Ticket
 from ...stores.redis.client import StoreUnavailable
-from ..declared import Command
+from ..declared import Route
 from ..http.request import header_values
 from ..problem import Problem
+from ..respond import send_answer
 from ..state import state_of
-from .execution import CommandExecution, CommandServices, Finished, WriteCounter, in_flight
+from .execution import CommandExecution, CommandServices, WriteCounter, in_flight
 from .guard import Access
 
 CEILING = 20
@@ -44,15 +45,16 @@ _STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 class CommandEndpoint:
     """An ASGI endpoint for one command."""
 
-    def __init__(self, command: Command, services: CommandServices) -> None:
+    def __init__(self, command: Route, services: CommandServices) -> None:
         self._command = command
         self._services = services
-        self._access = Access(command.path, command.requirements, limit=command.limit)
+        self._deadline = command.deadline
+        self._access = Access(command.path, command.requirements, limit=command.options.limit)
         self._repeat_access = replace(self._access, times=CEILING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         command, services = self._command, self._services
-        deadline = Deadline.after(command.deadline)
+        deadline = Deadline.after(self._deadline)
         principal = await services.guard.admit_authenticated(scope, self._access)
         try:
             key = idempotency_key(scope)
@@ -147,11 +149,11 @@ def idempotency_key(scope: Scope) -> str:
     return key
 
 
-def _stored(claimed: Claimed) -> Finished:
+def _stored(claimed: Claimed) -> Replay:
     """The stored answer of a claim that is not new. Raises the Problem that explains the other cases."""
     match claimed:
-        case Replay(status, headers, body):
-            return Finished(status, headers, body)
+        case Replay():
+            return claimed
         case Busy(retry_after):
             raise in_flight(retry_after)
         case Mismatch():
@@ -168,15 +170,9 @@ def _stored(claimed: Claimed) -> Finished:
     )
 
 
-async def _send(send: Send, answer: Finished, extra: dict[str, str]) -> None:
-    headers = dict(answer.headers) | {
-        "cache-control": "no-store",
-        "content-length": str(len(answer.body)),
-        **extra,
-    }
-    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+async def _send(send: Send, answer: Replay, extra: dict[str, str]) -> None:
+    headers = dict(answer.headers) | {"cache-control": "no-store", **extra}
+    await send_answer(send, answer.status, headers, answer.body)
 
 
 def _require_json(scope: Scope) -> None:

@@ -1,4 +1,4 @@
-"""Runs a claimed command and decides what becomes of its claim.
+"""Runs a claimed command under the lease of its claim, and decides what becomes of the claim.
 
 Guarantees that an outcome is stored before it is answered, that a command that may have taken effect is never reported
 as not done, and that a holder whose claim was taken over stops. A refusal, by a service or by the function's own
@@ -11,30 +11,78 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ... import calls
 from ...calls import OUTCOMES, Call, Refused, Rejected, SagaStatus, UpstreamError
+from ...calls.codec import codec_of
 from ...calls.context import Runner
 from ...calls.outcomes import Repeat
 from ...policies.idempotency import replayed_headers
-from ...stores.claims import Claims, StoredAnswer, Ticket
+from ...stores.claims import Claims, Replay, StoredAnswer, Ticket
 from ...stores.redis.client import StoreUnavailable
-from ..declared import Command
-from ..function_errors import UpstreamFailures, expected_error, is_self_cancelled, self_cancellation
+from ..declared import Route
+from ..function_errors import UpstreamFailures, expected_error, self_cancellation
 from ..http.request import BodyReader
 from ..observe import telemetry
 from ..problem import OwnerContacts, Problem
-from ..respond import to_json
 from ..settings.gateway import IdempotencySettings
-from .claim_leases import AbandonedClaims, LeaseHeartbeat, Spawn
 from .guard import Guard
 from .screen import GRACE
 
 log = logging.getLogger("bff.edge")
+
+MAX_ABANDONED = 1000
+PAUSE = 0.1
+"""Seconds between two attempts to release an abandoned claim while Redis is away."""
+
+Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
+"""Starts a task that belongs to the gateway and outlives the request; the text is its name in the log."""
+
+
+class AbandonedClaims:
+    """Claims that may exist although the request has ended, because Redis answered too late or the client left. They
+    are released when Redis answers again, so that a client that got "nothing was done" can retry with the same key.
+
+    Bounded: the newest `MAX_ABANDONED`, each until its lease has expired.
+    """
+
+    def __init__(self, claims: Claims, spawn: Spawn) -> None:
+        self._claims = claims
+        self._spawn = spawn
+        self._tickets: deque[tuple[float, Ticket]] = deque(maxlen=MAX_ABANDONED)
+        self._releasing = False
+        self._stopped = False
+
+    def add(self, ticket: Ticket) -> None:
+        """Release this claim as soon as Redis answers."""
+        self._tickets.append((time.monotonic() + ticket.lease, ticket))
+        if not self._releasing and not self._stopped:
+            self._releasing = True
+            self._spawn(self._release(), "release of abandoned claims")
+
+    def stop(self) -> None:
+        """Leave the rest to their leases."""
+        self._stopped = True
+
+    async def _release(self) -> None:
+        try:
+            while self._tickets and not self._stopped:
+                expires, ticket = self._tickets[0]
+                if time.monotonic() < expires:
+                    try:
+                        await self._claims.release(ticket)
+                    except StoreUnavailable:
+                        await asyncio.sleep(PAUSE)
+                        continue
+                self._tickets.popleft()
+        finally:
+            self._releasing = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +90,7 @@ class CommandServices:
     """What the commands of a gateway use.
 
     runner      runs the calls of their functions
-    spawn       starts a task that outlives the request
-    invalidate  marks the kept answers with these tags as void, for one owner
+    invalidate  makes cached answers with these tags unusable, for the principal with this id
     public_url  the gateway's own address, for links
     """
 
@@ -58,15 +105,6 @@ class CommandServices:
     invalidate: Callable[[str, Sequence[str]], Awaitable[None]]
     public_url: str
     settings: IdempotencySettings
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """What is answered: the outcome just stored, or one stored before."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
 
 
 class WriteCounter:
@@ -89,27 +127,50 @@ class WriteCounter:
             raise
 
 
+class LeaseHeartbeat:
+    """Renews a claim's lease while the command runs inside it. lost: another holder has taken the claim over, and the
+    command's task was cancelled."""
+
+    def __init__(self, claims: Claims, ticket: Ticket) -> None:
+        self.lost = False
+        self._claims = claims
+        self._ticket = ticket
+
+    async def __aenter__(self) -> None:
+        self._command = asyncio.current_task()
+        self._task = asyncio.create_task(self._renew())
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._ticket.lease / 3)
+            try:
+                held = await self._claims.heartbeat(self._ticket)
+            except StoreUnavailable:
+                continue
+            if not held and self._command is not None:
+                self.lost = True
+                self._command.cancel()
+                return
+
+
+@dataclass(slots=True)
 class CommandExecution:
     """One command from its claim to its outcome. writes: the runner in `request`."""
 
-    def __init__(
-        self,
-        command: Command,
-        services: CommandServices,
-        ticket: Ticket,
-        request: calls.RequestContext,
-        writes: WriteCounter,
-    ) -> None:
-        self._command = command
-        self._services = services
-        self._ticket = ticket
-        self._request = request
-        self._writes = writes
+    command: Route
+    services: CommandServices
+    ticket: Ticket
+    request: calls.RequestContext
+    writes: WriteCounter
 
-    async def __call__(self, arguments: dict[str, Any]) -> Finished:
+    async def __call__(self, arguments: dict[str, Any]) -> Replay:
         """Run the function while the claim's lease is renewed, and store its outcome. Raises the Problem of a command
         that has no outcome to store."""
-        lease = LeaseHeartbeat(self._services.claims, self._ticket)
+        lease = LeaseHeartbeat(self.services.claims, self.ticket)
         try:
             async with lease:
                 try:
@@ -121,15 +182,15 @@ class CommandExecution:
         except asyncio.CancelledError:
             if not lease.lost:
                 raise
-            # This holder was too slow and another one runs the command: the other's answer is the one to give.
-            raise in_flight(self._ticket.lease) from None
+            # This holder was too slow, and another one runs the command: the client gets the answer of the other one.
+            raise in_flight(self.ticket.lease) from None
 
     async def _run(self, arguments: dict[str, Any]) -> Any:
-        request = self._request
+        request = self.request
         limit = request.timer.limit(request.deadline.left() + GRACE)
         try:
             with calls.use_context(request), limit:
-                return await self._command.function(**arguments)
+                return await self.command.function(**arguments)
         except TimeoutError:
             if not limit.expired:
                 # The function's own timeout, of something it waited for.
@@ -137,70 +198,58 @@ class CommandExecution:
             raise Problem(
                 504,
                 "timeout",
-                f"The command took longer than its {self._command.deadline:g} s; send it again.",
+                f"The command took longer than its {self.command.deadline:g} s; send it again.",
             ) from None
         finally:
             # Before the answer, and after a failure too: it may have changed something.
             if request.principal is not None:
-                tags = [tag.format_map(arguments) for tag in self._command.invalidates]
-                await self._services.invalidate(request.principal.id, tags)
+                tags = [tag.format_map(arguments) for tag in self.command.invalidates]
+                await self.services.invalidate(request.principal.id, tags)
 
     def _answer(self, result: Any) -> tuple[StoredAnswer, SagaStatus | None]:
-        command, request = self._command, self._request
+        command, request = self.command, self.request
         if command.starts is not None and isinstance(result, SagaStatus):
             # A command that moves a saga on is not the one that started it, so its own mutation stays.
             names = {"type": command.starts.name, "mutation": result.mutation or request.mutation}
             saga = result.model_copy(update=names)
             # Browsers may reach the gateway below a path prefix, which its public address holds.
-            prefix = urlsplit(self._services.public_url).path
+            prefix = urlsplit(self.services.public_url).path
             return _accepted(saga, request.mutation, prefix), saga
-        body = to_json(command.binding.returns, result)
+        body = codec_of(command.binding.returns).encode(result)
         return StoredAnswer(200, (("content-type", "application/json"),), body), None
 
-    async def _on_error(self, error: BaseException) -> Finished:
+    async def _on_error(self, error: BaseException) -> Replay:
         """Store a refusal, which is an outcome; after anything else give up the claim and raise the problem."""
         found = expected_error(error)
-        if isinstance(found, UpstreamError):
-            problem = self._services.failures.problem(found, command=True)
-            if isinstance(found, Refused):
-                passed = problem.status == found.status
-                return await self._refuse(problem, found.outcome.repeat if passed else "released", error)
+        if found is None:
+            # A bug of the function: it is not known what it did before it failed.
+            self.writes.reached += 1
             await self._give_up()
-            raise problem from error
-        if found is not None:
-            outcome = OUTCOMES.of(found.status)
-            if outcome.kind == "refused":
-                return await self._refuse(found, outcome.repeat, error)
-            await self._give_up()
-            raise found
-        # A bug: what it did before it failed is not known.
-        self._writes.reached += 1
-        await self._give_up()
-        if isinstance(error, asyncio.CancelledError) and is_self_cancelled():
-            raise self_cancellation() from error
-        raise error
-
-    async def _refuse(self, problem: Problem, repeat: Repeat, error: BaseException) -> Finished:
-        """Release the key, or store the refusal. Where an earlier write of the command was done and may not be
-        repeated, the refusal is always stored: every retry gets it."""
+            if isinstance(error, asyncio.CancelledError) and (replacement := self_cancellation()) is not None:
+                raise replacement from error
+            raise error
+        problem = found if isinstance(found, Problem) else self.services.failures.problem(found, command=True)
+        repeat = _repeat_of(found, problem)
         released = repeat == "released" or problem.retry_after is not None
-        if released and self._may_repeat():
+        # Where an earlier write of the command was done and may not be repeated, a refusal is stored in any case: every
+        # retry gets it.
+        if repeat is None or (released and self._may_repeat()):
             await self._give_up()
             raise problem from (None if error is problem else error)
-        headers = problem.response_headers(contacts=self._request.contacts)
+        headers = problem.response_headers(contacts=self.request.contacts)
         return await self._store(self._stored(problem), None, headers)
 
     async def _store(
         self, answer: StoredAnswer, saga: SagaStatus | None, headers: Mapping[str, str] | None = None
-    ) -> Finished:
-        """Store the outcome for replays; of an answer too large to keep, only that there was one. headers: of the first
-        answer, where they differ from the stored ones."""
+    ) -> Replay:
+        """Store the outcome for replays; of an answer that is too large to store, only its status and size. headers: of
+        this answer, where they differ from the stored ones."""
         stored = answer
-        if len(answer.body_head) > self._services.settings.max_body:
+        if len(answer.body_head) > self.services.settings.max_body:
             stored = self._stored(self._too_large(answer))
         try:
             done = await asyncio.shield(
-                self._services.claims.complete(self._ticket, stored, saga, telemetry.traceparent())
+                self.services.claims.complete(self.ticket, stored, saga, telemetry.traceparent())
             )
         except StoreUnavailable as error:
             raise Problem(
@@ -210,9 +259,9 @@ class CommandExecution:
                 retry_after=2,
             ) from error
         if done is None:
-            raise in_flight(self._ticket.lease)
+            raise in_flight(self.ticket.lease)
         sent = answer.headers if headers is None else tuple(headers.items())
-        return Finished(answer.status, sent, done.body if stored is answer else answer.body())
+        return Replay(answer.status, sent, done.body if stored is answer else answer.body())
 
     def _too_large(self, answer: StoredAnswer) -> Problem:
         verb = "carried out" if answer.status < 400 else "refused"
@@ -220,15 +269,15 @@ class CommandExecution:
             410,
             "idempotency-answer-gone",
             f"The command was {verb}, with status {answer.status}. Its answer had {len(answer.body_head)} bytes; more "
-            f"than {self._services.settings.max_body} are not kept.",
+            f"than {self.services.settings.max_body} are not kept.",
         )
 
     def _stored(self, problem: Problem) -> StoredAnswer:
-        contacts = self._request.contacts
+        contacts = self.request.contacts
         body = problem.body(
-            correlation_id=self._request.correlation_id,
+            correlation_id=self.request.correlation_id,
             trace_id=telemetry.trace_id(),
-            base=self._services.public_url,
+            base=self.services.public_url,
             contacts=contacts,
         )
         return StoredAnswer(
@@ -236,17 +285,28 @@ class CommandExecution:
         )
 
     def _may_repeat(self) -> bool:
-        return self._command.safe or not self._writes.reached
+        return self.command.safe or not self.writes.reached
 
     async def _give_up(self) -> None:
         """Store nothing: release the key where a retry is safe or no write was done, else mark the outcome unknown."""
-        claims = self._services.claims
+        claims = self.services.claims
         step = claims.release if self._may_repeat() else claims.mark_unknown
         try:
-            await asyncio.shield(step(self._ticket))
+            await asyncio.shield(step(self.ticket))
         except StoreUnavailable as error:
             # The claim's lease expires by itself, and the client must get the error that came before.
             log.warning("a claim could not be released: %s", error)
+
+
+def _repeat_of(found: UpstreamError | Problem, problem: Problem) -> Repeat | None:
+    """What becomes of the key after a refusal, None after a failure. problem: the answer to `found`. A refusal that is
+    not passed on is a mistake of this gateway: nothing was done."""
+    if isinstance(found, Refused):
+        return found.outcome.repeat if problem.status == found.status else "released"
+    if isinstance(found, UpstreamError):
+        return None
+    outcome = OUTCOMES.of(found.status)
+    return outcome.repeat if outcome.kind == "refused" else None
 
 
 def in_flight(retry_after: float) -> Problem:

@@ -19,8 +19,7 @@ from ..access.authenticate import Authenticator
 from ..access.authorization import NO_REQUIREMENTS, Requirements, authorize
 from ..http.public_path import PublicPath
 from ..problem import Problem
-from ..rate_limiter import RateLimiter
-from ..rate_limits import Limit
+from ..rate_limits import Limit, RateLimiter
 from ..state import state_of
 
 

@@ -10,10 +10,11 @@ from starlette.types import Receive, Scope, Send
 
 from ... import calls
 from ...calls import Deadline, RequestRecord, Runner, UpstreamError
-from ..declared import View
-from ..function_errors import UpstreamFailures, expected_error, is_self_cancelled, self_cancellation
+from ...calls.codec import codec_of
+from ..declared import Route
+from ..function_errors import UpstreamFailures, expected_error, self_cancellation
 from ..problem import OwnerContacts, Problem
-from ..respond import screen_headers, send_json, to_json
+from ..respond import screen_headers, send_answer
 from ..state import RequestState, state_of
 from .guard import Access, Guard
 
@@ -28,7 +29,7 @@ class ScreenEndpoint:
 
     def __init__(
         self,
-        view: View,
+        view: Route,
         *,
         guard: Guard,
         runner: Runner,
@@ -37,6 +38,7 @@ class ScreenEndpoint:
         on_incomplete: Callable[[str, int], None],
     ) -> None:
         self._view = view
+        self._deadline = view.deadline
         self._guard = guard
         self._runner = runner
         self._contacts = contacts
@@ -44,11 +46,11 @@ class ScreenEndpoint:
         self._on_incomplete = on_incomplete
         # A public view without a principal is the same for everybody: credentials are not looked at.
         anonymous = view.public and view.binding.who is None
-        self._access = Access(view.path, view.requirements, view.public, anonymous, limit=view.limit)
+        self._access = Access(view.path, view.requirements, view.public, anonymous, limit=view.options.limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         view = self._view
-        deadline = Deadline.after(view.deadline)
+        deadline = Deadline.after(self._deadline)
         principal, limits = await self._guard.admit_limited(scope, self._access)
         arguments = view.binding.arguments(scope["path_params"], scope["query_string"], None, principal)
         state = state_of(scope)
@@ -69,14 +71,14 @@ class ScreenEndpoint:
         except asyncio.CancelledError as error:
             if disconnect.happened:
                 raise ClientDisconnect from None
-            if is_self_cancelled():
-                raise self_cancellation() from error
+            if (replacement := self_cancellation()) is not None:
+                raise replacement from error
             raise
         except TimeoutError:
             if not limit.expired:
                 # The function's own timeout, of something it waited for.
                 raise
-            raise Problem(504, "timeout", f"The screen took longer than its {view.deadline:g} s.") from None
+            raise Problem(504, "timeout", f"The screen took longer than its {self._deadline:g} s.") from None
         except Exception as error:
             found = expected_error(error)
             if not isinstance(found, UpstreamError):
@@ -94,9 +96,9 @@ class ScreenEndpoint:
             disconnect.disarm()
         if request.record.missing:
             self._on_incomplete(view.path, request.record.missing)
-        body = to_json(view.binding.returns, result)
+        body = codec_of(view.binding.returns).encode(result)
         headers = screen_headers(request.record, public=view.public, personal=view.binding.who is not None)
-        await send_json(send, 200, body, headers | limits, head=scope["method"] == "HEAD")
+        await send_answer(send, 200, headers | limits, body, head=scope["method"] == "HEAD")
 
 
 class DisconnectGuard:

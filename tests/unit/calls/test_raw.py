@@ -13,8 +13,8 @@ from pydantic_core import PydanticSerializationError
 
 from bff import Call, Part, Raw, Ready, Upstream, optional
 from bff.calls import Invalid
+from bff.calls.codec import codec_of
 from bff.cli.routes import passes_whole
-from bff.edge.respond import to_json
 from bff.testing import request_context
 from bff.transport.response import decode
 from bff.transport.wire import WireResponse
@@ -44,7 +44,7 @@ JSON = st.recursive(
 
 def test_every_byte_arrives_in_its_place() -> None:
     screen = Screen(name="x", first=Raw(BODY), more=[Ready(data=Raw(b"[1.0]")), Ready(data=Raw(b'"a"'))])
-    assert to_json(Screen, screen) == (
+    assert codec_of(Screen).encode(screen) == (
         b'{"name":"x","first":'
         + BODY
         + b',"more":[{"state":"ready","data":[1.0]},{"state":"ready","data":"a"}]}'
@@ -55,7 +55,7 @@ def test_every_byte_arrives_in_its_place() -> None:
 def test_a_screen_around_bodies_is_their_json(name: str, values: list[Any]) -> None:
     bodies = [Raw(json.dumps(value).encode(errors="surrogatepass")) for value in values if _plain(value)]
     screen = Screen(name=name, first=Raw(b"0"), more=[Ready(data=body) for body in bodies])
-    read = json.loads(to_json(Screen, screen))
+    read = json.loads(codec_of(Screen).encode(screen))
     assert read["name"] == name
     assert [part["data"] for part in read["more"]] == [value for value in values if _plain(value)]
 
@@ -111,7 +111,7 @@ def test_raw_inside_a_services_model_is_refused() -> None:
 
 def test_something_else_where_raw_was_declared_is_not_written() -> None:
     with pytest.raises(PydanticSerializationError):
-        to_json(Screen, Screen.model_construct(name="x", first={"secret": 1}))
+        codec_of(Screen).encode(Screen.model_construct(name="x", first={"secret": 1}))
 
 
 def test_it_can_be_looked_into_compared_and_written_without_a_screen() -> None:

@@ -73,7 +73,7 @@ def test_a_route_has_what_it_says_itself_else_what_stands_around_it_says() -> No
 
     def of(path: str) -> tuple[Any, ...]:
         view = gateway.views[path]
-        return view.requirements, view.deadline, view.limit, view.network
+        return view.requirements, view.deadline, view.options.limit, view.options.network
 
     outer_scope = frozenset({"outer"})
     assert of("/outer/inner/plain") == (
@@ -98,7 +98,11 @@ def test_a_prefix_may_have_parameters_that_every_function_takes() -> None:
     gateway = Gateway("x", routers=(teams := Router(prefix="/teams/{team}"),))
     teams.include(tickets)
     bound = gateway.views["/teams/{team}/tickets/{id}"].binding
-    assert bound.path is not None and set(bound.path.model_fields) == {"team", "id"} and bound.query is None
+    assert (
+        bound.path is not None
+        and set(bound.path.model.model_fields) == {"team", "id"}
+        and bound.query is None
+    )
     # Where it was declared, `team` is a parameter of the query.
     assert tickets.routes[0].binding.query is not None
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bff.edge.app.routing import in_order
+from bff.edge.app.routes import in_order
 
 
 def test_a_plain_segment_is_looked_at_before_a_parameter_wherever_it_was_declared() -> None:
