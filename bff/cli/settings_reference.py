@@ -1,14 +1,13 @@
 """`bff settings`: every setting with its environment variable, type, unit, default, range and meaning, as Markdown.
 
-Everything is read from the settings' models: the meaning is the docstring below a field, the range its constraints. A
-field that has no docstring is an error, so the list is complete.
+Everything is read from the settings' models: the meaning from the docstring below a field, the range from its
+constraints. A field without a docstring is an error, so the list is complete.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
-import re
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,13 +23,13 @@ from ..edge.settings import Settings
 from ..edge.settings.sources import PREFIX
 
 _UNITS = {"Seconds": "seconds", "Bytes": "bytes", "Share": "0 to 1", "Messages": "messages a minute"}
-_BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}"}
+_BOUNDS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. path: in the settings file, `<name>` for a name of your own; unit, range: "" where there is none;
-    default: as it is written, "required" or "unset"."""
+    """One setting. path: in the settings file, `<name>` for a name that the user chooses; unit, range: "" if there is
+    none; default: as it is written, "required" or "unset"."""
 
     path: str
     type: str
@@ -46,9 +45,8 @@ class Setting:
 
 
 def all_settings(model: type[BaseModel] = Settings, path: str = "") -> Iterator[Setting]:
-    """Every setting, sections after each other in the order of the models. Raises LookupError for a field that has no
-    docstring."""
-    # What is no section comes first: below a section's heading it would seem to belong to that section.
+    """Every setting, in the order of the models. Raises LookupError for a field without a docstring."""
+    # Fields come before sections: below the heading of a section they would seem to belong to it.
     fields = sorted(model.model_fields.items(), key=lambda one: _section(one[1].annotation) is not None)
     for name, field in fields:
         where, section = f"{path}{name}", _section(field.annotation)
@@ -122,7 +120,7 @@ def _type(annotation: Any) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else f"{value:g}"
 
 
 def _default(field: FieldInfo) -> str:
@@ -139,20 +137,21 @@ def _default(field: FieldInfo) -> str:
 
 
 def page() -> str:
-    """The reference as a Markdown page."""
+    """The reference as a Markdown page: an entry for each setting, because a table would be too wide for a phone."""
     lines = [
         "# Settings",
         "",
         "Written by `bff settings`. A setting is an environment variable, or a key of the TOML file that "
         "`BFF_SETTINGS` names (`BFF_REDIS__URL` is `url` in its table `redis`); the variable wins. Lists and tables in "
-        "a variable are JSON. `<NAME>` stands for a name of your own, `[]` for each entry of a list.",
+        "a variable are JSON. `<NAME>` stands for a name that you choose, `[]` for each entry of a list.",
     ]
     section = None
     for one in all_settings():
         if (head := one.path.rpartition(".")[0]) != section:
             section = head
-            lines += ["", f"## {head or 'The gateway'}", ""]
-            lines += ["| variable | type | unit | default | range | meaning |", "|---|---|---|---|---|---|"]
-        cells = (f"`{one.variable}`", one.type, one.unit, one.default, one.range, one.meaning)
-        lines.append("| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in cells) + " |")
+            lines += ["", f"## `{head}`" if head else "## The gateway"]
+        default = one.default if one.default == "required" else f"default {one.default}"
+        kind = f"{one.type}, {one.unit}" if one.unit else one.type
+        facts = " · ".join(filter(None, (kind, default, one.range)))
+        lines += ["", f"**`{one.variable}`**<br>", f"{one.meaning}<br>", f"*{facts}*"]
     return "\n".join(lines) + "\n"
