@@ -60,6 +60,8 @@ def test_a_field_without_a_docstring_is_an_error() -> None:
         bare: int = 2
 
     listed = all_settings(Section)
-    assert next(listed) == Setting("documented", "integer", "count", "1", "at least 0", "Pieces of something.")
+    assert next(listed) == Setting(
+        "documented", "integer", "count", "1", "at least 0", "Pieces of something."
+    )
     with pytest.raises(LookupError, match=r"Section\.bare has no docstring"):
         next(listed)

@@ -1,4 +1,4 @@
-r"""Log lines of hostile requests: bounded, one line each, and nothing in them that a terminal would obey.
+r"""Log lines of hostile requests: one line each, of bounded size, without control sequences for a terminal.
 
 Put in: a correlation id of 31,000 quotes (each request wrote 190 KB of log: evidence is rotated away at the attacker's
 pace), C1 control characters, bidirectional overrides and line separators in headers, paths and events.
@@ -47,7 +47,7 @@ def logged(formatter: logging.Formatter) -> Iterator[io.StringIO]:
 
 FORMATS = {
     "ours": JsonLines,
-    # An application in which the gateway is mounted has a format of its own.
+    # An application that mounts the gateway has its own format.
     "plain": lambda: logging.Formatter("%(asctime)s %(name)s %(message)s"),
 }
 
@@ -79,7 +79,7 @@ async def test_a_request_writes_one_bounded_printable_line(
         assert json.loads(text)["correlation_id_given"] == printable(correlation)
 
 
-def test_an_exceptions_own_text_is_escaped_and_cut_too() -> None:
+def test_the_text_of_an_exception_is_escaped_and_shortened() -> None:
     record = None
     try:
         raise ValueError("\x1b[2J\x9b\u202e\u2028" + "x" * 100_000)
@@ -99,7 +99,7 @@ def test_a_surrogate_does_not_break_the_handler() -> None:
 
 
 @given(st.text(max_size=50) | st.text(min_size=TEXT - 5, max_size=TEXT + 500))
-def test_printable_is_printable_bounded_and_changes_nothing_twice(text: str) -> None:
+def test_printable_gives_bounded_printable_text_and_a_second_call_changes_nothing(text: str) -> None:
     shown = printable(text)
     assert shown.isprintable()
     assert len(shown) <= TEXT
@@ -125,13 +125,13 @@ def test_values_of_any_kind_become_bounded_json() -> None:
 @pytest.mark.parametrize("name", ["bff.access", "bff.live", "bff.stores"])
 def test_each_logger_of_the_package_escapes_for_any_handler(name: str) -> None:
     with logged(logging.Formatter("%(message)s %(fields)s")) as out:
-        logging.getLogger(name).info("told %s %d", "\x9b\n" * 9_999, 7, extra={"fields": {"path": "\u202e"}})
+        logging.getLogger(name).info("text %s %d", "\x9b\n" * 9_999, 7, extra={"fields": {"path": "\u202e"}})
     assert out.getvalue().removesuffix("\n").isprintable()
     assert "\\u202e" in out.getvalue() and " 7 " in out.getvalue()
     assert len(out.getvalue()) < 400
 
 
-async def test_the_log_of_a_flood_is_a_few_hundred_bytes_a_request(redis_url: str) -> None:
+async def test_the_log_of_many_hostile_requests_is_bounded_for_each_request(redis_url: str) -> None:
     with logged(JsonLines()) as out:
         async with client(Gateway("logs"), redis_url) as http:
             for _ in range(20):

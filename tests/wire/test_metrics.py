@@ -1,4 +1,4 @@
-"""What the admin port's page says after real requests, and that it says nothing a browser chose."""
+"""The metrics page of the admin port after real requests: its numbers, and no text that a browser sent."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def value(page: str, name: str, **labels: str) -> float | None:
     return None
 
 
-async def test_the_page_tells_rate_errors_and_durations_of_screens_commands_and_calls(redis_url: str) -> None:
+async def test_the_page_has_rate_errors_and_durations_of_screens_commands_and_calls(redis_url: str) -> None:
     async with running(redis_url) as world, page_of(world) as admin:
         for _ in range(3):
             await world.get("/api/optional/ok")
@@ -71,7 +71,7 @@ async def test_the_page_tells_rate_errors_and_durations_of_screens_commands_and_
         assert value(page, "bff_bulkhead_used", service="shelf") == 0
         assert value(page, "bff_requests_in_flight") == 0
         assert value(page, "process_resident_memory_bytes")
-        assert "no/such" not in page, "what a browser sent is no label"
+        assert "no/such" not in page, "no label has text that a browser sent"
 
 
 async def test_the_page_is_on_the_admin_port_only(redis_url: str) -> None:
@@ -79,7 +79,7 @@ async def test_the_page_is_on_the_admin_port_only(redis_url: str) -> None:
         assert (await world.client.get("/metrics")).status_code == 404
 
 
-async def test_kept_answers_show_their_age(redis_url: str) -> None:
+async def test_the_age_of_cached_answers_is_measured(redis_url: str) -> None:
     async with running(redis_url) as world, page_of(world) as admin:
         for _ in range(3):
             await world.client.get("/api/open/ok")
@@ -89,7 +89,7 @@ async def test_kept_answers_show_their_age(redis_url: str) -> None:
         assert value(page, "bff_reads_age_seconds_count", call="Shelf.open_thing") == hits
 
 
-async def test_events_that_a_bus_dropped_unread_are_told(redis_url: str) -> None:
+async def test_events_that_a_broker_dropped_unread_are_counted(redis_url: str) -> None:
     async with RedisClient(redis_url, timeout=10) as link:
         for _ in range(3):
             await link.call("XADD", "events:x", "MAXLEN", "=", 1, "*", "event", "{}")
@@ -102,7 +102,7 @@ async def test_events_that_a_bus_dropped_unread_are_told(redis_url: str) -> None
             await asyncio.sleep(0.05)
 
 
-def test_every_fact_is_counted() -> None:
+def test_every_policy_event_is_counted() -> None:
     metrics = Metrics({"/x"}, {"/x"})
     every: list[events.PolicyEvent] = [
         events.Attempted("s", "c", "http://a", 1.0, "ok", "origin"),
@@ -119,9 +119,9 @@ def test_every_fact_is_counted() -> None:
         events.Shed("request", 0.1, 7),
         events.SurrogatesReplaced("s", "c", 2),
     ]
-    assert {type(fact) for fact in every} == set(events.PolicyEvent.__args__), "a new fact is counted, too"  # type: ignore[attr-defined]
-    for fact in every:
-        metrics.observe(fact)
+    assert {type(event) for event in every} == set(events.PolicyEvent.__args__), "count a new event, too"  # type: ignore[attr-defined]
+    for event in every:
+        metrics.observe(event)
     page = metrics.text().decode()
     for line in (
         'bff_upstream_attempts_total{call="c",outcome="circuit-open",service="s",side="local"} 1.0',

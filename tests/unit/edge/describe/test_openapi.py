@@ -51,12 +51,12 @@ def made() -> Gateway:
     return gateway
 
 
-def test_a_gateway_of_many_kinds_gives_a_valid_document() -> None:
+def test_the_document_of_a_gateway_with_every_kind_of_declaration_is_valid() -> None:
     validate(document(made(), "1.2.3"), cls=OpenAPIV31SpecValidator)
     validate(document(Gateway("empty"), "1"), cls=OpenAPIV31SpecValidator)
 
 
-def test_operation_ids_differ_even_where_functions_share_a_name() -> None:
+def test_operation_ids_differ_when_functions_have_the_same_name() -> None:
     found = document(made(), "1")
     ids = [one["operationId"] for methods in found["paths"].values() for one in methods.values()]
     assert len(ids) == len(set(ids))
@@ -91,7 +91,7 @@ def _references(value: Any) -> list[str]:
     return []
 
 
-def test_what_is_public_needs_no_security_and_the_rest_does() -> None:
+def test_public_routes_have_no_security_and_others_do() -> None:
     paths = document(made(), "1")["paths"]
     assert paths["/a/{colour}"]["get"]["security"] == []
     assert paths["/b"]["get"]["security"] == [{"bearer": []}, {"session": []}]

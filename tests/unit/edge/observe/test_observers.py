@@ -1,4 +1,4 @@
-"""Several observers as one: each gets every event, and one that raises is logged and hides nothing from the others."""
+"""Several observers as one: each gets every event. An observer that raises is logged, and the others still get it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_each_observer_is_logged_once_a_minute_with_the_number_of_its_failures(
     ] * 2
 
 
-def test_a_requests_end_has_a_pseudonym_and_does_not_print_the_principal() -> None:
+def test_the_end_of_a_request_has_a_pseudonym_and_does_not_print_the_principal() -> None:
     ada = Principal("https://issuer", "ada", "secret", 0.0)
     assert ENDED.pseudonym == ada.pseudonym
     assert RequestEnded("GET", None, 404, 0.1).pseudonym is None

@@ -18,13 +18,15 @@ PARENT = f"00-{TRACE}-{SPAN}-01"
 
 
 @given(st.text(max_size=60))
-def test_a_correlation_id_is_always_a_uuid_and_a_wrong_one_is_said_to_be_replaced(inbound: str) -> None:
+def test_a_correlation_id_is_always_a_uuid_and_the_flag_says_if_another_value_was_replaced(
+    inbound: str,
+) -> None:
     id, replaced = telemetry.correlation_id(inbound)
     assert str(uuid.UUID(id)) == id
     assert replaced == bool(inbound and id != inbound.lower())
 
 
-def test_a_callers_uuid_is_kept_in_lower_case() -> None:
+def test_a_callers_uuid_is_used_in_lower_case() -> None:
     mine = str(uuid.uuid4())
     assert telemetry.correlation_id(mine.upper()) == (mine, False)
     assert telemetry.correlation_id(None)[1] is False
@@ -38,7 +40,7 @@ def trace_of(*headers: tuple[str, str]) -> tuple[str, dict[str, str]]:
     return format(found.trace_id, "032x"), dict(found.trace_state)
 
 
-def test_the_callers_trace_and_state_are_taken_over() -> None:
+def test_the_callers_trace_and_state_continue() -> None:
     assert trace_of(("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2")) == (
         TRACE,
         {"a": "1", "b": "2"},
@@ -58,11 +60,11 @@ def test_the_callers_trace_and_state_are_taken_over() -> None:
         [("tracestate", "a=1")],
     ],
 )
-def test_a_missing_broken_or_repeated_traceparent_is_none(headers: list[tuple[str, str]]) -> None:
+def test_a_missing_malformed_or_repeated_traceparent_is_ignored(headers: list[tuple[str, str]]) -> None:
     assert trace_of(*headers) == ("0" * 32, {})
 
 
-def test_without_a_collector_nothing_is_recorded_unless_the_caller_records() -> None:
+def test_without_a_collector_only_traces_that_the_caller_records_are_recorded() -> None:
     provider = telemetry.provider("test", TelemetrySettings())
     tracer = provider.get_tracer("t")
     with tracer.start_as_current_span("own") as span:

@@ -27,7 +27,7 @@ def test_sections_come_from_double_underscores_and_lists_from_json() -> None:
     assert settings.live.stream_keys == ("events:orders:{p}",)
 
 
-def test_every_mistake_is_named_at_once() -> None:
+def test_all_mistakes_are_reported_together() -> None:
     with pytest.raises(DeclarationError) as raised:
         load({"BFF_PROT": "1", "BFF_PORT": "99999", "BFF_UPSTREAMS__CATALOG__URL": "ftp://x"})
     text = str(raised.value)
@@ -43,7 +43,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (settings.port, settings.host) == (4321, "0.0.0.0")
 
 
-def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_malformed_file_is_named_in_the_message(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match="nowhere"):
         load({"BFF_SETTINGS": str(tmp_path / "nowhere.toml")})
     broken = tmp_path / "broken.toml"
@@ -52,7 +52,7 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
         load({"BFF_SETTINGS": str(broken)})
 
 
-def test_a_session_that_ends_before_its_stream_does_is_refused_by_name() -> None:
+def test_a_session_shorter_than_its_streams_is_a_mistake_that_names_both_settings() -> None:
     shorter = {"BFF_SESSION__IDLE": "300"}
     assert load(shorter).session.idle == 300, "without sign-in there are no sessions"
     browsers = shorter | {
