@@ -118,8 +118,7 @@ def _describe(route: Route, schemas: ModelSchemas) -> Schema:
 
 
 def _view(view: Route, schemas: ModelSchemas) -> Schema:
-    operation = _describe(view, schemas) | {"tags": list(view.options.tags or ["screens"])}
-    operation["responses"] = {
+    responses: Schema = {
         "200": {
             "description": "The screen; `BFF-Complete` says whether every part is there.",
             "headers": {
@@ -139,8 +138,12 @@ def _view(view: Route, schemas: ModelSchemas) -> Schema:
             504,
         ),
     }
-    operation |= PUBLIC if view.public else security_of(view.requirements)
-    return operation
+    return {
+        **_describe(view, schemas),
+        "tags": list(view.options.tags or ["screens"]),
+        "responses": responses,
+        **(PUBLIC if view.public else security_of(view.requirements)),
+    }
 
 
 def _command(command: Route, schemas: ModelSchemas) -> Schema:

@@ -85,7 +85,7 @@ class Envelope:
             set_status_on_exception=False,
         ) as span:
             state.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
-            telemetry.bind(telemetry.Ids(state.correlation, state.trace_id))
+            telemetry.bind(state.correlation, state.trace_id)
             span.set_attribute("bff.correlation_id", state.correlation)
             state.send = send
             cors = self._cors.headers_for(headers) if self._cors is not None else ()

@@ -7,15 +7,15 @@ an OTLP address, a request is recorded only if its caller's trace is; ids are ma
 
 from __future__ import annotations
 
-import contextvars
 import json
 import logging
 import re
 import sys
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import cast
 
 from opentelemetry.context import Context
@@ -38,20 +38,12 @@ from .tracestate import trace_members
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
-_ids: contextvars.ContextVar[Ids | None] = contextvars.ContextVar("bff_ids", default=None)
+_ids: ContextVar[Mapping[str, str]] = ContextVar("bff_ids", default=MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True)
-class Ids:
-    """The ids in every log line of a request."""
-
-    correlation_id: str
-    trace_id: str
-
-
-def bind(ids: Ids) -> None:
+def bind(correlation_id: str, trace_id: str) -> None:
     """Add these ids to the log lines of the current task, and of the tasks it starts."""
-    _ids.set(ids)
+    _ids.set({"correlation_id": correlation_id, "trace_id": trace_id})
 
 
 def trace_id() -> str:
@@ -69,15 +61,14 @@ def traceparent() -> str | None:
 def correlation_of(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str | None]:
     """The correlation id of a request with these headers, and the value that it replaces because that is no UUID."""
     inbound = next((value.decode("latin-1") for name, value in headers if name == b"x-correlation-id"), None)
-    correlation, replaced = correlation_id(inbound)
-    return correlation, inbound if replaced else None
+    return correlation_id(inbound)
 
 
-def correlation_id(inbound: str | None) -> tuple[str, bool]:
-    """A UUID: the caller's, or a new one. The flag is true if the caller's value was no UUID and is replaced."""
+def correlation_id(inbound: str | None) -> tuple[str, str | None]:
+    """A UUID: the caller's, or a new one; and the caller's value if the new one replaces it because it is no UUID."""
     if inbound and _UUID.fullmatch(inbound):
-        return inbound.lower(), False
-    return str(uuid.uuid4()), bool(inbound)
+        return inbound.lower(), None
+    return str(uuid.uuid4()), inbound or None
 
 
 def extract(headers: Iterable[tuple[bytes, bytes]]) -> Context:
@@ -127,10 +118,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": printable(record.getMessage(), MESSAGE),
         }
-        ids = _ids.get()
-        if ids is not None:
-            line["correlation_id"] = ids.correlation_id
-            line["trace_id"] = ids.trace_id
+        line |= _ids.get()
         fields = getattr(record, "fields", None)
         if isinstance(fields, dict):
             line |= cast("dict[str, object]", loggable(fields))

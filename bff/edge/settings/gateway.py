@@ -241,6 +241,5 @@ class Settings(Section):
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings; raises DeclarationError that lists every mistake by name."""
-    settings: Settings = validated(Settings, os.environ if environ is None else environ)
-    return settings
+    """Read the settings. environ: default the process environment. Raises SettingsError, which lists all mistakes."""
+    return validated(Settings, os.environ if environ is None else environ)

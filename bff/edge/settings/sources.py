@@ -17,11 +17,13 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from ...calls import DeclarationError
+
+M = TypeVar("M", bound=BaseModel)
 
 PREFIX = "BFF_"
 FILE = f"{PREFIX}SETTINGS"
@@ -66,7 +68,7 @@ def injected(name: str, value: str) -> bool:
     )
 
 
-def validated(model: type[BaseModel], environ: Mapping[str, str]) -> Any:
+def validated(model: type[M], environ: Mapping[str, str]) -> M:
     """The settings as one `model`. Raises SettingsError."""
     mistakes: list[str] = []
     tree = _file(environ.get(FILE, "").strip(_BLANKS), mistakes)
@@ -159,33 +161,23 @@ def _name(loc: Iterable[object]) -> str:
     return PREFIX + "__".join(str(part).upper() for part in loc)
 
 
-_LIST = 'must be a JSON list, such as ["a", "b"]{fault}'
-_SECTION = "is a section: set its parts, such as {name}__…, or write a JSON object{fault_or_nearest}"
-_INTEGER = "must be a whole number{number}{quoted}"
-_NUMBER = "must be a number{number}{quoted}"
-_BOOLEAN = "must be true or false{quoted}"
-# By pydantic's type of error. What is not here has pydantic's message, or that of a check in these settings.
+# By pydantic's type of error. Other types keep pydantic's message, or that of a check in these settings.
 _SENTENCES = {
     "extra_forbidden": "is not a known setting{nearest}",
     "missing": "is missing; set it",
-    "int_parsing": _INTEGER,
-    "int_type": _INTEGER,
-    "int_from_float": _INTEGER,
-    "float_parsing": _NUMBER,
-    "float_type": _NUMBER,
-    "finite_number": _NUMBER,
-    "bool_parsing": _BOOLEAN,
-    "bool_type": _BOOLEAN,
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "must be a whole number{number}{quoted}"),
+    **dict.fromkeys(("float_parsing", "float_type", "finite_number"), "must be a number{number}{quoted}"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false{quoted}"),
     "greater_than": "must be above {gt:g}{number}",
     "greater_than_equal": "must be at least {ge:g}{number}",
     "less_than": "must be below {lt:g}{number}",
     "less_than_equal": "must be at most {le:g}{number}",
     "literal_error": "must be {expected}{quoted}",
-    "tuple_type": _LIST,
-    "list_type": _LIST,
-    "dict_type": _SECTION,
-    "model_type": _SECTION,
-    "model_attributes_type": _SECTION,
+    **dict.fromkeys(("tuple_type", "list_type"), 'must be a JSON list, such as ["a", "b"]{fault}'),
+    **dict.fromkeys(
+        ("dict_type", "model_type", "model_attributes_type"),
+        "is a section: set its parts, such as {name}__…, or write a JSON object{fault_or_nearest}",
+    ),
     "string_too_short": "must have at least {min_length} characters",
     "too_short": "must have at least {min_length} items",
 }

@@ -18,20 +18,20 @@ PARENT = f"00-{TRACE}-{SPAN}-01"
 
 
 @given(st.text(max_size=60))
-def test_a_correlation_id_is_always_a_uuid_and_the_flag_says_if_another_value_was_replaced(
+def test_a_correlation_id_is_always_a_uuid_and_another_value_is_reported_as_replaced(
     inbound: str,
 ) -> None:
     id, replaced = telemetry.correlation_id(inbound)
     assert str(uuid.UUID(id)) == id
-    assert replaced == bool(inbound and id != inbound.lower())
+    assert replaced == (inbound if inbound and id != inbound.lower() else None)
 
 
 def test_a_callers_uuid_is_used_in_lower_case() -> None:
     mine = str(uuid.uuid4())
-    assert telemetry.correlation_id(mine.upper()) == (mine, False)
-    assert telemetry.correlation_id(None)[1] is False
+    assert telemetry.correlation_id(mine.upper()) == (mine, None)
+    assert telemetry.correlation_id(None)[1] is None
     for nearly in (mine.replace("-", ""), "{" + mine + "}", mine + "\n", f"urn:uuid:{mine}"):
-        assert telemetry.correlation_id(nearly)[1] is True
+        assert telemetry.correlation_id(nearly)[1] == nearly
 
 
 def trace_of(*headers: tuple[str, str]) -> tuple[str, dict[str, str]]:
@@ -79,7 +79,7 @@ def test_without_a_collector_only_traces_that_the_caller_records_are_recorded() 
 
 
 def test_a_log_line_is_json_with_both_ids_its_fields_and_its_exception() -> None:
-    telemetry.bind(telemetry.Ids("correlation", "trace"))
+    telemetry.bind("correlation", "trace")
     try:
         raise ValueError("why")
     except ValueError:
