@@ -88,7 +88,7 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises DeclarationError that says what to do about a port in use."""
+    """A listening socket. Raises DeclarationError, with the remedy, for a port that cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named so that the event loop recognises TCP and turns Nagle's algorithm off.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -114,8 +114,7 @@ def with_file_limit(settings: Settings) -> Settings:
     the number of connections was set, or fewer than FEW are left."""
     wanted = settings.http.connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limited = hard != resource.RLIM_INFINITY
-    most = min(wanted + FILES, hard) if limited else wanted + FILES
+    most = wanted + FILES if hard == resource.RLIM_INFINITY else min(wanted + FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     room = max(1, most - min(FILES, most // 2))
@@ -165,7 +164,7 @@ async def run(
 ) -> None:
     """Serve on the running loop until a signal.
 
-    app        stands in front of the gateway and passes on what it does not answer itself
+    app        the application in front of the gateway, which passes on what it does not answer itself; default: none
     ready      called once connections are accepted
     listeners  the public and the admin socket, where another process has opened them; default: opened here
     """

@@ -57,7 +57,7 @@ class ShutdownWatch:
             # The default handler of SIGINT raises KeyboardInterrupt: no server has installed one.
             if callable(before) and before is not signal.default_int_handler:
                 self._before[number] = before
-                # An event loop calls the handlers that were given to it whatever is installed here.
+                # The handlers that were given to an event loop are called anyway.
                 signal.signal(number, self._on_signal)
                 if hasattr(signal, "siginterrupt"):
                     signal.siginterrupt(number, False)

@@ -31,7 +31,7 @@ class RequestState:
     authenticate authenticates the request before its route does; None where no middleware may ask
     reservation  admission has let the request in; None before it has decided, and if it refused
     send         the server's own `send`, for an answer that goes on after the layers have returned
-    stay         what goes on then
+    stay         what is called then, until the answer ends
     is_lost      the connection of `bff serve` was lost before the answer was complete
     on_lost      what it calls then; under another server nothing calls them
     """

@@ -2,7 +2,7 @@
 
 The decision is made once for each request: by `on_connection`, which `bff serve` calls before it makes a task of the
 request, or by this ASGI layer, the outermost one, under another server. An admitted request carries a `Reservation` in
-its `RequestState`: it counts as in flight until it ends, in whatever way.
+its `RequestState`: it counts as in flight until it has ended, however it ends.
 
 A refusal is a 503 problem with Retry-After, prepared beforehand; pages of allowed sites may read it. Health pages are
 always admitted, because a busy gateway is not a dead one. Preflights are, too: they cost no work, and without them
@@ -73,7 +73,7 @@ class LoopLag:
         self._timer = asyncio.get_running_loop().call_later(TICK, self._measure)
 
     def _measure(self) -> None:
-        # The loop's own clock may stand still for a whole turn (libuv's does); `time.monotonic` does not.
+        # The loop's own clock may not advance for a whole turn (libuv's does); `time.monotonic` does not.
         self._last = max(0.0, time.monotonic() - self._due)
         self._timer = None
         self._on_measured(self._last)
@@ -153,9 +153,9 @@ class Admission:
             reservation.release()
 
     def on_connection(self, scope: dict[str, Any]) -> Reservation | bytes | None:
-        """Decide before the server makes a task of the request. Bytes are the whole refusal as it goes on the wire. A
-        reservation is the caller's to release when the task has ended, because the task may not come as far as this
-        layer; None: admitted and not counted. A refusal takes 4 µs; through the application it would also take a task
+        """Decide before the server makes a task of the request. Bytes are the whole refusal, as sent on the connection.
+        The caller must release a reservation when the task has ended, because the task may end before it reaches this
+        layer. None: admitted and not counted. A refusal takes 4 µs; through the application it would also take a task
         and two writes."""
         reservation = state_of(scope).reservation = self._decide(scope)
         if reservation is not None:

@@ -21,8 +21,8 @@ _BODY, _WAITING, _WRITING = 1, 2, 4
 
 class ConnectionFlow(FlowControl):
     """Uvicorn's, without the event that it makes for every connection in case writing is paused: a tenth of an open
-    stream's memory. Reading goes on when no reason to pause it is left. unread: seconds that a client may read nothing
-    while writing is paused (see StalledReader)."""
+    stream's memory. Reading is resumed when no reason to pause it is left. unread: seconds for which a client may read
+    nothing while writing is paused (see StalledReader)."""
 
     def __init__(self, transport: asyncio.Transport, unread: float) -> None:
         self._transport = transport
@@ -49,7 +49,7 @@ class ConnectionFlow(FlowControl):
         self._set(_WAITING, full)
 
     def read_to_end(self) -> None:
-        """Read whatever comes, to throw it away."""
+        """Read all that arrives; the caller drops it."""
         self._set(_BODY | _WAITING | _WRITING, False)
 
     def pause_writing(self) -> None:
@@ -104,8 +104,8 @@ class StalledReader:
 
 
 class LightEvent:
-    """An `asyncio.Event` without the deque of 600 bytes that one makes for its waiters. A request's task waits on it
-    for news of its body or its client."""
+    """An `asyncio.Event` without its deque of waiters, which takes 600 bytes. A request's task waits on it for more of
+    the body or for the client to leave."""
 
     __slots__ = ("_is_set", "_waiters")
 

@@ -24,7 +24,7 @@ _ALLOWED = (
     "tracestate",
     "x-correlation-id",
 )
-# What the contract says in headers, and what a client needs for waiting, resuming and reporting.
+# The contract's response headers, and those that a client needs to wait, to resume and to report a problem.
 _READABLE = (
     "allow",
     "bff-complete",

@@ -41,7 +41,7 @@ class SseOutlet(ABC):
 
     def __init__(self, queue: int) -> None:
         self._queue = queue
-        # None while the connection takes what it is given.
+        # None while the connection takes every message at once.
         self._buffer: Buffer | None = None
         self.full = False
 
@@ -197,7 +197,7 @@ class Inline(SseOutlet):
 
 
 class Direct(Inline):
-    """Under uvicorn with httptools, in chunks. It has references of its own to what each event needs: with ten thousand
+    """Under uvicorn with httptools, in chunks. It refers directly to what each event needs: with ten thousand
     streams nothing is in the CPU's cache, and every object on the way costs an access to main memory."""
 
     __slots__ = ("_flow", "_transport_write")

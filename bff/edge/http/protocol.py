@@ -3,8 +3,8 @@
 Guarantees:
 - A head, a body, and a client that does not read each have a deadline; their sizes and numbers are bounded.
 - Bytes that two readers could read differently are refused (head.py).
-- A refusal is a problem with a correlation id of its own. It is sent in its turn, never before the answer to an earlier
-  request on the same connection.
+- A refusal is a problem with a new correlation id. It is sent in its turn, never before the answer to an earlier request
+  on the same connection.
 - Bounded in sum: what a message carries beside its address, headers and body (padding, chunk extensions), and the bytes
   of the requests that wait for their turn. At that bound, and while the client does not read its answers, nothing more
   is read.
@@ -34,19 +34,19 @@ from .refusal import whole_answer
 from .request import body_too_large
 
 AdmissionHook = Callable[[dict[str, Any]], Reservation | bytes | None]
-"""Decides on a request before it becomes a task. Bytes are the refusal as it goes on the wire; a reservation is
+"""Decides on a request before it becomes a task. Bytes are the refusal, as sent on the connection; a reservation is
 released when the task ends; None: admitted and not counted."""
 
 # Requests that may wait on one connection for their turn.
 PIPELINE = 16
 # Seconds a refused client has to read the answer, while what it still sends is thrown away.
 LINGER = 2.0
-# Seconds, enough for the event loop to read once more.
+# Seconds that are enough for the event loop to read once more.
 RECHECK = 0.02
-# Bytes that a request line and the end of a head, a header's separators, and one chunk's frame take: what is beyond
-# these is padding.
+# Bytes of a request line and the end of a head, of a header's separators, and of one chunk's frame. Further bytes are
+# padding.
 LINE, SEPARATORS, FRAME = 32, 4, 12
-# Bytes given to the parser at once: it reports no position, so bounds are exact to within this much.
+# Bytes given to the parser at once. It reports no position, so bounds are exact to within so many bytes.
 SLICE = 8_192
 # Seconds beyond the body's deadline: the reader of the body (request.py) answers first, with a better message.
 BODY_GRACE = 1.0
@@ -61,7 +61,7 @@ class HttpProtocol(HttpToolsProtocol):
     """Uvicorn's protocol on httptools. admit: decides before a request becomes a task; None: the application decides.
     cors: makes refusals readable for pages of other sites."""
 
-    # With these in it, an instance's dictionary would grow past what CPython keeps small: 1.1 kB for each connection.
+    # Slots, because with these attributes an instance's dictionary would take 1.1 kB more for each connection.
     # fmt: off
     __slots__ = (
         "_admit", "_body", "_body_framing", "_bounds", "_closing", "_cors", "_current", "_fields", "_head", "_padding",
@@ -170,9 +170,9 @@ class HttpProtocol(HttpToolsProtocol):
             return
         except httptools.HttpParserUpgrade as offered:
             rest = data[offered.args[0] :]
-        # `Upgrade` (RFC 9110 section 7.8) is ignored here, but this parser takes what follows the head for the other
-        # protocol's: another parser reads the body. `curl --http2` and Java's HttpClient offer h2c in this way with
-        # whatever request comes first. After `close`, anything that follows the body is an error.
+        # `Upgrade` (RFC 9110 section 7.8) is ignored here, but this parser leaves all that follows the head to the other
+        # protocol. So another parser reads the body; because of its `close`, more than the body is an error. `curl
+        # --http2` and Java's HttpClient offer h2c in this way with their first request, whatever its method.
         self.parser = httptools.HttpRequestParser(_BodyCallbacks(self))
         framing, self._body_framing = self._body_framing, b""
         self.parser.feed_data(b"POST / HTTP/1.1\r\nconnection: close\r\n" + framing + b"\r\n\r\n" + rest)
@@ -273,7 +273,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(seconds, self._on_deadline)
 
     def _on_deadline(self) -> None:
-        # If the loop itself is late, the bytes may have come and not been read: let it read once more.
+        # If the loop itself is late, the bytes may have arrived unread: let it read once more.
         self._timer = self.loop.call_later(RECHECK, self._on_timeout)
 
     def _on_timeout(self) -> None:
@@ -309,7 +309,7 @@ class HttpProtocol(HttpToolsProtocol):
             else:
                 self._close_gracefully()
             return
-        # As uvicorn starts a task. The reservation is released even if the task never comes to the gateway.
+        # As uvicorn starts a task. The reservation is released even if the task never reaches the gateway.
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(
             self.tasks.discard if admitted is None else partial(_on_task_end, self.tasks, admitted)
@@ -320,7 +320,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         self.flow.limit_waiting(self.pipeline.size > self._settings.max_body)
         if self._current is not None and self._current.response_complete:
-            # What its task still does, such as closing a file, keeps no client waiting.
+            # The task may still do something, such as closing a file, but no client waits for that.
             reservation = state_of(cast(dict[str, Any], self._current.scope)).reservation
             if reservation is not None:
                 reservation.release()
@@ -329,7 +329,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self._unset_keepalive_if_required()
                 self._send_refusal(pending)
         if self._phase != "between" and self._timer is not None:
-            # The next request has begun to arrive: its own deadline runs.
+            # The next request has begun to arrive, and its deadline is set.
             self._unset_keepalive_if_required()
 
     def _refuse(self, problem: Problem) -> None:
@@ -359,8 +359,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._close_gracefully()
 
     def _close_gracefully(self) -> None:
-        """Read and drop what comes for a while before closing: a close with unread bytes would reset the connection,
-        and the client could lose the answer."""
+        """Close after LINGER seconds in which all that arrives is dropped: a close with unread bytes would reset the
+        connection, and the client could lose the answer."""
         self._closing = True
         if not self.transport.can_write_eof():
             self.transport.close()

@@ -3,7 +3,7 @@
 A proxy in front may send requests on with that prefix or without it. Both are understood, and inside the gateway every
 request looks as if it were mounted there (ASGI's `root_path`). What the gateway tells browsers begins with the prefix:
 addresses, redirects, and cookies by their names. A cookie with `__Host-` has `Path=/` (RFC 6265bis section 4.1.3.2),
-so two gateways below one host are told apart by the cookie's name alone.
+so only the cookie's name distinguishes two gateways below one host.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Refusals that no application sees: the whole answer as it goes on the wire.
+"""Refusals that the application does not see: the whole answer, as it is sent on the connection.
 
 `whole_answer` makes one for a request that the connection refuses, and logs it. `PreparedRefusal` is made once and sent
 many times, when there is too much to do to make a new one each time.
@@ -21,7 +21,7 @@ from .security_headers import HeaderPairs, with_security_headers
 
 log = logging.getLogger("bff.edge")
 
-# Stand in a prepared body for the ids of a request, which are as long.
+# Placeholders in a prepared body for the ids of a request, which have the same length.
 _CORRELATION, _TRACE = b"00000000-0000-4000-8000-000000000000", b"0" * 31 + b"1"
 
 

@@ -1,8 +1,8 @@
 """What is checked before a request has a route: the client's address, the host, and whether it is a preflight.
 
-The headers of a request decide nothing else: how browsers reach the gateway is the setting `public_url`. What a proxy
-says counts only if it is one of the proxies in the settings, and only back to the first address that is not: anybody
-could have written what comes before it in `X-Forwarded-For`.
+The headers of a request decide nothing else: how browsers reach the gateway is the setting `public_url`.
+`X-Forwarded-For` is used only from a proxy that the settings name, and only back to the first address that is no such
+proxy, because any client could have written the addresses before it.
 """
 
 from __future__ import annotations

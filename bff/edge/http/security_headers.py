@@ -1,6 +1,6 @@
 """The security headers of every answer (OWASP Secure Headers): what a browser must not do with it.
 
-An answer that sets one of them keeps its own: a page has a wider Content-Security-Policy (page.py) than data.
+A header that the answer has already is not replaced: a page has a wider Content-Security-Policy (page.py) than data.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def security_headers(public_url: str) -> HeaderPairs:
 
 
 def with_security_headers(headers: list[tuple[bytes, bytes]], public_url: str) -> list[tuple[bytes, bytes]]:
-    """The headers, and those security headers that are not among them."""
+    """The headers, and the security headers whose names are not among them."""
     pairs = security_headers(public_url)
     given = {name for name, _ in headers}
     if _NAMES.isdisjoint(given):

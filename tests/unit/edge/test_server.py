@@ -1,4 +1,4 @@
-"""What the server asks of its machine, and how long it serves on when it is told to stop."""
+"""The limit of open files, and how long the server serves on after it is told to stop."""
 
 from __future__ import annotations
 
@@ -24,30 +24,28 @@ print(made.http.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def asked(files: int, **http: int) -> tuple[list[int], str]:
-    """Connections that are taken and files that may be open, where the system allows so many; and what was said."""
+    """The connections that are accepted and the limit of open files, where the system allows `files`; and the log."""
     command = [sys.executable, "-c", _ASK, json.dumps([files, http])]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     return [int(one) for one in ended.stdout.split()], ended.stderr
 
 
-def test_as_many_files_may_be_open_as_connections_need() -> None:
+def test_the_limit_of_open_files_is_raised_for_the_connections() -> None:
     assert asked(4000, connections=500) == ([500, 1500], "")
 
 
-def test_fewer_connections_are_taken_where_fewer_files_may_be_open_and_nothing_is_said_of_the_default() -> (
-    None
-):
+def test_a_low_limit_of_open_files_lowers_the_default_connections_without_a_warning() -> None:
     assert asked(4000) == ([3000, 4000], "")
 
 
-def test_a_number_that_was_set_and_cannot_be_had_is_told_with_the_cure() -> None:
+def test_a_configured_number_of_connections_above_the_limit_is_warned_about_with_the_remedy() -> None:
     numbers, said = asked(4000, connections=10_000)
     assert numbers == [3000, 4000]
     assert "at most 3000 connections are taken at once, not 10000: this process may open 4000 files" in said
     assert "ulimit -n" in said and "BFF_HTTP__CONNECTIONS" in said
 
 
-def test_room_for_hardly_any_connection_is_told_also_of_the_default() -> None:
+def test_very_few_possible_connections_are_warned_about_even_for_the_default() -> None:
     numbers, said = asked(300)
     assert numbers == [150, 300]
     assert "at most 150 connections are taken at once" in said
@@ -57,7 +55,7 @@ def test_room_for_hardly_any_connection_is_told_also_of_the_default() -> None:
     ("http", "terminal", "seconds"),
     [({}, True, 0.0), ({}, False, LINGER), ({"linger": 2}, True, 2.0), ({"linger": 0}, False, 0.0)],
 )
-def test_it_serves_on_for_a_while_unless_somebody_waits_at_a_terminal(
+def test_the_linger_is_zero_at_a_terminal_unless_it_is_set(
     http: dict[str, float], terminal: bool, seconds: float
 ) -> None:
     assert linger_of(Settings.model_validate({"http": http}), terminal) == seconds

@@ -1,4 +1,4 @@
-"""What stands in for uvicorn's own does all that uvicorn asks of it."""
+"""`LightEvent` does what uvicorn uses of `asyncio.Event`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from bff.edge.http.connection import LightEvent
 
 
-async def test_whoever_waits_is_told_and_whoever_comes_later_does_not_wait() -> None:
+async def test_set_wakes_all_waiters_and_later_waits_return_at_once() -> None:
     event = LightEvent()
     waiting = [asyncio.create_task(event.wait()) for _ in range(3)]
     await asyncio.sleep(0)
@@ -25,7 +25,7 @@ async def test_whoever_waits_is_told_and_whoever_comes_later_does_not_wait() -> 
             await event.wait()
 
 
-async def test_one_that_stops_waiting_is_forgotten_and_the_others_are_told() -> None:
+async def test_a_cancelled_waiter_is_removed_and_the_others_are_woken() -> None:
     event = LightEvent()
     first, second = (asyncio.create_task(event.wait()) for _ in range(2))
     await asyncio.sleep(0)

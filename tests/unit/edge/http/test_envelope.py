@@ -13,12 +13,12 @@ from bff.edge.http.envelope import Envelope
 from bff.edge.state import state_of
 
 
-async def told(app: Any, method: str = "GET") -> tuple[list[Any], dict[str, Any]]:
+async def run(app: Any, method: str = "GET") -> tuple[list[Any], dict[str, Any]]:
     """Run one request through the envelope: what was sent, and the scope as the application saw it."""
     sent: list[Any] = []
     seen: dict[str, Any] = {}
 
-    async def noted(scope: Any, receive: Any, send: Any) -> None:
+    async def recorded(scope: Any, receive: Any, send: Any) -> None:
         seen.update(scope)
         await app(scope, receive, send)
 
@@ -29,7 +29,7 @@ async def told(app: Any, method: str = "GET") -> tuple[list[Any], dict[str, Any]
         raise NotImplementedError
 
     scope = {"type": "http", "method": method, "path": "/x", "headers": []}
-    await Envelope(noted, NoOpTracer(), "https://shop.test")(scope, receive, send)
+    await Envelope(recorded, NoOpTracer(), "https://shop.test")(scope, receive, send)
     return sent, seen
 
 
@@ -57,7 +57,7 @@ async def left(scope: Any, receive: Any, send: Any) -> None:
 
 async def test_every_answer_gets_its_ids_and_the_security_headers() -> None:
     for app in (fine, refused, bug):
-        sent, scope = await told(app)
+        sent, scope = await run(app)
         headers = dict(sent[0]["headers"])
         assert headers[b"x-correlation-id"].decode() == state_of(scope).correlation
         assert headers[b"x-content-type-options"] == b"nosniff"
@@ -65,38 +65,40 @@ async def test_every_answer_gets_its_ids_and_the_security_headers() -> None:
         assert len(state_of(scope).trace_id) == 32
 
 
-async def test_a_problem_is_written_whole_and_for_head_without_its_body() -> None:
-    sent, _ = await told(refused)
+async def test_a_problem_is_sent_with_its_body_and_without_it_for_head() -> None:
+    sent, _ = await run(refused)
     body = json.loads(sent[1]["body"])
     assert (sent[0]["status"], body["type"]) == (409, "https://shop.test/docs/problems#idempotency-in-flight")
     assert dict(sent[0]["headers"])[b"retry-after"] == b"1"
     assert dict(sent[0]["headers"])[b"content-length"] == str(len(sent[1]["body"])).encode()
-    sent, _ = await told(refused, "HEAD")
+    sent, _ = await run(refused, "HEAD")
     assert (sent[0]["status"], sent[1]["body"]) == (409, b"")
 
 
-async def test_a_bug_is_logged_with_its_trace_and_told_without_it(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_bug_is_logged_with_its_traceback_and_answered_without_details(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with caplog.at_level(logging.ERROR, logger="bff.edge"):
-        sent, _ = await told(bug)
+        sent, _ = await run(bug)
     assert sent[0]["status"] == 500
     assert b"hunter2" not in sent[1]["body"]
     assert "hunter2" in caplog.text
 
 
-async def test_an_answer_that_breaks_in_the_middle_is_cut_not_finished() -> None:
+async def test_an_error_after_the_head_was_sent_is_raised_to_the_server() -> None:
     with pytest.raises(KeyError, match="late"):
-        await told(half)
+        await run(half)
 
 
-async def test_a_client_that_left_is_told_nothing() -> None:
-    sent, _ = await told(left)
+async def test_nothing_is_sent_to_a_client_that_left() -> None:
+    sent, _ = await run(left)
     assert sent == []
 
 
-async def test_there_is_one_access_line_a_request(caplog: pytest.LogCaptureFixture) -> None:
+async def test_each_request_has_one_access_log_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="bff.access"):
-        await told(fine)
-        await told(refused)
+        await run(fine)
+        await run(refused)
     lines = [vars(record)["fields"] for record in caplog.records if record.name == "bff.access"]
     assert [(line["method"], line["path"], line["status"]) for line in lines] == [
         ("GET", "/x", 204),

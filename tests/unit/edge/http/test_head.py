@@ -24,14 +24,14 @@ def target(raw: bytes, *headers: tuple[bytes, bytes], version: str = "1.1", meth
         (b"//evil.test/a", b"//evil.test/a"),
     ],
 )
-def test_an_address_is_a_path_and_a_whole_one_names_the_host_of_the_host_header(
+def test_a_target_is_a_path_or_an_absolute_address_with_the_host_of_the_host_header(
     raw: bytes, path: bytes
 ) -> None:
     assert target(raw) == path
 
 
 @pytest.mark.parametrize("raw", [b"*", b"a", b"", b"http://evil.test/", b"http://u@shop.test:8000/", b"/a#b"])
-def test_an_address_of_another_kind_is_refused(raw: bytes) -> None:
+def test_a_target_of_another_form_is_refused(raw: bytes) -> None:
     with pytest.raises(Problem) as raised:
         target(raw)
     assert raised.value.status == 400
@@ -55,7 +55,7 @@ def test_names_and_addresses_are_hosts(host: bytes) -> None:
         *(b":", b":80", b"x::", b"x:8 0", b"x:+80", b"x:\xb2", b"x:000000080", b"[::1", b"[]:"),
     ],
 )
-def test_what_is_no_host_is_refused(host: bytes) -> None:
+def test_an_invalid_host_is_refused(host: bytes) -> None:
     with pytest.raises(Problem):
         target(b"/", (b"host", host))
 
@@ -84,13 +84,13 @@ def test_a_body_is_announced_by_its_length_or_by_chunks() -> None:
         (b"http://[::1]/a", b"[::1]:"),
     ],
 )
-def test_a_port_that_is_empty_or_the_schemes_own_is_the_same_port(absolute: bytes, host: bytes) -> None:
+def test_an_empty_port_equals_the_default_port_of_the_scheme(absolute: bytes, host: bytes) -> None:
     assert target(absolute, (b"host", host)) == b"/a"
     with pytest.raises(Problem):
         target(absolute, (b"host", b"x:8080"))
 
 
-def test_only_options_asks_about_the_server_as_a_whole() -> None:
+def test_only_options_may_have_an_asterisk_as_its_target() -> None:
     assert target(b"*", method=b"OPTIONS") == b"*"
     assert target(b"http://shop.test:8000", method=b"OPTIONS") == b"*"
     assert target(b"http://shop.test:8000/", method=b"OPTIONS") == b"/"
@@ -104,7 +104,7 @@ def test_only_options_asks_about_the_server_as_a_whole() -> None:
 @pytest.mark.parametrize(
     "path", [b"/", b"/a", b"/a/b.c", b"/a/.b", b"/%61", b"/a%20b", b"/%C3%A4", b"/a;b=c", b"/...", b"/a/"]
 )
-def test_a_path_in_its_one_form_is_one(path: bytes) -> None:
+def test_these_paths_are_canonical(path: bytes) -> None:
     assert is_canonical(path)
 
 
@@ -116,16 +116,16 @@ def test_a_path_in_its_one_form_is_one(path: bytes) -> None:
         *(b"/%252e", b"/%252F", b"/%2500", b"/a\xc3", b"/a b"),
     ],
 )
-def test_a_path_that_could_be_read_in_two_ways_is_none(path: bytes) -> None:
+def test_a_path_that_could_be_read_in_two_ways_is_not_canonical(path: bytes) -> None:
     assert not is_canonical(path)
 
 
 @given(st.lists(st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs", "Cc"])), min_size=1))
-def test_whatever_is_escaped_segment_by_segment_is_canonical_or_holds_what_is_named(parts: list[str]) -> None:
+def test_a_path_of_escaped_segments_is_canonical_unless_a_segment_is_ambiguous(parts: list[str]) -> None:
     from urllib.parse import quote, unquote
 
     raw = "/" + "/".join(quote(part, safe="") for part in parts)
     odd = any(part in (".", "..") or "/" in part or "\\" in part or "%" in part for part in parts)
     assert odd or is_canonical(raw.encode())
     if is_canonical(raw.encode()):
-        assert unquote(raw).split("/")[1:] == parts, "no decoding moves a segment's border"
+        assert unquote(raw).split("/")[1:] == parts, "decoding must not move the border of a segment"

@@ -31,13 +31,13 @@ OURS = networks_of(["10.0.0.0/8", "2001:db8::/32"])
         ("socket", ["198.51.100.1"], "socket"),
     ],
 )
-def test_a_client_is_the_first_address_from_behind_that_is_no_proxy_of_ours(
+def test_the_client_is_the_last_forwarded_address_that_is_not_a_trusted_proxy(
     peer: str, forwarded: list[str], client: str
 ) -> None:
     assert client_of(peer, [one.encode() for one in forwarded], OURS) == client
 
 
-def test_an_address_is_inside_a_network_of_its_own_kind_only() -> None:
+def test_an_address_is_only_inside_networks_of_its_ip_version() -> None:
     assert is_inside(address_of("10.1.2.3"), OURS)
     assert is_inside(address_of("::ffff:10.1.2.3"), OURS)
     assert is_inside(address_of("2001:db8:1::"), OURS)
@@ -60,6 +60,6 @@ def test_an_address_is_inside_a_network_of_its_own_kind_only() -> None:
         {"head_timeout": 0},
     ],
 )
-def test_a_setting_that_cannot_be_meant_is_refused(wrong: dict[str, object]) -> None:
+def test_invalid_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         HttpSettings.model_validate(wrong)
