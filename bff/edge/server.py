@@ -23,8 +23,8 @@ from starlette.types import ASGIApp
 from ..calls import DeclarationError
 from .app.build import App
 from .gateway import Gateway
-from .http.cors import Cors
-from .http.protocol import AdmissionHook, HttpProtocol
+from .http.admission import Admission
+from .http.protocol import HttpProtocol
 from .memory import MemoryWatch
 from .observe import telemetry
 from .settings import Settings
@@ -135,13 +135,11 @@ def linger_of(settings: Settings, terminal: bool) -> float:
     return default if settings.http.linger is None else settings.http.linger
 
 
-def _config(
-    app: ASGIApp, settings: Settings, *, admit: AdmissionHook | None = None, cors: Cors | None = None
-) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Settings, admission: Admission | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=partial(HttpProtocol, settings=settings, admit=admit, cors=cors),  # type: ignore[arg-type]  # it is called like the class it makes
+        http=partial(HttpProtocol, settings=settings, admission=admission),  # type: ignore[arg-type]  # it is called like the class it makes
         ws="none",
         lifespan="off",
         log_config=None,
@@ -174,7 +172,7 @@ async def run(
     )
     runtime = await gateway.start(settings)
     server = Server(
-        _config(app or gateway, settings, admit=runtime.admission.on_connection, cors=runtime.cors),
+        _config(app or gateway, settings, runtime.admission),
         runtime,
         ready,
         linger_of(settings, sys.stdin is not None and sys.stdin.isatty()),

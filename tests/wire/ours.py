@@ -27,7 +27,7 @@ async def server_of_ours(gateway: ASGIApp, runtime: App) -> AsyncIterator[uvicor
     config = uvicorn.Config(
         gateway,
         http=partial(  # type: ignore[arg-type]
-            HttpProtocol, settings=runtime.settings, admit=runtime.admission.on_connection, cors=runtime.cors
+            HttpProtocol, settings=runtime.settings, admission=runtime.admission
         ),
         lifespan="off",
         log_level="critical",

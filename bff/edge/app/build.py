@@ -160,7 +160,6 @@ def build(declared: Declarations, settings: Settings, extensions: Extensions) ->
         admin,
         routes,
         limits,
-        cors,
     )
 
 
@@ -199,7 +198,6 @@ class App:
     admin: ASGIApp
     routes: list[BaseRoute]
     limits: RateLimiter
-    cors: Cors
     resources: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def start(self) -> None:

@@ -123,7 +123,7 @@ class Admission:
         self._app = app
         self._public_path = PublicPath.of(public_url)
         self._files = files
-        self._cors = cors
+        self.cors = cors
         self._policy = policies.Admission(
             AdmissionRule(settings.in_flight, settings.lag, settings.standing, settings.lean)
         )
@@ -145,7 +145,7 @@ class Admission:
         if reservation is None:
             reservation = state.reservation = self._decide(scope)
             if reservation is None:
-                await self._prepared(scope).send(scope, send, self._cors.headers_for(scope["headers"]))
+                await self._prepared(scope).send(scope, send, self.cors.headers_for(scope["headers"]))
                 return
         try:
             await self._app(scope, receive, send)
@@ -161,13 +161,13 @@ class Admission:
         if reservation is not None:
             return None if reservation is UNCOUNTED else reservation
         headers = scope["headers"]
-        return self._prepared(scope).on_wire(scope["method"], headers, self._cors.headers_for(headers))
+        return self._prepared(scope).on_wire(scope["method"], headers, self.cors.headers_for(headers))
 
     def _decide(self, scope: Any) -> Reservation | None:
         """None: refused."""
         self._public_path.enter(scope)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path in EXEMPT or self._cors.is_preflight(scope):
+        if path in EXEMPT or self.cors.is_preflight(scope):
             return UNCOUNTED
         lag = self.lag.now()
         if path == STREAM:

@@ -3,8 +3,8 @@
 Guarantees:
 - A head, a body, and a client that does not read each have a deadline; their sizes and numbers are bounded.
 - Bytes that two readers could read differently are refused (head.py).
-- A refusal is a problem with a new correlation id. It is sent in its turn, never before the answer to an earlier request
-  on the same connection.
+- A refusal is a problem with a new correlation id. It is sent in its turn, never before the answer to an earlier
+  request on the same connection.
 - Bounded in sum: what a message carries beside its address, headers and body (padding, chunk extensions), and the bytes
   of the requests that wait for their turn. At that bound, and while the client does not read its answers, nothing more
   is read.
@@ -17,7 +17,6 @@ Trailers are dropped, because they would become headers after the head was hande
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -27,15 +26,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from ..problem import Problem
 from ..settings import Settings
 from ..state import Reservation, state_of
+from .admission import Admission
 from .connection import ConnectionFlow, Http10Cycle, LightEvent, RequestPipeline, disconnect
-from .cors import Cors
 from .head import read_head, too_large, unreadable
 from .refusal import whole_answer
 from .request import body_too_large
-
-AdmissionHook = Callable[[dict[str, Any]], Reservation | bytes | None]
-"""Decides on a request before it becomes a task. Bytes are the refusal, as sent on the connection; a reservation is
-released when the task ends; None: admitted and not counted."""
+from .security_headers import HeaderPairs
 
 # Requests that may wait on one connection for their turn.
 PIPELINE = 16
@@ -58,13 +54,13 @@ def _on_task_end(tasks: set[asyncio.Task[None]], reservation: Reservation, task:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol on httptools. admit: decides before a request becomes a task; None: the application decides.
-    cors: makes refusals readable for pages of other sites."""
+    """Uvicorn's protocol on httptools. admission: decides before a request becomes a task, and makes refusals readable
+    for pages of other sites; None: every request becomes a task."""
 
     # Slots, because with these attributes an instance's dictionary would take 1.1 kB more for each connection.
     # fmt: off
     __slots__ = (
-        "_admit", "_body", "_body_framing", "_bounds", "_closing", "_cors", "_current", "_fields", "_head", "_padding",
+        "_admission", "_body", "_body_framing", "_bounds", "_closing", "_current", "_fields", "_head", "_padding",
         "_parsed", "_pending_refusal", "_phase", "_settings", "_timed_phase", "_timer",
     )
     # fmt: on
@@ -76,13 +72,11 @@ class HttpProtocol(HttpToolsProtocol):
         self,
         *args: Any,
         settings: Settings,
-        admit: AdmissionHook | None = None,
-        cors: Cors | None = None,
+        admission: Admission | None = None,
         **rest: Any,
     ) -> None:
         super().__init__(*args, **rest)
-        self._admit = admit
-        self._cors = cors
+        self._admission = admission
         self.pipeline = RequestPipeline()
         self._settings = settings
         self._bounds = settings.http
@@ -170,9 +164,9 @@ class HttpProtocol(HttpToolsProtocol):
             return
         except httptools.HttpParserUpgrade as offered:
             rest = data[offered.args[0] :]
-        # `Upgrade` (RFC 9110 section 7.8) is ignored here, but this parser leaves all that follows the head to the other
-        # protocol. So another parser reads the body; because of its `close`, more than the body is an error. `curl
-        # --http2` and Java's HttpClient offer h2c in this way with their first request, whatever its method.
+        # `Upgrade` (RFC 9110 section 7.8) is ignored here, but this parser leaves all that follows the head to the
+        # other protocol. So another parser reads the body; because of its `close`, more than the body is an error.
+        # `curl --http2` and Java's HttpClient offer h2c in this way with their first request, whatever its method.
         self.parser = httptools.HttpRequestParser(_BodyCallbacks(self))
         framing, self._body_framing = self._body_framing, b""
         self.parser.feed_data(b"POST / HTTP/1.1\r\nconnection: close\r\n" + framing + b"\r\n\r\n" + rest)
@@ -299,8 +293,8 @@ class HttpProtocol(HttpToolsProtocol):
             cycle.__class__ = Http10Cycle
         admitted: Reservation | bytes | None = None
         # A client that does not read its answers gets no refusal from here: a task waits until it reads.
-        if self._admit is not None and not self.flow.write_paused:
-            admitted = self._admit(cast(dict[str, Any], cycle.scope))
+        if self._admission is not None and not self.flow.write_paused:
+            admitted = self._admission.on_connection(cast(dict[str, Any], cycle.scope))
         if isinstance(admitted, bytes):
             cycle.response_started = cycle.response_complete = True
             self.transport.write(admitted)
@@ -354,7 +348,9 @@ class HttpProtocol(HttpToolsProtocol):
                 disconnect(refused)
 
     def _send_refusal(self, problem: Problem) -> None:
-        cors = () if self._cors is None or self._phase == "between" else self._cors.headers_for(self.headers)
+        cors: HeaderPairs = ()
+        if self._admission is not None and self._phase != "between":
+            cors = self._admission.cors.headers_for(self.headers)
         self.transport.write(whole_answer(problem, self._settings.public_url, cors))
         self._close_gracefully()
 
