@@ -9,7 +9,7 @@ import pytest
 
 from bff.calls.principal import RevocationKeys
 from bff.edge.access.jwt import TokenVerifier
-from bff.edge.access.revocation_list import RevocationList, marks_of
+from bff.edge.access.revocation_list import RevocationList, revocation_keys_of
 from bff.edge.problem import Problem
 from bff.edge.settings import IssuerSettings
 from bff.stores.keys import redis_key
@@ -32,7 +32,9 @@ async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
 def revocation_keys(
     jti: str | None = "1", sub: str = "ada", issued: float | None = None, iss: str = ISSUER
 ) -> RevocationKeys:
-    return marks_of(iss, {"jti": jti, "sub": sub, "iat": time.time() - 5 if issued is None else issued})
+    return revocation_keys_of(
+        iss, {"jti": jti, "sub": sub, "iat": time.time() - 5 if issued is None else issued}
+    )
 
 
 async def test_a_token_is_revoked_by_its_id_and_no_other_token_is(redis: RedisClient) -> None:

@@ -299,6 +299,7 @@ async def test_an_altered_callback_is_refused_and_says_where_to_start_again(
         {"nonce": "another"},
         {"nonce": None},
         {"nonce": ["x"]},
+        {"nonce": "\ud800"},
         {"aud": "shop"},
         {"aud": [CLIENT, "other"]},
         {"azp": "other"},

@@ -265,6 +265,21 @@ async def test_a_logout_with_a_made_up_cookie_writes_nothing(house: House, redis
         await pubsub.aclose()
 
 
+async def test_a_logout_while_redis_is_away_is_503_and_says_that_the_session_goes_on(
+    own_valkey: Valkey,
+) -> None:
+    async with house_at(own_valkey.url) as house:
+        browser = house.browser()
+        await browser.sign_in()
+        own_valkey.stop()
+        assert "still signed in" in problem_of(await browser.post("/bff/logout"), 503, "unavailable")
+        assert COOKIE in browser.jar and house.ended == []
+        url, token = f"{house.site}/bff/backchannel-logout", house.provider.logout_token()
+        answer = await browser.client.post(url, data={"logout_token": token})
+        problem_of(answer, 503, "unavailable")
+        assert answer.headers["retry-after"]
+
+
 # ---- the provider's own logout
 
 

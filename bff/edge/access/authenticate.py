@@ -66,7 +66,7 @@ class FailureLimit:
 
     def __init__(self, limit: str | None, clock: Clock = time.monotonic) -> None:
         declared = () if limit is None else quotas_of("settings limits.failures", limit)
-        self._quotas = tuple(quota for _, quota in declared)
+        self._quotas = [quota for _, quota in declared]
         self._rates = LocalRates()
         self._clock = clock
 

@@ -22,7 +22,7 @@ from ..problem import Problem
 from ..settings import IssuerSettings
 from .fetch import Fetch, FetchFailed
 from .issuer import Issuer, KeySet
-from .revocation_list import RevocationList, marks_of
+from .revocation_list import RevocationList, revocation_keys_of
 
 MAX_CACHED = 10_000
 """Verified tokens cached; the least recently used one is dropped."""
@@ -144,7 +144,7 @@ class TokenVerifier:
             scopes=scopes,
             claims=tokens.person_claims(claims),
             roles=roles,
-            revocation_keys=marks_of(settings.issuer, claims),
+            revocation_keys=revocation_keys_of(settings.issuer, claims),
         )
         if self._is_revoked(principal):
             raise TokenRefused("it was revoked")

@@ -226,7 +226,9 @@ class Provider:
         ):
             raise TokenRefused("its authorized party is another client")
         named = claims.get("nonce")
-        if not isinstance(named, str) or not hmac.compare_digest(named.encode(), nonce.encode()):
+        if not isinstance(named, str) or not hmac.compare_digest(
+            named.encode(errors="surrogatepass"), nonce.encode()
+        ):
             raise TokenRefused("its nonce belongs to another sign-in")
         if self._clock() - float(claims["iat"]) > ID_TOKEN_AGE:
             raise TokenRefused("it was issued for an earlier sign-in")
@@ -250,7 +252,6 @@ class Provider:
 
     async def _token_request(self, form: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
         document = await self._discovery.document()
-        endpoint = await self._discovery.endpoint("token_endpoint")
         secret = self._settings.client_secret.get_secret_value()
         headers = {"content-type": "application/x-www-form-urlencoded"}
         fields = dict(form)
@@ -262,7 +263,10 @@ class Provider:
             pair = f"{quote_plus(self._settings.client_id)}:{quote_plus(secret)}"
             headers["authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
         status, received, body = await self._exchange(
-            endpoint, method="POST", headers=headers, body=urlencode(fields).encode()
+            await self._discovery.endpoint("token_endpoint"),
+            method="POST",
+            headers=headers,
+            body=urlencode(fields).encode(),
         )
         try:
             answer = json.loads(body)
@@ -282,8 +286,7 @@ class Provider:
 
     def _tokens(self, answer: Mapping[str, Any]) -> TokenSet:
         access = _token(answer, "access_token")
-        kind = answer.get("token_type")
-        if access is None or not isinstance(kind, str) or kind.lower() != "bearer":
+        if access is None or str(answer.get("token_type")).lower() != "bearer":
             raise TokenRefused("there is no bearer token in it")
         scope = answer.get("scope")
         now = self._clock()

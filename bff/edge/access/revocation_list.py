@@ -29,7 +29,7 @@ OVERLAP = 1000
 """Milliseconds by which a poll reaches back beyond the last one: two ends may have the same millisecond."""
 
 
-def marks_of(issuer: str, claims: Mapping[str, Any]) -> RevocationKeys:
+def revocation_keys_of(issuer: str, claims: Mapping[str, Any]) -> RevocationKeys:
     """What a token with these checked claims can be revoked by."""
     id = claims.get("jti")
     return RevocationKeys(

@@ -21,7 +21,7 @@ from ...stores.sessions import SessionStore
 from ..settings import SessionSettings
 from .refresh import Refresher, Renew
 from .revocation_list import RevocationList
-from .session_cache import SessionCache, sessions_unavailable
+from .session_cache import SessionCache
 from .session_record import SessionKey, SessionRecord
 
 log = logging.getLogger("bff.session")
@@ -66,24 +66,21 @@ class Sessions:
 
     async def start(self, record: SessionRecord, *, began: float | None = None) -> str:
         """Store a new session under a new id; returns the cookie's value. began: Unix seconds by Redis, see
-        `SessionStore.put`. Raises Problem 503."""
+        `SessionStore.put`. Raises StoreUnavailable."""
         key = SessionKey.new()
         lifetime = self._settings.lifetime
         if self._refresher is None or record.tokens.refresh_token is None:
             lifetime = max(1.0, min(lifetime, record.tokens.expires_at - self._clock()))
-        try:
-            stored = await self._store.put(
-                key.id,
-                key.seal(record),
-                issuer=record.issuer,
-                subject=record.subject,
-                sid=record.sid,
-                lifetime=lifetime,
-                idle=self._settings.idle,
-                began=began,
-            )
-        except StoreUnavailable as error:
-            raise sessions_unavailable() from error
+        stored = await self._store.put(
+            key.id,
+            key.seal(record),
+            issuer=record.issuer,
+            subject=record.subject,
+            sid=record.sid,
+            lifetime=lifetime,
+            idle=self._settings.idle,
+            began=began,
+        )
         self._cache.put(key.id, record, stored)
         return key.value
 
@@ -138,32 +135,28 @@ class Sessions:
         )
 
     async def end(self, cookie: str | None) -> SessionRecord | None:
-        """End the session of this cookie; returns its record, None where there is no such session. Raises Problem
-        503."""
+        """End the session of this cookie; returns its record, None where there is no such session. Raises
+        StoreUnavailable."""
         key = SessionKey.read(cookie)
         sealed = None if key is None else await self.end_by_id(key.id)
         return None if key is None or sealed is None else key.open(sealed)
 
     async def end_by_id(self, id: str) -> bytes | None:
-        """End a session by its hashed id; returns its sealed record, None where there was none. Raises Problem 503."""
-        try:
-            sealed = await self._store.end(id)
-        except StoreUnavailable as error:
-            raise sessions_unavailable() from error
+        """End a session by its hashed id; returns its sealed record, None where there is no such session. Raises
+        StoreUnavailable."""
+        sealed = await self._store.end(id)
         if sealed is not None:
             await self._announce_end(id)
         return sealed
 
     async def end_all(self, issuer: str, *, sid: str | None, subject: str | None) -> int:
-        """End the sessions of a provider's session, or of a person; returns how many. Raises Problem 503."""
+        """End the sessions of a provider's session, or of a person; returns how many. Raises
+        StoreUnavailable."""
         ended = 0
-        try:
-            async for ids in self._store.end_in_batches(issuer, sid=sid, subject=subject):
-                ended += len(ids)
-                for start in range(0, len(ids), _NOTICES_AT_ONCE):
-                    await asyncio.gather(*map(self._announce_end, ids[start : start + _NOTICES_AT_ONCE]))
-        except StoreUnavailable as error:
-            raise sessions_unavailable() from error
+        async for ids in self._store.end_in_batches(issuer, sid=sid, subject=subject):
+            ended += len(ids)
+            for start in range(0, len(ids), _NOTICES_AT_ONCE):
+                await asyncio.gather(*map(self._announce_end, ids[start : start + _NOTICES_AT_ONCE]))
         return ended
 
     def record_end(self, id: str) -> None:

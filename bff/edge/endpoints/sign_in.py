@@ -54,12 +54,9 @@ CLEAR_CACHE = {"clear-site-data": '"cache"'}
 are left alone."""
 MAX_COOKIES = 4
 """Session cookies of one request that a logout looks at; a browser has one."""
-MAX_FORM = 16_384
-"""Bytes of a back-channel logout's body."""
-FORM_TIMEOUT = 10.0
-"""Seconds until all of that body must be here."""
 
-_read_form = BodyReader(MAX_FORM, FORM_TIMEOUT)
+# The body of a back-channel logout: bytes at most, and seconds until all of it must be here.
+_read_form = BodyReader(16_384, 10.0)
 _PAGE_HEADERS = {
     **NO_STORE,
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -124,7 +121,10 @@ class SignIn:
 
         async def answer(request: Request) -> Response:
             await self._guard.admit_limited(request.scope, access)
-            return await handle(request)
+            try:
+                return await handle(request)
+            except StoreUnavailable as error:
+                raise sessions_unavailable() from error
 
         return Route(path, answer, methods=[method])
 
@@ -186,8 +186,8 @@ class SignIn:
         for id in {*login.replaces, *_session_ids(self._session_cookies(request))}:
             try:
                 await self._sessions.end_by_id(id)
-            except Problem:
-                # Redis is away. The sessions that are left expire by themselves.
+            except StoreUnavailable:
+                # The sessions that are left expire by themselves.
                 break
         return response
 
@@ -321,17 +321,14 @@ class SignIn:
         except FetchFailed as error:
             raise _provider_unavailable() from error
         issuer = self._provider.issuer
-        try:
-            # Each token counts once: replayed later it would end sessions that began since.
-            if await self._store.is_logout_token_used(issuer, logout.token_id):
-                raise _invalid_logout("this logout_token was carried out before")
-            await self._sessions.end_all(issuer, sid=logout.sid, subject=logout.subject)
-            # Recorded afterwards, so that the provider can retry one that failed half-way.
-            await self._store.use_logout_token(
-                issuer, logout.token_id, keep=max(1.0, logout.until - self._clock())
-            )
-        except StoreUnavailable as error:
-            raise sessions_unavailable() from error
+        # Each token is valid once: a repeated one would end sessions that began after it.
+        if await self._store.is_logout_token_used(issuer, logout.token_id):
+            raise _invalid_logout("this logout_token was carried out before")
+        await self._sessions.end_all(issuer, sid=logout.sid, subject=logout.subject)
+        # Recorded afterwards, so that the provider can repeat one that failed half-way.
+        await self._store.use_logout_token(
+            issuer, logout.token_id, keep=max(1.0, logout.until - self._clock())
+        )
         return Response(status_code=200, headers=NO_STORE)
 
     # -- the person
