@@ -1,4 +1,4 @@
-"""Browser sessions on a real server: races, ends, refreshes, and absences of Redis."""
+"""Browser sessions on a real server: races, ends, refreshes, and a Redis that is away."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Clock:
 
 @dataclass
 class TokenEndpoint:
-    """A provider that rotates refresh tokens and takes each only once, as real ones do."""
+    """A provider that rotates refresh tokens and accepts each once, as real ones do."""
 
     valid: str = "r1"
     redeemed: list[str] = field(default_factory=list)

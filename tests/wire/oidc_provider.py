@@ -1,4 +1,4 @@
-"""A small OpenID provider for tests: real keys, real code flow with PKCE, and every way to answer wrongly.
+"""A small OpenID provider for tests: real keys, real code flow with PKCE, and wrong answers of every kind.
 
 It signs the one person in without asking, unless `asks` makes it show a page with a link first. `bend` changes an ID
 token's claims, `answers` the way back to the client, `refreshed` what a refresh answers; `token_answer`, given the

@@ -1,5 +1,5 @@
-"""Credentials that do not verify, in number: they spend the allowance of their address, and cost nobody else anything.
-Invalid commands spend what repeats do."""
+"""Many invalid credentials: they spend the limit of their address, and valid credentials are still served. Invalid
+commands spend the limit of repeats."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OIDC = {"issuer": ISSUER, "client_id": "c", "client_secret": "s"}
 
 @asynccontextmanager
 async def world(redis_url: str, **changes: Any) -> AsyncIterator[World]:
-    """A gateway that lets an address fail three times in an hour, and believes a proxy on loopback."""
+    """A gateway that allows three failures of an address in an hour, and trusts a proxy on loopback."""
     changes = {
         "limits": {"failures": "3/hour"},
         "oidc": OIDC,
@@ -45,7 +45,7 @@ async def signed_in(world: World, subject: str = "ada") -> dict[str, str]:
 
 
 def made_up() -> list[dict[str, str]]:
-    """One of each kind, none of which anybody verified."""
+    """One invalid credential of each kind."""
     return [
         {"authorization": "Bearer nonsense"},
         {"authorization": "Basic YTpi"},
@@ -92,12 +92,12 @@ async def test_valid_credentials_are_served_from_an_address_beyond_the_limit(red
         assert (await ask(here, {"authorization": "Bearer x"})).status_code == 429
         for headers in (remembered, session, bearer("never seen"), await signed_in(here, "new")):
             assert (await ask(here, headers)).status_code == 200
-        # Many at once, among as many that are bad.
+        # Many valid ones at once, among as many invalid ones.
         mixed = [bearer(f"p{number}") if number % 2 else made_up()[number % 7] for number in range(60)]
         answers = await asyncio.gather(*(ask(here, headers) for headers in mixed))
         for number, answer in enumerate(answers):
             assert answer.status_code == (200 if number % 2 else 429)
-        # Nobody in particular is served, too, and what verifies costs the address nothing.
+        # A request without credentials is served, too, and valid credentials spend nothing.
         assert (await ask(here, {})).status_code == 401
         public = await here.client.get("/api/hello", headers={"x-forwarded-for": "192.0.2.7"})
         assert public.status_code == 200
@@ -169,7 +169,7 @@ async def test_a_forged_signature_is_429_beyond_the_limit(redis_url: str) -> Non
         assert [answer.status_code for answer in answers] == [401] * 3 + [429] * 3
 
 
-# ---- commands that are none
+# ---- invalid commands
 
 WISH = {"name": "mug"}
 

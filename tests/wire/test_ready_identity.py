@@ -1,4 +1,4 @@
-"""`/readyz` tells of the identity provider and the issuers of tokens, and never fails or waits because of them."""
+"""`/readyz` reports the identity provider and the token issuers, and never fails or waits because of them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_readyz_reports_the_provider_and_the_issuers(redis_url: str) -> No
             found = (await dependencies(here))["provider"]
             return bool(found == {"issuer": provider.issuer, "state": state})
 
-        # Nobody answers there yet, and that is no reason to be taken out.
+        # Nothing answers there yet, and the gateway is ready all the same.
         await until(lambda: says("away"))
         async with served(provider.app, sock):
             await until(lambda: says("up"))

@@ -41,7 +41,7 @@ from .served import listening, served
 
 
 class Browser:
-    """What of a browser matters here: cookies by the rules of RFC 6265bis for one host, and no redirects followed."""
+    """A browser for these tests: cookies of one host by the rules of RFC 6265bis; it follows no redirects."""
 
     def __init__(self, client: httpx.AsyncClient, site: str) -> None:
         self.client = client
@@ -71,7 +71,7 @@ class Browser:
         return await self.ask("POST", self.site + path, headers={"x-bff": "1"}, **options)
 
     async def begin(self, path: str = "/bff/login") -> str:
-        """To the provider and back; gives the callback's address, not yet visited."""
+        """Go to the provider and back; returns the address of the callback, which is not requested yet."""
         to_provider = await self.get(path)
         assert to_provider.status_code == 303
         back = await self.client.get(to_provider.headers["location"])
@@ -83,7 +83,7 @@ class Browser:
 
 
 class House:
-    """One gateway's sign-in endpoints, its provider and what it told the hub."""
+    """One gateway's sign-in endpoints, its provider, and the sessions that it ended."""
 
     def __init__(self, provider: OidcProvider, site: str, browser: Callable[[], Browser]) -> None:
         self.provider = provider
@@ -97,7 +97,7 @@ class House:
 
 @pytest.fixture
 async def house(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    # However long a refresh takes here, whoever needs it waits.
+    # A request waits for a refresh however long it takes on a busy machine.
     monkeypatch.setattr("bff.edge.access.refresh.REQUEST_WAIT", GUARD)
     async with house_at(redis_url) as house:
         yield house
@@ -111,7 +111,7 @@ async def plain(_: Request, problem: Exception) -> Response:
 
 @asynccontextmanager
 async def house_at(redis_url: str, *, host: str = "127.0.0.1") -> AsyncIterator[House]:
-    """A whole house whose site goes by `host`; its provider is always at 127.0.0.1."""
+    """A House whose site has this host; its provider is at 127.0.0.1."""
     sock, provider_sock = listening(), listening()
     site = f"http://{host}:{sock.getsockname()[1]}"
     provider = OidcProvider(f"{site}/bff/callback")
@@ -217,7 +217,7 @@ async def test_two_tabs_sign_in_at_once(house: House) -> None:
     assert (await browser.get("/bff/user")).status_code == 200
 
 
-async def test_abandoned_sign_ins_do_not_pile_up_in_the_browser(house: House) -> None:
+async def test_a_browser_has_at_most_five_cookies_of_abandoned_sign_ins(house: House) -> None:
     browser = house.browser()
     for _ in range(12):
         callback = await browser.begin()
@@ -238,7 +238,7 @@ async def test_every_sign_in_starts_a_new_session_and_ends_the_old_one(house: Ho
     assert (await browser.get("/bff/user")).status_code == 200
 
 
-async def test_a_session_cookie_planted_before_sign_in_is_not_the_one_after(house: House) -> None:
+async def test_a_session_cookie_set_before_the_sign_in_is_replaced_by_it(house: House) -> None:
     browser = house.browser()
     planted = SessionKey.new().value
     browser.jar, browser.rules = {COOKIE: planted}, {COOKIE: ""}
@@ -343,7 +343,7 @@ async def test_an_id_token_by_another_key_or_of_another_kind_signs_nobody_in(hou
         "javascript:alert(1)",
     ],
 )
-async def test_an_open_redirect_is_refused_before_anything_begins(house: House, path: str) -> None:
+async def test_an_open_redirect_is_refused_before_the_sign_in_begins(house: House, path: str) -> None:
     answer = await house.browser().get(f"/bff/login?return={path}")
     problem_of(answer, 400, "invalid-request")
     assert not answer.headers.get_list("set-cookie")

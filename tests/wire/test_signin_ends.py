@@ -1,5 +1,5 @@
-"""Sign-ins and sign-outs that somebody else tries to take part in: a thief of one cookie, a hostile provider, a script
-in the page, a second tab, the next person at the same browser. Over real sockets."""
+"""Sign-ins and sign-outs with an attacker or a second party: a stolen cookie, a hostile provider, a script in the page,
+a second tab, the next person at the same browser. Over real sockets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_a_stolen_login_cookie_and_callback_do_not_work_a_second_time(hous
     browser, thief = house.browser(), house.browser()
     callback = await browser.begin()
     thief.jar, thief.rules = dict(browser.jar), dict(browser.rules)
-    # The thief also has a code of their own, which the provider would take.
+    # The thief also has a code of another sign-in, which the provider would accept.
     other = await thief.client.get((await house.browser().get("/bff/login")).headers["location"])
     query = parse_qs(urlsplit(str(other.headers["location"])).query)
     assert (await browser.ask("GET", callback, cross_site=True)).status_code == 200
@@ -55,7 +55,7 @@ async def test_a_stolen_login_cookie_and_callback_do_not_work_a_second_time(hous
     for address in (callback, with_code):
         answer = await thief.ask("GET", address)
         assert "already over" in problem_of(answer, 400, "sign-in-failed")
-    assert len(house.provider.codes) == left, "the provider was not even asked"
+    assert len(house.provider.codes) == left, "the provider received no code"
 
 
 async def test_of_many_callbacks_of_one_sign_in_at_once_one_succeeds(house: House) -> None:
@@ -94,7 +94,7 @@ async def test_a_sign_in_can_be_retried_after_redis_was_away(own_valkey: Valkey)
         assert (await browser.get("/bff/user")).status_code == 200
 
 
-# ---- what a provider says
+# ---- the answers of a provider
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ async def test_a_refresh_with_an_id_token_of_the_same_person_keeps_the_session(h
         assert (await browser.get("/token")).json() is not None
 
 
-# ---- sessions that others take the place of
+# ---- sessions that a sign-in replaces
 
 
 async def test_a_new_sign_in_ends_the_old_session_whose_strict_cookie_is_not_sent(house: House) -> None:
@@ -303,7 +303,7 @@ async def test_a_logout_token_that_expires_in_years_is_valid_for_minutes(
     assert await tell(token) == 400, "each counts once"
     async with RedisClient(redis_url, timeout=10) as link:
         (key,) = await link.call("KEYS", redis_key("logout:*", "seen"))
-        # As long as it would be taken, and no longer: 600 s and the leeway from its issue.
+        # As long as the token would be accepted: 600 s and the leeway from its issue.
         assert 90_000 <= await link.call("PTTL", key) <= 120_000
 
 

@@ -1,4 +1,4 @@
-"""Signing keys over a real socket: an issuer that rotates, dawdles, hangs, lies, or is gone."""
+"""Signing keys over a real socket: an issuer that rotates its keys, is slow, hangs, answers wrongly, or is away."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def _at_once() -> None:
 
 
 class Issuer:
-    """Answers `/keys` with `body`; discovery with itself. `before` runs first: it may dawdle."""
+    """Answers `/keys` with `body`, and serves its discovery document. `before` runs first and may delay the answer."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -121,7 +121,7 @@ async def test_made_up_key_ids_do_not_flood_the_issuer(bench: Bench, issuer: Iss
     assert len(issuer.asked) == 2
     clock.now += GAP
     assert await status(verifier, token(NEW, "made-up-0")) == 401
-    assert len(issuer.asked) == 2, "this one is known to be unknown"
+    assert len(issuer.asked) == 2, "an unknown key id is remembered"
     assert await status(verifier, token(NEW, "made-up-500")) == 401
     assert len(issuer.asked) == 3
 
@@ -238,7 +238,7 @@ async def test_a_caller_that_disconnects_does_not_cancel_the_fetch_of_others(
     assert first.cancelled() or first.done()
 
 
-async def test_an_https_issuer_cannot_send_the_gateway_to_a_plain_address() -> None:
+async def test_an_https_issuer_cannot_name_a_plain_http_address() -> None:
     from bff.edge.access.issuer import Discovery
     from tests.unit.edge.access.issuing import Served
 

@@ -1,4 +1,4 @@
-"""What is done for a person later, when the request is long over: with a token that is valid then, or not at all."""
+"""Work for a person after their request has ended: it uses a token that is valid then, or is not done."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def declare() -> Gateway:
 
 
 class Bench:
-    """A gateway with a saga to restore, its provider, and a service that takes only tokens it finds valid."""
+    """A gateway with a saga to restore, its provider, and a service that accepts valid tokens only."""
 
     def __init__(self, site: str, provider: OidcProvider, service: Scripted, runtime: App) -> None:
         self.site = site
@@ -120,7 +120,7 @@ async def up_to(last: str, told: AsyncIterator[tuple[str, Any]]) -> AsyncIterato
             return
 
 
-async def test_a_journal_is_restored_with_a_token_that_is_valid_then(
+async def test_a_journal_is_restored_with_a_token_that_is_valid_at_that_time(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.live.restore.LONGEST", 0.2)
@@ -131,7 +131,7 @@ async def test_a_journal_is_restored_with_a_token_that_is_valid_then(
         here.provider.life = 300
         cookie = {"cookie": f"{COOKIE}={browser.jar[COOKIE]}"}
         async with client.stream("GET", f"{here.site}/bff/live", headers=cookie) as stream:
-            # The token of the moment of connecting is of no use any more; the session has another one.
+            # The token from the time of connecting is not valid any more; the session has another one.
             here.taken = {"access-1"}
             told = [one async for one in up_to("snapshot", events(stream.aiter_lines()))]
         assert {name for name, _ in told[:-1]} <= {"beat"}
@@ -152,7 +152,7 @@ async def test_a_stream_whose_session_has_ended_by_itself_is_not_restored_but_en
             await until(lambda: len(here.tried) >= 1)
             key = SessionKey.read(browser.jar[COOKIE])
             assert key is not None
-            # As its idle end does, of which nobody tells.
+            # As at its idle end, which is not announced.
             await here.runtime.stores.redis.call("DEL", redis_key(f"session:{key.id}", "record"))
             got = [one async for one in events(stream.aiter_lines())]
         assert got[-1][0] == "bye" and got[-1][1]["reason"] == "logout"
@@ -185,7 +185,7 @@ async def test_a_token_that_a_service_rejects_is_refreshed_once(redis_url: str) 
         found = await asyncio.gather(*(sessions.current(principal, refused="access-0") for _ in range(20)))
         assert {one and one.token for one in found} == {"access-1"}
         assert len(here.provider.redeemed) == 1
-        # Another is not asked for again at once, whatever services say.
+        # A second refresh is not requested at once, whatever services answer.
         again = await sessions.current(principal, refused="access-1")
         assert again is not None and again.token == "access-1"
         assert len(here.provider.redeemed) == 1
@@ -204,7 +204,7 @@ async def bye_of(here: Bench, client: httpx.AsyncClient, headers: dict[str, str]
 
 
 class Held:
-    """Holds requests where they have been authenticated and are not admitted yet, as a slow Redis does."""
+    """Delays requests between authentication and the limit, as a slow Redis does."""
 
     def __init__(self, here: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         self.there, self.go = asyncio.Event(), asyncio.Event()

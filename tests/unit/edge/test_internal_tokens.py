@@ -1,4 +1,4 @@
-"""Internal tokens and the keys that sign them: what they say, how long, for whom, and how keys change."""
+"""Internal tokens and the keys that sign them: claims, lifetime, audience, and the rotation of keys."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def scope(**changes: Any) -> RequestContext:
 
 
 def read(token: str, tokens: InternalTokens, audience: str = "stock") -> dict[str, Any]:
-    """Its claims, if a published key says so; times are the test's own."""
+    """The token's claims, verified with a published key; times are not checked."""
     published = {one.key_id: one for one in jwt.PyJWKSet.from_json(tokens.keys.now.published.decode()).keys}
     key = published[jwt.get_unverified_header(token)["kid"]]
     claims: dict[str, Any] = jwt.decode(
@@ -71,7 +71,7 @@ def kids(tokens: InternalTokens) -> list[str]:
     return [entry["kid"] for entry in json.loads(tokens.keys.now.published)["keys"]]
 
 
-def test_it_says_who_asks_through_whom_and_for_one_service_alone(tokens: InternalTokens) -> None:
+def test_an_internal_token_names_the_principal_the_gateway_and_one_service(tokens: InternalTokens) -> None:
     token = tokens.for_reads(ADA, "stock")
     assert jwt.get_unverified_header(token) == {
         "alg": "EdDSA",
@@ -94,7 +94,7 @@ def test_it_says_who_asks_through_whom_and_for_one_service_alone(tokens: Interna
         read(tokens.for_reads(ADA, "payments"), tokens, "stock")
 
 
-def test_a_read_uses_one_token_for_half_its_life_and_nobody_elses(
+def test_reads_of_one_principal_share_a_token_for_half_its_lifetime(
     tokens: InternalTokens, clock: Clocks
 ) -> None:
     first = tokens.for_reads(ADA, "stock")
@@ -113,13 +113,13 @@ def test_a_read_uses_one_token_for_half_its_life_and_nobody_elses(
     assert len(found) == 7
 
 
-def test_it_never_outlives_the_session_it_stands_for(tokens: InternalTokens) -> None:
+def test_an_internal_token_expires_no_later_than_its_session(tokens: InternalTokens) -> None:
     soon = replace(ADA, expires_at=NOW + 7)
     assert read(tokens.for_reads(soon, "stock"), tokens)["exp"] == int(NOW) + 7
     assert read(tokens.for_write(soon, "stock", scope()), tokens)["exp"] == int(NOW) + 7
 
 
-def test_a_write_has_a_token_of_its_own_that_names_request_and_click(tokens: InternalTokens) -> None:
+def test_each_write_has_a_token_that_names_the_request_and_the_key(tokens: InternalTokens) -> None:
     one = tokens.for_write(ADA, "orders", scope(mutation="click"))
     assert one != tokens.for_write(ADA, "orders", scope(mutation="click"))
     claims = read(one, tokens, "orders")
@@ -128,7 +128,7 @@ def test_a_write_has_a_token_of_its_own_that_names_request_and_click(tokens: Int
     assert not {"txn", "mutation"} & set(read(tokens.for_reads(ADA, "orders"), tokens, "orders"))
 
 
-def test_next_to_the_persons_token_it_has_a_header_of_its_own(tokens: InternalTokens) -> None:
+def test_beside_the_persons_token_it_is_sent_in_another_header(tokens: InternalTokens) -> None:
     alone = InternalCredentials(tokens, "stock").headers(ADA, scope(), write=False)
     assert alone == {"authorization": f"Bearer {tokens.for_reads(ADA, 'stock')}"}
     both = InternalCredentials(tokens, "stock", sends_user_token=True).headers(ADA, scope(), write=False)
@@ -138,7 +138,7 @@ def test_next_to_the_persons_token_it_has_a_header_of_its_own(tokens: InternalTo
     }
 
 
-def test_what_is_remembered_is_bounded(file: Path, clock: Clocks) -> None:
+def test_the_cache_of_internal_tokens_is_bounded(file: Path, clock: Clocks) -> None:
     tokens = InternalTokens(SigningKeys(file), "https://shop.test", tokens=3, clock=clock)
     first = tokens.for_reads(ADA, "a")
     for audience in "bcd":
@@ -146,7 +146,7 @@ def test_what_is_remembered_is_bounded(file: Path, clock: Clocks) -> None:
     assert tokens.for_reads(ADA, "a") != first
 
 
-async def test_keys_turn_with_an_overlap_on_both_sides(
+async def test_a_rotated_key_is_published_before_and_after_it_signs(
     file: Path, tokens: InternalTokens, clock: Clocks
 ) -> None:
     signing, following = kids(tokens)
@@ -165,7 +165,7 @@ async def test_keys_turn_with_an_overlap_on_both_sides(
     assert len(kids(tokens)) == 3
 
 
-async def test_a_key_taken_away_signs_nothing_more_at_once(file: Path, tokens: InternalTokens) -> None:
+async def test_a_removed_key_signs_nothing_any_more(file: Path, tokens: InternalTokens) -> None:
     old = tokens.for_reads(ADA, "stock")
     file.unlink()
     rotate(file)
@@ -183,7 +183,7 @@ async def test_a_file_that_cannot_be_used_changes_nothing(file: Path, tokens: In
         assert tokens.for_reads(ADA, "stock")
 
 
-def test_only_ed25519_and_each_key_once(file: Path) -> None:
+def test_a_file_with_another_kind_of_key_or_a_key_twice_is_refused(file: Path) -> None:
     other = ec.generate_private_key(ec.SECP256R1())
     pem = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     twice = file.read_bytes() * 2
@@ -199,7 +199,7 @@ def test_only_ed25519_and_each_key_once(file: Path) -> None:
         SigningKeys(file.with_name("nowhere.pem"))
 
 
-def test_private_halves_are_never_published_and_the_file_is_its_owners_alone(
+def test_private_keys_are_not_published_and_only_the_owner_can_read_the_file(
     file: Path, tokens: InternalTokens
 ) -> None:
     for entry in json.loads(tokens.keys.now.published)["keys"]:
@@ -208,7 +208,7 @@ def test_private_halves_are_never_published_and_the_file_is_its_owners_alone(
     assert [one.name for one in file.parent.iterdir()] == [file.name], "nothing is left beside it"
 
 
-def test_the_command_turns_the_keys_and_says_what_each_is_for(
+def test_bff_keys_rotate_prints_what_each_key_is_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "keys.pem"
@@ -222,7 +222,7 @@ def test_the_command_turns_the_keys_and_says_what_each_is_for(
     assert file.read_text() == "no key", "what it does not know it does not replace"
 
 
-def test_a_kept_token_is_not_signed_again_for_the_next_read(tokens: InternalTokens) -> None:
+def test_a_cached_token_is_not_signed_again_for_the_next_read(tokens: InternalTokens) -> None:
     kept = tokens.for_reads(ADA, "stock")
     assert all(tokens.for_reads(ADA, "stock") is kept for _ in range(100))
     assert len({tokens.for_write(ADA, "stock", scope()) for _ in range(3)}) == 3

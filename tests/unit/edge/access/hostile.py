@@ -1,4 +1,4 @@
-"""Tokens nobody should accept, and the key set they are shown against: made anew for any moment, with real keys."""
+"""Invalid tokens, made with real keys for a given time, and the key set that they are verified with."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _NONE = b'{"alg":"none","typ":"at+jwt"}'
 
 
 def battery(now: float) -> dict[str, str]:
-    """Each by what is wrong with it. All but that is right at `now`, so that nothing else refuses it."""
+    """Tokens by their fault. Everything else in a token is valid at `now`, so that only the fault can refuse it."""
     at = int(now)
     ends = str(at + 300).encode()
 
@@ -166,13 +166,13 @@ def battery(now: float) -> dict[str, str]:
         "a subject beyond ascii": sign(KEY, good(sub="аda")),
         "a subject of 256 letters": sign(KEY, good(sub="a" * 256)),
         "a scope that is a list": sign(KEY, good(scope=["admin"])),
-        # bound to a key that nobody has shown (RFC 7800, 8705 and 9449)
+        # bound to a key, without a proof of possession (RFC 7800, 8705 and 9449)
         "bound to a key": sign(KEY, good(cnf={"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"})),
         "bound to a certificate": sign(
             KEY, good(cnf={"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"})
         ),
         "bound to nothing": sign(KEY, good(cnf=None)),
-        # what only costs
+        # expensive to read
         "a thousand claims": sign(KEY, good(**{f"c{number}": 0 for number in range(400)}, aud="bank")),
         "a number of many digits": sign(KEY, body(aud="bank")[:-1] + b', "n": ' + b"7" * 4000 + b"}"),
         "a scope of a thousand words": sign(OTHER, good(scope="a " * 1000)),

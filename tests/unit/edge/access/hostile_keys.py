@@ -1,5 +1,5 @@
-"""Key sets nobody should rely on: what an issuer that is broken, overrun or careless might publish, and for each the
-tokens that whoever can make use of it would send."""
+"""Unsafe key sets, as a broken, compromised or careless issuer may publish them, and for each the tokens of an attacker
+who makes use of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TokenSet = Callable[[dict[str, Any]], list[str]]
 
 @dataclass(frozen=True)
 class Trap:
-    """body, status, headers: what the issuer answers; tokens: made of good claims, to be sent."""
+    """body, status, headers: of the issuer's answer; tokens: makes the attacker's tokens from valid claims."""
 
     body: bytes
     tokens: TokenSet
@@ -53,7 +53,7 @@ def _rsa(n: int, e: int) -> dict[str, Any]:
 
 
 def _raw(make: Callable[[bytes], bytes], alg: str) -> TokenSet:
-    """A token whose signature `make` gives over the signed part."""
+    """A token that `make` signs."""
 
     def tokens(good: dict[str, Any]) -> list[str]:
         head = b64(json.dumps({"alg": alg, "typ": "at+jwt", "kid": "k1"}).encode())
@@ -157,7 +157,7 @@ TRAPS: dict[str, Trap] = {
         by(EC),
     ),
 }
-"""By what is wrong with it."""
+"""By their fault."""
 
 
 def good_claims(issuer: str, now: float) -> dict[str, Any]:

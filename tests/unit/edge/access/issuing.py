@@ -66,7 +66,7 @@ def sign(
     typ: str | None = "at+jwt",
     **header: Any,
 ) -> str:
-    """A compact JWS over exactly these bytes, by the book of no library."""
+    """A compact JWS over exactly these bytes, made without a JWT library's checks."""
     head: dict[str, Any] = {"alg": alg, **header}
     if kid is not None:
         head["kid"] = kid
@@ -84,7 +84,7 @@ def seal(key: PrivateKey, head: bytes, body: bytes, alg: str = "ES256") -> str:
 
 @dataclass
 class Clocks:
-    """One hand for wall and monotonic time."""
+    """One clock for wall and monotonic time."""
 
     now: float = NOW
 
@@ -94,7 +94,7 @@ class Clocks:
 
 @dataclass
 class Served:
-    """A fetch that answers from a table and counts; an address with None cannot be reached."""
+    """A fetch that answers from a table and lists the requested addresses; an address with None cannot be reached."""
 
     documents: dict[str, Any] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)

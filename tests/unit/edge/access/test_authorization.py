@@ -1,4 +1,4 @@
-"""Scopes and roles: who is let in, what is told to those who are not, and declarations that make no sense."""
+"""Scopes and roles: who is authorized, what the 403 says, and declarations that are refused."""
 
 from __future__ import annotations
 

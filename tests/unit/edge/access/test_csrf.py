@@ -1,4 +1,4 @@
-"""Which writes count as the own page's."""
+"""Which writes pass the CSRF check."""
 
 from __future__ import annotations
 
@@ -85,27 +85,27 @@ def test_a_forged_write_is_refused(method: str, changes: dict[str, str | None]) 
     assert (caught.value.status, caught.value.code) == (403, "csrf")
 
 
-def test_a_site_below_a_path_or_with_a_name_outside_ascii_has_an_origin_all_the_same() -> None:
+def test_a_site_with_a_path_or_a_name_outside_ascii_is_compared_by_its_origin() -> None:
     own = {"x-bff": "1", "origin": "https://xn--bcher-kva.test:8443"}
     check("POST", COOKIE_USER, *own.items(), site="https://bücher.test:8443/shop")
     with pytest.raises(Problem):
         check("POST", COOKIE_USER, *own.items(), site="https://bucher.test:8443/shop")
 
 
-def test_a_repeated_header_does_not_pass() -> None:
+def test_a_write_with_a_repeated_header_is_refused() -> None:
     for extra in (("origin", "https://evil.test"), ("x-bff", "0"), ("sec-fetch-site", "cross-site")):
         with pytest.raises(Problem):
             check("POST", COOKIE_USER, *OWN.items(), extra)
 
 
-def test_reads_bearer_tokens_and_nobody_are_exempt() -> None:
+def test_reads_bearer_tokens_and_anonymous_requests_are_exempt() -> None:
     check("GET", COOKIE_USER)
     check("HEAD", COOKIE_USER, ("origin", "https://evil.test"))
     check("POST", BEARER_USER, ("origin", "https://evil.test"))
     check("POST", None, ("origin", "https://evil.test"))
 
 
-def test_a_site_on_a_port_is_compared_with_it() -> None:
+def test_an_origin_is_compared_with_its_port() -> None:
     here = "http://localhost:8000"
     check("POST", COOKIE_USER, ("x-bff", "1"), ("origin", here), site=here)
     with pytest.raises(Problem):

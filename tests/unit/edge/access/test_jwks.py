@@ -1,4 +1,4 @@
-"""Which keys of a set are used. The traps are real: without the one rule each of them lets a stranger's token in."""
+"""Which keys of a set are used. Without the rule that refuses it, an unsafe key set would accept an attacker's token."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ async def verdict(body: bytes, token: str) -> int:
     return 200
 
 
-async def test_the_bench_accepts_what_is_in_order() -> None:
+async def test_a_valid_token_of_a_valid_key_set_is_accepted() -> None:
     (token,) = CONTROL.tokens(good_claims(ISSUER, NOW))
     assert await verdict(CONTROL.body, token) == 200
 
 
 @pytest.mark.parametrize("name", [name for name, trap in TRAPS.items() if trap.status == 200])
-async def test_no_token_gets_in_by_a_hostile_key_set(name: str) -> None:
+async def test_no_token_is_accepted_with_an_unsafe_key_set(name: str) -> None:
     trap = TRAPS[name]
     if "gzip" in trap.headers or "larger" in name:
-        return  # the fetch refuses these; see the wire's tests
+        return  # the fetch refuses these, see tests/wire/test_signin_keys.py
     for token in trap.tokens(good_claims(ISSUER, NOW)):
         assert await verdict(trap.body, token) in (401, 503)
 
@@ -54,7 +54,7 @@ async def test_no_token_gets_in_by_a_hostile_key_set(name: str) -> None:
         "an Edwards point of small order",
     ],
 )
-async def test_a_weak_key_would_let_its_token_in_if_it_were_used(
+async def test_the_token_of_a_weak_key_would_be_accepted_if_the_key_were_used(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jwks, "is_sound", lambda key: True)
@@ -62,12 +62,12 @@ async def test_a_weak_key_would_let_its_token_in_if_it_were_used(
         assert await verdict(TRAPS[name].body, token) == 200
 
 
-async def test_a_set_that_names_a_member_twice_is_none() -> None:
+async def test_a_key_set_that_names_a_member_twice_is_a_failed_fetch() -> None:
     with pytest.raises(FetchFailed, match="twice"):
         await fetch_json(Served({KEYS_URL: TRAPS["keys named twice"].body}), KEYS_URL)
 
 
-def test_only_the_first_32_keys_are_looked_at() -> None:
+def test_only_the_first_32_keys_are_read() -> None:
     document = json.loads(TRAPS["fourteen hundred keys, the right one last"].body)
     assert len(usable_keys(document, ALLOWED)) == 32
 

@@ -1,4 +1,4 @@
-"""The verifier against good tokens and a battery of hostile ones, all with real keys."""
+"""The token verifier with valid and invalid tokens, all with real keys."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_a_hostile_token_is_refused_with_401(name: str) -> None:
     assert not any(part and len(part) > 8 and part in problem.detail for part in HOSTILE[name].split("."))
 
 
-async def test_the_battery_is_refused_for_its_own_reasons_and_not_for_a_broken_bench() -> None:
+async def test_hostile_tokens_are_refused_for_different_reasons() -> None:
     whys = {name: (await refused(token)).detail for name, token in HOSTILE.items()}
     assert len(set(whys.values())) >= 15
     assert "critical" not in whys["expired"] and "expired" in whys["expired"]
@@ -81,7 +81,7 @@ async def test_the_battery_is_refused_for_its_own_reasons_and_not_for_a_broken_b
     assert "another kind" in whys["an ID token"]
 
 
-async def test_no_address_a_token_names_is_ever_asked() -> None:
+async def test_an_address_that_a_token_names_is_never_fetched() -> None:
     fetch = served()
     for name in (
         "the key's address brought along",
@@ -101,7 +101,7 @@ async def test_an_issuers_key_does_not_sign_for_another_issuer() -> None:
         await both.verify(sign(KEY, claims(iss=SECOND)))
 
 
-async def test_the_clock_difference_allowed_is_used_and_no_more() -> None:
+async def test_an_expired_token_is_accepted_within_the_leeway_only() -> None:
     assert await verifier().verify(sign(KEY, claims(exp=int(NOW) - 9)))
     await refused(sign(KEY, claims(exp=int(NOW) - 9)), leeway=5)
 
@@ -123,7 +123,7 @@ async def test_a_cached_token_is_refused_once_its_key_is_withdrawn() -> None:
     await checks.verify(token)
     fetch.documents[KEYS_URL] = {"keys": [jwk(OTHER, "k9")]}
     clock.now += 301
-    await checks.verify(token)  # noticed behind this request's back
+    await checks.verify(token)  # the new keys are fetched in the background
     await checks.issuers[ISSUER].keys.find("k9", "ES256")
     with pytest.raises(Problem, match="no such key"):
         await checks.verify(token)

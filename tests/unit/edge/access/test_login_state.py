@@ -1,4 +1,4 @@
-"""The sealed cookie of a sign-in under way, and the paths one may come back to."""
+"""The encrypted cookie of a sign-in under way, and the paths that a sign-in may return to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bff.edge.access.session_record import SessionKey, SessionRecord, TokenSet
 STATES = LoginStates("secret")
 
 
-def test_a_cookie_opens_only_for_its_own_state_and_in_time() -> None:
+def test_a_cookie_opens_only_for_its_state_and_within_its_lifetime() -> None:
     login = LoginState.new("/orders?x=1", 1000.0)
     sealed = STATES.seal(login)
     assert STATES.open(sealed, login.state, 1000.0 + LIFETIME) == login
@@ -21,7 +21,7 @@ def test_a_cookie_opens_only_for_its_own_state_and_in_time() -> None:
     assert STATES.open(None, login.state, 1000.0) is None
 
 
-def test_a_cookie_is_neither_readable_nor_makeable_without_the_secret() -> None:
+def test_a_cookie_can_be_neither_read_nor_made_without_the_secret() -> None:
     login = LoginState.new("/orders", 1000.0)
     sealed = STATES.seal(login)
     assert login.verifier not in sealed and login.verifier.encode().hex() not in sealed
