@@ -1,8 +1,8 @@
 """The keys that sign internal tokens: a file of Ed25519 keys, the first of which signs.
 
-Guarantees that all of them are published, so that a key is known before it signs and still known afterwards: services
-fetch the set (RFC 7517) at /.well-known/jwks.json of the admin port. The file may change at any time; one that cannot
-be used changes nothing. Other kinds of keys are refused.
+Guarantees that all of them are published, so that services know a key before and after it signs: they fetch the set
+(RFC 7517) at /.well-known/jwks.json of the admin port. The file may change at any time; where the new content cannot be
+used, the old keys stay in use. Other kinds of keys are refused.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class SigningKeys:
 def rotate(path: Path) -> list[str]:
     """Rotate the keys in this file, which is made if there is none; returns the ids in their order.
 
-    From now on the second key signs. The one that signed stays published behind it, a new one is published ahead of
-    its use, and older ones are removed. So each key is published for a whole turn before it signs and for one after.
-    Leave at least a few minutes between two turns: services may cache the keys for a moment. The file is replaced in
-    one step and readable by its owner only. Raises ValueError and OSError.
+    From now on the second key signs. The key that signed stays published, a new key is published before its use, and
+    older ones are removed. So each key is published for one rotation before it signs and for one after. Leave at least
+    a few minutes between two rotations, because services cache the keys for a short time. The file is replaced in one
+    step and only its owner can read it. Raises ValueError and OSError.
     """
     made = Ed25519PrivateKey.generate()
     if path.exists():

@@ -198,8 +198,8 @@ class KeySet(IssuerDocument):
         url = self._settings.jwks_uri or await self._discovery.endpoint("jwks_uri")
         keys = usable_keys(await fetch_json(self._fetch, url), frozenset(self._settings.algorithms))
         if not keys:
-            # An empty set is far more often a broken deployment than a withdrawal of every key. The old keys expire
-            # after STALE all the same.
+            # An empty set is far more often a broken deployment than a withdrawal of every key. The old keys are used
+            # until STALE.
             raise FetchFailed(f"{url} holds no usable key")
         if len(keys) != len(self._keys) or any(key not in self._keys for key in keys):
             self._keys = keys

@@ -1,9 +1,9 @@
 """Verifies access tokens of API clients: makes a Principal of a bearer token, or a 401 that says what is wrong with it.
 
-Guarantees the rules of RFC 8725 and RFC 9068: only configured issuers, each with its own keys, audience and algorithms;
-`typ` at+jwt; typed claims. Never follows an address that a token names (`jku`, `x5u`) and never uses a key that it
-brings (`jwk`, `x5c`). A verification costs 0.2 ms, so up to 10,000 verified tokens are cached by their hash for at most
-a minute.
+Guarantees the rules of RFC 8725 and RFC 9068: only configured issuers, with the keys, audience and algorithms of each;
+`typ` at+jwt; typed claims. Never fetches an address that a token names (`jku`, `x5u`) and never uses a key that it
+contains (`jwk`, `x5c`). A verification costs 0.2 ms, so up to 10,000 verified tokens are cached by their hash for at
+most a minute.
 """
 
 from __future__ import annotations

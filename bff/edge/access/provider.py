@@ -35,7 +35,7 @@ TOKEN_TIMEOUT = 10.0
 ID_TOKEN_AGE = 600.0
 """Seconds since its issue after which an ID token is refused: it cannot be the answer to this sign-in."""
 LOGOUT_TOKEN_AGE = 600.0
-"""Seconds since its issue after which a logout token is refused, whatever its own expiry; it is remembered for as long.
+"""Seconds since its issue after which a logout token is refused, even if it expires later; its id is stored as long.
 Providers give it two minutes (Back-Channel Logout 1.0 section 2.4)."""
 
 

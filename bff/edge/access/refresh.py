@@ -175,7 +175,7 @@ class Refresher:
         except RefreshRefused as refusal:
             if await self._store.end(key.id, version=version) is None:
                 # The lock expired while this gateway was delayed, and another gateway refreshed the session meanwhile:
-                # the session goes on with its token.
+                # the session has that gateway's token.
                 return await self._cache.read(key)
             log.info("session %s ends: its refresh was refused: %s", key.id[:12], refusal)
             await self._on_end(key.id)
@@ -212,7 +212,7 @@ def _remember(until: dict[str, float], id: str, moment: float) -> None:
 
 
 def _is_for_another_subject(record: SessionRecord, new: TokenSet) -> bool:
-    """Whether the ID token that came with a refresh is about somebody else. It came over the connection to the
+    """Whether the ID token that came with a refresh is about another person. It came over the connection to the
     provider, so its signature is not needed."""
     try:
         claims = parse(new.id_token or "").claims

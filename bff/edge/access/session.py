@@ -2,7 +2,7 @@
 
 An unknown cookie gives no principal. While Redis is away, a session that was read recently is still accepted (by every
 request for `remembered` seconds, by GETs for five minutes) and any other is answered 503, never 401. Work that goes on
-for a person after their request gets a token that is valid at that time (`current`). Tokens are never sent to the
+after its request gets a token that is valid at that time (`current`). Tokens are never sent to the
 browser.
 """
 

@@ -1,10 +1,10 @@
 """Browser sign-in and sign-out: `/bff/login`, `/bff/callback`, `/bff/logout`, `/bff/backchannel-logout`, `/bff/user`.
 
-Guarantees a new session id at every sign-in, and the end of the session it replaces; that a callback is accepted once;
-return addresses on this site only; no token in an answer to the page; and a problem that says what to do when a sign-in
-fails, whose reason is in the log. The session cookie is SameSite=Strict, which Chromium does not send on a redirect
-that follows the cross-site callback. The callback therefore answers with a small page of this site that goes on by
-itself: that next request is same-site and carries the cookie.
+Guarantees that every sign-in makes a new session id and ends the session that it replaces, that a callback is accepted
+once, that return addresses are on this site, and that no answer to the page holds a token. When a sign-in fails, the
+problem says what to do and the log has the reason. The session cookie is SameSite=Strict, which Chromium does not send
+with a redirect after the cross-site callback. The callback therefore answers with a small page of this site that
+navigates to the return address by itself: that request is same-site and has the cookie.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ log = logging.getLogger("bff.session")
 
 NO_STORE = {"cache-control": "no-store"}
 CLEAR_CACHE = {"clear-site-data": '"cache"'}
-"""What a browser cached for one person is not for the next one. Cookies and storage of this site, and of its siblings,
-are left alone."""
+"""A browser must not show the next person what it cached for this one. Cookies and storage of this site, and of its
+sibling sites, are not cleared."""
 MAX_COOKIES = 4
-"""Session cookies of one request that a logout looks at; a browser has one."""
+"""Session cookies of one request that a logout ends; a browser has one."""
 
 # The body of a back-channel logout: bytes at most, and seconds until all of it must be here.
 _read_form = BodyReader(16_384, 10.0)
 _PAGE_HEADERS = {
     **NO_STORE,
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    # The address holds the code. It cannot be redeemed again, and must not leak all the same.
+    # The address holds the code. It cannot be redeemed again, but must not be sent to other sites either.
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
@@ -99,8 +99,8 @@ class SignIn:
         self._clock = clock
 
     def routes(self) -> list[Route]:
-        # Only login and callback are attempts of one person: a provider sends the logouts of many people from one
-        # address.
+        # Login and callback are requests of one person, so they have a limit of their own. A provider sends the logouts
+        # of many people from one address.
         return [
             self._route("/bff/login", self.login, limit=self._login_limit),
             self._route("/bff/callback", self.callback, limit=self._login_limit),
@@ -131,7 +131,7 @@ class SignIn:
     # -- signing in
 
     async def login(self, request: Request) -> Response:
-        """303 to the provider. `?return=` is the path to end up at afterwards, default `/`."""
+        """303 to the provider. `?return=` is the path to go to after the sign-in, default `/`."""
         return_to = safe_return(request.query_params.get("return", self._path.home))
         if return_to is None or not self._path.holds(return_to):
             raise Problem(
@@ -159,7 +159,7 @@ class SignIn:
         return response
 
     async def callback(self, request: Request) -> Response:
-        """The provider's answer: 200 with the page that goes on, and the session's cookie."""
+        """The provider's answer: 200 with the page that navigates on, and the session's cookie."""
         query = request.query_params
         state = query.get("state", "")
         name = cookie_name(state, self._path.login_cookies)
@@ -192,8 +192,9 @@ class SignIn:
         return response
 
     async def _redeem(self, request: Request, login: LoginState, clear: str) -> tuple[SessionRecord, float]:
-        """The session that the code is redeemed for, and when it began. The flow's cookie stays where the provider or
-        Redis is away, so that the same address can be loaded again; any other failure ends the flow."""
+        """Redeem the code; returns the session's record, and when the session began. Where the provider or Redis is
+        away, the flow's cookie is not removed, so that the same address can be loaded again; any other failure ends
+        the flow."""
         issuer, holder = self._provider.issuer, secrets.token_hex(8)
         try:
             began = await self._store.claim_login(issuer, login.state, holder, keep=LIFETIME + 120)
@@ -290,7 +291,7 @@ class SignIn:
             key = await self._sessions.keep_logout_url(url)
             return f"{self._path.prefix}/bff/logout?{urlencode({'to': key})}"
         except FetchFailed as error:
-            log.warning("the session at the identity provider goes on: %s", error)
+            log.warning("the session at the identity provider is not ended: %s", error)
             return self._path.home
         except StoreUnavailable:
             return await self._after_logout(None)
@@ -335,8 +336,8 @@ class SignIn:
 
     async def user(self, request: Request) -> Response:
         """200 with the person's claims and `expires_in`, seconds. Without credentials 401, or 200 `null` with
-        `?anonymous=1`: a page that asks for every visitor does not cause failed requests. Credentials that are not
-        valid are 401 either way."""
+        `?anonymous=1`, for a page that asks for every visitor and must not cause failed requests. Invalid credentials
+        are answered 401 in both cases."""
         anonymous = request.query_params.getlist("anonymous")
         if anonymous not in ([], ["1"]):
             raise Problem(400, "invalid-request", "`anonymous` is 1, once, or left out.")
@@ -344,7 +345,7 @@ class SignIn:
         principal, _ = await self._guard.admit_limited(request.scope, access)
         headers = {**NO_STORE, "vary": "Cookie, Authorization"}
         if principal is None:
-            # A page asks here first, so a person with two session cookies is told here.
+            # A page requests this path first, so the answer to two session cookies is given here.
             if len(self._session_cookies(request)) > 1:
                 raise two_cookies(self._path.session_cookie)
             return JSONResponse(None, headers=headers)

@@ -1,4 +1,4 @@
-"""Which keys of a set are used. Without the rule that refuses it, an unsafe key set would accept an attacker's token."""
+"""Which keys of a set are used. Without the rule that refuses it, an unsafe key set lets an attacker's token in."""
 
 from __future__ import annotations
 
