@@ -30,8 +30,8 @@ FILE = f"{PREFIX}SETTINGS"
 
 _SERVICE = r"BFF(_[A-Z0-9_]+)?"
 _IP_ADDRESS = r"[0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
-# Names of variables and their values, each as a pattern for the whole of it. A service that is named bff-service makes
-# names that fit several rows.
+# Patterns of variables: for the whole name and the whole value. A name may fit several rows, as those of a service that
+# is named bff-service do.
 _INJECTED: tuple[tuple[str, str], ...] = (
     # Kubernetes: "Service: environment variables".
     (rf"{_SERVICE}_SERVICE_HOST", _IP_ADDRESS),
@@ -151,10 +151,10 @@ def _clean(value: Any, loc: tuple[object, ...], mistakes: list[str]) -> Any:
         mistakes.append(
             f"{_name(loc)}: its value has blanks, a line end or a byte order mark around it; remove them"
         )
-    if any(letter < " " or "\x7f" <= letter <= "\x9f" or "\ud800" <= letter <= "\udfff" for letter in bare):
+    clean = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "", bare)
+    if clean != bare:
         mistakes.append(f"{_name(loc)}: its value holds a line end or another control character; remove it")
-        return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "", bare)
-    return bare
+    return clean
 
 
 def _name(loc: Iterable[object]) -> str:

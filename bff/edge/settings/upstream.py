@@ -148,8 +148,8 @@ class UpstreamSettings(Section):
     """HTTP client: `h1` for http:// addresses (https:// uses `aiohttp`), `aiohttp` at several times the CPU
     time, or `httpx` at three times that of `aiohttp`."""
     identity: Literal["user", "internal", "both", "none"] = "user"
-    """How the service learns who asks: the person's access token (`user`), an internal token (`internal`),
-    that one in `BFF-Identity` next to the person's (`both`), or not at all (`none`)."""
+    """How the service learns who asks: by the person's access token (`user`), by an internal token
+    (`internal`), by both, with the internal token in `BFF-Identity` (`both`), or not at all (`none`)."""
     audience: str | None = Field(None, min_length=1)
     """The `aud` of internal tokens; unset: the upstream's name."""
     tls: TlsSettings | None = None
