@@ -1,9 +1,9 @@
-"""A person, not a program, meets a failure: the answer is a page.
+"""A failure that a person, not a program, gets: the answer is an HTML page.
 
 Put in: navigations that accept HTML to an unknown address, to a private view without a session, to a stale or cancelled
 sign-in, while the gateway is overloaded or Redis is away; hostile texts in every place that could reach the page.
-Right: the same status as a program gets, `no-store`, `Vary: Accept, Sec-Fetch-Mode`, nothing unescaped, ways to own
-paths only. A cross-site navigation without the Strict cookie is first sent to the same address once more.
+Right: the same status as a program gets, `no-store`, `Vary: Accept, Sec-Fetch-Mode`, nothing unescaped, links only to
+paths of this site. A cross-site navigation without the Strict cookie is first sent to the same address once more.
 Source: Fetch Metadata (sections 2.3, 2.4), RFC 6265bis section 5.2 (SameSite and cross-site navigations), RFC 9110
 sections 12.5.1 and 12.5.5.
 """
@@ -80,7 +80,7 @@ def links(page: str) -> list[str]:
     return found
 
 
-async def test_every_failure_a_person_meets_is_a_page_with_the_problems_own_status(redis_url: str) -> None:
+async def test_a_failed_navigation_gets_a_page_with_the_status_of_the_problem(redis_url: str) -> None:
     async with client(declared(), redis_url, oidc=OIDC) as http:
         nothing = page_of(await http.get("/nothing", headers=PERSON), 404, "Page not found")
         assert links(nothing) == ["/"]
@@ -136,7 +136,7 @@ async def test_only_a_navigation_that_accepts_html_gets_a_page(
     )
 
 
-async def test_a_signed_in_person_who_comes_from_a_mail_is_asked_again_from_this_site(redis_url: str) -> None:
+async def test_a_navigation_from_another_site_without_the_cookie_is_reloaded_once(redis_url: str) -> None:
     from_mail = PERSON | {"sec-fetch-site": "cross-site"}
     async with client(declared(), redis_url, oidc=OIDC) as http:
         first = await http.get('/orders?a="b', headers=from_mail)
@@ -144,7 +144,7 @@ async def test_a_signed_in_person_who_comes_from_a_mail_is_asked_again_from_this
         assert 'http-equiv="refresh" content="0;url=/orders?a=' in first.text
         assert "<script" not in first.text and "%22b" in first.text
         assert "Please sign in" not in first.text
-        # What follows is this site's own navigation: without a cookie it is told the truth.
+        # The reload is a navigation of this site. Without a cookie it gets the 401 page.
         again = await http.get("/orders", headers=PERSON | {"sec-fetch-site": "same-origin"})
         page_of(again, 401, "Please sign in")
         assert "http-equiv" not in again.text
@@ -167,7 +167,7 @@ async def test_a_signed_in_person_who_comes_from_a_mail_is_asked_again_from_this
         assert "http-equiv" not in answer.text
 
 
-async def test_a_cancelled_sign_in_says_so_and_shows_nothing_of_the_provider(redis_url: str) -> None:
+async def test_a_cancelled_sign_in_shows_its_reason_and_no_text_of_the_provider(redis_url: str) -> None:
     login = LoginState.new("/orders?a=<b>", time.time())
     name = cookie_name(login.state)
     cookie = f"{name}={LoginStates(OIDC['client_secret']).seal(login)}"
@@ -185,7 +185,7 @@ async def test_a_cancelled_sign_in_says_so_and_shows_nothing_of_the_provider(red
         cookie = f"{cookie_name(login.state)}={LoginStates(OIDC['client_secret']).seal(login)}"
 
 
-async def test_an_overloaded_gateway_and_one_without_redis_show_pages(redis_url: str) -> None:
+async def test_an_overloaded_gateway_and_one_without_redis_answer_with_pages(redis_url: str) -> None:
     gateway = declared()
     async with client(gateway, "redis://127.0.0.1:1/0", oidc=OIDC) as http:
         away = await http.get("/orders", headers=PERSON | {"cookie": f"{COOKIE}=" + "A" * 43})
@@ -201,7 +201,7 @@ async def test_an_overloaded_gateway_and_one_without_redis_show_pages(redis_url:
         assert (await http.get("/nothing")).json()["code"] == "unavailable"
 
 
-async def test_a_teams_own_page_is_given_escaped_texts_and_own_paths(redis_url: str) -> None:
+async def test_a_page_function_of_the_team_gets_escaped_texts_and_paths_of_this_site(redis_url: str) -> None:
     seen: list[ProblemPage] = []
 
     def ours(page: ProblemPage) -> str:
@@ -223,7 +223,7 @@ async def test_a_teams_own_page_is_given_escaped_texts_and_own_paths(redis_url: 
         assert page.title.__html__() == page.title
 
 
-async def test_a_teams_own_page_that_fails_leaves_the_plain_one(redis_url: str) -> None:
+async def test_the_plain_page_is_shown_if_the_teams_page_function_fails(redis_url: str) -> None:
     def ours(page: ProblemPage) -> str:
         raise RuntimeError("no template")
 
@@ -265,7 +265,7 @@ async def test_the_fallback_serves_the_page_to_people_and_404_to_programs_and_as
         assert (await http.get("/orders", headers=PERSON)).status_code == 401, "a view stays a view"
 
 
-async def test_the_fallback_stands_below_its_prefixes_only(redis_url: str, site: Path) -> None:
+async def test_the_fallback_answers_only_below_its_prefixes(redis_url: str, site: Path) -> None:
     gateway = declared()
     gateway.site(site / "index.html", paths=("/app",), fallback=("/app",))
     async with client(gateway, redis_url) as http:
@@ -274,7 +274,7 @@ async def test_the_fallback_stands_below_its_prefixes_only(redis_url: str, site:
             assert (await http.get(path, headers=PERSON)).status_code == 404
 
 
-async def test_a_sites_additions_to_its_policies(redis_url: str, site: Path) -> None:
+async def test_a_site_adds_sources_and_features_to_its_policies(redis_url: str, site: Path) -> None:
     gateway = declared()
     gateway.site(
         site / "index.html",
@@ -314,7 +314,7 @@ async def test_a_sites_additions_to_its_policies(redis_url: str, site: Path) -> 
         {"": ("'self'",)},
     ],
 )
-def test_a_policy_that_cannot_be_is_a_declaration_error(csp: Any) -> None:
+def test_an_invalid_policy_is_a_declaration_error(csp: Any) -> None:
     with pytest.raises(DeclarationError, match="csp"):
         content_policy(csp)
     for permissions in ({"geo location": ("self",)}, {"camera": ("https://a.test)",)}, {"camera": "self"}):
