@@ -1,4 +1,4 @@
-"""An upstream client over one wire, with no other policies than those that a test asks for."""
+"""An upstream client with one wire and no policies other than those that a test sets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def upstream_client(
     clock: Callable[[], float] = time.monotonic,
     observe: Observer = ignore,
 ) -> UpstreamClient:
-    """One attempt and a breaker that counts failures in a row only, unless told otherwise."""
+    """One attempt, and a breaker that counts only failures in a row, unless set otherwise."""
     rule = BreakerRule(
         failures=failures,
         minimum=10**9,

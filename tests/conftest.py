@@ -1,4 +1,4 @@
-"""What every test room shares: one real Valkey a session and the small tools to start real processes."""
+"""What all tests share: one real Valkey for the session, and small tools to start real processes."""
 
 from __future__ import annotations
 
@@ -21,32 +21,33 @@ from .modules import Module
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# What every program is started with: nobody balances load here, who would have to hear that one is unready.
+# The environment of every program: no linger, because no load balancer here must notice that a program is unready.
 QUICK = {"BFF_HTTP__LINGER": "0"}
 
-# The Node that Playwright brings needs more libraries than a minimal system has; it runs with the tests' own, too.
+# Playwright's own Node needs more libraries than a minimal system has, so it runs with the Node of the tests.
 if _NODE := shutil.which("node"):
     os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", _NODE)
 
-# What tests talk to is on this machine, whichever proxy it uses for others.
+# Everything that tests connect to is on this machine, whatever proxy the machine uses otherwise.
 for _name in ("no_proxy", "NO_PROXY"):
     os.environ[_name] = ",".join(filter(None, [os.environ.get(_name), "localhost", "127.0.0.1", "::1"]))
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded by now stays: the collector need not look through it again and again."""
+    """Objects that are loaded by now stay, so the garbage collector need not scan them again and again."""
     gc.collect()
     gc.freeze()
 
 
-# Below those of outgoing connections (Linux' own default where it does not say).
+# Below the range of outgoing connections (Linux' default where it cannot be read).
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _PORTS = range(10_000, int(_RANGE.read_text().split()[0]) if _RANGE.exists() else 32_768)
 
 
 def free_port() -> int:
-    """A port on loopback that was free a moment ago, and that the system gives to no outgoing connection: whoever comes
-    back to its port after a while must find it free, and nobody may reach himself by calling one where nobody is."""
+    """A port on loopback that was free a moment ago, and that the system gives to no outgoing connection. A program
+    that uses its port again after a while must find it free, and a client that calls a closed port must not connect to
+    itself."""
     for port in random.SystemRandom().sample(_PORTS, 100):
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
@@ -55,8 +56,8 @@ def free_port() -> int:
 
 
 def closed_port() -> int:
-    """A port on loopback that refuses connections for as long as this process lives: it is taken, and nobody listens.
-    One that was merely free a moment ago may soon be somebody's."""
+    """A port on loopback that refuses connections for as long as this process lives: it is bound, and not listened on.
+    A port that was only free a moment ago may soon be used by another program."""
     for port in random.SystemRandom().sample(_PORTS, 100):
         probe = socket.socket()
         try:
@@ -72,7 +73,7 @@ def closed_port() -> int:
 def wait_for_port(
     port: int, *, seconds: float = 120.0, process: subprocess.Popen[bytes] | Module | None = None
 ) -> None:
-    """Return once something accepts on the port; raise when it does not in time or the process ended."""
+    """Return once the port accepts connections; raise when it does not in time or the process has ended."""
     end = time.monotonic() + seconds
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -98,7 +99,7 @@ def valkey_binary() -> str:
 
 @dataclass
 class Valkey:
-    """A real server in a process of its own that a test may stop, freeze, kill and start again."""
+    """A real server process that a test may stop, freeze, kill and start again."""
 
     folder: Path
     port: int = field(default_factory=free_port)
@@ -111,7 +112,7 @@ class Valkey:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def command(self) -> list[str]:
-        """What the program is started with."""
+        """The command line of the program."""
         listen = ["--port", str(self.port), "--bind", "127.0.0.1"]
         return [*listen, "--save", "", "--dir", str(self.folder), *self.args]
 
@@ -151,7 +152,7 @@ def redis_url(valkey_session: Valkey) -> str:
     with socket.create_connection(("127.0.0.1", valkey_session.port), timeout=5) as link:
         link.sendall(b"FLUSHALL\r\n")
         if not link.recv(64).startswith(b"+OK"):
-            raise RuntimeError("the test server did not empty itself")
+            raise RuntimeError("the test server was not emptied")
     return valkey_session.url
 
 
@@ -202,5 +203,5 @@ def start_program(command: list[str], *, log: Path, env: dict[str, str] | None =
 
 
 def start_module(name: str, *arguments: str, log: Path, env: dict[str, str] | None = None) -> Program:
-    """Start a module of the checkout as `python -m` does, only sooner."""
+    """Start a module of the checkout as `python -m` does, but faster."""
     return Program(Module(name, list(arguments), ROOT, log, {**os.environ, **QUICK, **(env or {})}), log)

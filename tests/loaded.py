@@ -1,4 +1,5 @@
-"""What the server of `tests.modules` loads before it starts anything: what gateways and the shop's services import."""
+"""What the server of `tests.modules` imports before it starts anything: the imports of gateways and of the shop's
+services."""
 
 import gc
 import importlib
@@ -8,6 +9,6 @@ importlib.import_module("bff.edge.server")
 for service in ("catalog", "identity", "inventory", "notifications", "orders", "payments", "shipping"):
     importlib.import_module(f"upstreams.{service}.app")
 
-# What is shared with those that are started stays shared.
+# Memory that is shared with the started processes stays shared.
 gc.collect()
 gc.freeze()

@@ -1,8 +1,8 @@
-"""Python modules started as programs by a server that has loaded what they import: `python -m` in a fifth of its
-time.
+"""Python modules started as programs by a server that has already imported what they need: `python -m` in a fifth of
+the time.
 
-Each is a process of its own that can be killed, frozen and told to stop like any other. What differs: the libraries
-were loaded before its environment was set, and its parent is the server.
+Each is a process of its own that can be killed, frozen and stopped like any other. The differences: the libraries were
+imported before its environment was set, and its parent is the server.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _context: ForkServerContext | None = None
 
 
 class Module:
-    """A running module, with what the tests use of a Popen."""
+    """A running module, with the parts of Popen that the tests use."""
 
     def __init__(
         self, name: str, arguments: list[str], folder: Path, log: Path, env: Mapping[str, str]

@@ -1,6 +1,6 @@
-"""The programs that tests start, and the processes there are.
+"""The programs that tests start, and the processes that run.
 
-`.ci/preflight` knows where each program is, and what to do where it is not.
+`.ci/preflight` knows where each program is, and what to do where it is missing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @functools.cache
 def program(name: str) -> str:
-    """The path of `chromium`, `postgres`, `nats-server`, `rabbitmq-server`, `redis-server`, `strip` and the like.
+    """The path of `chromium`, `postgres`, `nats-server`, `rabbitmq-server`, `redis-server`, `strip` and others.
 
     RuntimeError says what to install where it is missing.
     """
@@ -28,7 +28,7 @@ def program(name: str) -> str:
 
 
 def parents_of_processes() -> dict[int, int]:
-    """The parent of each process of this machine, by process id."""
+    """The parent of each process on this machine, by process id."""
     parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

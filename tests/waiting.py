@@ -1,7 +1,7 @@
-"""How a test waits: for the thing it awaits, under a bound that only guards against hanging.
+"""How a test waits: for the event itself, with a time limit that is only a guard against hanging.
 
-A test must not depend on being fast: a busy machine makes any single step late. So a test polls or awaits what it is
-waiting for, and its bound is long enough that only a fault reaches it. What measures speed has the mark `alone`.
+A test must not depend on speed, because a busy machine delays any single step. So a test polls or awaits the event,
+with a limit so long that only a fault reaches it. Tests that measure speed have the mark `alone`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 GUARD = 60.0
-"""Seconds after which a test that still waits is taken to hang. No assertion about speed."""
+"""Seconds after which a waiting test counts as hanging. It says nothing about speed."""
 
 
 async def until(
@@ -36,7 +36,7 @@ async def until(
 
 
 def eventually(holds: Callable[[], bool], seconds: float = GUARD) -> None:
-    """`until` for a test without a loop; what cannot be reached yet does not hold."""
+    """`until` for a test without an event loop; a connection error counts as false."""
     end = time.monotonic() + seconds
     while True:
         with contextlib.suppress(OSError, httpx.TransportError):
@@ -51,4 +51,4 @@ IN_ANY_TIME_AND_TIMED = pytest.mark.parametrize(
     [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.alone])],
     ids=["in any time", "alone"],
 )
-"""A test that asks how long something took only where nothing else runs beside it."""
+"""A test that measures time only where nothing else runs beside it."""

@@ -1,4 +1,5 @@
-"""The diagrams in docs/architecture.md are what the code is: the imports between rooms, and each way through them."""
+"""The diagrams in docs/architecture.md match the code: the imports between rooms, and the path of each kind of
+request."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ WAYS = {
 
 
 def imported(file: str) -> set[str]:
-    """The files below bff/ that this one imports, also where only a type checker or a function does."""
+    """The files below bff/ that this file imports, also under TYPE_CHECKING or inside a function."""
     parts = ["bff", *file.removesuffix(".py").split("/")]
     found: set[str] = set()
     for node in ast.walk(ast.parse((BFF / file).read_text(encoding="utf-8"))):
@@ -43,7 +44,7 @@ def room(file: str) -> str:
     return file.split("/")[0].removesuffix(".py")
 
 
-def test_the_rooms_import_what_the_picture_says_and_nothing_else() -> None:
+def test_the_rooms_import_exactly_what_the_diagram_says() -> None:
     [block] = re.findall(r"```rooms\n(.*?)```", TEXT, re.S)
     drawn = {
         name.strip(): set(others.split())
@@ -56,7 +57,7 @@ def test_the_rooms_import_what_the_picture_says_and_nothing_else() -> None:
     assert rooms == drawn
 
 
-def test_every_way_is_drawn() -> None:
+def test_every_way_has_a_diagram() -> None:
     assert len(WAYS) == 4
     assert all(len(steps) > 5 for steps in WAYS.values())
 
@@ -70,7 +71,7 @@ def test_every_step_of_a_way_is_in_its_file(title: str) -> None:
 
 @pytest.mark.parametrize("title", WAYS)
 def test_each_step_of_a_way_is_connected_with_an_earlier_one(title: str) -> None:
-    # One imports the other, or the composition root or the hub makes both and hands one to the other.
+    # One imports the other, or the composition root or the hub creates both and passes one to the other.
     roots = [
         {other for name in IMPORTS if name.startswith("edge/app/") for other in IMPORTS[name]}
         | IMPORTS["edge/server.py"]

@@ -42,19 +42,19 @@ def test_every_contender_answers_the_same_screen_and_has_a_row() -> None:
 
 
 @pytest.mark.slow
-def test_the_profile_names_where_time_goes() -> None:
+def test_the_profile_lists_the_functions_that_use_the_time() -> None:
     assert "bff/edge/endpoints/screen.py:ScreenEndpoint.__call__" in run("profile", "--seconds", "1")
 
 
 @pytest.mark.slow
-def test_a_decision_over_the_link_costs_a_fraction_of_one_over_a_pool() -> None:
+def test_a_decision_over_our_redis_client_costs_a_fraction_of_one_over_a_pool() -> None:
     rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in run("decisions").splitlines()}
     ours, theirs = (rows[f"| a decision, {way}"] for way in ("the link", "redis-py and hiredis"))
     assert float(ours[1]) * 3 < float(theirs[1]), "with 32 under way"
 
 
 @pytest.mark.slow
-def test_streams_are_compared_and_every_contender_has_a_row() -> None:
+def test_every_contender_with_streams_has_a_row() -> None:
     rows = cells(run("live", "--quick"))
     assert [row[0] for row in rows] == ["contender", *(one.name for one in LIVE if one.missing() is None)]
     ours = dict(zip(rows[0], rows[1], strict=True))
@@ -62,7 +62,7 @@ def test_streams_are_compared_and_every_contender_has_a_row() -> None:
     assert float(ours["broadcast CPU µs/event"]) > 0 < float(ours["p99 ms"])
 
 
-def test_the_table_of_streams_has_medians_with_their_spread_and_who_gave_up_in_it() -> None:
+def test_the_table_of_streams_has_medians_spreads_and_failures() -> None:
     pace = Pace(rate=5000, reached=4000.0, cpu=9.0, p50=1.0, p99=60.0, held=False)
     held = Pace(rate=3000, reached=3000.0, cpu=9.0, p50=1.0, p99=20.0, held=True)
     ours, nchan, *_ = LIVE

@@ -1,4 +1,4 @@
-"""The tables that docs/contract.md prints are those that the gateway decides by."""
+"""The tables in docs/contract.md are those that the gateway uses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_table_of_refusals_in_the_contract_is_the_one_in_the_code() -> None:
     assert table.partition("\n\n")[0] + "\n" == "".join(rows)
 
 
-async def test_the_view_of_the_errors_page_answers_as_it_says() -> None:
+async def test_the_example_view_of_the_errors_page_works_as_described() -> None:
     found = re.search(r"```python\n(.*?)```", (DOCS / "errors.md").read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     page: dict[str, Any] = {"__name__": "page"}

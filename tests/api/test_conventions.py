@@ -1,4 +1,4 @@
-"""What holds for every file, so that nobody has to remember it."""
+"""Conventions that every file follows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ MODULES = modules(*PRODUCT)
 
 
 def test_product_code_raises_and_never_asserts() -> None:
-    # `python -O` drops assertions: what must hold may not depend on one.
+    # `python -O` removes assertions, so nothing may depend on one.
     found = [
         f"{name}:{node.lineno}"
         for name, tree, _ in MODULES
@@ -63,16 +63,16 @@ def test_product_code_raises_and_never_asserts() -> None:
     assert not found
 
 
-def test_every_module_opens_with_what_it_promises() -> None:
+def test_every_module_has_a_docstring() -> None:
     assert [name for name, tree, _ in MODULES if not ast.get_docstring(tree)] == []
 
 
 LONG = 300
-"""Lines from which a file is looked at. Cohesion decides, not length: see `jobs`."""
+"""Files with more lines than this are checked. Cohesion decides, not length: see `jobs`."""
 
 
 def jobs(tree: ast.Module) -> list[set[str]]:
-    """The groups of a module's definitions that use nothing of each other; each of at least 60 lines."""
+    """Groups of a module's definitions that do not use each other; each of at least 60 lines."""
     lines = {
         node.name: (node.end_lineno or node.lineno) - node.lineno + 1
         for node in tree.body
@@ -106,7 +106,7 @@ def test_a_long_file_has_one_job() -> None:
     assert found == {}
 
 
-def test_two_jobs_in_one_file_are_told_apart() -> None:
+def test_jobs_finds_two_jobs_in_one_file() -> None:
     body = "\n".join(f"    x{line} = {line}" for line in range(70))
     apart = ast.parse(f"def one():\n{body}\ndef two():\n{body}\n")
     together = ast.parse(f"def one():\n{body}\ndef two():\n    one()\n{body}\n")
@@ -114,7 +114,7 @@ def test_two_jobs_in_one_file_are_told_apart() -> None:
     assert (len(jobs(apart)), len(jobs(together)), len(jobs(shared))) == (2, 1, 1)
 
 
-def test_no_name_says_nothing() -> None:
+def test_no_class_or_module_has_a_vague_name() -> None:
     vague = re.compile(r"(Helper|Utils?|Misc)$")
     found = [
         f"{name}: {node.name}"
@@ -126,7 +126,7 @@ def test_no_name_says_nothing() -> None:
     assert found == []
 
 
-def test_no_task_is_started_and_forgotten() -> None:
+def test_every_started_task_has_an_owner() -> None:
     found = [
         f"{name}:{node.lineno}"
         for name, tree, _ in MODULES
@@ -146,7 +146,7 @@ def test_middleware_is_pure_asgi() -> None:
     ] == []
 
 
-def test_every_ignored_type_and_lint_says_which_rule() -> None:
+def test_every_ignore_comment_names_its_rule() -> None:
     found = [
         name
         for name, _, text in MODULES
@@ -161,8 +161,8 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert bff.__version__ == project == client
 
 
-def test_no_file_knows_the_machine_it_was_written_on() -> None:
-    # Addresses of machines and of package indexes change; what is written here must not depend on them.
+def test_no_file_names_a_machine_or_a_package_index() -> None:
+    # Addresses of machines and of package indexes change, so no file may depend on them.
     foreign = re.compile(
         "|".join(
             [
@@ -186,7 +186,7 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
 
 
 @pytest.mark.parametrize("room", ["unit", "redis", "wire", "api"])
-def test_the_gateways_own_tests_need_neither_shop_nor_services(room: str) -> None:
+def test_the_gateways_tests_need_neither_shop_nor_services(room: str) -> None:
     found = [
         f"{name}:{node.lineno}"
         for name, tree, _ in modules(f"tests/{room}")
@@ -240,7 +240,7 @@ print(sorted(name for name in sys.modules if name.split(".")[0] in ("web", "upst
 """
 
 
-def test_importing_it_opens_reads_and_starts_nothing() -> None:
+def test_importing_bff_opens_reads_and_starts_nothing() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", SIDE_EFFECTS],
         capture_output=True,
@@ -252,8 +252,8 @@ def test_importing_it_opens_reads_and_starts_nothing() -> None:
     assert ended.stdout.splitlines() == ["[]", "[]"], ended.stderr
 
 
-def test_every_logger_is_one_whose_records_are_escaped() -> None:
-    # What comes from outside is escaped and cut by a filter on each logger: bff/edge/observe/log_text.py lists them.
+def test_every_logger_escapes_its_records() -> None:
+    # A filter on each logger escapes and cuts text from outside: bff/edge/observe/log_text.py lists the loggers.
     found = {
         str(node.args[0].value)
         for name, tree, _ in MODULES

@@ -1,4 +1,4 @@
-"""`bff dev` as a person runs it: real processes, a real Valkey, a change of a file, Ctrl-C, and kill -9."""
+"""`bff dev` as a person uses it: real processes, a real Valkey, a changed file, Ctrl-C, and kill -9."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def me(who: Principal) -> Hello:
 
 
 class Dev:
-    """A running `bff dev`; what it prints goes to a file."""
+    """A running `bff dev`; its output goes to a file."""
 
     def __init__(self, folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         self.folder = folder
@@ -84,12 +84,12 @@ class Dev:
         (self.folder / name).write_text(text)
 
     def pids(self) -> set[int]:
-        """The processes that it has started."""
+        """The processes that it started."""
         return {child for child, parent in parents_of_processes().items() if parent == self.process.pid}
 
 
 def free_pair() -> int:
-    """A free port whose next one is free, too, for the admin port."""
+    """A free port such that the next one, for the admin port, is free too."""
     while True:
         port = free_port()
         with contextlib.suppress(OSError), socket.socket() as probe:
@@ -109,7 +109,7 @@ def dev(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> 
 
 
 def refused(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-    """What it prints when it does not start."""
+    """The output when it refuses to start."""
     running = Dev(folder, *arguments, env=env)
     try:
         assert running.process.wait(GUARD) == 1, running.text
@@ -138,11 +138,11 @@ def hello(client: httpx.Client) -> str:
     return text
 
 
-def test_a_change_is_served_on_the_same_port_and_a_mistake_leaves_the_gateway_from_before(desk: Path) -> None:
+def test_a_change_is_served_on_the_same_port_and_after_a_mistake_the_old_gateway_runs_on(desk: Path) -> None:
     with dev(desk, "desk:app") as running, running.client() as client:
         running.until_printed("desk:app is at http://localhost:")
         assert hello(client) == "first"
-        # As long as the first one: the compiled form must not be taken for current.
+        # As long as the first text: Python must not use the compiled file of the first one.
         running.write("desk.py", GATEWAY.replace("first", "other"))
         eventually(lambda: hello(client) == "other")
         running.until_printed("Changed: desk.py. Reloading.")
@@ -194,7 +194,7 @@ def test_a_reload_ends_open_streams_with_bye(desk: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_nothing_is_left_however_it_ends(desk: Path, number: signal.Signals) -> None:
+def test_no_process_is_left_however_bff_dev_ends(desk: Path, number: signal.Signals) -> None:
     (desk / "pyproject.toml").write_text(
         '[tool.bff]\ngateway = "desk:app"\n[tool.bff.services]\nsleeper = "sleep 100000"\n'
     )
@@ -203,7 +203,7 @@ def test_nothing_is_left_however_it_ends(desk: Path, number: signal.Signals) -> 
         url = re.search(r"unix://(\S+)", running.text)
         assert url is not None
         path = Path(url[1])
-        # Other users of this machine cannot reach it.
+        # Other users of this machine cannot connect to it.
         assert path.parent.stat().st_mode & 0o077 == 0
         with socket.socket(socket.AF_UNIX) as link:
             link.connect(str(path))
@@ -262,7 +262,7 @@ def test_the_log_has_one_readable_line_for_each_request(desk: Path) -> None:
         assert hidden not in running.text
 
 
-def test_only_names_of_this_machine_are_served(desk: Path) -> None:
+def test_only_host_names_of_this_machine_are_served(desk: Path) -> None:
     with dev(desk, "desk:app") as running, running.client() as client:
         running.until_printed("desk:app is at")
         assert client.get("/api/hello", headers={"host": "evil.example.org"}).status_code == 421
@@ -271,17 +271,17 @@ def test_only_names_of_this_machine_are_served(desk: Path) -> None:
 # ---- mistakes --------------------------------------------------------------------------------------------------------
 
 
-def test_a_module_that_does_not_exist_is_answered_with_the_nearest(desk: Path) -> None:
+def test_for_a_module_that_does_not_exist_the_nearest_name_is_proposed(desk: Path) -> None:
     text = refused(desk, "deks:app")
     assert "deks:app: no module named deks; did you mean desk?; install it, or run bff in the folder" in text
 
 
-def test_a_gateway_that_does_not_exist_is_answered_with_the_nearest(desk: Path) -> None:
+def test_for_a_gateway_that_does_not_exist_the_nearest_name_is_proposed(desk: Path) -> None:
     text = refused(desk, "desk:ap")
     assert "desk:ap: ap in desk does not exist; did you mean app?; write desk:app" in text
 
 
-def test_a_misspelt_setting_is_answered_with_the_nearest(desk: Path) -> None:
+def test_for_a_misspelt_setting_the_nearest_name_is_proposed(desk: Path) -> None:
     text = refused(desk, "desk:app", env={"BFF_REDIS_URL": "redis://127.0.0.1:1/0"})
     assert "BFF_REDIS_URL: is not a known setting; write BFF_REDIS__URL" in text
     (desk / "bff.toml").write_text("[limits]\ndefualt = '5/minute'\n")
@@ -300,7 +300,7 @@ def test_an_upstream_without_an_address_is_named_with_the_setting(desk: Path) ->
     )
 
 
-def test_a_taken_port_is_named_with_one_that_is_free(desk: Path) -> None:
+def test_for_a_port_in_use_a_free_one_is_proposed(desk: Path) -> None:
     with dev(desk, "desk:app") as running:
         running.until_printed("desk:app is at")
         second = subprocess.run(
@@ -344,7 +344,7 @@ def test_an_address_that_other_machines_reach_is_refused(desk: Path) -> None:
     )
 
 
-def test_without_a_server_program_it_says_how_to_get_one(
+def test_without_a_redis_server_the_message_says_how_to_install_one(
     desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hidden = tmp_path / "hidden"

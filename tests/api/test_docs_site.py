@@ -1,4 +1,4 @@
-"""The documentation's site: every page is in its navigation, under a folder that says what kind of page it is."""
+"""The documentation site: every page is in the navigation, in a folder for its kind of page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The glossary names each thing once, and no name in the code uses a word that the glossary replaces."""
+"""The glossary lists each term once, and no name in the code uses a word that the glossary replaces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 
 
 def names(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """What this file names itself: classes, functions, parameters, attributes and variables that are assigned."""
+    """The names that this file defines: classes, functions, parameters, attributes and assigned variables."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name, node.lineno
@@ -34,23 +34,23 @@ def words(name: str) -> list[str]:
     return [word.lower() for word in WORD.findall(name)]
 
 
-def test_each_term_stands_once() -> None:
+def test_each_term_is_listed_once() -> None:
     assert len(ROWS) > 60
     assert [term for term, count in Counter(term.lower() for term, *_ in ROWS).items() if count > 1] == []
 
 
-def test_a_replaced_word_is_no_term_and_replaces_one_term_only() -> None:
+def test_a_replaced_word_is_not_a_term_and_belongs_to_one_term_only() -> None:
     terms = {term.lower() for term, *_ in ROWS}
     replaced = Counter(word.lower() for _, _, other in ROWS for word in other)
     assert terms & set(replaced) == set()
     assert [word for word, count in replaced.items() if count > 1] == []
 
 
-def test_no_name_in_the_code_is_a_second_word_for_a_term() -> None:
+def test_no_name_in_the_code_uses_a_replaced_word() -> None:
     second = {tuple(words(word)): term for term, _, other in ROWS for word in other}
     found = []
     for path in sorted((ROOT / "bff").rglob("*.py")):
-        # The names of settings are relied on from outside and stay.
+        # Names of settings are used from outside and do not change.
         if path.parent.name == "settings":
             continue
         file = str(path.relative_to(ROOT))

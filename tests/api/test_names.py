@@ -1,4 +1,4 @@
-"""What users import, pinned: a change here is a change of the public surface and belongs in a release note."""
+"""The names that users import. A change here changes the public surface and belongs in CHANGELOG.md."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ PUBLIC = {
 
 
 @pytest.mark.parametrize("module", PUBLIC)
-def test_the_exported_names_are_these_and_each_is_there_and_explained(module: str) -> None:
+def test_the_exported_names_are_these_and_each_has_a_docstring(module: str) -> None:
     found = importlib.import_module(module)
     assert sorted(found.__all__) == sorted(PUBLIC[module])
     for name in found.__all__:

@@ -1,4 +1,4 @@
-"""`bff new`: the project that it writes passes its own tests and type check, is well formatted, and is served."""
+"""`bff new`: the project that it writes passes its own tests and type check, is well formatted, and can be served."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bff.cli.main import main
 from ..conftest import ROOT, Program, free_port, start_program, wait_for_port
 from ..waiting import GUARD, eventually
 
-# Runs anywhere as `bff` does, with this checkout's package.
+# Runs in any folder as `bff` does, with this checkout's package.
 BFF = "import os, sys; os.chdir(sys.argv.pop(1)); from bff.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -28,7 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *command: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """A fresh interpreter in the folder, that finds `bff` in this checkout."""
+    """A new interpreter in the folder, which imports `bff` from this checkout."""
     return subprocess.run(
         [sys.executable, *command],
         cwd=folder,
@@ -71,7 +71,7 @@ def test_the_project_is_clean_under_ruff(project: Path) -> None:
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_the_settings_for_production_have_nothing_to_correct(project: Path) -> None:
+def test_the_settings_for_production_have_no_mistakes(project: Path) -> None:
     lines = (project / ".env.example").read_text().splitlines()
     env = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
     checked = run(project, "-m", "bff", "check", "help_desk:app", env=env)
@@ -111,7 +111,7 @@ def test_a_served_project_shows_a_ticket_and_names_the_owner_of_what_fails(
             assert len(client.get("/api/tickets").json()["tickets"]) == 2
             fault = f"http://127.0.0.1:{ports['people']}/fault"
             assert httpx.post(fault, params={"status": 500}, trust_env=False).json()["status"] == 500
-            # Kim's plan is fresh for ten seconds; Sam's was not asked for yet.
+            # Kim's plan is fresh for ten seconds; Sam's was not requested yet.
             part = client.get("/api/tickets/8").json()["customer"]
             assert (part["state"], part["reason"], part["owner"]["team"]) == ("missing", "failed", "Accounts")
             assert httpx.post(fault, trust_env=False).json() == {"delay": 0.0, "status": 0}
@@ -140,7 +140,7 @@ def test_a_served_project_shows_a_ticket_and_names_the_owner_of_what_fails(
         ("starlette", "a module starlette is installed"),
     ],
 )
-def test_a_name_that_cannot_be_used_is_refused_with_good_ones(tmp_path: Path, name: str, why: str) -> None:
+def test_for_an_unusable_name_good_ones_are_proposed(tmp_path: Path, name: str, why: str) -> None:
     with pytest.raises(DeclarationError, match="cannot name a gateway") as refused:
         new.create(name, tmp_path)
     assert why in str(refused.value)
@@ -148,7 +148,7 @@ def test_a_name_that_cannot_be_used_is_refused_with_good_ones(tmp_path: Path, na
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_with_something_in_it_is_left_as_it_is(
+def test_a_folder_that_is_not_empty_is_not_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""What `pip install bff-gateway` brings: the package alone, its command, its types; and what it does without."""
+"""What `pip install bff-gateway` installs: the package alone, its command, its types; and what works without extras."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(folder / name)
 
 
-def test_the_distribution_holds_the_package_and_nothing_beside_it(wheel: zipfile.ZipFile) -> None:
+def test_the_distribution_holds_only_the_package(wheel: zipfile.ZipFile) -> None:
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     files = [path for path in (ROOT / "bff").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     assert names == {str(path.relative_to(ROOT)) for path in files}

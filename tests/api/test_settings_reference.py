@@ -16,7 +16,7 @@ from ..conftest import ROOT
 ALL = list(all_settings())
 
 
-def test_the_page_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_equals_the_output_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["settings"]) == 0
     printed = capsys.readouterr().out
     written = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ def test_every_field_of_every_model_is_listed() -> None:
 
 
 @pytest.mark.parametrize("setting", ALL, ids=lambda one: one.path)
-def test_a_setting_says_what_it_means_and_in_which_unit(setting: Setting) -> None:
+def test_every_setting_has_a_meaning_and_a_unit(setting: Setting) -> None:
     assert re.fullmatch(r"\S.{8,}\.", setting.meaning)
     if setting.type in ("number", "integer") and not setting.path.endswith("port"):
         assert setting.unit and setting.range

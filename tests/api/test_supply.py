@@ -1,5 +1,5 @@
-"""What we depend on: asked about honestly, written down whole, kept up to date; and what SECURITY.md says is held by
-the tests it names."""
+"""The dependencies: audited with honest results, locked completely, updated regularly. And SECURITY.md: every threat
+names the tests that show its protection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ import yaml  # type: ignore[import-untyped]  # its types are a package of their 
 
 from ..conftest import ROOT
 
-# Answers as the two programs gave them: one package fine, one known to be vulnerable, one its source does not know.
+# The output of the two programs: one package without findings, one with a known vulnerability, one that the source does
+# not have.
 FINE = {"name": "a", "version": "1", "vulns": []}
 BAD = {
     "name": "b",
@@ -38,7 +39,7 @@ CRASH = "Traceback (most recent call last):\nrequests.exceptions.ConnectionError
 
 
 def program(folder: Path, name: str, said: Any, code: int) -> str:
-    """A program that ends like the real one did; `said` is JSON for standard output, or text for standard error."""
+    """A program that exits like the real one did; `said` is JSON for standard output, or text for standard error."""
     made = folder / name
     text, stream = (said, "stderr") if isinstance(said, str) else (json.dumps(said), "stdout")
     made.write_text(f"#!{sys.executable}\nimport sys\nsys.{stream}.write({text!r})\nsys.exit({code})\n")
@@ -72,7 +73,7 @@ def program(folder: Path, name: str, said: Any, code: int) -> str:
         (({"dependencies": [FINE]}, 0), None, 75, "COULD NOT ASK"),
     ],
 )
-def test_an_audit_that_could_not_ask_is_told_apart_from_a_finding_and_from_a_clean_one(
+def test_an_audit_that_could_not_ask_differs_from_a_finding_and_from_a_clean_result(
     tmp_path: Path, python: tuple[Any, int], node: tuple[Any, int] | None, code: int, said: str
 ) -> None:
     npm = program(tmp_path, "npm", *node) if node else str(tmp_path / "nowhere")
@@ -90,7 +91,7 @@ def test_an_audit_that_could_not_ask_is_told_apart_from_a_finding_and_from_a_cle
 def test_the_bill_of_materials_holds_every_locked_package_and_is_the_same_each_time(tmp_path: Path) -> None:
     written = []
     for name in ("one.json", "two.json"):
-        # Wherever it is started.
+        # It works from any folder.
         command = [sys.executable, str(ROOT / ".ci" / "sbom.py"), str(tmp_path / "new" / name)]
         subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=tmp_path)
         written.append((tmp_path / "new" / name).read_bytes())
@@ -111,7 +112,7 @@ def test_the_bill_of_materials_holds_every_locked_package_and_is_the_same_each_t
     )
     required = {ref for ref, one in components.items() if one["scope"] == "required"}
     assert required == {f"pkg:pypi/{name}@{version}" for name, version in runs}
-    # Everything is there because something asked for it, the project itself in the end.
+    # Every package is there because another one requires it, in the end the project itself.
     asks = {one["ref"]: one.get("dependsOn", []) for one in bill["dependencies"]}
     reached: set[str] = set()
     waiting = [bill["metadata"]["component"]["bom-ref"]]
@@ -134,7 +135,7 @@ def test_every_lock_pins_with_hashes() -> None:
         assert "--require-hashes" in line or "--no-index" in line or line.endswith(" uv"), line
 
 
-def test_updates_are_asked_for_wherever_something_is_locked() -> None:
+def test_updates_are_configured_for_every_lock_file() -> None:
     document = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())
     asked = {
         (one["package-ecosystem"], place)

@@ -1,4 +1,5 @@
-"""The example docs/examples/tracker: its shape, its own tests and types, and every screen of it as it is served."""
+"""The example docs/examples/tracker: its structure, its own tests and types, and every screen of it when it is
+served."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ MODULES = ("upstreams", "projects", "tickets", "people", "gateway")
 
 
 def run(*command: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """A fresh interpreter in the example's folder, that finds `bff` in this checkout."""
+    """A new interpreter in the example's folder, which imports `bff` from this checkout."""
     return subprocess.run(
         [sys.executable, *command],
         cwd=TRACKER,
@@ -41,7 +42,7 @@ def test_it_has_twelve_screens_in_five_modules_with_three_routers() -> None:
     assert {path.stem for path in (TRACKER / "tracker").glob("*.py")} == {"__init__", *MODULES}
 
 
-def test_its_modules_import_only_what_is_public_and_no_router_another() -> None:
+def test_its_modules_import_only_public_names_and_no_router_imports_another() -> None:
     for name in MODULES:
         tree = ast.parse((TRACKER / "tracker" / f"{name}.py").read_text())
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
@@ -74,7 +75,7 @@ def test_its_readme_names_every_module_and_only_files_that_exist() -> None:
     assert [link for link in links if not (TRACKER / link).exists()] == []
 
 
-def test_every_screen_is_served_and_a_command_changes_what_its_sender_reads_next(
+def test_every_screen_is_served_and_the_sender_of_a_command_reads_its_change(
     tmp_path: Path, redis_url: str
 ) -> None:
     key = ec_key()
@@ -153,7 +154,7 @@ def test_every_screen_is_served_and_a_command_changes_what_its_sender_reads_next
                 assert text not in client.get(screen).text
                 done = client.post(command, headers={"idempotency-key": command}, json=body)
                 assert done.status_code == 200, f"{command}: {done.text}"
-                # Answers are fresh for five seconds, but not for whoever has changed them.
+                # Answers are fresh for five seconds, but not for the person who changed them.
                 assert text in client.get(screen).text, screen
             with client.stream("GET", "/bff/live?value=board/apollo") as stream:
                 lines = stream.iter_lines()

@@ -1,4 +1,4 @@
-"""The types a user relies on: a gateway type-checks under mypy strict, and each wrong use is caught where it stands."""
+"""The types that users depend on: a gateway passes mypy strict, and each wrong use is an error on its own line."""
 
 from __future__ import annotations
 
@@ -149,12 +149,12 @@ def a_value_is_no_model() -> None:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """mypy's words on both files, in one run."""
+def messages(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """mypy's messages for both files, in one run."""
     folder = tmp_path_factory.mktemp("typing")
     (folder / "good.py").write_text(GOOD)
     (folder / "bad.py").write_text(BAD)
-    # As a user would have it: strict, and no plugin.
+    # As a user has it: strict, and no plugin.
     (folder / "mypy.ini").write_text("[mypy]\nstrict = true\n")
     ended = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "good.py", "bad.py"]
@@ -170,21 +170,22 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> str:
     return ended.stdout
 
 
-def test_a_users_gateway_is_fine_under_mypy_strict(told: str) -> None:
-    assert "good.py" not in told
+def test_a_users_gateway_passes_mypy_strict(messages: str) -> None:
+    assert "good.py" not in messages
 
 
-def test_each_wrong_use_is_caught_on_its_own_line_and_nothing_else_is(told: str) -> None:
+def test_each_wrong_use_is_an_error_on_its_line_and_nothing_else_is(messages: str) -> None:
     expected = {
         (number, line.partition("# wrong: ")[2])
         for number, line in enumerate(BAD.splitlines(), 1)
         if "# wrong: " in line
     }
     found = {
-        (int(number), code) for number, code in re.findall(r"^bad\.py:(\d+): error: .*\[(.+)\]$", told, re.M)
+        (int(number), code)
+        for number, code in re.findall(r"^bad\.py:(\d+): error: .*\[(.+)\]$", messages, re.M)
     }
-    assert found == expected, told
+    assert found == expected, messages
 
 
-def test_the_package_says_that_it_is_typed() -> None:
+def test_the_package_is_marked_as_typed() -> None:
     assert (Path(ROOT) / "bff" / "py.typed").exists()

@@ -1,1 +1,1 @@
-"""Events from each supported broker, with real servers: all adapters pass one contract."""
+"""Events from each supported broker, with real servers: all adapters pass the same tests."""

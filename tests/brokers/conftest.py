@@ -1,4 +1,4 @@
-"""One rig for each broker: how a service publishes there, and the adapter that reads it."""
+"""One rig for each broker: how a service publishes to it, and the adapter that reads it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Rig(ABC):
 
     @abstractmethod
     async def publish(self, *bodies: bytes) -> None:
-        """Publish as a service does; returns when the server has stored them."""
+        """Publish as a service does; returns when the server has stored the events."""
 
     @abstractmethod
     def kill(self) -> None:
@@ -47,7 +47,7 @@ class Rig(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Start the server again with what it had on disk."""
+        """Start the server again with its data on disk."""
 
 
 class RedisRig(Rig):
@@ -171,7 +171,7 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
 
 
 async def until(holds: Any, *, seconds: float = 60.0) -> None:
-    """Wait until it holds, at most this many seconds."""
+    """Wait until the check is true, at most this many seconds."""
     async with asyncio.timeout(seconds):
         while not await holds():
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Real brokers in processes of their own that a test may kill and start again."""
+"""Real brokers in their own processes that a test may kill and start again."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Rabbit:
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
         if self.names is None:
-            # Left to itself the node starts one that outlives it.
+            # By default the node starts one that outlives it.
             self.names = subprocess.Popen(
                 [program("epmd"), "-port", str(self.mapper), "-address", "127.0.0.1"], env=env
             )
@@ -85,12 +85,12 @@ class Rabbit:
         wait_for_port(self.port, seconds=90, process=self.process)
 
     def kill(self) -> None:
-        """The node with the shell around it, as kill -9 does."""
+        """Kill the node and the shell around it, as kill -9 does."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
-            # The shell is waited for; the node beside it may still be on its way out.
+            # The shell has ended; the node itself may still be ending.
             end = time.monotonic() + 20
             while time.monotonic() < end:
                 with (
@@ -102,7 +102,7 @@ class Rabbit:
                 break
 
     def stop(self) -> None:
-        """The node and the names beside it."""
+        """Stop the node and its name server."""
         self.kill()
         if self.names is not None:
             self.names.kill()

@@ -28,7 +28,7 @@ AT = "2026-03-01T10:00:00Z"
 
 
 class Strict(SagaStatus):
-    """A model that does not fit what services already publish."""
+    """A model that the published events do not match."""
 
     data: int
 
@@ -51,7 +51,7 @@ def new_dispatcher(link: RedisClient, model: type[SagaStatus] = SagaStatus) -> E
 
 
 async def top(link: RedisClient) -> int:
-    """How many events the journal has."""
+    """The number of events in the journal."""
     try:
         opened = await Journal(link).open(OWNER, None)
     except StoreUnavailable:
@@ -85,7 +85,7 @@ async def _reached(link: RedisClient, offset: int) -> bool:
 async def test_a_reader_that_dies_between_effect_and_position_repeats_and_skips_nothing(
     rig: Rig, link: RedisClient
 ) -> None:
-    """The reader hangs after some effects, as if it was killed: the next reader goes on at the stored position."""
+    """The reader hangs after some effects, as if it was killed: the next reader continues at the stored position."""
 
     class Dying(EventDispatcher):
         left = 0
@@ -122,7 +122,7 @@ async def test_one_of_two_readers_reads_and_the_other_takes_over(rig: Rig, link:
         await first.start()
         await rig.publish(*(event("o1", version) for version in range(1, 11)))
         await until(lambda: _reached(link, 10))
-        # Whichever of them reads, both are gone in turn and the events are not.
+        # Whichever process reads, both end in turn, and no event is lost.
         await first.stop()
         await rig.publish(event("o1", 11))
         await until(lambda: _reached(link, 11))
@@ -134,7 +134,7 @@ async def test_one_of_two_readers_reads_and_the_other_takes_over(rig: Rig, link:
     assert await history(link) == [("o1", version) for version in range(1, 13)]
 
 
-async def test_a_killed_broker_is_waited_for_and_no_event_is_lost(rig: Rig, link: RedisClient) -> None:
+async def test_the_reader_waits_for_a_killed_broker_and_no_event_is_lost(rig: Rig, link: RedisClient) -> None:
     async with Ingester(link, new_dispatcher(link), rig.broker(link)) as reader:
         await rig.publish(*(event("o1", version) for version in range(1, 31)))
         await until(lambda: _reached(link, 10))
@@ -151,7 +151,7 @@ async def test_a_killed_broker_is_waited_for_and_no_event_is_lost(rig: Rig, link
     assert told == [("o1", version) for version in range(1, 41)][-len(told) :]
 
 
-async def test_a_poison_event_blocks_nobody_and_is_replayed_after_the_mend(
+async def test_an_unusable_event_blocks_no_other_and_is_replayed_after_the_fix(
     rig: Rig, link: RedisClient
 ) -> None:
     async with Ingester(link, new_dispatcher(link, Strict), rig.broker(link)):
@@ -170,7 +170,7 @@ async def test_a_poison_event_blocks_nobody_and_is_replayed_after_the_mend(
         if broker.name == "redis":
             await until(lambda: _reached(link, 2))
         else:
-            # It came from a broker that the gateway cannot write to: every gateway reads replayed events.
+            # It came from a broker to which the gateway cannot write: every gateway reads replayed events.
             async with Ingester(link, mended, RedisStreams(link, [], block=0.1)):
                 await until(lambda: _reached(link, 2))
     assert await history(link) == [("good", 1), ("bad", 1)]
@@ -194,10 +194,12 @@ async def test_an_event_ahead_of_its_turn_waits_for_the_one_before_it(rig: Rig, 
     async with Ingester(link, new_dispatcher(link), rig.broker(link)):
         await rig.publish(event("o1", 2), event("o1", 1), event("o1", 4))
         await until(lambda: _reached(link, 3))
-    assert await history(link) == [("o1", 1), ("o1", 2), ("o1", 4)], "the third never came, and nobody hangs"
+    assert await history(link) == [("o1", 1), ("o1", 2), ("o1", 4)], (
+        "the third event never came, and no reader hangs"
+    )
 
 
-async def test_a_server_that_is_away_from_the_start_is_waited_for(rig: Rig, link: RedisClient) -> None:
+async def test_the_reader_waits_for_a_server_that_is_away_from_the_start(rig: Rig, link: RedisClient) -> None:
     rig.kill()
     async with Ingester(link, new_dispatcher(link), rig.broker(link)) as reader:
         await asyncio.sleep(0.5)
@@ -207,13 +209,13 @@ async def test_a_server_that_is_away_from_the_start_is_waited_for(rig: Rig, link
         await until(lambda: _reached(link, 1))
 
 
-async def test_who_takes_over_from_a_frozen_reader_begins_where_it_stood_or_waits(
+async def test_a_reader_that_replaces_a_frozen_one_starts_at_its_position_or_waits(
     rig: Rig, link: RedisClient
 ) -> None:
-    """It stands still, as a stopped process does: its connections stay."""
+    """The reader stands still like a stopped process: its connections stay open."""
 
     async def nothing_lost(why: str) -> None:
-        # RabbitMQ's queue is made by the first event here.
+        # RabbitMQ's queue is created by the first event here.
         raise AssertionError(why)
 
     frozen, successor = rig.broker(link), rig.broker(link)
@@ -231,10 +233,10 @@ async def test_who_takes_over_from_a_frozen_reader_begins_where_it_stood_or_wait
             if not read:
                 read += [one.body for events in (await successor.read()).values() for one in events]
     except BrokerUnavailable:
-        assert rig.broker(link).name == "rabbitmq", "what it holds is in nobody's hands but its own"
+        assert rig.broker(link).name == "rabbitmq", "only the frozen reader has the events that it holds"
     finally:
         await successor.close()
         await frozen.close()
-    assert not read or read[0] == event("o1", 1), "it was given a newer event, and the older ones are held"
+    assert not read or read[0] == event("o1", 1), "it received a newer event, while the older ones are held"
     async with Ingester(link, new_dispatcher(link), rig.broker(link)):
         await until(lambda: _reached(link, 5))

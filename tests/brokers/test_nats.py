@@ -1,4 +1,4 @@
-"""Faults that only JetStream has: sequences that restart, a consumer that was dropped, events that were dropped."""
+"""Faults that only JetStream has: restarted sequences, a dropped consumer, dropped events."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def reached(link: RedisClient, count: int) -> None:
     await until(there)
 
 
-async def test_a_stream_that_was_made_again_is_read_from_its_first_event(
+async def test_a_stream_that_was_created_again_is_read_from_its_first_event(
     rig: NatsRig, link: RedisClient, server: Client, nats_server: Nats
 ) -> None:
     dispatcher = new_dispatcher(link)
@@ -68,7 +68,7 @@ async def test_a_stream_that_was_made_again_is_read_from_its_first_event(
     async with reader(link, dispatcher, nats_server):
         await reached(link, 25)
         assert dispatcher.losses == 1
-        # Once more, under its reader, and now it has more than there were before.
+        # Once more, while it is read, and now it has more events than before.
         await server.jetstream().delete_stream(STREAM)
         await server.jetstream().add_stream(name=STREAM, subjects=["events.>"])
         await rig.publish(*(event("anew", version) for version in range(1, 31)))
@@ -76,7 +76,7 @@ async def test_a_stream_that_was_made_again_is_read_from_its_first_event(
         assert dispatcher.losses == 2
 
 
-async def test_a_consumer_that_the_server_dropped_is_made_again(
+async def test_a_consumer_that_the_server_dropped_is_created_again(
     rig: NatsRig, link: RedisClient, server: Client, nats_server: Nats
 ) -> None:
     dispatcher = new_dispatcher(link)
@@ -101,7 +101,7 @@ async def test_events_dropped_unread_are_a_loss_and_those_dropped_after_are_none
     async with reader(link, dispatcher, nats_server):
         await rig.publish(event("o1", 4))
         await reached(link, 4)
-    assert dispatcher.losses == 0, "all of it had been read"
+    assert dispatcher.losses == 0, "all events had been read"
     await rig.publish(*(event("o1", version) for version in range(5, 9)))
     await server.jetstream().purge_stream(STREAM, keep=1)
     async with reader(link, dispatcher, nats_server):
@@ -110,7 +110,7 @@ async def test_events_dropped_unread_are_a_loss_and_those_dropped_after_are_none
     assert dispatcher.losses == 1
 
 
-async def test_what_is_dropped_of_other_subjects_is_no_loss(
+async def test_dropped_events_of_other_subjects_are_no_loss(
     rig: NatsRig, link: RedisClient, server: Client, nats_server: Nats
 ) -> None:
     dispatcher = new_dispatcher(link)
@@ -119,7 +119,7 @@ async def test_what_is_dropped_of_other_subjects_is_no_loss(
         await reached(link, 1)
         for _ in range(5):
             await server.jetstream().publish("events.other", b"{}")
-        # Seen by a look, once a second.
+        # The check runs once a second.
         place = redis_key("ingest:nats:EVENTS", "position")
         last = (await server.jetstream().stream_info(STREAM)).state.last_seq
 

@@ -23,7 +23,7 @@ QUEUES = [f"backlog-{number}" for number in range(4)]
 EACH = 300
 
 
-async def test_a_backlog_in_several_queues_arrives_whole(redis_url: str, rabbit_server: Rabbit) -> None:
+async def test_a_backlog_in_several_queues_arrives_completely(redis_url: str, rabbit_server: Rabbit) -> None:
     connection = await aio_pika.connect(rabbit_server.url)
     async with connection, RedisClient(redis_url, timeout=10) as link:
         channel = await connection.channel(publisher_confirms=False)
@@ -39,7 +39,7 @@ async def test_a_backlog_in_several_queues_arrives_whole(redis_url: str, rabbit_
             await until(whole)
 
 
-async def test_a_queue_that_is_deleted_and_made_again_is_read_again(
+async def test_a_queue_that_is_deleted_and_created_again_is_read_again(
     redis_url: str, rabbit_server: Rabbit
 ) -> None:
     connection = await aio_pika.connect(rabbit_server.url)
@@ -56,7 +56,7 @@ async def test_a_queue_that_is_deleted_and_made_again_is_read_again(
             await until(lambda: reached(1))
             assert dispatcher.losses == 0
             await channel.queue_delete("taken")
-            # Not before the reader has made it anew: what it held is gone, and that is known.
+            # Only once the reader has created it again: the events in it are lost, and the gateway knows it.
             await until(lambda: _anew(connection, dispatcher))
             await channel.default_exchange.publish(aio_pika.Message(event("o1", 2)), "taken")
             await until(lambda: reached(2))
@@ -78,7 +78,7 @@ asyncio.run(main())
 """
 
 
-async def test_who_waits_for_a_frozen_reader_gets_all_it_held_when_the_server_has_given_it_up(
+async def test_a_waiting_reader_gets_the_events_of_a_frozen_one_when_the_server_closes_its_connection(
     redis_url: str, rabbit_server: Rabbit
 ) -> None:
     connection = await aio_pika.connect(rabbit_server.url)

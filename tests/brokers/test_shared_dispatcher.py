@@ -28,7 +28,7 @@ class Second:
         return {}
 
     async def ack(self, partition: str, events: Sequence[BrokerEvent]) -> None:
-        """Nothing to keep."""
+        """Nothing to store."""
 
     async def close(self) -> None:
         """Nothing to close."""

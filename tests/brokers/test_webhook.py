@@ -55,7 +55,7 @@ async def client(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def signature(id: str, signed: bytes, *, secret: str = SECRET, at: float | None = None) -> dict[str, str]:
-    """The headers of a signed message, worked out apart from the gateway's own code."""
+    """The headers of a signed message, computed without the gateway's code."""
     timestamp = int(at or time.time())
     mac = hmac.new(secret.encode(), f"{id}.{timestamp}.".encode() + signed, hashlib.sha256).digest()
     return {
@@ -80,7 +80,7 @@ async def test_a_structured_event_and_a_batch_are_in_the_journal_when_they_are_a
     batch = [json.loads(event("o1", version)) for version in (2, 3)]
     for _ in range(2):
         assert (await send(client, json.dumps(batch).encode(), BATCH)).status_code == 204
-    assert await history(link) == [("o1", 1), ("o1", 2), ("o1", 3)], "a message sent again is told once"
+    assert await history(link) == [("o1", 1), ("o1", 2), ("o1", 3)], "a repeated message is applied once"
 
 
 async def test_an_event_in_headers_is_signed_with_its_headers(
@@ -91,14 +91,16 @@ async def test_an_event_in_headers_is_signed_with_its_headers(
     headers = {f"ce-{name}": value for name, value in whole.items()} | {"content-type": "application/json"}
     covered = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers)).encode()
 
-    assert (await send(client, body, headers)).status_code == 401, "the body alone is not what is signed"
+    assert (await send(client, body, headers)).status_code == 401, (
+        "a signature of the body alone is not valid"
+    )
     forged = headers | {"ce-subject": "o2"}
     assert (await send(client, body, forged, signed=covered + body)).status_code == 401
     assert (await send(client, body, headers, signed=covered + body)).status_code == 204
     assert await history(link) == [("o1", 1)]
 
 
-async def test_what_is_not_signed_by_its_source_in_time_is_refused_in_the_same_words(
+async def test_a_message_without_a_valid_signature_in_time_is_always_refused_with_the_same_answer(
     client: httpx.AsyncClient, link: RedisClient
 ) -> None:
     body = event("o1", 1)
@@ -128,7 +130,7 @@ async def test_what_is_not_signed_by_its_source_in_time_is_refused_in_the_same_w
         (STRUCTURED, b"x" * 70_000, 413),
     ],
 )
-async def test_what_holds_no_events_is_refused_with_what_to_send(
+async def test_a_body_without_events_is_refused_with_what_to_send(
     client: httpx.AsyncClient, headers: dict[str, str], body: bytes, status: int
 ) -> None:
     answer = await send(client, body, headers)
@@ -137,7 +139,7 @@ async def test_what_holds_no_events_is_refused_with_what_to_send(
     assert answer.json()["detail"]
 
 
-async def test_an_event_that_cannot_be_used_is_set_aside_and_the_rest_goes_through(
+async def test_an_unusable_event_becomes_a_dead_letter_and_the_others_are_processed(
     client: httpx.AsyncClient, link: RedisClient
 ) -> None:
     bad = json.loads(event("o1", 1, status="EXPLODED"))
@@ -150,7 +152,7 @@ async def test_an_event_that_cannot_be_used_is_set_aside_and_the_rest_goes_throu
     assert "status" in letter.reason
 
 
-async def test_an_event_ahead_of_its_turn_waits_and_goes_through_without_the_next_message(
+async def test_an_event_ahead_of_its_turn_waits_and_is_processed_without_the_next_message(
     client: httpx.AsyncClient, link: RedisClient
 ) -> None:
     assert (await send(client, event("o1", 1), STRUCTURED)).status_code == 204
@@ -181,7 +183,7 @@ async def test_an_event_ahead_of_its_turn_waits_and_goes_through_without_the_nex
         ("nobody", "events.example", "120", None),
     ],
 )
-async def test_the_handshake_grants_listed_origins_up_to_the_sources_rate(
+async def test_the_handshake_allows_listed_origins_up_to_the_rate_of_the_source(
     client: httpx.AsyncClient, source: str, origin: str, rate: str | None, granted: str | None
 ) -> None:
     asked = {"webhook-request-origin": origin}
@@ -193,5 +195,5 @@ async def test_the_handshake_grants_listed_origins_up_to_the_sources_rate(
     assert answer.headers.get("webhook-allowed-origin") == (granted and origin.lower())
 
 
-async def test_a_source_is_not_read_from(client: httpx.AsyncClient) -> None:
+async def test_a_source_cannot_be_read(client: httpx.AsyncClient) -> None:
     assert (await client.get("/bff/events/orders")).status_code == 405

@@ -1,1 +1,1 @@
-"""One file for each fault that a user met: the input, what is right, and where the rule comes from."""
+"""One file for each fault that a user met: the input, the right result, and the source of the rule."""

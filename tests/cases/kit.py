@@ -16,20 +16,20 @@ from ..waiting import GUARD
 from ..wire.upstream import RawServer, raw_server
 
 PATIENT: dict[str, Any] = {"admission": {"lag": 10, "standing": 10}}
-"""A busy machine is no overload. A case's gateway is declared with `deadline=GUARD` unless a deadline is its matter."""
+"""A busy machine is not an overload: a case's gateway has `deadline=GUARD` unless the case is about a deadline."""
 
 
 def answer(
     body: bytes, *, media: str | None = "application/json", status: str = "200 OK", headers: str = ""
 ) -> bytes:
-    """One HTTP/1.1 response; headers: more lines, each ended by CR LF."""
+    """One HTTP/1.1 response; headers: further lines, each ended by CR LF."""
     kind = f"Content-Type: {media}\r\n" if media else ""
     return f"HTTP/1.1 {status}\r\n{kind}Content-Length: {len(body)}\r\n{headers}\r\n".encode() + body
 
 
 @asynccontextmanager
 async def upstream(reply: Callable[[str], bytes] | bytes) -> AsyncIterator[RawServer]:
-    """A real server on loopback. reply: the bytes for every request, or a function of its target that gives them."""
+    """A real server on loopback. reply: the bytes for every request, or a function from its target to the bytes."""
 
     async def respond(target: str, head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(reply if isinstance(reply, bytes) else reply(target))
@@ -48,10 +48,10 @@ async def client(
     each: dict[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the gateway, started in this process.
+    """A client of the gateway, which is started in this process.
 
     upstreams  the port of each upstream on loopback, by its name
-    each       further settings of every upstream; default one attempt, which may take long
+    each       further settings of every upstream; by default one attempt, with a long time limit
     settings   further settings of the gateway
     """
     given = {

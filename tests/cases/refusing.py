@@ -1,4 +1,5 @@
-"""What the cases of refusals share: a gateway whose one service answers as it is told, asked by somebody or nobody."""
+"""What the cases about refusals share: a gateway with one service that answers as the test says, and signed-in or
+anonymous requests."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ def refusal(status: int, body: bytes = b"{}", headers: str = "content-type: appl
 async def asking(
     gateway: Gateway, redis_url: str, *, identity: str = "user", attempts: int = 1, **settings: Any
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Scripted]]:
-    """A client of the gateway, and its service. identity: by what it knows who asks; attempts: of each call."""
+    """A client of the gateway, and its service. identity: how the service learns who asks; attempts: of each call."""
     async with scripted() as told:
         issuer = {"issuer": ISSUER, "audience": "shop", "jwks_uri": f"http://127.0.0.1:{told.port}/keys"}
         async with client(

@@ -1,11 +1,11 @@
-"""A gateway was killed in the midst of a command, and whoever sent the command again met 409 until the lease was over.
+"""A gateway was killed in the middle of a command, and a repeat of the command got 409 until the lease was over.
 
-Put in: a command that its service never answers, SIGKILL to the gateway that carries it out, and the same command
-with the same key to another gateway. For the 10 s of the lease the answer was 409 `idempotency-in-flight`, though Redis
-knows within 0.3 s that the process is gone (its connections have ended).
+Input: a command that its service never answers, SIGKILL to the gateway that runs it, and the same command with the same
+key to another gateway. For the 10 s of the lease the answer was 409 `idempotency-in-flight`, although Redis knows
+within 0.3 s that the process has ended (its connections have ended).
 
 Right: the claim of a process that has ended is free at once where the command may be sent again (`safe=True`: its
-services are handed the same derived key). Where it may not (`safe=False`) nobody carries it out a second time.
+services get the same derived key). Where it may not (`safe=False`), no gateway runs it a second time.
 Source: docs/contract.md, "Commands".
 """
 
@@ -67,4 +67,4 @@ async def test_the_claim_of_a_killed_gateway_is_free_where_the_command_may_be_se
                     for line in head.split(b"\r\n")
                     if b"idempotency-key" in line.lower()
                 }
-                assert (len(sent), len(keys)) == (2, 1), "the service can tell that it is the same command"
+                assert (len(sent), len(keys)) == (2, 1), "the service can see that it is the same command"

@@ -1,8 +1,8 @@
-"""What was put in: a part that fails when it is closed, a task that outlives the time commands have at the end, a start
-that fails halfway, and a cancellation while the gateway stops. The failure was swallowed, the task went on, what was
-open stayed open, and whoever was cancelled was not.
+"""Input: a part that fails when it is closed, a task that runs longer than commands may at the end, a start that fails
+halfway, and a cancellation while the gateway stops. The failure was swallowed, the task ran on, open parts stayed open,
+and the caller was not cancelled.
 
-What is right: every failure in closing is logged and does not keep the rest open; a task that outlives the bound is
+Right: every failure in closing is logged, and the other parts are closed all the same; a task that exceeds the bound is
 cancelled and named; `stop()` does not swallow its caller's cancellation (asyncio's documentation of
 `asyncio.CancelledError`).
 """
@@ -42,7 +42,7 @@ async def test_a_failure_in_closing_one_part_is_logged_and_the_rest_is_closed(
     assert not asyncio.all_tasks() - before
 
 
-async def test_a_task_that_outlives_the_end_is_cancelled_and_named(
+async def test_a_task_that_exceeds_the_time_at_the_end_is_cancelled_and_named(
     redis_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(background, "FINISH", 0.05)
@@ -54,7 +54,7 @@ async def test_a_task_that_outlives_the_end_is_cancelled_and_named(
     assert "cancelled when the gateway ended: command /api/orders" in caplog.text
 
 
-async def test_whoever_is_cancelled_while_it_stops_is_cancelled_and_everything_is_closed(
+async def test_a_cancellation_during_stop_reaches_the_caller_and_everything_is_closed(
     redis_url: str,
 ) -> None:
     before = asyncio.all_tasks()

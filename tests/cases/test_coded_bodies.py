@@ -1,8 +1,9 @@
 """A gzip body of several members is read; one that cannot be read is the service's fault, and not an outage.
 
-Put in: two gzip members one after the other, zeros behind the last, a damaged body. Right: RFC 1952 section 2.2 (a file
-is a series of members); what a service said wrongly is `invalid`, names it, and opens no breaker. Seen before: 502
-`unreachable`, and after five of them the breaker was open for everything else of that service.
+Input: two gzip members in a row, zeros behind the last one, a damaged body. Before: 502 `unreachable`, and after five
+of them the breaker was open for every other call of that service.
+Right: RFC 1952 section 2.2 (a file is a series of members). A body that cannot be decoded is `invalid` with the service
+as owner, and opens no breaker.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ GZIP = "Content-Encoding: gzip\r\n"
 
 @pytest.mark.parametrize("wire", ["h1", "aiohttp", "httpx"])
 @pytest.mark.parametrize("padding", [b"", bytes(512)])
-async def test_members_are_read_one_after_the_other(redis_url: str, wire: str, padding: bytes) -> None:
+async def test_a_gzip_body_of_several_members_is_read_whole(
+    redis_url: str, wire: str, padding: bytes
+) -> None:
     body = gzip.compress(b'{"a":') + gzip.compress(b"1}") + padding
     async with (
         upstream(answer(body, headers=GZIP)) as server,

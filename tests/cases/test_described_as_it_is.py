@@ -1,8 +1,9 @@
-"""`/openapi.json` says what answers are: what is always there is required, and what anybody may ask says so.
+"""`/openapi.json` describes the real answers: a property that is always there is required, and a public route needs no
+sign-in.
 
-Put in: a screen with an optional part, defaults and a Decimal; a public and a private view. Right: OpenAPI 3.1
-(`security: []` removes what is asked for elsewhere; a property that is always there is `required`), so that generated
-types have no needless `undefined`.
+Input: a screen with an optional part, defaults and a Decimal; a public and a private view. Right: OpenAPI 3.1
+(`security: []` removes the requirement that applies elsewhere; a property that is always there is `required`), so that
+generated types have no needless `undefined`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ async def mine() -> Screen:
     return Screen(stock=Missing.model_validate({"reason": "failed", "owner": shelf.owner.as_dict()}))
 
 
-async def test_what_is_always_there_is_required_and_what_is_public_says_so(redis_url: str) -> None:
+async def test_properties_that_are_always_there_are_required_and_public_routes_need_no_sign_in(
+    redis_url: str,
+) -> None:
     async with (
         upstream(answer(b"{}")) as server,
         client(gateway, redis_url, {"shelf": server.port}, public_url="https://shop.example/app") as http,

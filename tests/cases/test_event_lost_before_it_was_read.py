@@ -1,10 +1,12 @@
-"""What Redis had confirmed, nobody had read, and a crash lost was told to open streams only when they were opened anew.
+"""An event that Redis had confirmed, and lost in a crash before it was read, reached open streams only when they were
+opened again.
 
-Put in: a service publishes an event, Redis confirms it and is killed before it is on the disk. The journals are found
-as they were, so comparing positions finds nothing, and the streams kept the old status until their end (10 minutes).
+Input: a service publishes an event; Redis confirms it and is killed before it is on the disk. The journals are
+unchanged, so comparing positions finds nothing, and the streams had the old status until their end (10 minutes).
 
-Right: in a new life of Redis the services are asked for each owner with an open stream within 40 s, spread, as after a
-bus that dropped events unread. Where nothing was lost nobody is told anything. Source: docs/contract.md, docs/redis.md.
+Right: after a new replication id of Redis the services are asked for each owner with an open stream, within 40 s and
+spread, as after a broker that dropped unread events. Where nothing was lost, streams receive nothing. Source:
+docs/contract.md, docs/redis.md.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ def durable(tmp_path: Path) -> Iterator[Valkey]:
 
 
 class Service:
-    """What it has said of each owner's one saga: its version."""
+    """The version that the service has published of each owner's one saga."""
 
     def __init__(self) -> None:
         self.versions = {"ada": 1, "bob": 1}
@@ -48,7 +50,7 @@ class Service:
 
 
 async def version_of(stream: Client, version: int) -> str:
-    """How the stream told of this version."""
+    """How the stream received this version."""
     while True:
         event = await stream.next()
         assert event is not None
@@ -57,7 +59,7 @@ async def version_of(stream: Client, version: int) -> str:
             return event.name
 
 
-async def test_after_a_crash_of_redis_open_streams_are_told_what_was_lost_unread(
+async def test_after_a_crash_of_redis_open_streams_receive_events_that_were_lost_unread(
     durable: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.live.restore.SPREAD", 1.0)
@@ -70,7 +72,7 @@ async def test_after_a_crash_of_redis_open_streams_are_told_what_was_lost_unread
         for stream in (ada, bob):
             assert await version_of(stream, 1) == "snapshot"
         service.asked.clear()
-        # Published, confirmed, and gone with the crash.
+        # Published, confirmed, and lost in the crash.
         service.versions["ada"] = 2
         durable.stop(signal.SIGKILL)
         durable.start()
@@ -79,10 +81,10 @@ async def test_after_a_crash_of_redis_open_streams_are_told_what_was_lost_unread
         assert sorted(service.asked) == ["ada", "bob"], "once for each"
         for _ in range(3):
             event = await bob.next(beats=True)
-            assert event is not None and event.name == "beat", "nothing of his was lost"
+            assert event is not None and event.name == "beat", "none of his events was lost"
 
 
-async def test_streams_hear_of_their_sagas_while_the_services_cannot_be_asked(redis_url: str) -> None:
+async def test_streams_receive_events_of_their_sagas_while_the_services_are_away(redis_url: str) -> None:
     service = Service()
     async with world(redis_url, restore=service, beat=0.1) as one, client(one) as ada:
         assert await version_of(ada, 1) == "snapshot"
@@ -98,8 +100,8 @@ async def test_streams_hear_of_their_sagas_while_the_services_cannot_be_asked(re
             assert (told.name, told.id, told.data["id"]) == ("saga", None, "o2")
             assert ada.cursor == place
             event = await new.next(beats=True)
-            assert event is not None and event.name == "beat", "who has no state is told none"
+            assert event is not None and event.name == "beat", "a stream without a state receives none"
         service.away = False
-        # What the restore brings is published, too, and may be told before.
+        # The events of the restore are published, too, and may arrive before.
         told = await ada.until("reset")
         assert sorted(row["id"] for row in told.data["sagas"]) == ["o1", "o2"]

@@ -1,8 +1,8 @@
-"""What was put in: Redis closes the connection while events that were read are being put into journals. The reader of
-events ended for good ("reading events has stopped until a restart"), and no gateway heard of anything any more.
+"""Input: Redis closes the connection while events that were read are being written into journals. The event reader
+ended for good ("reading events has stopped until a restart"), and no gateway received any event afterwards.
 
-What is right: a store that is away is waited for, at any step (docs/architecture.md, "When something is away"). The
-events were not acknowledged, so they are read again. Python: what is raised inside `except*` is raised as a group.
+Right: a store that is away is waited for, at any step (docs/architecture.md, "When something is away"). The events were
+not acknowledged, so they are read again. Python: an exception raised inside `except*` is raised as a group.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EVENTS = [BrokerEvent("somewhere", str(number), b"{}", "fake") for number in ran
 
 
 class Broker:
-    """Has the same events to read until they are done."""
+    """Returns the same events until they are acknowledged."""
 
     name = "fake"
 
@@ -44,7 +44,7 @@ class Broker:
 
 
 class EventDispatcher:
-    """Fails as often as it is told."""
+    """Fails as many times as the test says."""
 
     def __init__(self, error: Exception, times: int) -> None:
         self.error, self.times = error, times
@@ -62,7 +62,7 @@ class EventDispatcher:
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("it closed the connection"), BrokerUnavailable("gone")])
-async def test_events_are_read_again_when_the_store_went_away_while_they_were_taken(
+async def test_events_are_read_again_when_the_store_goes_away_while_they_are_dispatched(
     redis_url: str, error: Exception
 ) -> None:
     broker, dispatcher = Broker(), EventDispatcher(error, 3)
@@ -73,7 +73,9 @@ async def test_events_are_read_again_when_the_store_went_away_while_they_were_ta
     assert set(dispatcher.taken) == {event.id for event in EVENTS}
 
 
-async def test_a_mistake_while_events_are_taken_still_ends_the_reader_and_is_told(redis_url: str) -> None:
+async def test_a_bug_while_events_are_dispatched_still_ends_the_reader_and_is_reported(
+    redis_url: str,
+) -> None:
     made: Any = Ingester
     async with RedisClient(redis_url, timeout=10) as link:
         reader = made(link, EventDispatcher(ValueError("a bug"), 3), Broker())

@@ -1,4 +1,4 @@
-"""The kit itself: a gateway in this process, before a real upstream that answers the given bytes."""
+"""The kit itself: a gateway in this process, with a real upstream that answers the given bytes."""
 
 from __future__ import annotations
 

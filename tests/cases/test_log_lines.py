@@ -1,8 +1,8 @@
 r"""Log lines of hostile requests: one line each, of bounded size, without control sequences for a terminal.
 
-Put in: a correlation id of 31,000 quotes (each request wrote 190 KB of log: evidence is rotated away at the attacker's
-pace), C1 control characters, bidirectional overrides and line separators in headers, paths and events.
-Right: what comes from outside is escaped and cut before it is logged, whatever handler and format are in use.
+Input: a correlation id of 31,000 quotes (each request wrote 190 KB of log, so older evidence is rotated away at the
+attacker's pace); C1 control characters, bidirectional overrides and line separators in headers, paths and events.
+Right: text from outside is escaped and cut before it is logged, whatever handler and format are in use.
 Source: CWE-117 (improper output neutralization for logs), CWE-150, Unicode TR 36 section 3.1.4 (bidirectional text),
 ECMA-48 (C1 as control sequences).
 """
@@ -30,7 +30,7 @@ from .kit import client
 
 @contextmanager
 def logged(formatter: logging.Formatter) -> Iterator[io.StringIO]:
-    """What this format writes of the package's records."""
+    """The text that this format writes for the package's records."""
     out = io.StringIO()
     handler = logging.StreamHandler(out)
     handler.setFormatter(formatter)

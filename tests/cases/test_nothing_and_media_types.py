@@ -1,8 +1,9 @@
-"""What counts as a JSON answer: nothing at all, a byte order mark, unusual media types.
+"""What counts as a JSON answer: an empty body, a byte order mark, unusual media types.
 
-Put in: 204 and empty bodies for calls whose model allows None; `text/json`, no content type, `text/plain`, a BOM.
-Right: the section "Answers of services" of docs/contract.md. RFC 8259 section 8.1 lets a reader pass over a BOM;
-RFC 9110 section 8.3 lets it look at content that names no type. Seen before: 502 `invalid` for all of them.
+Input: 204 and empty bodies for calls whose model allows None; `text/json`, no content type, `text/plain`, a BOM.
+Before: 502 `invalid` for all of them.
+Right: the section "Answers of services" of docs/contract.md. RFC 8259 section 8.1 lets a reader ignore a BOM; RFC 9110
+section 8.3 lets it inspect content without a type.
 """
 
 from __future__ import annotations
@@ -96,16 +97,18 @@ NOTHING = [
 
 
 @pytest.mark.parametrize("nothing", NOTHING)
-async def test_nothing_is_none_where_the_model_has_room_for_it(redis_url: str, nothing: bytes) -> None:
+async def test_an_empty_body_is_none_where_the_model_allows_it(redis_url: str, nothing: bytes) -> None:
     assert await given(redis_url, "/api/pref", nothing) == (200, b"null")
     assert await given(redis_url, "/api/perhaps", nothing) == (200, b"null")
     status, body = await given(redis_url, "/api/screen", nothing)
     assert status == 200 and b'"pref":{"state":"ready","data":null}' in body
-    assert b'"reason":"invalid"' in body, "a body passed on whole has to be one"
+    assert b'"reason":"invalid"' in body, "Raw needs a body"
 
 
 @pytest.mark.parametrize("nothing", NOTHING)
-async def test_nothing_is_invalid_where_it_has_none(redis_url: str, nothing: bytes) -> None:
+async def test_an_empty_body_is_invalid_where_the_model_does_not_allow_none(
+    redis_url: str, nothing: bytes
+) -> None:
     for path in ("/api/sure", "/api/whole"):
         status, body = await given(redis_url, path, nothing)
         assert status == 502 and b'"code":"invalid"' in body
@@ -125,7 +128,7 @@ GOOD = b'{"theme":"dark"}'
         "application/json;v=2",
     ],
 )
-async def test_json_under_its_usual_names_is_read(redis_url: str, media: str | None) -> None:
+async def test_json_under_its_usual_media_types_is_read(redis_url: str, media: str | None) -> None:
     for path in ("/api/sure", "/api/whole", "/api/pref", "/api/perhaps"):
         assert await given(redis_url, path, answer(GOOD, media=media)) == (200, GOOD)
 
@@ -133,13 +136,13 @@ async def test_json_under_its_usual_names_is_read(redis_url: str, media: str | N
 @pytest.mark.parametrize(
     "media", ["text/plain", "text/html", "application/octet-stream", "application/jsonp", "json"]
 )
-async def test_json_under_another_name_is_invalid(redis_url: str, media: str) -> None:
+async def test_json_under_another_media_type_is_invalid(redis_url: str, media: str) -> None:
     for path in ("/api/sure", "/api/whole"):
         status, body = await given(redis_url, path, answer(GOOD, media=media))
         assert status == 502 and b'"code":"invalid"' in body
 
 
-async def test_a_call_may_say_which_names_it_takes(redis_url: str) -> None:
+async def test_a_call_may_list_the_media_types_that_it_accepts(redis_url: str) -> None:
     assert await given(redis_url, "/api/plain", answer(GOOD, media="text/plain; charset=utf-8")) == (
         200,
         GOOD,
@@ -151,7 +154,7 @@ async def test_a_call_may_say_which_names_it_takes(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/sure", "/api/whole", "/api/pref", "/api/perhaps"])
-async def test_a_byte_order_mark_is_passed_over_and_not_passed_on(redis_url: str, path: str) -> None:
+async def test_a_byte_order_mark_is_ignored_and_not_passed_on(redis_url: str, path: str) -> None:
     assert await given(redis_url, path, answer(b"\xef\xbb\xbf" + GOOD)) == (200, GOOD)
 
 

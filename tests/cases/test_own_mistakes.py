@@ -1,9 +1,9 @@
-"""A mistake of a view or of an observer was told as if the service had failed, or took the request down with it.
+"""A bug of a view or of an observer was reported as a failure of the service, or made the request fail.
 
-Right: only a service's failure is told as one, with its owner. Whatever else a view raises is 500 `internal` without an
-owner, also inside `together` and `optional`, and also where it looks like a time limit or a cancellation. An observer
-that raises is logged and changes nothing. Sources: the contract ("Problems"), and the docstring of `optional`: a bug in
-a view stays a bug.
+Right: only a failure of a service is reported as one, with its owner. Any other exception of a view is 500 `internal`
+without an owner, also inside `together` and `optional`, and also if it looks like a time limit or a cancellation. An
+exception of an observer is logged and changes nothing. Sources: the contract ("Problems"), and the docstring of
+`optional`: a bug in a view stays a bug.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Parts(Done):
 
 
 async def mistake(kind: str) -> Done:
-    """What a function may do wrong; what it does not do wrong, the service does."""
+    """What a function may do wrong; otherwise the service fails."""
     match kind:
         case "value":
             raise ValueError("secret")
@@ -130,7 +130,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("where", ["plain", "together", "together-first", "optional", "optional-together"])
-async def test_a_views_own_exception_is_the_gateways_mistake(redis_url: str, where: str) -> None:
+async def test_an_exception_of_a_view_is_a_500_without_an_owner(redis_url: str, where: str) -> None:
     async with asking(gateway, redis_url) as (client, told):
         told.answers["/things/500"] = refusal(500)
         for kind in MISTAKES:
@@ -138,7 +138,7 @@ async def test_a_views_own_exception_is_the_gateways_mistake(redis_url: str, whe
             problem = answer.json()
             assert (answer.status_code, problem["code"]) == (500, "internal"), (kind, answer.text)
             assert "owner" not in problem and "secret" not in answer.text
-        # The service's own failure is still the service's.
+        # A failure of the service is still reported as the service's.
         answer = await client.get(f"/api/{where}/500", headers=bearer())
         if where.startswith("optional"):
             assert answer.json()["part"]["reason"] == "failed"
@@ -146,7 +146,9 @@ async def test_a_views_own_exception_is_the_gateways_mistake(redis_url: str, whe
             assert (answer.status_code, answer.json()["code"]) == (502, "failed")
 
 
-async def test_a_group_of_failures_is_the_services_only_when_nothing_else_is_in_it(redis_url: str) -> None:
+async def test_an_exception_group_is_the_services_failure_only_if_it_holds_nothing_else(
+    redis_url: str,
+) -> None:
     async with asking(gateway, redis_url) as (client, told):
         told.answers |= {"/things/500": refusal(500), "/things/404": refusal(404)}
         for how, status in (("500", 502), ("404", 404), ("ok", 200)):
@@ -155,7 +157,7 @@ async def test_a_group_of_failures_is_the_services_only_when_nothing_else_is_in_
 
 
 @pytest.mark.parametrize("where", ["command", "after"])
-async def test_a_commands_own_exception_is_the_gateways_mistake_and_its_outcome_unknown(
+async def test_an_exception_of_a_command_is_a_500_and_its_outcome_is_unknown(
     redis_url: str, where: str
 ) -> None:
     async with asking(gateway, redis_url) as (client, _):
@@ -171,7 +173,7 @@ async def test_observers_that_raise_change_nothing_and_are_logged_once(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def observe(metrics: Metrics, event: object) -> None:
-        raise RuntimeError("the observer's own mistake")
+        raise RuntimeError("a bug of the observer")
 
     monkeypatch.setattr(Metrics, "observe", observe)
     with caplog.at_level(logging.WARNING):

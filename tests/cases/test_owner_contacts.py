@@ -1,9 +1,9 @@
-"""Everybody could read how to reach the team behind a service: internal channels and addresses of runbooks.
+"""Every client could read how to reach the team behind a service: internal channels and addresses of runbooks.
 
-Right: `BFF_OWNER_CONTACTS` says who is told: everybody, those who are signed in, or nobody. It holds wherever an owner
+Right: `BFF_OWNER_CONTACTS` says who sees contacts: everybody, signed-in people, or nobody. This holds wherever an owner
 is named: problems (member, sentence and `Link`), missing parts, stored answers of commands, the health pages and the
-documents. What a request is not known to be somebody's gets none. Source: the contract ("Refusals"), OWASP ASVS 5.0
-section 13.4 (information leakage).
+documents. A request that is not known to be from a signed-in person counts as anonymous. Source: the contract
+("Refusals"), OWASP ASVS 5.0 section 13.4 (information leakage).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ ANONYMOUS = ["/api/public", "/api/part", "/api/either", "/api/own-words"]
 DOCUMENTS = ["/readyz", "/livez", "/openapi.json", "/asyncapi.json", "/docs", "/docs/problems"]
 
 
-def tells(answer: httpx.Response) -> bool:
+def shows_contacts(answer: httpx.Response) -> bool:
     said = answer.text + str(answer.headers)
     found = {secret for secret in SECRETS if secret in said}
     assert not found or found == set(SECRETS) or "link" not in answer.headers, said
@@ -67,30 +67,28 @@ def tells(answer: httpx.Response) -> bool:
 
 
 @pytest.mark.parametrize("shown", ["everybody", "signed-in", "nobody"])
-async def test_contacts_are_told_to_whom_the_setting_says_and_to_nobody_else(
-    redis_url: str, shown: str
-) -> None:
+async def test_contacts_are_shown_only_to_those_whom_the_setting_allows(redis_url: str, shown: str) -> None:
     async with asking(gateway, redis_url, owner_contacts=shown) as (client, told):
         for status in (404, 409, 500):
             told.answers[f"/things/{status}"] = refusal(status)
         for path in ANONYMOUS:
             answer = await client.get(path)
-            assert tells(answer) is (shown == "everybody"), path
-            assert "Service team" in answer.text, "whose it is may be known"
-        # A public view without a principal is the same for everybody: whoever asks stays out of it.
+            assert shows_contacts(answer) is (shown == "everybody"), path
+            assert "Service team" in answer.text, "the name of the owner is not secret"
+        # A public view without a principal is the same for everybody, signed in or not.
         for path in ("/api/public", "/api/part"):
-            assert tells(await client.get(path, headers=bearer())) is (shown == "everybody"), path
+            assert shows_contacts(await client.get(path, headers=bearer())) is (shown == "everybody"), path
         signed_in = [await client.get(path, headers=bearer()) for path in ("/api/either", "/api/mine")]
         signed_in += [await post(client, "/api/command", "k") for _ in range(2)]
         for answer in signed_in:
-            assert tells(answer) is (shown != "nobody"), answer.text
+            assert shows_contacts(answer) is (shown != "nobody"), answer.text
         runtime = await gateway.start()
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(runtime.admin), base_url="http://localhost:8001"
         ) as admin:
             for place in (client, admin):
                 for path in DOCUMENTS:
-                    assert not tells(await place.get(path)), path
+                    assert not shows_contacts(await place.get(path)), path
         if shown == "nobody":
             async with RedisClient(redis_url, timeout=10) as link:
                 (key,) = await link.call("KEYS", "*:claim:*")
@@ -98,8 +96,10 @@ async def test_contacts_are_told_to_whom_the_setting_says_and_to_nobody_else(
             assert not any(secret.encode() in kept for secret in SECRETS)
 
 
-async def test_a_token_that_cannot_be_accepted_tells_nobody_apart(redis_url: str) -> None:
+async def test_an_invalid_token_counts_as_anonymous_for_contacts(redis_url: str) -> None:
     async with asking(gateway, redis_url, owner_contacts="signed-in") as (client, told):
         told.answers["/things/500"] = refusal(500)
         for path in (*ANONYMOUS, "/api/mine"):
-            assert not tells(await client.get(path, headers={"authorization": "Bearer nonsense"})), path
+            assert not shows_contacts(await client.get(path, headers={"authorization": "Bearer nonsense"})), (
+                path
+            )

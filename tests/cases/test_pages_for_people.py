@@ -1,6 +1,6 @@
 """A failure that a person, not a program, gets: the answer is an HTML page.
 
-Put in: navigations that accept HTML to an unknown address, to a private view without a session, to a stale or cancelled
+Input: navigations that accept HTML to an unknown address, to a private view without a session, to a stale or cancelled
 sign-in, while the gateway is overloaded or Redis is away; hostile texts in every place that could reach the page.
 Right: the same status as a program gets, `no-store`, `Vary: Accept, Sec-Fetch-Mode`, nothing unescaped, links only to
 paths of this site. A cross-site navigation without the Strict cookie is first sent to the same address once more.
@@ -132,7 +132,7 @@ async def test_only_a_navigation_that_accepts_html_gets_a_page(
     assert media == ("text/html; charset=utf-8" if is_page else "application/problem+json")
     assert answer.status_code == 404
     assert answer.headers["vary"] == "Accept, Sec-Fetch-Mode", (
-        "the other kind of answer is chosen by the same headers"
+        "the answer for programs depends on the same headers"
     )
 
 
@@ -262,7 +262,9 @@ async def test_the_fallback_serves_the_page_to_people_and_404_to_programs_and_as
             assert answer.status_code == 404, path
         assert (await http.get("/cart", headers={"accept": "*/*"})).status_code == 405
         assert (await http.post("/settings", headers=PERSON)).status_code == 404
-        assert (await http.get("/orders", headers=PERSON)).status_code == 401, "a view stays a view"
+        assert (await http.get("/orders", headers=PERSON)).status_code == 401, (
+            "a view is not replaced by the fallback"
+        )
 
 
 async def test_the_fallback_answers_only_below_its_prefixes(redis_url: str, site: Path) -> None:
@@ -297,7 +299,7 @@ async def test_a_site_adds_sources_and_features_to_its_policies(redis_url: str, 
             (allowed,) = headers.get_list("permissions-policy")
             assert 'geolocation=(self "https://maps.example.org")' in allowed
             assert "camera=()" in allowed and allowed.endswith("fullscreen=*")
-        # Data keeps the strict ones.
+        # The policy for data stays strict.
         assert "api.example.org" not in (await http.get("/livez")).headers["content-security-policy"]
 
 

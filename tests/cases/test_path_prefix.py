@@ -1,10 +1,10 @@
 """A gateway below a path prefix: `https://example.org/desk/` is one gateway, `https://example.org/shop/` another.
 
-Put in: `BFF_PUBLIC_URL` with a path, behind a proxy that takes the prefix off (nginx `proxy_pass http://gateway/;`,
-Caddy `handle_path`) and behind one that leaves it.
-Right: both work; what browsers are told (redirects, `Location`, links, `type` of problems) begins with the prefix, a
-return address outside of it is refused, and the cookies of two gateways on one host have different names, since
-`__Host-` cookies are of the whole host.
+Input: `BFF_PUBLIC_URL` with a path, behind a proxy that removes the prefix (nginx `proxy_pass http://gateway/;`, Caddy
+`handle_path`) and behind one that does not.
+Right: both work. The addresses that browsers get (redirects, `Location`, links, `type` of problems) begin with the
+prefix; a return address outside of it is refused; the cookies of two gateways on one host have different names, because
+`__Host-` cookies belong to the whole host.
 Source: RFC 6265bis section 4.1.3.2, ASGI (`root_path`), RFC 3986 section 3.3.
 """
 
@@ -50,7 +50,7 @@ def declared(name: str, folder: Path) -> Gateway:
 
 
 def cookies_of(answer: httpx.Response) -> dict[str, str]:
-    """What it sets, by name; emptied ones too."""
+    """The cookies that an answer sets, by name; emptied ones too."""
     pairs = [line.partition(";")[0].partition("=") for line in answer.headers.get_list("set-cookie")]
     return {name: value for name, _, value in pairs}
 
@@ -95,7 +95,7 @@ async def provided(provider: OidcProvider) -> AsyncIterator[None]:
 
 
 async def signed_in(client: httpx.AsyncClient, hop: str, prefix: str) -> dict[str, str]:
-    """Sign in by way of the provider; returns the session cookie. hop: what the proxy leaves of the prefix."""
+    """Sign in at the provider; returns the session cookie. hop: the part of the prefix that the proxy leaves."""
     begun = await client.get(f"{hop}/bff/login?return={prefix}/orders%3Fa=1")
     assert begun.status_code == 303, begun.text
     (flow,) = cookies_of(begun)
@@ -113,12 +113,12 @@ async def signed_in(client: httpx.AsyncClient, hop: str, prefix: str) -> dict[st
     return {name: cookies_of(landed)[name]}
 
 
-@pytest.mark.parametrize("proxy", ["takes the prefix off", "leaves the prefix"])
+@pytest.mark.parametrize("proxy", ["removes the prefix", "leaves the prefix"])
 @pytest.mark.parametrize("prefix", ["/desk", "/a/b"])
 async def test_a_person_signs_in_reads_and_leaves(
     redis_url: str, tmp_path: Path, prefix: str, proxy: str
 ) -> None:
-    hop = "" if proxy == "takes the prefix off" else prefix
+    hop = "" if proxy == "removes the prefix" else prefix
     async with below(redis_url, prefix, tmp_path) as (client, _):
         for path in ("/", "/orders/7"):
             page = await client.get(f"{hop}{path}", headers=PERSON)
@@ -140,7 +140,7 @@ async def test_a_person_signs_in_reads_and_leaves(
         me = await client.get(f"{hop}/api/me", headers=session)
         assert me.json() == {"name": f"ada at {prefix.strip('/').replace('/', '-')}"}
         assert (await client.get(f"{hop}/bff/user", headers=session)).json()["sub"] == "ada"
-        # The names of a gateway at the root, or below another prefix, mean nothing here.
+        # The names of a gateway at the root, or below another prefix, are not known here.
         for other in ("__Host-bff", "__Host-bff.other"):
             assert (
                 await client.get(f"{hop}/api/me", headers={"cookie": f"{other}={value}"})
@@ -161,10 +161,10 @@ async def test_a_return_address_outside_the_prefix_is_refused(
         answer = await client.get("/bff/login", params={"return": outside})
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid-request")
         begun = await client.get("/bff/login")
-        assert begun.status_code == 303, "without one it is the gateway's own home"
+        assert begun.status_code == 303, "without one it is the gateway's start page"
 
 
-async def test_two_gateways_on_one_host_keep_their_sessions_apart(redis_url: str, tmp_path: Path) -> None:
+async def test_two_gateways_on_one_host_have_separate_sessions(redis_url: str, tmp_path: Path) -> None:
     async with (
         below(redis_url, "/desk", tmp_path / "desk") as (desk, _),
         below(redis_url, "/shop", tmp_path / "shop") as (shop, _),
@@ -182,7 +182,7 @@ async def test_the_description_names_the_cookie(redis_url: str, tmp_path: Path) 
         assert document["components"]["securitySchemes"]["session"]["name"] == "__Host-bff.desk"
 
 
-def test_a_route_that_begins_like_the_prefix_is_told(tmp_path: Path) -> None:
+def test_a_route_that_begins_like_the_prefix_is_reported(tmp_path: Path) -> None:
     gateway = declared("desk", tmp_path)
 
     @gateway.view("/desk/extra", public=True)
@@ -206,9 +206,7 @@ def test_a_route_that_begins_like_the_prefix_is_told(tmp_path: Path) -> None:
         ("/desk/x", None, ("/desk/x", b"/desk/x")),
     ],
 )
-def test_requests_enter_below_the_prefix_once(
-    path: str, raw: bytes | None, entered: tuple[str, bytes]
-) -> None:
+def test_the_prefix_is_removed_once(path: str, raw: bytes | None, entered: tuple[str, bytes]) -> None:
     scope: dict[str, Any] = {"path": path, "raw_path": raw, "root_path": ""}
     public = PublicPath.of("https://example.org/desk/")
     for _ in range(2):

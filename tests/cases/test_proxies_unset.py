@@ -1,8 +1,8 @@
-"""A gateway behind a proxy whose settings do not name it.
+"""A gateway behind a proxy that its settings do not name.
 
-Put in: `X-Forwarded-For` from a private address while `BFF_HTTP__PROXIES` is empty, or names another network.
-Seen: all anonymous people counted as one address, and nobody was told.
-Right: the log says so, once, with what to set. The header is not believed all the same.
+Input: `X-Forwarded-For` from a private address while `BFF_HTTP__PROXIES` is empty, or names another network.
+Before: all anonymous people counted as one address, and the log did not mention it.
+Right: the log says so, once, with the setting to set. The header is still not trusted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ async def thing() -> str:
         ("somebody", [], {"x-forwarded-for": "192.0.2.1"}, 0),
     ],
 )
-async def test_a_proxy_that_no_setting_names_is_told_of_once(
+async def test_a_proxy_that_no_setting_names_is_logged_once(
     redis_url: str,
     caplog: pytest.LogCaptureFixture,
     peer: str,

@@ -1,9 +1,9 @@
 """Addresses of several Redis nodes, one of them an IPv6 address in brackets.
 
-Put in: `redis+cluster://app:secret@a:1,b,[::1]:7`, on a Python that has the fix of CVE-2025-0938 (3.11.12, 3.12.9,
-3.13.2 and Debian's 3.11.2): its `urlsplit` refuses text before a bracket, since a URL has one host (RFC 3986, section
+Input: `redis+cluster://app:secret@a:1,b,[::1]:7`, on a Python with the fix of CVE-2025-0938 (3.11.12, 3.12.9, 3.13.2
+and Debian's 3.11.2): its `urlsplit` refuses text before a bracket, because a URL has one host (RFC 3986, section
 3.2.2). The gateway did not start: "Invalid IPv6 URL".
-Right: the list of nodes is ours, not RFC 3986's. It is split before any one host of it is read, on every Python.
+Right: the list of nodes is our own syntax, not RFC 3986's. It is split before a host of it is parsed, on every Python.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bff.stores.redis.sentinel import parse_sentinel_address
 
 
 def strict(url: str) -> SplitResult:
-    """`urlsplit` with that fix, on a Python that has not got it, too."""
+    """`urlsplit` with that fix, also on a Python without it."""
     parts = urlsplit(url)
     before, bracket, rest = parts.netloc.rpartition("@")[2].partition("[")
     if bracket and (before or rest.partition("]")[2][:1] not in ("", ":")):
@@ -41,11 +41,11 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("app:a,b@[::1],a:2", [("::1", 6379), ("a", 2)]),
     ],
 )
-def test_each_of_several_nodes_is_read_by_itself(named: str, places: list[tuple[str, int]]) -> None:
+def test_each_of_several_nodes_is_parsed_by_itself(named: str, places: list[tuple[str, int]]) -> None:
     assert parse_cluster_address(f"redis+cluster://{named}")[0] == places
 
 
-def test_the_first_alone_keeps_who_asks_path_and_query() -> None:
+def test_only_the_first_node_has_the_user_path_and_query() -> None:
     _, first = parse_cluster_address("rediss+cluster://app:s@a:1,[::1]:7/0?ssl_check_hostname=no")
     assert first == "rediss://app:s@a:1?ssl_check_hostname=no"
     places, alone = address.split_nodes("redis+sentinel://[::1],a/main/2?x=1", 26379)

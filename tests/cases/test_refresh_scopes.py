@@ -1,8 +1,8 @@
-"""A refresh whose answer does not say, or does not say readably, what was granted.
+"""A refresh whose answer does not say which scopes were granted, or not readably.
 
-Put in: a session that was granted fewer scopes than were asked for, and a refresh answer without `scope`, with a list,
-a number, null, or with more than was granted. Seen: the session had every scope that was asked for at sign-in.
-Right: as granted before; a refresh may take scopes away, and grants none (RFC 6749 sections 5.1 and 6).
+Input: a session with fewer scopes than were requested, and a refresh answer without `scope`, with a list, a number,
+null, or with more than was granted. Before: the session had every scope that was requested at sign-in.
+Right: the scopes stay as granted before; a refresh may remove scopes and never adds one (RFC 6749 sections 5.1 and 6).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NOW = 1_800_000_000.0
 
 
 def provider(**answer: Any) -> Provider:
-    """A provider whose token endpoint answers this; a member that is ... is left out."""
+    """A provider whose token endpoint answers this; a member with the value ... is left out."""
 
     async def fetch(
         url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes = b""
@@ -69,7 +69,7 @@ async def test_a_refresh_never_grants_what_was_not_granted(said: object, left: s
     granted = TokenSet("a1", 0, 1, GRANTED, "r1")
     after = granted.renewed_by(await provider(scope=said).renew("r1"))
     assert after.scopes == left
-    # What was taken away does not come back with an answer that says nothing.
+    # A removed scope does not come back with an answer that has no scope.
     assert after.renewed_by(await provider(scope=...).renew("r1")).scopes == left
 
 
@@ -85,7 +85,7 @@ async def test_a_refresh_never_grants_what_was_not_granted(said: object, left: s
     ],
     ids=repr,
 )
-async def test_at_sign_in_what_cannot_be_read_grants_nothing(said: object, granted: set[str]) -> None:
+async def test_at_sign_in_an_unreadable_scope_grants_nothing(said: object, granted: set[str]) -> None:
     claims = {"iss": ISSUER, "sub": "ada", "aud": "c", "iat": NOW, "exp": NOW + 60, "nonce": "n"}
     answer = {"scope": said, "id_token": sign(KEY, claims, kid="k", typ="JWT")}
     record = await provider(**answer).exchange("code", verifier="v", nonce="n")
@@ -100,9 +100,7 @@ async def test_at_sign_in_what_cannot_be_read_grants_nothing(said: object, grant
     [(..., DEFAULT_LIFETIME), (None, DEFAULT_LIFETIME), ("60", 60), (60, 60), (60.5, 60.5)],
     ids=repr,
 )
-async def test_an_expiry_that_is_left_out_is_short_and_one_written_as_text_is_read(
-    said: object, life: float
-) -> None:
+async def test_a_missing_expiry_is_short_and_one_in_text_is_read(said: object, life: float) -> None:
     assert (await provider(expires_in=said).renew("r1")).expires_at == NOW + life
 
 
@@ -111,14 +109,14 @@ async def test_an_expiry_that_is_left_out_is_short_and_one_written_as_text_is_re
     [0, -1, True, [], {}, "", "soon", "1e3", "٣", 1e12, "99999999999999999999", "Infinity"],
     ids=repr,
 )
-async def test_an_expiry_that_cannot_be_read_is_no_token(said: object) -> None:
+async def test_an_unreadable_expiry_makes_the_token_answer_invalid(said: object) -> None:
     with pytest.raises(FetchFailed):
         await provider(expires_in=said).renew("r1")
     with pytest.raises(SignInRefused):
         await provider(expires_in=said).exchange("code", verifier="v", nonce="n")
 
 
-def test_a_record_without_scopes_holds_none() -> None:
+def test_a_record_without_scopes_has_none() -> None:
     key = SessionKey.new()
     kept = key.open(key.seal(SessionRecord(ISSUER, "ada", None, {}, TokenSet("a1", 0, 1))))
     assert kept is not None and kept.tokens.scopes == frozenset()

@@ -1,10 +1,10 @@
-"""A refused command of `safe=False` was reported as "no answer came back", although the service had said no.
+"""A refused command with `safe=False` was reported as "no answer came back", although the service had refused it.
 
 Right: a refusal is the command's outcome. 400, 402, 403, 404, 409, 410, 412, 413, 422, 428 and 451 are stored, so that
-the same key gets the same answer; 423 and 429 say "later", so the key is released, as it is after a refusal that is the
-gateway's own mistake and after one that says when to come back (`Retry-After`, RFC 9110 section 10.2.3). Where an
-earlier write of the command has been done and may not be done again, the refusal is what every repeat gets. Source:
-the Idempotency-Key draft (httpapi-idempotency-key-header-08, section 2.6) and the contract's table.
+the same key gets the same answer. 423 and 429 mean "later", so the key is released, as it is after a refusal that is
+the gateway's own mistake and after one with a time to come back (`Retry-After`, RFC 9110 section 10.2.3). Where an
+earlier write of the command was done and must not be done again, every repeat gets the refusal. Source: the
+Idempotency-Key draft (httpapi-idempotency-key-header-08, section 2.6) and the contract's table.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ async def test_a_refusal_is_stored_and_the_same_key_gets_it_again(redis_url: str
 
 
 @pytest.mark.parametrize("kind", ["safe", "unsafe", "second-safe"])
-async def test_later_and_the_gateways_own_mistakes_leave_the_key_free(redis_url: str, kind: str) -> None:
+async def test_423_429_and_mistakes_of_the_gateway_release_the_key(redis_url: str, kind: str) -> None:
     async with asking(gateway, redis_url) as (client, told):
         told.answers["/things/first"] = DONE
         for status, answered in (
@@ -110,7 +110,7 @@ async def test_later_and_the_gateways_own_mistakes_leave_the_key_free(redis_url:
 
 
 @pytest.mark.parametrize("kind", ["safe", "unsafe"])
-async def test_a_no_that_says_when_to_come_back_is_not_kept(redis_url: str, kind: str) -> None:
+async def test_a_refusal_with_retry_after_is_not_stored(redis_url: str, kind: str) -> None:
     async with asking(gateway, redis_url) as (client, told):
         for status in (409, 413):
             told.answers[f"/things/{status}"] = refusal(
@@ -124,7 +124,7 @@ async def test_a_no_that_says_when_to_come_back_is_not_kept(redis_url: str, kind
             assert again.status_code == 200
 
 
-async def test_after_a_write_that_was_done_no_refusal_lets_it_be_done_again(redis_url: str) -> None:
+async def test_after_a_completed_write_every_refusal_is_stored(redis_url: str) -> None:
     async with asking(gateway, redis_url) as (client, told):
         told.answers["/things/first"] = DONE
         for status, answered in ((423, 423), (401, 502), (405, 502), (415, 502)):
@@ -139,7 +139,7 @@ async def test_after_a_write_that_was_done_no_refusal_lets_it_be_done_again(redi
             assert len(told.asked) == sent, "the first write was not done twice"
 
 
-async def test_a_refusal_that_the_function_answers_itself_is_its_answer(redis_url: str) -> None:
+async def test_a_refusal_that_the_function_handles_gets_the_functions_answer(redis_url: str) -> None:
     async with asking(gateway, redis_url) as (client, told):
         told.answers["/things/405"] = refusal(405)
         for _ in range(2):
@@ -148,7 +148,7 @@ async def test_a_refusal_that_the_function_answers_itself_is_its_answer(redis_ur
         assert len(told.asked) == 1
 
 
-async def test_a_problem_of_the_functions_own_is_an_outcome_too(redis_url: str) -> None:
+async def test_a_problem_that_the_function_raises_is_an_outcome_too(redis_url: str) -> None:
     async with asking(gateway, redis_url) as (client, told):
         told.answers["/things/first"] = DONE
         for status in (*STORED, 423, 418):
@@ -172,7 +172,7 @@ async def test_a_problem_of_the_functions_own_is_an_outcome_too(redis_url: str) 
 
 
 async def test_a_conflict_with_an_attempt_that_got_no_answer_is_not_the_outcome(redis_url: str) -> None:
-    """The service may still be carrying out the first one: it says 409 to the second."""
+    """The service may still be working on the first attempt: it answers 409 to the second one."""
     seen: list[str] = []
 
     async def cut_then_conflict(asked: Asked, writer: asyncio.StreamWriter) -> None:
@@ -191,10 +191,10 @@ async def test_a_conflict_with_an_attempt_that_got_no_answer_is_not_the_outcome(
         assert len(seen) == 3 and len(set(seen)) == 1
 
 
-async def test_a_conflict_on_a_connection_that_had_to_be_opened_anew_is_not_the_outcome(
+async def test_a_conflict_after_a_connection_was_opened_again_is_not_the_outcome(
     redis_url: str,
 ) -> None:
-    """A kept connection was closed as it was used, so the write was sent twice."""
+    """A kept-alive connection was closed while it was used, so the write was sent twice."""
     seen: list[str] = []
 
     async def drop_then_conflict(asked: Asked, writer: asyncio.StreamWriter) -> None:

@@ -1,9 +1,9 @@
-"""A service's no was turned into 502 unless it was 404, 409 or 422, and its reason was lost.
+"""A refusal of a service became 502 unless it was 404, 409 or 422, and its reason was lost.
 
 Right: the outcome table (docs/contract.md, "Refusals"). Screens pass 404, 409, 410 and 422 on, commands also 400, 412,
-413, 423, 428 and 451; both pass 402 and 403 only where the call told the service who asks; 429 and 503 are
-`overloaded`; every other 4xx is the gateway's own mistake. Sources: RFC 9110 section 15.5, RFC 6585, RFC 4918
-section 11.3, RFC 7725.
+413, 423, 428 and 451; both pass 402 and 403 on only where the call told the service who asks; 429 and 503 are
+`overloaded`; every other 4xx is the gateway's own mistake. Sources: RFC 9110 section 15.5, RFC 6585, RFC 4918 section
+11.3, RFC 7725.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ IDENTIFIED = {402, 403}
 EVERY = sorted(COMMANDS | IDENTIFIED | {401, 405, 406, 407, 408, 411, 415, 418, 421, 424, 425, 426, 431, 499})
 
 
-async def test_each_status_is_passed_on_where_the_table_says_so(redis_url: str) -> None:
+async def test_each_status_is_passed_on_as_the_table_says(redis_url: str) -> None:
     async with asking(gateway, redis_url) as (client, told):
         for status in EVERY:
             told.answers[f"/things/{status}"] = refusal(status, SAID, PROBLEM)
@@ -85,11 +85,11 @@ async def test_each_status_is_passed_on_where_the_table_says_so(redis_url: str) 
                     assert problem["detail"] == "It is so."
                 else:
                     assert (answer.status_code, problem["code"]) == (502, "refused"), answer.text
-                    assert "It is so." not in answer.text, "it was not said to this client"
+                    assert "It is so." not in answer.text, "the status was not meant for this client"
                     assert str(status) in problem["detail"]
 
 
-async def test_402_and_403_are_ours_where_the_service_is_not_told_who_asks(redis_url: str) -> None:
+async def test_402_and_403_are_502_where_the_service_does_not_know_who_asks(redis_url: str) -> None:
     async with asking(gateway, redis_url, identity="none") as (client, told):
         for status in (402, 403):
             told.answers[f"/things/{status}"] = refusal(status, SAID, PROBLEM)
@@ -120,7 +120,7 @@ async def test_overload_redirects_and_odd_statuses_are_no_refusals(redis_url: st
             assert "It is so." not in answer.text and "secret" not in answer.text
 
 
-async def test_one_persons_redirects_do_not_open_the_breaker_for_everybody(redis_url: str) -> None:
+async def test_redirects_of_one_person_do_not_open_the_breaker_for_everybody(redis_url: str) -> None:
     async with asking(gateway, redis_url) as (client, told):
         breakers = (await gateway.start()).calls.pipeline.clients["service"].breakers
         breakers.rule = replace(breakers.rule, failures=2, error_rate=0.1, minimum=1)
@@ -141,7 +141,7 @@ async def test_a_call_may_pass_other_statuses_on_or_only_some(redis_url: str) ->
             assert strict.status_code == (403 if status == 403 else 502)
 
 
-async def test_a_view_may_answer_otherwise(redis_url: str) -> None:
+async def test_a_view_may_catch_a_refusal_and_answer_with_its_own_problem(redis_url: str) -> None:
     async with asking(gateway, redis_url) as (client, told):
         told.answers["/things/405"] = refusal(405, SAID, PROBLEM)
         answer = await client.get("/api/own/405", headers=bearer())
@@ -154,7 +154,7 @@ async def test_a_view_may_answer_otherwise(redis_url: str) -> None:
         assert "owner" not in problem
 
 
-async def test_two_screens_that_share_one_read_each_keep_their_own_rule(redis_url: str) -> None:
+async def test_two_screens_that_share_one_read_each_apply_their_own_rule(redis_url: str) -> None:
     both = asyncio.Event()
 
     async def later(asked: Asked, writer: asyncio.StreamWriter) -> None:
@@ -174,7 +174,7 @@ async def test_two_screens_that_share_one_read_each_keep_their_own_rule(redis_ur
         assert len(told.asked) == 1
 
 
-def test_what_no_call_may_pass_on_is_a_mistake_of_the_declaration() -> None:
+def test_a_status_that_no_call_may_pass_on_is_a_declaration_error() -> None:
     call = service.read("x")
     for wrong in (200, 302, 399, 401, 407, 429, 500, 503):
         with pytest.raises(DeclarationError, match="passes"):
@@ -186,7 +186,7 @@ def test_what_no_call_may_pass_on_is_a_mistake_of_the_declaration() -> None:
     assert call.outcomes is OUTCOMES
 
 
-async def test_a_mistake_of_the_gateway_is_logged_with_the_services_reason_but_not_each_time(
+async def test_a_mistake_of_the_gateway_is_logged_with_the_reason_of_the_service_but_not_each_time(
     redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with asking(gateway, redis_url) as (client, told):

@@ -1,8 +1,8 @@
-"""A service that no longer took a session's access token made every screen of that person fail until it ran out.
+"""A service refused a session's access token, and then every screen of that person failed until the token expired.
 
-Right: the token is refreshed once and a read is repeated with the new one; if that is refused too, the answer is 502,
+Right: the token is refreshed once, and a read is repeated with the new one. If that is refused too, the answer is 502,
 never 401: the person is signed in. A write is not repeated, but its next attempt under the same key has the new token.
-A service that refuses every token does not cost a refresh for each request. Sources: RFC 6750 section 3.1, RFC 6749
+A service that refuses every token does not cause a refresh for each request. Sources: RFC 6750 section 3.1, RFC 6749
 section 6.
 """
 
@@ -51,7 +51,7 @@ async def command(wish: Wish) -> Done:
 
 @dataclass
 class World:
-    """tokens: what the service got, in order; taken: those it takes, None for every one."""
+    """tokens: those that the service received, in order; taken: those that it accepts, None for every token."""
 
     browser: Browser
     provider: OidcProvider
@@ -149,7 +149,7 @@ async def test_a_refused_token_is_502_when_the_provider_fails(redis_url: str) ->
         assert (answer.status_code, answer.json()["code"]) == (502, "refused")
 
 
-async def test_a_call_that_carried_no_token_refreshes_none(redis_url: str) -> None:
+async def test_a_refused_call_without_a_token_refreshes_none(redis_url: str) -> None:
     async with signed_in(redis_url) as world:
         world.taken = {"access-1"}
         answer = await world.browser.get("/api/public")
@@ -160,7 +160,7 @@ async def test_a_call_that_carried_no_token_refreshes_none(redis_url: str) -> No
         assert (answer.status_code, world.provider.redeemed) == (502, [])
 
 
-async def test_an_api_clients_own_token_cannot_be_refreshed(redis_url: str) -> None:
+async def test_the_token_of_an_api_client_cannot_be_refreshed(redis_url: str) -> None:
     async with asking(gateway, redis_url) as (client, told):
         told.answers["/things/mine"] = refusal(401)
         answer = await client.get("/api/screen", headers=bearer())

@@ -1,9 +1,10 @@
-"""A service's refusal was printed as Python's repr, with what the person had typed in it, and lay in Redis for a day.
+"""A service's refusal was passed on as Python's repr with the person's input in it, and stayed in Redis for a day.
 
-Right: of the body only `detail`, `code` and `errors` leave, of problem+json (RFC 9457) or of the validation answers of
-FastAPI, Django REST framework, Spring and Rails; mistakes are placed by JSON pointers (RFC 6901); nothing typed, no
-markup, no language's output, no control character; at most 1 KB and 32 errors. Sources: the frameworks' own answers:
-FastAPI `RequestValidationError`, DRF `ValidationError`, Spring `BindingResult`, Rails `ActiveModel::Errors`.
+Right: of the body only `detail`, `code` and `errors` are passed on, of problem+json (RFC 9457) or of the validation
+answers of FastAPI, Django REST framework, Spring and Rails. Mistakes have JSON pointers (RFC 6901). No input, no
+markup, no output of a programming language, no control character; at most 1 KB and 32 errors. Sources: the frameworks'
+own answers: FastAPI `RequestValidationError`, DRF `ValidationError`, Spring `BindingResult`, Rails
+`ActiveModel::Errors`.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ FORMS: list[tuple[str, int, Any, str, list[tuple[str, str]]]] = [
 
 
 @pytest.mark.parametrize(("name", "status", "body", "media", "errors"), FORMS, ids=[one[0] for one in FORMS])
-async def test_only_detail_code_and_errors_leave_and_nothing_typed_is_in_them(
+async def test_only_detail_code_and_errors_are_passed_on_and_no_input_is_in_them(
     redis_url: str, name: str, status: int, body: Any, media: str, errors: list[tuple[str, str]]
 ) -> None:
     said = body.encode() if isinstance(body, str) else json.dumps(body).encode()
@@ -115,7 +116,7 @@ async def test_only_detail_code_and_errors_leave_and_nothing_typed_is_in_them(
         assert f'"status":{status}'.encode() in kept
 
 
-async def test_what_the_service_says_is_bounded_and_plain(redis_url: str) -> None:
+async def test_texts_of_the_service_are_bounded_and_plain(redis_url: str) -> None:
     said = {
         "detail": "A\u202e\x1b[31m\x9bB\ud83d " + "ä" * 20_000,
         "code": "too-much",
@@ -142,7 +143,7 @@ async def test_what_the_service_says_is_bounded_and_plain(redis_url: str) -> Non
 
 
 @pytest.mark.parametrize("identity", ["user", "none"])
-async def test_a_service_that_quotes_the_access_token_does_not_give_it_to_the_page(
+async def test_an_access_token_that_a_service_quotes_does_not_reach_the_page(
     redis_url: str, identity: str
 ) -> None:
     async with asking(gateway, redis_url, identity=identity) as (client, told):

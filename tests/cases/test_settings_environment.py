@@ -1,10 +1,10 @@
 """Settings in real environments: variables that an orchestrator adds, and mistakes in variables and files.
 
-Put in: the variables that Kubernetes makes in every pod of a namespace with a Service named `bff` (or `bff-admin`,
+Input: the variables that Kubernetes sets in every pod of a namespace with a Service named `bff` (or `bff-admin`,
 `bff-service` …), Docker's links, a CI's `BFF_VERSION`; values with line ends, blanks and byte order marks around them;
 ports out of range; a password with `/` or `#` in Redis's address; `bff check desk:nope`.
-Right: variables that nobody wrote as a setting are ignored; each mistake is one sentence with the setting's name and
-the cure, counted once, and shows no secret.
+Right: variables that are not meant as settings are ignored; each mistake is one sentence with the setting's name and
+the remedy, counted once, without a secret.
 Source: Kubernetes, "Service: environment variables"; Docker, "Legacy container links"; RFC 3986 section 3.2.1.
 """
 
@@ -197,7 +197,7 @@ def test_each_of_several_mistakes_is_counted(
         ("desk_settings:", "write module:gateway"),
     ],
 )
-def test_a_target_that_cannot_be_used_is_reported_with_the_cure(
+def test_a_target_that_cannot_be_used_is_reported_with_the_remedy(
     desk: Path, capsys: pytest.CaptureFixture[str], target: str, message: str
 ) -> None:
     (desk / "desk_none.py").write_text("x = 1\n")

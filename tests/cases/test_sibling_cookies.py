@@ -1,10 +1,11 @@
 """A cookie of a sibling subdomain whose name only looks like ours.
 
-Put in: `Set-Cookie: \\xa0__Host-bff=…; Domain=shop.test`, which a browser takes from evil.shop.test, for the name does
-not begin with `__Host-`. Seen: the name was decoded as Latin-1 and stripped of 0x85 and 0xA0, so the attacker's session
-was taken for the person's (login CSRF); with both, the person was locked out for good, and logout cleared nothing.
-Right: names are bytes, of which only SP and HTAB are stripped (RFC 6265 section 5.2); where two of ours arrive all the
-same, ours is expired and the answer says so.
+Input: `Set-Cookie: \\xa0__Host-bff=…; Domain=shop.test`, which a browser accepts from evil.shop.test, because the name
+does not begin with `__Host-`. Before: the name was decoded as Latin-1 and stripped of 0x85 and 0xA0, so the attacker's
+session was used for the person's (login CSRF); with both cookies the person was locked out for good, and logout cleared
+nothing.
+Right: names are bytes, of which only SP and HTAB are stripped (RFC 6265 section 5.2). Where two of our cookies arrive
+all the same, ours is expired, and the answer says so.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ async def test_a_cookie_name_that_only_looks_like_ours_is_another_cookie(house: 
 
 
 @pytest.mark.parametrize("blank", [*b"\x0b\x0c\x1c\x1d\x1e\x1f\x00\x85\xa0"], ids=hex)
-def test_no_other_byte_is_a_blank(blank: int) -> None:
+def test_no_byte_but_sp_and_htab_is_stripped(blank: int) -> None:
     headers = [(b"cookie", bytes([blank]) + b"__Host-bff=v; __Host-bff" + bytes([blank]) + b"=v")]
     assert cookie_values(headers, COOKIE) == []
 
@@ -84,7 +85,7 @@ async def test_two_session_cookies_are_401_and_ours_is_removed(house: House) -> 
         assert answer.status_code == 401 and "Two cookies" in answer.json()["detail"]
     (line,) = answer.headers.get_list("set-cookie")
     assert line == f"{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0"
-    # Signing in and out work with both: the new cookie takes the place of ours.
+    # Signing in and out work with both: the new cookie replaces ours.
     assert (await browser.client.get(f"{house.site}/bff/login", headers={"cookie": both})).status_code == 303
     headers = {"cookie": both, "x-bff": "1"}
     out = await browser.client.post(f"{house.site}/bff/logout", headers=headers)
@@ -101,12 +102,12 @@ async def test_a_sign_in_ignores_a_cookie_that_looks_like_its_own(house: House) 
         headers = [(b"cookie", planted + b"=" + value.encode())]
         answer = await victim.client.get(callback, headers=headers)
         assert answer.status_code == 400 and "set-cookie" not in answer.headers
-    # Two of one flow: neither is believed, and the one that can be removed is.
+    # Two cookies of one flow: neither is accepted, and the one that can be removed is removed.
     twice = {"cookie": f"{name}={value}; {name}={value}"}
     answer = await victim.client.get(callback, headers=twice)
     assert answer.status_code == 400
     assert f"{name}=; Path=/" in answer.headers["set-cookie"]
-    # Names of others' making are never written back.
+    # Names that others set are never written back.
     many = "; ".join(f"__Host-bff-login-{'a' * 16}{letter}=x" for letter in "bcdefghijk")
     begun = await victim.client.get(f"{house.site}/bff/login", headers={"cookie": many})
     assert len(begun.headers.get_list("set-cookie")) == 1

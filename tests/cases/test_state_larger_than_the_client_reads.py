@@ -1,10 +1,11 @@
-"""A person's state was larger than our own client reads: it joined again for ever.
+"""A person's state was larger than our own client reads, so the client joined again for ever.
 
-Put in: 100 sagas of 60 kB, which the contract allows (100 sagas, 64 KB an event), and 50 values of 60 kB. The client
-read events of up to 4 Mi characters, dropped the stream at the snapshot and joined again, without end or a word.
+Input: 100 sagas of 60 kB, which the contract allows (100 sagas, 64 KB an event), and 50 values of 60 kB. The client
+read events of up to 4 Mi characters, dropped the stream at the snapshot and joined again, endlessly and without a
+message.
 
-Right: one bound for both sides, in sum. No event of the stream has more than 8 MiB; the sagas of a state take at most
-7 MB, those that ended longest ago leave first; values that do not fit follow as events of their own.
+Right: one bound for both sides, in sum. No event of the stream has more than 8 MiB; the sagas of a state take at most 7
+MB, and those that ended longest ago are left out first; values that do not fit follow as events of their own.
 Source: docs/contract.md.
 """
 
@@ -83,7 +84,7 @@ async def test_the_largest_state_that_the_contract_allows_is_read_by_our_own_cli
         assert printed.decode().split("\n")[:2] == ["sagas 100", "values 50 null"]
 
 
-async def test_a_state_that_would_be_larger_loses_what_ended_longest_ago_first(redis_url: str) -> None:
+async def test_a_larger_state_leaves_out_the_sagas_that_ended_longest_ago_first(redis_url: str) -> None:
     async with world(redis_url, history=10, timeout=5) as one:
         await fill(one, sagas=100, size=100_000, ended=50)
         async with client(one) as ada:
@@ -103,7 +104,7 @@ async def test_a_state_that_would_be_larger_loses_what_ended_longest_ago_first(r
             assert second is not None and second.data["sagas"] == first.data["sagas"]
 
 
-async def test_a_restored_saga_that_no_stream_could_carry_is_left_out_and_the_others_come(
+async def test_a_restored_saga_larger_than_an_event_is_left_out_and_the_others_are_sent(
     redis_url: str,
 ) -> None:
     def saga(id: str, size: int) -> SagaStatus:

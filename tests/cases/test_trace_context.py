@@ -1,10 +1,10 @@
-"""What was put in: a `tracestate` with a key twice, with `@` anywhere in a key, with keys of 256 characters, longer
-than 8,192 characters in all. The whole list was lost each time. And several calls of a request that nobody recorded
-had one and the same parent id.
+"""Input: a `tracestate` with a key twice, with `@` anywhere in a key, with keys of 256 characters, longer than 8,192
+characters in all. The whole list was lost each time. And several calls of a request that was not recorded had one and
+the same parent id.
 
-What is right: W3C Trace Context level 2, sections 3.2 and 3.3 (grammar of keys and values, 32 members, several fields,
-limits) and 4.3 (what to do with a traceparent that is malformed, repeated, or of a later version). A list that is
-malformed is lost, and the trace goes on without it; everything else reaches the services.
+Right: W3C Trace Context level 2, sections 3.2 and 3.3 (grammar of keys and values, 32 members, several fields, limits)
+and 4.3 (a traceparent that is malformed, repeated, or of a later version). A malformed list is dropped, and the trace
+continues without it; everything else reaches the services.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Things(Upstream, team="Things", contact="#things"):
 
 @asynccontextmanager
 async def traced(redis_url: str) -> AsyncIterator[tuple[int, RawServer]]:
-    """The port of a gateway whose one screen asks a service three times, and the service."""
+    """The port of a gateway whose one screen calls a service three times, and the service."""
     things = Things()
     gateway = Gateway("traced", deadline=GUARD, upstreams=(things,))
 
@@ -58,8 +58,8 @@ async def traced(redis_url: str) -> AsyncIterator[tuple[int, RawServer]]:
         yield port, server
 
 
-async def told(port: int, server: RawServer, headers: Sent) -> list[tuple[str, str]]:
-    """The traceparent and the tracestate (joined) of each call that a request with these headers led to."""
+async def forwarded(port: int, server: RawServer, headers: Sent) -> list[tuple[str, str]]:
+    """The traceparent and the tracestate (joined) of each call that a request with these headers causes."""
     server.requests.clear()
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -85,7 +85,7 @@ GOES_ON = {
     "plain": PARENT,
     "blanks around it": f"\t {PARENT} \t",
     "sampled": f"00-{TRACE}-{SPAN}-01",
-    "flags nobody knows yet": f"00-{TRACE}-{SPAN}-fc",
+    "unknown flags": f"00-{TRACE}-{SPAN}-fc",
     "a later version": f"cc-{TRACE}-{SPAN}-01",
     "a later version with more": f"cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like",
 }
@@ -94,8 +94,8 @@ ENDS = {
     "a full stop": f"{PARENT}.",
     "a later version with a full stop": f"cc-{TRACE}-{SPAN}-01.what-the-future-will-be-like",
     "version ff": f"ff-{TRACE}-{SPAN}-01",
-    "a version that is none": f".0-{TRACE}-{SPAN}-01",
-    "another version that is none": f"0.-{TRACE}-{SPAN}-01",
+    "an invalid version": f".0-{TRACE}-{SPAN}-01",
+    "another invalid version": f"0.-{TRACE}-{SPAN}-01",
     "a version of three": f"000-{TRACE}-{SPAN}-01",
     "a version of four": f"0000-{TRACE}-{SPAN}-01",
     "a version of one": f"0-{TRACE}-{SPAN}-01",
@@ -115,21 +115,23 @@ ENDS = {
     "flags of three": f"00-{TRACE}-{SPAN}-001",
     "flags of one": f"00-{TRACE}-{SPAN}-1",
     "nothing": "",
-    "what Python takes for a blank": f"\xa0{PARENT}",
+    "what Python counts as a blank": f"\xa0{PARENT}",
 }
 
 
-async def test_a_trace_goes_on_or_begins_anew(redis_url: str) -> None:
+async def test_a_valid_trace_continues_and_an_invalid_one_is_replaced(redis_url: str) -> None:
     async with traced(redis_url) as (port, server):
         for why, parent in GOES_ON.items():
             for name in ("traceparent", "TraceParent", "TRACEPARENT"):
-                found = await told(port, server, [(name, parent), ("tracestate", "foo=1")])
+                found = await forwarded(port, server, [(name, parent), ("tracestate", "foo=1")])
                 assert {(one[3:35], state) for one, state in found} == {(TRACE, "foo=1")}, why
         for flags in ("02", "03"):
-            found = await told(port, server, [("traceparent", f"00-{TRACE}-{SPAN}-{flags}")])
-            assert all(int(one[-2:], 16) & 2 for one, _ in found), "the trace's id is as random as it was"
+            found = await forwarded(port, server, [("traceparent", f"00-{TRACE}-{SPAN}-{flags}")])
+            assert all(int(one[-2:], 16) & 2 for one, _ in found), (
+                "the trace id is marked as random as before"
+            )
         for why, parent in ENDS.items():
-            found = await told(port, server, [("traceparent", parent), ("tracestate", "foo=1")])
+            found = await forwarded(port, server, [("traceparent", parent), ("tracestate", "foo=1")])
             assert all(TRACE not in one and state == "" for one, state in found), why
         odd: list[Sent] = [
             [],
@@ -141,14 +143,14 @@ async def test_a_trace_goes_on_or_begins_anew(redis_url: str) -> None:
             [("traceparent", PARENT), ("traceparent", PARENT), ("tracestate", "foo=1")],
         ]
         for headers in odd:
-            found = await told(port, server, headers)
+            found = await forwarded(port, server, headers)
             assert all("3456789012345678901" not in one and state == "" for one, state in found), headers
 
 
 PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789_-*/"
 CHARACTERS = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) not in ",=")
 MANY = [f"bar{number:02}={number:02}" for number in range(1, 34)]
-# The fields, and the list that services get.
+# The header fields, and the list that services receive.
 KEPT: list[tuple[list[str], str]] = [
     (["foo=1,bar=2"], "foo=1,bar=2"),
     (["foo=1,bar=2", "rojo=1,congo=2", "baz=3"], "foo=1,bar=2,rojo=1,congo=2,baz=3"),
@@ -197,21 +199,22 @@ LOST = [
 ]
 
 
-async def test_a_list_is_kept_as_it_came_or_is_none(redis_url: str) -> None:
+async def test_a_valid_list_is_passed_on_unchanged_and_an_invalid_one_is_dropped(redis_url: str) -> None:
     async with traced(redis_url) as (port, server):
         for fields, kept in [*KEPT, *((one, "") for one in LOST)]:
             for name in ("tracestate", "TraceState"):
                 headers = [("traceparent", PARENT), *((name, field) for field in fields)]
-                found = await told(port, server, headers)
+                found = await forwarded(port, server, headers)
                 assert {(one[3:35], state) for one, state in found} == {(TRACE, kept)}, fields
         for name in ("trace-state", "trace.state"):
             assert {
-                state for _, state in await told(port, server, [("traceparent", PARENT), (name, "foo=1")])
+                state
+                for _, state in await forwarded(port, server, [("traceparent", PARENT), (name, "foo=1")])
             } == {""}
 
 
 @pytest.mark.parametrize("members", [20, 32])
-async def test_of_a_list_that_is_too_long_whole_members_are_left_out_long_ones_first(
+async def test_a_list_that_is_too_long_loses_whole_members_long_ones_first(
     redis_url: str, members: int
 ) -> None:
     short = [f"s{number}={'x' * 100}" for number in range(members // 2)]
@@ -219,7 +222,7 @@ async def test_of_a_list_that_is_too_long_whole_members_are_left_out_long_ones_f
     mixed = [one for pair in zip(long, short, strict=True) for one in pair]
     async with traced(redis_url) as (port, server):
         headers = [("traceparent", PARENT), ("tracestate", ",".join(mixed))]
-        ((state,),) = [{state for _, state in await told(port, server, headers)}]
+        ((state,),) = [{state for _, state in await forwarded(port, server, headers)}]
         kept = state.split(",")
         assert len(state) <= MOST
         assert set(short) <= set(kept), "those of at most 128 characters stay"
@@ -229,4 +232,4 @@ async def test_of_a_list_that_is_too_long_whole_members_are_left_out_long_ones_f
         assert (gone == long[-len(gone) :]) if gone else len(",".join(mixed)) <= MOST
         whole = [f"m{number:02}={'x' * 124}" for number in range(32)]
         headers = [("traceparent", PARENT), ("tracestate", ",".join(whole))]
-        assert {state for _, state in await told(port, server, headers)} == {",".join(whole[:31])}
+        assert {state for _, state in await forwarded(port, server, headers)} == {",".join(whole[:31])}

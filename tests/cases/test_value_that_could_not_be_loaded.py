@@ -1,11 +1,10 @@
-"""A value whose load failed, or that was the sixty-fifth under way, was never asked for again.
+"""A value whose load failed, or that was the sixty-fifth load under way, was never loaded again.
 
-Put in: a stream that asks for a value nobody has published, while its service answers the first questions with errors;
-and 100 values asked for together, of which 64 may be loaded at a time. The stream was left without the values until it
-was opened anew.
+Input: a stream with a value that is not published, while its service answers the first requests with errors; and 100
+values requested together, of which 64 may be loaded at a time. The stream lacked the values until it was opened again.
 
-Right: a load is tried again, later and later, as long as a stream asks for the value and nothing is known of it; beyond
-64 under way the others wait their turn. Source: docs/contract.md, "The live stream".
+Right: a load is tried again, with growing pauses, as long as a stream wants the value and nothing is known of it;
+beyond 64 under way the others wait for their turn. Source: docs/contract.md, "The live stream".
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("soon")
-async def test_a_load_that_fails_is_tried_again_until_the_value_is_there(redis_url: str) -> None:
+async def test_a_failed_load_is_tried_again_until_the_value_is_there(redis_url: str) -> None:
     asked = 0
 
     async def load(name: str) -> Mapping[str, Any] | None:
@@ -48,7 +47,7 @@ async def test_a_load_that_fails_is_tried_again_until_the_value_is_there(redis_u
 
 
 @pytest.mark.usefixtures("soon")
-async def test_nothing_is_asked_for_that_was_published_meanwhile_or_that_nobody_wants_any_more(
+async def test_a_value_that_was_published_or_is_no_longer_wanted_is_not_loaded_again(
     redis_url: str,
 ) -> None:
     asked: list[str] = []

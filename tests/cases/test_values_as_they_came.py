@@ -1,9 +1,9 @@
-"""What a service answers leaves the gateway as it came, or the part fails and says so.
+"""A value of a service's answer leaves the gateway unchanged, or the part fails and says so.
 
-Put in: answers with aliases, long numbers, odd spellings of times and addresses, sets, lone surrogates, NaN, numbers
+Input: answers with aliases, long numbers, unusual spellings of times and addresses, sets, lone surrogates, NaN, numbers
 that no double holds, and values of a wrong JSON type. Right: the table "Values" in docs/contract.md. Its sources are
-RFC 8259 (section 6: numbers have no bound, NaN and Infinity are no numbers; section 8.2: lone surrogates), RFC 3339 and
-JSON Schema as `/openapi.json` prints it.
+RFC 8259 (section 6: numbers have no bound, NaN and Infinity are no numbers; section 8.2: lone surrogates), RFC 3339,
+and JSON Schema as `/openapi.json` prints it.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ UNCHANGED = [
 
 
 @pytest.mark.parametrize("member", UNCHANGED)
-async def test_a_value_leaves_as_it_came(redis_url: str, member: str) -> None:
+async def test_a_value_leaves_unchanged(redis_url: str, member: str) -> None:
     body = ("{" + member + "}").encode()
     for path in ("/api/everything", "/api/part"):
         status, got = await given(redis_url, path, body)
@@ -264,7 +264,7 @@ INVALID = [
 
 
 @pytest.mark.parametrize("member", INVALID)
-async def test_a_value_that_cannot_leave_as_it_came_is_invalid(redis_url: str, member: str) -> None:
+async def test_a_value_that_cannot_leave_unchanged_is_invalid(redis_url: str, member: str) -> None:
     body = ("{" + member + "}").encode()
     status, got = await given(redis_url, "/api/everything", body)
     assert (status, json.loads(got)["code"]) == (502, "invalid")
@@ -273,7 +273,7 @@ async def test_a_value_that_cannot_leave_as_it_came_is_invalid(redis_url: str, m
     assert (status, missing["state"], missing["reason"]) == (200, "missing", "invalid")
 
 
-async def test_members_that_a_model_lets_through_undeclared_are_held_to_the_same(redis_url: str) -> None:
+async def test_undeclared_members_that_a_model_allows_follow_the_same_rules(redis_url: str) -> None:
     body = b'{"name":"x","more":{"b":1.5,"a":[1,2]}}'
     assert await given(redis_url, "/api/open", body) == (200, body)
     for number in (b"NaN", b"1e400", b"[-1e400]"):
@@ -287,12 +287,12 @@ async def test_a_lone_surrogate_becomes_one_replacement_character(redis_url: str
     assert (status, json.loads(got)) == (200, {"name": "a\ufffd|\ufffd|\U0001f600|\\ud83d", "price": 1.5})
 
 
-async def test_decimals_at_the_top_keep_every_digit(redis_url: str) -> None:
+async def test_decimals_at_the_top_level_have_every_digit(redis_url: str) -> None:
     body = b"[1.0,1.00,100,1.000000000000000000000000000000001]"
     assert await given(redis_url, "/api/list", body) == (200, body)
 
 
-async def test_names_are_those_that_the_description_promises(redis_url: str) -> None:
+async def test_member_names_are_those_of_the_description(redis_url: str) -> None:
     async with client(gateway, redis_url, {"shelf": 1}) as http:
         document = (await http.get("/openapi.json")).json()
     promised = document["components"]["schemas"]["Everything"]["properties"]

@@ -1,6 +1,7 @@
-"""What a call puts into a path or a query is spelled as in JSON, and names no other resource than its template does.
+"""A value that a call puts into a path or a query is spelled as in JSON, and names no other resource than its template
+does.
 
-Put in: enums, times, None in a list, bytes, NaN, `../secret`, a placeholder that is never filled. Right: the table
+Input: enums, times, None in a list, bytes, NaN, `../secret`, a placeholder that is never filled. Right: the table
 "Values" in docs/contract.md; RFC 3986 section 5.2.4 (dot segments) and section 3.3 (what separates segments). A proxy
 before a service decodes `..%2F` and goes up, so a value with a slash is refused unless the template says `{name:path}`
 or `{name:escaped}`.
@@ -102,12 +103,12 @@ def test_a_value_is_spelled_as_json_spells_it(value: Any, text: str) -> None:
 @pytest.mark.parametrize(
     "value", [float("nan"), float("inf"), Decimal("NaN"), b"\xff", {"a": 1}, [[1]], SecretStr("x"), "\ud83d"]
 )
-def test_what_has_no_text_is_a_mistake_in_the_gateway(value: Any) -> None:
+def test_a_value_without_a_text_form_is_a_mistake_in_the_gateway(value: Any) -> None:
     with pytest.raises(DeclarationError, match="by: "):
         files.by(value=value)
 
 
-def test_none_and_lists_have_no_place_in_a_path() -> None:
+def test_none_and_lists_are_refused_in_a_path() -> None:
     for value in (None, ["a"], {}):
         with pytest.raises(DeclarationError, match="one: "):
             files.one(value)
@@ -176,14 +177,14 @@ def test_a_call_opts_into_several_segments(value: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["a/../b", "..", "a/..", "./a", "a\\..\\b", "a/\x00", "a/..;x/b", ""])
-def test_no_opting_in_takes_dot_segments_or_control_characters(value: str) -> None:
+def test_no_option_accepts_dot_segments_or_control_characters(value: str) -> None:
     for call in (files.deep, files.escaped):
         with pytest.raises(Refused):
             call(value)
 
 
 @pytest.mark.parametrize("value", ["a//b", "/a", "a/"])
-def test_segments_are_not_empty(value: str) -> None:
+def test_an_empty_segment_is_refused(value: str) -> None:
     with pytest.raises(Refused):
         files.deep(value)
 
@@ -192,7 +193,7 @@ def test_a_call_opts_into_an_escaped_slash() -> None:
     assert files.escaped("group/project").path == "/files/group%2Fproject/raw"
 
 
-async def test_a_browsers_word_does_not_climb_out_of_its_place(redis_url: str) -> None:
+async def test_input_of_a_browser_cannot_reach_another_path(redis_url: str) -> None:
     async with (
         upstream(answer(b"{}")) as server,
         client(gateway, redis_url, {"files": server.port}) as http,
@@ -203,7 +204,7 @@ async def test_a_browsers_word_does_not_climb_out_of_its_place(redis_url: str) -
     assert [head.split(b" ")[1] for head in server.requests] == [b"/files/a%25b"]
 
 
-async def test_parameters_have_their_aliases_and_are_read_by_the_same_table(redis_url: str) -> None:
+async def test_parameters_have_aliases_and_are_parsed_by_the_same_table(redis_url: str) -> None:
     async with (
         upstream(answer(b"{}")) as server,
         client(gateway, redis_url, {"files": server.port}) as http,

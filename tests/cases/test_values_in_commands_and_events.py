@@ -1,6 +1,6 @@
-"""The rule for values holds in every direction: bodies of commands, bodies to services, events, replays, test answers.
+"""The rule for values holds everywhere: bodies of commands, bodies to services, events, replays, answers in tests.
 
-Put in: numbers of many digits, decimals, NaN, odd spellings of times. Right: the table "Values" in docs/contract.md.
+Input: numbers of many digits, decimals, NaN, unusual spellings of times. Right: the table "Values" in docs/contract.md.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ LINE = b'{"unitPrice":12345678901234567.890,"at":"2024-01-02 03:04:05.10Z","weig
 
 
 async def command(line: Line) -> Line:
-    """As a gateway declares it."""
+    """The body as a gateway declares it."""
     return line
 
 
 bound = binding(command, "/api/lines", "command /api/lines", body=True)
 
 
-def test_a_commands_body_is_read_and_goes_out_as_it_came() -> None:
+def test_the_body_of_a_command_is_read_and_sent_on_unchanged() -> None:
     line = bound.arguments({}, b"", LINE, None)["line"]
     assert shelf.make(line).body == LINE
     assert shelf.make({"one": line, "more": [line]}).body == b'{"one":%b,"more":[%b]}' % (LINE, LINE)
@@ -79,13 +79,13 @@ def test_a_commands_body_is_read_and_goes_out_as_it_came() -> None:
         b"[" * 5_000,
     ],
 )
-def test_a_commands_body_that_does_not_fit_is_told_with_pointers(body: bytes) -> None:
+def test_an_invalid_body_of_a_command_is_422_with_pointers(body: bytes) -> None:
     with pytest.raises(Problem) as raised:
         bound.arguments({}, b"", body, None)
     assert raised.value.status == 422 and raised.value.errors
 
 
-def test_what_a_gateway_computes_is_printed_in_one_way() -> None:
+def test_computed_values_are_printed_in_one_way() -> None:
     line = Line(unitPrice=Decimal("1.50") * 2, at=datetime.datetime(2024, 1, 2, tzinfo=datetime.UTC))
     printed = b'{"unitPrice":3.00,"at":"2024-01-02T00:00:00Z","weight":0.0}'
     assert shelf.make(line).body == codec_of(Line).encode(line) == printed
@@ -95,7 +95,7 @@ def test_what_a_gateway_computes_is_printed_in_one_way() -> None:
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), Decimal("NaN"), Decimal("-Infinity")])
-def test_what_is_no_number_is_never_sent(number: Any) -> None:
+def test_nan_and_infinity_are_never_sent(number: Any) -> None:
     with pytest.raises(ValueError):
         shelf.make({"price": number})
     with pytest.raises(ValueError):
@@ -120,7 +120,7 @@ def event(type: str, data: bytes) -> bytes:
     )
 
 
-def test_events_keep_what_they_tell() -> None:
+def test_values_in_events_are_unchanged() -> None:
     body = b'{"owner":"i|ada","status":"RUNNING","at":"2024-01-02T03:04:05Z","data":%b}' % LINE
     saga = registry.meaning(event("shop.order.status", body), now_ms=0)
     assert isinstance(saga, SagaEvent)
@@ -140,12 +140,12 @@ def test_events_keep_what_they_tell() -> None:
         b'{"version":true,"at":"now","data":null}',
     ],
 )
-def test_an_event_that_does_not_fit_is_bad(data: bytes) -> None:
+def test_an_event_that_does_not_fit_the_model_is_refused(data: bytes) -> None:
     with pytest.raises(BadEvent):
         registry.meaning(event("shop.line.value", data), now_ms=0)
 
 
-async def test_a_tests_answers_are_held_to_the_same_rule() -> None:
+async def test_answers_in_tests_follow_the_same_rule() -> None:
     with request_context({"Shelf.read": LINE}):
         line = await shelf.read()
     assert codec_of(Line).encode(line) == LINE

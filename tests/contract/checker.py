@@ -1,8 +1,8 @@
-"""Holds a frontend's calls against a service's OpenAPI document, and says by name what does not fit.
+"""Compares a frontend's calls with a service's OpenAPI document, and names what does not match.
 
-`complaints` answers what a service has taken away or changed: a path, a parameter, a field of the body, a field of the
-answer that our model reads or its type. What a service added is no complaint. Of strings and numbers only the type is
-compared, not their length or range: the live answers show those.
+`complaints` returns what a service has removed or changed: a path, a parameter, a field of the body, a field of the
+answer that our model reads, or its type. An addition of a service is no complaint. Of strings and numbers only the type
+is compared, not length or range: the live answers show those.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Schema = Mapping[str, Any]
 
 
 def methods(upstreams: Iterable[Upstream]) -> dict[str, Callable[..., Call[Any]]]:
-    """Every method that answers a Call, by `<service>.<method>`."""
+    """Every method that returns a Call, by `<service>.<method>`."""
     found = {}
     for upstream in upstreams:
         for name, function in inspect.getmembers(type(upstream), inspect.isfunction):
@@ -34,12 +34,12 @@ def methods(upstreams: Iterable[Upstream]) -> dict[str, Callable[..., Call[Any]]
 
 
 def sampled(method: Callable[..., Call[Any]], samples: Mapping[str, Any]) -> Call[Any]:
-    """The call with a sample for each parameter, taken by its name; KeyError names the one without."""
+    """The call with a sample value for each parameter, by its name; KeyError names a parameter without one."""
     return method(**{name: samples[name] for name in inspect.signature(method).parameters})
 
 
 def complaints(name: str, call: Call[Any], document: Schema) -> list[str]:
-    """One sentence for each thing the service no longer takes or answers; empty when all is well."""
+    """One sentence for each thing that the service no longer accepts or answers; empty when everything matches."""
     operation = _operation(call, document)
     if operation is None:
         return [f"{name}: {call.method} {call.template} is not in the service's OpenAPI"]
@@ -52,7 +52,7 @@ def complaints(name: str, call: Call[Any], document: Schema) -> list[str]:
 
 
 def _operation(call: Call[Any], document: Schema) -> Schema | None:
-    # A parameter's name in the path is nobody's business.
+    # The name of a parameter in the path does not matter.
     wanted = re.sub(r"{\w+}", "{}", call.template)
     for path, operations in document["paths"].items():
         if re.sub(r"{\w+}", "{}", path) == wanted:
@@ -75,7 +75,7 @@ def _parameters(call: Call[Any], operation: Schema) -> Iterator[str]:
 
 
 def _reads_as(value: str, schema: Schema) -> bool:
-    """Whether the text of a query fits: as it stands, or as the number, boolean or list it may stand for."""
+    """Whether a query text is valid: as text, or as the number, boolean or list that it may stand for."""
     readings: list[Any] = [value, [value]]
     with contextlib.suppress(ValueError):
         readings.append(json.loads(value))
@@ -101,7 +101,7 @@ def _body(call: Call[Any], operation: Schema, document: Schema) -> Iterator[str]
 
 
 def _unknown(value: Any, schema: Schema, document: Schema) -> Iterator[str]:
-    """Fields that are sent and that the schema does not name: a renamed one that was optional would be lost."""
+    """Fields that are sent and not in the schema: a renamed optional field would be lost without an error."""
     schema = _resolved(schema, document)
     if isinstance(value, dict) and "properties" in schema:
         for name, inner in value.items():
@@ -130,7 +130,7 @@ def _answer(call: Call[Any], operation: Schema, document: Schema) -> Iterator[st
 
 
 def _compare(path: str, ours: Schema, us: Schema, theirs: Schema, them: Schema) -> Iterator[str]:
-    """Whatever the service may answer must be something our model takes."""
+    """Our model must accept everything that the service may answer."""
     choices = [_resolved(one, us) for one in _alternatives(_resolved(ours, us))]
     for their in (_resolved(one, them) for one in _alternatives(_resolved(theirs, them))):
         fitting = [our for our in choices if _same_kind(our, their)]
@@ -138,7 +138,7 @@ def _compare(path: str, ours: Schema, us: Schema, theirs: Schema, them: Schema) 
             expected = " or ".join(sorted({str(our.get("type", our)) for our in choices}))
             yield f"{path} is {their.get('type', their)} in the service's answer, not {expected}"
             continue
-        # The alternative with the fewest complaints is the one that was meant.
+        # The alternative with the fewest complaints is the intended one.
         yield from min((list(_inside(path, our, us, their, them)) for our in fitting), key=len)
 
 
@@ -154,7 +154,7 @@ def _inside(path: str, ours: Schema, us: Schema, theirs: Schema, them: Schema) -
         if inner is None:
             yield f"{path}.{name} is not in the service's answer"
             continue
-        # A default is written out in every answer, though the schema does not call it required.
+        # Every answer contains default values, although the schema does not mark them as required.
         optional = name not in theirs.get("required", ()) and "default" not in inner
         if optional and name in ours.get("required", ()):
             yield f"{path}.{name} may be missing in the service's answer"

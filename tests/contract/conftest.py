@@ -1,4 +1,4 @@
-"""The services as real processes, and what they say of themselves: one set for the whole room."""
+"""The services as real processes, and their OpenAPI documents: one set for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.upstreams.world import World, eventually
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """All of them; an order stays under way long enough to be taken back."""
+    """All services; an order is under way long enough to be cancelled."""
     with World(tmp_path_factory.mktemp("contract"), STEP_PAUSE_MS="200") as world:
         if "notifications" not in world.ports:
             _start_notifications(world)
@@ -47,7 +47,7 @@ def documents(services: World) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def order(services: World) -> str:
-    """An order of ada's that is done, and that she was told of."""
+    """A completed order of ada's, with its notification."""
     placed = services.order_id()
     services.ended(placed)
     notifications = f"{services.url('notifications')}/notifications"

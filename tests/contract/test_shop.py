@@ -35,7 +35,7 @@ def service_of(name: str) -> str:
     return name.partition(".")[0]
 
 
-def test_every_upstream_of_the_gateway_is_held_against_its_service() -> None:
+def test_every_upstream_of_the_gateway_is_compared_with_its_service() -> None:
     assert {type(one) for one in shop.upstreams()} <= {type(one) for one in UPSTREAMS}
     assert {service_of(name) for name in METHODS} == {one.owner.service for one in UPSTREAMS}
     assert "orders.place" in METHODS and "inventory.levels" in METHODS
@@ -52,8 +52,8 @@ def test_the_service_declares_what_the_call_sends_and_reads(name: str, documents
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_live_answer_is_what_the_calls_model_says(name: str, services: World, order: str) -> None:
-    # Only what is under way can be taken back.
+def test_a_live_answer_matches_the_model_of_the_call(name: str, services: World, order: str) -> None:
+    # Only an order under way can be cancelled.
     order_id = services.order_id() if name == "orders.cancel" else order
     call = sampled(METHODS[name], {**SAMPLES, "order_id": order_id})
     headers = {} if call.shared else services.bearer("ada")
@@ -137,7 +137,7 @@ BENDS: list[tuple[str, Bend, str]] = [
 
 
 @pytest.mark.parametrize(("name", "bend", "complaint"), BENDS, ids=[bend[2] for bend in BENDS])
-def test_what_a_service_takes_away_is_told_by_name(
+def test_what_a_service_removes_is_reported_by_name(
     name: str, bend: Bend, complaint: str, documents: Documents
 ) -> None:
     bent = copy.deepcopy(documents[service_of(name)])
@@ -145,7 +145,7 @@ def test_what_a_service_takes_away_is_told_by_name(
     assert complaint in complaints(name, sampled(METHODS[name], SAMPLES), bent)
 
 
-def test_what_a_service_adds_is_no_complaint(documents: Documents) -> None:
+def test_what_a_service_adds_is_not_reported(documents: Documents) -> None:
     bent = copy.deepcopy(documents["orders"])
     for schema in schemas(bent).values():
         if "properties" in schema:

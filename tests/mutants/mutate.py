@@ -1,9 +1,9 @@
-"""The program that makes the mutants and lets the tests at them: mutmut with three operators more. Run by `trial` in
-a folder of its own that holds a copy of what is mutated, never in the checkout; it leaves `report.json` there.
+"""The program that makes the mutants and runs the tests against them: mutmut with three more operators. `trial` runs it
+in a folder with a copy of the mutated code, never in the checkout; it leaves `report.json` there.
 
-mutmut forks for each mutant a child that has everything imported already, runs in it only the tests that reach the
-mutated function, and stops at the first that fails. Hypothesis draws the same examples each time and shrinks nothing:
-whether a mutant lives must not depend on chance, and nobody reads the smallest example that killed it.
+For each mutant mutmut forks a child that has everything imported already, runs in it only the tests that reach the
+mutated function, and stops at the first failure. Hypothesis draws the same examples each time and does not shrink:
+whether a mutant survives must not depend on chance, and the smallest example is not used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mutmut.utils.format_utils import orig_function_and_class_names_from_key
 
 
 def deleted(node: cst.Expr | cst.Raise | cst.Del | cst.AugAssign) -> Iterator[cst.CSTNode]:
-    """A call whose answer nobody wants, a refusal, a removal, a count: as if the line were not there."""
+    """Deletes a call whose result is not used, a refusal, a removal or a count."""
     if not isinstance(node, cst.Expr) or isinstance(node.value, cst.Call | cst.Await):
         yield cst.Pass()
 
@@ -41,7 +41,7 @@ def turned_round(node: cst.If) -> Iterator[cst.CSTNode]:
 
 
 def changed(name: str, path: Path) -> tuple[str, str]:
-    """The lines of the function that the mutant took away, and those it put in their place."""
+    """The lines of the function that the mutant removed, and the lines that replace them."""
     lines = get_diff_for_mutant(name, path=path).splitlines()[3:]
     was, now = (
         "\n".join(line[1:].strip() for line in lines if line.startswith(sign)).strip() for sign in ("-", "+")

@@ -12,7 +12,7 @@ from ..conftest import ROOT
 from . import trial
 
 SURVIVORS = Path(__file__).with_name("survivors.toml")
-# Less than what a single test may take.
+# Less than a single test may take.
 SECONDS = 580.0
 # Events decide nothing.
 _LEFT_OUT = {"__init__", "events"}
@@ -57,5 +57,5 @@ if __name__ == "__main__":
     for mutant in verdict.untrue:
         print("found after all:", mutant)
     for mutant in verdict.gone:
-        print("not made any more:", mutant)
+        print("no longer made:", mutant)
     print(trial.table(found, known))

@@ -1,4 +1,4 @@
-"""Tests of the tests: a change to a policy is noticed by its unit tests, or somebody has said why it does no harm."""
+"""Tests of the tests: unit tests notice a change to a policy, or a written reason says why it does no harm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOST = Mutant("clock", "Clock.gone", "return 1", "return None")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", policies.MODULES)
-def test_every_mutant_of_a_policy_is_found_or_explained(
+def test_every_mutant_of_a_policy_is_killed_or_explained(
     module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reasons = [one for one in trial.explained(policies.SURVIVORS) if one.module == module]
@@ -25,16 +25,16 @@ def test_every_mutant_of_a_policy_is_found_or_explained(
     with capsys.disabled():
         print("", *([head] if module == policies.MODULES[0] else []), *rows[:-1], sep="\n")
     verdict = trial.judge(outcomes, reasons)
-    told = [f"lives and nobody says why: {one}" for one in verdict.unexplained]
-    told += [f"is found, its explanation is not true any more: {one}" for one in verdict.untrue]
-    told += [f"is explained and not made any more: {one}" for one in verdict.gone]
+    told = [f"survives without a reason: {one}" for one in verdict.unexplained]
+    told += [f"is killed, so its explanation is no longer true: {one}" for one in verdict.untrue]
+    told += [f"is explained and no longer made: {one}" for one in verdict.gone]
     assert not told, "\n".join(
         [f"`python -m tests.mutants.policies {module}` prints entries for the list", *told]
     )
 
 
 @pytest.mark.slow
-def test_a_test_that_looks_at_little_lets_mutants_live(tmp_path: Path) -> None:
+def test_a_test_that_checks_little_leaves_survivors(tmp_path: Path) -> None:
     root, folder = tmp_path / "root", tmp_path / "copy"
     for path, text in {
         "pyproject.toml": '[project]\nname = "small"\n',
@@ -79,7 +79,7 @@ def test_it_adds():
     assert words["never", "return one", "return None"] == "no tests"
 
 
-def test_tests_that_fail_without_a_mutant_are_no_trial(tmp_path: Path) -> None:
+def test_tests_that_fail_without_a_mutant_make_the_trial_fail(tmp_path: Path) -> None:
     root, folder = tmp_path / "root", tmp_path / "copy"
     (root / "small").mkdir(parents=True)
     (root / "pyproject.toml").write_text("")
@@ -97,7 +97,7 @@ def test_tests_that_fail_without_a_mutant_are_no_trial(tmp_path: Path) -> None:
         )
 
 
-def test_who_lives_without_a_reason_and_who_is_found_in_spite_of_one_are_told() -> None:
+def test_survivors_without_a_reason_and_killed_mutants_with_one_are_reported() -> None:
     verdict = trial.judge([Outcome(ONE, "survived"), Outcome(OTHER, "killed")], [OTHER, LOST])
     assert verdict == trial.Verdict(unexplained=[ONE], untrue=[OTHER], gone=[LOST])
     assert trial.judge([Outcome(ONE, "no tests")], []).unexplained == [ONE]
@@ -105,12 +105,12 @@ def test_who_lives_without_a_reason_and_who_is_found_in_spite_of_one_are_told() 
     assert trial.judge([Outcome(ONE, "survived")], [ONE]) == trial.Verdict([], [], [])
 
 
-def test_running_out_of_time_finds_a_mutant_and_disproves_no_reason() -> None:
+def test_a_timeout_counts_as_killed_and_does_not_contradict_a_reason() -> None:
     late = [Outcome(ONE, "timeout"), Outcome(OTHER, "timeout")]
     assert trial.judge(late, [OTHER]) == trial.Verdict([], [], [])
 
 
-def test_a_reason_holds_for_each_like_change_and_is_true_while_one_of_them_lives() -> None:
+def test_a_reason_covers_each_equal_change_and_is_valid_while_one_of_them_survives() -> None:
     twice = [Outcome(ONE, "survived"), Outcome(ONE, "killed")]
     assert trial.judge(twice, [ONE]) == trial.Verdict([], [], [])
     assert trial.judge(reversed(twice), []).unexplained == [ONE]

@@ -1,7 +1,7 @@
-"""Mutants of a package against its tests, and the judgement of those that lived against a list of explanations.
+"""Mutants of a package against its tests, and a comparison of the survivors with a list of explanations.
 
-The copy that is mutated lies in a folder of its own; two processes run side by side. A mutant on which the tests hang
-counts as found. An explanation holds for every mutant that makes the same change in the same function.
+The mutated copy is in its own folder; two processes run in parallel. A mutant on which the tests hang counts as killed.
+An explanation covers every mutant that makes the same change in the same function.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ use_git_change_detection = false
 
 @dataclass(frozen=True)
 class Mutant:
-    """What was changed where. module: the file's name without its ending; was, now: lines without indentation."""
+    """What was changed where. module: the file's name without its suffix; was, now: lines without indentation."""
 
     module: str
     function: str
@@ -60,7 +60,7 @@ class Outcome:
 
 
 class TrialFailed(Exception):
-    """The run itself did not end well: the tests fail without any mutant, or the program broke."""
+    """The run itself failed: the tests fail without a mutant, or the program has a bug."""
 
 
 def run(
@@ -75,10 +75,10 @@ def run(
 ) -> list[Outcome]:
     """Mutate a copy of some of `root` in `folder`.
 
-    copies   what is taken along, as patterns; `pyproject.toml` always
+    copies   what is copied, as patterns; `pyproject.toml` always
     source   the package's folder; mutate: pattern of the files in it that are mutated
     tests    file or folder of the tests
-    seconds  for everything
+    seconds  the time limit for everything
     """
     for pattern in copies:
         for path in root.glob(pattern):
@@ -89,7 +89,7 @@ def run(
     project = (root / "pyproject.toml").read_text(encoding="utf-8")
     settings = _SETTINGS.format(source=source, mutate=mutate, tests=tests)
     (folder / "pyproject.toml").write_text(project + settings, encoding="utf-8")
-    # Nothing may lead to the checkout's own code: it would be tested in place of the mutants.
+    # The checkout's own code must not be importable: it would be tested in place of the mutants.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     log = folder / "log.txt"
     with log.open("wb") as out:
@@ -104,7 +104,7 @@ def run(
     try:
         code = program.wait(seconds)
     finally:
-        # Nothing of it may go on after this, whatever ended it.
+        # No process may continue after this, whatever ended it.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGKILL)
         program.wait()
@@ -131,8 +131,8 @@ def explained(path: Path) -> dict[Mutant, str]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """unexplained: lived and nobody says why; untrue: said to live, and found after all; gone: said to live, and is
-    not made any more."""
+    """unexplained: survived without a reason; untrue: has a reason, but was killed; gone: has a reason, but is no
+    longer made."""
 
     unexplained: list[Mutant]
     untrue: list[Mutant]
@@ -140,7 +140,7 @@ class Verdict:
 
 
 def judge(outcomes: Iterable[Outcome], reasons: Iterable[Mutant]) -> Verdict:
-    """An explained mutant on which the tests ran out of time is left alone: a busy machine proves nothing."""
+    """An explained mutant on which the tests ran out of time is not judged: on a busy machine this proves nothing."""
     words: dict[Mutant, set[str]] = {}
     alive: dict[Mutant, bool] = {}
     for outcome in outcomes:
@@ -155,7 +155,7 @@ def judge(outcomes: Iterable[Outcome], reasons: Iterable[Mutant]) -> Verdict:
 
 
 def table(outcomes: Iterable[Outcome], reasons: Iterable[Mutant]) -> str:
-    """Score by module: the share found, and of those that are not equivalent by their explanation."""
+    """Score by module: the share killed, and the share of those that are not equivalent by their explanation."""
     known = set(reasons)
     rows: dict[str, list[int]] = {}
     for outcome in outcomes:

@@ -1,4 +1,4 @@
-"""docker-compose.yml, Dockerfile and the proxy's file as values, for tests that hold them against the code."""
+"""docker-compose.yml, Dockerfile and the proxy's file as values, for tests that compare them with the code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def demo_env() -> dict[str, str]:
 
 
 def variables(text: str) -> dict[str, bool]:
-    """The names a compose file asks for, and whether it has a default for each."""
+    """The names that a compose file uses, and whether it has a default for each."""
     found: dict[str, bool] = {}
     for name, kind, _ in _VARIABLE.findall(text):
         found[name] = found.get(name, False) or kind == "-"
@@ -31,7 +31,7 @@ def variables(text: str) -> dict[str, bool]:
 
 
 def loaded(values: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The whole file with its variables filled in and its anchors merged; KeyError names a missing value."""
+    """The whole file with variables and anchors resolved; KeyError names a missing value."""
     given = demo_env() if values is None else values
 
     def fill(match: re.Match[str]) -> str:
@@ -43,7 +43,7 @@ def loaded(values: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 def environment(service: Mapping[str, Any]) -> dict[str, str]:
-    """What a container finds in its environment."""
+    """The environment of a container."""
     return {name: str(value) for name, value in service.get("environment", {}).items()}
 
 
@@ -62,7 +62,7 @@ def build_steps(root: Path, given: Mapping[str, str]) -> str:
             case "COPY":
                 source, target = rest.split()
                 lines.append(f"mkdir -p $(dirname {root}{target}); cp -r {source} {root}{target}")
-                # As .dockerignore has it.
+                # As in .dockerignore.
                 ignored = "'(' -name __pycache__ -o -name node_modules ')'"
                 lines.append(f"find {root}{target} {ignored} -prune -exec rm -rf '{{}}' +")
             case "RUN":
@@ -75,6 +75,6 @@ def build_steps(root: Path, given: Mapping[str, str]) -> str:
 
 
 def pip_settings() -> dict[str, str]:
-    """What pip is told on this machine, for builds in another place."""
+    """The pip settings of this machine, for builds in another place."""
     names = ("PIP_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX")
     return {name: os.environ[name] for name in names if os.environ.get(name)}

@@ -1,6 +1,6 @@
-"""`.ci/engine python -m tests.shop.compose_walk`: the whole compose file, run. An order is placed through the proxy
-over HTTP/2 and watched on six streams while one gateway dies; its last line is what was measured, as JSON.
-"""
+"""`.ci/engine python -m tests.shop.compose_walk`: runs the whole compose file. An order is placed through the proxy
+over HTTP/2 and followed on six streams while one gateway is killed; the last line of output has the measurements as
+JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COMPOSE = [*os.environ["COMPOSE"].split(), "--env-file", ".docker/demo.env"]
 
 
 def said(*command: str) -> str:
-    """What a command printed; its errors go where ours go."""
+    """The output of a command; its errors go to our standard error."""
     return subprocess.run(
         command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=600
     ).stdout
@@ -106,7 +106,7 @@ class Follower:
 
 
 def check_held_tight() -> None:
-    """What the file says is what the engine does."""
+    """The engine applies what the file says."""
     for id in said(*COMPOSE, "ps", "-q").split():
         name = inspected(id, "{{.Name}}")
         assert inspected(id, "{{.HostConfig.ReadonlyRootfs}}") == "true", name
@@ -117,7 +117,7 @@ def check_held_tight() -> None:
         )
         assert wrote.returncode != 0, f"{name} wrote to its own file system"
     python = container("gateway-1")
-    # The shell of the image looks for the first of several names only.
+    # The image's shell looks for the first of several names only.
     look = "for name in gcc cc ld strip make pip; do command -v $name || true; done"
     tools = said("docker", "exec", python, "sh", "-c", look)
     assert tools == "", f"the image has {tools}"
@@ -137,7 +137,7 @@ def check_a_browser_signs_in() -> None:
         chromium = playwright.chromium.launch(
             executable_path=program("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        # It is the certificate's authority that a person is asked about.
+        # A person is asked about the certificate's authority.
         page = chromium.new_context(ignore_https_errors=True).new_page()
         page.goto(SHOP)
         page.locator('[data-test="sign-in"]').first.click()
@@ -176,7 +176,7 @@ def walk(folder: Path) -> dict[str, Any]:
     followers = [Follower(curl) for _ in range(STREAMS)]
     for follower in followers:
         threading.Thread(target=follower.run, daemon=True).start()
-        # One after the other, so that the proxy spreads them: whichever replica has fewer takes the next.
+        # One after the other, so that the proxy spreads them: it sends each to the replica with the fewest.
         eventually(lambda one=follower: bool(one.events))  # type: ignore[misc]
 
     placed = said(
@@ -193,13 +193,13 @@ def walk(folder: Path) -> dict[str, Any]:
         eventually(follower.seen(order, "COMPLETED"), 30)
     for follower in followers:
         versions = [version for version, _ in follower.steps(order)]
-        # Version 0 is there only where the gateway's word came before the first event.
+        # Version 0 is there only where the gateway's answer came before the first event.
         wanted = list(range(1, max(versions) + 1))
         assert [version for version in versions if version] == wanted, f"lost or twice: {versions}"
         assert all(name != "reset" for name, _ in follower.events)
         assert set(follower.protocols) == {"HTTP/2 200"}, follower.protocols
     connects = Counter(len(follower.protocols) for follower in followers)
-    assert set(connects) == {1, 2}, f"some streams were to be cut and to resume at once, some not: {connects}"
+    assert set(connects) == {1, 2}, f"some streams should be cut and resume at once, others not: {connects}"
     eventually(lambda: inspected(victim, "{{.State.Health.Status}}") == "healthy", 60)
     assert inspected(victim, "{{.RestartCount}}") == "1"
     for follower in followers:

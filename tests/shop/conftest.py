@@ -15,7 +15,7 @@ def shop_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture
 def shop(shop_session: Shop) -> Iterator[Shop]:
-    """The shop all tests share; whatever a test broke is put right after it."""
+    """The shop that all tests share; it is repaired after each test."""
     yield shop_session
     for name, program in shop_session.world.programs.items():
         if program.process.poll() is not None:

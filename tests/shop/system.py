@@ -1,5 +1,5 @@
-"""The whole shop for tests: the services of `World`, gateways as `bff serve` runs them, and clients that behave like a
-browser: they keep the session cookie, follow the stream and resume it by its last id."""
+"""The whole shop for tests: the services of `World`, gateways as `bff serve` runs them, and clients that act like a
+browser: they store the session cookie, follow the stream, and resume it with the last id."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Shop:
         self.folder = folder
         self.port = free_port()
         self.admin_port = free_port()
-        # The gateway's own callback, and the one that World's sign-in without a gateway names.
+        # The gateway's callback, and the one that World's sign-in without a gateway uses.
         environment: dict[str, Any] = {
             "GATEWAY_KEYS_URL": f"http://localhost:{self.admin_port}/.well-known/jwks.json",
             "GATEWAY_ISSUER": self.url,
@@ -44,7 +44,7 @@ class Shop:
         rotate(self.keys)
         self.world = World(folder, **environment)
         self.world.vouch = self.internal_token
-        # The page's bell; World itself, which is about orders, does without.
+        # The page's bell; World itself, which is about orders, does not have it.
         if "notifications" not in self.world.ports:
             self.world.names.append("notifications")
             self.world.ports["notifications"] = free_port()
@@ -91,7 +91,7 @@ class Shop:
             "BFF_OIDC__SCOPES": '["openid", "profile", "offline_access", "shop"]',
             "BFF_LIVE__STREAM_KEYS": '["events:orders:{p}", "events:inventory:{p}", "events:notifications:{p}"]',
             "BFF_LIVE__STREAMS": "100",
-            # Other programs on the machine may hold it up: these tests are not about that.
+            # Other programs may slow the machine down: these tests are not about that.
             "BFF_ADMISSION__LAG": "10",
             "BFF_ADMISSION__STANDING": "10",
             "BFF_REDIS__TIMEOUT": "10",
@@ -116,13 +116,13 @@ class Shop:
         return self.world.user_token(person)
 
     def internal_token(self, owner: str, service: str) -> str:
-        """As the gateway would tell this service of this person."""
+        """A token as the gateway would send it to this service for this person."""
         issuer, _, subject = owner.partition("|")
         who = Principal(issuer, subject, "", time.time() + 60)
         return InternalTokens(SigningKeys(self.keys), self.url).for_reads(who, service)
 
     def api(self, person: str | None) -> httpx.AsyncClient:
-        """A client with a bearer token, or none."""
+        """A client with or without a bearer token."""
         headers = {"authorization": f"Bearer {self.token(person)}"} if person else {}
         return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=GUARD)
 
@@ -142,7 +142,7 @@ def key() -> str:
 
 
 async def place(api: httpx.AsyncClient, wanted: dict[str, Any], click: str | None = None) -> httpx.Response:
-    """Order it as the client does: with the same key again while nobody knows what became of it."""
+    """Place the order as the client does: again with the same key while the outcome is unknown."""
     headers, end = {"idempotency-key": click or key()}, time.monotonic() + GUARD
     while True:
         answer = await api.post("/api/orders", json=wanted, headers=headers)
@@ -152,7 +152,7 @@ async def place(api: httpx.AsyncClient, wanted: dict[str, Any], click: str | Non
 
 
 class BrowserSession:
-    """Signs in through the front door and keeps the cookies a browser would keep."""
+    """Signs in through the gateway and stores the cookies that a browser would store."""
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
@@ -184,7 +184,8 @@ class BrowserSession:
         end = time.monotonic() + GUARD
         while True:
             answer = self.send("GET", f"{self.shop.url}/bff/login", params={"return": return_to})
-            # On a busy machine Redis or the provider may take longer than the shop waits: a person tries again.
+            # On a busy machine Redis or the provider may take longer than the shop waits: then try again, as a person
+            # would.
             if answer.status_code != 503 or time.monotonic() > end:
                 break
             time.sleep(float(answer.headers["retry-after"]))
@@ -199,7 +200,7 @@ class BrowserSession:
 
 @dataclass
 class Event:
-    """One event of the stream as it came; `at` is this machine's monotonic clock."""
+    """One event of the stream; `at` is the time of arrival on this machine's monotonic clock."""
 
     name: str
     id: str | None
@@ -209,7 +210,7 @@ class Event:
 
 @dataclass
 class Follower:
-    """A client of the stream that resumes like a browser does: by its last id, with a short pause."""
+    """A client of the stream that resumes as a browser does: with its last id, after a short pause."""
 
     shop: Shop
     person: str
@@ -254,7 +255,7 @@ class Follower:
         return [event.data for event in self.events if event.name == "saga" and event.data["id"] == id]
 
     def ended(self, id: str) -> bool:
-        """Whether the newest word on this saga, from event or snapshot, is an end."""
+        """Whether the newest status of this saga, from event or snapshot, is final."""
         newest = self.newest(id)
         return newest is not None and newest["status"] in ("COMPLETED", "COMPENSATED", "REJECTED")
 
@@ -292,7 +293,7 @@ async def events(content: aiohttp.StreamReader) -> AsyncIterator[Event]:
 async def following(
     shop: Shop, person: str, count: int = 1, query: str = ""
 ) -> AsyncIterator[list[Follower]]:
-    """Streams of one person, open and past their first event; ended with the block."""
+    """Open streams of one person, past their first event; closed with the block."""
     followers = [Follower(shop, person, query) for _ in range(count)]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(follower.run()) for follower in followers]

@@ -1,5 +1,5 @@
-"""Two hundred orders through the gateway while it, the orders service and a participant are killed again and again for
-a minute: every order ends right, the books balance, and every client has been told everything once, in order."""
+"""Two hundred orders through the gateway, while it, the orders service and a participant are killed repeatedly for a
+minute: every order ends right, the accounts balance, and every client receives each event once and in order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def own_shop(tmp_path: Path) -> Iterator[Shop]:
 
 
 async def _order(shop: Shop, api: httpx.AsyncClient, sku: str, at: float) -> str:
-    """Order as the page does: the same key until there is an answer."""
+    """Place an order as the page does: with the same key until there is an answer."""
     await asyncio.sleep(at)
     click = key()
     while True:
@@ -65,7 +65,7 @@ async def _break(shop: Shop, dice: random.Random, done: asyncio.Event) -> Counte
     return kills
 
 
-async def test_two_hundred_orders_under_a_minute_of_kills(own_shop: Shop) -> None:
+async def test_two_hundred_orders_end_right_under_a_minute_of_kills(own_shop: Shop) -> None:
     shop = own_shop
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"CHAOS_SEED={seed}")
@@ -132,7 +132,7 @@ async def test_two_hundred_orders_under_a_minute_of_kills(own_shop: Shop) -> Non
 
 
 def _contiguous(follower: Follower) -> None:
-    """Within an epoch every position follows the one before; only a reset may begin anew."""
+    """Within an epoch each position follows the one before; only a reset may start an epoch."""
     last: str | None = None
     for event in follower.events:
         if event.name in ("snapshot", "reset"):

@@ -1,4 +1,4 @@
-"""The containers: what their files name exists in the code, the image's steps work, and the whole of it runs."""
+"""The containers: every name in their files exists in the code, the steps of the image work, and the whole runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MODULES = {
 }
 GATEWAYS = [name for name in SERVICES if name.startswith("gateway-")]
 STORES = {"valkey": 6379, "postgres": 5432}
-# Read by the program itself, not by the service's settings.
+# Used by the program itself, not by the service's settings.
 PARTS_OF_IMAGES = {
     "proxy": {"XDG_DATA_HOME", "XDG_CONFIG_HOME"},
     "postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD"},
@@ -41,7 +41,7 @@ PARTS_OF_IMAGES = {
 
 
 def settings_of(module: str) -> type[ServiceSettings]:
-    """The settings class a service reads: its own, or the one all have."""
+    """The settings class that a service uses: its own, or the common one."""
     try:
         own = vars(importlib.import_module(f"{module}.settings"))
     except ModuleNotFoundError:
@@ -51,7 +51,7 @@ def settings_of(module: str) -> type[ServiceSettings]:
 
 
 def unknown_to(module: str, names: set[str]) -> list[str]:
-    """One line for each variable that the service would never read."""
+    """One line for each variable that the service would ignore."""
     known = {name.upper() for name in settings_of(module).model_fields}
     return [f"{module}: {name} is not a setting" for name in sorted(names - known)]
 
@@ -72,7 +72,9 @@ def test_every_part_of_the_shop_has_a_container() -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_service_knows_every_variable_it_is_given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_has_a_setting_for_every_variable_it_gets(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = compose.environment(SERVICES[name])
     assert unknown_to(MODULES[name], set(given)) == []
     for variable, value in given.items():
@@ -81,10 +83,10 @@ def test_a_service_knows_every_variable_it_is_given(name: str, monkeypatch: pyte
     assert read.host == "0.0.0.0" and read.port == port_of(name)
     assert read.database_of(name) == f"postgresql+asyncpg://{name}:demo-only-password@postgres:5432/{name}"
     main = (ROOT / MODULES[name].replace(".", "/") / "__main__.py").read_text(encoding="utf-8")
-    assert str(read.port) in main, f"{name} listens on another port when nobody says which"
+    assert str(read.port) in main, f"{name} listens on another port by default"
 
 
-def test_an_unknown_variable_is_told_by_name() -> None:
+def test_an_unknown_variable_is_reported_by_name() -> None:
     assert unknown_to("upstreams.orders", {"STEP_PAUSE", "REDIS_URL"}) == [
         "upstreams.orders: STEP_PAUSE is not a setting"
     ]
@@ -94,7 +96,7 @@ def test_an_unknown_variable_is_told_by_name() -> None:
 
 
 @pytest.mark.parametrize("name", GATEWAYS)
-def test_a_gateway_starts_with_what_it_is_given(name: str, tmp_path: Path) -> None:
+def test_a_gateway_starts_with_its_environment(name: str, tmp_path: Path) -> None:
     given = compose.environment(SERVICES[name])
     assert f"{Path(given['BFF_INTERNAL__KEYS']).parent}" in {
         one.split(":")[1] for one in SERVICES[name]["volumes"]
@@ -104,7 +106,7 @@ def test_a_gateway_starts_with_what_it_is_given(name: str, tmp_path: Path) -> No
     assert check.mistakes(shop, read) == []
     assert {one.identity for one in read.upstreams.values()} == {"internal"}
     orders = compose.environment(SERVICES["orders"])
-    assert orders["GATEWAY_ISSUER"] == read.public_url, "what services believe is what the gateways sign"
+    assert orders["GATEWAY_ISSUER"] == read.public_url, "services expect what the gateways sign"
     assert read.host == "0.0.0.0" and read.limits.replicas == len(GATEWAYS)
     assert read.oidc is not None and read.issuers[0].issuer == read.oidc.issuer
     assert read.public_url == f"https://localhost:{compose.demo_env()['SHOP_PORT']}"
@@ -145,7 +147,7 @@ def test_every_health_path_is_served(tmp_path: Path) -> None:
     assert "/livez" in RESERVED and "/readyz" in RESERVED
 
 
-def test_the_proxy_names_what_exists() -> None:
+def test_the_proxy_names_only_containers_and_ports_that_exist() -> None:
     text = (ROOT / ".docker" / "Caddyfile").read_text(encoding="utf-8")
     targets = re.findall(r"([a-z][\w-]*):(\d+)", " ".join(re.findall(r"reverse_proxy (.*?)(?: \{)?\n", text)))
     assert {host for host, _ in targets} == {*GATEWAYS, "identity"}
@@ -155,7 +157,7 @@ def test_the_proxy_names_what_exists() -> None:
     assert "health_uri /readyz" in text and "flush_interval -1" in text
 
 
-def test_only_the_proxy_is_published_and_everything_is_held_tight() -> None:
+def test_only_the_proxy_is_published_and_every_container_is_restricted() -> None:
     assert DOCUMENT["networks"]["inside"] == {"internal": True}
     for name, one in SERVICES.items():
         assert ("ports" in one) == (name == "proxy")
@@ -172,7 +174,7 @@ def test_only_the_proxy_is_published_and_everything_is_held_tight() -> None:
             assert source in DOCUMENT["volumes"] or (ROOT / source).exists(), volume
 
 
-def test_every_value_has_a_source_and_no_secret_is_written_down_elsewhere() -> None:
+def test_every_value_has_a_source_and_secrets_are_in_the_environment_file_only() -> None:
     text = compose.FILE.read_text(encoding="utf-8")
     asked, given = compose.variables(text), compose.demo_env()
     assert {name for name, has_default in asked.items() if not has_default} <= set(given)
@@ -192,20 +194,20 @@ def test_every_value_has_a_source_and_no_secret_is_written_down_elsewhere() -> N
         assert name in MODULES or all(variable.startswith("BFF_") for variable in strangers)
 
 
-def test_each_service_gets_a_database() -> None:
+def test_each_service_has_a_database() -> None:
     script = (ROOT / ".docker" / "postgres" / "databases.sh").read_text(encoding="utf-8")
     made = re.search(r"for service in (.*); do", script)
     assert made is not None and set(made[1].split()) == set(MODULES)
 
 
-def test_what_the_image_copies_is_sent_to_the_engine() -> None:
+def test_the_build_context_holds_everything_that_the_image_copies() -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = re.findall(r"^COPY (?!--from)(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert set(copied) == allowed
     assert all((ROOT / source).exists() for source in copied)
 
 
-def test_a_probe_says_whether_the_container_answers(unused_tcp_port: int) -> None:
+def test_a_probe_fails_when_the_container_does_not_answer(unused_tcp_port: int) -> None:
     probe = [sys.executable, "-I", str(ROOT / ".docker" / "probe.py")]
     away = subprocess.run(
         [*probe, str(unused_tcp_port), "/livez"], capture_output=True, text=True, timeout=10
@@ -214,8 +216,8 @@ def test_a_probe_says_whether_the_container_answers(unused_tcp_port: int) -> Non
 
 
 @pytest.mark.slow
-def test_the_steps_of_the_image_make_a_whole_gateway(tmp_path: Path) -> None:
-    program("strip")  # the build image has it
+def test_the_build_steps_of_the_image_make_a_working_gateway(tmp_path: Path) -> None:
+    program("strip")  # The build image has it.
     script = compose.build_steps(tmp_path, compose.pip_settings())
     subprocess.run(["sh", "-c", script], check=True, timeout=300, stdout=subprocess.DEVNULL)
     python = tmp_path / "opt" / "venv" / "bin" / "python"
@@ -237,12 +239,12 @@ def test_the_steps_of_the_image_make_a_whole_gateway(tmp_path: Path) -> None:
     assert not (tmp_path / "opt/venv/bin/pip").exists()
     made = (path for top in ("opt", "app") for path in (tmp_path / top).rglob("*"))
     size = sum(path.lstat().st_size for path in made if not path.is_dir())
-    # The base image has some 125 MB.
+    # The base image has about 125 MB.
     assert size < 120e6, f"{size / 1e6:.0f} MB"
 
 
 @pytest.mark.slow
-def test_the_containers_take_an_order_through_the_death_of_a_gateway() -> None:
+def test_an_order_in_the_containers_completes_although_a_gateway_is_killed() -> None:
     run = subprocess.run(
         [ROOT / ".ci" / "engine", sys.executable, "-m", "tests.shop.compose_walk"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The catalog as the shop's content source: an edit is in the shop at once, and its absence is bridged."""
+"""The catalog as the shop's content source: an edit is in the shop at once, and cached products bridge an outage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def content(tmp_path: Path) -> Iterator[Shop]:
         yield shop
 
 
-def test_an_edit_is_in_the_shop_at_once_and_what_is_kept_bridges_an_outage(content: Shop) -> None:
+def test_an_edit_is_in_the_shop_at_once_and_the_cache_bridges_an_outage(content: Shop) -> None:
     with httpx.Client(base_url=content.url, trust_env=False, timeout=GUARD) as browser:
 
         def product() -> httpx.Response:
@@ -53,7 +53,7 @@ def test_an_edit_is_in_the_shop_at_once_and_what_is_kept_bridges_an_outage(conte
         assert saved.status_code == 303
         eventually(lambda: product().json()["product"]["name"] == FORM["name"])
         assert listed() == [FORM["name"]]
-        # Sooner than the half minute for which it is kept.
+        # Sooner than the half minute for which it is cached.
         assert time.monotonic() - began < 25
 
         content.world.programs["catalog"].kill()

@@ -1,4 +1,4 @@
-"""`make demo` as a person runs it: one command, one address, Ctrl-C, and nothing left behind."""
+"""`make demo` as a person runs it: one command, one address, Ctrl-C, and no process left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PORTS = (8000, 8001, 8101, 8102, 8103, 8104, 8105, 8106, 8107)
 
 
 def free_offset() -> int:
-    """An offset at which all of the demo's ports are free."""
+    """An offset at which all ports of the demo are free."""
     for _ in range(50):
         offset = free_port() % 10_000 + 12_000
         with contextlib.ExitStack() as stack:
@@ -38,7 +38,7 @@ def free_offset() -> int:
 
 @contextlib.contextmanager
 def demo(home: Path, offset: int) -> Iterator[subprocess.Popen[str]]:
-    # As on a machine behind a proxy, which does not reach its loopback.
+    # As on a machine whose proxy cannot reach its loopback.
     proxy = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "", "NO_PROXY": ""}
     env = {**os.environ, **proxy, "DEMO_HOME": str(home), "DEMO_OFFSET": str(offset)}
     env.pop("REDIS_URL", None)
@@ -83,7 +83,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_it_starts_with_progress_serves_the_page_and_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
+def test_the_demo_shows_progress_serves_the_page_and_leaves_no_process_after_ctrl_c(tmp_path: Path) -> None:
     offset = free_offset()
     with demo(tmp_path / "home", offset) as process:
         lines = until_open(process)
@@ -99,7 +99,7 @@ def test_it_starts_with_progress_serves_the_page_and_ctrl_c_leaves_no_process_be
             state = client.get("/demo/state").json()["services"]
             assert all(service["up"] for service in state)
 
-            assert client.post("/demo/kill/orders").status_code == 403, "not from another site's page"
+            assert client.post("/demo/kill/orders").status_code == 403, "not from a page of another site"
             killed = client.post("/demo/kill/orders", headers={"x-bff": "1"}).json()["killed"]
             end = time.monotonic() + GUARD
             while True:
@@ -112,7 +112,7 @@ def test_it_starts_with_progress_serves_the_page_and_ctrl_c_leaves_no_process_be
                 time.sleep(0.1)
             slow = client.post("/demo/faults/catalog", json={"latency_ms": 30}, headers={"x-bff": "1"})
             assert slow.status_code == 200
-            # Ctrl-C comes while the store is frozen: what a scene has stopped is let go, and ends like the rest.
+            # Ctrl-C comes while Valkey is frozen: a stopped process is continued and ends like the others.
             assert client.post("/demo/scenes/stop-redis", headers={"x-bff": "1"}).status_code == 200
             assert client.get("/demo/state").json()["redis"]["state"] == "stopped"
         started = children(process.pid)
@@ -138,7 +138,7 @@ def test_a_port_in_use_is_named_with_what_to_do_and_nothing_is_started(tmp_path:
     assert not (tmp_path / "home").exists()
 
 
-def test_the_store_of_an_earlier_start_is_used_again_only_when_it_is_ours(tmp_path: Path) -> None:
+def test_the_valkey_of_an_earlier_start_is_used_again_only_when_it_is_ours(tmp_path: Path) -> None:
     from web.shop import embedded
 
     first = embedded.start(tmp_path / "a", None)
@@ -149,9 +149,7 @@ def test_the_store_of_an_earlier_start_is_used_again_only_when_it_is_ours(tmp_pa
         (tmp_path / "b" / "port").write_text((tmp_path / "a" / "port").read_text())
         other = embedded.start(tmp_path / "b", None)
         try:
-            assert other.url != first.url, (
-                "a server on the recorded port that keeps another folder is not ours"
-            )
+            assert other.url != first.url, "a server on the recorded port with another folder is not ours"
         finally:
             other.stop()
     finally:
@@ -159,7 +157,7 @@ def test_the_store_of_an_earlier_start_is_used_again_only_when_it_is_ours(tmp_pa
     assert embedded.start(tmp_path / "c", "redis://elsewhere:1/0").url == "redis://elsewhere:1/0"
 
 
-def test_without_any_server_program_the_message_says_what_to_do(tmp_path: Path) -> None:
+def test_without_a_redis_server_program_the_message_says_what_to_do(tmp_path: Path) -> None:
     import pytest
 
     from web.shop import embedded

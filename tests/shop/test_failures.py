@@ -1,4 +1,4 @@
-"""A dead or slow service: optional parts say so and name their owner, required ones answer the contract's problem."""
+"""A dead or slow service: optional parts are missing with their owner, required ones give the contract's problem."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from .system import Shop, basket, place
 
 
 @IN_ANY_TIME_AND_TIMED
-async def test_a_dead_optional_service_leaves_a_whole_screen_that_names_its_owner(
-    shop: Shop, timed: bool
-) -> None:
+async def test_a_screen_without_a_dead_optional_service_names_its_owner(shop: Shop, timed: bool) -> None:
     shop.world.kill("inventory")
     async with shop.api(None) as api:
         began = time.monotonic()
@@ -48,14 +46,14 @@ async def test_a_dead_required_service_is_a_problem_that_names_its_owner(shop: S
     async with shop.api(None) as api:
         statuses = []
         for number in range(7):
-            # A product nobody has asked for lately: what is kept bridges an outage, see test_content.py.
+            # A product that was not requested lately: cached ones bridge an outage, see test_content.py.
             answer = await api.get(f"/api/screens/products/unseen-{number}")
             assert answer.headers["content-type"] == "application/problem+json"
             problem = answer.json()
             assert problem["owner"]["contact"] == "#catalog"
             statuses.append((answer.status_code, problem["code"]))
     assert statuses[0] == (502, "unreachable")
-    assert statuses[-1] == (503, "circuit-open"), "after five failures in a row nobody waits any more"
+    assert statuses[-1] == (503, "circuit-open"), "after five failures in a row the answer comes at once"
     assert answer.headers["retry-after"]
 
 
@@ -68,10 +66,10 @@ async def test_a_dead_required_service_is_a_problem_that_names_its_owner(shop: S
         ({"error_rate": 1.0, "status": 503}, 503, "overloaded"),
     ],
 )
-async def test_each_fault_of_a_required_service_is_told_in_the_contracts_words(
+async def test_each_fault_of_a_required_service_is_the_problem_of_the_contract(
     shop: Shop, fault: dict[str, object], status: int, code: str, timed: bool
 ) -> None:
-    # A fresh breaker for each case: the gateway is the thing under test here, not its memory of the last one.
+    # A new breaker for each case, so that earlier cases have no influence.
     shop.kill_gateway()
     shop.start_gateway()
     shop.world.faults("catalog", **fault)
@@ -84,7 +82,7 @@ async def test_each_fault_of_a_required_service_is_told_in_the_contracts_words(
     assert answer.json()["owner"]["team"] == "Catalog"
 
 
-async def test_a_product_that_is_not_there_is_the_services_own_404(shop: Shop) -> None:
+async def test_an_unknown_product_is_the_404_of_the_service(shop: Shop) -> None:
     async with shop.api(None) as api:
         answer = await api.get("/api/screens/products/no-such-thing")
     assert answer.status_code == 404

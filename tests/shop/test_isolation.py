@@ -1,4 +1,4 @@
-"""A second person never sees the first one's order, saga, event or stored response: tried on every route there is."""
+"""A second person never sees the first one's order, saga, event or stored response, on any route."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ PARAMETER = re.compile(r"\{[a-z_]+\}")
 PUBLIC = {"/api/screens/products", "/api/screens/products/{sku}"}
 
 
-async def test_on_every_route_another_person_gets_nothing_of_it(shop: Shop) -> None:
+async def test_on_every_route_another_person_gets_nothing_of_an_order(shop: Shop) -> None:
     click = key()
     async with shop.api("ada") as ada, shop.api("grace") as grace, following(shop, "grace") as [hers]:
         placed = await place(ada, basket("teapot-01"), click)
         id, cursor = placed.json()["saga"]["id"], placed.json()["cursor"]
         shop.world.ended(id)
 
-        async with asyncio.timeout(GUARD):  # a notification comes a moment after the end it tells of
+        async with asyncio.timeout(GUARD):  # a notification comes a moment after the end of its order
             while id not in (await ada.get("/api/screens/notifications")).text:
                 await asyncio.sleep(0.05)
 
         private = [path for path, view in declared.views.items() if not view.public]
-        assert set(declared.views) - set(private) == PUBLIC, "a new public screen must be looked at here"
+        assert set(declared.views) - set(private) == PUBLIC, "a new public screen needs a check here"
         for template in private:
             path = PARAMETER.sub(id, template)
             mine, theirs = await ada.get(path), await grace.get(path)
@@ -44,7 +44,7 @@ async def test_on_every_route_another_person_gets_nothing_of_it(shop: Shop) -> N
             answers = {"/api/orders": 202, "/api/notifications/read": 200}
             assert theirs.status_code == (404 if "{" in template else answers[template]), path
         unread = (await ada.get("/api/screens/notifications")).json()["unread"]
-        assert unread > 0, "another person's reading is not this one's"
+        assert unread > 0, "read marks of another person do not count here"
         untouched = (await ada.get(f"/api/screens/orders/{id}")).json()["order"]
         assert untouched["status"] == "COMPLETED"
 
@@ -53,7 +53,7 @@ async def test_on_every_route_another_person_gets_nothing_of_it(shop: Shop) -> N
         assert id not in (await grace.get("/bff/live/snapshot")).text
         assert id in (await ada.get("/bff/live/snapshot")).text
 
-        # Another's cursor is none of hers: she gets her own state, and never his events.
+        # The cursor of another person is not valid for her: she gets her own state, and never his events.
         async with following(shop, "grace", query=f"?after={cursor}") as [stolen]:
             assert stolen.events[0].name == "reset"
             assert id not in str([event.data for event in stolen.events])
@@ -74,7 +74,7 @@ async def test_without_a_principal_every_private_route_is_401(shop: Shop) -> Non
             assert (await nobody.get(path)).status_code == 401, path
 
 
-async def test_signing_in_gives_a_cookie_session_that_can_do_what_a_token_can(shop: Shop) -> None:
+async def test_a_cookie_session_can_do_what_a_token_can(shop: Shop) -> None:
     def walk() -> None:
         with BrowserSession(shop) as browser:
             assert browser.send("GET", f"{shop.url}/bff/user").status_code == 401

@@ -1,4 +1,4 @@
-"""Processes killed with -9 in the middle of things: orders at its worst moments, the gateway under its streams."""
+"""Processes killed with SIGKILL: orders at critical moments, the gateway while streams are open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ STREAMS = 50
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-async def test_orders_killed_while_payments_holds_the_charge(shop: Shop, moment: str) -> None:
+async def test_an_order_completes_when_orders_is_killed_while_payments_holds_the_charge(
+    shop: Shop, moment: str
+) -> None:
     world = shop.world
     stock = world.stock("mug-01")
     async with shop.api("ada") as api, following(shop, "ada") as [stream]:
@@ -33,7 +35,7 @@ async def test_orders_killed_while_payments_holds_the_charge(shop: Shop, moment:
     assert world.stock("mug-01") == stock - 1
 
 
-async def test_the_gateway_killed_under_fifty_streams_and_running_orders(shop: Shop) -> None:
+async def test_fifty_streams_resume_and_orders_complete_when_the_gateway_is_killed(shop: Shop) -> None:
     people = ("ada", "grace")
     async with (
         following(shop, "ada", STREAMS // 2) as of_ada,
@@ -48,7 +50,7 @@ async def test_the_gateway_killed_under_fifty_streams_and_running_orders(shop: S
                 for number in range(4):
                     click = key()
                     while True:
-                        # As the page does it: the same key until there is an answer.
+                        # As the page does: with the same key until there is an answer.
                         try:
                             answer = await api.post(
                                 "/api/orders", json=basket("mug-01"), headers={"idempotency-key": click}
@@ -69,7 +71,7 @@ async def test_the_gateway_killed_under_fifty_streams_and_running_orders(shop: S
             mine = ids[follower.person]
             await follower.until(lambda one, mine=mine: all(one.ended(id) for id in mine))
         for follower in followers:
-            assert follower.connects >= 2, "it was really cut"
+            assert follower.connects >= 2, "the stream was cut"
             _told_once_in_order(follower)
             for id in ids[follower.person]:
                 newest = follower.newest(id)
@@ -84,7 +86,7 @@ async def test_the_gateway_killed_under_fifty_streams_and_running_orders(shop: S
 
 
 def _ids(follower: Follower) -> list[str]:
-    """Positions after the snapshot the stream began with."""
+    """Positions after the snapshot with which the stream began."""
     return [event.id for event in follower.events if event.name == "saga" and event.id is not None]
 
 
@@ -96,4 +98,4 @@ def _told_once_in_order(follower: Follower) -> None:
     assert first is not None
     epoch, start = first.rsplit("-", 1)
     expected = [f"{epoch}-{int(start) + number}" for number in range(1, len(_ids(follower)) + 1)]
-    assert _ids(follower) == expected, "contiguous: nothing lost, nothing twice"
+    assert _ids(follower) == expected, "contiguous: no event lost or repeated"

@@ -1,4 +1,5 @@
-"""Every route of the shop's gateway, asked by everybody it could meet, with tokens by the identity service's key."""
+"""Every route of the shop's gateway, requested by every kind of caller, with tokens signed by the identity service's
+key."""
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ def callers(shop: Shop) -> Mapping[str, Mapping[str, str]]:
     }
 
 
-async def test_every_route_of_the_shop_answers_everybody_as_it_is_declared(shop: Shop) -> None:
+async def test_every_route_of_the_shop_answers_each_caller_as_declared(shop: Shop) -> None:
     who = callers(shop)
     assert tuple(who) == CALLERS
     async with shop.api("ada") as client:
@@ -75,7 +76,7 @@ async def test_every_route_of_the_shop_answers_everybody_as_it_is_declared(shop:
         "/api/screens/products/{sku}": Example("/api/screens/products/mug-01"),
         "/api/screens/orders/{id}": Example(f"/api/screens/orders/{order}", other=404),
         "/api/orders": Example("/api/orders", good=(202,), json=basket()),
-        # It may have come to its end by then.
+        # The order may have ended by then.
         "/api/orders/{id}/cancel": Example(f"/api/orders/{order}/cancel", good=(202, 409, 422), other=404),
         "/bff/sagas/{type}/{id}": Example(f"/bff/sagas/order/{order}", other=404),
         "/bff/login": Example("/bff/login", good=(303,)),
@@ -84,7 +85,7 @@ async def test_every_route_of_the_shop_answers_everybody_as_it_is_declared(shop:
         "/assets": Example("/assets/index.html"),
         "/client": Example(f"/client/{file}"),
     }
-    # The table of routes is made from the settings that the gateway itself was started with.
+    # The table of routes is made from the settings with which the gateway was started.
     runtime = build(declared, settings_file.load(shop.environment()), Extensions())
     try:
         async with shop.api(None) as client:
@@ -96,7 +97,7 @@ async def test_every_route_of_the_shop_answers_everybody_as_it_is_declared(shop:
     print(f"\n{count} routes, {asks} answers as declared")
 
 
-async def test_a_services_own_token_is_no_customers(shop: Shop) -> None:
+async def test_the_token_of_a_service_is_not_accepted_as_a_customers(shop: Shop) -> None:
     headers = {"authorization": f"Bearer {shop.world.service_token()}"}
     async with shop.api(None) as client:
         for path in ("/api/screens/orders", "/bff/live/snapshot"):

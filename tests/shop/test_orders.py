@@ -5,7 +5,7 @@ import asyncio
 from .system import Shop, basket, following, key, place
 
 
-async def test_an_order_is_seen_step_by_step_until_it_is_completed(shop: Shop) -> None:
+async def test_every_step_of_an_order_is_on_the_stream_until_it_is_completed(shop: Shop) -> None:
     async with shop.api("ada") as api, following(shop, "ada", query="?value=stock/lamp-01") as [stream]:
         before = shop.world.stock("lamp-01")
         click = key()
@@ -39,7 +39,7 @@ async def test_an_order_is_seen_step_by_step_until_it_is_completed(shop: Shop) -
         )
 
 
-async def test_a_refused_payment_is_undone_and_says_why(shop: Shop) -> None:
+async def test_an_order_with_a_refused_payment_is_undone_with_a_reason(shop: Shop) -> None:
     async with shop.api("bruno") as api, following(shop, "bruno") as [stream]:
         before = shop.world.stock("mug-01")
         answer = await place(api, basket("mug-01", 1))
@@ -52,7 +52,7 @@ async def test_a_refused_payment_is_undone_and_says_why(shop: Shop) -> None:
         assert shop.world.stock("mug-01") == before
 
 
-async def test_the_answers_cursor_is_a_place_in_the_stream_that_can_be_resumed_from(shop: Shop) -> None:
+async def test_a_stream_can_be_resumed_from_the_cursor_of_the_answer(shop: Shop) -> None:
     async with shop.api("ada") as api:
         answer = await place(api, basket())
         body = answer.json()
@@ -96,7 +96,7 @@ async def test_a_hundred_posts_with_one_key_are_one_order(shop: Shop) -> None:
 
 
 def _calls(shop: Shop, what: str) -> int:
-    """How often the orders service was asked, by its own log."""
+    """How many requests the orders service received, by its own log."""
     import json
 
     count = 0

@@ -1,4 +1,4 @@
-"""What README.md promises is run: its gateway, in its own words, before a service that is not ours."""
+"""The code of README.md is run as printed: its gateway, with services that are not ours."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def block(name: str) -> str:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """What two services answer, as files: Python's own http.server serves them, it knows nothing of us."""
+    """The answers of two services, as files: Python's http.server serves them and knows nothing of bff."""
     desk, people = tmp_path / "desk" / "tickets", tmp_path / "people" / "customers"
     desk.mkdir(parents=True)
     people.mkdir(parents=True)
@@ -59,9 +59,7 @@ def test_the_gateway_of_the_readme_is_about_forty_lines() -> None:
     assert len(lines) <= 45
 
 
-def test_the_gateway_of_the_readme_works_before_services_that_are_not_ours(
-    files: Path, redis_url: str
-) -> None:
+def test_the_gateway_of_the_readme_works_with_services_that_are_not_ours(files: Path, redis_url: str) -> None:
     ports = {"desk": free_port(), "people": free_port()}
     services: dict[str, Program] = {}
     for name, port in ports.items():
@@ -138,6 +136,6 @@ def test_the_router_of_the_readme_is_served_by_a_gateway_that_includes_it(
     assert gateway.upstreams() == [clients.desk]
 
 
-def test_every_file_the_readme_points_at_exists() -> None:
+def test_every_file_that_the_readme_links_to_exists() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target

@@ -1,4 +1,4 @@
-"""Redis frozen for ten seconds, killed and restarted, and emptied: what was said in advance, with figures."""
+"""Redis frozen for ten seconds, killed and restarted, and emptied: the promised behaviour, with measurements."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ FROZEN = 10.0
 
 @pytest.fixture(scope="module")
 def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A shop of its own whose Redis keeps a log, as a deployment's would."""
+    """A shop whose Redis writes an append-only log, as a deployment's would."""
     log = ("--appendonly", "yes", "--appendfsync", "everysec")
     shop = Shop(tmp_path_factory.mktemp("durable"), valkey_args=log)
-    # How long the gateway waits for it is a matter of these tests.
+    # How long the gateway waits for Redis matters in these tests.
     shop.extra = {"BFF_REDIS__TIMEOUT": "0.5"}
     with shop:
         yield shop
@@ -35,8 +35,8 @@ async def _until_ended(streams: list[Follower], id: str, seconds: float = GUARD)
 
 
 def _contiguous(stream: Follower) -> None:
-    """Every position follows the one before; only a reset may begin anew. A saga without one is told while its journal
-    is lost, and moves none."""
+    """Each position follows the one before; only a reset may start an epoch. An event without an id comes while the
+    journal is lost, and moves no position."""
     last = ""
     for event in stream.events:
         if event.name == "saga" and event.id is not None:
@@ -45,7 +45,7 @@ def _contiguous(stream: Follower) -> None:
         last = event.id or last
 
 
-async def test_frozen_for_ten_seconds_reads_go_on_commands_say_so_and_streams_catch_up(durable: Shop) -> None:
+async def test_with_redis_frozen_reads_go_on_commands_are_503_and_streams_catch_up(durable: Shop) -> None:
     shop = durable
     figures: list[str] = []
     with BrowserSession(shop) as browser:
@@ -66,7 +66,7 @@ async def test_frozen_for_ten_seconds_reads_go_on_commands_say_so_and_streams_ca
                     assert screen.status_code == 200
                     slowest = max(slowest, time.monotonic() - asked)
                     mine = await asyncio.to_thread(browser.send, "GET", f"{shop.url}/api/screens/orders")
-                    assert mine.status_code == 200, "a session seen lately is remembered"
+                    assert mine.status_code == 200, "a session that was used lately is remembered"
                     await asyncio.sleep(0.2)
                 figures.append(f"slowest screen while frozen {slowest * 1000:.0f} ms")
                 command = await api.post("/api/orders", json=basket(), headers={"idempotency-key": key()})
@@ -75,7 +75,7 @@ async def test_frozen_for_ten_seconds_reads_go_on_commands_say_so_and_streams_ca
                 stranger = httpx.get(
                     f"{shop.url}/bff/user", headers={"cookie": "__Host-bff=" + "A" * 43}, trust_env=False
                 )
-                assert stranger.status_code == 503, "an unknown session is not known to be wrong"
+                assert stranger.status_code == 503, "an unknown session is not known to be invalid"
             finally:
                 shop.world.valkey.send(signal.SIGCONT)
             back = time.monotonic()
@@ -94,7 +94,7 @@ async def test_frozen_for_ten_seconds_reads_go_on_commands_say_so_and_streams_ca
     print("; ".join(figures))
 
 
-async def test_killed_and_restarted_streams_stay_open_and_nothing_is_lost(durable: Shop) -> None:
+async def test_with_redis_killed_and_restarted_streams_stay_open_and_nothing_is_lost(durable: Shop) -> None:
     shop = durable
     async with shop.api("grace") as api, following(shop, "grace", 10) as streams:
         shop.world.faults("payments", latency_ms=300)
@@ -113,7 +113,7 @@ async def test_killed_and_restarted_streams_stay_open_and_nothing_is_lost(durabl
         for stream in streams:
             assert stream.connects == 1, "no stream was closed"
             _contiguous(stream)
-            # Redis may have lost what it had confirmed: whoever is told anything after that is told the whole first.
+            # Redis may have lost what it had confirmed, so each stream gets the whole state before its next event.
             assert [event.name for event in stream.events].count("reset") <= 2
         newest = [[one.newest(id) for id in ids] for one in streams]
         assert all(one == newest[0] for one in newest), "all streams agree"
@@ -131,7 +131,7 @@ async def _commands_work(api: httpx.AsyncClient, since: float) -> None:
         await asyncio.sleep(0.1)
 
 
-async def test_emptied_journals_are_rebuilt_from_the_services_and_everyone_is_reset(durable: Shop) -> None:
+async def test_with_redis_emptied_journals_are_restored_and_every_stream_gets_a_reset(durable: Shop) -> None:
     shop = durable
     async with shop.api("ada") as api, following(shop, "ada", 5) as streams:
         done = await place(api, basket())
@@ -145,14 +145,14 @@ async def test_emptied_journals_are_rebuilt_from_the_services_and_everyone_is_re
         shop.world.calm("payments")
         await _until_ended(streams, id)
         for stream in streams:
-            # The end of the saga may be told before the journal is restored.
+            # The end of the saga may arrive before the journal is restored.
             await stream.until(lambda one: _reset_to(one, {done_id, id}))
             assert stream.connects == 1
             newest, known = stream.newest(id), stream.newest(done_id)
             assert newest is not None and newest["status"] == "COMPLETED"
             assert known is not None and known["status"] == "COMPLETED"
-        # An old cursor is answered with a reset, never with silence. While a journal is being restored again, what
-        # changes comes first (the contract's words on lost journals).
+        # An old cursor gets a reset, never nothing. While a journal is being restored, changes come first (see "lost
+        # journals" in the contract).
         async with following(shop, "ada", query=f"?after={placed.json()['cursor']}") as [late]:
             await late.until(lambda stream: any(event.name == "reset" for event in stream.events))
         where = await api.get(f"/bff/sagas/order/{done_id}")
@@ -160,7 +160,7 @@ async def test_emptied_journals_are_rebuilt_from_the_services_and_everyone_is_re
 
 
 def _reset_to(stream: Follower, ids: set[str]) -> bool:
-    """Whether its last reset names these sagas, as orders knows them."""
+    """Whether the last reset lists these sagas, as the orders service has them."""
     resets = [event for event in stream.events if event.name == "reset"]
     return bool(resets) and {saga["id"] for saga in resets[-1].data["sagas"]} >= ids
 

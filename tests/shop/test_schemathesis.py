@@ -1,7 +1,7 @@
-"""The gateway's own description against the gateway: schemathesis sends what it allows and what it forbids, as nobody,
-as one person and as another, and every answer has to be one that the description names.
+"""The gateway's description compared with the gateway: schemathesis sends valid and invalid requests as nobody, as one
+person and as another, and every answer must be one that the description lists.
 
-The stream is left out: it does not end. What is waived is written below, each with its reason.
+The stream is left out, because it does not end. Exceptions are listed below with their reasons.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ peers = ["ada", "grace"]
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A shop of its own: it is bought empty here."""
+    """A shop of its own: this test buys its stock."""
     with running(tmp_path_factory.mktemp("shop")) as one:
         yield one
 
 
 async def hold(shop: Shop, folder: Path, user: str | None, examples: int) -> None:
-    """Fails with what schemathesis says when it has anything against it."""
-    # What there is to be found and what is somebody else's: an order of each person.
+    """Fails with the output of schemathesis when it reports a failure."""
+    # An order of each person, so that there is something to find and something that belongs to another person.
     orders = []
     for person in ("ada", "grace"):
         async with shop.api(person) as api:
@@ -100,13 +100,13 @@ async def hold(shop: Shop, folder: Path, user: str | None, examples: int) -> Non
         pytest.fail(said[said.find("== FAILURES") :], pytrace=False)
 
 
-async def test_every_answer_is_one_that_the_description_names(shop: Shop, tmp_path: Path) -> None:
+async def test_every_answer_is_listed_in_the_description(shop: Shop, tmp_path: Path) -> None:
     await hold(shop, tmp_path, "ada", 4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("user", [None, "ada", "grace"])
-async def test_every_answer_is_one_that_the_description_names_at_length(
+async def test_every_answer_is_listed_in_the_description_in_a_long_run(
     shop: Shop, tmp_path: Path, user: str | None
 ) -> None:
     await hold(shop, tmp_path, user, 80)

@@ -1,4 +1,4 @@
-"""A person's session at the demo's own provider: signed in, kept fresh, left."""
+"""A person's session at the demo's own provider: sign-in, refresh, logout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import httpx
 from .system import BrowserSession, Shop
 
 
-def test_a_session_outlives_its_access_tokens_and_ends_at_both_houses(shop: Shop) -> None:
+def test_a_session_outlives_its_access_tokens_and_a_logout_ends_it_at_gateway_and_provider(
+    shop: Shop,
+) -> None:
     shop.world.stop("identity")
     shop.world.start("identity", ACCESS_TOKEN_SECONDS="2")
     try:
@@ -20,7 +22,7 @@ def test_a_session_outlives_its_access_tokens_and_ends_at_both_houses(shop: Shop
             assert (user["sub"], user["name"]) == ("ada", "Ada Lovelace")
             end = time.monotonic() + 4.5
             while time.monotonic() < end:
-                # The orders service looks at the token's expiry itself.
+                # The orders service checks the token's expiry itself.
                 answer = browser.send("GET", f"{shop.url}/api/screens/orders")
                 assert answer.status_code == 200, answer.text
                 time.sleep(0.3)

@@ -1,5 +1,5 @@
-"""Tools of the services' tests: a small real token issuer, services on real sockets in this process, and services
-as processes of their own that a test may kill."""
+"""Tools for the tests of the services: a small real token issuer, services on real sockets in this process, and
+services in their own processes that a test may kill."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 
 async def until(check: Callable[[], Awaitable[Any]], *, seconds: float = 60.0) -> Any:
-    """The first true value of the check; fails after the deadline."""
+    """The first true value of the check; fails after the time limit."""
     end = time.monotonic() + seconds
     while True:
         value = await check()
@@ -117,7 +117,7 @@ class Issuer:
         return {name: value for name, value in {**claims, **changed}.items() if value is not None}
 
     def token(self, sub: str = "ada", *, headers: Json | None = None, **changed: Any) -> str:
-        """An access token; a claim given as None is left out."""
+        """An access token; a claim with the value None is left out."""
         head = {"typ": "at+jwt", "kid": self.kid, **(headers or {})}
         return jwt.encode(self.claims(sub, **changed), self.key, algorithm="ES256", headers=head)
 
@@ -153,7 +153,7 @@ class Running:
         key: str | None = "",
         **more: Any,
     ) -> httpx.Response:
-        """A mutation; with an idempotency key of its own unless one is given, without one for None."""
+        """Send a mutation: with a new idempotency key unless one is given, without a key for None."""
         headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **more.pop("headers", {})}
         if key is not None:
             headers["Idempotency-Key"] = key or f'"{uuid.uuid4()}"'
@@ -165,7 +165,7 @@ class Running:
         return dict(answer.json())
 
     async def held(self, number: int = 1) -> None:
-        """Return once that many requests are parked."""
+        """Return once that many requests are held."""
 
         async def enough() -> bool:
             return bool((await self.client.get("/faults")).json()["held"] >= number)
@@ -184,7 +184,7 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def served(service: Service) -> AsyncIterator[Running]:
-    """The service by uvicorn in this loop, on a free port."""
+    """The service, served by uvicorn in this loop on a free port."""
     config = uvicorn.Config(
         service.app(),
         host="127.0.0.1",
@@ -215,7 +215,7 @@ async def served(service: Service) -> AsyncIterator[Running]:
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """All services, each a process; whoever uses them puts right what they broke."""
+    """All services, each in a process; a test repairs what it broke."""
     with World(tmp_path_factory.mktemp("services")) as world:
         yield world
 
@@ -226,7 +226,7 @@ Serve = Callable[..., Awaitable[Running]]
 
 @pytest.fixture
 async def serve(tmp_path: Path, issuer: Issuer) -> AsyncIterator[Serve]:
-    """`await serve(build, redis_url=…)`: the service with faults on, its data in the test's own folder."""
+    """`await serve(build, redis_url=…)`: the service with faults enabled and its data in the test's own folder."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(build: Build, **changed: Any) -> Running:
@@ -238,7 +238,7 @@ async def serve(tmp_path: Path, issuer: Issuer) -> AsyncIterator[Serve]:
 
 @dataclass
 class Process:
-    """A service as a process: killed and started again on the same port and data."""
+    """A service in a process: can be killed, and started again on the same port with the same data."""
 
     module: str
     folder: Path

@@ -1,4 +1,4 @@
-"""A service of the tests' own: notes are written down, some texts are refused, one crashes once."""
+"""A service for the tests: it writes notes, refuses some texts, and crashes once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Count(BaseModel):
 
 
 def build(settings: ServiceSettings) -> Service:
-    """The service; its `POST /notes` refuses `never` for ever, and `later`, `race` and `crash` once."""
+    """The service; its `POST /notes` refuses `never` always, and `later`, `race` and `crash` once."""
     metadata = MetaData()
     notes = Table("notes", metadata, Column("id", Integer, primary_key=True), Column("text", String(100)))
 

@@ -1,6 +1,6 @@
-"""A real, throwaway PostgreSQL cluster for tests: made in a folder of its own, on a port of its own, gone at the end.
+"""A real, temporary PostgreSQL cluster for tests: in its own folder, on its own port, removed at the end.
 
-The server refuses to run as root, so there it runs as `postgres`.
+The server refuses to run as root, so then it runs as `postgres`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.conftest import free_port
 from tests.programs import program
 
 SERVICES = ("identity", "catalog", "inventory", "payments", "shipping", "notifications")
-# Nothing here must survive a power cut; a commit must survive the server's own end, so it stays synchronous.
+# No data must survive a power cut, but a commit must survive the end of the server, so commits are synchronous.
 _FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
 
 
@@ -85,7 +85,7 @@ class Postgres:
                 time.sleep(0.02)
 
     def stop(self) -> None:
-        """End the server at once, with every connection to it."""
+        """Stop the server at once, with every connection to it."""
         if self.process is not None:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait(20)
@@ -100,11 +100,11 @@ class Postgres:
             link.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(database)))
 
     def url(self, database: str = "{service}") -> str:
-        """The services' DATABASE_URL; as it stands each service finds its own database."""
+        """The services' DATABASE_URL; each service finds its own database with it."""
         return f"postgresql+asyncpg://shop@127.0.0.1:{self.port}/{database}"
 
     def empty(self) -> None:
-        """Empty databases, one for each service; whoever is still connected is not any more."""
+        """Empty databases, one for each service; open connections are ended."""
         with psycopg.connect(self.address("postgres"), autocommit=True) as link:
             there = {str(row[0]) for row in link.execute("SELECT datname FROM pg_database")}
             for name in SERVICES:
@@ -116,7 +116,7 @@ class Postgres:
                 [list(SERVICES)],
             )
         for name in SERVICES:
-            # Several times faster than a new database.
+            # Several times faster than creating a database.
             with psycopg.connect(self.address(name), autocommit=True) as link:
                 link.execute("DROP SCHEMA public CASCADE")
                 link.execute("CREATE SCHEMA public")

@@ -1,4 +1,4 @@
-"""The catalog's contract on a real socket."""
+"""The catalog's API on a real socket."""
 
 from __future__ import annotations
 

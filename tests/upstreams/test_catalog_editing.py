@@ -1,4 +1,5 @@
-"""The catalog as a content source: copies are confirmed by ETag, edits are told, signed, until they are taken."""
+"""The catalog as a content source: copies are revalidated by ETag, and edits are announced with a signature until they
+are received."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def edited(url: str | None = None) -> Any:
 
 
 class Listener:
-    """Takes messages when `taking`; otherwise says 503."""
+    """Accepts messages when `taking`; otherwise answers 503."""
 
     def __init__(self) -> None:
         self.taking = True
@@ -75,7 +76,7 @@ async def listening() -> AsyncIterator[Listener]:
 FORM = {"name": "Harbour <mug>", "description": "New & better.", "price_cents": "1990"}
 
 
-async def test_a_copy_may_be_kept_for_a_while_and_is_confirmed_by_its_etag(serve: Serve) -> None:
+async def test_a_copy_may_be_cached_for_a_while_and_is_revalidated_by_its_etag(serve: Serve) -> None:
     catalog = await serve(edited())
     first = await catalog.get("/products/mug-01")
     assert first.headers["cache-control"] == "public, max-age=30"
@@ -88,7 +89,7 @@ async def test_a_copy_may_be_kept_for_a_while_and_is_confirmed_by_its_etag(serve
     assert "etag" not in (await catalog.get("/products/none")).headers
 
 
-async def test_an_edit_is_seen_at_once_and_told_with_a_signature(serve: Serve) -> None:
+async def test_an_edit_is_visible_at_once_and_announced_with_a_signature(serve: Serve) -> None:
     async with listening() as listener:
         catalog = await serve(edited(listener.url))
         tag = (await catalog.get("/products/mug-01")).headers["etag"]
@@ -111,7 +112,9 @@ async def test_an_edit_is_seen_at_once_and_told_with_a_signature(serve: Serve) -
         assert headers["webhook-signature"] == f"v1,{mac}"
 
 
-async def test_what_is_not_taken_is_told_again_under_the_same_id_and_in_order(serve: Serve) -> None:
+async def test_a_message_that_is_not_received_is_sent_again_with_the_same_id_and_in_order(
+    serve: Serve,
+) -> None:
     async with listening() as listener:
         listener.taking = False
         catalog = await serve(edited(listener.url))
@@ -130,14 +133,14 @@ async def test_what_is_not_taken_is_told_again_under_the_same_id_and_in_order(se
 
 
 @pytest.mark.parametrize("origin", [None, "http://evil.test", "null"])
-async def test_a_form_of_another_site_changes_nothing(serve: Serve, origin: str | None) -> None:
+async def test_a_form_from_another_site_changes_nothing(serve: Serve, origin: str | None) -> None:
     catalog = await serve(edited())
     headers = {"origin": origin} if origin else {}
     assert (await catalog.post("/edit/mug-01", data=FORM, headers=headers)).status_code == 403
     assert (await catalog.get("/products/mug-01")).json()["name"] == "Harbour mug"
 
 
-async def test_what_does_not_fit_is_refused_by_name(serve: Serve) -> None:
+async def test_an_invalid_field_is_refused_by_name(serve: Serve) -> None:
     catalog = await serve(edited())
     for change, field in (({"name": " "}, "name"), ({"price_cents": "-1"}, "price_cents"), ({"x": "1"}, "x")):
         headers = {"origin": catalog.url}
@@ -147,7 +150,7 @@ async def test_what_does_not_fit_is_refused_by_name(serve: Serve) -> None:
     assert (await catalog.post("/edit/none", data=FORM, headers={"origin": catalog.url})).status_code == 404
 
 
-async def test_nobody_edits_unless_the_settings_say_so(serve: Serve) -> None:
+async def test_editing_is_off_by_default(serve: Serve) -> None:
     catalog = await serve(build)
     assert (await catalog.get("/edit")).status_code == 404
     with pytest.raises(ValidationError, match="WEBHOOK_SECRET"):

@@ -1,4 +1,4 @@
-"""Two hundred sagas while orders and a participant are killed again and again: nothing is lost, doubled or stuck."""
+"""Two hundred sagas while orders and a participant are killed repeatedly: no order is lost, doubled or stuck."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Answered = Callable[[], httpx.Response]
 
 @dataclass(frozen=True)
 class Plan:
-    """One customer's doing: when, who, what, and whether and when the order is taken back."""
+    """What one customer does: when, who, which order, and whether and when it is cancelled."""
 
     at: float
     person: str
@@ -45,7 +45,7 @@ class Plan:
 
 
 def plans(chance: random.Random, stock: dict[str, int]) -> list[Plan]:
-    """As many pieces as there are, nearly: some products do run out."""
+    """Nearly as many pieces as there are; some products run out."""
     skus = chance.choices(list(stock), weights=list(stock.values()), k=SAGAS)
     return [
         Plan(
@@ -61,7 +61,7 @@ def plans(chance: random.Random, stock: dict[str, int]) -> list[Plan]:
 
 
 def insistent(ask: Answered, seconds: float = 5 * GUARD) -> httpx.Response:
-    """Ask again with the same key while nobody answers, as a gateway's caller would."""
+    """Send again with the same key until there is an answer, as a gateway's client would."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -107,7 +107,7 @@ def break_things(world: World, chance: random.Random, done: threading.Event) -> 
 
 
 def right(plan: Plan, order: dict[str, Any]) -> bool:
-    """Whether an order may end so."""
+    """Whether an order may end with this result."""
     ends = {("REJECTED", "out-of-stock")}
     ends.add(("COMPENSATED", "card-declined") if plan.person == "bruno" else ("COMPLETED", None))
     if plan.cancel_after is not None:
@@ -125,7 +125,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def test_two_hundred_sagas_under_random_kills_all_end_right_and_the_books_balance(world: World) -> None:
+def test_two_hundred_sagas_under_random_kills_all_end_right_and_the_accounts_balance(world: World) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"CHAOS_SEED={seed}")
     chance = random.Random(seed)

@@ -1,4 +1,4 @@
-"""Identity in a process of its own, asked as browsers and clients ask it."""
+"""The identity service in its own process, used as browsers and clients use it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def refresh(browser: httpx.Client, identity: str, token: str) -> httpx.Response:
     )
 
 
-def test_the_code_flow_ends_in_tokens_that_verify_with_the_published_keys(
+def test_the_code_flow_gives_tokens_that_verify_with_the_published_keys(
     identity: str, browser: httpx.Client
 ) -> None:
     flow = Flow.start(identity)
@@ -125,7 +125,7 @@ def test_the_code_flow_ends_in_tokens_that_verify_with_the_published_keys(
     assert claims["at_hash"] == base64.urlsafe_b64encode(half).rstrip(b"=").decode()
 
 
-def test_discovery_names_what_is_there_and_the_keys_are_public_halves(identity: str) -> None:
+def test_discovery_names_real_endpoints_and_publishes_only_public_keys(identity: str) -> None:
     about = httpx.get(f"{identity}/.well-known/openid-configuration", trust_env=False).json()
     assert about["issuer"] == identity
     assert about["code_challenge_methods_supported"] == ["S256"]
@@ -200,7 +200,7 @@ def test_an_unknown_client_or_address_gets_a_page_and_no_redirect(
     assert "evil" not in answer.text
 
 
-def test_a_form_from_elsewhere_is_refused(identity: str, browser: httpx.Client) -> None:
+def test_a_form_from_another_site_is_refused(identity: str, browser: httpx.Client) -> None:
     flow = Flow.start(identity)
     page = flow.ask(browser).text
     assert flow.choose(browser, page, "ada", csrf="1.aa").status_code == 403
@@ -215,7 +215,7 @@ def test_a_form_from_elsewhere_is_refused(identity: str, browser: httpx.Client) 
     assert flow.choose(browser, page, "grace").status_code == 302
 
 
-def test_cancel_goes_back_with_access_denied(identity: str, browser: httpx.Client) -> None:
+def test_cancel_redirects_with_access_denied(identity: str, browser: httpx.Client) -> None:
     flow = Flow.start(identity)
     back = redirected(flow.choose(browser, flow.ask(browser).text, ""))
     assert back["error"] == "access_denied"
@@ -223,9 +223,7 @@ def test_cancel_goes_back_with_access_denied(identity: str, browser: httpx.Clien
     assert back["iss"] == identity
 
 
-def test_a_code_works_once_and_its_replay_ends_the_tokens_it_gave(
-    identity: str, browser: httpx.Client
-) -> None:
+def test_a_code_works_once_and_its_replay_revokes_its_tokens(identity: str, browser: httpx.Client) -> None:
     flow = Flow.start(identity)
     code = flow.code(browser, "ada")
     tokens = flow.redeem(browser, code).json()
@@ -266,7 +264,7 @@ def test_a_code_needs_its_verifier_its_address_and_its_client(identity: str, bro
     assert flow.redeem(browser, code).status_code == 200
 
 
-def test_refresh_tokens_rotate_and_a_used_one_ends_them_all(identity: str, browser: httpx.Client) -> None:
+def test_refresh_tokens_rotate_and_a_reused_one_revokes_all(identity: str, browser: httpx.Client) -> None:
     first = sign_in(identity, "grace")
     answer = refresh(browser, identity, first["refresh_token"])
     second = answer.json()
@@ -332,7 +330,7 @@ def test_logout_returns_to_a_registered_address_only_and_ends_the_tokens(
     assert "Location" not in answer.headers
 
 
-def test_what_is_not_there_or_too_big_is_told_as_a_problem(identity: str, browser: httpx.Client) -> None:
+def test_unknown_addresses_and_large_bodies_are_problems(identity: str, browser: httpx.Client) -> None:
     for answer, status in (
         (browser.get(f"{identity}/nowhere"), 404),
         (browser.get(f"{identity}/token"), 405),
@@ -368,7 +366,7 @@ def test_the_key_and_open_sign_ins_survive_a_kill(tmp_path: Path, browser: httpx
 
 
 @IN_ANY_TIME_AND_TIMED
-def test_a_code_dies_of_age_and_sigterm_ends_the_process_at_once(
+def test_a_code_expires_and_sigterm_ends_the_process_at_once(
     tmp_path: Path, browser: httpx.Client, timed: bool
 ) -> None:
     running = a_running(tmp_path, code_seconds=1)
@@ -379,7 +377,7 @@ def test_a_code_dies_of_age_and_sigterm_ends_the_process_at_once(
     while time.monotonic() < end:
         time.sleep(0.1)
     assert flow.redeem(browser, code).json()["error"] == "invalid_grant"
-    # The browser's connection is still open: whoever waited for it would wait until it is closed.
+    # The browser's connection is still open; the process must not wait until it is closed.
     began = time.monotonic()
     running.program.stop()
     assert time.monotonic() - began < 2 or not timed

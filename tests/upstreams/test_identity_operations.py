@@ -1,4 +1,4 @@
-"""What identity is beside a provider: a service like the others, with a document and switches for its faults."""
+"""What identity has beside sign-in: an OpenAPI document and switches for faults, like the other services."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from openapi_spec_validator import validate
 from tests.upstreams.world import World, eventually
 from upstreams.identity import Identity, IdentitySettings
 
-# Not part of what a client may rely on: a page's style and the operator's addresses.
+# Not part of the API: the style of a page and the operator's addresses.
 OWN = {"/page.css", "/livez", "/readyz", "/openapi.json"}
 
 
@@ -43,7 +43,7 @@ def test_the_document_is_valid_and_names_every_address(world: World, tmp_path: P
     assert told == there
 
 
-def test_latency_errors_and_their_count_are_planned_and_lifted(world: World) -> None:
+def test_latency_and_a_number_of_errors_can_be_set_and_removed(world: World) -> None:
     world.faults("identity", error_rate=1.0, status=500, match="GET /jwks.json", times=2)
     assert [ask(world).status_code for _ in range(3)] == [500, 500, 200]
     world.faults("identity", error_rate=1.0)
@@ -58,7 +58,7 @@ def test_latency_errors_and_their_count_are_planned_and_lifted(world: World) -> 
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_request_is_parked_and_let_go(world: World, moment: str) -> None:
+def test_a_request_can_be_held_and_released(world: World, moment: str) -> None:
     world.faults("identity", hold=moment, match="GET /jwks.json")
     answers: list[httpx.Response] = []
     asking = threading.Thread(target=lambda: answers.append(httpx.get(f"{world.url('identity')}/jwks.json")))

@@ -1,4 +1,4 @@
-"""Inventory's contract and its events: real sockets, a real file, a real stream."""
+"""Inventory's API and its events: real sockets, a real file, a real stream."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def events(redis_url: str, sku: str) -> list[dict[str, Any]]:
     return [event for event in found if event["subject"] == sku]
 
 
-async def test_anyone_reads_all_levels_or_some(serve: Serve) -> None:
+async def test_all_or_some_levels_can_be_read_without_a_token(serve: Serve) -> None:
     inventory = await serve(build)
     everything = (await inventory.get("/stock")).json()["levels"]
     some = (await inventory.get("/stock?sku=mug-01&sku=bike-01&sku=none-99")).json()["levels"]
@@ -46,7 +46,7 @@ async def test_anyone_reads_all_levels_or_some(serve: Serve) -> None:
     assert (await inventory.get("/stock/none-99")).status_code == 404
 
 
-async def test_a_reservation_takes_and_a_release_gives_back(serve: Serve, issuer: Issuer) -> None:
+async def test_a_reservation_lowers_the_stock_and_a_release_raises_it(serve: Serve, issuer: Issuer) -> None:
     inventory = await serve(build)
     token = issuer.saga_token()
     made = await inventory.post("/reservations", reservation_of(mug=2, pen=1), token=token)
@@ -60,7 +60,7 @@ async def test_a_reservation_takes_and_a_release_gives_back(serve: Serve, issuer
     assert (late.status_code, late.json()["code"]) == (409, "cancelled")
 
 
-async def test_too_little_stock_refuses_all_lines_and_points_at_the_short_ones(
+async def test_too_little_stock_refuses_the_whole_order_with_pointers_to_its_short_lines(
     serve: Serve, issuer: Issuer
 ) -> None:
     inventory = await serve(build)
@@ -84,7 +84,7 @@ async def test_one_sku_on_two_lines_is_counted_together(serve: Serve, issuer: Is
     assert await left(inventory, "bike-01") == 3
 
 
-async def test_fifty_orders_at_once_never_sell_more_than_there_is(serve: Serve, issuer: Issuer) -> None:
+async def test_fifty_orders_at_once_never_sell_more_than_the_stock(serve: Serve, issuer: Issuer) -> None:
     inventory = await serve(build)
     token = issuer.saga_token()
     answers = await asyncio.gather(
@@ -97,7 +97,7 @@ async def test_fifty_orders_at_once_never_sell_more_than_there_is(serve: Serve, 
     assert await left(inventory, "bike-01") == 0
 
 
-async def test_fifty_repeats_of_one_order_take_once(serve: Serve, issuer: Issuer) -> None:
+async def test_fifty_repeats_of_one_order_reserve_once(serve: Serve, issuer: Issuer) -> None:
     inventory = await serve(build)
     token = issuer.saga_token()
     same = [inventory.post("/reservations", reservation_of(mug=1), token=token, key="k") for _ in range(25)]
@@ -125,7 +125,7 @@ async def test_a_release_that_comes_first_refuses_the_late_reservation(serve: Se
     assert tombstone.json() == {"order_id": "order-1", "status": "released", "lines": []}
 
 
-async def test_only_the_saga_reserves(serve: Serve, issuer: Issuer) -> None:
+async def test_only_the_saga_may_reserve(serve: Serve, issuer: Issuer) -> None:
     inventory = await serve(build)
     assert (await inventory.post("/reservations", reservation_of(mug=1))).status_code == 401
     person = await inventory.post("/reservations", reservation_of(mug=1), token=issuer.token("ada"))
@@ -143,7 +143,7 @@ async def test_wrong_lines_are_refused_with_pointers(serve: Serve, issuer: Issue
     )
 
 
-async def test_the_planned_refusal_is_that_nothing_is_in_stock(serve: Serve, issuer: Issuer) -> None:
+async def test_the_planned_refusal_is_out_of_stock(serve: Serve, issuer: Issuer) -> None:
     inventory = await serve(build)
     await inventory.faults(refuse=True)
     answer = await inventory.post("/reservations", reservation_of(mug=1), token=issuer.saga_token())

@@ -1,4 +1,4 @@
-"""What every service does with HTTP: problems, ids, bounds, health, OpenAPI and logs."""
+"""What every service has in common over HTTP: problems, ids, bounds, health, OpenAPI and logs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_a_crash_is_a_problem_without_its_secret_and_leaves_no_effect(
     assert (await notes.post("/notes", {"text": "crash"}, token=issuer.token(), key="k")).status_code == 201
 
 
-async def test_ids_are_continued_when_valid_and_begun_when_not(serve: Serve, issuer: Issuer) -> None:
+async def test_valid_ids_are_continued_and_invalid_ones_replaced(serve: Serve, issuer: Issuer) -> None:
     notes = await serve(build)
     correlation, trace = str(uuid.uuid4()), "0af7651916cd43dd8448eb211c80319c"
     good = {"X-Correlation-ID": correlation, "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
@@ -61,7 +61,7 @@ async def test_ids_are_continued_when_valid_and_begun_when_not(serve: Serve, iss
     assert not answer.json()["text"].endswith("0" * 32)
 
 
-async def test_bodies_have_a_bound_a_type_and_a_shape(serve: Serve, issuer: Issuer) -> None:
+async def test_bodies_are_checked_for_size_type_and_shape(serve: Serve, issuer: Issuer) -> None:
     notes = await serve(build)
     head = {"Authorization": f"Bearer {issuer.token()}", "Idempotency-Key": "k"}
     json_head = {**head, "Content-Type": "application/json"}
@@ -85,7 +85,7 @@ async def test_bodies_have_a_bound_a_type_and_a_shape(serve: Serve, issuer: Issu
     assert {error["pointer"] for error in deep.json()["errors"]} == {"/text", "/depth/1/1"}
 
 
-async def test_one_request_too_many_is_told_to_come_back() -> None:
+async def test_a_request_beyond_the_limit_gets_retry_after() -> None:
     gate = asyncio.Event()
 
     async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,7 +118,7 @@ async def test_health_names_the_dependencies(serve: Serve) -> None:
     assert ready["dependencies"] == {"database": {"ready": True, "required": True}}
 
 
-async def test_a_service_that_misses_a_required_dependency_is_not_ready(serve: Serve) -> None:
+async def test_a_service_without_a_required_dependency_is_not_ready(serve: Serve) -> None:
     def needy(settings: ServiceSettings) -> Service:
         async def away() -> None:
             raise OSError("away")
@@ -131,7 +131,7 @@ async def test_a_service_that_misses_a_required_dependency_is_not_ready(serve: S
     assert (answer.status_code, answer.json()["dependencies"]["engine"]["ready"]) == (503, False)
 
 
-async def test_openapi_tells_access_keys_and_refusals(serve: Serve) -> None:
+async def test_openapi_describes_access_keys_and_refusals(serve: Serve) -> None:
     document = (await (await serve(build)).get("/openapi.json")).json()
     validate(document)
     write = document["paths"]["/notes"]["post"]
@@ -142,7 +142,7 @@ async def test_openapi_tells_access_keys_and_refusals(serve: Serve) -> None:
     assert [parameter["name"] for parameter in write["parameters"]] == ["Idempotency-Key"]
 
 
-async def test_a_service_may_serve_pages_of_its_own(serve: Serve) -> None:
+async def test_a_service_may_serve_html_pages(serve: Serve) -> None:
     assert (await (await serve(build)).get("/page")).text == "a page"
 
 
@@ -155,7 +155,7 @@ async def test_sigterm_ends_a_service_promptly_even_with_a_held_request(
     held = asyncio.ensure_future(catalog.get("/products"))
     await catalog.held()
     assert service.program is not None
-    # The held request is never let go: whoever waited for it would wait for ever.
+    # The held request is never released, so the service must not wait for it.
     await asyncio.to_thread(service.program.stop)
     await asyncio.gather(held, return_exceptions=True)
 
@@ -186,7 +186,7 @@ def test_a_log_line_is_one_json_object_whatever_it_holds() -> None:
     assert json.loads(line)["order"] == 7
 
 
-def test_what_a_caller_sent_neither_controls_a_terminal_nor_fills_the_log() -> None:
+def test_text_of_a_caller_neither_controls_a_terminal_nor_fills_the_log() -> None:
     record = logging.makeLogRecord(
         {"msg": "request", "levelname": "INFO", "path": "/\x9b\u202e\ud83d", "caller_span": '"' * 31_000}
     )

@@ -1,4 +1,4 @@
-"""Which of the gateway's tokens a service takes: real keys published on a real socket, and every way to be wrong."""
+"""Which of the gateway's tokens a service accepts: real keys published on a real socket, and every invalid token."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Gateway:
-    """Publishes Ed25519 keys and signs with the first."""
+    """Publishes Ed25519 keys and signs with the first one."""
 
     keys: dict[str, ed25519.Ed25519PrivateKey] = field(
         default_factory=lambda: {"one": ed25519.Ed25519PrivateKey.generate()}
@@ -91,7 +91,7 @@ class Gateway:
     def token(
         self, *, headers: Json | None = None, key: Any = None, alg: str = "EdDSA", **changed: Any
     ) -> str:
-        """Signed by the book of no library, which would refuse to make the wrong ones; None leaves a member out."""
+        """Signed without a library, which would refuse to make invalid tokens; None leaves a member out."""
         head = {"typ": "bff-internal+jwt", "kid": next(iter(self.keys)), "alg": alg, **(headers or {})}
         head = {name: value for name, value in head.items() if value is not None}
         unsigned = ".".join(b64(json.dumps(part).encode()) for part in (head, self.claims(**changed)))
@@ -125,7 +125,7 @@ def unsigned(head: Json, claims: Json) -> str:
 
 
 def forged(gateway: Gateway, issuer: Issuer) -> dict[str, str]:
-    """Tokens that must not be believed, by what is wrong with them."""
+    """Tokens that must be refused, by what is wrong with them."""
     now = int(time.time())
     head = {"typ": "bff-internal+jwt", "kid": "one"}
     own = gateway.keys["one"]
@@ -169,17 +169,17 @@ def forged(gateway: Gateway, issuer: Issuer) -> dict[str, str]:
         "without a subject": gateway.token(sub=None),
         "with an empty subject": gateway.token(sub=""),
         "with a subject without issuer": gateway.token(sub="ada"),
-        "with a subject of nobody": gateway.token(sub="https://id.test|"),
+        "with a subject without a name": gateway.token(sub="https://id.test|"),
         "with a scope that is a list": gateway.token(scope=["saga"]),
         "an access token by its type": gateway.token(headers={"typ": "at+jwt"}),
         "an id token by its type": gateway.token(headers={"typ": "JWT"}),
         "without a type": gateway.token(headers={"typ": None}),
-        "with a key nobody has": gateway.token(headers={"kid": "nine"}),
+        "with an unknown key id": gateway.token(headers={"kid": "nine"}),
         "without a key": gateway.token(headers={"kid": None}),
         "with a key that is a path": gateway.token(headers={"kid": "../../dev/null"}),
-        "with a demand nobody understands": gateway.token(headers={"crit": ["b64"], "b64": False}),
+        "with an unknown critical header": gateway.token(headers={"crit": ["b64"], "b64": False}),
         "signed by a stranger": gateway.token(key=stranger),
-        "signed by the key it brings along": gateway.token(key=stranger, headers={"jwk": embedded}),
+        "signed by a key in its own header": gateway.token(key=stranger, headers={"jwk": embedded}),
         "signed by a key at an address it names": gateway.token(
             key=stranger, headers={"jku": "http://evil.test/jwks.json"}
         ),
@@ -187,19 +187,21 @@ def forged(gateway: Gateway, issuer: Issuer) -> dict[str, str]:
         "signed with the public key as a secret": confused(public),
         "signed with the public bytes as a secret": confused(own.public_key().public_bytes_raw()),
         "signed with nothing": unsigned({**head, "alg": "none"}, gateway.claims()),
-        "signed with nothing, in capitals": unsigned({**head, "alg": "NONE"}, gateway.claims()),
+        "unsigned, with alg NONE in capitals": unsigned({**head, "alg": "NONE"}, gateway.claims()),
         "with no signature": f"{first}.{second}.",
         "with a cut signature": good[:-10],
         "with other claims": f"{first}.{b64(json.dumps(gateway.claims(sub='https://id.test|bob')).encode())}.{third}",
         "with another head": f"{b64(json.dumps({**head, 'alg': 'EdDSA', 'x': 1}).encode())}.{second}.{third}",
         "in identity's key": jwt.encode(gateway.claims(), issuer.key, algorithm="ES256", headers=head),
-        "identity's own, of a person": issuer.token("ada"),
-        "identity's own, with our type": issuer.token("ada", headers={"typ": "bff-internal+jwt"}),
+        "a person's token of identity": issuer.token("ada"),
+        "a token of identity with our type": issuer.token("ada", headers={"typ": "bff-internal+jwt"}),
         "huge": gateway.token(filler="x" * 9000),
     }
 
 
-async def test_the_gateways_word_is_taken_and_says_who_it_is(payments: Running, gateway: Gateway) -> None:
+async def test_an_internal_token_is_accepted_and_names_the_caller(
+    payments: Running, gateway: Gateway
+) -> None:
     assert await status(payments, gateway.token()) == 404
     async with http_client() as client:
         verifier = InternalVerifier(GatewayKeys(client, gateway.url), issuer=GATEWAY, audience="payments")
@@ -211,11 +213,11 @@ async def test_the_gateways_word_is_taken_and_says_who_it_is(payments: Running, 
         ada = await caller(mutation="click")
         assert (ada.id, ada.iss, ada.sub) == ("https://id.test|ada", "https://id.test", "ada")
         assert (ada.is_person, ada.scopes, ada.mutation) == (True, frozenset({"shop"}), "click")
-        # A service that came to the gateway with a token of its own does not become a person on the way.
+        # A service that called the gateway with a token of its own must not become a person.
         assert not (await caller(sub="https://id.test|tool", client_id="tool")).is_person
 
 
-async def test_every_forged_one_is_refused_with_a_challenge(
+async def test_every_forged_internal_token_is_refused_with_a_challenge(
     payments: Running, gateway: Gateway, issuer: Issuer
 ) -> None:
     tokens = forged(gateway, issuer)
@@ -225,10 +227,10 @@ async def test_every_forged_one_is_refused_with_a_challenge(
         assert (wrong, answer.status_code) == (wrong, 401)
         assert answer.headers["www-authenticate"].startswith("Bearer")
     assert await status(payments, gateway.token()) == 404
-    assert gateway.asked <= 3, "made-up keys do not make it ask again and again"
+    assert gateway.asked <= 3, "made-up keys do not cause repeated fetches"
 
 
-async def test_keys_that_are_not_for_this_are_not_used(payments: Running, gateway: Gateway) -> None:
+async def test_keys_for_another_use_are_ignored(payments: Running, gateway: Gateway) -> None:
     stranger = ed25519.Ed25519PrivateKey.generate()
     curve = ec.generate_private_key(ec.SECP256R1())
     public = OKPAlgorithm.to_jwk(stranger.public_key(), as_dict=True)
@@ -259,7 +261,7 @@ async def test_keys_that_are_not_for_this_are_not_used(payments: Running, gatewa
     assert await status(payments, secret) == 401
 
 
-async def test_a_new_key_is_found_and_one_taken_away_is_believed_for_a_minute_at_most(
+async def test_a_new_key_is_found_and_a_removed_one_is_trusted_for_a_minute_at_most(
     gateway: Gateway,
 ) -> None:
     now = 1000.0
@@ -288,24 +290,28 @@ async def test_a_new_key_is_found_and_one_taken_away_is_believed_for_a_minute_at
         assert await taken(gateway.token()), "known keys outlive the gateway's absence"
 
 
-async def test_with_a_gateway_people_come_through_it_and_services_on_their_own(
+async def test_with_a_gateway_people_need_internal_tokens_and_services_their_own(
     payments: Running, gateway: Gateway, issuer: Issuer
 ) -> None:
-    assert await status(payments, issuer.token("ada")) == 401, "stolen from a page it opens nothing here"
+    assert await status(payments, issuer.token("ada")) == 401, (
+        "a token stolen from a page is not accepted here"
+    )
     assert await status(payments, issuer.saga_token()) == 404
     charge = {"order_id": "o1", "owner": "x|y", "amount_cents": 1, "currency": "EUR"}
     assert (await payments.post("/charges", charge, token=gateway.token())).status_code == 403
     assert (await payments.post("/charges", charge, token=issuer.saga_token())).status_code == 201
 
 
-async def test_a_header_that_says_who_it_is_changes_nothing(payments: Running, gateway: Gateway) -> None:
+async def test_a_header_with_an_owner_is_ignored(payments: Running, gateway: Gateway) -> None:
     claim = {"BFF-Owner": "https://id.test|bob", "X-Forwarded-User": "bob", "BFF-Identity": gateway.token()}
     assert (await payments.get("/charges/none", headers=claim)).status_code == 401
     answer = await payments.get("/charges/none", token=gateway.token(), headers=claim)
     assert answer.status_code == 404
 
 
-async def test_without_any_key_it_is_unavailable_and_not_wrong(serve: Serve, gateway: Gateway) -> None:
+async def test_without_any_key_the_answer_is_unavailable_and_not_unauthorized(
+    serve: Serve, gateway: Gateway
+) -> None:
     payments = await serve(build, gateway_keys_url=gateway.url, gateway_issuer=GATEWAY)
     token = gateway.token()
     gateway.stop()
@@ -314,7 +320,9 @@ async def test_without_any_key_it_is_unavailable_and_not_wrong(serve: Serve, gat
     assert answer.headers["retry-after"]
 
 
-async def test_without_a_gateway_its_word_counts_for_nothing(serve: Serve, gateway: Gateway) -> None:
+async def test_without_a_configured_gateway_internal_tokens_are_refused(
+    serve: Serve, gateway: Gateway
+) -> None:
     payments = await serve(build)
 
     async def refused() -> bool:

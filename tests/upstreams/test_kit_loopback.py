@@ -1,5 +1,5 @@
-"""The demo's switches (`/faults`, `/edit`, `/demo`) serve this machine alone: no foreign name that resolves to it, no
-other site's page, no frame."""
+"""The demo's switches (`/faults`, `/edit`, `/demo`) serve this machine alone: no other host name that resolves to it,
+no page of another site, no frame."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def panel(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         ("", False),
     ],
 )
-def test_only_loopback_names_name_this_machine(host: str, is_one: bool) -> None:
+def test_only_loopback_names_are_accepted(host: str, is_one: bool) -> None:
     assert is_loopback(host) is is_one
 
 
@@ -84,7 +84,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize("path", READS)
-async def test_a_foreign_name_reads_nothing_and_no_page_frames_it(catalog: Any, path: str) -> None:
+async def test_another_host_name_is_refused_and_framing_is_forbidden(catalog: Any, path: str) -> None:
     port = httpx.URL(catalog.url).port
     for host in (f"evil.test:{port}", "evil.test"):
         answer = await catalog.get(path, headers={"host": host})
@@ -98,7 +98,7 @@ async def test_a_foreign_name_reads_nothing_and_no_page_frames_it(catalog: Any, 
 
 
 @pytest.mark.parametrize(("method", "path", "more"), WRITES, ids=[f"{one[0]} {one[1]}" for one in WRITES])
-async def test_no_other_site_presses_a_switch(
+async def test_another_site_cannot_use_a_switch(
     catalog: Any, method: str, path: str, more: dict[str, Any]
 ) -> None:
     own = {"origin": catalog.url, "sec-fetch-site": "same-origin"}
@@ -116,7 +116,7 @@ async def test_no_other_site_presses_a_switch(
     assert (await catalog.client.request(method, path, headers=own, **more)).status_code in (200, 303)
 
 
-async def test_the_panel_serves_this_machine_and_this_origins_page(panel: httpx.AsyncClient) -> None:
+async def test_the_panel_serves_only_this_machine_and_pages_of_its_origin(panel: httpx.AsyncClient) -> None:
     state = await panel.get("/demo/state")
     assert state.status_code == 200
     assert state.headers["x-frame-options"] == "DENY"
@@ -133,5 +133,5 @@ async def test_the_panel_serves_this_machine_and_this_origins_page(panel: httpx.
     ):
         answer = await panel.delete("/demo/scenes", headers=press | changes)
         assert answer.status_code in (403, 421), changes
-    # A program of this machine sends neither Origin nor Sec-Fetch-Site.
+    # A program on this machine sends neither Origin nor Sec-Fetch-Site.
     assert (await panel.delete("/demo/scenes", headers={"x-bff": "1"})).status_code == 200

@@ -30,7 +30,7 @@ def test_a_key_is_a_structured_string_or_a_bare_token() -> None:
             parse_key(wrong)
 
 
-async def test_the_same_key_answers_again_and_another_payload_is_refused(
+async def test_the_same_key_gets_the_same_answer_and_another_payload_is_refused(
     serve: Serve, issuer: Issuer
 ) -> None:
     notes = await serve(build)
@@ -51,7 +51,9 @@ async def test_two_callers_may_use_the_same_key(serve: Serve, issuer: Issuer) ->
         assert (answer.status_code, "idempotency-replayed" in answer.headers) == (201, False)
 
 
-async def test_a_final_refusal_is_stored_and_another_may_be_tried_again(serve: Serve, issuer: Issuer) -> None:
+async def test_a_final_refusal_is_stored_and_a_temporary_one_may_be_tried_again(
+    serve: Serve, issuer: Issuer
+) -> None:
     notes = await serve(build)
     for replayed in (False, True):
         answer = await notes.post("/notes", {"text": "never"}, token=issuer.token(), key="k-1")
@@ -72,14 +74,14 @@ async def test_fifty_duplicates_at_once_have_one_effect(serve: Serve, issuer: Is
     assert (await notes.get("/notes")).json() == {"count": 1}
 
 
-async def test_the_loser_of_a_race_for_a_row_tries_again(serve: Serve, issuer: Issuer) -> None:
+async def test_a_transaction_that_loses_a_race_for_a_row_is_tried_again(serve: Serve, issuer: Issuer) -> None:
     notes = await serve(build)
     answer = await notes.post("/notes", {"text": "race"}, token=issuer.token())
     assert answer.status_code == 201
     assert (await notes.get("/notes")).json() == {"count": 1}
 
 
-async def test_an_effect_is_made_though_its_client_hung_up(serve: Serve, issuer: Issuer) -> None:
+async def test_an_effect_is_made_although_its_client_disconnected(serve: Serve, issuer: Issuer) -> None:
     notes = await serve(build)
     await notes.faults(hold="before")
     waiting = asyncio.ensure_future(notes.post("/notes", {"text": "a"}, token=issuer.token(), key="k"))
@@ -97,12 +99,12 @@ async def test_an_effect_is_made_though_its_client_hung_up(serve: Serve, issuer:
     assert (await notes.get("/notes")).json() == {"count": 1}
 
 
-async def test_faults_are_not_there_unless_asked_for(serve: Serve) -> None:
+async def test_fault_switches_are_off_by_default(serve: Serve) -> None:
     notes = await serve(build, faults=False)
     assert (await notes.client.put("/faults", json={"latency_ms": 1})).status_code == 404
 
 
-async def test_faults_strike_what_matches_as_often_as_asked(serve: Serve, issuer: Issuer) -> None:
+async def test_faults_apply_to_matching_requests_as_often_as_set(serve: Serve, issuer: Issuer) -> None:
     notes = await serve(build)
     await notes.faults(error_rate=1, status=500, match="GET /notes", times=2)
     assert [(await notes.get("/notes")).status_code for _ in range(3)] == [500, 500, 200]
@@ -137,7 +139,7 @@ async def test_held_requests_wait_before_or_after_their_effect_until_released(
         assert parked.result().status_code == 201
 
 
-async def test_a_slow_service_is_slow_by_what_was_asked(serve: Serve) -> None:
+async def test_a_slow_service_has_the_delay_that_was_set(serve: Serve) -> None:
     notes = await serve(build)
     await notes.faults(latency_ms=200)
     loop = asyncio.get_running_loop()

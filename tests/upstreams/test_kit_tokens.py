@@ -1,4 +1,4 @@
-"""Which tokens a service takes, and what it does while identity is away: a real issuer on a real socket."""
+"""Which tokens a service accepts, and what it does while identity is away: a real issuer on a real socket."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def unsigned(header: dict[str, Any], claims: dict[str, Any]) -> str:
 
 
 def forged(issuer: Issuer) -> dict[str, str]:
-    """Tokens that must not be believed, by what is wrong with them."""
+    """Tokens that must be refused, by what is wrong with them."""
     now = int(time.time())
     stranger = ec.generate_private_key(ec.SECP256R1())
     pem = issuer.key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     head = {"typ": "at+jwt", "kid": issuer.kid}
-    # PyJWT refuses a PEM as an HMAC secret, so the confused token is made by hand.
+    # PyJWT refuses a PEM as an HMAC secret, so this token is made by hand.
     signing = unsigned({**head, "alg": "HS256"}, issuer.claims("ada")).rstrip(".")
     mac = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(signing.encode(), pem)
     return {
@@ -64,7 +64,7 @@ def forged(issuer: Issuer) -> dict[str, str]:
     }
 
 
-async def test_a_good_token_is_taken(serve: Serve, issuer: Issuer) -> None:
+async def test_a_valid_token_is_accepted(serve: Serve, issuer: Issuer) -> None:
     payments = await serve(build)
     assert (await charge_seen_by(payments, issuer.token())).status_code == 404
     upper = issuer.token(headers={"typ": "application/at+jwt"})
@@ -80,7 +80,7 @@ async def test_every_forged_token_is_refused_with_a_challenge(serve: Serve, issu
         assert answer.json()["code"] == "unauthorized"
 
 
-async def test_another_scheme_is_no_token(serve: Serve, issuer: Issuer) -> None:
+async def test_another_authorization_scheme_is_refused(serve: Serve, issuer: Issuer) -> None:
     payments = await serve(build)
     answer = await payments.client.get("/charges/none", headers={"Authorization": f"Basic {issuer.token()}"})
     assert answer.status_code == 401
@@ -102,7 +102,7 @@ async def test_many_first_requests_fetch_the_keys_once(issuer: Issuer) -> None:
     assert issuer.asked == 1
 
 
-async def test_unknown_keys_ask_identity_at_most_every_five_seconds(issuer: Issuer) -> None:
+async def test_unknown_keys_are_fetched_at_most_every_five_seconds(issuer: Issuer) -> None:
     now = 100.0
     async with http_client() as client:
         keys = KeySet(client, issuer.url, clock=lambda: now)
@@ -117,7 +117,7 @@ async def test_unknown_keys_ask_identity_at_most_every_five_seconds(issuer: Issu
     assert issuer.asked == 2
 
 
-async def test_known_keys_outlive_identity(issuer: Issuer) -> None:
+async def test_known_keys_are_used_while_identity_is_away(issuer: Issuer) -> None:
     now = 100.0
     async with http_client() as client:
         keys = KeySet(client, issuer.url, clock=lambda: now)
@@ -133,7 +133,7 @@ async def test_a_silent_identity_delays_one_request_and_no_other(issuer: Issuer)
         keys = KeySet(client, issuer.url, clock=lambda: now)
         assert await keys.key("key-1") is not None
         issuer.stop()
-        # It listens and never accepts: the kernel takes the connection, nobody answers.
+        # It listens and never accepts: the kernel completes the connection, and nothing answers.
         with socket.socket() as silent:
             silent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             silent.bind(("127.0.0.1", issuer.port))
@@ -148,13 +148,13 @@ async def test_a_silent_identity_delays_one_request_and_no_other(issuer: Issuer)
             assert await refreshing is not None
 
 
-async def test_another_issuers_keys_are_not_taken(issuer: Issuer) -> None:
+async def test_keys_of_another_issuer_are_not_used(issuer: Issuer) -> None:
     async with http_client() as client:
         with pytest.raises(Problem):
             await KeySet(client, issuer.url.replace("127.0.0.1", "localhost")).key("key-1")
 
 
-async def test_without_any_key_a_token_is_unknown_not_wrong_and_taken_once_identity_is_up(
+async def test_without_any_key_a_token_is_503_and_accepted_once_identity_is_up(
     serve: Serve, issuer: Issuer
 ) -> None:
     issuer.stop()
@@ -167,7 +167,7 @@ async def test_without_any_key_a_token_is_unknown_not_wrong_and_taken_once_ident
     assert (await charge_seen_by(payments, token)).status_code == 404
 
 
-async def test_the_services_own_token_is_fetched_once_for_all_and_again_before_it_ends(
+async def test_the_token_of_a_service_is_fetched_once_and_again_before_it_expires(
     issuer: Issuer,
 ) -> None:
     now = 0.0
@@ -191,7 +191,7 @@ async def test_the_services_own_token_is_fetched_once_for_all_and_again_before_i
     assert issuer.token_requests == 3
 
 
-async def test_a_key_set_without_identity_says_so(issuer: Issuer) -> None:
+async def test_a_key_set_while_identity_is_away_raises_identity_unavailable(issuer: Issuer) -> None:
     issuer.stop()
     async with http_client() as client:
         with pytest.raises(Problem) as caught:

@@ -1,4 +1,4 @@
-"""Notifications' contract on real sockets, a real file and a real Valkey: events in, notifications and bells out."""
+"""Notifications' API on real sockets, a real file and a real Valkey: events in, notifications and bells out."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from upstreams.orders.work import status_event
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 GROUP = "notifications"
 DEAD = "events:notifications:dead"
-# What a crashed consumer left is taken over soon; three deliveries are the most.
+# The events of a crashed consumer are taken over soon; an event is delivered three times at most.
 QUICK = {"claim_idle_ms": 150, "max_deliveries": 3}
 
 
 def event_of(
     order: str, owner: str, status: str = "COMPLETED", *, sequence: int = 5, reason: str | None = None
 ) -> Event:
-    """The event as orders itself writes it."""
+    """The event as orders writes it."""
     line = {"sku": "mug-01", "name": "Mug", "quantity": 2, "price_cents": 1890}
     asked = {
         "id": order,
@@ -106,7 +106,7 @@ async def shown(notifications: Running, issuer: Issuer, person: str = "ada", que
 
 
 async def shown_once(notifications: Running, issuer: Issuer, number: int = 1) -> Json:
-    """What is shown once there is so much."""
+    """The notifications, once there are so many."""
 
     async def enough() -> Json | None:
         found = await shown(notifications, issuer)
@@ -119,7 +119,7 @@ async def shown_once(notifications: Running, issuer: Issuer, number: int = 1) ->
 
 @pytest.fixture
 def start(serve: Serve, redis_url: str, tmp_path: Path, issuer: Issuer) -> Callable[..., Awaitable[Running]]:
-    """Start notifications in this process on the shared server; `name` is its consumer's."""
+    """Start notifications in this process on the shared server; `name` is the name of its consumer."""
 
     async def started(name: str = "n-0", **changed: Any) -> Running:
         def made(settings: ServiceSettings) -> Any:
@@ -134,7 +134,9 @@ def start(serve: Serve, redis_url: str, tmp_path: Path, issuer: Issuer) -> Calla
 Start = Callable[..., Awaitable[Running]]
 
 
-async def test_the_end_of_an_order_is_told_in_words(start: Start, issuer: Issuer, redis_url: str) -> None:
+async def test_the_end_of_an_order_makes_a_notification_with_a_text(
+    start: Start, issuer: Issuer, redis_url: str
+) -> None:
     ada = f"{issuer.url}|ada"
     notifications = await start()
     await publish(
@@ -167,7 +169,7 @@ async def test_the_end_of_an_order_is_told_in_words(start: Start, issuer: Issuer
 
 
 @pytest.mark.parametrize("status", ["COMPENSATED", "REJECTED"])
-def test_a_reason_without_words_is_told_all_the_same(status: str) -> None:
+def test_an_unknown_reason_makes_a_notification_with_a_general_text(status: str) -> None:
     event = StatusEvent.model_validate_json(event_of("o", "i|ada", status, reason="never-heard-of").json())
     wording = wording_of(event)
     assert wording is not None
@@ -176,13 +178,13 @@ def test_a_reason_without_words_is_told_all_the_same(status: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["PENDING", "RUNNING", "COMPENSATING", "SOMETHING_NEW"])
-def test_what_is_still_going_on_is_not_told(status: str) -> None:
+def test_an_order_under_way_makes_no_notification(status: str) -> None:
     event = understood(event_of("o", "i|ada", status).json())
     assert event is not None
     assert wording_of(event) is None
 
 
-async def test_a_repeated_event_is_told_once(start: Start, issuer: Issuer, redis_url: str) -> None:
+async def test_a_repeated_event_makes_one_notification(start: Start, issuer: Issuer, redis_url: str) -> None:
     notifications = await start()
     event = event_of("order-1", f"{issuer.url}|ada")
     await publish(redis_url, *[event] * 5, event_of("order-2", f"{issuer.url}|ada"))
@@ -198,7 +200,7 @@ async def test_a_repeated_event_is_told_once(start: Start, issuer: Issuer, redis
     assert await dead(redis_url) == []
 
 
-async def test_an_order_that_keeps_failing_is_told_of_once(
+async def test_an_order_that_fails_repeatedly_makes_one_notification(
     start: Start, issuer: Issuer, redis_url: str
 ) -> None:
     ada = f"{issuer.url}|ada"
@@ -214,14 +216,14 @@ async def test_an_order_that_keeps_failing_is_told_of_once(
     ]
 
 
-async def test_what_was_published_before_the_first_start_is_told_too(
+async def test_events_from_before_the_first_start_make_notifications_too(
     start: Start, issuer: Issuer, redis_url: str
 ) -> None:
     await publish(redis_url, event_of("order-1", f"{issuer.url}|ada"))
     await shown_once(await start(), issuer)
 
 
-async def test_two_consumers_share_the_work_and_tell_each_event_once(
+async def test_two_consumers_share_the_work_and_handle_each_event_once(
     start: Start, issuer: Issuer, redis_url: str
 ) -> None:
     first, _ = await start("n-0"), await start("n-1")
@@ -234,7 +236,9 @@ async def test_two_consumers_share_the_work_and_tell_each_event_once(
         assert [one["order_id"] for one in found["notifications"]] == [f"order-{n}"]
 
 
-async def test_two_people_never_see_each_others(start: Start, issuer: Issuer, redis_url: str) -> None:
+async def test_two_people_never_see_each_others_notifications(
+    start: Start, issuer: Issuer, redis_url: str
+) -> None:
     notifications = await start()
     await publish(
         redis_url,
@@ -248,7 +252,7 @@ async def test_two_people_never_see_each_others(start: Start, issuer: Issuer, re
     assert [one["order_id"] for one in mine["notifications"]] == ["order-1"]
     assert [one["order_id"] for one in hers["notifications"]] == ["order-2"]
 
-    # Another one's id marks nothing, and is no cursor either.
+    # The id of another person's notification marks nothing, and is no cursor either.
     answer = await notifications.post(
         "/notifications/read", {"ids": ["order-2:5"]}, token=issuer.token("ada")
     )
@@ -260,7 +264,7 @@ async def test_two_people_never_see_each_others(start: Start, issuer: Issuer, re
     assert (await notifications.get("/notifications", token=issuer.saga_token())).status_code == 403
 
 
-async def test_the_list_goes_on_after_its_last_one(start: Start, issuer: Issuer, redis_url: str) -> None:
+async def test_the_list_continues_after_its_last_entry(start: Start, issuer: Issuer, redis_url: str) -> None:
     notifications = await start()
     await publish(redis_url, *(event_of(f"order-{n}", f"{issuer.url}|ada") for n in range(60)))
     await done(redis_url)
@@ -273,7 +277,7 @@ async def test_the_list_goes_on_after_its_last_one(start: Start, issuer: Issuer,
     assert rest["unread"] == 60
 
 
-async def test_the_bell_counts_up_with_each_change_and_tells_how_many_are_unread(
+async def test_the_version_of_the_bell_rises_with_each_change_and_it_has_the_unread_count(
     start: Start, issuer: Issuer, redis_url: str
 ) -> None:
     ada = f"{issuer.url}|ada"
@@ -325,7 +329,7 @@ async def test_wrong_input_is_refused_with_pointers(start: Start, issuer: Issuer
     assert (await notifications.post("/notifications/read", {}, token=token, key=None)).status_code == 400
 
 
-async def test_notifications_openapi_is_valid_and_readiness_names_what_it_needs(start: Start) -> None:
+async def test_notifications_openapi_is_valid_and_readiness_names_its_dependencies(start: Start) -> None:
     notifications = await start()
     validate((await notifications.get("/openapi.json")).json())
     assert (await notifications.get("/readyz")).json()["dependencies"] == {
@@ -334,7 +338,7 @@ async def test_notifications_openapi_is_valid_and_readiness_names_what_it_needs(
     }
 
 
-def test_only_what_is_no_order_event_at_all_is_poison() -> None:
+def test_only_an_invalid_order_event_raises_poison_error() -> None:
     good = json.loads(event_of("o", "i|ada").json())
     assert understood(json.dumps({**good, "extension": 1}).encode()) is not None
     assert understood(json.dumps({**good, "type": "shop.other"}).encode()) is None
@@ -379,7 +383,8 @@ async def test_redis_away_is_waited_for(serve: Serve, issuer: Issuer, own_valkey
     await publish(own_valkey.url, event_of("order-1", f"{issuer.url}|ada"))
     await shown_once(notifications, issuer)
 
-    # Emptied: the groups are made again, the bells are told again, and the next event is seen.
+    # After Redis was emptied: the groups are created again, the bells are published again, and the next event is
+    # received.
     await until(rung)
     own_valkey.stop()
     own_valkey.start()
@@ -389,7 +394,7 @@ async def test_redis_away_is_waited_for(serve: Serve, issuer: Issuer, own_valkey
     await shown_once(notifications, issuer, 2)
 
 
-async def test_a_consumer_killed_between_handling_and_acknowledging_tells_nothing_twice(
+async def test_a_consumer_killed_before_the_acknowledgement_makes_no_second_notification(
     process: Callable[..., Process], issuer: Issuer, redis_url: str
 ) -> None:
     ada = f"{issuer.url}|ada"
@@ -429,7 +434,7 @@ async def test_another_consumer_takes_over_from_a_killed_one(
     await done(redis_url)
 
 
-async def test_the_requests_of_a_person_go_on_while_an_event_is_held(
+async def test_requests_of_a_person_are_answered_while_an_event_is_held(
     start: Start, issuer: Issuer, redis_url: str
 ) -> None:
     notifications = await start()

@@ -1,4 +1,5 @@
-"""What nobody can handle, and what fails too often: into the dead letters, past everything else, and back."""
+"""Events that cannot be used, and events that fail too often, become dead letters; they block no other event and can be
+replayed."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ async def letters(notifications: Running, issuer: Issuer) -> list[Json]:
 
 
 async def buried(redis_url: str, number: int = 1) -> list[dict[bytes, bytes]]:
-    """The dead letters once there are so many."""
+    """The dead letters, once there are so many."""
 
     async def enough() -> list[dict[bytes, bytes]] | None:
         found = await dead(redis_url)
@@ -49,12 +50,12 @@ async def buried(redis_url: str, number: int = 1) -> list[dict[bytes, bytes]]:
     return list(await until(enough))
 
 
-async def test_poison_goes_to_the_dead_letters_at_once_and_the_next_event_goes_through(
+async def test_an_unusable_event_is_a_dead_letter_at_once_and_the_next_event_is_handled(
     start: Start, issuer: Issuer, redis_url: str
 ) -> None:
     ada = f"{issuer.url}|ada"
     partition = int(stream_of("orders", ada).rsplit(":", 1)[1])
-    # So long an idle time that nothing here can be a second delivery.
+    # The idle time is so long that no second delivery can happen here.
     notifications = await start(claim_idle_ms=600_000)
     unowned = json.loads(event_of("order-0", ada).json())
     del unowned["data"]["owner"]
@@ -99,7 +100,7 @@ async def test_an_event_that_fails_too_often_is_a_dead_letter_and_its_replay_sho
     [listed] = await letters(notifications, issuer)
     path = f"/dead-letters/{listed['id']}/replay"
 
-    # Failing again keeps it, and the same key may try again.
+    # A replay that fails again leaves the dead letter, and the same key may try again.
     for _ in range(2):
         again = await notifications.post(path, token=token, key="k-1")
         assert (again.status_code, again.json()["code"]) == (409, "still-failing")
@@ -120,7 +121,7 @@ async def test_an_event_that_fails_too_often_is_a_dead_letter_and_its_replay_sho
         return not await dead(redis_url)
 
     await until(removed)
-    # Long after it has left the stream, a repeat is still the same answer, and the event is still told once.
+    # Long after the letter was removed, a repeat gets the same answer, and there is still one notification.
     assert (await notifications.post(path, token=token)).status_code == 200
     await publish(redis_url, event_of("order-1", ada))
     await done(redis_url)
@@ -128,7 +129,7 @@ async def test_an_event_that_fails_too_often_is_a_dead_letter_and_its_replay_sho
     assert [bell["sequence"] for bell in await bells(redis_url, ada)] == ["1"]
 
 
-async def test_a_failure_that_passes_is_tried_again_until_it_is_told(
+async def test_a_temporary_failure_is_tried_again_until_it_succeeds(
     start: Start, issuer: Issuer, redis_url: str
 ) -> None:
     notifications = await start()
@@ -139,7 +140,7 @@ async def test_a_failure_that_passes_is_tried_again_until_it_is_told(
     assert await dead(redis_url) == []
 
 
-async def test_while_one_event_fails_the_others_of_its_stream_go_through(
+async def test_while_one_event_fails_the_others_of_its_stream_are_handled(
     start: Start, issuer: Issuer, redis_url: str
 ) -> None:
     ada = f"{issuer.url}|ada"
@@ -150,7 +151,7 @@ async def test_while_one_event_fails_the_others_of_its_stream_go_through(
     assert found["notifications"][0]["order_id"] == "order-2"
 
 
-async def test_an_event_whose_every_consumer_ended_is_buried_without_another_try(
+async def test_an_event_whose_consumers_all_died_is_a_dead_letter_without_another_try(
     start: Start, issuer: Issuer, redis_url: str
 ) -> None:
     ada = f"{issuer.url}|ada"
@@ -160,7 +161,7 @@ async def test_an_event_whose_every_consumer_ended_is_buried_without_another_try
         await publish(redis_url, event_of("order-1", ada))
         taken: Any = await redis.xreadgroup(GROUP, "gone", {stream: ">"})
         entry = taken[0][1][0][0]
-        # Three deliveries without an end, as consumers leave that die of it.
+        # Three deliveries without an end, as from consumers that die of the event.
         await redis.xclaim(stream, GROUP, "gone", 0, [entry], retrycount=3)
     notifications = await start()
     [letter] = await buried(redis_url)
@@ -169,7 +170,7 @@ async def test_an_event_whose_every_consumer_ended_is_buried_without_another_try
     assert (await shown(notifications, issuer))["notifications"] == []
 
 
-async def test_a_replay_of_poison_keeps_it_and_of_nothing_is_not_found(
+async def test_a_replay_of_an_unusable_event_leaves_it_and_an_unknown_id_is_404(
     start: Start, issuer: Issuer, redis_url: str
 ) -> None:
     notifications = await start()
@@ -200,7 +201,7 @@ async def test_a_letter_replayed_before_a_crash_leaves_the_stream_afterwards(
     start: Start, issuer: Issuer, redis_url: str
 ) -> None:
     ada = f"{issuer.url}|ada"
-    # It looks for what is left over at its start and not again in this test, as if it had crashed after the commit.
+    # It looks for leftovers at its start and not again in this test, as if it had crashed after the commit.
     notifications = await start(claim_idle_ms=600_000)
     await publish(redis_url, event_of("order-1", ada))
     await shown_once(notifications, issuer)

@@ -28,7 +28,7 @@ def world(started: World) -> Iterator[World]:
 
 
 def told_once(world: World, order_id: str) -> None:
-    """The bus has every version; a repeat is the same event again."""
+    """The stream has every version; a repeat is the same event again."""
     events = world.events(order_id)
     bodies = {event["id"]: event for event in events}
     assert list(dict.fromkeys(event["id"] for event in events)) == [
@@ -38,7 +38,7 @@ def told_once(world: World, order_id: str) -> None:
 
 
 def restart_after_kill(world: World) -> float:
-    """Kill orders and start it again; answers when it was started."""
+    """Kill orders and start it again; returns when it was started."""
     world.kill("orders")
     began = time.monotonic()
     world.start("orders")
@@ -64,7 +64,7 @@ def test_a_kill_around_each_actions_effect_still_completes_with_one_effect_each(
         assert world.ended(order_id)["status"] == "COMPLETED"
     assert time.monotonic() - began < GUARD  # 2 s on a quiet machine
 
-    # The parked requests go on now, long after their sagas have ended: they must not act again.
+    # The held requests continue now, long after their sagas have ended: they must not act again.
     world.calm()
     for order_id in placed:
         assert [charge["status"] for charge in world.charges(order_id)] == ["captured"]
@@ -130,7 +130,7 @@ def test_many_sagas_killed_at_random_moments_all_end_right(world: World) -> None
     assert world.stock("mug-01") == before - sum(person != "bruno" for person in people)
 
 
-def test_sigterm_ends_orders_promptly_and_the_next_start_finishes_what_it_left(world: World) -> None:
+def test_sigterm_ends_orders_promptly_and_the_next_start_finishes_its_sagas(world: World) -> None:
     world.faults("payments", match="POST /charges$", hold="before", times=1)
     order_id = world.order_id()
     world.wait_held("payments")
@@ -142,7 +142,7 @@ def test_sigterm_ends_orders_promptly_and_the_next_start_finishes_what_it_left(w
     assert world.order(order_id)["version"] == 4
 
 
-def test_a_cancel_wakes_a_saga_that_rests_between_attempts(world: World) -> None:
+def test_a_cancel_wakes_a_saga_that_waits_between_attempts(world: World) -> None:
     world.stop("orders")
     world.start("orders", RETRY_FIRST_SECONDS="30", RETRY_CAP_SECONDS="30")
     world.faults("payments", match="POST /charges$", status=503, error_rate=1.0)
@@ -166,7 +166,7 @@ def test_an_order_entered_but_not_started_before_the_kill_is_started_at_the_next
     order_id = world.order_id(key="entered")
     world.ended(order_id)
     world.kill("orders")
-    # As a crash between the entry and the start leaves it: in the book, and unknown to the engine.
+    # As after a crash between the entry and the start: it is in the database, and the engine does not know it.
     _forget_the_saga(world, order_id)
     world.start("orders")
     order = world.ended(order_id)
@@ -184,7 +184,7 @@ def _forget_the_saga(world: World, order_id: str) -> None:
             engine.execute(f"DELETE FROM {table} WHERE workflow_uuid = ?", (order_id,))
 
 
-def test_the_engine_keeps_a_database_of_its_own_in_wal_mode(world: World) -> None:
+def test_the_engine_has_its_own_database_in_wal_mode(world: World) -> None:
     folder = world.folder / "orders"
     with contextlib.closing(sqlite3.connect(folder / "orders-engine.db")) as engine:
         assert engine.execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -1,4 +1,4 @@
-"""The operator's desk over real sagas: stuck ones are seen, tried again at once, or ended truthfully."""
+"""The operator's tools on real sagas: stuck ones are listed, tried again at once, or ended with an honest status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from tests.upstreams.world import World, eventually
 
-# One failed attempt needs attention, and the next one would come after this test's patience.
+# One failed attempt needs attention; the next one would come after this test's time limit.
 PATIENT = {"RETRY_FIRST_SECONDS": "60", "RETRY_CAP_SECONDS": "60", "ATTENTION_ATTEMPTS": "1"}
 
 
@@ -31,7 +31,7 @@ def world(started: World) -> Iterator[World]:
 
 
 def refund_stuck(world: World) -> str:
-    """An order whose refund failed once and rests for a minute."""
+    """An order whose refund failed once and is tried again in a minute."""
     world.faults("payments", match="POST /charges/", status=500, error_rate=1.0)
     world.faults("shipping", match="POST /shipments$", hold="after", times=1)
     order_id = world.order_id()
@@ -50,7 +50,7 @@ def instant(text: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(text)
 
 
-def test_a_stuck_undo_is_listed_with_its_next_attempt_and_a_retry_comes_now(world: World) -> None:
+def test_a_stuck_undo_is_listed_with_its_next_attempt_and_a_retry_runs_at_once(world: World) -> None:
     order_id = refund_stuck(world)
     (stuck,) = of_order(world, order_id)
     order = world.order(order_id)
@@ -85,17 +85,17 @@ def test_a_stuck_undo_is_listed_with_its_next_attempt_and_a_retry_comes_now(worl
     assert (late.status_code, late.json()["code"]) == (409, "already-ended")
 
 
-def test_a_retry_of_a_waiting_forward_step_comes_now_too(world: World) -> None:
+def test_a_retry_of_a_waiting_forward_step_runs_at_once_too(world: World) -> None:
     world.faults("payments", match="POST /charges$", status=503, error_rate=1.0)
     order_id = world.order_id()
     world.told(order_id, "charge", attempt=2)
-    assert of_order(world, order_id) == []  # it rests, and has not yet done so for long
+    assert of_order(world, order_id) == []  # it waits, and has not waited for long
     world.calm("payments")
     assert world.operate(order_id, "retry").status_code == 202
     assert world.ended(order_id)["status"] == "COMPLETED"
 
 
-def test_a_give_up_ends_for_good_as_needing_attention_with_the_operators_words(world: World) -> None:
+def test_a_give_up_ends_the_saga_as_needing_attention_with_the_operators_reason(world: World) -> None:
     before = world.stock("mug-01")
     order_id = refund_stuck(world)
     words = {"reason": "Paid back by bank transfer."}
@@ -107,7 +107,7 @@ def test_a_give_up_ends_for_good_as_needing_attention_with_the_operators_words(w
     assert (order["data"]["next_try_at"], order["data"]["last_error"]) == (None, "payments-unavailable")
     assert order["history"][-1]["note"] == words["reason"]
     assert {entry["note"] for entry in order["history"][:-1]} == {None}
-    # The end says what is true: the money is still captured, the stock is still taken.
+    # The final status is true: the money is still captured, the stock is still reserved.
     assert [charge["status"] for charge in world.charges(order_id)] == ["captured"]
     assert world.stock("mug-01") == before - 1
     assert of_order(world, order_id) == []
@@ -124,7 +124,7 @@ def test_a_give_up_ends_for_good_as_needing_attention_with_the_operators_words(w
     assert order_id not in [one["id"] for one in recent]
 
 
-def test_an_order_on_its_way_forward_cannot_be_given_up(world: World) -> None:
+def test_an_order_that_is_not_being_undone_cannot_be_given_up(world: World) -> None:
     world.faults("payments", match="POST /charges$", hold="before", times=1)
     order_id = world.order_id()
     world.wait_held("payments")
@@ -161,13 +161,13 @@ def _restart(world: World, **settings: str) -> None:
     world.start("orders", **settings)
 
 
-def test_a_saga_that_does_not_fit_its_records_stops_refunds_nothing_and_is_listed(world: World) -> None:
+def test_a_saga_that_does_not_match_its_records_stops_without_a_refund_and_is_listed(world: World) -> None:
     before = world.stock("pen-01")
     world.faults("payments", match="POST /charges$", hold="after", times=1)
     order_id = world.order_id(lines=[("pen-01", 1)])
     world.wait_held("payments")
     world.kill("orders")
-    # As a bad deploy leaves it: what the saga does next is not what it once did.
+    # As after a bad deployment: the next step of the saga is not the recorded one.
     with contextlib.closing(sqlite3.connect(world.folder / "orders" / "orders-engine.db")) as engine, engine:
         changed = engine.execute(
             "UPDATE operation_outputs SET function_name = 'another' "
@@ -196,7 +196,7 @@ def _engine_says(world: World, order_id: str) -> str:
     return str(found[0])
 
 
-def test_a_book_from_before_the_operators_desk_gets_its_columns_at_the_next_start(world: World) -> None:
+def test_a_database_without_the_operators_columns_gets_them_at_the_next_start(world: World) -> None:
     order_id = world.order_id()
     world.ended(order_id)
     world.stop("orders")

@@ -11,11 +11,11 @@ import pytest
 from redis import Redis
 
 from tests.upstreams.postgres import Postgres, postgres_session
-from tests.upstreams.test_orders_crash import (  # the same promises, on the other database
+from tests.upstreams.test_orders_crash import (  # the same tests, on the other database
     test_a_kill_around_each_actions_effect_still_completes_with_one_effect_each,
     test_a_kill_around_each_undos_effect_still_compensates,
     test_many_sagas_killed_at_random_moments_all_end_right,
-    test_sigterm_ends_orders_promptly_and_the_next_start_finishes_what_it_left,
+    test_sigterm_ends_orders_promptly_and_the_next_start_finishes_its_sagas,
     told_once,
 )
 from tests.upstreams.world import World, eventually
@@ -25,14 +25,14 @@ __all__ = [
     "test_a_kill_around_each_actions_effect_still_completes_with_one_effect_each",
     "test_a_kill_around_each_undos_effect_still_compensates",
     "test_many_sagas_killed_at_random_moments_all_end_right",
-    "test_sigterm_ends_orders_promptly_and_the_next_start_finishes_what_it_left",
+    "test_sigterm_ends_orders_promptly_and_the_next_start_finishes_its_sagas",
 ]
 
 pytestmark = pytest.mark.slow
 
 
 def orders_on(server: Postgres, database: str) -> Callable[[str], str | None]:
-    """Where each service's database is: a new one for orders, the usual one for the others."""
+    """The database of each service: a new one for orders, the usual one for the others."""
     server.add(database)
     return lambda service: server.url(database) if service == "orders" else None
 
@@ -57,7 +57,7 @@ def three(tmp_path: Path, postgres_session: Postgres) -> Iterator[World]:
         yield world
 
 
-def test_two_of_three_processes_killed_leave_nothing_undone(three: World) -> None:
+def test_sagas_of_two_killed_processes_of_three_are_finished(three: World) -> None:
     world = three
     before = world.stock("mug-01") + world.stock("notebook-01")
     for person in ("ada", "grace", "bruno"):
@@ -84,7 +84,7 @@ def test_two_of_three_processes_killed_leave_nothing_undone(three: World) -> Non
     print(f"all {len(placed)} ended {time.monotonic() - began:.1f} s after the kills")
     sold = sum(person != "bruno" for _, person in placed)
     assert world.stock("mug-01") + world.stock("notebook-01") == before - sold
-    # The killed come back, find nothing to do, and one of the three watches.
+    # The killed processes are started again, find nothing to do, and one of the three is the watchdog.
     world.start("orders")
     world.start("orders-1")
     with Redis.from_url(world.valkey.url) as redis:
@@ -105,7 +105,7 @@ def test_one_key_at_three_processes_at_once_is_one_order(three: World) -> None:
     assert len(world.events(order_id)) == 4
 
 
-def test_a_cancel_at_one_process_reaches_a_saga_that_rests_at_another(three: World) -> None:
+def test_a_cancel_at_one_process_reaches_a_saga_that_waits_at_another(three: World) -> None:
     world = three
     for name in world.orders:
         world.kill(name)
@@ -119,14 +119,14 @@ def test_a_cancel_at_one_process_reaches_a_saga_that_rests_at_another(three: Wor
     assert (order["status"], order["reason"]) == ("COMPENSATED", "cancelled")
 
 
-def test_redis_away_means_no_adoption_and_everyone_goes_on(three: World) -> None:
+def test_while_redis_is_away_no_saga_is_adopted_and_every_process_goes_on(three: World) -> None:
     world = three
     world.faults("payments", match="POST /charges$", hold="before", times=1)
     order_id = str(world.place(at="orders-1").json()["id"])
     world.wait_held("payments")
     world.valkey.stop()
     world.kill("orders-1")
-    # Nobody adopts, and the living answer as before.
+    # No process adopts sagas, and the running ones answer as before.
     end = time.monotonic() + 7  # longer than a lease and the watchdog's grace
     while time.monotonic() < end:
         assert world.order(order_id)["status"] == "RUNNING"

@@ -1,4 +1,4 @@
-"""The saga's decisions on an engine of a few lines that forgets everything but what its steps answered."""
+"""The saga's decisions, on an engine of a few lines that remembers only the results of its steps."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ POLICY = Policy(
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Simulates the end of the process."""
 
 
 class Memory:
-    """An engine: answers from memory what was run before; dies once, around the step that is told."""
+    """An engine: returns remembered results of earlier steps; dies once, around the chosen step."""
 
     def __init__(self, die_at: int | None = None, *, after_body: bool = False) -> None:
         self.answers: dict[str, str] = {}
@@ -64,7 +64,7 @@ class Memory:
 
 
 class World:
-    """Participants that do what a script says; `now` moves one second with each attempt."""
+    """Participants that follow a script; `now` advances one second with each attempt."""
 
     def __init__(self, *, cancel_after: str | None = None, gives_up: str = "", **script: list[str]) -> None:
         self.script = {name.replace("_", "-"): list(kinds) for name, kinds in script.items()}
@@ -91,7 +91,7 @@ class World:
 
     async def tell(self, order: Order, change: Change) -> None:
         known = self.told.setdefault(change["version"], change)
-        assert known == change, "the same version was told as something else"
+        assert known == change, "the same version was published with another content"
 
     async def cancelled(self, order_id: str, last_chance: bool) -> bool:
         asked = self.cancel_after is not None and self.cancel_after in self.attempts
@@ -154,10 +154,10 @@ async def test_a_refusal_undoes_only_what_was_done_before_it() -> None:
     assert world.history() == [("RUNNING", "reserve", 1), ("REJECTED", "reserve", 1)]
 
 
-async def test_a_step_that_may_have_happened_is_undone_too() -> None:
+async def test_a_step_with_an_unknown_outcome_is_undone_too() -> None:
     world = World(charge=["failed"] * 50)
     assert await run(world) == "COMPENSATED"
-    # Ten seconds of patience, one for each attempt.
+    # Ten seconds of retries, one for each attempt.
     assert world.attempts == ["reserve"] + ["charge"] * 10 + ["refund", "release"]
     assert {change["reason"] for change in world.told.values()} == {None, "charge-failed"}
     assert [n for status, step, n in world.history() if (status, step) == ("RUNNING", "charge")] == list(
@@ -171,7 +171,7 @@ async def test_a_refusal_after_failures_is_still_a_refusal() -> None:
     assert world.history()[-1] == ("REJECTED", "reserve", 2)
 
 
-async def test_undos_run_in_reverse_and_are_never_given_up() -> None:
+async def test_undos_run_in_reverse_and_are_retried_without_end() -> None:
     world = World(ship=["refused"], refund=["failed", "refused"] * 100)
     assert await run(world) == "COMPENSATED"
     assert world.attempts[3:] == ["refund"] * 201 + ["release"]
@@ -189,7 +189,7 @@ async def test_an_undo_that_fails_for_long_needs_attention_before_its_tenth_atte
     assert refunds == [("COMPENSATING", 1), ("NEEDS_ATTENTION", 2), ("NEEDS_ATTENTION", 3)]
 
 
-async def test_a_rest_is_told_with_the_next_attempts_number_and_time_and_the_last_error() -> None:
+async def test_a_wait_is_published_with_the_next_attempts_number_and_time_and_the_last_error() -> None:
     world = World(ship=["refused"], refund=["failed", "failed"])
     await run(world)
     refunds = [change for change in world.told.values() if change["step"] == "refund"]
@@ -209,13 +209,13 @@ async def test_a_rest_is_told_with_the_next_attempts_number_and_time_and_the_las
     assert [(one["attempt"], one["next_try_at"]) for one in charges] == [(1, None), (2, 2.0 + 0.5)]
 
 
-async def test_a_cancel_that_no_rest_took_up_does_not_cut_a_rest_of_the_undo_short() -> None:
+async def test_an_earlier_cancel_does_not_shorten_a_wait_of_the_undo() -> None:
     engine = Memory()
     await run(World(charge=["failed"], ship=["refused"], refund=["failed", "failed"]), engine)
     assert engine.rests == [(0.5, FORWARD), (0.5, BACKWARD), (1.0, BACKWARD)]
 
 
-async def test_a_give_up_ends_the_undo_and_never_says_that_it_was_done() -> None:
+async def test_a_give_up_ends_the_undo_and_never_reports_it_as_done() -> None:
     world = World(ship=["refused"], refund=["failed"] * 100)
     world.gives_up_on, world.gives_up_after = "refund", 5
     assert await run(world) == "NEEDS_ATTENTION"
@@ -230,18 +230,18 @@ async def test_a_give_up_ends_the_undo_and_never_says_that_it_was_done() -> None
     assert {change["note"] for version, change in world.told.items() if version < len(world.told)} == {None}
 
 
-async def test_a_give_up_that_comes_while_the_undo_succeeds_changes_nothing() -> None:
+async def test_a_give_up_while_the_undo_succeeds_changes_nothing() -> None:
     world = World(ship=["refused"], refund=["failed"])
     world.gives_up_on, world.gives_up_after = "refund", 2
     assert await run(world) == "COMPENSATED"
 
 
 class Broken(Exception):
-    """What an engine raises when a saga does not fit its records."""
+    """What an engine raises when a saga does not match its records."""
 
 
 class Poisoned(Memory):
-    """An engine that refuses one step by an error of its own."""
+    """An engine that refuses one step with an error of its own."""
 
     def __init__(self, name: str, error: BaseException) -> None:
         super().__init__()
@@ -264,7 +264,7 @@ async def test_an_impossible_state_stops_the_saga_and_undoes_nothing(name: str, 
     assert "COMPENSATING" not in {status for status, _, _ in world.history()}
 
 
-async def test_an_impossible_state_in_an_undo_stops_it_and_never_says_compensated() -> None:
+async def test_an_impossible_state_in_an_undo_stops_it_and_never_reports_compensated() -> None:
     world = World(ship=["refused"])
     with pytest.raises(Broken):
         await run(world, Poisoned("refund-1", Broken()))
@@ -279,7 +279,7 @@ async def test_an_impossible_state_in_an_undo_stops_it_and_never_says_compensate
         ("ship", ["cancel-shipment", "refund", "release"]),
     ],
 )
-async def test_a_cancel_is_heard_after_each_action(after: str, undos: list[str]) -> None:
+async def test_a_cancel_takes_effect_after_each_action(after: str, undos: list[str]) -> None:
     world = World(cancel_after=after)
     assert await run(world) == "COMPENSATED"
     assert world.done[-len(undos) :] == undos
@@ -314,7 +314,7 @@ async def test_a_cancel_ends_the_retries_of_a_failing_step() -> None:
         {"ship": ["refused"], "refund": ["failed"] * 5, "gives_up": "refund"},
     ],
 )
-async def test_a_kill_at_any_step_changes_nothing_of_how_it_ends(
+async def test_a_kill_at_any_step_does_not_change_the_result(
     script: dict[str, Any], after_body: bool
 ) -> None:
     calm = World(**copy.deepcopy(script))
@@ -330,6 +330,6 @@ async def test_a_kill_at_any_step_changes_nothing_of_how_it_ends(
         if not after_body:
             assert (again, world.history()) == (ended, calm.history())
             assert world.done == calm.done
-        # A body that ran twice consumed one more answer of the script; what must hold holds anyway.
+        # A body that ran twice used one more answer of the script; the invariants hold anyway.
         assert world.history()[-1][0] == again
         assert len(set(engine.names)) == len(engine.names)

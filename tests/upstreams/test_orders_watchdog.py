@@ -66,14 +66,14 @@ def test_an_executor_is_dead_only_after_it_was_missing_for_the_grace() -> None:
     assert absences.dead({"a", "b"}, {"b"}, 10.0) == set()
     assert absences.dead({"a", "b"}, {"b"}, 11.9) == set()
     assert absences.dead({"a", "b"}, {"b"}, 12.0) == {"a"}
-    # Back for one look: the count starts anew.
+    # It is back for one check: the count starts again.
     assert absences.dead({"a"}, {"a"}, 12.5) == set()
     assert absences.dead({"a"}, set(), 13.0) == set()
     absences.forget()
     assert absences.dead({"a"}, set(), 20.0) == set()
 
 
-async def test_one_process_watches_and_the_next_one_takes_over_when_its_lease_is_gone(
+async def test_one_process_is_the_watchdog_and_another_takes_over_when_its_lease_expires(
     redis_url: str, lease_of: Callable[[str], Leases]
 ) -> None:
     first, second = lease_of("one"), lease_of("two")
@@ -101,7 +101,7 @@ async def test_leases_live_as_long_as_they_are_renewed(
     assert await two.living(["one"]) == set()
 
 
-async def test_only_the_sagas_of_the_dead_are_adopted_and_only_by_the_holder(
+async def test_only_sagas_of_dead_processes_are_adopted_and_only_by_the_lease_holder(
     lease_of: Callable[[str], Leases],
 ) -> None:
     clock, sagas, begun = Clock(), Sagas(dead=["d1", "d2"], alive=["a1"]), list[float]()
@@ -121,7 +121,7 @@ async def test_only_the_sagas_of_the_dead_are_adopted_and_only_by_the_holder(
     assert begun == [100.0, 101.0, 103.0, 103.0]
 
 
-async def test_after_an_outage_of_redis_nobody_is_taken_for_dead(own_valkey: Valkey) -> None:
+async def test_after_an_outage_of_redis_no_process_counts_as_dead(own_valkey: Valkey) -> None:
     clock, sagas = Clock(), Sagas(dead=["d1"])
     leases = Leases(own_valkey.url, "holder", seconds=0.3)
     watchdog = Watchdog(sagas, leases, _nothing, lease_seconds=0.3, clock=clock)
@@ -133,7 +133,7 @@ async def test_after_an_outage_of_redis_nobody_is_taken_for_dead(own_valkey: Val
         async with asyncio.timeout(60):
             async with asyncio.TaskGroup() as group:
                 loops = [group.create_task(watchdog.beat()), group.create_task(watchdog.watch())]
-                await asyncio.sleep(0.3)  # both loops turn and see nothing; neither ends
+                await asyncio.sleep(0.3)  # both loops run and find nothing; neither ends
                 assert not any(loop.done() for loop in loops)
                 for loop in loops:
                     loop.cancel()

@@ -1,4 +1,4 @@
-"""Payments' contract on real sockets and real files; killed, restarted, asked fifty times at once."""
+"""Payments' API on real sockets and real files: killed, restarted, fifty requests at once."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_the_same_order_with_another_amount_is_refused(serve: Serve, issue
     assert (answer.status_code, answer.json()["code"]) == (409, "order-differs")
 
 
-async def test_a_refund_gives_back_and_repeats_without_harm(serve: Serve, issuer: Issuer) -> None:
+async def test_a_refund_is_made_once_however_often_it_is_sent(serve: Serve, issuer: Issuer) -> None:
     payments = await serve(build)
     token = issuer.saga_token()
     await payments.post("/charges", charge_of(), token=token)
@@ -133,7 +133,7 @@ async def test_wrong_amounts_are_refused_with_pointers(serve: Serve, issuer: Iss
     }
 
 
-async def test_the_planned_refusal_is_a_declined_card_and_spares_refunds(
+async def test_the_planned_refusal_is_a_declined_card_and_does_not_affect_refunds(
     serve: Serve, issuer: Issuer
 ) -> None:
     payments = await serve(build)
@@ -166,7 +166,7 @@ async def _killed_while_held(service: Process, issuer: Issuer, hold: str) -> Run
     return await service.start()
 
 
-async def test_killed_before_the_effect_leaves_none_and_the_repeat_makes_one(
+async def test_a_kill_before_the_effect_leaves_none_and_the_repeat_makes_one(
     process: Callable[..., Process], issuer: Issuer
 ) -> None:
     payments = await _killed_while_held(process("upstreams.payments"), issuer, "before")
@@ -177,7 +177,7 @@ async def test_killed_before_the_effect_leaves_none_and_the_repeat_makes_one(
     assert len(await charges(payments, issuer)) == 1
 
 
-async def test_killed_after_the_effect_keeps_it_and_the_repeat_is_the_stored_answer(
+async def test_a_kill_after_the_effect_leaves_it_and_the_repeat_gets_the_stored_answer(
     process: Callable[..., Process], issuer: Issuer
 ) -> None:
     payments = await _killed_while_held(process("upstreams.payments"), issuer, "after")

@@ -1,4 +1,4 @@
-"""The services on PostgreSQL: duplicates at once, replicas, tombstones, kills, and the server's own restart."""
+"""The services on PostgreSQL: simultaneous duplicates, replicas, tombstones, kills, and a restart of the server."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Participant:
         return self.name
 
     async def effects(self, running: Running, issuer: Issuer) -> int:
-        """How often the action took effect, as the service itself tells."""
+        """How many times the action took effect, according to the service."""
         if self.name == "inventory":
             level = (await running.get("/stock/mug-01")).json()
             return (SEED["mug-01"] - int(level["available"])) // LINES[0]["quantity"]  # type: ignore[operator]
@@ -121,7 +121,7 @@ async def test_an_undo_that_comes_first_refuses_the_late_action(
 
 
 @each_participant
-async def test_an_action_and_its_undo_at_once_end_undone(
+async def test_an_action_and_its_undo_at_the_same_time_end_undone(
     serve: Serve, issuer: Issuer, postgres: Postgres, participant: Participant
 ) -> None:
     running = await serve(participant.build, database_url=postgres.url())
@@ -138,7 +138,7 @@ async def test_an_action_and_its_undo_at_once_end_undone(
 
 @each_participant
 @pytest.mark.parametrize("hold", ["before", "after"])
-async def test_killed_around_the_effect_it_happens_exactly_once(
+async def test_an_effect_happens_exactly_once_when_the_service_is_killed_around_it(
     process: Callable[..., Process], issuer: Issuer, postgres: Postgres, participant: Participant, hold: str
 ) -> None:
     service = process(f"upstreams.{participant.name}", DATABASE_URL=postgres.url())
@@ -162,7 +162,7 @@ async def test_killed_around_the_effect_it_happens_exactly_once(
     assert await participant.effects(running, issuer) == 1
 
 
-async def test_repeats_of_the_order_that_took_the_last_ones_are_no_shortage(
+async def test_repeats_of_the_order_that_reserved_the_last_pieces_are_not_refused(
     serve: Serve, issuer: Issuer, postgres: Postgres
 ) -> None:
     replicas = [await serve(build_inventory, database_url=postgres.url()) for _ in range(2)]
@@ -174,7 +174,7 @@ async def test_repeats_of_the_order_that_took_the_last_ones_are_no_shortage(
     assert (await replicas[0].get("/stock/bike-01")).json()["available"] == 0
 
 
-async def test_fifty_orders_at_once_never_sell_more_than_there_is(
+async def test_fifty_orders_at_once_never_sell_more_than_the_stock(
     serve: Serve, issuer: Issuer, postgres: Postgres
 ) -> None:
     replicas = [await serve(build_inventory, database_url=postgres.url()) for _ in range(2)]
@@ -198,7 +198,7 @@ async def test_replicas_that_start_at_once_seed_once(serve: Serve, postgres: Pos
     assert len((await started[1].get("/stock")).json()["levels"]) == len(SEED)
 
 
-async def test_text_that_postgres_cannot_keep_is_refused_as_invalid(
+async def test_text_that_postgres_cannot_store_is_refused_as_invalid(
     serve: Serve, issuer: Issuer, postgres: Postgres
 ) -> None:
     catalog = await serve(build_catalog, database_url=postgres.url())
@@ -210,7 +210,7 @@ async def test_text_that_postgres_cannot_keep_is_refused_as_invalid(
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/owner")
 
 
-async def test_a_restarted_database_server_is_found_again(
+async def test_the_services_reconnect_to_a_restarted_database_server(
     serve: Serve, issuer: Issuer, postgres: Postgres, redis_url: str
 ) -> None:
     services = {
@@ -225,7 +225,7 @@ async def test_a_restarted_database_server_is_found_again(
         answer = await one.get("/readyz")
         assert (answer.status_code, answer.json()["dependencies"]["database"]["ready"]) == (503, False)
     assert (await services["catalog"].get("/products")).status_code == 500
-    # It comes while the database is away: nothing is lost, and no delivery is spent on it.
+    # It comes while the database is away: nothing is lost, and it does not count as a delivery.
     await publish(redis_url, event_of("order-1", f"{issuer.url}|ada"))
     postgres.start()
     assert (await services["catalog"].get("/products")).status_code == 200
@@ -234,7 +234,7 @@ async def test_a_restarted_database_server_is_found_again(
     )
     assert answer.status_code == 201
     await told(services["notifications"], issuer)
-    # A restart between requests: the next ones meet nothing but dead connections, and do not notice.
+    # A restart between requests: the next requests find only dead connections, and succeed.
     for restart in (False, True):
         if restart:
             postgres.stop()
@@ -266,7 +266,7 @@ async def told(notifications: Running, issuer: Issuer, person: str = "ada", numb
     return found
 
 
-async def test_the_same_events_at_once_in_two_processes_all_succeed_and_ring_once_each(
+async def test_the_same_events_in_two_processes_at_once_make_one_notification_each(
     postgres: Postgres,
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
@@ -289,7 +289,7 @@ async def test_the_same_events_at_once_in_two_processes_all_succeed_and_ring_onc
     ]
 
 
-async def test_two_consumers_on_one_database_tell_each_event_once(
+async def test_two_consumers_on_one_database_handle_each_event_once(
     serve: Serve, issuer: Issuer, postgres: Postgres, redis_url: str
 ) -> None:
     pair = [await started_notifications(serve, postgres, redis_url, name) for name in ("n-0", "n-1")]
@@ -306,7 +306,7 @@ async def test_two_consumers_on_one_database_tell_each_event_once(
     assert (await told(pair[1], issuer, number=20))["unread"] == 10
 
 
-def test_who_reads_a_code_keeps_other_replicas_from_it_until_it_is_used(postgres: Postgres) -> None:
+def test_a_replica_that_reads_a_code_locks_it_until_it_is_used(postgres: Postgres) -> None:
     stores = [Store(postgres.url("identity")) for _ in range(2)]
     try:
         stores[0].add_sign_in(SignIn("sid", "bff", "ada", "openid", None, 1), expires=2**40)
@@ -336,7 +336,7 @@ def _someone_waits(watch: psycopg.Connection[Any]) -> bool:
     return found
 
 
-def test_identity_keeps_its_key_and_sign_ins_and_a_code_is_single_use_among_replicas(
+def test_identity_replicas_share_key_and_sign_ins_and_a_code_works_once(
     postgres: Postgres, tmp_path: Path
 ) -> None:
     ports = [free_port(), free_port()]

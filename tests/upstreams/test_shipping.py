@@ -1,4 +1,4 @@
-"""Shipping's contract on a real socket."""
+"""Shipping's API on a real socket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def shipment_of(owner: str = "http://issuer|ada", quantity: int = 1) -> dict[str
     return {"order_id": "order-1", "owner": owner, "lines": [{"sku": "mug-01", "quantity": quantity}]}
 
 
-async def test_anyone_gets_an_estimate_that_grows_with_the_weight(serve: Serve) -> None:
+async def test_an_estimate_needs_no_token_and_grows_with_the_weight(serve: Serve) -> None:
     shipping = await serve(build)
     light = (await shipping.get("/estimates?weight_g=380")).json()
     heavy = (await shipping.get("/estimates?weight_g=12000")).json()

@@ -1,7 +1,7 @@
-"""The demo's services as real processes for tests: own ports, own data, faults on, a real Valkey behind them.
+"""The demo's services as real processes for tests: their own ports and data, faults enabled, and a real Valkey.
 
-`World` starts them all at once and lets a test kill, restart and disturb each; `sign_in` walks the code flow with
-PKCE as a browser and a client would.
+`World` starts them all at once and lets a test kill, restart and disturb each; `sign_in` runs the code flow with PKCE
+as a browser and a client would.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REDIRECT_URI = "http://localhost:8000/bff/callback"
 
 @dataclass(frozen=True)
 class Flow:
-    """One walk through identity's front channel, step by step."""
+    """One pass through identity's pages, step by step."""
 
     identity: str
     verifier: str
@@ -39,7 +39,7 @@ class Flow:
 
     @classmethod
     def start(cls, identity: str, **changes: str | None) -> Flow:
-        """The parameters of a good request; a change of None leaves a parameter out."""
+        """The parameters of a valid request; a change to None leaves a parameter out."""
         verifier = secrets.token_urlsafe(48)
         digest = hashlib.sha256(verifier.encode()).digest()
         params: dict[str, str | None] = {
@@ -111,7 +111,7 @@ def sign_in(identity: str, person: str) -> dict[str, Any]:
 
 SERVICES = ("identity", "catalog", "inventory", "payments", "shipping", "orders")
 OPEN_STATUSES = ("PENDING", "RUNNING", "COMPENSATING", "NEEDS_ATTENTION")
-# Sagas in tests try again quickly, and orders notices a parked participant soon.
+# Sagas in tests retry quickly, and orders notices a held participant soon.
 QUICK = {
     "RETRY_FIRST_SECONDS": "0.05",
     "RETRY_CAP_SECONDS": "0.4",
@@ -121,9 +121,9 @@ QUICK = {
 
 
 class World:
-    """All services, each a process on a port of its own, and the Valkey they publish to.
+    """All services, each a process on its own port, and the Valkey to which they publish.
 
-    Sync on purpose: tests walk through it step by step, and threads do what has to happen at once.
+    Synchronous on purpose: tests use it step by step, and threads do what must happen at the same time.
 
     `database_url_for` names the database of a service (None: its SQLite file). With `orders` above 1 there are that
     many orders processes on one database, called `orders`, `orders-1` and so on.
@@ -146,7 +146,7 @@ class World:
         self.programs: dict[str, Program] = {}
         self.http = httpx.Client(trust_env=False, timeout=60)
         self._tokens: dict[str, tuple[str, float]] = {}
-        # Makes an internal token: of whom, for which service.
+        # Makes an internal token: for which person, for which service.
         self.vouch: Callable[[str, str], str] | None = None
 
     def __enter__(self) -> World:
@@ -171,7 +171,7 @@ class World:
     # Processes
 
     def again(self, **settings: str) -> None:
-        """Orders once more with these settings from now on, and nobody's faults."""
+        """Restart orders with these settings from now on, and without faults."""
         self.calm()
         self.settings = {**QUICK, **settings}
         self.stop("orders")
@@ -208,7 +208,7 @@ class World:
         return self.folder / f"{name}.log"
 
     def start(self, name: str, **settings: str) -> None:
-        """Start a service again on its port and data; `settings` are environment variables for this start."""
+        """Start a service again on its port with its data; `settings` are environment variables for this start."""
         self._launch(name, **settings)
         self.wait_ready(name)
 
@@ -220,7 +220,7 @@ class World:
         self.programs[name].kill()
 
     def stop(self, name: str) -> float:
-        """SIGTERM; answers the seconds it took."""
+        """SIGTERM; returns the seconds it took."""
         began = time.monotonic()
         self.programs[name].stop()
         return time.monotonic() - began
@@ -240,7 +240,7 @@ class World:
         self.http.post(f"{self.url(name)}/faults/release").raise_for_status()
 
     def calm(self, *names: str) -> None:
-        """No faults any more; what is parked goes on."""
+        """Remove all faults and release held requests."""
         for name in names or ("catalog", "inventory", "payments", "shipping"):
             if self.programs[name].process.poll() is None:
                 self.http.delete(f"{self.url(name)}/faults").raise_for_status()
@@ -265,7 +265,7 @@ class World:
         return self._kept(f"client:{client_id}", asked)
 
     def _kept(self, name: str, ask: Callable[[], str]) -> str:
-        """A token for the next minute: tests may go on for longer than one lives."""
+        """A token for the next minute; tests may last longer than one token."""
         token, until = self._tokens.get(name, ("", 0.0))
         if until < time.monotonic():
             token = ask()
@@ -279,7 +279,8 @@ class World:
     # Orders
 
     def bearer(self, person: str) -> dict[str, str]:
-        """What orders takes from a person: their own token, or a gateway's word where there is one."""
+        """What orders accepts from a person: their own token, or an internal token of the gateway where there is
+        one."""
         token = self.user_token(person) if self.vouch is None else self.vouch(self.owner(person), "orders")
         return {"Authorization": f"Bearer {token}"}
 
@@ -303,7 +304,7 @@ class World:
         )
 
     def order_id(self, *args: Any, **kwargs: Any) -> str:
-        """Place an order that must be accepted; answers its id."""
+        """Place an order that must be accepted; returns its id."""
         answer = self.place(*args, **kwargs)
         if answer.status_code != 202:
             raise AssertionError(f"not accepted: {answer.status_code} {answer.text}")
@@ -345,7 +346,7 @@ class World:
         )
 
     def told(self, order_id: str, step: str, status: str = "RUNNING", attempt: int = 1) -> None:
-        """Wait until this was told of the order."""
+        """Wait until the services have published this about the order."""
 
         def there() -> bool:
             return any(
@@ -356,7 +357,7 @@ class World:
 
         eventually(there)
 
-    # What the others know
+    # What the other services have
 
     def charges(self, order_id: str | None = None) -> list[dict[str, Any]]:
         """Every charge, or those of an order."""
@@ -369,7 +370,7 @@ class World:
         return [one for one in found if order_id in (None, one["order_id"])]
 
     def levels(self) -> dict[str, int]:
-        """What is available of each product."""
+        """The available stock of each product."""
         return {level["sku"]: level["available"] for level in self._asked("inventory", "/stock")["levels"]}
 
     def stock(self, sku: str) -> int:
@@ -383,7 +384,7 @@ class World:
         return found
 
     def events(self, subject: str | None = None, service: str = "orders") -> list[dict[str, Any]]:
-        """The events of a service's streams in the order of each stream; of one subject if named."""
+        """The events of a service's streams in the order of each stream; only those of one subject if named."""
         with Redis.from_url(self.valkey.url) as redis:
             found = [
                 json.loads(fields[b"event"])
@@ -394,7 +395,7 @@ class World:
 
 
 def eventually(check: Callable[[], bool], seconds: float = 60) -> None:
-    """Return once the check holds; an AssertionError when it does not in time."""
+    """Return once the check is true; AssertionError when it is not in time."""
     end = time.monotonic() + seconds
     while not check():
         if time.monotonic() > end:

@@ -1,5 +1,5 @@
 /**
- * What the mutation tests play against: a source whose events are pushed by hand, and a fetch that is answered by hand.
+ * The environment of the mutation tests: a source whose events a test pushes, and a fetch that a test answers.
  */
 import { createClient } from '../../web/client/index.js';
 import { createCell } from '../../web/client/observable.js';
@@ -47,7 +47,7 @@ export function createBench({ storage = null, ...mutations } = {}) {
       push({ type, id: cursor, data: { cursor, sagas, values } }),
     saga: (id, data) => push({ type: 'saga', id, data }),
     value: (name, version, data) => push({ type: 'value', id: '', data: { name, version, data, at: '' } }),
-    /** The n-th request, once it is there. */
+    /** The n-th request, once it was made. */
     async request(n = 0) {
       const deadline = Date.now() + 5000;
       while (requests.length <= n) {
@@ -59,7 +59,7 @@ export function createBench({ storage = null, ...mutations } = {}) {
   };
 }
 
-/** Every distinct content a readable had, from now on. */
+/** Every distinct content of a readable, from now on. */
 export function record(readable) {
   const seen = [readable.get()];
   readable.subscribe((value) => seen.push(value));
@@ -68,7 +68,7 @@ export function record(readable) {
 
 export const distinct = (list) => list.filter((item, at) => at === 0 || item !== list[at - 1]);
 
-/** A small generator with a seed (mulberry32): a failing storm can be played again. @param {number} seed */
+/** A small generator with a seed (mulberry32): a failing run can be repeated. @param {number} seed */
 export function dice(seed) {
   let state = seed;
   return (sides) => {

@@ -1,4 +1,4 @@
-"""A real Chromium before the whole shop. Steps are slowed to a pace at which a person could see each."""
+"""A real Chromium with the whole shop. The steps of orders are slowed down so that a person could see each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .lab import Lab, Wire
 
 PACE_MS = "120"
 PATIENCE = GUARD * 1000
-"""Milliseconds that a test waits for what must come."""
+"""Milliseconds that a test waits for something that must come."""
 expect.set_options(timeout=PATIENCE)
 
 
@@ -56,16 +56,16 @@ ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--d
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """One Chromium for all journeys; each person has a context of their own, which shares nothing."""
+    """One Chromium for all journeys; each person has a separate context."""
     async with async_playwright() as playwright:
-        # The page marks what tests look for with `data-test`.
+        # The page marks the elements for tests with `data-test`.
         playwright.selectors.set_test_id_attribute("data-test")
         chromium = await playwright.chromium.launch(executable_path=program("chromium"), args=ARGS)
         yield chromium
         await chromium.close()
 
 
-# Notes when the person pressed, and every state an order's row is painted in: what they saw, when.
+# Records when the person clicked, and every state in which an order's row is painted.
 WATCH = """
 window.seen = [];
 window.clicked = null;
@@ -84,14 +84,14 @@ new MutationObserver(look).observe(document, { subtree: true, childList: true, a
 
 
 class Placed(NamedTuple):
-    """An order by its id, and by the key it was placed under, which names its row until the answer is there."""
+    """An order by its id, and by the key under which it was placed: its row has this name until the answer comes."""
 
     id: str
     key: str
 
 
 class Person:
-    """Somebody at the page."""
+    """A person at the page."""
 
     def __init__(self, shop: Shop, context: BrowserContext, page: Page) -> None:
         self.shop = shop
@@ -111,7 +111,7 @@ class Person:
         await self.live()
 
     async def sign_out(self) -> None:
-        """By way of the provider, and back: who goes somewhere meanwhile is held up by that."""
+        """Through the provider and back; navigating elsewhere meanwhile would interrupt it."""
         async with self.page.expect_navigation():
             await self.page.get_by_test_id("sign-out").click()
         await self.page.get_by_test_id("sign-in").first.wait_for()
@@ -123,7 +123,7 @@ class Person:
         await self.page.locator(f'[data-test="add-to-basket"][data-sku="{sku}"]').first.click()
 
     async def press_order(self) -> None:
-        """To the basket, and order what is in it."""
+        """Go to the basket and order what is in it."""
         await self.page.locator('a[href="/basket"]').first.click()
         await self.page.get_by_test_id("place-order").click()
 
@@ -142,7 +142,7 @@ class Person:
         return self.page.locator(f'[data-test="order-row"][data-order="{order}"]')
 
     async def row(self, order: str, **marks: str) -> None:
-        """This order's row is there with these marks: `status="COMPLETED"`, say."""
+        """Wait until this order's row has these attributes: `status="COMPLETED"`, for example."""
         for name, value in marks.items():
             await expect(self.row_of(order)).to_have_attribute(f"data-{name}", value, timeout=PATIENCE)
 

@@ -1,6 +1,6 @@
 /**
- * A small screen in React, as an example and for the test: orders and stock from the client, and `useOptimistic` over them
- * for a mark that concerns this screen alone.
+ * A small screen in React, as an example and for the test: orders and stock from the client, and `useOptimistic` on top
+ * for a mark that only this screen has.
  */
 import { startTransition, useOptimistic } from 'react';
 import { createRoot } from 'react-dom/client';
@@ -12,7 +12,7 @@ export function Screen({ client, place, archive }) {
   const connection = useConnection(client);
   const sagas = useSagas(client);
   const stock = useValue(client, 'stock/pen-01');
-  // While the transition runs the mark is there; when it ends the client's own word counts again.
+  // While the transition runs the mark is shown; when it ends the client's state counts again.
   const [orders, mark] = useOptimistic(sagas, (now, id) =>
     now.map((order) => (order.id === id ? { ...order, leaving: true } : order)),
   );

@@ -13,7 +13,7 @@ const snapshot = (cursor, sagas = []) => ({
 });
 const saga = (id, data) => ({ type: 'saga', id, data });
 
-/** A hub, what it told each tab, and the streams it opened. */
+/** A hub, the messages it sent to each tab, and the streams it opened. */
 function bench() {
   const told = {};
   const streams = [];
@@ -53,12 +53,12 @@ function bench() {
       told[tab] ??= [];
       hub.hear(tab, { kind: 'join', owner, cursor, names, settings: { url: '/bff/live', user }, ...how });
     },
-    /** What a tab was told since it was last asked. */
+    /** The messages to a tab since the last call. */
     heard: (tab) =>
       told[tab]
         .splice(0)
         .map((one) => (one.kind === 'event' ? `${one.event.type} ${one.event.id}` : (one.state ?? one.kind))),
-    /** How the last stream was joined again since it was last asked. */
+    /** How the last stream was joined again since the last call. */
     joined: () =>
       streams
         .at(-1)
@@ -67,7 +67,7 @@ function bench() {
   };
 }
 
-test('one stream serves all who join; who joins late has it joined again from where they stand', () => {
+test('one stream serves all tabs; for a tab that joins late it is joined again from the position of that tab', () => {
   const b = bench();
   b.join('one');
   assert.deepEqual(b.joined(), [['start', null]]);
@@ -85,7 +85,7 @@ test('one stream serves all who join; who joins late has it joined again from wh
   assert.deepEqual(b.heard('two'), ['live', 'snapshot e-2']);
 });
 
-test('a tab that stands where the stream does costs nothing; one that stands elsewhere is brought up', () => {
+test('a tab at the position of the stream causes no new join; a tab at another position does', () => {
   const b = bench();
   b.join('one');
   b.streams[0].onEvent(snapshot('e-5', [row(1)]));
@@ -101,7 +101,7 @@ test('a tab that stands where the stream does costs nothing; one that stands els
   }
 });
 
-test('tabs that all miss the same have the stream joined again once, and a failure counts as one', () => {
+test('tabs that miss the same events cause one new join, and a failed join counts as one', () => {
   const b = bench();
   const tabs = ['one', 'two', 'three'];
   for (const tab of tabs) b.join(tab);
@@ -115,7 +115,7 @@ test('tabs that all miss the same have the stream joined again once, and a failu
   assert.deepEqual(b.joined(), [['reconnect', null, true]]);
 });
 
-test('values are asked for once for all; what a tab has not had yet is sent again', () => {
+test('values are requested once for all tabs; a value that a tab does not have yet is sent again', () => {
   const b = bench();
   b.join('one', { names: ['stock/a'] });
   const [stream] = b.streams;
@@ -132,7 +132,7 @@ test('values are asked for once for all; what a tab has not had yet is sent agai
   assert.deepEqual(stream.calls.at(-1), ['watch']);
 });
 
-test('a tab that asks for what it may not have, or for too much, takes a stream of its own; the others keep theirs', () => {
+test('a tab whose values are refused gets a stream of its own; the other tabs keep the shared one', () => {
   const b = bench();
   b.join('one', { names: ['stock/a'] });
   b.join('two', { names: ['bell/another'] });
@@ -147,7 +147,7 @@ test('a tab that asks for what it may not have, or for too much, takes a stream 
   ]);
 });
 
-test('of several who may not have what they asked for each takes a stream of its own, until it is served again', () => {
+test('of several tabs whose values are refused each gets a stream of its own, until it is served again', () => {
   const b = bench();
   b.join('one', { names: ['stock/a'] });
   b.join('two', { names: ['bell/another'] });
@@ -162,10 +162,10 @@ test('of several who may not have what they asked for each takes a stream of its
   ]);
   const before = stream.calls.length;
   stream.onRefused();
-  assert.equal(stream.calls.length, before, 'there is nobody else to blame');
+  assert.equal(stream.calls.length, before, 'no other tab can be the reason');
 });
 
-test('what only a tab that left had asked for is not asked for any more', () => {
+test('values that only a closed tab wanted are no longer requested', () => {
   const b = bench();
   b.join('one', { names: ['stock/a'] });
   b.join('two', { names: ['bell/another'] });
@@ -173,7 +173,7 @@ test('what only a tab that left had asked for is not asked for any more', () => 
   assert.deepEqual(b.streams[0].calls.at(-1), ['watch', 'stock/a']);
 });
 
-test('a tab that waits for its snapshot, or for what it missed, gets it, whoever joins meanwhile from elsewhere', () => {
+test('a tab gets its snapshot or its missed events, although another tab joins from another position meanwhile', () => {
   for (const cursor of [null, 'e-3']) {
     const b = bench();
     b.join('one', { names: ['stock/a'] });
@@ -187,16 +187,16 @@ test('a tab that waits for its snapshot, or for what it missed, gets it, whoever
   }
 });
 
-test('tabs that come before the stream has said anything are served by that very attempt', () => {
+test('tabs that join before the first event of the stream are served by the same attempt', () => {
   const b = bench();
   for (let tab = 0; tab < 20; tab += 1) b.join(`${tab}`, { names: ['stock/a'] });
   assert.deepEqual(b.joined(), [['start', null]]);
   b.streams[0].onEvent({ type: 'value', id: '', data: {} });
   b.join('late', { names: ['stock/a'] });
-  assert.deepEqual(b.joined(), [['reconnect', null, false]], 'that value had gone by');
+  assert.deepEqual(b.joined(), [['reconnect', null, false]], 'that value had already been sent');
 });
 
-test('the last to leave ends the stream, and nothing of the person is kept', () => {
+test('when the last tab leaves, the stream ends and nothing of the person is stored', () => {
   const b = bench();
   b.join('one');
   b.join('two');
@@ -212,7 +212,7 @@ test('the last to leave ends the stream, and nothing of the person is kept', () 
   assert.deepEqual(b.heard('one'), ['connecting', 'connecting']);
 });
 
-test('another person takes the stream over: the first one’s tabs are stopped, and nothing is mixed', () => {
+test('when another person signs in, the tabs of the first person are stopped, and no data is mixed', () => {
   const b = bench();
   b.join('one');
   b.streams[0].onEvent(snapshot('e-1', [row(1, 'adas')]));
@@ -222,12 +222,12 @@ test('another person takes the stream over: the first one’s tabs are stopped, 
   assert.equal(b.streams[0].state.get(), 'stopped');
   b.streams[1].onEvent(snapshot('f-1', [row(1, 'brunos')]));
   assert.deepEqual(b.heard('two').at(-1), 'snapshot f-1');
-  assert.deepEqual(b.told.one, [], 'nothing of another’s is told to the first one’s tabs');
+  assert.deepEqual(b.told.one, [], 'the tabs of the first person get nothing of the other');
   b.streams[0].onEvent(saga('e-2', row(2, 'adas')));
   assert.deepEqual(b.heard('two'), [], 'nothing of the old stream is passed on');
 });
 
-test('a tab of a former person that wakes up is stopped, and costs who is here now nothing', () => {
+test('a tab of a former person that wakes up is stopped, and does not affect the current person', () => {
   const b = bench();
   b.join('two', { owner: 'bruno' });
   b.streams[0].who = 'hash-of-bruno';
@@ -242,10 +242,14 @@ test('a tab of a former person that wakes up is stopped, and costs who is here n
   b.say('two', { kind: 'leave' });
   b.join('one', { owner: 'ada', user: 'hash-of-ada' });
   assert.equal(b.streams[1].must, 'hash-of-ada');
-  assert.equal(b.streams.length, 2, 'where nobody is it may try, and the journal must be that person’s');
+  assert.equal(
+    b.streams.length,
+    2,
+    'without another person it may try, and the journal must be of that person',
+  );
 });
 
-test('the end of the session ends it for all, and the next to join begins anew', () => {
+test('the end of the session ends the stream for all tabs, and the next tab to join starts it again', () => {
   const b = bench();
   b.join('one');
   b.join('two');
@@ -257,7 +261,7 @@ test('the end of the session ends it for all, and the next to join begins anew',
   assert.equal(b.streams.length, 2);
 });
 
-test('a hub that comes after another goes on from where its tab stands', () => {
+test('a new hub continues from the position of its tab', () => {
   const b = bench();
   b.join('one', { cursor: 'e-7', names: ['stock/a'] });
   assert.deepEqual(b.joined(), [['start', 'e-7']]);
@@ -267,7 +271,7 @@ test('a hub that comes after another goes on from where its tab stands', () => {
   assert.deepEqual([b.heard('one').at(-1), b.heard('two').at(-1)], ['saga e-8', 'saga e-8']);
 });
 
-test('a hub that is no longer one says nothing of it: whoever comes after it goes on', () => {
+test('a hub that has ended sends no message about it, and the next hub continues', () => {
   const b = bench();
   b.join('one');
   b.heard('one');
@@ -276,7 +280,7 @@ test('a hub that is no longer one says nothing of it: whoever comes after it goe
   assert.deepEqual(b.heard('one'), []);
 });
 
-test('a tab that joins again is answered at once, and what a page notices reaches the stream', () => {
+test('a tab that joins again is answered at once, and signals of a page reach the stream', () => {
   const b = bench();
   b.join('one');
   b.heard('one');

@@ -1,5 +1,5 @@
-"""A laboratory for tabs: a gateway with quick heartbeats before the shop's services, a wire to it that can be cut or go
-silent, and bare pages that run nothing but the client."""
+"""A laboratory for tabs: a gateway with short heartbeats in front of the shop's services, a connection to it that can
+be cut or silenced, and bare pages that run only the client."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tests.shop.system import BrowserSession, Shop
 from tests.upstreams.world import eventually
 from tests.waiting import GUARD
 
-# Any static file of the page will do: a document without a script of its own.
+# Any static file of the page works: a document without a script.
 BARE = "/assets/favicon.svg"
 BEAT = 1.0
 TABS = 20
 
-# A page's script that leaves it without shared workers: what the browser does to the page's network, taking it offline
-# for one, then happens to its stream, too.
+# A script that leaves the page without shared workers, so that what the browser does to the page's network, such as
+# going offline, also happens to its stream.
 NO_WORKER = "delete window.SharedWorker;"
 
-# What a bare tab does: starts the client and writes down what a reader of it sees.
+# What a bare tab does: it starts the client and records what a subscriber of it sees.
 START = """
 async ({ share, owner, beat }) => {
   const { createClient } = await import('/client/index.js');
@@ -91,7 +91,7 @@ class Wire:
                 if self.mode == "silent":
                     dead.set()
                 if dead.is_set():
-                    # A link that was up while the wire was silent never speaks again, and is not closed either.
+                    # A connection that was up while the wire was silent stays silent and open.
                     await asyncio.sleep(3600)
                 sink.write(chunk)
                 await sink.drain()
@@ -99,7 +99,7 @@ class Wire:
             sink.transport.abort()
 
     def cut(self) -> None:
-        """Every connection is reset and new ones are refused."""
+        """Reset every connection and refuse new ones."""
         self.mode = "cut"
         for one in list(self._links):
             one.transport.abort()
@@ -159,7 +159,7 @@ class Lab:
 
     @asynccontextmanager
     async def visit(self, browser: Browser, person: str = "ada") -> AsyncIterator[BrowserContext]:
-        """A browser of somebody who is signed in."""
+        """A browser of a signed-in person."""
         if person not in self._cookies:
             with BrowserSession(self.shop) as session:
                 await asyncio.to_thread(session.sign_in, person)
@@ -189,7 +189,7 @@ class Lab:
 
 @asynccontextmanager
 async def frozen_worker(browser: Browser) -> AsyncIterator[None]:
-    """The browser's one shared worker neither answers nor ends: its thread waits for a notice that never comes."""
+    """The browser's one shared worker neither answers nor ends: its thread waits for ever."""
     session = await browser.new_browser_cdp_session()
     targets = (await session.send("Target.getTargets"))["targetInfos"]
     (worker,) = (one for one in targets if one["type"] == "shared_worker")
@@ -205,7 +205,7 @@ async def frozen_worker(browser: Browser) -> AsyncIterator[None]:
 
 
 async def until(ask: Any, wanted: Any, seconds: float = GUARD) -> None:
-    """Poll `ask()` (awaitable) until it answers what is wanted."""
+    """Poll `ask()` (awaitable) until it returns the wanted value."""
     end = asyncio.get_running_loop().time() + seconds
     while True:
         answer = await ask()
@@ -230,7 +230,7 @@ async def status(page: Page, order: str) -> str | None:
 
 
 async def versions(page: Page, order: str) -> list[int]:
-    """The versions of one order in the sequence in which this tab was shown them."""
+    """The versions of one order in the sequence in which this tab received them."""
     answer: list[int] = await page.evaluate("id => window.told[id] ?? []", order)
     return answer
 
@@ -239,8 +239,8 @@ async def order(lab: Lab) -> str:
     return await asyncio.to_thread(lab.shop.world.order_id, "ada", [("mug-01", 1)])
 
 
-async def saw_it_whole(page: Page, placed: str, first: int = 1) -> None:
-    """The order came to its end in this tab, every version from `first` on once and in order."""
+async def saw_every_version(page: Page, placed: str, first: int = 1) -> None:
+    """The order ended in this tab, and every version from `first` on came once and in order."""
     await until(lambda: status(page, placed), "COMPLETED")
     seen = await versions(page, placed)
     assert seen == list(range(seen[0], seen[-1] + 1)), seen

@@ -1,4 +1,4 @@
-/** Plays the model in a thread of its own: the test runner's bookkeeping of promises would cost five times the play. */
+/** Runs the model in its own thread: the test runner's tracking of promises would make it five times slower. */
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { dice } from './bench.js';

@@ -1,8 +1,8 @@
 /**
- * A model of the world around the client: a server that takes an order once per key, a gateway that hears of orders and of
- * values by two feeds of which either may be late, a hub with two tabs, and a clock and a network that do only what the
- * schedule says. The client and the hub are the real ones; only what a browser and a wire
- * would do is played. One run is one interleaving; `run` checks every moment of it and answers its name.
+ * A model of the client's environment: a server that accepts an order once per key, a gateway that receives orders and
+ * values through two feeds of which either may be late, a hub with two tabs, and a clock and a network that do only what
+ * the schedule says. The client and the hub are real; only the browser and the wire are simulated. One run is one
+ * interleaving; `run` checks every step of it and returns its name.
  */
 import { createClient } from '../../web/client/index.js';
 import { createHub } from '../../web/client/hub.js';
@@ -11,7 +11,7 @@ import { createCell } from '../../web/client/observable.js';
 const KEY = 'stock/mug';
 const FULL = 10;
 
-/** What becomes of an order: each step is a saga event, and what it takes from the shelf. */
+/** The course of an order: each step is a saga event, with the number it takes from the stock. */
 const FATES = {
   confirmed: [['PENDING'], ['RUNNING', 1], ['RUNNING'], ['COMPLETED']],
   compensated: [['PENDING'], ['RUNNING', 1], ['COMPENSATING', -1], ['COMPENSATED']],
@@ -19,7 +19,7 @@ const FATES = {
 };
 const ENDS = new Set(['COMPLETED', 'COMPENSATED', 'REJECTED']);
 
-/** A clock that goes on only when told. */
+/** A clock that advances only when the test says so. */
 export function stopTime() {
   const timers = new Map();
   let last = 0;
@@ -47,7 +47,7 @@ function fail(what) {
 
 /**
  * @param {{fate: string, answer: 'ok' | '4xx' | 'timeout' | 'lost', seldom: string[]}} scenario  answer: timeout is lost before
- *   the server took it, lost is lost after. seldom: what happens once, at a moment of the schedule's choice.
+ *   the server accepted it, lost is lost afterwards. seldom: what happens once, at a step that the schedule chooses.
  * @param {(options: number) => number} choose
  * @param {ReturnType<typeof stopTime>} time
  */
@@ -76,7 +76,7 @@ export async function run(scenario, choose, time) {
     source: ({ onEvent, cursor }) => {
       toHub = onEvent;
       const state = createCell('connecting');
-      /** The gateway begins anew after the position: with what followed and the values, or with all there is. */
+      /** The gateway starts after the position: with later events and the values, or with the whole state. */
       function join() {
         const [epoch, offset] = (cursor() ?? '').split('-').map(Number);
         wire.length = 0;
@@ -159,7 +159,7 @@ export async function run(scenario, choose, time) {
     return tab;
   }
 
-  /** What must hold at every moment. */
+  /** What must hold after every step. */
   function look(tab, rows, value) {
     const seen = new Set();
     for (const { mutation, version, status, pending } of rows) {
@@ -178,7 +178,7 @@ export async function run(scenario, choose, time) {
     if (left !== undefined && tab.left.at(-1) !== left) tab.left.push(left);
   }
 
-  /** What an operation says of itself never goes back. */
+  /** The progress of an operation never goes back. */
   function follow(operation) {
     const order = ['sending', 'unknown', 'accepted'];
     let at = 0;
@@ -298,7 +298,7 @@ export async function run(scenario, choose, time) {
       old.gone = true;
       hub.hear('A', { kind: 'leave' });
       tabs.splice(tabs.indexOf(old), 1);
-      promises.length = 0; // nobody is left to hear of them
+      promises.length = 0; // no code waits for them any more
       for (const request of requests) if (request.tab === old) requests.splice(requests.indexOf(request), 1);
       const restored = open('A');
       if (restored.operation) follow(restored.operation);
@@ -312,7 +312,7 @@ export async function run(scenario, choose, time) {
     for (const tab of tabs) tab.look();
   }
 
-  // In the end every tab shows what the server has, every promise is settled, and nothing is kept for a reload.
+  // In the end every tab shows the state of the server, every promise is settled, and nothing is stored for a reload.
   for (const tab of tabs) {
     const said = ({ id, status, version, pending }) => `${id} ${status} ${version} ${pending}`;
     const rows = tab.client.sagas().get().map(said).join();

@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 
 import { SCENARIOS } from './model.js';
 
-/** How many different interleavings are played; `make test-slow` plays more. */
+/** How many different interleavings are run; `make test-slow` runs more. */
 const WANTED = Number(process.env.INTERLEAVINGS ?? 6000);
 
 test(

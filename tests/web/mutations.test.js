@@ -43,7 +43,7 @@ function ready(options) {
   return bench;
 }
 
-test('a mutation shows at once, in the very step of the call, and says that it is only ours', () => {
+test('a mutation shows at once, during the call, and is marked as pending', () => {
   const bench = ready();
   const rows = bench.client.sagas();
   assert.deepEqual(rows.get(), []);
@@ -56,7 +56,7 @@ test('a mutation shows at once, in the very step of the call, and says that it i
   assert.equal(operation.progress.get().phase, 'sending');
 });
 
-test('the request carries the id as a quoted key, and the header against forgery', async () => {
+test('the request carries the id as a quoted key, and the header against CSRF', async () => {
   const bench = ready();
   const operation = place(bench, 2);
   const { url, init } = await bench.request();
@@ -67,7 +67,7 @@ test('the request carries the id as a quoted key, and the header against forgery
   assert.equal(init.body, '{"quantity":2}');
 });
 
-/** All orders in which the answer, the events, the stock and a reset can arrive. */
+/** All sequences in which the answer, the events, the stock and a reset can arrive. */
 function* interleavings(events) {
   for (let stockAt = 0; stockAt <= events.length; stockAt += 1) {
     const withStock = events.toSpliced(stockAt, 0, 'stock');
@@ -84,7 +84,7 @@ function* interleavings(events) {
   }
 }
 
-/** Play one order of arrivals; returns everything a reader could have seen. */
+/** Run one sequence of arrivals; returns everything that a subscriber could have seen. */
 async function play({ order, twice }, events, lost) {
   const bench = ready({ random: () => 0 });
   const operation = place(bench);
@@ -93,7 +93,7 @@ async function play({ order, twice }, events, lost) {
   let epoch = 'e';
   let offset = 0;
   let stockVersion = 5;
-  let latest = null; // the server's row, as far as the journal has told
+  let latest = null; // the server's row, as far as the journal has sent it
   const repeats = [];
   let request = await bench.request();
 
@@ -102,7 +102,7 @@ async function play({ order, twice }, events, lost) {
       if (lost) {
         request.reject(new TypeError('network'));
         await turn();
-        // Without word from the journal it is asked again, under the same key; the second answer comes.
+        // Without an event it is sent again, under the same key; the second answer comes.
         if (!latest) {
           assert.ok(['unknown'].includes(operation.progress.get().phase));
           request = await bench.request(1);
@@ -150,7 +150,7 @@ const COMPLETES = [
 ];
 
 for (const lost of [false, true]) {
-  test(`whatever arrives first, nothing flickers, doubles or hangs (${lost ? 'first answer lost' : 'answered'})`, async () => {
+  test(`in every sequence of arrivals nothing flickers, doubles or hangs (${lost ? 'first answer lost' : 'answered'})`, async () => {
     let played = 0;
     for (const schedule of interleavings([0, 1, 2, 3])) {
       const name = JSON.stringify(schedule);
@@ -179,7 +179,7 @@ for (const lost of [false, true]) {
   });
 }
 
-test('a compensation gives the count back once, and is not a rejection', async () => {
+test('a compensation restores the count once, and is not a rejection', async () => {
   const steps = [
     [0, 'PENDING', null],
     [1, 'RUNNING', 'reserve'],
@@ -214,7 +214,7 @@ test('a compensation gives the count back once, and is not a rejection', async (
   }
 });
 
-test('a value that is told late, after the compensation, does not make the count go back and forth', async () => {
+test('a value that arrives late, after the compensation, does not make the count go back and forth', async () => {
   const bench = ready();
   const operation = place(bench);
   const left = record(bench.client.value(KEY));
@@ -225,10 +225,10 @@ test('a value that is told late, after the compensation, does not make the count
   bench.value(KEY, 7, { left: 10 });
   assert.deepEqual(distinct(left.map((value) => value.data.left)), [9, 10]);
   place(bench);
-  assert.equal(bench.client.value(KEY).get().data.left, 9, 'nothing of it is left over');
+  assert.equal(bench.client.value(KEY).get().data.left, 9, 'no part of the change is left');
 });
 
-test('a value that never comes is waited for only so long, whatever the outcome', async () => {
+test('the wait for a value that never comes is bounded, whatever the outcome', async () => {
   for (const [status, after] of [
     ['COMPLETED', 10],
     ['COMPENSATED', 10],
@@ -244,7 +244,7 @@ test('a value that never comes is waited for only so long, whatever the outcome'
   }
 });
 
-test('an answer that says only that the outcome is not known any more takes nothing back', async () => {
+test('an answer with an unknown outcome reverts nothing', async () => {
   for (const [status, code] of [
     [409, 'idempotency-unknown'],
     [410, 'idempotency-answer-gone'],
@@ -255,11 +255,11 @@ test('an answer that says only that the outcome is not known any more takes noth
     assert.equal((await operation.outcome).kind, 'unknown', code);
     assert.equal(bench.client.sagas().get().length, 1);
     bench.saga('e-1', event(operation.id, 3, 'COMPLETED', 'ship'));
-    assert.equal(operation.progress.get().phase, 'confirmed', 'the journal knows');
+    assert.equal(operation.progress.get().phase, 'confirmed', 'the journal has the outcome');
   }
 });
 
-test('a saga refused at its first step is a rejection with its reason, and the count comes back in that step', async () => {
+test('a saga refused at its first step is a rejection with its reason, and the count is restored in that step', async () => {
   const bench = ready();
   const operation = place(bench);
   const seen = [];
@@ -276,7 +276,7 @@ test('a saga refused at its first step is a rejection with its reason, and the c
   });
 });
 
-test('a 4xx takes back row and count in one step, and hands over the problem', async () => {
+test('a 4xx reverts row and count in one step, and passes on the problem', async () => {
   const bench = ready();
   const operation = place(bench);
   const seen = [];
@@ -289,11 +289,11 @@ test('a 4xx takes back row and count in one step, and hands over the problem', a
   assert.equal((await operation.accepted).kind, 'rejected');
 });
 
-test('taking one operation back leaves what arrived meanwhile and the others', async () => {
+test('reverting one operation leaves later events and the other operations', async () => {
   const bench = ready();
   const first = place(bench, 1);
   place(bench, 2);
-  bench.value(KEY, 6, { left: 100 }); // somebody filled the shelf; the first click's own version has passed
+  bench.value(KEY, 6, { left: 100 }); // the stock was filled; the first click's own version has passed
   assert.equal(bench.client.value(KEY).get().data.left, 98);
   (await bench.request(0)).resolve(problem(400, 'bad'));
   await first.outcome;
@@ -301,7 +301,7 @@ test('taking one operation back leaves what arrived meanwhile and the others', a
   assert.equal(bench.client.sagas().get().length, 1);
 });
 
-test('two quick clicks expect two versions: the first to arrive does not settle both', () => {
+test('two quick clicks expect two versions: the first that arrives does not settle both', () => {
   const bench = ready();
   const left = record(bench.client.value(KEY));
   const first = place(bench, 1);
@@ -312,7 +312,7 @@ test('two quick clicks expect two versions: the first to arrive does not settle 
   assert.deepEqual(distinct(left.map((value) => value.data.left)), [10, 9, 8]);
 });
 
-test('a version that a refused click was to make is not waited for by the click after it', async () => {
+test('a click does not wait for the version of an earlier click that was refused', async () => {
   const bench = ready();
   place(bench, 1);
   const second = place(bench, 1);
@@ -324,7 +324,7 @@ test('a version that a refused click was to make is not waited for by the click 
   assert.equal(bench.client.value(KEY).get().data.left, 9);
 });
 
-test('of three clicks two are refused: the third waits for the one version that is left', async () => {
+test('when two of three clicks are refused, the third waits for the one version that is left', async () => {
   const bench = ready();
   place(bench, 1);
   place(bench, 1);
@@ -337,7 +337,7 @@ test('of three clicks two are refused: the third waits for the one version that 
   assert.equal(bench.client.value(KEY).get().data.left, 9);
 });
 
-test('after the event a network error or a refusal of the request means nothing', async () => {
+test('after the event a network error or a refusal of the request changes nothing', async () => {
   for (const end of [
     (request) => request.reject(new TypeError('network')),
     (request) => request.resolve(problem(500, 'oops')),
@@ -353,11 +353,11 @@ test('after the event a network error or a refusal of the request means nothing'
     await turn();
     assert.equal(operation.progress.get().phase, 'accepted');
     assert.equal(bench.client.sagas().get().length, 1);
-    assert.equal(bench.requests.length, 1, 'not asked again');
+    assert.equal(bench.requests.length, 1, 'not sent again');
   }
 });
 
-test('an answer whose position is passed without the row gives way to the journal', async () => {
+test('an answer whose position is passed without the row is replaced by the journal', async () => {
   const bench = ready();
   const operation = place(bench);
   (await bench.request()).resolve(answer(operation.id, 'e-2'));
@@ -369,7 +369,7 @@ test('an answer whose position is passed without the row gives way to the journa
   assert.deepEqual(bench.client.sagas().get(), []);
 });
 
-test('after a reset in another epoch the new state is the newer word, the old position means nothing', async () => {
+test('after a reset in another epoch the new state counts, and the old position does not', async () => {
   const bench = ready();
   const operation = place(bench);
   (await bench.request()).resolve(answer(operation.id, 'e-2'));
@@ -378,7 +378,7 @@ test('after a reset in another epoch the new state is the newer word, the old po
   assert.deepEqual(bench.client.sagas().get(), []);
 });
 
-test('unknown says so, is asked again under the same key, and keeps asking through 5xx, timeouts and in-flight answers', async () => {
+test('an unknown outcome is reported and sent again under the same key, after 5xx, timeouts and in-flight answers too', async () => {
   const bench = ready();
   const operation = place(bench);
   const replies = [
@@ -400,7 +400,7 @@ test('unknown says so, is asked again under the same key, and keeps asking throu
   assert.equal(new Set(bench.requests.map((request) => request.init.headers['Idempotency-Key'])).size, 1);
 });
 
-test('asking is bounded: then the promises say unknown, the row stays, and the journal may still settle it', async () => {
+test('attempts are bounded: then the promises are unknown, the row stays, and the journal may still settle it', async () => {
   const bench = ready({ attempts: 3 });
   const operation = place(bench);
   for (let at = 0; at < 3; at += 1) (await bench.request(at)).resolve(problem(502, 'unreachable'));
@@ -413,7 +413,7 @@ test('asking is bounded: then the promises say unknown, the row stays, and the j
   assert.equal(bench.client.sagas().get().length, 1);
 });
 
-test('a reader may ask again after we gave up, or put the row away', async () => {
+test('the page may try again after the attempts have ended, or dismiss the row', async () => {
   for (const choice of ['retry', 'dismiss']) {
     const bench = ready({ attempts: 1 });
     const operation = place(bench);
@@ -433,7 +433,7 @@ test('a reader may ask again after we gave up, or put the row away', async () =>
   }
 });
 
-test('who asks again in the very moment of giving up is heard', async () => {
+test('a retry at the moment when the attempts end has effect', async () => {
   const bench = ready({ attempts: 1 });
   const operation = place(bench);
   operation.progress.subscribe(({ gaveUp }) => gaveUp && operation.retry());
@@ -445,7 +445,7 @@ test('who asks again in the very moment of giving up is heard', async () => {
   assert.equal(operation.progress.get().phase, 'accepted');
 });
 
-test('a first 401 or 429 is a refusal; after an attempt that may have arrived it proves nothing', async () => {
+test('a first 401 or 429 is a refusal; after an attempt that may have arrived the outcome stays unknown', async () => {
   for (const status of [401, 403, 429]) {
     const clear = ready();
     const refused = place(clear);
@@ -461,7 +461,7 @@ test('a first 401 or 429 is a refusal; after an attempt that may have arrived it
   }
 });
 
-test('a refusal that was stored is the outcome, also after an attempt that may have arrived', async () => {
+test('a stored refusal is the outcome, also after an attempt that may have arrived', async () => {
   const bench = ready({ attempts: 2 });
   const operation = place(bench);
   (await bench.request(0)).reject(new TypeError('network'));
@@ -473,7 +473,7 @@ test('a refusal that was stored is the outcome, also after an attempt that may h
   assert.equal(outcome.problem.code, 'card-declined');
 });
 
-test('a change of an existing row holds until the event that shows it, not only until its answer', async () => {
+test('a change of an existing row is shown until its event, not only until its answer', async () => {
   const bench = ready();
   bench.saga('e-1', event('m0', 2, 'RUNNING', 'charge'));
   const statuses = record(bench.client.saga(ORDER));
@@ -504,7 +504,7 @@ test('a refused change leaves the row as the server has it', async () => {
   assert.equal(bench.client.saga(ORDER).get().pending, undefined);
 });
 
-test('a gap joins again after the last position, and a position that does not help is given up', () => {
+test('a gap joins again after the last position, and a position that does not help is dropped', () => {
   const bench = ready();
   bench.saga('e-2', event('m', 1, 'RUNNING'));
   bench.saga('e-3', event('m', 1, 'RUNNING'));
@@ -516,7 +516,7 @@ test('a gap joins again after the last position, and a position that does not he
   assert.equal(bench.client.sagas().get().length, 1);
 });
 
-test('a named mutation survives a reload and is asked for again under the same key, once', async () => {
+test('a named mutation survives a reload and is sent again under the same key, once', async () => {
   const storage = memoryStorage();
   const kind = {
     request: (input) => ({ url: '/api/orders', body: input }),
@@ -546,7 +546,7 @@ test('a named mutation survives a reload and is asked for again under the same k
   assert.equal(storage.entries.size, 0);
 });
 
-test('what is too old or unreadable is not sent again', () => {
+test('a stored mutation that is too old or unreadable is not sent again', () => {
   const old = new Date(Date.now() - 3_600_000).toISOString();
   for (const text of ['not json', '{}', JSON.stringify([{ id: 'x', kind: 'place', input: 1, at: old }])]) {
     const bench = createBench({ storage: memoryStorage(new Map([['bff:pending:ada', text]])) });
@@ -555,7 +555,7 @@ test('what is too old or unreadable is not sent again', () => {
   }
 });
 
-test('leaving settles every promise and forgets what belonged to the person', async () => {
+test('leaving settles every promise and deletes the data of the person', async () => {
   const bench = ready();
   const operation = place(bench);
   bench.client.stop();
@@ -576,7 +576,7 @@ test('too many unsettled mutations are refused, and a mutation whose apply fails
   assert.throws(() => place(bench), TooManyPending);
 });
 
-test('an accepted operation whose event never comes gives way once the journal is live', async () => {
+test('an accepted operation whose event never comes is dropped once the journal is live', async () => {
   const bench = ready({ linger: 0.02 });
   const operation = place(bench);
   (await bench.request()).resolve(answer(operation.id, 'other-7'));
@@ -589,7 +589,7 @@ test('an accepted operation whose event never comes gives way once the journal i
   assert.deepEqual(gone, []);
 });
 
-test('live means that there is a state to follow: a stream that waits for its snapshot is not', () => {
+test('a stream that waits for its snapshot is not live', () => {
   const bench = createBench();
   bench.state.set('connecting');
   const seen = record(bench.client.connection);
@@ -603,15 +603,15 @@ test('live means that there is a state to follow: a stream that waits for its sn
   assert.deepEqual(seen, ['connecting', 'live', 'stale', 'live']);
 });
 
-test('an accepted operation is shown for as long as the journal is waited for, and its promises settle when it never comes', async () => {
+test('an accepted operation is shown while the journal is awaited, and its promises settle when it never comes', async () => {
   const bench = createBench({ linger: 0.05 });
   const operation = place(bench);
   (await bench.request()).resolve(answer(operation.id, null));
   await operation.accepted;
   await new Promise((resolve) => setTimeout(resolve, 100));
-  assert.equal(bench.client.sagas().get().length, 1, 'no journal has said otherwise');
+  assert.equal(bench.client.sagas().get().length, 1, 'no event has removed it');
   bench.snapshot('e-1');
-  const alive = setInterval(() => {}, 1000); // the operation's own timer keeps no process
+  const alive = setInterval(() => {}, 1000); // the operation's timer does not keep the process running
   const outcome = await operation.outcome;
   clearInterval(alive);
   assert.equal(outcome.kind, 'unknown');
@@ -628,7 +628,7 @@ test('a saga that the journal has forgotten settles its operation', async () => 
   assert.equal((await operation.outcome).kind, 'unknown');
 });
 
-test('what was kept for a reload and cannot be taken up any more keeps nobody out', () => {
+test('a stored mutation that cannot be resumed does not stop the client', () => {
   const bench = createBench({ storage: memoryStorage() });
   const kind = { request: () => ({ url: '/' }), apply: (draft) => draft.saga({ type: 'order' }) };
   const [bad, good] = ['bad', 'good'].map((name) => bench.client.define(name, kind));
@@ -649,11 +649,11 @@ test('what was kept for a reload and cannot be taken up any more keeps nobody ou
   } finally {
     globalThis.queueMicrotask = queueMicrotask;
   }
-  assert.throws(said[0], /length/, 'it is said, later');
+  assert.throws(said[0], /length/, 'the error is reported later');
   assert.equal(bench.calls.at(-1), 'start');
 });
 
-test('nothing is sent for somebody whose session has ended: the next one may be another person’s', async () => {
+test('nothing is sent for a person whose session has ended: the next session may be another person’s', async () => {
   const bench = ready({ random: () => 1, base: 0.02 });
   const operation = place(bench);
   bench.client.start({ owner: 'ada' });
@@ -666,7 +666,7 @@ test('nothing is sent for somebody whose session has ended: the next one may be 
   assert.equal(bench.requests.length, 1);
 });
 
-test('a key that is known for another request, after a new version of the page, takes nothing back', async () => {
+test('a key that the server has for another request, after a new version of the page, reverts nothing', async () => {
   const bench = ready();
   const operation = place(bench);
   (await bench.request()).reject(new TypeError('network'));

@@ -1,4 +1,4 @@
-/** The package as those get it who install it: how large it is, what a bundler can leave out, what npm would pack. */
+/** The package as users install it: its size, what a bundler can leave out, and what npm packs. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
@@ -14,7 +14,7 @@ const { build } = tool('esbuild');
 const { minify } = tool('terser');
 const about = JSON.parse(await readFile(new URL('package.json', HOME), 'utf8'));
 
-/** What is imported later stays outside, so that it can be laid beside it, once. */
+/** Dynamic imports stay outside, so that they can be measured beside it, once. */
 const later = {
   name: 'later',
   setup: (build) =>
@@ -23,7 +23,7 @@ const later = {
     ),
 };
 
-/** Bytes, minified and gzipped, of a module with all that it needs at once. No property is renamed. */
+/** Bytes, minified and gzipped, of a module with its static imports. No property is renamed. */
 async function weigh(source) {
   const { outputFiles } = await build({
     stdin: { contents: source, resolveDir: fileURLToPath(HOME) },
@@ -37,11 +37,11 @@ async function weigh(source) {
   return gzipSync(code, { level: 9 }).length;
 }
 
-test('it weighs no more than it did: what a page loads, what holds the stream, and all of it together', async () => {
+test('the size is within its bounds: what a page loads, what holds the stream, and everything together', async () => {
   const page = await weigh("export { createClient } from './index.js'");
   const exported = await weigh("export * from './index.js'");
   const worker = await weigh("import './worker.js'");
-  // What the page and the holder of the stream have in common, once: no browser ever needs more than this.
+  // What the page and the holder of the stream share counts once: no browser needs more than this.
   const whole = await weigh(
     "export { createClient } from './index.js'; export * from './holder.js'; import './worker.js'",
   );
@@ -55,11 +55,11 @@ test('it weighs no more than it did: what a page loads, what holds the stream, a
     assert.ok(size <= most, `${name}: ${size} bytes of ${most}`);
 });
 
-test('what is not imported is not carried', async () => {
+test('modules that are not imported are not bundled', async () => {
   assert.ok((await weigh("export { ended } from './index.js'")) < 150);
   assert.ok((await weigh("export { readProblem } from './index.js'")) < 600);
   assert.ok((await weigh("export { createStream } from './stream.js'")) < 2400);
-  assert.equal(about.sideEffects.join(), './worker.js', 'only the worker does something by being loaded');
+  assert.equal(about.sideEffects.join(), './worker.js', 'only the worker has side effects when it is loaded');
 });
 
 test('npm packs every module that is exported or imported, each with its types, and nothing else', async () => {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { note, readShares, timings } from '../../web/shop/page/timings.js';
 import { createBench } from './bench.js';
 
-test('the pulse tells the position followed and when the stream last spoke, a beat included', () => {
+test('the pulse shows the position and the time of the last event, heartbeats included', () => {
   const bench = createBench();
   assert.deepEqual(bench.client.pulse(), { position: null, heardAt: null });
   bench.snapshot('e-4', [], []);
@@ -13,7 +13,7 @@ test('the pulse tells the position followed and when the stream last spoke, a be
   assert.ok(heardAt !== null && Math.abs(Date.now() - heardAt) < 60_000);
 });
 
-test("each service's share is read with its outcome, and words it does not know do no harm", () => {
+test('the time of each service is read with its outcome, and unknown words are ignored', () => {
   assert.deepEqual(
     readShares('Catalog.product;dur=3.5;start=1.5, Payments.charge;dur=500.0;desc="timeout", odd;x=1;dur=2'),
     [
@@ -25,7 +25,7 @@ test("each service's share is read with its outcome, and words it does not know 
   assert.deepEqual(readShares(''), []);
 });
 
-test('the newest of each screen is kept, at most five', () => {
+test('the newest timing of each screen is shown, at most five', () => {
   const answer = new Response('', { headers: { 'bff-complete': 'false', 'server-timing': 'a;dur=1' } });
   for (const name of ['one', 'two', 'one', 'three', 'four', 'five', 'six'])
     note(`/api/screens/${name}`, performance.now(), answer);

@@ -1,9 +1,9 @@
-/** A gateway below a path prefix: its own stream, and nothing kept in the browser that another one could take up. */
+/** A gateway below a path prefix: its own stream, and nothing in the browser's storage that another gateway could use. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createClient } from '../../web/client/index.js';
 
-/** What a browser's storage does. */
+/** The behaviour of a browser's storage. */
 function createStorage() {
   const kept = new Map();
   return {
@@ -31,7 +31,7 @@ function clientOf(prefix, storage) {
   return { client, place, urls };
 }
 
-test('the stream is asked for below the prefix, and an explicit address wins', () => {
+test('the stream is requested below the prefix, and an explicit address takes precedence', () => {
   assert.deepEqual(clientOf('', null).urls, ['/bff/live']);
   assert.deepEqual(clientOf('/desk', null).urls, ['/desk/bff/live']);
   const urls = [];
@@ -41,7 +41,7 @@ test('the stream is asked for below the prefix, and an explicit address wins', (
 
 const clientSource = () => ({ state: { get: () => 'stopped', subscribe: () => () => {} }, stop() {} });
 
-test('what one gateway keeps for a reload is not taken up by another on the same host', () => {
+test('what one gateway stores for a reload is not used by another on the same host', () => {
   const storage = createStorage();
   const desk = clientOf('/desk', storage);
   desk.client.start({ owner: 'ada' });

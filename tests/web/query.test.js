@@ -1,4 +1,4 @@
-/** TanStack's own QueryClient beside the client: its cache is written by the stream, a saga's steps make queries old. */
+/** TanStack's own QueryClient beside the client: its cache is written by the stream, and a saga's steps invalidate queries. */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
@@ -12,7 +12,7 @@ const { QueryClient, QueryObserver } = createRequire(
 const stock = (version, left) => ({ name: 'stock/mug', version, data: { left }, at: '' });
 const order = (version, status) => ({ id: 'o1', type: 'order', status, version, mutation: 'm' });
 
-test('a value is in the cache as soon as the stream told it, and an optimistic change of it, too', async () => {
+test('a value of the stream is in the cache at once, and an optimistic change of it, too', async () => {
   const bench = createBench();
   const queries = new QueryClient();
   const leave = connectQueries(bench.client, queries, { values: { 'stock/mug': ['stock', 'mug'] } });
@@ -34,7 +34,7 @@ test('a value is in the cache as soon as the stream told it, and an optimistic c
   assert.deepEqual(bench.calls.at(-1), ['watch']);
 });
 
-test('each new version of a saga fetches again what it made old, once, and nothing else', async () => {
+test('each new version of a saga fetches the invalidated queries again, once, and nothing else', async () => {
   const bench = createBench();
   const queries = new QueryClient();
   const fetched = [];
@@ -53,8 +53,8 @@ test('each new version of a saga fetches again what it made old, once, and nothi
   assert.deepEqual(fetched, ['o1', 'o2']);
   bench.saga('e-2', order(2, 'RUNNING'));
   await turn();
-  bench.saga('e-2', order(2, 'RUNNING')); // a repeat is no news
-  bench.saga('e-3', { ...order(1, 'RUNNING'), id: 'o9' }); // another's is not theirs
+  bench.saga('e-2', order(2, 'RUNNING')); // a repeat changes nothing
+  bench.saga('e-3', { ...order(1, 'RUNNING'), id: 'o9' }); // a saga of another row
   await turn();
   assert.deepEqual(fetched, ['o1', 'o2', 'o1']);
   bench.saga('e-4', order(3, 'COMPLETED'));

@@ -38,7 +38,7 @@ const EXPECTED = [
   { type: 'message', id: 'e1-2', data: '' },
 ];
 
-test('the whole grammar is understood in one piece', () => {
+test('the whole grammar is parsed in one piece', () => {
   const { events, retries } = parse([bytes(STREAM)]);
   assert.deepEqual(events, EXPECTED);
   assert.deepEqual(retries, [1500]);
@@ -79,7 +79,7 @@ test('only the first byte order mark is stripped', () => {
   assert.equal(parse([bytes('\uFEFFdata: a\n\n\uFEFFdata: b\n\n')]).events.length, 1);
 });
 
-test('an event without an end is refused before it fills the memory', () => {
+test('an event without an end is refused before it uses much memory', () => {
   const chunk = bytes('data: ' + 'x'.repeat(1000));
   assert.throws(() => parse(Array(20).fill(chunk), { limit: 10_000 }), RangeError);
   const lines = bytes('data: ' + 'x'.repeat(1000) + '\n');

@@ -48,7 +48,7 @@ test('contiguous events advance the position and the state', () => {
   assert.equal(store.cursor(), 'e-5');
 });
 
-test('a repeated position changes nothing, whatever it carries', () => {
+test('a repeated position changes nothing, whatever its data', () => {
   const store = createStore();
   store.apply(snapshot('e-3', [row('a', 5)]));
   assert.equal(store.apply(saga('e-3', row('a', 9))), 'repeated');
@@ -93,7 +93,7 @@ test('a reset replaces everything, in a new epoch and with lower versions too', 
   assert.equal(store.apply(saga('f-2', row('a', 4))), 'applied');
 });
 
-test('a snapshot of another epoch, asked for by another tab, starts values over like a reset; one of this epoch does not', () => {
+test('a snapshot of another epoch, requested by another tab, replaces values like a reset; one of this epoch does not', () => {
   const store = createStore();
   const told = (version) => [{ name: 'stock/x', version, data: {} }];
   store.apply(value('stock/x', 9, 1));
@@ -105,7 +105,7 @@ test('a snapshot of another epoch, asked for by another tab, starts values over 
   assert.equal(store.state.values.get('stock/x').version, 2);
 });
 
-test('sagas stand from the oldest to the newest, whether a snapshot told them, newest first, or events', () => {
+test('sagas are sorted from the oldest to the newest, from a snapshot, newest first, as well as from events', () => {
   const store = createStore();
   store.apply(snapshot('e-2', [row('b', 1), row('a', 1)]));
   store.apply(saga('e-3', row('c', 1)));
@@ -129,7 +129,7 @@ test('beats and unknown events are ignored', () => {
   assert.equal(store.apply({ type: 'later-invention', id: 'e-1', data: {} }), 'ignored');
 });
 
-test('a derived readable keeps its object and its peace while the content is the same', () => {
+test('a derived readable keeps its object and notifies no subscriber while the content is the same', () => {
   let source = { a: [1, { b: 2 }] };
   const listeners = new Set();
   const readable = derive(() => structuredClone(source), listeners);
@@ -144,7 +144,7 @@ test('a derived readable keeps its object and its peace while the content is the
   source = { a: [1, { b: 4 }] };
   assert.equal(readable.get(), readable.get());
   for (const listener of listeners) listener();
-  assert.deepEqual(heard.at(-1), source, 'somebody asked before it was told: it is told all the same');
+  assert.deepEqual(heard.at(-1), source, 'a read before the notification does not suppress it');
   leave();
   assert.equal(listeners.size, 0);
   assert.ok(!same({ a: undefined }, { b: undefined }));

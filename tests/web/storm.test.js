@@ -1,6 +1,6 @@
 /**
  * Many mutations at once against a small model of the server, in thousands of random but repeatable orders of arrival:
- * answers kept, lost and refused, events repeated, resets in both epochs.
+ * answers delivered, lost and refused, events repeated, resets in both epochs.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,7 +12,7 @@ const KEY = 'stock/mug';
 const START = 20;
 
 const FATES = {
-  // what the server makes of an order it has taken
+  // the course of an order that the server has accepted
   confirmed: [
     ['PENDING', 0],
     ['RUNNING', 1],
@@ -43,7 +43,7 @@ async function storm(seed) {
   };
   send('snapshot');
 
-  /** The server takes an order, once per key, and plans what becomes of it. */
+  /** The server accepts an order, once per key, and plans its course. */
   function take(operation) {
     const id = `order-${operation.id}`;
     if (!server.sagas.has(id)) {
@@ -118,7 +118,7 @@ async function storm(seed) {
       }
     }
   }
-  /** One answer: lost before or after the server took it, kept, or refused. @param {boolean} honest */
+  /** One answer: lost before or after the server accepted it, delivered, or refused. @param {boolean} honest */
   function reply(honest) {
     const [{ request, operation }] = waiting.splice(roll(waiting.length), 1);
     if (operation.refuse) {
@@ -192,15 +192,15 @@ async function storm(seed) {
     byId([...server.sagas.values()]),
     'in the end the page shows what the server has',
   );
-  // Where versions were made in another order than the clicks, a completed order waits a moment for its own.
+  // Where versions have another sequence than the clicks, a completed order waits a moment for its own version.
   const deadline = Date.now() + 60_000;
   while (bench.client.value(KEY).get().data.left !== server.left && Date.now() < deadline)
     await new Promise((resolve) => setTimeout(resolve, 1));
   assert.equal(bench.client.value(KEY).get().data.left, server.left);
-  assert.deepEqual(bench.calls, [], 'never asked to join again');
+  assert.deepEqual(bench.calls, [], 'the stream never joins again');
 }
 
-test('a storm of mutations never shows an order twice, loses one or hangs, and ends with the truth', async () => {
+test('many mutations at once never show an order twice, lose one or hang, and end with the state of the server', async () => {
   for (let seed = 1; seed <= 400; seed += 1) {
     await storm(seed).catch((error) => {
       error.message = `storm ${seed}: ${error.message}`;
@@ -209,7 +209,7 @@ test('a storm of mutations never shows an order twice, loses one or hangs, and e
   }
 });
 
-test('what the package promises is exactly this', () => {
+test('the package exports exactly these names', () => {
   assert.deepEqual(Object.keys(bff).sort(), [
     'MOST_PENDING',
     'ProblemError',

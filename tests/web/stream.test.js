@@ -46,7 +46,7 @@ async function until(condition, what) {
   }
 }
 
-/** A stream with everything short, and what it went through. */
+/** A stream with short times, and its events and states. */
 function join(url, options = {}) {
   const events = [];
   const states = [];
@@ -69,7 +69,7 @@ function join(url, options = {}) {
   return { stream, events, states };
 }
 
-test('the first join asks without a position and with the header; the next one resumes after the last id', async () => {
+test('the first request has no position; the next one resumes after the last id', async () => {
   const { requests, url } = await serve(open(snapshot('e-7'), true), open());
   const { events, states } = join(url);
   await until(() => requests.length === 2 && states.at(-1) === 'live', 'a second join');
@@ -80,7 +80,7 @@ test('the first join asks without a position and with the header; the next one r
   assert.deepEqual(states, ['connecting', 'live', 'stale', 'live']);
 });
 
-test('events arrive whole however the wire cuts them', async () => {
+test('events arrive whole however the wire splits them', async () => {
   const { url } = await serve((response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     const bytes = Buffer.from(snapshot('e-1') + frame('value', { name: 'é☕' }));
@@ -95,13 +95,13 @@ test('events arrive whole however the wire cuts them', async () => {
   assert.equal(events[1].data.name, 'é☕');
 });
 
-test('values are asked for by name; one more name joins again without looking away', async () => {
+test('values are requested by name; one more name joins again while the state stays live', async () => {
   const { requests, url } = await serve(open(snapshot('e-1')));
   const { stream, states, events } = join(url);
   await until(() => events.length === 1, 'a snapshot');
   stream.watch(['stock/b', 'stock/a']);
   await until(() => requests.length === 2, 'a join with values');
-  stream.watch(['stock/a']); // fewer are not worth joining again for
+  stream.watch(['stock/a']); // fewer names cause no new join
   await new Promise((resolve) => setTimeout(resolve, 30));
   assert.equal(requests.length, 2);
   assert.equal(requests[1].url, '/bff/live?value=stock%2Fa&value=stock%2Fb');
@@ -116,19 +116,19 @@ test('silence for two and a half heartbeats ends the attempt; any byte is a sign
     let left = 8;
     beats = setInterval(() => (left-- > 0 ? response.write(':\n') : clearInterval(beats)), 300);
   }, open());
-  join(url, { heartbeat: 0.8 }); // patience of 2 s: no machine is so busy that it is silent for so long
+  join(url, { heartbeat: 0.8 }); // a limit of 2 s: no machine is so busy that it is silent for so long
   await until(() => requests.length === 2, 'a second join');
   const lasted = requests[1].at - requests[0].at;
   assert.ok(lasted > 2300, `comments kept it for ${lasted} ms`);
 });
 
-test('a server that takes the connection and says nothing is left by the same watchdog', async () => {
+test('the same watchdog ends an attempt whose server accepts the connection and sends nothing', async () => {
   const { requests, url } = await serve(() => {}, open());
   const { states } = join(url, { heartbeat: 0.05 });
   await until(() => requests.length >= 2 && states.at(-1) === 'live', 'a second join');
 });
 
-test('bye is obeyed: join again after what it asks, not before', async () => {
+test('after bye the client joins again after the requested time, not before', async () => {
   const { requests, url } = await serve(
     open(snapshot('e-1') + frame('bye', { reason: 'drain', retry_after: 0.3 })),
     open(),
@@ -137,7 +137,7 @@ test('bye is obeyed: join again after what it asks, not before', async () => {
   await until(() => requests.length === 2, 'a second join');
   const waited = requests[1].at - requests[0].at;
   assert.ok(waited >= 290 && waited < 20_000, `${waited} ms`);
-  assert.equal(events.length, 1, 'bye is for the stream, not for its reader');
+  assert.equal(events.length, 1, 'bye is not passed on to subscribers');
 });
 
 test('bye for a logout stops; nothing is tried again', async () => {
@@ -148,7 +148,7 @@ test('bye for a logout stops; nothing is tried again', async () => {
   assert.equal(requests.length, 1);
 });
 
-test('an end that was announced is passed over without a word by whoever signed in again meanwhile', async () => {
+test('after an announced end the stream continues for a person who signed in again meanwhile', async () => {
   const { requests, url } = await serve(
     open(snapshot('e-1') + frame('expiring', { at: '', seconds: 0.5 }) + frame('beat', { at: '' })),
     open(frame('beat', { at: '' })),
@@ -158,16 +158,16 @@ test('an end that was announced is passed over without a word by whoever signed 
   const [, warning, beat] = events;
   assert.equal(warning.type, 'beat');
   assert.ok(Math.abs(warning.data.ends - Date.now() - 500) < 400, 'when it ends, by this clock');
-  assert.equal(beat.data.ends, warning.data.ends, 'every beat says it again, for who came late');
+  assert.equal(beat.data.ends, warning.data.ends, 'every heartbeat repeats it, for tabs that joined late');
   requests[0].response.end(frame('bye', { reason: 'expired', retry_after: null }));
   await until(() => events.length === 4, 'a beat of the next stream');
   assert.equal(events[3].data.ends, null);
   assert.equal(requests[1].headers['last-event-id'], 'e-1');
-  assert.deepEqual(states, ['connecting', 'live'], 'it never looked away');
+  assert.deepEqual(states, ['connecting', 'live'], 'the state stayed live');
   stream.stop();
 });
 
-test('whoever did not is stopped by the answer, and told by nothing before it', async () => {
+test('a person who did not sign in again is stopped by the answer, and not before it', async () => {
   const { requests, url } = await serve(
     open(snapshot('e-1') + frame('expiring', { at: '', seconds: 0.1 }) + frame('bye', { reason: 'expired' })),
     status(401),
@@ -178,14 +178,14 @@ test('whoever did not is stopped by the answer, and told by nothing before it', 
   assert.deepEqual(states, ['connecting', 'live', 'stopped']);
 });
 
-test('an end that comes unannounced, again and again, is waited for like any other', async () => {
+test('after unannounced ends the client waits as after any other', async () => {
   const { requests, url } = await serve(open(frame('bye', { reason: 'expired', retry_after: null })));
   join(url, { base: 0.2, cap: 1, random: () => 1 });
   await new Promise((resolve) => setTimeout(resolve, 500));
   assert.ok(requests.length <= 4, `${requests.length} joins in half a second`);
 });
 
-test('the page learns when the session ends, and that it was signed in again, without a word between', async () => {
+test('the page gets the end of the session, and then the new sign-in, without a change of state', async () => {
   let renewed = false;
   const { requests, url } = await serve((response) => {
     const warning = renewed ? '' : frame('expiring', { at: '', seconds: 20 });
@@ -209,7 +209,7 @@ test('the page learns when the session ends, and that it was signed in again, wi
   assert.deepEqual([ends.length, states], [2, ['connecting', 'live']]);
 });
 
-test('a server that says bye at once, for ever, is not hammered', async () => {
+test('a server that always sends bye at once is not flooded with requests', async () => {
   const { requests, url } = await serve(open(frame('bye', { reason: 'age', retry_after: 0 })));
   join(url, { base: 0.2, cap: 1, random: () => 1 });
   await new Promise((resolve) => setTimeout(resolve, 500));
@@ -227,7 +227,7 @@ test('a 401 stops until started again', async () => {
   assert.deepEqual(states, ['connecting', 'stopped', 'connecting', 'live']);
 });
 
-test('a stream that has become another person’s is left at once, and nothing of it is told', async () => {
+test('a stream that now belongs to another person is closed at once, and none of its events is passed on', async () => {
   const of = (user, text) => (response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'bff-user': user });
     response.end(text);
@@ -246,7 +246,7 @@ test('a stream that has become another person’s is left at once, and nothing o
   );
 });
 
-test('a clock that jumped ahead, as after a sleep, ends an attempt that only looks alive', async () => {
+test('a clock that jumped ahead, as after sleep, ends an attempt that only looks open', async () => {
   const { requests, url } = await serve(open(snapshot('e-1')), open());
   const { events } = join(url, { heartbeat: 1 });
   await until(() => events.length === 1, 'a snapshot');
@@ -259,7 +259,7 @@ test('a clock that jumped ahead, as after a sleep, ends an attempt that only loo
   }
 });
 
-test('errors, strange answers and refused connections are tried again, later and later, without end', async () => {
+test('after errors, invalid answers and refused connections the client tries again, with growing pauses, without end', async () => {
   const page = (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<p>a proxy</p>');
   const gone = (response) => response.destroy();
   const { requests, url } = await serve(status(500), page, gone, status(404), status(503), open());
@@ -267,17 +267,21 @@ test('errors, strange answers and refused connections are tried again, later and
   await until(() => states.at(-1) === 'live', 'live');
   const gaps = requests.slice(1).map((request, at) => request.at - requests[at].at);
   for (const [at, gap] of gaps.entries()) assert.ok(gap >= 20 * 2 ** at - 5, `gap ${at} of ${gap} ms`);
-  assert.deepEqual(states, ['connecting', 'live'], 'connecting all the while: there was nothing to be stale');
+  assert.deepEqual(
+    states,
+    ['connecting', 'live'],
+    'always connecting, because there was no state that could be stale',
+  );
 });
 
-test('Retry-After counts', async () => {
+test('Retry-After is obeyed', async () => {
   const { requests, url } = await serve(status(503, { 'retry-after': '1' }), open());
   join(url);
   await until(() => requests.length === 2, 'a second join');
   assert.ok(requests[1].at - requests[0].at >= 980);
 });
 
-test('the network coming back, or the tab, ends the wait at once', async () => {
+test('the wait ends at once when the network is back or the tab is shown', async () => {
   const document_ = { visibilityState: 'visible' };
   const navigator_ = { onLine: true };
   const window_ = Object.assign(new EventTarget(), { document: document_, navigator: navigator_ });
@@ -299,10 +303,10 @@ test('the network coming back, or the tab, ends the wait at once', async () => {
   await until(() => states.at(-1) === 'live', 'live');
   window_.dispatchEvent(new Event('visibilitychange'));
   await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.equal(requests.length, 4, 'a live stream with fresh bytes is left alone');
+  assert.equal(requests.length, 4, 'a live stream with recent bytes is not replaced');
 });
 
-test('a page that is shown while its first attempt is under way does not begin another', async () => {
+test('a page that is shown during its first attempt does not start another', async () => {
   const window_ = new EventTarget();
   const { requests, url } = await serve((response) => setTimeout(() => open()(response), 50));
   const { stream } = join(url, { surroundings: window_ });
@@ -313,7 +317,7 @@ test('a page that is shown while its first attempt is under way does not begin a
   assert.equal(requests.length, 1);
 });
 
-test('who is sent away with a time to come back keeps to it, also shortly before the session ends', async () => {
+test('a retry time is obeyed, also shortly before the session ends', async () => {
   const { requests, url } = await serve(
     open(
       frame('expiring', { at: '', seconds: 20 }) + frame('bye', { reason: 'drain', retry_after: 0.3 }),
@@ -351,7 +355,7 @@ test('stop closes the connection and nothing follows', async () => {
   assert.equal(requests.length, 1);
 });
 
-test('a gap makes the client resume after the last position it applied, and what followed the gap is not', async () => {
+test('after a gap the client resumes from the last position it applied, and does not apply what followed the gap', async () => {
   const gap = frame('saga', row(3), 'e-3') + frame('saga', row(4), 'e-4');
   const { requests, url } = await serve(
     open(snapshot('e-1', [row(1)]) + gap),
@@ -367,7 +371,7 @@ test('a gap makes the client resume after the last position it applied, and what
   );
 });
 
-test('a journal that never closes its gap is read anew from a snapshot', async () => {
+test('a journal whose gap is never closed is read again from a snapshot', async () => {
   const { requests, url } = await serve(
     open(snapshot('e-1', [row(1)]) + frame('saga', row(3), 'e-3')),
     open(frame('saga', row(3), 'e-3')),
@@ -383,19 +387,19 @@ test('a journal that never closes its gap is read anew from a snapshot', async (
   );
 });
 
-test('a 204 stops the stream for good, and says that there is none', async () => {
+test('a 204 stops the stream for good, and reports that there is none', async () => {
   const { requests, url } = await serve(status(204), open());
   const { stream } = join(url);
   await until(() => stream.state.get() === 'stopped', 'stopped');
   assert.equal(stream.fault.get(), 'no-content');
   await new Promise((resolve) => setTimeout(resolve, 150));
-  assert.equal(requests.length, 1, 'nothing is tried again');
+  assert.equal(requests.length, 1, 'no second attempt');
   stream.start();
   await until(() => stream.state.get() === 'live', 'live');
   assert.equal(stream.fault.get(), null);
 });
 
-test('an address that redirects without end is an error that shows, and is asked again after the longest pause only', async () => {
+test('an endless redirect is a visible error, and is requested again after the longest pause only', async () => {
   const { requests, url } = await serve((response, request) =>
     status(307, { location: `${request.url.split('?')[0]}?${Math.random()}` })(response),
   );
@@ -411,7 +415,7 @@ test('an address that redirects without end is an error that shows, and is asked
   assert.deepEqual(faults, ['redirect']);
 });
 
-test('a redirect that leads nowhere the page may go is the same error, until it leads to a stream', async () => {
+test('a redirect to a forbidden address is the same error, until it leads to a stream', async () => {
   const there = await serve(open());
   let location = 'http://127.0.0.1:1/'; // a port that fetch never calls
   const { url } = await serve((response) => status(302, { location })(response));
@@ -458,7 +462,7 @@ test('an event larger than the contract allows stops the stream with an error in
   assert.equal(requests.length, 1);
 });
 
-test('a saga without a position is news by its version, moves no position, and says nothing to who has no state', async () => {
+test('a saga event without a position is applied by its version, moves no position, and is ignored without a state', async () => {
   const bare = (version, id = 'o') => frame('saga', { ...row(version), id });
   const { requests, url } = await serve(
     open(bare(9, 'early') + snapshot('e-1', [row(2)]) + bare(4) + bare(3) + bare(1, 'p'), true),

@@ -1,6 +1,6 @@
 /**
- * The ways to one stream for all tabs, with real threads where a browser has them: a shared worker is a thread of Node's
- * that runs the real `worker.js`, and can be made to block for ever.
+ * The ways to one stream for all tabs, with real threads where a browser has them: a shared worker is a Node thread that
+ * runs the real `worker.js`, and can be made to block for ever.
  */
 import assert from 'node:assert/strict';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
@@ -26,7 +26,7 @@ const row = (version) => ({
   version,
 });
 
-/** A gateway with one order in the journal of whoever comes; `user` is whose session the browser has now. */
+/** A gateway with one order in every person's journal; `user` is the person of the browser's session. */
 async function gateway() {
   const streams = new Set();
   const world = { joins: 0, version: 1, user: 'a', open: () => streams.size };
@@ -58,7 +58,7 @@ async function gateway() {
   return world;
 }
 
-/** What `new SharedWorker` is to a page: one thread for each script and name. */
+/** A `SharedWorker`: one thread for each script and name. */
 function shareWorkers() {
   const threads = new Map();
   globalThis.SharedWorker = class {
@@ -100,7 +100,7 @@ async function until(condition, what, seconds = 60) {
   }
 }
 
-test('tabs share the stream of one worker; when it hangs, each goes on by itself within bounded time', async () => {
+test('tabs share the stream of one worker; when it hangs, each continues with its own stream within bounded time', async () => {
   const world = await gateway();
   const block = shareWorkers();
   const tabs = [tab(world.url), tab(world.url), tab(world.url)];
@@ -112,20 +112,20 @@ test('tabs share the stream of one worker; when it hangs, each goes on by itself
   world.step();
   for (const one of tabs) await until(() => one.version() === 2, 'a step by the worker');
 
-  block(); // alive and silent; its socket stays open
+  block(); // the worker is alive and silent; its socket stays open
   const began = performance.now();
   await new Promise((resolve) => setTimeout(resolve, 50));
   world.step();
   world.step();
   for (const one of tabs) await until(() => one.version() === 4, 'the steps that came meanwhile');
-  // Three beats of silence and five seconds of patience; a busy machine adds to it.
+  // Three silent heartbeats and a limit of five seconds; a busy machine adds to it.
   const took = performance.now() - began;
   assert.ok(took > 5000 && took < 50_000, `${took} ms`);
   world.step();
   for (const { version } of tabs) await until(() => version() === 5, 'a step without the worker');
 });
 
-test('tabs whose workers are two files, after a deployment, speak to one hub each, and hear everything once', async () => {
+test('tabs with two worker files, after a deployment, have one hub each, and receive every event once', async () => {
   const world = await gateway();
   shareWorkers();
   const copy = await mkdtemp(join(tmpdir(), 'client-'));
@@ -185,7 +185,7 @@ async function inPage(play) {
   }
 }
 
-test('where storage is forbidden everything works but persistence', () =>
+test('where storage is forbidden everything except persistence works', () =>
   inPage(async () => {
     const world = await gateway();
     const client = createClient({
@@ -201,17 +201,17 @@ test('where storage is forbidden everything works but persistence', () =>
       apply: (draft) => draft.saga({ type: 'order' }),
     });
     assert.deepEqual(client.start({ owner: 'ada' }), []);
-    const leave = client.onSignIn(() => assert.fail('nobody has signed in'));
+    const leave = client.onSignIn(() => assert.fail('no person has signed in'));
     const operation = place({});
     assert.equal(client.sagas().get()[0].pending, 'sending');
     assert.equal((await operation.outcome).kind, 'unknown');
     await until(() => client.saga('o').get()?.version === 1, 'the journal');
     client.stop();
-    assert.deepEqual(client.start({ owner: 'ada' }), [], 'nothing was kept');
+    assert.deepEqual(client.start({ owner: 'ada' }), [], 'nothing was stored');
     leave();
   }));
 
-test('a storage that throws when it is used, not when it is asked for, costs the memory alone', () => {
+test('with a storage that throws when it is used everything except persistence works', () => {
   const broken = () => {
     throw new Error('QuotaExceededError');
   };
@@ -238,7 +238,7 @@ test('a storage that throws when it is used, not when it is asked for, costs the
   client.stop();
 });
 
-test('without storage, too, a tab that comes back after another signed in is stopped, and shows nothing of theirs', () =>
+test('without storage, too, a tab that comes back after another person signed in is stopped, and shows nothing of theirs', () =>
   inPage(async (page) => {
     const world = await gateway();
     const { client, states, version } = tab(world.url, { share: 'none' });
@@ -254,7 +254,7 @@ test('without storage, too, a tab that comes back after another signed in is sto
     assert.deepEqual(states, ['connecting', 'live', 'stale', 'stopped']);
   }));
 
-test('a tab that never learned whose journal it follows does not guess when it comes back', () =>
+test('a tab that does not know the person of its journal does not resume when it comes back', () =>
   inPage(async (page) => {
     const world = await gateway();
     const { client, version } = tab(world.url.replace(/:\d+/, ':1'), {
@@ -267,7 +267,7 @@ test('a tab that never learned whose journal it follows does not guess when it c
     assert.equal(version(), undefined);
   }));
 
-test('what one person has under way is never taken up for another', () => {
+test('pending mutations of one person are never sent for another', () => {
   const storage = memoryStorage();
   const source = () => ({
     state: { get: () => 'live', subscribe: () => () => {} },
@@ -299,7 +299,7 @@ test('what one person has under way is never taken up for another', () => {
   assert.equal(requests.length, 2);
 });
 
-test('who is here is told to the other tabs, and not kept for the next person at this browser', async () => {
+test('the signed-in person is sent to the other tabs, and not stored for the next person at this browser', async () => {
   const kept = new Map();
   const page = new EventTarget();
   const told = [];
@@ -330,7 +330,7 @@ test('who is here is told to the other tabs, and not kept for the next person at
     let heard = 0;
     other.start({ owner: 'ada@example.org' });
     other.onSignIn(() => (heard += 1));
-    /** What a browser does for every other tab, some time after the change. */
+    /** The browser's storage event in every other tab, some time after the change. */
     const deliver = () => {
       for (const change of told.splice(0)) page.dispatchEvent(Object.assign(new Event('storage'), change));
     };
@@ -341,7 +341,7 @@ test('who is here is told to the other tabs, and not kept for the next person at
     one.start({ owner: 'grace@example.org' });
     deliver();
     assert.equal(heard, 1, 'another person, once');
-    assert.deepEqual([...kept], [], 'nothing says who was here');
+    assert.deepEqual([...kept], [], 'no trace of the person is left');
     one.stop();
     other.stop();
     deliver();

@@ -1,4 +1,4 @@
-"""What a person at the page goes through, in a real browser before the real system."""
+"""What a person does at the page, in a real browser with the real system."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 
 from .conftest import PATIENCE, Person
 
-# The browser lives on the session's loop, and so does whoever uses it.
+# The browser runs on the session's loop, so its tests do too.
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_an_order_is_on_the_screen_at_once_and_every_step_arrives(person: Person) -> None:
+async def test_an_order_is_on_the_page_at_once_and_every_step_arrives(person: Person) -> None:
     await person.sign_in("ada")
     before = person.shop.world.stock("lamp-01")
     await person.put_in_basket("lamp-01")
@@ -33,7 +33,7 @@ async def test_an_order_is_on_the_screen_at_once_and_every_step_arrives(person: 
 @pytest.mark.alone
 async def test_the_row_of_an_order_is_there_within_50_ms_of_the_click(person: Person) -> None:
     await person.sign_in("ada")
-    # The best of three: another program's turn on the machine must not pass for a slow page.
+    # The best of three, so that another program's load does not count as a slow page.
     took = []
     while len(took) < 3 and (not took or min(took) > 50):
         await person.open("/")
@@ -44,7 +44,7 @@ async def test_the_row_of_an_order_is_there_within_50_ms_of_the_click(person: Pe
     assert min(took) <= 50
 
 
-async def test_a_refused_payment_takes_the_order_back_and_says_what_to_do(person: Person) -> None:
+async def test_an_order_with_a_refused_payment_is_undone_and_the_page_says_what_to_do(person: Person) -> None:
     await person.sign_in("bruno")
     before = person.shop.world.stock("pen-01")
     await person.put_in_basket("pen-01")
@@ -59,10 +59,10 @@ async def test_a_refused_payment_takes_the_order_back_and_says_what_to_do(person
     await person.page.locator('[data-test="basket-line"][data-sku="pen-01"]').wait_for()
     await person.page.locator('a[href="/"]').first.click()
     await person.page.locator('[data-test="stock"][data-sku="pen-01"]').wait_for()
-    assert str(before) in await person.stock("pen-01"), "what the page shows is back, too"
+    assert str(before) in await person.stock("pen-01"), "the page shows the old stock again, too"
 
 
-async def test_stock_is_live_in_another_persons_page(person: Person) -> None:
+async def test_a_change_of_stock_appears_on_the_page_of_another_person(person: Person) -> None:
     await person.sign_in("grace")
     before = person.shop.world.stock("plant-01")
     badge = person.page.locator('[data-test="stock"][data-sku="plant-01"]').first
@@ -71,7 +71,7 @@ async def test_stock_is_live_in_another_persons_page(person: Person) -> None:
     await badge.filter(has_text=re.compile(rf"\b{before - 3}\b")).wait_for(timeout=PATIENCE)
 
 
-async def test_a_reload_in_the_middle_shows_the_truth_and_goes_on(person: Person) -> None:
+async def test_a_reload_during_an_order_shows_its_real_state_and_continues(person: Person) -> None:
     await person.sign_in("ada")
     person.shop.world.faults("payments", hold="before", match="POST /charges$")
     await person.put_in_basket("mug-01")
@@ -86,7 +86,7 @@ async def test_a_reload_in_the_middle_shows_the_truth_and_goes_on(person: Person
     await person.row(placed.id, status="COMPLETED")
 
 
-async def test_the_gateway_dies_in_the_middle_and_the_page_ends_right_without_a_reload(
+async def test_when_the_gateway_dies_during_an_order_the_page_recovers_without_a_reload(
     person: Person,
 ) -> None:
     await person.sign_in("ada")
@@ -165,7 +165,7 @@ async def test_the_whole_order_can_be_placed_with_the_keyboard_alone(person: Per
     await person.row(placed, status="COMPLETED")
 
 
-async def test_no_token_is_anywhere_in_the_page(person: Person) -> None:
+async def test_the_page_holds_no_token(person: Person) -> None:
     await person.sign_in("ada")
     kept = await person.page.evaluate(
         "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
@@ -177,7 +177,7 @@ async def test_no_token_is_anywhere_in_the_page(person: Person) -> None:
     assert session["value"].count(".") < 2, "an id, not a token"
 
 
-async def test_signing_out_ends_the_stream_and_shows_nothing_of_the_person(person: Person) -> None:
+async def test_signing_out_ends_the_stream_and_removes_everything_of_the_person(person: Person) -> None:
     await person.sign_in("ada")
     await person.sign_out()
     await person.open("/orders")

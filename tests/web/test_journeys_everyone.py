@@ -1,5 +1,5 @@
-"""The page for everyone: no known barrier in any of its states, wide and narrow, light and dark; by keyboard, by ear,
-and for those whom motion disturbs; and nothing jumps while one reads."""
+"""The page for everyone: no known accessibility barrier in any of its states, wide and narrow, light and dark; by
+keyboard, with a screen reader, and with reduced motion; and no layout shifts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PLACE = """
     outline: outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2 };
 }
 """
-# Shifts that nobody caused by a key or a click; the buffered ones, too.
+# Layout shifts that no key or click caused, including the buffered ones.
 SHIFTS = """
 new Promise((resolve) => {
   let sum = 0;
@@ -55,7 +55,7 @@ new Promise((resolve) => {
 
 
 async def barriers(page: Page, within: str = "html") -> list[str]:
-    """What axe finds in each of the page's looks, and whether anything is cut off at the side."""
+    """What axe finds in each theme and width of the page, and whether anything is cut off at the side."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE)
     found: list[str] = []
@@ -63,11 +63,11 @@ async def barriers(page: Page, within: str = "html") -> list[str]:
     for scheme, (width, height) in LOOKS:
         await page.emulate_media(color_scheme=scheme)
         await page.set_viewport_size({"width": width, "height": height})
-        # Colours that are on their way to others are neither.
+        # Colours in a transition match neither theme.
         await page.evaluate("new Promise((done) => setTimeout(done, 50))")
         found += [f"{scheme} {width}: {one}" for one in await page.evaluate(RUN, within)]
         if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            found.append(f"{scheme} {width}: wider than the screen")
+            found.append(f"{scheme} {width}: wider than the viewport")
     await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     return found
 
@@ -87,7 +87,7 @@ async def test_a_visitor_meets_no_barrier(person: Person) -> None:
     assert found == {what: [] for what in found}
 
 
-async def test_somebody_with_orders_of_every_kind_meets_no_barrier(person: Person) -> None:
+async def test_a_person_with_orders_of_every_kind_meets_no_barrier(person: Person) -> None:
     page, world, found = person.page, person.shop.world, {}
     await person.sign_in("bruno")
     await person.put_in_basket("pen-01")
@@ -102,7 +102,7 @@ async def test_somebody_with_orders_of_every_kind_meets_no_barrier(person: Perso
     found["orders, one refused and one under way"] = await barriers(page)
     await page.get_by_test_id("bell").click()
     await page.get_by_test_id("notification").first.wait_for()
-    # What lies half below them is not to be clicked anyway.
+    # Nothing that is half covered by them has to be clicked.
     found["the notifications"] = await barriers(page, "#bell")
     await page.keyboard.press("Escape")
     await page.locator('#nav a[href="/"]').click()
@@ -121,7 +121,7 @@ async def test_somebody_with_orders_of_every_kind_meets_no_barrier(person: Perso
 
 
 @pytest.mark.slow
-async def test_what_is_amiss_is_no_barrier_either(person: Person) -> None:
+async def test_errors_and_warnings_are_no_barrier(person: Person) -> None:
     page, found = person.page, {}
     await person.context.add_init_script(NO_WORKER)
     await person.sign_in("grace")
@@ -150,7 +150,7 @@ async def test_what_is_amiss_is_no_barrier_either(person: Person) -> None:
     assert found == {what: [] for what in found}
 
 
-async def test_the_place_of_the_keyboard_is_always_to_be_seen(person: Person) -> None:
+async def test_the_keyboard_focus_is_always_visible(person: Person) -> None:
     await person.sign_in("ada")
     page, unseen, met = person.page, [], 0
     for scheme, _ in LOOKS[:2]:
@@ -166,7 +166,7 @@ async def test_the_place_of_the_keyboard_is_always_to_be_seen(person: Person) ->
     assert (unseen, met) == ([], 20)
 
 
-async def test_each_step_of_an_order_is_said_aloud_once(person: Person) -> None:
+async def test_each_step_of_an_order_is_announced_to_screen_readers_once(person: Person) -> None:
     await person.sign_in("ada")
     await person.page.evaluate(
         """() => {
@@ -185,7 +185,7 @@ async def test_each_step_of_an_order_is_said_aloud_once(person: Person) -> None:
     assert len(said) == len(set(said))
 
 
-async def test_nothing_moves_for_those_who_asked_for_that(person: Person) -> None:
+async def test_nothing_moves_with_reduced_motion(person: Person) -> None:
     await person.page.emulate_media(reduced_motion="reduce")
     await person.sign_in("ada")
     person.shop.world.faults("payments", hold="before", match="POST /charges$")
@@ -196,11 +196,13 @@ async def test_nothing_moves_for_those_who_asked_for_that(person: Person) -> Non
       playState === 'running' && effect.getComputedTiming().endTime > 50).length"""
     assert await person.page.evaluate(moving) == 0
     await person.page.emulate_media(reduced_motion="no-preference")
-    assert await person.page.evaluate(moving) > 0, "the order's line does move for others"
+    assert await person.page.evaluate(moving) > 0, "the order's line moves without that preference"
     person.shop.world.calm("payments")
 
 
-async def test_nothing_jumps_while_a_page_comes_and_an_order_runs(shop: Shop, browser: Browser) -> None:
+async def test_the_layout_does_not_shift_while_a_page_loads_and_an_order_runs(
+    shop: Shop, browser: Browser
+) -> None:
     jumped: dict[str, float] = {}
     for width, height in (WIDE, NARROW):
         context = await browser.new_context(viewport={"width": width, "height": height})
@@ -218,5 +220,5 @@ async def test_nothing_jumps_while_a_page_comes_and_an_order_runs(shop: Shop, br
         await asyncio.sleep(0.3)
         jumped[f"order {width}"] = await person.page.evaluate(SHIFTS)
         await context.close()
-    # What the web's own measure calls good.
+    # The threshold that web.dev calls good.
     assert {what: by for what, by in jumped.items() if by > 0.1} == {}

@@ -1,5 +1,5 @@
-"""Browsers that lack something, or in which something hangs: the stream is still one, nothing is lost, and the page
-works without what it would have kept."""
+"""Browsers without some feature, or with a part that hangs: there is still one stream, nothing is lost, and the page
+works without what it would have stored."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from playwright.async_api import Browser, Route, expect
 from tests.waiting import IN_ANY_TIME_AND_TIMED
 
 from .conftest import Person
-from .lab import BEAT, NO_WORKER, TABS, Lab, frozen_worker, live, order, saw_it_whole, status, until
+from .lab import BEAT, NO_WORKER, TABS, Lab, frozen_worker, live, order, saw_every_version, status, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-# Three beats of silence, and as long as a hub may take to answer.
+# Three missed heartbeats, and the time that a hub has to answer.
 BOUND = 3 * BEAT + 5.0
 
 NO_STORAGE = """
@@ -25,7 +25,7 @@ for (const name of ['localStorage', 'sessionStorage'])
 
 
 @IN_ANY_TIME_AND_TIMED
-async def test_a_shared_worker_that_hangs_costs_its_tabs_a_bounded_time_and_nothing_else(
+async def test_a_shared_worker_that_hangs_delays_its_tabs_for_a_bounded_time_only(
     lab: Lab, browser: Browser, timed: bool
 ) -> None:
     async with lab.visit(browser) as context:
@@ -34,7 +34,7 @@ async def test_a_shared_worker_that_hangs_costs_its_tabs_a_bounded_time_and_noth
             await live(tab)
         first = await order(lab)
         for tab in tabs:
-            await saw_it_whole(tab, first)
+            await saw_every_version(tab, first)
         async with frozen_worker(browser):
             began = asyncio.get_running_loop().time()
             second = await order(lab)
@@ -42,15 +42,15 @@ async def test_a_shared_worker_that_hangs_costs_its_tabs_a_bounded_time_and_noth
                 await until(lambda tab=tab: status(tab, second), "COMPLETED")
             took = asyncio.get_running_loop().time() - began
             for tab in tabs:
-                # Who joins the new stream late is told where things stand, not each step.
-                await saw_it_whole(tab, second, 9)
+                # A tab that joins the new stream late receives the current state, not each step.
+                await saw_every_version(tab, second, 9)
                 await live(tab)
-            # A tab that comes now is not to wait for ever for the worker either.
+            # A tab that opens now must not wait for ever for the worker either.
             late = await lab.tab(context)
             await until(lambda: status(late, second), "COMPLETED")
-            # The worker's own stream, which nobody reads, and one for all tabs.
+            # The worker's own stream, which is not read, and one for all tabs.
             assert await asyncio.to_thread(lab.streams) <= 2
-    # Measured 8.0 s: at once would mean that nothing hung.
+    # Measured 8.0 s. An immediate answer would mean that nothing hung.
     assert took > BEAT
     assert took <= BOUND + 1.0 or not timed
 
@@ -69,13 +69,13 @@ async def test_without_a_shared_worker_twenty_tabs_share_one_stream_too(lab: Lab
         for tab in tabs[:15]:
             await tab.close()
         for tab in tabs[15:]:
-            await saw_it_whole(tab, placed)
+            await saw_every_version(tab, placed)
             await live(tab)
         await lab.one_stream()
     await until(lambda: asyncio.to_thread(lab.streams), 0)
 
 
-async def test_with_storage_blocked_the_shop_works_and_only_forgets(person: Person) -> None:
+async def test_with_storage_blocked_the_shop_works_and_stores_nothing(person: Person) -> None:
     await person.context.add_init_script(NO_STORAGE)
     await person.sign_in("grace")
     await person.put_in_basket("mug-01")
@@ -92,7 +92,7 @@ async def test_with_storage_blocked_the_shop_works_and_only_forgets(person: Pers
     await person.row(other.id, status="COMPLETED")
 
 
-async def test_a_page_of_which_a_part_did_not_arrive_says_so_and_is_loaded_again_by_itself(
+async def test_a_page_with_a_script_that_failed_to_load_shows_a_message_and_reloads_itself(
     person: Person,
 ) -> None:
     failures = ["once"]

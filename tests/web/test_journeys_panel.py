@@ -1,5 +1,5 @@
-"""The demo as `make demo` starts it, in a real browser: each scene of the panel keeps what its card promises, the bell
-rings, and two tabs of one person agree."""
+"""The demo as `make demo` starts it, in a real browser: each scene of the panel does what its card says, the bell
+counts, and two tabs of one person show the same."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.waiting import GUARD
 
 from .conftest import PATIENCE, WATCH, Person
 
-# The browser lives on the session's loop, and so does whoever uses it.
+# The browser runs on the session's loop, so its tests do too.
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
@@ -90,7 +90,7 @@ def demo(running_demo: Demo) -> Iterator[Demo]:
 
 
 class Visitor(Person):
-    """A person before the demo, with its panel open."""
+    """A person at the demo, with the panel open."""
 
     def at(self, name: str) -> Locator:
         return self.page.get_by_test_id(name)
@@ -104,7 +104,7 @@ class Visitor(Person):
         await expect(self.at(f"scene-{scene}")).to_have_attribute("aria-pressed", "true")
 
     async def order(self, sku: str) -> None:
-        """Put it in the basket and order it; the page is then at the orders, the new one on top."""
+        """Put it in the basket and order it; the page then shows the orders, the new one on top."""
         await self.page.locator('#nav a[href="/"]').click()
         await self.put_in_basket(sku)
         await self.place_order()
@@ -124,7 +124,7 @@ async def visiting(browser: Browser, demo: Demo, name: str) -> AsyncIterator[Vis
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(GUARD * 1000)
     await context.add_init_script(WATCH)
-    world: Any = demo  # all that a Person needs of a shop is its address
+    world: Any = demo  # a Person needs only the address of a shop
     one = Visitor(world, context, await context.new_page())
     await one.sign_in(name)
     await one.open_panel()
@@ -139,7 +139,7 @@ async def ada(browser: Browser, demo: Demo) -> AsyncIterator[Visitor]:
         yield one
 
 
-async def test_slow_payments_make_an_order_wait_and_a_screen_not(ada: Visitor) -> None:
+async def test_slow_payments_delay_an_order_and_no_screen(ada: Visitor) -> None:
     await ada.press("slow-payments")
     await ada.order("mug-01")
     await expect(ada.first()).to_have_attribute("data-step", "charge")
@@ -152,7 +152,7 @@ async def test_slow_payments_make_an_order_wait_and_a_screen_not(ada: Visitor) -
 
 
 @pytest.mark.slow
-async def test_failing_payments_are_seen_as_attempts_and_the_breaker_opens(ada: Visitor, demo: Demo) -> None:
+async def test_failing_payments_show_attempts_and_the_breaker_opens(ada: Visitor, demo: Demo) -> None:
     await ada.press("failing-payments")
     await ada.order("mug-01")
     again = ada.first('[data-test="trying"]')
@@ -173,7 +173,7 @@ async def test_failing_payments_are_seen_as_attempts_and_the_breaker_opens(ada: 
     await expect(ada.at("attempts").first).to_contain_text("payments did not answer before")
 
 
-async def test_refused_payments_turn_the_order_back(ada: Visitor) -> None:
+async def test_refused_payments_undo_the_order(ada: Visitor) -> None:
     await ada.press("declined-payments")
     await ada.order("pen-01")
     await expect(ada.first()).to_have_attribute("data-status", "COMPENSATED", timeout=PATIENCE)
@@ -216,7 +216,9 @@ async def test_an_operator_ends_a_refund_that_cannot_be_made(ada: Visitor) -> No
         "data-attempt", str(attempt), timeout=PATIENCE
     )
     await stuck.get_by_test_id("give-up").click()
-    await expect(ada.first('[data-test="verdict"]')).to_contain_text("people do it by hand", timeout=PATIENCE)
+    await expect(ada.first('[data-test="verdict"]')).to_contain_text(
+        "our team does it by hand", timeout=PATIENCE
+    )
     await expect(ada.at("stuck")).to_have_count(0)
 
 
@@ -228,14 +230,14 @@ async def cancelled_at_shipping(visitor: Visitor) -> None:
     await visitor.page.locator('#nav a[href="/orders"]').click()
 
 
-async def test_no_stock_refuses_with_nothing_to_undo(ada: Visitor) -> None:
+async def test_without_stock_an_order_is_refused_with_nothing_to_undo(ada: Visitor) -> None:
     await ada.press("no-stock")
     await ada.order("pen-01")
     await expect(ada.first()).to_have_attribute("data-status", "REJECTED", timeout=PATIENCE)
     await expect(ada.first('[data-test="verdict"]')).to_contain_text("sold out before")
 
 
-async def test_a_slow_catalog_is_an_honest_problem_in_time_and_then_at_once(ada: Visitor) -> None:
+async def test_a_slow_catalog_is_a_problem_in_time_and_then_at_once(ada: Visitor) -> None:
     await ada.press("slow-catalog")
     await ada.open("/products/plant-01")
     problem = ada.at("problem")
@@ -248,7 +250,7 @@ async def test_a_slow_catalog_is_an_honest_problem_in_time_and_then_at_once(ada:
     await expect(problem).to_have_attribute("data-code", "circuit-open")
 
 
-async def test_orders_killed_in_mid_charge_comes_back_and_charges_once(ada: Visitor) -> None:
+async def test_orders_killed_during_a_charge_restarts_and_charges_once(ada: Visitor) -> None:
     await ada.press("kill-orders-mid-charge")
     await expect(ada.at("scene-note").filter(has_text="Place an order now")).to_be_visible()
     await ada.order("mug-01")
@@ -259,7 +261,7 @@ async def test_orders_killed_in_mid_charge_comes_back_and_charges_once(ada: Visi
 
 
 @pytest.mark.slow
-async def test_redis_stopped_for_ten_seconds_costs_nobody_a_session_or_an_order(ada: Visitor) -> None:
+async def test_no_session_or_order_is_lost_while_redis_is_stopped_for_ten_seconds(ada: Visitor) -> None:
     await ada.put_in_basket("mug-01")
     await ada.press("stop-redis")
     await expect(ada.at("scene-note").filter(has_text="Stopped for another")).to_be_visible()
@@ -273,12 +275,12 @@ async def test_redis_stopped_for_ten_seconds_costs_nobody_a_session_or_an_order(
     await ada.live()
 
 
-async def test_two_tabs_of_one_person_agree_during_an_order_and_about_the_bell(ada: Visitor) -> None:
+async def test_two_tabs_of_one_person_show_the_same_order_and_bell(ada: Visitor) -> None:
     other = await ada.context.new_page()
     tab = Visitor(ada.shop, ada.context, other)
     await tab.open("/orders")
     await tab.live()
-    before = await ada.unread()  # what the gateway says: the badge may not be drawn yet
+    before = await ada.unread()  # the gateway's count, because the badge may not be drawn yet
     await ada.order("notebook-01")
     for one in (ada, tab):
         await expect(one.first()).to_have_attribute("data-status", "COMPLETED", timeout=PATIENCE)
@@ -294,7 +296,7 @@ async def test_two_tabs_of_one_person_agree_during_an_order_and_about_the_bell(a
 
 
 async def steps(page: Page) -> list[str]:
-    """The steps in which the newest order was seen under way."""
+    """The steps in which the page showed the newest order while it ran."""
     seen = await page.evaluate("window.seen")
     newest = seen[-1]["order"]
     return [one["step"] for one in seen if one["status"] == "RUNNING" and one["order"] == newest]
@@ -304,7 +306,7 @@ async def steps(page: Page) -> list[str]:
     ("name", "sku", "kind"),
     [("grace", "lamp-01", "order-completed"), ("bruno", "teapot-01", "order-compensated")],
 )
-async def test_the_bell_rings_for_an_order_and_its_list_is_used_with_the_keyboard(
+async def test_the_bell_counts_a_new_notification_and_its_list_works_with_the_keyboard(
     browser: Browser, demo: Demo, name: str, sku: str, kind: str
 ) -> None:
     async with visiting(browser, demo, name) as one:
@@ -329,7 +331,7 @@ async def test_the_bell_rings_for_an_order_and_its_list_is_used_with_the_keyboar
         await expect(one.at("bell")).to_have_attribute("aria-label", "Notifications, none unread")
 
 
-async def test_the_panel_puts_everything_right_and_tells_the_stream(ada: Visitor, demo: Demo) -> None:
+async def test_the_panel_repairs_everything_and_shows_the_stream(ada: Visitor, demo: Demo) -> None:
     for scene in ("no-stock", "slow-payments", "stop-redis"):
         await ada.press(scene)
     await ada.at("reset").click()
@@ -343,7 +345,7 @@ async def test_the_panel_puts_everything_right_and_tells_the_stream(ada: Visitor
     assert await ada.page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-async def test_nobody_elses_page_can_press_a_switch(demo: Demo) -> None:
+async def test_a_page_of_another_site_cannot_use_a_switch(demo: Demo) -> None:
     async with httpx.AsyncClient(base_url=demo.url, trust_env=False) as stranger:
         asked = [("POST", "scenes/no-stock"), ("DELETE", "scenes/no-stock"), ("DELETE", "scenes")]
         asked += [("POST", "kill/orders"), ("POST", "faults/payments"), ("POST", "orders/x/give-up")]

@@ -1,4 +1,4 @@
-"""A sign-in that comes to its end: the page says so in time, offers the way to stay, and believes the gateway."""
+"""The end of a sign-in: the page warns in time, offers to stay signed in, and follows the gateway's times."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .conftest import PACE_MS, WATCH, Person
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-# The gateway's own: eight hours from sign-in to the end.
+# The gateway's setting: eight hours from sign-in to the end.
 NEARLY = "07:59:20"
 
 
 async def nearly_over(person: Person, name: str, path: str) -> None:
-    """Signed in, and by the page's own clock with less than a minute left."""
+    """Signed in, with less than a minute left by the page's clock."""
     await person.sign_in(name)
     await person.page.clock.install()
     await person.open(path)
@@ -28,7 +28,7 @@ async def nearly_over(person: Person, name: str, path: str) -> None:
     await person.page.clock.fast_forward(NEARLY)
 
 
-async def test_the_page_warns_before_the_sign_in_ends_and_one_click_stays(person: Person) -> None:
+async def test_the_page_warns_before_the_sign_in_ends_and_one_click_extends_it(person: Person) -> None:
     await nearly_over(person, "ada", "/basket")
     banner = person.page.get_by_test_id("expiry")
     await expect(banner).to_contain_text("Your sign-in ends soon.")
@@ -40,18 +40,18 @@ async def test_the_page_warns_before_the_sign_in_ends_and_one_click_stays(person
     await expect(banner).to_be_hidden()
 
 
-async def test_the_warning_goes_when_another_tab_has_signed_in_again(person: Person) -> None:
+async def test_the_warning_disappears_when_another_tab_has_signed_in_again(person: Person) -> None:
     await nearly_over(person, "grace", "/orders")
     banner = person.page.get_by_test_id("expiry")
     await expect(banner).to_be_visible()
-    # The gateway knows of eight hours more, as it does after a sign-in elsewhere.
+    # The gateway reports eight hours more, as after a sign-in elsewhere.
     await person.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await expect(banner).to_be_hidden()
     await person.live()
 
 
 @pytest.mark.slow
-async def test_a_sign_in_that_ends_takes_the_stream_and_what_is_shown_with_it(
+async def test_when_a_sign_in_ends_the_stream_ends_and_the_persons_data_is_removed(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     lifetime = 60

@@ -1,4 +1,5 @@
-"""Many tabs of one person: one stream, and nothing lost when its holder, network, gateway or machine goes."""
+"""Many tabs of one person: one stream, and no event lost when the tab that holds it, the network, the gateway or the
+machine fails."""
 
 from __future__ import annotations
 
@@ -15,12 +16,12 @@ from playwright.async_api import Browser, Page, async_playwright
 from tests.programs import parents_of_processes, program
 
 from .conftest import ARGS
-from .lab import BARE, TABS, Lab, live, order, saw_it_whole, state, status, until
+from .lab import BARE, TABS, Lab, live, order, saw_every_version, state, status, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_twenty_tabs_share_one_stream_and_closing_any_of_them_costs_the_others_nothing(
+async def test_twenty_tabs_share_one_stream_and_closing_any_of_them_does_not_affect_the_others(
     lab: Lab, browser: Browser
 ) -> None:
     async with lab.visit(browser) as context:
@@ -33,7 +34,7 @@ async def test_twenty_tabs_share_one_stream_and_closing_any_of_them_costs_the_ot
         for tab in tabs[:15]:
             await tab.close()
         for tab in tabs[15:]:
-            await saw_it_whole(tab, placed)
+            await saw_every_version(tab, placed)
             assert await tab.evaluate("states") == ["connecting", "live"]
         late = await lab.tab(context)
         await until(lambda: status(late, placed), "COMPLETED")
@@ -49,7 +50,7 @@ async def test_twenty_tabs_share_one_stream_and_closing_any_of_them_costs_the_ot
         pytest.param(True, True, id="crashed, alone", marks=[pytest.mark.slow, pytest.mark.alone]),
     ],
 )
-async def test_without_a_shared_worker_the_tab_that_holds_the_stream_goes_and_the_others_go_on_within_a_second(
+async def test_without_a_shared_worker_another_tab_takes_over_the_stream_within_a_second(
     lab: Lab, browser: Browser, crash: bool, timed: bool
 ) -> None:
     async with lab.visit(browser) as context:
@@ -69,19 +70,19 @@ async def test_without_a_shared_worker_the_tab_that_holds_the_stream_goes_and_th
         else:
             await holder.close()
         second = await order(lab)
-        # Which of the others has it now only the gateway knows: one stream again, and it hears of both orders.
+        # Only the gateway knows which other tab has the stream now: it is one stream again, with both orders.
         for tab in others:
             await until(lambda tab=tab: status(tab, second), "RUNNING")
         took = asyncio.get_running_loop().time() - gone
         for tab in others:
-            await saw_it_whole(tab, placed)
-            await saw_it_whole(tab, second)
+            await saw_every_version(tab, placed)
+            await saw_every_version(tab, second)
         await lab.one_stream()
-    # Measured 0.1 to 0.3 s; where other programs run, too, nobody can say how long it takes.
+    # Measured 0.1 to 0.3 s; beside other programs there is no upper bound.
     assert took <= 1.0 or not timed
 
 
-async def test_the_network_is_cut_and_comes_back(lab: Lab, browser: Browser) -> None:
+async def test_the_stream_resumes_after_the_network_was_cut(lab: Lab, browser: Browser) -> None:
     async with lab.visit(browser) as context:
         tabs = [await lab.tab(context) for _ in range(2)]
         for tab in tabs:
@@ -95,12 +96,12 @@ async def test_the_network_is_cut_and_comes_back(lab: Lab, browser: Browser) -> 
         lab.wire.restore()
         for tab in tabs:
             await live(tab)
-            await saw_it_whole(tab, placed, 9)
-            await saw_it_whole(tab, unseen)
+            await saw_every_version(tab, placed, 9)
+            await saw_every_version(tab, unseen)
             assert await tab.evaluate("states") == ["connecting", "live", "stale", "live"]
 
 
-async def test_the_browser_says_it_is_offline_and_every_tab_says_so(lab: Lab, browser: Browser) -> None:
+async def test_when_the_browser_is_offline_every_tab_shows_it(lab: Lab, browser: Browser) -> None:
     async with lab.visit(browser) as context:
         tabs = [await lab.tab(context) for _ in range(2)]
         for tab in tabs:
@@ -116,7 +117,9 @@ async def test_the_browser_says_it_is_offline_and_every_tab_says_so(lab: Lab, br
 
 
 @pytest.mark.slow
-async def test_the_gateway_is_killed_and_started_again(lab: Lab, browser: Browser) -> None:
+async def test_the_stream_resumes_after_the_gateway_was_killed_and_started_again(
+    lab: Lab, browser: Browser
+) -> None:
     async with lab.visit(browser) as context:
         tabs = [await lab.tab(context) for _ in range(2)]
         for tab in tabs:
@@ -128,12 +131,12 @@ async def test_the_gateway_is_killed_and_started_again(lab: Lab, browser: Browse
         await asyncio.to_thread(lab.start)
         for tab in tabs:
             await live(tab)
-            await saw_it_whole(tab, placed, 9)
+            await saw_every_version(tab, placed, 9)
         await lab.one_stream()
 
 
 def family(mark: str) -> list[int]:
-    """The process started with this mark among its arguments, and all that come from it."""
+    """The process that was started with this mark among its arguments, and all its descendants."""
     found: list[int] = []
     parents = parents_of_processes()
     for pid in parents:
@@ -146,7 +149,7 @@ def family(mark: str) -> list[int]:
 
 
 @pytest.mark.slow
-async def test_the_machine_sleeps_and_wakes_with_a_connection_that_only_looks_alive(lab: Lab) -> None:
+async def test_the_stream_is_replaced_after_sleep_when_its_connection_only_looks_open(lab: Lab) -> None:
     mark = f"--lab={uuid.uuid4()}"
     async with async_playwright() as playwright:
         own = await playwright.chromium.launch(executable_path=program("chromium"), args=[*ARGS, mark])
@@ -158,7 +161,7 @@ async def test_the_machine_sleeps_and_wakes_with_a_connection_that_only_looks_al
             assert len(asleep) >= 3
             for pid in asleep:
                 os.kill(pid, signal.SIGSTOP)
-            # What was connected never speaks again, and nobody is told.
+            # The old connection stays silent, and no tab is notified.
             lab.wire.mode = "silent"
             placed = await order(lab)
             await asyncio.to_thread(lab.shop.world.ended, placed)
@@ -172,9 +175,7 @@ async def test_the_machine_sleeps_and_wakes_with_a_connection_that_only_looks_al
         await own.close()
 
 
-async def test_signed_out_in_one_tab_is_signed_out_in_all_and_signing_in_again_is_noticed(
-    lab: Lab, browser: Browser
-) -> None:
+async def test_a_sign_out_and_a_sign_in_in_one_tab_reach_all_tabs(lab: Lab, browser: Browser) -> None:
     context = await browser.new_context()
     one, other = await context.new_page(), await context.new_page()
     home = lab.shop.url
@@ -182,7 +183,7 @@ async def test_signed_out_in_one_tab_is_signed_out_in_all_and_signing_in_again_i
     await other.goto(f"{home}/orders")
     for page in (one, other):
         await page.locator('[data-test="connection"][data-state="live"]').wait_for(state="attached")
-    # Signing out ends elsewhere; the other tab may know before that page has come.
+    # The sign-out takes place elsewhere; the other tab may notice it before that page has loaded.
     async with one.expect_navigation():
         await one.get_by_test_id("sign-out").click()
     await other.get_by_test_id("sign-in-card").wait_for()
@@ -199,8 +200,8 @@ async def sign_in(page: Page, home: str, name: str) -> None:
     await page.get_by_test_id("person").wait_for()
 
 
-@pytest.mark.slow  # a browser without windows keeps no page
-async def test_a_page_from_the_back_forward_cache_catches_up(lab: Lab) -> None:
+@pytest.mark.slow  # a browser without windows has no back-forward cache
+async def test_a_page_from_the_back_forward_cache_receives_the_missed_events(lab: Lab) -> None:
     async with async_playwright() as playwright:
         own = await playwright.chromium.launch(
             executable_path=program("whole-chromium"),
@@ -220,7 +221,9 @@ async def test_a_page_from_the_back_forward_cache_catches_up(lab: Lab) -> None:
                 await asyncio.to_thread(lab.shop.world.ended, placed)
                 await tab.evaluate("history.back()")
                 await tab.wait_for_url(f"{lab.url}{BARE}", wait_until="commit")
-                assert await tab.evaluate("window.persisted"), "the client keeps no page out of the cache"
+                assert await tab.evaluate("window.persisted"), (
+                    "the client does not prevent the back-forward cache"
+                )
                 await until(lambda tab=tab, placed=placed: status(tab, placed), "COMPLETED")
                 await live(tab)
                 await lab.one_stream()

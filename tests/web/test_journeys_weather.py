@@ -1,4 +1,4 @@
-"""What a person sees of the page while the network comes and goes, and with several orders under way at once."""
+"""What a person sees while the network comes and goes, and with several orders under way at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .lab import NO_WORKER
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_offline_the_page_says_so_keeps_the_order_and_sends_it_once_when_it_is_back(
+async def test_an_order_placed_offline_waits_visibly_and_is_sent_once_when_the_network_is_back(
     person: Person,
 ) -> None:
     await person.context.add_init_script(NO_WORKER)
@@ -32,7 +32,7 @@ async def test_offline_the_page_says_so_keeps_the_order_and_sends_it_once_when_i
     assert person.shop.world.stock("mug-01") == before - 1
 
 
-async def test_several_orders_run_at_once_each_in_a_row_of_its_own(person: Person) -> None:
+async def test_several_orders_at_once_have_a_row_each(person: Person) -> None:
     await person.sign_in("grace")
     person.shop.world.faults("payments", hold="before", match="POST /charges$")
     placed = []

@@ -1,5 +1,5 @@
-"""The page is held to the gateway's own description: what `make check` runs finds a field that is not there, in the
-page's code as in a command, a screen or an order that has changed."""
+"""The page is checked against the gateway's description: `make check` finds a field that does not exist, in the page's
+code or in a command, a screen or an order that has changed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Schema = dict[str, Any]
 
 
 def complaints(folder: Path) -> list[str]:
-    """What the compiler says of the page in `folder`, a line each. It keeps there what it has learned, for the next
-    time it looks at this folder or a copy."""
+    """The compiler's errors about the page in `folder`, a line each. It caches its results there for the next run in
+    this folder or a copy."""
     command = [
         TOOLS / "tsc",
         "-p",
@@ -40,7 +40,7 @@ def complaints(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page beside the client, laid out as they are; the compiler has found no mistake in it."""
+    """The page beside the client, in the real layout; the compiler finds no error in it."""
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(ROOT / "web/shop/page", folder / "shop/page")
     shutil.copytree(CLIENT, folder / "client", ignore=shutil.ignore_patterns("node_modules", "types"))
@@ -55,7 +55,7 @@ def copied(right: Path, tmp_path: Path) -> Path:
 
 
 def described(change: Callable[[Schema], None], folder: Path) -> None:
-    """Generate the page's types from a description that was changed, as `make openapi` does."""
+    """Generate the page's types from a changed description, as `make openapi` does."""
     document = copy.deepcopy(openapi.document(shop, __version__))
     change(document)
     (folder / "openapi.json").write_text(json.dumps(document))
@@ -67,13 +67,13 @@ def described(change: Callable[[Schema], None], folder: Path) -> None:
 WRONG_IN_THE_PAGE = {
     "a command's field": ("live.js", "({ sku, quantity }))", "({ sku, amount: quantity }))"),
     "a command's parameter": ("live.js", "cancel', { id }", "cancel', { order: id }"),
-    "a command that there is not": ("live.js", "'/api/orders'", "'/api/order'"),
+    "a command that does not exist": ("live.js", "'/api/orders'", "'/api/order'"),
     "a value's data": ("live.js", "stock.available - quantity", "stock.left - quantity"),
     "an order's data": ("order-row.js", "order.data.total_cents", "order.data.total"),
     "a screen's field": ("views/product.js", "item.price_cents", "item.price"),
     "a step that no order has": ("words.js", "reserve: 'Setting items aside'", "hold: 'Setting items aside'"),
 }
-# What changes in the description, and where the page must hear of it.
+# A change of the description, and the places where the page must fail to compile.
 CHANGED: dict[str, tuple[str, Callable[[Schema], Any]]] = {
     "a command takes another field": (
         "live.js",
@@ -89,19 +89,19 @@ CHANGED: dict[str, tuple[str, Callable[[Schema], Any]]] = {
         "order-row.js",
         lambda schemas: schemas["OrderData"]["properties"].pop("total_cents"),
     ),
-    "an order has a step that the page has no word for": (
+    "an order has a step without a text on the page": (
         "words.js",
         lambda schemas: schemas["Step"]["enum"].append("wrap"),
     ),
 }
 
 
-def test_the_pages_types_are_made_of_the_description_as_it_is(right: Path) -> None:
+def test_the_types_of_the_page_match_the_current_description(right: Path) -> None:
     made, kept = (folder / "shop/page/gateway.d.ts" for folder in (right, ROOT / "web"))
     assert made.read_text() == kept.read_text()
 
 
-def test_a_mistake_in_the_page_is_found_wherever_it_is(copied: Path) -> None:
+def test_a_mistake_in_the_page_is_found_on_its_line(copied: Path) -> None:
     for file, right, wrong in WRONG_IN_THE_PAGE.values():
         path = copied / "shop/page" / file
         text = path.read_text()
@@ -130,7 +130,7 @@ def _lines_named(found: str, file: str) -> set[int]:
     }
 
 
-def test_a_description_that_has_changed_is_a_mistake_in_the_page(copied: Path) -> None:
+def test_a_changed_description_is_an_error_in_the_page(copied: Path) -> None:
     def change(document: Schema) -> None:
         for _, one in CHANGED.values():
             one(document["components"]["schemas"])

@@ -1,4 +1,4 @@
-"""The React adapter in a real browser before the real shop: what is drawn follows click, answer and stream."""
+"""The React adapter in a real browser with the real shop: the component follows click, answer and stream."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIENT = ROOT / "web/client"
 
 
 def bundle(out: Path) -> str:
-    """The example as a bundler makes it for a page."""
+    """The example as a bundler builds it for a page."""
     command = [CLIENT / "node_modules/.bin/esbuild", ROOT / "tests/web/example.jsx", f"--outfile={out}"]
     command += ["--bundle", "--format=esm", "--jsx=automatic", "--log-level=error"]
     command += ["--define:process.env.NODE_ENV='production'".replace("'", '"')]
@@ -30,7 +30,7 @@ def bundle(out: Path) -> str:
 
 async def start(page: Page, script: str, owner: str) -> None:
     code = script.replace("export {", "window.example = {").replace("start\n}", "start: start\n}")
-    # From the page's own site: the gateway's policy lets no inline script run.
+    # Loaded from the page's site, because the gateway's policy allows no inline script.
     await page.route("**/example.js", lambda route: route.fulfill(body=code, content_type="text/javascript"))
     await page.add_script_tag(type="module", url="/example.js")
     await page.wait_for_function("window.example")
@@ -40,7 +40,7 @@ async def start(page: Page, script: str, owner: str) -> None:
     )
 
 
-async def test_a_screen_in_react_shows_the_order_at_once_and_then_the_truth(
+async def test_a_screen_in_react_shows_the_order_at_once_and_then_its_real_state(
     person: Person, tmp_path: Path
 ) -> None:
     script = bundle(tmp_path / "example.js")
@@ -54,7 +54,7 @@ async def test_a_screen_in_react_shows_the_order_at_once_and_then_the_truth(
     before = int(await left.inner_text())
     known = await page.locator("li").count()
     await page.evaluate("document.querySelector('button').click()")
-    # In the very next frame, before any answer.
+    # In the next frame, before any answer.
     assert await page.evaluate("document.querySelectorAll('li').length") == known + 1
     assert int(await left.inner_text()) == before - 1
     row = page.locator("li").last
@@ -62,7 +62,7 @@ async def test_a_screen_in_react_shows_the_order_at_once_and_then_the_truth(
     assert await row.get_attribute("data-pending") is None
     assert int(await left.inner_text()) == before - 1
 
-    # What concerns the screen alone lies over it, and a word of the stream in between is not lost under it.
+    # A local change of the screen lies over it, and an event of the stream in between does not remove it.
     await row.dispatch_event("click")
     await expect(row).to_have_attribute("data-leaving", "true")
     again = await page.locator("li").count()
@@ -74,4 +74,4 @@ async def test_a_screen_in_react_shows_the_order_at_once_and_then_the_truth(
 
     renders = await page.evaluate("window.renders")
     await page.evaluate("client.observe([])")
-    assert await page.evaluate("window.renders") == renders, "no news, no rendering"
+    assert await page.evaluate("window.renders") == renders, "no change, no rendering"

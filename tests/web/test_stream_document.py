@@ -1,4 +1,4 @@
-"""The stream is what /asyncapi.json says: the document is one by the official schema, and what comes fits it."""
+"""The stream matches /asyncapi.json: the document is valid by the official schema, and every event fits it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_document_is_asyncapi_by_the_official_schema(gateway: Gateway) -> No
     assert not official.is_valid({key: document[key] for key in document if key != "info"})
 
 
-async def test_everything_a_stream_carries_fits_the_document(paced_shop: Shop) -> None:
+async def test_every_event_of_a_stream_fits_the_document(paced_shop: Shop) -> None:
     document = httpx.get(f"{paced_shop.url}/asyncapi.json", trust_env=False).json()
     follower = Follower(paced_shop, "ada", "?value=stock/mug-01")
     async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-/** The stream over real sockets with everything a wire may do to it: the parser sees what the operating system hands over. */
+/** The stream over real sockets, split in every way: the parser gets the pieces that the operating system delivers. */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { after, test } from 'node:test';
@@ -12,7 +12,7 @@ const HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: 
 const tick = () => new Promise((resolve) => setImmediate(resolve));
 const bytes = (text) => Buffer.from(text);
 
-/** A server that writes its answer in exactly these pieces, each in a packet of its own, on every connection. */
+/** A server that writes its answer in exactly these pieces, each in its own packet, on every connection. */
 async function serve(pieces, { end = true } = {}) {
   let joins = 0;
   const after_ = [];
@@ -36,7 +36,7 @@ async function serve(pieces, { end = true } = {}) {
   return { url: `http://127.0.0.1:${server.address().port}/bff/live`, joins: () => joins, after: after_ };
 }
 
-/** Follow until `done` says so; answers the events. */
+/** Follow until `done` is true; returns the events. */
 async function follow(url, done, options = {}) {
   const events = [];
   let cursor = null;
@@ -73,7 +73,7 @@ const MEANT = [
   { type: 'saga', id: 'e-3', data: { three: 3 } },
 ];
 
-test('a cut at every byte changes nothing: line ends, byte order mark, NUL in an id, half a character', async () => {
+test('a split at every byte changes nothing: line ends, byte order mark, NUL in an id, half a character', async () => {
   for (let cut = 1; cut < NASTY.length; cut += 1) {
     const { url } = await serve([NASTY.subarray(0, cut), NASTY.subarray(cut)], { end: false });
     assert.deepEqual(await follow(url, (events) => events.length >= 3), MEANT, `cut at byte ${cut}`);
@@ -88,7 +88,7 @@ test('one byte a packet changes nothing', async () => {
   assert.deepEqual(await follow(url, (events) => events.length >= 3), MEANT);
 });
 
-test('a connection that ends at any byte is resumed after the last whole event, and nothing comes twice', async () => {
+test('after a connection that ends at any byte the stream resumes after the last whole event, without repeats', async () => {
   const events = [1, 2, 3].map((at) => bytes(`event: saga\nid: e-${at}\ndata: {"at":${at},"é":"☕"}\n\n`));
   const whole = Buffer.concat(events);
   for (let cut = 1; cut < whole.length; cut += 3) {
@@ -105,7 +105,7 @@ test('a connection that ends at any byte is resumed after the last whole event, 
   }
 });
 
-test('an event of 10 MB stops the stream before it fills the memory', async () => {
+test('an event of 10 MB stops the stream before it uses much memory', async () => {
   const mega = Buffer.alloc(1024 * 1024, 'x');
   const server = await serve([
     bytes('event: saga\nid: e-1\ndata: 1\n\ndata: '),
@@ -120,7 +120,7 @@ test('an event of 10 MB stops the stream before it fills the memory', async () =
   assert.equal(server.joins(), 1);
 });
 
-test('a large event that is allowed comes whole', async () => {
+test('a large event within the bound arrives whole', async () => {
   const text = 'é'.repeat(1024 * 1024);
   const { url } = await serve([bytes(`event: saga\ndata: "${text}"\n\n`)], { end: false });
   const [event] = await follow(url, (events) => events.length >= 1);

@@ -1,4 +1,4 @@
-"""A certificate authority of a test's own, and a TLS server that asks for its certificates."""
+"""A test's own certificate authority, and a TLS server that requires its certificates."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from .upstream import http
 
 @dataclass(frozen=True)
 class Pair:
-    """Files of a certificate and its key."""
+    """The files of a certificate and its key."""
 
     cert: Path
     key: Path
 
 
 class Authority:
-    """Writes its certificate, and those it makes, below a folder."""
+    """A certificate authority. It writes its certificate, and the certificates it issues, below a folder."""
 
     def __init__(self, folder: Path, name: str = "authority") -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ class Authority:
         password: bytes | None = None,
         into: str | None = None,
     ) -> Pair:
-        """A certificate for `name`; host: a DNS name or address it is good for; into: the files' name."""
+        """Issue a certificate for `name`. host: the DNS name or address it is valid for; into: the files' name."""
         key = ec.generate_private_key(ec.SECP256R1())
         made = _builder(_named(name), self._name, key.public_key(), days)
         if host is not None:
@@ -101,8 +101,8 @@ def _builder(
 
 @dataclass
 class TlsServer:
-    """Answers every request with JSON. callers: the name in the caller's certificate, a request each (None: it showed
-    none); connections: how many were opened."""
+    """Answers every request with JSON. callers: the name in the client certificate of each request (None: no
+    certificate); connections: how many were opened."""
 
     port: int = 0
     connections: int = 0
@@ -127,14 +127,14 @@ class TlsServer:
 
 @asynccontextmanager
 async def tls_server(own: Pair, callers: Authority | None) -> AsyncIterator[TlsServer]:
-    """callers: whoever comes must show a certificate of this authority; None: nobody is asked for one."""
+    """callers: clients must present a certificate of this authority; None: no client certificate is requested."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(own.cert, own.key)
     if callers is not None:
         context.load_verify_locations(callers.file)
         context.verify_mode = ssl.CERT_REQUIRED
     server = TlsServer()
-    # What a refused handshake leaves behind is the test's business, not the log's.
+    # A refused handshake is for the test to check; it is not logged.
     asyncio.get_running_loop().set_exception_handler(lambda loop, told: None)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context)
     server.port = listening.sockets[0].getsockname()[1]

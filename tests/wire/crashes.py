@@ -1,5 +1,5 @@
-"""Two real gateways, a real Redis that keeps a log, and a service that counts what it does; and for each step of a
-command a place on the wire, at which a test may hold it and kill, freeze or restart what it likes."""
+"""Two real gateways, a real Redis with an append-only log, and a service that counts its effects. For each step of a
+command there is a point on the wire at which a test may hold it and kill, freeze or restart any process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SCRIPTS = {
 
 
 class Held:
-    """One place to stop at, once."""
+    """A point on the wire at which one message is held once."""
 
     def __init__(self) -> None:
         self.point: str | None = None
@@ -60,7 +60,7 @@ class Held:
 
 
 class Tap:
-    """What lies between a gateway and Redis."""
+    """A relay between a gateway and Redis."""
 
     def __init__(self, target: int, held: Held) -> None:
         self.port = 0
@@ -134,7 +134,8 @@ class Gate:
 
 
 class Counting:
-    """The service: `/things/safe` honours keys, whoever sends them; `/things/unsafe` does what it is told each time."""
+    """The service: `/things/safe` honours idempotency keys, from every sender; `/things/unsafe` acts on every
+    request."""
 
     def __init__(self, held: Held) -> None:
         self.effects: Counter[tuple[str, str, str]] = Counter()
@@ -164,7 +165,7 @@ class Counting:
 
 @dataclass
 class World:
-    """gates: the two gateways; service: what it did."""
+    """gates: the two gateways; service: its effects."""
 
     valkey: Valkey
     gates: list[Gate]
@@ -181,7 +182,7 @@ class World:
         )
 
     async def settled(self, gate: Gate, how: str, key: str, subject: str) -> httpx.Response:
-        """What a client that tries again with the same key ends with: its answer, or that nobody knows."""
+        """What a client ends with that retries with the same key: its answer, or an unknown outcome."""
         end = time.monotonic() + 2 * GUARD
         while True:
             with contextlib.suppress(httpx.TransportError):
@@ -193,7 +194,7 @@ class World:
                 if code == "idempotency-unknown":
                     return answer
                 assert answer.status_code in (409, 429, 502, 503, 504), answer.text
-            assert time.monotonic() < end, "it never came to an end"
+            assert time.monotonic() < end, "the client never got a final answer"
             await asyncio.sleep(0.1)
 
     def done(self, how: str, key: str, subject: str) -> int:

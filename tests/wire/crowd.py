@@ -1,5 +1,5 @@
-"""More people than a gateway can serve: a screen of three parts, an upstream that takes its time, and a crowd that does
-not wait for its answers before it asks again. The gateway and the upstream are processes of their own.
+"""More clients than a gateway can serve: a screen of three parts, a slow upstream, and clients that send at a fixed
+rate without waiting for answers. The gateway and the upstream are processes of their own.
 
     python -m tests.wire.crowd upstream <port> <milliseconds>
 """
@@ -88,14 +88,14 @@ async def _upstream(port: int, delay: float) -> None:
 
 @dataclass
 class Found:
-    """What came of it.
+    """What the clients measured.
 
     admitted, refused  seconds each took
     complete           screens with all their parts
-    timeouts           admitted ones answered 504
-    broken             answered otherwise, or cut
-    unasked            not sent, for want of a free connection
-    behind             seconds the crowd itself was late with each
+    timeouts           admitted requests answered 504
+    broken             other answers, and broken connections
+    unasked            requests not sent because no connection was free
+    behind             seconds by which the client was late with each request
     """
 
     admitted: list[float] = field(default_factory=list)
@@ -108,7 +108,7 @@ class Found:
     seconds: float = 0.0
 
     def later_than(self, seconds: float) -> float:
-        """Share of the admitted."""
+        """The share of the admitted requests that took longer."""
         return sum(took > seconds for took in self.admitted) / max(1, len(self.admitted))
 
     def __str__(self) -> str:
@@ -144,7 +144,7 @@ class _Asker(asyncio.Protocol):
 
     def ask(self) -> None:
         self._began = time.perf_counter()
-        # Nobody asks for what another asks for: coalescing must not do the work.
+        # Every request asks for another thing, so that coalescing saves no work.
         self._transport.write(b"GET /api/screen/%d HTTP/1.1\r\nhost: x\r\n\r\n" % next(_numbers))
 
     def data_received(self, data: bytes) -> None:
@@ -176,7 +176,8 @@ class _Asker(asyncio.Protocol):
 
 
 async def crowd(port: int, *, rate: float, seconds: float, most: int = 2000) -> Found:
-    """Ask `rate` times a second, whatever comes back, over `most` connections; without one that is free nobody asks."""
+    """Send `rate` requests a second, whatever the answers, over `most` connections. A request for which no connection
+    is free is not sent."""
     found, idle, every = Found(), [], []
     loop = asyncio.get_running_loop()
     for _ in range(most):
@@ -206,7 +207,7 @@ async def crowd(port: int, *, rate: float, seconds: float, most: int = 2000) -> 
 
 
 async def saturated(port: int, *, connections: int = 64, seconds: float = 2.0) -> float:
-    """Answers a second when nobody asks before he was answered."""
+    """Answers a second when each connection waits for its answer before the next request."""
     found, idle = Found(), []
     loop = asyncio.get_running_loop()
     every = []
@@ -231,7 +232,7 @@ async def saturated(port: int, *, connections: int = 64, seconds: float = 2.0) -
 
 @contextmanager
 def process(*arguments: str, env: dict[str, str] | None = None) -> Iterator[None]:
-    """A Python process of ours, ended with the block."""
+    """Start a Python process; it ends with the block."""
     running = subprocess.Popen(
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
@@ -260,7 +261,7 @@ async def _up(port: int) -> None:
 
 @asynccontextmanager
 async def gateway(redis_url: str, upstream: int, **settings: object) -> AsyncIterator[int]:
-    """`bff serve` before this upstream; settings: further environment. Yields its port."""
+    """`bff serve` in front of this upstream. settings: further environment. Yields its port."""
     port = free_port()
     env = {
         "BFF_PORT": str(port),

@@ -1,4 +1,4 @@
-"""A gateway with routes for one network."""
+"""A gateway with routes that one network may use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several gateways before one Valkey, and browsers that resume on whichever of them answers."""
+"""Several gateways on one Valkey, and browsers that resume on any gateway that answers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Keys(BaseHTTPRequestHandler):
 
 @dataclass
 class Fleet:
-    """Replicas of `tests.wire.gateway:served`. env: settings they all have."""
+    """Replicas of `tests.wire.gateway:served`. env: settings common to all."""
 
     folder: Path
     valkey: Valkey
@@ -72,7 +72,7 @@ class Fleet:
                 "BFF_LIVE__STREAM_KEYS": '["events:jobs:{p}"]',
                 "BFF_LIVE__PARTITIONS": "4",
                 "BFF_LIMITS__DEFAULT": "100000000/minute",
-                # A crowd on a busy machine is to be served late rather than turned away.
+                # On a busy machine, many clients at once are served late and not refused.
                 "BFF_ADMISSION__LAG": "10",
                 "BFF_TELEMETRY__LOG_LEVEL": "WARNING",
                 **self.env,
@@ -80,8 +80,8 @@ class Fleet:
         )
 
     def up(self, port: int, seconds: float = 60.0) -> None:
-        """Return once it serves, and knows the keys of tokens: a browser whose stream is answered 503, because they did
-        not come in time, would not come back."""
+        """Return once the replica serves and has the keys for tokens. Without the keys a stream is answered 503, and a
+        browser would not connect again."""
         wait_for_port(port, seconds=seconds, process=self.programs[port].process)
         headers = {"authorization": f"Bearer {token('nobody in particular')}"}
         eventually(
@@ -93,7 +93,7 @@ class Fleet:
         )
 
     async def again(self, port: int, number: int = signal.SIGKILL) -> None:
-        """End a replica and start it anew."""
+        """Stop a replica and start it again."""
         program = self.programs[port]
         program.process.send_signal(number)
         await asyncio.to_thread(program.process.wait, 30)
@@ -103,11 +103,11 @@ class Fleet:
     async def power_cut(
         self, seconds: float, service: Service, browsers: list[Browser], still: asyncio.Lock
     ) -> int:
-        """Redis ends as when the power fails: what was written in the last seconds, and confirmed, is not on the disk.
-        The service publishes others, then those once more, and some browsers come back meanwhile. Answers the bytes
-        lost.
+        """Redis ends as in a power failure: what was written and confirmed in the last seconds is not on the disk.
+        Afterwards the service publishes new events, then the lost ones again, and some browsers reconnect meanwhile.
+        Returns the number of bytes lost.
 
-        still: held by whoever publishes
+        still: a lock held while events are published
         """
         sagas = [(one.subject, f"{one.subject}.{number}") for one in browsers for number in range(5)]
         log = max((self.folder / "appendonlydir").glob("*.incr.aof"))
@@ -135,10 +135,10 @@ class Fleet:
 
 @contextlib.contextmanager
 def fleet(folder: Path, replicas: int = 3, **env: str) -> Iterator[Fleet]:
-    """Started, all of it serving."""
+    """The replicas, started and serving."""
     keys = ThreadingHTTPServer(("127.0.0.1", 0), _Keys)
     threading.Thread(target=keys.serve_forever, daemon=True).start()
-    # One file for the whole run: a test takes back its end.
+    # One file for the whole run; a test that changes it restores it.
     durable = ("--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")
     valkey = Valkey(folder, args=durable)
     one = Fleet(folder, valkey.start(), f"http://127.0.0.1:{keys.server_port}/keys", env)
@@ -158,7 +158,7 @@ def fleet(folder: Path, replicas: int = 3, **env: str) -> Iterator[Fleet]:
 
 
 class _Line(asyncio.Protocol):
-    """One connection of a browser's."""
+    """One connection of a browser."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
@@ -177,7 +177,7 @@ class _Line(asyncio.Protocol):
                 self._rest = head
                 return
             if not head.startswith(b"HTTP/1.1 200"):
-                # A browser would never come back.
+                # A real browser would not connect again after this status.
                 self._browser.wrong.append(head.decode("latin-1"))
             self._head = False
         *blocks, self._rest = self._rest.split(b"\n\n")
@@ -193,10 +193,10 @@ class _Line(asyncio.Protocol):
 
 @dataclass
 class Browser:
-    """What one person's page knows, and every way in which it was told wrong.
+    """The state that one person's page shows, and every error in what it received.
 
-    view: version by saga; wrong: what must not happen; gaps: seconds from an end to the next stream's first bytes;
-    opened: moments at which a connection was asked for
+    view: version by saga; wrong: errors; gaps: seconds from an end to the next stream's first bytes; opened: when each
+    connection was requested
     """
 
     subject: str
@@ -240,7 +240,7 @@ class Browser:
 
     def _state(self, name: str, data: dict[str, Any]) -> None:
         if name == "snapshot" and self.cursor is not None:
-            self.wrong.append(f"{self.subject}: a snapshot though it came with {self.cursor}")
+            self.wrong.append(f"{self.subject}: a snapshot although it sent {self.cursor}")
         self.resets += name == "reset"
         self.cursor = data["cursor"]
         self.view = {saga["id"]: saga["version"] for saga in data["sagas"]}
@@ -261,7 +261,7 @@ class Browser:
             self.took.append(time.monotonic() - float(sent.split()[0]))
 
     async def run(self) -> None:
-        """Follow for ever, as EventSource does: the last id, the last `retry`, any replica."""
+        """Follow for ever, as EventSource does: with the last id, after the last `retry`, on any replica."""
         loop = asyncio.get_running_loop()
         self.token = self.token or token(self.subject, exp=int(time.time()) + 3600)
         while True:
@@ -270,7 +270,7 @@ class Browser:
             try:
                 _, line = await loop.create_connection(lambda: _Line(self), "127.0.0.1", port)
             except OSError:
-                # What a balancer does, too: not at once to the one that is away.
+                # As a load balancer does: not immediately to the replica that is away.
                 self._avoid = port
                 await asyncio.sleep(random.uniform(0.05, 0.2))
                 continue
@@ -305,7 +305,7 @@ def status(subject: str, saga: str, sequence: int, pad: str = "") -> str:
 
 
 class Service:
-    """Publishes as services do: again until Redis has taken it. told: the newest version by subject and saga."""
+    """Publishes as services do: again until Redis has confirmed it. told: the newest version by subject and saga."""
 
     def __init__(self, url: str) -> None:
         self._client: Any = redis.from_url(url)
@@ -313,7 +313,7 @@ class Service:
         self.told: dict[str, dict[str, int]] = {}
 
     async def publish(self, *events: tuple[str, str], pad: str = "") -> None:
-        """The next event of each of these (subject, saga)."""
+        """Publish the next event of each (subject, saga)."""
         bodies = []
         now = time.monotonic()
         for subject, saga in events:
@@ -326,8 +326,8 @@ class Service:
         await self._send(bodies)
 
     async def again(self, since: float) -> None:
-        """Publish what was published since that moment once more, each saga's in order but not all of it: Redis has
-        lost what it confirmed."""
+        """Publish again what was published since that moment, in order within each saga, but not everything: Redis lost
+        what it had confirmed."""
         late = [one for one in self._sent if one[0] >= since]
         for start in range(0, len(late), 500):
             await self._send(sorted(late, key=lambda one: one[1])[start : start + 500])
@@ -343,8 +343,8 @@ class Service:
             except (RedisError, OSError):
                 await asyncio.sleep(0.1)
 
-    async def heard(self, subject: str) -> bool:
-        """Whether any gateway listens for this person's events."""
+    async def subscribed(self, subject: str) -> bool:
+        """Whether any gateway is subscribed to this person's events."""
         channel = channel_of(f"{ISSUER}|{subject}")
         ((_, listening),) = await self._client.pubsub_numsub(channel)
         return bool(listening)
@@ -354,12 +354,12 @@ class Service:
 
 
 def ranked(values: list[float], share: float) -> float:
-    """The value below which this share of them lies."""
+    """The quantile: the value below which this share of the values lies."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0.0
 
 
 async def agreed(browsers: list[Browser], service: Service, seconds: float) -> float:
-    """Wait until every browser knows what was told; the seconds that took."""
+    """Wait until every browser shows what was published; returns the seconds that took."""
     began = time.monotonic()
     while behind := [one for one in browsers if one.view != service.told.get(one.subject, {})]:
         if time.monotonic() - began > seconds:

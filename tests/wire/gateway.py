@@ -1,4 +1,4 @@
-"""A small gateway of this room's own, served by a real uvicorn before a real upstream that does as it is told."""
+"""A small gateway for these tests, served by a real uvicorn, with a real upstream that answers as the test says."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..waiting import GUARD
 from .scripted import KEY, Scripted, upstream
 
 SILENT = 0.4
-"""Seconds one read is given by an upstream that never answers; a write is given more, for it must have been sent."""
+"""Seconds for one read of an upstream that never answers. A write gets more, because it must have been sent."""
 
 
 class Colour(enum.StrEnum):
@@ -54,7 +54,7 @@ class Job(SagaStatus):
 class Shelf(Upstream, team="Shelf team", contact="#shelf", docs="https://docs.test/shelf"):
     def thing(self, how: str) -> Call[Thing]:
         call = self.get("/things/{how}", Thing, how=how)
-        # What never answers is given up soon; everything else may take as long as a busy machine needs.
+        # Calls that never get an answer time out soon; everything else may take as long as a busy machine needs.
         return call.within(SILENT) if how == "silent" else call
 
     def open_thing(self, how: str, seconds: float = 30) -> Call[Thing]:
@@ -100,7 +100,7 @@ class Search(BaseModel):
 
 
 def declare(settings: Settings | None = None) -> Gateway:
-    """Every kind of route once."""
+    """Declare every kind of route once."""
     gateway = Gateway("wire", deadline=GUARD, settings=settings)
     job = gateway.saga("job", Job)
     gateway.value("level/{sku}", Thing, public=True)
@@ -109,9 +109,9 @@ def declare(settings: Settings | None = None) -> Gateway:
 
     @gateway.view("/api/required/{how}")
     async def required(how: str) -> Required:
-        """A screen that cannot live without its part.
+        """A screen with a required part.
 
-        It says so.
+        It has a second paragraph.
         """
         return Required(thing=await shelf.thing(how))
 
@@ -227,13 +227,13 @@ def bearer(subject: str = "ada") -> dict[str, str]:
 
 
 def keyed(key: str | None = None, subject: str = "ada") -> dict[str, str]:
-    """Headers of a command."""
+    """Headers of a command with an idempotency key."""
     return bearer(subject) | {"idempotency-key": f'"{key or uuid.uuid4()}"'}
 
 
 @dataclass
 class World:
-    """A running gateway. client: its address; sends no credentials of its own."""
+    """A running gateway. client: a client for its address, without credentials."""
 
     client: httpx.AsyncClient
     upstream: Scripted
@@ -253,7 +253,7 @@ def settings_for(
 ) -> Settings:
     base: dict[str, Any] = {
         "redis": {"url": redis_url, "timeout": 10},
-        # Server, client and upstream share one loop here, and a busy machine makes it late.
+        # Server, client and upstream share one loop here, and a busy machine delays it.
         "admission": {"lag": 10, "standing": 10},
         "upstreams": {
             "shelf": {
@@ -283,14 +283,14 @@ async def serving(app: Any, sock: socket.socket, *, lifespan: str = "on") -> Asy
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
-    # Uvicorn's own main loop only ticks; without it a test ends as soon as it is done.
+    # Uvicorn's main loop only ticks; without it a test ends as soon as its work is done.
     await server.startup(sockets=[sock])
     if server.should_exit:
         raise RuntimeError("the application did not start")
     try:
         yield
     finally:
-        # What `server.shutdown()` does, without its 100 ms of waiting.
+        # The same as `server.shutdown()`, without its wait of 100 ms.
         for listening in server.servers:
             listening.close()
         for connection in list(server.server_state.connections):
@@ -309,12 +309,12 @@ async def running(
     patience: float = GUARD,
     **changes: Any,
 ) -> AsyncIterator[World]:
-    """The gateway and its upstream. mount: what to serve instead, made of the gateway; patience: seconds it gives the
-    upstream; changes: settings, `shelf_settings` those of the upstream. The client is less patient than the gateway's
-    deadline: a test cannot pass because everything ran into it."""
+    """The gateway and its upstream. mount: an application to serve instead, made from the gateway; patience: seconds of
+    the gateway's deadline; changes: settings; `shelf_settings`: those of the upstream. The client waits less long than
+    the gateway's deadline, so a test cannot pass because everything timed out."""
     sock = socket.socket(
         socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
-    )  # without the protocol named, asyncio leaves Nagle on
+    )  # asyncio turns Nagle's algorithm off only when the protocol is named.
     sock.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     async with upstream() as scripted:
@@ -334,7 +334,7 @@ async def running(
 
 
 def nowhere() -> str:
-    """A Redis address that nobody answers at."""
+    """A Redis address at which nothing answers."""
     return f"redis://127.0.0.1:{closed_port()}/0"
 
 

@@ -1,7 +1,7 @@
-"""Who gets what, for every route of a gateway: the table is read off the running gateway, so that a route nobody
-thought of has no expectation and fails.
+"""Which caller gets which answer on every route. The routes are read from the running gateway, so a route without an
+expectation fails.
 
-What a view or a command owes to whom follows from its declaration; each address of the gateway's own is classed here.
+Expectations for views and commands follow from their declarations; each builtin address is listed here.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ CALLERS = (
     "ended session",
 )
 REFUSED = {"nobody": 401, "expired": 401, "wrong audience": 401, "ended session": 401}
-"""What the first four get wherever somebody has to be somebody."""
+"""The answer of the first four callers wherever sign-in is required."""
 
 Expected = Mapping[str, frozenset[int]]
 
 
 def everyone(*statuses: int) -> Expected:
-    """The same for whoever asks."""
+    """The same answer for every caller."""
     return dict.fromkeys(CALLERS, frozenset(statuses))
 
 
 def signed_in(*statuses: int, scope: bool, role: bool, other: int | None = None) -> Expected:
-    """scope, role: whether one is needed; other: what somebody else gets where the thing is the right user's own."""
+    """scope, role: whether one is required; other: the answer for another person where the thing belongs to the right
+    user."""
     found = {caller: frozenset(statuses) for caller in CALLERS}
     found |= {caller: frozenset({status}) for caller, status in REFUSED.items()}
     if other is not None:
@@ -55,8 +56,8 @@ def signed_in(*statuses: int, scope: bool, role: bool, other: int | None = None)
 
 @dataclass(frozen=True)
 class Example:
-    """How to ask a route for something that is there. good: what the right user gets; other: what somebody else gets
-    where it is the right user's own, None where it is nobody's."""
+    """How to ask a route for something that exists. good: the right user's answer; other: another person's answer where
+    the thing belongs to the right user, else None."""
 
     url: str
     good: tuple[int, ...] = (200,)
@@ -66,7 +67,7 @@ class Example:
 
 
 def routes(runtime: App) -> Iterator[tuple[str, str]]:
-    """Method and path of everything the public port answers."""
+    """Method and path of everything that the public port answers."""
     for route in runtime.routes:
         if isinstance(route, Route):
             for method in sorted(route.methods or {"GET"}):
@@ -82,12 +83,12 @@ def declared(gateway: Declarations, method: str, path: str) -> DeclaredRoute | N
 
 
 def expected(gateway: Declarations, method: str, path: str, example: Example) -> Expected | None:
-    """What each caller gets; None for an address nobody has classed."""
+    """The expected answer for each caller; None for an address that is not listed."""
     route = declared(gateway, method, path)
     if route is not None and route.public:
         found = dict(everyone(*example.good))
         if route.binding.who is not None:
-            # It looks at who asks, and a token that is no good is not taken for nobody.
+            # The view asks for the principal, so an invalid token is refused, not treated as anonymous.
             found |= {caller: frozenset({401}) for caller in ("expired", "wrong audience")}
         return found
     if route is not None:
@@ -102,7 +103,7 @@ def expected(gateway: Declarations, method: str, path: str, example: Example) ->
         )
     if path == "/bff/user":
         return signed_in(200, scope=False, role=False)
-    # Open to all by their nature, or guarded by a signature or a code of their own.
+    # Public, or protected by a signature or code instead of a sign-in.
     own = {
         "/livez": 200,
         "/readyz": 200,
@@ -113,10 +114,10 @@ def expected(gateway: Declarations, method: str, path: str, example: Example) ->
     }
     own |= {"/docs/style.css": 200, "/bff/login": 303, "/bff/callback": 400, "/bff/backchannel-logout": 400}
     if path in ("/bff/changes/{source}", "/bff/events/{source}"):
-        # A signature lets in, and nothing else; whoever wants to send may ask whether it is heard.
+        # Only a signature authorizes; OPTIONS asks whether the source may send.
         return everyone(204 if method == "OPTIONS" else 401)
     if path == "/bff/logout":
-        # Whoever only looks (HEAD) must not use up an address that is good once.
+        # HEAD must not use up an address that works once.
         return everyone({"GET": 303, "HEAD": 405}.get(method, 200))
     if path in own:
         return everyone(own[path])
@@ -132,20 +133,21 @@ async def wrongs(
     callers: Mapping[str, Mapping[str, str]],
     examples: Mapping[str, Example],
 ) -> tuple[int, list[str]]:
-    """Ask every route as every caller; how many answers there were, and a line for each that is not as declared."""
+    """Ask every route as every caller. Returns how many answers there were, and a line for each that differs from the
+    expectation."""
     gateway, asks, wrong = runtime.declared, 0, []
     for method, path in routes(runtime):
         example = examples.get(path, Example(path))
         expects = expected(gateway, method, path, example)
         if expects is None:
-            wrong.append(f"{method} {path} is new: say who may have it")
+            wrong.append(f"{method} {path} is new: list which callers may use it")
             continue
         if "{" in example.url:
             wrong.append(f"{method} {path} needs an example")
             continue
         for caller in CALLERS:
             if (method, path) == ("POST", "/bff/logout") and caller == "right user's session":
-                continue  # it would end the session the others need; the sign-in tests show it
+                continue  # It would end the session that the other callers need; the sign-in tests cover it.
             headers = dict(callers[caller])
             if method == "POST" and declared(gateway, method, path):
                 headers["idempotency-key"] = f'"{uuid.uuid4()}"'
@@ -159,7 +161,7 @@ async def wrongs(
 async def asked(
     client: httpx.AsyncClient, method: str, example: Example, headers: Mapping[str, str]
 ) -> tuple[int, str]:
-    """The status and, of a problem, what it says; an open stream is left at once."""
+    """The status and, of a problem, its code; an open stream is closed at once."""
     async with client.stream(
         method, example.url, params=example.query or None, json=example.json, headers=dict(headers)
     ) as answer:

@@ -1,7 +1,7 @@
 """An upstream that misbehaves on the wire in every way we know, in a process of its own: `python -m … misbehaving`.
 
-It answers `GET /<fault>/<name>` with the body `{"name": "<name>"}`, or with what the fault makes of it, and prints its
-port on standard output. Nothing here knows the gateway: it writes bytes.
+It answers `GET /<fault>/<name>` with the body `{"name": "<name>"}`, changed as the fault says, and prints its port on
+standard output. It writes raw bytes and does not use the gateway's code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def answer(status: int, body: bytes, headers: str = JSON, length: int | None = N
 
 
 def written(fault: str, name: str) -> tuple[bytes, bool]:
-    """What is sent at once, and whether the connection is closed after it."""
+    """The bytes sent at once, and whether the connection is closed afterwards."""
     body = json.dumps({"name": name, "hidden": "inside"}).encode()
     problem = "content-type: application/problem+json\r\n"
     match fault:
@@ -135,7 +135,7 @@ class Misbehaving(asyncio.Protocol):
 
 @contextlib.contextmanager
 def misbehaving() -> Iterator[int]:
-    """Start it; gives its port."""
+    """Start it; returns its port."""
     process = subprocess.Popen([sys.executable, "-m", __name__], stdout=subprocess.PIPE)
     try:
         if process.stdout is None:

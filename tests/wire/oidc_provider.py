@@ -1,8 +1,8 @@
 """A small OpenID provider for tests: real keys, real code flow with PKCE, and wrong answers of every kind.
 
-It signs the one person in without asking, unless `asks` makes it show a page with a link first. `bend` changes an ID
-token's claims, `answers` the way back to the client, `refreshed` what a refresh answers; `token_answer`, given the
-form, answers in place of the token endpoint.
+It signs in the one person without a question, unless `asks` is set: then it shows a page with a link first. `bend`
+changes an ID token's claims, `answers` the redirect back to the client, `refreshed` the answer to a refresh.
+`token_answer` gets the form and replaces the token endpoint.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CLIENT, SECRET = "bff", "se:cret+/%"
 
 
 class OidcProvider:
-    """issuer: set once its address is known; life: seconds an access token lives; takes: seconds a refresh takes."""
+    """issuer: set once its address is known; life: seconds an access token is valid; takes: seconds a refresh takes."""
 
     def __init__(self, redirect_uri: str) -> None:
         self.issuer = ""
@@ -100,7 +100,7 @@ class OidcProvider:
     async def token(self, request: Request) -> Response:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
         scheme, _, pair = request.headers.get("authorization", "").partition(" ")
-        # RFC 6749 section 2.3.1: the secret arrives form-encoded inside Basic.
+        # RFC 6749 section 2.3.1: inside Basic, the secret is form-encoded.
         expected = f"{CLIENT}:se%3Acret%2B%2F%25"
         if scheme != "Basic" or base64.b64decode(pair).decode() != expected:
             return JSONResponse({"error": "invalid_client"}, 401)

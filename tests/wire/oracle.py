@@ -1,7 +1,7 @@
-"""What a screen must answer when its services misbehave, said once more and apart from the gateway's code.
+"""The expected answer of a screen when its services misbehave, written separately from the gateway's code.
 
-It knows the contract's table and nothing else: given which parts a screen asks for and what each service does, it says
-which answers are right. It imports nothing of the package under test.
+It knows only the contract's table: given the parts of a screen and what each service does, it says which answers are
+right. It imports nothing of the package under test.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 TIMEOUT, UNREACHABLE, INVALID = "timeout", "unreachable", "invalid"
 FAILED, OVERLOADED, REFUSED, READY = "failed", "overloaded", "refused", "ready"
 
-# What the gateway may make of each fault. More than one where the wire itself leaves it open.
+# What the gateway may report for each fault; more than one where the wire allows several.
 OUTCOMES: dict[str, frozenset[str]] = {
     **{
         how: frozenset({READY})
@@ -36,15 +36,15 @@ OUTCOMES: dict[str, frozenset[str]] = {
     **{how: frozenset({FAILED}) for how in ("500", "502", "504", "302")},
     **{how: frozenset({REFUSED}) for how in ("400", "401", "403", "404", "409", "410", "422")},
     **{how: frozenset({OVERLOADED}) for how in ("429", "503")},
-    # Cut short by its own length; what follows cannot be an answer's head.
+    # The length cuts the body short; what follows cannot be the head of an answer.
     "short-length": frozenset({INVALID, UNREACHABLE}),
-    # Resets the first time only: a read may be sent again, but need not be.
+    # It resets only the first time: a read may be sent again, but need not be.
     "flaps": frozenset({READY, UNREACHABLE}),
 }  # fmt: skip
 
 STATUS = {TIMEOUT: 504, UNREACHABLE: 502, INVALID: 502, FAILED: 502, OVERLOADED: 503}
 PASSED_ON = {"404", "409", "410", "422"}
-# Whoever reads a body whole does not look inside: what fits no model fits here.
+# `Raw` does not look inside a body, so a body that fits no model is fine here.
 WHOLE = {"wrong-model": frozenset({READY})}
 
 
@@ -73,7 +73,7 @@ class Case:
 
 
 def draw(dice: random.Random, number: int) -> Case:
-    """A random screen of 1 to 6 parts; about every third one has nothing wrong."""
+    """A random screen of 1 to 6 parts; about one in three has no fault."""
     clean = dice.random() < 0.3
     plans = []
     for place in range(dice.randint(1, 6)):
@@ -93,7 +93,7 @@ def draw(dice: random.Random, number: int) -> Case:
 
 @dataclass
 class Seen:
-    """One answer as a client saw it."""
+    """One answer as the client received it."""
 
     status: int
     headers: dict[str, str]
@@ -103,7 +103,7 @@ class Seen:
 
 
 def judge(case: Case, seen: Seen, *, owner: dict[str, str], longest: float) -> list[str]:
-    """Everything that is wrong with the answer; nothing when it is right."""
+    """Every error in the answer; empty when it is right."""
     wrong: list[str] = []
     if seen.seconds > longest:
         wrong.append(f"took {seen.seconds:.2f} s of {longest:.2f}")
@@ -119,7 +119,7 @@ def judge(case: Case, seen: Seen, *, owner: dict[str, str], longest: float) -> l
         wrong.append(f"is {seen.status} although every required part was there: {seen.body}")
     else:
         if not case.side_by_side and must_fail:
-            # One after another: nothing behind the first that must fail can be the reason.
+            # In sequence, no call after the first one that must fail can be the reason.
             may_fail = may_fail[: may_fail.index(must_fail[0]) + 1]
         wrong += _problem(may_fail, seen, owner)
     return wrong
@@ -173,7 +173,8 @@ def _data(plan: Plan, data: Any) -> list[str]:
 
 
 def _cache_control(case: Case, complete: bool, seconds: float) -> list[str]:
-    """A part grows older while the screen waits for another: its age may be taken off, begun seconds as whole ones."""
+    """A part ages while the screen waits for another one: its age may be subtracted, and a part of a second counts as a
+    whole one."""
     if not complete:
         return ["no-store"]
     if not all(plan.public for plan in case.plans):
@@ -183,7 +184,7 @@ def _cache_control(case: Case, complete: bool, seconds: float) -> list[str]:
 
 
 def _problem(suspects: list[Plan], seen: Seen, owner: dict[str, str]) -> list[str]:
-    """The problem must be exactly that of one of the parts that may have failed."""
+    """The problem must be exactly that of a part that may have failed."""
     why: list[str] = []
     for plan in suspects:
         for outcome in sorted(plan.outcomes - {READY}):
@@ -207,7 +208,7 @@ def _problem_of(plan: Plan, outcome: str, seen: Seen, owner: dict[str, str]) -> 
     if outcome == OVERLOADED and seen.headers.get("retry-after") != "90":
         off.append(f"Retry-After 90, not {seen.headers.get('retry-after')}")
     if "secret" in str(body):
-        off.append("the service's inside is shown")
+        off.append("internals of the service are shown")
     if not body.get("correlation_id") or not body.get("type") or not body.get("title"):
         off.append("a member is missing")
     return off

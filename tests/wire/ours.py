@@ -1,4 +1,4 @@
-"""An application behind the connection `bff serve` uses, in this loop: quicker to start than a process."""
+"""An application behind the connection of `bff serve`, in the test's loop: it starts faster than a process."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bff.edge.http.protocol import HttpProtocol
 
 @asynccontextmanager
 async def behind_ours(gateway: ASGIApp, runtime: App) -> AsyncIterator[int]:
-    """Yields the port. gateway: or an application in front of it; runtime: the gateway's, started."""
+    """Yields the port. gateway: the gateway, or an application in front of it; runtime: the started gateway."""
     async with server_of_ours(gateway, runtime) as server:
         yield server.servers[0].sockets[0].getsockname()[1]
 
 
 @asynccontextmanager
 async def server_of_ours(gateway: ASGIApp, runtime: App) -> AsyncIterator[uvicorn.Server]:
-    """Yields the server: `server_state.connections` are those open now."""
+    """Yields the server; `server_state.connections` are the open ones."""
     config = uvicorn.Config(
         gateway,
         http=partial(  # type: ignore[arg-type]

@@ -1,5 +1,5 @@
-"""Hostile bytes and what must come of them: a table of raw requests, each with the statuses of the answers and the
-paths an upstream may have been asked for."""
+"""Hostile bytes and the required answers: a table of raw requests, each with the statuses of the answers and the paths
+that the upstream may have been asked for."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ OK = ("/things/ok",)
 
 @dataclass(frozen=True)
 class Probe:
-    """sends: what goes on the wire; answers: the statuses that must come back before the connection ends; asked: the
-    upstream's paths; pause: seconds between two pieces, for those that are slow."""
+    """sends: the bytes on the wire; answers: the statuses that must come back before the connection ends; asked: the
+    upstream's paths; pause: seconds between two pieces, for slow probes."""
 
     name: str
     sends: tuple[bytes, ...]
@@ -27,7 +27,7 @@ class Probe:
 
 
 def head(line: str, *headers: str, host: str | None = "x", close: bool = True, user: bool = True) -> bytes:
-    """A request's head. close: the connection is to end with its answer; user: it bears a token."""
+    """A request's head. close: the connection must end with its answer; user: it has a token."""
     lines = [line]
     if host is not None:
         lines.append(f"host: {host}")
@@ -43,7 +43,7 @@ def get(path: str = "/api/required/ok", *headers: str, **how: object) -> bytes:
 
 
 def post(*headers: str, path: str = "/api/things/ok", version: str = "1.1", **how: object) -> bytes:
-    """A command's head; its body and what frames it are the probe's own."""
+    """A command's head; the probe adds the body and its framing."""
     mine = (f'idempotency-key: "{uuid.uuid4()}"', "content-type: application/json", *headers)
     return head(f"POST {path} HTTP/{version}", *mine, **how)  # type: ignore[arg-type]
 
@@ -60,7 +60,7 @@ def one(name: str, data: bytes, *answers: int, asked: tuple[str, ...] = ()) -> P
 
 
 def plain() -> list[Probe]:
-    """What must go on working."""
+    """Valid requests that must keep working."""
     return [
         one("a plain request", get(), 200, asked=OK),
         one("a command with a length", post(CL) + WISH, 200, asked=OK),
@@ -73,7 +73,7 @@ def plain() -> list[Probe]:
         one("a body on a GET", get("/api/required/ok", CL) + WISH, 200, asked=OK),
         one("two in a row", get(close=False) + get(), 200, 200, asked=OK * 2),
         one(
-            "trailers that would sign in",
+            "trailers with credentials",
             post(TE, user=False)
             + CHUNKED[:-2]
             + f"authorization: {bearer()['authorization']}\r\n\r\n".encode(),
@@ -85,7 +85,7 @@ def plain() -> list[Probe]:
 
 
 def framing() -> list[Probe]:
-    """Two readings of where a request ends."""
+    """Heads in which two readers could find different ends of a request."""
     return [
         one("length and chunks", post(CL, TE) + CHUNKED + SMUGGLED, 400),
         one("chunks and length", post(TE, CL) + CHUNKED + SMUGGLED, 400),
@@ -99,7 +99,7 @@ def framing() -> list[Probe]:
         one("a length with a point", post("content-length: 12.0") + WISH, 400),
         one("an empty length", post("content-length:") + WISH, 400),
         one("a length with a space", post("content-length: 1 2") + WISH, 400),
-        one("a length beyond all numbers", post("content-length: " + "9" * 30) + WISH, 400),
+        one("a length of too many digits", post("content-length: " + "9" * 30) + WISH, 400),
         one("a length of 10^18", post("content-length: " + "9" * 18), 413),
         one("gzip, chunked", post("transfer-encoding: gzip, chunked") + CHUNKED, 400),
         one("chunked, gzip", post("transfer-encoding: chunked, gzip") + CHUNKED, 400),
@@ -112,15 +112,15 @@ def framing() -> list[Probe]:
         one("a space before the colon", post("transfer-encoding : chunked") + CHUNKED, 400),
         one("quoted chunked", post('transfer-encoding: "chunked"') + CHUNKED, 400),
         one("chunks in HTTP/1.0", post(TE, version="1.0") + CHUNKED, 400),
-        one("a chunk size that is none", post(TE) + b"zz\r\n" + WISH + b"\r\n0\r\n\r\n", 400),
+        one("an invalid chunk size", post(TE) + b"zz\r\n" + WISH + b"\r\n0\r\n\r\n", 400),
         one("a signed chunk size", post(TE) + b"+c\r\n" + WISH + b"\r\n0\r\n\r\n", 400),
         one("a chunk size with 0x", post(TE) + b"0xc\r\n" + WISH + b"\r\n0\r\n\r\n", 400),
-        one("a chunk size beyond all numbers", post(TE) + b"f" * 20 + b"\r\n" + WISH, 400),
+        one("a chunk size of too many digits", post(TE) + b"f" * 20 + b"\r\n" + WISH, 400),
         one("a chunk longer than it says", post(TE) + b"3\r\n" + WISH + b"\r\n0\r\n\r\n", 400),
         one("a chunk size ended by LF", post(TE) + b"c\n" + WISH + b"\r\n0\r\n\r\n", 400),
         one("a chunk ended by LF", post(TE) + b"c\r\n" + WISH + b"\n0\r\n\r\n", 400),
         one("a chunk size with a space", post(TE) + b"c \r\n" + WISH + b"\r\n0\r\n\r\n", 400),
-        one("an upgrade that is none", post("upgrade: h2c", CL) + WISH, 200, asked=OK),
+        one("an invalid upgrade", post("upgrade: h2c", CL) + WISH, 200, asked=OK),
         one("an upgrade that hides a body", post("upgrade: x", "connection: upgrade", CL) + SMUGGLED, 422),
         one("an upgrade with bad chunks", post(*H2C, TE) + b"zz\r\n" + WISH, 400),
         one("an upgrade with two lengths", post(*H2C, CL, "content-length: 0") + WISH + SMUGGLED, 400),
@@ -156,7 +156,7 @@ def upgrades() -> list[Probe]:
         one("TLS and a body", post("connection: upgrade", "upgrade: TLS/1.2", CL) + WISH, 200, asked=OK),
         one("h2c in HTTP/1.0", post(*H2C, CL, version="1.0") + WISH, 200, asked=OK),
         one("h2c and a body on a GET", get("/api/required/ok", *H2C, CL, close=False) + WISH, 200, asked=OK),
-        one("h2c and a body nobody takes", post(*H2C, CL, user=False, close=False) + WISH, 401),
+        one("h2c and a body for a route without one", post(*H2C, CL, user=False, close=False) + WISH, 401),
         one("h2c and a body that is too large", post(*H2C, "content-length: 70000") + b"x" * 70_000, 413),
         one("h2c and chunks that are too large", post(*H2C, TE) + b"11170\r\n" + b"x" * 70_000, 413),
         one("h2c and extensions that are too large", post(*H2C, TE) + EXTENDED, 431),
@@ -170,7 +170,7 @@ EXTENDED = b"".join(b"1;a=%b\r\nx\r\n" % (b"b" * 900) for _ in range(60)) + b"0\
 
 
 def lines() -> list[Probe]:
-    """Lines, names and values."""
+    """Header lines, names and values."""
     return [
         one("bare LF", get().replace(b"\r\n", b"\n"), 400),
         one("bare CR", get("/api/required/ok", "a: b\rc: d"), 400),
@@ -180,7 +180,7 @@ def lines() -> list[Probe]:
         one("NUL in a value", get("/api/required/ok", "a: b\0c"), 400),
         one("NUL in a name", get("/api/required/ok", "a\0: b"), 400),
         one("a name with a space", get("/api/required/ok", "a b: c"), 400),
-        one("a name of nothing", get("/api/required/ok", ": c"), 400),
+        one("an empty name", get("/api/required/ok", ": c"), 400),
         one("a line without a colon", get("/api/required/ok", "abc"), 400),
         one("no version", b"GET /\r\n\r\n", 400),
         one("HTTP/0.9", head("GET / HTTP/0.9"), 400),
@@ -193,18 +193,18 @@ def lines() -> list[Probe]:
         one("two spaces, which RFC 9112 lets pass", get().replace(b"GET ", b"GET  "), 200, asked=OK),
         one("an unknown method", head("BREW /api/me HTTP/1.1"), 400),
         one("a method in lower case", head("get /api/me HTTP/1.1"), 400),
-        one("a method a route has not", head("DELETE /api/me HTTP/1.1"), 405),
+        one("a method that a route does not have", head("DELETE /api/me HTTP/1.1"), 405),
         one("TRACE", head("TRACE /api/me HTTP/1.1"), 405),
         one("PROPFIND", head("PROPFIND / HTTP/1.1"), 405),
         one("CONNECT", head("CONNECT x:80 HTTP/1.1"), 405),
         one("OPTIONS *", head("OPTIONS * HTTP/1.1"), 204),
-        one("OPTIONS * as a proxy is sent it", head("OPTIONS http://x HTTP/1.1"), 204),
+        one("OPTIONS * in absolute form", head("OPTIONS http://x HTTP/1.1"), 204),
         one("GET *", head("GET * HTTP/1.1"), 400),
     ]
 
 
 def addresses() -> list[Probe]:
-    """Whom a request is for, and which address it names."""
+    """Hosts and addresses of a request."""
     elsewhere = [
         ("an encoded slash", "/api/required%2Fok"),
         ("an encoded slash in a parameter", "/api/required/a%2fb"),
@@ -222,23 +222,23 @@ def addresses() -> list[Probe]:
         ("two slashes inside", "/api//required/ok"),
         ("a slash at the end", "/api/required/ok/"),
         ("no UTF-8", "/api/required/%ff"),
-        ("UTF-8 longer than need be", "/api/required/%c0%ae%c0%ae"),
-        ("an escape that is none", "/api/required/%zz"),
+        ("overlong UTF-8", "/api/required/%c0%ae%c0%ae"),
+        ("an invalid escape", "/api/required/%zz"),
         ("a file above the folder", "/assets/..%2f..%2fpyproject.toml"),
     ]
     return [
         *(one(name, get(path), 404) for name, path in elsewhere),
         one("a fragment", get("/api/required/ok#x"), 400),
         one("raw UTF-8", get("/api/required/\xc3\xa4"), 400),
-        one("a range that there is not", get("/assets/upstream.py", "range: bytes=9999999-"), 200),
-        one("a range that is none", get("/", "range: bytes=x"), 200),
+        one("a range beyond the end", get("/assets/upstream.py", "range: bytes=9999999-"), 200),
+        one("an invalid range", get("/", "range: bytes=x"), 200),
         one("no host", get(host=None), 400),
         one("two hosts", get("/api/required/ok", "host: y"), 400),
         one("two equal hosts", get("/api/required/ok", "host: x"), 400),
         one("an empty host", get(host=""), 400),
         one("a host with an empty port", get(host="x:"), 200, asked=OK),
         one("an absolute host with its port", get("http://x:80/api/required/ok", host="x:"), 200, asked=OK),
-        one("a port beyond all ports", get(host="x:65536"), 400),
+        one("a port above 65535", get(host="x:65536"), 400),
         one("a host with a path", get(host="x/y"), 400),
         one("a host with a name and password", get(host="a:b@x"), 400),
         one("a list of hosts", get(host="x, y"), 400),
@@ -256,7 +256,7 @@ ONES = b"".join(b"1\r\n%c\r\n" % byte for byte in WISH + b" " * 20_000) + b"0\r\
 
 
 def sizes() -> list[Probe]:
-    """Too much of something."""
+    """Requests, parts or numbers that are too large."""
     return [
         one("an address of 9 KB", get("/" + "a" * 9_000), 414),
         one("an address of 1 MB", get("/" + "a" * 1_000_000), 414),
@@ -268,7 +268,7 @@ def sizes() -> list[Probe]:
         one("a body larger than it may be", post("content-length: 70000") + b"x" * 70_000, 413),
         one("chunks larger than they may be", post(TE) + b"11170\r\n" + b"x" * 70_000 + b"\r\n", 413),
         one("a million empty lines", b"\r\n" * 500_000, 431),
-        one("a body for a route that takes none", head("POST /x HTTP/1.1", "content-length: 99999"), 413),
+        one("a body for a route without one", head("POST /x HTTP/1.1", "content-length: 99999"), 413),
         one("an extension of 1 MB", post(TE) + b"c;a=" + b"b" * 1_000_000 + b"\r\n" + WISH, 431),
         one("extensions that are too large together", post(TE) + EXTENDED, 431),
         one("sizes with many zeros", post(TE) + (b"0" * 900 + b"1\r\nx\r\n") * 60, 431),
@@ -280,7 +280,7 @@ def sizes() -> list[Probe]:
 
 
 def rows() -> list[Probe]:
-    """Several on one connection, and other protocols."""
+    """Several requests on one connection, and other protocols."""
     ok, out = get(close=False), ("/things/ok",)
     h2c = ("upgrade: h2c", "http2-settings: AAMAAABkAARAAAAAAAIAAAAA")
     socket = (
@@ -306,7 +306,7 @@ def rows() -> list[Probe]:
 
 
 def slow() -> list[Probe]:
-    """Those that take their time; the server's patience is a second here."""
+    """Slow clients; the server's timeouts are a second here."""
     return [
         Probe("silence", (), ()),
         Probe("half a head", (get()[:-2],), (408,)),
@@ -323,22 +323,22 @@ def slow() -> list[Probe]:
             pause=0.3,
         ),
         Probe("chunks that do not come", (post(TE) + b"c\r\n{",), (408,)),
-        Probe("a body nobody reads", (post(CL, user=False, close=False),), (401,)),
+        Probe("a body that is not read", (post(CL, user=False, close=False),), (401,)),
         Probe("a second head that does not end", (get(close=False) + get()[:-2],), (200, 408), OK),
         Probe("rest after a request", (get(close=False),), (200,), OK),
     ]
 
 
 def in_pieces(probe: Probe, size: int) -> Probe:
-    """The same bytes, a few at a time."""
+    """The same bytes in small pieces."""
     whole = b"".join(probe.sends)
     pieces = tuple(whole[start : start + size] for start in range(0, len(whole), size))
     return replace(probe, name=f"{probe.name}, {size} bytes at a time", sends=pieces, pause=0.001)
 
 
 async def play(port: int, probe: Probe, seconds: float = GUARD) -> tuple[int, ...]:
-    """The statuses of the answers, in their order, once the server has ended the connection. Raises TimeoutError when
-    it does not."""
+    """The statuses of the answers, in order, once the server has ended the connection. Raises TimeoutError when it does
+    not."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
 
     async def send() -> None:
@@ -348,7 +348,7 @@ async def play(port: int, probe: Probe, seconds: float = GUARD) -> tuple[int, ..
                 await writer.drain()
                 await asyncio.sleep(probe.pause)
         except ConnectionError:
-            pass  # it has heard enough
+            pass  # The server reads nothing more.
 
     sending = asyncio.create_task(send())
     try:
@@ -365,7 +365,7 @@ async def _statuses(reader: asyncio.StreamReader, probe: Probe):  # type: ignore
         try:
             first = await reader.readuntil(b"\r\n\r\n")
         except ConnectionResetError:
-            # It was cut off in the middle of a sentence, as those who never stop talking are.
+            # The server cut it off in the middle, as it does with clients that never stop sending.
             return
         except asyncio.IncompleteReadError as left:
             if left.partial:

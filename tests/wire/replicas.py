@@ -1,4 +1,4 @@
-"""Several `bff serve` processes of one gateway before one Redis, with a provider that is slow when told to."""
+"""Several `bff serve` processes of one gateway on one Redis, with a provider that can be slow."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Followed:
 
 @dataclass
 class Replicas:
-    """sites: each process's address; env: what they were started with; redis: its address."""
+    """sites: each process's address; env: their environment; redis: its address."""
 
     sites: list[str]
     env: dict[str, str]
@@ -53,7 +53,7 @@ class Replicas:
 
     @asynccontextmanager
     async def streams(self, headers: dict[str, str], count: int = 1) -> AsyncIterator[list[Followed]]:
-        """`count` open streams on every replica, past their first event."""
+        """`count` open streams on every replica; each has had its first event."""
         found: list[Followed] = []
         async with asyncio.TaskGroup() as group:
             for site in self.sites:
@@ -106,7 +106,7 @@ async def replicas(redis_url: str, folder: Path, count: int, **env: str) -> Asyn
             "BFF_LIVE__STREAM_KEYS": '["events:jobs:{p}"]',
             "BFF_LIMITS__DEFAULT": "100000/minute",
             "BFF_LIMITS__LOGIN": "100000/minute",
-            # Many at once on a busy machine is what is wanted here.
+            # Many requests at once on a busy machine are intended here.
             "BFF_ADMISSION__LAG": "10",
             "BFF_ADMISSION__STANDING": "10",
             "BFF_ADMISSION__IN_FLIGHT": "5000",

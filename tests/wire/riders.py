@@ -1,11 +1,10 @@
-"""Many people's streams in one process at little cost, so that what is measured is the gateways: `python -m
-tests.wire.riders`.
+"""Many people's streams in one cheap process, so that the gateways are what is measured: `python -m tests.wire.riders`.
 
-It follows as browsers do behind a balancer: from the last id, after the last `retry`, on the gateway with the fewest
-streams, and not on the one that sent it away. It is told what to do on standard input, a line of JSON each, and answers
-each with one: `open` (subjects with their tokens, and the ports), `freeze` (numbers: read no more), `thaw` (hang them
-up, and have them come again), `busy` (processes whose waiting for a CPU is taken off what an event took, where it says
-`robbed`), `clear` (forget what was measured), `report`.
+The clients follow as browsers do behind a load balancer: from the last id, after the last `retry`, on the gateway with
+the fewest streams, and not on the one that ended the stream. Commands come on standard input, a line of JSON each, and
+get one line as answer: `open` (subjects with their tokens, and the ports), `freeze` (numbers: stop reading), `thaw`
+(close them and connect again), `busy` (processes whose time waiting for a CPU is subtracted from an event's latency,
+where the event has `cpu_wait`), `clear` (forget what was measured), `report`.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ from typing import Any
 
 from ..conftest import ROOT
 
-_SENT = re.compile(rb'"name":"(\d+\.\d+) (?:robbed (\d+\.\d+))?')
+_SENT = re.compile(rb'"name":"(\d+\.\d+) (?:cpu_wait (\d+\.\d+))?')
 _BLOCK = re.compile(rb"event: (\w+)\n(?:id: (\S+)\n)?")
 _RETRY = re.compile(rb"retry: (\d+)\n")
 TOGETHER = 100
 
 
-def robbed(pids: list[int]) -> float:
-    """Seconds for which these processes' first threads were ready and the machine was busy with others."""
+def cpu_wait(pids: list[int]) -> float:
+    """Seconds for which the first threads of these processes were ready but the CPU was busy with other processes."""
     return sum(int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) for pid in pids) / 1e9
 
 
 class Rider:
-    """One person's browser. ended: when it was told to leave, or found itself cut off, until it has the next stream;
-    left: the gateway it then was on."""
+    """One person's browser. ended: when its stream ended or broke, until it has the next one; left: the gateway of that
+    stream."""
 
     __slots__ = ("avoid", "cursor", "ended", "events", "left", "live", "port", "rest", "retry", "sock", "who")
 
@@ -59,8 +58,8 @@ class Rider:
 
 
 class Riders:
-    """gaps: seconds from an end to the next stream's first bytes; opened: moments at which one asked for another stream
-    by the gateway it was sent away from; took: seconds each event was on its way; wrong: what must not happen."""
+    """gaps: seconds from an end to the next stream's first bytes; opened: when a stream was requested after the gateway
+    had ended one; took: seconds each event was on its way; wrong: errors."""
 
     def __init__(self) -> None:
         self.ports: list[int] = []
@@ -135,7 +134,7 @@ class Riders:
         data = rider.rest + data
         end = data.rfind(b"\n\n") + 2
         if end > 1:
-            # A chunk's last line end may still be on its way, and what begins a head is no block of its own.
+            # A chunk's last line end may still be on its way, and the first line of a head is not a block.
             rider.rest = data[end:]
             self.take(rider, data[:end])
         else:
@@ -159,7 +158,7 @@ class Riders:
                 rider.events += 1
             elif name in (b"snapshot", b"reset"):
                 if name == b"snapshot" and rider.cursor:
-                    self.wrong.append(f"{rider.who[0]}: a snapshot though it came with {rider.cursor!r}")
+                    self.wrong.append(f"{rider.who[0]}: a snapshot although it sent {rider.cursor!r}")
                 self.resets += name == b"reset"
                 rider.cursor = id
             elif name == b"bye":
@@ -168,8 +167,8 @@ class Riders:
         for sent, before in _SENT.findall(data):
             self.took.append(now - float(sent))
             if before:
-                # What the machine took from those on the way is not theirs.
-                self.took[-1] -= robbed(self.busy) - float(before)
+                # Time that other processes took from the riders does not count.
+                self.took[-1] -= cpu_wait(self.busy) - float(before)
         if not left and not rider.live:
             rider.live, rider.avoid, rider.left = True, 0, 0
             self.coming -= rider.ended == 0
@@ -231,30 +230,30 @@ class Riders:
         return None
 
 
-class Told:
-    """The other side: whoever tells that process what to do."""
+class RiderProcess:
+    """The other side: sends commands to that process."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.pid = process.pid
 
-    async def tell(self, **command: object) -> Any:
-        """One command, and its answer."""
+    async def send(self, **command: object) -> Any:
+        """Send one command; returns its answer."""
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the riders have no pipes")
         self._process.stdin.write(json.dumps(command).encode() + b"\n")
         return json.loads(await self._process.stdout.readline())
 
     async def live(self, count: int, seconds: float) -> None:
-        """Return once so many are."""
+        """Return once that many streams are live."""
         async with asyncio.timeout(seconds):
-            while (await self.tell(report=True))["live"] < count:
+            while (await self.send(report=True))["live"] < count:
                 await asyncio.sleep(0.3)
 
 
 @contextlib.asynccontextmanager
-async def riders() -> AsyncIterator[Told]:
-    """The process, ended with the block."""
+async def riders() -> AsyncIterator[RiderProcess]:
+    """The process; it ends with the block."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.wire.riders"),
         cwd=ROOT,
@@ -263,14 +262,14 @@ async def riders() -> AsyncIterator[Told]:
         limit=2**27,
     )
     try:
-        yield Told(process)
+        yield RiderProcess(process)
     finally:
         process.send_signal(signal.SIGKILL)
         await process.wait()
 
 
 def many_files() -> None:
-    """Let this process, and what it starts, have as many open files as the machine allows."""
+    """Raise the limit of open files, for this process and its children, as far as the machine allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

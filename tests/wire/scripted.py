@@ -1,4 +1,4 @@
-"""An upstream on a real socket that answers by path as it is told, notes what it was asked, and serves token keys."""
+"""An upstream on a real socket that answers by path as the test says, records its requests, and serves token keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROBLEM = "content-type: application/problem+json\r\n"
 
 @dataclass
 class Asked:
-    """One request as the upstream saw it; header names in lower case."""
+    """One request as the upstream received it; header names in lower case."""
 
     method: str
     path: str
@@ -30,7 +30,7 @@ Script = bytes | Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class Scripted:
-    """The upstream: answers by path. `asked` is every request it got but those for keys."""
+    """The upstream: answers by path. `asked` is every request except those for keys."""
 
     port: int = 0
     asked: list[Asked] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Scripted:
             "/things/silent": _silent,
             "/things/cut": _cut,
             "/things/broken": http(500, b'{"trace":"hunter2"}'),
-            # Longer than any deadline of the gateway's: nothing is tried again.
+            # Longer than every deadline of the gateway, so nothing is retried.
             "/things/busy": http(503, b"{}", "content-type: application/json\r\nretry-after: 70\r\n"),
             "/things/throttled": http(429, b"{}", "content-type: application/json\r\nretry-after: 90\r\n"),
             "/things/nonsense": http(200, b'{"title":"x"}'),
@@ -99,7 +99,7 @@ async def _cut(asked: Asked, writer: asyncio.StreamWriter) -> None:
 
 
 class Gate:
-    """An upstream answer that waits to be let through."""
+    """An upstream answer that waits until the test releases it."""
 
     def __init__(self, body: bytes = b'{"name":"late"}') -> None:
         self.open = asyncio.Event()

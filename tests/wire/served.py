@@ -1,4 +1,4 @@
-"""A real uvicorn in the test's own event loop, on a port of its own."""
+"""A real uvicorn in the test's event loop, on a port of its own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import uvicorn
 
 
 def listening() -> socket.socket:
-    """A bound socket: its port is known before the application is made."""
-    # With the protocol named, asyncio turns Nagle off; without, each answer waits 40 ms for an acknowledgement.
+    """A bound socket: its port is known before the application is created."""
+    # asyncio turns Nagle off only when the protocol is named; otherwise each answer waits 40 ms for an acknowledgement.
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))
     return sock
@@ -21,18 +21,18 @@ def listening() -> socket.socket:
 
 @asynccontextmanager
 async def served(app: Any, sock: socket.socket | None = None) -> AsyncIterator[str]:
-    """Serve `app`; gives its address. Ends at once, idle connections and all."""
+    """Serve `app`; yields its address. Ends at once and closes idle connections too."""
     sock = sock or listening()
     config = uvicorn.Config(app, log_level="critical", lifespan="off")
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
-    # Without `serve`, which takes over the process's signals and takes 0.4 s to end.
+    # Not `serve`, which takes over the process's signals and takes 0.4 s to end.
     await server.startup([sock])
     try:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     finally:
-        # Not `shutdown`, which sleeps: nobody is left whose answer has to be finished.
+        # Not `shutdown`, which sleeps: no answer has to be finished.
         for listener in server.servers:
             listener.close()
         for connection in list(server.server_state.connections):

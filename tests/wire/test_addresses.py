@@ -1,4 +1,4 @@
-"""Addresses that change while a gateway serves, on real sockets: DNS, a watched file, one that goes away."""
+"""Backend addresses that change while a gateway serves, on real sockets: DNS, a watched file, a removed address."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def url(port: int) -> str:
 
 
 async def ask(backends: DynamicBackends, times: int) -> Counter[str]:
-    """As the pipeline does: pick, count, send, report."""
+    """Send a call as the pipeline does: pick, count, send, report."""
     seen: Counter[str] = Counter()
     for _ in range(times):
         backend = backends.pick()
@@ -95,7 +95,7 @@ async def test_a_watched_file_changes_the_addresses_and_a_broken_one_changes_not
         await backends.close()
 
 
-async def test_an_address_that_is_gone_ends_its_calls_before_its_connections_are_closed() -> None:
+async def test_a_removed_address_ends_its_calls_before_its_connections_are_closed() -> None:
     release = asyncio.Event()
 
     async def slow(path: str, head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -122,7 +122,7 @@ async def test_an_address_that_is_gone_ends_its_calls_before_its_connections_are
         await backends.close()
 
 
-async def test_dns_is_asked_again_and_each_of_its_addresses_is_one_of_ours(
+async def test_dns_is_resolved_again_and_each_address_is_a_backend(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answers: list[Any] = [["127.0.0.2", "127.0.0.1", "127.0.0.1"], OSError("away"), ["127.0.0.2"]]
@@ -143,13 +143,13 @@ async def test_dns_is_asked_again_and_each_of_its_addresses_is_one_of_ours(
             await backends.refresh()
             assert [backend.name for backend in backends] == [f"http://{ip}:{one.port}" for ip in expected]
             kept.append(next(backend for backend in backends if "127.0.0.2" in backend.name))
-        assert kept[0] is kept[1] is kept[2], "an address that stays keeps its connections and standing"
+        assert kept[0] is kept[1] is kept[2], "an address that stays keeps its connections and its state"
         assert [backend.name for backend in backends] == [f"http://127.0.0.2:{one.port}"]
         await backends.close()
 
 
 class Listed:
-    """Resolves to what a test sets: addresses, or an exception."""
+    """A resolver that returns what the test sets: addresses, or an exception."""
 
     interval = 0.01
 
@@ -168,7 +168,7 @@ class Listed:
         await until(lambda: self.asked > asked + 1)
 
 
-async def test_what_a_resolver_cannot_resolve_is_logged_once_and_changes_nothing(
+async def test_a_failing_resolver_is_logged_once_and_changes_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with servers(2) as (one, two):

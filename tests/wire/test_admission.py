@@ -32,7 +32,7 @@ class Thing(BaseModel):
 
 @dataclass
 class World:
-    """A gateway with an application in front, which answers some requests itself. started: requests whose turn came;
+    """A gateway with an application in front, which answers some requests itself. started: requests that began to run;
     decided: decisions of admission."""
 
     port: int
@@ -265,5 +265,5 @@ async def test_no_reservation_is_left_after_any_ending(
         world.release.set()
         await until(lambda: world.runtime.admission.in_flight == 0)
         assert world.started and world.decided == world.started
-        assert await world.status(SCREEN) == 200, "nothing that is left fills the places"
+        assert await world.status(SCREEN) == 200, "no reservation is left"
         await until(lambda: world.runtime.admission.in_flight == 0)

@@ -1,6 +1,7 @@
-"""What a browser keeps of one person's screens is not the next one's: in a real Chromium, with its own HTTP cache.
+"""What a browser cached of one person's screens is not shown to the next person: in a real Chromium, with its own HTTP
+cache.
 
-`private, no-cache` alone lets a script read it all the same: fetch with `force-cache` asks nobody.
+`private, no-cache` alone lets a script read it: fetch with `force-cache` does not revalidate.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ async def sign_in(here: Bench, page: Page, who: str) -> None:
 
 
 async def mine(page: Page, cache: str) -> str:
-    """What a script of the page is given, or the status."""
+    """What a script of the page gets, or the status."""
     found: str = await page.evaluate(
         "cache => fetch('/api/mine', {cache, mode: 'same-origin'})"
         ".then(a => a.ok ? a.json() : String(a.status), () => 'nothing')",
@@ -48,7 +49,7 @@ async def test_after_a_logout_nothing_of_the_last_person_is_left(
     page = await context.new_page()
     await sign_in(here, page, "ada")
     assert await mine(page, "default") == "ada"
-    assert await mine(page, "only-if-cached") == "ada", "it is kept while she is here"
+    assert await mine(page, "only-if-cached") == "ada", "it is cached while she is signed in"
     await log_out(here, page)
     assert await mine(page, "only-if-cached") == "nothing"
     assert await mine(page, "force-cache") == "401"
@@ -56,7 +57,7 @@ async def test_after_a_logout_nothing_of_the_last_person_is_left(
     assert await mine(page, "force-cache") == "grace"
 
 
-async def test_whoever_signs_in_where_another_persons_session_ended_by_itself_sees_nothing_of_theirs(
+async def test_a_sign_in_after_another_persons_session_expired_shows_nothing_of_that_person(
     here: Bench, context: BrowserContext
 ) -> None:
     page = await context.new_page()
@@ -70,7 +71,7 @@ async def test_whoever_signs_in_where_another_persons_session_ended_by_itself_se
     assert await mine(page, "force-cache") == "grace"
 
 
-async def test_a_session_that_takes_the_place_of_another_by_its_cookie_alone_sees_nothing_of_it(
+async def test_a_session_that_replaces_another_by_cookie_alone_shows_nothing_of_the_other(
     here: Bench, context: BrowserContext
 ) -> None:
     page = await context.new_page()
@@ -83,4 +84,4 @@ async def test_a_session_that_takes_the_place_of_another_by_its_cookie_alone_see
     (new,) = [one for one in await other.cookies(here.site) if one["name"] == "__Host-bff"]
     await context.clear_cookies()
     await context.add_cookies([{**kept[0], "value": new["value"]}])  # type: ignore[list-item, misc]
-    assert await mine(page, "force-cache") == "grace", "Vary tells the two apart"
+    assert await mine(page, "force-cache") == "grace", "Vary separates the two sessions"

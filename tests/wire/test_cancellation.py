@@ -1,6 +1,6 @@
-"""A gateway's deadlines are cancellations: thousands of calls cut in the middle must leave nothing held.
+"""A gateway's deadlines are cancellations: thousands of calls that are cancelled midway must leave no resource held.
 
-Stock httpx 0.28 fails this (encode/httpcore#1093); it is why no wire goes over its connections.
+Stock httpx 0.28 fails this (encode/httpcore#1093), so no wire uses its connections.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ async def rounds(kind: type[H1Wire | AiohttpWire | HttpxWire]) -> None:
         for _ in range(75):
             results = await asyncio.gather(*(call(dice.uniform(0.0005, 0.06)) for _ in range(40)))
             cut += results.count(False)
-        assert cut > 500, "the rounds must really have cut calls"
+        assert cut > 500, "the rounds must have cancelled calls"
         assert await asyncio.gather(*(call(GUARD) for _ in range(50))) == [True] * 50
         assert server.open <= CONNECTIONS
         assert len(asyncio.all_tasks()) - before <= CONNECTIONS, (

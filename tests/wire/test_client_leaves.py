@@ -1,4 +1,4 @@
-"""A client that leaves: what was being read for it is given up at once; a claimed command is carried out."""
+"""When a client disconnects, its reads are cancelled at once; a claimed command is carried out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .scripted import Gate
 
 @asynccontextmanager
 async def served_by_ours(redis_url: str) -> AsyncIterator[tuple[World, int, uvicorn.Server]]:
-    """The gateway behind the protocol `bff serve` uses; yields the port and the server, too."""
+    """The gateway behind the protocol of `bff serve`; yields the port and the server, too."""
     async with running(redis_url) as world:
         runtime = await world.gateway.start()
         async with server_of_ours(world.gateway, runtime) as server:
@@ -39,7 +39,7 @@ async def ask(
     return writer
 
 
-async def test_what_is_read_for_a_client_that_leaves_is_given_up_at_once(redis_url: str) -> None:
+async def test_reads_for_a_client_that_leaves_are_cancelled_at_once(redis_url: str) -> None:
     async with served_by_ours(redis_url) as (world, port, _):
         runtime = await world.gateway.start()
         seen: list[PolicyEvent] = []
@@ -59,7 +59,7 @@ async def test_what_is_read_for_a_client_that_leaves_is_given_up_at_once(redis_u
         assert upstream.circuit == "closed" and upstream.budget.active == 0
 
 
-async def test_a_client_that_leaves_after_its_answer_disturbs_nothing(redis_url: str) -> None:
+async def test_a_client_that_leaves_after_its_answer_has_no_effect(redis_url: str) -> None:
     async with served_by_ours(redis_url) as (world, port, _):
         for _ in range(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -73,7 +73,7 @@ async def test_a_client_that_leaves_after_its_answer_disturbs_nothing(redis_url:
         assert answer.status_code == 200
 
 
-async def test_a_claimed_command_is_carried_out_though_its_client_left(redis_url: str) -> None:
+async def test_a_claimed_command_is_carried_out_although_its_client_left(redis_url: str) -> None:
     async with served_by_ours(redis_url) as (world, port, server):
         gate = Gate(b'{"name":"made"}')
         world.upstream.answers["/things/made"] = gate
@@ -121,7 +121,7 @@ async def test_the_connection_itself_answers_a_request_that_admission_refuses(re
         assert world.upstream.asked == []
 
 
-async def test_a_stream_ends_with_its_connection_though_another_request_waits_behind_it(
+async def test_a_stream_ends_with_its_connection_although_another_request_waits_behind_it(
     redis_url: str,
 ) -> None:
     async with served_by_ours(redis_url) as (world, port, server):

@@ -1,4 +1,4 @@
-"""A chunk of no bytes is the end of a body (RFC 9112 section 7.1): written by chance it must end nothing."""
+"""A chunk of no bytes ends a body (RFC 9112 section 7.1), so an empty write must not become a chunk."""
 
 from __future__ import annotations
 

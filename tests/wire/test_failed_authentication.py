@@ -197,12 +197,12 @@ async def test_invalid_commands_spend_the_limit_of_repeats(redis_url: str, bend:
             changes = changes or {"content": b'{"name":"mug"}'}
             return await here.client.post("/api/limited", headers=headers, **changes)
 
-        # Two a minute, and twenty times that for repeats and what cannot be read: one more every second and a half.
+        # Two a minute, and twenty times that for repeats and unreadable commands: one more every second and a half.
         taken, began = 0, time.monotonic()
         while (await send(**bend)).status_code != 429:
             taken += 1
             assert taken <= 41 + (time.monotonic() - began) / 1.5
         assert taken >= 40
         answer = await send()
-        assert answer.status_code == 200, "a good command has a limit of its own"
-        assert (await send("grace", **bend)).status_code != 429, "and so has everybody else"
+        assert answer.status_code == 200, "a valid command has its own limit"
+        assert (await send("grace", **bend)).status_code != 429, "other people have their own limit"

@@ -1,4 +1,5 @@
-"""Three gateways as one: whatever is killed, restarted, cut off or frozen, every browser knows what happened."""
+"""Three gateways as one system: whichever is killed, restarted, disconnected or frozen, every browser has the right
+state."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 async def crowd(
     one: Fleet, people: int, prefix: str, *, together: int = 100
 ) -> AsyncIterator[tuple[list[Browser], Service]]:
-    """So many people's browsers, all of them live."""
+    """Browsers of that many people, all with a live stream."""
     browsers = [Browser(f"{prefix}-{number}", one.ports) for number in range(people)]
     service = Service(one.valkey.url)
     async with asyncio.TaskGroup() as group:
@@ -51,7 +52,7 @@ async def all_live(browsers: list[Browser], seconds: float) -> None:
 
 
 async def chaos(one: Fleet, people: int, events: int, rounds: int, prefix: str) -> None:
-    """Publish all the while, and break everything once a round."""
+    """Publish continuously, and break each thing once a round."""
     async with crowd(one, people, prefix) as (browsers, service):
         sagas = [(browser.subject, f"{browser.subject}.{n}") for browser in browsers for n in range(5)]
         done, still, lost = asyncio.Event(), asyncio.Lock(), []
@@ -103,7 +104,7 @@ async def chaos(one: Fleet, people: int, events: int, rounds: int, prefix: str) 
         wrong = [line for browser in browsers for line in browser.wrong]
         resets = sum(browser.resets for browser in browsers)
         print(
-            f"{people} clients, {events} events, {sum(one.events for one in browsers)} told one by one, "
+            f"{people} clients, {events} events, {sum(one.events for one in browsers)} received one by one, "
             f"{sum(len(one.opened) for one in browsers)} connections, {resets} resets, {len(wrong)} wrong; Redis lost "
             f"{lost} confirmed bytes"
         )
@@ -120,14 +121,16 @@ async def test_every_client_has_the_right_state_after_a_long_chaos(three: Fleet)
     await chaos(three, 1_000, 100_000, 3, "long")
 
 
-async def test_the_cap_holds_exactly_when_all_connect_at_once_to_three_gateways(three: Fleet) -> None:
+async def test_the_stream_limit_holds_exactly_when_all_connect_at_once_to_three_gateways(
+    three: Fleet,
+) -> None:
     browsers = [Browser("everywhere", [three.ports[number % 3]]) for number in range(200)]
     following = [asyncio.create_task(one.run()) for one in browsers]
     try:
         async with asyncio.timeout(2 * GUARD):
             while sum(one.live or one.byes == ["limit"] for one in browsers) < 200:
                 await asyncio.sleep(0.02)
-        # Whoever was sent away comes back after half a minute; until then nothing may change.
+        # A browser whose stream was ended comes back after half a minute; until then nothing may change.
         for _ in range(20):
             assert sum(one.live and not one.byes for one in browsers) == 16
             assert sum(one.byes == ["limit"] for one in browsers) == 184
@@ -140,7 +143,7 @@ async def test_the_cap_holds_exactly_when_all_connect_at_once_to_three_gateways(
 
 @contextlib.asynccontextmanager
 async def at_the_cap(one: Fleet, subject: str) -> AsyncIterator[list[Browser]]:
-    """Sixteen streams of one person, those that opened first on the second and third gateway."""
+    """Sixteen streams of one person; those that opened first are on the second and third gateway."""
     browsers = [Browser(subject, [port]) for port in one.ports[1:] * 3 + one.ports[:1] * 10]
     following = []
     try:
@@ -161,7 +164,7 @@ async def test_streams_of_a_killed_gateway_occupy_no_slots(three: Fleet) -> None
         began = time.monotonic()
         three.programs[dead].kill()
         for browser in lost:
-            # Without a cursor, so that it is told something at once.
+            # Without a cursor, so that the stream is sent something at once.
             browser.live, browser.ports, browser.cursor = False, others, None
         await all_live(lost, 30)
         print(
@@ -170,18 +173,20 @@ async def test_streams_of_a_killed_gateway_occupy_no_slots(three: Fleet) -> None
         await asyncio.sleep(0.5)
         assert all(browser.live for browser in browsers)
         assert [browser.byes for browser in browsers] == [[]] * 16, (
-            "nobody gave way to streams that are no more"
+            "no open stream was ended for streams of the killed gateway"
         )
     three.begin(dead)
     await asyncio.to_thread(three.up, dead)
 
 
 @pytest.mark.slow
-async def test_a_frozen_gateway_takes_its_slots_again_and_the_oldest_are_ended(three: Fleet) -> None:
+async def test_a_gateway_that_was_frozen_takes_its_slots_again_and_the_oldest_streams_end(
+    three: Fleet,
+) -> None:
     frozen = three.ports[0]
     async with at_the_cap(three, "frozen") as browsers:
         three.programs[frozen].process.send_signal(signal.SIGSTOP)
-        # Its word that it lives holds for ten seconds more.
+        # Its heartbeat is valid for ten seconds more.
         await asyncio.sleep(11)
         later = [Browser("frozen", three.ports[1:]) for _ in range(10)]
         following = [asyncio.create_task(browser.run()) for browser in later]
@@ -194,7 +199,7 @@ async def test_a_frozen_gateway_takes_its_slots_again_and_the_oldest_are_ended(t
                     await asyncio.sleep(0.02)
             await asyncio.sleep(1)
             assert sum(browser.live for browser in [*browsers, *later]) == 16
-            assert all(browser.live and not browser.byes for browser in later), "whoever opened last stays"
+            assert all(browser.live and not browser.byes for browser in later), "the newest streams stay open"
         finally:
             for task in following:
                 task.cancel()
@@ -203,7 +208,7 @@ async def test_a_frozen_gateway_takes_its_slots_again_and_the_oldest_are_ended(t
 
 @IN_ANY_TIME_AND_TIMED
 async def test_no_stream_outlives_its_token(three: Fleet, timed: bool) -> None:
-    # Long enough for all of them to come, however busy the machine is.
+    # Long enough for all streams to open, however busy the machine is.
     for life in (6, 20, 60):
         ends = int(time.time()) + life
         browsers = [
@@ -220,12 +225,12 @@ async def test_no_stream_outlives_its_token(three: Fleet, timed: bool) -> None:
         late: list[float] = []
         async with asyncio.timeout(GUARD):
             while len(late) < len(browsers):
-                # How much later than the last look the newly ended were told.
+                # How much after the previous check the newly ended streams were closed.
                 late += [time.time() - ends] * (sum(bool(one.byes) for one in browsers) - len(late))
                 await asyncio.sleep(0.01)
         print(f"{ranked(late, 1):.2f} s after the token at most")
         assert all(one.byes[0] == "expired" for one in browsers)
-        # It would have lived for ten minutes.
+        # The stream would have lived for ten minutes.
         assert min(late) > -0.1 and (max(late) < 1 or not timed)
     finally:
         await _leave(following)
@@ -251,6 +256,6 @@ async def test_no_stream_closes_while_redis_is_away_and_all_are_current_soon_aft
         resets = sum(one.resets for one in browsers)
         print(f"{len(browsers)} streams agree {took:.2f} s after Redis is back, {resets} by a reset")
         assert sum(len(one.opened) for one in browsers) == opened
-        # One each: whether anything was lost nobody there can know.
+        # One each, because a gateway cannot know whether anything was lost.
         assert not any(one.byes or one.wrong or one.resets > 1 for one in browsers)
         assert took < 5

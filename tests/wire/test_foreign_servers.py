@@ -1,4 +1,4 @@
-"""Streams end with `bye` when another ASGI server is told to stop, and the process ends."""
+"""Under another ASGI server, streams end with `bye` when the server is stopped, and the process ends."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def under(
 
 
 async def follow(client: httpx.AsyncClient, url: str, into: list[str], begun: asyncio.Event) -> None:
-    """Collect the events of a stream until it ends; a connection that is cut off counts as an event."""
+    """Collect the events of a stream until it ends; a broken connection counts as an event."""
     name = ""
     try:
         async with client.stream("GET", f"{url}/bff/live", headers=bearer()) as response:
@@ -89,22 +89,24 @@ async def follow(client: httpx.AsyncClient, url: str, into: list[str], begun: as
 
 @asynccontextmanager
 async def followed(url: str, number: int) -> AsyncIterator[list[list[str]]]:
-    """The events of so many open streams, which are over afterwards."""
-    heard: list[list[str]] = [[] for _ in range(number)]
-    begun = [asyncio.Event() for _ in heard]
+    """The events of that many open streams; all have ended after the block."""
+    received: list[list[str]] = [[] for _ in range(number)]
+    begun = [asyncio.Event() for _ in received]
     async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
-        streams = [asyncio.create_task(follow(client, url, *one)) for one in zip(heard, begun, strict=True)]
+        streams = [
+            asyncio.create_task(follow(client, url, *one)) for one in zip(received, begun, strict=True)
+        ]
         async with asyncio.timeout(60):
             await asyncio.gather(*(one.wait() for one in begun))
-        yield heard
+        yield received
         async with asyncio.timeout(60):
             await asyncio.gather(*streams)
 
 
-def byes(heard: list[list[str]]) -> list[str]:
+def byes(received: list[list[str]]) -> list[str]:
     return [
         json.loads(one[-1].removeprefix("bye "))["reason"] if one[-1][:4] == "bye " else one[-1]
-        for one in heard
+        for one in received
     ]
 
 
@@ -112,47 +114,47 @@ def byes(heard: list[list[str]]) -> list[str]:
 @pytest.mark.parametrize(
     "server", ["uvicorn", "uvicorn h11", "uvicorn workers", "gunicorn", "granian", "hypercorn"]
 )
-async def test_streams_say_bye_when_the_server_is_told_to_stop(
+async def test_streams_end_with_bye_when_the_server_gets_a_signal(
     redis_url: str, tmp_path: Path, server: str, number: int
 ) -> None:
     if server == "gunicorn" and number == signal.SIGINT:
-        number = signal.SIGTERM  # its SIGINT is the quick end, which waits for nobody
+        number = signal.SIGTERM  # hypercorn's SIGINT stops at once and waits for no stream
     port = free_port()
     async with under(command(server, port), port, redis_url, tmp_path) as running:
-        async with followed(running.url, 3) as heard:
+        async with followed(running.url, 3) as received:
             running.program.process.send_signal(number)
-        assert byes(heard) == ["drain"] * 3, running.program.log.read_text()[-3000:]
-        # A bound against hanging: gunicorn would kill a worker after 30 s, uvicorn waits for ever.
+        assert byes(received) == ["drain"] * 3, running.program.log.read_text()[-3000:]
+        # A guard against hanging: gunicorn would kill a worker after 30 s, uvicorn waits for ever.
         await asyncio.to_thread(running.program.process.wait, 25)
         assert "Traceback" not in running.program.log.read_text()
 
 
-async def test_a_reload_ends_streams_and_serves_again(redis_url: str, tmp_path: Path) -> None:
+async def test_a_reload_ends_streams_and_serves_again_afterwards(redis_url: str, tmp_path: Path) -> None:
     module = tmp_path / "shop.py"
     module.write_text("from tests.wire.gateway import served as app\n")
     port = free_port()
     line = [*PYTHON, "uvicorn", "shop:app", "--port", str(port), "--reload", "--reload-dir", str(tmp_path)]
     async with under([*line, "--app-dir", str(tmp_path)], port, redis_url, tmp_path) as running:
         for _ in range(2):
-            async with followed(running.url, 3) as heard:
+            async with followed(running.url, 3) as received:
                 module.write_text(module.read_text() + "# saved\n")
-            assert byes(heard) == ["drain"] * 3, running.program.log.read_text()[-3000:]
+            assert byes(received) == ["drain"] * 3, running.program.log.read_text()[-3000:]
         running.program.process.terminate()
         await asyncio.to_thread(running.program.process.wait, 25)
         assert "Traceback" not in running.program.log.read_text()
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
-async def test_streams_say_bye_when_a_server_ends_without_a_signal(
+async def test_streams_end_with_bye_when_a_server_stops_without_a_signal(
     redis_url: str, tmp_path: Path, server: str
 ) -> None:
     port = free_port()
     flag = {"uvicorn": "--limit-max-requests", "gunicorn": "--max-requests"}[server]
     async with under([*command(server, port), flag, "3"], port, redis_url, tmp_path) as running:
-        async with followed(running.url, 3) as heard, httpx.AsyncClient(trust_env=False) as client:
+        async with followed(running.url, 3) as received, httpx.AsyncClient(trust_env=False) as client:
             for _ in range(3):
                 assert (await client.get(f"{running.url}/livez")).status_code == 200
-        assert byes(heard) == ["drain"] * 3, running.program.log.read_text()[-3000:]
+        assert byes(received) == ["drain"] * 3, running.program.log.read_text()[-3000:]
         assert "Traceback" not in running.program.log.read_text()
 
 
@@ -165,35 +167,35 @@ app = Starlette(routes=[Mount("/", served)])
 """
 
 
-async def test_a_gateway_mounted_in_an_application_that_keeps_its_lifespan_to_itself_hears_of_it(
+async def test_streams_end_with_bye_in_a_gateway_mounted_without_lifespan(
     redis_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "host.py").write_text(MOUNTED)
     port = free_port()
     line = [*PYTHON, "uvicorn", "host:app", "--port", str(port), "--app-dir", str(tmp_path)]
     async with under(line, port, redis_url, tmp_path) as running:
-        async with followed(running.url, 3) as heard:
+        async with followed(running.url, 3) as received:
             running.program.process.terminate()
-        assert byes(heard) == ["drain"] * 3, running.program.log.read_text()[-3000:]
+        assert byes(received) == ["drain"] * 3, running.program.log.read_text()[-3000:]
         await asyncio.to_thread(running.program.process.wait, 25)
 
 
-async def test_nothing_is_changed_where_nobody_handles_a_signal_and_what_was_there_comes_back() -> None:
-    told: list[int] = []
-    heard: list[int] = []
+async def test_the_shutdown_watch_calls_existing_signal_handlers_and_restores_them() -> None:
+    calls: list[int] = []
+    received: list[int] = []
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+        signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
         mine = signal.getsignal(signal.SIGTERM)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        notice = ShutdownWatch(lambda: told.append(1))
+        notice = ShutdownWatch(lambda: calls.append(1))
         notice.start()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
         for _ in range(2):
             signal.raise_signal(signal.SIGTERM)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        assert (told, heard) == ([1], [signal.SIGTERM, signal.SIGTERM])
+        assert (calls, received) == ([1], [signal.SIGTERM, signal.SIGTERM])
         await notice.close()
         assert signal.getsignal(signal.SIGTERM) is mine
     finally:

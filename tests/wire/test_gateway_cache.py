@@ -1,4 +1,4 @@
-"""Kept answers as a browser meets them: ages and headers, stale parts, own changes, events and signed webhooks."""
+"""Cached answers as a browser sees them: ages and headers, stale parts, own changes, events and signed webhooks."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ class World:
     def count(self, path: str) -> int:
         return sum(one.path == path for one in self.upstream.asked)
 
-    async def heard(self, tag: str, since: int = 0) -> None:
-        """Both gateways know of a change of this tag."""
+    async def until_invalidated(self, tag: str, since: int = 0) -> None:
+        """Wait until both gateways know of a change of this tag."""
         await until(
             lambda: all(
                 one.runtime is not None and one.runtime.calls.invalidations.tags.of(tag) > since
@@ -174,7 +174,7 @@ async def test_a_public_screen_may_be_cached_as_long_as_its_parts_are_fresh(redi
         assert it.count("/articles/b") == 2
 
 
-async def test_when_its_service_fails_an_optional_part_is_stale_and_says_its_age(redis_url: str) -> None:
+async def test_when_its_service_fails_an_optional_part_is_stale_and_has_its_age(redis_url: str) -> None:
     async with world(redis_url) as it:
         it.says("/brief", "old")
         assert (await it.clients[0].get("/api/brief")).json() == {
@@ -229,7 +229,7 @@ async def test_after_a_command_its_sender_sees_the_change_on_every_gateway(redis
                 assert (await client.get("/api/basket", headers=bearer(who))).json() == {"name": "empty"}
         it.says("/basket", "full")
         done = await it.clients[0].post(f"/api/fill/{how}", headers=keyed())
-        # It may have been done though no good answer came of it.
+        # The change may have happened, although the answer was an error.
         assert (done.status_code == 200) == (how == "ok")
         for client in reversed(it.clients):
             assert (await client.get("/api/basket", headers=bearer())).json() == {"name": "full"}
@@ -277,12 +277,12 @@ async def test_an_event_invalidates_cached_responses_on_every_gateway(redis_url:
         it.says("/articles/a", "two")
         it.says("/articles/b", "two")
         event = {"specversion": "1.0", "id": "1", "source": "/content", "subject": "a"}
-        event["type"] = "site.article.edited"  # nobody's business
+        event["type"] = "site.article.edited"  # a tag that no cached answer has
         async with RedisClient(redis_url, timeout=10) as link:
             await link.call("XADD", stream, "*", "event", json.dumps(event))
             event["type"] = "site.article.changed"
             await link.call("XADD", stream, "*", "event", json.dumps(event))
-            await it.heard("article/a")
+            await it.until_invalidated("article/a")
             for client in it.clients:
                 assert (await client.get("/api/articles/a")).json() == {"name": "two"}
 
@@ -309,9 +309,9 @@ async def test_a_signed_webhook_of_a_cms_invalidates_cached_responses(redis_url:
         it.says("/articles/a", "two")
         told = await it.clients[1].post("/bff/changes/cms", **delivery(BODY))
         assert (told.status_code, told.content) == (204, b"")
-        # The gateway that took it knows at once.
+        # The gateway that received it invalidates at once.
         assert (await it.clients[1].get("/api/articles/a")).json() == {"name": "two"}
-        await it.heard("article/a")
+        await it.until_invalidated("article/a")
         assert (await it.clients[0].get("/api/articles/a")).json() == {"name": "two"}
 
 
@@ -375,7 +375,7 @@ async def test_a_signed_webhook_without_tags_is_refused(redis_url: str, body: by
         assert answer.status_code == 400
 
 
-def test_a_webhooks_secret_is_checked_at_the_start() -> None:
+def test_the_secret_of_a_webhook_is_checked_at_the_start() -> None:
     with pytest.raises(DeclarationError, match=r"BFF_WEBHOOKS__CMS__SECRET: .*at least 24"):
         load({"BFF_WEBHOOKS__CMS__SECRET": "short"})
     with pytest.raises(DeclarationError, match=r"BFF_WEBHOOKS__CMS__SECRET: .*Base64"):

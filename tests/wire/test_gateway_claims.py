@@ -1,4 +1,4 @@
-"""What a command's claim holds against: answers too large to keep, half-done work, lost leases, a Redis that slept."""
+"""A command's claim under faults: answers too large to store, half-done work, lost leases, a frozen Redis."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_a_holder_that_lost_its_claim_stops_and_answers_in_flight(redis_ur
         await asyncio.wait_for(world.upstream.news.wait(), GUARD)
         (key,) = await link.call("KEYS", "*:claim:*")
         await link.call("HSET", key, "holder", "another")
-        # The upstream never answered: neither that nor the deadline ended it.
+        # The upstream never answered, so neither its answer nor the deadline ended the command.
         answer = await command
         assert (answer.status_code, answer.json()["code"]) == (409, "idempotency-in-flight")
         gate.open.set()
@@ -107,7 +107,7 @@ async def test_an_abandoned_claim_is_released_as_soon_as_redis_answers(
             assert again.status_code in (200, 409, 503)
             return again.status_code == 200
 
-        await until(taken, "the key was free only when its lease was over")
+        await until(taken, "the key was not released before its lease expired")
         assert len(world.upstream.asked) == before + 1
 
 

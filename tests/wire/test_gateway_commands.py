@@ -1,4 +1,5 @@
-"""Commands as a client meets them: the key, one outcome per key, refusals kept, and nobody's saga but one's own."""
+"""Commands as a client sees them: the key, one outcome per key, stored refusals, and sagas that only their owner
+sees."""
 
 from __future__ import annotations
 
@@ -120,7 +121,7 @@ async def test_twenty_clicks_at_once_are_one_command(redis_url: str) -> None:
         assert len(world.upstream.asked) == 1
 
 
-async def test_a_services_refusal_is_stored_and_replayed_as_it_was(redis_url: str) -> None:
+async def test_a_refusal_of_a_service_is_stored_and_replayed_unchanged(redis_url: str) -> None:
     async with running(redis_url) as world:
         for status in (400, 403, 404, 409, 410, 422):
             sent = len(world.upstream.asked)
@@ -137,7 +138,7 @@ async def test_a_services_refusal_is_stored_and_replayed_as_it_was(redis_url: st
             assert len(world.upstream.asked) == sent + 1
 
 
-async def test_an_upstreams_failure_is_not_stored_and_the_key_can_be_used_again(redis_url: str) -> None:
+async def test_a_failure_of_an_upstream_is_not_stored_and_the_key_can_be_used_again(redis_url: str) -> None:
     async with running(redis_url) as world:
         for how in ("401", "405", "415", "broken", "cut", "nonsense", "busy"):
             world.upstream.asked.clear()

@@ -1,4 +1,4 @@
-"""What the gateway says of itself: its contract as a document, its pages, its health, and where it can be mounted."""
+"""What the gateway describes: its contract as a document, its pages, its health, and where it can be mounted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_the_openapi_document_is_valid_and_has_every_route_as_annotated(re
         assert {"/bff/live", "/bff/live/snapshot", "/bff/sagas/{type}/{id}", "/livez", "/docs"} <= set(paths)
 
 
-async def test_the_document_lists_what_is_served_and_nothing_else(redis_url: str) -> None:
+async def test_the_document_lists_exactly_the_served_routes(redis_url: str) -> None:
     everything = {
         "oidc": {"issuer": "https://issuer.test", "client_id": "bff", "client_secret": "secret"},
         "webhooks": {"cms": {"secret": "a secret of at least 24 letters"}},
@@ -52,7 +52,7 @@ async def test_the_document_lists_what_is_served_and_nothing_else(redis_url: str
             assert {(path, method) for path, methods in paths.items() for method in methods} == served
 
 
-async def test_parameters_bodies_and_answers_are_those_of_the_signatures(redis_url: str) -> None:
+async def test_parameters_bodies_and_answers_match_the_signatures(redis_url: str) -> None:
     async with running(redis_url) as world:
         document = (await world.client.get("/openapi.json")).json()
         paths, schemas = document["paths"], document["components"]["schemas"]
@@ -65,20 +65,22 @@ async def test_parameters_bodies_and_answers_are_those_of_the_signatures(redis_u
         assert found["page"]["schema"]["default"] == 1
         assert {"$ref": "#/components/schemas/Colour"} in found["colour"]["schema"]["anyOf"]
         assert schemas["Colour"]["enum"] == ["red", "blue"]
-        assert not any("_query" in name or "_path" in name for name in schemas), "holders are no components"
+        assert not any("_query" in name or "_path" in name for name in schemas), (
+            "request objects are not components"
+        )
 
         begin = paths["/api/jobs"]["post"]
         assert begin["summary"] == "Begin a job."
         assert [(one["name"], one["in"], one["required"]) for one in begin["parameters"]] == [
             ("dry", "query", False),
             ("Idempotency-Key", "header", True),
-        ], "the principal is no parameter"
+        ], "the principal is not a parameter"
         body = begin["requestBody"]["content"]["application/json"]["schema"]
         assert body == {"$ref": "#/components/schemas/Cart"}
         assert set(begin["responses"]) >= {"202", "400", "401", "409", "410", "415", "422", "429", "503"}
         assert begin["security"]
         required = paths["/api/required/{how}"]["get"]
-        assert required["description"] == "It says so."
+        assert required["description"] == "It has a second paragraph."
         assert required["responses"]["200"]["content"]["application/json"]["schema"] == {
             "$ref": "#/components/schemas/Required"
         }
@@ -86,7 +88,7 @@ async def test_parameters_bodies_and_answers_are_those_of_the_signatures(redis_u
         assert "401" not in paths["/api/search"]["get"]["responses"]
 
 
-async def test_a_command_and_the_saga_it_begins_answer_what_the_document_says(redis_url: str) -> None:
+async def test_answers_of_a_command_and_its_saga_match_the_document(redis_url: str) -> None:
     async with running(redis_url) as world:
         document = (await world.client.get("/openapi.json")).json()
 
@@ -110,7 +112,7 @@ async def test_a_command_and_the_saga_it_begins_answer_what_the_document_says(re
         assert schemas["started.job"]["properties"]["saga"]["properties"]["type"] == {"const": "job"}
 
 
-async def test_the_document_says_what_a_part_can_be(redis_url: str) -> None:
+async def test_the_document_lists_the_states_of_a_part(redis_url: str) -> None:
     async with running(redis_url) as world:
         schemas = (await world.client.get("/openapi.json")).json()["components"]["schemas"]
         text = str(schemas["Optional"]["properties"]["extra"]) + str(schemas)
@@ -139,7 +141,7 @@ async def test_livez_says_alive_and_readyz_names_each_dependency(redis_url: str)
         ready = await world.client.get("/readyz")
         assert ready.status_code == 200
         told = ready.json()
-        # What is warned of is looked for beside the start (test_redis_told.py).
+        # Warnings about Redis are found after the start (test_redis_told.py).
         told["dependencies"]["redis"].pop("warnings", None)
         assert told == {
             "status": "ready",
@@ -159,7 +161,7 @@ async def test_without_redis_it_is_ready_and_says_that_redis_is_away() -> None:
         assert (ready.status_code, ready.json()["dependencies"]["redis"]["state"]) == (200, "away")
 
 
-async def test_the_page_has_a_strict_policy_and_its_paths_all_give_it(redis_url: str) -> None:
+async def test_every_path_of_the_page_serves_it_with_a_strict_policy(redis_url: str) -> None:
     async with running(redis_url) as world:
         page = await world.client.get("/")
         other = await world.client.get("/page/7")

@@ -1,4 +1,5 @@
-"""Traces leave over OTLP when a collector is named, each hop below the request it was made for; else nothing leaves."""
+"""Traces are exported over OTLP when a collector is configured, with each hop below its request; otherwise nothing is
+exported."""
 
 from __future__ import annotations
 
@@ -41,12 +42,12 @@ class Collector:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def test_spans_leave_for_the_collector_and_hang_together(redis_url: str) -> None:
+async def test_spans_are_exported_to_the_collector_as_one_trace(redis_url: str) -> None:
     collector = Collector()
     async with served(collector) as otlp:
         async with running(redis_url, telemetry={"otlp": otlp}) as world:
             assert (await world.client.get("/api/open/ok", headers=PARENT)).status_code == 200
-        # The gateway has ended: what it still held has left by then.
+        # The gateway has ended, so every buffered span has been exported.
         async with asyncio.timeout(GUARD):
             while "Shelf.open_thing" not in collector.spans:
                 await asyncio.sleep(0.05)
@@ -58,7 +59,7 @@ async def test_spans_leave_for_the_collector_and_hang_together(redis_url: str) -
     assert len(collector.services) == 1
 
 
-async def test_without_a_collector_nothing_leaves_and_ids_are_made_all_the_same(redis_url: str) -> None:
+async def test_without_a_collector_nothing_is_exported_and_ids_are_still_made(redis_url: str) -> None:
     async with running(redis_url) as world:
         problem = (await world.client.get("/api/nowhere")).json()
         assert int(problem["trace_id"], 16) != 0

@@ -1,4 +1,4 @@
-"""What commands cost and where they lead: limits, sagas of one's own, and the truth when Redis dies in the middle."""
+"""Limits of commands, Location of sagas, and correct answers when Redis dies in the middle of a command."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def test_only_a_new_command_spends_the_routes_limit(redis_url: str) -> Non
         assert 1 <= int(third.headers["retry-after"]) <= 60
         assert (await client.post("/api/limited", headers=keyed("1"), json=WISH)).status_code == 200
         bea = await client.post("/api/limited", headers=keyed("3", "bea"), json=WISH)
-        assert bea.status_code == 200, "a limit is a person's own"
+        assert bea.status_code == 200, "each person has a limit of their own"
 
 
 async def test_a_command_refused_by_its_limit_may_be_retried_with_its_key(redis_url: str) -> None:
@@ -40,10 +40,10 @@ async def test_a_command_refused_by_its_limit_may_be_retried_with_its_key(redis_
             await world.client.post("/api/limited", headers=keyed(key), json=WISH)
         for _ in range(2):
             third = await world.client.post("/api/limited", headers=keyed("3"), json=WISH)
-            assert third.json()["code"] == "rate-limited", "not in flight: its claim was given back"
+            assert third.json()["code"] == "rate-limited", "not in flight: its claim was released"
 
 
-async def test_replays_have_a_ceiling_of_their_own(redis_url: str) -> None:
+async def test_replays_have_their_own_limit(redis_url: str) -> None:
     async with running(redis_url) as world:
         began, answers = time.monotonic(), 0
         while (
@@ -51,7 +51,7 @@ async def test_replays_have_a_ceiling_of_their_own(redis_url: str) -> None:
         ).status_code == 200:
             answers += 1
         assert answer.status_code == 429
-        # The new one, twenty times the limit, and what came back meanwhile.
+        # The new command, twenty times the limit, and what the limit regained meanwhile.
         assert 41 <= answers <= 42 + (time.monotonic() - began) / 1.5
 
 
@@ -83,14 +83,14 @@ async def test_a_command_that_starts_a_saga_answers_its_location(redis_url: str)
         )
         state = (await world.get("/bff/live/snapshot")).json()
         assert [saga["id"] for saga in state["sagas"]] == ["j1"]
-        assert state["cursor"] == body["cursor"], "the answer's cursor is where this saga's news begins"
+        assert state["cursor"] == body["cursor"], "the events of this saga begin at the answer's cursor"
 
         again = await world.client.post("/api/jobs", headers=keyed("click-1"), json=cart)
         assert (again.status_code, again.content) == (202, answer.content)
         assert again.headers["location"] == "/bff/sagas/job/j1"
 
 
-async def test_somebody_elses_saga_is_404_and_nobodys_is_401(redis_url: str) -> None:
+async def test_the_saga_of_another_person_is_404_and_401_without_a_sign_in(redis_url: str) -> None:
     async with running(redis_url) as world:
         await world.client.post("/api/jobs", headers=keyed(), json={"lines": [WISH]})
         for path, subject in [
@@ -110,13 +110,15 @@ async def test_a_body_is_not_needed_where_the_function_takes_none(redis_url: str
         assert (await world.client.get("/api/both")).json() == {"name": "read"}
 
 
-async def test_nobody_signed_in_is_told_so_before_anything_else(redis_url: str) -> None:
+async def test_an_anonymous_command_is_401_before_anything_else_is_checked(redis_url: str) -> None:
     async with running(redis_url) as world:
         answer = await world.client.post("/api/things/ok", content=b"x" * 100_000)
         assert answer.status_code == 401
 
 
-async def test_redis_dying_in_the_middle_is_told_truthfully_and_screens_go_on(own_valkey: Valkey) -> None:
+async def test_redis_dying_during_a_command_is_503_with_an_unknown_outcome_and_screens_go_on(
+    own_valkey: Valkey,
+) -> None:
     async with running(own_valkey.url) as world:
         gate = world.upstream.answers["/things/gate"] = Gate()
         command = asyncio.create_task(
@@ -127,7 +129,7 @@ async def test_redis_dying_in_the_middle_is_told_truthfully_and_screens_go_on(ow
         gate.open.set()
         answer = await command
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-        assert "carried out" in answer.json()["detail"], "it may not say that nothing was done"
+        assert "carried out" in answer.json()["detail"], "it must not say that nothing was done"
         assert int(answer.headers["retry-after"]) >= 1
         new = await world.client.post("/api/things/ok", headers=keyed(), json=WISH)
         assert (new.status_code, new.json()["code"]) == (503, "unavailable")
@@ -137,7 +139,7 @@ async def test_redis_dying_in_the_middle_is_told_truthfully_and_screens_go_on(ow
         assert (ready.status_code, ready.json()["dependencies"]["redis"]["state"]) == (200, "away")
 
 
-async def test_an_upstream_failing_while_redis_is_away_is_still_the_upstreams_problem(
+async def test_an_upstream_failure_while_redis_is_away_is_reported_as_the_upstreams(
     own_valkey: Valkey,
 ) -> None:
     async with running(own_valkey.url) as world:

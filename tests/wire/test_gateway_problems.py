@@ -1,4 +1,4 @@
-"""Whatever goes wrong, on whatever path: problem+json, ids that lead to the logs, and no header that travels on."""
+"""Every failure on every path: problem+json, ids that lead to the logs, and no header that is passed on."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .gateway import World, bearer, keyed, nowhere, running
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-async def told(world: World, answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """Check everything that every problem has; returns the document."""
+async def problem_of(world: World, answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Check what every problem must have; returns the document."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["cache-control"] == "no-store"
@@ -44,43 +44,43 @@ async def test_every_kind_of_refusal_is_a_problem_with_a_type_that_can_be_opened
     async with running(redis_url) as world:
         client = world.client
         good = keyed() | {"content-type": "application/json"}
-        await told(world, await client.get("/nothing/here"), 404, "not-found")
-        await told(world, await client.get("/api/me"), 401, "unauthenticated")
+        await problem_of(world, await client.get("/nothing/here"), 404, "not-found")
+        await problem_of(world, await client.get("/api/me"), 401, "unauthenticated")
         bad = {"authorization": "Bearer nonsense"}
-        await told(world, await client.get("/api/me", headers=bad), 401, "invalid-token")
+        await problem_of(world, await client.get("/api/me", headers=bad), 401, "invalid-token")
         both = {"authorization": "Basic YTpi"}
-        await told(world, await client.get("/api/me", headers=both), 401, "invalid-token")
+        await problem_of(world, await client.get("/api/me", headers=both), 401, "invalid-token")
         big = await client.post("/api/things/ok", headers=good, content=b"x" * 70_000)
-        await told(world, big, 413, "body-too-large")
+        await problem_of(world, big, 413, "body-too-large")
         form = await client.post("/api/things/ok", headers=keyed(), data={"name": "x"})
-        await told(world, form, 415, "unsupported-media-type")
-        await told(world, await client.get("/api/bug"), 500, "internal")
-        await told(world, await client.get("/api/sleepy"), 504, "timeout")
-        await told(world, await world.get("/api/required/400"), 502, "refused")
-        await told(world, await world.get("/api/required/404"), 404, "no-404")
-        await told(world, await world.get("/api/required/busy"), 503, "overloaded")
+        await problem_of(world, form, 415, "unsupported-media-type")
+        await problem_of(world, await client.get("/api/bug"), 500, "internal")
+        await problem_of(world, await client.get("/api/sleepy"), 504, "timeout")
+        await problem_of(world, await world.get("/api/required/400"), 502, "refused")
+        await problem_of(world, await world.get("/api/required/404"), 404, "no-404")
+        await problem_of(world, await world.get("/api/required/busy"), 503, "overloaded")
         missing = await client.post("/api/things/ok", headers=bearer(), json={"name": "x"})
-        await told(world, missing, 400, "idempotency-key-missing")
-        own = await told(world, await client.post("/api/own-words", headers=keyed()), 403, "too-young")
+        await problem_of(world, missing, 400, "idempotency-key-missing")
+        own = await problem_of(world, await client.post("/api/own-words", headers=keyed()), 403, "too-young")
         assert own["years"] == 1
         for _ in range(3):
             assert (await client.get("/api/search")).status_code == 200
         limited = await client.get("/api/search")
-        assert (await told(world, limited, 429, "rate-limited"))["violated-policies"] == ["minute"]
+        assert (await problem_of(world, limited, 429, "rate-limited"))["violated-policies"] == ["minute"]
         assert int(limited.headers["retry-after"]) >= 1
 
 
-async def test_input_that_does_not_fit_is_pointed_at_in_path_query_and_body(redis_url: str) -> None:
+async def test_invalid_input_in_path_query_and_body_is_422_with_pointers(redis_url: str) -> None:
     async with running(redis_url) as world:
         query = await world.client.get("/api/search?page=first&colour=green")
-        document = await told(world, query, 422, "invalid-request")
+        document = await problem_of(world, query, 422, "invalid-request")
         assert [(one["in"], one["pointer"]) for one in document["errors"]] == [
             ("query", "/page"),
             ("query", "/colour"),
         ]
         cart = {"lines": [{"name": "a", "count": 0}, {"count": 1}]}
         body = await world.client.post("/api/jobs?dry=perhaps", headers=keyed(), json=cart)
-        document = await told(world, body, 422, "invalid-request")
+        document = await problem_of(world, body, 422, "invalid-request")
         assert [(one["in"], one["pointer"]) for one in document["errors"]] == [
             ("query", "/dry"),
             ("body", "/lines/0/count"),
@@ -90,7 +90,7 @@ async def test_input_that_does_not_fit_is_pointed_at_in_path_query_and_body(redi
         for broken in (b"", b"{", b"[" * 10_000, b'"\xff"', b"null"):
             headers = keyed() | {"content-type": "application/json"}
             answer = await world.client.post("/api/jobs", headers=headers, content=broken)
-            await told(world, answer, 422, "invalid-request")
+            await problem_of(world, answer, 422, "invalid-request")
 
 
 async def test_a_wrong_method_is_405_and_allow_names_every_method_there_is(redis_url: str) -> None:
@@ -105,7 +105,7 @@ async def test_a_wrong_method_is_405_and_allow_names_every_method_there_is(redis
             ("PROPFIND", "/openapi.json", "GET, HEAD"),
         ]:
             answer = await world.client.request(method, path)
-            await told(world, answer, 405, "method-not-allowed")
+            await problem_of(world, answer, 405, "method-not-allowed")
             assert answer.headers["allow"] == allow, path
 
 
@@ -142,7 +142,7 @@ async def test_a_weird_path_is_a_problem_and_never_a_500_and_reaches_no_upstream
 
 
 async def raw(world: World, data: bytes) -> tuple[str, bytes]:
-    """Send exactly these bytes; the head and the body of what comes back."""
+    """Send exactly these bytes; returns the head and the body of the answer."""
     port = world.client.base_url.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(data)
@@ -185,7 +185,7 @@ async def test_a_correlation_id_that_is_no_uuid_is_replaced_and_logged(
         assert vars(record)["fields"]["correlation_id_given"] == "order-7; drop"
 
 
-async def test_a_trace_goes_through_the_gateway_and_baggage_does_not(redis_url: str) -> None:
+async def test_a_trace_passes_through_the_gateway_and_baggage_does_not(redis_url: str) -> None:
     async with running(redis_url) as world:
         trace = uuid.uuid4().hex
         parent = f"00-{trace}-{'1' * 16}-01"
@@ -200,7 +200,7 @@ async def test_a_trace_goes_through_the_gateway_and_baggage_does_not(redis_url: 
         assert "baggage" not in sent
 
 
-async def test_a_broken_traceparent_begins_a_new_trace(redis_url: str) -> None:
+async def test_an_invalid_traceparent_begins_a_new_trace(redis_url: str) -> None:
     async with running(redis_url) as world:
         for parent in ("", "nonsense", f"00-{'0' * 32}-{'1' * 16}-01", f"ff-{'a' * 32}-{'1' * 16}-01"):
             problem = (await world.get("/api/required/404", traceparent=parent)).json()
@@ -250,11 +250,11 @@ async def test_a_public_call_sends_no_authorization_of_the_browser(redis_url: st
         assert "authorization" not in world.upstream.last.headers
 
 
-async def test_a_command_without_redis_is_a_503_that_says_when_to_try_again() -> None:
+async def test_a_command_without_redis_is_503_with_retry_after() -> None:
     async with running(nowhere()) as world:
         answer = await world.client.post("/api/things/ok", headers=keyed(), json={"name": "x"})
-        await told(world, answer, 503, "unavailable")
+        await problem_of(world, answer, 503, "unavailable")
         assert answer.headers["retry-after"] == "2"
         assert world.upstream.asked == [], "nothing was sent"
         snapshot = await world.get("/bff/live/snapshot")
-        await told(world, snapshot, 503, "unavailable")
+        await problem_of(world, snapshot, 503, "unavailable")

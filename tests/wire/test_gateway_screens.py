@@ -1,4 +1,4 @@
-"""Screens as a browser meets them: shape, missing parts, the table of failures, caching, who is asked."""
+"""Screens as a browser sees them: shape, missing parts, the table of failures, caching, identity."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_a_screen_is_its_declared_model_and_nothing_more(redis_url: str) -
 
 
 @pytest.mark.parametrize(("how", "reason", "retry_after", "status", "header"), TABLE)
-async def test_each_failure_is_its_word_in_an_optional_part_and_its_status_in_a_required_one(
+async def test_each_failure_is_a_reason_in_an_optional_part_and_a_status_in_a_required_one(
     redis_url: str, how: str, reason: str, retry_after: float | None, status: int, header: str | None
 ) -> None:
     async with running(redis_url) as world:
@@ -85,7 +85,7 @@ async def test_each_failure_is_its_word_in_an_optional_part_and_its_status_in_a_
         ), "a failed screen still says what each call took"
 
 
-async def test_a_refusal_passed_on_keeps_the_services_words(redis_url: str) -> None:
+async def test_a_refusal_that_is_passed_on_has_the_detail_of_the_service(redis_url: str) -> None:
     async with running(redis_url) as world:
         problem = (await world.get("/api/required/422")).json()
         assert (problem["title"], problem["detail"]) == ("A service refused the request", "It says 422.")
@@ -115,12 +115,12 @@ async def test_an_optional_part_does_not_take_longer_than_its_within(redis_url: 
 
 async def test_a_view_that_never_ends_is_cut_at_its_deadline(redis_url: str) -> None:
     async with running(redis_url) as world:
-        # The view itself would go on for an hour.
+        # The view itself would run for an hour.
         answer = await world.client.get("/api/sleepy")
         assert (answer.status_code, answer.json()["code"]) == (504, "timeout")
 
 
-async def test_a_public_screen_is_as_fresh_as_its_least_fresh_part(redis_url: str) -> None:
+async def test_the_max_age_of_a_public_screen_is_that_of_its_least_fresh_part(redis_url: str) -> None:
     async with running(redis_url) as world:
         assert (await world.client.get("/api/open/ok")).headers["cache-control"] == "public, max-age=7"
         assert (await world.client.get("/api/unkept")).headers["cache-control"] == "public, max-age=0"
@@ -157,14 +157,14 @@ async def test_login_is_required_unless_the_view_is_public(redis_url: str) -> No
         assert (await world.client.get("/api/open/ok")).status_code == 200
 
 
-async def test_a_bad_token_is_401_even_on_a_public_view_that_asks_who(redis_url: str) -> None:
+async def test_an_invalid_token_is_401_even_on_a_public_view_with_a_principal(redis_url: str) -> None:
     async with running(redis_url) as world:
         expired = {"authorization": f"Bearer {token(exp=1)}"}
         answer = await world.client.get("/api/hello", headers=expired)
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid-token")
 
 
-async def test_the_principal_is_handed_in_where_the_signature_asks_for_it(redis_url: str) -> None:
+async def test_the_principal_is_passed_to_a_view_whose_signature_has_it(redis_url: str) -> None:
     async with running(redis_url) as world:
         assert (await world.get("/api/me")).json()["id"] == "https://issuer.test|ada"
         assert (await world.get("/api/hello", "bea")).json()["id"] == "https://issuer.test|bea"
@@ -173,7 +173,7 @@ async def test_the_principal_is_handed_in_where_the_signature_asks_for_it(redis_
 
 async def test_a_public_call_carries_no_token_even_when_somebody_is_signed_in(redis_url: str) -> None:
     async with running(redis_url) as world:
-        # A view that is the same for everybody does not even look who asks.
+        # A view that is the same for everybody does not authenticate.
         signed = await world.get("/api/open/ok")
         assert signed.headers["cache-control"] == "public, max-age=7"
         assert all("authorization" not in asked.headers for asked in world.upstream.asked)
@@ -203,7 +203,7 @@ async def test_head_is_the_get_without_its_body(redis_url: str) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("path", ["/api/bug", "/api/wrong"])
-async def test_a_bug_in_a_view_is_a_500_that_tells_nothing_of_its_inside(redis_url: str, path: str) -> None:
+async def test_a_bug_in_a_view_is_a_500_without_internal_details(redis_url: str, path: str) -> None:
     async with running(redis_url) as world:
         answer = await world.client.get(path)
         assert (answer.status_code, answer.json()["code"]) == (500, "internal")
@@ -231,6 +231,6 @@ async def test_an_upstreams_extra_fields_headers_and_cookies_do_not_reach_the_br
         assert "old/1.0" not in str(answer.headers)
 
 
-def test_the_contracts_words_are_all_in_the_table() -> None:
+def test_every_reason_of_the_contract_is_in_the_table() -> None:
     reasons = set(Missing.model_json_schema()["properties"]["reason"]["enum"])
     assert reasons - {"circuit-open"} == {reason for _, reason, *_ in TABLE}

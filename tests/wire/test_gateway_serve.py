@@ -1,4 +1,4 @@
-"""`bff serve` as a process: its two ports, and how it ends."""
+"""`bff serve` as a process: its two ports, and how it stops."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def events(response: httpx.Response, into: list[str], first: asyncio.Event
 
 
 async def open_stream(served: Served, into: list[str]) -> asyncio.Task[None]:
-    """Follow /bff/live in the background; returns once its first event is there."""
+    """Follow /bff/live in the background; returns once its first event has come."""
     first = asyncio.Event()
 
     async def follow() -> None:
@@ -100,7 +100,7 @@ async def open_stream(served: Served, into: list[str]) -> asyncio.Task[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_drains_it_streams_say_bye_commands_finish_and_it_ends_with_0(
+async def test_after_a_signal_streams_end_with_bye_commands_finish_and_the_exit_code_is_0(
     redis_url: str, tmp_path: Path, number: int
 ) -> None:
     async with serve(redis_url, tmp_path, BFF_LIVE__DRAIN="1") as served:
@@ -134,7 +134,7 @@ async def test_a_signal_drains_it_streams_say_bye_commands_finish_and_it_ends_wi
         assert "Traceback" not in served.said()
 
 
-async def test_it_becomes_unready_before_it_stops_listening(redis_url: str, tmp_path: Path) -> None:
+async def test_the_gateway_becomes_unready_before_it_stops_listening(redis_url: str, tmp_path: Path) -> None:
     async with serve(redis_url, tmp_path, BFF_HTTP__LINGER="300") as served:
         served.signal()
         async with asyncio.timeout(GUARD):
@@ -145,15 +145,13 @@ async def test_it_becomes_unready_before_it_stops_listening(redis_url: str, tmp_
         assert (await served.client.get("/api/open/ok")).status_code == 200, "it still serves meanwhile"
 
         served.signal()
-        assert await served.ended(GUARD) == 0, "a second signal ends it now, not after the linger"
+        assert await served.ended(GUARD) == 0, "a second signal stops it now, not after the linger"
         assert "Traceback" not in served.said()
 
 
-async def test_a_second_signal_ends_it_while_its_streams_leave_one_by_one(
-    redis_url: str, tmp_path: Path
-) -> None:
+async def test_a_second_signal_stops_the_gateway_during_the_drain(redis_url: str, tmp_path: Path) -> None:
     async with serve(redis_url, tmp_path, BFF_LIVE__DRAIN="300") as served:
-        # Somebody is still here by the time of the second signal, whatever the moments that are drawn.
+        # A stream is still open at the second signal, whatever end times are drawn.
         streams = [await open_stream(served, []) for _ in range(8)]
         served.signal()
         async with asyncio.timeout(GUARD):
@@ -165,14 +163,14 @@ async def test_a_second_signal_ends_it_while_its_streams_leave_one_by_one(
         assert "Traceback" not in served.said()
 
 
-async def test_the_admin_port_is_on_loopback_whatever_the_public_one_listens_on(
+async def test_the_admin_port_is_on_loopback_whatever_address_the_public_port_has(
     redis_url: str, tmp_path: Path
 ) -> None:
     def reached(address: str, port: int) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex((address, port)) == 0
 
-    # All of 127.0.0.0/8 is this machine: a socket on every address takes 127.0.0.2, one on 127.0.0.1 does not.
+    # All of 127.0.0.0/8 is this machine: a socket on every address accepts 127.0.0.2, one on 127.0.0.1 does not.
     async with serve(redis_url, tmp_path, BFF_HOST="0.0.0.0") as served:
         admin = httpx.URL(served.admin).port or 0
         assert reached("127.0.0.2", served.port)
@@ -183,8 +181,10 @@ async def test_the_admin_port_is_on_loopback_whatever_the_public_one_listens_on(
         assert reached("127.0.0.2", httpx.URL(served.admin).port or 0)
 
 
-async def test_it_serves_on_unready_before_streams_end_and_it_refuses(redis_url: str, tmp_path: Path) -> None:
-    """Whoever balances the load goes on sending requests until it has heard that this process is unready."""
+async def test_an_unready_gateway_serves_before_streams_end_and_connections_are_refused(
+    redis_url: str, tmp_path: Path
+) -> None:
+    """A load balancer sends requests until it has noticed that this process is unready."""
     async with serve(redis_url, tmp_path, BFF_HTTP__LINGER="3", BFF_LIVE__DRAIN="0") as served:
         heard: list[str] = []
         stream = await open_stream(served, heard)
@@ -192,7 +192,7 @@ async def test_it_serves_on_unready_before_streams_end_and_it_refuses(redis_url:
         async with asyncio.timeout(GUARD):
             while (await served.client.get("/readyz")).status_code == 200:
                 await asyncio.sleep(0.01)
-        # New connections, new streams, and requests are served as ever.
+        # New connections, new streams and requests are served as before.
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.port}", trust_env=False) as another:
             assert (await another.get("/api/open/ok")).status_code == 200
         late: list[str] = []
@@ -205,9 +205,7 @@ async def test_it_serves_on_unready_before_streams_end_and_it_refuses(redis_url:
         assert "Traceback" not in served.said()
 
 
-async def test_the_admin_port_has_health_and_nothing_of_the_public_one(
-    redis_url: str, tmp_path: Path
-) -> None:
+async def test_the_admin_port_serves_health_and_no_public_route(redis_url: str, tmp_path: Path) -> None:
     async with serve(redis_url, tmp_path) as served:
         get = served.client.get
         assert (await get(f"{served.admin}/livez")).json() == {"status": "alive"}
@@ -253,9 +251,7 @@ async def die() -> Done:
 """
 
 
-async def test_a_process_whose_hub_has_died_ends_with_an_error_instead_of_streams_that_hang(
-    redis_url: str, tmp_path: Path
-) -> None:
+async def test_a_process_whose_hub_has_died_exits_with_an_error(redis_url: str, tmp_path: Path) -> None:
     (tmp_path / "dying.py").write_text(DYING)
     port = free_port()
     program = start_program(

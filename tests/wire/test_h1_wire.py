@@ -1,4 +1,4 @@
-"""The own HTTP/1.1 wire on real sockets, on both event loops: its pool, its waiting line, and who it believes."""
+"""Our HTTP/1.1 wire on real sockets, on both event loops: its pool, its queue of callers, and the checks of answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ASK = WireRequest("GET", "/", {})
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def loop(request: pytest.FixtureRequest) -> Loop:
-    """Runs a test to its end within a minute; what the loop has to complain about fails it."""
+    """Runs a test to its end within a minute; an error that the loop reports fails it."""
 
     def run(test: Awaitable[None]) -> None:
         complaints: list[Any] = []
@@ -56,7 +56,7 @@ def get(target: str) -> WireRequest:
 
 
 class Peer:
-    """Answers by path, and notes on which of its connections each request came."""
+    """Answers by path, and records on which connection each request came."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, int]] = []
@@ -133,7 +133,7 @@ def test_the_slot_of_a_lost_connection_goes_to_a_waiting_caller(loop: Loop) -> N
     loop(main())
 
 
-def test_no_slot_is_lost_in_whichever_turn_of_the_loop_a_caller_is_cancelled(loop: Loop) -> None:
+def test_no_slot_is_lost_whenever_a_caller_is_cancelled(loop: Loop) -> None:
     dice = random.Random(3)
 
     async def main() -> None:
@@ -154,7 +154,7 @@ def test_no_slot_is_lost_in_whichever_turn_of_the_loop_a_caller_is_cancelled(loo
                     one.cancel()
                 await asyncio.wait(calls)
             assert wire._slots == len(wire._open) <= 2 and not wire._waiting
-            # An error that nobody took would complain now.
+            # The loop would now report an error that was never retrieved.
             gc.collect()
             assert (await asyncio.gather(*(wire.send(ASK) for _ in range(10))))[9].status == 200
             await wire.close()
@@ -240,7 +240,7 @@ def test_an_unsolicited_response_never_reaches_the_next_caller(loop: Loop) -> No
         async with raw_server(twice) as server:
             wire = wire_to(server)
             await wire.send(ASK)
-            await until(lambda: wire._slots == 0, "the connection was not given up")
+            await until(lambda: wire._slots == 0, "the connection was not closed")
             assert (await wire.send(get("/next"))).body == b'{"name":"good"}'
             await wire.close()
 
@@ -309,7 +309,7 @@ def test_a_coded_body_is_decoded_within_the_bound(
                 with pytest.raises(expected):
                     await wire.send(get("/coded"))
             assert (await wire.send(ASK)).status == 200
-            assert len(set(peer.connections)) == 1, "the framing was in order"
+            assert len(set(peer.connections)) == 1, "the framing was valid"
             await wire.close()
 
     loop(main())
@@ -340,7 +340,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-async def test_a_request_that_would_break_a_line_is_refused_and_nothing_is_sent(what: str) -> None:
+async def test_a_request_with_invalid_characters_is_refused_and_nothing_is_sent(what: str) -> None:
     async with raw_server(Peer()) as server:
         wire = wire_to(server)
         with pytest.raises(ValueError):
@@ -394,7 +394,7 @@ def test_https_addresses_are_refused() -> None:
 
 @contextlib.contextmanager
 def full(ip: str, port: int) -> Any:
-    """A listener that takes no connection: who connects waits."""
+    """A listener that accepts no connection, so clients wait."""
     with socket.socket() as listening, contextlib.ExitStack() as stack:
         listening.bind((ip, port))
         listening.listen(0)
@@ -423,7 +423,7 @@ async def test_the_next_address_is_tried_when_one_is_silent_or_refuses(
             wire = H1Wire(f"http://shop.test:{server.port}", connections=3, max_body=1000)
             answers = await asyncio.gather(*(wire.send(ASK) for _ in range(3)))
             assert [one.status for one in answers] == [200] * 3
-            assert asked == 1, "one question for all"
+            assert asked == 1, "one lookup for all"
             assert wire._connector._known[0][1] == "127.0.0.1", "the one that worked comes first from now on"
             await wire.close()
 

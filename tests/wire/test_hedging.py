@@ -1,4 +1,5 @@
-"""A second copy of a slow read, on real sockets: it wins or is given up, keeps to its budget and leaves nothing."""
+"""A second copy of a slow read, on real sockets: it wins or is cancelled, stays within its budget and leaves nothing
+open."""
 
 from __future__ import annotations
 
@@ -60,7 +61,7 @@ async def broken(writer: asyncio.StreamWriter, name: str) -> None:
 
 
 def late(seconds: float, then: Doing = good) -> Doing:
-    """After so many seconds."""
+    """Answer after so many seconds."""
 
     async def do(writer: asyncio.StreamWriter, name: str) -> None:
         await asyncio.sleep(seconds)
@@ -70,7 +71,7 @@ def late(seconds: float, then: Doing = good) -> Doing:
 
 
 def after(event: Callable[[], bool], then: Doing = good) -> Doing:
-    """As soon as something has happened."""
+    """Answer as soon as an event has happened."""
 
     async def do(writer: asyncio.StreamWriter, name: str) -> None:
         await until(event)
@@ -81,7 +82,7 @@ def after(event: Callable[[], bool], then: Doing = good) -> Doing:
 
 @dataclass
 class Rig:
-    """doing: what each server does with its next requests, `good` when there is nothing left."""
+    """doing: what each server does with its next requests; `good` when the list is empty."""
 
     pipeline: CallPipeline
     client: UpstreamClient
@@ -131,8 +132,8 @@ def rig(request: pytest.FixtureRequest) -> OpenRig:
 async def _rig(
     wire_name: WireName, *, known: bool = True, budget: RetryBudget | None = None, least: float = 0.02
 ) -> AsyncIterator[Rig]:
-    """Two addresses, asked in turn, the first one first; a second copy goes out after `least` seconds, whatever
-    one slow answer of the ten learnt from took."""
+    """Two addresses, called in turn, the first one first. A second copy is sent after `least` seconds, even if one of
+    the ten measured answers was slow."""
     made: Rig
 
     def server(name: str) -> Callable[[str, bytes, asyncio.StreamWriter], Awaitable[None]]:
@@ -175,7 +176,7 @@ async def test_the_second_copy_is_cancelled_when_the_first_attempt_responds(rig:
         assert (one.hedged, one.held()) == ([False], (0, 0, 0, 0))
 
 
-async def test_no_second_copy_while_responses_come_in_time_or_latencies_are_unknown(rig: OpenRig) -> None:
+async def test_no_second_copy_while_responses_are_in_time_or_latencies_are_unknown(rig: OpenRig) -> None:
     async with rig(least=GUARD) as one:
         for _ in range(20):
             await one.ask()

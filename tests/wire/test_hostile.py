@@ -1,5 +1,5 @@
-"""The front door of `bff serve` against tokens and key sets made to get in, to cost, or to turn it against the issuer:
-over real sockets, with the gateway's own CPU time and every fetch of keys counted."""
+"""`bff serve` against tokens and key sets that are made to be accepted, to cost much, or to make it flood the issuer:
+over real sockets, with the gateway's CPU time measured and every fetch of keys counted."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ..waiting import until
 from .upstream import http, raw_server
 
 MOST = 10.0
-"""Times as much of the gateway's CPU a hostile token may cost as what is no token at all, HTTP, log line and problem
-document included: at most four times is usual, and what this bound is for costs hundreds of times as much."""
+"""How many times as much of the gateway's CPU a hostile token may cost as a value that is no token, including HTTP,
+log line and problem document. At most four times is usual; the attacks that it is for cost hundreds of times."""
 TIMES = 12
-"""Each token is sent so often; its cheapest time counts. It costs the same each time, and what comes on top is not its
-own: a neighbour on the machine, or, where an issuer has no usable key at all, the fetch that is due every second."""
+"""How often each token is sent; the lowest cost counts. A token costs the same each time. What is added has other
+reasons: another process on the machine, or the fetch every second where an issuer has no usable key."""
 
 
 class Gateway:
@@ -51,7 +51,7 @@ class Gateway:
         await self._writer.wait_closed()
 
     async def ask(self, token: str) -> int:
-        """The status. The bytes go out as they are, whatever a client library would make of them."""
+        """The status. The bytes are sent as they are; no client library changes them."""
         self._writer.write(
             b"GET /bff/live/snapshot HTTP/1.1\r\nhost: x\r\nauthorization: Bearer "
             + token.encode("utf-8")
@@ -65,7 +65,7 @@ class Gateway:
         return int(head.split(" ")[1])
 
     async def cost(self, token: str) -> tuple[set[int], float]:
-        """The statuses it is answered with, and milliseconds of the gateway's CPU for one."""
+        """The statuses of the answers, and milliseconds of the gateway's CPU for one."""
         statuses, costs = set(), []
         for _ in range(TIMES):
             before = await self.cpu()
@@ -74,14 +74,14 @@ class Gateway:
         return statuses, min(costs)
 
     async def cpu(self) -> float:
-        """Milliseconds of CPU time so far, of every thread, once all of them wait: the kernel adds a thread's time up
+        """Milliseconds of CPU time so far, of every thread, read once all of them wait: the kernel adds a thread's time
         when it stops running."""
         tasks = Path(f"/proc/{self._pid}/task")
 
         def waits() -> bool:
             return all(one.read_text().rpartition(")")[2].split()[0] in "SD" for one in tasks.glob("*/stat"))
 
-        await until(waits, "the gateway did not come to rest")
+        await until(waits, "the gateway did not become idle")
         return sum(int(one.read_text().split()[0]) for one in tasks.glob("*/schedstat")) / 1e6
 
 
@@ -92,7 +92,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def front_door(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
-    """The gateway, with one issuer for every trap; and how often each issuer's keys were asked for."""
+    """The gateway, with one issuer for every attack; and how often each issuer's keys were requested."""
     asked: Counter[str] = Counter()
     answers = {f"/{number}": trap for number, trap in enumerate(TRAPS.values())}
 
@@ -122,7 +122,7 @@ async def front_door(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFa
                 "BFF_ADMIN_PORT": str(free_port()),
                 "BFF_REDIS__URL": valkey_session.url,
                 "BFF_REDIS__TIMEOUT": "10",
-                # All of them come from one address; what that is allowed is shown elsewhere.
+                # All of them come from one address; other tests cover the limit of an address.
                 "BFF_LIMITS__FAILURES": "1000000/minute",
                 "BFF_ADMISSION__LAG": "10",
                 "BFF_ADMISSION__STANDING": "10",
@@ -146,11 +146,11 @@ def _issuer(name: str) -> str:
 
 
 def _allowed(seconds: float, gap: float) -> int:
-    """Fetches that may have begun in that time: the first, and one for each gap that has passed."""
+    """Fetches that may have begun in that time: the first, and one for each minimum gap that has passed."""
     return 1 + int(seconds / gap)
 
 
-async def test_no_hostile_token_gets_in_costs_much_or_turns_the_gateway_on_its_issuer(
+async def test_no_hostile_token_is_accepted_costs_much_or_floods_the_issuer(
     front_door: Door,
 ) -> None:
     gateway, asked = front_door
@@ -178,24 +178,24 @@ async def test_no_hostile_token_gets_in_costs_much_or_turns_the_gateway_on_its_i
     assert costs[dearest[0]] < MOST * plain, dearest
     fetched = asked - before_it
     assert fetched["/keys"] <= _allowed(seconds, GAP)
-    assert set(fetched) <= {"/keys"}, "no address a token names is ever asked"
+    assert set(fetched) <= {"/keys"}, "no address that a token names is requested"
 
 
-async def test_no_hostile_key_set_lets_a_token_in_or_is_fetched_more_often_than_the_gap_allows(
+async def test_no_hostile_key_set_makes_a_token_valid_or_is_fetched_more_often_than_the_gap(
     front_door: Door,
 ) -> None:
     assert len(TRAPS) >= 20
     gateway, asked = front_door
     now = time.time()
     (control,) = CONTROL.tokens(good_claims(_issuer("control"), now))
-    assert await gateway.ask(control) == 200, "the bench itself is in order"
+    assert await gateway.ask(control) == 200, "the test's own tokens are accepted"
     costs: dict[str, float] = {}
     first: dict[str, float] = {}
     for number, (name, trap) in enumerate(TRAPS.items()):
         began = time.monotonic()
         for token in trap.tokens(good_claims(_issuer(str(number)), now)):
             before = await gateway.cpu()
-            # A set in which nothing can be used is no set: that is 503, for it says nothing of the token.
+            # A set without a usable key is treated as no set: that is 503, because it says nothing about the token.
             assert await gateway.ask(token) in (401, 503), name
             first[name] = await gateway.cpu() - before
             statuses, costs[name] = await gateway.cost(token)
@@ -211,7 +211,7 @@ async def test_no_hostile_key_set_lets_a_token_in_or_is_fetched_more_often_than_
     _, plain = await gateway.cost("abc")
     assert costs[dearest] < MOST * plain, dearest
 
-    # And one that never answers: whoever waits for it waits alone.
+    # And an issuer that never answers: only requests with its tokens wait.
     other = await gateway.another()
     (hanging,) = CONTROL.tokens(good_claims(_issuer("hangs"), now))
     waiting = asyncio.create_task(other.ask(hanging))
@@ -225,7 +225,7 @@ async def test_no_hostile_key_set_lets_a_token_in_or_is_fetched_more_often_than_
 
 
 @pytest.mark.slow
-async def test_a_flood_of_unknown_keys_asks_the_issuer_no_oftener_than_the_gap(
+async def test_a_flood_of_unknown_key_ids_fetches_keys_no_more_often_than_the_gap(
     front_door: Door,
 ) -> None:
     gateway, asked = front_door

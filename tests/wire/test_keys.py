@@ -1,4 +1,4 @@
-"""Redis keys are the ones in docs/redis.md: their names, their types, a TTL for each, and one versioned prefix."""
+"""Redis keys are those in docs/redis.md: their names, their types, a TTL for each, and one prefix with a version."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ ISSUER = "https://id.example"
 
 
 def documented() -> dict[str, str]:
-    """Pattern → type of every key that docs/redis.md lists."""
+    """Pattern → type of every key in docs/redis.md."""
     rows = re.findall(r"^\| ((?:`bff:[^`]*`(?:, )?)+) \| (\w+) \|", PAGE.read_text(encoding="utf-8"), re.M)
     named = [(name, kind) for names, kind in rows for name in re.findall(r"`([^`]*)`", names)]
     return {re.sub(r"<[^>]*>", "[^{}]+", re.escape(name).replace(r"\-", "-")): kind for name, kind in named}
 
 
 def written() -> Iterator[tuple[str, str]]:
-    """Where the code makes the name of a key or a channel, and the name, with `*` for what it fills in."""
+    """Where the code builds the name of a key or a channel, and the name, with `*` for each variable part."""
 
     def text(node: ast.expr) -> str:
         parts = node.values if isinstance(node, ast.JoinedStr) else [node]
@@ -79,12 +79,12 @@ def test_every_key_and_channel_that_the_code_names_is_documented() -> None:
     names = dict(written())
     assert len(names) > 20
     for where, name in names.items():
-        # What the code fills in may be several names on the page, such as `sid:<hash>` and `sub:<hash>`.
+        # A variable part may be several names on the page, such as `sid:<hash>` and `sub:<hash>`.
         assert any(fnmatchcase(one, name) for one in known), f"{where}: {name}"
 
 
 async def use_every_store(redis: RedisClient) -> None:
-    """Write what the requests of the test below do not write."""
+    """Write the keys that the requests of the test below do not write."""
     await redis.probe()
     await Processes(redis).heartbeat()
     await StreamSlots(redis).hold("ada", 3, ["0000000000001-p-1"])
@@ -119,7 +119,7 @@ async def use_every_store(redis: RedisClient) -> None:
 
 async def test_every_key_of_a_busy_gateway_has_the_prefix_a_documented_name_and_a_ttl(redis_url: str) -> None:
     patterns = documented()
-    # A busy machine may keep Redis and the upstream waiting: what is asked here is what they are left with.
+    # A busy machine may delay Redis and the upstream; this test looks only at the keys that remain.
     patient = {"url": redis_url, "timeout": 10}
     async with (
         running(redis_url, redis=patient, patience=10) as world,
@@ -136,12 +136,12 @@ async def test_every_key_of_a_busy_gateway_has_the_prefix_a_documented_name_and_
             assert (await world.get(path)).status_code == 200, path
         await use_every_store(link)
         found = {key.decode() for key in await link.call("KEYS", "*")}
-        # A service's event stream, to which a dead letter went back, is not the gateway's.
+        # A service's event stream, to which a dead letter was put back, is not the gateway's.
         assert {key for key in found if not key.startswith(keys.PREFIX)} == {"events:jobs:0"}
         for key in found - {"events:jobs:0"}:
             kinds = [kind for pattern, kind in patterns.items() if re.fullmatch(pattern, key)]
             assert kinds, f"{key} is not documented"
-            assert (await link.call("TYPE", key)).decode() in [*kinds, "none"], key  # gone meanwhile
+            assert (await link.call("TYPE", key)).decode() in [*kinds, "none"], key  # deleted meanwhile
             assert await link.call("PTTL", key) != -1, f"{key} would stay for ever"
         unseen = [name for name in patterns if not any(re.fullmatch(name, key) for key in found)]
         # A journal's queue of early events is empty here.

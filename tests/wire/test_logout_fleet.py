@@ -1,4 +1,5 @@
-"""Two gateways with one pub/sub connection each: a logout at one ends what is open at the other, heard or not."""
+"""Two gateways with one pub/sub connection each: a logout at one ends the streams of the other, even if its message is
+lost."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from .test_stream import Proxy
 
 @pytest.fixture
 async def proxy(own_valkey: Valkey) -> AsyncIterator[Proxy]:
-    """What lies between the gateways and Redis."""
+    """A relay between the gateways and Redis."""
     one = Proxy(own_valkey.port)
     server = await asyncio.start_server(one, "127.0.0.1", 0)
     one.here = server.sockets[0].getsockname()[1]
@@ -28,13 +29,13 @@ async def proxy(own_valkey: Valkey) -> AsyncIterator[Proxy]:
 
 
 async def listeners(valkey: Valkey) -> int:
-    """Pub/sub connections that Redis has."""
+    """The number of pub/sub connections at Redis."""
     async with Redis.from_url(valkey.url) as redis:
         return len(await redis.client_list(_type="pubsub"))
 
 
 async def logged_out(house: Replicas, *, unheard: Proxy | None = None) -> float:
-    """Seconds from a logout at the first gateway until every stream on both has ended; each waits for that."""
+    """Seconds from a logout at the first gateway until every stream on both has ended; each stream waits for that."""
     browser = house.browser()
     await browser.sign_in()
     async with house.streams(house.cookie(browser), count=2) as streams:
@@ -50,7 +51,7 @@ async def logged_out(house: Replicas, *, unheard: Proxy | None = None) -> float:
 
 
 @IN_ANY_TIME_AND_TIMED
-async def test_a_logout_at_one_gateway_ends_the_others_streams_though_its_word_is_lost(
+async def test_a_logout_at_one_gateway_ends_streams_of_the_other_although_its_message_is_lost(
     own_valkey: Valkey, proxy: Proxy, tmp_path: Path, timed: bool
 ) -> None:
     async with (
@@ -61,5 +62,5 @@ async def test_a_logout_at_one_gateway_ends_the_others_streams_though_its_word_i
         assert await listeners(own_valkey) == 2, "one a process, for streams, values, caches and sessions"
         unheard = await logged_out(house, unheard=proxy)
         print(f"\nended {heard * 1000:.0f} ms after the logout, unheard {unheard * 1000:.0f} ms")
-        # Every gateway asks twice a second; the streams would live for ten minutes.
+        # Every gateway polls twice a second; the streams would live for ten minutes.
         assert (heard < 0.5 and unheard < 2) or not timed

@@ -1,4 +1,4 @@
-"""Every route of a gateway that uses everything, asked by everybody it could meet."""
+"""Every route of a gateway that uses everything, requested by every kind of caller."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HOOK = "a-secret-of-many-letters"
 
 
 def everything(settings: Settings | None = None) -> Gateway:
-    """Each way of declaring who may do what, once."""
+    """Each kind of declared requirement, once."""
     gateway = Gateway("everything", scopes=("shop",), deadline=2, settings=settings)
     job = gateway.saga("job", Job)
     gateway.value("level/{sku}", Thing, public=True)
@@ -54,7 +54,7 @@ def everything(settings: Settings | None = None) -> Gateway:
 
     @gateway.view("/api/anybody", scopes=())
     async def anybody() -> Thing:
-        return Thing(name="anybody who is signed in")
+        return Thing(name="any signed-in person")
 
     @gateway.view("/api/me")
     async def me(who: Principal) -> Who:
@@ -107,7 +107,7 @@ class Bench:
         return browser
 
     async def callers(self) -> dict[str, Mapping[str, str]]:
-        """The headers each of them comes with."""
+        """The headers of each caller."""
         now = int(time.time())
         session, ended = await self.session(), await self.session()
         cookie = {"cookie": f"__Host-bff={ended.jar['__Host-bff']}", "x-bff": "1"}
@@ -128,7 +128,7 @@ class Bench:
 @pytest.fixture
 async def bench(redis_url: str) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
-        # Sockets closed at the very end are noticed in the loop's next turns.
+        # Sockets that are closed at the very end are noticed in the next turns of the loop.
         stack.push_async_callback(asyncio.sleep, 0.05)
         sock, provider_sock = listening(), listening()
         site = f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -166,7 +166,7 @@ async def bench(redis_url: str) -> AsyncIterator[Bench]:
 
 
 async def begun(request: Asked, writer: asyncio.StreamWriter) -> None:
-    """Everybody's job has a name of its own."""
+    """Each person's job has its own name."""
     job = {"id": f"job-of-{request.headers['bff-owner'].rpartition('|')[2]}", "type": "job", "version": 1}
     job |= {"status": "RUNNING", "at": "2026-01-01T00:00:00Z"}
     writer.write(http(202, json.dumps(job).encode()))
@@ -184,7 +184,7 @@ EXAMPLES = {
 }
 
 
-async def test_every_route_answers_everybody_as_it_is_declared(bench: Bench) -> None:
+async def test_every_route_answers_each_caller_as_declared(bench: Bench) -> None:
     callers = await bench.callers()
     assert tuple(callers) == CALLERS
     once = {"idempotency-key": f'"{uuid.uuid4()}"'}
@@ -220,14 +220,14 @@ async def test_every_route_but_health_and_documents_spends_a_limit(
     assert {path for _, path in paths} - counted == WITHOUT_LIMIT
 
 
-async def test_what_is_one_persons_own_is_nobody_elses(bench: Bench) -> None:
+async def test_no_person_gets_anything_of_another(bench: Bench) -> None:
     callers = await bench.callers()
     ada, grace = callers["right user"], callers["other user"]
     mine = {"value": f"mine/{Principal(ISSUER, 'ada', '', 0).pseudonym}"}
     for url in ("/bff/live", "/bff/live/snapshot"):
         assert (await asked(bench.client, "GET", Example(url, query=mine), ada))[0] == 200
         assert (await asked(bench.client, "GET", Example(url, query=mine), grace))[0] == 403
-    # The same key of two people, or of one person's two clients, is two commands.
+    # The same key of two people, or of two clients of one person, is two commands.
     key = {"idempotency-key": '"the-same"'}
     replays = []
     for who in (ada, grace, bench.token(client_id="another"), ada):
@@ -237,7 +237,7 @@ async def test_what_is_one_persons_own_is_nobody_elses(bench: Bench) -> None:
     assert replays == [None, None, None, "true"]
 
 
-async def test_a_replay_is_not_given_to_whoever_lost_the_scope(bench: Bench) -> None:
+async def test_a_replay_without_the_scope_is_refused(bench: Bench) -> None:
     key = {"idempotency-key": '"kept"'}
     assert (await bench.client.post("/api/things", headers=bench.token() | key)).status_code == 200
     answer = await bench.client.post("/api/things", headers=bench.token(scope="openid") | key)
@@ -246,7 +246,7 @@ async def test_a_replay_is_not_given_to_whoever_lost_the_scope(bench: Bench) -> 
     assert "scope shop" in answer.json()["detail"]
 
 
-async def test_a_session_writes_and_streams_only_from_the_own_page(bench: Bench) -> None:
+async def test_a_session_writes_and_streams_only_from_a_page_of_its_site(bench: Bench) -> None:
     session = (await bench.callers())["right user's session"]
     cookie = {"cookie": session["cookie"]}
 
@@ -276,7 +276,7 @@ async def test_a_session_writes_and_streams_only_from_the_own_page(bench: Bench)
         assert status != 403
 
 
-async def test_a_route_that_is_new_has_no_expectation(bench: Bench) -> None:
+async def test_a_new_route_has_no_expectation(bench: Bench) -> None:
     assert expected(bench.gateway, "GET", "/bff/new", Example("/bff/new")) is None
     assert len({path for _, path in routes(bench.runtime)}) >= 25
     example = replace(Example("/x"), other=404)

@@ -1,4 +1,4 @@
-"""The memory of `bff serve`: what a connection can make it hold, and that it gives back what was held."""
+"""The memory of `bff serve`: what a connection can make it hold, and that it is released."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def resident(served: Served) -> int:
 
 
 async def flood(port: int, until: float) -> int:
-    """Answers that nobody reads, and behind them commands that wait for their turn; again and again."""
+    """Answers that the client does not read, and behind them commands that wait for their turn, in repeated rounds."""
     loop = asyncio.get_running_loop()
     made = 0
     while time.monotonic() < until:
@@ -47,9 +47,7 @@ async def flood(port: int, until: float) -> int:
     return made
 
 
-async def test_commands_behind_answers_nobody_reads_do_not_fill_the_memory(
-    redis_url: str, tmp_path: Path
-) -> None:
+async def test_commands_behind_unread_answers_do_not_fill_the_memory(redis_url: str, tmp_path: Path) -> None:
     async with serve(
         redis_url, tmp_path, BFF_LIMITS__DEFAULT="1000000/minute", BFF_ADMISSION__LAG="5"
     ) as served:
@@ -72,7 +70,7 @@ async def test_commands_behind_answers_nobody_reads_do_not_fill_the_memory(
         assert (await served.client.get("/livez")).status_code == 200
 
 
-def test_growth_leads_to_a_full_collection_and_nothing_else_does() -> None:
+def test_only_growth_causes_a_full_collection() -> None:
     sizes = [100_000_000]
     collected: list[int] = []
 
@@ -91,9 +89,9 @@ def test_growth_leads_to_a_full_collection_and_nothing_else_does() -> None:
     watch.check()
     sizes[0] = int(50_000_000 * GROWTH + LEAST + 1)
     watch.check()
-    assert len(collected) == 3, "what it is measured by goes down with the process"
+    assert len(collected) == 3, "the baseline decreases with the process"
 
 
-async def test_where_nobody_tells_how_large_the_process_is_nothing_is_done() -> None:
+async def test_without_a_known_process_size_nothing_is_collected() -> None:
     async with asyncio.timeout(20):
         await MemoryWatch(lambda: None, lambda: pytest.fail("collected")).run()

@@ -30,7 +30,7 @@ async def page_of(world: World) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def value(page: str, name: str, **labels: str) -> float | None:
-    """The sample of this name with at least these labels."""
+    """The value of the sample with this name and at least these labels."""
     for line in page.splitlines():
         match = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
         if match:

@@ -1,4 +1,5 @@
-"""TLS with an upstream over real sockets: each side proves itself, and certificates change under a running gateway."""
+"""TLS with an upstream over real sockets: both sides verify each other, and certificates change while the gateway
+runs."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ GET = WireRequest("GET", "/", {"accept": "application/json"})
 
 @pytest.fixture
 def inside(tmp_path: Path) -> Authority:
-    """The authority both sides believe."""
+    """The authority that both sides trust."""
     return Authority(tmp_path / "inside", "inside")
 
 
@@ -49,7 +50,7 @@ def kind(request: pytest.FixtureRequest) -> type[AiohttpWire | HttpxWire]:
 
 
 def replaced(path: Path, data: bytes) -> None:
-    # The times of files go in steps of some milliseconds.
+    # File times have a resolution of some milliseconds.
     time.sleep(0.02)
     path.write_bytes(data)
 
@@ -80,14 +81,14 @@ async def test_a_side_without_a_valid_certificate_is_refused(
     ended = inside.pair("ended", days=-1)
     trusts = {
         "we show no certificate": TlsTrust("stock", ca=inside.file),
-        "ours is of an authority they do not know": TlsTrust(
+        "ours is of an authority that they do not trust": TlsTrust(
             "stock", cert=foreign.cert, key=foreign.key, ca=inside.file
         ),
         "ours has ended": TlsTrust("stock", cert=ended.cert, key=ended.key, ca=inside.file),
-        "theirs is of an authority we do not know": TlsTrust(
+        "theirs is of an authority that we do not trust": TlsTrust(
             "stock", cert=mine.cert, key=mine.key, ca=other.file
         ),
-        "the usual authorities do not know theirs": TlsTrust("stock", cert=mine.cert, key=mine.key),
+        "the system's authorities did not issue theirs": TlsTrust("stock", cert=mine.cert, key=mine.key),
     }
     async with tls_server(service, inside) as server:
         for why, trust in trusts.items():
@@ -116,10 +117,12 @@ async def test_new_certificates_are_used_for_every_call_after_them_without_a_res
         time.sleep(0.02)
         inside.pair("two", into="mine")
         await made.send(GET)
-        assert server.callers == ["one", "one"], "nobody has looked yet"
+        assert server.callers == ["one", "one"], "the files have not been checked yet"
         await trust.watch.check()
         await made.send(GET)
-        assert server.callers == ["one", "one", "two"], "the idle connection of before is not taken"
+        assert server.callers == ["one", "one", "two"], (
+            "the idle connection with the old certificate is not used"
+        )
         assert server.connections == 2
         await made.close()
 
@@ -132,7 +135,7 @@ async def test_a_half_written_certificate_pair_has_no_effect_until_it_is_whole(
     async with tls_server(service, inside) as server:
 
         async def called() -> str | None:
-            # A connection of its own each time.
+            # A new connection each time.
             made = wire(kind, server.port, trust)
             await made.send(GET)
             await made.close()
@@ -175,7 +178,7 @@ async def test_a_removed_authority_is_no_longer_trusted(
 async def test_an_upstream_client_watches_its_files_also_behind_a_link(
     kind: type[AiohttpWire | HttpxWire], tmp_path: Path, inside: Authority, service: Pair
 ) -> None:
-    # As a mounted secret is changed: the folder behind the link is another one, in one step.
+    # As a mounted secret is changed: the link is switched to another folder in one step.
     for name in ("one", "two"):
         pair = inside.pair(name)
         (tmp_path / name).mkdir()
@@ -241,7 +244,7 @@ async def test_bff_serve_changes_certificates_and_keys_without_a_restart_or_a_fa
             replaced(mine.cert, inside.pair("two", into="two").cert.read_bytes())
             for _ in range(20):
                 await ask()
-            assert server.callers[-1] == "one", "a certificate whose key has not come yet"
+            assert server.callers[-1] == "one", "a certificate whose key file is not there yet"
             replaced(mine.key, (tmp_path / "inside" / "two.key").read_bytes())
             rotate(keys)
             async with asyncio.timeout(GUARD):

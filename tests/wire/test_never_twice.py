@@ -1,4 +1,5 @@
-"""Whatever dies, and wherever: a command has at most one effect, and its answer is its sender's."""
+"""Whichever process dies, and at whichever step: a command has at most one effect, and its answer reaches its
+sender."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ FAULTS = ("gateway killed", "owner paused past its lease", "redis restarted")
 
 
 async def play(at: World, point: str, fault: str, how: str) -> None:
-    """Hold one command at `point`, let `fault` happen, and be a client that tries again until it knows."""
+    """Hold one command at `point`, let `fault` happen, and retry like a client until the outcome is known."""
     first, other = at.gates
     key = f"{point} {fault} {how}".replace(" ", "-")
     at.held.arm(point)
@@ -38,7 +39,7 @@ async def play(at: World, point: str, fault: str, how: str) -> None:
         first.send(signal.SIGSTOP)
         at.held.let.set()
         await asyncio.sleep(LEASE * 1.2)
-    # Somebody else with the same key meanwhile.
+    # Meanwhile another person uses the same key.
     hers = await at.settled(other, how, key, "bea")
     told = await at.settled(other, how, key, "ada")
     if fault == "owner paused past its lease":
@@ -53,7 +54,7 @@ async def play(at: World, point: str, fault: str, how: str) -> None:
     assert hers.status_code == 200
     assert at.done(how, key, "bea") == 1
     if how == "safe":
-        assert told.status_code == 200, "a service that honours keys may always be asked again"
+        assert told.status_code == 200, "a service that honours keys can always be called again"
     again = [await at.settled(gate, how, key, "ada") for gate in at.gates]
     if told.status_code == 200:
         assert {one.content for one in again} == {told.content}
@@ -71,7 +72,7 @@ WALK = [
 ]
 
 
-async def test_a_command_held_at_its_steps_has_one_effect_whatever_dies(tmp_path: Path) -> None:
+async def test_a_command_held_at_each_step_has_one_effect_whichever_process_dies(tmp_path: Path) -> None:
     async with world(tmp_path) as at:
         for point, fault, how in WALK:
             await play(at, point, fault, how)
@@ -98,7 +99,7 @@ async def test_a_storm_of_clicks_while_gateways_and_redis_die_at_random(tmp_path
         async def clicks() -> None:
             while not over.is_set():
                 how, who = chance.choice(["safe", "unsafe"]), chance.choice(["ada", "bea", "cy"])
-                # Keys of one person are used by others, too, and by impatient clicks at once.
+                # Other people use the same keys, too, and impatient clicks send one key several times at once.
                 key = f"k{max(0, next(numbers) // 3)}"
                 asked.add((how, key, who))
                 with contextlib.suppress(httpx.TransportError):

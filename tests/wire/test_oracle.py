@@ -1,5 +1,5 @@
-"""Random screens over an upstream that misbehaves, each answer judged by an oracle that knows only the contract; and
-calls cancelled at every moment, after which nothing is held."""
+"""Random screens over an upstream that misbehaves: each answer is checked by an oracle that knows only the contract.
+And calls that are cancelled at random moments, after which no resource is held."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from .gateway import serving
 from .misbehaving import misbehaving
 from .oracle import TIMEOUT, Case, Plan, Seen, draw, judge
 
-# Seconds given to an answer that never comes whole; every other one may take as long as a busy machine needs.
+# Seconds for an answer that never comes whole; every other answer may take as long as a busy machine needs.
 ATTEMPT = 0.8
-# Seconds of CPU that one turn of the event loop never takes: many times what it takes here.
+# Seconds of CPU that one turn of the event loop must not take: many times what it usually takes.
 BLOCKED = 1.0
 WORKERS = 32
 OWNER = {"team": "Rig team", "contact": "#rig", "docs": "https://docs.test/rig"}
@@ -110,8 +110,8 @@ def settings(redis_url: str, port: int, **changes: Any) -> Settings:
         "timeout": GUARD,
         "max_body": 50_000,
         "connections": 200,
-        # Judged here is what one call becomes; breaker, budget and bulkhead, whose answers hang on all calls before,
-        # have tests of their own and stand open.
+        # This test checks what one call becomes. Breaker, budget and bulkhead depend on earlier calls and have tests of
+        # their own, so they let everything through here.
         "breaker": {
             "failures": 1000,
             "minimum": 100_000,
@@ -163,7 +163,7 @@ async def ask(client: aiohttp.ClientSession, number: int) -> Seen:
 
 
 async def judged(redis_url: str, count: int, seed: int, wire: str = "h1") -> list[str]:
-    """Everything wrong in `count` random cases."""
+    """Every error in `count` random cases."""
     dice = random.Random(seed)
     cases = {number: draw(dice, number) for number in range(count)}
     wrong: list[str] = []
@@ -182,15 +182,15 @@ async def judged(redis_url: str, count: int, seed: int, wire: str = "h1") -> lis
                 for _ in range(WORKERS):
                     group.create_task(worker())
             if len(asyncio.all_tasks()) > tasks_before + WORKERS:
-                wrong.append(f"tasks are left: {asyncio.all_tasks()}")
+                wrong.append(f"tasks are still there: {asyncio.all_tasks()}")
         if turns.longest > BLOCKED:
             wrong.append(f"one turn of the event loop took {turns.longest:.2f} s of CPU")
     return wrong
 
 
 class Turns:
-    """Watches the event loop. longest: seconds of CPU that this thread spent between two of its turns at most; what
-    another program takes of the machine does not count."""
+    """Watches the event loop. longest: the most seconds of CPU that this thread spent between two turns; time that
+    other programs take does not count."""
 
     def __init__(self) -> None:
         self.longest = 0.0
@@ -203,8 +203,8 @@ class Turns:
         self._task.cancel()
 
     async def _watch(self) -> None:
-        # A timer that is due runs in the next turn: between two wakings lies the one turn that was too long, and what
-        # little the loop did in the ten milliseconds before.
+        # A timer that is due runs in the next turn. Between two runs of it lies the one turn that was too long, and the
+        # little that the loop did in the ten milliseconds before.
         while True:
             before = time.thread_time()
             await asyncio.sleep(0.01)
@@ -231,7 +231,7 @@ def _held() -> tuple[int, int]:
 
 
 async def cancelled_at_random(gateway: Gateway, count: int, dice: random.Random) -> int:
-    """Cancel `count` calls, each at another moment of its way; returns how many were really cut."""
+    """Cancel `count` calls, each at another moment; returns how many were cancelled before they had finished."""
     runtime = gateway.runtime
     if runtime is None:
         raise RuntimeError("not running")
@@ -272,14 +272,14 @@ async def _nothing_is_held_after(redis_url: str, count: int, wire: str = "h1") -
         tasks = len(asyncio.all_tasks())
         files, memory = _held()
         cut = await cancelled_at_random(gateway, count, dice)
-        assert cut > count * 0.6, "the calls must really have been cut"
+        assert cut > count * 0.6, "the calls must have been cancelled"
         await until(lambda: len(asyncio.all_tasks()) <= tasks and _held()[0] <= files + 20)
         for upstream in gateway.runtime.calls.pipeline.clients.values() if gateway.runtime else ():
             assert (upstream.budget.active, upstream.budget.spent) == (0, 0)
             assert [backend.pending for backend in upstream.backends] == [0]
             assert (upstream.permits.bulkhead.used, upstream.permits.bulkhead.waiting) == (0, 0)
         files_after, memory_after = _held()
-        # Connections kept alive come and go; one left for each thousandth call would be a hundred.
+        # Kept-alive connections are opened and closed; one left for each thousandth call would be a hundred.
         assert files_after <= files + 20
         assert memory_after - memory < 10_000 + count * 0.05, "kilobytes: 50 bytes a call at most"
         seen = await ask(client, 0)

@@ -1,4 +1,5 @@
-"""How a stream is written: in one step under uvicorn, by way of a buffer on any other server, in order either way."""
+"""How a stream is written: in one step under uvicorn, through a buffer on any other server, and in order in both
+cases."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from .test_stream import AT, Client, World, client, offsets, person, world
 
 
 def wrapped(app: Any) -> Any:
-    """Middleware that wraps `send`: what one step of it does cannot be known."""
+    """Middleware that wraps `send`, so that the effect of one step of it is unknown."""
 
     async def middleware(scope: Any, receive: Any, send: Any) -> None:
         async def sending(message: Any) -> None:
@@ -47,7 +48,7 @@ async def read(who: Client, events: int) -> list[int]:
 async def test_events_are_contiguous_across_a_connection_that_stops_taking_them(
     redis_url: str, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # It reads nothing until the test has filled all buffers between them.
+    # It reads nothing until the test has filled all buffers on the way.
     monkeypatch.setattr("bff.live.scheduler.STALL", GUARD)
     http, wrap = ("httptools", wrapped) if server == "wrapped" else (server, lambda app: app)
     async with (
@@ -65,9 +66,9 @@ async def test_events_are_contiguous_across_a_connection_that_stops_taking_them(
 
         for _ in range(3):
             first = last + 1
-            # More than the connection takes, less than the outlet may buffer beyond it.
+            # More than the connection takes, but less than the outlet may buffer.
             while len(stream._outlet._buffer or ()) < 4:
-                assert last < first + 10_000  # more than the system's own buffers
+                assert last < first + 10_000  # more than the operating system's buffers
                 await more()
             await more()
             assert stream.state == "live"
@@ -75,7 +76,7 @@ async def test_events_are_contiguous_across_a_connection_that_stops_taking_them(
 
 
 @pytest.mark.parametrize("http", ["httptools", "h11"])
-async def test_a_message_that_is_not_taken_is_not_written_in_part_either(redis_url: str, http: str) -> None:
+async def test_a_message_that_does_not_fit_is_not_written_in_part(redis_url: str, http: str) -> None:
     """`Inline` and `Direct` rely on this behaviour of uvicorn."""
     async with world(redis_url, http=http) as one, client(one, limit=1024) as ada:
         await ada.until("snapshot")
@@ -105,7 +106,7 @@ async def test_direct_writes_the_same_bytes_as_uvicorns_send(redis_url: str) -> 
                 assert await ada.reader.readuntil(b"\n\n\r\n") == b"%x\r\n%b\r\n" % (len(frame), frame)
 
 
-def test_a_send_that_is_not_uvicorns_own_is_never_stepped() -> None:
+def test_only_uvicorns_own_send_is_stepped_directly() -> None:
     async def send(message: Any) -> None: ...
 
     async def ask() -> object:
@@ -140,7 +141,7 @@ async def test_an_open_stream_is_one_task(redis_url: str) -> None:
 
 
 async def _tasks_at_rest() -> int:
-    """The number of tasks when the short ones are done."""
+    """The number of tasks when the short-lived ones have ended."""
     counted = []
     for _ in range(20):
         await asyncio.sleep(0.02)

@@ -1,5 +1,5 @@
-"""Too much to do: the door refuses at once and screens go lean before; an outage is not made worse by trying again, and
-its end is noticed soon."""
+"""Overload: admission refuses at once, and screens leave out optional parts before that. Retries do not make an outage
+worse, and its end is noticed soon."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def running(
             {
                 "redis": {"url": redis_url, "timeout": 10},
                 "limits": {"default": "1000000000/minute"},
-                # Another program on the machine may hold this one up: only the tests of lag look at it.
+                # Another program on the machine may delay this one: only the tests of lag look at it.
                 "admission": {"lag": 10.0, "standing": 10.0, **(admission or {})},
                 "http": {"origins": [DESK]},
                 "upstreams": {
@@ -121,7 +121,7 @@ async def running(
                 await gateway.stop()
 
 
-async def test_beyond_what_may_be_in_flight_a_request_is_refused_in_the_contracts_words(
+async def test_a_request_beyond_the_limit_in_flight_is_refused_as_the_contract_says(
     redis_url: str,
 ) -> None:
     async with running(redis_url, {"in_flight": 2, "lean": 1.0, "retry_after": 3}) as (
@@ -134,7 +134,7 @@ async def test_beyond_what_may_be_in_flight_a_request_is_refused_in_the_contract
         held = [asyncio.create_task(client.get(f"/api/screen/held-{number}")) for number in range(2)]
         await until(lambda: len(server.requests) == 2)
         correlation = str(uuid.uuid4())
-        # Those held are held until the end: nobody waits for them here.
+        # The held requests stay held until the end; the test does not wait for them here.
         refused = await client.get("/api/part/x", headers={"x-correlation-id": correlation})
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "3"
@@ -146,9 +146,9 @@ async def test_beyond_what_may_be_in_flight_a_request_is_refused_in_the_contract
         assert problem["correlation_id"] == correlation and problem["instance"].endswith(correlation)
         assert len(problem["trace_id"]) == 32
         assert (await client.head("/api/part/x")).status_code == 503
-        assert (await client.get("/livez")).status_code == 200, "busy is not dead"
+        assert (await client.get("/livez")).status_code == 200, "a busy gateway is alive"
         assert (await client.get("/readyz")).status_code == 200
-        assert len(server.requests) == 2, "nothing was done for those refused"
+        assert len(server.requests) == 2, "no work was done for refused requests"
         upper.free.set()
         assert [(await one).status_code for one in held] == [200, 200]
         assert (await client.get("/api/part/x")).status_code == 200
@@ -159,12 +159,12 @@ async def test_a_page_of_an_allowed_site_can_read_that_it_was_refused(redis_url:
         upper.how = "held"
         held = asyncio.create_task(client.get("/api/screen/held"))
         await until(lambda: bool(server.requests))
-        # Through the application, and by the connection itself, before anything is made of the request.
+        # Refused by the application, and by the connection itself before the application is called.
         async with behind_ours(gateway, await gateway.start()) as port:
             for base in (str(client.base_url), f"http://127.0.0.1:{port}"):
                 asks = {"origin": DESK, "access-control-request-method": "GET"}
                 asked = await client.options(f"{base}/api/part/x", headers=asks)
-                assert asked.status_code == 204, "else the browser would not send what comes next"
+                assert asked.status_code == 204, "otherwise the browser would not send the real request"
                 assert asked.headers["access-control-allow-origin"] == DESK
 
                 refused = await client.get(f"{base}/api/part/x", headers={"origin": DESK})
@@ -183,7 +183,7 @@ async def test_a_page_of_an_allowed_site_can_read_that_it_was_refused(redis_url:
         assert (await held).status_code == 200
 
 
-async def test_before_anybody_is_refused_screens_go_without_their_optional_parts(redis_url: str) -> None:
+async def test_screens_leave_out_optional_parts_before_requests_are_refused(redis_url: str) -> None:
     async with running(redis_url, {"in_flight": 10, "lean": 0.2}) as (client, upper, server, _):
         upper.how = "held"
         held = [asyncio.create_task(client.get(f"/api/screen/held-{number}")) for number in range(2)]
@@ -195,9 +195,11 @@ async def test_before_anybody_is_refused_screens_go_without_their_optional_parts
         assert lean.json()["two"]["owner"]["service"] == "shelf"
         assert lean.json()["two"]["retry_after"] is not None
         assert (lean.headers["bff-complete"], lean.headers["cache-control"]) == ("false", "no-store")
-        assert len(server.requests) == 3, "the service was not asked for it"
+        assert len(server.requests) == 3, "the service was not called for it"
         upper.free.set()
-        assert {(await one).json()["two"]["state"] for one in held} == {"ready"}, "who came before gets all"
+        assert {(await one).json()["two"]["state"] for one in held} == {"ready"}, (
+            "earlier requests get all parts"
+        )
         assert (await client.get("/api/screen/one")).headers["bff-complete"] == "true"
 
 
@@ -215,14 +217,14 @@ def _two_waves(port: int, path: str, count: int) -> list[int]:
         return [int(one.recv(65_536).split()[1]) for one in everyone]
 
 
-async def test_while_the_loop_is_late_requests_are_refused_and_soon_after_they_are_not(
+async def test_requests_are_refused_only_while_the_loop_is_late(
     redis_url: str,
 ) -> None:
     async with running(redis_url, {"lag": 0.1, "standing": 0.25}) as (client, _, _, gateway):
-        # From a thread, which goes on while the loop stands still: twelve at once, and as many a moment later.
+        # From a thread, which runs while the loop is blocked: twelve at once, and as many a moment later.
         statuses = await asyncio.to_thread(_two_waves, client.base_url.port or 0, "/api/heavy", 12)
-        assert statuses[0] == 200 and set(statuses) == {200, 503}, "whoever was let in was answered"
-        assert 503 in statuses[12:], "some came while it was late"
+        assert statuses[0] == 200 and set(statuses) == {200, 503}, "every admitted request was answered"
+        assert 503 in statuses[12:], "some requests came while it was late"
 
         async def served() -> bool:
             return (await client.get("/api/part/x")).status_code == 200
@@ -232,7 +234,7 @@ async def test_while_the_loop_is_late_requests_are_refused_and_soon_after_they_a
         assert runtime.admission.in_flight == 0
 
 
-async def test_a_few_people_are_served_by_a_loop_that_others_hold_up(redis_url: str) -> None:
+async def test_a_few_requests_are_served_although_the_loop_is_late(redis_url: str) -> None:
     async with running(redis_url, {"lag": 0.025, "standing": 0.1}) as (client, _, _, _):
         end = time.monotonic() + 1.5
 
@@ -250,7 +252,8 @@ async def test_a_few_people_are_served_by_a_loop_that_others_hold_up(redis_url: 
 async def _outage(
     redis_url: str, how: str, *, lasts: float, within: float, rate: float = 100.0
 ) -> tuple[float, float, float]:
-    """Attempts for each request during an outage, seconds until everything is well after it, and the longest answer."""
+    """Attempts for each request during an outage, seconds until requests succeed again after it, and the longest
+    answer."""
     async with running(redis_url, timeout=0.5 if how == "silent" else GUARD) as (client, upper, server, _):
         asked = 0
         took: list[float] = []
@@ -259,7 +262,7 @@ async def _outage(
         async def ask() -> None:
             nonlocal well_since
             began = time.monotonic()
-            # Each asks for something else: coalescing must not hide the attempts.
+            # Every request asks for another thing, so that coalescing does not hide the attempts.
             answer = await client.get(f"/api/part/{uuid.uuid4()}")
             took.append(time.monotonic() - began)
             if answer.headers.get("bff-complete") != "true":
@@ -291,14 +294,14 @@ async def _outage(
             well_since is None or time.monotonic() - well_since < 0.5
         ):
             await load(0.25)
-        assert well_since is not None, "it never got well"
+        assert well_since is not None, "requests did not succeed again"
         return attempts / during, well_since - over, max(took)
 
 
 @pytest.mark.parametrize(
     ("how", "lasts", "within"),
     [
-        # Its end is noticed; how soon is for the others, which run alone, to say.
+        # The end of the outage is noticed. The tests that run alone check how soon.
         ("500", 1.0, GUARD),
         *(
             pytest.param(how, 8.0, 5.0, marks=[pytest.mark.slow, pytest.mark.alone])
@@ -306,12 +309,12 @@ async def _outage(
         ),
     ],
 )
-async def test_an_outage_is_not_made_worse_and_its_end_is_noticed_within_5_seconds(
+async def test_retries_do_not_multiply_in_an_outage_and_its_end_is_noticed_within_5_seconds(
     redis_url: str, how: str, lasts: float, within: float
 ) -> None:
     attempts, recovery, longest = await _outage(redis_url, how, lasts=lasts, within=within + 3)
     print(
-        f"{how}, {lasts:g} s: {attempts:.3f} attempts a request; well after {recovery:.2f} s, longest {longest:.2f}"
+        f"{how}, {lasts:g} s: {attempts:.3f} attempts a request; back after {recovery:.2f} s, longest {longest:.2f}"
     )
     assert attempts <= 1.2
     assert recovery <= within
@@ -319,12 +322,12 @@ async def test_an_outage_is_not_made_worse_and_its_end_is_noticed_within_5_secon
 
 @pytest.mark.slow
 @pytest.mark.alone
-async def test_at_twice_the_load_that_saturates_whoever_is_let_in_is_answered_in_time(redis_url: str) -> None:
+async def test_at_twice_the_saturating_load_admitted_requests_are_answered_in_time(redis_url: str) -> None:
     open_door = {"admission__in_flight": 1_000_000, "admission__lag": 10}
     async with crowd.upstream(20) as upstream:
         async with crowd.gateway(redis_url, upstream, **open_door) as port:
             await crowd.saturated(port, seconds=1)
-            # The best of three: another program's turn must not pass for saturation.
+            # The best of three, so that another program's load does not count as saturation.
             rate = max([await crowd.saturated(port, seconds=1.5) for _ in range(3)])
             without = await crowd.crowd(port, rate=2 * rate, seconds=4)
         async with crowd.gateway(redis_url, upstream) as port:

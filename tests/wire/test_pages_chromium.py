@@ -1,5 +1,5 @@
-"""Pages for people in a real Chromium, with a provider and a mail on another site: what a person sees, and how often
-the gateway is asked."""
+"""Pages for people in a real Chromium, with a provider and a mail on another site: what a person sees, and how many
+requests the gateway gets."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _socket(host: str) -> socket.socket:
 
 @asynccontextmanager
 async def house_at(redis_url: str) -> AsyncIterator[House]:
-    """The gateway at localhost and the provider at 127.0.0.1, which are two sites."""
+    """The gateway at localhost and the provider at 127.0.0.1, which are different sites."""
     ours, theirs = _socket("127.0.0.1"), _socket("127.0.0.1")
     site = f"http://localhost:{ours.getsockname()[1]}"
     provider = OidcProvider(f"{site}/bff/callback")
@@ -72,7 +72,7 @@ async def context() -> AsyncIterator[BrowserContext]:
 
 
 async def come_from_a_mail(page: Page, house: House, path: str) -> list[str]:
-    """Follow a link on another site's page; returns how each request for the path came."""
+    """Follow a link on another site's page; returns the headers of each request for the path."""
     came: list[str] = []
 
     async def note(request: object) -> None:
@@ -91,7 +91,7 @@ async def come_from_a_mail(page: Page, house: House, path: str) -> list[str]:
     return came
 
 
-async def test_a_person_is_led_from_the_page_to_sign_in_and_back(
+async def test_an_anonymous_person_signs_in_from_the_page_and_returns_to_it(
     house: House, context: BrowserContext
 ) -> None:
     page = await context.new_page()
@@ -100,7 +100,7 @@ async def test_a_person_is_led_from_the_page_to_sign_in_and_back(
     answer = await page.goto(f"{house.site}/orders?a=%3Cb%3E")
     assert answer is not None and answer.status == 401
     await page.get_by_role("heading", name="Please sign in").wait_for()
-    # The style was applied: the policy names its hash.
+    # The style was applied, because the policy has its hash.
     assert await page.evaluate("getComputedStyle(document.body).display") == "grid"
     assert [one for one in said if "Content Security Policy" in one or "Content-Security-Policy" in one] == []
     await page.get_by_role("link", name="Sign in").click()
@@ -109,7 +109,7 @@ async def test_a_person_is_led_from_the_page_to_sign_in_and_back(
     await page.get_by_text("all my orders").wait_for()
 
 
-async def test_who_comes_from_a_mail_signed_in_sees_the_page_and_else_is_told_once(
+async def test_a_link_in_a_mail_opens_the_page_for_a_signed_in_person_and_else_asks_to_sign_in_once(
     house: House, context: BrowserContext
 ) -> None:
     page = await context.new_page()
@@ -127,7 +127,7 @@ async def test_who_comes_from_a_mail_signed_in_sees_the_page_and_else_is_told_on
     assert came == ["cross-site", "same-origin"]
 
 
-async def test_a_cancelled_sign_in_is_a_page_that_leads_back_to_it(
+async def test_a_cancelled_sign_in_is_a_page_with_a_way_to_sign_in(
     house: House, context: BrowserContext
 ) -> None:
     attack = "<img src=x onerror=alert(1)>"

@@ -1,4 +1,4 @@
-"""`bff serve` against hostile bytes, over real sockets, with an upstream that notes all it is asked."""
+"""`bff serve` against hostile bytes, over real sockets, with an upstream that records every request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ QUICK = {
 
 
 async def mistakes(served: Served, table: list[Probe]) -> list[str]:
-    """Each probe after the other, with what the upstream was asked meanwhile."""
+    """Send each probe; returns what was wrong, with the requests at the upstream meanwhile."""
     found = []
     for probe in table:
         served.upstream.asked.clear()
@@ -45,7 +45,7 @@ async def mistakes(served: Served, table: list[Probe]) -> list[str]:
     return found
 
 
-async def test_each_hostile_request_gets_its_answer_and_reaches_no_upstream_in_two_readings(
+async def test_each_hostile_request_gets_its_answer_and_reaches_the_upstream_as_one_request_at_most(
     redis_url: str, tmp_path: Path
 ) -> None:
     table = [
@@ -61,8 +61,8 @@ async def test_each_hostile_request_gets_its_answer_and_reaches_no_upstream_in_t
     assert not any(status >= 500 for probe in table for status in probe.answers)
     async with serve(redis_url, tmp_path, **PATIENT) as served:
         assert await mistakes(served, table) == []
-        # Where the network cuts the bytes must not matter.
-        # (What is sent after an announced end may meet a closed connection, though.)
+        # The places where the network splits the bytes must not matter. What is sent after an announced end may meet a
+        # closed connection, though.
         ended = (
             "a second after the last",
             "h2c",
@@ -91,10 +91,11 @@ SOCKETS = 1_000
 
 
 @pytest.mark.slow
-async def test_a_thousand_slow_sockets_are_shed_within_ten_seconds_while_others_are_served(
+async def test_a_thousand_slow_sockets_are_closed_within_ten_seconds_while_others_are_served(
     redis_url: str, tmp_path: Path
 ) -> None:
-    """The patience is the default one. A third each is silent, stops in the head, stops in the body."""
+    """The timeouts have their default values. A third of the sockets is silent, a third stops in the head, a third in
+    the body."""
     head, body = get()[:-2], probes.post(probes.CL)
     async with serve(redis_url, tmp_path, BFF_LIMITS__DEFAULT="100000/minute") as served:
         ended: list[float] = []
@@ -129,7 +130,7 @@ async def test_a_thousand_slow_sockets_are_shed_within_ten_seconds_while_others_
 
 
 async def unread(port: int, seconds: float) -> int:
-    """Bytes that come when a client asks for much and reads only after so long."""
+    """Bytes that arrive when a client requests much and starts to read only after so many seconds."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     raw.setblocking(False)
@@ -153,7 +154,7 @@ async def test_a_client_that_does_not_read_is_cut_off(redis_url: str, tmp_path: 
         assert await unread(served.port, 5) < size
 
 
-async def test_a_connection_too_many_is_told_and_closed(redis_url: str) -> None:
+async def test_a_connection_beyond_the_limit_gets_503_and_is_closed(redis_url: str) -> None:
     async with (
         running(redis_url, http={"connections": 8, "head_timeout": 1}) as world,
         behind_ours(world.gateway, await world.gateway.start()) as port,
@@ -161,7 +162,7 @@ async def test_a_connection_too_many_is_told_and_closed(redis_url: str) -> None:
         crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(12)]
         said = await asyncio.gather(*(asyncio.wait_for(reader.read(), GUARD) for reader, _ in crowd))
         refused = [one for one in said if one]
-        assert len(refused) == 4, "those within the number are silent, and end in silence"
+        assert len(refused) == 4, "connections within the limit are silent and end without an answer"
         assert all(one.startswith(b"HTTP/1.1 503 ") and b'"unavailable"' in one for one in refused)
         for _, writer in crowd:
             writer.close()

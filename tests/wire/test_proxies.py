@@ -1,5 +1,5 @@
-"""The examples of docs/proxies.md, each with the real program: the gateway is reached, its stream is not held back, the
-client's address is told, and a prefix works from sign-in to stream."""
+"""The examples of docs/proxies.md with the real programs: requests reach the gateway, the stream is not buffered, the
+client's address is passed on, and a path prefix works from sign-in to stream."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .upstream import raw_server
 
 pytestmark = pytest.mark.slow
 
-# A guard against hanging, no measure.
+# A guard against hanging, not a measurement.
 PATIENCE = 60
 
 
 def example(language: str, number: int = 0) -> str:
-    """A block of the page."""
+    """A code block of the page."""
     text = (ROOT / "docs" / "proxies.md").read_text(encoding="utf-8")
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[number]
 
@@ -87,7 +87,7 @@ PROXIES = {"nginx": nginx, "haproxy": haproxy, "caddy": caddy, "apache2": apache
 async def proxied(
     name: str, folder: Path, gateway: int, *, prefix: bool = False
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the proxy before the gateway at this port."""
+    """A client of the proxy in front of the gateway at this port."""
     folder.mkdir()
     port = free_port()
     command = PROXIES[name](folder, port, gateway, prefix=prefix)
@@ -120,14 +120,14 @@ async def events(client: httpx.AsyncClient, path: str, headers: dict[str, str]) 
 
 
 @pytest.mark.parametrize("name", PROXIES)
-async def test_a_person_behind_the_proxy_signs_in_and_hears_events_as_they_come(
+async def test_a_person_behind_the_proxy_signs_in_and_receives_events_at_once(
     redis_url: str, tmp_path: Path, name: str
 ) -> None:
     async with (
         below(redis_url, "", tmp_path / "site", live={"beat": 0.2}) as (gateway, _),
         proxied(name, tmp_path / "proxy", port_of(gateway)) as client,
     ):
-        # HAProxy and Caddy ask whether the gateway is ready before they send anybody there.
+        # HAProxy and Caddy check that the gateway is ready before they send requests to it.
         async with asyncio.timeout(PATIENCE):
             while (await client.get("/livez")).status_code != 200:
                 await asyncio.sleep(0.1)
@@ -140,7 +140,7 @@ async def test_a_person_behind_the_proxy_signs_in_and_hears_events_as_they_come(
 
 
 @pytest.mark.parametrize("name", ["nginx", "caddy"])
-async def test_the_example_of_a_prefix_works_from_sign_in_to_stream(
+async def test_the_example_of_a_path_prefix_works_from_sign_in_to_stream(
     redis_url: str, tmp_path: Path, name: str
 ) -> None:
     async with (
@@ -157,7 +157,7 @@ async def test_the_example_of_a_prefix_works_from_sign_in_to_stream(
 
 
 @pytest.mark.parametrize("name", PROXIES)
-async def test_the_proxy_says_who_the_client_is(tmp_path: Path, name: str) -> None:
+async def test_the_proxy_passes_on_the_address_of_the_client(tmp_path: Path, name: str) -> None:
     async def echo(target: str, head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(head), head))
 

@@ -69,7 +69,7 @@ async def test_readyz_does_not_wait_for_a_provider_that_hangs(redis_url: str) ->
                 "keys": 0,
                 "age": None,
             }
-        assert len(held) <= 4, "one question at a time"
+        assert len(held) <= 4, "one request at a time"
         for writer in held:
             writer.close()
 

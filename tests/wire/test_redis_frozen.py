@@ -1,4 +1,5 @@
-"""Redis frozen under load: the loop goes on, screens are there, commands say so, and all is well soon after."""
+"""Redis is frozen under load: the loop runs on, screens are served, commands answer 503, and all recovers soon
+afterwards."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ FROZEN = 1.0  # seconds
 
 @dataclass
 class Seen:
-    """What came back. gap: seconds the loop did not come round, at the longest."""
+    """The answers. gap: the longest time in seconds that the loop did not run."""
 
     screens: Counter[int] = field(default_factory=Counter)
     commands: Counter[int] = field(default_factory=Counter)
@@ -35,8 +36,8 @@ class Seen:
     gap: float = 0.0
 
 
-def robbed(*pids: int) -> float:
-    """Seconds these processes' first threads were ready and the machine was busy with others."""
+def cpu_wait(*pids: int) -> float:
+    """Seconds for which the first threads of these processes were ready but the CPU was busy with other processes."""
     seconds = 0.0
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -45,23 +46,23 @@ def robbed(*pids: int) -> float:
 
 
 async def _probe(served: Served, seen: Seen, over: asyncio.Event) -> None:
-    """How long the loop does not come round, as seen from outside: a health page needs nothing but the loop. What the
-    machine took from either side is not the loop's."""
+    """How long the loop does not run, measured from outside: a health page needs nothing but the loop. Time that other
+    processes took from either side is subtracted."""
     pids = served.program.process.pid, os.getpid()
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     while not over.is_set():
-        began, before = time.monotonic(), robbed(*pids)
+        began, before = time.monotonic(), cpu_wait(*pids)
         writer.write(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
         await reader.readexactly(int(length.partition(b":")[2]))
-        seen.gap = max(seen.gap, time.monotonic() - began - (robbed(*pids) - before))
+        seen.gap = max(seen.gap, time.monotonic() - began - (cpu_wait(*pids) - before))
         await asyncio.sleep(0.004)
     writer.close()
 
 
 async def load(client: aiohttp.ClientSession, seen: Seen, seconds: float) -> None:
-    """Screens and commands by turns."""
+    """Send screens and commands in turn."""
     headers = bearer()
 
     async def screen() -> None:
@@ -113,7 +114,7 @@ async def loaded(valkey: Valkey, folder: Path) -> AsyncIterator[tuple[Served, ai
 
 
 async def freeze(valkey: Valkey, served: Served, client: aiohttp.ClientSession) -> tuple[Seen, float]:
-    """What came back while Redis was frozen, and the seconds until commands were carried out again."""
+    """The answers while Redis was frozen, and the seconds until commands succeeded again."""
     well, frozen = Seen(), Seen()
     async with watched(served, well):
         await load(client, well, FROZEN)
@@ -139,7 +140,7 @@ async def freeze(valkey: Valkey, served: Served, client: aiohttp.ClientSession) 
     return frozen, recovered
 
 
-async def test_while_redis_is_frozen_screens_are_there_commands_say_so_and_work_again_when_it_wakes(
+async def test_while_redis_is_frozen_screens_are_served_and_commands_are_503_until_it_continues(
     own_valkey: Valkey, tmp_path: Path
 ) -> None:
     async with loaded(own_valkey, tmp_path) as (served, client):
@@ -148,12 +149,12 @@ async def test_while_redis_is_frozen_screens_are_there_commands_say_so_and_work_
 
 @pytest.mark.slow
 @pytest.mark.alone
-async def test_a_frozen_redis_under_load_holds_up_neither_the_loop_nor_screens(
+async def test_a_frozen_redis_under_load_delays_neither_the_loop_nor_screens(
     own_valkey: Valkey, tmp_path: Path
 ) -> None:
     async with loaded(own_valkey, tmp_path) as (served, client):
         gaps, recoveries = [], []
-        # The best of three counts, for what the machine does beside that.
+        # The best of three, because other processes on the machine disturb the measurement.
         for _ in range(3):
             frozen, recovered = await freeze(own_valkey, served, client)
             gaps.append(frozen.gap)

@@ -1,4 +1,4 @@
-"""What a gateway says of its Redis: in `/readyz`, in the log, and in `bff check --connect`."""
+"""What a gateway reports about its Redis: in `/readyz`, in the log, and in `bff check --connect`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .gateway import keyed, running
 WISH = {"name": "a"}
 
 
-async def test_an_outage_is_one_line_and_another_at_its_end_however_many_requests_are_answered_503(
+async def test_an_outage_is_one_log_line_and_one_at_its_end_however_many_requests_are_503(
     own_valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "bff")
@@ -40,7 +40,7 @@ async def test_an_outage_is_one_line_and_another_at_its_end_however_many_request
         assert runtime is not None
         await until(lambda: runtime.stores.redis.outage.current is None)
         told = [line.getMessage() for line in caplog.records if line.levelno >= logging.WARNING]
-        # The pub/sub connection is another one.
+        # The pub/sub connection is a separate one.
         told = [line for line in told if "pub/sub" not in line]
         assert len(told) == 2, told
         assert "fails (" in told[0] and "works again" in told[1]
@@ -75,7 +75,7 @@ async def test_a_redis_that_refuses_writes_is_named_in_readyz_and_the_gateway_st
         (None, 1, "cannot be used"),
     ],
 )
-def test_bff_check_connect_asks_redis(
+def test_bff_check_connect_checks_redis(
     tmp_path: Path,
     args: tuple[str, ...] | None,
     code: int,
@@ -93,7 +93,7 @@ def test_bff_check_connect_asks_redis(
         issuer = {"issuer": "https://id.example", "audience": "shop"}
         monkeypatch.setenv("BFF_ISSUERS", json.dumps([issuer]))
         monkeypatch.setenv("BFF_LIVE__STREAM_KEYS", '["events:jobs:{p}"]')
-        # It has a command that is not safe.
+        # The gateway has a command that is not safe.
         assert main(["check", "--connect", "tests.wire.gateway:served"]) == code
         told = capsys.readouterr()
         assert says in told.out + told.err

@@ -1,4 +1,4 @@
-"""What a connection held is let go of when it is lost, without the garbage collector: requests, bodies, parsers."""
+"""What a lost connection held is released without the garbage collector: requests, bodies, parsers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ KINDS = (HttpProtocol, RequestResponseCycle, httptools.HttpRequestParser)
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    # pytest keeps what is logged: exceptions, and with them the requests that they were raised in.
+    # pytest keeps what is logged: exceptions, and with them the requests in which they were raised.
     logging.disable(logging.CRITICAL)
     gc.collect()
     gc.disable()
-    # What is here already is not looked through again and again.
+    # Objects that exist already are not scanned again and again.
     gc.freeze()
     try:
         yield
@@ -42,23 +42,23 @@ def without_collector() -> Iterator[None]:
 
 
 def held() -> Counter[str]:
-    """What has come since the collector rests."""
+    """Objects created since the collector was stopped."""
     return Counter(type(one).__name__ for one in gc.get_objects() if isinstance(one, KINDS))
 
 
 BODY = b"x" * 60_000
 LONG = f"content-length: {len(BODY)}"
 STREAM = get("/bff/live", close=False)
-# What is sent before the client leaves; whether it first waits for an answer, and whether it reads any.
+# The bytes that are sent before the client disconnects, and whether it first waits for and reads an answer.
 TRAFFIC = {
     "a screen": (get(), True),
-    "a screen, kept open": (get(close=False), True),
+    "a screen, kept alive": (get(close=False), True),
     "a command": (post(CL) + WISH, True),
     "a command in chunks": (post(TE) + b"c\r\n" + WISH + b"\r\n0\r\n\r\n", True),
     "a command with h2c": (post(*H2C, CL) + WISH, True),
     "an unknown address": (get("/nowhere", close=False), True),
     "a bug in a view": (get("/api/bug", close=False), True),
-    "what is no request": (b"nonsense\r\n\r\n", True),
+    "bytes that are no request": (b"nonsense\r\n\r\n", True),
     "a head that is too large": (get("/api/me", "a: " + "b" * 40_000), True),
     "a body that is too large": (post("content-length: 70000") + b"x" * 70_000, True),
     "half a head": (get()[:-9], False),
@@ -98,7 +98,7 @@ async def visit(port: int, sends: bytes, waits: bool, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["closes", "resets"])
-async def test_whatever_was_sent_nothing_of_a_lost_connection_stays(redis_url: str, how: str) -> None:
+async def test_everything_of_a_lost_connection_is_released(redis_url: str, how: str) -> None:
     async with (
         running(
             redis_url,
@@ -114,7 +114,7 @@ async def test_whatever_was_sent_nothing_of_a_lost_connection_stays(redis_url: s
 
         world.upstream.answers["/things/hang"] = hang
         for sends, waits in TRAFFIC.values():
-            await visit(port, sends, waits, how)  # what is made once is made
+            await visit(port, sends, waits, how)  # what is created once exists afterwards
         for what, (sends, waits) in TRAFFIC.items():
             with without_collector():
                 assert not held()

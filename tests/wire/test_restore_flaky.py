@@ -1,7 +1,8 @@
-"""Journals are lost while the service that knows them errs in 30 % and hangs in 30 % of its answers.
+"""Journals are lost while the service that can restore them fails in 30 % and hangs in 30 % of its answers.
 
-The breaker used to open, each of its rejections lengthened the pause of the owner it hit, and streams had no state for
-minutes. A rejection of the gateway's own is nobody's failure, and recovery has a breaker that is content with less.
+Formerly the breaker opened, each of its rejections lengthened the pause of the owner concerned, and streams had no
+state for minutes. A rejection by the gateway itself is not a failure of the service, and restoring has a breaker that
+opens later.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ orders = Orders()
 
 
 class Service:
-    """Its faults are of one seed: the n-th question has the n-th answer. good: share of good answers."""
+    """Its faults come from one seed: the n-th request gets the n-th answer. good: the share of good answers."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -71,7 +72,7 @@ async def shop(redis_url: str, service: Service) -> AsyncIterator[tuple[Gateway,
         settings = {
             "redis": {"url": redis_url, "timeout": 10},
             "admission": {"lag": 10, "standing": 10},
-            # Hung answers keep their connections until they are given up.
+            # Answers that hang hold their connections until the timeout.
             "upstreams": {"orders": {"url": f"http://127.0.0.1:{server.port}"}},
             "live": {"stream_keys": ["events:orders:{p}"], "partitions": 1},
             "issuers": [
@@ -94,7 +95,7 @@ async def shop(redis_url: str, service: Service) -> AsyncIterator[tuple[Gateway,
 
 
 async def states(client: httpx.AsyncClient, owner: str, told: asyncio.Queue[tuple[str, str]]) -> None:
-    """Put each state that this owner's stream is told into `told`."""
+    """Append each state that this owner's stream receives to `told`."""
     async with client.stream("GET", "/bff/live", headers=bearer(owner)) as answer:
         assert answer.status_code == 200
         event = ""
@@ -119,7 +120,7 @@ async def test_a_hundred_owners_are_restored_within_30_s_with_40_percent_of_good
 
 
 async def restored(redis_url: str, *, seed: int, within: float) -> None:
-    """A hundred streams lose their journals, and each is told its state again within so many seconds."""
+    """A hundred streams lose their journals, and each receives its state again within so many seconds."""
     service = Service(seed)
     told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
     async with shop(redis_url, service) as (gateway, client), asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""A whole sign-in over real sockets: a browser, this gateway's endpoints, a provider, Redis."""
+"""A whole sign-in over real sockets: a browser, the gateway's endpoints, a provider, Redis."""
 
 from __future__ import annotations
 
@@ -263,7 +263,7 @@ async def test_a_callback_brought_to_another_browser_is_refused(house: House) ->
     problem_of(await victim.ask("GET", callback), 400, "sign-in-failed")
     await victim.begin()
     problem_of(await victim.ask("GET", callback), 400, "sign-in-failed")
-    assert house.provider.codes, "the code was not even tried"
+    assert house.provider.codes, "the code was not sent to the provider"
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ async def test_a_callback_brought_to_another_browser_is_refused(house: House) ->
         lambda url: url + "/",
     ],
 )
-async def test_an_altered_callback_is_refused_and_says_where_to_start_again(
+async def test_an_altered_callback_is_refused_with_a_link_to_start_again(
     house: House, bend: Callable[[str], str]
 ) -> None:
     browser = house.browser()
@@ -435,7 +435,7 @@ async def test_a_back_channel_logout_ends_the_session(house: House, tell: Tell) 
     await other.sign_in()
     assert "before" in problem_of(await tell(by_person), 400, "invalid-request")
     assert (await other.get("/bff/user")).status_code == 200, (
-        "a replayed logout ends nothing that began since"
+        "a replayed logout ends no session that began afterwards"
     )
 
 

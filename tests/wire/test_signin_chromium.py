@@ -1,4 +1,4 @@
-"""The sign-in in a real Chromium, with a provider on another site: the cookie rules are the browser's, not ours."""
+"""The sign-in in a real Chromium, with a provider on another site: the browser applies its real cookie rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .test_signin import House, house_at
 
 @pytest.fixture
 async def house(redis_url: str) -> AsyncIterator[House]:
-    # localhost and 127.0.0.1 are two sites, which two ports of one host are not.
+    # localhost and 127.0.0.1 are two sites; two ports of one host would be one site.
     async with house_at(redis_url, host="localhost") as house:
         yield house
 
@@ -28,7 +28,7 @@ async def context() -> AsyncIterator[BrowserContext]:
         await browser.close()
 
 
-async def test_after_a_cross_site_sign_in_the_very_next_page_has_its_strict_cookie(
+async def test_after_a_cross_site_sign_in_the_next_page_has_the_strict_cookie(
     house: House, context: BrowserContext
 ) -> None:
     page = await context.new_page()
@@ -39,17 +39,19 @@ async def test_after_a_cross_site_sign_in_the_very_next_page_has_its_strict_cook
         seen.append((request.url, COOKIE + "=" in headers.get("cookie", "")))  # type: ignore[attr-defined]
 
     page.on("request", note)
-    # Only a navigation begun on the other site's page counts as cross-site; one typed into the address bar does not.
+    # Only a navigation from a page of the other site counts as cross-site; an address that is typed in does not.
     house.provider.asks = True
     await page.goto(f"{house.site}/bff/login?return=/token%3Fmark%3D1")
     await page.get_by_text("Sign in as Ada").click()
     await page.wait_for_url(f"{house.site}/token?mark=1")
     assert '"token":"access-0"' in await page.inner_text("body")
-    assert any(url.startswith(house.provider.issuer) for url, _ in seen), "it went by way of the other site"
+    assert any(url.startswith(house.provider.issuer) for url, _ in seen), (
+        "the navigation went through the other site"
+    )
     assert not any(had for url, had in seen if "/bff/callback" in url)
 
     cookies = {cookie["name"]: cookie for cookie in await context.cookies(house.site)}
-    assert set(cookies) == {COOKIE}, "the flow's own cookie is gone"
+    assert set(cookies) == {COOKIE}, "the cookie of the flow is removed"
     kept = cookies[COOKIE]
     assert kept["httpOnly"] and kept["secure"] and kept["sameSite"] == "Strict" and kept["path"] == "/"
     assert await page.evaluate("document.cookie") == ""
@@ -62,7 +64,7 @@ async def test_after_a_cross_site_sign_in_the_very_next_page_has_its_strict_cook
     assert await page.evaluate("fetch('/bff/user').then(answer => answer.status)") == 401
 
 
-async def test_another_sites_page_can_neither_sign_out_nor_read_who_is_there(
+async def test_a_page_of_another_site_can_neither_sign_out_nor_read_the_user(
     house: House, context: BrowserContext
 ) -> None:
     page = await context.new_page()

@@ -151,7 +151,7 @@ async def test_a_failed_exchange_is_logged_with_its_reason_and_without_secrets(
     assert "".join(lines).isprintable(), "one line, and no control characters"
 
 
-async def test_a_refresh_that_is_answered_for_another_person_ends_the_session(house: House) -> None:
+async def test_a_refresh_whose_answer_is_for_another_person_ends_the_session(house: House) -> None:
     house.provider.life = 1
     browser = house.browser()
     await browser.sign_in()
@@ -201,7 +201,7 @@ async def test_of_two_tabs_that_sign_in_at_once_the_last_session_stays(house: Ho
     assert (await browser.get("/bff/user")).status_code == 200
 
 
-async def test_a_sign_in_that_fails_ends_nothing(house: House) -> None:
+async def test_a_failed_sign_in_ends_no_session(house: House) -> None:
     browser = house.browser()
     await browser.sign_in()
     house.provider.bend = lambda claims: claims | {"nonce": "another"}
@@ -213,15 +213,15 @@ async def test_a_sign_in_that_fails_ends_nothing(house: House) -> None:
 # ---- signing out
 
 
-async def test_after_a_logout_the_page_gets_an_address_of_this_site_and_no_token(house: House) -> None:
+async def test_after_a_logout_the_page_receives_an_address_of_this_site_and_no_token(house: House) -> None:
     browser = house.browser()
     await browser.sign_in()
     out = await browser.post("/bff/logout")
     assert out.headers["clear-site-data"] == '"cache"'
     redirect = out.json()["redirect"]
     assert redirect.startswith("/bff/logout?to=") and "eyJ" not in out.text + json.dumps(dict(out.headers))
-    # A script that follows it could read where it leads, another site's page has no business there, and whoever only
-    # looks does not use it up.
+    # A script that follows it could read the target, a page of another site must not use it, and a HEAD request must
+    # not use it up.
     for headers in (
         {"sec-fetch-mode": "cors", "sec-fetch-dest": "empty", "sec-fetch-site": "same-origin"},
         {"sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe", "sec-fetch-site": "same-origin"},
@@ -255,9 +255,11 @@ async def test_a_logout_with_a_made_up_cookie_writes_nothing(house: House, redis
         for _ in range(10):
             browser.jar, browser.rules = {COOKIE: SessionKey.new().value}, {COOKIE: ""}
             answer = await browser.post("/bff/logout")
-            assert answer.json() == {"redirect": "/"} and not browser.jar, "the dead cookie is removed"
+            assert answer.json() == {"redirect": "/"} and not browser.jar, (
+                "the cookie without a session is removed"
+            )
         written = [key for key in await link.call("KEYS", "*") if b":rate:" not in key]
-        assert written == [], "but for the limit of the address"
+        assert written == [], "except for the limit of the address"
         assert house.ended == []
         await link.call("PUBLISH", CONTROL, "last")
         message = await pubsub.get_message(timeout=5)
@@ -284,7 +286,7 @@ async def test_a_logout_while_redis_is_away_is_503_and_says_that_the_session_goe
 
 
 @pytest.mark.parametrize("years", [1, 50])
-async def test_a_logout_token_that_expires_in_years_is_valid_for_minutes(
+async def test_a_logout_token_that_expires_in_years_is_accepted_for_minutes_only(
     house: House, redis_url: str, years: int
 ) -> None:
     now = int(time.time())
@@ -328,7 +330,7 @@ async def test_a_return_path_is_remembered_or_refused_at_once(house: House, path
     answer = await browser.get(address)
     assert answer.status_code == status
     for line in answer.headers.get_list("set-cookie"):
-        # RFC 6265 section 6.1: what browsers keep at least, and most of them at most.
+        # RFC 6265 section 6.1: the sizes that browsers store at least; most store no more.
         assert len(line.partition(";")[0]) <= 4096
     if status == 303:
         tabs = [await browser.begin(address) for _ in range(4)]

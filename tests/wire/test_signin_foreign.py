@@ -1,4 +1,4 @@
-"""Sign-in at a certified OpenID provider that is not ours (npm `oidc-provider`), through `bff serve`."""
+"""Sign-in at a certified OpenID provider that we did not write (npm `oidc-provider`), through `bff serve`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .test_signin import Browser
 
 PACKAGE = ROOT / "tests" / "wire" / "oidc"
 LIFE = 3
-"""Seconds an access token lives: refreshed when a third of that is left."""
+"""Seconds for which an access token is valid. It is refreshed when a third of that is left."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class House:
 
 @dataclass
 class Person:
-    """Somebody with a browser: `here` holds the gateway's cookies, `there` the provider's."""
+    """A person with a browser: `here` holds the gateway's cookies, `there` the provider's."""
 
     house: House
     sub: str
@@ -67,7 +67,7 @@ class Person:
         raise AssertionError("the provider did not send the browser back")
 
     async def _press(self, page: str, **typed: str) -> httpx.Response:
-        """Press the one button of a page's form."""
+        """Press the only button of a page's form."""
         action = re.search(r'<form[^>]* action="([^"]+)"', page)
         assert action is not None, page
         fields = dict(re.findall(r'<input[^>]*name="([^"]+)"[^>]*value="([^"]*)"', page)) | typed
@@ -75,26 +75,28 @@ class Person:
         return await self.there.post(place, data=fields)
 
     async def token(self) -> str:
-        """The access token a service sees now."""
+        """The access token that a service receives now."""
         answer = await self.here.get("/api/required/ok")
         assert answer.status_code == 200, answer.text
         return self.house.upstream.last.headers["authorization"].removeprefix("Bearer ")
 
     async def leave_provider(self, address: str) -> httpx.Response:
-        """Its own end-session page, confirmed."""
+        """The provider's end-session page, confirmed."""
         asking = await self.there.get(address)
         assert asking.status_code == 200, asking.text
         return await self._press(asking.text, logout="yes")
 
 
-# One provider and one gateway for both tests: each takes seconds to start.
+# One provider and one gateway for both tests, because each takes seconds to start.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     if not (PACKAGE / "node_modules" / "oidc-provider").exists():
-        raise RuntimeError("the provider is not installed: `make test` does it (npm ci in tests/wire/oidc)")
+        raise RuntimeError(
+            "the provider is not installed: `make test` installs it (npm ci in tests/wire/oidc)"
+        )
     port, folder = free_port(), tmp_path_factory.mktemp("foreign")
     site = f"http://127.0.0.1:{port}"
     node = start_program(
@@ -121,7 +123,7 @@ async def house(valkey_session: Valkey, tmp_path_factory: pytest.TempPathFactory
                     "BFF_OIDC__CLIENT_ID": CLIENT,
                     "BFF_OIDC__CLIENT_SECRET": SECRET,
                     "BFF_OIDC__SCOPES": '["openid", "profile", "offline_access", "shop"]',
-                    # OpenID Connect Core section 11: no refresh token without having asked the person.
+                    # OpenID Connect Core section 11: no refresh token without the person's consent.
                     "BFF_OIDC__AUTHORIZE": '{"prompt": "consent"}',
                     "BFF_ADMISSION__LAG": "10",
                     "BFF_REDIS__TIMEOUT": "10",
@@ -146,13 +148,13 @@ async def test_a_person_signs_in_and_out_at_a_foreign_provider(house: House) -> 
         assert (user["iss"], user["sub"], user["name"]) == (house.issuer, "ada", "Person ada")
         assert user["roles"] == ["customer"]
 
-        # A service gets a token of the provider's own, and an API client may use it here.
+        # A service gets a token of the provider, and an API client may use it here.
         first = await ada.token()
         bearer = {"authorization": f"Bearer {first}"}
         answer = await house.client.get(f"{house.site}/bff/user", headers=bearer)
         assert (answer.status_code, answer.json()["sub"]) == (200, "ada"), answer.text
 
-        # It is refreshed in time, with refresh tokens that are taken once, by many requests at a time.
+        # It is refreshed in time, with refresh tokens that are valid once, while many requests run at once.
         seen, end = {first}, time.monotonic() + GUARD
         while len(seen) < 3 and time.monotonic() < end:
             answers = await asyncio.gather(*(ada.here.get("/bff/user") for _ in range(10)))
@@ -161,7 +163,7 @@ async def test_a_person_signs_in_and_out_at_a_foreign_provider(house: House) -> 
             await asyncio.sleep(0.2)
         assert len(seen) >= 3
 
-        # Leaving here leads on to the provider, which takes the ID token as a hint and sends the browser back.
+        # The logout here leads to the provider, which takes the ID token as a hint and sends the browser back.
         onward = await ada.here.get((await ada.here.post("/bff/logout")).json()["redirect"])
         redirect = onward.headers["location"]
         assert redirect.startswith(f"{house.issuer}/session/end?")
@@ -189,4 +191,6 @@ async def test_a_logout_at_the_provider_ends_the_stream_here(house: House) -> No
             f"\nthe stream ended {(time.monotonic() - began) * 1000:.0f} ms after the provider had answered"
         )
         assert (await grace.here.get("/bff/user")).status_code == 401
-        assert (await ada.here.get("/bff/user")).status_code == 200, "her session at the provider is another"
+        assert (await ada.here.get("/bff/user")).status_code == 200, (
+            "her new session at the provider is a different one"
+        )

@@ -175,7 +175,7 @@ async def test_an_invalid_key_set_gives_no_keys_and_does_not_replace_known_ones(
     good, issuer.status, issuer.body, issuer.headers = issuer.body, status_code, body, headers
     assert await status(verifier, token()) == 503
     issuer.status, issuer.body, issuer.headers = 200, good, ""
-    assert await status(verifier, token()) == 503, "not asked again within the same second"
+    assert await status(verifier, token()) == 503, "not fetched again within the same second"
     clock.now += 1
     assert await status(verifier, token()) == 200
     issuer.status, issuer.body, issuer.headers = status_code, body, headers
@@ -203,11 +203,11 @@ async def test_an_issuer_that_hangs_blocks_neither_the_loop_nor_known_tokens(
     issuer.before = hang
     clock.now += FRESH
     async with asyncio.timeout(GUARD):
-        assert await status(verifier, token()) == 200, "the fetch goes on behind it"
+        assert await status(verifier, token()) == 200, "the fetch continues in the background"
     waiting = [asyncio.ensure_future(status(verifier, token(NEW, f"x{number}"))) for number in range(20)]
     for _ in range(6):
         await asyncio.sleep(0)
-    assert not any(one.done() for one in waiting), "the loop goes on while they wait"
+    assert not any(one.done() for one in waiting), "the loop runs while they wait"
     if patience > GUARD:
         hanging.set()
     async with asyncio.timeout(GUARD):

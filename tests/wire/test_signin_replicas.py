@@ -1,4 +1,5 @@
-"""Browser sessions on several gateway processes: one refresh among them all, and ends that reach every stream."""
+"""Browser sessions on several gateway processes: one refresh for all of them, and ends of sessions that reach every
+stream."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from .test_signin import Browser
 
 
 async def storm(house: Replicas, browser: Browser, requests: int) -> Counter[int]:
-    """So many at once, evenly over the replicas."""
+    """So many requests at once, evenly over the replicas."""
     cookie = house.cookie(browser)
 
     async def ask(number: int) -> int:
@@ -84,8 +85,8 @@ async def by_subject(house: Replicas, browser: Browser) -> None:
     await _tell(house, house.provider.logout_token(sid=..., sub="ada"))
 
 
-async def by_a_gateway_that_nobody_hears(house: Replicas, browser: Browser) -> None:
-    # Messages are lost while their connections are cut; what ended is read all the same.
+async def by_a_gateway_whose_messages_are_lost(house: Replicas, browser: Browser) -> None:
+    # Messages are lost while the gateways' connections are cut; the ended sessions are read from Redis all the same.
     done = asyncio.Event()
 
     async def cut() -> None:
@@ -122,7 +123,7 @@ async def test_every_end_of_a_session_ends_its_streams_on_every_gateway(house: R
     await other.sign_in()
     house.provider.subject, house.provider.sid = "ada", "provider-session-1"
     async with asyncio.timeout(4 * GUARD), house.streams(house.cookie(other)) as untouched:
-        for end in (by_logout, by_sid, by_subject, by_a_gateway_that_nobody_hears):
+        for end in (by_logout, by_sid, by_subject, by_a_gateway_whose_messages_are_lost):
             browser = house.browser()
             await browser.sign_in()
             async with house.streams(house.cookie(browser), count=2) as streams:

@@ -44,7 +44,7 @@ def entry(id: str, version: int, status: str = "RUNNING") -> Entry:
 
 @dataclass
 class World:
-    """A hub behind a real server. It is its own guard: a request's `x-who` header names the principal."""
+    """A hub behind a real server. It does the guard's work itself: a request's `x-who` header names the principal."""
 
     redis: RedisClient
     journal: Journal
@@ -137,7 +137,7 @@ class Event:
 
 
 class Client:
-    """A stream client over a bare socket: it reads when it is asked to, and only then."""
+    """A stream client over a bare socket: it reads only when the test asks it to."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -154,7 +154,7 @@ class Client:
         }
 
     async def _more(self) -> bool:
-        """One HTTP chunk more; False at the end."""
+        """Read one more HTTP chunk; False at the end."""
         size = int(await self.reader.readuntil(b"\r\n"), 16)
         self._rest += (await self.reader.readexactly(size + 2))[:-2]
         return size > 0
@@ -167,7 +167,7 @@ class Client:
         return bytes(self._rest)
 
     async def next(self, *, beats: bool = False) -> Event | None:
-        """The next event, None at the stream's orderly end."""
+        """The next event; None at the stream's orderly end."""
         while True:
             seen = 0
             while self._rest.find(b"\n\n", max(0, seen - 1)) < 0:
@@ -249,12 +249,12 @@ async def test_the_first_bytes_leave_before_redis_has_answered(own_valkey: Valke
             assert (await ada.until("snapshot")).data["sagas"] == []
 
 
-async def test_clients_that_come_and_go_at_random_see_every_event_once_and_in_order(redis_url: str) -> None:
+async def test_clients_that_reconnect_at_random_receive_every_event_once_and_in_order(redis_url: str) -> None:
     total, sagas = 300, 5
     chance = random.Random(11)
 
     async def follow(one: World) -> list[Event]:
-        """Read on, dropping the connection every now and then, until the last event came."""
+        """Read events, dropping the connection now and then, until the last event has come."""
         seen: list[Event] = []
         cursor: str | None = None
         while not seen or offsets(seen)[-1] < total:
@@ -297,7 +297,7 @@ async def test_clients_that_come_and_go_at_random_see_every_event_once_and_in_or
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "-", "ffff-3", "{epoch}-99", "{epoch}-1"])
-async def test_a_cursor_that_cannot_be_honoured_gets_reset_never_silence(redis_url: str, cursor: str) -> None:
+async def test_a_cursor_that_cannot_be_honoured_gets_reset(redis_url: str, cursor: str) -> None:
     async with world(redis_url, history=10) as one:
         for version in range(1, 31):
             await one.tell("o1", version)
@@ -312,7 +312,7 @@ async def test_a_cursor_that_cannot_be_honoured_gets_reset_never_silence(redis_u
             assert event is not None and event.data["version"] == 31
 
 
-async def test_last_event_id_wins_over_the_address(redis_url: str) -> None:
+async def test_last_event_id_takes_precedence_over_the_address(redis_url: str) -> None:
     async with world(redis_url) as one:
         for version in range(1, 4):
             await one.tell("o1", version)
@@ -370,8 +370,8 @@ async def test_no_event_is_lost_when_the_pubsub_connection_is_killed(redis_url: 
 
 
 class Proxy:
-    """Stands before Redis; `mute()` makes every connection it has, or those that listen to channels, swallow what the
-    server says, and stay open."""
+    """A relay in front of Redis. `mute()` makes every connection, or only those subscribed to channels, drop what the
+    server sends, and stay open."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -464,7 +464,7 @@ async def test_a_lost_journal_is_restored_once_for_all_its_streams(redis_url: st
             assert (await ada.until("saga")).data["version"] == 4
 
 
-async def test_values_come_whole_at_first_and_then_the_latest(redis_url: str) -> None:
+async def test_values_are_in_the_snapshot_and_then_only_the_latest_is_sent(redis_url: str) -> None:
     topics = [ValueTopic("stock/{sku}", public=True)]
     async with world(redis_url, topics=topics) as one:
         await one.values.put("stock/a", 3, {"available": 9}, AT)
@@ -492,7 +492,7 @@ async def test_values_come_whole_at_first_and_then_the_latest(redis_url: str) ->
             assert event is not None and event.name == "saga"
 
 
-async def test_a_value_that_nobody_published_is_loaded_once(redis_url: str) -> None:
+async def test_an_unpublished_value_is_loaded_once(redis_url: str) -> None:
     loads: list[str] = []
 
     async def load(name: str) -> Mapping[str, Any] | None:
@@ -534,7 +534,7 @@ async def test_a_request_for_an_unknown_or_private_value_is_refused(
         assert one.hub.count == 0
 
 
-async def test_the_snapshot_for_pollers_is_the_state_that_a_stream_begins_with(redis_url: str) -> None:
+async def test_the_snapshot_endpoint_returns_the_state_that_a_stream_begins_with(redis_url: str) -> None:
     async with world(redis_url) as one:
         await one.tell("o1", 1)
         async with client(one) as ada, client(one, "/bff/live/snapshot") as poll:
@@ -561,7 +561,7 @@ async def test_heartbeats_come_in_time(redis_url: str) -> None:
         await ada.until("snapshot")
         begun = time.monotonic()
         beats = [await ada.until("beat") for _ in range(3)]
-        assert time.monotonic() - begun < 30, "left to the default they would take 45 seconds"
+        assert time.monotonic() - begun < 30, "with the default they would take 45 seconds"
         assert all(set(event.data) == {"at"} and event.id is None for event in beats)
 
 
@@ -578,7 +578,7 @@ async def test_a_stream_ends_when_its_session_does(redis_url: str) -> None:
             assert (await late.until("bye")).data["reason"] == "expired"
 
 
-async def test_a_stream_ends_at_its_age_with_a_time_to_return(redis_url: str) -> None:
+async def test_a_stream_ends_at_its_age_limit_with_a_retry_time(redis_url: str) -> None:
     begun = time.monotonic()
     async with world(redis_url, age=1.0) as one, client(one) as ada:
         bye = await ada.until("bye")
@@ -606,12 +606,12 @@ async def test_a_logout_ends_the_sessions_streams_in_every_process(redis_url: st
         assert event is not None and event.name == "saga"
 
 
-async def test_over_the_cap_the_oldest_stream_is_ended(redis_url: str) -> None:
+async def test_beyond_the_limit_the_oldest_stream_is_ended(redis_url: str) -> None:
     async with world(redis_url, streams=2) as one, client(one) as first:
         await first.until("snapshot")
         async with client(one) as second, client(one, who="bob") as bob:
             await second.until("snapshot")
-            # Of two that come within one millisecond, chance decides which is older: this one comes later.
+            # Of two streams that open within one millisecond either may count as older; this one opens later.
             await asyncio.sleep(0.01)
             async with client(one) as third:
                 bye = await first.until("bye")
@@ -622,7 +622,7 @@ async def test_over_the_cap_the_oldest_stream_is_ended(redis_url: str) -> None:
                 assert (await second.until("saga")).data["id"] == "o1"
 
 
-async def test_a_drain_spreads_the_ends_and_the_returns(redis_url: str) -> None:
+async def test_a_drain_spreads_the_ends_and_the_retry_times(redis_url: str) -> None:
     async with world(redis_url, streams=100) as one, contextlib.AsyncExitStack() as stack:
         many = [await stack.enter_async_context(client(one)) for _ in range(30)]
         for who in many:
@@ -640,7 +640,7 @@ async def test_a_drain_spreads_the_ends_and_the_returns(redis_url: str) -> None:
             await one.hub.drain(2.5)
         moments = sorted(one_end.result()[0] for one_end in ends)
         hints = [one_end.result()[1] for one_end in ends]
-        # However late a busy machine is, it is not late by the whole window.
+        # Even on a busy machine the delay is less than the whole window.
         assert moments[-1] - moments[0] > 0.3
         assert 0.05 < max(hints) - min(hints) <= 0.25
         async with client(one) as late:
@@ -676,7 +676,7 @@ async def test_a_client_that_reads_too_slowly_gets_the_latest_status_and_keeps_i
         assert offsets([await slow.until("saga")]) == [301]
 
 
-async def test_an_event_held_by_an_ingester_that_died_is_let_through_by_the_next_comparison(
+async def test_an_event_held_for_its_predecessor_is_published_by_the_next_comparison(
     redis_url: str,
 ) -> None:
     async with world(redis_url, gap=0.2) as one, client(one) as ada:
@@ -689,7 +689,7 @@ async def test_an_event_held_by_an_ingester_that_died_is_let_through_by_the_next
         assert (await ada.until("saga")).data["version"] == 3
 
 
-async def test_a_client_that_never_reads_again_is_cut_off(
+async def test_a_client_that_stops_reading_is_cut_off(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.live.scheduler.STALL", 0.5)
@@ -725,7 +725,7 @@ async def test_a_lost_message_is_found_when_the_next_one_arrives(redis_url: str)
         owner = person("ada").id
         await one.tell("o1", 1)
         await ada.until("saga")
-        # An event that reached the journal and whose message did not arrive.
+        # An event that reached the journal and whose message was lost.
         top = (await one.journal.open(owner, None)).position
         assert top is not None
         listeners, channel = one.channels._listeners, channel_of(owner)

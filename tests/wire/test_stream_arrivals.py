@@ -1,4 +1,4 @@
-"""Many streams that come within a moment are joined together; those that leave do not affect the others."""
+"""Many streams that open within a moment are joined together; clients that disconnect do not affect the others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_clients_that_leave_while_they_are_joined_do_not_affect_the_others
                 state = (await who.until("snapshot")).data
                 assert len(state["sagas"]) == (number == 7)
         await one.settled(60)
-        # Each slot of a client that left is freed, and no other.
+        # The slot of each client that left is freed, and no other.
         left = {person(name).id: (number % 3 != 0) for number, name in enumerate(people)}
 
         async def freed() -> bool:

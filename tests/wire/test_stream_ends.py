@@ -1,4 +1,4 @@
-"""How streams end, also where the message that ends them is lost."""
+"""How streams end, also when the message that ends them is lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_a_missed_logout_is_noticed_at_the_next_connection(redis_url: str)
     async with world(redis_url, living=ask) as one, client(one) as ada, client(one, who="bob") as bob:
         for who in (ada, bob):
             await who.until("snapshot")
-        # It ended while this process received nothing: another gateway's message is lost with the connection.
+        # It ended while this process received nothing: the message of the other gateway is lost with the connection.
         living.discard("session-of-ada")
         async with redis.from_url(redis_url) as admin:
             await admin.client_kill_filter(_type="pubsub")
@@ -51,7 +51,7 @@ async def test_a_missed_logout_is_noticed_at_the_next_connection(redis_url: str)
         assert event is not None and event.name == "saga"
 
 
-async def test_the_cap_holds_in_each_process_while_redis_is_away(own_valkey: Valkey) -> None:
+async def test_the_stream_limit_holds_in_each_process_while_redis_is_away(own_valkey: Valkey) -> None:
     async with world(own_valkey.url, streams=2) as one:
         own_valkey.stop()
         async with client(one) as first:
@@ -67,7 +67,7 @@ async def test_the_cap_holds_in_each_process_while_redis_is_away(own_valkey: Val
 async def test_a_missed_logout_is_noticed_although_the_first_query_fails(
     redis_url: str,
 ) -> None:
-    """A Redis that still loads its data takes subscriptions and refuses everything else."""
+    """A Redis that still loads its data accepts subscriptions and refuses everything else."""
     asked = 0
 
     async def ask(sessions: Sequence[str]) -> set[str]:
@@ -87,7 +87,7 @@ async def test_a_missed_logout_is_noticed_although_the_first_query_fails(
 
 
 async def test_the_oldest_stream_is_ended_although_clocks_differ(redis_url: str) -> None:
-    """Two gateways, five seconds apart: the newest stream must not be the one that is ended."""
+    """Two gateways whose clocks differ by five seconds: the newest stream must not be ended."""
     async with (
         world(redis_url, streams=2) as first,
         world(redis_url, streams=2, wall=lambda: time.time() - 5) as behind,

@@ -28,11 +28,11 @@ async def test_a_private_value_reaches_its_owner_and_is_updated(redis_url: str) 
 @pytest.mark.parametrize("owner", [person("bob").pseudonym, person("ada").id, "ada", "{owner}"])
 async def test_a_private_value_of_another_person_is_refused(redis_url: str, path: str, owner: str) -> None:
     async with world(redis_url, topics=[BELL]) as one, client(one, f"{path}?value=bell/{owner}") as ada:
-        assert ada.status in (400, 403), "400 where it cannot even be a name"
+        assert ada.status in (400, 403), "400 where it cannot be a name"
         assert json.loads(await ada.body())["code"] in ("invalid-request", "forbidden")
         assert one.hub.count == 0
 
 
-def test_the_pseudonym_is_the_hash_that_the_contract_names() -> None:
+def test_the_pseudonym_is_the_hash_that_the_contract_defines() -> None:
     # sha256("https://id.example|ada"), as any service can work it out.
     assert person("ada").pseudonym == "f9eebe64e215aaf3db41042982ab3a6b"

@@ -1,4 +1,4 @@
-"""Lost journals: restored a few at a time, and until then no client gets a state."""
+"""Lost journals are restored a few at a time, and until then no client receives a state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def saga(owner: str) -> SagaStatus:
 
 
 class Service:
-    """Knows one saga of everybody, while it is not `away`."""
+    """Has one saga for every owner, unless it is `away`."""
 
     def __init__(self) -> None:
         self.away = False
@@ -49,7 +49,7 @@ async def test_a_new_stream_whose_journal_is_lost_gets_values_until_the_journal_
     async with world(redis_url, restore=service, topics=topics, beat=0.2) as one:
         await one.values.put(STOCK, 1, {"available": 9}, AT)
         async with client(one, f"/bff/live?value={STOCK}") as ada:
-            # A slow machine may beat before the value has been read.
+            # A slow machine may send a heartbeat before the value has been read.
             first = await ada.next()
             assert first is not None and (first.name, first.data["version"]) == ("value", 1)
             while service.asked < 2:
@@ -78,7 +78,7 @@ async def test_an_open_stream_gets_one_correct_reset_however_often_the_restore_f
         service.away, service.asked = True, 0
         await one.redis.call("FLUSHALL")
         while service.asked < 4:
-            # What happens every 25 to 40 seconds.
+            # The same happens every 25 to 40 seconds.
             one.hub._recovery.check_soon()
             event = await ada.next(beats=True)
             assert event is not None and event.name == "beat"
@@ -130,7 +130,7 @@ async def test_no_journal_is_restored_for_a_client_that_left(
 async def test_many_journals_lost_together_are_restored_a_few_at_a_time_and_completely(
     redis_url: str,
 ) -> None:
-    """An upstream's bulkhead lets 100 calls through and 100 wait (its defaults): here are 300 people."""
+    """With its defaults an upstream's bulkhead lets 100 calls through and 100 wait; here are 300 people."""
     running = most = 0
     pause = 0.0
 
@@ -178,12 +178,12 @@ async def test_a_restore_that_hangs_for_one_owner_does_not_delay_other_owners(re
     ):
         await stuck.until("snapshot")
         await ada.until("snapshot")
-        # Given up on long after this test has failed: whatever waits for it waits for ever.
+        # The timeout is long after this test has failed, so a task that waits for it waits for ever.
         assert one.hub._restorer is not None
         one.hub._restorer._within = 2 * GUARD
         broken = True
         await one.redis.call("FLUSHALL")
-        # Both are compared; one hangs. What is published for ada meanwhile follows no position.
+        # Both journals are compared; one restore hangs. What is published for ada meanwhile follows no known position.
         one.hub._recovery.check_soon()
         await asyncio.wait_for(hanging.wait(), GUARD)
         assert (await ada.until("reset")).data["sagas"] == []
@@ -199,7 +199,7 @@ async def test_a_restore_that_hangs_for_one_owner_does_not_delay_other_owners(re
 async def test_values_arrive_while_the_owners_node_is_away_and_the_journal_is_lost(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The owner's channel stays unconfirmed, as it is while its node of a cluster is away."""
+    """The owner's channel stays unconfirmed, as while its node of a cluster is away."""
     monkeypatch.setattr("bff.live.restore.FIRST", 0.1)
     service, topics = Service(), [ValueTopic("stock/{sku}", public=True)]
     service.away = True
@@ -212,7 +212,7 @@ async def test_values_arrive_while_the_owners_node_is_away_and_the_journal_is_lo
             async def away(*channels: str, timeout: float = 1.0) -> None:
                 if channel_of(person("ada").id) in channels:
                     asked.set()
-                    raise StoreUnavailable("the node that has a channel is away")
+                    raise StoreUnavailable("the node of a channel is away")
                 await ready(*channels, timeout=timeout)
 
             monkeypatch.setattr(one.channels, "wait_confirmed", away)

@@ -29,7 +29,7 @@ async def fill(one: World, sagas: int, versions: int, size: int) -> None:
 
 @contextlib.asynccontextmanager
 async def narrow(one: World, cursor: str = "") -> AsyncIterator[socket.socket]:
-    """A stream over a connection that holds little, unread."""
+    """A stream over a connection with small buffers, which is not read."""
     loop = asyncio.get_running_loop()
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
@@ -45,7 +45,7 @@ async def narrow(one: World, cursor: str = "") -> AsyncIterator[socket.socket]:
 @pytest.mark.parametrize(
     ("rate", "stall"),
     [
-        pytest.param(80_000, 3.0, id="a phone, with a third of the patience"),
+        pytest.param(80_000, 3.0, id="a phone, with a third of the time limit"),
         pytest.param(10_000, 12.0, id="a train in a tunnel", marks=pytest.mark.slow),
     ],
 )
@@ -64,7 +64,7 @@ async def test_a_client_that_reads_slowly_but_always_gets_its_whole_snapshot(
                     piece = b""
                     piece = await loop.sock_recv(sock, rate // 10)
                 took = loop.time() - began
-                assert piece, f"cut off after {took:.0f} s and {len(got)} bytes, though it never stopped"
+                assert piece, f"cut off after {took:.0f} s and {len(got)} bytes, although it never stopped"
                 got += piece
                 await asyncio.sleep(0.1)
             assert len(got) > 400_000 and loop.time() - began > 1.5 * stall
@@ -73,15 +73,15 @@ async def test_a_client_that_reads_slowly_but_always_gets_its_whole_snapshot(
 async def test_a_client_that_freezes_as_it_joins_is_cut_off_in_time(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without another write to it, and so before the next heartbeat."""
+    """Without another write to it, so before the next heartbeat."""
     monkeypatch.setattr("bff.live.scheduler.STALL", 1.0)
-    # The first beat would come after a minute at the earliest.
+    # The first heartbeat would come after a minute at the earliest.
     async with world(redis_url, beat=4 * GUARD) as one:
         await fill(one, 60, 1, 4_000)
         began = time.monotonic()
         async with narrow(one):
             await until(lambda: one.hub.count == 0)
-        assert time.monotonic() - began >= 1.0, "it was given no time to go on reading"
+        assert time.monotonic() - began >= 1.0, "it had no time to continue reading"
 
 
 async def test_a_client_that_freezes_as_it_resumes_costs_bounded_memory(redis_url: str) -> None:

@@ -140,7 +140,7 @@ async def test_a_journal_is_restored_with_a_token_that_is_valid_at_that_time(
         assert len(here.provider.redeemed) == 1
 
 
-async def test_a_stream_whose_session_has_ended_by_itself_is_not_restored_but_ended(
+async def test_a_stream_whose_session_expired_is_ended_and_not_restored(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.live.restore.LONGEST", 0.2)
@@ -291,6 +291,6 @@ async def test_revoking_a_person_ends_open_streams_and_sessions_without_an_index
             left = [one async for one in lines]
         assert left[-1][0] == "bye" and left[-1][1]["reason"] == "logout"
         assert (await browser.get("/bff/user")).status_code == 401
-        # Another sign-in is another session, though the person is the same.
+        # Another sign-in is another session, although the person is the same.
         await browser.sign_in()
         assert (await browser.get("/bff/user")).status_code == 200

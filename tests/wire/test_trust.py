@@ -1,4 +1,4 @@
-"""Whom a gateway believes: proxies, hosts, other sites' pages, networks; and the headers that every answer has."""
+"""What a gateway trusts: proxies, hosts, pages of other sites, networks; and the headers of every answer."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ async def test_a_route_serves_its_network_and_limits_count_clients_behind_the_pr
         assert (await asked("/api/office", "198.51.100.1", "POST")).status_code == 403
         assert (await asked("/api/office", "203.0.113.7", "POST")).status_code == 401
 
-        # Two a minute for each client: the proxy is none of them.
+        # Two a minute for each client; the proxy is not counted as one.
         statuses = [(await asked("/api/open", one)).status_code for one in ("192.0.2.1", "192.0.2.2") * 3]
         assert statuses == [200, 200, 200, 200, 429, 429]
 
 
-async def test_without_trusted_proxies_nobody_chooses_an_address(redis_url: str) -> None:
+async def test_without_trusted_proxies_a_client_cannot_choose_its_address(redis_url: str) -> None:
     networks = {"office": ["203.0.113.0/24"]}
     async with served(redis_url, networks=networks) as client:
         for name in ("x-forwarded-for", "forwarded", "x-real-ip", "x_forwarded_for"):
@@ -82,7 +82,7 @@ async def test_without_trusted_proxies_nobody_chooses_an_address(redis_url: str)
             assert answer.status_code == 403, name
 
 
-async def test_other_hosts_are_refused_and_health_is_told_to_anybody(redis_url: str) -> None:
+async def test_other_hosts_are_refused_except_for_health(redis_url: str) -> None:
     hosts = ["shop.test", "*.shop.test", "[::1]"]
     async with served(redis_url, hosts=hosts, networks={"office": []}, proxies=["10.0.0.0/8"]) as client:
         for host, status in [
@@ -102,7 +102,7 @@ async def test_other_hosts_are_refused_and_health_is_told_to_anybody(redis_url: 
         assert (await client.get("/livez", headers={"host": "10.1.2.3"})).status_code == 200
 
 
-async def test_a_listed_site_may_call_with_a_token_and_nobody_with_a_cookie(redis_url: str) -> None:
+async def test_a_listed_site_may_call_with_a_token_and_no_other_site_with_a_cookie(redis_url: str) -> None:
     async with served(redis_url, origins=[DESK], networks={"office": []}) as client:
         ask = {"access-control-request-method": "POST", "access-control-request-headers": "x-bff"}
         answer = await client.options("/api/open", headers={"origin": DESK, **ask})
@@ -111,7 +111,7 @@ async def test_a_listed_site_may_call_with_a_token_and_nobody_with_a_cookie(redi
         assert answer.headers["access-control-allow-methods"] == "GET, HEAD, POST"
         allowed = answer.headers["access-control-allow-headers"].split(", ")
         assert {"authorization", "idempotency-key"} <= set(allowed)
-        assert "x-bff" not in allowed, "it proves that a write is our own page's"
+        assert "x-bff" not in allowed, "it proves that a write comes from our own page"
         assert "access-control-allow-credentials" not in answer.headers
 
         for path in ("/api/open", "/nothing", "/bff/live"):
@@ -131,7 +131,7 @@ async def test_a_listed_site_may_call_with_a_token_and_nobody_with_a_cookie(redi
 
 
 def readable(answer: httpx.Response) -> bool:
-    """Whether the desk's page may read it, and the headers that it needs."""
+    """Whether the page of the desk may read it, and the headers that it needs."""
     headers = answer.headers
     exposed = set(headers.get("access-control-expose-headers", "").split(", "))
     return (
@@ -201,7 +201,7 @@ async def test_limits_and_overload_can_be_read_by_a_listed_site(redis_url: str) 
         answers = [await client.get("/api/open", headers={"origin": DESK}) for _ in range(3)]
         assert [one.status_code for one in answers] == [200, 200, 429]
         assert all(readable(one) for one in answers)
-        # What follows on the same connection, from a program, is no other site's.
+        # Later requests on the same connection, from a program, are not from another site.
         assert "access-control-allow-origin" not in (await client.get("/api/open")).headers
         runtime = fenced.runtime
         assert runtime is not None
@@ -224,12 +224,14 @@ async def test_headers_of_common_tools_are_allowed_where_the_setting_names_them(
 
 
 @pytest.mark.parametrize("name", ["*", "X-BFF", "cookie", "a b", "x\r\ny", ""])
-def test_a_header_that_would_open_more_is_refused_by_name(name: str) -> None:
+def test_a_cors_header_that_would_allow_too_much_is_refused_by_name(name: str) -> None:
     with pytest.raises(ValueError, match="cors_headers"):
         Settings.model_validate({"http": {"cors_headers": [name]}})
 
 
-async def test_every_answer_has_the_security_headers_once_and_data_is_nothing_to_run(redis_url: str) -> None:
+async def test_every_answer_has_the_security_headers_once_and_a_policy_without_scripts(
+    redis_url: str,
+) -> None:
     async with served(redis_url, networks={"office": []}) as client:
         for path in ("/docs", "/openapi.json", "/nothing", "/livez", "/api/open", "/" + "a" * 9_000):
             answer = await client.get(path)
@@ -249,7 +251,7 @@ async def test_every_answer_has_the_security_headers_once_and_data_is_nothing_to
             assert "camera=()" in headers["permissions-policy"]
 
 
-def test_a_network_that_no_setting_explains_stops_the_start_by_name() -> None:
+def test_a_network_without_a_setting_stops_the_start_with_its_name() -> None:
     settings = Settings.model_validate({"issuers": [{"issuer": "https://x", "audience": "y"}]})
     found = mistakes(fenced, settings)
     assert len(found) == 2

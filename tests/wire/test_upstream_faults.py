@@ -1,5 +1,5 @@
-"""One upstream call against every way an upstream can misbehave on the wire: the error is the contract's word, names
-the owner, comes in time, and leaves nothing behind."""
+"""One upstream call against every way an upstream can misbehave on the wire: the error is the reason of the contract,
+names the owner, comes in time, and leaves nothing open."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class PipelineTo(Protocol):
     def __call__(
         self, port: int, *, failures: int = 1000, timeout: float = GUARD / 2
     ) -> AbstractAsyncContextManager[tuple[CallPipeline, UpstreamClient]]:
-        """A pipeline whose only upstream is at this port, over the wire the test runs with."""
+        """A pipeline whose only upstream is at this port, over the wire that the test selects."""
 
 
 @pytest.fixture(params=["h1", "aiohttp", "httpx"])
@@ -150,7 +150,7 @@ async def test_each_fault_becomes_its_reason_and_names_the_owner(
             assert isinstance(part, Missing)
             assert (part.reason, part.retry_after) == (reason, retry_after)
             assert part.owner.team == "Store team"
-            assert (await store.thing("ok")).name == "good", "the next call is unharmed"
+            assert (await store.thing("ok")).name == "good", "the next call succeeds"
 
 
 async def test_a_refused_connection_is_unreachable_at_once(pipeline_to: PipelineTo) -> None:
@@ -216,13 +216,15 @@ async def test_request_headers_are_built_from_the_scope_alone(pipeline_to: Pipel
             left = header(server, "bff-deadline-ms")
             assert left is not None and 0 < int(left) <= GUARD / 2 * 1000
             await store.make("ok")
-            assert header(server, "idempotency-key") == key, "the same click and place give the same key"
+            assert header(server, "idempotency-key") == key, (
+                "the same click and destination give the same key"
+            )
             await store.make("cookie")
-            assert header(server, "idempotency-key") != key, "another place gives another key"
+            assert header(server, "idempotency-key") != key, "another destination gives another key"
             await store.thing("ok")
             assert header(server, "idempotency-key") is None
             assert header(server, "bff-mutation") is None
-            assert header(server, "cookie") is None, "an upstream's cookie is not kept"
+            assert header(server, "cookie") is None, "an upstream's cookie is not stored"
             await store.thing("ok").public()
             assert header(server, "authorization") is None
 

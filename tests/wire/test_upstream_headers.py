@@ -1,5 +1,5 @@
-"""What a service is told comes from the gateway alone, and what a service says of itself stays here: real sockets on
-both sides, and every header a client might try."""
+"""What a service receives comes from the gateway alone, and headers of a service are not passed on: real sockets on
+both sides, and every header that a client might try."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OWN = {
 }
 OF_A_COMMAND = OWN | {"content-type", "content-length", "idempotency-key", "bff-owner", "bff-mutation"}
 
-# Each alone, and then all of them at once.
+# Each header alone, and then all of them at once.
 HOSTILE = [
     *(
         f"{name}: {CANARY}"
@@ -113,7 +113,7 @@ HOSTILE = [
 
 
 async def raw(world: World, method: str, path: str, lines: list[str], body: bytes = b"") -> int:
-    """The status of one request sent as these bytes."""
+    """The status of one request that is sent as these bytes."""
     place = urlsplit(world.url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     head = [f"{method} {path} HTTP/1.1", f"Host: {place.netloc}", f"Content-Length: {len(body)}", *lines]
@@ -145,7 +145,7 @@ async def test_no_client_header_reaches_a_service_or_removes_a_gateway_header(
             assert set(sent) == OF_A_COMMAND, lines
             assert sent["bff-owner"] == "https://issuer.test|ada"
             assert sent["bff-mutation"].startswith("click-")
-            assert len(sent["idempotency-key"]) == 66, "the gateway's own, not the client's"
+            assert len(sent["idempotency-key"]) == 66, "the value of the gateway, not of the client"
             assert sent["idempotency-key"] not in own_key
 
 
@@ -241,11 +241,11 @@ async def test_no_response_header_of_a_service_reaches_the_browser(redis_url: st
             assert not {"set-cookie", "location", "etag", "via", "www-authenticate"} & set(answer.headers)
 
 
-# ---- by what a service knows who asks ------------------------------------------------------------------------------
+# ---- how a service knows who asks ----------------------------------------------------------------------------------
 
 
 async def keys_of(world: World) -> dict[str, Any]:
-    """The published keys, from where services fetch them."""
+    """The published keys, from the address at which services fetch them."""
     runtime = world.gateway.runtime
     assert runtime is not None
     async with httpx.AsyncClient(
@@ -273,12 +273,12 @@ async def test_with_internal_tokens_the_users_token_never_leaves_the_gateway(
     rotate(file)
     keys = {"keys": str(file)}
     async with running(redis_url, internal=keys, shelf_settings={"identity": "internal"}) as world:
-        assert (await world.client.get("/.well-known/jwks.json")).status_code == 404, "for the inside alone"
+        assert (await world.client.get("/.well-known/jwks.json")).status_code == 404, "only on the admin port"
         mine = token("ada")
         headers = {"authorization": f"Bearer {mine}"}
         await world.client.get("/api/optional/404", headers=headers)
         one, other = (asked.headers["authorization"] for asked in world.upstream.asked[-2:])
-        assert one == other, "made once for reads"
+        assert one == other, "reads share one token"
         claims = await verified(world, one.removeprefix("Bearer "))
         assert (claims["sub"], claims["aud"]) == ("https://issuer.test|ada", "shelf")
         assert 0 < claims["exp"] - claims["iat"] <= 60

@@ -1,4 +1,4 @@
-"""Values that no service has: asked for once, remembered as not there, and charged to whoever asks."""
+"""Values that no service has: requested once, remembered as absent, and counted for the client that asks."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def world(redis_url: str, **changes: Any) -> AsyncIterator[tuple[httpx.Asy
             **changes,
         }
         runtime = await gateway.start(Settings.model_validate(settings))
-        # A busy machine must not make the count a local one.
+        # On a busy machine the limit must not be counted locally.
         runtime.limits._store._wait = 30.0
         try:
             transport = httpx.ASGITransport(gateway)
@@ -65,24 +65,26 @@ async def snapshot(client: httpx.AsyncClient, names: list[str], who: str = "ada"
 
 
 @pytest.mark.parametrize("status", [404, 410])
-async def test_what_is_not_there_is_asked_for_once(redis_url: str, status: int) -> None:
+async def test_an_absent_value_is_requested_once(redis_url: str, status: int) -> None:
     async with world(redis_url) as (client, service, gateway):
         for sku in FIFTY:
             service.answers[f"/{sku}"] = http(status, b"{}")
         for who in ("ada", "grace", "ada"):
             answer = await snapshot(client, FIFTY, who)
             assert answer.status_code == 200 and answer.json()["values"] == []
-        # However often and by whomever.
+        # However often and by whichever client.
         assert sorted(one.path for one in service.asked) == sorted(f"/{name}" for name in FIFTY)
         runtime = gateway.runtime
         assert runtime is not None
-        # What is published meanwhile is there at once.
+        # A value that is published meanwhile is there at once.
         await runtime.stores.values.put("level/s1", 1, {"left": 3}, "2026-01-01T00:00:00Z")
         answer = await snapshot(client, FIFTY)
         assert [one["name"] for one in answer.json()["values"]] == ["level/s1"]
 
 
-async def test_it_is_asked_for_again_after_a_while(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_absent_value_is_requested_again_after_a_while(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bff.live.loads.ABSENT_FOR", 0.0)
     async with world(redis_url) as (client, service, _):
         await snapshot(client, ["level/s1"])
@@ -97,22 +99,22 @@ async def test_each_value_counts_as_a_request(redis_url: str) -> None:
         assert first.status_code == second.status_code == 200
         refused = await snapshot(client, FIFTY)
         assert refused.status_code == 429 and int(refused.headers["retry-after"]) > 0
-        # Another spelling of the name is the same question.
+        # Another spelling of the name is the same request.
         spelled = "&".join(f"%76alue={name}" for name in FIFTY)
         bent = await client.get(f"/bff/live/snapshot?{spelled}", headers=bearer())
         assert bent.status_code == 429
-        # One alone still fits, and others have their own.
+        # One request still fits, and other people have their own limit.
         assert (await snapshot(client, [])).status_code == 200
         assert (await snapshot(client, FIFTY, "grace")).status_code == 200
 
 
-async def test_whoever_asks_for_more_than_a_limit_allows_at_all_gets_it_once(redis_url: str) -> None:
+async def test_a_request_larger_than_the_whole_limit_is_served_once(redis_url: str) -> None:
     async with world(redis_url, limits={"default": "10/hour"}) as (client, _, _gateway):
         assert (await snapshot(client, FIFTY)).status_code == 200
         assert (await snapshot(client, FIFTY)).status_code == 429
 
 
-async def test_how_many_names_are_remembered_is_bounded(
+async def test_the_number_of_remembered_names_is_bounded(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bff.live.loads._ABSENT_MOST", 20)

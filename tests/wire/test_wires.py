@@ -1,4 +1,4 @@
-"""All wires keep the port's promises: the same answers, the same three errors, no cookies, nothing sent twice."""
+"""All wires behave alike: the same answers, the same three errors, no cookies, nothing sent twice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .upstream import RawServer, http, raw_server
 KINDS = (H1Wire, AiohttpWire, HttpxWire)
 GOOD = b'{"name":"good"}'
 JSON = "content-type: application/json\r\n"
-# What a service may say and nobody behind the wire is to hear.
+# Headers that a service may send and that are not passed on.
 UNASKED = "".join(
     f"{name}: x\r\n"
     for name in (
@@ -158,7 +158,9 @@ async def test_only_given_headers_are_sent(wire: Wire, server: RawServer) -> Non
     line, *rest = server.requests[-1].decode().strip().split("\r\n")
     assert line == "POST /a%2Fb/%C3%A9?x=1&x=a+b HTTP/1.1"
     names = {one.partition(":")[0].lower() for one in rest}
-    assert names == {"host", "accept", "content-length"}, "no cookie, no agent, no encoding of its own"
+    assert names == {"host", "accept", "content-length"}, (
+        "no cookie, user agent or encoding that was not given"
+    )
 
 
 @pytest.mark.parametrize("path", ["/large", "/bomb", "/endless"])
@@ -205,7 +207,7 @@ async def test_a_refused_connection_is_a_connection_error(wire: Wire) -> None:
     await nobody.close()
 
 
-async def test_a_stale_keep_alive_connection_differs_from_a_service_that_is_down(
+async def test_a_stale_keep_alive_connection_is_distinguished_from_a_service_that_is_down(
     wire: Wire,
 ) -> None:
     await wire.send(get("/ok"))

@@ -1,4 +1,4 @@
-"""A raw TCP server that answers exactly the bytes a test says, or does not."""
+"""A raw TCP server that answers exactly the bytes that a test says, or nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def http(status: int, body: bytes, headers: str = "content-type: application/jso
 
 
 class RawServer:
-    """requests: every head received; open: connections open now."""
+    """requests: every head received; open: the number of open connections."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer

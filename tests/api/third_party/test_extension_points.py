@@ -1,4 +1,4 @@
-"""A package of somebody else's adds one of each extension point without a private name, and each works."""
+"""A third-party package adds one of each extension point without a private name, and each works."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_each_extension_point_works_in_a_running_gateway(
             async with served(gateway) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
                 with caplog.at_level(logging.ERROR, "bff.upstreams"):
                     answer = await client.get("/api/things/mug", headers=bearer())
-                # The resolver: the address of the settings is closed.
+                # The resolver: the address in the settings is closed.
                 assert answer.json() == {"name": "mug"}
                 # The middleware, in order, with ids and principal.
                 correlation = answer.headers["x-correlation-id"]
@@ -106,7 +106,7 @@ async def test_each_extension_point_works_in_a_running_gateway(
                 # The outcome table.
                 teapot = await client.get("/api/things/teapot", headers=bearer())
                 assert (teapot.status_code, teapot.json()["detail"]) == (418, "It is a teapot.")
-                # The observers: one that raises is logged and hides nothing from the other.
+                # The observers: an exception of one is logged, and the other still gets every event.
                 assert "a bug of the observer's" in caplog.text
                 first = acme.audit.ended[0]
                 assert (first.method, first.route, first.status) == ("GET", "/api/things/{name}", 200)
@@ -140,7 +140,7 @@ async def test_each_extension_point_works_in_a_running_gateway(
     acme.pool.log.clear()
 
 
-async def test_a_made_broker_is_read_and_needs_a_name_of_its_own(
+async def test_a_broker_object_is_read_and_needs_a_unique_name(
     acme: Any, redis_url: str, tmp_path: Path
 ) -> None:
     class Twice(acme.Spool):  # type: ignore[misc]  # the package is not installed where this is checked
@@ -171,7 +171,7 @@ async def test_a_made_broker_is_read_and_needs_a_name_of_its_own(
         ),
     ],
 )
-async def test_a_broker_that_cannot_be_made_stops_the_start_with_the_setting_and_the_cure(
+async def test_a_broker_that_cannot_be_made_stops_the_start_with_the_setting_and_the_remedy(
     acme: Any, redis_url: str, tmp_path: Path, live: dict[str, Any], said: str
 ) -> None:
     acme.Registry.file = tmp_path / "registry"
@@ -190,7 +190,7 @@ async def test_an_unknown_resolver_stops_the_start_with_the_known_ones(redis_url
         await Gateway("lost").start(Settings.model_validate(given))
 
 
-async def test_a_lifespan_that_raises_stops_the_start_and_says_so(redis_url: str) -> None:
+async def test_a_lifespan_that_raises_stops_the_start_with_its_error(redis_url: str) -> None:
     @asynccontextmanager
     async def failing() -> AsyncIterator[None]:
         raise OSError("no database")
@@ -203,6 +203,6 @@ async def test_a_lifespan_that_raises_stops_the_start_and_says_so(redis_url: str
     assert gateway.runtime is None and not asyncio.all_tasks() - before
 
 
-def test_our_own_brokers_are_registered_as_other_packages_register_theirs() -> None:
+def test_our_brokers_are_registered_like_those_of_other_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"][GROUP] == BUILT_IN

@@ -1,4 +1,4 @@
-"""docs/how-to/add-a-broker.md works as it stands: its package is installed, its events arrive, its test passes."""
+"""docs/how-to/add-a-broker.md works as written: its package can be installed, its events arrive, its test passes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def block(language: str, number: int) -> str:
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """The files of the guide, and the package installed below `site`."""
+    """The files of the guide, and the package installed into `site`."""
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool/pyproject.toml").write_text(block("toml", 0))
     (tmp_path / "spool/bff_spool.py").write_text(block("python", 0))

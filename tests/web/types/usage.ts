@@ -1,4 +1,4 @@
-/** The types as a strict TypeScript reader meets them. What must not compile is marked, and then must not. */
+/** The types in strict TypeScript. Lines that must not compile are marked with the reason. */
 import { createClient, ended, type Operation, type Outcome, type Saga, type Value } from 'bff-client';
 import { connectQueries } from 'bff-client/query';
 import { useSaga, useValue } from 'bff-client/react';
@@ -6,7 +6,7 @@ import { createStream } from 'bff-client/stream';
 
 const client = createClient({ url: '/bff/live', storage: null, stream: { share: 'lock', heartbeat: 5 } });
 const own = createClient({ source: createStream });
-// @ts-expect-error there is no such way of sharing
+// @ts-expect-error no such value of `share`
 createClient({ stream: { share: 'carrier pigeon' } });
 
 const place = client.define('place', {
@@ -14,18 +14,18 @@ const place = client.define('place', {
   apply(draft, wish) {
     draft.saga({ type: 'order', data: { lines: [wish] } });
     draft.value(`stock/${wish.sku}`, (stock) => ({ ...stock, available: stock.available - wish.quantity }));
-    // @ts-expect-error a row says of what type it is
+    // @ts-expect-error a row has a `type`
     draft.saga({ data: 1 });
   },
 });
 const operation: Operation = place({ sku: 'mug', quantity: 1 });
-// @ts-expect-error the input is what `request` takes
+// @ts-expect-error the input has the type of `request`
 place({ sku: 'mug' });
 
 export async function tell(): Promise<string> {
   const outcome: Outcome = await operation.outcome;
   const { phase } = operation.progress.get();
-  // @ts-expect-error no mutation is ever that
+  // @ts-expect-error no such phase of a mutation
   if (phase === 'forgotten') return '';
   switch (outcome.kind) {
     case 'confirmed':

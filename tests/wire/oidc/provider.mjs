@@ -1,5 +1,5 @@
-// The certified provider of panva/node-oidc-provider with one person's worth of configuration: rotating refresh
-// tokens, JWT access tokens (RFC 9068) and back-channel logout. Says its address on standard output once it listens.
+// The certified provider of panva/node-oidc-provider, configured for one person: rotating refresh tokens, JWT access
+// tokens (RFC 9068) and back-channel logout. It prints its address on standard output once it listens.
 //
 // SITE: the gateway's address; CLIENT, SECRET: the gateway's client here; LIFE: seconds an access token lives.
 import { generateKeyPairSync } from "node:crypto";
@@ -42,7 +42,7 @@ server.listen(0, "127.0.0.1", () => {
     scopes: ["openid", "offline_access", "shop"],
     rotateRefreshToken: true,
     ttl: { AccessToken: Number(LIFE), IdToken: 300, Session: 3600, Grant: 3600, Interaction: 300 },
-    // Its own way out refuses addresses on this machine, where the gateway of a test is.
+    // Its own HTTP client refuses addresses on this machine, where the gateway of a test is.
     fetch: (url, { dispatcher: _, ...options }) => fetch(url, options),
     cookies: { keys: ["not a secret"] },
     features: {

@@ -1,4 +1,4 @@
-"""One of each extension point of bff, written against its public names alone."""
+"""One of each extension point of bff, written with its public names only."""
 
 import asyncio
 import json
@@ -79,7 +79,7 @@ def spool_broker(section: Mapping[str, object], context: BrokerContext) -> Broke
 
 
 class Registry:
-    """A resolver: the addresses that the file `registry` beside the spool has for the service, in JSON."""
+    """A resolver: the addresses of the service in the file `registry` beside the spool, in JSON."""
 
     interval = 0.02
     file = Path()
@@ -93,7 +93,7 @@ class Registry:
 
 
 class Audit:
-    """An observer: every request's end and every attempt."""
+    """An observer that records the end of every request and every attempt."""
 
     def __init__(self) -> None:
         self.ended: list[RequestEnded] = []
@@ -113,7 +113,8 @@ def broken(event: Event) -> None:
 
 
 class Stamp:
-    """A middleware: answers say which request and whose they are, and who has left the company gets 403 everywhere."""
+    """A middleware: adds request id and principal to answers, and answers 403 everywhere to a person who has left the
+    company."""
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self._app = app
@@ -136,7 +137,7 @@ class Stamp:
 
 
 class Outer:
-    """A middleware around the other one: adds to its stamp."""
+    """A middleware around the other one: adds to its header."""
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self._app = app
@@ -152,7 +153,7 @@ class Outer:
 
 
 class Pool:
-    """A resource of its own, opened and closed with the gateway."""
+    """A resource that is opened and closed with the gateway."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
