@@ -1,4 +1,4 @@
-# Everything a person does here, one word each. `make help` lists them.
+# All commands for working on this project. `make help` lists them.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,11 +16,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PREFLIGHTS := preflight-demo preflight-check preflight-test preflight-slow preflight-bench preflight-up
 
 .PHONY: lint-openapi docs help demo up down test test-slow check openapi format bench lock audit sbom clean $(PREFLIGHTS)
-# One step after the other, under `make -j` too; and nothing half made is taken for made.
+# Targets run one after the other, under `make -j` too; the file of a failed target is deleted.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
-help: ## this list
+help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: preflight-demo $(STAMP) ## start the whole shop on http://localhost:8000 (Ctrl-C ends it)
@@ -33,25 +33,25 @@ up: preflight-up ## start the whole shop in containers, two gateways behind a pr
 down: ## end the containers and remove them with their data
 	@$(COMPOSE) --env-file $(SHOP_ENV) down --volumes --remove-orphans
 
-test: preflight-test check $(PROVIDER_STAMP) $(LINT_STAMP) ## every test that takes no long time (says first what it needs)
+test: preflight-test check $(PROVIDER_STAMP) $(LINT_STAMP) ## every quick test (first lists what the machine lacks)
 	@.ci/tests
 
-test-slow: preflight-slow check $(PROVIDER_STAMP) $(LINT_STAMP) ## the long tests too
+test-slow: preflight-slow check $(PROVIDER_STAMP) $(LINT_STAMP) ## the long tests as well
 	@.ci/tests slow
 
-lint-openapi: $(DEV) $(LINT_STAMP) ## what redocly and spectral find wrong with the shop's description
+lint-openapi: $(DEV) $(LINT_STAMP) ## check the shop's OpenAPI description with redocly and spectral
 	@$(BIN)/python -m web.shop.describe > tests/api/openapi/node_modules/.openapi.json
 	@cd tests/api/openapi && REDOCLY_TELEMETRY=off npm run --silent lint
 
-check: preflight-check $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the client's types
+check: preflight-check $(DEV) $(NODE_STAMP) ## ruff, mypy, import-linter, the docs site, the client's types
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/ruff check -q .
 	@.ci/check
 
-docs: preflight-check $(DEV) ## the documentation as a site, in docs/.site
+docs: preflight-check $(DEV) ## build the documentation site in docs/.site
 	@$(BIN)/zensical build --strict --clean -f docs/zensical.toml
 
-openapi: preflight-check $(DEV) $(NODE_STAMP) ## the page's types of screens, commands and sagas anew, from the gateway's description
+openapi: preflight-check $(DEV) $(NODE_STAMP) ## generate the page's types of screens, commands and sagas from the gateway's description
 	@$(BIN)/python -m web.shop.describe > web/client/node_modules/.openapi.json
 	@cd web/client && npm run --silent openapi
 
@@ -63,13 +63,13 @@ bench: preflight-bench $(DEV) ## the benchmarks: screens, then open streams (a q
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks live
 
-lock: preflight-demo $(DEV) ## work the hash-pinned lists of dependencies out again
+lock: preflight-demo $(DEV) ## resolve the dependencies again and write the lists with hashes
 	@$(BIN)/python -m pip install -q uv
 	@for set in "demo:pyproject.toml --group demo" "dev:pyproject.toml --group demo --group dev" "audit:--group audit"; do \
 	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    $${set#*:} -o .requirements/$${set%%:*}.txt || exit 1; done
 
-audit: preflight-demo $(AUDIT)/.ready ## is anything we depend on known to be vulnerable? (asks the network; Error 75: it could not ask)
+audit: preflight-demo $(AUDIT)/.ready ## check the dependencies for known vulnerabilities (needs the network; Error 75: could not look up)
 	@$(BIN)/python .ci/audit.py $(AUDIT)/bin/pip-audit
 
 sbom: ## write the bill of materials, dist/bff.cdx.json (CycloneDX), from the locks
@@ -98,7 +98,7 @@ $(DEV): .requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	@touch $@ $(STAMP)
 
 $(AUDIT)/.ready: .requirements/audit.txt | $(VENV)/bin/python
-	@echo "Installing what asks for known vulnerabilities …"
+	@echo "Installing the tools for the audit …"
 	@$(BIN)/python -m venv $(AUDIT)
 	@$(AUDIT)/bin/python -m pip install -q --require-hashes -r .requirements/audit.txt \
 	  || { echo "COULD NOT ASK: the tools could not be installed." >&2; exit 75; }
