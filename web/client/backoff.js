@@ -1,15 +1,15 @@
 /**
  * How long to wait before the next attempt, and a wait that can be cut short. Full jitter (AWS Architecture Blog,
- * "Exponential backoff and jitter"): uniform between nothing and the doubled base, so that a thousand browsers that lost
- * one server do not come back together. Whoever asks us to wait is heeded, unless they keep sending us away at once or for
- * longer than anyone would wait.
+ * "Exponential backoff and jitter"): uniform between zero and the doubled base, so that a thousand browsers that lost
+ * one server do not reconnect together. A wait that the server requests is obeyed, unless the server ends attempts
+ * again and again, or requests more than `LONGEST_WAIT`.
  */
 
 const LONGEST_WAIT = 300; // seconds
 
 /**
  * @param {() => number} random
- * @param {number} cap  Seconds; every wait that nobody asked for is shorter.
+ * @param {number} cap  Seconds; every wait that the server did not request is shorter.
  */
 export function createBackoff(random, cap) {
   let failures = 0;
@@ -33,9 +33,9 @@ export function createBackoff(random, cap) {
         };
       });
     },
-    /** End the wait under way, if any. */
+    /** End the current wait, if any. */
     ring: () => ring(),
-    /** It has succeeded. */
+    /** An attempt has succeeded. */
     reset() {
       failures = 0;
     },

@@ -1,6 +1,6 @@
 /**
- * The parts put together: a stream feeding a store, mutations folded over it, and readables of what there is to see. One
- * client per page; it does nothing until `start`, and it refuses to mix two people's state.
+ * The client: a stream that feeds a store, pending mutations folded over it, and readables of the result. One client
+ * per page; it does nothing until `start`, and it refuses to mix the state of two people.
  */
 import { orNull } from './faults.js';
 import { createMutations } from './mutations.js';
@@ -28,22 +28,22 @@ import { createSharedStream } from './tabs.js';
  * @property {string} [prefix]  The path below which the gateway is reached, "/desk"; default none.
  * @property {string} [url]     The live stream; default "/bff/live" below the prefix.
  * @property {typeof fetch} [fetch]
- * @property {import('./pending.js').KeyValue | null} [storage]  For what must survive a reload; default sessionStorage.
+ * @property {import('./pending.js').KeyValue | null} [storage]  Stores what must survive a reload; default sessionStorage.
  * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor'>} [stream]
  * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'listeners' | 'isLive'>} [mutations]
- * @property {(options: import('./tabs.js').SharedOptions) => import('./connection.js').Source} [source]  Another way to the
- *   events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
+ * @property {(options: import('./tabs.js').SharedOptions) => import('./connection.js').Source} [source]  Another source of
+ *   events, for example `createStream` for a stream of this page alone; default one stream for all tabs of the browser.
  */
 
 /** @param {ClientOptions} [options] */
 export function createClient(options = {}) {
   const { prefix = '' } = options;
-  /** Where the tabs of one gateway tell each other who is here. */
+  /** The channel on which the tabs of one gateway announce the signed-in person. */
   const here = `bff:here${prefix}`;
   const store = createStore();
   /** @type {Set<() => void>} */
   const listeners = new Set();
-  /** @type {Set<string[]>} the values asked for, by who asks */
+  /** @type {Set<string[]>} the requested values, by subscriber */
   const watched = new Set();
   let asking = false;
   let gaps = 0; // in a row
@@ -62,7 +62,7 @@ export function createClient(options = {}) {
   });
   const connection = createCell(/** @type {import('./connection.js').StreamState} */ ('stopped'));
   const mutations = createMutations({
-    // A session that ended here may be another person's by now, and so would be what is asked for again.
+    // A session that ended here may be another person's by now, and then so would be the repeated requests.
     fetch: (...request) =>
       owner !== null && source.state.get() === 'stopped'
         ? new Response(null, { status: 401 })
@@ -78,7 +78,7 @@ export function createClient(options = {}) {
   });
   source.state.subscribe(look);
 
-  /** A stream is open before it says anything: it is live once there is a state to follow. */
+  /** A stream is open before it sends anything: it is live once there is a state to follow. */
   function look() {
     const state = source.state.get();
     if (state !== 'live' || store.cursor() !== null) connection.set(state);
@@ -91,7 +91,7 @@ export function createClient(options = {}) {
     const verdict = store.apply(event);
     if (verdict === 'gap') {
       const backoff = (gaps += 1) > 1;
-      // Joining again after the last position did not help: it is not worth keeping.
+      // Joining again after the last position did not help, so the position is dropped.
       if (backoff) store.forget();
       source.reconnect({ backoff });
     } else if (verdict === 'replaced' || verdict === 'applied') {
@@ -101,7 +101,7 @@ export function createClient(options = {}) {
     }
   }
 
-  /** One request for all that is asked for in one go. */
+  /** One request for all values that are requested in one go. */
   function ask() {
     if (asking) return;
     asking = true;
@@ -126,50 +126,52 @@ export function createClient(options = {}) {
     connection,
 
     /**
-     * What keeps the stream from working, where that is no outage and not the session's end; null while nothing does.
+     * The fault that keeps the stream from working, where it is neither an outage nor the end of the session; null
+     * without one.
      * @type {Readable<import('./connection.js').Fault | null>}
      */
     fault: source.fault ?? createCell(null),
 
     /**
-     * When the session ends (milliseconds since 1970), from half a minute before; null while it is not soon. `start` anew
-     * once the person has signed in again.
+     * When the session ends (milliseconds since 1970), from half a minute before; null while it does not end soon.
+     * Call `start` again once the person has signed in again.
      * @type {Readable<number | null>}
      */
     expiring,
 
     /**
-     * How far the journal has been followed, and when the stream last said anything, a beat included (milliseconds since
-     * 1970; null before the first word). Asked for, not told: it changes without anything else changing.
+     * The current position in the journal, and when the stream last received anything, heartbeats included
+     * (milliseconds since 1970; null before the first byte). It is read, and has no subscription: it changes without
+     * a change of anything else.
      */
     pulse: () => ({ position: store.cursor(), heardAt }),
 
     /**
-     * Follow this person's journal, and take up what a reload interrupted. Where it is followed already the stream is
-     * joined anew, without a word of it: the session may be another.
-     * @param {{owner: string}} who  Anything that names the person, the token's `sub` for one.
-     * @returns {import('./operation.js').Operation[]} What was taken up.
+     * Follow this person's journal, and resume mutations that a reload interrupted. Where it is followed already the
+     * stream is joined again without a change of state, because the session may be another one.
+     * @param {{owner: string}} who  Anything that identifies the person, for example the token's `sub`.
+     * @returns {import('./operation.js').Operation[]} The resumed mutations.
      */
     start(who) {
       if (owner !== null && owner !== who.owner) stop();
       owner = who.owner;
       expiring.set(null);
       const restored = mutations.restore(prefix + owner);
-      // Every beginning is another text, so that the other tabs hear of it. They hear it though it is gone at once: who
-      // was here is not for the next person at this browser.
+      // Every start writes another text, so that the other tabs get an event. They get it although the text is
+      // deleted at once: the next person at this browser must not find who was signed in.
       orNull(() => localStorage.setItem(here, `${Date.now()} ${owner}`));
       orNull(() => localStorage.removeItem(here));
       source.start(owner);
       return restored;
     },
 
-    /** Leave, and forget all that belongs to the person. */
+    /** Leave, and delete everything that belongs to the person. */
     stop,
 
     /**
-     * Hear of another person, or the same one again, beginning in another tab: time to ask who is here.
+     * Be notified when another person, or the same one again, starts in another tab: time to ask who is signed in.
      * @param {() => void} listener
-     * @returns {() => void} The way out.
+     * @returns {() => void} Ends the subscription.
      */
     onSignIn(listener) {
       const hear = (/** @type {any} a StorageEvent */ { key, newValue }) => {
@@ -181,9 +183,9 @@ export function createClient(options = {}) {
     },
 
     /**
-     * Ask for values, `stock/mug-01` for one; they come at once and whenever they change.
+     * Request values, for example `stock/mug-01`; they arrive at once and whenever they change.
      * @param {Iterable<string>} names
-     * @returns {() => void} No longer. A value stays while anybody else on the page asks for it.
+     * @returns {() => void} Ends the request. A value stays while another part of the page requests it.
      */
     watch(names) {
       const mine = [...names];
@@ -197,7 +199,7 @@ export function createClient(options = {}) {
     },
 
     /**
-     * A value learned elsewhere, from a screen for one; it counts only if its version is newer.
+     * A value learned elsewhere, for example from a screen; it counts only if its version is newer.
      * @param {Iterable<{name: string, version: number, data: any, at?: string}>} values
      */
     observe(values) {
@@ -205,7 +207,7 @@ export function createClient(options = {}) {
       mutations.advanced();
     },
 
-    /** @param {string} id  The saga's id, or the mutation's that started it. @returns {Readable<Saga | undefined>} */
+    /** @param {string} id  The saga's id, or that of the mutation that started it. @returns {Readable<Saga | undefined>} */
     saga: (id) =>
       derive(() => {
         const { sagas } = mutations.view();

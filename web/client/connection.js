@@ -1,8 +1,8 @@
 /**
- * One live stream, read with fetch and never given up: it resumes after the last position, notices a dead socket by
- * silence, backs off with full jitter, does as `bye` says, and wakes when it is told that the network or a page did. It
- * refuses to interpret what it carries (the store does). After a 401, a 204 (WHATWG HTML, 9.2.3) and an event too large to be
- * read it stays stopped until started again; `fault` says why, where it was not the session's end.
+ * One live stream, read with fetch and retried without end: it resumes after the last position, notices a dead socket
+ * by silence, backs off with full jitter, obeys `bye`, and reconnects at once when the network or the page is back.
+ * It does not interpret events (the store does). After a 401, a 204 (WHATWG HTML, 9.2.3) and an event too large to be
+ * read it stays stopped until it is started again; `fault` says why, where it was not the end of the session.
  */
 import { createBackoff } from './backoff.js';
 import { orNull } from './faults.js';
@@ -11,57 +11,58 @@ import { retryAfterSeconds } from './problem.js';
 import { createParser } from './sse.js';
 
 /**
- * connecting: not yet joined. live: joined; a client says so only once it has a state. stale: was live, being joined again. offline: the browser says there is no
- * network (attempts go on). stopped: nothing is tried until `start()`.
+ * connecting: not yet joined. live: joined; a client has this state only once it has data. stale: was live, is
+ * joining again. offline: the browser reports no network (attempts continue). stopped: no attempts until `start()`.
  * @typedef {'connecting' | 'live' | 'stale' | 'offline' | 'stopped'} StreamState
  */
 
 /**
- * `data` is parsed JSON, null if it could not be. The word that the session ends soon comes as a `beat`; every beat has
- * `ends`, when that will be (milliseconds since 1970), null while it is not soon.
+ * `data` is parsed JSON, null if it could not be parsed. The warning that the session ends soon is a `beat`; every
+ * beat has `ends`, the time of the end (milliseconds since 1970), or null while it does not end soon.
  * @typedef {{type: string, id: string, data: any}} LiveEvent
  */
 
 /**
- * What keeps a stream from working, where that is no outage. no-content: the server answered 204, there is no stream for this
- * person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is stopped. redirect: the address
- * redirects without end or to where the page may not go; it is tried again after the longest pause.
+ * What keeps a stream from working, where it is not an outage. no-content: the server answered 204, there is no
+ * stream for this person; it is stopped. too-large: an event has more characters than are read (`LARGEST`); it is
+ * stopped. redirect: the address redirects endlessly or to a forbidden address; it is tried again after the longest
+ * pause.
  * @typedef {'no-content' | 'too-large' | 'redirect'} Fault
  */
 
 /**
- * `id` is the event's own position; empty where it has none.
+ * `id` is the position of the event itself; empty where it has none.
  * @typedef {object} Source
  * @property {import('./observable.js').Readable<StreamState>} state
- * @property {import('./observable.js').Readable<Fault | null>} [fault]  null while nothing but the network is in the way.
- * @property {(owner?: string) => void} start  Join as this person; where that was done, join anew without a word of it.
- * @property {() => void} stop   Leave, for good until `start()`.
- * @property {(names: Iterable<string>) => void} watch  From now on these values are asked for (at most 50).
- * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor; now, or counted as a failure.
+ * @property {import('./observable.js').Readable<Fault | null>} [fault]  null while only the network can be the problem.
+ * @property {(owner?: string) => void} start  Join as this person; where that is done already, join again without a change of state.
+ * @property {() => void} stop   Leave, until `start()`.
+ * @property {(names: Iterable<string>) => void} watch  Request these values from now on (at most 50).
+ * @property {(options?: {backoff?: boolean}) => void} reconnect  Join again after the cursor: now, or with backoff as after a failure.
  */
 
 /** @typedef {{type: string, onLine: boolean}} Wake  What happened to a page, by the event's type, and whether there is a network. */
 
 /**
- * A source that is told what happens around it.
+ * A source that is notified of events around it.
  * @typedef {Omit<Source, 'start'> & {
  *   start: (how?: {backoff?: boolean | undefined}) => void,
  *   pause: () => void,
  *   wake: (news: Wake) => void,
  *   user: () => string | null,
- * }} Connection  pause: say nothing, and go on from here at `start()`. user: whose journal it is, as the server names them.
+ * }} Connection  pause: send no events, and continue from here at `start()`. user: the owner of the journal, as the server names them.
  */
 
 /**
  * @typedef {object} ConnectionOptions
  * @property {(event: LiveEvent) => void} onEvent
- * @property {() => string | null} cursor  The last position applied; asked before every attempt.
- * @property {() => void} [onRefused]  A value that is asked for does not exist, or is somebody else's. It is tried again.
+ * @property {() => string | null} cursor  The last position applied; called before every attempt.
+ * @property {() => void} [onRefused]  A requested value does not exist, or belongs to another person. The stream is tried again.
  * @property {string} url
- * @property {number} heartbeat  Seconds between the server's signs of life. Silence of 2.5 times that ends an attempt.
+ * @property {number} heartbeat  Seconds between the server's heartbeats. Silence of 2.5 times that ends an attempt.
  * @property {number | undefined} [base]       Seconds; first backoff, default 1. A `retry:` line replaces it.
  * @property {number | undefined} [cap]        Seconds; longest backoff, default 30.
- * @property {string | null} [user]  Whose journal it must be; default whose it is at first.
+ * @property {string | null} [user]  The owner that the journal must have; default the first one.
  * @property {typeof fetch | undefined} [fetch]
  * @property {() => number} [random]
  */
@@ -77,19 +78,19 @@ export function createConnection(options) {
   const backoff = createBackoff(random, cap);
   /** @type {Set<string>} */
   let names = new Set();
-  /** @type {Set<string>} what the current attempt asked for */
+  /** @type {Set<string>} the values that the current attempt requested */
   let asked = names;
   let { base = 1, user = null } = options;
-  /** @type {object | null} which loop is the current one; null while stopped or paused */
+  /** @type {object | null} the current loop; null while stopped or paused */
   let run = null;
   let onLine = true;
   let lastBytes = 0;
-  /** @type {number | null} seconds the server asks us to wait, null when it did not say */
+  /** @type {number | null} seconds that the server requested to wait, null when it requested none */
   let farewell = null;
-  /** Whether the last attempt got no answer, and whether the address was seen to redirect. */
+  /** Whether the last attempt got no answer, and whether the address is known to redirect. */
   let unanswered = false;
   let redirects = false;
-  let quiet = false; // the next attempt is on purpose and expected to succeed: not worth telling the reader
+  let quiet = false; // the next attempt is intentional and should succeed, so the state does not change
   let attempt = new AbortController();
 
   const lost = () => state.set(!onLine ? 'offline' : user === null ? 'connecting' : 'stale');
@@ -99,15 +100,16 @@ export function createConnection(options) {
     const controller = (attempt = new AbortController());
     const { signal } = controller;
     lastBytes = Date.now();
-    // By the clock on the wall: a timer's own clock stands still while the machine sleeps.
+    // By wall-clock time, because a timer's own clock stops while the machine sleeps.
     const watchdog = setInterval(() => {
       if (Math.abs(Date.now() - lastBytes) >= heartbeat * 2500) controller.abort();
     }, heartbeat * 100);
     farewell = null;
     /** @type {number | null} */
     let ends = null;
-    let seen = ''; // the last id: an event that has the same one has none of its own
-    // A redirect without end and a network without a way are the same failure. Not followed, it shows itself.
+    let seen = ''; // the last id: an event with the same id has none of its own
+    // An endless redirect and an unreachable network are the same failure for fetch. With `redirect: 'manual'` a
+    // redirect is visible.
     const manual = unanswered && !redirects;
     unanswered = true;
 
@@ -139,7 +141,7 @@ export function createConnection(options) {
         farewell = retryAfterSeconds(headers.get('retry-after'));
         return;
       }
-      // Somebody else has signed in meanwhile: theirs is not to be mixed with what is here.
+      // Another person has signed in meanwhile: their data must not be mixed with the existing state.
       const owner = headers.get('bff-user') ?? '';
       if (owner !== (user ??= owner)) return stop();
       state.set('live');
@@ -147,7 +149,7 @@ export function createConnection(options) {
       const parser = createParser({
         onRetry: (milliseconds) => (base = Math.min(milliseconds / 1000, cap)),
         onEvent({ type, id, data: text }) {
-          // The listener may have asked to join again: what follows in this chunk belongs to the old attempt.
+          // The listener may have requested a new join: then the rest of this chunk belongs to the old attempt.
           if (signal.aborted) return;
           if (id === seen) id = '';
           else seen = id;
@@ -155,7 +157,7 @@ export function createConnection(options) {
           if (type === 'bye') {
             farewell = Number(data?.retry_after) || 0;
             if (data?.reason === 'logout') stop();
-            // An end that was announced: whoever has signed in again since goes on as if nothing was.
+            // An announced end: for a person who has signed in again meanwhile nothing changes.
             quiet = ends !== null && !farewell;
             return controller.abort();
           }
@@ -178,7 +180,7 @@ export function createConnection(options) {
       }
     } catch (error) {
       if (error instanceof RangeError) return stop('too-large');
-      // Network, abort or watchdog: all of them mean "join again".
+      // Network failure, abort or watchdog: all of them mean "join again".
       if (unanswered && redirects && !signal.aborted) {
         fault.set('redirect');
         farewell = cap;
@@ -247,7 +249,7 @@ export function createConnection(options) {
       ({ onLine } = news);
       if (!run) return;
       if (news.type === 'offline') state.set('offline');
-      // A socket that died while the machine slept still looks open: only fresh bytes prove it is not.
+      // A socket that died while the machine slept still looks open: only fresh bytes prove that it works.
       else if (news.type === 'online' || attempt.signal.aborted || Date.now() - lastBytes > heartbeat * 1200)
         reconnect();
     },

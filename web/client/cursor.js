@@ -1,6 +1,6 @@
 /**
  * A position in a person's journal, `<epoch>-<offset>`. Offsets of one epoch are contiguous; positions of two epochs
- * cannot be ordered, and these functions refuse to pretend otherwise.
+ * have no order, and these functions refuse to compare them.
  */
 
 /** @typedef {{epoch: string, offset: number}} Cursor */
@@ -15,7 +15,7 @@ export function parseCursor(text) {
 }
 
 /**
- * Whether a reader at `position` has seen everything up to `target`; false across epochs.
+ * Whether a client at `position` has received everything up to `target`; false across epochs.
  * @param {Cursor | null} position
  * @param {Cursor | null} target
  */

@@ -1,8 +1,8 @@
-/** What is thrown, where it must not stop what goes on around it: swallowed when it was expected, said later when not. */
+/** Exceptions that must not stop the surrounding code: ignored when they were expected, reported later when not. */
 
 /**
  * @template T
- * @param {() => T} use  Of what may be forbidden, full or unreadable.
+ * @param {() => T} use  Uses something that may be forbidden, full or unreadable.
  * @returns {T | null} null if it throws.
  */
 export function orNull(use) {
@@ -13,7 +13,10 @@ export function orNull(use) {
   }
 }
 
-/** @param {() => void} call  What it throws is reported as an uncaught error, later. */
+/**
+ * Call a function; an exception is reported as an uncaught error, later.
+ * @param {() => void} call
+ */
 export function sheltered(call) {
   try {
     call();

@@ -1,14 +1,14 @@
 /**
- * Where a hub is held: it speaks over a channel on which every tab hears everything, and takes what is for it. In a page it
- * is loaded only where there is no shared worker: the tab that gets the Web Lock holds it for all, and when that tab goes
- * the lock goes to the next at once; or each page holds one for itself.
+ * Where a hub runs: it uses a channel on which every tab receives every message, and handles the messages for it. A
+ * page loads this only where there is no shared worker: the tab that gets the Web Lock runs the hub for all, and when
+ * that tab closes the next one gets the lock at once; or each page runs its own hub.
  */
 import { createHub } from './hub.js';
 
 /**
  * @param {string} place  The channel's name.
  * @param {typeof fetch | undefined} [fetch]
- * @returns {() => void} The end of it, at once.
+ * @returns {() => void} Ends it at once.
  */
 export function hold(place, fetch) {
   const channel = new BroadcastChannel(place);
@@ -23,10 +23,10 @@ export function hold(place, fetch) {
 
 /**
  * @param {string} place  The lock's name, too.
- * @param {AbortSignal} signal  The end of it.
+ * @param {AbortSignal} signal  Ends it.
  * @param {typeof fetch | undefined} fetch
- * @param {boolean} alone  Nobody else speaks there.
- * @returns {Promise<unknown>} At the end. Rejects where there are no locks.
+ * @param {boolean} alone  No other tab uses the channel.
+ * @returns {Promise<unknown>} Resolves at the end. Rejects where there are no locks.
  */
 export async function holdHere(place, signal, fetch, alone) {
   const begin = () =>

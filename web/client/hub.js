@@ -1,17 +1,17 @@
 /**
- * One stream for many tabs: it follows one person's journal and hands every event to all who joined. It keeps nothing of
- * what it carries but the position: a tab that stands elsewhere has the stream joined again from there, and the others know
- * a repeat when they see one. It serves one person at a time, the one who joined last, and tells the others that they are
- * stopped; a tab that knows itself to be another's than the journal's is stopped, too. Who asks for what the server does not
- * give, or for more than one stream may carry, is told to take its own.
+ * One stream for many tabs: it follows one person's journal and sends every event to all tabs that joined. It stores
+ * only the position: for a tab at another position the stream is joined again from there, and the other tabs ignore
+ * repeated events. It serves one person at a time, the one who joined last, and notifies the tabs of others that they
+ * are stopped; a tab whose person is not the owner of the journal is stopped, too. A tab that requests what the
+ * server refuses, or more values than one stream may have, is told to use its own stream.
  *
- * It runs wherever one of it can be held: in a shared worker, in the tab that has the lock, or in a page of its own.
+ * It runs in a shared worker, in the tab that has the lock, or in a page of its own.
  */
 import { createConnection } from './connection.js';
 
 /**
- * What a tab says. join: begin, begin again from here, ask for other values, or see whether anybody is there. wake:
- * something happened that a stream should hear of.
+ * A message from a tab. join: start, start again from here, request other values, or check whether a hub is there.
+ * wake: something happened that concerns a stream.
  * @typedef {{kind: 'join', owner: string, cursor: string | null, names: string[], settings: Settings, backoff?: boolean | undefined}
  *   | ({kind: 'wake'} & import('./connection.js').Wake) | {kind: 'leave'}} Said
  */
@@ -19,8 +19,8 @@ import { createConnection } from './connection.js';
 /** @typedef {Pick<import('./connection.js').ConnectionOptions, 'url' | 'heartbeat' | 'base' | 'cap' | 'user'>} Settings */
 
 /**
- * What a tab is told. owner: whose journal that is about; user: the server's name for them, once known. hello: a new hub is
- * here, join it. full: it cannot serve you.
+ * A message to a tab. owner: the person that it is about; user: the server's name for them, once known. hello: a new
+ * hub is here, join it. full: the hub cannot serve this tab.
  * @typedef {{owner?: string | null, user?: string | null | undefined} & (
  *   {kind: 'event', event: import('./connection.js').LiveEvent}
  *   | {kind: 'state', state: import('./connection.js').StreamState, fault?: import('./connection.js').Fault | null | undefined} | {kind: 'hello'} | {kind: 'full'})} Told
@@ -33,15 +33,15 @@ import { createConnection } from './connection.js';
  * @param {typeof fetch | undefined} [options.fetch]
  */
 export function createHub({ post, source = createConnection, fetch }) {
-  /** @type {Map<string, string[]>} who joined, and what values each asks for */
+  /** @type {Map<string, string[]>} the tabs that joined, and the values that each requests */
   const members = new Map();
   /** @type {string | null} */
   let owner = null;
   /** @type {string | null} */
   let cursor = null;
-  /** Who was the last to ask for what nobody else had asked for. */
+  /** The last tab that requested a value which no other tab had requested. */
   let newest = '';
-  /** What came since the stream was last joined for somebody: nothing, something, or something that has a position. */
+  /** What has arrived since the stream was last joined for a tab: nothing, something, or something with a position. */
   let came = 0;
   /** @type {import('./connection.js').Connection | null} */
   let stream = null;
@@ -64,7 +64,7 @@ export function createHub({ post, source = createConnection, fetch }) {
         tell({ kind: 'event', event });
       },
       onRefused() {
-        // One tab's mistake must not cost the others their stream.
+        // A mistake of one tab must not end the stream of the others.
         if (members.size < 2) return;
         const last = members.has(newest) ? newest : ([...members.keys()].pop() ?? '');
         members.delete(last);
@@ -85,7 +85,10 @@ export function createHub({ post, source = createConnection, fetch }) {
     return opened;
   }
 
-  /** Nobody is here any more, or nobody may be. @param {import('./connection.js').Fault | null} [fault] */
+  /**
+   * No tab is left, or none may use the stream.
+   * @param {import('./connection.js').Fault | null} [fault]
+   */
   function end(fault) {
     close();
     tell({ kind: 'state', state: 'stopped', fault });
@@ -105,7 +108,7 @@ export function createHub({ post, source = createConnection, fetch }) {
     if (user && user !== settings.user)
       return tell({ kind: 'state', state: 'stopped', owner: said.owner }, [from]);
     if (owner !== said.owner) {
-      end(); // whoever joins now is deaf to it: it is about somebody else
+      end(); // a tab that joins now ignores this message: it is about another person
       owner = said.owner;
     }
 
@@ -113,7 +116,7 @@ export function createHub({ post, source = createConnection, fetch }) {
     const mine = members.get(from);
     if (names.some((name) => !before.has(name))) newest = from;
     members.set(from, names);
-    // Where somebody else still waits for what follows another position, the whole state serves both.
+    // Where another tab still waits for events after another position, the whole state serves both.
     const place = stream && came < 2 && cursor !== said.cursor ? null : said.cursor;
     const elsewhere = cursor !== place || (came && names.some((name) => !mine?.includes(name)));
     const anew = !stream || elsewhere;

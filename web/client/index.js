@@ -1,6 +1,6 @@
 /**
- * The browser client of a bff gateway: what the server knows, live, and mutations that show at once and are told the
- * truth. Only what is exported here is promised.
+ * The browser client of a bff gateway: the server's state, live, and mutations that are shown at once and follow
+ * their real outcome. Only the exports of this module are public.
  */
 export { createClient } from './client.js';
 export { MOST_PENDING, TooManyPending } from './mutations.js';

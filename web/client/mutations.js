@@ -1,7 +1,7 @@
 /**
- * Optimistic mutations. A mutation shows at once, is asked for under its own id until somebody knows its fate, and is
- * settled by the journal or by its answer, whichever comes first. It promises that the base advancing and the operation
- * giving way are one step for every listener, and refuses more than `MOST_PENDING` at a time.
+ * Optimistic mutations. A mutation is shown at once, is sent under its own id until its outcome is known, and is
+ * settled by the journal or by its answer, whichever comes first. For every listener the change of the base and the
+ * end of the operation are one step. It refuses more than `MOST_PENDING` at a time.
  */
 import { createBackoff } from './backoff.js';
 import { parseCursor } from './cursor.js';
@@ -17,7 +17,7 @@ import { fold } from './view.js';
 /** @typedef {import('./operation.js').OperationRecord} OperationRecord */
 
 /**
- * A mutation that can be sent again after a reload, because it is made of its input alone.
+ * A mutation that can be sent again after a reload, because it is made from its input alone.
  * @template I
  * @typedef {object} Kind
  * @property {(input: I) => import('./send.js').RequestData} request
@@ -33,10 +33,10 @@ import { fold } from './view.js';
  * @property {import('./send.js').Send} fetch
  * @property {import('./pending.js').KeyValue | null} storage
  * @property {number} [timeout]   Seconds for one attempt; default 15.
- * @property {number} [attempts]  Most attempts before giving up asking; default 8.
+ * @property {number} [attempts]  Most attempts; default 8.
  * @property {number} [base]      Seconds; first backoff between attempts, default 0.5, cap 10.
- * @property {number} [linger]    Seconds an accepted operation is kept for an event that does not come; default 60. A completed
- *   or compensated one waits a thirtieth of it for its values.
+ * @property {number} [linger]    Seconds that an accepted operation waits for an event that does not come; default 60. A
+ *   completed or compensated one waits a thirtieth of it for its values.
  * @property {() => string} [newId]
  * @property {() => number} [random]
  */
@@ -65,7 +65,7 @@ export function createMutations(host) {
   /** Whether this version of the value is still to come. @param {[name: string, version: number]} expected */
   const isAhead = ([name, version]) => (state.values.get(name)?.version ?? 0) < version;
 
-  /** Settle, drop, fold and tell, in one step. @param {boolean} [replaced] */
+  /** Settle, drop, fold and notify, in one step. @param {boolean} [replaced] */
   function commit(replaced = false) {
     const position = parseCursor(store.cursor());
     for (const record of records) {
@@ -75,7 +75,7 @@ export function createMutations(host) {
     show(records.filter(({ over, expected }) => !over || [...expected].some(isAhead)));
   }
 
-  /** @param {OperationRecord[]} left  What is still to be folded over the base. */
+  /** @param {OperationRecord[]} left  The operations still to be folded over the base. */
   function show(left) {
     const told = records;
     records = left;
@@ -85,15 +85,15 @@ export function createMutations(host) {
   }
 
   /**
-   * After its end, what it did to values stays in the fold until the version that holds it has come, or for a while: values
-   * and sagas are told by different feeds. An undone one made that version, too, and its undoing the one after; what was
-   * refused made none, so that they are free for the operations after it.
+   * After its end, its effect on values stays in the fold until the version that holds it has come, or for a while:
+   * values and sagas come from different feeds. A compensated operation made that version, too, and its undo made the
+   * next one; a refused one made none, so its versions are free for later operations.
    * @param {OperationRecord} record
    */
   function onEnd(record) {
     const { expected, next } = record;
     if (next.phase === 'confirmed' || next.phase === 'compensated') {
-      // Nothing else tells that the effect of a plain command is there.
+      // Nothing else shows that the effect of a plain command is there.
       later(next.sagaId ? linger / 30 : linger, () => {
         expected.clear();
         commit();
@@ -101,7 +101,7 @@ export function createMutations(host) {
       return;
     }
     if (next.phase === 'rejected')
-      // A version that is there already was somebody else's, and theirs came on top.
+      // A version that has come already was another person's, and this effect comes after it.
       for (const [name, version] of [...expected].filter(isAhead))
         for (const { expected: others } of records) {
           const other = others.get(name) ?? 0;
@@ -110,7 +110,7 @@ export function createMutations(host) {
     expected.clear();
   }
 
-  /** An answered operation whose event does not come: once the journal is followed, it is right. @param {OperationRecord} record */
+  /** An answered operation whose event does not come: once the journal is followed, the journal decides. @param {OperationRecord} record */
   function watchFor(record) {
     later(linger, () => {
       if (record.shown) return;
@@ -128,14 +128,14 @@ export function createMutations(host) {
     record.ring = backoff.ring;
     for (let left = attempts; isOpen(record); first = false) {
       const answer = await attemptOnce({ key, request, first, timeout, fetch });
-      if (!isOpen(record)) return; // the journal spoke first, and it is right
+      if (!isOpen(record)) return; // the journal was first, and it decides
       if (answer.kind === 'accepted') {
         const { saga, cursor } = answer;
         record.answered = saga?.version ?? Infinity;
         record.cursor = parseCursor(cursor);
         record.take(saga?.id);
         if (saga) watchFor(record);
-        else record.finish('confirmed', null); // a plain command: nothing follows
+        else record.finish('confirmed', null); // a plain command: no event follows
         return commit();
       }
       const { kind, problem } = answer;
@@ -152,7 +152,7 @@ export function createMutations(host) {
 
   /**
    * @param {Definition} definition
-   * @param {string} [id]  Of one that was under way before a reload.
+   * @param {string} [id]  The id of a mutation from before a reload.
    * @param {string} [at]
    * @returns {Operation}
    */
@@ -165,7 +165,7 @@ export function createMutations(host) {
       id ? 'unknown' : 'sending',
       onEnd,
     );
-    fold(state, [...records, record], record); // notes which versions will hold its effect; its errors are the caller's
+    fold(state, [...records, record], record); // records which versions will hold its effect; exceptions go to the caller
     records = [...records, record];
     commit();
     void ask(record, !id);
@@ -188,7 +188,7 @@ export function createMutations(host) {
     };
   }
 
-  /** Ask again now: the network or the journal is back. */
+  /** Send again now: the network or the journal is back. */
   function wake() {
     for (const { ring } of records) ring();
   }
@@ -201,7 +201,7 @@ export function createMutations(host) {
     /** @param {Definition} definition @returns {Operation} */
     mutate: (definition) => begin(definition),
     /**
-     * Name a mutation, so that one whose fate is unknown survives a reload.
+     * Name a mutation, so that one with an unknown outcome survives a reload.
      * @template I
      * @param {string} name
      * @param {Kind<I>} kind
@@ -210,13 +210,13 @@ export function createMutations(host) {
     define(name, kind) {
       kinds.set(name, kind);
       return (input) => {
-        const { keep } = memory; // this person's, whoever is here when it has begun
+        const { keep } = memory; // of this person, even if another one is signed in when the request has started
         const operation = begin(bind(kind, input));
         keep({ id: operation.id, kind: name, input, at: new Date().toISOString() });
         return operation;
       };
     },
-    /** Somebody is here: take up what they had under way before a reload. @param {string} owner @returns {Operation[]} */
+    /** A person is signed in: resume their mutations from before a reload. @param {string} owner @returns {Operation[]} */
     restore(owner) {
       memory = createMemory(host.storage, owner);
       /** @type {Operation[]} */
@@ -228,7 +228,7 @@ export function createMutations(host) {
       }
       return restored;
     },
-    /** Nobody is here any more. What was kept for a reload stays kept for the same person. */
+    /** No person is signed in any more. What is stored for a reload stays for the same person. */
     clear() {
       memory = createMemory(null, '');
       for (const record of records) record.finish('unknown', 'stopped');

@@ -1,6 +1,6 @@
 /**
- * The smallest subscribable value: `get()` and `subscribe(listener)`. Listeners hear of changes of content only, never of
- * a new object that says the same; a listener that throws does not silence the others.
+ * The smallest subscribable value: `get()` and `subscribe(listener)`. Listeners are called only when the content
+ * changes, never for a new object with the same content; a listener that throws does not affect the others.
  */
 import { sheltered } from './faults.js';
 
@@ -9,7 +9,7 @@ import { sheltered } from './faults.js';
  * @typedef {object} Readable
  * @property {() => T} get  The value now.
  * @property {(listener: (value: T) => void) => () => void} subscribe  Calls back on every change (not at once); returns
- *   the way out.
+ *   a function that ends the subscription.
  */
 
 /**
@@ -33,7 +33,7 @@ export function same(left, right) {
  * @template L
  * @param {Set<L>} listeners
  * @param {L} listener
- * @returns {() => void} The way out.
+ * @returns {() => void} Ends the subscription.
  */
 export function enlist(listeners, listener) {
   listeners.add(listener);
@@ -69,7 +69,8 @@ export function createCell(value) {
 }
 
 /**
- * A value computed from a source that announces its changes. It keeps its old object while the content is the same.
+ * A value computed from a source that announces its changes. It returns the same object while the content is the
+ * same.
  * @template T
  * @param {() => T} compute
  * @param {Set<() => void>} announced  The source calls all of these.
@@ -84,7 +85,7 @@ export function derive(compute, announced) {
   return {
     get,
     subscribe(listener) {
-      // Apart from `value`: who asks between a change and its announcement must not keep it from the listeners.
+      // Separate from `value`: a read between a change and its announcement must not suppress the notification.
       let told = get();
       return enlist(announced, () => {
         const before = told;

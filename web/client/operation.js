@@ -1,6 +1,6 @@
 /**
- * One mutation's life as a value and pure steps over it: what an answer, the journal and the passing of a snapshot do to
- * it. Every promise it gives settles, none rejects: what went wrong is part of the outcome.
+ * The state of one mutation, and the pure steps that an answer, the journal and a snapshot make on it. Every promise
+ * of it settles and none rejects: a failure is part of the outcome.
  */
 import { reached } from './cursor.js';
 import { createCell } from './observable.js';
@@ -11,8 +11,8 @@ import { ended, findByMutation, OUTCOMES } from './store.js';
 /** @typedef {import('./problem.js').Problem} Problem */
 
 /**
- * sending: asked, no word yet. unknown: no word came, it is being asked again. accepted: the server has it.
- * confirmed: completed. compensated: undone after a refusal, see `reason`. rejected: refused, nothing was done.
+ * sending: sent, no answer yet. unknown: no answer came, it is sent again. accepted: the server has it. confirmed:
+ * completed. compensated: undone after a refusal, see `reason`. rejected: refused, nothing was done.
  * @typedef {'sending' | 'unknown' | 'accepted' | 'confirmed' | 'compensated' | 'rejected'} Phase
  */
 
@@ -22,20 +22,20 @@ import { ended, findByMutation, OUTCOMES } from './store.js';
  * @property {string | null} sagaId
  * @property {string | null} reason  The saga's reason, or the problem's code.
  * @property {Problem | null} problem
- * @property {boolean} gaveUp  Unknown, and no longer asked by itself; `retry()` asks again.
+ * @property {boolean} gaveUp  Unknown, and no longer sent automatically; `retry()` sends it again.
  */
 
 /** @typedef {{kind: 'accepted' | 'rejected' | 'unknown', sagaId: string | null, problem: Problem | null}} Acceptance */
 /** @typedef {{kind: 'confirmed' | 'compensated' | 'rejected' | 'unknown', sagaId: string | null, reason: string | null, problem: Problem | null}} Outcome */
 
 /**
- * What the caller of `mutate` holds.
+ * What `mutate` returns to its caller.
  * @typedef {object} Operation
  * @property {string} id  Also its Idempotency-Key and the `mutation` that events echo.
  * @property {import('./observable.js').Readable<Progress>} progress
- * @property {Promise<Acceptance>} accepted  When the server is known to have it, or to have refused it, or we gave up asking.
- * @property {Promise<Outcome>} outcome      When nothing more will happen.
- * @property {() => void} retry    Ask again now, with the same key.
+ * @property {Promise<Acceptance>} accepted  Settles when the server is known to have it, or has refused it, or the attempts have ended.
+ * @property {Promise<Outcome>} outcome      Settles when nothing more will happen.
+ * @property {() => void} retry    Send again now, with the same key.
  * @property {() => void} dismiss  Stop showing it. It is not cancelled: the server may have it.
  */
 
@@ -43,16 +43,16 @@ import { ended, findByMutation, OUTCOMES } from './store.js';
  * @typedef {object} Definition
  * @property {(draft: import('./view.js').Draft, input: any) => void} apply
  * @property {import('./send.js').RequestData} request
- * @property {any} [input]  Handed to `apply` and `until`.
- * @property {((state: State, input: any) => boolean) | undefined} [until]  Keep the row until this holds of the server's state, for a mutation whose
- *   effect shows only in a later event than the one its answer names.
+ * @property {any} [input]  Passed to `apply` and `until`.
+ * @property {((state: State, input: any) => boolean) | undefined} [until]  Keep the row until this is true for the server's state, for a mutation
+ *   whose effect comes only with a later event than the one its answer names.
  */
 
 /**
  * @param {Definition} definition
  * @param {string} id
  * @param {string} at  RFC 3339.
- * @param {'sending' | 'unknown'} phase  unknown: taken up after a reload.
+ * @param {'sending' | 'unknown'} phase  unknown: resumed after a reload.
  * @param {(record: any) => void} onEnd  Called once, when nothing more will happen to it.
  */
 export function createRecord(definition, id, at, phase, onEnd) {
@@ -67,21 +67,21 @@ export function createRecord(definition, id, at, phase, onEnd) {
     ...definition,
     id,
     at,
-    /** Whether the base has its row, or none is to be shown any more. */
+    /** Whether the base has its row, or no row must be shown any more. */
     shown: false,
     /** @type {Map<string, number>} */
     expected: new Map(),
-    /** The version of its saga that the answer told. */
+    /** The version of its saga in the answer. */
     answered: Infinity,
     /** @type {import('./cursor.js').Cursor | null} */
     cursor: null,
-    /** Whether an event that echoed its id was seen, even if later events of that saga echo another's. */
+    /** Whether an event with its id was received, even if later events of that saga have another id. */
     echoed: false,
     over: false,
     /** Ends the wait between two attempts. */
     ring: () => {},
     progress: createCell(initial),
-    /** Progress not told yet: listeners must not see it before the view that belongs to it. */
+    /** Progress not announced yet: listeners must not receive it before the matching view. */
     next: initial,
     /** @type {Promise<Acceptance>} */
     accepted: new Promise((resolve) => (accept = resolve)),
@@ -93,7 +93,10 @@ export function createRecord(definition, id, at, phase, onEnd) {
       record.next = { ...record.next, ...change };
     },
 
-    /** The server is known to have it: nothing that happens to the request matters any more. @param {string | undefined} [id] */
+    /**
+     * The server is known to have it: what happens to the request no longer matters.
+     * @param {string | undefined} [id]
+     */
     take(id) {
       const sagaId = id ?? record.next.sagaId;
       record.next = { ...initial, phase: 'accepted', sagaId };
@@ -101,7 +104,7 @@ export function createRecord(definition, id, at, phase, onEnd) {
     },
 
     /**
-     * The promises' end, and its own unless we only give up asking: the journal may still settle it then.
+     * Settle the promises, and end the operation, unless only the attempts end: then the journal may still settle it.
      * @param {Outcome['kind']} kind
      * @param {string | null} reason
      * @param {Problem | null} [problem]
@@ -124,11 +127,11 @@ export function createRecord(definition, id, at, phase, onEnd) {
 
 /** @typedef {ReturnType<typeof createRecord>} OperationRecord */
 
-/** Whether nobody knows its fate yet. @param {OperationRecord} record */
+/** Whether its outcome is unknown. @param {OperationRecord} record */
 export const isOpen = ({ over, next }) => !over && next.phase !== 'accepted';
 
 /**
- * Let the server's state say what it knows of an operation that is not over yet.
+ * Apply what the server's state says about an operation that has not ended.
  * @param {OperationRecord} record
  * @param {State} base
  * @param {import('./cursor.js').Cursor | null} position
@@ -144,7 +147,7 @@ export function settle(record, base, position, replaced) {
   }
 
   const told = saga && (record.echoed || saga.version >= answered);
-  // After a reset in another epoch the answer's position means nothing; the new state is the newer word.
+  // After a reset in another epoch the answer's position does not count; the new state is newer.
   const superseded = replaced && cursor && cursor.epoch !== position?.epoch;
   if (told || superseded || reached(position, cursor))
     record.shown ||= !until || !saga || ended(saga) || until(base, input);

@@ -1,7 +1,7 @@
-/** What a page goes through, as far as a stream must know of it; nothing of it where there is no page. */
+/** Events of a page that a stream must know; none where there is no page. */
 
 /**
- * A window, or what stands for one.
+ * A window, or a replacement for one.
  * @typedef {object} Surroundings
  * @property {Window['addEventListener'] | EventTarget['addEventListener']} [addEventListener]
  * @property {{onLine?: boolean}} [navigator]

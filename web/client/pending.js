@@ -1,7 +1,7 @@
 /**
- * What a reload must not lose: mutations whose fate was unknown when the page went away. Kept per person in a session
- * storage, so that nobody ever sends another's command; what is too old or unreadable is dropped, and a storage that is
- * full or forbidden costs the memory, not the mutation.
+ * What a reload must not lose: mutations whose outcome was unknown when the page was closed. They are stored per
+ * person in a session storage, so that no command of one person is sent for another. Entries that are too old or
+ * unreadable are dropped. With a storage that is full or forbidden, mutations work but do not survive a reload.
  */
 import { orNull } from './faults.js';
 
@@ -9,7 +9,7 @@ import { orNull } from './faults.js';
 
 /** @typedef {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} KeyValue */
 
-/** Older ones are not sent again: nobody wants an order that they gave up on to be placed after all. */
+/** Older ones are not sent again, so that an order is not placed long after the person stopped waiting for it. */
 export const LONGEST_MEMORY = 15 * 60; // seconds
 
 /**
@@ -20,7 +20,7 @@ export function createMemory(storage, owner) {
   const name = `bff:pending:${owner}`;
   /** @type {Map<string, Entry>} */
   const entries = new Map();
-  /** @type {any} where there is none, using it fails like a forbidden one */
+  /** @type {any} where there is none, using it fails as with a forbidden one */
   const place = storage;
   orNull(() => {
     for (const entry of JSON.parse(place.getItem(name)))

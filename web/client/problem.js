@@ -1,9 +1,9 @@
 /**
- * What went wrong, as RFC 9457 says it and this gateway extends it. `readProblem` never throws: an answer that is not a
- * problem document becomes one that says only what is known.
+ * A failure, as RFC 9457 and this gateway's extensions describe it. `readProblem` never throws: an answer that is not
+ * a problem document becomes one with only what is known.
  */
 
-/** @typedef {{service: string, team?: string, contact?: string, docs?: string}} Owner  Who to talk to. */
+/** @typedef {{service: string, team?: string, contact?: string, docs?: string}} Owner  The team to contact. */
 
 /**
  * @typedef {object} Problem
@@ -63,7 +63,7 @@ export async function readProblem(response) {
     title: `${body.title ?? `HTTP ${status}`}`,
     detail: `${body.detail ?? ''}`,
     correlationId: body.correlation_id ?? null,
-    // The header is whole seconds; the body may say it more precisely.
+    // The header has whole seconds; the body may be more precise.
     retryAfter: body.retry_after ?? retryAfterSeconds(headers.get('retry-after')),
     owner: body.owner ?? null,
     errors: Array.isArray(body.errors) ? body.errors : [],

@@ -1,12 +1,12 @@
 /**
- * The client for TanStack Query: values are written into the cache as the stream tells them, and queries that a saga's step
- * makes old are invalidated. It imports nothing of TanStack; a `QueryClient` of version 5 fits.
+ * The client for TanStack Query: values of the stream are written into the cache, and a saga's steps invalidate
+ * queries. It imports nothing of TanStack; it works with a `QueryClient` of version 5.
  */
 
 /** @typedef {readonly unknown[]} QueryKey */
 
 /**
- * @typedef {object} Queries  What is used of a QueryClient.
+ * @typedef {object} Queries  The methods of a QueryClient that are used.
  * @property {(key: any, data: any) => unknown} setQueryData
  * @property {(filter: {queryKey: any}) => Promise<unknown>} invalidateQueries
  */
@@ -16,8 +16,8 @@
  * @param {Queries} queries
  * @param {object} plan
  * @param {Record<string, QueryKey>} [plan.values]  For each value that is followed, the query whose data it is.
- * @param {(saga: import('./store.js').Saga) => Iterable<QueryKey>} [plan.invalidates]  What a new version of a saga makes old.
- * @returns {() => void} The way out.
+ * @param {(saga: import('./store.js').Saga) => Iterable<QueryKey>} [plan.invalidates]  The queries that a new version of a saga invalidates.
+ * @returns {() => void} Ends the connection.
  */
 export function connectQueries(client, queries, { values = {}, invalidates = () => [] }) {
   const leaves = [client.watch(Object.keys(values))];
@@ -32,7 +32,7 @@ export function connectQueries(client, queries, { values = {}, invalidates = () 
   }
 
   const sagas = client.sagas();
-  // What is there already was there when the queries were made.
+  // Sagas that are there already were there when the queries were made.
   let versions = new Map(sagas.get().map(({ id, version }) => [id, version]));
   leaves.push(
     sagas.subscribe((now) => {

@@ -1,6 +1,7 @@
 /**
- * The client for React: each readable as a hook over `useSyncExternalStore`. What a component reads is the fold of base and
- * pending, so it needs no state of its own; `useOptimistic` may be laid over it for what concerns the screen alone.
+ * The client for React: each readable as a hook over `useSyncExternalStore`. A component reads the fold of base and
+ * pending, so it needs no state of its own; `useOptimistic` may be used on top for changes that only one screen
+ * shows.
  */
 import { useEffect, useMemo, useSyncExternalStore } from 'react';
 
@@ -24,7 +25,7 @@ export const useSagas = (client) => useReadable(useMemo(() => client.sagas(), [c
 /** @param {Client} client @param {string} id  The saga's, or that of the mutation that started it. */
 export const useSaga = (client, id) => useReadable(useMemo(() => client.saga(id), [client, id]));
 
-/** A value, followed for as long as somebody shows it. @param {Client} client @param {string} name */
+/** A value, followed for as long as a component shows it. @param {Client} client @param {string} name */
 export function useValue(client, name) {
   useEffect(() => client.watch([name]), [client, name]);
   return useReadable(useMemo(() => client.value(name), [client, name]));

@@ -1,6 +1,6 @@
 /**
- * One command on its way to the gateway: an attempt, and what its answer proves. It refuses to guess: only an answer that
- * shows the command was not carried out counts as refused; silence, 5xx and "still in flight" are unknown.
+ * One attempt to send a command to the gateway, and what its answer proves. Only an answer that shows that the
+ * command was not carried out counts as refused; silence, 5xx and "still in flight" are unknown.
  */
 import { networkProblem, readProblem } from './problem.js';
 
@@ -13,12 +13,12 @@ import { networkProblem, readProblem } from './problem.js';
  * @property {string} [method]  Default POST.
  */
 
-/** @typedef {(...request: Parameters<typeof fetch>) => Response | Promise<Response>} Send  `fetch`, or what stands for it. */
+/** @typedef {(...request: Parameters<typeof fetch>) => Response | Promise<Response>} Send  `fetch`, or a replacement for it. */
 
 /** @typedef {{id: string, type: string, status: string, version: number}} SagaRef */
 
 /**
- * again: nobody can tell, another attempt may. unknown: no more attempts will tell.
+ * again: the outcome is unknown, another attempt may show it. unknown: no further attempt will show it.
  * @typedef {{kind: 'accepted', saga: SagaRef | null, cursor: string | null}
  *   | {kind: 'rejected' | 'again' | 'unknown', problem: Problem}} Answer
  */
@@ -29,8 +29,8 @@ import { networkProblem, readProblem } from './problem.js';
  * @param {boolean} stored  Whether it is the stored answer of an earlier attempt: the command's own outcome.
  */
 function classify({ status, code, retryAfter }, first, stored) {
-  // The gateway has had it before, and cannot tell its outcome or its answer any more, or the page asks otherwise after a
-  // reload: the journal may.
+  // The gateway has had the command before, and no longer has its outcome or its answer, or the page sends another
+  // request after a reload: the journal may know the outcome.
   if (/^idempotency-(unknown|answer-gone|mismatch)$/.test(code)) return 'unknown';
   const inFlight = status === 409 && retryAfter !== null;
   if (status < 400 || status >= 500 || inFlight || [408, 425].includes(status)) return 'again';

@@ -1,7 +1,7 @@
 /**
- * An event-stream parser over byte chunks (WHATWG HTML, 9.2.6 "Interpreting an event stream"). It promises the whole
- * grammar however the bytes are cut: CR, LF and CRLF, a byte order mark, many data lines, comments, ids, retry, half a
- * character. It refuses to grow without bound: one event larger than `limit` characters throws a `RangeError`.
+ * An event-stream parser over byte chunks (WHATWG HTML, 9.2.6 "Interpreting an event stream"). It handles the whole
+ * grammar however the bytes are split: CR, LF and CRLF, a byte order mark, many data lines, comments, ids, retry,
+ * partial characters. Its memory is bounded: one event larger than `limit` characters throws a `RangeError`.
  */
 
 /** Characters of the largest event. The server sends none of more than 8 MiB (docs/contract.md), and a character takes a byte or more. */
@@ -27,7 +27,7 @@ export const LARGEST = 8 * 1024 * 1024;
  *   specification says.
  */
 export function createParser({ onEvent, onRetry, limit = LARGEST }) {
-  // The decoder keeps half characters between chunks and strips one leading byte order mark.
+  // The decoder keeps partial characters between chunks and strips one leading byte order mark.
   const decoder = new TextDecoder();
   let line = '';
   let afterReturn = false;
@@ -42,7 +42,7 @@ export function createParser({ onEvent, onRetry, limit = LARGEST }) {
       data = type = '';
       return;
     }
-    // What stands before the first colon, and after it and one space; a comment has no field.
+    // The text before the first colon, and after it and one space; a comment has no field.
     const [, field, value = ''] = /^([^:]*)(?:: ?)?(.*)/s.exec(text) ?? [];
     if (field === 'data') data += `${value}\n`;
     else if (field === 'event') type = value;

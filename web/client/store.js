@@ -1,7 +1,7 @@
 /**
- * What the server said, and nothing else: sagas and values by version, and the position they are true at. State changes
- * only by a snapshot, a reset, a saga or a value; an event that does not follow the position is refused as a gap and
- * changes nothing, and a repeat changes nothing either. A saga's event without a position counts by its version alone.
+ * The server's state, and nothing else: sagas and values by version, and their position. The state changes only by a
+ * snapshot, a reset, a saga or a value. An event that does not follow the position is refused as a gap and changes
+ * nothing, and a repeat changes nothing either. A saga event without a position counts by its version alone.
  */
 import { parseCursor } from './cursor.js';
 
@@ -14,12 +14,12 @@ import { parseCursor } from './cursor.js';
  * @property {SagaStatus} status
  * @property {string | null} step
  * @property {number} attempt
- * @property {number} version  -1 for one that only this browser knows yet.
+ * @property {number} version  -1 for a saga that only this browser has so far.
  * @property {string | null} reason
  * @property {string | null} mutation  The Idempotency-Key of the command that started it.
  * @property {string} at  RFC 3339.
  * @property {any} data   The domain's own part.
- * @property {'sending' | 'accepted' | 'unknown'} [pending]  Present while this row is this browser's word, not the server's.
+ * @property {'sending' | 'accepted' | 'unknown'} [pending]  Present while this row comes from this browser, not from the server.
  */
 
 /** @typedef {{name: string, version: number, data: any, at: string}} Value */
@@ -27,28 +27,28 @@ import { parseCursor } from './cursor.js';
 /** @typedef {{sagas: ReadonlyMap<string, Saga>, values: ReadonlyMap<string, Value>}} State */
 
 /**
- * replaced: by a snapshot or reset. applied: state or position advanced. repeated: known already. gap: something is missing,
- * join again after `cursor()`. ignored: not a state event.
+ * replaced: by a snapshot or reset. applied: state or position advanced. repeated: known already. gap: an event is
+ * missing, join again after `cursor()`. ignored: not a state event.
  * @typedef {'replaced' | 'applied' | 'repeated' | 'gap' | 'ignored'} Verdict
  */
 
-/** More are never kept: the one that ended longest ago gives way. */
+/** The store never has more: then the saga that ended longest ago is dropped. */
 const MOST_SAGAS = 1000;
 
-/** Most values that are watched at a time. */
+/** Most values that can be watched at a time. */
 export const MOST_VALUES = 50;
 
-/** How an ended saga ended for who asked for it. */
+/** The outcome of an ended saga for the person who started it. */
 export const OUTCOMES = /** @type {const} */ ({
   COMPLETED: 'confirmed',
   COMPENSATED: 'compensated',
   REJECTED: 'rejected',
 });
 
-/** @param {{status: string}} saga  Whether nothing more will happen to it. */
+/** Whether the saga has ended. @param {{status: string}} saga */
 export const ended = ({ status }) => status in OUTCOMES;
 
-/** What a saga is unless it says otherwise. */
+/** The defaults of a saga. */
 export const BLANK = {
   type: '',
   step: null,
@@ -61,8 +61,8 @@ export const BLANK = {
 
 /**
  * @param {any} raw
- * @param {string[]} names  What must be there as text.
- * @returns {any} With its version as a number; null if it is not what it should be.
+ * @param {string[]} names  The members that must be text.
+ * @returns {any} With its version as a number; null if it is invalid.
  */
 function read(raw, ...names) {
   const version = Number(raw?.version);
@@ -74,7 +74,7 @@ function read(raw, ...names) {
 /** @param {any} raw @returns {Saga | null} */
 const readSaga = (raw) => read(raw, 'id', 'status');
 
-/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest that echoes it. */
+/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest saga of this mutation. */
 export function findByMutation(sagas, mutation) {
   let found;
   for (const saga of sagas.values()) if (saga.mutation === mutation) found = saga;
@@ -89,7 +89,7 @@ export function createStore() {
   /** @type {string | null} */
   let cursor = null;
 
-  /** Latest wins. @param {any} raw @param {boolean} [over]  The journal starts over: even if the version went back. @returns {Verdict} */
+  /** Latest wins. @param {any} raw @param {boolean} [over]  The journal starts over, so a lower version counts, too. @returns {Verdict} */
   function observe(raw, over) {
     /** @type {Value | null} */
     const value = read(raw, 'name');
@@ -100,7 +100,10 @@ export function createStore() {
     return 'applied';
   }
 
-  /** An event at no position, told while the journal is restored: its version says whether it is news. @param {Saga | null} saga @returns {Verdict} */
+  /**
+   * An event without a position, sent while the journal is restored: only its version decides.
+   * @param {Saga | null} saga @returns {Verdict}
+   */
   function amend(saga) {
     if (!saga || (sagas.get(saga.id)?.version ?? -1) >= saga.version) return 'repeated';
     sagas.set(saga.id, saga);
@@ -125,7 +128,7 @@ export function createStore() {
       if (!next || !read) return 'gap';
       if (replaced) {
         for (const value of data.values ?? []) observe(value, last !== null && ahead === Infinity);
-        // For another tab that has just joined; here it says nothing new of sagas.
+        // For another tab that has just joined; here its sagas are not new.
         if (!ahead) return 'applied';
         sagas.clear();
       } else {
@@ -140,15 +143,15 @@ export function createStore() {
       if (sagas.size > MOST_SAGAS) sagas.delete([...sagas.values()].find(ended)?.id ?? '');
       return 'applied';
     },
-    /** @type {State} Live maps: read them, do not keep them. */
+    /** @type {State} The maps are live: read them, do not store them. */
     state: { sagas, values },
     /** The position as the stream's Last-Event-ID, null before the first snapshot. */
     cursor: () => cursor,
-    /** Forget the position, not the state: the next join starts with a snapshot. */
+    /** Drop the position, not the state: the next join starts with a snapshot. */
     forget() {
       cursor = null;
     },
-    /** Forget everything: somebody else is here now. */
+    /** Drop everything: another person is signed in now. */
     clear() {
       cursor = null;
       sagas.clear();

@@ -1,6 +1,6 @@
 /**
- * A stream of this page's own, for who wants no sharing between tabs: a connection that minds what the page goes through,
- * and keeps it out of no back-forward cache.
+ * A stream of one page, for pages that do not want to share it between tabs: a connection that reacts to events of
+ * the page, and does not keep the page out of the back-forward cache.
  */
 import { createConnection } from './connection.js';
 import { attend, isHidden, isOnLine } from './page.js';
@@ -14,8 +14,8 @@ import { attend, isHidden, isOnLine } from './page.js';
  *   url?: string | undefined,
  *   heartbeat?: number,
  *   surroundings?: import('./page.js').Surroundings,
- * }} StreamOptions  url: default "/bff/live". heartbeat: seconds, default 15. surroundings: what it listens to besides the
- *   network; default the page.
+ * }} StreamOptions  url: default "/bff/live". heartbeat: seconds, default 15. surroundings: the source of page events;
+ *   default the page.
  */
 
 /**

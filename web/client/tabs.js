@@ -1,8 +1,8 @@
 /**
- * One live stream for all tabs of a browser: in a shared worker, else in the tab that holds a Web Lock, which speaks to the
- * others over a BroadcastChannel, else in this page alone. Each way gives way to the next when it fails or falls silent:
- * whoever hangs with the stream in hand is doubted after three beats and left `PATIENCE` later. The holder's end loses
- * nothing: whoever comes after it resumes where a tab stands.
+ * One live stream for all tabs of a browser: in a shared worker, else in the tab that holds a Web Lock, which uses a
+ * BroadcastChannel to reach the others, else in this page alone. When one way fails or is silent, the next one is
+ * used: a holder of the stream that hangs is suspected after three heartbeats and left `PATIENCE` later. When the
+ * holder ends nothing is lost: the next holder resumes from the position of a tab.
  */
 import { createCell } from './observable.js';
 import { attend, isHidden, isOnLine } from './page.js';
@@ -16,7 +16,7 @@ import { attend, isHidden, isOnLine } from './page.js';
  * }} SharedOptions  share: the best way to try; default "worker", with a `fetch` "lock".
  */
 
-/** Both ends must speak alike: tabs that loaded another version, or another worker's file, share another stream. */
+/** Both ends must use the same protocol: tabs that loaded another version, or another worker file, share another stream. */
 const PROTOCOL = 'bff-live-5';
 const PATIENCE = 5000; // milliseconds for a hub to answer
 const WAYS = ['worker', 'lock', 'none'];
@@ -29,38 +29,38 @@ export function createSharedStream(options) {
   const { onEvent, cursor, heartbeat = 15, base, cap, fetch, share } = options;
   const state = createCell(/** @type {import('./connection.js').StreamState} */ ('stopped'));
   const fault = createCell(/** @type {import('./connection.js').Fault | null} */ (null));
-  /** @type {any} where there is no page there is less of it */
+  /** @type {any} without a page some members are missing */
   const around = globalThis;
-  // A worker has an address of its own: what is relative is relative to the page.
+  // A worker has its own address, so relative addresses are resolved against the page.
   const url = String(new URL(options.url ?? '/bff/live', around.location));
   const worker = new URL('./worker.js', import.meta.url);
   const name = `${PROTOCOL} ${worker} ${url}`;
-  // A worker cannot be given functions.
+  // Functions cannot be sent to a worker.
   let way = Math.max(WAYS.indexOf(/** @type {string} */ (share)), fetch ? 1 : 0);
   /** @type {string[]} */
   let names = [];
   /** @type {string | null} null while stopped */
   let owner = null;
-  /** @type {string | null} the same person as the server names them, once it has */
+  /** @type {string | null} the server's name for the same person, once known */
   let user = null;
   const id = crypto.randomUUID();
   /** @type {BroadcastChannel | null} to a hub */
   let link = null;
-  /** The end of what was opened last: the failure of another does not count. */
+  /** Closes what was opened last: the failure of an earlier one does not count. */
   let opened = new AbortController();
-  /** Whether steps are on their way that the hub sent before it heard that one is missing. */
+  /** Whether events are on their way that the hub sent before it knew that one is missing. */
   let behind = false;
-  /** @type {ReturnType<typeof setTimeout> | undefined} when to doubt that anybody is there */
+  /** @type {ReturnType<typeof setTimeout> | undefined} when to suspect that the hub is gone */
   let doubt;
 
-  /** Begin, begin again from here, or see whether anybody is there: a hub answers at once. @param {{backoff?: boolean}} [how] */
+  /** Start, start again from here, or check whether a hub is there: it answers at once. @param {{backoff?: boolean}} [how] */
   function join(how) {
     if (!link) return;
     wait(next, PATIENCE);
     const settings = { url, heartbeat, base, cap, user };
     say({
       kind: 'join',
-      owner: /** @type {string} where there is a link */ (owner),
+      owner: /** @type {string} where there is a channel */ (owner),
       cursor: cursor(),
       names,
       settings,
@@ -74,7 +74,7 @@ export function createSharedStream(options) {
     doubt = setTimeout(then, milliseconds);
   }
 
-  /** This way has failed: the next, or the last of them again after a while. */
+  /** This way has failed: use the next one, or the last one again after a while. */
   function next() {
     close();
     if (way > 1) return wait(open, PATIENCE);
@@ -136,17 +136,18 @@ export function createSharedStream(options) {
   attend(around, (type) => {
     if (owner === null) return;
     if (type === 'pagehide')
-      close(); // what is open keeps a page out of the back-forward cache
+      close(); // an open connection keeps a page out of the back-forward cache
     else if (!link) {
       if (type !== 'pageshow') return;
-      // Somebody else may have signed in meanwhile: who does not know whose journal it was must ask who is here.
+      // Another person may have signed in meanwhile: a tab that does not know the owner of its journal must ask who
+      // is signed in.
       if (!user) return stop();
       state.set('stale');
       void open();
     } else if (!isHidden(around)) wake(type);
   });
 
-  /** @param {string} type  Of what happened to the page. */
+  /** @param {string} type  The type of the page's event. */
   const wake = (type) => say({ kind: 'wake', type, onLine: isOnLine(around) });
 
   /** @param {import('./connection.js').Fault | null} [why] */

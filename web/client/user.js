@@ -1,12 +1,15 @@
-/** Who is signed in, asked so that nobody is an answer: a browser's console shows no failed request for a visitor. */
+/**
+ * The signed-in person. The request succeeds for an anonymous visitor, too, so that the console shows no failed
+ * request.
+ */
 import { ProblemError, readProblem } from './problem.js';
 
 /** @typedef {{iss: string, sub: string, expires_in: number, [claim: string]: any}} User  expires_in: seconds. */
 
 /**
- * @param {string} [url]  Below a prefix the gateway's own, "/desk/bff/user".
+ * @param {string} [url]  The gateway's address; below a prefix for example "/desk/bff/user".
  * @param {RequestInit} [init]
- * @returns {Promise<User | null>} null: nobody. Rejects with a ProblemError, or with what fetch threw.
+ * @returns {Promise<User | null>} null: not signed in. Rejects with a ProblemError, or with the exception of fetch.
  */
 export async function fetchUser(url = '/bff/user', init) {
   const response = await fetch(`${url}?anonymous=1`, init);

@@ -1,6 +1,6 @@
 /**
  * @param {() => number} random
- * @param {number} cap  Seconds; every wait that nobody asked for is shorter.
+ * @param {number} cap  Seconds; every wait that the server did not request is shorter.
  */
 export function createBackoff(random: () => number, cap: number): {
     /**
@@ -10,8 +10,8 @@ export function createBackoff(random: () => number, cap: number): {
      * @returns {Promise<void>}
      */
     wait(asked: number | null, base: number): Promise<void>;
-    /** End the wait under way, if any. */
+    /** End the current wait, if any. */
     ring: () => void;
-    /** It has succeeded. */
+    /** An attempt has succeeded. */
     reset(): void;
 };

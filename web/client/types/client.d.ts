@@ -15,60 +15,62 @@
  * @property {string} [prefix]  The path below which the gateway is reached, "/desk"; default none.
  * @property {string} [url]     The live stream; default "/bff/live" below the prefix.
  * @property {typeof fetch} [fetch]
- * @property {import('./pending.js').KeyValue | null} [storage]  For what must survive a reload; default sessionStorage.
+ * @property {import('./pending.js').KeyValue | null} [storage]  Stores what must survive a reload; default sessionStorage.
  * @property {Omit<Partial<import('./tabs.js').SharedOptions>, 'onEvent' | 'cursor'>} [stream]
  * @property {Omit<Partial<import('./mutations.js').Host>, 'store' | 'listeners' | 'isLive'>} [mutations]
- * @property {(options: import('./tabs.js').SharedOptions) => import('./connection.js').Source} [source]  Another way to the
- *   events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
+ * @property {(options: import('./tabs.js').SharedOptions) => import('./connection.js').Source} [source]  Another source of
+ *   events, for example `createStream` for a stream of this page alone; default one stream for all tabs of the browser.
  */
 /** @param {ClientOptions} [options] */
 export function createClient(options?: ClientOptions): {
     /** @type {Readable<import('./connection.js').StreamState>} */
     connection: Readable<import("./connection.js").StreamState>;
     /**
-     * What keeps the stream from working, where that is no outage and not the session's end; null while nothing does.
+     * The fault that keeps the stream from working, where it is neither an outage nor the end of the session; null
+     * without one.
      * @type {Readable<import('./connection.js').Fault | null>}
      */
     fault: Readable<import("./connection.js").Fault | null>;
     /**
-     * When the session ends (milliseconds since 1970), from half a minute before; null while it is not soon. `start` anew
-     * once the person has signed in again.
+     * When the session ends (milliseconds since 1970), from half a minute before; null while it does not end soon.
+     * Call `start` again once the person has signed in again.
      * @type {Readable<number | null>}
      */
     expiring: Readable<number | null>;
     /**
-     * How far the journal has been followed, and when the stream last said anything, a beat included (milliseconds since
-     * 1970; null before the first word). Asked for, not told: it changes without anything else changing.
+     * The current position in the journal, and when the stream last received anything, heartbeats included
+     * (milliseconds since 1970; null before the first byte). It is read, and has no subscription: it changes without
+     * a change of anything else.
      */
     pulse: () => {
         position: string | null;
         heardAt: number | null;
     };
     /**
-     * Follow this person's journal, and take up what a reload interrupted. Where it is followed already the stream is
-     * joined anew, without a word of it: the session may be another.
-     * @param {{owner: string}} who  Anything that names the person, the token's `sub` for one.
-     * @returns {import('./operation.js').Operation[]} What was taken up.
+     * Follow this person's journal, and resume mutations that a reload interrupted. Where it is followed already the
+     * stream is joined again without a change of state, because the session may be another one.
+     * @param {{owner: string}} who  Anything that identifies the person, for example the token's `sub`.
+     * @returns {import('./operation.js').Operation[]} The resumed mutations.
      */
     start(who: {
         owner: string;
     }): import("./operation.js").Operation[];
-    /** Leave, and forget all that belongs to the person. */
+    /** Leave, and delete everything that belongs to the person. */
     stop: () => void;
     /**
-     * Hear of another person, or the same one again, beginning in another tab: time to ask who is here.
+     * Be notified when another person, or the same one again, starts in another tab: time to ask who is signed in.
      * @param {() => void} listener
-     * @returns {() => void} The way out.
+     * @returns {() => void} Ends the subscription.
      */
     onSignIn(listener: () => void): () => void;
     /**
-     * Ask for values, `stock/mug-01` for one; they come at once and whenever they change.
+     * Request values, for example `stock/mug-01`; they arrive at once and whenever they change.
      * @param {Iterable<string>} names
-     * @returns {() => void} No longer. A value stays while anybody else on the page asks for it.
+     * @returns {() => void} Ends the request. A value stays while another part of the page requests it.
      */
     watch(names: Iterable<string>): () => void;
     /**
-     * A value learned elsewhere, from a screen for one; it counts only if its version is newer.
+     * A value learned elsewhere, for example from a screen; it counts only if its version is newer.
      * @param {Iterable<{name: string, version: number, data: any, at?: string}>} values
      */
     observe(values: Iterable<{
@@ -77,7 +79,7 @@ export function createClient(options?: ClientOptions): {
         data: any;
         at?: string;
     }>): void;
-    /** @param {string} id  The saga's id, or the mutation's that started it. @returns {Readable<Saga | undefined>} */
+    /** @param {string} id  The saga's id, or that of the mutation that started it. @returns {Readable<Saga | undefined>} */
     saga: (id: string) => Readable<Saga | undefined>;
     /** All of them, in the order they became known. @returns {Readable<readonly Saga[]>} */
     sagas: () => Readable<readonly Saga[]>;
@@ -103,14 +105,14 @@ export type ClientOptions = {
     url?: string | undefined;
     fetch?: typeof fetch | undefined;
     /**
-     * For what must survive a reload; default sessionStorage.
+     * Stores what must survive a reload; default sessionStorage.
      */
     storage?: import("./pending.js").KeyValue | null | undefined;
     stream?: Omit<Partial<import("./tabs.js").SharedOptions>, "cursor" | "onEvent"> | undefined;
     mutations?: Omit<Partial<import("./mutations.js").Host>, "store" | "listeners" | "isLive"> | undefined;
     /**
-     * Another way to the
-     * events, `createStream` for one of this page's own, say; default one stream for all tabs of the browser.
+     * Another source of
+     * events, for example `createStream` for a stream of this page alone; default one stream for all tabs of the browser.
      */
     source?: ((options: import("./tabs.js").SharedOptions) => import("./connection.js").Source) | undefined;
 };

@@ -1,6 +1,6 @@
 /**
  * A position in a person's journal, `<epoch>-<offset>`. Offsets of one epoch are contiguous; positions of two epochs
- * cannot be ordered, and these functions refuse to pretend otherwise.
+ * have no order, and these functions refuse to compare them.
  */
 /** @typedef {{epoch: string, offset: number}} Cursor */
 /**

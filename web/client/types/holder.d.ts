@@ -1,14 +1,14 @@
 /**
  * @param {string} place  The channel's name.
  * @param {typeof fetch | undefined} [fetch]
- * @returns {() => void} The end of it, at once.
+ * @returns {() => void} Ends it at once.
  */
 export function hold(place: string, fetch?: typeof globalThis.fetch | undefined): () => void;
 /**
  * @param {string} place  The lock's name, too.
- * @param {AbortSignal} signal  The end of it.
+ * @param {AbortSignal} signal  Ends it.
  * @param {typeof fetch | undefined} fetch
- * @param {boolean} alone  Nobody else speaks there.
- * @returns {Promise<unknown>} At the end. Rejects where there are no locks.
+ * @param {boolean} alone  No other tab uses the channel.
+ * @returns {Promise<unknown>} Resolves at the end. Rejects where there are no locks.
  */
 export function holdHere(place: string, signal: AbortSignal, fetch: typeof globalThis.fetch | undefined, alone: boolean): Promise<unknown>;

@@ -1,13 +1,13 @@
 /**
- * What a tab says. join: begin, begin again from here, ask for other values, or see whether anybody is there. wake:
- * something happened that a stream should hear of.
+ * A message from a tab. join: start, start again from here, request other values, or check whether a hub is there.
+ * wake: something happened that concerns a stream.
  * @typedef {{kind: 'join', owner: string, cursor: string | null, names: string[], settings: Settings, backoff?: boolean | undefined}
  *   | ({kind: 'wake'} & import('./connection.js').Wake) | {kind: 'leave'}} Said
  */
 /** @typedef {Pick<import('./connection.js').ConnectionOptions, 'url' | 'heartbeat' | 'base' | 'cap' | 'user'>} Settings */
 /**
- * What a tab is told. owner: whose journal that is about; user: the server's name for them, once known. hello: a new hub is
- * here, join it. full: it cannot serve you.
+ * A message to a tab. owner: the person that it is about; user: the server's name for them, once known. hello: a new
+ * hub is here, join it. full: the hub cannot serve this tab.
  * @typedef {{owner?: string | null, user?: string | null | undefined} & (
  *   {kind: 'event', event: import('./connection.js').LiveEvent}
  *   | {kind: 'state', state: import('./connection.js').StreamState, fault?: import('./connection.js').Fault | null | undefined} | {kind: 'hello'} | {kind: 'full'})} Told
@@ -28,8 +28,8 @@ export function createHub({ post, source, fetch }: {
     close: () => void;
 };
 /**
- * What a tab says. join: begin, begin again from here, ask for other values, or see whether anybody is there. wake:
- * something happened that a stream should hear of.
+ * A message from a tab. join: start, start again from here, request other values, or check whether a hub is there.
+ * wake: something happened that concerns a stream.
  */
 export type Said = {
     kind: "join";
@@ -45,8 +45,8 @@ export type Said = {
 };
 export type Settings = Pick<import("./connection.js").ConnectionOptions, "url" | "heartbeat" | "base" | "cap" | "user">;
 /**
- * What a tab is told. owner: whose journal that is about; user: the server's name for them, once known. hello: a new hub is
- * here, join it. full: it cannot serve you.
+ * A message to a tab. owner: the person that it is about; user: the server's name for them, once known. hello: a new
+ * hub is here, join it. full: the hub cannot serve this tab.
  */
 export type Told = {
     owner?: string | null;

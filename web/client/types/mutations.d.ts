@@ -7,23 +7,23 @@ export function createMutations(host: Host): {
     /** @param {Definition} definition @returns {Operation} */
     mutate: (definition: Definition) => Operation;
     /**
-     * Name a mutation, so that one whose fate is unknown survives a reload.
+     * Name a mutation, so that one with an unknown outcome survives a reload.
      * @template I
      * @param {string} name
      * @param {Kind<I>} kind
      * @returns {(input: I) => Operation}
      */
     define<I>(name: string, kind: Kind<I>): (input: I) => Operation;
-    /** Somebody is here: take up what they had under way before a reload. @param {string} owner @returns {Operation[]} */
+    /** A person is signed in: resume their mutations from before a reload. @param {string} owner @returns {Operation[]} */
     restore(owner: string): Operation[];
-    /** Nobody is here any more. What was kept for a reload stays kept for the same person. */
+    /** No person is signed in any more. What is stored for a reload stays for the same person. */
     clear(): void;
 };
 /** @typedef {import('./operation.js').Definition} Definition */
 /** @typedef {import('./operation.js').Operation} Operation */
 /** @typedef {import('./operation.js').OperationRecord} OperationRecord */
 /**
- * A mutation that can be sent again after a reload, because it is made of its input alone.
+ * A mutation that can be sent again after a reload, because it is made from its input alone.
  * @template I
  * @typedef {object} Kind
  * @property {(input: I) => import('./send.js').RequestData} request
@@ -38,10 +38,10 @@ export function createMutations(host: Host): {
  * @property {import('./send.js').Send} fetch
  * @property {import('./pending.js').KeyValue | null} storage
  * @property {number} [timeout]   Seconds for one attempt; default 15.
- * @property {number} [attempts]  Most attempts before giving up asking; default 8.
+ * @property {number} [attempts]  Most attempts; default 8.
  * @property {number} [base]      Seconds; first backoff between attempts, default 0.5, cap 10.
- * @property {number} [linger]    Seconds an accepted operation is kept for an event that does not come; default 60. A completed
- *   or compensated one waits a thirtieth of it for its values.
+ * @property {number} [linger]    Seconds that an accepted operation waits for an event that does not come; default 60. A
+ *   completed or compensated one waits a thirtieth of it for its values.
  * @property {() => string} [newId]
  * @property {() => number} [random]
  */
@@ -52,7 +52,7 @@ export type Definition = import("./operation.js").Definition;
 export type Operation = import("./operation.js").Operation;
 export type OperationRecord = import("./operation.js").OperationRecord;
 /**
- * A mutation that can be sent again after a reload, because it is made of its input alone.
+ * A mutation that can be sent again after a reload, because it is made from its input alone.
  */
 export type Kind<I> = {
     request: (input: I) => import("./send.js").RequestData;
@@ -79,7 +79,7 @@ export type Host = {
      */
     timeout?: number | undefined;
     /**
-     * Most attempts before giving up asking; default 8.
+     * Most attempts; default 8.
      */
     attempts?: number | undefined;
     /**
@@ -87,8 +87,8 @@ export type Host = {
      */
     base?: number | undefined;
     /**
-     * Seconds an accepted operation is kept for an event that does not come; default 60. A completed
-     * or compensated one waits a thirtieth of it for its values.
+     * Seconds that an accepted operation waits for an event that does not come; default 60. A
+     * completed or compensated one waits a thirtieth of it for its values.
      */
     linger?: number | undefined;
     newId?: (() => string) | undefined;

@@ -3,7 +3,7 @@
  * @typedef {object} Readable
  * @property {() => T} get  The value now.
  * @property {(listener: (value: T) => void) => () => void} subscribe  Calls back on every change (not at once); returns
- *   the way out.
+ *   a function that ends the subscription.
  */
 /**
  * Structural equality of JSON-like values.
@@ -16,7 +16,7 @@ export function same(left: any, right: any): boolean;
  * @template L
  * @param {Set<L>} listeners
  * @param {L} listener
- * @returns {() => void} The way out.
+ * @returns {() => void} Ends the subscription.
  */
 export function enlist<L>(listeners: Set<L>, listener: L): () => void;
 /**
@@ -34,7 +34,8 @@ export function createCell<T>(value: T): Readable<T> & {
     set(value: T): void;
 };
 /**
- * A value computed from a source that announces its changes. It keeps its old object while the content is the same.
+ * A value computed from a source that announces its changes. It returns the same object while the content is the
+ * same.
  * @template T
  * @param {() => T} compute
  * @param {Set<() => void>} announced  The source calls all of these.
@@ -48,7 +49,7 @@ export type Readable<T> = {
     get: () => T;
     /**
      * Calls back on every change (not at once); returns
-     * the way out.
+     * a function that ends the subscription.
      */
     subscribe: (listener: (value: T) => void) => () => void;
 };

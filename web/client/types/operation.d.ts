@@ -2,8 +2,8 @@
 /** @typedef {import('./store.js').State} State */
 /** @typedef {import('./problem.js').Problem} Problem */
 /**
- * sending: asked, no word yet. unknown: no word came, it is being asked again. accepted: the server has it.
- * confirmed: completed. compensated: undone after a refusal, see `reason`. rejected: refused, nothing was done.
+ * sending: sent, no answer yet. unknown: no answer came, it is sent again. accepted: the server has it. confirmed:
+ * completed. compensated: undone after a refusal, see `reason`. rejected: refused, nothing was done.
  * @typedef {'sending' | 'unknown' | 'accepted' | 'confirmed' | 'compensated' | 'rejected'} Phase
  */
 /**
@@ -12,47 +12,47 @@
  * @property {string | null} sagaId
  * @property {string | null} reason  The saga's reason, or the problem's code.
  * @property {Problem | null} problem
- * @property {boolean} gaveUp  Unknown, and no longer asked by itself; `retry()` asks again.
+ * @property {boolean} gaveUp  Unknown, and no longer sent automatically; `retry()` sends it again.
  */
 /** @typedef {{kind: 'accepted' | 'rejected' | 'unknown', sagaId: string | null, problem: Problem | null}} Acceptance */
 /** @typedef {{kind: 'confirmed' | 'compensated' | 'rejected' | 'unknown', sagaId: string | null, reason: string | null, problem: Problem | null}} Outcome */
 /**
- * What the caller of `mutate` holds.
+ * What `mutate` returns to its caller.
  * @typedef {object} Operation
  * @property {string} id  Also its Idempotency-Key and the `mutation` that events echo.
  * @property {import('./observable.js').Readable<Progress>} progress
- * @property {Promise<Acceptance>} accepted  When the server is known to have it, or to have refused it, or we gave up asking.
- * @property {Promise<Outcome>} outcome      When nothing more will happen.
- * @property {() => void} retry    Ask again now, with the same key.
+ * @property {Promise<Acceptance>} accepted  Settles when the server is known to have it, or has refused it, or the attempts have ended.
+ * @property {Promise<Outcome>} outcome      Settles when nothing more will happen.
+ * @property {() => void} retry    Send again now, with the same key.
  * @property {() => void} dismiss  Stop showing it. It is not cancelled: the server may have it.
  */
 /**
  * @typedef {object} Definition
  * @property {(draft: import('./view.js').Draft, input: any) => void} apply
  * @property {import('./send.js').RequestData} request
- * @property {any} [input]  Handed to `apply` and `until`.
- * @property {((state: State, input: any) => boolean) | undefined} [until]  Keep the row until this holds of the server's state, for a mutation whose
- *   effect shows only in a later event than the one its answer names.
+ * @property {any} [input]  Passed to `apply` and `until`.
+ * @property {((state: State, input: any) => boolean) | undefined} [until]  Keep the row until this is true for the server's state, for a mutation
+ *   whose effect comes only with a later event than the one its answer names.
  */
 /**
  * @param {Definition} definition
  * @param {string} id
  * @param {string} at  RFC 3339.
- * @param {'sending' | 'unknown'} phase  unknown: taken up after a reload.
+ * @param {'sending' | 'unknown'} phase  unknown: resumed after a reload.
  * @param {(record: any) => void} onEnd  Called once, when nothing more will happen to it.
  */
 export function createRecord(definition: Definition, id: string, at: string, phase: "sending" | "unknown", onEnd: (record: any) => void): {
     id: string;
     at: string;
-    /** Whether the base has its row, or none is to be shown any more. */
+    /** Whether the base has its row, or no row must be shown any more. */
     shown: boolean;
     /** @type {Map<string, number>} */
     expected: Map<string, number>;
-    /** The version of its saga that the answer told. */
+    /** The version of its saga in the answer. */
     answered: number;
     /** @type {import('./cursor.js').Cursor | null} */
     cursor: import("./cursor.js").Cursor | null;
-    /** Whether an event that echoed its id was seen, even if later events of that saga echo another's. */
+    /** Whether an event with its id was received, even if later events of that saga have another id. */
     echoed: boolean;
     over: boolean;
     /** Ends the wait between two attempts. */
@@ -60,7 +60,7 @@ export function createRecord(definition: Definition, id: string, at: string, pha
     progress: import("./observable.js").Readable<Progress> & {
         set(value: Progress): void;
     };
-    /** Progress not told yet: listeners must not see it before the view that belongs to it. */
+    /** Progress not announced yet: listeners must not receive it before the matching view. */
     next: Progress;
     /** @type {Promise<Acceptance>} */
     accepted: Promise<Acceptance>;
@@ -68,10 +68,13 @@ export function createRecord(definition: Definition, id: string, at: string, pha
     outcome: Promise<Outcome>;
     /** @param {Partial<Progress>} change */
     move(change: Partial<Progress>): void;
-    /** The server is known to have it: nothing that happens to the request matters any more. @param {string | undefined} [id] */
+    /**
+     * The server is known to have it: what happens to the request no longer matters.
+     * @param {string | undefined} [id]
+     */
     take(id?: string | undefined): void;
     /**
-     * The promises' end, and its own unless we only give up asking: the journal may still settle it then.
+     * Settle the promises, and end the operation, unless only the attempts end: then the journal may still settle it.
      * @param {Outcome['kind']} kind
      * @param {string | null} reason
      * @param {Problem | null} [problem]
@@ -81,17 +84,17 @@ export function createRecord(definition: Definition, id: string, at: string, pha
     apply: (draft: import("./view.js").Draft, input: any) => void;
     request: import("./send.js").RequestData;
     /**
-     * Handed to `apply` and `until`.
+     * Passed to `apply` and `until`.
      */
     input?: any;
     /**
-     * Keep the row until this holds of the server's state, for a mutation whose
-     * effect shows only in a later event than the one its answer names.
+     * Keep the row until this is true for the server's state, for a mutation
+     * whose effect comes only with a later event than the one its answer names.
      */
     until?: ((state: State, input: any) => boolean) | undefined;
 };
 /**
- * Let the server's state say what it knows of an operation that is not over yet.
+ * Apply what the server's state says about an operation that has not ended.
  * @param {OperationRecord} record
  * @param {State} base
  * @param {import('./cursor.js').Cursor | null} position
@@ -103,8 +106,8 @@ export type Saga = import("./store.js").Saga;
 export type State = import("./store.js").State;
 export type Problem = import("./problem.js").Problem;
 /**
- * sending: asked, no word yet. unknown: no word came, it is being asked again. accepted: the server has it.
- * confirmed: completed. compensated: undone after a refusal, see `reason`. rejected: refused, nothing was done.
+ * sending: sent, no answer yet. unknown: no answer came, it is sent again. accepted: the server has it. confirmed:
+ * completed. compensated: undone after a refusal, see `reason`. rejected: refused, nothing was done.
  */
 export type Phase = "sending" | "unknown" | "accepted" | "confirmed" | "compensated" | "rejected";
 export type Progress = {
@@ -116,7 +119,7 @@ export type Progress = {
     reason: string | null;
     problem: Problem | null;
     /**
-     * Unknown, and no longer asked by itself; `retry()` asks again.
+     * Unknown, and no longer sent automatically; `retry()` sends it again.
      */
     gaveUp: boolean;
 };
@@ -132,7 +135,7 @@ export type Outcome = {
     problem: Problem | null;
 };
 /**
- * What the caller of `mutate` holds.
+ * What `mutate` returns to its caller.
  */
 export type Operation = {
     /**
@@ -141,15 +144,15 @@ export type Operation = {
     id: string;
     progress: import("./observable.js").Readable<Progress>;
     /**
-     * When the server is known to have it, or to have refused it, or we gave up asking.
+     * Settles when the server is known to have it, or has refused it, or the attempts have ended.
      */
     accepted: Promise<Acceptance>;
     /**
-     * When nothing more will happen.
+     * Settles when nothing more will happen.
      */
     outcome: Promise<Outcome>;
     /**
-     * Ask again now, with the same key.
+     * Send again now, with the same key.
      */
     retry: () => void;
     /**
@@ -161,12 +164,12 @@ export type Definition = {
     apply: (draft: import("./view.js").Draft, input: any) => void;
     request: import("./send.js").RequestData;
     /**
-     * Handed to `apply` and `until`.
+     * Passed to `apply` and `until`.
      */
     input?: any;
     /**
-     * Keep the row until this holds of the server's state, for a mutation whose
-     * effect shows only in a later event than the one its answer names.
+     * Keep the row until this is true for the server's state, for a mutation
+     * whose effect comes only with a later event than the one its answer names.
      */
     until?: ((state: State, input: any) => boolean) | undefined;
 };

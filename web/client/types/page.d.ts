@@ -1,6 +1,6 @@
-/** What a page goes through, as far as a stream must know of it; nothing of it where there is no page. */
+/** Events of a page that a stream must know; none where there is no page. */
 /**
- * A window, or what stands for one.
+ * A window, or a replacement for one.
  * @typedef {object} Surroundings
  * @property {Window['addEventListener'] | EventTarget['addEventListener']} [addEventListener]
  * @property {{onLine?: boolean}} [navigator]
@@ -11,7 +11,7 @@ export function attend(around: Surroundings, notice: (type: string) => void): vo
 export function isOnLine({ navigator }: Surroundings): boolean;
 export function isHidden({ document }: Surroundings): boolean;
 /**
- * A window, or what stands for one.
+ * A window, or a replacement for one.
  */
 export type Surroundings = {
     addEventListener?: ((type: string, callback: EventListenerOrEventListenerObject | null, options?: AddEventListenerOptions | boolean) => void) | {

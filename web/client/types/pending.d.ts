@@ -11,7 +11,7 @@ export function createMemory(storage: KeyValue | null, owner: string): {
 };
 /** @typedef {{id: string, kind: string, input: any, at: string}} Entry  `input` must survive JSON. */
 /** @typedef {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} KeyValue */
-/** Older ones are not sent again: nobody wants an order that they gave up on to be placed after all. */
+/** Older ones are not sent again, so that an order is not placed long after the person stopped waiting for it. */
 export const LONGEST_MEMORY: number;
 /**
  * `input` must survive JSON.

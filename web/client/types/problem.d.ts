@@ -10,10 +10,10 @@ export function retryAfterSeconds(header: string | null): number | null;
  */
 export function readProblem(response: Response): Promise<Problem>;
 /**
- * What went wrong, as RFC 9457 says it and this gateway extends it. `readProblem` never throws: an answer that is not a
- * problem document becomes one that says only what is known.
+ * A failure, as RFC 9457 and this gateway's extensions describe it. `readProblem` never throws: an answer that is not
+ * a problem document becomes one with only what is known.
  */
-/** @typedef {{service: string, team?: string, contact?: string, docs?: string}} Owner  Who to talk to. */
+/** @typedef {{service: string, team?: string, contact?: string, docs?: string}} Owner  The team to contact. */
 /**
  * @typedef {object} Problem
  * @property {number} status  HTTP status; 0 when no answer came.
@@ -32,7 +32,7 @@ export class ProblemError extends Error {
 }
 export function networkProblem(error: unknown): Problem;
 /**
- * Who to talk to.
+ * The team to contact.
  */
 export type Owner = {
     service: string;

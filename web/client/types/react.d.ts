@@ -5,7 +5,7 @@
  * @returns {T}
  */
 export function useReadable<T>(readable: import("./observable.js").Readable<T>): T;
-/** A value, followed for as long as somebody shows it. @param {Client} client @param {string} name */
+/** A value, followed for as long as a component shows it. @param {Client} client @param {string} name */
 export function useValue(client: Client, name: string): import("./store.js").Value | undefined;
 export function useConnection(client: Client): import("./connection.js").StreamState;
 export function useSagas(client: Client): readonly import("./store.js").Saga[];

@@ -27,7 +27,7 @@ export type RequestData = {
     method?: string | undefined;
 };
 /**
- * `fetch`, or what stands for it.
+ * `fetch`, or a replacement for it.
  */
 export type Send = (...request: Parameters<typeof fetch>) => Response | Promise<Response>;
 export type SagaRef = {
@@ -37,7 +37,7 @@ export type SagaRef = {
     version: number;
 };
 /**
- * again: nobody can tell, another attempt may. unknown: no more attempts will tell.
+ * again: the outcome is unknown, another attempt may show it. unknown: no further attempt will show it.
  */
 export type Answer = {
     kind: "accepted";

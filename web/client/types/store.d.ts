@@ -1,4 +1,4 @@
-/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest that echoes it. */
+/** @param {ReadonlyMap<string, Saga>} sagas @param {string} mutation @returns {Saga | undefined} The newest saga of this mutation. */
 export function findByMutation(sagas: ReadonlyMap<string, Saga>, mutation: string): Saga | undefined;
 export function createStore(): {
     /**
@@ -6,16 +6,16 @@ export function createStore(): {
      * @returns {Verdict}
      */
     apply({ type, data, id }: import("./connection.js").LiveEvent): Verdict;
-    /** @type {State} Live maps: read them, do not keep them. */
+    /** @type {State} The maps are live: read them, do not store them. */
     state: State;
     /** The position as the stream's Last-Event-ID, null before the first snapshot. */
     cursor: () => string | null;
-    /** Forget the position, not the state: the next join starts with a snapshot. */
+    /** Drop the position, not the state: the next join starts with a snapshot. */
     forget(): void;
-    /** Forget everything: somebody else is here now. */
+    /** Drop everything: another person is signed in now. */
     clear(): void;
 };
-/** Most values that are watched at a time. */
+/** Most values that can be watched at a time. */
 export const MOST_VALUES: 50;
 export namespace OUTCOMES {
     let COMPLETED: "confirmed";
@@ -42,7 +42,7 @@ export type Saga = {
     step: string | null;
     attempt: number;
     /**
-     * -1 for one that only this browser knows yet.
+     * -1 for a saga that only this browser has so far.
      */
     version: number;
     reason: string | null;
@@ -59,7 +59,7 @@ export type Saga = {
      */
     data: any;
     /**
-     * Present while this row is this browser's word, not the server's.
+     * Present while this row comes from this browser, not from the server.
      */
     pending?: "unknown" | "sending" | "accepted" | undefined;
 };
@@ -74,8 +74,8 @@ export type State = {
     values: ReadonlyMap<string, Value>;
 };
 /**
- * replaced: by a snapshot or reset. applied: state or position advanced. repeated: known already. gap: something is missing,
- * join again after `cursor()`. ignored: not a state event.
+ * replaced: by a snapshot or reset. applied: state or position advanced. repeated: known already. gap: an event is
+ * missing, join again after `cursor()`. ignored: not a state event.
  */
 export type Verdict = "replaced" | "applied" | "repeated" | "gap" | "ignored";
 export type Store = ReturnType<typeof createStore>;

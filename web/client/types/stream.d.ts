@@ -6,8 +6,8 @@
  *   url?: string | undefined,
  *   heartbeat?: number,
  *   surroundings?: import('./page.js').Surroundings,
- * }} StreamOptions  url: default "/bff/live". heartbeat: seconds, default 15. surroundings: what it listens to besides the
- *   network; default the page.
+ * }} StreamOptions  url: default "/bff/live". heartbeat: seconds, default 15. surroundings: the source of page events;
+ *   default the page.
  */
 /**
  * @param {StreamOptions} options
@@ -18,8 +18,8 @@ export type LiveEvent = import("./connection.js").LiveEvent;
 export type Source = import("./connection.js").Source;
 export type StreamState = import("./connection.js").StreamState;
 /**
- * url: default "/bff/live". heartbeat: seconds, default 15. surroundings: what it listens to besides the
- *   network; default the page.
+ * url: default "/bff/live". heartbeat: seconds, default 15. surroundings: the source of page events;
+ *   default the page.
  */
 export type StreamOptions = Omit<import("./connection.js").ConnectionOptions, "url" | "heartbeat"> & {
     url?: string | undefined;

@@ -1,8 +1,8 @@
 /** @typedef {{iss: string, sub: string, expires_in: number, [claim: string]: any}} User  expires_in: seconds. */
 /**
- * @param {string} [url]  Below a prefix the gateway's own, "/desk/bff/user".
+ * @param {string} [url]  The gateway's address; below a prefix for example "/desk/bff/user".
  * @param {RequestInit} [init]
- * @returns {Promise<User | null>} null: nobody. Rejects with a ProblemError, or with what fetch threw.
+ * @returns {Promise<User | null>} null: not signed in. Rejects with a ProblemError, or with the exception of fetch.
  */
 export function fetchUser(url?: string, init?: RequestInit): Promise<User | null>;
 /**

@@ -1,12 +1,12 @@
 /** @typedef {import('./store.js').State} State */
 /** @typedef {import('./store.js').Saga} Saga */
 /**
- * What an `apply` function may do. It is called on every fold, so it must depend on nothing but its input and the draft.
+ * What an `apply` function may do. It is called on every fold, so it must depend only on its input and the draft.
  * @typedef {object} Draft
  * @property {string} id  The operation's id.
  * @property {ReadonlyMap<string, Saga>} sagas
- * @property {(row: Partial<Saga> & {type: string}) => void} saga  Put a row: a new one, or by `id` changes to one that is there.
- * @property {(name: string, change: (data: any) => any) => void} value  Change a value's data; nothing if it is not known.
+ * @property {(row: Partial<Saga> & {type: string}) => void} saga  Add a row, or change an existing one by `id`.
+ * @property {(name: string, change: (data: any) => any) => void} value  Change a value's data; no effect if the value is not known.
  */
 /**
  * The part of an operation that the fold reads.
@@ -14,22 +14,22 @@
  * @property {string} id
  * @property {(draft: Draft, input: any) => void} apply
  * @property {any} [input]
- * @property {boolean} shown  The base has its row.
- * @property {import('./operation.js').Progress} next  How far it is, and the server's id for its saga, once known.
- * @property {string} at  When it was asked for, RFC 3339.
+ * @property {boolean} shown  Whether the base has its row.
+ * @property {import('./operation.js').Progress} next  Its progress, and the server's id for its saga, once known.
+ * @property {string} at  When it was requested, RFC 3339.
  * @property {Map<string, number>} expected  For each value it changes, the first version that holds its effect.
  */
 /**
  * @param {State} base
  * @param {readonly Layer[]} layers  Oldest first.
- * @param {Layer} [claiming]  The one whose expectations are to be noted, at its very first fold; what it throws is thrown.
+ * @param {Layer} [claiming]  The layer whose expected versions are recorded, at its first fold; its exceptions are thrown.
  * @returns {State}
  */
 export function fold(base: State, layers: readonly Layer[], claiming?: Layer): State;
 export type State = import("./store.js").State;
 export type Saga = import("./store.js").Saga;
 /**
- * What an `apply` function may do. It is called on every fold, so it must depend on nothing but its input and the draft.
+ * What an `apply` function may do. It is called on every fold, so it must depend only on its input and the draft.
  */
 export type Draft = {
     /**
@@ -38,13 +38,13 @@ export type Draft = {
     id: string;
     sagas: ReadonlyMap<string, Saga>;
     /**
-     * Put a row: a new one, or by `id` changes to one that is there.
+     * Add a row, or change an existing one by `id`.
      */
     saga: (row: Partial<Saga> & {
         type: string;
     }) => void;
     /**
-     * Change a value's data; nothing if it is not known.
+     * Change a value's data; no effect if the value is not known.
      */
     value: (name: string, change: (data: any) => any) => void;
 };
@@ -56,15 +56,15 @@ export type Layer = {
     apply: (draft: Draft, input: any) => void;
     input?: any;
     /**
-     * The base has its row.
+     * Whether the base has its row.
      */
     shown: boolean;
     /**
-     * How far it is, and the server's id for its saga, once known.
+     * Its progress, and the server's id for its saga, once known.
      */
     next: import("./operation.js").Progress;
     /**
-     * When it was asked for, RFC 3339.
+     * When it was requested, RFC 3339.
      */
     at: string;
     /**
