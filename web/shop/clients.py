@@ -22,7 +22,7 @@ from .models import (
 
 
 class Catalog(Upstream, team="Catalog", contact="#catalog"):
-    """A content source: what it says is kept, and dropped at once when it tells that it has changed."""
+    """A content source: its answers are cached, and invalidated at once when it announces a change."""
 
     def products(self) -> Call[Products]:
         return (
@@ -70,11 +70,11 @@ class Ordering(Upstream, team="Orders", contact="#orders", service="orders"):
         return self.post("/orders/{order_id}/cancel", OrderStatus, order_id=order_id)
 
     def mine(self) -> Call[Orders]:
-        """The signed-in person's orders, newest first, by the token that is handed on."""
+        """The signed-in person's orders, newest first; the token that is passed on identifies the person."""
         return self.get("/orders", Orders)
 
     def of_owner(self, owner: str) -> Call[Orders]:
-        """Open orders and those that ended within a day: what a lost journal is rebuilt from."""
+        """Open orders and those that ended within a day, from which a lost journal is restored."""
         return self.get("/orders", Orders, since_hours=24)
 
     def order(self, order_id: str) -> Call[OrderDetail]:

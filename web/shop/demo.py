@@ -1,7 +1,7 @@
 """`make demo`: the whole system on one machine, on loopback: a Valkey, seven services, the gateway with the page.
 
-Prints one address; Ctrl-C ends everything it started. Its data is under `.bff/` (DEMO_HOME chooses another folder);
-delete it to begin anew. DEMO_OFFSET is added to every port, for a machine where the usual ones are taken.
+Prints one address; Ctrl-C ends everything it started. Its data is below `.bff/` (DEMO_HOME chooses another folder);
+delete it to start afresh. DEMO_OFFSET is added to every port, for a machine where the usual ones are in use.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PORTS = {
 }
 GATEWAY, ADMIN = OFFSET + 8000, OFFSET + 8001
 PUBLIC = f"http://localhost:{GATEWAY}"
-# What internal tokens are signed with.
+# The keys that sign internal tokens.
 KEYS = HOME / "internal-keys.pem"
 ISSUER = f"http://localhost:{PORTS['identity']}"
 # For loopback only; a deployment sets its own.
@@ -52,7 +52,7 @@ HOOK_SECRET = "demo-only-secret-of-the-catalog"  # noqa: S105 - the same
 
 
 def service_environment(redis_url: str, data: Path) -> dict[str, str]:
-    """What every service of the demo is started with."""
+    """The environment of every service of the demo."""
     return {
         "DATA_DIR": str(data),
         "REDIS_URL": redis_url,
@@ -69,7 +69,7 @@ def service_environment(redis_url: str, data: Path) -> dict[str, str]:
         "EDITING": "1",
         "WEBHOOK_URL": f"http://127.0.0.1:{GATEWAY}/bff/changes/catalog",
         "WEBHOOK_SECRET": HOOK_SECRET,
-        # Nobody at a demonstration waits for ten attempts a quarter of a minute apart.
+        # In a demonstration, ten attempts a quarter of a minute apart would take too long.
         "RETRY_CAP_SECONDS": "8",
         "ATTENTION_ATTEMPTS": "5",
         **{
@@ -81,7 +81,7 @@ def service_environment(redis_url: str, data: Path) -> dict[str, str]:
 
 
 def gateway_environment(redis_url: str) -> dict[str, str]:
-    """The gateway's settings in the demo; the person's own BFF_… variables win over them."""
+    """The gateway's settings in the demo; the person's own BFF_… variables take precedence."""
     upstreams: dict[str, str] = {}
     for name, port in PORTS.items():
         if name != "identity":
@@ -92,8 +92,7 @@ def gateway_environment(redis_url: str) -> dict[str, str]:
         "BFF_PORT": str(GATEWAY),
         "BFF_ADMIN_PORT": str(ADMIN),
         "BFF_REDIS__URL": redis_url,
-        # A foreign name that was made to resolve to this machine reaches nothing (DNS rebinding).
-        # Nobody stands in front of it who would have to hear that it is unready.
+        # Another host name that resolves to this machine is refused (DNS rebinding).
         "BFF_HTTP__LINGER": "0",
         "BFF_HTTP__HOSTS": '["localhost", "127.0.0.1", "[::1]"]',
         "BFF_INTERNAL__KEYS": str(KEYS),
@@ -127,7 +126,7 @@ def _say_open() -> None:
 
 def main() -> int:
     """Start everything, serve, end everything; returns the exit code."""
-    # A closed terminal ends the demo like Ctrl-C does, services included.
+    # A closed terminal ends the demo as Ctrl-C does, including the services.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     store: embedded.Store | None = None
@@ -137,7 +136,7 @@ def main() -> int:
             {GATEWAY: "the gateway", ADMIN: "its admin port", **{port: name for name, port in PORTS.items()}}
         )
         print("Starting the shop:", flush=True)
-        # At each start the key published ahead begins to sign.
+        # At each start the key that was published ahead begins to sign.
         rotate(KEYS)
         store = embedded.start(HOME / "valkey", os.environ.get("REDIS_URL"))
         print(f"  ready  {'valkey':<13} {store.url}", flush=True)

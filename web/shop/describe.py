@@ -1,4 +1,4 @@
-"""`python -m web.shop.describe`: the gateway's own description, for what is generated from it."""
+"""`python -m web.shop.describe`: the gateway's OpenAPI description, from which types are generated."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The operator's desk in the demo: the orders that need somebody, and what that somebody can do about them.
+"""The operator's tools in the demo: the orders that need attention, and what an operator can do about them.
 
-Promises to act with an operator's own token, each press under a key of its own; refuses anything but the two
-operations orders offers. Served only under /demo.
+Each action uses an operator's token and its own idempotency key. Only the two operations of orders are allowed. Served
+only under /demo.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EARLY = 30.0
 
 
 class Desk:
-    """issuer: where tokens come from; secret: of the client `operator`; orders: the service's URL."""
+    """issuer: the address of the token issuer; secret: of the client `operator`; orders: the service's URL."""
 
     def __init__(self, client: httpx.AsyncClient, issuer: str, secret: str, orders: str) -> None:
         self._client = client
@@ -36,7 +36,7 @@ class Desk:
         return [{name: one[name] for name in shown} for one in answer.json()["stuck"]]
 
     async def operate(self, order_id: str, operation: str) -> httpx.Response:
-        """Orders' own answer. Raises KeyError for another operation, httpx.HTTPError."""
+        """The answer of orders. Raises KeyError for another operation, httpx.HTTPError."""
         if operation not in OPERATIONS:
             raise KeyError(operation)
         body = {"reason": "Given up at the demo's desk."} if operation == "give-up" else {}

@@ -1,8 +1,9 @@
-"""The demo's own Valkey: started on a free port with its log written every second, and found again by the next start.
+"""The demo's own Valkey: started on a free port with a log that is written every second, and found again by the next
+start.
 
-Order of choice: REDIS_URL; the embedded server; a `valkey-server` or `redis-server` on PATH; else a clear message.
-A server left over from an earlier start is used again only when it is ours: it listens on the recorded port and
-keeps its files in the demo's own folder.
+Order of choice: REDIS_URL; the embedded server; a `valkey-server` or `redis-server` on PATH; else a clear message. A
+server of an earlier start is used again only when it is ours: it listens on the recorded port and has its files in the
+demo's own folder.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class CannotStart(Exception):
 
 @dataclass
 class Store:
-    """url: where it is; process: set when this start began it and should end it."""
+    """url: its address; process: set when this start began it and should end it."""
 
     url: str
     process: subprocess.Popen[bytes] | None = None
@@ -43,7 +44,7 @@ def binary() -> str | None:
 
 
 def start(folder: Path, redis_url: str | None) -> Store:
-    """A store to use. Raises CannotStart."""
+    """A running store. Raises CannotStart."""
     if redis_url:
         return Store(redis_url)
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ def _free_port() -> int:
 
 
 def _is_ours(port: int, folder: Path) -> bool:
-    """Whether a server on the port keeps its files in our folder."""
+    """Whether the server on the port has its files in our folder."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
             link.settimeout(1)

@@ -36,14 +36,14 @@ shop.site(
 
 @shop.view("/api/screens/products", public=True)
 async def products_screen() -> ProductsScreen:
-    """All products, with what is left of each."""
+    """All products, with the stock of each."""
     products, stock = await together(catalog.products(), optional(inventory.levels(), within=0.5))
     return ProductsScreen(products=products.products, stock=stock)
 
 
 @shop.view("/api/screens/products/{sku}", public=True)
 async def product_screen(sku: Sku) -> ProductScreen:
-    """One product, what is left of it, and when it would arrive."""
+    """One product, its stock, and when it would arrive."""
     product = await catalog.product(sku)
     stock, delivery = await together(
         optional(inventory.stock(sku), within=0.5),
@@ -71,7 +71,7 @@ async def order_screen(id: str) -> OrderScreen:
 
 @shop.view("/api/screens/notifications")
 async def notifications_screen(who: Principal) -> NotificationsScreen:
-    """What the signed-in person has been told, and the name under which their bell rings."""
+    """The notifications of the signed-in person, and the name of the live value of their bell."""
     told = await notices.mine()
     return NotificationsScreen(
         notifications=told.notifications, unread=told.unread, topic=f"bell/{who.pseudonym}"
@@ -80,13 +80,13 @@ async def notifications_screen(who: Principal) -> NotificationsScreen:
 
 @shop.command("/api/orders", starts=order_saga, limit="60/minute", deadline=3)
 async def place_order(cart: Cart) -> OrderStatus:
-    """Order what is in the basket."""
+    """Place an order for the items in the basket."""
     return await orders.place(cart)
 
 
 @shop.command("/api/orders/{id}/cancel", starts=order_saga, limit="60/minute", deadline=3)
 async def cancel_order(id: str) -> OrderStatus:
-    """Ask for an order to be undone while it is under way."""
+    """Cancel an order while it is under way."""
     return await orders.cancel(id)
 
 

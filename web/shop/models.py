@@ -1,4 +1,4 @@
-"""What the shop's screens show: the fields of the services' answers that this page uses, and no others."""
+"""What the shop's screens show: those fields of the services' answers that this page uses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bff import Part, SagaStatus
 Sku = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
-# What the page has words for. Orders may learn new ones before the page does: beside them any text is taken and shown
-# without words of its own.
+# The codes for which the page has texts. Orders may add codes before the page does: any other text is accepted and
+# shown without a text of the page.
 Step = TypeAliasType("Step", Literal["reserve", "charge", "ship", "cancel-shipment", "refund", "release"])
 Reason = TypeAliasType(
     "Reason",
@@ -46,7 +46,7 @@ class Products(BaseModel):
 
 
 class Stock(BaseModel):
-    """version: counts up with every change of this product's stock."""
+    """version: rises with every change of this product's stock."""
 
     sku: str
     available: int
@@ -81,7 +81,7 @@ class OrderLine(BaseModel):
 
 
 class OrderData(BaseModel):
-    """next_try_at (RFC 3339), last_error: while a step is tried again, when and why."""
+    """next_try_at (RFC 3339), last_error: when the step is tried again, and why it failed."""
 
     lines: list[OrderLine]
     total_cents: int
@@ -99,7 +99,7 @@ class OrderStatus(SagaStatus):
 
 
 class Moment(BaseModel):
-    """One entry of an order's history. note: an operator's words."""
+    """One entry of an order's history. note: the reason that an operator gave."""
 
     version: int
     status: str
@@ -144,14 +144,14 @@ class Notification(BaseModel):
 
 
 class Notifications(BaseModel):
-    """The newest fifty; `unread` counts all there are."""
+    """The newest fifty; `unread` counts all of them."""
 
     notifications: list[Notification]
     unread: int
 
 
 class Bell(BaseModel):
-    """How many a person has not read, live; version: counts up with every change."""
+    """The number of a person's unread notifications, live; version: rises with every change."""
 
     unread: int
     version: int
@@ -183,6 +183,6 @@ class OrderScreen(BaseModel):
 
 
 class NotificationsScreen(Notifications):
-    """topic: the name of the person's own live value, a Bell."""
+    """topic: the name of the person's live value, a Bell."""
 
     topic: str

@@ -1,8 +1,8 @@
-"""The demo's switches under /demo: break the system and see what the page makes of it. Served only by demo.py.
+"""The demo's switches under /demo: break the system and see how the page reacts. Served only by demo.py.
 
-Promises that every switch can be put back, and that what it shows is how things are: faults are asked of the
-services, breakers and streams of the running gateway. Refuses writes without the header `X-BFF: 1`, and every request
-that does not name this machine or comes from another origin's page (upstreams/kit/loopback.py).
+Every switch can be reset, and the panel shows the real state: it asks the services for their faults, and the running
+gateway for breakers and streams. It refuses writes without the header `X-BFF: 1`, and every request that does not name
+this machine or comes from a page of another origin (upstreams/kit/loopback.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Panel:
-    """An ASGI application in front of the gateway: /demo is its own, everything else goes through.
+    """An ASGI application in front of the gateway: it serves /demo, everything else goes to the gateway.
 
     issuer, secret  for the operator's token
     """
@@ -61,11 +61,11 @@ class Panel:
         await (self._own if own else self._gateway)(scope, receive, send)
 
     async def close(self) -> None:
-        """Let everything go that a scene holds or has stopped."""
+        """Release everything that a scene holds or has stopped."""
         await self._stage.close()
         await self._client.aclose()
 
-    # ---- looking ---------------------------------------------------------------------------------------------
+    # ---- state ----------------------------------------------------------------------------------------------
 
     async def _state(self, request: Request) -> Response:
         services, stuck = await asyncio.gather(
@@ -102,7 +102,7 @@ class Panel:
             return await self._desk.stuck()
         return []
 
-    # ---- pressing --------------------------------------------------------------------------------------------
+    # ---- switches -------------------------------------------------------------------------------------------
 
     async def _play(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -157,7 +157,7 @@ class Panel:
 
 
 def _local(endpoint: Endpoint) -> Endpoint:
-    """For this machine and this origin's own page."""
+    """Only for this machine and for pages of this origin."""
     inner = loopback_only(endpoint)
 
     async def local(request: Request) -> Response:
@@ -170,7 +170,7 @@ def _local(endpoint: Endpoint) -> Endpoint:
 
 
 def _guarded(endpoint: Endpoint) -> Endpoint:
-    """The same for what changes something: with the header that no form and no simple request can carry."""
+    """The same for writes: they need the header that no form and no simple request can have."""
 
     async def guarded(request: Request) -> Response:
         if request.headers.get("x-bff") != "1":

@@ -1,4 +1,4 @@
-"""The demo's services as processes: started together, watched, started again when they die, ended together."""
+"""The demo's services as processes: started together, watched, restarted when they die, ended together."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Service:
 
 @dataclass
 class Fleet:
-    """All services of the demo. environment: what every one of them gets; logs: a folder, one file each."""
+    """All services of the demo. environment: common to all; logs: a folder, one file each."""
 
     services: tuple[Service, ...]
     environment: Mapping[str, str]
@@ -49,7 +49,7 @@ class Fleet:
     _ending: bool = field(default=False, init=False)
 
     def start(self) -> None:
-        """Start all and return when each says it is ready, telling the progress. Raises CannotStart."""
+        """Start all and return when each is ready; prints the progress. Raises CannotStart."""
         self.logs.mkdir(parents=True, exist_ok=True)
         for service in self.services:
             self._spawn(service)
@@ -70,13 +70,13 @@ class Fleet:
                 env={**os.environ, **self.environment, "PORT": str(service.port)},
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C reaches this process only, which then ends the others in order.
+                # Ctrl-C must reach only this process, which then ends the others in order.
                 start_new_session=True,
             )
         service.died_at = None
 
     async def watch(self) -> None:
-        """Start a dead service again after a second, for ever."""
+        """Restart a dead service after a second, for ever."""
         while True:
             await asyncio.sleep(0.2)
             for service in self.services:
@@ -102,7 +102,7 @@ class Fleet:
         raise KeyError(name)
 
     def stop(self) -> None:
-        """End all: SIGTERM, and SIGKILL for what is still there after five seconds."""
+        """End all: SIGTERM, and SIGKILL for those that still run after five seconds."""
         self._ending = True
         running = [one.process for one in self.services if one.process is not None]
         for process in running:
@@ -135,7 +135,7 @@ def check_ports(ports: Mapping[int, str]) -> None:
         )
 
 
-# A proxy that the machine is to use does not reach its loopback.
+# The machine's proxy cannot reach its loopback.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

@@ -1,8 +1,7 @@
-"""The demo's scenes: what can go wrong at the press of one button, and how it is put right again.
+"""The demo's scenes: a fault at the press of one button, and how it is removed again.
 
-Promises that a scene is `active` only while its faults really are in force (a service that was started again has
-none), and that whatever a scene stopped is let go, also when the demo ends in the middle. Refuses to stop a store
-that the demo did not start.
+A scene is `active` only while its faults are really in force (a restarted service has none). Whatever a scene stopped
+is released, also when the demo ends in the middle. A store that the demo did not start is never stopped.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
     "slow-payments": (Fault("payments", {"latency_ms": 2500}),),
     "failing-payments": (Fault("payments", {"error_rate": 1.0}),),
     "declined-payments": (Fault("payments", {"refuse": True}),),
-    # The parcel takes its time, so that there is a charge, and a moment to cancel in.
+    # Booking the parcel is slow, so that there is a charge, and time to cancel.
     "failing-refunds": (
         Fault("payments", {"error_rate": 1.0, "match": "POST /charges/{order_id}/refund"}),
         Fault("shipping", {"latency_ms": 4000, "match": "POST /shipments$"}),
@@ -53,9 +52,9 @@ SCENES = (*FAULTS, KILL, STOP_REDIS)
 
 
 class Stage:
-    """Plays scenes. `client` asks the services; `store` is the demo's own, when it started one.
+    """Plays scenes. `client` sends requests to the services; `store` is the demo's own, when it started one.
 
-    Scenes that take their time run as tasks of this stage; `close()` ends them and lets everything go.
+    Scenes that take time run as tasks of this stage; `close()` ends them and releases everything.
     """
 
     def __init__(self, fleet: Fleet, store: Store, client: httpx.AsyncClient) -> None:
@@ -66,10 +65,11 @@ class Stage:
         self._notes: dict[str, str] = {}
         self._resumes_at = 0.0
 
-    # ---- pressing --------------------------------------------------------------------------------------------
+    # ---- switches -------------------------------------------------------------------------------------------
 
     async def play(self, name: str) -> None:
-        """Raises KeyError for no scene, CannotPlay, httpx.HTTPError for a service that is not up."""
+        """Start a scene. Raises KeyError for an unknown scene, CannotPlay, httpx.HTTPError for a service that is
+        down."""
         if name in self._acts:
             return
         self._notes.pop(name, None)
@@ -77,7 +77,7 @@ class Stage:
             self._act(name, self._kill_orders())
         elif name == STOP_REDIS:
             if self._store.process is None or self._store.process.poll() is not None:
-                raise CannotPlay("The store was not started by this demo, so it is not stopped by it.")
+                raise CannotPlay("This demo did not start the store, so it does not stop it.")
             self._act(name, self._stop_store())
         else:
             for fault in FAULTS[name]:
@@ -85,7 +85,7 @@ class Stage:
                 answer.raise_for_status()
 
     async def lift(self, name: str) -> None:
-        """Put one scene right. Raises KeyError for no scene."""
+        """Remove one scene's faults. Raises KeyError for an unknown scene."""
         self._notes.pop(name, None)
         act = self._acts.get(name)
         if act is not None:
@@ -96,7 +96,7 @@ class Stage:
                 await self._calm(fault.service)
 
     async def lift_all(self) -> None:
-        """Put everything right, also what was broken switch by switch."""
+        """Remove all faults, also those of single switches."""
         for name in list(self._acts):
             await self.lift(name)
         self._notes.clear()
@@ -109,7 +109,7 @@ class Stage:
             await asyncio.wait(list(self._acts.values()), timeout=5)
         self._resume_store()
 
-    # ---- looking ---------------------------------------------------------------------------------------------
+    # ---- state ----------------------------------------------------------------------------------------------
 
     def state(self, faults: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Each scene with `active` and a `note` on its progress, given the faults in force by service."""
@@ -128,7 +128,7 @@ class Stage:
         stopped = left > 0
         return {"state": "stopped" if stopped else "up", "seconds_left": round(left, 1) if stopped else None}
 
-    # ---- scenes that take their time -------------------------------------------------------------------------
+    # ---- scenes that take time -----------------------------------------------------------------------------
 
     def _act(self, name: str, play: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(play, name=f"scene {name}")
@@ -141,15 +141,15 @@ class Stage:
             self._notes[name] = f"Failed: {error}"
 
     async def _kill_orders(self) -> None:
-        """Park the next charge after its commit, kill orders while it waits for the answer, let the charge go."""
+        """Hold the next charge after its commit, kill orders while it waits for the answer, release the charge."""
         note = self._teller(KILL)
         try:
             plan = {"hold": "after", "match": "POST /charges$", "times": 1}
             (await self._client.put(self._faults_of("payments"), json=plan)).raise_for_status()
-            note("Place an order now: it will be killed while it waits for the charge.")
+            note("Place an order now: orders will be killed while it waits for the charge.")
             await _until(self._charge_held, HELD_WITHIN)
             killed = self._fleet.kill("orders")
-            note(f"Orders (process {killed}) was killed after the charge and before it knew of it.")
+            note(f"Orders (process {killed}) was killed after the charge, before it got the answer.")
         except TimeoutError:
             note(f"No order came within {HELD_WITHIN:.0f} s: nothing was killed.")
             return
@@ -166,7 +166,7 @@ class Stage:
         )
 
     async def _stop_store(self) -> None:
-        """Freeze the store's process; everything it knows stays, nobody gets an answer."""
+        """Freeze the store's process; its data stays, and it does not answer."""
         process = self._store.process
         if process is None:
             return
@@ -176,7 +176,7 @@ class Stage:
             await asyncio.sleep(STOPPED_FOR)
         finally:
             self._resume_store()
-        self._notes[STOP_REDIS] = f"It was stopped for {STOPPED_FOR:.0f} s and goes on where it was."
+        self._notes[STOP_REDIS] = f"It was stopped for {STOPPED_FOR:.0f} s and continues where it was."
 
     def _resume_store(self) -> None:
         self._resumes_at = 0.0
@@ -195,7 +195,7 @@ class Stage:
         return f"{self._fleet.named(service).url}/faults"
 
     async def _calm(self, service: str) -> None:
-        # One that is down has no faults to be cleared.
+        # A service that is down has no faults to remove.
         with contextlib.suppress(httpx.HTTPError):
             await self._client.delete(self._faults_of(service))
 
@@ -222,6 +222,6 @@ def _pid(service: Service) -> int | None:
 
 
 def _holds(fault: Fault, faults: Mapping[str, Any]) -> bool:
-    """Whether this plan, and no other, is in force."""
+    """Whether exactly this plan is in force."""
     idle = {"latency_ms": 0, "error_rate": 0.0, "refuse": False, "hold": None, "match": None}
     return all(faults.get(name, off) == fault.plan.get(name, off) for name, off in idle.items())

@@ -1,4 +1,7 @@
-/** Screens as the gateway composes them, data or the problem it had, and requests for its commands. Both by its own types. */
+/**
+ * Screens as the gateway composes them, their data or their problem, and requests for its commands, both typed by its
+ * description.
+ */
 import { ProblemError, networkProblem, readProblem } from '/client/index.js';
 import { note } from './timings.js';
 

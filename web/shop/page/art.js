@@ -1,4 +1,4 @@
-/** The drawings of the products, by key; a parcel for what has none. Colours come from the tile they lie on. */
+/** The drawings of the products, by key; a parcel for products without one. Colours come from the tile below. */
 import { svg } from './dom.js';
 
 const A = 'fill="var(--art-a)"';
@@ -8,7 +8,7 @@ const SHADE = 'fill="#000" opacity=".1"';
 const line = (/** @type {string} */ colour, width = 4) =>
   `fill="none" stroke="var(--art-${colour})" stroke-width="${width}" stroke-linecap="round" stroke-linejoin="round"`;
 
-/** @type {Record<string, string>} each on a field of 160 by 160, standing on y = 132 */
+/** @type {Record<string, string>} each in a field of 160 by 160, with its base at y = 132 */
 const DRAWINGS = {
   mug: `<path d="M106 72h10c22 0 22 36 0 36h-12" ${line('a', 9)}/><path d="M44 56h64v58a18 18 0 0 1-18 18H62a18 18 0 0 1-18-18z" ${A}/>
     <path d="M92 56h16v58a18 18 0 0 1-18 18h-8c8-4 10-10 10-18z" ${SHADE}/><path d="M44 72h64v12H44z" ${B}/><ellipse cx="76" cy="56" rx="32" ry="6" ${C}/>

@@ -1,4 +1,4 @@
-/** What the visitor means to buy, kept in this browser. Unreadable or forbidden storage is an empty basket. */
+/** The items that the visitor wants to buy, stored in this browser. Unreadable or forbidden storage is an empty basket. */
 
 const NAME = 'waypost:basket';
 const MOST_LINES = 20;
@@ -28,12 +28,12 @@ function become(next) {
   try {
     localStorage.setItem(NAME, JSON.stringify(items));
   } catch {
-    // Private mode: the basket lasts as long as the page.
+    // Private mode: the basket exists as long as the page.
   }
   for (const listener of listeners) listener();
 }
 
-// Another tab's basket is the same basket.
+// All tabs share one basket.
 addEventListener('storage', (event) => {
   if (event.key !== NAME) return;
   items = load();
@@ -58,7 +58,7 @@ export function addToBasket(item) {
   return true;
 }
 
-/** @param {string} sku @param {number} quantity  0 takes it out. */
+/** @param {string} sku @param {number} quantity  0 removes it. */
 export function setQuantity(sku, quantity) {
   const bounded = Math.min(MOST_OF_ONE, quantity);
   become(

@@ -1,6 +1,6 @@
 /**
  * The bell: how many notifications are unread, live, and the list of them. It is a button with a popover; Escape, a click
- * elsewhere and leaving it with the Tab key close it. A list that cannot be had says so and whose it is.
+ * elsewhere and leaving it with the Tab key close it. A list that cannot be loaded shows the reason and the owner.
  */
 import { problemOf, screen } from './api.js';
 import { fill, h, say, svg } from './dom.js';
@@ -11,7 +11,7 @@ import { drawProblem } from './parts.js';
 import { lose, onPerson, who } from './person.js';
 import { onNavigate } from './router.js';
 
-const SETTLE = 150; // milliseconds after the bell rang before the list is fetched again
+const SETTLE = 150; // milliseconds after a change of the bell before the list is fetched again
 const BELL =
   '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 2a2 2 0 0 0-2 2v.3A6 6 0 0 0 6 10v5l-2 2v1h16v-1l-2-2v-5a6 6 0 0 0-4-5.7V4a2 2 0 0 0-2-2zm-2.5 18a2.5 2.5 0 0 0 5 0z"/></svg>';
 
@@ -56,16 +56,16 @@ export function startBell() {
 
   /** @type {import('./shapes.js').Screen<'/api/screens/notifications'> | null} */
   let told = null;
-  /** @type {`bell/${string}` | null} whose bell is listened to */
+  /** @type {`bell/${string}` | null} the bell that is watched */
   let topic = null;
   let drawn = '';
-  let heard = -1; // the newest version of the bell that the list was fetched for
+  let heard = -1; // the newest version of the bell for which the list was fetched
   /** @type {() => void} */
   let leave = () => {};
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
-  /** The stream's word, or before the first one the screen's. */
+  /** The bell from the stream, or before its first event from the screen. */
   function unread() {
     return told === null || topic === null ? 0 : (client.value(topic).get()?.data.unread ?? told.unread);
   }
@@ -79,7 +79,7 @@ export function startBell() {
       'aria-label',
       left ? `Notifications, ${plural(left, 'unread one', 'unread')}` : 'Notifications, none unread',
     );
-    // Not `disabled`: that would take the keyboard's place away from whoever has just pressed it.
+    // Not `disabled`, which would remove the keyboard focus from the button that was just pressed.
     all.setAttribute('aria-disabled', String(left === 0));
     const next = JSON.stringify([told?.notifications, left === 0]);
     if (next === drawn) return;
@@ -161,7 +161,7 @@ export function startBell() {
       }
       draw();
     });
-    // Another person's bell is not to be asked for.
+    // The bell of another person must not be requested.
     leave = () => {
       unwatch();
       unsubscribe();

@@ -1,4 +1,4 @@
-/** "in 8 s", counted down in place. One clock for the whole page; it stands still while nothing counts. */
+/** "in 8 s", counted down in place. One timer for the whole page; it is stopped while nothing counts. */
 import { h, say } from './dom.js';
 
 /** @type {ReturnType<typeof setInterval> | undefined} */

@@ -34,7 +34,7 @@ export function svg(markup) {
   return /** @type {Element} */ (template.content.firstElementChild);
 }
 
-/** Set text only if it differs, so that screen readers and selections are left in peace. @param {Element} element @param {string} text */
+/** Set text only if it differs, so that screen readers and selections are not disturbed. @param {Element} element @param {string} text */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

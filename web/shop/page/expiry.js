@@ -1,6 +1,6 @@
 /**
- * The banner before a sign-in ends: how long is left, and the way to stay. Promises that nobody is told of an end that
- * has moved meanwhile, in another tab for one: whoever looks at the banner again has it asked for anew.
+ * The banner before a sign-in ends: how much time is left, and how to stay signed in. It never warns of an end that
+ * was postponed meanwhile, for example in another tab: when the page is shown again, the gateway is asked again.
  */
 import { fill, h, say } from './dom.js';
 import { plural } from './format.js';
@@ -16,7 +16,7 @@ export function startExpiry() {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
-  /** What the gateway told when it was asked, or what the stream has told since. */
+  /** The time from the gateway's answer, or a later one from the stream. */
   const ends = () => Math.min(signInEnds(), client.expiring.get() ?? Infinity);
 
   function draw() {
@@ -34,7 +34,7 @@ export function startExpiry() {
       fill(
         banner,
         h('span', {}, h('strong', {}, 'Your sign-in ends soon.'), count),
-        // Where one is when it is clicked, not when it was drawn.
+        // The address at the time of the click, not of the drawing.
         h(
           'a',
           {
@@ -52,16 +52,16 @@ export function startExpiry() {
     timer = left > 0 ? setTimeout(draw, 1000) : setTimeout(ask, 1000);
   }
 
-  /** Is it so? The gateway knows. */
+  /** Ask the gateway whether the session still ends soon. */
   const ask = () => void recognise().catch(() => (timer = setTimeout(ask, 5000)));
 
-  // Timers stand still while a machine sleeps, and another tab may have signed in again.
+  // Timers stop while a machine sleeps, and another tab may have signed in again.
   document.addEventListener('visibilitychange', () => {
     if (document.hidden) return;
     if (!banner.hidden) ask();
     draw();
   });
-  // A warning that is taken back: the stream goes on with a newer sign-in.
+  // The warning is withdrawn: the stream continues with a newer sign-in.
   client.expiring.subscribe((at) => (at === null && !banner.hidden ? ask() : draw()));
   onPerson(draw);
   draw();

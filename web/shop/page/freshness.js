@@ -1,10 +1,10 @@
-/** The banner that says so when the page may be out of date: since when, what that means for an order, how many wait. */
+/** The banner for a page that may be out of date: since when, what that means for an order, how many orders wait. */
 import { fill, h } from './dom.js';
 import { plural, seconds } from './format.js';
 import { client } from './live.js';
 import { onPerson, who } from './person.js';
 
-/** Milliseconds: a stream that comes back within these is nobody's concern. */
+/** Milliseconds: when the stream is back within this time, no banner is shown. */
 const SHORT = 1500;
 
 export function startFreshness() {

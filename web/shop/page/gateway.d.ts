@@ -47,7 +47,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Order what is in the basket. */
+        /** Place an order for the items in the basket. */
         post: operations["place_order"];
         delete?: never;
         options?: never;
@@ -64,7 +64,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ask for an order to be undone while it is under way. */
+        /** Cancel an order while it is under way. */
         post: operations["cancel_order"];
         delete?: never;
         options?: never;
@@ -79,7 +79,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What the signed-in person has been told, and the name under which their bell rings. */
+        /** The notifications of the signed-in person, and the name of the live value of their bell. */
         get: operations["notifications_screen"];
         put?: never;
         post?: never;
@@ -130,7 +130,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** All products, with what is left of each. */
+        /** All products, with the stock of each. */
         get: operations["products_screen"];
         put?: never;
         post?: never;
@@ -147,7 +147,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One product, what is left of it, and when it would arrive. */
+        /** One product, its stock, and when it would arrive. */
         get: operations["product_screen"];
         put?: never;
         post?: never;
@@ -435,7 +435,7 @@ export interface components {
     schemas: {
         /**
          * Bell
-         * @description How many a person has not read, live; version: counts up with every change.
+         * @description The number of a person's unread notifications, live; version: rises with every change.
          */
         Bell: {
             /** Unread */
@@ -490,7 +490,7 @@ export interface components {
         };
         /**
          * Moment
-         * @description One entry of an order's history. note: an operator's words.
+         * @description One entry of an order's history. note: the reason that an operator gave.
          */
         Moment: {
             /** At */
@@ -540,7 +540,7 @@ export interface components {
         };
         /**
          * NotificationsScreen
-         * @description topic: the name of the person's own live value, a Bell.
+         * @description topic: the name of the person's live value, a Bell.
          */
         NotificationsScreen: {
             /** Notifications */
@@ -552,7 +552,7 @@ export interface components {
         };
         /**
          * OrderData
-         * @description next_try_at (RFC 3339), last_error: while a step is tried again, when and why.
+         * @description next_try_at (RFC 3339), last_error: when the step is tried again, and why it failed.
          */
         OrderData: {
             /** Currency */
@@ -940,7 +940,7 @@ export interface components {
         Step: "reserve" | "charge" | "ship" | "cancel-shipment" | "refund" | "release";
         /**
          * Stock
-         * @description version: counts up with every change of this product's stock.
+         * @description version: rises with every change of this product's stock.
          */
         Stock: {
             /** Available */

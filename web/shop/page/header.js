@@ -1,4 +1,4 @@
-/** The page's head: where one can go, how many orders are under way, who is here, and whether the page is up to date. */
+/** The page's header: navigation, the number of orders under way, the person, and whether the page is up to date. */
 import { ended } from '/client/index.js';
 import { basketCount, onBasket } from './basket.js';
 import { fill, h } from './dom.js';
@@ -68,7 +68,7 @@ export function startHeader() {
   function drawPerson() {
     const someone = who();
     const name = someone?.name ?? someone?.sub ?? '';
-    // A button that is replaced under the pointer loses its click: only what changes is drawn anew.
+    // A button that is replaced under the pointer loses its click, so only what changes is drawn again.
     const next = someone ? `in ${name}` : `out ${signInAt()}`;
     if (next === drawn) {
       drawConnection();

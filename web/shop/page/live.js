@@ -1,4 +1,4 @@
-/** The page's one client, and what it can do with it: place an order, cancel one, know what is left. */
+/** The page's client, and what the page does with it: place an order, cancel one, follow stock. */
 import { createClient } from '/client/index.js';
 import { command } from './api.js';
 
@@ -6,7 +6,7 @@ import { command } from './api.js';
 
 export const client = /** @type {import('./shapes.js').LiveClient} */ (createClient());
 
-/** Shows the order and takes its items off the shelf at once; the server's word replaces both. */
+/** Shows the order and lowers the stock at once; the server's state replaces both. */
 export const placeOrder = client.define('place-order', {
   request: (/** @type {Wish} */ { lines }) =>
     command('/api/orders', {}, { lines: lines.map(({ sku, quantity }) => ({ sku, quantity })) }),
@@ -23,7 +23,7 @@ export const placeOrder = client.define('place-order', {
   },
 });
 
-/** The order says that it is being cancelled until the server's next word on it. */
+/** The order is shown as being cancelled until the server's next event for it. */
 export const cancelOrder = client.define('cancel-order', {
   request: (/** @type {{id: string, version: number}} */ { id }) =>
     command('/api/orders/{id}/cancel', { id }, undefined),
@@ -34,7 +34,7 @@ export const cancelOrder = client.define('cancel-order', {
   until: (state, { id, version }) => (state.sagas.get(id)?.version ?? Infinity) > version,
 });
 
-/** The bell is silent at once; it rings again with the server's next word if there is more. */
+/** The bell shows zero at once; the server's next event sets it again if there are more. */
 export const readAll = client.define('read-notifications', {
   request: () => command('/api/notifications/read', {}, undefined),
   apply(draft, /** @type {{topic: `bell/${string}`}} */ { topic }) {
@@ -42,7 +42,7 @@ export const readAll = client.define('read-notifications', {
   },
 });
 
-/** What a screen knows of the shelf joins what the stream knows: the newer version wins. @param {import('./shapes.js').Stock[]} levels */
+/** Stock from a screen is merged with stock from the stream: the newer version wins. @param {import('./shapes.js').Stock[]} levels */
 export function learnStock(levels) {
   client.observe(
     levels.map((level) => ({ name: `stock/${level.sku}`, version: level.version, data: level })),
@@ -52,7 +52,7 @@ export function learnStock(levels) {
 /** @param {string} sku */
 export const stockOf = (sku) => client.value(`stock/${sku}`);
 
-/** For a view: a function that asks for what is left of these, instead of what it asked for before. @param {(leave: () => void) => void} onLeave */
+/** For a view: a function that requests the stock of these products instead of the earlier ones. @param {(leave: () => void) => void} onLeave */
 export function stockWatch(onLeave) {
   let leave = () => {};
   onLeave(() => leave());

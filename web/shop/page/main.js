@@ -1,4 +1,4 @@
-/** The page, put together. */
+/** Starts the page's parts. */
 import { startBell } from './bell.js';
 import { startExpiry } from './expiry.js';
 import { startFreshness } from './freshness.js';
@@ -29,7 +29,7 @@ startExpiry();
 startBell();
 tellOfOrders();
 
-/** Ask again who is here: another tab may know better, or this page comes from the back-forward cache. */
+/** Ask again who is signed in: another tab may have changed it, or this page comes from the back-forward cache. */
 function recogniseAgain() {
   recognise().then(
     (restored) => restored.forEach((operation) => follow(operation)),
@@ -42,7 +42,7 @@ addEventListener('pageshow', ({ persisted }) => persisted && recogniseAgain());
 const TRIES = 6;
 const AGAIN = 2000; // milliseconds
 
-/** Who is here, asked again after a failure: a gateway that is full or starting says so for a moment only. */
+/** Ask who is signed in, again after a failure: a gateway that is full or starting refuses only for a moment. */
 async function recogniseAtLast() {
   for (let tries = TRIES; ;) {
     try {
@@ -55,7 +55,7 @@ async function recogniseAtLast() {
   }
 }
 
-// The person first: a view of their own would otherwise ask a visitor to sign in for a moment.
+// The person first: otherwise a private view would show the sign-in card for a moment.
 const own = /^\/(orders|basket)/.test(location.pathname);
 const recognised = recogniseAtLast().then(
   (restored) => restored.forEach((operation) => follow(operation)),

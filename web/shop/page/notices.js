@@ -1,4 +1,4 @@
-/** What became of commands, told where the person is: refusals with the problem and a way back, ends of orders as toasts. */
+/** Results of commands, shown wherever the person is: refusals with the problem and a way back, ends of orders as toasts. */
 import { ended } from '/client/index.js';
 import { addToBasket } from './basket.js';
 import { fill, h } from './dom.js';
@@ -59,14 +59,14 @@ export function putBack(items) {
 }
 
 /**
- * Say what becomes of an operation, wherever the reader is by then.
+ * Show the result of an operation, wherever the person is by then.
  * @param {import('/client/index.js').Operation} operation
- * @param {import('./basket.js').Item[]} [items]  What an order would have bought.
+ * @param {import('./basket.js').Item[]} [items]  The items of the order.
  */
 export function follow(operation, items = []) {
   remember(operation);
   void operation.outcome.then(({ kind, problem }) => {
-    if (kind !== 'rejected' || problem === null) return; // the order's own row says the rest
+    if (kind !== 'rejected' || problem === null) return; // the order's row shows the rest
     notices = [{ id: operation.id, problem, items }, ...notices].slice(0, 5);
     draw();
     toast(items.length ? `Your order was not placed: ${problem.title}.` : `${problem.title}.`, {
@@ -80,7 +80,7 @@ export function follow(operation, items = []) {
 /** Where refusals are shown. */
 export const noticeRegion = () => region;
 
-/** Tell of orders that move while the page is open; what a snapshot brings is not news. */
+/** Show toasts for orders that change while the page is open; orders of a snapshot are not new. */
 export function tellOfOrders() {
   /** @type {Map<string, import('/client/index.js').Saga>} */
   let known = new Map();

@@ -1,4 +1,4 @@
-/** One order in the list, updated in place as it moves. */
+/** One order in the list, updated in place as it changes. */
 import { drawing } from './art.js';
 import { countdown } from './countdown.js';
 import { fill, h, say } from './dom.js';
@@ -10,7 +10,7 @@ import { label, message, mood, trying } from './words.js';
 
 /** @typedef {import('./shapes.js').Order} Order */
 
-/** The drawing's key of an order's line, which knows only its sku. @param {string} sku */
+/** The key of the drawing for an order's line, which has only a sku. @param {string} sku */
 export const artOf = (sku) => sku.replace(/-[^-]*$/, '');
 
 /** @param {Order} order */
@@ -22,7 +22,7 @@ export function itemsOf(order) {
   }));
 }
 
-/** @param {Order} order  What to say and offer beyond the line with its stops. */
+/** @param {Order} order  What to show and offer besides the line with its stops. */
 export function verdict(order) {
   const said = message(order);
   const again = trying(order);

@@ -1,9 +1,9 @@
-/** One list of orders out of two: what the screen listed, and what the client knows live. The newer version wins. */
+/** One list of orders from two: the orders of the screen, and the client's live orders. The newer version wins. */
 import { client } from './live.js';
 
 /** @typedef {import('./shapes.js').Order} Order */
 
-/** The order's name in this page: its mutation's id, which it has from the click on. @param {Order} order */
+/** The order's id in this page: its mutation's id, which it has from the click on. @param {Order} order */
 export const keyOf = (order) => order.mutation ?? order.id;
 
 /**
@@ -22,7 +22,7 @@ export function merge(listed, live) {
   return [...known.values()].sort(byAge).concat(old);
 }
 
-/** Live orders by the moment they were first seen, newest first: their own times move with each step. @param {Order} a @param {Order} b */
+/** Live orders by the time they were first seen, newest first: their own times change with each step. @param {Order} a @param {Order} b */
 function byAge(a, b) {
   return firstSeen(b) - firstSeen(a);
 }
@@ -42,7 +42,7 @@ function firstSeen(order) {
   return at;
 }
 
-/** @type {Map<string, import('/client/index.js').Operation>} what was asked for in this page, by id */
+/** @type {Map<string, import('/client/index.js').Operation>} the operations of this page, by id */
 const operations = new Map();
 
 /** @param {import('/client/index.js').Operation} operation */

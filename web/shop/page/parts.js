@@ -1,4 +1,4 @@
-/** The page's honest corners: a part that is missing or old, and a problem, each with whose it is and what to do. */
+/** What the page shows for a missing or stale part, and for a problem, each with its owner and what to do. */
 import { h } from './dom.js';
 import { client } from './live.js';
 import { signInAt } from './person.js';
@@ -25,7 +25,7 @@ export function contact(owner) {
 
 /**
  * @template T
- * @param {string} what  "Delivery estimate", say.
+ * @param {string} what  For example "Delivery estimate".
  * @param {Part<T>} part
  * @param {(data: T) => any} draw
  * @param {() => void} retry
@@ -57,7 +57,7 @@ export function drawPart(what, part, draw, retry) {
 }
 
 /**
- * What a failed screen is to the patience: something that may be there in a moment, or not (a refusal stays one).
+ * A failed screen as a part that may be there in a moment, or not (a refusal stays one).
  * @param {import('/client/index.js').Problem} problem
  * @returns {Awaited[]}
  */
@@ -66,11 +66,11 @@ export const lacking = (problem) =>
     ? [{ state: 'missing', retry_after: problem.retryAfter }]
     : [];
 
-/** @typedef {{state: 'ready' | 'stale'} | Pick<import('./shapes.js').Missing, 'state' | 'retry_after'>} Awaited  A part, as far as patience must know it. */
+/** @typedef {{state: 'ready' | 'stale'} | Pick<import('./shapes.js').Missing, 'state' | 'retry_after'>} Awaited  The fields of a part that decide about retries. */
 
 /**
- * Ask again by itself when a missing part says when, a handful of times and only while somebody looks, and when the
- * connection is back.
+ * Retry automatically at the time that a missing part names, a few times and only while the page is visible, and when
+ * the connection is back.
  */
 export function createPatience(
   /** @type {() => void} */ retry,
@@ -81,7 +81,7 @@ export function createPatience(
   let timer;
   let waiting = false;
   onLeave(() => clearTimeout(timer));
-  // The network, or the gateway, is back.
+  // The network or the gateway is back.
   onLeave(client.connection.subscribe((state) => waiting && state === 'live' && retry()));
   return (/** @type {Awaited[]} */ ...parts) => {
     clearTimeout(timer);
@@ -128,7 +128,7 @@ export function signInCard(why = 'Sign in to see your orders and to place new on
   );
 }
 
-/** @param {number} count  Grey blocks where something will be. */
+/** @param {number} count  Grey blocks in place of content that is loading. */
 export function skeleton(count) {
   return Array.from({ length: count }, () => h('div', { class: 'skeleton', 'aria-hidden': true }));
 }

@@ -1,4 +1,4 @@
-/** Who is here. Starting and leaving the live stream follows from it: an anonymous visitor has none. */
+/** The signed-in person. The live stream starts and ends with it: an anonymous visitor has none. */
 import { fetchJson } from './api.js';
 import { client } from './live.js';
 import { toast } from './toast.js';
@@ -29,7 +29,7 @@ function become(next) {
   for (const listener of listeners) listener();
 }
 
-/** Ask the gateway; the session itself never reaches the page. @returns {Promise<import('/client/index.js').Operation[]>} what a reload interrupted */
+/** Ask the gateway; the session itself never reaches the page. @returns {Promise<import('/client/index.js').Operation[]>} the resumed mutations */
 export async function recognise() {
   const user = await fetchJson('/bff/user?anonymous=1');
   if (user === null) {
@@ -43,20 +43,19 @@ export async function recognise() {
   return restored;
 }
 
-/** The session is over, whoever ended it. @param {{told?: boolean}} [how]  told: the person knows. */
+/** The session has ended, for any reason. @param {{told?: boolean}} [how]  told: the person knows it already. */
 export function lose({ told = false } = {}) {
-  if (person === null) return; // an anonymous visitor's stock is not to be forgotten
+  if (person === null) return; // the stock that an anonymous visitor sees must not be deleted
   person = null;
   client.stop();
   become(null);
   if (!told) toast('You have been signed out.', { link: { href: signInAt(), text: 'Sign in' } });
 }
 
-/** Milliseconds since 1970 of the last time that a stream's end was doubted. */
+/** When the end of a stream was last checked, in milliseconds since 1970. */
 let doubted = 0;
 
-// The stream stops by itself when the gateway knows nobody any more by the session it was opened with. Another tab may
-// have a new one meanwhile.
+// The stream stops by itself when its session has ended. Another tab may have a new session meanwhile.
 client.connection.subscribe((state) => {
   if (state !== 'stopped' || person === null) return;
   if (client.fault.get()) return void toast('There are no live updates right now.', {});
@@ -66,7 +65,7 @@ client.connection.subscribe((state) => {
   else recognise().catch(() => lose());
 });
 
-/** Where signing in starts, and returns to. */
+/** The address where a sign-in starts, with the address to return to. */
 export const signInAt = (path = location.pathname) => `/bff/login?return=${encodeURIComponent(path)}`;
 
 export async function signOut() {

@@ -1,10 +1,10 @@
-/** Real paths over the History API: five routes, one view at a time, each with its own way out. */
+/** Real paths over the History API: five routes, one view at a time, each with its own clean-up. */
 import { fill } from './dom.js';
 
 /**
- * What a view is given.
+ * What a view receives.
  * @typedef {object} Visit
- * @property {string} [id]  The path's own part.
+ * @property {string} [id]  The variable part of the path.
  * @property {(leave: () => void) => void} onLeave
  */
 
@@ -25,7 +25,7 @@ export function route(pattern, view) {
 /** @param {() => void} listener */
 export const onNavigate = (listener) => void listeners.add(listener);
 
-/** Show the view of the current path anew. @param {{arriving?: boolean}} [how] */
+/** Show the view of the current path again. @param {{arriving?: boolean}} [how] */
 export function show({ arriving = false } = {}) {
   for (const leave of leavings) leave();
   leavings = [];

@@ -1,6 +1,6 @@
 /**
- * Begins the page. Where a part of it cannot be fetched, from a network that went or a gateway that is full, the page says
- * so and is loaded anew by itself, once. A mistake of ours stays loud.
+ * Starts the page. When a part of it cannot be fetched, because the network failed or the gateway is full, the page
+ * shows a message and reloads itself, once. A bug of ours is still reported.
  */
 const AGAIN = 2000; // milliseconds
 
@@ -22,7 +22,7 @@ import('./main.js').catch((error) => {
   const [visit] = performance.getEntriesByType('navigation');
   if (unfetched && /** @type {PerformanceNavigationTiming | undefined} */ (visit)?.type !== 'reload')
     setTimeout(() => {
-      // Without a network the browser's own page would take this one's place.
+      // Without a network the browser would replace this page with its own error page.
       if (navigator.onLine) location.reload();
       else addEventListener('online', () => location.reload(), { once: true });
     }, AGAIN);

@@ -1,4 +1,4 @@
-/** How many are left, kept true while it is on the screen. */
+/** The number left in stock, updated while it is on the screen. */
 import { h, say } from './dom.js';
 import { stockOf } from './live.js';
 

@@ -1,8 +1,8 @@
-/** How long the last screens took, the newest of each, and each service's share of it as the gateway's Server-Timing tells. */
+/** How long the last screens took, the newest of each, and the time of each service from the gateway's Server-Timing. */
 
 const KEPT = 5;
 
-/** @typedef {{name: string, start: number, milliseconds: number, outcome: string}} Share  start: milliseconds after the request began; outcome: "ok" or the reason it was not. */
+/** @typedef {{name: string, start: number, milliseconds: number, outcome: string}} Share  start: milliseconds after the request began; outcome: "ok" or the reason of the failure. */
 /** @typedef {{path: string, status: number, complete: boolean, milliseconds: number, shares: Share[]}} Taken */
 
 /** @type {Taken[]} */
@@ -13,7 +13,7 @@ export const timings = () => taken;
 
 /**
  * @param {string} path
- * @param {number} began  performance.now() before it was asked for.
+ * @param {number} began  performance.now() before the request.
  * @param {Response} response
  */
 export function note(path, began, response) {
@@ -27,7 +27,7 @@ export function note(path, began, response) {
   taken = [one, ...taken.filter((other) => other.path !== path)].slice(0, KEPT);
 }
 
-/** @param {string} header  Server-Timing: names, each with `dur`, `start` and, where it was not well, a `desc`. @returns {Share[]} */
+/** @param {string} header  Server-Timing: names, each with `dur`, `start` and, after a failure, a `desc`. @returns {Share[]} */
 export function readShares(header) {
   return header
     .split(',')

@@ -1,4 +1,4 @@
-/** Short messages in the corner, and what a screen reader is told. */
+/** Short messages in the corner, and announcements for screen readers. */
 import { h } from './dom.js';
 
 const MOST = 3;

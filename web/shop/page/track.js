@@ -17,7 +17,7 @@ const FORWARD = { reserve: 0, charge: 1, ship: 2 };
 const BACKWARD = { release: 0, refund: 1, 'cancel-shipment': 2 };
 /** @satisfies {Partial<Record<import('./shapes.js').Reason, number>>} where a refusal with this reason happened */
 const REFUSED_AT = { 'out-of-stock': 0, 'card-declined': 1 };
-/** @type {Record<string, string>} what is said of a stop to those who do not see it */
+/** @type {Record<string, string>} the state of a stop, for screen readers */
 const SPOKEN = {
   todo: 'to come',
   now: 'in progress',

@@ -1,4 +1,4 @@
-/** What an order's state means to the person who placed it: what happened, and what to do next. */
+/** Texts for an order's state, for the person who placed it: what happened, and what to do next. */
 
 /** @typedef {import('./shapes.js').Order} Order */
 
@@ -6,7 +6,8 @@
 /** @typedef {import('./shapes.js').Reason} Reason */
 
 /**
- * A table's word for a code, where it has one: a service may know steps and reasons that this page has no words for.
+ * The text of a table for a code, where it has one: a service may have steps and reasons for which this page has no
+ * text.
  * @template T
  * @param {Readonly<Record<string, T>>} table
  * @param {string | null | undefined} code
@@ -25,8 +26,8 @@ const REASONS = {
     next: 'Ask Shipping (#shipping) about your address, or order again later.',
   },
   'out-of-stock': {
-    happened: 'Something in this order sold out before we could set it aside. Nothing was charged.',
-    next: 'Order fewer or something else, or ask Inventory (#inventory) when more will come.',
+    happened: 'An item of this order sold out before we could set it aside. Nothing was charged.',
+    next: 'Order fewer items or other ones, or ask Inventory (#inventory) when more will arrive.',
   },
   'payments-unavailable': {
     happened: 'Your payment could not be made. Nothing stays charged and the items are back in stock.',
@@ -45,13 +46,13 @@ const REASONS = {
     next: 'Changed your mind? Put it back in the basket.',
   },
 };
-/** @satisfies {Record<string, {team: string, failed: string}>} by the service that is being asked again */
+/** @satisfies {Record<string, {team: string, failed: string}>} by the service that is called again */
 const SERVICES = {
   inventory: { team: 'Inventory (#inventory)', failed: 'The warehouse did not answer' },
   payments: { team: 'Payments (#payments)', failed: 'Payments did not answer' },
   shipping: { team: 'Shipping (#shipping)', failed: 'Shipping did not answer' },
 };
-/** @satisfies {Record<Step, keyof typeof SERVICES>} whose work a step is */
+/** @satisfies {Record<Step, keyof typeof SERVICES>} the service that does a step */
 const SERVICE_OF = {
   reserve: 'inventory',
   charge: 'payments',
@@ -60,7 +61,7 @@ const SERVICE_OF = {
   refund: 'payments',
   release: 'inventory',
 };
-/** @satisfies {Record<Step, string>} a step as a thing that is tried */
+/** @satisfies {Record<Step, string>} the name of a step's attempt */
 const TRIED = {
   reserve: 'Setting items aside',
   charge: 'Charge',
@@ -175,7 +176,7 @@ export function message(order) {
       if (order.reason === 'given-up')
         return {
           tone: 'bad',
-          happened: 'We could not undo everything by ourselves, so people do it by hand.',
+          happened: 'We could not undo everything automatically, so our team does it by hand.',
           next: 'They will be in touch. Questions: Orders (#orders).',
         };
       return {
@@ -207,10 +208,10 @@ export function moment({ status, step, reason }) {
 /** @type {Record<import('./shapes.js').Missing['reason'], string>} why a part of a screen is missing */
 export const MISSING = {
   timeout: 'did not answer in time',
-  'circuit-open': 'is resting after too many failures',
+  'circuit-open': 'is not called for a while after too many failures',
   overloaded: 'is too busy right now',
   unreachable: 'cannot be reached',
   failed: 'had an error',
-  refused: 'would not answer',
-  invalid: 'answered something unreadable',
+  refused: 'refused to answer',
+  invalid: 'sent an unreadable answer',
 };

@@ -1,4 +1,4 @@
-/** What can be read off while things break: breakers, the stream, the last screens' timings, orders that need a person. */
+/** Displays while things break: breakers, the stream, the last screens' timings, orders that need attention. */
 import { fill, h, say } from '../dom.js';
 import { shortId } from '../format.js';
 import { client } from '../live.js';
@@ -8,14 +8,12 @@ import { trying } from '../words.js';
 /** @typedef {import('./services.js').Press} Press */
 
 /** @type {Record<string, string>} */
-const LAMPS = { closed: 'well', open: 'resting', 'half-open': 'trying' };
-/** @type {Record<string, string>} */
 const STREAM = {
   connecting: 'joining',
   live: 'live',
   stale: 'joining again',
   offline: 'no network',
-  stopped: 'nobody is signed in',
+  stopped: 'not signed in',
 };
 
 export function createBreakers() {
@@ -36,7 +34,7 @@ export function createBreakers() {
             { 'data-test': 'breaker', 'data-service': name, 'data-state': state },
             h('i', { 'aria-hidden': true }),
             h('span', {}, name),
-            h('span', { class: 'quiet' }, LAMPS[state] ?? state),
+            h('span', { class: 'quiet' }, state),
           ),
         ),
       );
@@ -127,7 +125,7 @@ export function createWaterfall() {
                   {},
                   shares.map((share) => bar(share, longest)),
                 )
-              : h('p', { class: 'quiet' }, 'No service was asked.'),
+              : h('p', { class: 'quiet' }, 'No service was called.'),
           );
         }),
       );
@@ -149,7 +147,7 @@ export function createDesk(press) {
       element.hidden = stuck.length === 0;
       fill(
         element,
-        h('h3', {}, 'The operator’s desk'),
+        h('h3', {}, 'Orders that need an operator'),
         h(
           'ul',
           {},

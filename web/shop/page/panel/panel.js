@@ -1,4 +1,4 @@
-/** The demo's panel, at the foot of the page. It exists only where /demo/state answers; nobody else hears of it. */
+/** The demo's panel, at the foot of the page. It exists only where /demo/state answers. */
 import { fetchJson } from '../api.js';
 import { fill, h } from '../dom.js';
 import { toast } from '../toast.js';
@@ -6,7 +6,7 @@ import { createBreakers, createDesk, createStreamGauge, createWaterfall } from '
 import { createScenes } from './scenes.js';
 import { createServices } from './services.js';
 
-const EVERY = 1000; // milliseconds between looks while the panel is open
+const EVERY = 1000; // milliseconds between two updates while the panel is open
 
 /** @param {string} method @param {string} path @param {unknown} [body] */
 async function press(method, path, body) {
@@ -32,7 +32,7 @@ const services = createServices(press);
 
 let looking = false;
 
-/** @returns {Promise<boolean>} whether there is anything to look at */
+/** @returns {Promise<boolean>} whether there is a panel */
 async function refresh() {
   if (looking) return true;
   looking = true;

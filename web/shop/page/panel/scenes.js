@@ -1,4 +1,4 @@
-/** The scenes: each a card with what it does, what to watch, and one button that stays pressed while it is in force. */
+/** The scenes: each is a card with its fault, what to watch, and one button that stays pressed while the fault is in force. */
 import { h, say } from '../dom.js';
 
 /** @typedef {import('./services.js').Press} Press */
@@ -9,49 +9,49 @@ const SCENES = /** @type {const} */ ([
     'slow-payments',
     'Slow payments',
     'Payments takes two and a half seconds for every answer.',
-    'An order waits at Charge and still arrives; its page does not wait and says that the payment is missing.',
+    'An order waits at Charge and still completes; its page does not wait and shows that the payment is missing.',
   ],
   [
     'failing-payments',
     'Failing payments',
     'Payments answers every request with an error.',
-    'An order says which attempt it is at and when the next one comes. Open it a few times and the breaker of payments opens.',
+    'An order shows the number of its attempt and when the next one comes. Open it a few times, and the breaker of payments opens.',
   ],
   [
     'declined-payments',
     'Refused payments',
     'Payments declines every card.',
-    'An order turns back at Charge: the items return to the shelf, with the reason and whom to ask.',
+    'An order is undone at Charge: the items are back in stock, and the order shows the reason and whom to ask.',
   ],
   [
     'failing-refunds',
     'Failing refunds',
     'Refunds fail, and parcels are booked slowly, so that there is time to cancel.',
-    'Place an order and cancel it while the parcel is booked: the refund counts its attempts, then needs attention. Put it right, and it finishes.',
+    'Place an order and cancel it while the parcel is booked: the refund counts its attempts, then needs attention. End the scene, and it finishes.',
   ],
   [
     'no-stock',
     'No stock',
     'Inventory refuses every reservation.',
-    'An order is refused at Reserve with nothing to undo; the shelf shows again what it really holds.',
+    'An order is refused at Reserve with nothing to undo; the page shows the real stock again.',
   ],
   [
     'slow-catalog',
     'Slow catalog',
-    'Catalog takes two seconds, longer than a screen may take.',
-    'Screens without a catalog answer an honest problem in time; then the breaker opens and they answer at once.',
+    'Catalog takes two seconds, longer than the deadline of a screen.',
+    'Screens that need the catalog answer a problem in time; then the breaker opens, and they answer at once.',
   ],
   [
     'kill-orders-mid-charge',
     'Kill orders in mid-charge',
-    'The next charge is held after it was made; orders is killed with kill -9 before it knows.',
-    'Place an order: it stands at Charge, orders comes back, and it goes on to the end. The card is charged once.',
+    'The next charge is held after it was made; orders is killed with kill -9 before it gets the answer.',
+    'Place an order: it stops at Charge, orders restarts, and the order completes. The card is charged once.',
   ],
   [
     'stop-redis',
     'Stop Redis for 10 s',
-    'The store freezes: nobody gets an answer from it.',
-    'You stay signed in and products can be looked at. An order is asked for again under its own number until it is known, and is placed once; the stream catches up without a reload.',
+    'Redis freezes and does not answer.',
+    'You stay signed in, and products are shown. An order is sent again with the same number until its outcome is known, and is placed once; the stream catches up without a reload.',
   ],
 ]);
 

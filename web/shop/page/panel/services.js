@@ -1,4 +1,4 @@
-/** Every service with its process and its switches, one by one: for whoever wants to break things by hand. */
+/** Every service with its process and its switches, one by one, to break things by hand. */
 import { fill, h, say } from '../dom.js';
 
 const FAULTS = /** @type {const} */ ([
@@ -47,7 +47,7 @@ function createRow(name, press) {
     { 'data-test': 'service', 'data-service': name },
     h('strong', {}, name),
     pid,
-    // Identity knows no faults; it can only be killed.
+    // Identity has no faults; it can only be killed.
     h('div', { class: 'actions' }, name !== 'identity' && switches.map(({ button }) => button), kill),
   );
   return {

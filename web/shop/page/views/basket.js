@@ -1,4 +1,4 @@
-/** The basket, and the click that makes an order of it: the order is on the next screen before anything was sent. */
+/** The basket, and the click that places an order: the order is on the next screen before anything was sent. */
 import { drawing } from '../art.js';
 import { basketItems, emptyBasket, onBasket, setQuantity } from '../basket.js';
 import { fill, h } from '../dom.js';
@@ -18,7 +18,7 @@ function place() {
     const lines = items.map(({ sku, name, quantity, price_cents }) => ({ sku, name, quantity, price_cents }));
     follow(placeOrder({ lines, currency: first.currency }), items);
   } catch {
-    return toast('Too many orders are still on their way to us. Please wait for them to arrive.', {
+    return toast('Too many orders are still being sent. Please wait until they have arrived.', {
       tone: 'bad',
     });
   }
@@ -101,8 +101,8 @@ export function basket({ onLeave }) {
         ? h(
             'section',
             { class: 'card centred' },
-            h('h2', {}, 'Nothing in here yet'),
-            h('p', {}, 'Whatever you add waits here, in this browser.'),
+            h('h2', {}, 'Your basket is empty'),
+            h('p', {}, 'Items that you add are stored here, in this browser.'),
             h('a', { class: 'button primary', href: '/' }, 'Look around'),
           )
         : h(

@@ -1,4 +1,4 @@
-/** The shop window: every product, with what is left of it. */
+/** The start page: every product, with its stock. */
 import { problemOf, screen } from '../api.js';
 import { drawing } from '../art.js';
 import { addToBasket } from '../basket.js';
@@ -16,7 +16,7 @@ export function putInBasket(product, quantity = 1) {
   if (addToBasket({ sku, name, price_cents, currency, art, quantity })) {
     toast(`${name} is in your basket.`, { key: 'basket', link: { href: '/basket', text: 'View basket' } });
   } else {
-    toast('The basket is full: 20 different things are the most in one order.', { tone: 'bad' });
+    toast('The basket is full: an order has at most 20 different items.', { tone: 'bad' });
   }
 }
 
@@ -72,7 +72,7 @@ export function home({ onLeave }) {
   onLeave(() => (gone = true));
   const patience = createPatience(load, onLeave);
   const watchStock = stockWatch(onLeave);
-  // Leaving forgets what the stream told, the stock with it.
+  // Signing out deletes the stream's data, and the stock with it.
   onLeave(onPerson(() => who() === null && load()));
 
   /** @param {Shelves} data */
@@ -104,7 +104,7 @@ export function home({ onLeave }) {
     } catch (error) {
       if (gone) return;
       const problem = problemOf(error);
-      fill(note, drawProblem(problem, { retry: load, title: 'The shelves cannot be shown' }));
+      fill(note, drawProblem(problem, { retry: load, title: 'The products cannot be shown' }));
       if (!last) fill(grid);
       patience(...lacking(problem));
     }
@@ -121,12 +121,8 @@ export function home({ onLeave }) {
       h(
         'section',
         { class: 'hero' },
-        h('h1', {}, 'Good things, and the truth about where they are.'),
-        h(
-          'p',
-          {},
-          'Stock is live. Every order reports each step as it happens, and says so when one goes wrong.',
-        ),
+        h('h1', {}, 'Good things, and where they are right now.'),
+        h('p', {}, 'Stock is live. Every order shows each step as it happens, and also when a step fails.'),
       ),
       note,
       grid,

@@ -1,4 +1,4 @@
-/** A path that leads nowhere. */
+/** The page for an unknown address. */
 import { h } from '../dom.js';
 
 /** @type {import('../router.js').View} */
@@ -7,7 +7,7 @@ export function lost() {
     'section',
     { class: 'card centred' },
     h('h1', {}, 'Nothing here'),
-    h('p', {}, 'This path leads nowhere in the shop.'),
+    h('p', {}, 'There is no such page in the shop.'),
     h('a', { class: 'button primary', href: '/' }, 'Back to the shop'),
   );
   return { title: 'Nothing here', body };

@@ -66,7 +66,7 @@ export function order({ id = '', onLeave }) {
   const track = createTrack();
   /** @type {import('../shapes.js').Screen<'/api/screens/orders/{id}'> | null} */
   let data = null;
-  /** @type {import('../shapes.js').Moment[]} what the stream told since the screen was fetched */
+  /** @type {import('../shapes.js').Moment[]} what the stream sent since the screen was fetched */
   let heard = [];
   /** @type {import('/client/index.js').Problem | null} */
   let problem = null;
@@ -155,7 +155,7 @@ export function order({ id = '', onLeave }) {
           history.length
             ? timeline(history)
             : problem
-              ? h('p', { class: 'quiet' }, 'The history cannot be had right now.')
+              ? h('p', { class: 'quiet' }, 'The history is not available right now.')
               : skeleton(1),
         ),
         h(
@@ -231,7 +231,7 @@ export function order({ id = '', onLeave }) {
     );
   }
 
-  /** A service that refuses knows of nothing: that is an answer, not a failure. @param {import('../shapes.js').Part<unknown>} part */
+  /** A refusal means that the service has nothing: that is an answer, not a failure. @param {import('../shapes.js').Part<unknown>} part */
   const refused = (part) => part.state === 'missing' && part.reason === 'refused';
   /** @param {import('../shapes.js').Part<unknown>} part */
   const awaited = (part) => (refused(part) ? [] : [part]);

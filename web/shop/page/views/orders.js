@@ -1,4 +1,4 @@
-/** The person's orders: what this browser has just asked for, what is under way, what is done. */
+/** The person's orders: those just placed in this browser, those under way, and those that have ended. */
 import { problemOf, screen } from '../api.js';
 import { fill, h } from '../dom.js';
 import { noticeRegion } from '../notices.js';
@@ -42,7 +42,7 @@ export function orders({ onLeave }) {
                 'li',
                 { class: 'card centred' },
                 h('h2', {}, 'No orders yet'),
-                h('p', {}, 'Your first one will show every step here, as it happens.'),
+                h('p', {}, 'Your first order will show every step here, as it happens.'),
                 h('a', { class: 'button primary', href: '/' }, 'Go shopping'),
               )
             : note.childElementCount === 0 && skeleton(2),

@@ -1,4 +1,4 @@
-/** One product: what it is, what is left, when it would arrive. */
+/** One product: its description, its stock, and when it would arrive. */
 import { problemOf, screen } from '../api.js';
 import { drawing } from '../art.js';
 import { fill, h } from '../dom.js';
@@ -132,8 +132,8 @@ export function product({ id = '', onLeave }) {
             'section',
             { class: 'card centred' },
             h('h1', {}, 'No such product'),
-            h('p', {}, 'It may have been taken off the shelves.'),
-            h('a', { class: 'button primary', href: '/' }, 'See what there is'),
+            h('p', {}, 'It may no longer be for sale.'),
+            h('a', { class: 'button primary', href: '/' }, 'See all products'),
           ),
         );
       } else {
