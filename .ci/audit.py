@@ -1,9 +1,9 @@
-"""Whether anything we depend on is known to be vulnerable: asks the advisories of Python's and of npm's packages.
+"""Checks whether any dependency has a known vulnerability: queries the advisories for Python's and npm's packages.
 
-`audit.py PIP_AUDIT [NPM]` ends with 0 when every locked package was looked up and nothing is known of any, with 1 when
-something is known, and with 75 when it could not ask about all of them, which is never said to be fine: pip-audit
-ends with 0 where its source knows none of the packages, and both tools end with 1 for a source that is away as for a
-finding.
+`audit.py PIP_AUDIT [NPM]` exits with 0 when every locked package was looked up and has no known vulnerability, with 1
+when a vulnerability is known, and with 75 when not every package could be looked up. A failed look-up is never reported
+as a clean result: pip-audit exits with 0 where its source knows none of the packages, and both tools exit with 1 for an
+unreachable source as for a finding.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ SECONDS = 300
 
 @dataclass
 class Report:
-    """asked: packages looked up; found: lines about vulnerable ones; unasked: why some or all could not be."""
+    """asked: packages looked up; found: lines about vulnerable ones; unasked: why some or all could not be looked
+    up."""
 
     what: str
     asked: int = 0
@@ -31,7 +32,7 @@ class Report:
 
 
 def python(program: str) -> Report:
-    """The packages of .requirements/dev.txt, which holds all the others' too."""
+    """The packages of .requirements/dev.txt, which contains all the others."""
     report = Report("Python packages")
     lock = ROOT / ".requirements" / "dev.txt"
     command = [program, "-r", str(lock), "--require-hashes", "--disable-pip", "--format", "json"]
@@ -71,7 +72,7 @@ def _unless_empty(report: Report) -> Report:
 
 
 def _json(report: Report, command: list[str], cwd: Path = ROOT) -> dict[str, Any]:
-    """What the program says; nothing, and a reason, where that is no JSON object."""
+    """The JSON object that the program prints; if there is none, nothing and a reason."""
     try:
         ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -84,12 +85,12 @@ def _json(report: Report, command: list[str], cwd: Path = ROOT) -> dict[str, Any
     if isinstance(answer, dict):
         return answer
     last = ended.stderr.strip().rpartition("\n")[2]
-    report.unasked.append(last or f"{command[0]} ended with {ended.returncode} and said nothing")
+    report.unasked.append(last or f"{command[0]} ended with {ended.returncode} without output")
     return {}
 
 
 def main(arguments: list[str]) -> int:
-    """Ask both, tell, and return the exit code; what was found outranks what could not be asked."""
+    """Query both, print the results, and return the exit code; a finding takes precedence over a failed look-up."""
     reports = [python(arguments[0]), node(arguments[1] if len(arguments) > 1 else "npm")]
     for report in reports:
         print(f"{report.what}: {report.asked} looked up, {len(report.found)} known to be vulnerable")

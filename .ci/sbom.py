@@ -1,8 +1,8 @@
-"""A bill of materials (CycloneDX 1.6, JSON) from the locks: every package by name, version and hashes, and who asked
-for it. `sbom.py FILE` writes it.
+"""A bill of materials (CycloneDX 1.6, JSON) from the locks: every package by name, version and hashes, and which
+package requires it. `sbom.py FILE` writes it.
 
-Promises the same bytes for the same locks: no time, no machine, nothing fetched. What only builds and tests the project
-is in it as `excluded`.
+The same locks give the same bytes: no time, no machine, nothing fetched. Packages that only build and test the project
+are marked as `excluded`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Component = dict[str, Any]
 
 @dataclass
 class Locked:
-    """One package of a pip lock; via: the names of what asked for it."""
+    """One package of a pip lock; via: the names of the packages that require it."""
 
     name: str
     version: str
@@ -41,7 +41,7 @@ class Locked:
 
 
 def locked(text: str) -> list[Locked]:
-    """In the lock's order. A package may be there twice, in a version for each kind of machine."""
+    """In the lock's order. A package may be listed twice, with a version for each kind of machine."""
     found: list[Locked] = []
     for line in text.splitlines():
         if pinned := _PINNED.match(line):
@@ -73,7 +73,7 @@ def document() -> dict[str, Any]:
         components.append(_component(one.name, one.version, one.ref, scope, digests))
         asked.setdefault(one.ref, set())
         for name in one.via:
-            # The project and its groups of dependencies stand there by their own names.
+            # The project and its groups of dependencies have their own names here.
             for asker in refs.get(name, [root]):
                 asked.setdefault(asker, set()).add(one.ref)
     for path, package in json.loads((ROOT / "web/client/package-lock.json").read_text(encoding="utf-8"))[
@@ -128,13 +128,13 @@ def _component(name: str, version: str, ref: str, scope: str, digests: list[dict
         "version": version,
         "scope": scope,
         "purl": ref,
-        # Each is of one of the files a version may come as, and they are what an installation is held to.
+        # Each hash belongs to one of the files of a version, and an installation must match one of them.
         "externalReferences": [{"type": "distribution", "url": ref, "hashes": digests}],
     }
 
 
 def main(arguments: list[str]) -> int:
-    """Write it and say how much there is in it."""
+    """Write it and print how much it contains."""
     bill = document()
     target = Path(arguments[0])
     target.parent.mkdir(parents=True, exist_ok=True)

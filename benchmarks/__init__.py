@@ -1,1 +1,1 @@
-"""Benchmarks: what a screen costs here and what it costs elsewhere, measured in one run on one machine."""
+"""Benchmarks: what a screen costs here and in other frameworks, measured in one run on one machine."""

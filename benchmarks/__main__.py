@@ -1,9 +1,9 @@
-"""`python -m benchmarks`: the fan-out comparison, with `profile` where one contender spends its time, with `pipeline`
-what one upstream call costs, with `decisions` what a rate limit decision does, with `live` what an open stream and
-an event on it cost (about ten minutes).
+"""`python -m benchmarks`: the fan-out comparison. `profile` shows where one contender spends its time, `pipeline` what
+one upstream call costs, `decisions` what a rate limit decision costs, and `live` what an open stream and an event on it
+cost (about ten minutes).
 
-Everything it starts is its own, on free loopback ports, and ends with it. Nothing is written into the project unless
-`--write` says so. Exit code 1 when a contender answered wrongly, so that a figure never stands for a broken screen.
+It starts its own programs, on free loopback ports, and ends them. It writes nothing into the project without `--write`.
+The exit code is 1 when a contender answered wrongly, so that no figure belongs to a broken screen.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         default="fanout",
         choices=("fanout", "profile", "pipeline", "decisions", "live"),
     )
-    parser.add_argument("--quick", action="store_true", help="one short round: does it work at all?")
+    parser.add_argument("--quick", action="store_true", help="one short round, to see that everything works")
     parser.add_argument(
         "--write", action="store_true", help="write the table to RESULTS.md beside the benchmark"
     )

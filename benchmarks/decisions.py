@@ -1,6 +1,6 @@
-"""What one rate limit decision costs this process: the same script over the link and over redis-py's pool, with 1, 32
-and 64 under way, a bare PING over the link, and what other stores ask. CPU time of the process, the least of several
-rounds."""
+"""What one rate limit decision costs this process: the same script over our Redis client and over redis-py's pool, with
+1, 32 and 64 under way; a bare PING over our client; and the cost of other stores' calls. CPU time of the process, the
+least of several rounds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Ask = Callable[[int], Awaitable[object]]
 
 
 def table() -> str:
-    """A row for each way, CPU µs a decision."""
+    """A row for each way, in CPU µs a decision."""
     with opened() as place:
         rows = uvloop.run(_measured(place.redis))
     lines = [
@@ -64,13 +64,13 @@ async def _measured(url: str) -> dict[str, list[float]]:
         "the same with two tags and an owner": lambda who: cache.read(f"{who}", ("a", "b"), "ada"),
         "five values": lambda _: values.get(five),
         "five journals' heads": lambda _: journal.heads(five),
-        "whether five sessions live": lambda _: sessions.still_open(five),
+        "whether five sessions exist": lambda _: sessions.still_open(five),
     }
     try:
         found: dict[str, list[float]] = {name: [] for name in ways}
         for count in UNDER_WAY:
             least = dict.fromkeys(ways, float("inf"))
-            # By turns, so that a busy moment of the machine falls on all of them.
+            # In turn, so that load from other programs affects all of them.
             for _, (name, ask) in itertools.product(range(ROUNDS), ways.items()):
                 least[name] = min(least[name], await _cost(ask, count))
             for name in ways:

@@ -1,5 +1,6 @@
 """What one upstream call costs in the gateway when nothing fails: the call pipeline over a wire that responds at once,
-and each policy alone. The figure is CPU time of one thread, the least of many rounds: other processes move it least."""
+and each policy alone. The figure is CPU time of one thread, the minimum of many rounds, which other processes disturb
+least."""
 
 from __future__ import annotations
 
@@ -139,7 +140,7 @@ async def _measure() -> list[tuple[str, float]]:
         balance.record_success(balance.pick())
 
     async def through_limit() -> None:
-        async with asyncio.timeout(1.0):  # noqa: ASYNC100 - what it costs to set one
+        async with asyncio.timeout(1.0):  # noqa: ASYNC100 - the cost of setting one is measured
             pass
 
     found += [

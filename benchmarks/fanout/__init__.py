@@ -1,1 +1,1 @@
-"""One screen over three services, built by several contenders and asked for by the same load."""
+"""One screen over three services, built by several contenders and requested with the same load."""

@@ -1,4 +1,5 @@
-"""What the three services answer (0.9, 1.8 and 2.6 KB) and the one document every contender must make of it."""
+"""The answers of the three services (0.9, 1.8 and 2.6 KB), and the one document that every contender must make from
+them."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any
 KINDS = ("product", "stock", "delivery")
 REQUIRED = "product"
 _MARK = "p000000000"
-"""A sku: every one has this length, so that every answer has one length."""
+"""A sku. All have the same length, so that all answers have the same length."""
 
 
 def sku(number: int) -> str:
@@ -67,7 +68,7 @@ def parts(sku: str) -> dict[str, dict[str, Any]]:
 
 
 def halves() -> dict[str, tuple[bytes, bytes]]:
-    """Each service's answer as the bytes before and after the sku."""
+    """Each service's answer, as the bytes before and after the sku."""
     made = {}
     for kind, part in parts(_MARK).items():
         before, _, after = encoded(part).partition(_MARK.encode())
@@ -80,7 +81,7 @@ def encoded(document: Any) -> bytes:
 
 
 def screen(sku: str) -> dict[str, Any]:
-    """The document: the required part as it is, the optional ones said to be ready."""
+    """The document: the required part unchanged, the optional ones as `ready`."""
     given = parts(sku)
     return {
         kind: part if kind == REQUIRED else {"state": "ready", "data": part} for kind, part in given.items()

@@ -34,7 +34,7 @@ class Delivery(Upstream, team="Bench", contact="#bench"):
 
 
 product, stock, delivery = Product(), Stock(), Delivery()
-# Seconds as long as the hand-written contenders wait: under full load nothing may be cut short, or less would be done.
+# As many seconds as the hand-written contenders wait: if calls were cut short under full load, less work would be done.
 bench = Gateway("bench", deadline=30)
 
 
@@ -61,7 +61,7 @@ class RawScreen(BaseModel):
 
 @bench.view("/raw/{sku}", public=True)
 async def raw_screen(sku: str) -> RawScreen:
-    """The same with bodies passed on whole."""
+    """The same, with bodies passed on whole."""
     one, two, three = await together(
         product.whole(sku), optional(stock.whole(sku)), optional(delivery.whole(sku))
     )
@@ -70,6 +70,6 @@ async def raw_screen(sku: str) -> RawScreen:
 
 @bench.view("/own/{sku}")
 async def own_screen(sku: str) -> Screen:
-    """For whoever signed in; the caller's token goes on to the services."""
+    """For a signed-in person; the caller's token is passed on to the services."""
     one, two, three = await together(product.of(sku), optional(stock.of(sku)), optional(delivery.of(sku)))
     return Screen(product=one, stock=two, delivery=three)

@@ -1,4 +1,4 @@
-"""A token issuer for one run: an ES256 key made now, its JWKS, and access tokens of several people."""
+"""A token issuer for one run: an ES256 key made at its start, its JWKS, and access tokens of several people."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 ISSUER = "https://issuer.bench"
 AUDIENCE = "bench"
 PEOPLE = 64
-"""Different callers: more than one token to remember, more than one limit to count."""
+"""The number of different callers, so that several tokens are cached and several limits are counted."""
 
 
 class Issuer:
-    """jwks: the public key as JSON; tokens: one for each of so many people, good for an hour."""
+    """jwks: the public key as JSON; tokens: one for each of so many people, valid for an hour."""
 
     def __init__(self, people: int = PEOPLE) -> None:
         key = ec.generate_private_key(ec.SECP256R1())

@@ -1,8 +1,8 @@
-"""The load: so many connections, each asking again as soon as it is answered, for so many seconds.
+"""The load: so many connections, each of which sends the next request after its answer, for so many seconds.
 
-`wrk` where it is on PATH and the seconds are whole (it knows no others), else a small one of our own; both on the CPU
-beside the contender's. Every request names another sku, so that nothing is answered from a cache or together with its
-neighbour, and every answer's status and length are looked at: a shortened screen is counted as wrong.
+`wrk` where it is on PATH and the seconds are whole (it accepts no others), else a small load generator of our own; both
+run on the CPU beside the contender's. Every request has another sku, so that no answer comes from a cache or is
+coalesced. Status and length of every answer are checked, and a shortened screen counts as wrong.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WRK = shutil.which("wrk")
 
 @dataclass(frozen=True)
 class Load:
-    """path: template with `{sku}`; first: number of the first sku; length: bytes of a right body; tokens: used in
+    """path: template with `{sku}`; first: number of the first sku; length: bytes of a correct body; tokens: used in
     turn, none for no Authorization header."""
 
     port: int
@@ -35,8 +35,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Loaded:
-    """rate: answers a second; p50, p99: milliseconds; wrong: answers that were not what they should be, and
-    connections that broke."""
+    """rate: answers a second; p50, p99: milliseconds; wrong: incorrect answers, and broken connections."""
 
     answers: int
     rate: float
@@ -46,7 +45,7 @@ class Loaded:
 
 
 def name(seconds: float) -> str:
-    """Which tool, for the report."""
+    """The name of the tool, for the report."""
     if WRK is None or not seconds.is_integer():
         return "own asyncio load"
     said = subprocess.run([WRK, "-v"], capture_output=True, text=True, check=False).stdout
@@ -54,7 +53,7 @@ def name(seconds: float) -> str:
 
 
 def apply(load: Load, folder: Path) -> Loaded:
-    """Put the load on. Raises RuntimeError when the tool itself failed."""
+    """Run the load. Raises RuntimeError when the tool itself failed."""
     if WRK is not None and load.seconds.is_integer():
         script = folder / "load.lua"
         script.write_text(_lua(load))

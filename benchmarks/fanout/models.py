@@ -1,4 +1,4 @@
-"""What the three services answer, as pydantic models: for every contender that models it."""
+"""The answers of the three services as pydantic models, for every contender that uses models."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The load of our own, for machines without wrk: keep-alive connections on one asyncio loop, answers read by length.
+"""Our own load generator, for machines without wrk: keep-alive connections on one asyncio loop, answers read by length.
 
-It stops asking when the time is over and waits for what is under way.
+It stops sending when the time is over and waits for the requests under way.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .bodies import sku
 from .load import Load, Loaded
 
 AT_MOST = 30.0
-"""Seconds an answer may take."""
+"""Seconds that an answer may take."""
 
 
 class Counts:
-    """What the connections found, together."""
+    """The results of all connections together."""
 
     def __init__(self) -> None:
         self.took: list[float] = []
@@ -63,7 +63,7 @@ async def _answer(reader: asyncio.StreamReader, length: int) -> bool:
 
 
 async def apply(load: Load) -> Loaded:
-    """Put the load on."""
+    """Run the load."""
     counts = Counts()
     numbers = itertools.count(load.first)
     began = time.perf_counter()

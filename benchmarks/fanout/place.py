@@ -1,4 +1,4 @@
-"""Where contenders run: the services, a Valkey, an issuer, a folder for logs; all of it gone at the end."""
+"""Where contenders run: the services, a Valkey, an issuer, a folder for logs; all are removed at the end."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Place:
     _stack: ExitStack = field(repr=False)
 
     def start(self, name: str, command: list[str], env: dict[str, str]) -> Program:
-        """Start a contender; it is pinned once it serves: starting has all CPUs."""
+        """Start a contender. It is pinned to its CPU once it serves; while it starts it may use all CPUs."""
         log = self.folder / f"{''.join(c if c.isalnum() else '-' for c in name)}.log"
         program = Program(command, log=log, cpu=None, env=env)
         self._stack.callback(program.stop)
         return program
 
     def stored(self) -> int:
-        """How many commands Valkey has carried out so far, those inside scripts included."""
+        """The number of commands that Valkey has carried out so far, including those inside scripts."""
         parts = urlsplit(self.redis)
         with socket.create_connection((parts.hostname, parts.port), timeout=10) as link:
             link.sendall(b"INFO stats\r\n")
@@ -48,7 +48,7 @@ class Place:
         return int(said.partition(b"total_commands_processed:")[2].split(b"\r\n")[0])
 
     def answered(self) -> int:
-        """How many calls the services have answered so far."""
+        """The number of calls that the services have answered so far."""
         with urllib.request.urlopen(f"{self.services[KINDS[0]]}/count", timeout=10) as answer:
             return int(answer.read())
 
@@ -77,7 +77,7 @@ def opened() -> Iterator[Place]:
 
 
 def valkey_program(folder: Path) -> tuple[Program, str]:
-    """A Valkey beside the contenders, serving; and its address."""
+    """A Valkey that serves beside the contenders, and its address."""
     port = free_port()
     valkey = Program(
         [_valkey(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],

@@ -1,6 +1,6 @@
-"""A started program on a CPU of its own, and what the kernel says of it: CPU time, memory.
+"""A started program on its own CPU, and what the kernel reports about it: CPU time, memory.
 
-CPU 0 belongs to the contender, the last CPU to everything around it; where there is one CPU only, or the system knows
+CPU 0 is the contender's, the last CPU belongs to everything around it. Where there is only one CPU, or the system has
 no affinity, nothing is pinned and the report says so.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# What the kernel calls CPUCLOCK_SCHED: a process's clock that counts what it ran for, in nanoseconds.
+# The kernel's CPUCLOCK_SCHED: a clock of the process that counts its run time in nanoseconds.
 _RAN = 2
 _CPUS = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 PINNED = len(_CPUS) > 1
@@ -24,7 +24,7 @@ AROUND = _CPUS[-1] if PINNED else None
 
 
 def pin(cpu: int | None) -> None:
-    """Keep this process on one CPU; None: leave it where it is."""
+    """Pin this process to one CPU; None: do not pin it."""
     if cpu is not None:
         os.sched_setaffinity(0, {cpu})
 
@@ -43,7 +43,7 @@ class Program:
     def __init__(
         self, command: Sequence[str], *, log: Path, cpu: int | None, env: Mapping[str, str] | None = None
     ) -> None:
-        # Settings and proxies of whoever runs this have no say in it.
+        # Settings and proxies of the user who runs this must not affect it.
         clean = {
             name: value
             for name, value in os.environ.items()
@@ -62,7 +62,7 @@ class Program:
         self.pid = self._process.pid
 
     def ready(self, port: int, seconds: float = 30.0) -> None:
-        """Return once it accepts on the port. Raises RuntimeError with its last words."""
+        """Return once it accepts connections on the port. Raises RuntimeError with the end of its output."""
         end = time.monotonic() + seconds
         while True:
             try:
@@ -89,7 +89,7 @@ class Program:
             self._process.wait()
 
     def cpu(self) -> float:
-        """Seconds of user and system time so far, all threads (clock_getcpuclockid(3); what proc(5) has is rounded to
+        """Seconds of user and system time so far, of all threads (clock_getcpuclockid(3); proc(5) has it rounded to
         hundredths)."""
         return time.clock_gettime((~self.pid << 3) | _RAN)
 
@@ -107,7 +107,7 @@ class Program:
                 os.sched_setaffinity(int(thread.name), {cpu})
 
     def idle(self, seconds: float = 5.0) -> None:
-        """Return once it does next to nothing (a tenth of a CPU), or after so many seconds."""
+        """Return once it uses next to no CPU (a tenth of one), or after so many seconds."""
         end = time.monotonic() + seconds
         before = -1.0
         while (now := self.cpu()) - before > 0.005 and time.monotonic() < end:

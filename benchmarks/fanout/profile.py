@@ -1,4 +1,5 @@
-"""Where a bff contender spends its CPU time under the benchmark's load, so that the next saving is chosen by fact."""
+"""Where a bff contender spends its CPU time under the benchmark's load, so that optimisations are chosen by
+measurement."""
 
 from __future__ import annotations
 
@@ -54,8 +55,8 @@ def _tables(stacks: list[tuple[int, list[str]]], cpu: float) -> list[str]:
         f"{total} samples. Own time by package:\n" + _table(packages, total, cpu),
         f"The {TOP} functions with the most time of their own (C they call included):\n"
         + _table(_short(own), total, cpu),
-        "Whom bff pays (each sample once: the last function of bff → whom it called; `loop`: a callback without "
-        "any of bff in it):\n" + _table(paid, total, cpu),
+        "Time below functions of bff (each sample once: the last function of bff → what it called; `loop`: a callback "
+        "without bff):\n" + _table(paid, total, cpu),
         f"The {TOP} functions of bff with the most time in and below them:\n"
         + _table(_short(_of_bff(below)), total, cpu),
     ]
@@ -74,7 +75,7 @@ def _of_bff(counts: Counter[str]) -> Counter[str]:
 
 
 def _at_work(name: str) -> bool:
-    """A function of bff, without those the whole process stands in."""
+    """A function of bff, except those in which the whole process runs."""
     mine = f"{ROOT / 'bff'}/"
     return name.startswith(mine) and not name.startswith((f"{mine}cli/", f"{mine}edge/server.py"))
 
@@ -94,7 +95,7 @@ def _relative(name: str) -> str:
 
 
 def _boundary(frames: list[str]) -> str:
-    """The innermost function of bff and what it called; a callback of the loop with nothing of bff in it by name."""
+    """The innermost function of bff and what it called; for a callback of the loop without bff its name."""
     place = next((at for at, name in enumerate(frames) if _at_work(name)), None)
     if place is None:
         runner = next((at for at, name in enumerate(frames) if name.endswith(":Runner.run")), len(frames))
@@ -104,7 +105,7 @@ def _boundary(frames: list[str]) -> str:
 
 
 def _package(name: str) -> str:
-    """A library's name, `python` for the standard library, a room for bff's own."""
+    """A library's name; `python` for the standard library; a room for bff's own code."""
     path = name.rpartition(":")[0]
     own = f"{ROOT / 'bff'}/"
     if path.startswith(own):

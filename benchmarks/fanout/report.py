@@ -1,4 +1,5 @@
-"""The Markdown table: medians with their spread, what each contender does for it, and what it was measured with."""
+"""The Markdown table: medians with their spread, what each contender does for a request, and the conditions of the
+measurement."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ def markdown(results: Sequence[Result], plan: Plan, absent: Sequence[Contender] 
     lines = [
         _INTRO.format(**vars(plan)),
         *(
-            ["One cold round: it shows that everything works, its figures mean little.\n"]
+            ["One cold round: it shows that everything works, but its figures mean little.\n"]
             if plan.warm_up == 0
             else []
         ),
@@ -87,11 +88,11 @@ def _conditions(results: Sequence[Result], plan: Plan) -> list[str]:
     pinned = (
         f"contender on CPU {CONTENDER}, load, services and Valkey on CPU {AROUND}"
         if PINNED
-        else "nothing pinned: contenders share their CPU with the load, take only ratios"
+        else "nothing pinned: contenders share their CPU with the load, use only ratios"
     )
     one_minute = os.getloadavg()[0]
     cpus = os.cpu_count() or 1
-    busy = " (busy: others were at work)" if one_minute > cpus else ""
+    busy = " (busy: other programs were running)" if one_minute > cpus else ""
     return [
         f"Python {platform.python_version()}, Linux {platform.release()}, {cpus} CPUs, {pinned}; "
         f"load average {one_minute:.1f}{busy}; {load.name(plan.seconds)}.",

@@ -1,7 +1,8 @@
-"""The comparison: all contenders up at once, checked, warmed, then measured in turn, round after round.
+"""The comparison: all contenders are started, checked and warmed up, then measured in turn, round after round.
 
-CPU for a request is the contender's user and system time from before the load until it is idle again, over the screens
-the services saw: exact even for a contender that still worked when the load had left.
+The CPU for a request is the contender's user and system time from before the load until it is idle again, divided by
+the screens that the services counted. So it is exact even for a contender that was still working when the load had
+ended.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from .process import CONTENDER, Program, free_port
 
 @dataclass(frozen=True)
 class Plan:
-    """connections: open at once, each number a table of its own; seconds: of one run; warm_up: seconds, 0
-    for none; rounds: runs of each contender."""
+    """connections: the number of open ones, each with its own table; seconds: of one run; warm_up: seconds, 0 for none;
+    rounds: runs of each contender."""
 
     connections: tuple[int, ...] = (8, 64)
     seconds: float = 2.0
@@ -32,7 +33,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Spread:
-    """Median, least and most of several runs."""
+    """Median, minimum and maximum of several runs."""
 
     median: float
     least: float
@@ -45,8 +46,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Run:
-    """One run's figures; cpu: microseconds a request; stored: Redis commands a request, those in scripts
-    included."""
+    """One run's figures. cpu: microseconds a request; stored: Redis commands a request, including those in scripts."""
 
     cpu: float
     rate: float
@@ -58,7 +58,7 @@ class Run:
 
 @dataclass
 class Result:
-    """One contender's runs with so many connections. memory: resident megabytes after the last."""
+    """One contender's runs with this number of connections. memory: resident megabytes after the last run."""
 
     contender: Contender
     connections: int
@@ -74,7 +74,7 @@ class Result:
 
 
 class Entry:
-    """A contender that is up. length: bytes of its checked answer."""
+    """A contender that is running. length: bytes of its checked answer."""
 
     def __init__(
         self, where: Place, contender: Contender, command: list[str], env: dict[str, str], port: int
@@ -88,7 +88,7 @@ class Entry:
         self._asked = 0
 
     def check(self) -> None:
-        """Wait until it serves, compare its answer key by key. Raises ValueError, RuntimeError."""
+        """Wait until it serves, and compare its answer key by key. Raises ValueError, RuntimeError."""
         self.program.ready(self.port)
         sku = bodies.sku(0)
         address = f"http://127.0.0.1:{self.port}{self.contender.path.replace('{sku}', sku)}"
@@ -130,7 +130,7 @@ class Entry:
 
 
 def compare(contenders: Sequence[Contender], plan: Plan) -> list[Result]:
-    """Measure them all. Raises ValueError when one answers something else than it should."""
+    """Measure all contenders. Raises ValueError when one answers wrongly."""
     with place.opened() as where:
         entries = []
         for contender in contenders:

@@ -1,9 +1,10 @@
-"""`bff`'s command line with a sampler inside: `python -m benchmarks.fanout.sampled serve …`.
+"""`bff`'s command line with a sampling profiler inside: `python -m benchmarks.fanout.sampled serve …`.
 
-SIGUSR2 begins: from then on the kernel's profiling timer (process CPU time, some 250 times a second) notes the stack
-that is running, and the collector is timed; the end of the process writes it all to the file BENCH_SAMPLES: one JSON
-line a stack, the innermost frame first, and a last one with the collector's seconds. Time in C counts for the Python
-function that called it, time in the event loop itself (the kernel's reads among it) for the callback it ran next.
+SIGUSR2 starts it: from then on the kernel's profiling timer (process CPU time, about 250 times a second) records the
+current stack, and the garbage collector is timed. At its end the process writes everything to the file BENCH_SAMPLES:
+one JSON line a stack, the innermost frame first, and a last line with the collector's seconds. Time in C counts for the
+Python function that called it; time in the event loop itself (including reads in the kernel) counts for the callback
+that ran next.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 EVERY = 0.001
-"""Seconds of CPU time asked for between samples; the kernel's tick makes it 1 to 10 ms."""
+"""Seconds of CPU time requested between samples; the kernel's tick makes it 1 to 10 ms."""
 DEEP = 60
 
 _stacks: Counter[tuple[CodeType, ...]] = Counter()

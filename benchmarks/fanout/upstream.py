@@ -1,7 +1,7 @@
 """The three services in one small process: plain ASGI on uvicorn, one port for each, bodies made by joining bytes.
 
-It counts the screens' calls: `GET /count` says how many were answered, which tells a contender's whole work even where
-the load left before its last answers.
+It counts the calls of the screens: `GET /count` returns how many were answered. So a contender's whole work is known
+even where the load ended before its last answers.
 """
 
 from __future__ import annotations

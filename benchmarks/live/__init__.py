@@ -1,4 +1,4 @@
-"""What an open stream and an event on it cost here and elsewhere, measured in one run on one machine."""
+"""What an open stream and an event on it cost here and in other servers, measured in one run on one machine."""
 
 from .contenders import BETTER_SSE, HANDWRITTEN, NCHAN_SERVER
 from .figures import Plan

@@ -1,8 +1,8 @@
-"""The clients: a process of its own that opens many streams and counts what comes, `python -m benchmarks.live.clients`.
+"""The clients: a separate process that opens many streams and counts what arrives, `python -m benchmarks.live.clients`.
 
-It is told what to do on standard input and answers each line with one of JSON: `open <file>` (a list of requests as
-text; answers when each has its head and what it waits for), `count`, `lost` (streams the server has closed), `latency`
-(of the events since the last one, from the time each carries), `first` (all that the first stream was sent, for
+Commands come on standard input, and each line gets one line of JSON: `open <file>` (a list of requests as text;
+answered when each stream has its head and the text it waits for), `count`, `lost` (streams that the server closed),
+`latency` (of the events since the last one, from the time in each), `first` (everything sent on the first stream, for
 checking), `close`.
 """
 
@@ -22,12 +22,12 @@ _MARK = b'"n":'
 _SENT = re.compile(rb'"t":(\d+)')
 _AT_ONCE = 100
 _PATIENCE = 60.0
-"""Seconds in which all streams are to be open."""
+"""Seconds in which all streams must be open."""
 
 
 class Crowd:
-    """events: since the last `open`; lost: streams that ended though nobody here closed them; took: milliseconds each
-    event was on its way, while `timed`; first: what the first stream was sent."""
+    """events: since the last `open`; lost: streams that ended although they were not closed here; took: milliseconds
+    each event was on its way, while `timed`; first: everything sent on the first stream."""
 
     def __init__(self) -> None:
         self.events = 0
@@ -79,7 +79,7 @@ class _Stream(asyncio.Protocol):
     def _is_ready(self, data: bytes) -> bool:
         head = data.find(b"\r\n\r\n")
         found = data.find(self._wanted) if head >= 0 else -1
-        # What is waited for may be an event, and half of one would be counted with the next.
+        # The awaited text may be an event, and half of one would be counted with the next.
         return 0 <= found < head or (found > head and data.find(b"\n\n", found) > 0)
 
     def connection_lost(self, exc: Exception | None) -> None:

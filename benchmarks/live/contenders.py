@@ -1,4 +1,4 @@
-"""Who is compared: how each is served, asked for a stream and given an event."""
+"""The contenders: how each is served, and how streams and events are sent to it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ HERE = Path(__file__).parent
 NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 NODE, NPM, NGINX = shutil.which("node"), shutil.which("npm"), shutil.which("nginx")
 BEAT = 15
-"""Seconds between two signs of life on a stream nothing happens on: everybody's."""
+"""Seconds between two heartbeats on an idle stream, the same for every contender."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where one runs. folder: for logs; streams: as many will be opened, of as many people."""
+    """Where a contender runs. folder: for logs; streams: how many will be opened, each of another person."""
 
     folder: Path
     port: int
@@ -34,12 +34,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is to be started, and what is ready beside it.
+    """What is started, and what is ready beside it.
 
-    cookies  of the people, in the order of their numbers; empty: nobody is asked who they are
-    store    the program that keeps its events, where it is one of its own
-    bus      where services publish, for who reads it itself
-    proof    raises RuntimeError unless it does what its row says of checking and counting
+    cookies  of the people, in the order of their numbers; empty: no sign-in is required
+    store    the program that stores its events, where it is a separate one
+    bus      where services publish, for a contender that reads events itself
+    proof    raises RuntimeError unless it checks and counts as its row says
     """
 
     command: list[str]
@@ -54,8 +54,8 @@ class Prepared:
 @dataclass(frozen=True)
 class Contender:
     """name: short and unique; does: what a stream and an event get; prepare: its surroundings; own, everybody: the
-    paths of a user's stream (`{u}`) and of one that hears what all hear; ready: what a stream's first bytes contain;
-    tasks: the path that tells how many tasks there are; missing: why it cannot run here."""
+    paths of a user's stream (`{u}`) and of one with the events for everybody; ready: what a stream's first bytes
+    contain; tasks: the path that returns the number of tasks; missing: why it cannot run here."""
 
     name: str
     does: str
@@ -133,14 +133,14 @@ def _better_sse_version() -> str:
 async def _handwritten(place: Place) -> AsyncIterator[Prepared]:
     command = [sys.executable, "-m", "uvicorn", "benchmarks.live.handwritten:app", "--port", str(place.port)]
     command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log"]
-    # The publisher pauses while nothing is sent, longer than the five seconds a connection is kept by default.
+    # The publisher pauses while nothing is sent, longer than the default of five seconds for idle connections.
     command += ["--backlog", "4096", "--timeout-keep-alive", "600"]
     yield Prepared(command, {}, OverHttp(place.port, "/pub?u={u}"))
 
 
 NCHAN_SERVER = Contender(
     "nchan",
-    "one worker in C, in its own memory, 500 messages kept a minute; published by POST; no check of anybody, no log",
+    "one worker in C, in its own memory, 500 messages stored for a minute; published by POST; no sign-in, no log",
     _nchan,
     own="/sub?u={u}",
     everybody="/sub?u=all",
@@ -149,7 +149,7 @@ NCHAN_SERVER = Contender(
 )
 BETTER_SSE = Contender(
     "better-sse",
-    "nothing kept; published by POST; no check of anybody, no log",
+    "nothing stored; published by POST; no sign-in, no log",
     _better_sse,
     own="/?u={u}",
     everybody="/?u=all",
@@ -158,7 +158,7 @@ BETTER_SSE = Contender(
 )
 HANDWRITTEN = Contender(
     "sse-starlette by hand",
-    "a queue per stream without a bound, nothing kept; published by POST; no check of anybody, no log",
+    "a queue per stream without a bound, nothing stored; published by POST; no sign-in, no log",
     _handwritten,
     own="/sub?u={u}",
     everybody="/sub?u=all",

@@ -1,4 +1,4 @@
-"""The clients as seen from here: another process, told what to do a line at a time (`clients.py`)."""
+"""The other side of the client process (`clients.py`): sends it commands, a line each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from ..fanout.process import AROUND, ROOT, pin
 
-# As a browser sends with its EventSource; everybody has to read it.
+# The headers that a browser sends with its EventSource; every contender has to read them.
 _HEAD = (
     "Host: localhost\r\n"
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36\r\n"
@@ -26,7 +26,7 @@ _HEAD = (
 
 
 class TooSlow(RuntimeError):
-    """It did what it should, but not in time."""
+    """The contender works correctly, but not in time."""
 
 
 def request(path: str, cookie: str | None) -> str:
@@ -35,7 +35,7 @@ def request(path: str, cookie: str | None) -> str:
 
 
 class Crowd:
-    """folder: for what is too long to say in a line."""
+    """folder: for data that is too long for one line."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,7 +51,7 @@ class Crowd:
         )
 
     async def tell(self, command: str, seconds: float = 60.0) -> Any:  # whatever JSON it answers
-        """Raises TooSlow, RuntimeError with what went wrong over there."""
+        """Send one command. Raises TooSlow, or RuntimeError with the error of the client process."""
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the clients have no pipes")
         self._process.stdin.write(f"{command}\n".encode())
@@ -59,20 +59,20 @@ class Crowd:
             async with asyncio.timeout(seconds):
                 answer = json.loads(await self._process.stdout.readline())
         except TimeoutError:
-            raise RuntimeError(f"the clients said nothing to {command!r} in {seconds:g} s") from None
+            raise RuntimeError(f"the clients did not answer {command!r} in {seconds:g} s") from None
         if isinstance(answer, dict) and "error" in answer:
             raise (TooSlow if answer.get("slow") else RuntimeError)(answer["error"])
         return answer
 
     async def open(self, port: int, requests: list[str], ready: str) -> None:
-        """Return once each has its first bytes."""
+        """Return once each stream has its first bytes."""
         wish = self._folder / "wish.json"
         wish.write_text(json.dumps({"port": port, "requests": requests, "ready": ready}))
         await self.tell(f"open {wish}", 90)
 
     async def until(self, events: int, seconds: float = 30.0) -> float:
-        """Wait for so many events since the streams were opened; how many seconds that took. More are a
-        RuntimeError, fewer are too slow."""
+        """Wait for so many events since the streams were opened; returns the seconds that took. More events are a
+        RuntimeError, fewer are TooSlow."""
         began = time.monotonic()
         while (seen := await self.tell("count")) < events:
             if time.monotonic() > began + seconds:

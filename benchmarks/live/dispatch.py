@@ -1,7 +1,7 @@
 """What one published message costs the hub before any browser is written to: `python -m benchmarks.live.dispatch`.
 
-From the server's answer, as the parser hands it over, to the stream's outlet, which encodes it and writes nothing: one
-stream an owner, every event for another owner than the one before. CPU time, the best of several rounds.
+From the server's answer, as the parser delivers it, to the stream's outlet, which encodes it and writes nothing: one
+stream an owner, each event for another owner than the previous one. CPU time, the best of several rounds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ENTRY = b'{"id":"o1","status":"RUNNING","data":"' + b"x" * 200 + b'"}'
 
 
 class _Nowhere(SseOutlet):
-    """An outlet whose connection takes everything."""
+    """An outlet whose connection accepts everything."""
 
     __slots__ = ()
     paused = False

@@ -1,4 +1,4 @@
-"""What is measured, and the figures of it: one `Run` a pass, a `Row` of them for the table."""
+"""What is measured, and the results: one `Run` a pass, a `Row` of them for the table."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .contenders import Contender
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of everything. Seconds and counts are of one pass.
+    """The size of each measurement. Seconds and counts are of one pass.
 
     streams     open at once, each number a table
     passes      of all contenders, each beginning with another one
     deliveries  of broadcasts in all;  events  to single users, as many again through a bus where there is one
-    idle        seconds in which nothing happens but beats, in the first `idles` passes
+    idle        seconds in which only heartbeats are sent, in the first `idles` passes
     rate        events a second for the latencies;  seconds  at each rate
-    rates       tried from the first on where `rate` is not held
+    rates       tried in order where `rate` is not held
     """
 
     streams: tuple[int, ...] = (2000, 10_000)
@@ -34,8 +34,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Pace:
-    """A rate asked for, events a second; what was reached of it; CPU µs per event, beats included; milliseconds from
-    publishing to the client; held: the publisher kept up, and the last events came soon after their going."""
+    """A requested rate, events a second; the rate that was reached; CPU µs per event, heartbeats included; milliseconds
+    from publishing to the client; held: the publisher kept up, and the last events arrived soon after they were
+    sent."""
 
     rate: float
     reached: float
@@ -47,7 +48,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Run:
-    """None: there is no such thing, or not in this pass.
+    """None: not available, or not in this pass.
 
     broadcast, unicast  CPU µs per delivered event
     connect, again      CPU µs of a person's first stream and of a later one
@@ -55,7 +56,7 @@ class Run:
     idle                CPU seconds an hour per 1,000 streams
     stored              CPU µs of the store's program per event to a single user
     bus                 as unicast, read from a bus by the contender itself
-    paces               at the rate asked for, and where that was not held at lower ones, down to one that was
+    paces               at the requested rate, and where that was not held at lower ones, down to one that was
     """
 
     broadcast: float
@@ -76,7 +77,7 @@ class Run:
 
 @dataclass
 class Row:
-    """One contender's runs with so many streams. failure: why there is one too few."""
+    """One contender's runs with this number of streams. failure: why there is one too few."""
 
     contender: Contender
     streams: int

@@ -1,4 +1,4 @@
-"""The gateway under measurement: whoever reads needs the scope `read`; one value, one kind of saga."""
+"""The gateway under measurement: a stream needs the scope `read`; one value, one kind of saga."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ live.saga("order", SagaStatus)
 
 @live.view("/tasks", public=True)
 async def tasks() -> Tasks:
-    """How many tasks there are in this process."""
+    """The number of tasks in this process."""
     return Tasks(open=len(asyncio.all_tasks()))

@@ -1,6 +1,7 @@
-"""This gateway's row: a Valkey of its own, browser sessions in it as sign-ins leave them, and a proof that they count.
+"""This gateway's row: its own Valkey, browser sessions in it as sign-ins leave them, and a proof that checks and counts
+are active.
 
-Each trial begins with an empty store, so that no run finds the journals of the one before.
+Each trial begins with an empty store, so that no run finds the journals of an earlier one.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from .publish import OnTheBus, ThroughRedis
 _AT_ONCE = 500
 _STREAM = "/bff/live"
 _EXTRA = 2
-"""People besides those who have streams: one who signs out, one without the scope."""
+"""Further people: one who signs out, one without the scope."""
 
 
 @cache
@@ -42,7 +43,7 @@ def _issuer(people: int) -> Issuer:
 
 
 async def _signed_in(redis: str, people: int) -> list[str]:
-    """The cookies of so many people who have signed in; the last of them was not granted the scope."""
+    """The cookies of so many signed-in people; the last one was not granted the scope."""
     now = time.time()
     link = RedisClient(redis, timeout=10.0)
     sessions = Sessions(SessionStore(link), SessionSettings())
@@ -90,9 +91,10 @@ async def _prepare(place: Place) -> AsyncIterator[Prepared]:
             "BFF_LIVE__BEAT": str(BEAT),
             "BFF_LIVE__STREAM_KEYS": '["events:orders:{p}"]',
             "BFF_HTTP__CONNECTIONS": str(place.streams + 1000),
-            # A hundred that knock at once for as long as ten thousand take are an overload; here they are to be let in.
+            # A hundred simultaneous requests that take as long as ten thousand streams are an overload; here they must
+            # be admitted.
             "BFF_ADMISSION__LAG": "10",
-            # Clients, publisher and Valkey share what is not the gateway's CPU.
+            # Clients, publisher and Valkey share the CPUs that are not the gateway's.
             "BFF_REDIS__TIMEOUT": "5",
         }
         command = [sys.executable, "-m", "bff", "serve", "benchmarks.live.gateway:live"]
@@ -111,7 +113,7 @@ async def _prepare(place: Place) -> AsyncIterator[Prepared]:
 
 
 async def _ask(port: int, request: str, until: bytes = b"\r\n\r\n") -> bytes:
-    """What comes, up to the text waited for."""
+    """What arrives, up to the awaited text."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(f"{request}Host: x\r\n\r\n".encode())
@@ -130,8 +132,8 @@ def _metrics(admin: int) -> str:
 
 
 async def _proof(port: int, admin: int, cookies: Sequence[str], folder: Path) -> None:
-    """Nobody, and somebody without the scope, get no stream; a stream ends with its session; it is counted and
-    logged."""
+    """An anonymous request, and a person without the scope, get no stream; a stream ends with its session; requests are
+    counted and logged."""
     leaver, unscoped = cookies
     stream = f"GET {_STREAM} HTTP/1.1\r\n"
     for cookie, status in (("", b"401"), (f"Cookie: {unscoped}\r\n", b"403")):

@@ -1,7 +1,7 @@
-"""How events get to the contenders: over HTTP, or for this gateway through Redis, as from another replica's ingester.
+"""How events reach the contenders: over HTTP, or for this gateway through Redis, as from another replica's ingester.
 
-Every event is the same JSON of some 300 bytes, whoever carries it; `n` counts them, `t` is when it was sent (monotonic
-nanoseconds, the same clock for whoever receives it on this machine).
+Every event is the same JSON of about 300 bytes for every contender; `n` counts them, `t` is when it was sent (monotonic
+nanoseconds, the same clock for every process on this machine).
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Publisher(Protocol):
         """One event to all."""
 
     async def users(self, users: Sequence[int]) -> None:
-        """One event to each of these users; returns when all were taken."""
+        """One event to each of these users; returns when all were accepted."""
 
     async def close(self) -> None: ...
 
 
 class _Numbered:
-    """n: events so far."""
+    """n: the number of events so far."""
 
     n = 0
 
@@ -85,7 +85,7 @@ class OnTheBus(_Numbered):
         self._versions: Counter[int] = Counter()
 
     async def everybody(self) -> None:
-        raise NotImplementedError("only single users' events are sent this way")
+        raise NotImplementedError("only events of single users are sent this way")
 
     async def users(self, users: Sequence[int]) -> None:
         await self._link.batch([self._command(user) for user in users])
@@ -96,7 +96,7 @@ class OnTheBus(_Numbered):
         event = Event(
             type="bench.order.status",
             source="/services/orders",
-            # One saga of each person's.
+            # One saga of each person.
             subject=f"b{user}",
             sequence=self._versions[user],
             partition_key=mine,
@@ -110,7 +110,7 @@ class OnTheBus(_Numbered):
 
 
 class OverHttp(_Numbered):
-    """POSTs on kept connections. path: with `{u}` for the user, `all` for everybody."""
+    """POSTs on kept-alive connections. path: with `{u}` for the user, `all` for everybody."""
 
     def __init__(self, port: int, path: str) -> None:
         self._port = port
@@ -120,7 +120,7 @@ class OverHttp(_Numbered):
 
     def _request(self, user: str) -> bytes:
         data = self._event("own")
-        # As long as what the gateway sends.
+        # As long as the gateway's events.
         saga: dict[str, object] = {
             "id": "o1",
             "type": "order",

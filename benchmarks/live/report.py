@@ -1,5 +1,5 @@
-"""The Markdown tables of streams: medians with their spread, what each does for it, what was aimed at, and what it was
-measured with."""
+"""The Markdown tables of streams: medians with their spread, what each contender does for a stream, the targets, and
+the conditions of the measurement."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _cell(spread: Spread | None, digits: int) -> str:
 
 
 def _beside(row: Row, base: Row | None) -> list[str]:
-    """What has no column: most of it concerns one contender only."""
+    """What has no column; most of it concerns only one contender."""
     name, said = f"**{row.contender.name}**", []
     if row.failure is not None:
         said.append(f"Given up in pass {len(row.runs) + 1}: {row.failure}.")
@@ -114,7 +114,7 @@ def _beside(row: Row, base: Row | None) -> list[str]:
     if bus is not None:
         said.append(
             "An event to a single user that it takes from the bus itself, as one gateway does for all, costs "
-            f"{_cell(bus, 1)} µs in all: read, checked, written, heard, sent."
+            f"{_cell(bus, 1)} µs in all: read, checked, written, received, sent."
         )
     if row.contender is OURS and row.runs:
         said.append(_aims(row, base))
@@ -135,7 +135,7 @@ def _aims(row: Row, base: Row | None) -> str:
         ),
         (f"{KB:g} kB", row.spread(lambda run: run.memory), KB),
         ("one task", row.spread(lambda run: run.tasks), TASKS),
-        # Of a rate that was not kept up with it says nothing.
+        # A rate that was not held has no meaningful latency.
         (f"p99 of {P99:g} ms", row.spread(lambda run: run.asked.p99 if run.asked.held else math.inf), P99),
     )
     said = [
@@ -143,7 +143,7 @@ def _aims(row: Row, base: Row | None) -> str:
         for what, spread, most in limits
         if spread is not None
     ]
-    return f"Aimed at, at most: {', '.join(said)}."
+    return f"Targets, at most: {', '.join(said)}."
 
 
 def _machine() -> str:
@@ -156,13 +156,13 @@ def _machine() -> str:
     pinned = (
         f"contender on CPU {CONTENDER}, clients, publisher and Valkey on CPU {AROUND}"
         if PINNED
-        else "nothing pinned: contenders share their CPU with the load, take only ratios"
+        else "nothing pinned: contenders share their CPU with the load, use only ratios"
     )
     return f"Python {platform.python_version()}, Linux {platform.release()}, {cpus} CPUs ({next(names, '?')}), {pinned}"
 
 
 def _run(result: Comparison) -> str:
     before, after = result.loads
-    busy = " (busy: others were at work)" if before > 1.0 else ""
+    busy = " (busy: other programs were running)" if before > 1.0 else ""
     minutes, seconds = divmod(int(result.took), 60)
     return f"{minutes} min {seconds} s; load average {before:.1f} before{busy}, {after:.1f} after"

@@ -1,7 +1,8 @@
-"""The comparison: every contender checked, then pass after pass of all of them, each begun by another one.
+"""The comparison: every contender is checked, then measured in pass after pass, each pass beginning with another
+contender.
 
-One contender is up at a time, on a CPU of its own, with a store of its own where it has one: no run finds what the one
-before has left.
+One contender runs at a time, on its own CPU and with its own store where it has one, so no run finds what an earlier
+one has left.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from .figures import Plan, Row, Run
 from .trial import Trial
 
 _FILES = 500
-"""Open at once beside the streams."""
+"""The number of connections open beside the streams."""
 _CHECKED = 100
-"""Streams of a check."""
+"""The number of streams of a check."""
 
 
 @dataclass
@@ -61,7 +62,7 @@ async def _served(contender: Contender, streams: int, folder: Path, clients: Cro
 
 
 def _allow(streams: int) -> None:
-    """Let everything started from here hold so many connections. Raises RuntimeError."""
+    """Raise the limit of open files for everything started from here. Raises RuntimeError."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = streams + _FILES
     if most != resource.RLIM_INFINITY and most < wanted:
@@ -70,8 +71,8 @@ def _allow(streams: int) -> None:
 
 
 async def compare(contenders: Sequence[Contender], plan: Plan) -> Comparison:
-    """Measure them all, telling on standard error how far it is. Raises RuntimeError when one does something else than
-    it should; one that is too slow has a row that says so."""
+    """Measure all contenders and report progress on standard error. Raises RuntimeError when one behaves wrongly; one
+    that is too slow has a row that says so."""
     pin(AROUND)
     _allow(max(plan.streams))
     result = Comparison([Row(contender, streams) for streams in plan.streams for contender in contenders])
@@ -138,7 +139,7 @@ def _brief(run: Run) -> str:
 
 
 class _Progress:
-    """A line whenever something is done."""
+    """Prints a line whenever a step is done."""
 
     def __init__(self, began: float) -> None:
         self._began = began

@@ -1,7 +1,7 @@
 """One contender, alone on its CPU: checked, then measured with so many streams open.
 
 CPU is the contender's user and system time from before an action until it is idle again; clients, publisher and store
-are on the other CPU. An event counts once it has reached the client.
+run on the other CPU. An event counts once it has reached the client.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .publish import Publisher
 
 _BATCH = 100
 _STEP = 0.002
-"""Seconds between two lots of events of a steady rate."""
+"""Seconds between two batches of events at a steady rate."""
 _KEPT_UP = 0.98
 TARRY = 0.5
-"""Seconds after which, at a rate that is held, the last events have come."""
+"""Seconds after which, at a rate that is held, the last events have arrived."""
 
 
 class Trial:
@@ -41,7 +41,7 @@ class Trial:
         self._publisher = prepared.publisher
 
     async def _open(self, path: str, streams: int) -> float:
-        """CPU seconds that took."""
+        """The CPU seconds that took."""
         before = self._program.cpu()
         cookies = self._prepared.cookies
         requests = [
@@ -49,7 +49,7 @@ class Trial:
             for user in range(streams)
         ]
         await self._clients.open(self._port, requests, self._contender.ready)
-        # Behind a fast answer there may be work left, and a queue that is not yet there hears nothing.
+        # After a fast answer there may be work left, and a queue that does not exist yet receives nothing.
         await asyncio.sleep(0.2)
         await self._idle()
         return self._program.cpu() - before
@@ -73,7 +73,7 @@ class Trial:
         return float(found["open"] if isinstance(found, dict) else found)
 
     async def check(self) -> None:
-        """Ten events to one user and one to everybody come whole, once and in order. Raises RuntimeError."""
+        """Ten events to one user and one to everybody arrive whole, once and in order. Raises RuntimeError."""
         await self._open(self._contender.own, 2)
         for _ in range(10):
             await self._publisher.users([0])
@@ -94,19 +94,19 @@ class Trial:
         await self._close()
 
     async def prove(self) -> None:
-        """What its row says it does beside sending, it does. Raises RuntimeError."""
+        """It does what its row says it does beside sending. Raises RuntimeError."""
         if self._prepared.proof is not None:
             await self._prepared.proof()
 
     async def run(self, streams: int, plan: Plan, *, idle: bool) -> Run:
-        """Raises TooSlow for what it could not do in time, RuntimeError for what it did wrongly."""
+        """Raises TooSlow for what was not done in time, RuntimeError for wrong behaviour."""
         program, store = self._program, self._prepared.store
         held, tasks = program.memory(), self._tasks()
         first = await self._open(self._contender.own, streams)
         memory = (program.memory() - held) * 1024 / streams
         each = None if tasks is None else ((self._tasks() or 0) - tasks) / streams
         rest = await self._rest(plan.idle) / streams if idle else None
-        # The steady rate comes first: what compiles as it goes has done so when single events are counted.
+        # The steady rate comes first, so that code compiled at run time is compiled before single events are counted.
         paces = await self._paces(streams, plan)
         stored = store.cpu() if store else 0.0
         unicast = await self._unicast(self._publisher, streams, plan.events)
@@ -121,7 +121,7 @@ class Trial:
         return Run(broadcast, unicast, *connects, memory, each, rest, beside, through, paces)
 
     async def _rest(self, seconds: float) -> float:
-        """CPU seconds an hour for a thousand streams, were there one."""
+        """CPU seconds an hour per thousand streams."""
         before = self._program.cpu()
         await asyncio.sleep(seconds)
         return (self._program.cpu() - before) / seconds * 3600 * 1000
@@ -144,7 +144,7 @@ class Trial:
         before = self._program.cpu()
         for start in range(0, events, batch):
             await publisher.users(random.sample(users, batch))
-            # A queue without a bound behind the publisher would be measured instead.
+            # Otherwise an unbounded queue behind the publisher would be measured.
             await self._clients.until(already + start + batch)
         await self._idle()
         return (self._program.cpu() - before) / events * 1e6
@@ -154,13 +154,13 @@ class Trial:
         for rate in plan.rates:
             if paces[-1].held:
                 break
-            # There is no use in asking for what was not reached.
+            # A rate above one that was not reached need not be tried.
             if rate <= paces[-1].reached or rate == plan.rates[-1]:
                 paces.append(await self._pace(streams, rate, plan.seconds))
         return tuple(paces)
 
     async def _pace(self, streams: int, rate: float, seconds: float) -> Pace:
-        """At a steady rate, whether or not the last ones have come."""
+        """At a steady rate, whether or not the last events have arrived."""
         already = await self._clients.tell("count")
         await self._clients.tell("latency on")
         sent = 0

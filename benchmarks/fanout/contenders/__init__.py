@@ -1,4 +1,4 @@
-"""The contenders, one file each. A new one (another framework, another language) is a file and a line here."""
+"""The contenders, one file each. To add one (another framework, another language), add a file and a line here."""
 
 from __future__ import annotations
 

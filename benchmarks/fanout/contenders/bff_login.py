@@ -1,4 +1,4 @@
-"""bff with a view that wants a login: an API client's bearer token."""
+"""bff with a view that requires a sign-in: an API client's bearer token."""
 
 from __future__ import annotations
 

@@ -10,16 +10,16 @@ from ..bodies import KINDS
 from ..place import Place
 
 WAIT = 30.0
-"""Seconds any contender waits for a service: long enough that a saturated run cuts nothing short."""
+"""Seconds for which every contender waits for a service: so long that no call is cut short in a saturated run."""
 
 Start = Callable[[Place, int], tuple[list[str], dict[str, str]]]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """name: short and unique; does: what a request gets; path: template with `{sku}`; token: callers bring one;
-    start: (place, port) → command and environment; packages: whose versions belong beside its figures; versions: of
-    what is no Python package; missing: why it cannot run here, None when it can."""
+    """name: short and unique; does: what it does for a request; path: template with `{sku}`; token: requests have one;
+    start: (place, port) → command and environment; packages: their versions are printed beside its figures; versions:
+    of what is no Python package; missing: why it cannot run here, None when it can."""
 
     name: str
     does: str
@@ -32,7 +32,7 @@ class Contender:
 
 
 def served_by_bff(place: Place, port: int) -> tuple[list[str], dict[str, str]]:
-    """`bff serve` as it is shipped, its default limit lifted out of the way but counted."""
+    """`bff serve` with its defaults; its default limit is raised so far that it never refuses, but it is counted."""
     return bff_command(port), bff_environ(place)
 
 
@@ -49,7 +49,7 @@ def bff_environ(place: Place) -> dict[str, str]:
         "BFF_REDIS__URL": place.redis,
         "BFF_LIMITS__DEFAULT": "1000000000/minute",
         "BFF_ISSUERS": trusted,
-        # A saturated run is what is measured: nothing is to be refused or left out.
+        # A saturated run is measured, so nothing may be refused or left out.
         "BFF_ADMISSION__LAG": "10",
     }
     for kind in KINDS:
@@ -59,7 +59,7 @@ def bff_environ(place: Place) -> dict[str, str]:
 
 
 def served_by_uvicorn(module: str, *options: str) -> Start:
-    """An ASGI application `app` in `module` of this folder, on the same server and loop as bff's."""
+    """An ASGI application `app` in `module` of this folder, on the same server and event loop as bff's."""
 
     def start(place: Place, port: int) -> tuple[list[str], dict[str, str]]:
         command = [sys.executable, "-m", "uvicorn", f"benchmarks.fanout.contenders.{module}:app"]

@@ -1,4 +1,4 @@
-"""FastAPI and aiohttp's own session."""
+"""FastAPI and a plain aiohttp session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a team writes by hand: one client, `asyncio.gather`, decode, merge, encode. No time for failing services."""
+"""What a team writes by hand: one client, `asyncio.gather`, decode, merge, encode. It has no handling of failing
+services."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from ..bodies import KINDS, REQUIRED
 from .contender import WAIT
 
 SERVICES = {kind: os.environ.get(f"BENCH_{kind.upper()}", "") for kind in KINDS}
-# As many connections as bff may open to three services; the library's default of 20 kept alive would hold it back.
+# As many connections as bff may open to three services; the library's default of 20 kept-alive ones would slow it down.
 LIMITS = httpx.Limits(max_connections=300, max_keepalive_connections=300)
 TIMEOUT = httpx.Timeout(WAIT)
 

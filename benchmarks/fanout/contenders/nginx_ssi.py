@@ -1,4 +1,5 @@
-"""An nginx that includes the three bodies in a template (SSI): the floor, since it looks at nothing it passes on.
+"""An nginx that includes the three bodies in a template (SSI): the lower bound, because it does not parse what it
+passes on.
 
 `nginx` on PATH, or its path in BENCH_NGINX.
 """

@@ -1,4 +1,4 @@
-"""Starlette and httpx over aiohttp with what a careful team adds by hand, to stand beside bff's view with login:
+"""Starlette and httpx over aiohttp with what a careful team adds by hand, for comparison with bff's view with login:
 PyJWT, a fixed window in Redis, a correlation id, uvicorn's access log."""
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from .handwritten import LIMITS, TIMEOUT, merged
 
 LIMIT = 1_000_000_000
 client = httpx.AsyncClient(transport=AiohttpTransport(limits=LIMITS), timeout=TIMEOUT)
-store: Any = Redis.from_url(os.environ.get("BENCH_REDIS", "redis://127.0.0.1"))  # typed for both its clients
+store: Any = Redis.from_url(
+    os.environ.get("BENCH_REDIS", "redis://127.0.0.1")
+)  # typed for both of its clients
 _keys: dict[str, jwt.PyJWK] = {}
 _asking = asyncio.Lock()
 
