@@ -101,6 +101,9 @@ class IssuerDocument(ABC):
             if str(error) != self._failure:
                 log.warning("a document of an issuer cannot be fetched: %s", error)
             self._failure, self.state = str(error), "away"
+        except Exception:
+            log.exception("reading a document of an issuer failed")
+            raise
         else:
             self._failure, self.state, self._fetched_at = "", "up", self._clock()
         finally:

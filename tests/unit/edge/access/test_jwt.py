@@ -9,8 +9,9 @@ import pytest
 from bff.calls import DeclarationError
 from bff.edge.access.jwks import usable_keys
 from bff.edge.access.jwt import TokenVerifier
+from bff.edge.access.provider import Provider
 from bff.edge.problem import Problem
-from bff.edge.settings import IssuerSettings
+from bff.edge.settings import IssuerSettings, OidcSettings
 
 from .hostile import EDWARDS, KEY, KEY_SET, OTHER, RSA, battery
 from .issuing import ISSUER, NOW, Clocks, Served, claims, jwk, sign
@@ -133,6 +134,20 @@ def test_keys_that_share_an_id_are_all_ignored_whatever_their_type() -> None:
     keys = [jwk(KEY, "twice"), jwk(RSA, "twice"), jwk(EDWARDS, "once"), jwk(OTHER, None), jwk(RSA, None)]
     usable = usable_keys({"keys": keys}, frozenset({"ES256", "RS256", "EdDSA"}))
     assert [key.kid for key in usable] == ["once", None, None]
+
+
+async def test_bearer_tokens_and_sign_in_share_the_documents_of_an_issuer() -> None:
+    discovery = f"{ISSUER}/.well-known/openid-configuration"
+    document = {"issuer": ISSUER, "jwks_uri": KEYS_URL, "authorization_endpoint": f"{ISSUER}/authorize"}
+    fetch, clock = Served({KEYS_URL: KEY_SET, discovery: document}), Clocks()
+    checks = TokenVerifier([settings(jwks_uri=None)], fetch, clock, clock)
+    oidc = OidcSettings.model_validate({"issuer": ISSUER, "client_id": "c", "client_secret": "s"})
+    provider = Provider(oidc, fetch, redirect_uri="https://shop.test/cb", trusted=checks.issuers[ISSUER])
+    assert await checks.verify(sign(KEY, claims()))
+    assert (await provider.authorize_url(state="s", nonce="n", verifier="v")).startswith(
+        f"{ISSUER}/authorize?"
+    )
+    assert fetch.asked == [discovery, KEYS_URL]
 
 
 async def test_no_keys_at_all_is_503_and_not_401() -> None:
