@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter
 
@@ -45,6 +45,9 @@ from .transport.response import upstream_error
 from .transport.wire import WireResponse
 
 __all__ = ["Kit", "NoAnswer", "fails", "request_context"]
+
+Answers: TypeAlias = Mapping[str, Any] | Mapping[Call[Any], Any] | Mapping[str | Call[Any], Any]
+"""By a call's name, by the Call, or by both. A Mapping is invariant in its keys, so each kind of keys is a member."""
 
 # Turns of the event loop without another call after which a wave is whole. Nested `together`s need a few; a turn in
 # which nothing happens costs microseconds.
@@ -114,14 +117,14 @@ class Kit:
 
     def __init__(
         self,
-        answers: Mapping[str | Call[Any], Any],
+        answers: Answers,
         principal: Principal | None,
         mutation: str | None,
         deadline: float,
     ) -> None:
         self.waves: list[list[str]] = []
         self.calls: list[Call[Any]] = []
-        self._answers = dict(answers)
+        self._answers: dict[str | Call[Any], Any] = dict(answers.items())
         self._open: _Wave | None = None
         self.context = RequestContext(Deadline.after(deadline), self, str(uuid.uuid4()), principal, mutation)
 
@@ -178,7 +181,7 @@ def _as_answered(model: Any, answer: Any) -> Any:
 
 @contextmanager
 def request_context(
-    answers: Mapping[str | Call[Any], Any] | None = None,
+    answers: Answers | None = None,
     *,
     principal: Principal | None = None,
     mutation: str | None = None,

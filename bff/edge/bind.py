@@ -1,10 +1,10 @@
 """Binds a request to a function's arguments, by the function's signature.
 
 A parameter named in the path comes from the path, a parameter of a pydantic model is the JSON body, `Principal` is
-the caller, everything else is the query. What does not fit is 422 with a pointer for each mistake. Values are read
-by the table "Values" of docs/contract.md: a body is held to JSON's types (`"1"` and `true` are no number), and the text
-of a parameter is what JSON would print, without quotes.
-A parameter that is given twice and is not a list is refused: it is not known which of the two was meant.
+the caller, and every other parameter comes from the query. Input that does not fit is answered 422 with a pointer for
+each mistake. Values are read by the table "Values" of docs/contract.md: a body must have JSON's types (`"1"` and `true`
+are no numbers), and the text of a parameter is what JSON would print, without quotes. A parameter that is given twice
+and is not a list is refused, because it is not known which of the two was meant.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import inspect
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
@@ -32,9 +32,15 @@ _PARAMETER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """path, query: read the parameters, None where there are none; lists: names of the query that may be given several
-    times; body: (name, type) or None; who: the principal parameter's name or None; who_optional: it
-    may be None; returns: the annotated result."""
+    """How a request becomes the arguments of one function.
+
+    path, query   read the parameters; None where the function has none
+    lists         names of the query that may be given several times
+    body          name and type of the parameter that is the JSON body, or None
+    who           name of the parameter that is the principal, or None
+    who_optional  the principal may be None
+    returns       the annotated result
+    """
 
     path: Parameters | None
     query: Parameters | None
@@ -107,19 +113,38 @@ def binding(function: Callable[..., Any], path: str, what: str, *, body: bool) -
     if "return" not in hints:
         raise DeclarationError(f"{what}: annotate what {function.__name__} returns")
     in_path = set(_PARAMETER.findall(path))
-    found = _Signature()
+    from_path: dict[str, tuple[Any, Any]] = {}
+    from_query: dict[str, tuple[Any, Any]] = {}
+    from_body: tuple[str, Any] | None = None
+    who: str | None = None
+    who_optional = False
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise DeclarationError(f"{what}: parameter {name} must be an ordinary or keyword-only one")
         if name not in hints:
             raise DeclarationError(f"{what}: annotate parameter {name}")
-        found.add(name, hints[name], parameter.default, in_path, what, body)
-    if missing := in_path - found.path.keys():
+        hint, default = hints[name], parameter.default
+        members = [member for member in _members(hint) if member is not type(None)]
+        if members == [Principal]:
+            who, who_optional = name, len(_members(hint)) > 1
+        elif name in in_path:
+            from_path[name] = (hint, Field(...))
+        elif any(isinstance(member, type) and issubclass(member, BaseModel) for member in members):
+            if not body:
+                raise DeclarationError(
+                    f"{what}: a view is a GET and takes no body, so {name} cannot be {hint}"
+                )
+            if from_body is not None:
+                raise DeclarationError(f"{what}: one body only, {from_body[0]} and {name} are two")
+            from_body = (name, hint)
+        else:
+            from_query[name] = (hint, Field(...) if default is inspect.Parameter.empty else default)
+    if missing := in_path - from_path.keys():
         raise DeclarationError(
             f"{what}: {path} has {{{', '.join(sorted(missing))}}} but the function takes none"
         )
-    of_path = _parameters(f"{function.__name__}_path", found.path, what)
-    of_query = _parameters(f"{function.__name__}_query", found.query, what)
+    of_path = _parameters(f"{function.__name__}_path", from_path, what)
+    of_query = _parameters(f"{function.__name__}_query", from_query, what)
     if of_path is not None:
         for name, info in of_path.model.model_fields.items():
             if set(_names(name, info)) != {name}:
@@ -127,40 +152,12 @@ def binding(function: Callable[..., Any], path: str, what: str, *, body: bool) -
     return Binding(
         path=of_path,
         query=of_query,
-        lists=frozenset() if of_query is None else frozenset(_lists(of_query, found.query, what)),
-        body=found.body,
-        who=found.who,
-        who_optional=found.who_optional,
+        lists=frozenset() if of_query is None else frozenset(_lists(of_query, from_query, what)),
+        body=from_body,
+        who=who,
+        who_optional=who_optional,
         returns=hints["return"],
     )
-
-
-@dataclass(slots=True)
-class _Signature:
-    """What the parameters of a function are, as `Binding` has it. path, query: annotation and default by name."""
-
-    path: dict[str, tuple[Any, Any]] = field(default_factory=dict)
-    query: dict[str, tuple[Any, Any]] = field(default_factory=dict)
-    body: tuple[str, Any] | None = None
-    who: str | None = None
-    who_optional: bool = False
-
-    def add(self, name: str, hint: Any, default: Any, in_path: set[str], what: str, takes_body: bool) -> None:
-        plain = [member for member in _members(hint) if member is not type(None)]
-        if plain == [Principal]:
-            self.who, self.who_optional = name, len(_members(hint)) > 1
-        elif name in in_path:
-            self.path[name] = (hint, Field(...))
-        elif any(isinstance(member, type) and issubclass(member, BaseModel) for member in plain):
-            if not takes_body:
-                raise DeclarationError(
-                    f"{what}: a view is a GET and takes no body, so {name} cannot be {hint}"
-                )
-            if self.body is not None:
-                raise DeclarationError(f"{what}: one body only, {self.body[0]} and {name} are two")
-            self.body = (name, hint)
-        else:
-            self.query[name] = (hint, Field(...) if default is inspect.Parameter.empty else default)
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

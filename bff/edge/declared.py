@@ -38,9 +38,10 @@ class SagaType:
 
     def listed(self, answer: Any) -> list[SagaStatus]:
         """The sagas in `restore`'s answer: a list, or a model with exactly one list field. Raises TypeError."""
-        is_list = isinstance(answer, list)
-        found = [answer] if is_list else [getattr(answer, name) for name in type(answer).model_fields]
-        lists = [field for field in found if isinstance(field, list)]
+        names = () if isinstance(answer, list) else type(answer).model_fields
+        lists = [
+            field for field in (answer, *(getattr(answer, name) for name in names)) if isinstance(field, list)
+        ]
         if len(lists) != 1:
             raise TypeError(
                 f"saga {self.name}: restore must answer a list of sagas, or a model with one list of them"
@@ -52,8 +53,8 @@ class SagaType:
 class ValueType:
     """A live value: a template such as ``stock/{sku}``, the model of its data, and a call that fetches one.
 
-    The template of a value that is not public has `{owner}` in it: a principal may ask only for the name that has their
-    `Principal.pseudonym` there.
+    The template of a value that is not public contains `{owner}`: a principal may ask only for the name with their
+    `Principal.pseudonym` in its place.
     """
 
     template: str
@@ -64,7 +65,7 @@ class ValueType:
 
     @property
     def kind(self) -> str:
-        """The first segment: what events call it (`<domain>.<kind>.value`)."""
+        """The first segment, which names the value in event types (`<domain>.<kind>.value`)."""
         return self.template.partition("/")[0]
 
 
@@ -104,7 +105,7 @@ class Route:
     """A view (GET) or a command (POST with an Idempotency-Key).
 
     path         with the prefixes of its routers
-    options      its own and, where it has none, those of its routers and its gateway
+    options      those declared for it, and for the others those of its routers and its gateway
     origin       `module:line` of its function
     public       a view that needs no sign-in
     starts       the saga that a command starts or advances
@@ -188,7 +189,7 @@ class Declarations(Protocol):
 
 
 def check_path(path: str, what: str) -> None:
-    """A canonical path template outside the gateway's own addresses."""
+    """Raises DeclarationError for a path that is no canonical template, or is reserved for builtin endpoints."""
     if path == "/":
         return
     if not path.startswith("/") or path.endswith("/"):
@@ -210,9 +211,7 @@ def check_site(page: Page, views: Iterable[str]) -> None:
             raise DeclarationError(f"site: {path} and {other} are one address")
     for prefix in page.folders:
         if prefix == "/" or "{" in prefix:
-            raise DeclarationError(
-                f"site: a folder stands below a prefix of its own such as /assets, not at {prefix}"
-            )
+            raise DeclarationError(f"site: a folder needs a separate prefix such as /assets, not {prefix}")
     for view in views:
         check_beside(view, f"view {view}", page)
 
@@ -234,7 +233,7 @@ def check_beside(path: str, what: str, page: Page | None) -> None:
 
 
 def check_tags(tags: tuple[str, ...], path: str, what: str) -> None:
-    """Tags whose parameters are the path's own."""
+    """Raises DeclarationError for tags with other parameters than the path has."""
     segments = set(path.split("/"))
     for tag in tags:
         try:
@@ -248,14 +247,6 @@ def check_tags(tags: tuple[str, ...], path: str, what: str) -> None:
 def check_name(name: str, what: str) -> None:
     if not _NAME.fullmatch(name):
         raise DeclarationError(f"{what}: {name!r} must be lower-case letters, digits and dashes")
-
-
-def check_prefix(prefix: str, what: str) -> None:
-    """ "" or a path that can stand in front of others."""
-    if not isinstance(prefix, str) or prefix == "/":
-        raise DeclarationError(f'{what}: a prefix is "" or begins with / and does not end with it')
-    if prefix:
-        check_path(prefix, what)
 
 
 def shape(path: str) -> str:

@@ -1,8 +1,8 @@
 """Errors raised by the function of a view or a command: a service's failure, a problem, or a mistake of the gateway.
 
-Guarantees that only an UpstreamError is answered as a service's failure. Whatever else a function raises is its own
-error, and is answered 500 unless it is a Problem. A refusal that is not passed on to the client is logged, because it
-shows what is wrong with this gateway.
+Guarantees that only an UpstreamError is answered as a service's failure. Any other exception is an error of the
+function and is answered 500, unless it is a Problem. A refusal that is not passed on to the client is logged, because
+it shows what is wrong with this gateway.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ log = logging.getLogger("bff.upstreams")
 
 LOG_INTERVAL = 60.0
 MOST = 1_000
-"""Calls and statuses remembered as logged; beyond it all are forgotten."""
+"""Calls and statuses that are remembered as logged; beyond it, all of them are forgotten."""
 
 
 def expected_error(error: BaseException) -> UpstreamError | Problem | None:
-    """The failure or answer that this exception stands for, None for a mistake of the function.
+    """The service's failure or the problem in this exception; None for a mistake of the function.
 
-    A group, which comes from a TaskGroup in the function, stands for its first member if every member stands for one.
+    For a group, as a TaskGroup in the function raises it: that of its first member, if every member has one.
     """
     if isinstance(error, UpstreamError | Problem):
         return error
@@ -34,7 +34,7 @@ def expected_error(error: BaseException) -> UpstreamError | Problem | None:
     return None
 
 
-# What a required part's failure answers (the contract's table); a Refused has its row in the outcome table.
+# The status for the failure of a required part (docs/contract.md); a Refused has its row in the outcome table.
 _STATUS = {
     "timeout": 504,
     "circuit-open": 503,
@@ -58,25 +58,8 @@ _DEFAULT_DETAILS = {
     428: "The service requires a version (a conditional request).",
     451: "The service may not show this, for legal reasons.",
 }
-# Codes that a service may not use: clients act on them as this gateway's.
+# Codes that a service may not use, because clients take them for codes of this gateway.
 _GATEWAY_CODES = frozenset(TITLES) - {"not-found"}
-
-
-def problem_of(error: UpstreamError, *, command: bool = False) -> Problem:
-    """The problem that a required call's failure becomes; it names the owner.
-
-    A refusal is passed on where its row of the outcome table says so for screens, or for commands (command). Otherwise
-    it is a mistake of the gateway (502), and the problem contains nothing of what the service said.
-    """
-    if isinstance(error, Refused):
-        return _refusal(error, command)
-    retry_after = error.retry_after
-    status = _STATUS[error.reason]
-    if retry_after is None and status == 503:
-        retry_after = 1.0
-    return Problem(
-        status, error.code, f"{error.call}: {error.detail}", owner=error.owner, retry_after=retry_after
-    )
 
 
 def _refusal(error: Refused, command: bool) -> Problem:
@@ -105,11 +88,21 @@ class UpstreamFailures:
         self._logged_until: dict[tuple[str, int], float] = {}
 
     def problem(self, error: UpstreamError, *, command: bool = False) -> Problem:
-        """The problem that a service's failure becomes, for a screen or for a command."""
-        problem = problem_of(error, command=command)
-        if isinstance(error, Refused) and problem.status != error.status:
-            self._log_refusal(error)
-        return problem
+        """The problem that the failure of a required call becomes; it names the owner. command: the call was made
+        by a command, not by a screen.
+
+        A refusal is passed on where its row of the outcome table passes it on. Otherwise it is a mistake of the gateway
+        (502), is logged, and the problem contains nothing of the service's answer.
+        """
+        if isinstance(error, Refused):
+            problem = _refusal(error, command)
+            if problem.status != error.status:
+                self._log_refusal(error)
+            return problem
+        status = _STATUS[error.reason]
+        retry_after = 1.0 if error.retry_after is None and status == 503 else error.retry_after
+        detail = f"{error.call}: {error.detail}"
+        return Problem(status, error.code, detail, owner=error.owner, retry_after=retry_after)
 
     def _log_refusal(self, error: Refused) -> None:
         key, now = (error.call, error.status), self._clock()
@@ -118,8 +111,11 @@ class UpstreamFailures:
         if len(self._logged_until) >= MOST:
             self._logged_until.clear()
         self._logged_until[key] = now + LOG_INTERVAL
-        fields = {"upstream": error.owner.service, "call": error.call, "status": error.status}
-        log.warning("a refusal is not passed on: %s", error.detail, extra={"fields": fields})
+        log.warning(
+            "a refusal is not passed on: %s",
+            error.detail,
+            extra={"fields": {"upstream": error.owner.service, "call": error.call, "status": error.status}},
+        )
 
 
 def self_cancellation() -> RuntimeError | None:

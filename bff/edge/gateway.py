@@ -112,9 +112,9 @@ class Gateway(Router):
     ) -> None:
         """Serve a site: `file` at each of `paths` (templates allowed), and folders of assets under URL prefixes.
 
-        fallback     for routes that only the page's script knows: whoever goes to an address that is nothing else's
-                     gets `file`, below these prefixes or, with True, anywhere. A script's request and a missing asset
-                     are 404 all the same
+        fallback     for routes that only the page's script knows: a navigation to an address without a route gets
+                     `file`, below these prefixes or, with True, anywhere. A script's request and a missing asset are
+                     still 404
         csp          sources added to directives of the Content-Security-Policy, as in
                      `{"connect-src": ("https://api.example.org",)}`
         permissions  features of the Permissions-Policy and who may use them, as in `{"geolocation": ("self",)}`
@@ -155,7 +155,7 @@ class Gateway(Router):
                 f"({route.origin})"
             )
 
-    # ---- asking about it -------------------------------------------------------------------------------------
+    # ---- inspecting ------------------------------------------------------------------------------------------
 
     @property
     def requirements(self) -> Requirements:
@@ -168,16 +168,15 @@ class Gateway(Router):
                 self._check_saga(route)
 
     def upstreams(self) -> list[Upstream]:
-        """Every upstream that this gateway can call: those handed in, and those that its functions' modules name,
-        also through imported modules (`clients.desk.ticket()`)."""
+        """Every upstream that this gateway can call: those of the parameter `upstreams`, and those that the modules of
+        its functions name, also through imported modules (`clients.desk.ticket()`)."""
         found = {id(upstream): upstream for upstream in self._upstreams}
         functions: list[Callable[..., Any] | None] = [route.function for route in self.routes]
         functions += [saga.restore for saga in self.sagas.values()]
         functions += [value.load for value in self.values.values()]
         for function in filter(None, functions):
-            owner = getattr(function, "__self__", None)
             plain = inspect.unwrap(function)
-            candidates = [owner, *plain.__globals__.values()]
+            candidates = [getattr(function, "__self__", None), *plain.__globals__.values()]
             candidates += [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
             names = set(plain.__code__.co_names)
             for value in plain.__globals__.values():
@@ -256,7 +255,7 @@ class Gateway(Router):
 
 
 def _named_in(module: types.ModuleType, names: set[str], depth: int) -> Iterator[Any]:
-    """What a module has under one of these names, and what modules in it have."""
+    """The values of these names in a module and in modules that it names, `depth` levels deep."""
     for name in names & vars(module).keys():
         value = vars(module)[name]
         if not isinstance(value, types.ModuleType):

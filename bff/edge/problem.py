@@ -39,7 +39,7 @@ TITLES: dict[str, str] = {
     "idempotency-in-flight": "The same command is being carried out right now",
     "idempotency-mismatch": "This Idempotency-Key was used for another request",
     "idempotency-unknown": "The outcome of this command is not known",
-    "idempotency-answer-gone": "The answer of this command was too large to be kept",
+    "idempotency-answer-gone": "The answer of this command was too large to be stored",
     "unavailable": "The gateway cannot do this right now",
     "timeout": "A service did not answer in time",
     "circuit-open": "A service is not being called for a moment",
@@ -51,13 +51,13 @@ TITLES: dict[str, str] = {
     "sign-in-failed": "Sign-in failed",
     "internal": "The gateway made a mistake",
 }
-"""Every code this gateway answers with, and the sentence that stands over it."""
+"""Every code of this gateway's problems, and the title of each."""
 
 QUOTA_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 
 class Problem(Exception):
-    """An answer that is not a success. Raise one in a view or a command to say no with a message of your own:
+    """An answer that is not a success. Raise one in a view or a command to refuse with your own message:
 
         raise Problem(409, "sold-out", "The last ticket went a minute ago.", extra={"next": "/tickets/later"})
 
@@ -102,7 +102,7 @@ class Problem(Exception):
         self.owner = owner
         self.retry_after = retry_after
         self.headers = dict(headers or {})
-        # Our docs have an anchor only for our own codes: otherwise the type is the page itself.
+        # The docs have an anchor only for the codes of TITLES: for other codes the type is the page itself.
         self.type = type or (f"{DOCS}#{code}" if code in TITLES else DOCS)
         self.extra = dict(extra or {})
         self.for_people = for_people
@@ -155,7 +155,8 @@ class OwnerContacts:
     shown: Shown = "everybody"
 
     def on(self, scope: MutableMapping[str, Any]) -> bool:
-        """Whether the answer to this request may hold them; what is not known to be somebody's is nobody's."""
+        """Whether the answer to this request may contain them. A request that was not authenticated counts as one
+        without a sign-in."""
         return self.shown == "everybody" or (
             self.shown == "signed-in" and state_of(scope).principal is not None
         )

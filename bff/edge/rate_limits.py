@@ -32,8 +32,8 @@ log = logging.getLogger("bff.limits")
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a view or command allows, `Limit("10/minute", tenant="1000/hour")`. A request that does not fit into
-    all of it spends nothing.
+    """What a view or command allows, `Limit("10/minute", tenant="1000/hour")`. A request that exceeds one of the limits
+    is counted in none of them.
 
     principal  to each person signed in, else to each address; None: the default limit of the settings
     client     to each OAuth client (claim `client_id`)
@@ -95,7 +95,7 @@ def _quota(by: str, item: RateLimitItem) -> Quota:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose quotas a request spends; None where there is no such identity. tier: a name in the settings."""
+    """The identities whose quotas a request spends; None where it has none of a kind. tier: a name of the settings."""
 
     address: str
     principal: str | None = None

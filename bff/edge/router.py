@@ -26,7 +26,6 @@ from .declared import (
     ValueType,
     check_name,
     check_path,
-    check_prefix,
     check_tags,
     described,
     shape,
@@ -44,8 +43,8 @@ class Router:
     scopes   all of them are required for everything that is not public, unless a route or an included router names
              others
     roles    one of them is required, in the same way
-    deadline seconds a request may take in all
-    limit    how often each route may be asked, as `view` has it; every route counts for itself
+    deadline seconds that a request may take in all
+    limit    how often each route may be requested, as `view` has it; every route is counted separately
     network  a name from the setting `http.networks`: clients elsewhere get 403
     tags     under which the OpenAPI document lists its routes; default: the name of the module that declares them
 
@@ -72,7 +71,10 @@ class Router:
         self.outer: list[Router] = []
         with declaring():
             what = f"router {prefix}" if prefix else "router"
-            check_prefix(prefix, what)
+            if not isinstance(prefix, str) or prefix == "/":
+                raise DeclarationError(f'{what}: a prefix is "" or begins with / and does not end with it')
+            if prefix:
+                check_path(prefix, what)
             options = Options(scopes, roles, deadline, limit, network, tags)
             options.check(what)
             self.prefix, self.options = prefix, options
@@ -128,7 +130,7 @@ class Router:
 
         starts  the saga that it starts or advances; the answer is then 202 with the saga's address, else 200 with the
                 result
-        safe    its upstreams honour idempotency keys (default); False where one does not, so that an unknown outcome is
+        safe    its upstreams honour idempotency keys (default); False where one does not: an unknown outcome is then
                 reported and not tried again
         invalidates  tags (`Call.tagged`) of what it changes, such as ``orders`` or ``order/{id}`` with a parameter of
                 the path: cached answers with these tags are not served to its caller any more, on any gateway
@@ -164,7 +166,7 @@ class Router:
         """A kind of saga whose events (`<domain>.<name>.status`) browsers see.
 
         restore  given the owner's principal id, a Call that lists the owner's sagas (a list of `model`, or a model
-                 whose single field is one); it rebuilds a lost journal
+                 with one such list); it rebuilds a lost journal
         """
         saga = SagaType(name, model, restore, _caller())
         with declaring():
@@ -180,10 +182,10 @@ class Router:
         public: bool = False,
         load: Callable[..., Call[Any]] | None = None,
     ) -> ValueType:
-        """A live value such as ``stock/{sku}``: latest wins, sent whole.
+        """A live value such as ``stock/{sku}``: the latest version replaces earlier ones and is sent whole.
 
-        public  everybody who is signed in may ask for it; without it the template has one `{owner}`, as in
-                ``bell/{owner}``, and is open only to the principal whose `pseudonym` stands there
+        public  everybody who is signed in may ask for it; otherwise the template has one `{owner}`, as in
+                ``bell/{owner}``, and only the principal with this `pseudonym` may ask for the value
         load    given the template's parameters, a Call that fetches a value that was not published yet; it is made for
                 no principal, and its answer has the value's `version`
         """

@@ -89,6 +89,11 @@ async def used_in_a_test() -> bool:
     with request_context({"Catalog.stock": fails("timeout")}) as kit:
         screen = await product_screen("mug")
     waves: list[list[str]] = kit.waves
+    named: dict[str, str] = {"Catalog.delivery": "tomorrow"}
+    exact = {catalog.delivery(3): "tomorrow"}
+    both: dict[str | Call[str | None], str] = {"Catalog.stock": "none", catalog.delivery(3): "tomorrow"}
+    with request_context(named), request_context(exact), request_context(both):
+        await catalog.delivery(3)
     return isinstance(screen.stock, Missing) and screen.stock.reason == "timeout" and bool(waves)
 """
 

@@ -34,7 +34,7 @@ class BackgroundTasks:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Start a task. A failure that no caller got is logged under the task's name."""
+        """Start a task. A failure that no caller receives is logged under the task's name."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -55,28 +55,24 @@ class BackgroundTasks:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        # The Redis client logs once that Redis is away. Another failure has reached its caller, if there is one; if
-        # there is none, this line is its only trace.
+        # The Redis client logs once that Redis is away. A Problem is the answer to a request. Any other failure may
+        # have no caller, so that this line is its only trace.
         expected = Problem | StoreUnavailable
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, expected):
             log.error("%s failed", task.get_name(), exc_info=error)
 
 
 class BackgroundCalls:
-    """runner: makes the calls; sagas: whose `restore` lists an owner's sagas."""
+    """runner: makes the calls; sagas: the declared ones, by name; restores: whether any of them can be listed."""
 
     def __init__(self, runner: Runner, identity: Identity, sagas: Mapping[str, SagaType]) -> None:
         self._runner = runner
         self._identity = identity
         self._sagas = [(saga, saga.restore) for saga in sagas.values() if saga.restore is not None]
-
-    @property
-    def restores(self) -> bool:
-        """Whether any saga can be listed."""
-        return bool(self._sagas)
+        self.restores = bool(self._sagas)
 
     async def run(self, call: Call[Any], principal: Principal | None, *, restoring: bool = False) -> Any:
-        """Make a call for this principal, or for nobody. restoring: see `RequestContext`."""
+        """Make a call for this principal; None: for no principal. restoring: see `RequestContext`."""
         scope = calls.RequestContext(
             Deadline.after(DEADLINE), self._runner, str(uuid.uuid4()), principal, restoring=restoring
         )
@@ -84,7 +80,7 @@ class BackgroundCalls:
             return await call
 
     async def restore(self, principal: Principal) -> list[SagaStatus]:
-        """Every saga of the principal's, the newest first, asked with a token that is valid now."""
+        """Every saga of the principal, the newest first, requested with a token that is valid now."""
         principal = await self._identity.current(principal)
         found: list[SagaStatus] = []
         for saga, restore in self._sagas:

@@ -65,7 +65,7 @@ def open_brokers(settings: Settings, redis: RedisClient, given: Sequence[Broker]
         sections.setdefault("redis", {"streams": stream_names(live.stream_keys, live.partitions)})
     for name in names:
         if name in sections or names.count(name) > 1:
-            raise DeclarationError(f"brokers: two of them have the name {name!r}; each needs its own")
+            raise DeclarationError(f"brokers: two of them have the name {name!r}; each needs another name")
     context = BrokerContext(Positions(redis), redis)
     return [*given, *(_made(name, section, context) for name, section in sections.items())]
 

@@ -67,8 +67,8 @@ class RequestInfo:
     trace_id        W3C trace id, 32 hex digits
     route           the declared path of the route that answers, such as `/api/products/{sku}`; None until its route was
                     found and for paths without a route
-    principal       who asks; None until the request was authenticated (by its route, or by `authenticated`) and for
-                    requests of nobody in particular. Its `token` is a secret
+    principal       who asks; None until the request was authenticated (by its route, or by `authenticated`), and for
+                    requests without credentials. Its `token` is a secret
     """
 
     correlation_id: str
@@ -85,8 +85,9 @@ def request_info(scope: MutableMapping[str, Any]) -> RequestInfo:
 
 
 async def authenticated(scope: MutableMapping[str, Any]) -> Principal | None:
-    """Who asks, for a middleware that must know before the route does; None for nobody in particular. The request is
-    authenticated once, however often this is called. Raises Problem 401, 429 or 503 as a route does: let it through."""
+    """The principal, for a middleware that needs it before the route has authenticated the request; None for a request
+    without credentials. The request is authenticated once, however often this is called. Raises Problem 401, 429 or 503
+    as a route does: do not catch it."""
     state = state_of(scope)
     if state.principal is None and state.authenticate is not None:
         return await state.authenticate(scope)

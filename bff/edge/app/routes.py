@@ -7,12 +7,14 @@ section 9.3.7) and is the only request without a path.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -82,27 +84,27 @@ def public_routes(
             app = _restricted(endpoint(route), route, settings.http.networks)
             routes.append(Route(path, app, methods=[route.method]))
     requirements, hub = declared.requirements, live.hub
-    stream = LiveEndpoint(guard, requirements, hub, settings.live)
-    snapshot = SnapshotEndpoint(guard, requirements, hub, settings.live)
+    for stream in (LiveEndpoint, SnapshotEndpoint):
+        routes.append(Route(stream.ROUTE, stream(guard, requirements, hub, settings.live), methods=["GET"]))
     saga = SagaEndpoint(guard, requirements, hub, stores.journal, declared.sagas)
-    document = openapi.document(declared, declared.version, settings)
-    stream_document = asyncapi.document(declared, declared.version)
     routes += [
-        Route(LiveEndpoint.ROUTE, stream, methods=["GET"]),
-        Route(SnapshotEndpoint.ROUTE, snapshot, methods=["GET"]),
         Route(SagaEndpoint.ROUTE, saga, methods=["GET"]),
         Route("/livez", health.livez),
         Route("/readyz", health.readyz),
     ]
-    # A Response has no state of one request, so that it answers all of them.
-    documents: dict[str, Response] = {
-        "/openapi.json": JSONResponse(document, headers=_FIXED),
-        "/asyncapi.json": JSONResponse(stream_document, headers=_FIXED),
-        "/docs": HTMLResponse(docs.overview(document), headers=_FIXED),
-        "/docs/problems": HTMLResponse(docs.problems(), headers=_FIXED),
-        "/docs/style.css": Response(docs.STYLE, headers=_FIXED | {"content-type": "text/css"}),
-    }
-    routes += [Route(path, answer, methods=["GET"]) for path, answer in documents.items()]
+    document = openapi.document(declared, declared.version, settings)
+    events_document = asyncapi.document(declared, declared.version)
+    documents = (
+        ("/openapi.json", "application/json", json.dumps(document, ensure_ascii=False).encode()),
+        ("/asyncapi.json", "application/json", json.dumps(events_document, ensure_ascii=False).encode()),
+        ("/docs", "text/html; charset=utf-8", docs.overview(document)),
+        ("/docs/problems", "text/html; charset=utf-8", docs.problems()),
+        ("/docs/style.css", "text/css", docs.STYLE.encode()),
+    )
+    routes += [
+        Route(path, partial(_document, media_type=media_type, content=content), methods=["GET"])
+        for path, media_type, content in documents
+    ]
     if sign_in is not None:
         routes += sign_in.routes()
     if settings.webhooks:
@@ -125,10 +127,14 @@ def public_routes(
         )
         routes.append(Route(EVENTS, events, methods=["POST", "OPTIONS"]))
     if (page := declared.page) is not None:
-        headers = page.headers
-        routes += [Route(path, Html(page.file, headers), methods=["GET"]) for path in page.paths]
-        routes += [Mount(prefix, assets(folder, headers)) for prefix, folder in page.folders.items()]
+        routes += [Route(path, Html(page.file, page.headers), methods=["GET"]) for path in page.paths]
+        routes += [Mount(prefix, assets(folder, page.headers)) for prefix, folder in page.folders.items()]
     return routes
+
+
+async def _document(request: Request, *, media_type: str, content: bytes) -> Response:
+    """A fixed document. Each answer is a new object, because middleware may add to the headers of an answer."""
+    return Response(content, headers=_FIXED | {"content-type": media_type})
 
 
 def in_order(paths: Iterable[str]) -> list[str]:

@@ -91,7 +91,6 @@ class CommandEndpoint:
         await _send(send, await asyncio.shield(work), limits)
 
     def _ticket(self, scope: Scope, principal: Principal, key: str, body: bytes) -> Ticket:
-        services = self._services
         return Ticket(
             principal.id,
             key_hash(
@@ -109,21 +108,20 @@ class CommandEndpoint:
                 content_type=_content_type(scope),
                 body=body,
             ),
-            services.claims.new_holder(),
-            services.settings.lease,
-            services.settings.keep,
+            self._services.claims.new_holder(),
+            self._services.settings.lease,
+            self._services.settings.keep,
         )
 
     async def _claim(
         self, scope: Scope, principal: Principal, ticket: Ticket
     ) -> tuple[Claimed, list[BucketState]]:
-        services = self._services
-        new, repeat = services.guard.buckets(scope, principal, self._access, self._repeat_access)
+        new, repeat = self._services.guard.buckets(scope, principal, self._access, self._repeat_access)
         try:
-            return await services.claims.claim(ticket, safe=self._command.safe, new=new, repeat=repeat)
+            return await self._services.claims.claim(ticket, safe=self._command.safe, new=new, repeat=repeat)
         except (StoreUnavailable, asyncio.CancelledError):
             # Redis may still make the claim: it was slow, or the client left.
-            services.abandoned.add(ticket)
+            self._services.abandoned.add(ticket)
             raise
 
 

@@ -1,8 +1,8 @@
 """Runs a claimed command under the lease of its claim, and decides what becomes of the claim.
 
 Guarantees that an outcome is stored before it is answered, that a command that may have taken effect is never reported
-as not done, and that a holder whose claim was taken over stops. A refusal, by a service or by the function's own
-Problem, is an outcome: it is stored, or its key is released where the outcome table says so. A failure is not stored:
+as not done, and that a holder whose claim was taken over stops. A refusal, by a service or by a Problem of the
+function, is an outcome: it is stored, or its key is released, as the outcome table has it. A failure is not stored:
 where a retry is safe, or no write was done, the key is released at once; otherwise the outcome is unknown.
 """
 
@@ -91,7 +91,7 @@ class CommandServices:
 
     runner      runs the calls of their functions
     invalidate  makes cached answers with these tags unusable, for the principal with this id
-    public_url  the gateway's own address, for links
+    public_url  the gateway's address, for links
     """
 
     guard: Guard
@@ -122,27 +122,30 @@ class WriteCounter:
         try:
             return await self._runner.run(call, scope)
         except (Rejected, Refused):
-            # It was not sent, or the service itself says that it did nothing.
+            # The call was not sent, or the service answered that it did nothing.
             self.reached -= 1
             raise
 
 
 class LeaseHeartbeat:
-    """Renews a claim's lease while the command runs inside it. lost: another holder has taken the claim over, and the
-    command's task was cancelled."""
+    """Renews a claim's lease while the command runs inside this context. When another holder has taken the claim over,
+    it cancels the command's task, and raises Problem 409 in place of the CancelledError."""
 
     def __init__(self, claims: Claims, ticket: Ticket) -> None:
-        self.lost = False
         self._claims = claims
         self._ticket = ticket
+        self._lost = False
 
     async def __aenter__(self) -> None:
         self._command = asyncio.current_task()
         self._task = asyncio.create_task(self._renew())
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._task.cancel()
         await asyncio.wait([self._task])
+        if self._lost and isinstance(error, asyncio.CancelledError):
+            # This holder was too slow, and another one runs the command: the client gets the answer of the other one.
+            raise in_flight(self._ticket.lease) from None
 
     async def _renew(self) -> None:
         while True:
@@ -152,7 +155,7 @@ class LeaseHeartbeat:
             except StoreUnavailable:
                 continue
             if not held and self._command is not None:
-                self.lost = True
+                self._lost = True
                 self._command.cancel()
                 return
 
@@ -170,20 +173,13 @@ class CommandExecution:
     async def __call__(self, arguments: dict[str, Any]) -> Replay:
         """Run the function while the claim's lease is renewed, and store its outcome. Raises the Problem of a command
         that has no outcome to store."""
-        lease = LeaseHeartbeat(self.services.claims, self.ticket)
-        try:
-            async with lease:
-                try:
-                    # A result that does not fit the declared model is a bug of the function, like one in it.
-                    answer, saga = self._answer(await self._run(arguments))
-                except BaseException as error:
-                    return await self._on_error(error)
-                return await self._store(answer, saga)
-        except asyncio.CancelledError:
-            if not lease.lost:
-                raise
-            # This holder was too slow, and another one runs the command: the client gets the answer of the other one.
-            raise in_flight(self.ticket.lease) from None
+        async with LeaseHeartbeat(self.services.claims, self.ticket):
+            try:
+                # A result that does not fit the declared model is a bug of the function, too.
+                answer, saga = self._answer(await self._run(arguments))
+            except BaseException as error:
+                return await self._on_error(error)
+            return await self._store(answer, saga)
 
     async def _run(self, arguments: dict[str, Any]) -> Any:
         request = self.request
@@ -193,7 +189,7 @@ class CommandExecution:
                 return await self.command.function(**arguments)
         except TimeoutError:
             if not limit.expired:
-                # The function's own timeout, of something it waited for.
+                # A timeout inside the function, of something that it waited for.
                 raise
             raise Problem(
                 504,
@@ -201,7 +197,7 @@ class CommandExecution:
                 f"The command took longer than its {self.command.deadline:g} s; send it again.",
             ) from None
         finally:
-            # Before the answer, and after a failure too: it may have changed something.
+            # Before the answer, and also after a failure: the command may have changed something.
             if request.principal is not None:
                 tags = [tag.format_map(arguments) for tag in self.command.invalidates]
                 await self.services.invalidate(request.principal.id, tags)
@@ -209,10 +205,10 @@ class CommandExecution:
     def _answer(self, result: Any) -> tuple[StoredAnswer, SagaStatus | None]:
         command, request = self.command, self.request
         if command.starts is not None and isinstance(result, SagaStatus):
-            # A command that moves a saga on is not the one that started it, so its own mutation stays.
+            # A command that advances a saga did not start it: the saga keeps the mutation that started it.
             names = {"type": command.starts.name, "mutation": result.mutation or request.mutation}
             saga = result.model_copy(update=names)
-            # Browsers may reach the gateway below a path prefix, which its public address holds.
+            # Browsers may reach the gateway below a path prefix, which is part of its public address.
             prefix = urlsplit(self.services.public_url).path
             return _accepted(saga, request.mutation, prefix), saga
         body = codec_of(command.binding.returns).encode(result)
@@ -255,7 +251,7 @@ class CommandExecution:
             raise Problem(
                 503,
                 "unavailable",
-                "The command was carried out, but its outcome could not be kept. Send it again with the same key.",
+                "The command was carried out, but its outcome could not be stored. Send it again with the same key.",
                 retry_after=2,
             ) from error
         if done is None:
@@ -269,20 +265,18 @@ class CommandExecution:
             410,
             "idempotency-answer-gone",
             f"The command was {verb}, with status {answer.status}. Its answer had {len(answer.body_head)} bytes; more "
-            f"than {self.services.settings.max_body} are not kept.",
+            f"than {self.services.settings.max_body} are not stored.",
         )
 
     def _stored(self, problem: Problem) -> StoredAnswer:
-        contacts = self.request.contacts
         body = problem.body(
             correlation_id=self.request.correlation_id,
             trace_id=telemetry.trace_id(),
             base=self.services.public_url,
-            contacts=contacts,
+            contacts=self.request.contacts,
         )
-        return StoredAnswer(
-            problem.status, replayed_headers(problem.response_headers(contacts=contacts)), body
-        )
+        headers = problem.response_headers(contacts=self.request.contacts)
+        return StoredAnswer(problem.status, replayed_headers(headers), body)
 
     def _may_repeat(self) -> bool:
         return self.command.safe or not self.writes.reached
@@ -294,7 +288,7 @@ class CommandExecution:
         try:
             await asyncio.shield(step(self.ticket))
         except StoreUnavailable as error:
-            # The claim's lease expires by itself, and the client must get the error that came before.
+            # The claim's lease expires, and the client must get the error of the command.
             log.warning("a claim could not be released: %s", error)
 
 
@@ -315,13 +309,13 @@ def in_flight(retry_after: float) -> Problem:
         409,
         "idempotency-in-flight",
         "It was sent before and is not done yet; ask again with the same key.",
-        # The lease is the longest it can take; most commands are done in a second.
+        # The command takes as long as its lease at most; most commands are done in a second.
         retry_after=min(retry_after, 1.0),
     )
 
 
 def _accepted(saga: SagaStatus, mutation: str | None, prefix: str) -> StoredAnswer:
-    """The 202 of a command that started a saga; the cursor is put in where it is stored."""
+    """The 202 of a command that started a saga; storing it puts the cursor in."""
     status = {"id": saga.id, "type": saga.type, "status": saga.status, "version": saga.version}
     location = f"{prefix}/bff/sagas/{saga.type}/{quote(saga.id, safe='')}"
     head = json.dumps({"mutation": mutation, "saga": status}, separators=(",", ":"))

@@ -44,7 +44,7 @@ class ScreenEndpoint:
         self._contacts = contacts
         self._failures = failures
         self._on_incomplete = on_incomplete
-        # A public view without a principal is the same for everybody: credentials are not looked at.
+        # The answer of a public view without a principal is the same for everybody: credentials are ignored.
         anonymous = view.public and view.binding.who is None
         self._access = Access(view.path, view.requirements, view.public, anonymous, limit=view.options.limit)
 
@@ -76,7 +76,7 @@ class ScreenEndpoint:
             raise
         except TimeoutError:
             if not limit.expired:
-                # The function's own timeout, of something it waited for.
+                # A timeout inside the function, of something that it waited for.
                 raise
             raise Problem(504, "timeout", f"The screen took longer than its {self._deadline:g} s.") from None
         except Exception as error:
@@ -102,7 +102,7 @@ class ScreenEndpoint:
 
 
 class DisconnectGuard:
-    """Cancels the current task when the client's connection is lost: nobody would get the answer.
+    """Cancels the current task when the client's connection is lost: no client would get the answer.
 
     The connection of `bff serve` calls it through the request's `on_lost`, so no task has to watch. Under another
     server nothing calls it, and the request runs until its deadline at most.

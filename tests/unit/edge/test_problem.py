@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from bff import Problem
 from bff.calls import CircuitOpen, Failed, Invalid, Overloaded, Owner, Refused, Timeout, Unreachable
 from bff.edge.describe.docs import problems
-from bff.edge.function_errors import problem_of
+from bff.edge.function_errors import UpstreamFailures
 from bff.edge.http.envelope import as_problem
 from bff.edge.problem import TITLES
 from bff.stores.redis.client import StoreUnavailable
@@ -93,7 +93,7 @@ def test_the_owner_is_named_with_a_link_to_its_docs() -> None:
 def test_a_required_calls_failure_becomes_what_the_contract_says(
     error: Refused, status: int, code: str, retry_after: float | None
 ) -> None:
-    problem = problem_of(error)
+    problem = UpstreamFailures().problem(error)
     assert (problem.status, problem.code, problem.retry_after) == (status, code, retry_after)
     assert problem.owner is OWNER
     assert problem.title
@@ -102,14 +102,16 @@ def test_a_required_calls_failure_becomes_what_the_contract_says(
 def test_what_is_not_passed_on_says_nothing_of_what_the_service_said() -> None:
     told = {"code": "mine", "detail": "inside", "errors": [{"pointer": "/a", "detail": "inside"}]}
     for status in (400, 401, 402, 403, 405, 406, 415):
-        problem = problem_of(Refused(OWNER, "Shelf.x", "inside", status=status, problem=told))
+        problem = UpstreamFailures().problem(Refused(OWNER, "Shelf.x", "inside", status=status, problem=told))
         assert problem.status == 502
         assert "inside" not in str(document(problem)) and problem.code == "refused"
 
 
 def test_a_refusal_without_words_gets_a_sentence_of_ours() -> None:
     for status in (400, 404, 409, 410, 412, 413, 422, 423, 428, 451):
-        problem = problem_of(Refused(OWNER, "Shelf.x", f"answered {status}.", status=status), command=True)
+        problem = UpstreamFailures().problem(
+            Refused(OWNER, "Shelf.x", f"answered {status}.", status=status), command=True
+        )
         assert problem.status == status
         assert problem.detail.startswith("The service ") and problem.title == TITLES["refused"]
 
