@@ -38,10 +38,8 @@ class SagaType:
 
     def listed(self, answer: Any) -> list[SagaStatus]:
         """The sagas in `restore`'s answer: a list, or a model with exactly one list field. Raises TypeError."""
-        names = () if isinstance(answer, list) else type(answer).model_fields
-        lists = [
-            field for field in (answer, *(getattr(answer, name) for name in names)) if isinstance(field, list)
-        ]
+        values = [answer] if isinstance(answer, list) else vars(answer).values()
+        lists = [value for value in values if isinstance(value, list)]
         if len(lists) != 1:
             raise TypeError(
                 f"saga {self.name}: restore must answer a list of sagas, or a model with one list of them"
