@@ -134,7 +134,7 @@ async def test_a_tier_multiplies_what_a_route_allows_but_not_an_address(redis_ur
         assert told["ratelimit-policy"] == '"hour";q=3;w=3600, "address-hour";q=100;w=3600'
 
 
-def test_who_is_counted_is_read_from_the_token_and_the_connection() -> None:
+def test_the_caller_is_read_from_the_token_and_the_connection() -> None:
     limits = RateLimiter(LimitSettings(tenant_claim="org"), RateStore(RedisClient("redis://127.0.0.1:1/0")))
     claims = {"client_id": "web", "org": "acme", "tier": ["not", "text"]}
     ada = Principal("https://issuer.test", "ada", "token", 0, claims=claims)
@@ -144,7 +144,7 @@ def test_who_is_counted_is_read_from_the_token_and_the_connection() -> None:
     assert limits.caller({}, None) == Caller("unknown")
 
 
-async def test_every_key_expires_and_reveals_nobody(redis_url: str) -> None:
+async def test_each_key_expires_and_contains_no_identity(redis_url: str) -> None:
     async with counting(redis_url) as limits:
         declared = Limit("5/second;100/hour", client="7/hour", address="8/hour", tenant="9/hour")
         who = Caller("192.0.2.1", "https://issuer.test|ada", "web", "acme")

@@ -49,8 +49,8 @@ def redis_broker(section: Mapping[str, Any], context: BrokerContext) -> Broker:
 
 
 def open_brokers(settings: Settings, redis: RedisClient, given: Sequence[Broker] = ()) -> list[Broker]:
-    """Every broker to read; none where no events can arrive. given: made ones. Raises DeclarationError that names the
-    setting and the cure."""
+    """Every broker to read; none where no events can arrive. given: those of `Gateway(brokers=…)`. Raises
+    DeclarationError that names the setting and the cure."""
     live, names = settings.live, [broker.name for broker in given]
     sections: dict[str, Mapping[str, Any]] = dict(live.brokers)
     for name, model in (("nats", live.nats), ("rabbitmq", live.rabbitmq)):
@@ -61,7 +61,7 @@ def open_brokers(settings: Settings, redis: RedisClient, given: Sequence[Broker]
                 )
             sections[name] = model.model_dump()
     if live.stream_keys or sections or given or settings.events:
-        # Also where services publish elsewhere: replayed dead letters arrive in a Redis Stream.
+        # Also where services publish to another broker: replayed dead letters arrive in a Redis Stream.
         sections.setdefault("redis", {"streams": stream_names(live.stream_keys, live.partitions)})
     for name in names:
         if name in sections or names.count(name) > 1:
@@ -78,7 +78,7 @@ def _made(name: str, section: Mapping[str, Any], context: BrokerContext) -> Brok
         cure = f"pip install 'bff-gateway[{name}]'" if name in BUILT_IN else str(error)
         raise DeclarationError(f"{setting}: needs the client: {cure}") from error
     except ValidationError as error:
-        # Never the input: it may be a secret.
+        # Without the input, which may be a secret.
         found = error.errors(include_input=False, include_url=False)
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
         raise DeclarationError(f"{setting}: {wrong}") from None

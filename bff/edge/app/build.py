@@ -224,13 +224,13 @@ class App:
             await ingester.start()
 
     async def drain(self, window: float | None = None) -> None:
-        """Become unready and end every stream at a random moment of the drain window (seconds; None: as set)."""
+        """Become unready, and end every stream at a random moment of the drain window (seconds; None: the setting)."""
         self.health.draining = True
         await self.live.hub.drain(window)
 
     async def stop(self) -> None:
-        """Finish claimed commands (for five seconds at most) and close everything; what cannot be closed is logged.
-        When it is cancelled, it closes the rest without waiting for commands, and is cancelled then."""
+        """Finish claimed commands (for five seconds at most) and close everything; failures in closing are logged. When
+        it is cancelled, it closes the rest without waiting for commands, and then raises CancelledError."""
         self.health.draining = True
         self.abandoned.stop()
         tokens = self.calls.internal_tokens

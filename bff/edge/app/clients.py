@@ -1,4 +1,4 @@
-"""Makes the client of an upstream from its settings: here numbers become policies."""
+"""Makes the client of an upstream, with its policies, from its settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def upstream_client(
     tokens: InternalTokens | None = None,
     resolvers: Mapping[str, ResolverFactory] = RESOLVERS,
 ) -> UpstreamClient:
-    """Opens nothing: connections are made with the first call. tokens: for upstreams that get internal tokens.
+    """No connection is opened before the first call. tokens: for upstreams that get internal tokens.
     Raises DeclarationError when certificates or keys are missing, or the resolver is not known."""
     breaker, retry, bulkhead, balance = (
         settings.breaker,

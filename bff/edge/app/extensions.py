@@ -1,6 +1,6 @@
-"""What a gateway can be extended with: `Gateway(brokers=, resolvers=, observers=, middleware=, lifespan=)`.
+"""The extension points of a gateway: `Gateway(brokers=, resolvers=, observers=, middleware=, lifespan=)`.
 
-docs/reference/extension-points.md has one paragraph for each. What bff ships for a point uses the same point.
+docs/reference/extension-points.md has one paragraph for each. The parts that bff ships use the same points.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ class Middleware(Protocol):
     """Wraps the gateway's public application: given an ASGI application, returns one. A class whose constructor takes
     only the application is one.
 
-    The first of `Gateway(middleware=…)` is outermost. All of them run inside the layer that gives a request its ids, so
-    what they raise becomes a problem document (`bff.Problem` as it is, anything else 500), and after hosts, proxies and
-    CORS preflights were dealt with. Requests refused by admission (503) and the admin port do not reach them.
-    `request_info` and `authenticated` read what is known of a request. An event stream passes only its head through
-    `send`; its events are written to the connection directly. Scopes are always of type `http`.
+    The first of `Gateway(middleware=…)` is outermost. All of them run inside the layer that gives a request its ids:
+    an exception of theirs becomes a problem document (a `bff.Problem` unchanged, any other one as 500). They run after
+    the checks of hosts, proxies and CORS preflights. Requests refused by admission (503) and requests to the admin port
+    do not reach them. `request_info` and `authenticated` give what is known of a request. An event stream passes only
+    its head through `send`; its events are written to the connection directly. Scopes are always of type `http`.
     """
 
     def __call__(self, app: ASGIApp, /) -> ASGIApp: ...
 
 
 class Lifespan(Protocol):
-    """Makes an async context manager for resources of your own, such as a pool of connections (a function with
+    """Makes an async context manager for your resources, such as a pool of connections (a function with
     `contextlib.asynccontextmanager` is one).
 
     It is entered once when the gateway starts, before anything of the gateway is opened. It is exited when the gateway
-    stops: after streams were drained, claimed commands have finished and everything else is closed. What it raises when
-    it is entered stops the start. Leaving it may take 10 s; what it raises then is logged.
+    stops: after streams were drained, claimed commands have finished and everything else is closed. An exception on
+    entering stops the start. Exiting may take 10 s; an exception then is logged.
     """
 
     def __call__(self) -> AbstractAsyncContextManager[object]: ...
@@ -49,7 +49,7 @@ class Lifespan(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
-    """What was handed to `Gateway`, as its parameters say."""
+    """The arguments of `Gateway` for its extension points; see its parameters."""
 
     brokers: tuple[Broker, ...] = ()
     resolvers: Mapping[str, ResolverFactory] = field(default_factory=dict)

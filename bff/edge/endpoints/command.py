@@ -1,12 +1,12 @@
 """A command: guard → arguments → claim and limits in one round trip → replay, 409, 422, or the function → outcome.
 
-A claimed command belongs to the gateway, not to the client's connection: it is finished and its outcome stored even
-when the client disconnects, and a retry with the same key gets that outcome.
+A claimed command does not end with the client's connection: it is finished and its outcome is stored even when the
+client disconnects, and a retry with the same key gets that outcome.
 
 The key comes in the header Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-08): a structured-field String
 (RFC 9651 section 3.3.3), or a bare token, which many clients send. Around the value only SP and HTAB are removed (RFC
-9110 section 5.5). Refused is what could be read in two ways: lists, repeated headers, parameters, unfinished strings,
-and keys over 255 characters.
+9110 section 5.5). Ambiguous values are refused: lists, repeated headers, parameters, unfinished strings, and keys over
+255 characters.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .execution import CommandExecution, CommandServices, WriteCounter, in_fligh
 from .guard import Access
 
 CEILING = 20
-"""How many times the route's own limit replays, duplicates and mismatches may spend."""
+"""Replays, duplicates and mismatches may spend this multiple of the route's limit."""
 
 MAX_KEY = 255
 """Characters of an idempotency key."""
@@ -65,7 +65,7 @@ class CommandEndpoint:
                 scope["path_params"], scope["query_string"], body, principal
             )
         except Problem as invalid:
-            # A request that is no valid command spends what repeats spend, and is 429 beyond that.
+            # A request that is no valid command spends the limit of repeats, and gets 429 beyond that limit.
             with contextlib.suppress(StoreUnavailable):
                 invalid.headers |= await services.guard.spend(scope, principal, self._repeat_access)
             raise

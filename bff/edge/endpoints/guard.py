@@ -1,8 +1,9 @@
-"""What every request passes before its endpoint does anything: authenticate → authorize → CSRF check → rate limit.
+"""The steps that every request passes before its endpoint does anything: authenticate → authorize → CSRF check → rate
+limit.
 
 Guarantees one order for all endpoints. A request that is refused spends no limit of a route, and the refusal does not
 depend on what is behind the endpoint. Every endpoint takes a `Guard` and an `Access`; only health and the fixed
-documents, which show everybody the same, have neither.
+documents, which are the same for everybody, have neither.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ class Access:
     route         as declared; names it in metrics, traces and limits
     requirements  the scopes and roles that are required
     public        callers without credentials are served as well
-    anonymous     credentials are not looked at: the answer is the same for everybody
-    same_origin   a read with a session cookie that another site's page may not make
-    limit         the route's own limit; None: the default
+    anonymous     credentials are ignored: the answer is the same for everybody
+    same_origin   a read with a session cookie is refused when another site's page makes it
+    limit         the limit that the route declares; None: the default
     times         multiplies the limit's amounts
     """
 
@@ -91,7 +92,7 @@ class Guard:
         return principal, await self.spend(scope, principal, access)
 
     def buckets(self, scope: Scope, principal: Principal, *accesses: Access) -> tuple[list[Bucket], ...]:
-        """What a request spends under each access, for a store that counts it together with something else."""
+        """The buckets that a request spends under each access, for a store that counts them in a larger step."""
         caller = self._limits.caller(scope, principal)
         return tuple(
             self._limits.buckets(access.route, access.limit, caller, times=access.times)

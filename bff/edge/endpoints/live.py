@@ -1,9 +1,9 @@
 """`GET /bff/live`, `GET /bff/live/snapshot` and `GET /bff/sagas/{type}/{id}`: one stream per browser, the same state
 for clients that poll, and the latest status of one saga.
 
-Promises: refusals (unknown value, too many) come before the stream as problems; after that the answer is always 200,
-its head is sent at once, and an orderly end sends `bye`. The request's task only waits until the client leaves, and
-then frees everything at once; the hub does the writing. Refuses to stream for HEAD.
+Guarantees that refusals (unknown value, too many) are problems before the stream begins. After that the answer is
+always 200, its head is sent at once, and an orderly end sends `bye`. The request's task only waits until the client
+leaves, and then frees everything at once; the hub does the writing. HEAD gets the head alone.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class LiveEndpoint:
         names: list[str],
         after: str | None,
     ) -> None:
-        # The owner of the journal: a browser that resumes under another session must not mix two people's.
+        # Names the owner of the journal: a browser that resumes in another session must not mix two persons' events.
         headers = [*_HEADERS, (b"bff-user", principal.pseudonym.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         if scope["method"] == "HEAD":
@@ -97,7 +97,7 @@ class LiveEndpoint:
             return
         state = state_of(scope)
         if state.send is not None:
-            # All layers have seen the head. What follows does not go through them, and goes on when they have returned.
+            # All layers have passed the head on. The events do not go through them, and follow when they have returned.
             state.stay = partial(self._stay, scope, receive, state.send, principal, names, after)
         else:
             await self._follow(receive, send, principal, names, after)

@@ -23,7 +23,7 @@ async def everything(id: int, cart: Cart, who: Principal, tag: list[str] = [], p
     pass
 
 
-def test_each_argument_comes_from_where_the_signature_says() -> None:
+def test_each_argument_comes_from_the_path_query_or_body_as_in_the_signature() -> None:
     bound = binding(everything, "/orders/{id}", "test", body=True)
     given = bound.arguments({"id": "7"}, b"tag=a&tag=b", b'{"lines":[{"sku":"x","quantity":2}]}', ADA)
     assert given == {
@@ -35,7 +35,7 @@ def test_each_argument_comes_from_where_the_signature_says() -> None:
     }
 
 
-def test_every_mistake_is_pointed_at_and_no_value_is_repeated() -> None:
+def test_each_mistake_has_a_pointer_and_no_value_is_repeated() -> None:
     bound = binding(everything, "/orders/{id}", "test", body=True)
     with pytest.raises(Problem) as raised:
         bound.arguments(
@@ -86,20 +86,20 @@ def not_async(id: str) -> None:
         (everything, "/x/{id}/{missing}", "takes none"),
     ],
 )
-def test_mistakes_in_a_signature_are_told_at_declaration(function: object, path: str, why: str) -> None:
+def test_mistakes_in_a_signature_are_raised_at_declaration(function: object, path: str, why: str) -> None:
     with pytest.raises(DeclarationError, match=why):
         binding(function, path, "command /x", body=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("quantity", [b'"2"', b"true", b"2.5", b"null", b"[2]"])
-def test_json_has_types_of_its_own_and_another_one_is_no_number(quantity: bytes) -> None:
+def test_a_json_value_of_another_type_is_no_number(quantity: bytes) -> None:
     bound = binding(everything, "/orders/{id}", "test", body=True)
     with pytest.raises(Problem) as raised:
         bound.arguments({"id": "1"}, b"", b'{"lines":[{"sku":"x","quantity":%s}]}' % quantity, ADA)
     assert [one["pointer"] for one in raised.value.errors] == ["/lines/0/quantity"]
 
 
-def test_a_parameter_given_twice_is_pointed_at_unless_it_is_a_list() -> None:
+def test_a_parameter_given_twice_is_a_mistake_unless_it_is_a_list() -> None:
     bound = binding(everything, "/orders/{id}", "test", body=True)
     with pytest.raises(Problem) as raised:
         bound.arguments({"id": "1"}, b"page=1&tag=a&page=2&tag=b", b'{"lines":[]}', ADA)

@@ -73,12 +73,12 @@ def test_a_decorator_returns_the_function_unchanged() -> None:
     ]
     + ["/livez", "/readyz", "/metrics", "/openapi.json", "/a/%2e", "/a\n"],
 )
-def test_a_path_that_is_not_canonical_or_not_free_is_refused(path: str) -> None:
+def test_a_path_that_is_not_canonical_or_is_reserved_is_refused(path: str) -> None:
     with pytest.raises(DeclarationError, match="view"):
         gateway().view(path)(nothing)
 
 
-def test_an_address_belongs_to_one_view_whatever_its_parameters_are_called() -> None:
+def test_two_views_with_one_address_are_refused_also_with_other_parameter_names() -> None:
     made = gateway()
     made.view("/a/{id}")(one)
     for path in ("/a/{id}", "/a/{sku}"):
@@ -96,12 +96,12 @@ def test_a_deadline_out_of_range_is_refused(deadline: float) -> None:
         Gateway("x", deadline=deadline)
 
 
-def test_a_public_view_cannot_demand_a_principal() -> None:
+def test_a_public_view_with_a_required_principal_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"Principal \| None"):
         gateway().view("/a", public=True)(who_required)
 
 
-def test_a_command_that_starts_a_saga_must_answer_with_one_of_its_own_gateway() -> None:
+def test_a_command_that_starts_a_saga_returns_a_saga_status_and_its_saga_is_of_the_same_gateway() -> None:
     made = gateway()
     job = made.saga("job", SagaStatus)
     made.command("/ok", starts=job)(a_saga)
@@ -124,7 +124,7 @@ def test_names_are_checked_and_unique() -> None:
         made.value("stock/{id}", Thing, public=True)
 
 
-def test_a_page_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_site_with_a_missing_file_or_a_reserved_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match="does not exist"):
         gateway().site(tmp_path / "none.html")
     with pytest.raises(DeclarationError, match="own addresses"):
@@ -143,7 +143,7 @@ def test_upstreams_are_found_by_name_in_modules_closures_and_arguments() -> None
     assert inside in made.upstreams()
 
 
-def test_an_owner_is_demanded_where_an_upstream_is_declared() -> None:
+def test_an_upstream_without_a_contact_is_refused_at_its_declaration() -> None:
     with pytest.raises(DeclarationError, match="names no owner"):
 
         class Nobodys(Upstream, team="Team"):

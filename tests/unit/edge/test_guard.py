@@ -44,7 +44,7 @@ def asks(method: str = "GET", **headers: str) -> dict[str, Any]:
     return {"type": "http", "method": method, "path": "/x", "headers": pairs}
 
 
-async def test_every_step_is_taken_in_order() -> None:
+async def test_the_steps_run_in_order() -> None:
     recorder, scope = Recorder(person()), asks()
     access = Access("/x", limit="5/minute", times=3)
     who = await recorder.guard.admit_authenticated(scope, access)
@@ -74,9 +74,7 @@ async def test_a_refused_request_spends_no_limit(
     assert recorder.steps == ["authenticate"]
 
 
-async def test_a_public_route_serves_callers_without_credentials_and_an_anonymous_one_does_not_look_at_them() -> (
-    None
-):
+async def test_a_public_route_serves_callers_without_credentials_and_an_anonymous_one_ignores_them() -> None:
     for who in (None, person()):
         recorder = Recorder(who)
         assert await recorder.guard.admit(asks(), Access("/x", public=True)) is who

@@ -21,12 +21,12 @@ def test_every_structured_string_is_read_back_as_it_was_written(key: str) -> Non
 
 
 @pytest.mark.parametrize("key", ["a", "550e8400-e29b-41d4-a716-446655440000", "a:b/c=d", "~" * MAX_KEY])
-def test_a_bare_token_is_taken_as_it_is(key: str) -> None:
+def test_a_bare_token_is_the_key(key: str) -> None:
     assert read(key) == key
     assert read(f"  {key} ") == key
 
 
-def test_only_spaces_and_tabs_around_it_are_no_part_of_it() -> None:
+def test_only_spaces_and_tabs_around_a_key_are_removed() -> None:
     """RFC 9110 section 5.5: a field value does not include the SP and HTAB around it, and nothing else is removed."""
     assert read(" \t a\t ") == read('\t"a" ') == "a"
     for odd in "\x85\xa0\x0b\x0c\x1c\x1d\x1e\x1f":
@@ -50,13 +50,13 @@ def test_any_header_value_is_a_key_or_a_400(value: str) -> None:
 @pytest.mark.parametrize(
     "value", ['""', '"', '"a', 'a"', '"a"b"', '"a\\x"', '"ä"', "ä", "a b", "a,b", '"a";p', "a" * 256, '"\t"']
 )
-def test_what_could_be_read_in_two_ways_is_refused(value: str) -> None:
+def test_an_ambiguous_key_is_refused(value: str) -> None:
     with pytest.raises(Problem) as raised:
         read(value)
     assert raised.value.code == "idempotency-key-invalid"
 
 
-def test_no_key_is_missing_and_two_are_invalid() -> None:
+def test_without_a_key_the_problem_is_missing_and_with_two_it_is_invalid() -> None:
     for values, code in (
         ((), "missing"),
         (("",), "missing"),

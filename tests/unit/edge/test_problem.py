@@ -35,7 +35,7 @@ def test_the_document_has_every_member_of_the_contract_and_no_empty_one() -> Non
     }
 
 
-def test_type_is_an_address_below_the_gateways_own_prefix_and_foreign_types_stay() -> None:
+def test_type_is_an_address_below_the_public_url_and_other_addresses_stay() -> None:
     base = "https://shop.test/prefix"
     assert document(Problem(404, "not-found", "x"), base)["type"] == f"{base}/docs/problems#not-found"
     assert document(Problem(403, "too-young", "x"), base)["type"] == f"{base}/docs/problems"
@@ -90,7 +90,7 @@ def test_the_owner_is_named_with_a_link_to_its_docs() -> None:
         (Refused(OWNER, "Shelf.x", "no", status=404), 404, "refused", None),
     ],
 )
-def test_a_required_calls_failure_becomes_what_the_contract_says(
+def test_the_failure_of_a_required_call_becomes_the_problem_of_the_contract(
     error: Refused, status: int, code: str, retry_after: float | None
 ) -> None:
     problem = UpstreamFailures().problem(error)
@@ -99,7 +99,7 @@ def test_a_required_calls_failure_becomes_what_the_contract_says(
     assert problem.title
 
 
-def test_what_is_not_passed_on_says_nothing_of_what_the_service_said() -> None:
+def test_a_refusal_that_is_not_passed_on_contains_nothing_of_the_services_answer() -> None:
     told = {"code": "mine", "detail": "inside", "errors": [{"pointer": "/a", "detail": "inside"}]}
     for status in (400, 401, 402, 403, 405, 406, 415):
         problem = UpstreamFailures().problem(Refused(OWNER, "Shelf.x", "inside", status=status, problem=told))
@@ -107,7 +107,7 @@ def test_what_is_not_passed_on_says_nothing_of_what_the_service_said() -> None:
         assert "inside" not in str(document(problem)) and problem.code == "refused"
 
 
-def test_a_refusal_without_words_gets_a_sentence_of_ours() -> None:
+def test_a_refusal_without_a_detail_gets_a_default_detail() -> None:
     for status in (400, 404, 409, 410, 412, 413, 422, 423, 428, 451):
         problem = UpstreamFailures().problem(
             Refused(OWNER, "Shelf.x", f"answered {status}.", status=status), command=True
@@ -134,7 +134,7 @@ def test_an_owner_without_contacts_is_a_service_and_a_team() -> None:
         (Problem(418, "tea", "x"), 418, "tea"),
     ],
 )
-def test_any_exception_is_told_without_its_inside(error: Exception, status: int, code: str) -> None:
+def test_the_answer_to_an_exception_shows_nothing_of_it(error: Exception, status: int, code: str) -> None:
     problem = as_problem(error)
     assert (problem.status, problem.code) == (status, code)
     assert "hunter2" not in str(document(problem))

@@ -1,4 +1,4 @@
-"""Limits as they are declared, told and counted by one gateway alone."""
+"""Limits as they are declared, sent in headers and counted by a single gateway."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bff.policies.rate import Bucket, BucketState, LocalRates, Quota, headers, r
 
 
 @pytest.mark.parametrize("text", ["10/minute", "5/second;100/hour", "3 per 2 minute", "1/day, 2/month"])
-def test_slowapis_grammar_is_understood(text: str) -> None:
+def test_the_grammar_of_slowapi_is_read(text: str) -> None:
     assert all(by == "principal" for by, _ in quotas_of("/api/orders", text))
 
 
@@ -52,7 +52,7 @@ def spend(rates: LocalRates, who: str, quotas: list[Quota], now: float) -> list[
     return rates.spend([Bucket(f"{who} {quota.name}", quota) for quota in quotas], now)
 
 
-def test_a_local_limit_is_exact_and_comes_back_one_by_one() -> None:
+def test_a_local_limit_is_exact_and_allows_one_more_request_at_a_time() -> None:
     rates, quota = LocalRates(), Quota("minute", 3, 60)
     got = [spend(rates, "ada", [quota], 7.0)[0] for _ in range(5)]
     assert [one.allowed for one in got] == [True] * 3 + [False] * 2
@@ -74,20 +74,20 @@ def test_several_local_buckets_are_all_or_nothing() -> None:
     assert [one.remaining for one in spend(rates, "ada", [second, hour], 3602.5)] == [1, 0]
 
 
-def test_what_is_counted_locally_is_bounded() -> None:
+def test_the_number_of_local_counters_is_bounded() -> None:
     rates = LocalRates(most=100)
     for number in range(1000):
         spend(rates, str(number), [Quota("minute", 1, 60)], 0.0)
     assert len(rates) == 100
 
 
-def test_a_share_is_never_nothing() -> None:
+def test_a_share_is_at_least_one_request() -> None:
     assert Quota("minute", 10, 60).share(4).amount == 2
     assert Quota("minute", 2, 60).share(1000).amount == 1
 
 
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=80), st.integers(1, 7))
-def test_no_stretch_of_time_has_more_than_what_comes_back_in_it_and_a_full_bucket(
+def test_no_period_has_more_requests_than_a_full_bucket_and_its_refill(
     gaps: list[float], amount: int
 ) -> None:
     rates, quota, now, allowed = LocalRates(), Quota("w", amount, 10), 100.0, []
@@ -101,10 +101,10 @@ def test_no_stretch_of_time_has_more_than_what_comes_back_in_it_and_a_full_bucke
 
 
 @given(st.integers(1, 5), st.floats(0, 30), st.integers(0, 12))
-def test_who_comes_back_after_the_reset_is_let_in(amount: int, start: float, tries: int) -> None:
+def test_a_request_after_the_reset_is_allowed(amount: int, start: float, tries: int) -> None:
     rates, quota = LocalRates(), Quota("w", amount, 10)
     for number in range(tries + amount):
         spend(rates, "ada", [quota], start + number * 0.7)
-    told = spend(rates, "ada", [quota], start + 13.0)[0]
-    if not told.allowed:
-        assert spend(rates, "ada", [quota], start + 13.0 + told.reset)[0].allowed
+    refused = spend(rates, "ada", [quota], start + 13.0)[0]
+    if not refused.allowed:
+        assert spend(rates, "ada", [quota], start + 13.0 + refused.reset)[0].allowed

@@ -46,7 +46,7 @@ def record(*seen: tuple[float | None, bool], missing: int = 0) -> RequestRecord:
         (record((30, False), missing=1), False, True, "no-store"),
     ],
 )
-def test_a_screen_is_cached_no_longer_and_by_no_more_than_its_parts_allow(
+def test_cache_control_allows_no_more_than_the_strictest_part(
     book: RequestRecord, public: bool, personal: bool, header: str
 ) -> None:
     headers = screen_headers(book, public=public, personal=personal)
@@ -63,7 +63,7 @@ def test_server_timing_names_calls_with_their_outcome_and_is_bounded() -> None:
     assert "server-timing" not in screen_headers(RequestRecord(), public=False, personal=False)
 
 
-def test_each_state_of_a_part_is_written_as_the_contract_says() -> None:
+def test_each_state_of_a_part_is_encoded_as_in_the_contract() -> None:
     thing = Thing(name="x")
     owner = OwnerInfo(service="s", team="t", contact="c")
     for part, written in (
@@ -85,7 +85,7 @@ def test_a_subclass_shows_only_the_declared_fields() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"name": "x", "secret": "hunter2"}, "x", [Thing(name="x")]])
-def test_a_result_that_is_not_what_was_declared_is_not_written_at_all(wrong: object) -> None:
+def test_a_result_of_another_type_than_declared_is_not_encoded(wrong: object) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(PydanticSerializationError):

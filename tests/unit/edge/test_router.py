@@ -1,4 +1,4 @@
-"""Routers: what is declared in any module, in any order, is the gateway's in the end, with what each of them says."""
+"""Routers: declarations of any module, in any order, reach the gateway with the options of all their routers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def job(who: Principal) -> SagaStatus:
     raise AssertionError
 
 
-def test_whatever_is_declared_before_and_after_reaches_the_gateway_through_every_router() -> None:
+def test_declarations_before_and_after_an_include_reach_the_gateway_through_every_router() -> None:
     notes, tickets = Router(prefix="/notes"), Router(prefix="/api/tickets")
     notes.view("")(nothing)
     tickets.include(notes)
@@ -60,7 +60,7 @@ def test_whatever_is_declared_before_and_after_reaches_the_gateway_through_every
     ]
 
 
-def test_a_route_has_what_it_says_itself_else_what_stands_around_it_says() -> None:
+def test_an_option_of_a_route_wins_over_its_router_and_that_over_the_outer_one() -> None:
     inner = Router(prefix="/inner", roles=("boss",), limit="7/minute")
     outer = Router(prefix="/outer", scopes=("outer",), deadline=3, network="office")
     outer.include(inner)
@@ -116,7 +116,7 @@ def test_one_router_may_be_in_two_gateways() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["/", "api", "/api/", "/bff", "/a b", "//a"])
-def test_a_prefix_that_no_path_could_begin_with_is_refused(prefix: str) -> None:
+def test_a_prefix_that_is_no_valid_path_is_refused(prefix: str) -> None:
     with pytest.raises(DeclarationError, match="router"):
         Router(prefix=prefix)
 
@@ -131,7 +131,7 @@ def test_the_prefix_itself_is_the_empty_path() -> None:
     assert router.routes[0].path == "/things"
 
 
-def test_a_mistake_names_the_places_of_both() -> None:
+def test_a_duplicate_names_the_lines_of_both_declarations() -> None:
     first, second = Router(), Router(prefix="/a")
     gateway = Gateway("x", routers=(first, second))
     first.view("/a/{id}")(of_one)
@@ -165,7 +165,7 @@ def test_no_router_is_included_twice_or_contains_itself() -> None:
         Router(tags="things")  # type: ignore[arg-type]
 
 
-async def test_a_command_may_start_a_saga_of_another_router_that_is_included_in_the_end() -> None:
+async def test_a_command_may_start_a_saga_of_another_router_that_is_included_later() -> None:
     sagas, commands = Router(), Router(prefix="/jobs")
     kind = sagas.saga("job", SagaStatus)
     commands.command("", starts=kind)(job)
@@ -177,7 +177,7 @@ async def test_a_command_may_start_a_saga_of_another_router_that_is_included_in_
     assert gateway.commands["/jobs"].starts is kind
 
 
-def test_operations_stand_under_their_routers_tags_else_their_modules_name() -> None:
+def test_operations_have_the_tags_of_their_router_by_default_the_name_of_its_module() -> None:
     named, unnamed = Router(prefix="/named", tags=("Things",)), Router(prefix="/unnamed")
     gateway = Gateway("x", routers=(named, unnamed))
     for one in (named, unnamed, gateway):

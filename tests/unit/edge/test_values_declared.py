@@ -1,4 +1,4 @@
-"""What a declared value must say: that it is for all, or whose it is."""
+"""A declared value is public, or names its owner."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_private_value_names_its_owner_once(template: str) -> None:
         Gateway("shop").value(template, Bell)
 
 
-def test_a_value_is_public_or_somebodys() -> None:
+def test_a_value_with_an_owner_is_private_by_default() -> None:
     shop = Gateway("shop")
     assert not shop.value("bell/{owner}", Bell).public
     assert shop.value("level/{sku}", Bell, public=True).public
