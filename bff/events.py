@@ -1,4 +1,4 @@
-"""What an observer of a gateway is told (`Gateway(observers=…)`): everything that policies did, and request ends.
+"""The events that an observer of a gateway receives (`Gateway(observers=…)`): what policies did, and ends of requests.
 
     def observe(event: bff.events.Event) -> None:
         match event:

@@ -1,4 +1,4 @@
-"""A request as a value: calls, parts, deadlines, the request's scope, errors. Pure: no web framework, no client."""
+"""A request as a value: calls, parts, deadlines, the request's context, errors. Pure: no web framework, no client."""
 
 from .call import MAX_LIFETIME, Call, Method, tag_of
 from .codec.raw import Raw, Splices

@@ -1,7 +1,7 @@
-"""A call to an upstream as a value: what to send and what to expect back, nothing of how.
+"""A call to an upstream as a value: what is sent and what is expected back, without how it is sent.
 
-A Call is frozen and comparable. Awaiting it runs it in the current scope, and awaiting it again runs it again; its
-options are methods that return a changed copy.
+A Call is frozen and comparable. `await call` runs it in the current request's context; a second await runs it again.
+Its options are methods that return a changed copy.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 MAX_LIFETIME = 86_400.0
-"""Seconds: nothing is kept for longer than a day, however it was declared."""
+"""Seconds: no answer is cached for longer than a day."""
 MAX_TAGS = 16
 _TAG_LENGTH = 200
 
 
 def tag_of(text: str) -> str:
-    """The tag as it is compared everywhere. Often part of it is a client's own word: any text will do, a long one is
-    hashed."""
+    """The tag as it is stored and compared. Any text is allowed, because a part of it often comes from a client; a text
+    of more than 200 characters is replaced by its SHA-256 hash."""
     if len(text) <= _TAG_LENGTH:
         return text
     return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -43,16 +43,18 @@ class Call(Generic[T]):
     query     pairs in declared order; a list argument repeats its name
     body      JSON bytes of a write, None otherwise
     model     any type pydantic can validate: a model, a list, a union
-    freshness seconds for which the answer may be kept, None for not at all
-    swr       seconds beyond those in which it is still served while a new one is fetched; None: as the upstream says
-    sie       seconds beyond those in which it stands in for a failure; None: as the upstream says
-    tags      what it shows, for invalidation: ``orders``, ``product/mug-01``
-    shared    True when the answer is the same for everybody: it may be cached publicly and carries no token
-    key       the write's own idempotency key; inside a command one is derived when this is None
+    freshness seconds for which the answer may be cached; None: it is not cached
+    swr       further seconds in which the stale answer is served while a new one is fetched (RFC 5861); None: as the
+              upstream's Cache-Control says
+    sie       further seconds in which the stale answer is served when the call fails (RFC 5861); None: as the
+              upstream's Cache-Control says
+    tags      names of what the answer shows, for invalidation: ``orders``, ``product/mug-01``
+    shared    True: the answer is the same for every user, so it is cached once and no user's token is sent
+    key       idempotency key of a write; None: inside a command one is derived
     timeout   seconds for one attempt, None for the upstream's setting
-    attempts  of this call in all, None for the upstream's setting
-    media     media types under which its answer is read as JSON, None for the usual ones
-    outcomes  what becomes of each status that is no success
+    attempts  attempts in all, None for the upstream's setting
+    media     media types of answers that are read as JSON, None for the usual ones
+    outcomes  what each status outside 2xx means
     """
 
     owner: Owner
@@ -81,15 +83,18 @@ class Call(Generic[T]):
         stale_while_revalidate: float | None = None,
         stale_if_error: float | None = None,
     ) -> Call[T]:
-        """The answer may be served again for this many seconds (above 0, at most a day). Reads only.
+        """Cache the answer and serve it again for this many seconds (above 0, at most 86,400, a day). Reads only.
 
-        The two others begin when it is no longer fresh (RFC 5861): the old answer is served while a new one is
-        fetched, and it stands in for a failure (an optional part then says `stale` and its age). Seconds from 0 to a
-        day; default None: what the upstream's Cache-Control grants, else nothing. What the upstream forbids or
-        shortens there holds for all three.
+        stale_while_revalidate  further seconds in which the stale answer is served while a new one is fetched
+        stale_if_error          further seconds in which the stale answer is served when the call fails; an optional
+                                part is then `stale` and has an age
+
+        Both are 0 to 86,400 seconds and begin when the answer is no longer fresh (RFC 5861). Default None: what the
+        upstream's Cache-Control grants, otherwise 0. A shorter time or a prohibition in the upstream's Cache-Control
+        (RFC 9111) applies to all three. Raises DeclarationError.
         """
         if self.method != "GET":
-            raise DeclarationError(f"{self.name}: only a GET can be kept fresh, this is a {self.method}")
+            raise DeclarationError(f"{self.name}: only a GET can be cached, this is a {self.method}")
         if not 0 < seconds <= MAX_LIFETIME:
             raise DeclarationError(
                 f"{self.name}: fresh() takes seconds above 0 and at most {MAX_LIFETIME:g}, not {seconds}"
@@ -105,8 +110,11 @@ class Call(Generic[T]):
         return replace(self, freshness=seconds, swr=stale_while_revalidate, sie=stale_if_error)
 
     def tagged(self, *tags: str) -> Call[T]:
-        """What the answer shows, at most 16 names in all. A kept answer is dropped when one of them is told to have
-        changed, and is not served to whoever has just changed one by a command (`invalidates=`). Reads only."""
+        """Name what the answer shows, at most 16 tags in all. Reads only.
+
+        A cached answer is not used any more when one of its tags is invalidated. After a command with `invalidates=` it
+        is not served to the user who sent the command. Raises DeclarationError.
+        """
         if self.method != "GET":
             raise DeclarationError(f"{self.name}: only a GET can be tagged, this is a {self.method}")
         together = tuple(dict.fromkeys((*self.tags, *map(tag_of, tags))))
@@ -115,13 +123,14 @@ class Call(Generic[T]):
         return replace(self, tags=together)
 
     def public(self) -> Call[T]:
-        """The answer is the same for everybody; the caller's token is not sent with it."""
+        """Declare that the answer is the same for every user; the user's token is not sent. Reads only. Raises
+        DeclarationError."""
         if self.method != "GET":
             raise DeclarationError(f"{self.name}: only a GET can be public, this is a {self.method}")
         return replace(self, shared=True)
 
     def keyed(self, key: str) -> Call[T]:
-        """Give a write an idempotency key of your own (1–255 visible ASCII characters)."""
+        """Send a write with this idempotency key (1–255 visible ASCII characters). Raises DeclarationError."""
         if self.method == "GET":
             raise DeclarationError(f"{self.name}: a GET needs no idempotency key")
         if not key or len(key) > 255 or not key.isascii() or not key.isprintable():
@@ -129,32 +138,35 @@ class Call(Generic[T]):
         return replace(self, key=key)
 
     def within(self, seconds: float) -> Call[T]:
-        """Allow one attempt at most this many seconds; the request's deadline still holds."""
+        """Allow one attempt at most this many seconds (above 0); the request's deadline still applies. Raises
+        DeclarationError."""
         if seconds <= 0:
             raise DeclarationError(f"{self.name}: within() takes seconds above 0, not {seconds}")
         return replace(self, timeout=seconds)
 
     def tries(self, times: int) -> Call[T]:
-        """Make at most so many attempts in all, from 1 (no retry) to 10. A write is repeated only under an idempotency
-        key: its own (`keyed`), or the one derived in a command that is `safe`."""
+        """Make at most this many attempts in all, from 1 (no retry) to 10. A write is repeated only with an idempotency
+        key: one given by `keyed`, or one derived in a command that is `safe`. Raises DeclarationError."""
         if not 1 <= times <= 10:
             raise DeclarationError(f"{self.name}: tries() takes 1 to 10, not {times}")
         return replace(self, attempts=times)
 
     def media_types(self, *types: str) -> Call[T]:
-        """Read its answer as JSON under exactly these media types, for example ``text/plain``; `""` stands for an
-        answer that names none. Default: ``application/json``, ``text/json``, every ``…+json``, and none. An answer of
-        another type is `invalid`."""
+        """Read the answer as JSON when it has one of these media types, for example ``text/plain``; `""` means an
+        answer without a content type. Default: ``application/json``, ``text/json``, every ``…+json``, and no content
+        type. An answer of another type is `invalid`. Raises DeclarationError."""
         if not types:
             raise DeclarationError(f"{self.name}: media_types() takes at least one media type")
         return replace(self, media=tuple(one.strip().lower() for one in types))
 
     def passes(self, *statuses: int, only: bool = False) -> Call[T]:
-        """Pass these statuses of the service on as they are, for screens and commands, whoever asked.
+        """Pass these statuses of the service on unchanged, for screens and commands and for every user.
 
-        statuses  400 to 499 but 401 and 407 (they speak of the gateway's own credentials) and 429 (it is `overloaded`)
-        only      False: besides those that the contract's table passes on; True: instead of them, none when no status
-                  is given. What is not passed on is 502.
+        statuses  400 to 499 except 401 and 407 (they are about the gateway's credentials) and 429 (it is `overloaded`)
+        only      False: in addition to the statuses that the contract's table passes on; True: instead of them, so that
+                  without statuses none is passed on. A status that is not passed on becomes 502.
+
+        Raises DeclarationError.
         """
         for status in statuses:
             if not 400 <= status <= 499 or status in NEVER_PASSED:

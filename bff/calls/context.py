@@ -1,7 +1,7 @@
-"""The scope of one request: who asks, until when, under which ids, and what runs its calls.
+"""The context of one request: its principal, deadline and ids, and the runner of its calls.
 
-A scope is opened by the edge and found through a context variable, so that `await call` works anywhere below a
-view or a command without handing anything along. Child scopes only shrink the deadline.
+The edge opens the context and stores it in a context variable, so that `await call` works anywhere below a view or a
+command without a further argument. A child context can only have an earlier deadline.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .principal import Principal
 
 
 class Runner(Protocol):
-    """What turns a Call into its answer: policies around a transport, or a fake in a user's test."""
+    """Runs a Call: policies around a transport, or a fake in a user's test."""
 
     async def run(self, call: Any, scope: RequestContext) -> Any:
         """Return the decoded answer of a `Call` or raise an `UpstreamError`."""
@@ -27,8 +27,8 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallTiming:
-    """One finished upstream call: its name, milliseconds, the outcome's word ("ok" or a reason), and how many
-    milliseconds after the request's beginning it was begun."""
+    """One finished upstream call: its name, its duration in milliseconds, its outcome ("ok" or a reason), and its start
+    in milliseconds since the request began."""
 
     name: str
     milliseconds: float
@@ -38,16 +38,23 @@ class CallTiming:
 
 @dataclass(slots=True)
 class PartAge:
-    """What an optional part learns of itself. age: seconds of the oldest answer it had to make do with, None when all
-    are what was asked for."""
+    """How old an optional part is. age: age in seconds of the oldest stale answer in the part, None when no answer in
+    it is stale."""
 
     age: float | None = None
 
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What a request learns on its way, shared by all its child scopes. began: monotonic seconds. changes: what its
-    caller changed lately, tag → stamp, as far as it was looked up."""
+    """What is recorded during a request; all its child contexts share it.
+
+    began    monotonic seconds
+    timings  its finished upstream calls
+    missing  number of its missing parts; stale: number of stale answers
+    max_age  seconds for which the screen is fresh, None before the first answer
+    private  True when an answer is for this user only
+    changes  tag → stamp of the user's own last change, for tags that have been looked up
+    """
 
     began: float = field(default_factory=time.monotonic)
     timings: list[CallTiming] = field(default_factory=list)
@@ -58,19 +65,19 @@ class RequestRecord:
     changes: dict[str, int] = field(default_factory=dict)
 
     def add_call(self, name: str, seconds: float, outcome: str) -> None:
-        """Record a call that has just ended, after this many seconds."""
+        """Record a call that has just ended and took this many seconds."""
         start = max(0.0, time.monotonic() - seconds - self.began)
         self.timings.append(CallTiming(name, seconds * 1000, outcome, start * 1000))
 
     def add_answer(self, *, fresh: float | None, public: bool) -> None:
-        """Record an answer's freshness: the screen is as fresh as its least fresh part."""
+        """Record an answer's freshness in seconds (None: 0). The screen is as fresh as its least fresh answer."""
         age = fresh or 0.0
         self.max_age = age if self.max_age is None else min(self.max_age, age)
         if not public:
             self.private = True
 
     def add_stale(self, part: PartAge | None, age: float) -> None:
-        """An answer `age` seconds old stood in for a failure, in this part or in a required one (None)."""
+        """Record that an answer `age` seconds old was used in place of a failure. part: None for a required part."""
         self.stale += 1
         if part is not None:
             part.age = age if part.age is None else max(part.age, age)
@@ -78,15 +85,20 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """The request a Call runs in.
+    """The request that a Call runs in.
 
+    deadline        the time by which the request is answered
+    runner          runs its calls
     correlation_id  a UUID
-    timer           the request's one timer
-    mutation        the client's Idempotency-Key inside a command, else None
-    safe            False where a service does not honour the keys derived from `mutation`: nothing is sent twice
-    degraded            True while the gateway has too much to do: optional parts are left out without being asked for
-    contacts        whether who asks may be shown how to reach the owners of what is missing
-    restoring       True where nobody waits for the answer: another breaker decides, one that is content with less
+    principal       the verified user, None for an anonymous request
+    mutation        the client's Idempotency-Key inside a command, otherwise None
+    record          what is recorded during the request
+    timer           the one timer for all time limits of the request
+    part            age of the optional part that is being read, None outside one
+    safe            False when a service does not honour keys derived from `mutation`: no write is then sent twice
+    degraded        True while the gateway is overloaded: optional parts are left out and their services not called
+    contacts        True when the user may see how to reach the owners of missing parts
+    restoring       True when journals are restored and no user waits: breakers with higher thresholds decide
     """
 
     deadline: Deadline
@@ -107,7 +119,7 @@ _current: contextvars.ContextVar[RequestContext] = contextvars.ContextVar("bff_s
 
 
 def current_context() -> RequestContext:
-    """The scope of the request being answered; raises NoRequestContext outside one."""
+    """The context of the current request. Raises NoRequestContext outside one."""
     try:
         return _current.get()
     except LookupError:
@@ -128,7 +140,7 @@ def use_context(scope: RequestContext) -> Iterator[RequestContext]:
 
 @contextmanager
 def within(seconds: float | None) -> Iterator[RequestContext]:
-    """A child of the current scope whose deadline is at most `seconds` away."""
+    """A child of the current context whose deadline is at most `seconds` from now; None: the same deadline."""
     parent = current_context()
     with use_context(replace(parent, deadline=parent.deadline.within(seconds))) as child:
         yield child

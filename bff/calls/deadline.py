@@ -1,11 +1,11 @@
-"""How long a request and its parts may take: one deadline, and one timer for every time limit.
+"""How long a request and its parts may take: one deadline, and one timer for all time limits of a request.
 
-A deadline is one moment on a monotonic clock. A part can have an earlier one, never a later one.
+A deadline is a moment on a monotonic clock. A part can have an earlier deadline, never a later one.
 
-A screen with three calls has at least four time limits: its own and one for each attempt. They share one timer of the
-event loop, set to the earliest of them. Limits that begin and end later do not touch the timer, and nearly all end
-before it fires. A limit behaves as `asyncio.timeout` does: the task inside is cancelled and the block raises
-TimeoutError. A cancellation from outside stays a cancellation.
+A screen with three calls has at least four time limits: one for the screen and one for each attempt. They share one
+timer of the event loop, set to the earliest limit. A limit with a later end does not change the timer, and nearly all
+limits are removed before it fires. A limit behaves like `asyncio.timeout`: it cancels the task inside the block, and
+the block raises TimeoutError. A cancellation from outside stays a cancellation.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from types import TracebackType
 
 Clock = Callable[[], float]
 
-# Seconds by which an event loop may fire early: libuv counts in whole milliseconds.
+# Seconds by which an event loop may call a timer early: libuv counts whole milliseconds.
 EARLY = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """at: seconds on `clock`; everything done for the request must be over by then."""
+    """at: seconds on `clock`, by which all work for the request must have ended."""
 
     at: float
     clock: Clock = time.monotonic
 
     @classmethod
     def after(cls, seconds: float, clock: Clock = time.monotonic) -> Deadline:
+        """The deadline `seconds` from now."""
         return cls(clock() + seconds, clock)
 
     def left(self) -> float:
@@ -38,17 +39,17 @@ class Deadline:
         return max(0.0, self.at - self.clock())
 
     def within(self, seconds: float | None) -> Deadline:
-        """The nearer one of this deadline and `seconds` from now."""
+        """The earlier of this deadline and `seconds` from now; None: this deadline."""
         if seconds is None:
             return self
         return replace(self, at=min(self.at, self.clock() + seconds))
 
 
 class TimeLimit:
-    """A block of the current task that may take until `at` (monotonic seconds), None: as long as it likes. Made by
-    `RequestTimer.limit`; entered once.
+    """Limits a block of the current task until `at` (monotonic seconds; None: no limit). Made by `RequestTimer.limit`;
+    entered once.
 
-    Raises TimeoutError when the block was cut.
+    Raises TimeoutError when the block was ended by the limit, RuntimeError when it is entered outside a task.
     """
 
     __slots__ = ("_before", "_expired", "_task", "_timer", "at")
@@ -63,7 +64,7 @@ class TimeLimit:
     def __enter__(self) -> TimeLimit:
         self._task = task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("a limit is for a task")
+            raise RuntimeError("a time limit can be used only inside a task")
         self._before = task.cancelling()
         if self.at is not None:
             self._timer.add(self, self.at)
@@ -81,20 +82,20 @@ class TimeLimit:
                 raise TimeoutError from error
 
     def expire(self) -> None:
-        """End the block now, as if its time were over. Nothing happens when it is."""
+        """End the block now, as if its time had run out. Does nothing when the block has ended."""
         if self._task is not None and not self._expired:
             self._expired = True
             self._task.cancel()
 
     @property
     def expired(self) -> bool:
-        """Whether its time ran out or `expire` ended it."""
+        """Whether the block was ended by its time or by `expire`."""
         return self._expired
 
 
 class RequestTimer:
-    """A request's timer. As many limits as the request has tasks and nested blocks, a handful. clock: monotonic
-    seconds."""
+    """The timer of one request. It has one limit for each task and nested block, usually fewer than ten. clock:
+    monotonic seconds."""
 
     __slots__ = ("_at", "_clock", "_limits", "_timer")
 
@@ -105,17 +106,18 @@ class RequestTimer:
         self._at = 0.0
 
     def limit(self, seconds: float | None) -> TimeLimit:
-        """A block that ends `seconds` from now, at once when that is not above 0; None: only by `TimeLimit.expire`."""
+        """A limit that ends its block `seconds` from now, at once for 0 or less; None: only `TimeLimit.expire` ends
+        it."""
         return TimeLimit(self, None if seconds is None else self._clock() + seconds)
 
     def add(self, limit: TimeLimit, at: float) -> None:
-        """Watch over a block that has been entered."""
+        """A block was entered."""
         self._limits.append(limit)
         if self._timer is None or at < self._at:
             self._set(at)
 
     def remove(self, limit: TimeLimit) -> None:
-        """A block is over."""
+        """A block has ended."""
         self._limits.remove(limit)
         if not self._limits and self._timer is not None:
             self._timer.cancel()
@@ -126,9 +128,9 @@ class RequestTimer:
             self._timer.cancel()
         self._at = at
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(0.0, at - self._clock()), self._ring)
+        self._timer = loop.call_later(max(0.0, at - self._clock()), self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         now = self._clock() + EARLY
         next_at: float | None = None

@@ -1,19 +1,19 @@
-"""The one error tree of the gateway: everything that can go wrong with a call or a declaration has a type here.
+"""The error tree of the gateway: a type for every failure of a call or a declaration.
 
     BffError
     ├── DeclarationError              a mistake in the user's gateway, raised when it is declared
-    ├── NoRequestContext                       a call was awaited outside a request
-    └── UpstreamError                 an upstream call did not give its answer; names the owner
+    ├── NoRequestContext              a call was awaited outside a request
+    └── UpstreamError                 an upstream call gave no usable answer; names the owner
         ├── Timeout                   the deadline or the attempt timeout passed
-        ├── Rejected                  the gateway itself did not send it (never counts as the upstream's failure)
+        ├── Rejected                  the gateway did not send the call (never counts as the upstream's failure)
         │   ├── CircuitOpen           the breaker is open
         │   └── Overloaded            bulkhead or budget; also an upstream's 429 or 503
         ├── Unreachable               connect, TLS, reset, truncated answer
         ├── Failed                    another 5xx of the upstream, or a redirect
         ├── Refused                   a 4xx of the upstream
-        └── Invalid                   the answer is not what the model says
+        └── Invalid                   the answer does not fit the model
 
-Nothing here imports a web framework: what an error becomes over HTTP is decided at the edge.
+This module imports no web framework: the edge decides which HTTP response an error becomes.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Reason = Literal["timeout", "circuit-open", "overloaded", "unreachable", "failed
 
 
 class BffError(Exception):
-    """Base of every error this package raises on purpose. `code` is stable across versions."""
+    """Base of all errors of this package. `code` does not change between versions."""
 
     code: ClassVar[str] = "error"
 
 
 class DeclarationError(BffError):
-    """The gateway was declared wrongly. Raised while the module is imported or by `bff check`."""
+    """A mistake in the declaration of the gateway. Raised while its module is imported, or by `bff check`."""
 
     code = "declaration"
 
@@ -46,7 +46,8 @@ _collected: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("b
 
 @contextmanager
 def collecting() -> Iterator[list[str]]:
-    """Inside the block declarations note their mistakes in the list and go on, so that a check can report them all."""
+    """Inside the block a mistake in a declaration is added to the list and not raised, so that a check can report all
+    of them."""
     mistakes: list[str] = []
     token = _collected.set(mistakes)
     try:
@@ -57,7 +58,7 @@ def collecting() -> Iterator[list[str]]:
 
 @contextmanager
 def declaring() -> Iterator[None]:
-    """A declaration: its mistake is raised, or noted where mistakes are being collected."""
+    """Wraps a declaration: its DeclarationError is raised, or added to the list of `collecting`."""
     try:
         yield
     except DeclarationError as error:
@@ -76,11 +77,11 @@ class NoRequestContext(BffError):
 class UpstreamError(BffError):
     """An upstream call gave no usable answer.
 
-    reason       one of the contract's seven words, also the problem's `code`
+    reason       one of the seven reasons of docs/contract.md, also the problem's `code`
     owner        the service, its team and how to reach it
     call         the call's name, for example ``Catalog.product``
-    detail       one sentence for a person; holds no secret and no upstream body
-    retry_after  seconds until trying again makes sense, when that is known
+    detail       one sentence for a person; contains no secret and no body of the upstream
+    retry_after  seconds after which a retry makes sense, None when that is unknown
     """
 
     reason: ClassVar[Reason] = "failed"
@@ -95,42 +96,42 @@ class UpstreamError(BffError):
 
 
 class Timeout(UpstreamError):
-    """The request's deadline or the attempt's timeout passed before the answer was whole."""
+    """The request's deadline or the attempt's timeout passed before the whole answer had arrived."""
 
     reason = "timeout"
     code = "timeout"
 
 
 class Rejected(UpstreamError):
-    """Not sent at all, by the gateway's own decision."""
+    """The gateway decided not to send the call."""
 
     reason: ClassVar[Reason] = "overloaded"
     code = "overloaded"
 
 
 class CircuitOpen(Rejected):
-    """The breaker is open; `retry_after` is the time until it lets a probe through."""
+    """The breaker is open; `retry_after` is the number of seconds until it admits a probe."""
 
     reason = "circuit-open"
     code = "circuit-open"
 
 
 class Overloaded(Rejected):
-    """No permit, no budget, or the upstream said 429 or 503 (`retry_after` is then its own word)."""
+    """No permit, no budget, or the upstream answered 429 or 503 (`retry_after` is then from its Retry-After)."""
 
     reason = "overloaded"
     code = "overloaded"
 
 
 class Unreachable(UpstreamError):
-    """No connection, a broken one, or an answer that stopped in the middle."""
+    """No connection, a lost connection, or an incomplete answer."""
 
     reason = "unreachable"
     code = "unreachable"
 
 
 class Failed(UpstreamError):
-    """The upstream answered 5xx (503 is Overloaded) or 3xx: no redirect is followed. `status` is its status code."""
+    """The upstream answered 5xx (503 is Overloaded) or 3xx: redirects are not followed. `status` is its status code."""
 
     reason = "failed"
     code = "failed"
@@ -141,13 +142,13 @@ class Failed(UpstreamError):
 
 
 class Refused(UpstreamError):
-    """The upstream said no: it answered 4xx (429 is Overloaded).
+    """The upstream answered 4xx (429 is Overloaded).
 
     status       its status code
-    problem      what of its body may be passed on, as far as it sent that: `detail` and `code` (texts) and `errors` (a
-                 list of `{"pointer", "detail"}`); see `transport.problem_details`
+    problem      the part of its body that may be passed on: `detail` and `code` (texts) and `errors` (a list of
+                 `{"pointer", "detail"}`), each only where there is one; see `transport.problem_details`
     outcome      the row of the call's outcome table for this status
-    identified   whether the call told the service who asks; default False
+    identified   whether the request identified the user to the service; default False
     retry_after  seconds from its Retry-After, None when it sent none
     """
 

@@ -1,10 +1,11 @@
-"""What becomes of each status that a service may answer, as data: one table for screens and commands.
+"""The outcome of each status that a service may answer, as data: one table for screens and commands.
 
 A status of 2xx is a success and has no row. A row says which kind of failure the status is, whether screens and
-commands pass it on to their client as it is (else they answer 502, or 503 for `overloaded`), and what becomes of a
-command's idempotency key. A status without a row is judged by its class, as RFC 9110 section 15 asks.
+commands pass it on to their client unchanged (otherwise they answer 502, or 503 for `overloaded`), and what happens to
+a command's idempotency key. A status without a row is treated by its class (RFC 9110 section 15).
 
-The table is a frozen value: a call carries one (`Call.passes` returns a call with another), and so can an upstream.
+The table is a frozen value. A call has one (`Call.passes` returns a call with another one), and an upstream can set one
+for all its calls.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ Kind = Literal["refused", "overloaded", "failed"]
 """Which error the status becomes: Refused, Overloaded or Failed."""
 
 Passed = Literal["yes", "identified", "no"]
-"""Whether the status is passed on as it is. identified: only where the call told the service who asks."""
+"""Whether the status is passed on unchanged. identified: only when the request identified the user to the service."""
 
 Repeat = Literal["stored", "released", "unknown"]
-"""What a command's idempotency key is after this status. stored: the same key gets the same answer. released: nothing
-was done, so the same key may try again. unknown: it may have been done; where the service does not honour keys, the
-same key is told so."""
+"""The state of a command's idempotency key after this status. stored: the same key gets the same answer. released: the
+command was not carried out, so the same key may try again. unknown: it may have been carried out; when the service does
+not honour keys, a repeat with the same key is answered that the outcome is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,11 @@ class Outcome:
     """One row of an `OutcomeTable`.
 
     kind     the error that the status becomes: `refused`, `overloaded` or `failed`
-    screen   whether a screen passes the status on to its client: `yes`, `no`, or `identified` (only where the call told
-             the service who asks); else the client gets 502, or 503 for `overloaded`
+    screen   whether a screen passes the status on to its client: `yes`, `no`, or `identified` (only when the request
+             identified the user to the service); otherwise the client gets 502, or 503 for `overloaded`
     command  the same for a command
     repeat   the command's idempotency key after this status: `stored` (the same key gets the same answer), `released`
-             (nothing was done, the same key may try again) or `unknown` (it may have been done)
+             (the command was not carried out, the same key may try again) or `unknown` (it may have been)
     """
 
     kind: Kind
@@ -43,12 +44,12 @@ class Outcome:
     repeat: Repeat = "released"
 
     def passed(self, *, command: bool, identified: bool) -> bool:
-        """Whether the client of a screen, or of a command, gets the service's own status."""
+        """Whether the client of a screen, or of a command, gets the service's status."""
         rule = self.command if command else self.screen
         return rule == "yes" or (rule == "identified" and identified)
 
 
-# A 4xx without a row says that this gateway's request was wrong, not its client's: 405, 406 and 415 are the usual ones.
+# A 4xx without a row means that the gateway's request was wrong, not its client's: mostly 405, 406 and 415.
 _MISTAKE = Outcome("refused")
 _FAILED = Outcome("failed", repeat="unknown")
 _OVERLOADED = Outcome("overloaded")
@@ -58,17 +59,17 @@ _IDENTIFIED = Outcome("refused", "identified", "identified", "stored")
 _LOCKED = Outcome("refused", "no", "yes", "released")
 
 NEVER_PASSED = frozenset({401, 407, 429})
-"""Statuses of 4xx that no call can pass on: 401 and 407 speak of the gateway's own credentials, 429 is `overloaded`."""
+"""4xx statuses that no call can pass on: 401 and 407 are about the gateway's credentials, 429 is `overloaded`."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeTable:
-    """What becomes of each status that is no success: rows of (status, outcome), each status once. A status without a
-    row is judged by its class: 4xx is refused and not passed on, anything else has failed.
+    """The outcome of each status outside 2xx: rows of (status, outcome), each status once. A status without a row is
+    treated by its class: 4xx is `refused` and not passed on, every other one is `failed`.
 
-    `OUTCOMES.changed({409: Outcome("failed", repeat="unknown")})` and `OUTCOMES.passing((403,))` make one from another;
-    an upstream has its own by `class Legacy(Upstream, …, outcomes=…)`. Raises ValueError for a status that is not from
-    300 to 599, and for a row that would pass on what is not 4xx, or is 401, 407 or 429.
+    `OUTCOMES.changed({409: Outcome("failed", repeat="unknown")})` and `OUTCOMES.passing((403,))` return a changed
+    table; `class Legacy(Upstream, …, outcomes=…)` sets the table of an upstream. Raises ValueError for a status outside
+    300 to 599, and for a row that passes on a status outside 4xx, or 401, 407 or 429.
     """
 
     rows: tuple[tuple[int, Outcome], ...]
@@ -80,21 +81,21 @@ class OutcomeTable:
                 raise ValueError(f"{status} cannot have the outcome {outcome}")
 
     def changed(self, rows: Mapping[int, Outcome]) -> OutcomeTable:
-        """This table with these rows in place of its own."""
+        """This table with these rows added or replaced."""
         return OutcomeTable(tuple(sorted({**dict(self.rows), **rows}.items())))
 
     def of(self, status: int) -> Outcome:
-        """The row of a status that is no success."""
+        """The outcome of a status outside 2xx."""
         for known, outcome in self.rows:
             if known == status:
                 return outcome
         if 400 <= status < 500:
             return _MISTAKE
-        # Also 3xx, for no redirect is followed, and what is no final status at all: nobody knows what was done.
+        # Also 3xx, because redirects are not followed, and 1xx or invalid statuses: it is unknown what was done.
         return _FAILED
 
     def passing(self, statuses: tuple[int, ...], *, only: bool = False) -> OutcomeTable:
-        """This table with these statuses passed on by screens and commands, whoever asked. only: and no other one."""
+        """This table with these statuses passed on by screens and commands, for every user. only: and no others."""
         known = dict(self.rows)
         rows = {status: _MISTAKE if only and row.kind == "refused" else row for status, row in known.items()}
         for status in statuses:
@@ -121,4 +122,4 @@ OUTCOMES = OutcomeTable(
         (503, _OVERLOADED),
     )
 )
-"""The table of every call that says nothing else; docs/contract.md prints it."""
+"""The default table of every call; docs/contract.md prints it."""

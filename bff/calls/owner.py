@@ -1,4 +1,4 @@
-"""Who owns an upstream and how to reach them: every error that comes from elsewhere carries one of these."""
+"""The team that owns an upstream and how to reach it. Every error of an upstream names its owner."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """service: the upstream's name in settings; team: a human name; contact: a channel or address; docs: a URL."""
+    """service: the upstream's name in settings; team: a name for people; contact: a channel or address; docs: a URL."""
 
     service: str
     team: str
@@ -15,6 +15,6 @@ class Owner:
     docs: str = ""
 
     def as_dict(self, *, contacts: bool = True) -> dict[str, str]:
-        """contacts: False leaves `contact` and `docs` empty."""
+        """The owner as a member of a problem. contacts: False leaves `contact` and `docs` empty."""
         contact, docs = (self.contact, self.docs) if contacts else ("", "")
         return {"service": self.service, "team": self.team, "contact": contact, "docs": docs}

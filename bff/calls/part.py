@@ -1,7 +1,7 @@
-"""Parts of a screen: required by default, `optional` where a screen can live without, `together` to run side by side.
+"""Parts of a screen: required by default, `optional` where the screen can do without, `together` to run concurrently.
 
-`optional` turns an upstream's failure into a value that says what is missing and whom to ask. It catches upstream
-errors only: a bug in a view stays a bug.
+`optional` turns an upstream's failure into a value that says what is missing and who owns it. It catches upstream
+errors only: a bug in a view is still raised.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ E = TypeVar("E")
 F = TypeVar("F")
 
 
-# Seconds told for a part that was left out under load: admission looks at the load anew with every request.
+# `retry_after`, in seconds, of a part that was left out under load. Admission checks the load at every request.
 LEFT_OUT_FOR = 1.0
 PART_GRACE = 0.02
-"""Seconds a part may take beyond its time: its calls are cut at the time itself, and still have to say so."""
+"""Seconds that a part may take beyond its limit: its calls end at the limit, and their errors still have to arrive."""
 
 
 class _Part(BaseModel):
@@ -41,7 +41,7 @@ class _Part(BaseModel):
 
 
 class OwnerInfo(_Part):
-    """Who owns what is missing and how to reach them; `contact` and `docs` are empty where they are not to be shown."""
+    """The owner of a missing part and how to reach it; `contact` and `docs` are empty where they must not be shown."""
 
     service: str
     team: str
@@ -49,18 +49,18 @@ class OwnerInfo(_Part):
     docs: str = ""
 
 
-_OURS = Owner("gateway", "", "")
+_GATEWAY = Owner("gateway", "", "")
 
 
 class Ready(_Part, Generic[T]):
-    """The part as its service answered it."""
+    """The part with the answer of its service."""
 
     state: Literal["ready"] = "ready"
     data: T
 
 
 class Stale(_Part, Generic[T]):
-    """An earlier answer, `age` seconds old, because a new one could not be had."""
+    """An earlier answer, `age` seconds old, because a new call failed."""
 
     state: Literal["stale"] = "stale"
     data: T
@@ -68,7 +68,7 @@ class Stale(_Part, Generic[T]):
 
 
 class Missing(_Part):
-    """No answer: why, when to try again (seconds), and whose it is."""
+    """No answer: the reason, the seconds until a retry makes sense (None: unknown), and the owner."""
 
     state: Literal["missing"] = "missing"
     reason: Reason
@@ -79,24 +79,24 @@ class Missing(_Part):
 Part = TypeAliasType(
     "Part", Annotated[Ready[T] | Stale[T] | Missing, Field(discriminator="state")], type_params=(T,)
 )
-"""How a screen's model declares a part it can live without: `stock: Part[Stock]`."""
+"""Declares an optional part in a screen's model: `stock: Part[Stock]`."""
 
 
 async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[T] | Stale[T] | Missing:
-    """Await a call (or a coroutine of several) and turn an upstream's failure into a Missing part.
+    """Await a call (or a coroutine with several calls) and turn an upstream's failure into a Missing part.
 
-    within: seconds this part may take, whatever it awaits; the request's own deadline still holds. A part that is not
-    done by then is cancelled, and missing because of `timeout`; its owner is that of the call it began last, or the
-    gateway where it has begun none. While the gateway has too much to do the part is `overloaded` without its service
-    being asked.
+    within: seconds that this part may take, whatever it awaits (None: no limit of its own); the request's deadline
+    still applies. A part that has not ended by then is cancelled and missing with the reason `timeout`. Its owner is
+    the owner of the call that it started last, or the gateway when it has started none. While the gateway is overloaded
+    the part is missing with the reason `overloaded`, and its service is not called.
     """
     parent = current_context()
-    note = PartAge()
+    part_age = PartAge()
     runner: Runner = _LEFT_OUT if parent.degraded else parent.runner
-    asked = _Asked(runner) if within is not None else None
+    last_call = _LastCall(runner) if within is not None else None
     deadline = parent.deadline.within(within)
     limit = parent.timer.limit(None if within is None else deadline.left() + PART_GRACE)
-    scope = replace(parent, deadline=deadline, part=note, runner=asked or runner)
+    scope = replace(parent, deadline=deadline, part=part_age, runner=last_call or runner)
     try:
         with use_context(scope), limit:
             data = await part
@@ -111,13 +111,13 @@ async def optional(part: Awaitable[T], *, within: float | None = None) -> Ready[
         if not limit.expired:
             raise
         parent.record.missing += 1
-        owner = _OURS if asked is None or asked.owner is None else asked.owner
+        owner = _GATEWAY if last_call is None or last_call.owner is None else last_call.owner
         return Missing(reason="timeout", owner=OwnerInfo(**owner.as_dict(contacts=parent.contacts)))
-    return Ready(data=data) if note.age is None else Stale(data=data, age=note.age)
+    return Ready(data=data) if part_age.age is None else Stale(data=data, age=part_age.age)
 
 
-class _Asked:
-    """Runs calls as `runner` does, and knows whose was begun last."""
+class _LastCall:
+    """Runs calls with `runner` and remembers the owner of the call that was started last."""
 
     def __init__(self, runner: Runner) -> None:
         self.owner: Owner | None = None
@@ -130,13 +130,13 @@ class _Asked:
 
 
 class _LeftOut:
-    """Runs no call at all."""
+    """Rejects every call: the runner of optional parts while the gateway is overloaded."""
 
     async def run(self, call: Call[Any], scope: RequestContext) -> Any:
         raise Overloaded(
             call.owner,
             call.name,
-            "was not asked: the gateway itself has too much to do.",
+            "was not called: the gateway itself is overloaded.",
             retry_after=LEFT_OUT_FOR,
         )
 
@@ -167,17 +167,17 @@ async def together(
 @overload
 async def together(*parts: Awaitable[T]) -> tuple[T, ...]: ...
 async def together(*parts: Awaitable[Any]) -> tuple[Any, ...]:
-    """Run parts side by side; the first failure of a required one cancels the rest and is raised as it is.
+    """Run parts concurrently; the first failure of a required part cancels the others and is raised unchanged.
 
-    Where a service's failure and a mistake of the view come together, the mistake is raised: it would stay hidden.
-    The first part runs in the caller's own task, so that n parts cost n - 1 tasks.
+    When a service's failure and a bug of the view occur together, the bug is raised, because it would stay hidden
+    otherwise. The first part runs in the caller's task, so that n parts need n - 1 tasks.
     """
     if not parts:
         return ()
     first, *rest = parts
     if not rest:
         return (await first,)
-    own: Exception | None = None
+    first_error: Exception | None = None
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -186,9 +186,9 @@ async def together(*parts: Awaitable[Any]) -> tuple[Any, ...]:
             try:
                 found = await first
             except Exception as error:
-                own = error
+                first_error = error
                 raise
     except BaseExceptionGroup as failures:
-        mistake = next((one for one in failures.exceptions if not isinstance(one, UpstreamError)), None)
-        raise mistake or own or failures.exceptions[0] from None
+        bug = next((error for error in failures.exceptions if not isinstance(error, UpstreamError)), None)
+        raise bug or first_error or failures.exceptions[0] from None
     return (found, *(task.result() for task in tasks))

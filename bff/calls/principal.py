@@ -1,4 +1,5 @@
-"""Who is asking. A principal is only ever made from a verified token or session, never from a request's own words."""
+"""The user or client of a request. A principal is made only from a verified token or session, never from anything else
+in a request."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class RevocationKeys:
-    """By what a token or session could be revoked, each of them hashed. issued: Unix seconds."""
+    """Hashes of what a token or session can be revoked by: the token's id and its subject. issued: Unix seconds."""
 
     token: str | None
     subject: str
@@ -21,16 +22,16 @@ class RevocationKeys:
 class Principal:
     """A verified caller.
 
-    issuer, subject  `iss` and `sub` of the verified token; together the identity
-    id               `<iss>|<sub>`: the owner of journals, claims and cached parts
-    token            the access token handed on to services; never in logs (left out of `repr`)
+    issuer, subject  `iss` and `sub` of the verified token; together they are the identity
+    id               `<iss>|<sub>`: names the owner of journals, claims and cached answers
+    token            the access token that is sent to services; never in logs (left out of `repr`)
     expires_at       Unix seconds at which the session or token ends
     scopes           granted scopes
-    roles            what the issuer says this person may be here, see `roles` in the issuer's settings
+    roles            the user's roles in the token, see `roles` in the issuer's settings
     claims           verified claims that a page may see
     session          hashed id of the browser session, None for a bearer token
-    revocation_keys  by what it can be revoked; a session's counts as issued when it began
-    session_key      what the sessions need to give an access token that is valid at a later moment; None for a bearer's
+    revocation_keys  what it can be revoked by; a session counts as issued when it began
+    session_key      from which the session store gets an access token that is valid later; None for a bearer token
     """
 
     issuer: str
@@ -50,5 +51,6 @@ class Principal:
 
     @property
     def pseudonym(self) -> str:
-        """The first 32 hex digits of SHA-256 of `id`: stands for it where others may read, as in a value's name."""
+        """The first 32 hex digits of the SHA-256 hash of `id`: replaces it where others can read it, as in the name of
+        a value."""
         return hashlib.sha256(self.id.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What the gateway knows of a saga: its id, where it stands, and which of the browser's mutations began it."""
+"""What the gateway knows about a saga: its id, its status, and the browser's mutation that started it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ ENDED: frozenset[Status] = frozenset({"COMPLETED", "COMPENSATED", "REJECTED"})
 
 
 class SagaStatus(BaseModel):
-    """A saga as services report it and browsers see it. Extend it to type `data` for your domain.
+    """A saga as services report it and browsers see it. Subclass it to give `data` the type of your domain.
 
-    version   the service's own count for this saga, from 1; 0 is the gateway's word before the first event
-    step      the domain's name of what is being done, None before the first step
-    attempt   which try of that step this is, from 1
-    reason    a stable code when something was refused or undone, else None
-    mutation  the Idempotency-Key of the click that began it, None when it began elsewhere
+    id        1 to 128 characters; type: 1 to 64 characters
+    version   counted by the service for this saga, from 1; 0 is set by the gateway before the first event
+    step      the name of the current step, None before the first one
+    attempt   the number of tries of this step, from 1
+    reason    a stable code when something was refused or compensated, otherwise None
+    mutation  the Idempotency-Key of the command that started it, None when no command did
     at        RFC 3339 time of the change
     """
 

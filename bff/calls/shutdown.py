@@ -1,7 +1,7 @@
-"""How tasks and connections are ended: bounded in time, every failure logged, and no cancellation swallowed.
+"""Ends tasks and connections in bounded time, logs every failure, and swallows no cancellation.
 
-Promises that whoever is cancelled while it ends something is cancelled; that one failure does not keep the rest open;
-that a task which does not end in its time is named in the log and left.
+Guarantees that a caller which is cancelled while it closes something is cancelled; that after a failure the others are
+still closed; and that a task which does not end in time is named in the log and no longer waited for.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 log = logging.getLogger("bff")
 
 SECONDS = 5.0
-"""For a task to end once it is cancelled, and for one thing to close."""
+"""Seconds that a cancelled task may take to end, and that closing one thing may take."""
 
 Closing = tuple[str, Callable[[], Awaitable[Any]]]
-"""What is closed, as the log names it, and how."""
+"""The name of a thing in the log, and the function that closes it."""
 
 
 async def cancel_tasks(tasks: Collection[asyncio.Task[Any]], seconds: float = SECONDS) -> None:
-    """Cancel those that run and wait for them. What they raise then is logged; a cancellation of the caller passes
-    through."""
+    """Cancel the tasks that run and wait for them, at most `seconds` (default 5). What they raise is logged; a
+    cancellation of the caller is raised."""
     running = [task for task in tasks if not task.done()]
     if not running:
         return
@@ -31,16 +31,17 @@ async def cancel_tasks(tasks: Collection[asyncio.Task[Any]], seconds: float = SE
     done, pending = await asyncio.wait(running, timeout=seconds)
     for task in done:
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s failed when it was ended", task.get_name(), exc_info=error)
+            log.error("%s failed when it was cancelled", task.get_name(), exc_info=error)
     for task in pending:
-        log.error("%s has not ended within %g s of being cancelled", task.get_name(), seconds)
+        log.error("%s did not end within %g s after it was cancelled", task.get_name(), seconds)
 
 
 async def close_all(closings: Iterable[Closing], seconds: float = SECONDS) -> None:
-    """Close one after the other, each in at most so many seconds. A failure is logged, and the next one is closed.
+    """Close one after the other, each in at most `seconds` (default 5). A failure is logged, and the next one is
+    closed.
 
-    A cancellation of the caller passes through once the rest has been closed: it ends the wait for the one that is
-    being closed.
+    A cancellation of the caller ends the wait for the one that is being closed. It is raised after the others have been
+    closed.
     """
     cancelled: asyncio.CancelledError | None = None
     for name, close in closings:

@@ -1,9 +1,9 @@
 """The path of a call: a template with parameters, and the text of their values.
 
-`{name}` takes one segment of a path. A value with a slash, a backslash, a control character or a dot segment would name
-another resource than the template does, for the service or for a proxy on the way to it, and is refused. A call opts
-into slashes in its template: `{name:path}` takes several segments, `{name:escaped}` sends a slash as %2F. Neither takes
-a dot segment or a control character.
+`{name}` takes one path segment. A value with a slash, a backslash, a control character or a dot segment (RFC 3986
+section 3.3) is refused: for the service, or for a proxy before it, the path would name another resource. A template can
+allow slashes: `{name:path}` takes several segments, `{name:escaped}` sends a slash as %2F. Both refuse dot segments and
+control characters.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _SEPARATOR = re.compile(r"[/\\]")
 
 
 class UnusablePathValue(ValueError):
-    """A value that cannot stand in a path. parameter: whose value it is."""
+    """A value that cannot be used in a path. parameter: its name."""
 
     def __init__(self, parameter: str) -> None:
-        super().__init__(f"{parameter} cannot stand in a path")
+        super().__init__(f"{parameter} has a value that cannot be used in a path")
         self.parameter = parameter
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """literals: the text around the parameters, one more than there are of them; parameters: name and kind."""
+    """literals: the texts before, between and after the parameters; parameters: name and kind of each."""
 
     literals: tuple[str, ...]
     parameters: tuple[tuple[str, str], ...]
 
     def filled(self, data: dict[str, Any]) -> str:
-        """The path, percent-encoded; takes what it uses out of `data`. Raises UnusablePathValue; DeclarationError for a
-        parameter that is not given, or has no text."""
+        """The path, percent-encoded. Removes the values that it uses from `data`. Raises UnusablePathValue; raises
+        DeclarationError for a parameter that is missing or cannot be written as text."""
         literals = self.literals
         pieces = [literals[0]]
         for (name, kind), after in zip(self.parameters, literals[1:], strict=True):
@@ -59,9 +59,10 @@ class Template:
 
 @lru_cache(maxsize=4096)
 def template_of(text: str) -> Template:
-    """Raises DeclarationError for braces that are no parameter."""
+    """The parsed template. Raises DeclarationError for a text without a leading slash and for braces that are not a
+    parameter."""
     if not text.startswith("/"):
-        raise DeclarationError(f"a path begins with /, this is {text!r}")
+        raise DeclarationError(f"a path must begin with /, this is {text!r}")
     literals: list[str] = []
     parameters: list[tuple[str, str]] = []
     at = 0
@@ -69,7 +70,7 @@ def template_of(text: str) -> Template:
         inside = _INSIDE.fullmatch(match.group(1))
         if inside is None:
             raise DeclarationError(
-                f"{match.group(0)} in {text} is no parameter: write {{name}}, {{name:path}} or {{name:escaped}}"
+                f"{match.group(0)} in {text} is not a parameter: write {{name}}, {{name:path}} or {{name:escaped}}"
             )
         name = inside.group(1)
         if any(name == other for other, _ in parameters):
@@ -79,7 +80,7 @@ def template_of(text: str) -> Template:
         at = match.end()
     literals.append(text[at:])
     if any("{" in one or "}" in one for one in literals):
-        raise DeclarationError(f"{text} has a brace that belongs to no parameter")
+        raise DeclarationError(f"{text} has a brace that is not part of a parameter")
     return Template(tuple(literals), tuple(parameters))
 
 
@@ -93,13 +94,13 @@ def _segment(name: str, text: str, kind: str) -> str:
 
 
 def _is_dots(segment: str) -> bool:
-    # What follows a semicolon belongs to no name in the eyes of some servers: `..;x` is `..` to them.
+    # Some servers ignore what follows a semicolon: they read `..;x` as `..`.
     return segment.partition(";")[0].strip(" ") in (".", "..")
 
 
 def query_of(data: Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...]:
-    """The pairs of a query in order: None is left out, also inside a list, which repeats its name. Raises
-    DeclarationError for a value that has no text."""
+    """The pairs of a query in order. A list repeats its name; None is left out, also inside a list. Raises
+    DeclarationError for a value that cannot be written as text."""
     pairs: list[tuple[str, str]] = []
     for name, value in data:
         if value is None:
@@ -118,7 +119,7 @@ def _query_text(name: str, value: Any) -> str:
         text = text_of(value)
         text.encode()
     except UnicodeEncodeError:
-        raise DeclarationError(f"{name}=: half a surrogate pair has no spelling in an address") from None
+        raise DeclarationError(f"{name}=: a lone surrogate cannot be written in a URL") from None
     except ValueError as error:
         raise DeclarationError(f"{name}=: {error}") from None
     return text

@@ -1,7 +1,7 @@
 """Declare an upstream: a class with an owner whose methods return Calls.
 
-It holds no address and no connection; those come from settings under the upstream's name. A class without an owner
-is refused when it is declared: an error must always be able to say whom to ask.
+The class has no address and no connection; those come from the settings under the upstream's name. A class without an
+owner is refused when it is declared, because every error names the owner.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from typing import _SpecialForm
 
-    # What a type checker sees in `A | B` and in `Optional[A]`. A class goes through `type[T]`, so that a wrong one is
-    # told where it stands.
+    # The type of `A | B` and of `Optional[A]` for a type checker. A class matches `type[T]`, so that a wrong class is
+    # reported where it is used.
     Form: TypeAlias = UnionType | _SpecialForm
 
 
@@ -33,11 +33,13 @@ class Upstream:
         def product(self, sku: str) -> Call[Product]:
             return self.get("/products/{sku}", Product, sku=sku).fresh(30).public()
 
-    team, contact  required: who owns it and how to reach them
+    team, contact  required: the owner and how to reach it
     docs           optional URL of its documentation or runbook
-    service        its name in settings; default the class name in lower case
-    outcomes       its own table of what becomes of each status, default `bff.OUTCOMES`; an instance may set its
-                   attribute `outcomes` to another one
+    service        its name in settings; default: the class name in lower case
+    outcomes       the outcome of each status, default `bff.OUTCOMES`; an instance may set its attribute `outcomes` to
+                   another table
+
+    Raises DeclarationError for a class without an owner.
     """
 
     owner: ClassVar[Owner]
@@ -58,7 +60,7 @@ class Upstream:
             if not team or not contact:
                 raise DeclarationError(
                     f"upstream {cls.__name__} names no owner: write class {cls.__name__}(Upstream, "
-                    'team="…", contact="#…") so that an error can say whom to ask'
+                    'team="…", contact="#…"), because every error names the owner'
                 )
         cls.owner = Owner(service or cls.__name__.lower(), team, contact, docs)
         if outcomes is not None:
@@ -71,10 +73,12 @@ class Upstream:
     @overload
     def get(self, template: str, model: Form, /, **data: Any) -> Call[Any]: ...
     def get(self, template: str, model: Any, /, **data: Any) -> Call[Any]:
-        """A read. Keyword arguments fill the path, the rest is the query; None is left out, a list repeats.
+        """A read. Keyword arguments fill the path; the others become the query, where None is left out and a list
+        repeats its name.
 
-        A value is spelled as JSON spells it, without quotes. `{name}` in the path takes one segment; `{name:path}`
-        takes several, `{name:escaped}` sends a slash as %2F.
+        A value is written as in JSON, without quotes. `{name}` in the path takes one segment; `{name:path}` takes
+        several, `{name:escaped}` sends a slash as %2F. Raises DeclarationError for a wrong template or argument. A
+        value that cannot be used in a path is Refused with status 404, because it often comes from a client.
         """
         return self._call("GET", template, model, None, data)
 
@@ -85,7 +89,8 @@ class Upstream:
     @overload
     def post(self, template: str, model: Form, body: Any = None, /, **data: Any) -> Call[Any]: ...
     def post(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]:
-        """A write with a JSON body (anything pydantic can serialise; a secret in a model is sent as it is)."""
+        """A write with a JSON body (anything pydantic can serialise; a secret in a model is sent in plain text).
+        Otherwise as `get`."""
         return self._call("POST", template, model, body, data)
 
     @overload
@@ -95,7 +100,7 @@ class Upstream:
     @overload
     def put(self, template: str, model: Form, body: Any = None, /, **data: Any) -> Call[Any]: ...
     def put(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]:
-        """A replacement with a JSON body."""
+        """A replacement with a JSON body, as `post`."""
         return self._call("PUT", template, model, body, data)
 
     @overload
@@ -105,7 +110,7 @@ class Upstream:
     @overload
     def patch(self, template: str, model: Form, body: Any = None, /, **data: Any) -> Call[Any]: ...
     def patch(self, template: str, model: Any, body: Any = None, /, **data: Any) -> Call[Any]:
-        """A partial change with a JSON body."""
+        """A partial change with a JSON body, as `post`."""
         return self._call("PATCH", template, model, body, data)
 
     @overload
@@ -115,11 +120,11 @@ class Upstream:
     @overload
     def delete(self, template: str, model: Form, /, **data: Any) -> Call[Any]: ...
     def delete(self, template: str, model: Any, /, **data: Any) -> Call[Any]:
-        """A removal."""
+        """A removal; arguments as in `get`."""
         return self._call("DELETE", template, model, None, data)
 
     def _call(self, method: Method, template: str, model: Any, body: Any, data: dict[str, Any]) -> Call[Any]:
-        # The frame two above is the user's method; its name makes logs and timings readable.
+        # The frame two levels up is the user's method; its name is shown in logs and timings.
         name = f"{type(self).__name__}.{sys._getframe(2).f_code.co_name}"
         unused = dict(data)
         try:
@@ -127,7 +132,7 @@ class Upstream:
             query = query_of(unused.items())
             encoded = None if body is None else encode(body, secrets=True)
         except UnusablePathValue as error:
-            # The value is often a client's own, so it is refused as the service would refuse a name it does not know.
+            # The value often comes from a client, so it is refused as a service refuses a name that it does not know.
             raise Refused(self.owner, name, f"There is no such {error.parameter}.", status=404) from None
         except DeclarationError as error:
             raise DeclarationError(f"{name}: {template}: {error}") from None

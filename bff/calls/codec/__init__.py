@@ -1,8 +1,8 @@
-"""JSON to values and back, so that what a service said leaves as it came or is refused.
+"""JSON to values and back: a value of a service is passed on unchanged, or it is refused.
 
-The rule is the table "Values" in docs/contract.md. It holds for everything that crosses the gateway as JSON: answers of
-services and of screens, bodies of commands and of calls, events, live values. `codec_of` gives the codec of a type,
-made once; `text_of` prints one value for a path or a query.
+The rule is the table "Values" in docs/contract.md. It applies to everything that passes through the gateway as JSON:
+answers of services and of screens, bodies of commands and of calls, events, live values. `codec_of` returns the codec
+of a type, which is made once; `text_of` prints one value for a path or a query.
 """
 
 from .codec import ANY, Codec, Parameters, codec_of, encode, text_of

@@ -1,4 +1,4 @@
-"""The codec of a type: bytes of JSON to a value of it, and a value to bytes."""
+"""The codec of a type: reads JSON bytes into a value of the type, and writes a value as JSON bytes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .spelling import in_order, spelling
 
 T = TypeVar("T")
 _PLAIN = frozenset((str, int, bool, type(None)))
-_MOST = 4096
+_MAX_CODECS = 4096
 _codecs: dict[Any, Codec[Any]] = {}
 
 
 class Codec(Generic[T]):
-    """model: any type pydantic can validate, and `Raw`. What costs is made at the first use, or by `prepare`.
+    """model: any type that pydantic can validate, or `Raw`. Its validators are made at the first use, or by `prepare`.
 
-    Every method may raise what pydantic raises of a type that it knows no way for.
+    For a type that pydantic does not support every method may raise pydantic's error.
     """
 
     __slots__ = (
@@ -50,15 +50,15 @@ class Codec(Generic[T]):
         self._serializer: SchemaSerializer | None = None
 
     def prepare(self) -> None:
-        """Make what the first use would make."""
+        """Make the validators and the serializer now, not at the first use."""
         self._adapter: TypeAdapter[T] = TypeAdapter(self.model)
         declared = self._adapter.core_schema
-        # pydantic's own parser has rounded a Decimal before anybody can see its digits.
+        # pydantic's JSON parser rounds a Decimal before a validator gets its digits.
         decimals = schema.mentions(declared, "decimal")
         self._floats = schema.mentions(declared, "float")
         self._marks = decimals or schema.mentions(declared, "any")
         given = schema.fitted(declared, "exact" if decimals else "quick", any_writer=any_out)
-        # Models have validators and serializers of their own, made from the schema as it was; they are not for us.
+        # The validator and serializer of a model itself are not used: they were made from the unchanged schema.
         self._validator = SchemaValidator(given, None, False)
         self._serializer = SchemaSerializer(given, {"ser_json_inf_nan": "constants"}, False)
         if decimals:
@@ -67,8 +67,8 @@ class Codec(Generic[T]):
             self._quick = self._validator.validate_json
 
     def decode(self, body: bytes, replaced: Callable[[int], None] | None = None) -> T:
-        """The value of a JSON text; a byte order mark before it is passed over. replaced: told the number of lone
-        surrogates, when there are any, that have become U+FFFD.
+        """The value of a JSON text; a byte order mark before it is skipped. replaced: called with the number of lone
+        surrogates that were replaced by U+FFFD, when there were any.
 
         Raises ValueError (pydantic's ValidationError is one), RecursionError.
         """
@@ -76,7 +76,7 @@ class Codec(Generic[T]):
             try:
                 return self._quick(body)
             except ValidationError:
-                # It may be one of the few texts that the quick way does not read right.
+                # It may be one of the few texts that the quick validator refuses although they are valid.
                 pass
         return self._carefully(body, replaced)
 
@@ -86,7 +86,7 @@ class Codec(Generic[T]):
             return self._read_raw(body)
         if self._validator is None:
             self.prepare()
-        # What a body has that is not declared is passed over, but it has to be JSON.
+        # Members that are not declared are ignored, but they have to be JSON.
         refuse_constants(body)
         body, lone = without_lone_surrogates(body)
         if lone and replaced is not None:
@@ -110,7 +110,7 @@ class Codec(Generic[T]):
         return found  # type: ignore[no-any-return]  # Raw is T here
 
     def of(self, tree: Any) -> T:
-        """The value of what `parsed` made of a JSON text. Raises ValueError."""
+        """The value of a JSON text that `parsed` has read. Raises ValueError."""
         if self._validator is None:
             self.prepare()
         if self._exact is None:
@@ -120,11 +120,11 @@ class Codec(Generic[T]):
         return found
 
     def encode(self, value: T, *, include: set[str] | None = None, secrets: bool = False) -> bytes:
-        """The value as JSON, members under their aliases. include: only these fields of a model; secrets: written as
-        they are, default as asterisks.
+        """The value as JSON, members under their aliases. include: only these fields of a model; secrets: True writes
+        secrets in plain text, default False: asterisks.
 
-        Raises ValueError when it is not what was declared: written out as it happens to be, it could show what nobody
-        meant to. Also for NaN and Infinity.
+        Raises ValueError when the value does not have the declared type, because it could then show more than was
+        declared. Also for NaN and Infinity.
         """
         if self._serializer is None:
             self.prepare()
@@ -140,7 +140,7 @@ class Codec(Generic[T]):
         return splices.fill(written) if splices else written
 
     def tree(self, value: T, splices: Splices | None = None) -> Any:
-        """The value as `encode` would print it, in Python values that hold marks for what only bytes can say."""
+        """The value as `encode` would print it, as Python values, with marks in place of what only bytes can hold."""
         if self._serializer is None:
             self.prepare()
         found: Any = self._serializer.to_python(  # type: ignore[union-attr]  # made by `prepare`
@@ -150,7 +150,7 @@ class Codec(Generic[T]):
 
 
 class Parameters:
-    """Reads the texts of a path or a query into a model, each as JSON would spell the value, without quotes."""
+    """Reads the texts of a path or a query into a model; each text is written as in JSON, without quotes."""
 
     def __init__(self, model: type[BaseModel]) -> None:
         self.model = model
@@ -158,7 +158,7 @@ class Parameters:
         self._validator = SchemaValidator(fitted, None, False)
 
     def read(self, given: dict[str, Any]) -> BaseModel:
-        """given: a text, or a list of them, by name. Raises pydantic's ValidationError."""
+        """given: a text, or a list of texts, by name. Raises pydantic's ValidationError."""
         found: BaseModel = self._validator.validate_python(given)
         return found
 
@@ -168,18 +168,18 @@ def codec_of(model: type[T]) -> Codec[T]: ...
 @overload
 def codec_of(model: Any) -> Codec[Any]: ...
 def codec_of(model: Any) -> Codec[Any]:
-    """The codec of a type, made once."""
+    """The codec of a type, made once. After 4,096 types all codecs are dropped and made again when they are used."""
     key = model if isinstance(model, type) else _key(model)
     found = _codecs.get(key)
     if found is None:
-        if len(_codecs) >= _MOST:
+        if len(_codecs) >= _MAX_CODECS:
             _codecs.clear()
         found = _codecs[key] = Codec(model)
     return found
 
 
 def _key(model: Any) -> Any:
-    """What is equal for equal types only: `int | str` equals `str | int`, but they are not read alike."""
+    """A key that is equal only for types that are read alike: `int | str` equals `str | int`, but reads differently."""
     if isinstance(model, type) and not get_args(model):
         return model
     parts = get_args(model)
@@ -197,12 +197,12 @@ def _hashable(model: Any) -> Any:
 
 
 def any_out(value: Any, info: core_schema.SerializationInfo) -> Any:
-    """A value of which nothing is declared, in Python values of JSON's types."""
+    """A value without a declared type, as Python values of JSON's types."""
     return _plain(value, info.context)
 
 
 def _plain(value: Any, splices: Any) -> Any:
-    """splices: where bodies that are passed on whole are put."""
+    """splices: collects the bodies that are passed on whole."""
     kind = type(value)
     if kind in _PLAIN or kind is float:
         return value
@@ -221,7 +221,7 @@ def _plain(value: Any, splices: Any) -> Any:
     if isinstance(value, Raw):
         return splices.put(value.body) if isinstance(splices, Splices) else value.value()
     if isinstance(value, SecretStr | SecretBytes):
-        raise ValueError("a secret without a model around it: say whether it is to be written as it is")
+        raise ValueError("a secret outside a model: it is unknown whether to write it in plain text")
     if isinstance(value, BaseModel) or dataclasses.is_dataclass(kind):
         return codec_of(kind).tree(value, splices)
     return spelling(value) or value
@@ -235,8 +235,8 @@ ANY: Codec[Any] = Codec(Any)
 
 
 def encode(value: Any, *, secrets: bool = False) -> bytes:
-    """A value as JSON, by its own type: a model as it is declared, anything else as pydantic prints it. secrets: of a
-    model, written as they are. Raises ValueError."""
+    """A value as JSON, by its type: a model as it is declared, anything else as pydantic prints it. secrets: True
+    writes the secrets of a model in plain text. Raises ValueError."""
     kind = type(value)
     if isinstance(value, BaseModel) or (dataclasses.is_dataclass(kind) and not isinstance(value, type)):
         declared: Codec[Any] = codec_of(kind)
@@ -245,8 +245,8 @@ def encode(value: Any, *, secrets: bool = False) -> bytes:
 
 
 def text_of(value: Any) -> str:
-    """One value as the text of a path or a query: what JSON would print, without quotes. Raises ValueError for what has
-    no such text: None, a list, an object, NaN, a secret, bytes that are no UTF-8."""
+    """One value as the text of a path or a query: as JSON prints it, without quotes. Raises ValueError for None, a
+    list, an object, NaN, a secret, and bytes that are not UTF-8."""
     kind = type(value)
     if kind is str:
         text: str = value
@@ -258,10 +258,10 @@ def text_of(value: Any) -> str:
         return str(value)
     elif isinstance(value, Decimal):
         if not value.is_finite():
-            raise ValueError(f"{value} is no number in JSON")
+            raise ValueError(f"{value} is not a number in JSON")
         return spelling(value) or str(value)
     elif isinstance(value, SecretStr | SecretBytes):
-        raise ValueError("a secret has no place in an address, where it would be logged")
+        raise ValueError("a secret cannot be written in a URL, because URLs are logged")
     else:
         known = spelling(value)
         if known is not None:
@@ -274,5 +274,5 @@ def text_of(value: Any) -> str:
         elif isinstance(found, float):
             return ANY.encode(found).decode()
         else:
-            raise ValueError(f"{kind.__name__} has no spelling in an address")
+            raise ValueError(f"{kind.__name__} cannot be written in a URL")
     return text

@@ -1,7 +1,7 @@
-"""What reads and prints a single value where pydantic's own way would change it.
+"""Functions that read and print single values where pydantic's own functions would change them.
 
-Each function here stands in a pydantic schema in the place of the type's own, see `schema.py`. One that reads takes
-what JSON had in that place; one that prints gives what JSON is to have.
+`schema.py` puts each of them into a pydantic schema in place of the type's own function. A reader gets the value from
+JSON; a writer returns the value for JSON.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ Wrapped = Callable[[Any, Any], Any]
 
 _SCALAR = re.compile(r"true|false|-?(?:0|[1-9][0-9]{0,999})(?:\.[0-9]{1,999})?(?:[eE][+-]?[0-9]{1,9})?")
 EXACT = 2**53
-"""From here on not every integer is a double."""
+"""From this number on not every integer can be stored exactly in a double."""
 
-# Stands in printed JSON before the digits of a number that only text can hold. Random, and never leaves this process,
-# so that no data can have it.
+# Marks a number in printed JSON whose digits only text can hold. It is random and never leaves this process, so that no
+# data can contain it.
 _MARK = secrets.token_hex(16)
 MARKED = f'"{_MARK}'.encode()
 
 AS_TEXT: CoreSchema = {"type": "float"}
-"""Reading 0 as it is what pydantic calls a strict match, as reading text from JSON is: of `datetime | str` the one
-declared first is taken."""
+"""Reading 0 with it is a strict match for pydantic, as reading text from JSON is: for `datetime | str` the type that is
+declared first is used."""
 
 _JSON_TYPES = (str, int, float, bool, list, dict, type(None))
 
@@ -60,10 +60,10 @@ def text_reader(
     *,
     exact: bool,
 ) -> Wrapped:
-    """Reads a value that JSON holds as text: a time, a UUID, an address. It remembers its text where that is not how
-    it would be printed; a type that cannot remember is refused then. A value that is of the type already (a default,
-    or what a validator of the model made) is taken. printed: how the type is printed; default: as the schema says. It
-    wraps AS_TEXT."""
+    """Returns a reader for a value that JSON holds as text: a time, a UUID, an address. The value remembers its text
+    when that differs from the printed form; a type that cannot remember it is then refused. A value that already has
+    the type (a default, or the result of a validator of the model) is accepted. printed: prints a value; default: by
+    the schema. The reader wraps AS_TEXT."""
     validator = SchemaValidator(schema, config)
     from_text, from_value = validator.validate_strings, validator.validate_python
     if printed is None:
@@ -73,7 +73,7 @@ def text_reader(
             return serialize(value, mode="json")
 
     dated = schema["type"] in ("datetime", "date")
-    # Held strictly an address may have nothing that a browser would mend; its spelling is its service's own affair.
+    # Strict mode would refuse a URL that browsers correct. How a URL is written is the service's decision.
     strict = None if schema["type"] == "function-wrap" else True
 
     def read(value: Any, as_text: Any) -> Any:
@@ -84,7 +84,7 @@ def text_reader(
                     raise wrong_type(what)
                 return from_value(value)
             if dated and "-" not in value[1:]:
-                # A count of seconds in text is no time in the sense of RFC 3339, though pydantic takes it.
+                # A number of seconds in text is not a time of RFC 3339, although pydantic accepts it.
                 raise wrong_type(what)
             found = from_text(value, strict=strict)
             if not exact:
@@ -102,12 +102,13 @@ def text_reader(
 
 
 def text_writer(value: Any, printed: Any) -> Any:
-    """As it came, else in the way of its type."""
+    """The text that the value came in, otherwise the printed form of its type."""
     return spelling(value) or printed(value)
 
 
 def key_reader(schema: CoreSchema, config: CoreConfig | None) -> Wrapped:
-    """Reads a member's name that is to be no text. It is printed again from its value, so it must be spelled so."""
+    """Returns a reader for a member's name of another type than text. The name must equal the printed form of its
+    value, because it is printed from its value again."""
     validate = SchemaValidator(schema, config).validate_json
     serialize = SchemaSerializer(schema, config).to_python
 
@@ -115,7 +116,7 @@ def key_reader(schema: CoreSchema, config: CoreConfig | None) -> Wrapped:
         if type(value) is not str:
             return value
         try:
-            # A JSON text of the name in an object is how pydantic reads names, from text and yet strictly.
+            # Inside a JSON object pydantic reads a name from text, and still strictly.
             found = validate(to_json({value: None}))
         except ValidationError as error:
             raise _same(error) from None
@@ -127,7 +128,7 @@ def key_reader(schema: CoreSchema, config: CoreConfig | None) -> Wrapped:
 
 
 def read_float(value: Any) -> Any:
-    """A double, of an integer only when it is the same number. Other types are the schema's own to refuse."""
+    """A double; an integer only when a double holds it exactly. The schema refuses other types."""
     if type(value) is Number:
         return float(value)
     if type(value) is int and abs(value) >= EXACT:
@@ -141,7 +142,7 @@ def read_float(value: Any) -> Any:
 
 
 def read_decimal(value: Any) -> Any:
-    """All digits of a number. A Decimal in text is taken as well, and leaves as text."""
+    """A Decimal with all digits of a number. A Decimal in text is accepted as well, and is printed as text."""
     given = type(value)
     if given is int:
         return Decimal(value)
@@ -162,13 +163,13 @@ def read_decimal(value: Any) -> Any:
 
 
 def decimal_reader(schema: CoreSchema, config: CoreConfig | None) -> Wrapped:
-    """`read_decimal`, and then the constraints of the declared type."""
+    """Returns a reader: `read_decimal`, then the constraints of the declared type."""
     validate = SchemaValidator(schema, config).validate_python
 
     def read(value: Any, _: Any) -> Any:
         found = read_decimal(value)
         try:
-            # It makes a plain Decimal of ours, so what it gives is used only where it is another one.
+            # It returns a Decimal without the text, so its result is used only when it is another number.
             checked = validate(found)
         except ValidationError as error:
             raise _same(error) from None
@@ -178,7 +179,8 @@ def decimal_reader(schema: CoreSchema, config: CoreConfig | None) -> Wrapped:
 
 
 def write_decimal(value: Any) -> str:
-    """A number with all its digits, or the text that it came in. Raises ValueError when it is not finite."""
+    """A number with all its digits, or the text that it came in. Raises ValueError when it is not finite, TypeError
+    when it is not a Decimal."""
     if not isinstance(value, Decimal):
         raise TypeError(f"declared as Decimal, but it is {type(value).__name__}")
     text = spelling(value)
@@ -186,12 +188,12 @@ def write_decimal(value: Any) -> str:
         return text
     if not value.is_finite():
         raise ValueError(f"{value} is not JSON")
-    # The digits as they are, unless an exponent saves many.
+    # All digits, or with an exponent where that saves many zeros.
     return _MARK + (format(value, "f") if -60 < value.adjusted() < 60 else str(value))
 
 
 def write_secret(value: Any, info: core_schema.SerializationInfo) -> Any:
-    """A secret as asterisks, or as it is where the one who writes says so."""
+    """A secret as asterisks, or in plain text when the caller of `encode` asked for that."""
     if not getattr(info.context, "secrets", False):
         return str(value)
     found = value.get_secret_value()
@@ -199,7 +201,7 @@ def write_secret(value: Any, info: core_schema.SerializationInfo) -> Any:
 
 
 def unmarked(written: bytes) -> bytes:
-    """Printed JSON with numbers in the place of what `write_decimal` made of them."""
+    """Printed JSON in which the marked texts of `write_decimal` have become numbers."""
     if MARKED not in written:
         return written
     first, *rest = written.split(MARKED)
@@ -211,8 +213,8 @@ def unmarked(written: bytes) -> bytes:
 
 
 def member_reader(members: list[Any], *, in_text: bool = False) -> Wrapped | None:
-    """Reads one of `members` (of an Enum or a Literal) by value and JSON type: True is not 1. None where pydantic's own
-    way does: all are text. in_text: what is read is the text of a member."""
+    """Returns a reader for one of `members` (of an Enum or a Literal) by value and JSON type: True is not 1. Returns
+    None when all members are text, which pydantic reads correctly. in_text: the reader gets the text of a member."""
     values = [getattr(one, "value", one) for one in members]
     types = {type(one) for one in values}
     if types <= {str} or not types <= set(_JSON_TYPES):
@@ -233,19 +235,20 @@ def member_reader(members: list[Any], *, in_text: bool = False) -> Wrapped | Non
 
 
 def read_scalar_text(value: Any) -> Any:
-    """A number, true or false in the text of a path or a query, spelled as in JSON; anything else is let be."""
+    """The value of a number, true or false in the text of a path or a query, written as in JSON; any other text is
+    returned unchanged."""
     if type(value) is str and _SCALAR.fullmatch(value):
         return parsed(value.encode())
     return value
 
 
 def read_float_text(value: Any) -> Any:
-    """As `read_float`, of the text of a path or a query."""
+    """As `read_float`, for the text of a path or a query."""
     return read_float(read_scalar_text(value))
 
 
 def read_any(value: Any) -> Any:
-    """Any JSON, with doubles for numbers. Raises when one is beyond a double."""
+    """Any JSON, with doubles for numbers. Raises PydanticKnownError for a number that a double cannot hold."""
     given = type(value)
     if given is float:
         return _finite(value)
@@ -257,7 +260,7 @@ def read_any(value: Any) -> Any:
 
 
 def read_exact_any(value: Any) -> Any:
-    """As `read_any`, of what `json_text.parsed` gave."""
+    """As `read_any`, for a value from `json_text.parsed`."""
     given = type(value)
     if given is Number:
         return _finite(float(value))
@@ -286,7 +289,7 @@ def _finite(value: float) -> float:
 
 
 def _same(error: ValidationError) -> PydanticCustomError:
-    """The first mistake that a validator of a single value found, for the validator around it."""
+    """The first error of a validator of a single value, as an error for the validator around it."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    # The message is filled in already; braces in it are no placeholders, for there is no context.
+    # The message is already complete: without a context braces in it are not placeholders.
     return PydanticCustomError(first["type"], first["msg"])

@@ -1,8 +1,8 @@
-"""A service's answer passed on whole: checked to be JSON, never taken apart, spliced into the screen byte for byte.
+"""A service's answer passed on whole: checked to be JSON, not parsed into values, and copied into the screen unchanged.
 
-`Raw` in the place of a model is a choice to be reviewed, and `bff routes` lists it: whatever the service adds tomorrow,
-every browser sees. What is checked is that the bytes are JSON in UTF-8 (RFC 8259), not nested deeper than 200, and hold
-no NaN or Infinity, so that a screen around them is always valid. Half a surrogate pair, as an escape, is let be.
+Using `Raw` as a model needs a review, and `bff routes` lists it: every browser sees what the service adds later. The
+bytes must be JSON in UTF-8 (RFC 8259), not nested deeper than 200, and without NaN and Infinity, so that a screen
+around them is always valid JSON. An escaped lone surrogate is accepted.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from pydantic_core import CoreSchema, SchemaValidator, core_schema, from_json, t
 
 from .json_text import refuse_constants, without_lone_surrogates
 
-# None of these builds a Python object for what it finds: 8 µs for 2 KB against 13 for `json.loads`. All of the input is
-# parsed first, in Rust; a dict's keys are then ignored, and a generator's items never asked for.
+# None of these builds Python objects: 8 µs for 2 KB, `json.loads` takes 13. The whole input is parsed in Rust first;
+# then the keys of a dict are ignored, and the items of a generator are never read.
 _OBJECT = SchemaValidator(core_schema.typed_dict_schema({}, extra_behavior="ignore"))
 _ARRAY = SchemaValidator(core_schema.generator_schema())
 _OTHER = SchemaValidator(core_schema.any_schema())
 
-# Stands in a screen for a body until it is spliced in. It is random and leaves this process never, so that no data can
-# hold it.
+# Marks the place of a body in a screen until the body is inserted. It is random and never leaves this process, so that
+# no data can contain it.
 _MARK = secrets.token_hex(16)
 _QUOTED_MARK = f'"{_MARK}'.encode()
 
 
 class Raw:
-    """A body that is JSON. Two are equal when their bytes are.
+    """A body that is JSON. Two are equal when their bytes are equal.
 
     class Reviews(Upstream, team="Reviews", contact="#reviews"):
         def of(self, sku: str) -> Call[Raw]:
             return self.get("/reviews/{sku}", Raw, sku=sku)
 
-    `Raw(body)` raises ValueError that says what is wrong with it.
+    `Raw(body)` raises a ValueError that says why the body is not accepted.
     """
 
     __slots__ = ("body",)
@@ -44,7 +44,7 @@ class Raw:
         self.body = body
 
     def value(self) -> Any:
-        """The JSON as Python objects, for a view that must look inside after all. Lone surrogates are U+FFFD in it."""
+        """The JSON as Python objects, for a view that has to read it. Lone surrogates become U+FFFD."""
         return from_json(without_lone_surrogates(self.body)[0])
 
     def __eq__(self, other: object) -> bool:
@@ -72,18 +72,18 @@ class Raw:
 
 
 class Splices(list[bytes]):
-    """The bodies of a screen being written: hand one as `context` to pydantic, then `fill` what it wrote. secrets:
-    whether secrets are written as they are, default as pydantic's asterisks."""
+    """The bodies to insert into a screen: pass one as `context` to pydantic's serializer, then call `fill` with its
+    output. secrets: True writes secrets in plain text, default False: asterisks."""
 
     secrets = False
 
     def put(self, body: bytes) -> str:
-        """What stands for `body` until `fill`."""
+        """Add a body; returns the mark for its place until `fill`."""
         self.append(body)
         return f"{_MARK}{len(self) - 1}"
 
     def fill(self, written: bytes) -> bytes:
-        """`written` with each body in its place."""
+        """`written` with each mark replaced by its body."""
         if not self:
             return written
         first, *rest = written.split(_QUOTED_MARK)
@@ -99,7 +99,7 @@ def _check(body: bytes) -> None:
     checker = _OBJECT if start == b"{" else _ARRAY if start == b"[" else _OTHER
     try:
         checker.validate_json(body)
-        # The words may stand in a text; the parser above takes them for numbers, RFC 8259 does not.
+        # The parser above accepts NaN and Infinity as numbers, RFC 8259 does not. Inside a string they are allowed.
         refuse_constants(body)
     except ValidationError as error:
         whole, lone = without_lone_surrogates(body)
@@ -112,12 +112,12 @@ def _check(body: bytes) -> None:
 
 
 def _inside(value: Any) -> NoReturn:
-    # By the time this is asked, the parser has turned the bytes into objects, and 1.0 or 1e400 cannot be told as sent.
+    # The parser has already turned the bytes into objects, so that a number such as 1.0 or 1e400 is not as it was sent.
     raise ValueError("Raw is the model of a whole answer, not of a part inside one")
 
 
 def _given(value: Any) -> Raw:
-    """A test's or a view's own value: bytes are the body, anything else becomes JSON."""
+    """A value made by a test or a view: bytes are the body, anything else is written as JSON."""
     if isinstance(value, Raw):
         return value
     return Raw(value if isinstance(value, bytes) else to_json(value))

@@ -1,19 +1,20 @@
-"""A pydantic schema changed so that values pass through it as they came.
+"""Changes a pydantic schema so that values pass through it unchanged.
 
-`fitted` takes the core schema of any type that pydantic knows and gives an equal one with these differences:
+`fitted` takes the core schema of any type that pydantic supports and returns a copy with these differences:
 
-- Every scalar is held to its JSON type, also where the model is not declared strict. `strict=False` on a field, or
-  `coerce_numbers_to_str`, is an explicit wish and stays.
-- What JSON holds as text (times, UUIDs, addresses, paths) remembers how it was spelled; a set remembers its order.
-- Floats are finite, and no integer is rounded to one. Decimals have all their digits in both directions.
-- `Any`, and members beyond those declared (`extra="allow"`), hold finite numbers only.
+- Every scalar must have its JSON type, also where the model is not declared strict. An explicit `strict=False` on a
+  field, or `coerce_numbers_to_str`, still applies.
+- Values that JSON holds as text (times, UUIDs, addresses, paths) remember how they were written; a set remembers its
+  order.
+- Floats are finite, and no integer is rounded to a float. Decimals keep all their digits in both directions.
+- `Any`, and members that are not declared (`extra="allow"`), contain finite numbers only.
 
-Serializers that a user declared stay as they are. The schema is for one of three readers:
+Serializers declared by the user are not changed. The schema is for one of three readers:
 
-quick  pydantic's own JSON parser, which is fast and rounds: every float is refused that might have been an integer too
-       large for one
-exact  the values that `json_text.parsed` gives, of which nothing is lost
-text   the texts of a path or a query: each as JSON would spell the value, without quotes
+quick  pydantic's JSON parser, which is fast and rounds: it refuses every float that may have been an integer too large
+       for a float
+exact  the values that `json_text.parsed` returns, without any loss
+text   the texts of a path or a query, each written as in JSON, without quotes
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _TEXT = {
     "complex": "a complex number in text",
 }
 _STRICT = ("str", "int", "float", "bool", "bytes")
-# Where schemas stand in a schema, by key.
+# Keys under which a schema contains other schemas.
 _CHILDREN = (
     "schema",
     "items_schema",
@@ -67,13 +68,13 @@ _LIMITS = frozenset(("gt", "ge", "lt", "le"))
 
 
 def fitted(schema: CoreSchema, reader: For, *, any_writer: AnyWriter) -> CoreSchema:
-    """any_writer: prints a value of which nothing is declared, for example in the place of `Any`."""
+    """The changed schema for this reader. any_writer: prints a value without a declared type, for example of `Any`."""
     found: Any = _Fitting(reader, any_writer).fit(dict(schema), {})
     return cast(CoreSchema, found)
 
 
 def mentions(schema: object, kind: str) -> bool:
-    """Whether a schema has one of this type anywhere inside."""
+    """Whether a schema contains a schema of this type at any depth."""
     if isinstance(schema, dict):
         return schema.get("type") == kind or any(mentions(schema[key], kind) for key in _inside(schema))
     if isinstance(schema, list | tuple):
@@ -98,7 +99,7 @@ class _Fitting:
         )
 
     def fit(self, schema: Tree, config: Tree) -> Tree:
-        """config: of the model around it."""
+        """config: the pydantic config of the model around it."""
         kind = schema["type"]
         if _is_secret(schema):
             schema = {**schema, "serialization": _SECRET}
@@ -160,7 +161,7 @@ class _Fitting:
         return self.fit(found, config)
 
     def _branch(self, schema: Tree, config: Tree) -> Tree:
-        """Of a type that reads JSON in another way than Python values: the way for JSON, held to types."""
+        """For a type that reads JSON and Python values in different ways: the way for JSON, with strict types."""
         kind = "json_schema" if schema["type"] == "json-or-python" else "strict_schema"
         inner = schema[kind]
         made: Tree
@@ -202,7 +203,7 @@ class _Fitting:
     ) -> Tree:
         bare = {name: value for name, value in leaf.items() if name not in ("metadata", "ref", "strict")}
         if leaf.get("strict") is False:
-            # An explicit wish: other types than text are read as well, and printed in the way of the type.
+            # Set explicitly: types other than text are read as well, and printed in the form of the type.
             return dict(schema)
         plain: Any = _without_user_serializer(bare)
         reader = leaves.text_reader(plain, _core(config), what, printed, exact=self._for != "quick")
@@ -324,7 +325,7 @@ def _is_text_class(cls: Any) -> bool:
 
 
 def _is_own(serialization: Tree | None) -> bool:
-    """Whether a type is printed in pydantic's own way, not in one that the model declares."""
+    """Whether a type is printed by pydantic's own serializer, not by one that the model declares."""
     if serialization is None:
         return True
     function = serialization.get("function")

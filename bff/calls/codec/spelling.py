@@ -1,8 +1,8 @@
-"""Values that remember how a service spelled them: a date, an address or a number in text leaves as it came.
+"""Values that remember how a service wrote them: a date, an address or a number in text is printed as it came.
 
-`respelled` gives an equal value of a subclass that holds the text. What a view computes from one (a sum, `replace`, a
-copy) is a plain value again and is printed in the one way that its type has. Values whose own way of printing is the
-text they came in stay plain values.
+`respelled` returns an equal value of a subclass that holds the text. A value that a view computes from it (a sum,
+`replace`, a copy) is a plain value again and is printed in the normal form of its type. A value whose normal form is
+the text that it came in stays a plain value.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _KINDS = (
 
 
 def spelling(value: object) -> str | None:
-    """The text that `value` came in, None when it has the spelling of its type."""
+    """The text that `value` came in, None when it is printed in the normal form of its type."""
     found: str | None = getattr(value, _ATTRIBUTE, None)
     return found
 
@@ -46,7 +46,7 @@ def spelling(value: object) -> str | None:
 def respelled(value: T, text: str) -> T | None:
     """An equal value that remembers `text`; None for a type that cannot remember."""
     if isinstance(value, _BaseUrl | _BaseMultiHostUrl):
-        # Just made by its validator, and nobody else's yet.
+        # Its validator has just made it, so no other code uses it yet.
         setattr(value, _ATTRIBUTE, text)
         return value
     if not isinstance(value, _KINDS):
@@ -68,7 +68,7 @@ def _arguments(value: Any) -> tuple[Any, ...]:
 @lru_cache(maxsize=64)
 def _subclass(kind: Any) -> type[Any]:
     def reduced(self: Any, protocol: object = None) -> tuple[type[Any], tuple[Any, ...]]:
-        # A copy, or what is pickled, is a plain value.
+        # A copy and a pickled value are plain values.
         if isinstance(self, uuid.UUID):
             return kind, (str(self),)
         plain: Any = kind.__reduce__
@@ -85,7 +85,7 @@ def _subclass(kind: Any) -> type[Any]:
 
 
 class _Ordered:
-    """The items of a set in the order in which they came."""
+    """Holds the items of a set in the order in which they came."""
 
     __slots__ = ()
 
@@ -105,14 +105,15 @@ class OrderedFrozenSet(frozenset[Any], _Ordered):
 
 
 def ordered(items: list[Any]) -> OrderedSet:
-    """Raises ValueError for an item that is there twice, or that no set can hold."""
+    """A set of the items that remembers their order. Raises ValueError for a repeated item, or one that cannot be in a
+    set."""
     made = OrderedSet(_once(items))
     made.order = tuple(items)
     return made
 
 
 def ordered_frozen(items: list[Any]) -> OrderedFrozenSet:
-    """As `ordered`, frozen."""
+    """As `ordered`, for a frozenset."""
     made = OrderedFrozenSet(_once(items))
     made.order = tuple(items)
     return made
@@ -129,7 +130,7 @@ def _once(items: list[Any]) -> list[Any]:
 
 
 def in_order(given: Any) -> list[Any]:
-    """The items as they came; of a set that was made or changed here, sorted where they can be."""
+    """The items in the order in which they came; for a set that was made or changed here, sorted."""
     order = getattr(given, "order", None)
     if order is not None and len(order) == len(given) and given.issuperset(order):
         return list(order)

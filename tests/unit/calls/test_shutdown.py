@@ -84,7 +84,7 @@ async def test_a_task_that_ignores_its_cancellation_is_named_and_left(
     task = work._main
     assert task is not None
     await cancel_tasks([task], 0.05)
-    assert "some-work has not ended within 0.05 s of being cancelled" in caplog.text
+    assert "some-work did not end within 0.05 s after it was cancelled" in caplog.text
     work.released.set()
     await asyncio.wait([task])
 
@@ -102,7 +102,7 @@ async def test_what_a_task_raises_when_it_is_ended_is_logged(caplog: pytest.LogC
     task = asyncio.create_task(fails(), name="one that fails")
     await begun.wait()
     await cancel_tasks([task])
-    assert "one that fails failed when it was ended" in caplog.text and "at the end" in caplog.text
+    assert "one that fails failed when it was cancelled" in caplog.text and "at the end" in caplog.text
 
 
 async def test_everything_is_closed_whatever_happens_to_one(caplog: pytest.LogCaptureFixture) -> None:
