@@ -1,1 +1,1 @@
-"""Decisions, pure: given facts and a clock they say what is allowed. They wait for nothing and reach nobody."""
+"""Pure decisions: from measurements and a clock they decide what is allowed. They do no I/O and never wait."""

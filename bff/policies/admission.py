@@ -1,14 +1,14 @@
-"""Admission: whether a request is taken at all, decided before any work is done for it. Pure.
+"""Admission: whether a request is accepted, decided before any work is done for it. Pure.
 
-A saturated event loop makes every answer late, and a deadline inside a handler cannot help: it starts too late itself
-(measured: with a budget of 100 ms on a saturated process 98 % of the answers came too late and only 0.2 % were 504). So
-requests are refused at the door when too many are in flight, or when the loop is late and stays so; some way before
-that screens are told to leave their optional parts out.
+A saturated event loop makes every answer late. A deadline inside a handler does not help, because the handler starts
+too late (measured: with a deadline of 100 ms on a saturated process 98 % of the answers were late and only 0.2 % were
+504). Therefore requests are rejected when too many are in flight, or when the loop is late for a while. Below these
+thresholds screens leave out their optional parts.
 
-One late turn is no overload: a burst of a page's files holds a loop for 30–60 ms and is over. What counts is a standing
-delay, as in CoDel (RFC 8289): late at every look for a while. Once there was one, the next is believed at once, until
-the loop has been in time for a while. How many requests are too many is found out: a standing delay lowers the number
-to a part of what was in flight, and a loop in time lets it grow back.
+One late turn of the loop is not an overload: a burst of requests for a page's files delays a loop by 30–60 ms once. A
+standing delay is one, as in CoDel (RFC 8289): the loop is late at every measurement for `sustained` seconds. For one
+second after a standing delay a late loop rejects requests at once. The number of requests that are accepted adapts: a
+standing delay lowers it to a share of the requests in flight, and it grows again while the loop is on time.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Decision = Literal["admitted", "degraded", "rejected"]
 class AdmissionRule:
     """The thresholds.
 
-    in_flight  requests at once; default 1000
-    lag        seconds the event loop may be late; default 0.025
-    standing   seconds for which it may be later than that before requests are refused; default 0.25
-    lean       share of each threshold from which screens go without their optional parts; default 0.6
+    in_flight   requests at once; default 1000
+    lag         seconds by which the event loop may be late; default 0.025
+    sustained   seconds for which it may be later than `lag` before requests are rejected; default 0.25
+    degrade_at  share of each threshold from which screens leave out their optional parts, 0 to 1; default 0.6
     """
 
     in_flight: int = 1000
@@ -35,18 +35,19 @@ class AdmissionRule:
     degrade_at: float = 0.6
 
 
-# What is let in at once after the loop was late: so much of what was in flight then, and so much more with each look
-# at the loop that finds it in time. Never below a few, or nothing would ever be found out.
+# After a standing delay the limit is this share of the requests in flight; each measurement that finds the loop on time
+# multiplies it by GROW. It is never below MIN_LIMIT, because without requests nothing can be measured.
 SHRINK = 0.8
 GROW = 1.05
 MIN_LIMIT = 8
-# Seconds after a standing delay in which a late loop is taken for the next one at once.
+# Seconds after a standing delay in which a late loop counts as the next standing delay at once.
 ALERT = 1.0
 
 
 class Admission:
-    """The decision, and how many requests the machine was found to bear at once: additive growth would take minutes to
-    forget one bad moment, so that it shrinks and grows by shares. `now` is in monotonic seconds everywhere."""
+    """Decides about each request, and adapts `limit`, the number of requests accepted at once. The limit shrinks and
+    grows by factors: with additive growth it would take minutes to recover from one bad moment. `now` is always in
+    monotonic seconds."""
 
     __slots__ = ("_alert_until", "_since", "limit", "rule")
 
@@ -57,17 +58,18 @@ class Admission:
         self._alert_until = float("-inf")
 
     def decide_by_count(self, in_flight: int) -> Decision:
-        """For what may be late. in_flight: requests going on now, without this one."""
+        """Decide by the number of requests alone, for requests that may be late. in_flight: requests in progress,
+        without this one."""
         if in_flight >= self.limit:
             return "rejected"
         return "degraded" if in_flight >= self.rule.degrade_at * self.limit else "admitted"
 
     def decide(self, in_flight: int, lag: float, now: float) -> Decision:
-        """As `decide_by_count`, and by how late the loop is. lag: seconds it is now."""
+        """Decide by the number of requests and by the loop's delay. lag: seconds by which the loop is late now."""
         rule = self.rule
         entry = self.decide_by_count(in_flight)
         if lag < rule.degrade_at * rule.lag:
-            # Who is refused for the number has seen it, too: the loop was in time.
+            # The loop is on time. This counts also when the request is rejected because of the number.
             self._since = None
         elif entry != "rejected":
             stood = now - self._late_since(lag, now)
@@ -79,7 +81,7 @@ class Admission:
         return entry
 
     def record_lag(self, in_flight: int, lag: float, now: float) -> None:
-        """To be told every so often how late the loop was."""
+        """Record a measurement of the loop's delay, and adapt the limit. Call it at regular intervals."""
         rule = self.rule
         if lag < rule.degrade_at * rule.lag:
             self._since = None
@@ -93,5 +95,5 @@ class Admission:
             self.limit = min(rule.in_flight, GROW * self.limit)
 
     def _late_since(self, lag: float, now: float) -> float:
-        # A loop that is late by so much now has been so at least for that long.
+        # A loop that is late by `lag` seconds now has been late for at least `lag` seconds.
         return now - lag if self._since is None else min(self._since, now - lag)

@@ -1,9 +1,10 @@
-"""Which of an upstream's addresses a call goes to, and which are left out for a while because they fail.
+"""Decides which of an upstream's addresses a call is sent to, and which addresses are ejected because they fail.
 
-`round-robin` takes them in turn; `least-pending` looks at two chosen at random and takes the one with fewer calls under
-way (Mitzenmacher's power of two choices: nearly as good as looking at all, and no herd runs to the newest). An address
-that fails several times in a row is ejected, each time for longer (Envoy's outlier detection); never more than half of
-them are, because then it is not the address that is broken. Pure: clock and randomness are injected, nothing waits.
+`round-robin` uses the addresses in turn. `least-pending` draws two at random and uses the one with fewer calls in
+progress (Mitzenmacher's power of two choices: nearly as good as comparing all, and a new address does not get all calls
+at once). An address that fails several times in a row is ejected, each time for longer (Envoy's outlier detection). At
+most half of the addresses are ejected at a time, because when more fail the cause is not a single address. Pure: clock
+and randomness are injected.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from .events import Ejected, Observer, Readmitted, guarded, ignore
 W = TypeVar("W")
 Strategy = Literal["round-robin", "least-pending"]
 
-# An address that serves this many times its ejection time without another one is forgiven one of them.
+# After an address has served for this many times the first ejection time, one earlier ejection is forgotten.
 FORGIVEN_AFTER = 1.0
 
 
 @dataclass(slots=True, eq=False)
 class Backend(Generic[W]):
-    """One place an upstream answers at.
+    """One address of an upstream.
 
-    name     scheme, host and port: what facts and breakers call it
-    wire     what sends to it; opaque here
-    pending  calls under way: whoever sends adds one before and takes it off after
-    ejected_until  monotonic seconds, None while it takes part
+    name           scheme, host and port, for events and breakers
+    wire           sends requests to it; not used here
+    pending        calls in progress: the caller of the wire adds one before a call and subtracts it afterwards
+    ejected_until  monotonic seconds, None while it is in use
     """
 
     name: str
@@ -45,12 +46,14 @@ class Backend(Generic[W]):
 class Balancer(Generic[W]):
     """The addresses of one upstream.
 
-    service    for the facts
-    addresses  at least one
-    how        default `least-pending`
-    failures   in a row until an address is ejected, default 5
+    service    its name, for the events
+    addresses  at least one, otherwise ValueError is raised
+    how        `least-pending` (default) or `round-robin`
+    failures   failures in a row that eject an address, default 5
     eject_for  seconds of the first ejection, default 10; the n-th lasts n times as long
-    at_most    seconds of the longest, default 300
+    at_most    seconds of the longest ejection, default 300
+    clock      monotonic seconds
+    below      a random integer from 0 to its argument minus 1
     """
 
     def __init__(
@@ -82,11 +85,12 @@ class Balancer(Generic[W]):
 
     @property
     def ejected(self) -> int:
-        """How many are out now, as far as anyone has looked."""
+        """Number of ejected addresses, counted at the last `pick`, `record_failure` or `replace`."""
         return self._ejected
 
     def pick(self, avoid: Backend[W] | None = None) -> Backend[W]:
-        """Where to send. avoid: the one that a retry or a hedge has just tried; taken only where there is no other."""
+        """The address for the next attempt. avoid: the address that a retry or a hedge has just tried; used only when
+        there is no other."""
         if len(self.addresses) == 1:
             return self.addresses[0]
         if self._ejected:
@@ -101,7 +105,7 @@ class Balancer(Generic[W]):
             return choice[0]
         if self._in_turn:
             self._next = (self._next + 1) % len(self.addresses)
-            # Counted over all of them, so that an ejection does not shift everybody's turn.
+            # Counted over all addresses, so that an ejection does not change the turn of the others.
             for step in range(len(self.addresses)):
                 one = self.addresses[(self._next + step) % len(self.addresses)]
                 if one in choice:
@@ -114,11 +118,11 @@ class Balancer(Generic[W]):
         return other if other.pending < one.pending else one
 
     def record_success(self, address: Backend[W]) -> None:
-        """It answered, whatever it said."""
+        """It answered, with any status that is not a failure."""
         address._row = 0
 
     def record_failure(self, address: Backend[W]) -> None:
-        """It did not answer, or answered that it is broken."""
+        """It did not answer, or its answer says that it does not work."""
         address._row += 1
         if (
             address._row < self._failures
@@ -139,7 +143,8 @@ class Balancer(Generic[W]):
         self._observe(Ejected(self._service, address.name, address.ejected_until))
 
     def replace(self, addresses: Sequence[Backend[W]]) -> list[Backend[W]]:
-        """Use these from now on, the ones kept with their standing; returns those that are gone."""
+        """Use these addresses from now on and return the removed ones. An address that stays keeps its failures and its
+        ejection. Raises ValueError for no address."""
         if not addresses:
             raise ValueError(f"{self._service}: no address")
         gone = [one for one in self.addresses if one not in addresses]
@@ -149,7 +154,7 @@ class Balancer(Generic[W]):
             key=lambda one: one.ejected_until or 0.0,
         )
         self._ejected = len(ejected)
-        # Fewer addresses bear fewer ejections: those nearest to their end come back first.
+        # With fewer addresses fewer may be ejected: the ejections that would end first are ended now.
         while self._ejected * 2 > len(self.addresses):
             self._bring_back(ejected.pop(0))
         return gone
@@ -163,7 +168,7 @@ class Balancer(Generic[W]):
     def _bring_back(self, address: Backend[W]) -> None:
         address.ejected_until = None
         address._since = self._clock()
-        # On probation: one more failure and it is out again.
+        # On probation: one more failure ejects it again.
         address._row = self._failures - 1
         self._ejected -= 1
         self._observe(Readmitted(self._service, address.name))

@@ -1,14 +1,15 @@
-"""A circuit breaker: stop asking what does not answer, and let a few probes find out when it does again.
+"""A circuit breaker (Nygard, "Release It!"): it stops calls to a backend that fails, and lets probes find out when the
+backend works again.
 
-Closed: results are counted over a rolling window. It opens after `failures` in a row, or when of at least `minimum`
-calls in the window a share of `error_rate` failed or of `slow_rate` were slow. In a row, because on a busy endpoint a
-window full of yesterday's good answers would let an outage last for seconds. Open: nothing passes until its time is
-over. Half-open: at most `probes` at once; that many good ones close it, one bad one opens it again, for twice as long
-up to `open_at_most`. Opening soon after having closed grows the time, too: that is what flapping looks like.
+Closed: results are counted over a rolling window. The breaker opens after `failures` in a row, or when the window has
+at least `minimum` calls of which a share of `error_rate` failed or a share of `slow_rate` were slow. Failures in a row
+count by themselves, because on a busy endpoint the good answers in the window would hide an outage for seconds. Open:
+no call is admitted until its time has passed. Half-open: at most `probes` calls are admitted at once; as many successes
+close the breaker, one failure opens it again, for twice as long up to `open_at_most`. The time also doubles when the
+breaker opens within `window` seconds after it closed (flapping).
 
-Pure: the clock is injected and nothing waits. What counts as a failure is decided by the caller; a rejection by the
-gateway itself never does. A result of a call let in before the last change of state is ignored: it tells nothing of
-the state there is now.
+Pure: the clock is injected. The caller decides what a failure is; a rejection by the gateway is never one. The result
+of a call that was admitted before the last change of state is ignored.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ BUCKETS = 10
 
 @dataclass(frozen=True, slots=True)
 class BreakerRule:
-    """When it opens and for how long.
+    """When a breaker opens and for how long.
 
-    failures      in a row that open it, whatever the rate; default 5
+    failures      failures in a row that open it, whatever the rate; default 5
     error_rate    share of failed calls in the window that opens it, above 0 and up to 1; default 0.5
     slow_rate     share of slow calls in the window that opens it, above 0 and up to 1; default 0.9
-    slow          seconds from which an answered call is slow; default infinity: none is
-    minimum       calls in the window before its rates mean anything; default 10
-    window        seconds looked back; default 10
-    open_for      seconds it stays open the first time; default 2
-    open_at_most  seconds it stays open at most, however often it opened again; default 4: what came back is found
-                  out within this time
-    probes        calls at once while half-open, and good ones needed to close; default 1
+    slow          seconds from which an answered call is slow; default infinity: no call is slow
+    minimum       calls in the window from which the rates apply; default 10
+    window        length of the window in seconds; default 10
+    open_for      seconds that it stays open the first time; default 2
+    open_at_most  seconds that it stays open at most, but never below `open_for`; default 4. A backend that works again
+                  is found within this time
+    probes        calls at once while half-open, and successes that close it; default 1
     """
 
     failures: int = 5
@@ -50,8 +51,8 @@ class BreakerRule:
 
 
 class Window:
-    """Counts of calls, failures and slow calls over the last `seconds`, in tenths of it: a call is forgotten between
-    nine and ten tenths later."""
+    """Counts calls, failures and slow calls of the last `seconds`, in ten buckets: a call is forgotten after between
+    nine and ten tenths of that time."""
 
     __slots__ = ("_at", "_ring", "_width", "calls", "failed", "slow")
 
@@ -60,13 +61,13 @@ class Window:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Set all counts to 0."""
         self._ring = [[0, 0, 0] for _ in range(BUCKETS)]
         self._at = 0
         self.calls = self.failed = self.slow = 0
 
     def add(self, now: float, *, failed: bool, slow: bool) -> None:
-        """One call more."""
+        """Count one call. now: monotonic seconds."""
         at = int(now // self._width)
         if at != self._at:
             self._turn(at)
@@ -91,10 +92,11 @@ class Window:
 
 
 class Breaker:
-    """rule: when it opens; clock: monotonic seconds; on_change: called with each new state and its seconds if open.
+    """One breaker. rule: when it opens; clock: monotonic seconds; on_change: called with each new state and the seconds
+    for which it is open (0 when it is not).
 
-    Call `admit()` first. When it lets a call in, read `generation` at once and report with it exactly one of
-    `record_success`, `record_failure` or `record_abandoned`.
+    Call `admit()` first. When it admits the call, read `generation` at once, and later call exactly one of
+    `record_success`, `record_failure` and `record_abandoned` with it.
     """
 
     __slots__ = (
@@ -132,7 +134,8 @@ class Breaker:
         self._good = 0
 
     def admit(self) -> float | None:
-        """None: send it, and report how it went. A number: do not, and ask again in this many seconds."""
+        """None: the call is admitted; its result must be recorded. A number: it is not admitted; the next one may be in
+        this many seconds."""
         if self.state == "closed":
             return None
         if self.state == "open":
@@ -146,7 +149,7 @@ class Breaker:
         return None
 
     def record_success(self, generation: int, seconds: float = 0.0) -> None:
-        """The upstream answered, whatever it said, after so many seconds."""
+        """The backend answered after this many seconds, with any status that is not a failure."""
         if generation != self.generation:
             return
         slow = seconds >= self.rule.slow
@@ -169,7 +172,7 @@ class Breaker:
             self._open(now)
 
     def record_failure(self, generation: int) -> None:
-        """The upstream did not answer, or answered that it is broken."""
+        """The backend did not answer, or its answer says that it does not work."""
         if generation != self.generation:
             return
         now = self._clock()
@@ -182,7 +185,7 @@ class Breaker:
             self._open(now)
 
     def record_abandoned(self, generation: int) -> None:
-        """The call ended before it told anything of the upstream; a probe's place is free again."""
+        """The call ended without a result that says anything about the backend. A probe's place is free again."""
         if generation == self.generation and self.state == "half-open":
             self._out -= 1
 
@@ -195,7 +198,7 @@ class Breaker:
     def _open(self, now: float) -> None:
         rule = self.rule
         again = self.state == "half-open" or now - self._closed_at < rule.window
-        # Twice as long each time; beyond 2^16 the cap has long decided.
+        # Twice as long each time. The exponent is bounded, because beyond 2^16 `open_at_most` applies anyway.
         self._level = min(self._level + 1, 16) if again else 0
         seconds = max(rule.open_for, min(rule.open_at_most, rule.open_for * 2**self._level))
         self._until = now + seconds

@@ -1,7 +1,8 @@
-"""A bulkhead: a slow upstream holds at most its own permits, not the whole gateway. Pure counting; nobody waits here.
+"""A bulkhead (Nygard, "Release It!"): calls to a slow upstream use at most its permits, not the whole gateway. Pure: it
+only counts, and `Permits` in bff/transport/client.py waits.
 
-The shell that waits is bff/transport/client.py. When all permits are out at most `queue` callers wait, in order; a
-permit that comes back goes to whoever waits longest, never to somebody who has just come.
+When all permits are used, at most `queue` callers wait, in order. A returned permit goes to the caller that has waited
+longest, never to a new one.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ Outcome = Literal["acquired", "queued", "full"]
 
 @dataclass(frozen=True, slots=True)
 class BulkheadRule:
-    """permits: calls at once, default 100; queue: callers waiting at most, default 100; wait: seconds one of them
-    waits at most, default 0.1."""
+    """permits: calls at once, default 100; queue: callers that may wait at once, default 100; wait: seconds that a
+    caller waits at most, default 0.1."""
 
     permits: int = 100
     queue: int = 100
@@ -23,7 +24,7 @@ class BulkheadRule:
 
 
 class Bulkhead:
-    """used: permits out; waiting: callers in the queue."""
+    """The permits of one upstream. used: permits in use; waiting: callers in the queue."""
 
     __slots__ = ("rule", "used", "waiting")
 
@@ -33,8 +34,8 @@ class Bulkhead:
         self.waiting = 0
 
     def acquire(self) -> Outcome:
-        """``acquired``: the caller has a permit and calls `release` when done. ``queued``: the caller waits until a
-        `release` that returns True hands it a permit, or calls `leave_queue`. ``full``: neither."""
+        """``acquired``: the caller has a permit and must call `release`. ``queued``: the caller waits until a `release`
+        that returns True gives it a permit, or calls `leave_queue`. ``full``: no permit, and the queue is full."""
         if self.used < self.rule.permits:
             self.used += 1
             return "acquired"
@@ -44,7 +45,7 @@ class Bulkhead:
         return "full"
 
     def release(self) -> bool:
-        """A permit comes back. True: it now belongs to who has waited longest; wake them."""
+        """Return a permit. True: it now belongs to the caller that has waited longest; wake that caller."""
         if self.waiting:
             self.waiting -= 1
             return True
@@ -52,5 +53,5 @@ class Bulkhead:
         return False
 
     def leave_queue(self) -> None:
-        """A caller leaves the queue without a permit."""
+        """A waiting caller leaves the queue without a permit."""
         self.waiting -= 1

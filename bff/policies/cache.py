@@ -1,8 +1,8 @@
-"""What a kept answer may still be used for: fresh, stale while a new one is fetched, stale instead of a failure. Pure.
+"""What a cached answer may be used for: fresh, stale while a new one is fetched, or stale instead of a failure. Pure.
 
-The declaration (`Call.fresh`) is the upper bound; what the upstream says in Cache-Control, Age, Expires and Vary
-(RFC 9111, RFC 5861) can only shorten or forbid. Without a word of the upstream the declaration holds. Nothing here
-knows where entries lie; times are Unix seconds given by the caller.
+The declaration (`Call.fresh`) is the upper bound. The upstream's Cache-Control, Age, Expires and Vary (RFC 9111,
+RFC 5861) can only shorten it or forbid caching; without these headers the declaration applies. Times are Unix seconds
+given by the caller.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from ..calls import MAX_LIFETIME, Call, Principal
 
 Lifetimes: TypeAlias = tuple[float | None, float | None, float | None]
 Key: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], tuple[str, ...], Lifetimes, str | None]
-"""Service, path, query, tags, how long the call lets it be kept, and whose it is (None: everybody's)."""
+"""Service, path, query, tags, the lifetimes that the call declares, and the user it is for (None: for all users)."""
 
 Freshness = Literal["fresh", "revalidate", "error", "expired"]
 
-# What a request header of ours that differs each time would make of Vary: an answer for that one request alone.
+# Request headers that differ in each request. An answer that varies by one of them is for that one request only.
 _EACH_TIME = frozenset({"*", "x-correlation-id", "bff-deadline-ms", "traceparent", "tracestate"})
-# Directives that forbid serving what is no longer fresh; in a shared cache more of them do.
+# Directives that forbid serving a stale answer (RFC 9111 section 4.2.4); two more do so in a shared cache.
 _NEVER_STALE = frozenset({"must-revalidate", "no-cache"})
 _SHARED_NEVER_STALE = _NEVER_STALE | {"proxy-revalidate", "s-maxage"}
 _DIRECTIVE = re.compile(r'([a-z-]+)\s*(?:=\s*(?:"([^"]*)"|([^\s,"]+)))?')
 _STORED_HEADERS = ("content-type", "etag", "last-modified", "cache-control", "expires", "date", "vary")
-# What an entry takes beside its bytes, roughly: two tuples, a dict of headers, a place in the order.
+# Memory of an entry beside its body and headers, in bytes, roughly: two tuples, a dict, an entry of the ordered dict.
 _OVERHEAD = 1_000
 
 
 def key_of(call: Call[Any], principal: Principal | None) -> Key:
-    """What must be equal for an answer to be the same. A token of narrower scope, or of another client, is another
-    asker though the person is the same; what was kept without a tag knows nothing of that tag's changes; and what one
-    call lets be kept for long another may want newer."""
+    """The key under which an answer is cached. It has the principal with scopes, roles and client, because a token with
+    fewer rights may get another answer; the tags, because an entry stored without a tag is not invalidated by it; and
+    the lifetimes, because another call may require a newer answer."""
     whose = None
     if principal is not None and not call.shared:
         client = principal.claims.get("client_id", "")
@@ -49,13 +49,14 @@ def key_of(call: Call[Any], principal: Principal | None) -> Key:
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """A kept answer.
+    """A cached answer.
 
-    headers     those that say how to decode it and how long it holds; lower-case names
-    since       Unix seconds at which the upstream made it (our asking less its Age)
-    fresh       seconds from `since`; swr, sie: further seconds from there
-    keep        seconds from `since` after which it is of no use, not even to be confirmed by its ETag
-    seen        the moment before it was asked for on the clock that changes are stamped with (microseconds)
+    headers     the headers needed to decode it and to compute its lifetime; lower-case names
+    body        bytes
+    since       Unix seconds at which the upstream made it (the time of the request minus the answer's Age)
+    fresh       seconds from `since` in which it is fresh; swr, sie: further seconds after that (RFC 5861)
+    keep        seconds from `since` after which it is useless, even for a revalidation by its ETag
+    seen        time of Redis' clock before the request was sent, in microseconds; the stamps of changes use this clock
     """
 
     headers: Mapping[str, str]
@@ -69,21 +70,22 @@ class CacheEntry:
 
     @property
     def cost(self) -> int:
-        """Bytes it is counted as."""
+        """Its size in the cache, in bytes."""
         return (
             len(self.body) + sum(len(name) + len(value) for name, value in self.headers.items()) + _OVERHEAD
         )
 
     def age(self, now: float) -> float:
-        """Seconds since the upstream made it; a clock set back makes it young, never negative."""
+        """Seconds since the upstream made it, never negative, also when the clock was set back."""
         return max(0.0, now - self.since)
 
     def left(self, now: float) -> float:
-        """Seconds it stays fresh; its age counts in whole ones, as in HTTP (RFC 9111 section 1.2.2)."""
+        """Seconds for which it stays fresh. Its age counts in whole seconds, as in HTTP (RFC 9111 section 1.2.2)."""
         return max(0.0, self.fresh - int(self.age(now)))
 
     def freshness(self, now: float) -> Freshness:
-        """What it may be used for."""
+        """``fresh``: serve it; ``revalidate``: serve it and fetch a new one; ``error``: serve it only when the call
+        fails; ``expired``: do not serve it."""
         age = self.age(now)
         if age < self.fresh:
             return "fresh"
@@ -92,11 +94,11 @@ class CacheEntry:
         return "error" if age < self.fresh + self.sie else "expired"
 
     def usable_on_error(self, now: float) -> bool:
-        """Whether it may stand in for a failure now."""
+        """Whether it may be served when the call fails."""
         return self.age(now) < self.fresh + max(self.swr, self.sie)
 
     def conditions(self) -> dict[str, str]:
-        """Headers that ask the upstream whether it still holds (RFC 9110 section 13.1)."""
+        """Headers of a conditional request that asks whether it is still valid (RFC 9110 section 13.1)."""
         etag, modified = self.headers.get("etag"), self.headers.get("last-modified")
         if etag:
             return {"if-none-match": etag}
@@ -105,8 +107,8 @@ class CacheEntry:
 
 @lru_cache(maxsize=1024)
 def directives(header: str) -> Mapping[str, str]:
-    """A Cache-Control header as names and arguments. Of a name said twice the first counts (RFC 9111 section 4.2.1);
-    a qualified `private="x"` or `no-cache="x"` counts as the unqualified one, which is stricter."""
+    """The directives of a Cache-Control header with their arguments. The first of two equal names counts (RFC 9111
+    section 4.2.1); `private="x"` and `no-cache="x"` count as `private` and `no-cache`, which is stricter."""
     found: dict[str, str] = {}
     for match in _DIRECTIVE.finditer(header.lower()):
         name, quoted, plain = match.groups()
@@ -115,7 +117,7 @@ def directives(header: str) -> Mapping[str, str]:
 
 
 def _seconds(said: Mapping[str, str], name: str) -> float | None:
-    """A directive's seconds, None when it is not there; one that is no number means stale at once."""
+    """A directive's seconds, None when it is missing. A value that is not a number counts as 0: stale at once."""
     if name not in said:
         return None
     value = said[name]
@@ -132,7 +134,7 @@ def _moment(value: str | None) -> float | None:
 
 
 def _lifetime(headers: Mapping[str, str], said: Mapping[str, str], shared: bool) -> float | None:
-    """Seconds the upstream grants (RFC 9111 section 4.2.1), None when it says nothing."""
+    """The freshness lifetime in seconds that the upstream grants (RFC 9111 section 4.2.1), None without a header."""
     lifetime = _seconds(said, "s-maxage") if shared else None
     if lifetime is None:
         lifetime = _seconds(said, "max-age")
@@ -143,7 +145,7 @@ def _lifetime(headers: Mapping[str, str], said: Mapping[str, str], shared: bool)
 
 
 def _granted(declared: float | None, said: float | None) -> float:
-    """The declaration cut by the upstream's word; without a declaration that word alone."""
+    """The smaller of the declared seconds and the upstream's; without a declaration the upstream's, otherwise 0."""
     if declared is None:
         return said or 0.0
     return declared if said is None else min(declared, said)
@@ -155,7 +157,7 @@ def _each_time(vary: str) -> bool:
 
 
 def public_by(headers: Mapping[str, str]) -> bool:
-    """Whether the upstream lets everybody see the same answer: a declaration of ours does not outvote its `private`."""
+    """Whether the upstream allows a shared cache to store the answer: `Call.public` does not override `private`."""
     said = directives(headers.get("cache-control", ""))
     return "private" not in said and "no-store" not in said
 
@@ -163,10 +165,11 @@ def public_by(headers: Mapping[str, str]) -> bool:
 def entry_of(
     call: Call[Any], headers: Mapping[str, str], body: bytes, *, asked_at: float, seen: int
 ) -> CacheEntry | None:
-    """The answer as an entry, None when it may not be kept.
+    """The answer as an entry, None when it must not be cached.
 
-    headers   of a 200; lower-case names
-    asked_at  Unix seconds before the request was sent; as of then the answer ages (it may have been made at once)
+    headers   the headers of a 200; lower-case names
+    asked_at  Unix seconds before the request was sent; the age counts from then, because the answer may be that old
+    seen      see `CacheEntry`
     """
     said = directives(headers.get("cache-control", ""))
     if call.freshness is None or "no-store" in said or ("vary" in headers and _each_time(headers["vary"])):
@@ -185,7 +188,7 @@ def entry_of(
     since = asked_at
     if "age" in headers and (age := headers["age"].strip()).isascii() and age.isdigit():
         since -= min(float(age), MAX_LIFETIME)
-    # With a validator even an old one saves the upstream's work.
+    # An expired entry with a validator is still useful for a conditional request.
     confirmed = call.freshness if headers.get("etag") or headers.get("last-modified") else 0.0
     keep = fresh + max(swr, sie, confirmed)
     if keep <= 0:
@@ -197,19 +200,19 @@ def entry_of(
 def renewed(
     call: Call[Any], entry: CacheEntry, headers: Mapping[str, str], *, asked_at: float, seen: int
 ) -> CacheEntry | None:
-    """The entry after the upstream confirmed it with a 304, whose headers replace those kept (RFC 9111 section
-    4.3.4); None when it may be kept no longer. A 304 that says nothing of a body keeps the kept one's type."""
+    """The entry after a 304, whose headers replace the stored ones (RFC 9111 section 4.3.4) except the content type;
+    None when it must not be cached any longer."""
     fields = {name: value for name, value in headers.items() if name != "content-type"}
     merged = {**entry.headers, **fields}
     if "date" in fields and "expires" not in fields:
-        # The kept one counted from a date that is no longer there.
+        # The stored Expires was relative to the stored Date, which is replaced.
         merged.pop("expires", None)
     return entry_of(call, merged, entry.body, asked_at=asked_at, seen=seen)
 
 
 class Lru:
-    """Entries by key, the least recently used dropped first. Full: `max_bytes` (by `CacheEntry.cost`); one larger than
-    `max_entry` is not taken."""
+    """Entries by key, bounded in bytes. max_bytes: of all entries by `CacheEntry.cost`; beyond it the least recently
+    used ones are dropped. max_entry: bytes of one entry; a larger one is not stored."""
 
     def __init__(self, max_bytes: int, max_entry: int) -> None:
         self.max_bytes = max_bytes
@@ -221,13 +224,15 @@ class Lru:
         return len(self._entries)
 
     def get(self, key: Key) -> CacheEntry | None:
+        """The entry, which is then the most recently used one."""
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
         return entry
 
     def put(self, key: Key, entry: CacheEntry) -> bool:
-        """False when it is too large; what lay there is then gone, too: it is older than what was refused."""
+        """Store an entry; False when it is too large. An earlier entry of the key is removed in both cases, because it
+        is older."""
         self.discard(key)
         cost = entry.cost
         if cost > self.max_entry:
@@ -240,10 +245,12 @@ class Lru:
         return True
 
     def discard(self, key: Key) -> None:
+        """Remove the entry of this key, if there is one."""
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.bytes -= entry.cost
 
     def clear(self) -> None:
+        """Remove all entries."""
         self._entries.clear()
         self.bytes = 0

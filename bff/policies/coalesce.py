@@ -1,12 +1,14 @@
-"""Who of several identical readers asks the upstream, and who waits for the answer. Pure: no task, no clock.
+"""Coalescing of identical reads (as Go's singleflight): which reader calls the upstream, and which ones wait for its
+answer. Pure: no task, no clock.
 
-    join   the first of a key leads a flight and runs the call; the others follow and wait to be told
-    ended  the leader is done: whoever is returned is to be told the outcome
-    left   somebody gave up (cancelled, out of time); when it was the leader, the returned follower leads now
+    join   the first reader of a key leads a flight and runs the call; later readers follow and wait for the outcome
+    ended  the leader has an outcome, which the caller gives to the returned followers
+    left   a reader left (cancelled, deadline passed); when it was the leader, the returned follower leads from now on
 
-While anybody waits there is exactly one leader, so no wake-up can be lost: whoever was promoted and then gave up before
-it noticed calls `left` as any leader does. A reader that must not be told what was under way before some moment
-(`after`), or that comes when a flight is full, begins the next flight, which later readers join.
+While a flight has readers, exactly one of them leads, so no reader waits for ever. A follower that became the leader
+and leaves before it has noticed calls `left` as every leader does. A reader that must not get an answer from a call
+that began at or before a moment (`after`), or that finds the flight full, starts the next flight, which later readers
+join.
 """
 
 from __future__ import annotations
@@ -21,17 +23,17 @@ W = TypeVar("W", bound=Hashable)
 
 @dataclass(slots=True, eq=False)
 class Flight(Generic[K, W]):
-    """One call under way. began: when, on the caller's clock."""
+    """One call in progress. began: when it started, on the caller's clock."""
 
     key: K
     leader: W
     began: float
-    # A dict for its order: the one who has waited longest takes over.
+    # A dict keeps the order: the follower that has waited longest becomes the leader.
     followers: dict[W, None] = field(default_factory=dict)
 
 
 class Flights(Generic[K, W]):
-    """The newest flight of each key. most: followers of one flight (default 1,000)."""
+    """The newest flight of each key. most: followers of one flight, default 1,000."""
 
     def __init__(self, most: int = 1_000) -> None:
         self._most = most
@@ -44,8 +46,8 @@ class Flights(Generic[K, W]):
         return iter(self._newest.values())
 
     def join(self, key: K, who: W, *, now: float, after: float = 0.0) -> Flight[K, W]:
-        """The flight `who` takes part in: it leads it when it is its `leader`. after: what began at or before this
-        moment is not good enough."""
+        """The flight that `who` has joined; `who` leads it when it is its `leader`. now, after: on the caller's clock;
+        a flight that began at or before `after` is not joined."""
         flight = self._newest.get(key)
         if flight is None or flight.began <= after or len(flight.followers) >= self._most:
             flight = self._newest[key] = Flight(key, who, now)
@@ -54,13 +56,14 @@ class Flights(Generic[K, W]):
         return flight
 
     def ended(self, flight: Flight[K, W]) -> list[W]:
-        """The leader has an outcome: everybody who waited, in the order they came."""
+        """The leader has an outcome. Returns the followers, in the order in which they joined."""
         self._over(flight)
-        told, flight.followers = list(flight.followers), {}
-        return told
+        followers, flight.followers = list(flight.followers), {}
+        return followers
 
     def left(self, flight: Flight[K, W], who: W) -> W | None:
-        """`who` takes part no longer; the follower that leads from now on, if that changes."""
+        """`who` leaves the flight. Returns the follower that leads from now on, None when the leader has not changed or
+        nobody is left."""
         if flight.leader != who:
             flight.followers.pop(who, None)
             return None

@@ -1,9 +1,8 @@
-"""What a policy did, as frozen facts that metrics and logs observe. A event changes nothing and is never awaited.
+"""Policy events: frozen records of what a policy did, for metrics, logs and observers.
 
-Every shell takes `observe: Observer = ignore` and guards it: an observer runs inside the call and must be quick, but
-one that raises is logged and changes nothing.
-All durations are seconds unless the field says milliseconds. `service` is the upstream, `call` the call's name
-(``Catalog.product``), `address` where it went (scheme, host and port).
+An observer is called inside the request and must be quick. What it raises is logged and has no other effect. All
+durations are in seconds unless the field says milliseconds. `service` is the upstream, `call` the name of the call
+(``Catalog.product``), `address` where the call was sent (scheme, host and port).
 """
 
 from __future__ import annotations
@@ -17,17 +16,19 @@ from typing import Any, Literal, TypeAlias
 log = logging.getLogger("bff.upstreams")
 
 LOG_EVERY = 60.0
-"""Seconds between two log lines of an observer that keeps raising."""
+"""Seconds between two log lines about an observer that raises repeatedly."""
 
 Side = Literal["local", "client", "origin"]
-"""Who ended an attempt: we did before sending, the browser's hurry did, or the upstream failed or answered."""
+"""What ended an attempt. local: the gateway did not send it; client: the request's deadline or the client's disconnect;
+origin: the upstream answered or failed."""
 
 State = Literal["closed", "open", "half-open"]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """One attempt is over. outcome: ``ok``, a contract reason, or ``cancelled``; address: empty if none was chosen."""
+    """One attempt has ended. outcome: ``ok``, ``throttled`` (429), ``cancelled``, or a reason of docs/contract.md;
+    address: empty when none was chosen."""
 
     service: str
     call: str
@@ -39,7 +40,8 @@ class Attempted:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """Attempt number `attempt` (2 is the first retry) begins after waiting `delay`. why: the contract's reason."""
+    """Attempt number `attempt` (2 is the first retry) begins in `delay` seconds. why: the reason or the status of the
+    attempt before."""
 
     service: str
     call: str
@@ -50,7 +52,7 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class CallRejected:
-    """Not sent, or not sent again. why: ``deadline``, ``circuit-open``, ``bulkhead`` or ``retry-budget``."""
+    """A call was not sent, or not retried. why: ``deadline``, ``circuit-open``, ``bulkhead`` or ``retry-budget``."""
 
     service: str
     call: str
@@ -59,7 +61,7 @@ class CallRejected:
 
 @dataclass(frozen=True, slots=True)
 class BreakerChanged:
-    """A breaker changed its state. group: the call's name; open_for: seconds, 0 unless it opened."""
+    """A breaker changed its state. group: the name of its calls; open_for: seconds that it is open, otherwise 0."""
 
     service: str
     group: str
@@ -70,7 +72,7 @@ class BreakerChanged:
 
 @dataclass(frozen=True, slots=True)
 class BulkheadFull:
-    """No permit came free. waited: seconds spent in the queue, 0 when the queue itself was full."""
+    """A call got no permit. waited: seconds in the queue, 0 when the queue was full."""
 
     service: str
     call: str
@@ -79,7 +81,7 @@ class BulkheadFull:
 
 @dataclass(frozen=True, slots=True)
 class Hedged:
-    """A second copy of a read was sent. won: it answered first."""
+    """A second copy of a read was sent. won: True when its answer was used."""
 
     service: str
     call: str
@@ -88,7 +90,7 @@ class Hedged:
 
 @dataclass(frozen=True, slots=True)
 class Ejected:
-    """An address is left out of the balance. until: moment on the monotonic clock."""
+    """An address gets no calls for a while. until: monotonic seconds."""
 
     service: str
     address: str
@@ -97,7 +99,7 @@ class Ejected:
 
 @dataclass(frozen=True, slots=True)
 class Readmitted:
-    """An ejected address takes part again."""
+    """An ejected address gets calls again."""
 
     service: str
     address: str
@@ -105,7 +107,8 @@ class Readmitted:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A read's answer as the cache or the coalescer gave it. age: seconds since it left the upstream, 0 if just now."""
+    """A read was answered by the cache or by coalescing. age: seconds since the upstream made the answer, 0 for a new
+    one."""
 
     service: str
     call: str
@@ -115,7 +118,8 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Shed:
-    """Admission refused work. where: ``request`` or ``optional``; lag: the loop's, seconds; in_flight: requests."""
+    """Admission rejected a request or left out optional parts. where: ``request`` or ``optional``; lag: delay of the
+    event loop in seconds; in_flight: requests in progress."""
 
     where: Literal["request", "optional"]
     lag: float
@@ -124,7 +128,7 @@ class Shed:
 
 @dataclass(frozen=True, slots=True)
 class SurrogatesReplaced:
-    """An answer had this many halves of a surrogate pair on their own; each became U+FFFD."""
+    """An answer had this many lone surrogates; each was replaced by U+FFFD."""
 
     service: str
     call: str
@@ -149,12 +153,13 @@ Observer: TypeAlias = Callable[[PolicyEvent], None]
 
 
 def ignore(event: PolicyEvent) -> None:
-    """The observer that observes nothing."""
+    """An observer that does nothing."""
 
 
 class Guarded:
-    """Observers as one that never raises: it calls each of them, and logs what one raises, at most once in `LOG_EVERY`
-    seconds for each, with the number of times since. clock: monotonic seconds."""
+    """Combines observers into one that never raises. It calls each of them. What one raises is logged, at most once in
+    `LOG_EVERY` seconds for each observer, with the number of times since the last log line. clock: monotonic
+    seconds."""
 
     __slots__ = ("_clock", "_failures", "_observers")
 
@@ -163,7 +168,7 @@ class Guarded:
     ) -> None:
         self._observers = observers
         self._clock = clock
-        # By observer: how often it has raised since the last log line, and until when there is no other one.
+        # By observer: how often it has raised since the last log line, and the time before which no other is written.
         self._failures: dict[Callable[[Any], None], tuple[int, float]] = {}
 
     def __call__(self, event: Any) -> None:
@@ -184,5 +189,5 @@ class Guarded:
 
 
 def guarded(observe: Observer) -> Observer:
-    """The observer made safe to call inside a call; one that already is, or that observes nothing, is given back."""
+    """The observer, wrapped so that it never raises. `ignore` and a `Guarded` are returned unchanged."""
     return observe if observe is ignore or isinstance(observe, Guarded) else Guarded(observe)

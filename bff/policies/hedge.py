@@ -1,24 +1,25 @@
-"""When a read has taken so long that a second copy of it may well come first.
+"""When to send a second copy of a slow read.
 
-"The Tail at Scale" (Dean and Barroso, 2013): send the copy only after the 95th percentile of what such calls usually
-take, and it costs about 5 % more calls while it cuts the tail. What is usual is learnt per endpoint from the last
-answers. Pure: whoever times the calls says what they took.
+"The Tail at Scale" (Dean and Barroso, 2013): when the copy is sent only after the 95th percentile of the usual
+latencies, hedging costs about 5 % more calls and cuts the tail of the latencies. The usual latencies are learnt from
+the last answers of each endpoint. Pure: the caller measures the latencies.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Answers remembered of each endpoint, and how many of them are new before the percentile is worked out again: 15 µs
-# each time, less than a microsecond for each call.
+# Latencies remembered of each endpoint, and the number of new ones after which the percentile is computed again. That
+# takes 15 µs each time, less than a microsecond for each call.
 REMEMBERED = 200
 RENEWED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class HedgeRule:
-    """quantile: share of answers that come sooner than the moment of the second copy, default 0.95; least: seconds that
-    are waited in any case, default 0.005; minimum: answers seen before anything is hedged, default 50 (at most 200)."""
+    """quantile: the quantile of the latencies after which the second copy is sent, 0 to 1, default 0.95; least: seconds
+    to wait in any case, default 0.005; minimum: latencies recorded before any call is hedged, default 50 (at most
+    200)."""
 
     quantile: float = 0.95
     least: float = 0.005
@@ -26,7 +27,7 @@ class HedgeRule:
 
 
 class Latencies:
-    """What one endpoint's last answers took."""
+    """The last latencies of one endpoint."""
 
     __slots__ = ("_after", "_next", "_rule", "_seconds", "_unseen")
 
@@ -38,11 +39,11 @@ class Latencies:
         self._after: float | None = None
 
     def after(self) -> float | None:
-        """Seconds after which a second copy is sent, None while too little is known."""
+        """Seconds after which a second copy is sent, None while too few latencies are known."""
         return self._after
 
     def record(self, seconds: float) -> None:
-        """An answer took so long; also one that was given up after so long, which would have taken longer still."""
+        """Record the seconds until an answer, or until a call was given up, which would have taken even longer."""
         if len(self._seconds) < REMEMBERED:
             self._seconds.append(seconds)
         else:

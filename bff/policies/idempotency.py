@@ -1,6 +1,7 @@
-"""What makes two commands the same, the stored key and the fingerprint, and what of an answer is kept. Pure.
+"""The stored key and the fingerprint of a command, by which a repeat is recognised, and the headers of its stored
+answer (IETF draft "The Idempotency-Key HTTP Header Field"). Pure.
 
-Every part is length-prefixed before it is hashed, so that no two different lists of parts read alike.
+The length of every part is hashed before the part, so that two different lists of parts never give the same hash.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping
 REPLAYED_HEADERS = frozenset(
     {"content-type", "content-language", "etag", "last-modified", "link", "location"}
 )
-"""Headers that say something of the command; all others say something of one answer to it."""
+"""Response headers that are stored with the outcome and sent again in a replay. All others belong to one response."""
 
 
 def _digest(parts: Iterable[bytes]) -> str:
@@ -23,12 +24,13 @@ def _digest(parts: Iterable[bytes]) -> str:
 
 
 def key_hash(*, issuer: str, subject: str, client: str, method: str, route: str, key: str) -> str:
-    """Under which a command is stored: one person's key on one route is nobody else's (64 hex digits)."""
+    """The key under which a command is stored (64 hex digits): the same idempotency key of another user, client or
+    route gives another one."""
     return _digest(part.encode() for part in (issuer, subject, client, method, route, key))
 
 
 def fingerprint(*, method: str, raw_path: bytes, query: bytes, content_type: str, body: bytes) -> str:
-    """What must be equal for a repeat to be the same command (64 hex digits)."""
+    """The hash of the request (64 hex digits), which must be equal for a repeat of the same command."""
     return _digest((method.encode(), raw_path, query, content_type.encode(), body))
 
 

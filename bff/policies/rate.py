@@ -1,8 +1,9 @@
-"""Rate limits, the pure part: the rule (GCRA), what the headers say, and the local count for when Redis is away.
+"""Rate limits, the pure part: the rule (GCRA), the response headers, and the local count while Redis is away.
 
-GCRA: each request pushes a bucket's theoretical arrival time one interval ahead; a request fits while that time lies no
-further ahead than the window. So a full bucket takes `amount` at once and then one an interval, and nothing is counted
-by windows that begin for everybody together. The shared count follows the same rule in Lua (`stores/lua/_rate.lua`).
+GCRA (generic cell rate algorithm, ITU-T I.371): each request moves a bucket's theoretical arrival time one interval
+ahead, and is allowed while that time is at most one window ahead of now. A full bucket therefore allows `amount`
+requests at once, and then one in each interval. There are no fixed windows that begin at the same time for all callers.
+The shared count applies the same rule in Lua (`stores/lua/_rate.lua`).
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 CALLERS = 20_000
-"""Buckets kept in a process while Redis is away; the ones used longest ago are forgotten first."""
+"""Buckets that a process counts while Redis is away; the least recently used ones are dropped first."""
 
 SLACK = 0.25
-"""Share of an interval by which a request may come early: what rounding costs over many of them is less."""
+"""Share of an interval by which a request may come early. The sum of rounding errors is smaller."""
 
 
 @dataclass(frozen=True)
 class Quota:
-    """amount: requests at once, and in each `seconds` on average; name: how the headers call it."""
+    """amount: requests allowed at once, and on average in each `seconds`; name: its name in the response headers."""
 
     name: str
     amount: int
@@ -30,17 +31,17 @@ class Quota:
 
     @cached_property
     def every(self) -> float:
-        """Seconds in which one request's worth comes back."""
+        """Seconds after which one more request is allowed."""
         return self.seconds / self.amount
 
     def share(self, replicas: int) -> Quota:
-        """This gateway's part while it cannot count with the others; at least 1."""
+        """The quota of one of `replicas` gateways while they cannot count together; at least 1 request."""
         return Quota(self.name, max(1, self.amount // replicas), self.seconds)
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """One caller's quota on one route; key: where it is counted; cost: requests that one counts for."""
+    """One caller's quota on one route. key: under which it is counted; cost: requests that one request counts as."""
 
     key: str
     quota: Quota
@@ -48,15 +49,15 @@ class Bucket:
 
     @cached_property
     def interval(self) -> float:
-        """Seconds by which it pushes the arrival time. One that costs more than the whole quota takes all of it, or it
-        would never be allowed."""
+        """Seconds by which a request moves the arrival time. A request that costs more than the whole quota takes the
+        whole quota, because otherwise it would never be allowed."""
         return self.quota.every * min(self.cost, self.quota.amount)
 
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """One bucket after a request. reset: seconds until one more than `remaining` would be allowed; of one that refused,
-    until it would allow what was asked."""
+    """One bucket after a request. remaining: requests that are still allowed now; reset: seconds until one more than
+    `remaining` is allowed, and when the bucket has refused, until it would allow the same request."""
 
     quota: Quota
     allowed: bool
@@ -65,49 +66,51 @@ class BucketState:
 
 
 def fits(quota: Quota, ahead: float, interval: float | None = None) -> bool:
-    """Whether one more request is allowed when the arrival time lies so many seconds ahead. interval: seconds by which
-    it would push it; default that of a request that counts for one."""
+    """Whether one more request is allowed when the arrival time is `ahead` seconds ahead of now. interval: seconds by
+    which the request moves it; default: those of a request with cost 1."""
     interval = quota.every if interval is None else interval
     return ahead + interval * (1 - SLACK) <= quota.seconds
 
 
 def bucket_states(buckets: Sequence[Bucket], allowed: bool, ahead: Sequence[float]) -> list[BucketState]:
-    """What each bucket's state means. ahead: seconds, after a request that was allowed or before one that was not."""
+    """The state of each bucket. ahead: seconds, after an allowed request or before a refused one."""
     states = []
-    for bucket, one in zip(buckets, ahead, strict=True):
+    for bucket, seconds in zip(buckets, ahead, strict=True):
         quota = bucket.quota
-        left = max(0, math.floor((quota.seconds - one) / quota.every + SLACK))
-        reset = one - quota.seconds + (left + 1) * quota.every if left < quota.amount else 0.0
-        fit = allowed or fits(quota, one, bucket.interval)
+        left = max(0, math.floor((quota.seconds - seconds) / quota.every + SLACK))
+        reset = seconds - quota.seconds + (left + 1) * quota.every if left < quota.amount else 0.0
+        fit = allowed or fits(quota, seconds, bucket.interval)
         if not fit:
-            reset = max(reset, one - quota.seconds + bucket.interval)
+            reset = max(reset, seconds - quota.seconds + bucket.interval)
         states.append(BucketState(quota, fit, left, max(0.0, reset)))
     return states
 
 
-def headers(told: Sequence[BucketState]) -> dict[str, str]:
+def headers(states: Sequence[BucketState]) -> dict[str, str]:
     """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11)."""
-    if not told:
+    if not states:
         return {}
-    policy = ", ".join(f'"{one.quota.name}";q={one.quota.amount};w={one.quota.seconds}' for one in told)
-    state = ", ".join(f'"{one.quota.name}";r={one.remaining};t={math.ceil(one.reset)}' for one in told)
+    policy = ", ".join(f'"{one.quota.name}";q={one.quota.amount};w={one.quota.seconds}' for one in states)
+    state = ", ".join(f'"{one.quota.name}";r={one.remaining};t={math.ceil(one.reset)}' for one in states)
     return {"ratelimit-policy": policy, "ratelimit": state}
 
 
-def retry_after(told: Sequence[BucketState]) -> float:
-    """Seconds until the last of the buckets that refused allows one more; never earlier than its `t`."""
-    return float(max([1, *(math.ceil(one.reset) for one in told if not one.allowed)]))
+def retry_after(states: Sequence[BucketState]) -> float:
+    """Whole seconds, at least 1, until all buckets that refused the request would allow it; never less than `t` of the
+    header `RateLimit`."""
+    return float(max([1, *(math.ceil(one.reset) for one in states if not one.allowed)]))
 
 
 class LocalRates:
-    """Counts of this process alone. Several buckets are all or nothing: a refusal spends none of them."""
+    """Counts the requests of this process alone. When one of several buckets refuses, none of them counts the request.
+    most: buckets, default 20,000; beyond it the least recently used one is dropped."""
 
     def __init__(self, most: int = CALLERS) -> None:
         self._most = most
         self._next_free: OrderedDict[Bucket, float] = OrderedDict()
 
     def spend(self, buckets: Sequence[Bucket], now: float) -> list[BucketState]:
-        """Count one request at `now` (monotonic seconds) if every bucket allows it."""
+        """Count one request at `now` (monotonic seconds) if every bucket allows it. Returns each bucket's state."""
         quotas = [bucket.quota for bucket in buckets]
         ahead = [max(0.0, self._next_free.get(bucket, now) - now) for bucket in buckets]
         allowed = all(map(fits, quotas, ahead, [bucket.interval for bucket in buckets]))
@@ -121,7 +124,7 @@ class LocalRates:
         return bucket_states(buckets, allowed, ahead)
 
     def give_back(self, buckets: Sequence[Bucket], now: float) -> None:
-        """Undo one request that `spend` allowed."""
+        """Undo the count of one request that `spend` allowed."""
         for bucket in buckets:
             arrival = self._next_free.get(bucket, now) - bucket.interval
             if arrival > now:
@@ -130,7 +133,7 @@ class LocalRates:
                 self._next_free.pop(bucket, None)
 
     def clear(self) -> None:
-        """Forget everything: the shared count is back."""
+        """Drop all counts, because Redis counts again."""
         self._next_free.clear()
 
     def __len__(self) -> int:

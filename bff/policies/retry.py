@@ -1,28 +1,28 @@
-"""When to try again, after how long, and whether there is budget left for it. Pure: chance and time are handed in.
+"""Whether and when to retry a call, and the retry budget. Pure: time and randomness are given by the caller.
 
 Exponential backoff with full jitter (AWS Architecture Blog 2015; Envoy's `retry_back_off` is the same): a uniformly
-random moment up to a bound that doubles. An upstream's Retry-After is honoured: never earlier, and not at all where the
-deadline would pass first. The budget (Envoy's `retry_budget`) keeps retries from making an outage worse: at most a
-share of the calls active now may be retries.
+random delay up to a bound that doubles with each retry. A retry is never sent before the upstream's Retry-After, and
+not at all when the deadline passes first. The retry budget (Envoy's `retry_budget`; Google's SRE book, "Handling
+Overload") keeps retries from making an outage worse: retries are at most a share of the calls in progress.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Statuses after which the same request may well succeed. 501 and 505 say what will not change; below 500 only 429
-# asks for later, and only when it says when.
+# Statuses after which the same request may succeed. 501 and 505 do not change; below 500 only a 429 with a Retry-After
+# is retried.
 _RETRYABLE = frozenset({500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
 class RetryRule:
-    """How often and after how long.
+    """How often a call is tried, and how long a retry waits.
 
-    attempts  of one call in all, the first included; 1 for no retry; default 3
-    base      seconds the first retry waits at most; default 0.025
-    cap       seconds any retry waits at most of its own accord; default 0.25
-    least     seconds an attempt needs: none begins with less left; default 0.002
+    attempts  attempts of one call in all, including the first; 1 for no retry; default 3
+    base      longest delay of the first retry in seconds; default 0.025
+    cap       longest delay of any retry in seconds, without Retry-After; default 0.25
+    least     seconds that an attempt needs: none begins with less time left; default 0.002
     """
 
     attempts: int = 3
@@ -38,33 +38,34 @@ class RetryRule:
         retry_after: float | None = None,
         attempts: int | None = None,
     ) -> float | None:
-        """Seconds to wait before the next attempt, None for no further one.
+        """Seconds until the next attempt, None for no further one.
 
         made         attempts made so far, from 1
         left         seconds until the request's deadline
         chance       uniform in [0, 1)
-        retry_after  the upstream's own word, seconds
-        attempts     in place of the rule's
+        retry_after  seconds from the upstream's Retry-After, None without one
+        attempts     replaces the rule's number, None: the rule's
         """
         if made >= (attempts or self.attempts):
             return None
-        # Spread after the upstream's moment, too: everybody was told the same one.
+        # Random also after a Retry-After, because all clients got the same one.
         seconds = (retry_after or 0.0) + chance * min(self.cap, self.base * 2 ** (made - 1))
         return seconds if seconds + self.least <= left else None
 
 
 def retryable(status: int, retry_after: float | None) -> bool:
-    """Whether an answer with this status is worth asking again."""
+    """Whether to retry after an answer with this status. retry_after: seconds from its Retry-After, None without
+    one."""
     return status in _RETRYABLE or (status == 429 and retry_after is not None)
 
 
 class RetryBudget:
-    """What retries and hedges of one upstream share: at most `share` of the calls active now, but always `least`.
+    """Bounds the retries and hedges of one upstream to `share` of its calls in progress, but never below `least`.
 
     share   0 to 1, default 0.2
     least   retries at once that are always allowed, default 3
-    active  calls going on now, counted by whoever runs them
-    spent   retries and hedges going on now
+    active  calls in progress; the pipeline counts them
+    spent   retries and hedges in progress
     """
 
     __slots__ = ("active", "least", "share", "spent")
@@ -76,12 +77,13 @@ class RetryBudget:
         self.spent = 0
 
     def acquire(self) -> bool:
-        """A place for one retry; give it back when its call is over. False: there is none, do not retry."""
+        """Take a place for one retry, which `release` returns when the call has ended. False: there is none, so do not
+        retry."""
         if self.spent >= max(self.least, self.share * self.active):
             return False
         self.spent += 1
         return True
 
     def release(self) -> None:
-        """Give a place back."""
+        """Return a place."""
         self.spent -= 1

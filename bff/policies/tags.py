@@ -1,7 +1,8 @@
-"""When what a tag stands for last changed, as far as this process knows. Pure.
+"""The time of the last change of each tag, as far as this process knows. Pure.
 
-A stamp is a moment in microseconds on the store's clock that only grows for a tag. An answer asked for at `seen` may be
-used when every stamp of its tags is before `seen`: an answer under way while the change was made is not used either.
+A stamp is a time of Redis' clock in microseconds; the stamp of a tag only grows. A cached answer that was requested at
+`seen` may be used when the stamps of all its tags are before `seen`. So an answer that was requested before the change
+and arrived after it is not used either.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Iterable, Mapping
 
 
 class Stamps:
-    """The newest stamp known of each name, 0 for one known not to have changed. Full (`most` names): the least
-    recently used name becomes unknown, which costs one look into the store, never a wrong answer."""
+    """The newest known stamp of each name, 0 for a name that is known not to have changed. most: names, default 10,000;
+    beyond it the least recently used name becomes unknown, which costs one request to Redis but never gives a wrong
+    answer."""
 
     def __init__(self, most: int = 10_000) -> None:
         self._most = most
@@ -22,7 +24,7 @@ class Stamps:
         return len(self._known)
 
     def newest(self, names: Iterable[str]) -> int | None:
-        """The newest stamp of these names; None when one of them is not known."""
+        """The newest stamp of these names, 0 for no names; None when one of them is unknown."""
         newest = 0
         for name in names:
             stamp = self._known.get(name)
@@ -33,7 +35,7 @@ class Stamps:
         return newest
 
     def learn(self, stamps: Mapping[str, int]) -> None:
-        """Take over what the store or another process said; an older word never wins over a newer one."""
+        """Add stamps from Redis or from another process. An older stamp never replaces a newer one."""
         for name, stamp in stamps.items():
             self._known[name] = max(stamp, self._known.get(name, 0))
             self._known.move_to_end(name)
@@ -41,9 +43,9 @@ class Stamps:
             self._known.popitem(last=False)
 
     def of(self, name: str) -> int:
-        """The stamp of one name, 0 when nothing is known of it."""
+        """The stamp of one name, 0 when it is unknown."""
         return self._known.get(name, 0)
 
     def forget(self) -> None:
-        """Words may have been missed: nothing is known any more."""
+        """Messages may have been missed: every name becomes unknown."""
         self._known.clear()

@@ -48,15 +48,15 @@ def why(judged: Any, *arguments: Any, **named: Any) -> str:
 
 
 NOT_ONE = "it is not a signed JWT"
-NOT_JSON = "it does not hold JSON"
-ALGORITHM = "its algorithm is not one that can be accepted"
-EXTENSION = "it asks for an extension that is not understood"
+NOT_JSON = "it does not contain JSON"
+ALGORITHM = "its algorithm is not accepted"
+EXTENSION = "it requires an extension that is not supported"
 KEY_ID = "its key id cannot be read"
 
 
 def test_a_token_that_is_bound_to_a_key_is_no_bearer_token() -> None:
     for bound in ({"jkt": "x"}, None, {}):
-        assert why(tokens.check_bearer, claims(cnf=bound)) == "it is bound to a key, so it is no bearer token"
+        assert why(tokens.check_bearer, claims(cnf=bound)) == "it is bound to a key, so it is not a bearer token"
     tokens.check_bearer(claims(CNF={"jkt": "x"}))
 
 
@@ -104,12 +104,12 @@ HEAD, BODY, SIGNATURE = GOOD.split(".")
         (token(claims=b"\xff{}"), NOT_JSON),
         (token(claims=b"[" * 5000), NOT_JSON),
         (token(claims=b'{"exp": ' + b"9" * 5000 + b"}"), NOT_JSON),
-        (token(header=[]), "it does not hold a JSON object"),
-        (token(claims="text"), "it does not hold a JSON object"),
-        (token(claims=b'{"a": 1, "a": 1}'), "it names a member twice"),
-        (token(claims=b'{"a": {"b": 1, "b": 2}}'), "it names a member twice"),
-        (token(claims=b'{"exp": NaN}'), "it holds NaN, which is not JSON"),
-        (token(claims=b'{"exp": -Infinity}'), "it holds -Infinity, which is not JSON"),
+        (token(header=[]), "it does not contain a JSON object"),
+        (token(claims="text"), "it does not contain a JSON object"),
+        (token(claims=b'{"a": 1, "a": 1}'), "it has a member twice"),
+        (token(claims=b'{"a": {"b": 1, "b": 2}}'), "it has a member twice"),
+        (token(claims=b'{"exp": NaN}'), "it contains NaN, which is not JSON"),
+        (token(claims=b'{"exp": -Infinity}'), "it contains -Infinity, which is not JSON"),
         (token(header={}), ALGORITHM),
         (token(header={"alg": ["ES256"]}), ALGORITHM),
         (token(header={"alg": "none"}), ALGORITHM),
@@ -192,13 +192,13 @@ def test_the_clocks_may_differ_by_the_leeway_and_no_more() -> None:
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
 @pytest.mark.parametrize("said", [None, "1800000300", True, 0, -1, 1e11, float("inf"), float("nan"), [1]])
 def test_a_moment_is_a_number_within_reason(name: str, said: Any) -> None:
-    assert why(judge, **{name: said}) == f"its {name} is missing or no moment in time"
+    assert why(judge, **{name: said}) == f"its {name} is missing or not a valid time"
 
 
 def test_expiry_and_issue_must_be_there_and_a_start_need_not() -> None:
     judge()
-    assert why(judge, exp=...) == "its exp is missing or no moment in time"
-    assert why(judge, iat=...) == "its iat is missing or no moment in time"
+    assert why(judge, exp=...) == "its exp is missing or not a valid time"
+    assert why(judge, iat=...) == "its iat is missing or not a valid time"
     assert tokens.expiry_of({"exp": 1}) == 1.0
     assert tokens.expiry_of({"exp": 0.5}) == 0.5
     assert tokens.expiry_of({"exp": 99_999_999_999}) == 99_999_999_999.0
@@ -211,7 +211,7 @@ def test_a_subject_is_255_printable_ascii_characters_at_most() -> None:
     for said in (..., None, "", "  ", 7, "a" * 256):
         assert why(judge, sub=said) == "it names no subject"
     for said in ("ada\r\nX: y", "аda", "a\x7f", "a\x00"):
-        assert why(judge, sub=said) == "its subject holds characters that are not allowed"
+        assert why(judge, sub=said) == "its subject contains characters that are not allowed"
 
 
 def test_where_no_subject_is_asked_for_one_that_is_there_is_judged_all_the_same() -> None:
