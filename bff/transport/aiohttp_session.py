@@ -1,8 +1,8 @@
 """aiohttp's connections to one backend: bounded, kept alive for a moment, and with a record of which were new.
 
-A session keeps nothing of a request: no cookies, no proxy from the environment, no header of the library's own. It
-never sends a request again by itself; the caller decides that, and must know whether a lost connection had been used
-before (a stale keep-alive connection) or had just been opened (a service that is down).
+A session stores nothing of a request: no cookies. It uses no proxy from the environment and adds no headers. It never
+repeats a request; the caller decides that, and must know whether a lost connection had been used before (a stale
+keep-alive connection) or had just been opened (a service that is down).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .tls import TlsTrust
 from .wire import WireConnectionError, WireInvalidResponse, WireTimeout
 
 KEEP_ALIVE = 4.0
-"""Seconds an idle connection is kept. Common servers (uvicorn) close it after five: being shorter, no write is sent on
-a connection that is just being closed."""
+"""Seconds for which an idle connection stays open. Common servers (uvicorn) close it after five. A shorter time avoids
+writes to a connection that is just being closed."""
 
 opened: contextvars.ContextVar[bool] = contextvars.ContextVar("bff_connection_opened", default=False)
 """Whether a connection was opened for the request that is sent in this context."""
@@ -85,7 +85,7 @@ def session(connections: int, at: str | None = None, trust: TlsTrust | None = No
 
     connections  open at most; further requests wait for one
     at           the IP address to connect to, whatever the name; None asks DNS
-    trust        TLS of this upstream's own; None: the usual authorities, and no certificate of ours
+    trust        the TLS settings of this upstream; None: the usual authorities, and no client certificate
     """
     options: dict[str, Any] = {
         "limit": connections,
@@ -102,7 +102,7 @@ def session(connections: int, at: str | None = None, trust: TlsTrust | None = No
         # Each attempt has a time limit of its own, see pipeline.py; a second timer would cost and decide nothing.
         timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
     )
-    # The library sends PUT and DELETE again by itself when a connection was lost, with or without a key.
+    # By default the library repeats PUT and DELETE when a connection was lost, with or without an idempotency key.
     made._retry_connection = False
     return made
 
@@ -110,12 +110,11 @@ def session(connections: int, at: str | None = None, trust: TlsTrust | None = No
 def wire_error(
     error: BaseException, *, responded: bool
 ) -> WireConnectionError | WireInvalidResponse | WireTimeout:
-    """The library's error as the port's. responded: the head of the response had arrived."""
+    """The library's error as an error of wire.py. responded: the head of the response had arrived."""
     if isinstance(error, TimeoutError):
         return WireTimeout(type(error).__name__)
     if isinstance(error, aiohttp.ClientResponseError):
-        # What came is not a valid HTTP response.
-        return WireInvalidResponse(f"no valid HTTP answer: {type(error).__name__}")
+        return WireInvalidResponse(f"it is not valid HTTP: {type(error).__name__}")
     connecting = isinstance(error, aiohttp.ClientConnectorError)
     lost = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError) and not connecting
     return WireConnectionError(type(error).__name__, stale=lost and not responded and not opened.get())

@@ -19,8 +19,9 @@ from .wire import RESPONSE_HEADERS, WireInvalidResponse, WireRequest, WireRespon
 
 
 class AiohttpWire:
-    """base_url: scheme, host, port and an optional path in front; connections: open at most; max_body: bytes of an
-    response after decoding; at: connect to this IP address instead of asking DNS for the host; trust: its own TLS."""
+    """base_url: scheme, host, port and an optional path in front; connections: open at most; max_body: bytes of a
+    response after decoding; at: connect to this IP address instead of asking DNS for the host; trust: the upstream's
+    TLS settings."""
 
     def __init__(
         self,
@@ -72,8 +73,8 @@ class AiohttpWire:
 
     def _url(self, target: str) -> URL:
         path, _, query = target.partition("?")
-        # It is encoded already: an escaped slash in a segment must reach the service as it is. Building it from parts
-        # costs a third of parsing it as a whole.
+        # The path is already encoded: an escaped slash in a segment must reach the service unchanged. Building the URL
+        # from parts costs a third of parsing it as a whole.
         return URL.build(
             scheme=self._scheme,
             authority=self._authority,
@@ -88,7 +89,7 @@ class AiohttpWire:
             raise WireInvalidResponse("it switched protocols")
         if response.headers.get("transfer-encoding", "chunked").lower() != "chunked":
             response.close()
-            raise WireInvalidResponse("its transfer coding is unknown")
+            raise WireInvalidResponse("its transfer coding is not supported")
         length = response.content_length
         if length is not None and length > self._max_body:
             response.close()

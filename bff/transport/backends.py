@@ -1,7 +1,7 @@
-"""The backends of one upstream at run time: each address with a wire of its own, kept current by a resolver.
+"""The backends of one upstream at run time: each address with its wire. A resolver updates them.
 
-What a resolver cannot resolve changes nothing: the last addresses stay in use. An address that is removed gets no new
-call, and its connections are closed when its calls have ended.
+When the resolver fails, the last addresses stay in use. A removed address gets no new call, and its connections are
+closed when its calls have ended, after at most 60 s.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from .wire import Wire
 
 log = logging.getLogger("bff.transport")
 
-# Seconds that calls to a removed address may still take.
+# Seconds that calls to a removed address may take until its connections are closed.
 LINGER = 60.0
 # Seconds that the first resolution may take before the gateway serves.
 FIRST = 2.0
-# A resolver that returns more addresses than this has made a mistake.
+# More addresses than this are refused as a mistake of the resolver.
 MAX_ADDRESSES = 256
 
 WireName = Literal["h1", "aiohttp", "httpx"]
@@ -57,9 +57,10 @@ class DynamicBackends:
     service    the upstream's name
     urls       base addresses until the resolver has resolved some; at least one
     open_wire  makes the wire of an address
-    resolver   keeps the addresses current; default: they stay as they are
-    trust      the certificates of its wires, which are watched as the addresses are
-    the rest   see `Balancer`
+    resolver   updates the addresses; default: they do not change
+    trust      the TLS settings of its wires; its certificate files are watched from `start` to `close`
+
+    For the other arguments see `Balancer`.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class DynamicBackends:
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Resolve once, now. Raises nothing."""
+        """Resolve once, now. Never raises."""
         try:
             addresses = list(dict.fromkeys(await self.resolver.resolve()))
             if addresses:
@@ -161,11 +162,11 @@ class DynamicBackends:
         return known
 
     def _report(self, why: str, error: Exception | None = None) -> None:
-        """Log why the addresses were not resolved, once until it is another reason."""
+        """Log why the addresses were not resolved. The same reason is logged once."""
         if why == self._problem:
             return
         self._problem = why
-        # An OSError or ValueError says all there is; anything else may be a bug of the resolver.
+        # The text of an OSError or ValueError is enough; anything else may be a bug of the resolver.
         log.warning(
             "addresses cannot be resolved; the last ones stay in use",
             extra={"fields": {"upstream": self._service, "why": why}},

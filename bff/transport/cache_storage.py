@@ -1,10 +1,10 @@
-"""Where cached responses are stored: in this process, bounded in bytes, and in Redis for all gateways; and which of
-them a caller may get.
+"""Stores cached responses in this process (bounded in bytes) and in Redis for all gateways, and decides which of them a
+caller may get.
 
-Guarantees that a response is served only when nothing it shows is known to have changed since it was asked for, and
-that whoever changed it by a command never gets a response from before. While Redis is away or slow, the second level is
-not used, nor are private tagged responses, because what their callers have changed is then unknown. Writes to Redis
-happen beside the request.
+Guarantees that a response is served only when none of its tags is known to have changed since the response was
+requested, and that a user who changed a tag by a command never gets an older response. While Redis is away or slow, the
+second level is not used, and private responses with tags are not served, because it is unknown what their users have
+changed. Writes to Redis are tasks of their own, for which no request waits.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from .invalidations import Invalidations
 log = logging.getLogger("bff.transport")
 
 PAUSE = 1.0
-"""Seconds for which Redis is not asked again after it failed or was slow."""
+"""Seconds for which the second level is not used after Redis failed or was slow."""
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[Any]"]
 
 
 class Lookup(NamedTuple):
-    """entry: one that this caller may be served; seen: Redis' clock before anything was asked; newest_change: of its
-    tags, on the same clock, 0 for none; store_in: where a new response may be stored."""
+    """entry: the cached response that this caller may get; seen: Redis' clock before the request, microseconds;
+    newest_change: of its tags, on the same clock, 0 for none; store_in: where a new response may be stored."""
 
     key: Key
     entry: CacheEntry | None
@@ -42,7 +42,7 @@ class Lookup(NamedTuple):
 
 
 class DetachedTasks:
-    """Work that no request waits for, at most `most` tasks at once; spawn: starts a task that the gateway owns."""
+    """Runs work that no request waits for. spawn: starts a task that the gateway owns; most: tasks at once."""
 
     def __init__(self, spawn: Spawn, most: int) -> None:
         self._spawn = spawn
@@ -52,7 +52,8 @@ class DetachedTasks:
     def run(
         self, work: Coroutine[Any, Any, None], name: str, on_done: Callable[[], None] = lambda: None
     ) -> bool:
-        """False when the limit is reached: the work is then not done. on_done: called when it has ended."""
+        """Start the work. Returns False when `most` tasks run already; the work is then not done. on_done: called when
+        it has ended."""
         if self._running >= self._most:
             work.close()
             return False
@@ -67,8 +68,8 @@ class DetachedTasks:
 
 
 class CacheStorage:
-    """memory: the first level, in this process; store: Redis: what changed, and (when `second`) the second level;
-    writes: the tasks that write to Redis; clock: Unix seconds."""
+    """memory: the first level, in this process; store: the stamps of changes in Redis and, when `second` is True, the
+    second level; writes: the tasks that write to Redis; clock: Unix seconds."""
 
     def __init__(
         self,
@@ -95,7 +96,8 @@ class CacheStorage:
     # ---- find ------------------------------------------------------------------------------------------------
 
     async def find(self, call: Call[Any], scope: RequestContext, key: Key) -> Lookup:
-        """What is cached for this caller. Asks Redis (one round trip) only when this process does not know enough."""
+        """Find a cached response for this caller. Needs one round trip to Redis when this process lacks an entry or a
+        stamp, otherwise none."""
         entry = self._memory.get(key)
         tags = call.tags
         newest = self._tags.newest(tags) if tags else 0
@@ -116,9 +118,9 @@ class CacheStorage:
             self._assume_changed(tags)
             newest = self._tags.newest(tags) or 0
             if tags and ((principal is not None and not call.shared) or not self._offset_known):
-                # It is unknown what this caller has changed, or when: a cached response, and a read that is under way,
-                # could be from before it. Until Redis' clock is known no stamp can be compared with this process's
-                # clock either. So nothing older counts.
+                # It is unknown what this user has changed, and when. A cached response or a read in progress may be
+                # older than the change. And until Redis' clock is known, stamps cannot be compared with this process's
+                # clock. So nothing older is used.
                 now = self.now()
                 return Lookup(key, None, now, now, "nothing")
             return Lookup(key, _valid(entry, newest, tags), self.now(), newest, "memory")
@@ -135,7 +137,7 @@ class CacheStorage:
         return Lookup(key, _valid(entry, newest, tags), found.read_at, newest, "both")
 
     async def _ask(self, name: str | None, tags: tuple[str, ...], principal: str | None) -> CacheRead | None:
-        """One round trip; None while Redis does not answer in time."""
+        """Read from Redis, in one round trip; None while Redis does not answer in time."""
         if name is None and not tags:
             return CacheRead(None, self.now())
         if time.monotonic() < self._paused_until:
@@ -155,7 +157,7 @@ class CacheStorage:
     async def _ask_own_changes(
         self, record: RequestRecord, principal: str, tags: tuple[str, ...]
     ) -> int | None:
-        """The newest of this principal's own changes; None while Redis does not answer in time."""
+        """The stamp of this principal's newest change; None while Redis does not answer in time."""
         if time.monotonic() < self._paused_until:
             return None
         try:
@@ -170,17 +172,17 @@ class CacheStorage:
         self._paused_until = time.monotonic() + PAUSE
 
     def _assume_changed(self, tags: tuple[str, ...]) -> None:
-        """For tags whose changes are unknown while Redis cannot be asked: responses cached so far may be void, new ones
-        are not."""
+        """Count tags with unknown changes as changed now, while Redis cannot be asked. So responses cached earlier are
+        not used, and new ones are."""
         unknown = [tag for tag in tags if self._tags.newest([tag]) is None]
         self._tags.learn(dict.fromkeys(unknown, self.now() - 1))
 
     def now(self) -> int:
-        """Redis' clock in microseconds, as far as this process knows."""
+        """The estimated time of Redis' clock, in microseconds."""
         return int(self._clock() * 1_000_000) + self._offset
 
     def local_time(self, stamp: int) -> float:
-        """A moment of Redis' clock on this process's clock, in seconds, as far as this process knows."""
+        """A time of Redis' clock (microseconds) as the estimated time of this process's clock (seconds)."""
         return (stamp - self._offset) / 1_000_000
 
     # ---- store -----------------------------------------------------------------------------------------------
@@ -191,7 +193,7 @@ class CacheStorage:
             return
         stored = self._memory.get(lookup.key)
         if stored is not None and stored.seen > entry.seen:
-            # A read that started later was answered sooner: its response is newer.
+            # The stored response was requested later, although it arrived earlier.
             return
         self._memory.put(lookup.key, entry)
         seconds = entry.keep - entry.age(self._clock())
@@ -204,7 +206,7 @@ class CacheStorage:
             self._writes.run(self._write(digest(lookup.key), entry, seconds), "cache write")
 
     def drop(self, key: Key) -> None:
-        """Remove it from both levels."""
+        """Remove the entry of this key from both levels."""
         self._memory.discard(key)
         if self._second and time.monotonic() >= self._paused_until:
             self._writes.run(self._erase(digest(key)), "cache drop")
@@ -223,14 +225,14 @@ class CacheStorage:
 
 
 def _valid(entry: CacheEntry | None, newest_change: int, tags: tuple[str, ...]) -> CacheEntry | None:
-    """The entry, unless what it shows has changed since before it was asked for."""
+    """The entry; None when one of its tags has changed since it was requested."""
     if entry is None or (tags and newest_change >= entry.seen):
         return None
     return entry
 
 
 def _own_changes(record: RequestRecord, tags: tuple[str, ...]) -> int | None:
-    """The newest change of these tags by this request's caller; None when it was not looked up yet."""
+    """The stamp of the newest change of these tags by this request's user; None when one was not looked up yet."""
     newest = 0
     for tag in tags:
         stamp = record.changes.get(tag)

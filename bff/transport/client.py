@@ -1,6 +1,6 @@
 """One upstream at run time: its backends, and the state of the policies for calls to it.
 
-Nothing here decides: breakers, bulkhead and retry budget are policies (bff/policies), and pipeline.py asks them.
+This file makes no decisions. Breakers, bulkhead and retry budget are policies (bff/policies), which pipeline.py asks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .request import USER_TOKEN, Credentials
 from .wire import Wire, WireResponse
 
 MAX_BREAKERS = 2048
-"""Breakers of one upstream. Backends come and go with DNS: beyond this the oldest closed breaker is dropped."""
+"""Breakers of one upstream. DNS adds and removes backends; beyond this number the oldest closed breaker is dropped."""
 RECOVERY_FAILURES = 20
 """Consecutive failures that open a recovery breaker, and the calls in its window before their share may open it."""
 RECOVERY_RATE = 0.9
@@ -33,19 +33,19 @@ class BackendSet(Protocol):
     """The backends of one upstream: `DynamicBackends`, or a `SingleBackend` that never changes."""
 
     def pick(self, avoid: Backend[Wire] | None = None) -> Backend[Wire]:
-        """The backend for the next attempt; `avoid` only where there is no other."""
+        """The backend for the next attempt; `avoid` only when there is no other."""
 
     def record_success(self, backend: Backend[Wire]) -> None:
-        """It responded, with whatever status."""
+        """It responded, with any status that is not a failure."""
 
     def record_failure(self, backend: Backend[Wire]) -> None:
         """It did not respond, or its response says that it does not work."""
 
     def __iter__(self) -> Iterator[Backend[Wire]]:
-        """Every backend there is now."""
+        """All current backends."""
 
     async def start(self) -> None:
-        """Resolve the addresses, and keep the set up to date until `close`."""
+        """Resolve the addresses, and update the set until `close`."""
 
     async def close(self) -> None:
         """Close every connection."""
@@ -77,12 +77,12 @@ class SingleBackend:
 
 
 class Breakers:
-    """One breaker for each (group, backend), made when it is first asked for. The group is the call's name, so that one
-    failing endpoint does not open the breakers of the others.
+    """One breaker for each (group, backend), made at its first use. The group is the call's name, so that one failing
+    endpoint does not open the breakers of the others.
 
-    Calls that restore journals have breakers of their own with higher thresholds (`restoring`): a service that fails
-    half of its calls is not worth a person's wait, but it is good progress for the queue that restores journals.
-    Neither kind of breaker opens or closes the other.
+    Calls that restore journals (`restoring`) have separate breakers with higher thresholds. A person does not want to
+    wait for a service that fails half of its calls, but the queue that restores journals makes good progress with it.
+    Neither kind of breaker affects the other.
     """
 
     def __init__(
@@ -130,10 +130,10 @@ class Breakers:
 
 
 class Permits:
-    """The queue of one upstream's bulkhead: callers wait in order, for a bounded time, and no permit is lost. A caller
-    that is cancelled in the moment it is granted a permit passes it on.
+    """The queue of one upstream's bulkhead: callers wait in order and for a bounded time, and no permit is lost. A
+    caller that is cancelled just when it gets a permit gives it to the next one.
 
-    rule  how many permits there are, how many callers wait for one, and for how long
+    rule  the number of permits, of waiting callers, and the seconds that they wait
     """
 
     __slots__ = ("_queue", "bulkhead")
@@ -143,8 +143,8 @@ class Permits:
         self._queue: deque[asyncio.Future[None]] = deque()
 
     async def wait(self, limit: TimeLimit) -> bool:
-        """Call it when `bulkhead.acquire()` returned ``wait``. True: the caller has a permit; False: the limit was
-        reached first."""
+        """Wait for a permit, after `bulkhead.acquire()` has returned ``queued``. True: the caller has a permit; False:
+        the time limit was reached first."""
         granted = asyncio.get_running_loop().create_future()
         self._queue.append(granted)
         try:
@@ -152,7 +152,7 @@ class Permits:
                 await granted
         except BaseException as error:
             if granted.done() and not granted.cancelled():
-                # The permit was granted as the wait ended. It is used where only the time had run out.
+                # The permit was granted just as the wait ended. After a timeout the caller still uses it.
                 if isinstance(error, TimeoutError):
                     return True
                 self.release()
@@ -170,7 +170,7 @@ class Permits:
         while self._queue:
             granted = self._queue.popleft()
             if granted.done():
-                # Its caller was cancelled and has not run since.
+                # Its caller was cancelled and has not noticed it yet.
                 self.bulkhead.leave_queue()
             elif self.bulkhead.release():
                 granted.set_result(None)
@@ -180,8 +180,9 @@ class Permits:
 
 @dataclass(slots=True)
 class UpstreamClient:
-    """backends: where it is; breakers, permits, budget: state of its policies; retry: how often; timeout: seconds for
-    one attempt; hedge: sends a second copy of slow reads, None: nothing does; credentials: how it learns who asks."""
+    """One upstream. breakers, permits, retry, budget: its policies and their state; timeout: seconds for one attempt;
+    hedge: sends a second copy of slow reads, None: reads are not hedged; credentials: how the user is identified to
+    it."""
 
     backends: BackendSet
     breakers: Breakers
@@ -194,14 +195,15 @@ class UpstreamClient:
 
     @property
     def circuit(self) -> State:
-        """The worst state of its breakers, which a page shows for the whole upstream."""
+        """The worst state of its breakers: open, then half-open, then closed."""
         states = {breaker.state for _, breaker in self.breakers}
         return "open" if "open" in states else "half-open" if "half-open" in states else "closed"
 
 
 @dataclass(slots=True)
 class CallContext:
-    """A call with what it needs on its way through the pipeline. conditions: further request headers."""
+    """What one call carries through the pipeline. scope: the context of its request; conditions: further request
+    headers such as `if-none-match`."""
 
     call: Call[Any]
     scope: RequestContext
@@ -210,7 +212,7 @@ class CallContext:
 
 
 class Attempts(Protocol):
-    """What a hedge asks of the pipeline."""
+    """The part of the pipeline that a hedge uses."""
 
     def choose(self, context: CallContext, avoid: Backend[Wire] | None) -> tuple[Backend[Wire], Breaker]:
         """The backend of the next attempt, and its breaker, which admitted it. Raises Timeout or CircuitOpen."""
@@ -225,4 +227,4 @@ class Hedge(Protocol):
     async def attempt(
         self, attempts: Attempts, context: CallContext, backend: Backend[Wire], breaker: Breaker
     ) -> WireResponse:
-        """One attempt, or two, of which the first good response is used. Raises an UpstreamError."""
+        """One attempt, or two; the first good response is used. Raises an UpstreamError."""

@@ -1,10 +1,10 @@
 """Identical reads in flight are sent once: the first caller sends the request, the others wait for its response.
 
-Identical means: the same service, path, query and principal (none when the call is public), the same limits (`within`,
-`tries`), and not started before something that the principal has changed since. A leader that is cancelled hands over
-to a follower. Its failure is everybody's failure, unless it came from a deadline that was nearer than theirs. Each
-follower waits until its own deadline and decodes its own copy. Writes pass straight through. No task is made for a
-call.
+Identical means: the same service, path, query and principal (none when the call is public) and the same limits
+(`within`, `tries`). A read that started before the principal's last change is not joined. When the leader is cancelled,
+a follower leads. A failure of the leader is the failure of all followers, except a timeout at the leader's own
+deadline. Each follower waits until its own deadline and decodes its own copy. Writes are not coalesced. No task is made
+for a call.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .response import CallResult, decode
 from .wire import WireResponse
 
 SHORT_DEADLINE = 0.005
-"""Seconds: a leader that times out this close to its own deadline may only have had a short one; others may have more
-time."""
+"""Seconds. When the leader times out this close to its own deadline, its deadline was the cause, and followers may have
+more time."""
 
 _Outcome: TypeAlias = WireResponse | UpstreamError
 # A participant's future gets the leader's outcome, or None when the participant becomes the leader.
@@ -41,8 +41,9 @@ class CallStage(Protocol):
     async def exchange(
         self, call: Call[Any], scope: RequestContext, conditions: Mapping[str, str] = NO_CONDITIONS
     ) -> CallResult:
-        """Run the call, retries included. conditions: further request headers such as `if-none-match`; only with them a
-        304 is a result. Records the timing, but not the freshness, in the scope's record. Raises an UpstreamError."""
+        """Run the call, including retries. conditions: further request headers such as `if-none-match`; only with them
+        a 304 is a result. Records the timing in the request's record, but not the freshness. Raises an
+        UpstreamError."""
 
     async def run(self, call: Call[Any], scope: RequestContext) -> Any:
         """The value of `exchange` without conditions; records the freshness."""
@@ -52,8 +53,8 @@ class RequestCoalescer:
     """The step after the cache.
 
     next           the step after this one
-    last_change_by when this principal (its id) last changed something, on `clock`; 0 for never
-    most           followers of one read, default 1,000; one more starts a request of its own
+    last_change_by the time at which this principal (its id) last changed something, on `clock`; 0 for never
+    most           followers of one read, default 1,000; the next one starts another request
     clock          seconds
     """
 
@@ -99,7 +100,7 @@ class RequestCoalescer:
             outcome = await self._follow(flight, me, call, scope, started)
             if outcome is not None:
                 return self._result(call, scope, outcome, conditions, started)
-        # This caller leads: from the start, or because the leader left.
+        # This caller leads: it came first, or the leader has left.
         try:
             result = await self._next.exchange(call, scope, conditions)
         except UpstreamError as error:
@@ -109,7 +110,7 @@ class RequestCoalescer:
                 self._end(flight, error)
             raise
         except BaseException:
-            # Cancelled, or a bug: the next leader finds out for itself.
+            # Cancelled, or a bug: the next leader runs the call again.
             self._hand_over(flight, me)
             raise
         self._end(flight, result.response)
@@ -126,7 +127,7 @@ class RequestCoalescer:
             self._hand_over(flight, me)
             scope.record.add_call(call.name, self._clock() - started, "timeout")
             raise Timeout(
-                call.owner, call.name, "did not answer another request for the same in time."
+                call.owner, call.name, "did not answer another request for the same data in time."
             ) from None
         except asyncio.CancelledError:
             self._hand_over(flight, me)
@@ -138,10 +139,10 @@ class RequestCoalescer:
                 follower.set_result(outcome)
 
     def _hand_over(self, flight: _Flight, me: _Participant) -> None:
-        """Leave the flight. Where this caller led it, another participant leads now."""
+        """Leave the flight. When this caller led it, another participant leads from now on."""
         leader = self.flights.left(flight, me)
         while leader is not None and leader.done():
-            # It is about to leave, too, and has not run since.
+            # It was cancelled, too, and has not noticed it yet.
             leader = self.flights.left(flight, leader)
         if leader is not None:
             leader.set_result(None)
@@ -166,8 +167,8 @@ class RequestCoalescer:
 
 
 def _copy(error: E, call: Call[Any]) -> E:
-    """The leader's error for a follower. Each caller raises an error of its own, because traceback and context belong
-    to who raises it; and the outcome of a refusal is read from the follower's own call."""
+    """A copy of the leader's error for a follower. Each caller raises another object, because traceback and context
+    belong to one caller. The outcome of a refusal is read from the follower's own call."""
     copy = type(error).__new__(type(error))
     copy.args = error.args
     copy.__dict__.update(error.__dict__)

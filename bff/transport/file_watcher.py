@@ -1,8 +1,7 @@
 """Files that may change while the gateway runs: certificates, keys.
 
-Guarantees that what is read from them is replaced within `every` seconds of a change, and only by something whole. A
-change that cannot be used is logged once and has no effect. The files are checked in a thread, so the loop is never
-blocked.
+Guarantees that changed files are in use within `every` seconds, all of them or none. A change that cannot be used is
+logged once and has no effect. The files are checked in a thread, so that the event loop is never blocked.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ Fingerprint: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 
 
 def fingerprint(paths: Sequence[Path]) -> Fingerprint:
-    """Differs once one of the files has been written or replaced, also through a link."""
+    """Changes when one of the files was written or replaced, also through a link. None for a file that cannot be
+    read."""
     found: list[tuple[int, int, int] | None] = []
     for path in paths:
         try:
@@ -35,11 +35,11 @@ def fingerprint(paths: Sequence[Path]) -> Fingerprint:
 class FileWatcher:
     """Reads `paths` again when they change.
 
-    what      names them in the log
+    what      their name in the log
     every     seconds between two checks
     read      reads all of them and puts the content into use; called in a thread; raises ValueError or OSError when the
               content cannot be used
-    last_read their fingerprint from just before they were read for the first time
+    last_read their fingerprint just before they were read for the first time
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class FileWatcher:
         now = fingerprint(self._paths)
         if now == self._last_read:
             return
-        # Set before reading: what is written during the read is found by the next check.
+        # Set before reading, so that the next check finds what is written during the read.
         self._last_read = now
         try:
             self._read()
         except (OSError, ValueError) as error:
             log.warning(
-                "changed files cannot be used; the content read before stays in use",
+                "changed files cannot be used; their last content stays in use",
                 extra={"fields": {"what": self._what, "why": str(error)}},
             )
         else:
@@ -88,7 +88,7 @@ class FileWatcher:
             try:
                 await self.check()
             except Exception:
-                # Whatever it is, the content read before stays in use, and the next check may succeed.
+                # The last content stays in use, and the next check may succeed.
                 log.exception("files could not be checked", extra={"fields": {"what": self._what}})
 
     async def close(self) -> None:

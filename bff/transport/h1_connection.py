@@ -15,13 +15,13 @@ from httptools import HttpParserError, HttpResponseParser
 from .wire import WireConnectionError, WireError, WireInvalidResponse, WireResponse, WireResponseTooLarge
 
 MAX_HEAD = 65_536
-"""Bytes of a response's head, interim responses before it included; and bytes of a body's framing in sum (chunk
-extensions, trailers), beyond CHUNK_FRAMING bytes for each chunk."""
+"""Bytes of a response's head, including interim responses before it. Also the bytes of a body's framing in sum (chunk
+extensions, trailers), without CHUNK_FRAMING bytes for each chunk."""
 CHUNK_FRAMING = 12
 MAX_FIELDS = 256
 MAX_INTERIM = 16
 
-# Field names as they came, and in lower case: a service sends the same few again and again.
+# Field names as they were sent → in lower case. A service sends the same few names in every response.
 _NAMES: dict[bytes, str] = {}
 _NAMES_AT_MOST = 1024
 _NAME_AT_MOST = 64
@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
         return pending
 
     def abandon(self, pending: asyncio.Future[WireResponse]) -> None:
-        """Nobody waits for this response any more: close the connection, unless the response is already whole."""
+        """The caller no longer waits for this response: close the connection, unless the response is complete."""
         if self._pending is pending:
             self.abort()
 
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._pending is None:
-            # No request is in progress: whatever came, it must not become the next request's response.
+            # No request is in progress: these bytes must not become the response to the next request.
             self.abort()
             return
         self._responded = True
@@ -124,14 +124,14 @@ class Connection(asyncio.Protocol):
                 self._parser.feed_data(data)
                 self._left -= max(0, len(data) - (self._size + CHUNK_FRAMING * self._chunks - before))
                 if self._left < 0 and self._stage == _BODY:
-                    raise WireInvalidResponse("the framing of its answer is too large")
+                    raise WireInvalidResponse("the framing of its body is too large")
         except HttpParserError as error:
-            # Bytes after a whole response do not make it invalid; they only end the connection.
+            # Bytes after a complete response do not make it invalid; they only end the connection.
             self._keep_alive = False
             if self._stage != _WHOLE:
                 why = error.__context__
                 if not isinstance(why, WireError):
-                    why = WireInvalidResponse(f"no valid HTTP answer: {error}")
+                    why = WireInvalidResponse(f"it is not valid HTTP: {error}")
                 self._fail(why)
         except WireError as error:
             self._fail(error)
@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     def _feed_head(self, data: bytes) -> None:
-        """Where a head ends must not depend on how it was cut into pieces."""
+        """The bound of a head must not depend on the pieces in which it arrives."""
         left = self._left
         if len(data) <= left:
             self._parser.feed_data(data)
@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
             return
         self._parser.feed_data(data[:left])
         if self._stage == _HEAD:
-            raise WireInvalidResponse(f"the head of its answer has more than {MAX_HEAD} bytes")
+            raise WireInvalidResponse(f"its head has more than {MAX_HEAD} bytes")
         self._left = MAX_HEAD
         self._parser.feed_data(data[left:])
 
@@ -155,7 +155,7 @@ class Connection(asyncio.Protocol):
         if self._pending is not None and self._stage == _BODY and self._until_close:
             self._stage = _WHOLE
             self._finish()
-        # A half-open connection is of no use, and a graceful close would wait for unwritten bytes.
+        # A half-open connection is useless, and a graceful close would wait for unwritten bytes.
         self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
         self._fail(
             WireConnectionError(detail, stale=self._used and not self._responded) if self._pending else None
         )
-        # The parser refers to this object's methods: without the cycle both are freed at once.
+        # The parser refers to this object's methods. Without this cycle both are freed at once.
         del self._parser
         pool, self._pool = self._pool, None
         if pool is not None:
@@ -174,14 +174,14 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._stage == _WHOLE:
-            raise WireInvalidResponse("something follows the answer")
+            raise WireInvalidResponse("other bytes follow it")
         self._headers: dict[str, str] = {}
         self._fields = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields += 1
         if self._fields > MAX_FIELDS:
-            raise WireInvalidResponse(f"its answer has more than {MAX_FIELDS} header fields")
+            raise WireInvalidResponse(f"it has more than {MAX_FIELDS} header fields")
         if self._stage != _HEAD:
             # A trailer: skipped, never merged into the head (RFC 9110 section 6.5.1).
             return
@@ -197,23 +197,25 @@ class Connection(asyncio.Protocol):
         if status < 200:
             self._interim += 1
             if status < 100 or status == 101:
-                raise WireInvalidResponse("it switched protocols" if status == 101 else "no such status")
+                raise WireInvalidResponse(
+                    "it switched protocols" if status == 101 else f"its status is {status}"
+                )
             if length is not None or coding is not None or self._interim > MAX_INTERIM:
-                raise WireInvalidResponse("its interim answers are not to be trusted")
+                raise WireInvalidResponse("its interim responses have a body, or are too many")
             return
         keep = parser.should_keep_alive()
-        # Asking for the version costs as much as reading two fields. What llhttp keeps alive by itself is 1.1.
+        # Reading the version costs as much as two fields. What llhttp keeps alive without the header is HTTP/1.1.
         if not keep or coding is not None or "connection" in headers:
             version = parser.get_http_version()
             # RFC 9112 section 6.1: a transfer coding in HTTP/1.0 is faulty framing.
             if version not in ("1.0", "1.1") or (version == "1.0" and coding is not None):
-                raise WireInvalidResponse(f"HTTP/{version} or its framing is not spoken here")
+                raise WireInvalidResponse(f"HTTP/{version} or its framing is not supported")
             keep = keep and version == "1.1"
         if coding is not None and coding.lower() != "chunked":
-            raise WireInvalidResponse("its transfer coding is unknown")
+            raise WireInvalidResponse("its transfer coding is not supported")
         if status == 204 or status == 304 or self._no_body:
-            # llhttp knows that 204 and 304 end here, but it does not know of HEAD: it waits for the announced body. And
-            # a 204 that announces a body may be followed by one.
+            # llhttp ends 204 and 304 here. For HEAD, which it does not know, it waits for the announced body. A 204
+            # that announces a body may be followed by one.
             self._keep_alive = keep and (status == 304 or (coding is None and length in (None, "0")))
             self._until_close = False
             self._stage = _WHOLE if self._no_body else _BODY
@@ -230,7 +232,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         if self._stage != _BODY:
-            raise WireInvalidResponse("something follows the answer")
+            raise WireInvalidResponse("other bytes follow it")
         self._size += len(data)
         if self._size > self._max_body:
             raise WireResponseTooLarge(f"more than {self._max_body} bytes")
@@ -258,7 +260,7 @@ class Connection(asyncio.Protocol):
             pending.set_result(WireResponse(self._status, self._headers, body))
         self._body, self._more = b"", None
         transport, pool = self._transport, self._pool
-        # A service that responds before it has read the whole request leaves the rest of it in the write buffer.
+        # When a service responds before it has read the whole request, the rest is still in the write buffer.
         if (
             self._keep_alive
             and transport is not None

@@ -1,6 +1,6 @@
-"""Opens connections to one host: asks DNS, tries each of its addresses, and remembers for a moment which one worked.
+"""Opens connections to one host: asks DNS, tries the addresses one after the other, and remembers which one worked.
 
-Cancelling `open` leaves no socket and no task. DNS is asked one question at a time.
+Cancelling `open` leaves no socket and no task. There is one DNS request at a time.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable
 from .h1_connection import Connection
 
 DNS_TTL = 10.0
-"""Seconds for which an answer of DNS is used for new connections."""
+"""Seconds for which a DNS answer is used for new connections."""
 ATTEMPT_DELAY = 0.25
-"""Seconds one of several addresses may take before the next one is tried (the value that RFC 8305 section 5
-recommends); twice as long in each further round."""
+"""Seconds that one of several addresses may take before the next one is tried (the value that RFC 8305 section 5
+recommends); it doubles in each further round."""
 MAX_ADDRESSES = 8
 """Addresses of one host that are tried."""
 
@@ -33,7 +33,7 @@ class Connector:
         self._asking = asyncio.Lock()
 
     async def open(self, make: Callable[[], Connection]) -> Connection:
-        """An open connection that `make` made. Raises OSError: of an address that was tried, or of DNS."""
+        """Open a connection that `make` creates. Raises OSError from the last failed address, or from DNS."""
         untried = list(await self._addresses())
         failure: OSError | None = None
         delay = ATTEMPT_DELAY

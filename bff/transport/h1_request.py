@@ -1,6 +1,6 @@
-"""A request as bytes of HTTP/1.1. Nothing in it can end a line, begin a header or frame a body.
+"""Encodes a request as HTTP/1.1. No value in it can end a line, begin a header or frame a body (request smuggling).
 
-A request that cannot be encoded raises ValueError. It is the caller's mistake and says nothing about the service.
+A request that cannot be encoded raises ValueError, because it is the caller's mistake and not the service's.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def encode_request(request: WireRequest, prefix: str, host: str) -> bytes:
     method, body = request.method, request.body
     target = prefix + request.target
     if not (target.isascii() and target.isprintable() and target[:1] == "/" and " " not in target):
-        raise ValueError("the target is no escaped path and query")
+        raise ValueError("the target is not an escaped path and query")
     if not (method.isascii() and method.isalpha()):
-        raise ValueError("the method is no token")
+        raise ValueError("the method is not a token")
     if not _CHECKED.issuperset(request.headers):
         for name in request.headers:
             _check(name)
@@ -53,15 +53,15 @@ def encode_request(request: WireRequest, prefix: str, host: str) -> bytes:
     line_ends = len(lines) + 3
     text = f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n{''.join(lines)}\r\n"
     if text.count("\r") != line_ends or text.count("\n") != line_ends or "\0" in text:
-        raise ValueError("a header's value has a line's end or a zero byte in it")
+        raise ValueError("the value of a header contains a line break or a zero byte")
     head = text.encode("latin-1")
     return head + body if body else head
 
 
 def _check(name: str) -> None:
     if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is no header's name")
+        raise ValueError(f"{name!r} is not the name of a header")
     if name.lower() in _WIRE_HEADERS:
-        raise ValueError(f"{name!r} is the wire's own header")
+        raise ValueError(f"the header {name!r} is set by the wire")
     if len(_CHECKED) < _CHECKED_AT_MOST:
         _CHECKED.add(name)

@@ -1,9 +1,10 @@
-"""The wire for plain http: a pool of HTTP/1.1 connections of its own, with a fifth of aiohttp's CPU time for a call.
+"""The wire for plain http: a pool of HTTP/1.1 connections. A call takes a fifth of aiohttp's CPU time.
 
 It follows the same rules as the other wires. A call needs no task and no timer, and its request is sent in one write.
-The caller's time limit may cancel it at any moment, which closes its connection unless the response was whole. The
-number of connections is bounded: when all are in use, callers wait in order, for as long as their own limit allows; the
-upstream's bulkhead bounds how many wait. The connection used last is used next, so that surplus ones age and close.
+The caller's time limit may cancel a call at any time, which closes its connection unless the response was complete. The
+number of connections is bounded: when all are in use, callers wait in order, at most until their own time limit; the
+upstream's bulkhead bounds the number of waiting callers. The most recently used connection is used next, so that
+surplus connections become old and are closed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .wire import RESPONSE_HEADERS, WireConnectionError, WireRequest, WireRespon
 
 
 class H1Wire:
-    """base_url: an http:// address: host, port and an optional path in front; connections: open at most; max_body:
+    """base_url: an http:// address with host, port and an optional path in front; connections: open at most; max_body:
     bytes of a response after decoding; at: connect to this IP address instead of asking DNS for the host.
 
     Raises ValueError for another scheme."""
@@ -30,7 +31,7 @@ class H1Wire:
     def __init__(self, base_url: str, *, connections: int, max_body: int, at: str | None = None) -> None:
         parts = urlsplit(base_url)
         if parts.scheme != "http" or not parts.hostname:
-            raise ValueError("this wire is for http:// addresses")
+            raise ValueError(f"{base_url!r} is not an http:// address, the only kind for this wire")
         port = parts.port or 80
         host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode("ascii")
         name = f"[{host}]" if ":" in host else host
@@ -94,7 +95,7 @@ class H1Wire:
         except asyncio.CancelledError:
             self._waiting.pop(waiting, None)
             if waiting.done() and not waiting.cancelled() and waiting.exception() is None:
-                # It was granted in the same turn of the loop as the cancellation: it is released again.
+                # Granted in the same turn of the loop as the cancellation, so it is released again.
                 granted = waiting.result()
                 if granted is None:
                     self._release_slot()

@@ -1,10 +1,10 @@
-"""A second copy of a slow read, sent within the retry budget, and to another backend where there is one. The first good
-response is used and the other attempt is cancelled.
+"""Hedging: sends a second copy of a slow read, within the retry budget, to another backend where there is one. The
+first good response is used and the other attempt is cancelled ("The Tail at Scale", see policies/hedge.py).
 
-While nothing is slow it costs one timer: the first attempt runs in its caller's own task. Only the second attempt is a
-task of its own; a timer starts it, and it ends before the call ends. Failures are not hedged: an error of the second
-copy is dropped. When the first attempt fails, it waits for the second copy, and its error is raised if that is no
-better.
+A call that is not slow costs one timer: the first attempt runs in the caller's task. Only the second attempt is a task;
+a timer starts it, and it ends before the call ends. An error of the second copy is dropped. When the first attempt
+fails while the second one runs, the call waits for the second one; unless that gives a good response, the error of the
+first attempt is raised.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ MAX_GROUPS = 2048
 
 
 class Hedging:
-    """The hedging of one upstream. rule: when; clock: monotonic seconds; observe: is given an event for each second
-    copy."""
+    """The hedging of one upstream. rule: when a second copy is sent; clock: monotonic seconds; observe: receives an
+    event for each second copy."""
 
     def __init__(
         self, rule: HedgeRule, *, clock: Callable[[], float] = time.monotonic, observe: Observer = ignore
@@ -59,7 +59,7 @@ class Hedging:
 
 
 class _Race:
-    """The first attempt at `backend`, and perhaps a second one elsewhere."""
+    """The first attempt at `backend`, and a second one at another backend when the first one is slow."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class _Race:
                 with self._limit:
                     response = await self._attempts.attempt(self._context, self._backend, breaker)
             except TimeoutError:
-                # Only the limit raises it, and only a good second response cuts the limit.
+                # The limit raises it, and only a good second response ends the limit.
                 if self._second is None or not self._limit.expired:
                     raise
                 won = True
@@ -117,7 +117,7 @@ class _Race:
                 await self._end(self._second, won)
 
     def _start_second(self) -> None:
-        """The first attempt takes longer than most."""
+        """The first attempt is slow: start the second one, unless the budget or the bulkhead forbids it."""
         client = self._context.client
         bulkhead = client.permits.bulkhead
         if self._running and bulkhead.used < bulkhead.rule.permits and client.budget.acquire():
@@ -153,7 +153,7 @@ class _Race:
             second.cancel()
             await asyncio.wait([second])
         if not second.cancelled() and (error := second.exception()) and not isinstance(error, UpstreamError):
-            # A bug must not be lost with the copy.
+            # A bug must be raised, although the second response is not used.
             raise error
         self._observe(Hedged(self._context.call.owner.service, self._context.call.name, won))
 

@@ -28,8 +28,9 @@ from .wire import (
 
 
 class HttpxWire:
-    """base_url: scheme, host, port and an optional path in front; connections: open at most; max_body: bytes of an
-    response after decoding; at: connect to this IP address instead of asking DNS for the host; trust: its own TLS."""
+    """base_url: scheme, host, port and an optional path in front; connections: open at most; max_body: bytes of a
+    response after decoding; at: connect to this IP address instead of asking DNS for the host; trust: the upstream's
+    TLS settings."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class HttpxWire:
         self._client = httpx.AsyncClient(
             transport=AiohttpTransport(
                 client=lambda: aiohttp_session.session(connections, at, trust),
-                # Not used, but where it is missing a new one is made, which takes 30 ms.
+                # Not used. Without it the library makes a new context, which takes 30 ms.
                 verify=aiohttp_session.tls(),
             ),
             timeout=None,  # noqa: S113 - each attempt has a time limit, see pipeline.py
@@ -69,7 +70,7 @@ class HttpxWire:
                 if response.status_code == 101:
                     raise WireInvalidResponse("it switched protocols")
                 if response.headers.get("transfer-encoding", "chunked").lower() != "chunked":
-                    raise WireInvalidResponse("its transfer coding is unknown")
+                    raise WireInvalidResponse("its transfer coding is not supported")
                 body = await self._read(response)
             finally:
                 await response.aclose()
@@ -94,7 +95,7 @@ class HttpxWire:
 
 
 def _wire_error(error: Exception, responded: bool) -> WireConnectionError | WireInvalidResponse | WireTimeout:
-    # The transport maps every lost connection to httpx.ConnectTimeout. Only aiohttp's own exception, its cause, tells
-    # a lost connection from a timeout.
+    # The transport maps every lost connection to httpx.ConnectTimeout. Only the cause, aiohttp's exception,
+    # distinguishes a lost connection from a timeout.
     cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__ or error
     return aiohttp_session.wire_error(cause, responded=responded)

@@ -1,8 +1,8 @@
-"""The changes that make cached responses void: those of this process, and those that other processes publish.
+"""Invalidations of cached responses: those of this process, and those that other processes publish.
 
-Guarantees that a change reported to this object is in force here at once, and elsewhere as soon as the message arrives.
+Guarantees that an invalidation applies in this process at once, and in other processes as soon as its message arrives.
 After a time in which messages may have been missed, everything cached in this process is dropped. While Redis is away
-cached responses stay in use until they are no longer fresh, because no change can be published then.
+cached responses are used until they are no longer fresh, because no invalidation can be published then.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Invalidations:
         self._subscriptions.watch(self._on_resubscribed)
 
     async def ready(self, timeout: float = 1.0) -> None:
-        """Return once changes of other processes arrive; StoreUnavailable after `timeout` seconds."""
+        """Return when the invalidations of other processes arrive here. Raises StoreUnavailable after `timeout`
+        seconds."""
         await self._subscriptions.wait_confirmed(CHANNEL, timeout=timeout)
 
     def _on_resubscribed(self, channels: Collection[str]) -> None:
@@ -64,17 +65,17 @@ class Invalidations:
             self._changed_now(change.owner)
 
     def last_change_by(self, principal: str) -> float:
-        """When this principal (its id) last changed something, as far as this process knows: Unix seconds of this
-        process's clock, 0 for never."""
+        """The time at which this principal (its id) last changed something, as far as this process knows: Unix seconds
+        of this process's clock, 0 for never."""
         return self._principals.of(owner_tag(principal)) / 1_000_000 if self._principals else 0.0
 
     def _changed_now(self, owner: str) -> None:
-        # On this process's clock: it is compared with when reads started here.
+        # On this process's clock, because it is compared with the times at which reads started here.
         self._principals.learn({owner: int(self._clock() * 1_000_000)})
 
     async def invalidate(self, tags: Sequence[str], principal: str | None = None) -> None:
-        """Make cached responses with these tags void. principal: an id; only what this principal sees has changed.
-        Raises StoreUnavailable: then nothing was published."""
+        """Invalidate cached responses with these tags. principal: an id, to invalidate only what this principal sees.
+        Raises StoreUnavailable when it was not published."""
         names = [tag_of(tag) for tag in tags]
         if principal is None:
             self.tags.learn(await self._store.invalidate(names))
@@ -83,8 +84,8 @@ class Invalidations:
             self._changed_now(owner_tag(principal))
 
     async def invalidate_after_command(self, principal: str, tags: Sequence[str]) -> None:
-        """A command of this principal has ended, with whatever outcome. Never raises StoreUnavailable: while Redis is
-        away no private tagged response is served from a cache anyway."""
+        """Invalidate these tags for this principal, whose command has ended with any outcome. Never raises
+        StoreUnavailable, because while Redis is away no private response with tags is served from a cache."""
         self._changed_now(owner_tag(principal))
         if tags:
             try:

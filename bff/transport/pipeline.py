@@ -12,10 +12,10 @@
     wire            settings                h1_wire.py, aiohttp_wire.py, httpx_wire.py behind the port of wire.py
     value or error  calls/outcomes.py       response.py
 
-Every call takes this way. The pipeline decides nothing itself: it asks the policies, does what they say and reports
-each outcome to them and to observers, once. A rejection by the gateway and a caller's short deadline never count as
-the upstream's failure, no attempt begins that cannot end before the deadline, and a write is repeated only under an
-idempotency key that its service honours.
+Every call passes these steps. The pipeline makes no decisions: it asks the policies, does what they decide and reports
+each outcome once to them and to observers. A rejection by the gateway and a caller's short deadline never count as the
+upstream's failure. No attempt begins that cannot end before the deadline. A write is repeated only with an idempotency
+key that its service honours.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ from .wire import (
 AttemptResult: TypeAlias = WireResponse | UpstreamError
 
 RenewToken: TypeAlias = Callable[[Principal], Awaitable[Principal | None]]
-"""The same principal with another access token than the one that a service refused; None: there is none."""
+"""Returns the principal with a new access token in place of the one that a service refused; None when there is none."""
 
 _NOT_RECORDED = nullcontext(INVALID_SPAN)
-# Outcomes that say that the upstream does not do its work. One that answers 429 works, and says no.
+# Outcomes that count as failures of the upstream. A 429 does not: the upstream works and limits its clients.
 _UPSTREAM_FAILURES = frozenset({"timeout", "unreachable", "failed", "overloaded"})
-_CIRCUIT_OPEN = "is not called for a moment after failing repeatedly."
+_CIRCUIT_OPEN = "is not called for a short time, because it failed repeatedly."
 
 
 async def _no_other_token(principal: Principal) -> Principal | None:
@@ -77,14 +77,14 @@ async def _no_other_token(principal: Principal) -> Principal | None:
 
 
 class CallPipeline:
-    """The steps from retry to value; the cache and the coalescing of reads stand before it.
+    """The steps from retry to value; the cache and the coalescing of reads come before it.
 
     clients  by service name
-    tracer   begins the span of each call
+    tracer   starts the span of each call
     clock    monotonic seconds
-    chance   uniform in [0, 1), for the jitter of retries
-    observe  is given the policy events
-    renew    is asked when a service refuses a user's own token; default: there is no other token
+    chance   a random number, uniform in [0, 1), for the jitter of retries
+    observe  receives the policy events
+    renew    called when a service refuses the user's access token; default: there is no other token
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class CallPipeline:
     def _span(self, call: Call[Any]) -> AbstractContextManager[Span]:
         parent = get_current_span().get_span_context()
         if parent.is_valid and not parent.trace_flags.sampled:
-            # This trace is not recorded. A span of the SDK would cost 5 µs to find that out.
+            # This trace is not recorded. The SDK would need 5 µs to create a span that is not recorded.
             return _NOT_RECORDED
         return self._tracer.start_as_current_span(
             call.name,
@@ -164,8 +164,8 @@ class CallPipeline:
     async def _with_new_token(
         self, context: CallContext, asker: Principal, refused: WireResponse
     ) -> tuple[WireResponse, Principal]:
-        """The response to a new access token, after the service refused the session's: a token may be withdrawn before
-        it expires. A write is not repeated here; its client's next attempt uses the new token."""
+        """The response with a new access token, after the service refused the old one: a token may be revoked before it
+        expires. A write is not repeated here; the client's next attempt uses the new token."""
         scope = context.scope
         limit = scope.timer.limit(scope.deadline.left())
         try:
@@ -183,8 +183,7 @@ class CallPipeline:
     # ---- retry ---------------------------------------------------------------------------------------------------
 
     async def _with_retries(self, context: CallContext) -> WireResponse:
-        """One attempt, or several. What the upstream did to an earlier attempt outranks a later rejection by the
-        gateway."""
+        """One or several attempts. When the gateway rejects a later attempt, the result of the earlier one is used."""
         call, client = context.call, context.client
         write = call.method != "GET"
         attempts = 0
@@ -209,7 +208,7 @@ class CallPipeline:
                 else:
                     if result.status < 500 and result.status != 429:
                         if result.status == 409 and write and isinstance(earlier, UpstreamError):
-                            # It may only say that the earlier attempt, which got no response, is still in progress.
+                            # The 409 may only mean that the earlier attempt, which got no response, is in progress.
                             raise earlier
                         return result
                     after = retry_after(result)
@@ -222,7 +221,7 @@ class CallPipeline:
                         delay = None
                 not_accepted = isinstance(result, WireResponse) and result.status in (429, 503)
                 if delay is None:
-                    # A write that may have been done is not reported as one that was not accepted.
+                    # A write that may have been carried out must not be reported as not accepted.
                     return _response_of(earlier if earlier is not None and write and not_accepted else result)
                 if earlier is None or not not_accepted:
                     earlier = result
@@ -242,13 +241,13 @@ class CallPipeline:
         backend: Backend[Wire] | None,
     ) -> float | None:
         """Seconds until the next attempt, None for no further one. attempts: made so far; after: seconds from the
-        response's Retry-After."""
+        response's Retry-After, None without one."""
         call, client = context.call, context.client
         if attempts >= (call.attempts or client.retry.attempts) or not repeatable(call, context.scope):
             return None
         if isinstance(result, Timeout) and all(other is backend for other in client.backends):
-            # The only backend has just had the whole time of an attempt. A second one would double the wait of a screen
-            # and the load of a slow service; another backend may be faster.
+            # The only backend has just used the whole time of an attempt. A second attempt would double the wait for a
+            # screen and the load of a slow service. Another backend may be faster.
             return None
         if isinstance(result, WireResponse) and not retryable(result.status, after):
             return None
@@ -258,8 +257,8 @@ class CallPipeline:
     # ---- backend, breaker ----------------------------------------------------------------------------------------
 
     def choose(self, context: CallContext, avoid: Backend[Wire] | None) -> tuple[Backend[Wire], Breaker]:
-        """The backend of the next attempt, and its breaker, which has admitted the attempt and waits for its report.
-        Raises Timeout or CircuitOpen."""
+        """The backend of the next attempt, and its breaker, which has admitted the attempt; the result must be recorded
+        there. Raises Timeout or CircuitOpen."""
         call, scope, client = context.call, context.scope, context.client
         if scope.deadline.left() < client.retry.least:
             self._on_rejected(call, "", "deadline", "timeout")
@@ -283,8 +282,8 @@ class CallPipeline:
     # ---- bulkhead, attempt, wire ---------------------------------------------------------------------------------
 
     async def attempt(self, context: CallContext, backend: Backend[Wire], breaker: Breaker) -> WireResponse:
-        """One attempt. Whatever happens, a cancellation included, its permit comes back and the breaker gets exactly
-        one report."""
+        """One attempt. In every case, also after a cancellation, its permit is returned and its breaker gets exactly
+        one result. Raises an UpstreamError."""
         call, scope, client = context.call, context.scope, context.client
         generation = breaker.generation
         entry = client.permits.bulkhead.acquire()
@@ -303,8 +302,8 @@ class CallPipeline:
                 try:
                     response = await backend.wire.send(request)
                 except WireConnectionError as error:
-                    # A keep-alive connection may be closed just as it is used. Sending once more is safe for a read and
-                    # for a keyed write; it is not a retry of a failed call.
+                    # A keep-alive connection may be closed just when it is used. Sending again is safe for a read and
+                    # for a write with a key, and does not count as a retry.
                     if not error.stale or not repeatable(call, scope):
                         raise
                     response = await backend.wire.send(request)
@@ -312,12 +311,13 @@ class CallPipeline:
                         # The first request may have arrived, and still be in progress.
                         raise
             outcome, side = _outcome_of(call, response.status), "origin"
-            # A redirect may be about who asks (a sign-in page), and must not open the breaker for everybody.
+            # A redirect may be for this user only (a sign-in page), and must not open the breaker for all users.
             failed = outcome in _UPSTREAM_FAILURES and not 300 <= response.status < 400
             return response
         except (TimeoutError, WireTimeout):
             outcome = "timeout"
-            # It counts as a failure only after at least half the upstream's own limit, not for a short deadline.
+            # A timeout counts as a failure only after at least half of the upstream's `timeout`, because a request's
+            # short deadline is not the upstream's failure.
             if seconds >= client.timeout / 2:
                 side, failed = "origin", True
             raise Timeout(call.owner, call.name, f"did not answer within {seconds:.3g} s.") from None
@@ -326,7 +326,7 @@ class CallPipeline:
             raise Unreachable(call.owner, call.name, f"could not be reached ({error}).") from None
         except WireInvalidResponse as error:
             outcome, side = "invalid", "origin"
-            raise Invalid(call.owner, call.name, f"answered what cannot be read: {error}.") from None
+            raise Invalid(call.owner, call.name, f"gave an invalid response: {error}.") from None
         except WireResponseTooLarge as error:
             outcome, side = "invalid", "origin"
             raise Invalid(call.owner, call.name, f"answered {error}.") from None
@@ -369,10 +369,10 @@ class CallPipeline:
             waited = 0.0 if started is None else self._clock() - started
             self._observe(events.BulkheadFull(call.owner.service, call.name, waited))
             raise Overloaded(
-                call.owner, call.name, "has as many calls under way as it may have.", retry_after=1.0
+                call.owner, call.name, "has the maximum number of calls in progress.", retry_after=1.0
             )
         if breaker.generation != generation and breaker.state == "open":
-            # It opened while this call was waiting.
+            # The breaker opened while this call was waiting.
             client.permits.release()
             self._on_rejected(call, backend.name, "circuit-open", "circuit-open")
             raise CircuitOpen(call.owner, call.name, _CIRCUIT_OPEN, retry_after=breaker.admit())
@@ -396,8 +396,8 @@ def _response_of(result: AttemptResult) -> WireResponse:
 
 
 def _outcome_of(call: Call[Any], status: int) -> str:
-    """The outcome's word in metrics and logs: ``ok`` for 2xx and 304, ``throttled`` for 429, else the kind of error
-    that the call's outcome table makes of the status."""
+    """The outcome's name in metrics and logs: ``ok`` for 2xx and 304, ``throttled`` for 429, otherwise the kind in the
+    call's outcome table."""
     if 200 <= status < 300 or status == 304:
         return "ok"
     return "throttled" if status == 429 else call.outcomes.of(status).kind

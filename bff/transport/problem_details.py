@@ -1,10 +1,10 @@
 """The part of a service's 4xx response that may be passed on: `detail`, `code` and `errors` of its body. Pure.
 
 It reads problem+json (RFC 9457), the validation responses of FastAPI, Django REST framework, Spring and Rails, and
-those that look like them (ASP.NET, JSON:API). It passes on at most 1 KB of text and 32 errors in sum, without control
-or bidirectional characters, and locates errors by JSON pointers (RFC 6901). It refuses markup, stack traces, values
-printed by a programming language, and values of the request: an ellipsis replaces a quoted value. A plain sentence
-replaces a refused message, so that its pointer is not lost.
+similar ones (ASP.NET, JSON:API). It passes on at most 1 KB of text and 32 errors in sum, without control or
+bidirectional characters, and locates errors by JSON pointers (RFC 6901). It refuses markup, stack traces and values
+printed by a programming language. An ellipsis replaces a quoted value of the request. A fixed sentence replaces a
+refused message, so that its pointer is not lost.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 from urllib.parse import unquote
 
 MAX_BODY = 65_536
-"""Bytes of a body that is read; a larger one is not read at all."""
+"""Bytes; a larger body is not read at all."""
 MAX_TEXT = 1_024
 """Bytes of detail, code and errors in sum, in UTF-8."""
 MAX_ERRORS = 32
 MAX_DETAIL = 512
-"""Bytes of the detail: it leaves room for errors."""
+"""Bytes of the detail, so that there is room for errors."""
 MAX_MESSAGE = 256
 """Bytes of one error's message."""
 MAX_SENT = 32_768
-"""Characters of sent values that messages are compared with. Where more were sent, no message is passed on."""
+"""Characters of the request's values that messages are compared with. When there are more, no message is passed on."""
 
 REPLACEMENT = "This is not accepted."
 """Replaces a message that cannot be passed on."""
@@ -113,7 +113,7 @@ def texts(value: object) -> Iterator[str]:
 
 _Path = tuple[str | int, ...]
 _FieldError = tuple[str, object]
-"""A JSON pointer, and the message as it came."""
+"""A JSON pointer, and the message as the service sent it."""
 
 
 def _field_errors(found: object) -> Iterator[_FieldError]:
@@ -156,7 +156,7 @@ def _by_field(value: object, path: _Path, left: list[int]) -> Iterator[_FieldErr
 
 
 def _is_form(value: object, depth: int = 0) -> bool:
-    """Whether this is Django's form and nothing else: under every name a list of sentences, or the same form again."""
+    """Whether this is Django's form: under every name a list of sentences, or an object of the same form."""
     if depth > _MAX_DEPTH:
         return False
     if isinstance(value, dict):
@@ -234,7 +234,7 @@ class _PassedOn:
         self.members: dict[str, Any] = {}
         self._sent = sent
         self._left = MAX_TEXT
-        # Bytes that may still be examined: that costs time, whether they are passed on or not.
+        # Characters that may still be examined. Examining takes time, also when the text is not passed on.
         self._examinable = 4 * MAX_TEXT
 
     def add_code(self, code: object) -> None:
@@ -260,7 +260,7 @@ class _PassedOn:
             self._left = left - len(detail.encode())
 
     def _passable(self, message: object, size: int) -> str:
-        """The message as it may be passed on, empty when it may not."""
+        """The part of the message that may be passed on, empty for none."""
         if not isinstance(message, str):
             return ""
         message = message[: min(2 * size, self._examinable)]
@@ -274,11 +274,11 @@ class _PassedOn:
 # ---- what was sent -------------------------------------------------------------------------------------------------
 
 _GRAM = 12
-"""Consecutive characters of a long value that count as a quotation of it: frameworks shorten what they quote."""
+"""So many consecutive characters of a long value count as a quotation of it, because frameworks shorten quotations."""
 _WHOLE = 8
-"""From this length on a value is found inside a longer word, too."""
+"""A value of at least this length is also found inside a longer word."""
 _WORD = 4
-"""From this length on a value is found as a separate word, a shorter one only as a three-digit number or in quotes."""
+"""A value of at least this length is found as a separate word; a shorter one only in quotes, or as three digits."""
 _PARTS = re.compile(r"[@/:?#=&,;|]+")
 _QUOTES = "\"'`´‘’‚“”„«»‹›"
 
@@ -313,7 +313,7 @@ class _SentValues:
             self._short.add(text)
 
     def without(self, text: str) -> str:
-        """The text with every quotation replaced by an ellipsis; empty where too many values were sent to compare."""
+        """The text with every quotation replaced by an ellipsis; empty when there are too many values to compare."""
         if self._too_many:
             return ""
         if not self._short and not self._grams:
@@ -344,7 +344,7 @@ class _SentValues:
 
 
 def _stands_out(text: str, value: str, start: int, end: int) -> bool:
-    """Whether the text quotes the value here, rather than containing it as a part of its own words."""
+    """Whether the text quotes the value here, or only has the same characters in a word of its own."""
     if len(value) >= _WHOLE:
         return True
     before, after = text[start - 1 : start], text[end : end + 1]
@@ -355,5 +355,5 @@ def _stands_out(text: str, value: str, start: int, end: int) -> bool:
 
 
 def _lower(text: str) -> str:
-    """In lower case, each character at its index."""
+    """The text in lower case, with each character at the same index."""
     return "".join(low if len(low := character.lower()) == 1 else character for character in text)

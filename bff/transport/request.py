@@ -1,9 +1,8 @@
-"""From a call to the request that is sent. Its headers are built from nothing: no header of the browser's request is
-passed on.
+"""Makes the request that is sent from a call. No header of the browser's request is passed on.
 
-Identity comes from the verified principal, ids come from the request's scope, the rest is fixed. A trace continues
-under its id. Everything else that a browser may claim (owners, keys, deadlines, forwarded addresses, cookies) is
-dropped.
+The identity comes from the verified principal, ids come from the request's context, everything else is fixed. A trace
+continues with its id. Everything else in the browser's request (owners, keys, deadlines, forwarded addresses, cookies)
+is dropped.
 """
 
 from __future__ import annotations
@@ -24,22 +23,22 @@ NO_CONDITIONS: Mapping[str, str] = MappingProxyType({})
 
 
 class Credentials(Protocol):
-    """How one upstream learns who asks."""
+    """How the user is identified to one upstream."""
 
     @property
     def identifies_user(self) -> bool:
-        """Whether the service learns who asks. A write then also carries `BFF-Owner` and `BFF-Mutation`."""
+        """Whether requests identify the user. A write then also has `BFF-Owner` and `BFF-Mutation`."""
 
     @property
     def sends_user_token(self) -> bool:
-        """Whether the user's own access token is sent."""
+        """Whether the user's access token is sent."""
 
     def headers(self, principal: Principal, scope: RequestContext, *, write: bool) -> Mapping[str, str]:
-        """The headers that prove who asks; lower-case names."""
+        """The headers that prove the user's identity; lower-case names."""
 
 
 class UserToken:
-    """The principal's own access token."""
+    """Sends the principal's access token."""
 
     identifies_user = True
     sends_user_token = True
@@ -49,7 +48,7 @@ class UserToken:
 
 
 class NoCredentials:
-    """Nothing: for a service that must not learn who asks."""
+    """Sends nothing, for a service that must not know the user."""
 
     identifies_user = False
     sends_user_token = False
@@ -68,7 +67,7 @@ def wire_request(
     credentials: Credentials = USER_TOKEN,
     conditions: Mapping[str, str] = NO_CONDITIONS,
 ) -> WireRequest:
-    """seconds: what this attempt may take; conditions: further headers such as `if-none-match`."""
+    """The request of one attempt. seconds: its time limit; conditions: further headers such as `if-none-match`."""
     headers = request_headers(call, scope, seconds, credentials)
     if conditions:
         headers.update(conditions)
@@ -77,7 +76,7 @@ def wire_request(
 
 
 def request_target(call: Call[Any]) -> str:
-    """Path and query as they are sent."""
+    """Path and query, encoded."""
     if not call.query:
         return call.path
     return f"{call.path}?{urlencode(call.query)}"
@@ -86,8 +85,8 @@ def request_target(call: Call[Any]) -> str:
 def request_headers(
     call: Call[Any], scope: RequestContext, seconds: float, credentials: Credentials = USER_TOKEN
 ) -> dict[str, str]:
-    """All headers but those of the trace. seconds: what this attempt may take; the service is told it, so that it need
-    not work on what nobody waits for."""
+    """All headers except those of the trace. seconds: the attempt's time limit, which is sent to the service, so that
+    it can stop when nobody waits for the answer any more."""
     headers = {
         "accept": "application/json",
         "user-agent": "bff",
@@ -113,14 +112,15 @@ def request_headers(
 
 
 def repeatable(call: Call[Any], scope: RequestContext) -> bool:
-    """Whether sending it twice has the effect of sending it once: a read, or a write under an idempotency key that its
-    service honours."""
+    """Whether sending the call twice has the same effect as sending it once: a read, or a write with an idempotency key
+    that its service honours."""
     return call.method == "GET" or call.key is not None or (scope.mutation is not None and scope.safe)
 
 
 def idempotency_key(call: Call[Any], scope: RequestContext) -> str | None:
-    """The key a service sees: the call's own, else one derived from the principal, the client's key and where the call
-    goes. Two people may choose the same key, and not every service keeps their keys apart."""
+    """The key that is sent to the service: the call's own, otherwise one derived from the principal, the client's key
+    and the call's service, method and path. Two users may choose the same key, and not every service separates the keys
+    of users."""
     if call.method == "GET":
         return None
     if call.key is not None:
@@ -136,8 +136,8 @@ def idempotency_key(call: Call[Any], scope: RequestContext) -> str | None:
 
 
 def _add_trace(headers: dict[str, str]) -> None:
-    """Add the trace this call belongs to (W3C Trace Context level 2, section 4.3). Each call is a parent of its own: in
-    a trace that is not recorded the call has no span, and a random id stands for one."""
+    """Add the trace that this call belongs to (W3C Trace Context level 2, section 4.3). Each call is a separate parent:
+    in a trace that is not recorded the call has no span, and a random id is used instead."""
     span = get_current_span().get_span_context()
     if not span.is_valid:
         return

@@ -1,5 +1,5 @@
-"""Resolvers: where the addresses of an upstream come from. A static list, DNS and a file are here; a gateway may have
-further ones (`Gateway(resolvers=…)`).
+"""Resolvers return the addresses of an upstream. Here are those for a static list, DNS and a file; a gateway may have
+others (`Gateway(resolvers=…)`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class BackendAddress:
-    """Where one instance of an upstream answers.
+    """The address of one instance of an upstream.
 
     url  base address: `http://` or `https://`, a host, and optionally a port and a path
-    at   IP address to connect to in place of looking the host up; the Host header and TLS still use the host of `url`
+    at   IP address to connect to, without asking DNS; the Host header and TLS still use the host of `url`
     """
 
     url: str
@@ -48,13 +48,13 @@ class Resolver(Protocol):
         """Seconds between two calls of `resolve`; 0: it is called once."""
 
     async def resolve(self) -> Sequence[BackendAddress]:
-        """Every address there is now, 1 to 256; an empty sequence: they have not changed. Whatever it raises, and
-        addresses that are not valid, are logged and change nothing: the last addresses stay in use."""
+        """All current addresses, 1 to 256; an empty sequence when they have not changed. An exception, or an address
+        that is not valid, is logged, and the last addresses stay in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolverContext:
-    """What a resolver is made from: the upstream's name and its settings.
+    """The arguments of a resolver: the upstream's name and its settings.
 
     service   the upstream's name
     urls      base addresses: `url`, then `balance.urls`; never empty
@@ -71,15 +71,15 @@ class ResolverContext:
 
 
 class ResolverFactory(Protocol):
-    """Makes the resolver of one upstream, at the start. It must not wait for anything. It raises ValueError for wrong
-    settings; the start then fails with a message that names them. A class whose constructor takes only the context is
-    one."""
+    """Makes the resolver of one upstream when the gateway starts. It must not wait for anything. It raises ValueError
+    for wrong settings; the start then fails with a message that names them. A class whose constructor takes only the
+    context is a factory."""
 
     def __call__(self, context: ResolverContext, /) -> Resolver: ...
 
 
 class StaticResolver:
-    """The addresses of the settings, for good."""
+    """Returns the addresses of the settings, which never change."""
 
     interval = 0.0
 
@@ -91,7 +91,7 @@ class StaticResolver:
 
 
 class DnsResolver:
-    """Every IP address that DNS has for the host of the first base address. interval: default 30 s."""
+    """Returns every IP address that DNS has for the host of the first base address. interval: default 30 s."""
 
     def __init__(self, context: ResolverContext) -> None:
         self.url = context.urls[0]
@@ -106,11 +106,11 @@ class DnsResolver:
 
 
 class FileResolver:
-    """The lines of a file, one base address each; # begins a comment. The file is read again when it changes."""
+    """Returns the base addresses in a file, one in each line; # begins a comment. The file is read when it changes."""
 
     def __init__(self, context: ResolverContext) -> None:
         if context.file is None:
-            raise ValueError("set BALANCE__FILE, the file that has the addresses")
+            raise ValueError("set BALANCE__FILE to the file with the addresses")
         self._file = context.file
         self.interval = context.look
         self.version: tuple[int, int] | None = None
@@ -137,4 +137,4 @@ RESOLVERS: Mapping[str, ResolverFactory] = {
     "dns": DnsResolver,
     "file": FileResolver,
 }
-"""The resolvers that every gateway has, by the name that settings select them with."""
+"""The resolvers that every gateway has, by their names in the settings."""

@@ -1,7 +1,7 @@
-"""From the response of a service to the declared model, or to the error that names the owner.
+"""Decodes the response of a service into the declared model, or makes the error that names the owner.
 
-A status of 2xx is read as the call's model, by the table "Values" of docs/contract.md. Every other status is an error,
-by the call's outcome table (calls/outcomes.py).
+A status of 2xx is decoded as the call's model, by the table "Values" of docs/contract.md. Every other status becomes an
+error, by the call's outcome table (calls/outcomes.py).
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ from .problem_details import MAX_SENT, details, texts
 from .wire import WireResponse
 
 MAX_RETRY_AFTER = 3600.0
-"""Seconds: a longer Retry-After counts as this long."""
+"""Seconds; a longer Retry-After is cut to this."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """response: as it came; value: its body as the call's model, None for a 304; coalesced: another caller's request
-    brought it.
+    """response: as the service sent it; value: its body as the call's model, None for a 304; coalesced: True when it is
+    the response to another caller's request.
 
-    A cache keeps bytes, not objects: each caller decodes its own copy, so that what one view changes no other view
-    sees.
+    Each caller decodes its own copy from the bytes, so that a view never sees what another view has changed.
     """
 
     response: WireResponse
@@ -43,8 +42,8 @@ class CallResult:
 def decode(
     call: Call[Any], response: WireResponse, observe: Observer = ignore, *, asker: Principal | None = None
 ) -> Any:
-    """The response as the call's model. asker: whom the service was told of, None: of nobody. Raises Overloaded,
-    Failed, Refused or Invalid."""
+    """The response as the call's model. asker: the user that the request identified to the service, None for none.
+    Raises Overloaded, Failed, Refused or Invalid."""
     if 200 <= response.status < 300:
         return None if call.model is None else _value(call, response, observe)
     raise upstream_error(call, response, asker=asker)
@@ -58,7 +57,7 @@ def _value(call: Call[Any], response: WireResponse, observe: Observer) -> Any:
     if not body:
         # 204, or another success without a body: None, where the model allows it.
         if call.model is Raw:
-            raise Invalid(call.owner, call.name, "answered nothing, which is not JSON.")
+            raise Invalid(call.owner, call.name, "answered without a body, which is not JSON.")
         body = b"null"
     else:
         media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -74,29 +73,29 @@ def _value(call: Call[Any], response: WireResponse, observe: Observer) -> Any:
         return codec_of(call.model).decode(body, replaced)
     except (ValueError, RecursionError) as error:
         if not response.body:
-            why = f"answered nothing ({response.status}) where its model has no None"
+            why = f"answered {response.status} without a body, which its model does not allow"
         else:
-            why = f"answered what {_why(error)}"
+            why = f"gave an answer that {_why(error)}"
         raise Invalid(call.owner, call.name, f"{why}.") from None
 
 
 def _is_json(media: str) -> bool:
-    """A response without a content type is read as JSON, too: it has to be JSON anyway."""
+    """A response without a content type is read as JSON, too, and refused if it is not."""
     return media in ("application/json", "text/json", "") or media.endswith("+json")
 
 
-# Validation errors whose message never quotes the value. A validator of the model's own may quote it, and so does a
-# wrong tag.
+# Types of validation errors whose message never quotes the value. The user's validators may quote it, and the error of
+# a wrong tag does.
 _WITHOUT_VALUE = frozenset(get_args(ErrorType)) - {"assertion_error", "union_tag_invalid", "value_error"}
 
 
 def _why(error: Exception) -> str:
-    """Where the body does not fit the model, without its values: they may be somebody's data."""
+    """Why the body does not fit the model, without its values, which may be personal data."""
     if isinstance(error, ValidationError):
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         if first["type"] != "json_invalid":
             message = first["msg"] if first["type"] in _WITHOUT_VALUE else "This is not valid"
-            return f"its model does not allow: /{'/'.join(str(step) for step in first['loc'])} {message}"
+            return f"does not fit its model: /{'/'.join(str(step) for step in first['loc'])} {message}"
         return f"is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
     if isinstance(error, json.JSONDecodeError):
         return f"is not JSON: {error.msg}"
@@ -111,8 +110,8 @@ def _why(error: Exception) -> str:
 def upstream_error(
     call: Call[Any], response: WireResponse, *, asker: Principal | None = None
 ) -> UpstreamError:
-    """Overloaded, Failed or Refused, by the call's outcome table. asker: whom the service was told of, None: of
-    nobody."""
+    """Overloaded, Failed or Refused, by the call's outcome table. asker: the user that the request identified to the
+    service, None for none."""
     status = response.status
     outcome = call.outcomes.of(status)
     detail = f"answered {status}."
@@ -145,7 +144,7 @@ def _sent_values(call: Call[Any], asker: Principal | None) -> list[str]:
     if call.body is None:
         return values
     if len(call.body) > 4 * MAX_SENT:
-        # More than messages are compared with, whatever is in it.
+        # Too long to compare messages with: this value has more than MAX_SENT characters, too.
         return ["?" * (MAX_SENT + 1)]
     try:
         values.extend(texts(json.loads(call.body)))

@@ -1,8 +1,8 @@
-"""The cache, the first step of the pipeline: fresh responses without a request, older ones while a new one is fetched
-or instead of a failure, confirmed ones by their ETag.
+"""The cache, the first step of the pipeline (RFC 9111, RFC 5861). It serves fresh responses without a request, and
+stale ones while a new one is fetched or when the call fails. It revalidates stale responses by their ETag or date.
 
-Only reads declared `fresh` are cached, and as bytes: each caller decodes its own copy. cache_storage.py decides who may
-get a cached response, policies/cache.py what it may still be used for.
+Only reads declared with `fresh` are cached, as bytes: each caller decodes its own copy. cache_storage.py decides who
+may get a cached response, policies/cache.py what it may be used for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger("bff.transport")
 REVALIDATION = 5.0
 """Seconds that a revalidation in the background may take."""
 CLOCK_ERROR = 0.1
-"""Seconds by which the estimate of Redis' clock may be wrong: asking Redis takes at most this long."""
+"""Seconds by which the estimate of Redis' clock may be wrong: a request to Redis takes at most this long."""
 
 How = Literal["hit", "stale", "revalidated", "miss"]
 
@@ -37,10 +37,10 @@ How = Literal["hit", "stale", "revalidated", "miss"]
 class ResponseCache:
     """next        the step after this one
     memory      the cache's first level, in this process
-    store       Redis: what changed, and (when `second`) the cache's second level
+    store       the stamps of changes in Redis and, when `second` is True, the cache's second level
     spawn       starts a task that the gateway owns
-    background  revalidations at once (default 64), beyond which an old response is served without one; and a quarter as
-                many writes to Redis at once, beyond which a response is not written
+    background  revalidations at once (default 64); beyond it a stale response is served without one. A quarter of it
+                is the number of writes to Redis at once; beyond that a response is not written
     clock       Unix seconds
     """
 
@@ -72,26 +72,26 @@ class ResponseCache:
         lookup = await self._storage.find(call, scope, key_of(call, scope.principal))
         entry = lookup.entry
         if entry is not None:
-            standing = entry.freshness(self._clock())
-            if standing in ("fresh", "revalidate"):
+            freshness = entry.freshness(self._clock())
+            if freshness in ("fresh", "revalidate"):
                 try:
                     value = decode(call, _response(entry), self._observe)
                 except Invalid:
-                    # It was cached for another model. The upstream is asked for the current one.
+                    # It was cached for another model, so it is fetched again.
                     lookup = lookup._replace(entry=None)
                 else:
-                    if standing == "revalidate":
+                    if freshness == "revalidate":
                         self._revalidate(call, scope, lookup)
-                    self._record_served(call, scope, entry, "hit" if standing == "fresh" else "stale")
+                    self._record_served(call, scope, entry, "hit" if freshness == "fresh" else "stale")
                     return value
         return await self._fetch(call, scope, lookup)
 
     async def _fetch(self, call: Call[Any], scope: RequestContext, lookup: Lookup) -> Any:
-        """Ask the upstream: for a new response, or whether the cached one still holds."""
+        """Get a new response from the upstream, or its confirmation that the cached one is still valid."""
         entry = lookup.entry
         asked_at = self._clock()
         conditions = entry.conditions() if entry is not None else NO_CONDITIONS
-        # A read that started before the newest change may bring a response from before it.
+        # A read that started before the newest change may give an older response, so it is not joined.
         after = self._storage.local_time(lookup.newest_change) + CLOCK_ERROR if lookup.newest_change else 0.0
         try:
             result = await self._next.exchange(call, scope, conditions, after=after)
@@ -117,7 +117,7 @@ class ResponseCache:
                 new = entry_of(call, response.headers, response.body, asked_at=asked_at, seen=lookup.seen)
             how = "miss"
         if not result.coalesced:
-            # A coalesced read started before this lookup. Its leader stores the response, and knows when it started.
+            # A coalesced read started before this lookup. Its leader knows when, and stores the response.
             if new is not None:
                 self._storage.put(lookup, new)
             elif entry is not None:
@@ -131,7 +131,7 @@ class ResponseCache:
     def _instead_of_failure(
         self, call: Call[Any], scope: RequestContext, entry: CacheEntry | None, error: UpstreamError
     ) -> Any:
-        """The cached response instead of the failure, where it may be used so; else the failure is raised."""
+        """The stale response instead of the failure, when that is allowed; otherwise the failure is raised."""
         now = self._clock()
         if entry is None or not entry.usable_on_error(now):
             raise error
@@ -144,7 +144,7 @@ class ResponseCache:
         return value
 
     def _revalidate(self, call: Call[Any], scope: RequestContext, lookup: Lookup) -> None:
-        """Fetch a new response in the background while the old one is served; at most once at a time for a key."""
+        """Fetch a new response in the background while the stale one is served; one at a time for each key."""
         key = lookup.key
         if key in self._revalidating:
             return

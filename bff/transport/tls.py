@@ -1,8 +1,8 @@
-"""TLS with one upstream: the authorities that are trusted, and the gateway's client certificate (mutual TLS).
+"""TLS with one upstream: the trusted certificate authorities, and the gateway's client certificate (mutual TLS).
 
-Guarantees that certificates change without a restart: new files make a new context, every connection opened from then
-on uses it, and no older connection is used for another call. A half-written pair changes nothing. The host name is
-always verified, and TLS 1.2 is the lowest version.
+Guarantees that certificates can be replaced without a restart: new files make a new context, which every later
+connection uses, and older connections get no further call. A certificate that does not match its key is not used, for
+example while the files are being written. The host name is always verified. The lowest version is TLS 1.2.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .file_watcher import FileWatcher, fingerprint
 
 log = logging.getLogger("bff.transport")
 
-# A client certificate that expires sooner than this is logged.
+# A client certificate that expires within this time is logged.
 SOON = timedelta(days=7)
 
 
@@ -31,7 +31,7 @@ class TlsTrust:
     ca         PEM file of the only trusted authorities; None: the usual ones
     look       seconds between two checks of the files, default 1
 
-    Raises ValueError that names the file and what is wrong with it.
+    Raises a ValueError that names the file and the reason.
     """
 
     def __init__(
@@ -66,19 +66,19 @@ class TlsTrust:
         try:
             return ssl.create_default_context(cafile=str(self._ca))
         except ssl.SSLError:
-            raise ValueError(f"{self._ca} holds no certificate of an authority") from None
+            raise ValueError(f"{self._ca} contains no certificate of an authority") from None
 
     def _load_certificate(self, context: ssl.SSLContext, cert: Path, key: Path) -> None:
         for path in (cert, key):
             _readable(path)
         try:
-            # Without a password OpenSSL would ask on the terminal for one.
+            # Without a password OpenSSL would ask for one at the terminal.
             context.load_cert_chain(cert, key, password="")
         except ssl.SSLError as error:
             if error.reason == "KEY_VALUES_MISMATCH":
                 raise ValueError(f"{key} is not the key of {cert}") from None
             raise ValueError(
-                f"{cert} and {key} are no certificate with an unencrypted key in PEM ({error.reason})"
+                f"{cert} and {key} are not a certificate and its unencrypted key in PEM ({error.reason})"
             ) from None
         left = x509.load_pem_x509_certificate(cert.read_bytes()).not_valid_after_utc - datetime.now(UTC)
         if left < SOON:

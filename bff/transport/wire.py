@@ -1,7 +1,7 @@
 """The port to the network: one request is sent, one whole response is returned.
 
-An adapter sends exactly what it is given and keeps nothing between requests but connections: no cookies, no
-redirects, no proxies from the environment. Every failure is one of the four subclasses of WireError.
+An adapter sends the request unchanged and keeps only connections between requests: no cookies. It follows no redirects
+and uses no proxy from the environment. Every failure is one of the four subclasses of WireError.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ class WireResponse:
 
 
 class WireError(Exception):
-    """The response did not arrive whole."""
+    """There is no complete, valid response."""
 
 
 class WireTimeout(WireError):
-    """The adapter itself stopped waiting. The caller's own time limit cancels instead."""
+    """The adapter itself stopped waiting. The caller's time limit cancels the call instead."""
 
 
 class WireConnectionError(WireError):
-    """No connection, or it was lost. `stale`: an idle connection that had been used before turned out to be closed, and
-    no byte of a response came. A connection that was just opened is never stale: losing it says the service is down."""
+    """No connection, or it was lost. stale: an idle keep-alive connection turned out to be closed, and no byte of a
+    response arrived. A connection that was just opened is never stale: losing it means that the service is down."""
 
     def __init__(self, detail: str, *, stale: bool) -> None:
         super().__init__(detail)
@@ -64,8 +64,7 @@ class WireConnectionError(WireError):
 
 
 class WireInvalidResponse(WireError):
-    """A response came, but not a valid one: its HTTP is malformed or ambiguous, or its content coding cannot be
-    undone."""
+    """The response is not valid: its HTTP is malformed or ambiguous, or its content coding cannot be decoded."""
 
 
 class WireResponseTooLarge(WireError):
@@ -76,7 +75,7 @@ class Wire(Protocol):
     """A pool of connections to one backend. The setting `wire` of an upstream selects the adapter."""
 
     async def send(self, request: WireRequest) -> WireResponse:
-        """Raises WireError. Cancelling it frees its connection."""
+        """Send a request and return its response. Raises WireError. Cancelling it frees its connection."""
 
     async def close(self) -> None:
         """Close every connection."""

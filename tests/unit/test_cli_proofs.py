@@ -56,9 +56,9 @@ WRONG = [
     ({f"{UPSTREAM}__TLS__KEY": "foreign.key"}, f"{UPSTREAM}__TLS: foreign.key is not the key of mine.crt"),
     (
         {f"{UPSTREAM}__TLS__CERT": "locked.crt", f"{UPSTREAM}__TLS__KEY": "locked.key"},
-        f"{UPSTREAM}__TLS: locked.crt and locked.key are no certificate with an unencrypted key",
+        f"{UPSTREAM}__TLS: locked.crt and locked.key are not a certificate and its unencrypted key",
     ),
-    ({f"{UPSTREAM}__TLS__CA": "empty"}, f"{UPSTREAM}__TLS: empty holds no certificate of an authority"),
+    ({f"{UPSTREAM}__TLS__CA": "empty"}, f"{UPSTREAM}__TLS: empty contains no certificate of an authority"),
     ({f"{UPSTREAM}__TLS__LOOK": "0"}, f"{UPSTREAM}__TLS__LOOK"),
     ({"BFF_INTERNAL__KEYS": None}, f"{UPSTREAM}__IDENTITY: internal needs keys to sign with; set BFF_INTERNAL__KEYS"),
     ({"BFF_INTERNAL__KEYS": "empty"}, "BFF_INTERNAL__KEYS: empty holds 0 private keys"),
@@ -99,5 +99,5 @@ async def test_any_asgi_server_is_told_too(folder: Path) -> None:
     settings: Settings = load(
         {f"{UPSTREAM}__URL": "https://shelf.test", f"{UPSTREAM}__TLS__CA": "empty"},
     )
-    with pytest.raises(DeclarationError, match=f"{UPSTREAM}__TLS: empty holds no certificate"):
+    with pytest.raises(DeclarationError, match=f"{UPSTREAM}__TLS: empty contains no certificate"):
         await Gateway("mounted").start(settings)

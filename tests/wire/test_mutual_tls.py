@@ -279,9 +279,9 @@ def test_an_unusable_tls_file_is_named_in_the_error(
     wrong: dict[str, dict[str, Path]] = {
         "nothing.crt: No such file": {"cert": tmp_path / "nothing.crt", "key": mine.key},
         "foreign.key is not the key of": {"cert": mine.cert, "key": foreign.key},
-        "no certificate with an unencrypted key": {"cert": locked.cert, "key": locked.key},
+        "not a certificate and its unencrypted key": {"cert": locked.cert, "key": locked.key},
         "empty.pem and": {"cert": empty, "key": mine.key},
-        "empty.pem holds no certificate": {"ca": empty},
+        "empty.pem contains no certificate": {"ca": empty},
         "away.pem: No such file": {"ca": tmp_path / "away.pem"},
     }
     for said, files in wrong.items():
