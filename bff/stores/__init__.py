@@ -1,1 +1,2 @@
-"""The only room that speaks to Redis: one port a file, a Lua script for each atomic step, in redis/ the connection."""
+"""The only package that uses Redis: one store in each file, one Lua script for each atomic step; redis/ has the
+connections."""

@@ -1,7 +1,8 @@
 """Background work of a process: one task that runs as long as the process serves.
 
-A task that ends without `stop` is logged as critical, and `alive` is False then. `start` fails when the work ends at
-once or does not begin within `START` seconds. `stop` returns when the task has ended, or after a bounded wait.
+When the task ends without `stop`, that is logged as critical, and `alive` is False. `start` fails when the task ends at
+once, or has not started its work within `START` seconds. `stop` returns when the task has ended, or after a bounded
+wait.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Self
 from ..calls.shutdown import cancel_tasks
 
 START = 30.0
-"""Seconds for the work to begin. It must not wait for anything outside this process to begin."""
+"""Seconds within which the work must have started. It must not wait for anything outside this process."""
 
 
 class Background(ABC):
-    """`async with`, or `start()` and `stop()`. name: of the task; without: what the log says when the task has
-    ended."""
+    """Use `async with`, or `start()` and `stop()`. name: of the task; without: the text for the log when the task has
+    ended, for example "published messages are not received"."""
 
     def __init__(self, name: str, without: str) -> None:
         self._name = name
@@ -31,8 +32,8 @@ class Background(ABC):
         """Run for ever. Sets `started` when `start` may return."""
 
     async def start(self) -> None:
-        """Begin; does not wait for anything outside this process. Raises RuntimeError when it ends at once,
-        TimeoutError when it does not begin."""
+        """Start the task; does not wait for anything outside this process. Raises RuntimeError when the task ends at
+        once, TimeoutError when it does not start its work in time."""
         if self._main is not None:
             return
         started = asyncio.Event()
@@ -48,13 +49,13 @@ class Background(ABC):
             raise
         if main.done():
             self._main = None
-            raise RuntimeError(f"{self._name} ended before it began") from (
+            raise RuntimeError(f"{self._name} ended while it was starting") from (
                 None if main.cancelled() else main.exception()
             )
 
     @property
     def alive(self) -> bool:
-        """False when the task ended without `stop`: such a process can only be replaced."""
+        """False when the task ended without `stop`: the process must then be restarted."""
         return self._main is not None and not self._main.done()
 
     async def stop(self) -> None:

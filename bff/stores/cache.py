@@ -2,13 +2,14 @@
 
 Keys (after the prefix of keys.py):
 
-    {part:<digest>}         string, one cached answer (see `pack`); TTL as long as it is of use, at most a day
+    {part:<digest>}         string, one cached answer (see `pack`); TTL: as long as it can be used, at most a day
     {tag:<sha256>}          hash `*` → stamp of the tag's last invalidation for everybody; TTL 2 days
     {<owner>}:changed       hash tag → stamp of its last invalidation by this principal's commands; TTL 2 days
 
-A stamp is microseconds of Redis' clock. Each invalidation is published to the channel `cache` as `<stamp> <JSON>`, the
-JSON being `["tag", <tag>]` or `["owner", <owner tag>]`. A stamp is stored longer than any answer that it invalidates.
-Ages are measured by the clocks of the gateways: their difference makes another gateway's answer seem younger or older.
+A stamp is a time of Redis' clock in microseconds. Each invalidation is published to the channel `cache` as
+`<stamp> <JSON>`, where the JSON is `["tag", <tag>]` or `["owner", <owner tag>]`. A stamp is stored longer than any
+answer that it invalidates. Ages are measured by the clocks of the gateways: a difference between these makes an answer
+that another gateway stored seem younger or older.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class CacheRead:
-    """packed: the cached answer or None; read_at: the server's clock before the read (0 where no tag needs it);
-    tag_stamps, owner_stamps: stamps of the requested tags, 0 for none."""
+    """packed: the cached answer or None; read_at: Redis' clock before the read, microseconds (0 when there are no
+    tags); tag_stamps, owner_stamps: stamps of the requested tags, 0 for none."""
 
     packed: bytes | None
     read_at: int
@@ -52,7 +53,7 @@ class Change:
 
 
 def digest(key: Key) -> str:
-    """The name of a cached answer in the store (64 hex digits); it does not reveal whose it is."""
+    """The name of a cached answer in the store (64 hex digits); it does not reveal the user."""
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
 
@@ -63,7 +64,7 @@ def pack(entry: CacheEntry) -> bytes:
 
 
 def unpack(packed: bytes) -> CacheEntry | None:
-    """The entry, None for one in a format of another release."""
+    """The entry, None when it has the format of another release."""
     head, _, body = packed.partition(b"\n")
     try:
         version, fields = json.loads(head)
@@ -95,8 +96,8 @@ def _owner_key(owner: str) -> str:
 
 
 class CacheStore:
-    """Every method raises StoreUnavailable when Redis is away, or slower than `wait` seconds (default 0.1): a slow
-    cache is worse than none."""
+    """Every method raises StoreUnavailable when Redis is away, or slower than `wait` seconds (default 0.1), because a
+    slow cache is worse than none."""
 
     def __init__(self, redis: RedisClient, *, wait: float = 0.1) -> None:
         self._redis = redis
@@ -104,7 +105,7 @@ class CacheStore:
         self._change = redis.script("cache_change")
 
     async def read(self, name: str | None, tags: Sequence[str], owner: str | None) -> CacheRead:
-        """Read everything that decides about one request, in one round trip. name: a `digest`, None to read only
+        """Read the answer and the stamps for one request, in one round trip. name: a `digest`, None to read only the
         stamps; owner: a principal id, to read also the stamps of this principal's commands."""
         if not tags:
             return CacheRead(None if name is None else await self._call("GET", _answer_key(name)), 0)
@@ -124,7 +125,8 @@ class CacheStore:
         return CacheRead(packed, int(seconds) * 1_000_000 + int(micros), stamps, owner_stamps)
 
     async def owner_stamps(self, owner: str, tags: Sequence[str]) -> dict[str, int]:
-        """When this principal (its id) invalidated these tags, 0 for never. Costs half as much as `read`."""
+        """The stamps at which this principal (its id) invalidated these tags, 0 for never. Takes half the time of
+        `read`."""
         stamps = await self._call("HMGET", _owner_key(owner), *tags)
         return {tag: int(stamp or 0) for tag, stamp in zip(tags, stamps, strict=True)}
 
@@ -141,8 +143,8 @@ class CacheStore:
             return await self._redis.call(*command, limit=self._wait)
 
     async def invalidate(self, tags: Sequence[str]) -> dict[str, int]:
-        """Invalidate, for everybody, all answers with these tags that were requested before now. Returns the stamps.
-        Takes up to the client's `timeout`, not `wait`: an invalidation is not given up for speed."""
+        """Invalidate, for all users, the answers with these tags that were requested before now. Returns the stamps.
+        Waits up to the client's `timeout`, not `wait`, because an invalidation must not be lost for speed."""
         stamps = {}
         for tag in tags:
             message = json.dumps(["tag", tag])

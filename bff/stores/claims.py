@@ -4,10 +4,11 @@
     P, lease holds → Busy | P, lease over → safe ? New(takeover) : U | U → Unknown
     P, lease holds, its process has ended → safe ? New(takeover) : Busy
 
-The rate limits are spent in the same step: a new command spends the route's limit, a repeat spends a ceiling. A command
-that a limit refuses is Limited and changes nothing else. Only the holder may renew, complete or release a claim
-(fencing): the call fails for a holder whose claim was taken over, and writes the claim again if Redis lost it. While
-Redis is away every call is StoreUnavailable; the result is never guessed.
+P is in progress, D is done, U is unknown. The rate limits are spent in the same step: a new command spends the route's
+limit, a repeat spends a higher limit. A command that a limit refuses is Limited and changes nothing else. Only the
+holder may renew, complete or release a claim (fencing): the call fails for a holder whose claim was taken over, and
+writes the claim again if Redis lost it. While Redis is away every call raises StoreUnavailable; the result is never
+guessed.
 
 Key (after the prefix of keys.py): `{t}:claim:<key hash>`, hash, in the owner's slot: state, fingerprint, holder, lease
 (ms), and once done status, headers, head, cursor, tail. TTL: `ttl` seconds from the claim, and again from its outcome.
@@ -36,8 +37,8 @@ log = logging.getLogger("bff.stores")
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Proof of holding a claim, required for each further step. holder: a fresh random id of this attempt; key,
-    fingerprint: from `policies.idempotency`; lease, ttl: seconds."""
+    """Proves that the caller holds a claim; required for each further step. holder: a new random id for this attempt;
+    key, fingerprint: from `policies.idempotency`; lease, ttl: seconds."""
 
     owner: str
     key: str
@@ -49,7 +50,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer to store: its body is `body_head`, the saga's cursor (if there is one), `body_tail`."""
+    """An answer to store. Its body is `body_head`, then the saga's cursor (if there is one), then `body_tail`."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -62,7 +63,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """Run it. takeover: an earlier holder stopped renewing; what it sent to services may have arrived."""
+    """Run the command. takeover: an earlier holder stopped renewing; what it sent to services may have arrived."""
 
     ticket: Ticket
     takeover: bool = False
@@ -70,7 +71,7 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """It is done; this is its answer, byte for byte."""
+    """The command is done; this is its stored answer, byte for byte."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -79,7 +80,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """It runs now. retry_after: seconds until its lease ends at the earliest; holder: who runs it."""
+    """The command is in progress. retry_after: seconds until its lease ends at the earliest; holder: who runs it."""
 
     retry_after: float
     holder: str = field(default="", compare=False)
@@ -97,12 +98,13 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """A limit refuses it for now; what was spent shows which."""
+    """A rate limit refuses it for now; the returned states of the buckets show which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Stored. cursor: position of the saga's newest event, None without a saga; body: the body of every replay."""
+    """The outcome is stored. cursor: position of the saga's newest event, None without a saga; body: the body of every
+    replay."""
 
     cursor: Position | None
     body: bytes
@@ -112,8 +114,8 @@ Claimed: TypeAlias = New | Replay | Busy | Mismatch | Unknown | Limited
 
 
 class Claims:
-    """processes: to find holders whose process has ended, None for not at all. clock: Unix seconds, None uses the
-    server's. Every method raises StoreUnavailable when Redis is away."""
+    """processes: finds holders whose process has ended; None: their leases have to end. clock: Unix seconds, None uses
+    Redis' clock. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(
         self,
@@ -141,12 +143,12 @@ class Claims:
     async def claim(
         self, ticket: Ticket, *, safe: bool, new: Sequence[Bucket] = (), repeat: Sequence[Bucket] = ()
     ) -> tuple[Claimed, list[BucketState]]:
-        """Claim a command and spend its limits. A safe command whose holder's process has ended is free at once: its
-        services get the same keys again, and the old holder is fenced.
+        """Claim a command and spend its limits. A safe command can be claimed again as soon as its holder's process has
+        ended: its services get the same idempotency keys again, and the old holder is fenced.
 
-        ticket       the proof that the new holder will have
+        ticket       the ticket of the new holder
         safe         the command may be run again after its holder stopped renewing
-        new, repeat  the buckets to spend when it runs, and when it does not; in a cluster those outside the owner's
+        new, repeat  the buckets to spend for a new command, and for a repeat; in a cluster those outside the owner's
                      slot are spent at the same time, as for a new command
         """
         claimed, spent = await self._claim_and_spend(ticket, safe, new, repeat)

@@ -36,7 +36,8 @@ class BrokerEvent:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Of a stream: how many entries were ever added, how many it still has, the id of the last one."""
+    """The extent of a stream. added: entries that were ever added; length: entries that it has now; last: id of the
+    last one."""
 
     added: int
     length: int
@@ -44,12 +45,12 @@ class Extent:
 
 
 def parse_entries(rows: Sequence[Any]) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """The entries of a stream (id and fields) from an answer of XRANGE or XREAD."""
+    """The entries of a stream (id and fields) from the reply to XRANGE or XREAD."""
     return [(id, dict(zip(words[::2], words[1::2], strict=True))) for id, words in rows]
 
 
 class StreamReader:
-    """A reader of some Redis Streams. Raises StoreUnavailable when Redis is away. Close it."""
+    """A reader of some Redis Streams. Every method raises StoreUnavailable when Redis is away. The caller closes it."""
 
     def __init__(self, redis: RedisClient, *, block: float = 1.0) -> None:
         """block: seconds that a read waits for an event."""
@@ -75,8 +76,8 @@ class StreamReader:
         return read
 
     async def extents(self, streams: Iterable[str]) -> dict[str, Extent]:
-        """The extents of these streams, in one round trip. Streams that do not exist are left out; so are all when the
-        server is older than Redis 7, which does not count added entries."""
+        """The extents of these streams, in one round trip, without streams that do not exist. Empty when the server is
+        older than Redis 7, which does not count added entries."""
         names = list(streams)
         found = await run_all(self._redis, [Step(self._extent, [name], ()) for name in names])
         return {
@@ -93,7 +94,7 @@ class StreamReader:
         return await reader.xread(dict(positions), count=count, block=self._block_ms)
 
     async def _poll(self, positions: Mapping[str, str], count: int) -> Any:
-        """In a cluster no command waits for streams of several slots, so they are polled."""
+        """Poll the streams, because in a cluster no command can wait for streams in several slots."""
         deadline = time.monotonic() + self._block_ms / 1000
         commands = [("XREAD", "COUNT", count, "STREAMS", *each) for each in positions.items()]
         while True:

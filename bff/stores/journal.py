@@ -1,9 +1,9 @@
-"""The journal: one ordered, resumable history of saga events for each owner, with the snapshot it leads to.
+"""The journal: one ordered, resumable history of saga events for each owner, with the resulting snapshot.
 
 Guarantees: the offsets of one epoch have no gaps, the events of each saga are in version order, a repeat is dropped,
-history and snapshot are read at one moment, and a position never gets a second meaning, even when Redis loses data that
-it confirmed. Refuses a cursor that it cannot follow exactly (unknown epoch, trimmed, beyond the head): the answer is
-`reset` with the snapshot. The answer is the same where the history is larger than 64 KiB and than the snapshot.
+history and snapshot are read at one moment, and a position never names another event later, even when Redis loses data
+that it confirmed. When a cursor cannot be followed exactly (unknown epoch, trimmed, beyond the head), the answer is
+`reset` with the snapshot; also when the history is larger than 64 KiB and larger than the snapshot.
 
 Keys (after the prefix of keys.py), all in the slot of `{t}`, the owner's tag, and with the same TTL: `retain` seconds
 after the last event:
@@ -91,20 +91,21 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> Position | None:
-        """The position a client sent back, None when it is not one of ours."""
+        """The position in a text from a client, None when the text is not a position."""
         found = _POSITION.fullmatch(text)
         return cls(found[1], int(found[2])) if found else None
 
 
 class EntryTooLarge(BffError):
-    """A saga's status is larger than ENTRY_BYTES: no stream could carry it."""
+    """A saga's status is larger than ENTRY_BYTES, too large for a stream."""
 
     code = "entry-too-large"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One saga event as stored and sent: `body` is one line of JSON, the contract's `saga` data."""
+    """One saga event as it is stored and sent. ended_ms: Unix ms at which the saga ended, 0 while it has not; body: one
+    line of JSON, the data of the event `saga` in docs/contract.md."""
 
     saga: str
     version: int
@@ -113,7 +114,8 @@ class Entry:
 
     @classmethod
     def of(cls, saga: SagaStatus, traceparent: str | None = None, *, now_ms: int) -> Entry:
-        """now_ms: replaces an unreadable `at`, and caps one in the future. Raises EntryTooLarge."""
+        """The entry of a saga. now_ms: replaces an `at` that cannot be read or is in the future. Raises
+        EntryTooLarge."""
         printed = codec_of(type(saga)).encode(saga, include=set(_FIELDS))
         ended = min(_ms(saga.at) or now_ms, now_ms) if saga.status in ENDED else 0
         name = f"{saga.type}/{saga.id}"
@@ -140,8 +142,8 @@ class Opened:
 
     @property
     def reader_position(self) -> Position:
-        """The position from which its reader goes on. Without a journal it cannot be resumed: the next event begins
-        one."""
+        """The position at which its reader continues. Without a journal it is one that cannot be resumed, because the
+        next event starts a journal."""
         return self.position or Position.unresumable()
 
 
@@ -171,11 +173,11 @@ def channel_of(owner: str) -> str:
 class Journal:
     """The owners' journals. Every method raises StoreUnavailable when Redis is away.
 
-    history  events kept for resuming (default 500, 10–10,000)
-    keep     seconds an ended saga stays in the snapshot (default 24 h)
-    retain   seconds a journal is stored after its last event (default 7 days, never less than `keep`)
-    gap      seconds an event waits for the one before it (default 2)
-    clock    Unix seconds; None uses the server's clock, so that processes agree
+    history  events stored for resuming (default 500, 10–10,000)
+    keep     seconds for which an ended saga stays in the snapshot (default 24 h)
+    retain   seconds for which a journal is stored after its last event (default 7 days, never less than `keep`)
+    gap      seconds for which an event waits for the one before it (default 2)
+    clock    Unix seconds; None uses Redis' clock, so that processes agree
     new_id   makes an epoch: letters and digits, at most 32
     """
 
@@ -204,7 +206,7 @@ class Journal:
         self._head = redis.script("journal_head")
 
     def now_ms(self) -> int:
-        """Unix milliseconds by the injected clock, else this machine's."""
+        """Unix milliseconds by the injected clock, otherwise by this machine's."""
         return int((self._clock or time.time)() * 1000)
 
     def keys(self, owner: str) -> Keys:
@@ -220,8 +222,8 @@ class Journal:
         return [channel_of(owner), now, self._new_id(), *limits, self._redis.publish_command]
 
     async def append(self, owner: str, entry: Entry) -> Appended:
-        """Append an event unless it is a repeat. One that comes before its predecessor is held until the predecessor
-        comes, or until `release_overdue`."""
+        """Append an event unless it is a repeat. An event that arrives before its predecessor is held until the
+        predecessor arrives, or until `release_overdue`."""
         answer = await self._append(
             self.keys(owner),
             [*self.script_args(owner), entry.saga, entry.version, entry.ended_ms, entry.body],
@@ -233,7 +235,7 @@ class Journal:
         raise ValueError(f"journal_append answered {word!r}")
 
     async def release_overdue(self, owner: str) -> int:
-        """Append held events that have waited longer than `gap`. Returns how many still wait."""
+        """Append held events that have waited longer than `gap`. Returns the number that still waits."""
         return int(await self._release(self.keys(owner), self.script_args(owner)))
 
     async def _release_all(self, owners: Sequence[str]) -> None:
@@ -245,7 +247,7 @@ class Journal:
     async def open(self, owner: str, after: Position | None, *, make: bool = False) -> Opened:
         """Read the head and the history after the cursor, or the snapshot, in one round trip.
 
-        make: create an absent journal and mark it complete, for owners whose sagas cannot be restored.
+        make: create a missing journal and mark it complete, for gateways that cannot restore sagas.
         """
         step = self.open_step(owner, after, make=make)
         return self.parse_opened(await step.script(step.keys, step.args))
@@ -269,7 +271,7 @@ class Journal:
     async def seed(self, owner: str, entries: Sequence[Entry]) -> bool:
         """Store restored sagas (newest first) in an incomplete journal. Returns False when it is complete already.
 
-        A saga of which the journal has this version or a later one is left as it is.
+        A saga is not changed when the journal has the same version or a later one.
         """
         args: list[str | bytes | int] = [*self.script_args(owner)]
         for entry in reversed(entries[:100]):
@@ -277,8 +279,8 @@ class Journal:
         return bool(await self._seed(self.keys(owner), args))
 
     async def mark_incomplete(self) -> int:
-        """Mark all journals incomplete, so that each is restored when it is next opened or compared. Returns how many
-        there are. Scans all keys of Redis, a thousand at a time."""
+        """Mark all journals incomplete, so that each is restored when it is next opened or compared. Returns their
+        number. Scans all keys of Redis, a thousand at a time."""
         count = 0
         async for metas in self._redis.scan_keys(redis_key("*", "meta")):
             with store_errors("marking journals incomplete"):

@@ -1,9 +1,9 @@
-"""The names of all keys and channels that the gateway has in Redis.
+"""The names of all keys and channels of the gateway in Redis.
 
-Every name begins with `PREFIX`, which carries the version of what is stored. No other file writes the prefix. A release
-reads and writes names of its own version only, so it never meets data in a format that it does not know. Raise
-`VERSION` when a release stores something that the release before it cannot read, or reads in another meaning;
-docs/redis.md says what that costs. What in braces follows the prefix is the hash tag: in a cluster it decides the slot.
+Every name begins with `PREFIX`, which contains the version of the stored formats. No other file uses the prefix. A
+release reads and writes only names of its version, so it never reads data in an unknown format. Raise `VERSION` when a
+release stores something that the release before it cannot read, or reads with another meaning; docs/redis.md says what
+that costs. The part in braces after the prefix is the hash tag: in a cluster it decides the slot.
 
 Event streams of services (`events:…`) and keys of other programs do not have the prefix.
 """
@@ -23,7 +23,7 @@ def redis_key(tag: str, name: str = "") -> str:
 
 
 def plain_name(name: str) -> str:
-    """`<PREFIX>name`: a key that no script uses with another one, or a channel that every gateway listens to."""
+    """`<PREFIX>name`: a key that no script uses together with another key, or a channel for all gateways."""
     return PREFIX + name
 
 
@@ -34,5 +34,5 @@ def owner_tag(owner: str) -> str:
 
 
 def hashed(issuer: str, value: str) -> str:
-    """A name for a subject, a session or a token of an issuer that does not reveal it: 32 hex digits."""
+    """A name that does not reveal the value: 32 hex digits. value: a subject, a session or a token of the issuer."""
     return hashlib.sha256(f"{len(issuer)}:{issuer}{value}".encode()).hexdigest()[:32]

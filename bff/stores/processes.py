@@ -1,9 +1,9 @@
 """Which gateway processes are dead. A killed process is recognised in less than a second.
 
 Each process subscribes to a channel of its own, on which nothing is published, and writes a heartbeat every few
-seconds. The connections of a killed process end with it, so Redis knows that nobody is subscribed to its channel. A
-process that is frozen, or whose machine is gone, has no heartbeat for `ALIVE` seconds. A process is not called dead
-while Redis cannot be asked, nor when it only lost a connection and made another one within `RECONNECT` seconds.
+seconds. The connections of a killed process end with it, so its channel has no subscriber any more. A process that is
+frozen, or whose machine is gone, has no heartbeat for `ALIVE` seconds. A process does not count as dead while Redis is
+away, nor when it only lost a connection and made another one within `RECONNECT` seconds.
 
 Key and channel (after the prefix of keys.py): `{process:<id>}:alive`, TTL `ALIVE`; `{process:<id>}:channel`.
 """
@@ -23,11 +23,11 @@ log = logging.getLogger("bff.stores")
 ALIVE = 10.0
 """Seconds for which a heartbeat is valid."""
 RECONNECT = 0.3
-"""Seconds in which a process that lost a connection makes another."""
+"""Seconds within which a process that lost a connection makes another one."""
 
 
 class Processes:
-    """id: of this process, letters and digits; channel: this process must be subscribed to it, to count as alive."""
+    """id: of this process, letters and digits; channel: to count as alive, this process must be subscribed to it."""
 
     def __init__(self, redis: RedisClient, *, process: str | None = None) -> None:
         self._redis = redis

@@ -1,13 +1,13 @@
-"""Shared work of all gateways: who does it now, how far it is, and what is done already.
+"""Work that all gateways share: leases (which process does it), positions (how far it is), and handled deliveries.
 
-Leases save work. Correctness must not depend on them: a frozen holder does not know that it lost its lease.
-Positions are at least once: a position is saved after the effects of all events before it.
+A lease only saves work. Correctness must not depend on it, because a frozen holder does not know that it lost its
+lease. Delivery is at least once: a position is saved after the effects of all events up to it.
 
 Keys (after the prefix of keys.py):
 
     {lease:<name>}               string, the holder's id; TTL: the lease itself
     {ingest:<stream>}:position   string, the last handled event's position in its broker's own format; TTL 30 days
-    {hook:<sha256>}              string, marks a handled webhook delivery; TTL given by the caller
+    {hook:<sha256>}              string, marks a handled webhook delivery; TTL from the caller
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Leases:
 
 
 class Positions:
-    """How far event streams were read. Every method raises StoreUnavailable when Redis is away."""
+    """The positions up to which event streams were read. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._read = redis.script("position")

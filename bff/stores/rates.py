@@ -1,9 +1,9 @@
 """Rate limits that all gateways count together in Redis: one script spends all buckets of a request, or none (GCRA).
 
 Key (after the prefix of keys.py): `{<tag>}:rate:<hash>`, string, the bucket's theoretical arrival time (Unix ms); TTL
-until then. The tag is the owner's (`keys.owner_tag`) for a principal, else 16 hex digits of SHA-256 of what is counted;
-the hash is of the route and the quota. A decision takes at most `wait` seconds and fails at once while Redis is away:
-every failure is StoreUnavailable.
+until then. The tag is the owner's (`keys.owner_tag`) for a principal, otherwise 16 hex digits of the SHA-256 hash of
+what is counted; `<hash>` is of the route and the quota. A decision takes at most `wait` seconds and fails at once while
+Redis is away: every failure is StoreUnavailable.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from .redis.client import RedisClient, StoreUnavailable
 
 
 def rate_tag(by: str, who: str) -> str:
-    """The hash tag for what is counted. by: `principal` (who: its id), `client`, `address`, `tenant`."""
+    """The hash tag of the caller that is counted. by: `principal` (who: its id), `client`, `address`, `tenant`."""
     if by == "principal":
         return owner_tag(who)
     return hashlib.sha256(f"{by}:{who}".encode()).hexdigest()[:16]
 
 
 def rate_key(tag: str, quota: str) -> str:
-    """quota: hash of the route and the quota."""
+    """The key of a bucket. tag: see `rate_tag`; quota: hash of the route and the quota."""
     return redis_key(tag, f"rate:{quota}")
 
 
 def script_args(buckets: Sequence[Bucket]) -> list[float]:
-    """The arguments of the scripts for these buckets: interval and window of each, ms."""
+    """The arguments of the scripts for these buckets: interval and window of each, in ms."""
     return [number for bucket in buckets for number in (bucket.interval * 1000, bucket.quota.seconds * 1000)]
 
 
@@ -48,8 +48,8 @@ def by_slot(buckets: Sequence[Bucket]) -> list[list[Bucket]]:
 
 
 class RateStore:
-    """wait: seconds for a decision (default 0.05). In a cluster "all or none" holds for the buckets of one slot: those
-    of a principal together, each other one by itself."""
+    """wait: seconds that a decision may take (default 0.05). In a cluster "all or none" applies to the buckets of one
+    slot: those of a principal together, each other bucket separately."""
 
     def __init__(self, redis: RedisClient, *, wait: float = 0.05) -> None:
         self._redis = redis
@@ -58,7 +58,7 @@ class RateStore:
 
     @property
     def away(self) -> bool:
-        """Whether Redis does not answer at present: nobody should wait for it."""
+        """Whether Redis does not answer now, so that callers should not wait for it."""
         return self._redis.away
 
     async def spend(self, buckets: Sequence[Bucket]) -> list[BucketState]:

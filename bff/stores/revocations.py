@@ -1,4 +1,4 @@
-"""Revoked tokens and subjects, and the sessions that ended lately. A revoked token is refused although its signature is
+"""Revoked tokens and subjects, and sessions that ended recently. A revoked token is refused although its signature is
 valid and it has not expired.
 
 Keys (after the prefix of keys.py), all in one slot and with a TTL:
@@ -20,10 +20,10 @@ from .keys import hashed, redis_key
 from .redis.client import RedisClient
 
 MAX_REVOKED = 10_000
-"""Entries in the list; one more is refused, because none may be dropped before it expires."""
+"""Entries in the list. A further one is refused, because no entry may be dropped before it expires."""
 
 ENDED_KEEP = 300.0
-"""Seconds for which the end of a session is stored: a gateway without Redis for longer has no open stream to end."""
+"""Seconds for which the end of a session is stored. A gateway without Redis for longer has no open streams left."""
 
 _LIST, _VERSION, _ENDED = (redis_key("revoked", name) for name in ("list", "version", "ended"))
 
@@ -49,7 +49,7 @@ class RevocationChanges:
 
 
 class RevocationStore:
-    """`keep` is seconds: at least until the revoked token would expire."""
+    """keep: seconds for which an entry is stored, at least until the revoked token expires."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._revoke = redis.script("revoke")
@@ -57,11 +57,11 @@ class RevocationStore:
         self._changes = redis.script("revocations")
 
     async def revoke_token(self, issuer: str, token_id: str, *, keep: float) -> bool:
-        """Refuse the token with this `jti`. False when the list is full."""
+        """Refuse the token with this `jti`. Returns False when the list is full."""
         return await self._add(f"t:{hashed(issuer, token_id)}", keep, stamped=False)
 
     async def revoke_subject(self, issuer: str, subject: str, *, keep: float) -> bool:
-        """Refuse every token issued to this person up to now. False when the list is full."""
+        """Refuse every token issued to this person up to now. Returns False when the list is full."""
         return await self._add(f"s:{hashed(issuer, subject)}", keep, stamped=True)
 
     async def record_session_end(self, id: str) -> None:
@@ -69,7 +69,8 @@ class RevocationStore:
         await self._end([_ENDED], [id, int(ENDED_KEEP * 1000)])
 
     async def changes(self, version: str, since: int) -> RevocationChanges:
-        """What changed. version: of the last answer, empty for none; since: Unix ms, for the ends of sessions."""
+        """Read what has changed. version: from the last call, empty for the first one; since: Unix ms, from which ends
+        of sessions are returned."""
         now, newest, ended, entries = await self._changes([_LIST, _VERSION, _ENDED], [version, since])
         revoked = None
         if entries is not None:

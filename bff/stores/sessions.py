@@ -1,26 +1,26 @@
-"""Browser sessions in Redis: sealed records by the hash of their id, their lock, and the indexes that logout needs.
+"""Browser sessions in Redis: encrypted records by the hash of their id, their lock, and the indexes that logout needs.
 
-Keys (after the prefix of keys.py), all with a TTL. `<id>` is the hash of the cookie's value, so a copy of Redis lets
-nobody in:
+Keys (after the prefix of keys.py), all with a TTL. `<id>` is the hash of the cookie's value, so that a copy of Redis'
+data gives no access:
 
-    {session:<id>}:record    hash: sealed (opaque to this store), version, ends (Unix ms), began (Unix µs), subject and
-                             sid (hashes, as below); until idle or ended
-    {session:<id>}:refresh   who is refreshing its tokens now; 18 s
+    {session:<id>}:record    hash: sealed (encrypted by the caller), version, ends (Unix ms), began (Unix µs), subject
+                             and sid (hashes, as below); until idle or ended
+    {session:<id>}:refresh   lock: the holder that is refreshing its tokens; 18 s
     {sub:<h>}:sessions       sorted set of ids by end: a subject's sessions; `<h>` is a hash of issuer and value
     {sub:<h>}:ended          every session of the subject that began up to this moment has ended (Unix µs)
     {sid:<h>}:sessions       the same for the provider's session
     {sid:<h>}:ended
     {logout:<h>}:seen        a back-channel logout token that was used; until it would be refused for its age
-    {logout:<id>}:redirect   where a browser goes after its sign-out, sealed; read once, 60 s
+    {logout:<id>}:redirect   encrypted address to which a browser goes after its sign-out; read once, 60 s
     {login:<h>}:used         a sign-in whose answer was used; as long as the answer could be sent again
 
-A session has ended when its record is gone, or when it began before the moment at which its subject, or its provider's
-session, was ended. So `end_all` misses none: neither a session that is being stored just then, nor one whose record
-could not be deleted because the process was killed. An index names every session that has not ended, and no others for
-long.
+A session has ended when its record is gone, or when it began before the time at which all sessions of its subject, or
+of its provider's session, were ended. Therefore `end_all` also ends a session that is being stored at the same time,
+and one whose record could not be deleted because the process was killed. An index contains every session that has not
+ended; ended ones are removed from it soon.
 
-All times are those of Redis' clock, so gateways with different clocks agree on when a session ends. Every method raises
-StoreUnavailable when Redis is away.
+All times are those of Redis' clock, so that gateways with different clocks agree when a session ends. Every method
+raises StoreUnavailable when Redis is away.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from .keys import hashed, redis_key
 from .redis.client import RedisClient, StoreUnavailable, raise_refusals, store_errors
 
 LOCK = 18.0
-"""Seconds a refresh may hold its lock: longer than a token request and all attempts to store its result."""
+"""Seconds for which a refresh may hold its lock: longer than a token request and all attempts to store its result."""
 
 END_STORED = 900.0
-"""Seconds for which the end of all sessions is stored at least: longer than a running sign-in takes to be stored."""
+"""Seconds for which the end of all sessions is stored at least: longer than a sign-in in progress takes."""
 
 _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """version: counts refreshes from 1; ends, began: Unix seconds; sealed: None when the caller has this version;
-    subject, sid: as `hashed` names them, empty where there is none."""
+    """version: 1, plus the number of refreshes; ends, began: Unix seconds; sealed: the encrypted record, None when the
+    caller has this version; subject, sid: their names by `hashed`, empty for none."""
 
     version: int
     ends: float
@@ -68,7 +68,7 @@ def _ms(seconds: float) -> int:
 
 
 class SessionStore:
-    """`lifetime` and `idle` are seconds throughout."""
+    """lifetime, idle, keep: seconds."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
@@ -93,11 +93,11 @@ class SessionStore:
         idle: float,
         began: float | None = None,
     ) -> StoredSession:
-        """Store a new session. began: Unix seconds by Redis (`claim_login`), None for now. When all sessions of its
-        subject are ended after that moment, this one ends, too."""
+        """Store a new session. began: Unix seconds of Redis' clock (`claim_login`), None for now. When all sessions of
+        its subject are ended after that time, this session has ended, too."""
         names = hashed(issuer, subject), hashed(issuer, sid) if sid is not None else ""
-        # The indexes come first, and the session counts as begun then: an `end_all` between the two does not find the
-        # record, and ends the session all the same.
+        # The indexes are written first, and the session begins at that time. So an `end_all` between the two writes,
+        # which does not find the record, ends the session, too.
         moments = [int(await self._index([index], [id, _ms(lifetime)])) for index, _ in _groups(*names)]
         if began is not None:
             moments.append(round(began * 1e6))
@@ -107,13 +107,13 @@ class SessionStore:
     async def open(
         self, id: str, *, idle: float | None, known: StoredSession | None = None
     ) -> StoredSession | None:
-        """Read a session and postpone its idle end; None when there is no such session. idle: None leaves the idle end
-        as it is; known: the session as last read, which saves a round trip."""
+        """Read a session and postpone its idle end; None when there is no such session. idle: None does not postpone
+        the idle end; known: the session as it was last read, which saves a round trip."""
         with store_errors("session open"):
             if known is None:
                 row = await self._read(id, idle, "")
                 return None if row is None or await self._ended(row) else row
-            # Both leave in one write.
+            # Both commands are sent in one write.
             row, ended = await asyncio.gather(self._read(id, idle, known.version), self._ended(known))
         return None if ended else row
 
@@ -138,7 +138,7 @@ class SessionStore:
 
     async def still_open(self, ids: Sequence[str]) -> set[str]:
         """The sessions among these that have not ended, in two round trips."""
-        with store_errors("sessions living"):
+        with store_errors("open sessions"):
             commands = [("HMGET", _record(id), "version", "began", "subject", "sid") for id in ids]
             rows = raise_refusals(await self._redis.batch(commands))
             found = {id: row for id, row in zip(ids, rows, strict=True) if row[0] is not None}
@@ -164,27 +164,29 @@ class SessionStore:
             return bool(await self._redis.call("SET", _lock(id), holder, "NX", "PX", _ms(LOCK)))
 
     async def unlock(self, id: str, holder: str) -> None:
+        """Release the lock, if this holder has it."""
         await self._unlock([_lock(id)], [holder])
 
     async def swap(self, id: str, version: int, sealed: bytes, holder: str) -> bool:
-        """Replace `version` and unlock. Returns False when the session has ended or changed meanwhile."""
+        """Replace this version of the record and unlock. Returns False when the session has ended or changed since."""
         return bool(await self._swap([_record(id), _lock(id)], [version, sealed, holder]))
 
     async def end(self, id: str, *, version: int | None = None) -> bytes | None:
-        """Delete a session, only at this version if one is given. Returns the sealed record; None when there was no
+        """Delete a session; version: only if it has this version. Returns the encrypted record; None when there was no
         such session, and then nothing is written."""
         row = await self._end([_record(id)], ["" if version is None else version])
         if row is None:
             return None
         sealed, subject, sid = row
-        # The session has ended. If this fails, its index entries are dropped when they expire.
+        # The session has ended. If this fails, its index entries are removed when they expire.
         with contextlib.suppress(StoreUnavailable), store_errors("session indexes"):
             indexes = [index for index, _ in _groups(subject.decode(), sid.decode())]
             raise_refusals(await self._redis.batch([("ZREM", index, id) for index in indexes]))
         return bytes(sealed)
 
     async def end_all(self, issuer: str, *, sid: str | None = None, subject: str | None = None) -> list[str]:
-        """End every session of a provider's session (`sid`) or, without one, of a subject; returns their ids."""
+        """End every session of a provider's session (`sid`) or, without one, of a subject. Returns their ids. Raises
+        ValueError without both."""
         ended: dict[str, None] = {}
         async for ids in self.end_in_batches(issuer, sid=sid, subject=subject):
             ended |= dict.fromkeys(ids)
@@ -193,13 +195,13 @@ class SessionStore:
     async def end_in_batches(
         self, issuer: str, *, sid: str | None = None, subject: str | None = None
     ) -> AsyncIterator[list[str]]:
-        """As `end_all`, but yields the ended ids in batches. A batch leaves the index when the next one is requested,
-        so a caller that is interrupted can begin again and gets its batch once more."""
+        """As `end_all`, but yields the ended ids in batches. A batch is removed from the index when the next one is
+        requested. So a caller that was interrupted can start again and gets the same batch again."""
         if sid is None and subject is None:
             raise ValueError("end_all takes a sid or a subject")
         names = ("", hashed(issuer, sid)) if sid is not None else (hashed(issuer, subject or ""), "")
         ((index, ended),) = _groups(*names)
-        # From here on the sessions have ended, even if a deletion fails.
+        # From now on the sessions have ended, even if a deletion fails.
         await self._end_all([index, ended], [_ms(END_STORED)])
         while ids := await self._delete(index):
             yield ids
@@ -215,7 +217,7 @@ class SessionStore:
     # ---- signing in and out ----------------------------------------------------------------------------------
 
     async def claim_login(self, issuer: str, state: str, holder: str, *, keep: float) -> float | None:
-        """Use the answer to a sign-in. Returns the moment (Unix seconds), None when it was used before."""
+        """Use the answer to a sign-in. Returns the time (Unix seconds), None when the answer was used before."""
         moment = await self._claim([_used(issuer, state)], [holder, _ms(keep)])
         return None if moment is None else int(moment) / 1e6
 
@@ -235,12 +237,12 @@ class SessionStore:
             return bool(await self._redis.call("SET", key, b"1", "NX", "PX", _ms(keep)))
 
     async def put_logout_redirect(self, id: str, sealed: bytes, *, keep: float) -> None:
-        """Store where a browser goes after its sign-out, for `keep` seconds."""
+        """Store the encrypted address to which a browser goes after its sign-out, for `keep` seconds."""
         with store_errors("logout redirect"):
             await self._redis.call("SET", _redirect(id), sealed, "PX", _ms(keep))
 
     async def take_logout_redirect(self, id: str) -> bytes | None:
-        """Read and delete what `put_logout_redirect` stored."""
+        """Read and delete the address that `put_logout_redirect` stored; None when there is none."""
         with store_errors("logout redirect"):
             found: bytes | None = await self._redis.call("GETDEL", _redirect(id))
         return found

@@ -1,9 +1,9 @@
 """Stream slots: the number of open streams of one owner, counted exactly over all processes.
 
-Guarantees that there are never more slots than the cap: when all are taken, a new stream gets the slot that is held
-longest, in one step, and the evicted stream is closed by a message on the owner's channel (`end <slot>`). Before a
+Guarantees that an owner never has more slots than the cap. When all are taken, a new stream gets the slot of the stream
+that opened first, in one step, and that stream is ended by a message on the owner's channel (`end <slot>`). Before a
 stream is evicted, the slots of dead processes (`processes.py`) become free. A process that was only away takes its
-slots again when it notices, and the streams that opened first are evicted. No new stream is refused.
+slots again when it notices that, and the streams that opened first are evicted. No new stream is refused.
 
 Key (after the prefix of keys.py): `{t}:slots`, `{t}` as in the journal: sorted set of `<opened>-<process>-<id>`
 (`opened` in Unix milliseconds, 13 digits) by the millisecond at which the slot becomes free; TTL `LEASE` from the last
@@ -24,12 +24,12 @@ from .redis.connection import Packable
 from .redis.scripts import Step
 
 LEASE = 90.0
-"""Seconds; renewed at least every 40."""
+"""Seconds for which a slot is taken; it is renewed at least every 40 s."""
 
 
 class StreamSlots:
-    """The slots, as used by one process. clock: Unix seconds, the same in all processes; processes: all gateway
-    processes, and this one's id. Every method raises StoreUnavailable when Redis is away."""
+    """The slots that one process uses. clock: Unix seconds, the same in all processes; processes: knows which gateway
+    processes are dead. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(
         self,
@@ -46,8 +46,8 @@ class StreamSlots:
         self._number = 0
 
     def new_slot(self, opened: float) -> str:
-        """The name for a new slot. opened: Unix seconds. The stream that opened first is evicted first; of those that
-        this process opened in the same millisecond, the one named first."""
+        """The name of a new slot. opened: Unix seconds. The stream that opened first is evicted first; of those that
+        this process opened in the same millisecond, the one with the earlier name."""
         self._number += 1
         return f"{int(opened * 1000):013d}-{self._process}-{self._number % 2**24:06x}"
 

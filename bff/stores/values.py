@@ -1,4 +1,4 @@
-"""Values: topics whose latest version wins, the same for whoever may see them. No history.
+"""Values: named data of which only the newest version counts, the same for everybody who may see it. No history.
 
 Key (after the prefix of keys.py): `{value:<name>}`, hash: version, payload; TTL 7 days from the last change. Each
 change is published to the channel `{value:<name>}:channel`, in the same slot, as `<version> <payload>`. The payload is
@@ -24,7 +24,7 @@ _HIGHEST = 2**53 - 1  # what Lua's numbers hold exactly
 
 
 def valid_name(name: str) -> bool:
-    """At most 200 of letters, digits and `._/-`."""
+    """Whether a name has 1 to 200 characters, which are letters, digits or `._/-`."""
     return _NAME.fullmatch(name) is not None
 
 
@@ -35,7 +35,8 @@ def value_channel(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """version: higher wins; payload: one line of JSON, the contract's `value` data."""
+    """version: a higher one replaces a lower one; payload: one line of JSON, the data of the event `value` in
+    docs/contract.md."""
 
     version: int
     payload: bytes
@@ -48,7 +49,8 @@ def unpack_value(frame: bytes) -> Value | None:
 
 
 class Values:
-    """Every method raises StoreUnavailable when Redis is away, ValueError for a name, version or size it refuses."""
+    """Every method raises StoreUnavailable when Redis is away, and ValueError for a name, version or size that is not
+    allowed."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
@@ -58,7 +60,7 @@ class Values:
         """Store and publish this version unless the same or a higher one is stored. Returns whether it was stored.
         data: a JSON value, or `Raw`, which is JSON already."""
         if not valid_name(name):
-            raise ValueError("a value's name is at most 200 of letters, digits and ._/-")
+            raise ValueError("a value's name has at most 200 letters, digits and ._/-")
         if not 0 <= version <= _HIGHEST:
             raise ValueError(f"a value's version is a whole number from 0 to {_HIGHEST}")
         payload = encode({"name": name, "version": version, "data": data, "at": at})

@@ -113,7 +113,7 @@ async def test_commands_beyond_the_pending_limit_are_refused_at_once(own_valkey:
         own_valkey.send(19)
         waiting = [asyncio.ensure_future(client.ping()) for _ in range(10)]
         await asyncio.sleep(0)
-        with pytest.raises(StoreUnavailable, match="10 commands are under way already"):
+        with pytest.raises(StoreUnavailable, match="10 commands are pending already"):
             await client.ping()
         own_valkey.send(18)
         await asyncio.gather(*waiting)

@@ -144,7 +144,7 @@ class Registry:
             raise BadEvent("sequence: of a value it must equal data.version")
         full = f"{name}/{event.subject}"
         if not valid_name(full):
-            raise BadEvent("subject: a value's name is at most 200 letters, digits and ._/-")
+            raise BadEvent("subject: a value's name has at most 200 letters, digits and ._/-")
         codec = self._values[name]
         return ValueEvent(full, value.version, Raw(codec.encode(codec.of(data["data"]))), value.at)
 

@@ -1,8 +1,8 @@
 --#include _rate
--- KEYS 1: the claim; then the buckets that carrying it out spends, then those that a repeat spends.
+-- KEYS 1: the claim; then the buckets that a new command spends, then those that a repeat spends.
 -- ARGV 1: fingerprint, 2: holder, 3: lease ms, 4: ttl ms, 5: '1' when safe to run again, 6: now ms or 0,
 -- 7, 8: how many buckets of either kind, 9: a holder whose process has ended or '' for none; 10 on: see spend.
--- Returns what was spent, the result, and its details. A command that a limit refuses changes nothing else.
+-- Returns the answer of spend, the result, and its details. A command that a limit refuses changes nothing else.
 local now = tonumber(ARGV[6])
 if now == 0 then
   local t = redis.call('TIME')

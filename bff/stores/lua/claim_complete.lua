@@ -1,7 +1,7 @@
 --#include _journal
 -- KEYS 10: the claim. ARGV 9: holder, 10: ttl ms, 11: status, 12: headers, 13: head, 14: tail,
--- 15: saga or '' for none, 16: version, 17: ms at which it ended or 0, 18: entry, 19: '1' to take the version as it is
--- 20: fingerprint
+-- 15: saga or '' for none, 16: version, 17: ms at which it ended or 0, 18: entry, 19: '1' to store the version
+-- unchanged, 20: fingerprint
 -- A late holder may still complete a claim that is unknown or that Redis has lost: it knows the outcome. A holder whose
 -- claim was taken over may not.
 local CLAIM = KEYS[10]

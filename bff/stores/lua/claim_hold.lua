@@ -1,6 +1,6 @@
--- KEYS 1: the claim. ARGV 1: holder, 2: 'heartbeat' | 'release' | 'unknown', 3: lease ms, 4: now ms or 0, 5: fingerprint,
--- 6: ttl ms
--- Only the holder of a claim may do any of it. A claim that Redis has lost still belongs to its holder: it is written
+-- KEYS 1: the claim. ARGV 1: holder, 2: 'heartbeat' | 'release' | 'unknown', 3: lease ms, 4: now ms or 0, 5:
+-- fingerprint, 6: ttl ms
+-- Only the holder of a claim may run this. A claim that Redis has lost still belongs to its holder and is written
 -- again.
 local claim = redis.call('HMGET', KEYS[1], 'state', 'holder')
 local step = ARGV[2]
@@ -16,7 +16,7 @@ if claim[2] ~= ARGV[1] or claim[1] == 'D' then
   return 0
 end
 if claim[1] == 'U' then
-  -- Too late: repeats have got "unknown" already. Only the outcome itself can correct that.
+  -- Too late: repeats may have got "unknown" already. Only the outcome itself can correct that.
   return step == 'heartbeat' and 1 or 0
 end
 if step == 'release' then

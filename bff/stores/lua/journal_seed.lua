@@ -1,7 +1,7 @@
 --#include _journal
 -- ARGV 9…: for each saga, oldest first: saga, version, ms at which it ended or 0, entry.
--- Only an incomplete journal is seeded: two processes may have asked the service at once. A saga that ended too long ago
--- for the snapshot is stored only if the journal still has it as open.
+-- Only an incomplete journal is seeded, because two processes may restore it at the same time. A saga that ended too
+-- long ago for the snapshot is stored only if the journal still has it as open.
 if complete() then
   return 0
 end

@@ -1,5 +1,6 @@
 -- Add a revocation. KEYS 1: list (sorted by expiry), 2: version.
--- ARGV 1: entry, 2: '1' to append the current moment to it, 3: keep ms, 4: most entries. Returns 0 when the list is full.
+-- ARGV 1: entry, 2: '1' to append the current moment to it, 3: keep ms, 4: most entries. Returns 0 when the list is
+-- full.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%d', now))

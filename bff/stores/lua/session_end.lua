@@ -1,5 +1,5 @@
--- Remove a session. KEYS 1: record. ARGV 1: only if it still is this version, '' for any.
--- Returns nil when there was none such, else {sealed, subject, sid}.
+-- Delete a session. KEYS 1: record. ARGV 1: the version that it must have, '' for any.
+-- Returns nil when there is no such session, otherwise {sealed, subject, sid}.
 local row = redis.call('HMGET', KEYS[1], 'version', 'sealed', 'subject', 'sid')
 if not row[1] or (ARGV[1] ~= '' and row[1] ~= ARGV[1]) then
   return nil

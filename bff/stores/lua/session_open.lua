@@ -1,6 +1,7 @@
 -- Read a session and postpone its idle end, never beyond its absolute end, in one step.
--- KEYS 1: record. ARGV 1: idle ms, '' to leave its idle end where it is, 2: the version the caller has, '' for none.
--- Returns nil, or {version, ends ms, sealed, began (microseconds), subject, sid}; sealed is '' when the caller has that version.
+-- KEYS 1: record. ARGV 1: idle ms, '' to leave its idle end unchanged, 2: the version that the caller has, '' for none.
+-- Returns nil, or {version, ends ms, sealed, began (microseconds), subject, sid}; sealed is '' when the caller has that
+-- version.
 local row = redis.call('HMGET', KEYS[1], 'version', 'ends', 'began', 'subject', 'sid')
 if not row[1] or not row[2] then
   return nil

@@ -1,5 +1,5 @@
--- A new session. KEYS 1: record. ARGV 1: sealed, 2: lifetime ms, 3: idle ms, 4: when it began (microseconds), 5: hash of its subject,
--- 6: hash of its provider's session, '' for none. Returns the moment it ends, ms.
+-- Store a new session. KEYS 1: record. ARGV 1: sealed, 2: lifetime ms, 3: idle ms, 4: when it began (microseconds),
+-- 5: hash of its subject, 6: hash of its provider's session, '' for none. Returns the time at which it ends, ms.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ends = now + tonumber(ARGV[2])

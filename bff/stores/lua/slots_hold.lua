@@ -1,9 +1,9 @@
--- KEYS 1: the slots. ARGV 1: how many there are, 2: lease ms, 3: channel, 4: publish command, 5: the calling process,
--- 6: how many processes are known to be dead, or '' when that is not known yet; their ids; then
--- `<opened>-<process>-<id>` of each stream that needs a slot.
+-- KEYS 1: the slots. ARGV 1: the cap, 2: lease ms, 3: channel, 4: publish command, 5: the calling process, 6: the
+-- number of dead processes, or '' when they are not known yet; their ids; then `<opened>-<process>-<id>` of each stream
+-- that needs a slot.
 -- Uses the server's time. Returns {0, the other processes that hold slots} when too few slots are left and it is not
--- known which of those processes are dead; nothing has changed then. Else returns {1, the evicted streams}; each is
--- also published to the channel as `end <stream>`.
+-- known which of those processes are dead; nothing has changed then. Otherwise returns {1, the evicted streams}; each
+-- is also published to the channel as `end <stream>`.
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 local cap, lease, known_dead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[6])

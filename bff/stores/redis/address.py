@@ -2,8 +2,8 @@
 
 `redis://[user:password@]host:port/db`, `rediss://` for TLS (with redis-py's `ssl_*` options in the query), `unix://`.
 `redis+sentinel://` and `redis+cluster://` name several nodes and are read in `sentinel.py` and `cluster.py`; with
-`rediss` all connections of those use TLS, with the same options. Refuses URLs and certificate files that cannot be
-read.
+`rediss` all their connections use TLS, with the same options. URLs and certificate files that cannot be read are
+refused.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ class ServerAddress:
 def split_nodes(url: str, port: int) -> tuple[list[NodeAddress], SplitResult]:
     """The nodes named by `host:port,host:port` (port: the default), and the URL of the first one alone, with its path
     and query unchanged. Raises ValueError."""
-    # `urlsplit` never gets several nodes: it takes them for one host, which has no brackets inside (CVE-2025-0938).
+    # `urlsplit` gets one node at a time: it would read several as one host, which may not contain brackets
+    # (CVE-2025-0938).
     authority, rest = _AUTHORITY.fullmatch(url.partition("://")[2]).groups()  # type: ignore[union-attr] # of any text
-    signed, at, named = authority.rpartition("@")
-    split = [urlsplit(f"//{one}") for one in named.split(",")] if named else []
+    userinfo, at, hosts = authority.rpartition("@")
+    split = [urlsplit(f"//{host}") for host in hosts.split(",")] if hosts else []
     nodes = [(one.hostname or "", one.port or port) for one in split]
     scheme = scheme_of(url).partition("+")[0]
-    return nodes, urlsplit(f"{scheme}://{signed}{at}{named.partition(',')[0]}{rest}")
+    return nodes, urlsplit(f"{scheme}://{userinfo}{at}{hosts.partition(',')[0]}{rest}")
 
 
 _AUTHORITY = re.compile(r"([^/?#]*)(.*)", re.DOTALL)
@@ -56,7 +57,7 @@ def parse_address(url: str) -> ServerAddress:
     """The server that a URL names. Raises ValueError for an unreadable URL or unreadable certificate files."""
     options: dict[str, Any] = dict(parse_url(url))
     kind = options.pop("connection_class", Connection)
-    # redis-py knows the meaning of each option; the connection object made here is never opened.
+    # redis-py interprets the options; the connection object made here is never opened.
     try:
         known: Any = kind(**{name: value for name, value in options.items() if name not in _POOL_OPTIONS})
     except TypeError as error:

@@ -1,7 +1,7 @@
 """The client of Redis (or Valkey): one connection per node for the whole process, one error type, scripts by name.
 
-No command that may have run is retried: it takes at most its limit and then fails with `StoreUnavailable`, whatever
-went wrong. The caller decides what to do without Redis.
+A command that may have run is not retried. A command takes at most its limit and then fails with `StoreUnavailable`,
+for every kind of failure. The caller decides what to do without Redis.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def raise_refusals(answers: list[Any]) -> list[Any]:
 
 
 class RedisClient:
-    """A command may take `timeout` seconds (default 0.5); at most `most` may be pending (default 10,000), one more is
-    StoreUnavailable at once. Replies are bytes.
+    """A command may take `timeout` seconds (default 0.5). At most `most` commands may be pending (default 10,000); the
+    next one raises StoreUnavailable at once. Replies are bytes.
 
     url              `redis://`, `rediss://`, `unix://` (address.py), `redis+sentinel://` (sentinel.py),
                      `redis+cluster://` (cluster.py)
@@ -109,7 +109,7 @@ class RedisClient:
 
     @property
     def away(self) -> bool:
-        """True when Redis did not answer last; the first byte from it makes it False."""
+        """True when Redis did not answer the last command in time; the first byte from it sets it to False."""
         return self._nodes.away
 
     async def call(self, *command: Packable, limit: float | None = None) -> Any:
@@ -186,7 +186,8 @@ class RedisClient:
             await self.call("PING")
 
     async def probe(self) -> None:
-        """Let every node do once what scripts do: read the replication id and write a key. Raises StoreUnavailable."""
+        """Run the probe script on every node: it reads the replication id and writes a key, as all scripts do. Raises
+        StoreUnavailable."""
         keys = [redis_key(f"probe:{number}", "probe") for number in range(_PROBES if self.cluster else 1)]
         # One key for each node that has slots.
         key_of_node = dict(zip(await self.nodes_of(keys), keys, strict=True))

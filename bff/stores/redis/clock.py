@@ -1,7 +1,7 @@
-"""Redis' clock, estimated without a round trip, for what several processes order or lease by time.
+"""Redis' clock, estimated without a round trip, for times that several processes compare.
 
-After `synchronise()` the time is right within half a round trip, and changes of this machine's wall clock do not affect
-it. Before that it is this machine's time.
+After `synchronise()` the error is at most half a round trip, and changes of this machine's wall clock do not matter.
+Before that it is this machine's time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .client import RedisClient, store_errors
 
 
 class ServerClock:
-    """Call it: Unix seconds. wall: Unix seconds here; monotonic: seconds."""
+    """A call of it returns Unix seconds. wall: this machine's Unix seconds; monotonic: seconds."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class ServerClock:
         return self._monotonic() + self._ahead
 
     async def synchronise(self) -> None:
-        """Ask Redis. Raises StoreUnavailable."""
+        """Ask Redis for its time. Raises StoreUnavailable."""
         asked = self._monotonic()
         with store_errors("time"):
             seconds, micros = await self._client.call("TIME")

@@ -1,8 +1,8 @@
-"""Redis Cluster: which node has a key, read from the nodes and corrected by their redirections.
+"""Redis Cluster: finds the node of a key. The nodes say which slots they serve, and redirections correct that.
 
-`redis+cluster://[user:password@]host:port,host:port` names some of the nodes; the others are found. `rediss+cluster://`
-uses TLS for all of them. MOVED and ASK are followed; a command that was redirected did not run, so it may be sent
-again. The slots of an unreachable node may have moved: the next command asks where they are.
+`redis+cluster://[user:password@]host:port,host:port` names some of the nodes, which name the others. `rediss+cluster://`
+uses TLS for all of them. MOVED and ASK are followed; a redirected command did not run, so it may be sent again. The
+slots of an unreachable node may have moved, so the next command asks for them again.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Cluster:
     """make: creates a node from a function that opens connections, and a name; outage: records slots that no node
     serves. Every method raises StoreUnavailable.
 
-    candidates  nodes for what any node may do, one after the other for ever: the reachable ones, then those that the
-                address names
+    candidates  an endless iterator of nodes for commands that any node can run: the reachable nodes, then those in the
+                URL
     """
 
     def __init__(self, url: str, make: Callable[[Connect, str], Node], outage: OutageTracker) -> None:
@@ -109,8 +109,8 @@ class Cluster:
 
     def _turns(self) -> Iterator[NodeAddress]:
         while True:
-            there = [target for target, node in self._nodes.items() if not node.away]
-            yield from dict.fromkeys([*there, *self._seeds])
+            reachable = [target for target, node in self._nodes.items() if not node.away]
+            yield from dict.fromkeys([*reachable, *self._seeds])
 
     # ---- commands --------------------------------------------------------------------------------------------
 
@@ -226,13 +226,13 @@ class Cluster:
             self._slots = [None] * SLOTS
             masters = set()
             for first, last, (host, port, *_), *_ in ranges:
-                # A node that does not know its own host name has the one that we asked.
+                # A node that does not know its host name has the name under which it was asked.
                 at = (target[0] if host in (None, b"", b"?") else host.decode(), port)
                 masters.add(at)
                 self._slots[first : last + 1] = [self._node_at(at)] * (last + 1 - first)
             self._stale = False
             for removed in self._nodes.keys() - masters:
-                # A node with pending commands stays until the next time: its replies may be redirections.
+                # A node with pending commands is closed the next time, because its replies may be redirections.
                 if not self._nodes[removed].has_pending:
                     await self._nodes.pop(removed).close()
             return

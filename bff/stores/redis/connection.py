@@ -1,9 +1,9 @@
-"""One connection to Redis that the whole process shares: the commands of one turn of the event loop leave in one
+"""One connection to Redis that the whole process shares: the commands of one turn of the event loop are sent in one
 write, and the replies come back in the same order.
 
-One caller's timeout or cancellation does not affect other commands: its command stays in the queue, and the reply is
-dropped when it comes. Time is counted in ticks of the event loop, between which the loop has read: a reply is not late
-because the loop was too busy to read it. Refuses a command when `UNSENT` bytes wait to be written.
+One caller's timeout or cancellation does not affect other commands: its command stays in the queue, and its reply is
+dropped. Time is counted in ticks of the event loop, and the loop reads between two ticks. So a reply is not late when
+the loop was too busy to read it. A command is refused when `UNSENT` bytes wait to be written.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class StoreUnavailable(BffError):
 
 def pack(command: Sequence[Packable]) -> bytes:
     """A command in the Redis protocol."""
-    words: Any = tuple(command)  # its stub means one type for all words
+    words: Any = tuple(command)  # the stub wants one type for all words
     packed: bytes = hiredis.pack_command(words)
     return packed
 
@@ -44,21 +44,21 @@ def _error(text: str) -> ResponseError:
 
 
 class PendingCommand:
-    """A command without its reply. start_tick: when it was sent; limit: ticks it may take; replies: None for a single
-    command, else the list that is filled until it has `count` replies."""
+    """A command whose reply has not come. start_tick: when it was sent; limit: ticks that it may take; replies: None
+    for a single command, otherwise the list that gets its `count` replies."""
 
     __slots__ = ("count", "future", "limit", "replies", "start_tick")
 
-    def __init__(self, future: asyncio.Future[Any], born: int, limit: int, count: int | None) -> None:
+    def __init__(self, future: asyncio.Future[Any], start_tick: int, limit: int, count: int | None) -> None:
         self.future = future
-        self.start_tick = born
+        self.start_tick = start_tick
         self.limit = limit
         self.replies: list[Any] | None = None if count is None else []
         self.count = count
 
 
 class ConnectionObserver(Protocol):
-    """The owner of a connection: its clock, and what it does on data, on the end and on an error reply."""
+    """The owner of a connection: its clock (`ticks`), and its callbacks for data, the end and error replies."""
 
     ticks: int
 
@@ -184,7 +184,7 @@ def fail_pending(pending: PendingCommand, why: str, cause: Exception | None = No
 async def connect(
     address: ServerAddress, observer: ConnectionObserver, replies: list[Any] | None = None
 ) -> MultiplexedConnection:
-    """Open a connection and send the handshake. replies: receives its replies. Has no time limit of its own. Raises
+    """Open a connection and send the handshake. replies: its replies are appended here. Has no time limit. Raises
     OSError, RedisError."""
     loop = asyncio.get_running_loop()
     if address.path is not None:

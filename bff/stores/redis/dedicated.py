@@ -1,6 +1,6 @@
 """redis-py connections for blocking reads and pub/sub, which cannot share the multiplexed connection.
 
-A pool has one connection, works around two faults in how the driver sends, and does not retry.
+A pool has one connection, works around two bugs of the driver in sending, and does not retry.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .sentinel import master_pool, parse_sentinel_address
 
 
 class _PatchedConnection:
-    """Works around two faults.
+    """Works around two bugs of the driver.
 
-    The driver sends under `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes just as the send is
-    done: a cancelled task would go on. `asyncio.timeout` does not, and needs no task for each command. Writing to a
-    connection that the server has just closed raises RuntimeError in uvloop, after which the driver would reuse the
-    closed connection.
+    The driver sends inside `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes just when the send
+    has ended, so that a cancelled task would continue. `asyncio.timeout` does not lose it, and needs no task for each
+    command. Writing to a connection that the server has just closed raises RuntimeError in uvloop, after which the
+    driver would use the closed connection again.
     """
 
     socket_timeout: float | None
@@ -43,7 +43,7 @@ class _PatchedConnection:
 
 
 class _ClusterConnection(_PatchedConnection):
-    """Connects to the next node of a cluster to try."""
+    """Connects to the next node of a cluster."""
 
     def __init__(self, *, nodes: Iterator[NodeAddress], **options: Any) -> None:
         super().__init__(**options)

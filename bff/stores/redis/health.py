@@ -1,7 +1,7 @@
 """Health of Redis: probes while commands fail, and checks for settings that lose data.
 
 The end of an outage is noticed within about a second. `/readyz` distinguishes a Redis that is away from one that
-answers but refuses. Each setting by which Redis would lose data is named in the log once. Nothing is refused here.
+answers but refuses commands. Each setting with which Redis would lose data is logged once. This module refuses nothing.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _PROBE_PAUSE = 1.0
 _INSPECT_PAUSE = 300.0
 """Seconds between two checks of the settings."""
 _EVICTS = (
-    "it drops keys when its memory is full (maxmemory-policy {policy}): claims, sessions and journals would be lost "
-    "silently; set maxmemory-policy noeviction"
+    "it deletes keys when its memory is full (maxmemory-policy {policy}), so claims, sessions and journals would be "
+    "lost without an error; set maxmemory-policy noeviction"
 )
 _FRESH = 1.0
-"""Seconds for which a report is reused: anybody may request `/readyz`."""
+"""Seconds for which a report is reused, because anybody may request `/readyz`."""
 
 
 class RedisHealth(Background):
-    """`async with health:`, or `start()` and `stop()`. once_only: some commands must not run twice.
+    """Use `async with health:`, or `start()` and `stop()`. once_only: the gateway has commands that must not run twice.
 
     warnings  settings of Redis that lose data, each with what to do
     """
@@ -50,12 +50,12 @@ class RedisHealth(Background):
         self.warnings: tuple[str, ...] = ()
 
     async def _run(self, started: asyncio.Event) -> None:
-        condition = self._client.outage
-        condition.on_outage = self._wake.set
+        tracker = self._client.outage
+        tracker.on_outage = self._wake.set
         started.set()
         probes = 0
         while True:
-            if condition.current is None:
+            if tracker.current is None:
                 probes = 0
                 self._wake.clear()
                 await self._inspect()
@@ -66,12 +66,12 @@ class RedisHealth(Background):
                     continue
             await asyncio.sleep(_PROBE_PAUSE)
             if await self.probe_failure() is None:
-                condition.record_recovery(probes)
+                tracker.record_recovery(probes)
             else:
                 probes += 1
 
     async def probe_failure(self) -> str | None:
-        """Run a probe. Returns why it failed: a code of `CURES`, or what happened; None when it succeeded."""
+        """Run a probe. Returns None when it succeeded, otherwise the reason: a code of `CURES`, or the error's text."""
         try:
             await self._client.probe()
         except StoreUnavailable as error:
@@ -79,7 +79,8 @@ class RedisHealth(Background):
         return None
 
     async def report(self) -> dict[str, Any]:
-        """The entry in `/readyz`: `state` is up, away or refusing; `refuses` has codes and what to do; `warnings`."""
+        """The entry in `/readyz`: `state` is up, away or refusing; `refuses` has the codes with what to do; `warnings`
+        has the settings that lose data."""
         now = self._clock()
         if self._last_report is not None and now - self._last_report[0] < _FRESH:
             return self._last_report[1]
@@ -137,20 +138,20 @@ def _persistence_warning(appendonly: Any, appendfsync: Any) -> str | None:
         or not (appendonly and appendfsync)
     ):
         return (
-            "CONFIG GET is refused, so it is not known whether it keeps what it has confirmed; if not, a command "
-            f"declared safe=False could run twice after a crash; {cure}"
+            "it refuses CONFIG GET, so it is unknown whether a crash loses confirmed writes; a command declared "
+            f"safe=False could then run twice; {cure}"
         )
     if appendonly[1] == b"yes" and appendfsync[1] == b"always":
         return None
     what = "appendonly no" if appendonly[1] != b"yes" else f"appendfsync {appendfsync[1].decode()}"
     return (
-        f"a command declared safe=False could run twice after a crash of Redis, which confirms writes that are not on "
-        f"its disk yet ({what}); {cure}"
+        f"a command declared safe=False could run twice after a crash of Redis, because Redis confirms writes before "
+        f"they are on its disk ({what}); {cure}"
     )
 
 
 def _redis_error(error: BaseException) -> str:
-    """The error that Redis replied, without our own text."""
+    """The text of Redis' error reply, without the text that the gateway added."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, RedisError):

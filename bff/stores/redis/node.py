@@ -1,8 +1,8 @@
 """One node of Redis and its one connection, which is supervised and opened again.
 
-No command is retried: it takes at most its limit, and then fails with `StoreUnavailable`. A connection that is silent
-for `timeout` while replies are due is closed and opened again after 5–250 ms, growing, with jitter. An idle one is
-pinged every second. The number of commands that wait for a connection is bounded.
+No command is retried: it takes at most its limit, and then fails with `StoreUnavailable`. A connection on which no data
+arrives for `timeout` seconds while replies are due is closed, and opened again after 5–250 ms (backoff with jitter). An
+idle one is pinged every second. The number of commands that wait for a connection is bounded.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _SHORTEST, _LONGEST = 0.005, 0.25
 
 
 class Node:
-    """connect: opens a connection that is ready for commands; has_moved: called every `PING_INTERVAL`, whether the
-    connection leads to the wrong server now; name: for logs; outage: records each failure; timeout, most: see
+    """connect: opens a connection that is ready for commands; has_moved: called every `PING_INTERVAL` seconds, returns
+    True when the connection leads to the wrong server; name: for logs; outage: records each failure; timeout, most: see
     `RedisClient`.
 
-    away  True when Redis did not answer last; the first byte from it makes it False
+    away  True when Redis did not answer the last command in time; the first byte from it sets it to False
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Node:
         connection = self._connection
         if connection is not None:
             if len(connection.pending) >= self._most:
-                raise self._full(f"{self._most} commands are under way already")
+                raise self._full(f"{self._most} commands are pending already")
             connection.write(packed, pending)
         else:
             if len(self._waiting) >= self._most:
@@ -149,7 +149,7 @@ class Node:
                 async with asyncio.timeout(self.timeout):
                     connection = await self._connect(self)
             except Exception as error:
-                # Catch everything, whatever answers there: no other task would try again.
+                # Every error is caught, because no other task would connect again.
                 failures += 1
                 if failures == 1:
                     self._outage.record_failure(_reason(error))
@@ -206,14 +206,14 @@ class Node:
                         if await self._has_moved(self):
                             connection.abort(ConnectionAbortedError("another server is the master"))
                 except Exception as error:
-                    # As above: no other task would go on.
+                    # Every error is caught, because no other task would supervise the connection.
                     log.debug("cannot ask whether %s has moved: %s", self.name, error)
             if connection.alive and before == (connection.last_data_tick, self.ticks):
                 with contextlib.suppress(StoreUnavailable):
                     self.submit(pack(("PING",)), None).add_done_callback(_ignore_failure)
 
     def _tick(self) -> None:
-        """Count time only here: between two ticks the loop has read from its sockets."""
+        """Count time here only, because between two ticks the loop has read from its sockets."""
         self.ticks += 1
         connection = self._connection
         if connection is not None and connection.pending:
@@ -229,14 +229,14 @@ class Node:
             if self.ticks - pending.start_tick < self._shortest:
                 break
             if self._late(pending) and connection.last_data_tick <= pending.start_tick:
-                # Not a byte since the command: Redis is silent, and not our queue too long.
+                # No byte has arrived since the command was sent: Redis is silent. A long queue is not the reason.
                 self.away = True
         if self.ticks - max(connection.pending[0].start_tick, connection.last_data_tick) >= self._limit:
             connection.abort(TimeoutError(f"no data for {self.timeout} s"))
 
     def _late(self, pending: PendingCommand) -> bool:
         if self.ticks - pending.start_tick >= pending.limit:
-            # A caller with a shorter limit can go on without Redis, so that is no outage.
+            # It is not an outage when a caller has a shorter limit, because that caller can go on without Redis.
             if pending.limit >= self._limit and not pending.future.done():
                 self._outage.record_failure(f"no answer within {pending.limit * TICK:g} s")
             fail_pending(pending, f"no answer within {pending.limit * TICK:g} s")
@@ -257,12 +257,12 @@ class Node:
 
 
 def ticks_of(seconds: float) -> int:
-    """How many ticks a limit is, at least one."""
+    """A limit in ticks, at least one."""
     return max(1, math.floor(seconds / TICK + 1e-9))
 
 
 def _reason(error: Exception) -> str:
-    """The error that Redis replied to the handshake, else what went wrong with the connection."""
+    """The error that Redis replied to the handshake, otherwise the error of the connection."""
     text = str(error)
     return text if refusal_code(text) is not None else f"no connection: {type(error).__name__}: {text}"
 

@@ -1,9 +1,8 @@
 """Outages of Redis, detected by the results of commands: for `/readyz`, and for the log.
 
-The log gets one line when commands begin to fail (no connection, no answer, a refusal), one more for each kind of
-refusal with what to do, and one at the end with the number of failed commands. So code that catches `StoreUnavailable`
-need not log it. An outage does not end because no command is sent: a probe must succeed, which reads what scripts read
-and writes a key.
+The log gets one line when commands begin to fail (no connection, no answer, a refusal), one for each kind of refusal
+with what to do, and one at the end with the number of failed commands. So code that catches `StoreUnavailable` need not
+log it. An outage ends only when a probe succeeds, which reads the replication id and writes a key as all scripts do.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ log = logging.getLogger("bff.stores")
 
 CURES = {
     "OOM": "it has used up its maxmemory: give it more memory",
-    "READONLY": "it is a replica and takes no writes: name the master in BFF_REDIS__URL, or the Sentinels",
-    "NOREPLICAS": "fewer replicas are there than its min-replicas-to-write wants: bring them back, or want fewer",
-    "NOPERM": "its ACL does not let this user do what the gateway does: docs/redis.md lists it",
-    "NOAUTH": "it wants a password: put it into BFF_REDIS__URL",
+    "READONLY": "it is a replica and accepts no writes: set BFF_REDIS__URL to the master, or to the Sentinels",
+    "NOREPLICAS": "it has fewer replicas than its min-replicas-to-write: start them again, or lower that setting",
+    "NOPERM": "its ACL does not allow this user what the gateway needs: docs/redis.md lists it",
+    "NOAUTH": "it requires a password: add it to BFF_REDIS__URL",
     "WRONGPASS": "the user or password in BFF_REDIS__URL is wrong, or the user is disabled",
-    "MISCONF": "it cannot save its data to the disk, and takes no writes: free the disk, or look into its log",
+    "MISCONF": "it cannot save its data to the disk, and accepts no writes: free disk space, or read its log",
     "LOADING": "it is still loading its data: wait",
     "MASTERDOWN": "it is a replica that has lost its master",
-    "CLUSTERDOWN": "the cluster has slots that no node serves: bring the node back",
-    "BUSY": "a script of another program runs and does not end: SCRIPT KILL",
+    "CLUSTERDOWN": "the cluster has slots that no node serves: start the missing node again",
+    "BUSY": "a script of another program runs and does not end: run SCRIPT KILL",
 }
 """The codes with which Redis refuses commands (the first word of its error), and what to do."""
 _PHRASES = {"ACL failure": "NOPERM", "no permissions": "NOPERM", "invalid username-password": "WRONGPASS"}
@@ -34,7 +33,7 @@ _PHRASES = {"ACL failure": "NOPERM", "no permissions": "NOPERM", "invalid userna
 
 @dataclass(slots=True)
 class Outage:
-    """since: monotonic seconds; failed: number of commands; refusals: code → how often."""
+    """since: monotonic seconds; cause: the first failure; failed: number of commands; refusals: code → number."""
 
     since: float
     cause: str
@@ -56,7 +55,7 @@ class OutageTracker:
         self._clock = clock
 
     def record_failure(self, why: object) -> None:
-        """Record that a command failed. why: what happened, or the error that Redis replied."""
+        """Record that a command failed. why: the reason, or the error that Redis replied."""
         text = str(why)
         outage = self.current
         if outage is None:
@@ -90,7 +89,7 @@ class OutageTracker:
 
 
 def refusal_code(text: str) -> str | None:
-    """The code in CURES with which Redis refused a command; None when it is no refusal."""
+    """The code in CURES with which Redis refused a command; None for any other failure."""
     if "'config" in text:
         return None  # the gateway works without CONFIG
     code = text.partition(" ")[0].lstrip("-")
@@ -99,6 +98,7 @@ def refusal_code(text: str) -> str | None:
     for phrase, code_of_phrase in _PHRASES.items():
         if phrase in text:
             return code_of_phrase
-    # Older servers wrap the error of a command in a script: `ERR Error running script …: @user_script: 1: -OOM …`.
+    # Older servers put the error of a script's command inside another: `ERR Error running script …: @user_script: 1:
+    # -OOM …`.
     wrapped = text.partition(" -")[2].partition(" ")[0]
     return wrapped if wrapped in CURES else None

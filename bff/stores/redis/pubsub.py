@@ -1,8 +1,8 @@
 """One pub/sub connection to one server, which detects its own failure.
 
-It reports confirmed channels, channels that this server does not serve any more, and the loss of the connection. A
-silent connection is not trusted: it is pinged every `beat` seconds and closed after `dead_after` seconds without data.
-Messages are passed on from the socket's callback, without a task in between, so listeners must not block.
+It reports confirmed channels, channels that this server does not serve any more, and the loss of the connection. The
+connection is pinged every `beat` seconds and closed after `dead_after` seconds without data. Listeners are called from
+the socket's callback, without a task in between, so they must not block.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .cluster import PAUSE, slot_of
 
 log = logging.getLogger("bff.stores")
 
-_CHUNK = 500  # channels named in one SUBSCRIBE; a sharded one names one
+_CHUNK = 500  # channels in one SUBSCRIBE; an SSUBSCRIBE has one
 RETRY_PAUSE = 0.5
 """Seconds before a channel that no node serves is subscribed again."""
 _PING = hiredis.pack_command(("PING",))
@@ -42,7 +42,7 @@ class PubSubObserver(Protocol):
 
 
 class _PubSubProtocol(asyncio.Protocol):
-    """Reads replies as they come. `lost` is done when the connection has ended."""
+    """Parses replies as they arrive. `lost` is done when the connection has ended."""
 
     def __init__(self, on_reply: Callable[[Any], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -70,14 +70,15 @@ class _PubSubProtocol(asyncio.Protocol):
 
 
 class PubSubConnection:
-    """Subscriptions on one connection. `run()` is the owner's to start and to cancel.
+    """Subscriptions on one connection. The owner starts and cancels `run()`.
 
-    open_client       returns a client with one connection of its own
-    generation        changes when the connection leads to the wrong server
+    open_client       returns a client with a dedicated connection
+    generation        returns another number when the connection leads to the wrong server
     listeners         by channel; read at each message, changed by the owner
     sharded           whether a channel belongs to a slot of this server (SSUBSCRIBE)
     beat, dead_after  seconds; a lost connection is opened again after 0.025–1 s, growing with each failure
-    wanted            the channels to subscribe;  away  whether the connection was lost or could not be opened
+    wanted            the channels to subscribe
+    away              True when the connection was lost or could not be opened
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class PubSubConnection:
             self._command("SUBSCRIBE", channel)
 
     def unsubscribe(self, channel: str) -> None:
-        """Unsubscribe."""
+        """Unsubscribe now; without a connection there is nothing to send."""
         if channel in self.wanted:
             del self.wanted[channel]
             self._command("UNSUBSCRIBE", channel)
@@ -159,8 +160,8 @@ class PubSubConnection:
         client = self._open_client()
         connection: Any = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves connections untyped
         try:
-            # The driver knows addresses, TLS and passwords. Reading each message through it costs ten times what the
-            # hub does with the message.
+            # The driver opens the connection, with TLS and password. Messages are read without it, because that would
+            # cost ten times the hub's work with a message.
             await connection.connect()
             protocol.last_data_at = asyncio.get_running_loop().time()
             transport = connection._writer.transport
@@ -215,7 +216,7 @@ class PubSubConnection:
             start = end
         transport.write(b"".join(packed))
 
-    # ---- what comes ------------------------------------------------------------------------------------------
+    # ---- replies ---------------------------------------------------------------------------------------------
 
     def _on_reply(self, reply: Any) -> None:
         if isinstance(reply, hiredis.ReplyError):
@@ -232,11 +233,11 @@ class PubSubConnection:
             try:
                 listener(channel, data)
             except Exception:
-                # One bad message must not end the subscriptions of the whole process. Its content is in the journal,
-                # and the next comparison of positions finds it.
+                # One bad message must not end all subscriptions of the process. Its content is in the journal, where
+                # the next comparison of positions finds it.
                 log.exception("a message on %s could not be handled", channel)
         elif kind in (b"subscribe", b"ssubscribe"):
-            # An unsubscribe may be between two pending subscriptions: only the last reply counts.
+            # There may be an unsubscribe between two pending subscriptions, so only the last reply counts.
             if _decrement(self._unconfirmed, channel):
                 return
             if channel in self.wanted:
@@ -246,11 +247,11 @@ class PubSubConnection:
         elif channel in self._unsubscribing:
             _decrement(self._unsubscribing, channel)
         elif channel in self.wanted:
-            # Not unsubscribed by us: the slot has moved to another node.
+            # The server ended the subscription, because the slot has moved to another node.
             self._drop_channels([channel], 0.0)
 
     def _on_error_reply(self, error: str) -> None:
-        """A subscription failed. The error names its slot, or nothing."""
+        """A subscription failed. A MOVED error names the slot; other errors do not say which subscription failed."""
         word, _, rest = error.partition(" ")
         if word != "MOVED":
             log.log(

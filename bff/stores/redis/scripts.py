@@ -1,4 +1,4 @@
-"""Lua scripts by name: one atomic step each, called by their hash, and loaded again when Redis lost them."""
+"""Lua scripts by name. Each is one atomic step, called by its hash, and loaded again when Redis does not have it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 
 class Script:
-    """One atomic step: `await script(keys, args)`. It is loaded again after Redis lost it (restart, failover).
+    """One atomic step: `await script(keys, args)`. It is loaded again when Redis has lost it (restart, failover).
 
     Raises StoreUnavailable.
     """
@@ -62,7 +62,7 @@ class Script:
 
 async def run_all(client: Commands, steps: Sequence[Step]) -> list[Any]:
     """Run several steps, sent in this order in one write (per node); each is atomic by itself. Returns their results.
-    Raises StoreUnavailable, though some may have run."""
+    Raises StoreUnavailable; some of them may have run."""
     try:
         answers = await client.batch(
             [("EVALSHA", step.script.sha, len(step.keys), *step.keys, *step.args) for step in steps]

@@ -1,6 +1,6 @@
-"""A master that Sentinels monitor. The Sentinels are asked anew for each connection, so after a failover the next
-connection goes to the new master; a server that is not the master is refused. A replaced master does not know it for
-some ten seconds, so a Sentinel is asked every second, too.
+"""A master that Sentinels monitor. The Sentinels are asked for each connection, so that after a failover the next
+connection goes to the new master; a server that is not the master is refused. A replaced master does not notice that
+for some ten seconds, so a Sentinel is also asked every second.
 
 `redis+sentinel://[user:password@]host:port,host:port/<master>/<db>?sentinel_password=…`; user and password are those of
 Redis. `rediss+sentinel://` uses TLS for the Sentinels and the master.
@@ -43,7 +43,7 @@ class SentinelAddress:
 
 
 def parse_sentinel_address(url: str) -> SentinelAddress:
-    """Raises ValueError for a URL that cannot be read."""
+    """The Sentinels and the master in a URL. Raises ValueError for a URL that cannot be read."""
     addresses, alone = split_nodes(url, PORT)
     master, _, db = alone.path.strip("/").partition("/")
     if not master or not addresses:
@@ -80,9 +80,9 @@ class SentinelMaster:
 
     async def connect(self, observer: ConnectionObserver) -> MultiplexedConnection:
         """Connect to the server that the first answering Sentinel names, if that server confirms that it is the master.
-        A silent Sentinel uses up the attempt's time, so the next attempt begins with another one.
+        A silent Sentinel uses the whole time of the attempt, so the next attempt begins with another Sentinel.
 
-        Has no time limit of its own. Raises OSError, RedisError.
+        Has no time limit. Raises OSError, RedisError.
         """
         error: Exception = NoMaster(f"no Sentinel knows a master called {self._address.master}")
         for sentinel in self._sentinels():
@@ -105,8 +105,8 @@ class SentinelMaster:
         raise error
 
     async def has_moved(self, observer: ConnectionObserver) -> bool:
-        """Whether the first answering Sentinel names another master than the connected one. Has no time limit of its
-        own. Raises OSError, RedisError."""
+        """Whether the first answering Sentinel names another master than the connected one. Has no time limit. Raises
+        OSError, RedisError."""
         for sentinel in self._sentinels():
             with contextlib.suppress(OSError, RedisError):
                 return await _ask_master(sentinel, observer) not in (None, self._master_address)
@@ -141,7 +141,7 @@ def master_pool(address: SentinelAddress, kind: Any, options: dict[str, Any]) ->
     known = {name: value for name, value in known.items() if name not in ("host", "port", *options)}
     manager = Sentinel(  # type: ignore[no-untyped-call]  # redis-py's is
         [(one.host, one.port) for one in address.sentinels],
-        # A silent Sentinel costs the time of one connect; by default redis-py asks it four times.
+        # A silent Sentinel takes the time of one attempt to connect; by default redis-py makes four.
         sentinel_kwargs={"password": address.sentinel_password, "ssl": tls}
         | {name: options[name] for name in ("socket_connect_timeout", "retry", "protocol", "driver_info")}
         | {"socket_timeout": options["socket_connect_timeout"]}

@@ -1,10 +1,11 @@
 """The pub/sub subscriptions of a process: over one connection, or in a cluster over one for each node that serves a
 channel's slot.
 
-Each channel has one listener, which gets what is published there. `wait_confirmed` returns only after the server has
-confirmed the subscription. Watchers learn which channels are lost and which are restored, so that they can read what
-was missed. In a cluster, channels with a hash tag are sharded: they are subscribed at the node that serves their slot,
-and messages go to no other node. Channels without one go to all nodes and arrive over the connection to any of them.
+Each channel has one listener, which gets the messages published there. `wait_confirmed` returns only after the server
+has confirmed the subscription. Watchers are called with the channels that are lost and restored, so that they can read
+what was missed. In a cluster, channels with a hash tag are sharded: they are subscribed at the node that serves their
+slot, and their messages go to no other node. Messages of other channels go to all nodes, so one connection to any node
+is enough.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ OnChannels = Callable[[Collection[str]], None]
 
 
 class Subscriptions(Background):
-    """One for a process: `async with subscriptions:`, or `start()` and `stop()`.
+    """There is one for a process. Use `async with subscriptions:`, or `start()` and `stop()`.
 
     beat, dead_after: seconds; see `PubSubConnection`."""
 
     def __init__(self, client: RedisClient, *, beat: float = 1.0, dead_after: float = 3.0) -> None:
-        super().__init__("bff-subscriptions", "no published message is received")
+        super().__init__("bff-subscriptions", "published messages are not received")
         self._client = client
         self._beat = beat
         self._dead_after = dead_after
@@ -78,7 +79,7 @@ class Subscriptions(Background):
     def subscribe(self, channel: str, on_message: OnMessage, *, after_outage: bool = False) -> None:
         """Subscribe now or as soon as there is a connection; `on_message` must not block. A channel has one listener.
 
-        after_outage: call `on_restored` for the first confirmation, too, as after an outage
+        after_outage: call `on_restored` also for the first confirmation, as after an outage
         """
         if channel in self._listeners:
             raise ValueError(f"{channel} has a listener already")
@@ -133,7 +134,7 @@ class Subscriptions(Background):
         """The server has confirmed the subscription."""
         self._confirmed.add(channel)
         if channel in self._missed:
-            # Watchers are called before waiting callers go on: what is known of this channel is out of date.
+            # Watchers are called before waiting callers go on, because what is known of this channel is outdated.
             self._missed.discard(channel)
             if not self._restored:
                 asyncio.get_running_loop().call_soon(self._notify_restored)

@@ -36,7 +36,7 @@ async def test_work_that_ends_before_it_begins_makes_its_start_fail(how: str) ->
     work = Work(how)
     async with asyncio.timeout(20):
         for _ in range(2):
-            with pytest.raises(RuntimeError, match="some-work ended before it began"):
+            with pytest.raises(RuntimeError, match="some-work ended while it was starting"):
                 await work.start()
             assert not work.alive
         await work.stop()
